@@ -1,0 +1,153 @@
+# Everything a checkout does, from `make demo` to `make deploy`. The two build-… targets are also what `sam build` runs:
+# they need python3 with pip, and nothing else.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test build invoke deploy bench proto lock lint types check clean
+.PHONY: build-PusherFunction build-OperatorFunction
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+SAM := SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam
+WITH_SOURCES := PYTHONPATH=functions
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- The environment ---------------------------------------------------------------------------------------------------
+
+setup: $(VENV)/.dev ## an environment for development, in .venv
+
+$(PY):
+	@command -v $(PYTHON) >/dev/null \
+	  || { echo "This needs Python 3.11 or newer: $(PYTHON) is not on PATH. Install it, or name another: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "This needs Python 3.11 or newer: $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+
+# The command line from anywhere. -P: a folder named pusher where the user stands is not ours.
+$(VENV)/bin/pusher: Makefile | $(PY)
+	@printf '%s\n' '#!/bin/sh' 'root=$$(cd "$$(dirname "$$0")/../.." && pwd)' \
+	  'PYTHONPATH="$$root/functions" exec "$$root/$(PY)" -P -m pusher "$$@"' > $@
+	@chmod +x $@
+
+$(VENV)/.run: requirements/run.txt | $(PY) $(VENV)/bin/pusher
+	@echo "installing what the demo and the command line need"
+	@$(PY) -m pip install --quiet --no-deps --require-hashes -r $<
+	@touch $@
+
+# Contains the other one.
+$(VENV)/.dev: requirements/dev.txt requirements/run.txt | $(PY) $(VENV)/bin/pusher
+	@echo "installing what development needs"
+	@$(PY) -m pip install --quiet --no-deps --require-hashes -r $<
+	@touch $(VENV)/.run $@
+
+# --- Daily work --------------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.run ## the main job from end to end, without AWS
+	@$(WITH_SOURCES) $(PY) -m sandbox.demo
+
+# Two of the tests build the artefact for arm64 and lint the template.
+test: lint types ## everything that must hold: lint, types, tests, template, artefact
+	$(PY) -m pytest
+
+check: lint types ## what takes seconds: lint, types, template
+	$(SAM) validate --lint
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(WITH_SOURCES) $(VENV)/bin/lint-imports
+
+types: $(VENV)/.dev
+	$(VENV)/bin/mypy
+
+EVENT ?= events/schedule.json
+
+invoke: $(VENV)/.dev ## an event in the real Lambda runtime, without AWS (EVENT=events/plan.json)
+	@$(MAKE) --no-print-directory build/host.stamp ARCH=host BUILD_PYTHON=$(PY)
+	@$(WITH_SOURCES) $(PY) -m sandbox.runtime --artefact build/host --event $(EVENT)
+
+bench: $(VENV)/.dev ## measurements against peers
+	@$(WITH_SOURCES) $(PY) -m bench
+
+GENERATED := functions/pusher/wire/generated
+PROTOS := proto/types.proto proto/remote.proto proto/io/prometheus/write/v2/types.proto
+
+proto: $(VENV)/.dev ## the protobuf modules from proto/
+	$(PY) -m grpc_tools.protoc -I proto --python_out=$(GENERATED) --pyi_out=$(GENERATED) $(PROTOS)
+	@for file in $(GENERATED)/remote_pb2.py $(GENERATED)/remote_pb2.pyi; do \
+	  sed 's/^import types_pb2 as/from . import types_pb2 as/' $$file > $$file.new && mv $$file.new $$file || exit 1; \
+	done
+
+LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+  --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: | $(PY) ## the requirements pinned again (LOCK_ARGS=--upgrade for newer ones)
+	$(PY) -m pip install --quiet --upgrade --target build/uv uv
+	$(LOCK) $(LOCK_ARGS) functions/requirements.in -o functions/requirements.txt
+	$(LOCK) $(LOCK_ARGS) requirements/run.in -o requirements/run.txt
+	$(LOCK) $(LOCK_ARGS) requirements/dev.in -o requirements/dev.txt
+	@rm -rf build/uv
+
+clean: ## away with what was built; the environment stays
+	rm -rf build .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find functions sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# --- The artefact ------------------------------------------------------------------------------------------------------
+
+# arm64, x86_64, or host (this machine and its Python, for `make invoke`).
+ARCH ?= arm64
+export ARCH
+BUILD_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
+MAX_ARTEFACT_BYTES := 20000000
+
+# The runtime's system has glibc 2.34; pip takes the first of these that a package has.
+GLIBC_TAGS := manylinux_2_34 manylinux_2_31 manylinux_2_28 manylinux_2_27 manylinux_2_24 manylinux_2_17 manylinux2014
+MACHINE_arm64 := aarch64
+MACHINE_x86_64 := x86_64
+PIP_TAGS = --implementation cp --python-version 3.13 $(foreach tag,$(GLIBC_TAGS),--platform $(tag)_$(MACHINE_$(ARCH)))
+
+ifeq ($(filter $(ARCH),arm64 x86_64 host),)
+  $(error ARCH is arm64, x86_64 or host, not "$(ARCH)")
+endif
+
+PUSHER_FILES := $(shell find functions/pusher -type f ! -path '*/__pycache__/*')
+
+build: $(VENV)/.dev ## the deployable artefact in .aws-sam/build (ARCH=x86_64 for the other processor)
+	$(SAM) build --parameter-overrides Architecture=$(ARCH)
+
+deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m …"; what is not named stays)
+	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+
+# SAM gives every makefile function a build of its own; this is the part they share. Bytecode is left out: it would be of
+# the building Python. Of what is installed Lambda never needs the scripts in bin/, the type stubs, and Powertools' HTTP
+# router with its Swagger pages (2.2 MB that neither Logger nor Metrics imports). Licences and METADATA stay: the first must
+# travel with the code, the second is what vulnerability scanners read.
+build/packages-$(ARCH): functions/requirements.txt Makefile
+	@rm -rf $@ $@.new
+	$(BUILD_PYTHON) -m pip install --quiet --no-compile --no-deps --require-hashes --only-binary=:all: \
+	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r functions/requirements.txt
+	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler
+	@find $@.new -name '*.pyi' -exec rm -f {} +
+	@mv $@.new $@
+	@touch $@
+
+build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)
+	@test -n "$(ARTIFACTS_DIR)" || { echo "ARTIFACTS_DIR says where to; sam build sets it" >&2; exit 1; }
+	@mkdir -p "$(ARTIFACTS_DIR)"
+	@cp -R build/packages-$(ARCH)/. functions/pusher "$(ARTIFACTS_DIR)/"
+	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
+	@find "$(ARTIFACTS_DIR)" -type f -exec cat {} + | wc -c | awk '{ \
+	  printf "artefact for $(ARCH): %.1f MB of at most %.0f MB\n", $$1 / 1e6, $(MAX_ARTEFACT_BYTES) / 1e6; \
+	  exit $$1 > $(MAX_ARTEFACT_BYTES) }'
+
+build/host.stamp: functions/requirements.txt Makefile $(PUSHER_FILES)
+	@rm -rf build/host
+	@$(MAKE) --no-print-directory build-PusherFunction ARTIFACTS_DIR=build/host
+	@touch $@

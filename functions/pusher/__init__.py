@@ -1,0 +1,3 @@
+"""Metrics into Amazon Managed Service for Prometheus from a scheduled Lambda: fetch, encode, sign, send."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,160 @@
+"""Lambda entry points: event -> action -> report. The only place that catches everything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from .config.environment import read_environment
+from .config.nodes import ConfigError
+from .config_source import Loaded, Unreadable, not_loaded
+from .logs import Journal
+from .push import push
+from .sources.due import due_jobs
+from .sources.json_api import JsonSource
+from .warm import Outside, Warm
+
+_RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
+_WITHOUT_CONTEXT_SECONDS = 60.0
+
+
+class PushFailed(Exception):
+    """Samples are undelivered: the invocation fails, so that the alarm sees it. The report is in the log."""
+
+
+class BadEvent(Exception):
+    """The event is none of ours; the message says what is allowed."""
+
+
+class App:
+    """One environment's function. Made once, at the first invocation."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._source = outside.config_source()
+        self._journal = Journal(outside.environment.get("POWERTOOLS_SERVICE_NAME", ""))
+        self._warm: Warm | None = None
+
+    def handle(self, event: Any, context: Any) -> dict[str, Any]:
+        """An event -> the report. Raises PushFailed, BadEvent, ConfigError or Unreadable, each logged once."""
+        request_id = str(getattr(context, "aws_request_id", ""))
+        facts = {"request_id": request_id, "cold_start": self._warm is None}
+        try:
+            action, options = parse_event(event)
+            warm, loaded = self._load()
+            return _ACTIONS[action](self, warm, loaded, options, deadline_of(context), facts)
+        except PushFailed:
+            raise
+        except (ConfigError, Unreadable) as error:
+            self._journal.refused(not_loaded(self._source.location, error), facts)
+            raise
+        except Exception as error:
+            self._journal.refused(f"{type(error).__name__}: {error}", facts)
+            raise
+
+    def _load(self) -> tuple[Warm, Loaded]:
+        loaded = self._source.load()
+        if self._warm is None or self._warm.config is not loaded.config:
+            self._warm = Warm(loaded.config, self._outside, before=self._warm)
+        return self._warm, loaded
+
+    def _push(
+        self, warm: Warm, loaded: Loaded, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        report = push(warm, self._chosen(warm, options), deadline)
+        if loaded.refused:
+            self._journal.refused(loaded.refused, facts)
+        self._journal.report(report, facts)
+        if report.failed:
+            raise PushFailed(report.summary())
+        return report.as_dict() | ({"config_refused": loaded.refused} if loaded.refused else {})
+
+    def _chosen(self, warm: Warm, options: Mapping[str, Any]) -> list[JsonSource]:
+        """The named jobs, or those that are due at the event's scheduled time (now, when it names none)."""
+        by_name = {source.job.job_name: source for source in warm.sources}
+        names = options.get("jobs")
+        if names is not None:
+            unknown = [name for name in names if name not in by_name]
+            if unknown:
+                raise BadEvent(f"jobs: no job is named {unknown[0]!r}; the config has {', '.join(by_name) or 'none'}")
+            return [by_name[name] for name in dict.fromkeys(names)]
+        scheduled_ms = options.get("scheduled_ms") or self._outside.now_ms()
+        due = due_jobs(warm.config.jobs, scheduled_ms, warm.last_tick_ms, warm.config.tick_ms)
+        warm.last_tick_ms = max(scheduled_ms, warm.last_tick_ms or scheduled_ms)
+        return [by_name[job.job_name] for job in due]
+
+    def _plan(
+        self, warm: Warm, loaded: Loaded, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        from .plan import plan  # a schedule never plans
+
+        return plan(warm.config, self._outside, deadline)
+
+
+_Action = Callable[[App, Warm, Loaded, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]
+_ACTIONS: dict[str, _Action] = {"push": App._push, "plan": App._plan}
+_OPTIONS = {"push": {"action", "jobs", "scheduled_time"}, "plan": {"action"}}
+
+
+def parse_event(event: Any) -> tuple[str, dict[str, Any]]:
+    """A schedule's event, `{}` or one of ours -> (action, options). Raises BadEvent."""
+    if event is None:
+        event = {}
+    if not isinstance(event, dict):
+        raise BadEvent("the event must be a JSON object, as {} or {\"action\": \"push\"}")
+    if event.get("source") == "aws.events" and "detail-type" in event:
+        return "push", {"scheduled_ms": _time_ms("time", event.get("time"))}
+    action = event.get("action", "push")
+    if action not in _ACTIONS:
+        raise BadEvent(f"action: {action!r:.60} is unknown; allowed are {', '.join(_ACTIONS)}")
+    unknown = sorted(set(event) - _OPTIONS[action])
+    if unknown:
+        raise BadEvent(f"{unknown[0]!r:.60} is unknown for action {action}; allowed are {', '.join(sorted(_OPTIONS[action]))}")
+    options: dict[str, Any] = {}
+    if "jobs" in event:
+        jobs = event["jobs"]
+        if not isinstance(jobs, list) or not all(isinstance(job, str) for job in jobs) or not jobs:
+            raise BadEvent("jobs: a list of job names is expected")
+        options["jobs"] = jobs
+    if "scheduled_time" in event:
+        options["scheduled_ms"] = _time_ms("scheduled_time", event["scheduled_time"])
+    return action, options
+
+
+def _time_ms(key: str, text: Any) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError
+        return int(moment.timestamp() * 1000)
+    except (TypeError, ValueError):
+        raise BadEvent(f"{key}: {text!r:.60} is no time; RFC 3339 is expected, as 2024-05-23T16:00:00Z") from None
+
+
+def deadline_of(context: Any) -> float:
+    """When this invocation must have reported, in monotonic seconds: the remaining time less a reserve."""
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    seconds = remaining() / 1000 if remaining else _WITHOUT_CONTEXT_SECONDS
+    return time.monotonic() + max(seconds - min(_RESERVE_SECONDS, seconds / 4), 0.1)
+
+
+_app: App | None = None
+
+
+def _environment_app() -> App:
+    global _app
+    if _app is None:
+        _app = App(Outside(read_environment()))
+    return _app
+
+
+def push_handler(event: Any, context: Any) -> dict[str, Any]:
+    """The scheduled function."""
+    return _environment_app().handle(event, context)
+
+
+def operator_handler(event: Any, context: Any) -> dict[str, Any]:
+    """The function invoked by hand."""
+    return _environment_app().handle(event, context)

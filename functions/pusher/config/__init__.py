@@ -1,0 +1,1 @@
+"""The user's YAML: read strictly, reported kindly, frozen."""

@@ -1,0 +1,69 @@
+"""Keys that belong elsewhere, by name, with what to do instead: a server's, vmagent's, json_exporter's."""
+
+from __future__ import annotations
+
+_SERVER = "needs a Prometheus server and does nothing here"
+_VMAGENT = "a vmagent-only key"
+
+# Of these a prometheus.yml may hold any number without harm: they load, with a warning.
+IGNORED_TOP_LEVEL = {
+    "alerting": f"{_SERVER}: alerts belong in the workspace's alert manager definition",
+    "rule_files": f"{_SERVER}: put rules into the workspace's rule groups namespace",
+    "storage": f"{_SERVER}: AMP stores the samples",
+    "tracing": f"{_SERVER}",
+    "remote_read": f"{_SERVER}: query the workspace itself",
+    "otlp": f"{_SERVER}: nothing listens here",
+    "runtime": f"{_SERVER}",
+    "scrape_config_files": "not read by this version: put the jobs into this file",
+    "scrape_configs": "not scraped by this version: only json_configs produce samples",
+}
+IGNORED_GLOBAL = {
+    "evaluation_interval": _SERVER,
+    "rule_query_offset": f"{_SERVER}: set it in the workspace configuration",
+    "query_log_file": _SERVER,
+    "scrape_failure_log_file": "failures are in the run's log line",
+    "scrape_protocols": "concerns scrape_configs only",
+    "metric_name_validation_scheme": "remote write 1.0 allows legacy names only",
+    "metric_name_escaping_scheme": "remote write 1.0 allows legacy names only",
+    "scrape_native_histograms": "concerns scrape_configs only",
+    "convert_classic_histograms_to_nhcb": "concerns scrape_configs only",
+    "always_scrape_classic_histograms": "concerns scrape_configs only",
+    "extra_scrape_metrics": "concerns scrape_configs only",
+    "target_limit": "concerns scrape_configs only",
+    "keep_dropped_targets": "concerns scrape_configs only",
+}
+JOB = {
+    "series_limit": f"{_VMAGENT}; use sample_limit",
+    "stream_parse": f"{_VMAGENT}; leave it out",
+    "scrape_align_interval": f"{_VMAGENT}; jobs run on the schedule's tick",
+    "scrape_offset": f"{_VMAGENT}; jobs run on the schedule's tick",
+    "disable_compression": f"{_VMAGENT}; gzip is used when the server offers it",
+    "disable_keepalive": f"{_VMAGENT}; leave it out",
+    "no_stale_markers": f"{_VMAGENT}; leave it out",
+    "max_scrape_size": f"{_VMAGENT}; use body_size_limit",
+    "params": "the key for an API's query string is query",
+    "metrics_path": "an API has one address: put the path into url",
+    "scheme": "an API has one address: put the scheme into url",
+    "static_configs": "a JSON job has one url; targets belong to scrape_configs",
+    "relabel_configs": "a JSON job has no targets to relabel; use metric_relabel_configs",
+    "modules": "a json_exporter key; write one json_configs entry per module",
+}
+METRIC = {
+    "path": "a json_exporter key; here records picks the list and value the number",
+    "values": "a json_exporter key; write one metric per value",
+    "valuetype": "a json_exporter key; use type",
+    "epochTimestamp": "a json_exporter key; use timestamp: {path: …, format: unix_ms}",
+    "epochtimestamp": "a json_exporter key; use timestamp: {path: …, format: unix_ms}",
+    "allow_missing_key": "a json_exporter key; use on_missing: skip",
+}
+REMOTE_WRITE = {
+    "azuread": "signs for Azure; this sender signs for AWS (sigv4) or uses basic_auth, authorization or oauth2",
+    "google_iam": "signs for Google Cloud; this sender signs for AWS (sigv4) or uses basic_auth, authorization or oauth2",
+    "bearer_token": "use authorization: {credentials: …}",
+    "bearer_token_file": "use authorization: {credentials_file: …}",
+    "write_relabel_config": "the key is write_relabel_configs",
+    "remote_write_url": "the key is url",
+    "aws": f"{_VMAGENT}; use sigv4",
+    "max_disk_usage_per_url": f"{_VMAGENT}; leave it out",
+    "endpoint": "an OpenTelemetry key; use url",
+}

@@ -1,0 +1,231 @@
+"""Reads Prometheus's HTTP client keys (inline in jobs and remote_write): who we are, TLS, proxy, extra headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from .nodes import Section, shown_url
+from .schema import Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig
+from .secrets import Secret, parse_reference
+
+_TLS_VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CLIENT_CREDENTIALS = "client_credentials"
+
+# Headers that the transport or an auth block sets; a user's value would break the request or leak past a redirect.
+RESERVED_FOR_SOURCES = frozenset(
+    ("authorization", "host", "content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive",
+     "proxy-authenticate", "proxy-authorization", "www-authenticate", "accept-encoding")
+)  # fmt: skip
+RESERVED_FOR_REMOTE_WRITE = RESERVED_FOR_SOURCES | frozenset(
+    ("content-type", "user-agent", "x-prometheus-remote-write-version", "x-prometheus-remote-read-version",
+     "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "retry-attempt")
+)  # fmt: skip
+
+
+def url(text: str) -> str:
+    """An absolute http(s) URL without user and password. Raises ValueError; the message hides the query."""
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+        parts = urlsplit("")
+    if not valid or any(char.isspace() or ord(char) < 0x20 for char in text):
+        raise ValueError(f"{shown_url(text)} is not an absolute http:// or https:// URL")
+    if "@" in parts.netloc:
+        raise ValueError("a URL holds no user and password; put them into basic_auth")
+    return text
+
+
+def secret(section: Section, key: str, *, reference: bool = True) -> Secret | None:
+    """The one secret that `key`, `key_file` or `key_ref` gives; two of them are a mistake."""
+    forms = {key: "literal", f"{key}_file": "file"} | ({f"{key}_ref": "reference"} if reference else {})
+    given = [(name, form) for name, form in forms.items() if section.has(name)]
+    if len(given) > 1:
+        section.problem(given[1][0], f"at most one of {', '.join(forms)} may be set")
+    if not given:
+        return None
+    name, form = given[0]
+    text = section.hidden(name, parse_reference if form == "reference" else str)
+    return Secret(**{form: text}) if text is not None else None
+
+
+def tls_config(section: Section, key: str = "tls_config") -> TlsConfig:
+    tls = section.section(key)
+    if tls is None:
+        return TlsConfig()
+    found = TlsConfig(
+        ca=secret(tls, "ca", reference=False),
+        cert=secret(tls, "cert", reference=False),
+        key=secret(tls, "key"),
+        server_name=tls.text("server_name"),
+        insecure_skip_verify=tls.boolean("insecure_skip_verify", False),
+        min_version=tls.choice("min_version", _TLS_VERSIONS, "TLS12"),
+        max_version=tls.choice("max_version", _TLS_VERSIONS, ""),
+    )
+    if bool(found.cert) != bool(found.key):
+        tls.problem("cert" if found.cert else "key", "a client certificate needs both cert and key")
+    if found.max_version and found.max_version < found.min_version:
+        tls.problem("max_version", f"{found.max_version} is below min_version {found.min_version}")
+    tls.close()
+    return found
+
+
+def proxy_config(section: Section) -> ProxyConfig:
+    found = ProxyConfig(
+        url=_proxy_url(section),
+        no_proxy=section.text("no_proxy"),
+        from_environment=section.boolean("proxy_from_environment", False),
+        connect_header=_proxy_header(section),
+    )
+    if found.from_environment and (found.url or found.no_proxy):
+        section.problem("proxy_from_environment", "cannot be combined with proxy_url or no_proxy")
+    if (found.no_proxy or found.connect_header) and not found.url and not found.from_environment:
+        section.problem("proxy_url", "no_proxy and proxy_connect_header need a proxy_url")
+    return found
+
+
+def _proxy_url(section: Section) -> Secret | None:
+    def checked(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("a proxy is an http:// or https:// URL")
+        return text
+
+    text = section.hidden("proxy_url", checked)
+    return Secret(literal=text) if text else None
+
+
+def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
+    header = section.section("proxy_connect_header")
+    if header is None:
+        return ()
+    return tuple((name, tuple(Secret(literal=text) for text in header.texts(name))) for name in header.keys())
+
+
+def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
+    """Reports a header name that is no token or may not be set; True when it is good."""
+    if not _HEADER_NAME.fullmatch(name):
+        section.problem(name, "not a header name")
+        return False
+    if name.lower() in reserved:
+        how = "use authorization or basic_auth" if name.lower() == "authorization" else "the client sets it itself"
+        section.problem(name, f"this header may not be set: {how}")
+        return False
+    return True
+
+
+def header_value(text: str) -> str:
+    if any(ord(char) < 0x20 and char != "\t" or ord(char) in (0x7F, 0x85) or ord(char) > 0xFF for char in text):
+        raise ValueError("a header value holds no control characters and no line break")
+    return text
+
+
+def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
+    """`http_headers: {Name: {values, secrets, files, refs}}`."""
+    headers = section.section("http_headers")
+    if headers is None:
+        return ()
+    found = []
+    for name in headers.keys():
+        header = headers.section(name)
+        if header is None or not header_name(headers, name, reserved):
+            continue
+        values = [Secret(literal=text) for key in ("values", "secrets") for text in _header_values(header, key)]
+        values += [Secret(file=text) for text in header.texts("files")]
+        values += [Secret(reference=text) for text in header.read_list("refs", parse_reference)]
+        header.close()
+        found.append((name, tuple(values)))
+    return tuple(found)
+
+
+def _header_values(section: Section, key: str) -> list[str]:
+    found = []
+    for index, text in enumerate(section.texts(key)):
+        try:
+            found.append(header_value(text))
+        except ValueError as error:
+            section.problem(key, f"[{index}] {error}")
+    return found
+
+
+def read(section: Section, reserved: Collection[str], *, redirects: bool = True) -> HttpClientConfig:
+    """All HTTP client keys of one section."""
+    basic, authorization, oauth2 = _basic_auth(section), _authorization(section), _oauth2(section)
+    given = [name for name, value in (("basic_auth", basic), ("authorization", authorization), ("oauth2", oauth2)) if value]
+    if len(given) > 1:
+        section.problem(given[1], "at most one of basic_auth, authorization (or bearer_token) and oauth2 may be set")
+    section.boolean("enable_http2", False)  # accepted: HTTP/1.1 serves a handful of requests as well
+    return HttpClientConfig(
+        basic_auth=basic,
+        authorization=authorization,
+        oauth2=oauth2,
+        tls=tls_config(section),
+        proxy=proxy_config(section),
+        follow_redirects=section.boolean("follow_redirects", redirects),
+        http_headers=http_headers(section, reserved),
+    )
+
+
+def _basic_auth(section: Section) -> BasicAuth | None:
+    basic = section.section("basic_auth")
+    if basic is None:
+        return None
+    found = BasicAuth(secret(basic, "username"), secret(basic, "password"))
+    basic.close()
+    return found
+
+
+def _authorization(section: Section) -> Authorization | None:
+    def scheme(text: str) -> str:
+        if text.strip().lower() == "basic":
+            raise ValueError("use basic_auth for this type")
+        return header_value(text.strip())
+
+    bearer = _bearer_token(section)
+    block = section.section("authorization")
+    if block is None:
+        return Authorization("Bearer", bearer) if bearer else None
+    if bearer:
+        section.problem("authorization", "cannot be combined with bearer_token")
+    found = Authorization(block.read("type", scheme, "Bearer") or "Bearer", secret(block, "credentials"))
+    block.close()
+    return found
+
+
+def _bearer_token(section: Section) -> Secret | None:
+    if not section.has("bearer_token") and not section.has("bearer_token_file"):
+        return None
+    key = "bearer_token" if section.has("bearer_token") else "bearer_token_file"
+    section.warn(key, "deprecated; use authorization: {credentials: …}")
+    return secret(section, "bearer_token", reference=False)
+
+
+def _oauth2(section: Section) -> OAuth2 | None:
+    block = section.section("oauth2")
+    if block is None:
+        return None
+
+    def grant(text: str) -> str:
+        if text != _CLIENT_CREDENTIALS:
+            raise ValueError(f"allowed is {_CLIENT_CREDENTIALS}; the password grant goes into endpoint_params")
+        return text
+
+    block.read("grant_type", grant, _CLIENT_CREDENTIALS)
+    found = OAuth2(
+        client_id=block.text("client_id"),
+        client_secret=secret(block, "client_secret"),
+        token_url=block.hidden("token_url", url) or "",
+        scopes=tuple(block.texts("scopes")),
+        endpoint_params=tuple(block.text_map("endpoint_params").items()),
+        tls=tls_config(block),
+        proxy=proxy_config(block),
+    )
+    for key in ("client_id", "token_url"):
+        if not block.has(key):
+            block.problem(key, "is required in oauth2")
+    block.close()
+    return found

@@ -1,0 +1,276 @@
+"""Reads `json_configs`: how an API is asked, and how its answer becomes metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import re2
+
+from .. import expression
+from ..expression import Expression
+from ..timestamp import parse_format
+from . import foreign, http_client, relabel_configs, scalars
+from .nodes import Section
+from .schema import MEGABYTE, JsonJob, Limits, Metric, Pagination, Timestamp
+from .secrets import Secret
+
+T = TypeVar("T")
+METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
+_DEFAULT_BODY_SIZE = 50 * MEGABYTE  # an API answer is decoded in memory; Prometheus has no limit by default
+_RESERVED_LABELS_HINT = "names with a leading __ are reserved"
+
+
+class Defaults:
+    """What `global` says and jobs fall back to."""
+
+    def __init__(self, interval_ms: int, timeout_ms: int | None, limits: Limits) -> None:
+        self.interval_ms, self.timeout_ms, self.limits = interval_ms, timeout_ms, limits
+
+
+def read(section: Section, defaults: Defaults) -> tuple[JsonJob, ...]:
+    jobs, names = [], set()
+    for entry in section.sections("json_configs"):
+        job = _job(entry, defaults)
+        if job.job_name in names:
+            entry.problem("job_name", f"{job.job_name!r} is the name of another job; job names are unique")
+        names.add(job.job_name)
+        jobs.append(job)
+    return tuple(jobs)
+
+
+def _job(entry: Section, defaults: Defaults) -> JsonJob:
+    name, url = _required(entry, "job_name"), entry.hidden("url", http_client.url)
+    if url is None and not entry.has("url"):
+        entry.problem("url", "is required")
+    interval_ms, timeout_ms = intervals(entry, defaults)
+    body = entry.hidden("body", str)
+    job = JsonJob(
+        job_name=name,
+        url=url or "",
+        instance=urlsplit(url or "").netloc,
+        method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else "GET"),
+        query=tuple(entry.text_map("query").items()),
+        body=body,
+        headers=_headers(entry),
+        labels=_static_labels(entry),
+        honor_labels=entry.boolean("honor_labels", False),
+        scrape_interval_ms=interval_ms,
+        scrape_timeout_ms=timeout_ms,
+        valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
+        pagination=_pagination(entry),
+        http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
+        limits=limits(entry, defaults.limits, _DEFAULT_BODY_SIZE),
+        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
+        metrics=_metrics(entry),
+    )
+    if job.body is not None and job.method == "GET":
+        entry.problem("body", "a GET request has no body; leave method out or set it to POST")
+    entry.close(foreign.JOB)
+    return job
+
+
+def _required(entry: Section, key: str) -> str:
+    text = entry.text(key)
+    if not text:
+        entry.problem(key, "is required")
+    return text
+
+
+def _status_code(text: str) -> int:
+    code = scalars.integer(text)
+    if not 100 <= code <= 599:
+        raise ValueError("a status code is between 100 and 599")
+    return code
+
+
+def intervals(entry: Section, defaults: Defaults) -> tuple[int, int]:
+    """`scrape_interval` and `scrape_timeout`: absent (or 0) means the global one, the timeout at most the interval."""
+    interval_ms = entry.duration_ms("scrape_interval", 0) or defaults.interval_ms
+    timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(defaults.timeout_ms or 10_000, interval_ms)
+    if timeout_ms > interval_ms:
+        longest = scalars.print_duration(interval_ms)
+        entry.problem("scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}")
+    return interval_ms, timeout_ms
+
+
+def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:
+    """The limit keys; 0 or absent falls back to the global value, so that a job cannot turn one off."""
+    return Limits(
+        body_size_bytes=section.read("body_size_limit", scalars.size_bytes, 0) or fallback.body_size_bytes or body_default,
+        sample_limit=section.integer("sample_limit", 0) or fallback.sample_limit,
+        label_limit=section.integer("label_limit", 0) or fallback.label_limit,
+        label_name_length=section.integer("label_name_length_limit", 0) or fallback.label_name_length,
+        label_value_length=section.integer("label_value_length_limit", 0) or fallback.label_value_length,
+    )
+
+
+def _headers(entry: Section) -> tuple[tuple[str, Secret], ...]:
+    """`headers: {Name: value}`, the short form of http_headers; values never show."""
+    section = entry.section("headers")
+    if section is None:
+        return ()
+    found = []
+    for name in section.keys():
+        value = section.hidden(name, http_client.header_value)
+        if value is not None and http_client.header_name(section, name, http_client.RESERVED_FOR_SOURCES):
+            found.append((name, Secret(literal=value)))
+    return tuple(found)
+
+
+def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
+    section = entry.section("labels")
+    if section is None:
+        return ()
+    return tuple((name, section.text(name)) for name in section.keys() if label_name(section, name))
+
+
+def label_name(section: Section, name: str) -> bool:
+    """Reports a label name that remote write does not allow or that is reserved; True when it is good."""
+    if not scalars.LABEL_NAME.fullmatch(name):
+        section.problem(name, "not a label name: letters, digits and _, no digit first")
+        return False
+    if name.startswith("__"):
+        section.problem(name, f"not a label name here: {_RESERVED_LABELS_HINT}")
+        return False
+    return True
+
+
+def _pagination(entry: Section) -> Pagination | None:
+    section = entry.section("pagination")
+    if section is None:
+        return None
+    style = section.choice("style", ("next_link", "cursor", "page"), "")
+    found = Pagination(
+        style=style,
+        path=_expression(section, "path"),
+        parameter=section.text("parameter", "page" if style == "page" else "cursor"),
+        first_page=section.integer("first_page", 1),
+        max_pages=section.integer("max_pages", 100, minimum=1),
+    )
+    if not section.has("style"):
+        section.problem("style", "is required: next_link, cursor or page")
+    if style in ("next_link", "cursor") and not section.has("path"):
+        section.problem("path", f"is required for style {style}: where the document names the next page")
+    section.close()
+    return found
+
+
+def _expression(section: Section, key: str) -> Expression | None:
+    return section.read(key, expression.parse)
+
+
+def _metrics(entry: Section) -> tuple[Metric, ...]:
+    sections = entry.sections("metrics")
+    if not sections:
+        entry.problem("metrics", "at least one metric is required")
+    return tuple(metric for section in sections if (metric := _metric(section)) is not None)
+
+
+def _metric(section: Section) -> Metric | None:
+    before = len(section.notes.problems)
+    steps = _steps(section)
+    value = _expression(section, "value")
+    timestamp = _timestamp(section)
+    labels = _labels(section)
+    metric_type = section.choice("type", METRIC_TYPES, "untyped")
+    fields = {
+        "name": section.read("name", _metric_name, ""),
+        "type": "unknown" if metric_type == "untyped" else metric_type,
+        "help": section.text("help"),
+        "unit": section.text("unit"),
+        "value_map": _value_map(section),
+        "value_regex": section.read("value_regex", _regex),
+        "scale": section.number("scale", 1.0),
+        "offset": section.number("offset", 0.0),
+        "on_missing": section.read("on_missing", _on_missing, "skip"),
+        "duplicates": section.choice("duplicates", ("last", "first", "sum", "error"), "last"),
+    }
+    for key in ("name", "value"):
+        if not section.has(key):
+            section.problem(key, "is required")
+    section.close(foreign.METRIC)
+    if len(section.notes.problems) > before or value is None:
+        return None
+    used = [value, *(found for _, found in labels), *([timestamp.path] if timestamp else [])]
+    walked = _checked(section, "records", lambda: expression.records(steps, used))
+    return Metric(records=walked, value=value, timestamp=timestamp, labels=labels, **fields) if walked else None
+
+
+def _checked(section: Section, key: str, make: Callable[[], T]) -> T | None:
+    try:
+        return make()
+    except ValueError as error:
+        section.problem(key, str(error))
+        return None
+
+
+def _steps(section: Section) -> list[expression.Step]:
+    if section.is_list("records"):
+        steps = section.read_list("records", expression.parse_step)
+        if not steps:
+            section.problem("records", "a list of steps holds at least one")
+    else:
+        step = section.read("records", expression.parse_step)
+        steps = [step] if step else []
+    return steps or [expression.parse_step("@")]
+
+
+def _metric_name(text: str) -> str:
+    if not scalars.METRIC_NAME.fullmatch(text):
+        raise ValueError("a metric name is letters, digits, _ and :, no digit first")
+    return text
+
+
+def _regex(text: str) -> object:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(f"not an RE2 regular expression: {reason}") from None
+
+
+def _on_missing(text: str) -> str | float:
+    if text in ("skip", "error"):
+        return text
+    try:
+        return scalars.yaml_float(text)
+    except ValueError:
+        raise ValueError("allowed are skip, error or a number to use instead") from None
+
+
+def _value_map(section: Section) -> tuple[tuple[str, float], ...]:
+    values = section.section("value_map")
+    if values is None:
+        return ()
+    return tuple((name, values.number(name, 0.0)) for name in values.keys())
+
+
+def _timestamp(section: Section) -> Timestamp | None:
+    block = section.section("timestamp")
+    if block is None:
+        return None
+    path, timezone = _expression(block, "path"), block.text("timezone")
+    stamp_format = _checked(block, "timezone", lambda: parse_format("rfc3339", timezone)) and block.read(
+        "format", lambda text: parse_format(text, timezone)
+    )
+    for key in ("path", "format"):
+        if not block.has(key):
+            block.problem(key, "is required in timestamp")
+    block.close()
+    return Timestamp(path, stamp_format) if path and stamp_format else None
+
+
+def _labels(section: Section) -> tuple[tuple[str, Expression], ...]:
+    labels = section.section("labels")
+    if labels is None:
+        return ()
+    found = []
+    for name in labels.keys():
+        value = _expression(labels, name)
+        if label_name(labels, name) and value is not None:
+            found.append((name, value))
+    return tuple(found)

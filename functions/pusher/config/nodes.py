@@ -1,0 +1,304 @@
+"""Walks a YAML node tree and collects every mistake with its line and key path instead of stopping at the first.
+
+Scalars stay text until the field's own type converts them (`scalars`), because YAML's implicit types would turn
+`1.10`, `012` and `22:22` into something Prometheus does not read there.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, overload
+from urllib.parse import urlsplit
+
+import yaml
+
+from . import scalars
+
+T = TypeVar("T")
+D = TypeVar("D")
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MAX_CONFIG_BYTES = 1_000_000  # a config is written by people; more is a wrong file
+_MAX_DEPTH = 64
+_KINDS = {yaml.MappingNode: "a map", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where it stands and what would be right. Never carries the value of a secret."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+
+
+class ConfigError(Exception):
+    """A config that must not start. `problems` holds all its mistakes, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(slots=True)
+class Notes:
+    """What reading one file found: problems (fatal together) and warnings."""
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+def compose(text: str, file: str) -> yaml.Node | None:
+    """YAML text -> node tree (None for an empty file). Raises ConfigError for what is not one YAML document."""
+    problem: str
+    line = 0
+    if len(text) > _MAX_CONFIG_BYTES:
+        problem = f"the file has {len(text)} characters; a config has at most {_MAX_CONFIG_BYTES}"
+        raise ConfigError([Problem(file, 0, "", problem)])
+    try:
+        _check_depth(text)
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        return node
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
+        problem = f"not YAML: {error.problem or error.context}"
+    except yaml.YAMLError as error:
+        problem = f"not YAML: {getattr(error, 'reason', None) or 'unreadable text'}"
+    except RecursionError:
+        problem = f"nested deeper than {_MAX_DEPTH} levels"
+    raise ConfigError([Problem(file, line, "", problem)]) from None
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise RecursionError
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def is_null(node: yaml.Node | None) -> bool:
+    """True for a key that is absent or written without a value: both leave the default, as in Prometheus."""
+    return node is None or (isinstance(node, yaml.ScalarNode) and not node.style and node.value in scalars.NULL)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def shown_url(url: str) -> str:
+    """A URL without user, password, query and fragment: those may hold secrets."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(a URL)"
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else "(a URL)"
+
+
+class Section:
+    """One YAML map being read. Each accessor names a key; `close` then reports the keys nobody asked for."""
+
+    def __init__(self, node: yaml.MappingNode, path: str, notes: Notes) -> None:
+        self.node, self.path, self.notes = node, path, notes
+        self._asked: set[str] = set()
+        self._entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        self._fill(node, own=True, merging=())
+
+    def _fill(self, node: yaml.MappingNode, own: bool, merging: tuple[int, ...]) -> None:
+        merged: list[yaml.Node] = []
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            elif not isinstance(key, yaml.ScalarNode):
+                self.problem_at(key, "", "a key must be a single value")
+            elif key.value in self._entries:
+                if own:
+                    self.problem_at(key, key.value, "the key stands twice in this map")
+            else:
+                self._entries[key.value] = (key, value)
+        for other in merged:
+            if isinstance(other, yaml.MappingNode) and id(other) not in merging:
+                self._fill(other, own=False, merging=(*merging, id(node)))
+            else:
+                self.problem_at(other, "<<", "only maps can be merged")
+
+    # problems
+
+    def _path_of(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path and key else self.path or key
+
+    def problem_at(self, node: yaml.Node, key: str, message: str) -> None:
+        problem = Problem(self.notes.file, node.start_mark.line + 1, self._path_of(key), message)
+        self.notes.problems.append(problem)
+
+    def problem(self, key: str, message: str) -> None:
+        """A mistake at `key` (the map itself when the key is absent)."""
+        entry = self._entries.get(key)
+        self.problem_at(entry[1] if entry else self.node, key, message)
+
+    def warn(self, key: str, message: str) -> None:
+        entry = self._entries.get(key)
+        line = (entry[1] if entry else self.node).start_mark.line + 1
+        self.notes.warnings.append(Problem(self.notes.file, line, self._path_of(key), message))
+
+    def close(self, foreign: Mapping[str, str] | None = None) -> None:
+        """Reports unknown keys. `foreign` maps keys of other programs to what to do instead."""
+        for name, (key, _) in self._entries.items():
+            if name in self._asked:
+                continue
+            if foreign and name in foreign:
+                self.problem_at(key, name, foreign[name])
+            else:
+                near = did_you_mean(name, self._asked)
+                self.problem_at(key, name, f"unknown key{near} (allowed here: {', '.join(sorted(self._asked))})")
+
+    # reading
+
+    def keys(self) -> list[str]:
+        return list(self._entries)
+
+    def has(self, key: str) -> bool:
+        """True when the key is written with a value (`key:` alone counts as absent)."""
+        self._asked.add(key)
+        return not is_null(self._node(key))
+
+    def _node(self, key: str) -> yaml.Node | None:
+        self._asked.add(key)
+        entry = self._entries.get(key)
+        return entry[1] if entry else None
+
+    def _expect(self, key: str, kind: type) -> yaml.Node | None:
+        node = self._node(key)
+        if node is None or is_null(node):
+            return None
+        if not isinstance(node, kind):
+            self.problem_at(node, key, f"{_KINDS[kind]} is expected here, not {_KINDS[type(node)]}")
+            return None
+        return node
+
+    @overload
+    def read(self, key: str, convert: Callable[[str], T]) -> T | None: ...
+    @overload
+    def read(self, key: str, convert: Callable[[str], T], default: D) -> T | D: ...
+    def read(self, key: str, convert: Callable[[str], T], default: D | None = None, *, shown: bool = True) -> T | D | None:
+        """A single value through `convert` (which raises ValueError), or the default when absent or wrong."""
+        node = self._expect(key, yaml.ScalarNode)
+        if node is None:
+            return default
+        try:
+            return convert(node.value)
+        except ValueError as error:
+            said = f"{node.value[:100]!r} is not allowed: " if shown else ""
+            self.problem_at(node, key, f"{said}{error}")
+            return default
+
+    def text(self, key: str, default: str = "") -> str:
+        return self.read(key, str, default)
+
+    def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
+        """Like `read` for a value that may be or hold a secret: a mistake is told without the value."""
+        node = self._expect(key, yaml.ScalarNode)
+        if node is None:
+            return None
+        try:
+            return convert(node.value)
+        except ValueError as error:
+            self.problem_at(node, key, str(error))
+            return None
+
+    def choice(self, key: str, allowed: Iterable[str], default: str) -> str:
+        options = list(allowed)
+
+        def one_of(text: str) -> str:
+            if text not in options:
+                raise ValueError(f"allowed are {', '.join(options)}{did_you_mean(text, options)}")
+            return text
+
+        return self.read(key, one_of, default)
+
+    def duration_ms(self, key: str, default: int) -> int:
+        return self.read(key, scalars.duration_ms, default)
+
+    def boolean(self, key: str, default: bool) -> bool:
+        return self.read(key, scalars.boolean, default)
+
+    def integer(self, key: str, default: int, minimum: int = 0) -> int:
+        def whole(text: str) -> int:
+            number = scalars.integer(text)
+            if number < minimum or number >= 2**63:
+                raise ValueError(f"a whole number of at least {minimum} is expected")
+            return number
+
+        return self.read(key, whole, default)
+
+    def number(self, key: str, default: float) -> float:
+        return self.read(key, scalars.yaml_float, default)
+
+    def section(self, key: str) -> Section | None:
+        node = self._expect(key, yaml.MappingNode)
+        return Section(node, self._path_of(key), self.notes) if isinstance(node, yaml.MappingNode) else None
+
+    def sections(self, key: str) -> list[Section]:
+        """A list of maps."""
+        found = []
+        for index, node in enumerate(self.items(key)):
+            path = f"{key}[{index}]"
+            if isinstance(node, yaml.MappingNode):
+                found.append(Section(node, self._path_of(path), self.notes))
+            else:
+                self.problem_at(node, path, f"a map is expected here, not {_KINDS[type(node)]}")
+        return found
+
+    def items(self, key: str) -> list[yaml.Node]:
+        node = self._expect(key, yaml.SequenceNode)
+        return list(node.value) if node is not None else []
+
+    def texts(self, key: str) -> list[str]:
+        """A list of single values."""
+        return self.read_list(key, str)
+
+    def read_list(self, key: str, convert: Callable[[str], T]) -> list[T]:
+        found = []
+        for index, node in enumerate(self.items(key)):
+            path = f"{key}[{index}]"
+            if not isinstance(node, yaml.ScalarNode):
+                self.problem_at(node, path, f"a single value is expected here, not {_KINDS[type(node)]}")
+                continue
+            try:
+                found.append(convert(node.value))
+            except ValueError as error:
+                self.problem_at(node, path, f"{node.value[:100]!r} is not allowed: {error}")
+        return found
+
+    def is_list(self, key: str) -> bool:
+        return isinstance(self._node(key), yaml.SequenceNode)
+
+    def is_plain(self, key: str) -> bool:
+        """True when the value is written without quotes (so that YAML would give it a type)."""
+        node = self._node(key)
+        return isinstance(node, yaml.ScalarNode) and not node.style
+
+    def text_map(self, key: str) -> dict[str, str]:
+        """A map of single values to text; a value that is no text is reported without showing it."""
+        section = self.section(key)
+        if section is None:
+            return {}
+        found = {}
+        for name in section.keys():
+            node = section._expect(name, yaml.ScalarNode)
+            if node is not None:
+                found[name] = str(node.value)
+        return found

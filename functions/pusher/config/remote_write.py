@@ -1,0 +1,238 @@
+"""Reads `remote_write`: where samples go, who signs, how they are packed and retried."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from . import foreign, http_client, relabel_configs, scalars
+from .nodes import Section
+from .schema import Endpoint, MetadataConfig, QueueConfig, SigV4
+from .secrets import Secret
+
+_PATH = "/api/v1/remote_write"
+_AMP_HOST = re.compile(r"aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)")
+_WORKSPACE = re.compile(r"ws-[A-Za-z0-9-]+")
+_WORKSPACE_ARN = re.compile(r"arn:aws[a-z-]*:aps:([a-z0-9-]+):[0-9]{12}:workspace/(ws-[A-Za-z0-9-]+)")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
+_MESSAGES = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
+
+
+def read(section: Section, environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """The endpoints. Without any, the workspace of the environment (`PUSHER_WORKSPACE`) is the only one."""
+    endpoints, names = [], set()
+    for entry in section.sections("remote_write"):
+        endpoint = _endpoint(entry, environment)
+        if endpoint.name in names:
+            entry.problem("name", f"{endpoint.name!r} is the name of another endpoint; names are unique")
+        names.add(endpoint.name)
+        endpoints.append(endpoint)
+    if endpoints or section.has("remote_write"):
+        return tuple(endpoints)
+    workspace = environment.get("PUSHER_WORKSPACE", "")
+    region = _region_of(workspace) or environment.get("AWS_REGION", "")
+    if not workspace or not region:
+        section.problem("remote_write", "is required: one entry with a workspace or a url (or set PUSHER_WORKSPACE)")
+        return ()
+    url = _workspace_url(workspace, region)
+    return (_with_defaults(url, SigV4(region=region)),)
+
+
+def _with_defaults(url: str, sigv4: SigV4) -> Endpoint:
+    client = http_client.HttpClientConfig(follow_redirects=False)
+    return Endpoint(
+        name=_default_name(url), url=url, remote_timeout_ms=30_000, headers=(), sigv4=sigv4, http=client,
+        queue=QueueConfig(), metadata=MetadataConfig(), write_relabel=(),
+    )  # fmt: skip
+
+
+def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
+    url, region = _address(entry, environment)
+    sigv4 = _sigv4(entry, region)
+    client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, redirects=False)
+    others = [key for key in ("basic_auth", "authorization", "oauth2") if entry.has(key)]
+    if sigv4 and others and entry.has("sigv4"):
+        entry.problem("sigv4", f"at most one of sigv4, basic_auth, authorization and oauth2 may be set, not also {others[0]}")
+    _check_amp(entry, url, sigv4)
+    endpoint = Endpoint(
+        name=entry.text("name") or _default_name(url),
+        url=url,
+        remote_timeout_ms=entry.duration_ms("remote_timeout", 30_000) or 30_000,
+        headers=_headers(entry),
+        sigv4=sigv4,
+        http=client,
+        queue=_queue_config(entry),
+        metadata=_metadata_config(entry),
+        write_relabel=relabel_configs.read(entry, "write_relabel_configs"),
+    )
+    _unsupported(entry)
+    entry.close(foreign.REMOTE_WRITE)
+    return endpoint
+
+
+def _unsupported(entry: Section) -> None:
+    message = entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])
+    if message == _MESSAGES[1]:
+        entry.problem("protobuf_message", f"this version sends {_MESSAGES[0]} only, which is what AMP takes; leave it out")
+    for key in ("send_exemplars", "send_native_histograms"):
+        if entry.boolean(key, False):
+            entry.problem(key, "JSON jobs produce neither exemplars nor histograms; leave it out or set it to false")
+    entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says
+    entry.boolean("failed_request_logging", False)  # accepted: failures are always in the run's log line
+
+
+def _default_name(url: str) -> str:
+    return hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()[:6]
+
+
+def _address(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
+    """(url, region that the address names or "")."""
+    if entry.has("workspace") and entry.has("url"):
+        entry.problem("workspace", "at most one of url and workspace may be set")
+    if entry.has("workspace"):
+        return _from_workspace(entry, environment)
+    url = entry.hidden("url", http_client.url) or ""
+    if not entry.has("url"):
+        entry.problem("url", "is required (or workspace: ws-…)")
+    match = _AMP_HOST.fullmatch(urlsplit(url).hostname or "")
+    return url, match[1] if match else ""
+
+
+def _from_workspace(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
+    def workspace(text: str) -> str:
+        if text.startswith("env:"):
+            text = environment.get(text.removeprefix("env:"), "")
+        if not _WORKSPACE.fullmatch(text) and not _WORKSPACE_ARN.fullmatch(text):
+            raise ValueError("a workspace is an id (ws-…), its ARN, or env:NAME of a variable that holds one")
+        return text
+
+    found = entry.read("workspace", workspace, "")
+    sigv4 = entry.section("sigv4")
+    region = _region_of(found) or (sigv4.text("region") if sigv4 else "") or environment.get("AWS_REGION", "")
+    if found and not region:
+        entry.problem("workspace", "its region is unknown: give the ARN, sigv4.region or the variable AWS_REGION")
+    return (_workspace_url(found, region), region) if found and region else ("", region)
+
+
+def _region_of(workspace: str) -> str:
+    match = _WORKSPACE_ARN.fullmatch(workspace)
+    return match[1] if match else ""
+
+
+def _workspace_url(workspace: str, region: str) -> str:
+    workspace_id = workspace.rpartition("/")[2]
+    return f"https://aps-workspaces.{region}.amazonaws.com/workspaces/{workspace_id}{_PATH}"
+
+
+def _sigv4(entry: Section, address_region: str) -> SigV4 | None:
+    block = entry.section("sigv4")
+    written = entry.has("sigv4")
+    if block is None and not (entry.has("workspace") and not written):
+        return None
+    if block is None:
+        return SigV4(region=address_region)
+    found = SigV4(
+        region=block.read("region", _region, "") or address_region,
+        access_key=block.text("access_key"),
+        secret_key=_secret_key(block),
+        profile=block.text("profile"),
+        role_arn=block.text("role_arn"),
+        external_id=block.text("external_id"),
+        use_fips_sts_endpoint=block.boolean("use_fips_sts_endpoint", False),
+        service=block.text("service_name", "aps"),
+    )
+    if not found.region:
+        block.problem("region", "is required: the region of the workspace")
+    if address_region and found.region != address_region:
+        block.problem("region", f"{found.region!r} is not the region of the address ({address_region}); AMP would refuse the signature")
+    if bool(found.access_key) != bool(found.secret_key):
+        block.problem("access_key", "access_key and secret_key are set both or neither")
+    if found.external_id and not found.role_arn:
+        block.problem("external_id", "needs a role_arn")
+    block.close()
+    return found
+
+
+def _secret_key(block: Section) -> Secret | None:
+    text = block.hidden("secret_key", str)
+    return Secret(literal=text) if text else None
+
+
+def _region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise ValueError("not an AWS region, as eu-west-1")
+    return text
+
+
+def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
+    """What AMP would answer with a 403 or 404 every minute is found here."""
+    parts = urlsplit(url)
+    if not _AMP_HOST.fullmatch(parts.hostname or ""):
+        return
+    if sigv4 is None:
+        entry.problem("sigv4", "AMP takes signed requests only: add sigv4: {} (the region is taken from the url)")
+    if not re.fullmatch(rf"/workspaces/{_WORKSPACE.pattern}{_PATH}", parts.path) or parts.query:
+        entry.problem("url", f"an AMP address is https://{parts.hostname}/workspaces/ws-…{_PATH}, without a slash at the end")
+    if parts.scheme != "https":
+        entry.problem("url", "AMP takes https only")
+
+
+def _headers(entry: Section) -> tuple[tuple[str, str], ...]:
+    section = entry.section("headers")
+    if section is None:
+        return ()
+    found = []
+    for name in section.keys():
+        value = section.hidden(name, http_client.header_value)
+        if http_client.header_name(section, name, http_client.RESERVED_FOR_REMOTE_WRITE) and value is not None:
+            found.append((name, value))
+    return tuple(found)
+
+
+def _queue_config(entry: Section) -> QueueConfig:
+    section = entry.section("queue_config")
+    default = QueueConfig()
+    if section is None:
+        return default
+    found = QueueConfig(
+        capacity=section.integer("capacity", default.capacity, minimum=1),
+        max_shards=section.integer("max_shards", default.max_shards, minimum=1),
+        min_shards=section.integer("min_shards", default.min_shards, minimum=1),
+        max_samples_per_send=section.integer("max_samples_per_send", default.max_samples_per_send, minimum=1),
+        batch_send_deadline_ms=section.duration_ms("batch_send_deadline", default.batch_send_deadline_ms),
+        min_backoff_ms=section.duration_ms("min_backoff", default.min_backoff_ms) or default.min_backoff_ms,
+        max_backoff_ms=section.duration_ms("max_backoff", default.max_backoff_ms) or default.max_backoff_ms,
+        retry_on_http_429=section.boolean("retry_on_http_429", default.retry_on_http_429),
+        sample_age_limit_ms=section.duration_ms("sample_age_limit", default.sample_age_limit_ms),
+        max_body_bytes=section.read("max_body_bytes", _body_bytes, default.max_body_bytes),
+    )
+    if found.min_shards > found.max_shards:
+        section.problem("min_shards", f"{found.min_shards} is above max_shards {found.max_shards}")
+    if found.min_backoff_ms > found.max_backoff_ms:
+        shown = scalars.print_duration
+        section.problem("min_backoff", f"{shown(found.min_backoff_ms)} is above max_backoff {shown(found.max_backoff_ms)}")
+    section.close({"max_samples_per_second": "not in this version; leave it out"})
+    return found
+
+
+def _body_bytes(text: str) -> int:
+    number = scalars.size_bytes(text) if not text.isdigit() else int(text)
+    if number < 10_000:
+        raise ValueError("at least 10000 bytes are needed for one sample with long labels")
+    return number
+
+
+def _metadata_config(entry: Section) -> MetadataConfig:
+    section = entry.section("metadata_config")
+    default = MetadataConfig()
+    if section is None:
+        return default
+    found = MetadataConfig(
+        send=section.boolean("send", default.send),
+        send_interval_ms=section.duration_ms("send_interval", default.send_interval_ms),
+        max_samples_per_send=section.integer("max_samples_per_send", default.max_samples_per_send, minimum=1),
+    )
+    section.close()
+    return found

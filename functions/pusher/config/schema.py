@@ -1,0 +1,215 @@
+"""The validated config, frozen: what every other module sees. Defaults stand here, each with its reason where it is
+not Prometheus's own. Fields that may hold secrets do not show in a repr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..expression import Expression, Records
+from ..relabel import Rule
+from ..timestamp import Format
+from .secrets import Secret
+
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    username: Secret | None
+    password: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    type: str
+    credentials: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """`ca`, `cert` and `key` are PEM text, inline or in a file. Versions are `TLS10` to `TLS13`."""
+
+    ca: Secret | None = None
+    cert: Secret | None = None
+    key: Secret | None = None
+    server_name: str = ""
+    insecure_skip_verify: bool = False
+    min_version: str = "TLS12"
+    max_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """`url` may hold a password, so it is a Secret. `no_proxy` is a comma-separated list of hosts."""
+
+    url: Secret | None = None
+    no_proxy: str = ""
+    from_environment: bool = False
+    connect_header: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth2:
+    """The client-credentials grant (or another that needs only form parameters, given in `endpoint_params`)."""
+
+    client_id: str
+    client_secret: Secret | None
+    token_url: str = field(repr=False)
+    scopes: tuple[str, ...] = ()
+    endpoint_params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    tls: TlsConfig = TlsConfig()
+    proxy: ProxyConfig = ProxyConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class HttpClientConfig:
+    """Prometheus's HTTP client keys. `http_headers` are name and values in order."""
+
+    basic_auth: BasicAuth | None = None
+    authorization: Authorization | None = None
+    oauth2: OAuth2 | None = None
+    tls: TlsConfig = TlsConfig()
+    proxy: ProxyConfig = ProxyConfig()
+    follow_redirects: bool = True
+    http_headers: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one scrape; 0 means none. A body has `body_size_bytes` at most, uncompressed."""
+
+    body_size_bytes: int = 0
+    sample_limit: int = 0
+    label_limit: int = 0
+    label_name_length: int = 0
+    label_value_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    path: Expression
+    format: Format
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How the records of a document become the samples of one metric."""
+
+    name: str
+    type: str
+    help: str
+    unit: str
+    records: Records
+    value: Expression
+    timestamp: Timestamp | None
+    labels: tuple[tuple[str, Expression], ...]
+    value_map: tuple[tuple[str, float], ...]
+    value_regex: object | None  # a compiled RE2 pattern, searched, not anchored
+    scale: float
+    offset: float
+    on_missing: str | float  # "skip", "error" or the number that stands in
+    duplicates: str  # "last", "first", "sum" or "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Pagination:
+    """`style` is `next_link` (`path` finds the next URL), `cursor` (`path` finds the value for `parameter`) or `page`
+    (`parameter` counts up from `first_page` until a page has no records at `path`, or none at all)."""
+
+    style: str
+    path: Expression | None
+    parameter: str
+    first_page: int
+    max_pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class JsonJob:
+    """One entry of `json_configs`. Times in milliseconds."""
+
+    job_name: str
+    url: str = field(repr=False)
+    instance: str
+    method: str
+    query: tuple[tuple[str, str], ...] = field(repr=False)
+    body: str | None = field(repr=False)
+    headers: tuple[tuple[str, Secret], ...]
+    labels: tuple[tuple[str, str], ...]
+    honor_labels: bool
+    scrape_interval_ms: int
+    scrape_timeout_ms: int
+    valid_status_codes: tuple[int, ...]  # empty: any 2xx
+    pagination: Pagination | None
+    http: HttpClientConfig
+    limits: Limits
+    metric_relabel: tuple[Rule, ...]
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SigV4:
+    """`service` is `aps` unless a test or another AWS service says otherwise."""
+
+    region: str
+    access_key: str = field(default="", repr=False)
+    secret_key: Secret | None = None
+    profile: str = ""
+    role_arn: str = ""
+    external_id: str = field(default="", repr=False)
+    use_fips_sts_endpoint: bool = False
+    service: str = "aps"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """How samples are packed and retried. `max_body_bytes` is not a Prometheus key: AMP takes 1 MB and does not say
+    of what, so both the raw and the compressed size stay below it."""
+
+    capacity: int = 10_000
+    max_shards: int = 50
+    min_shards: int = 1
+    max_samples_per_send: int = 1_000  # AWS's advice for AMP; Prometheus's own default is 2,000
+    batch_send_deadline_ms: int = 5_000
+    min_backoff_ms: int = 30
+    max_backoff_ms: int = 5_000
+    retry_on_http_429: bool = True  # Prometheus's default is false; AMP answers 429 for its rate limits
+    sample_age_limit_ms: int = 3_300_000  # 55m: AMP refuses what is older than an hour; Prometheus's default is none
+    max_body_bytes: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataConfig:
+    send: bool = True
+    send_interval_ms: int = 60_000
+    max_samples_per_send: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One entry of `remote_write`."""
+
+    name: str
+    url: str = field(repr=False)
+    remote_timeout_ms: int
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    sigv4: SigV4 | None
+    http: HttpClientConfig
+    queue: QueueConfig
+    metadata: MetadataConfig
+    write_relabel: tuple[Rule, ...]
+
+    @property
+    def is_amp(self) -> bool:
+        """True for AMP: its documented limits then apply to every series."""
+        return self.sigv4 is not None and self.sigv4.service == "aps"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are for people."""
+
+    external_labels: tuple[tuple[str, str], ...]
+    jobs: tuple[JsonJob, ...]
+    endpoints: tuple[Endpoint, ...]
+    tick_ms: int
+    warnings: tuple[str, ...]

@@ -1,0 +1,121 @@
+"""Secrets by reference: written in the config as a literal, a file or a `*_ref`, fetched only when used.
+
+A Secret prints as `<secret>` everywhere. References are `secretsmanager:NAME[#json-key]`, `ssm:/path` and `env:NAME`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_KEEP_SECONDS = 300.0  # long enough to cost nothing, short enough for a rotated secret
+_SCHEMES = ("secretsmanager", "ssm", "env")
+
+
+class SecretError(Exception):
+    """A secret that cannot be had. The message names the reference and never the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is: exactly one of a literal, a file path or a reference."""
+
+    literal: str | None = field(default=None, repr=False)
+    file: str | None = None
+    reference: str | None = None
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+
+def parse_reference(text: str) -> str:
+    """Checks the form of a `*_ref`. Raises ValueError with what is allowed."""
+    scheme, colon, name = text.partition(":")
+    if not colon or scheme not in _SCHEMES or not name or (scheme == "ssm" and not name.startswith("/")):
+        raise ValueError("a reference is secretsmanager:NAME[#json-key], ssm:/path or env:NAME")
+    return text
+
+
+class SecretStore:
+    """Fetches secrets and keeps those of AWS for five minutes. `aws_client(service)` makes a boto3 client;
+    `now` is monotonic seconds."""
+
+    def __init__(
+        self, environment: Mapping[str, str], aws_client: Callable[[str], Any], now: Callable[[], float]
+    ) -> None:
+        self._environment, self._aws_client, self._now = environment, aws_client, now
+        self._kept: dict[str, tuple[float, str]] = {}
+        self._lock = threading.Lock()
+
+    def reveal(self, secret: Secret) -> str:
+        """The secret's text, without the newline a file ends with. Raises SecretError."""
+        if secret.literal is not None:
+            return secret.literal
+        if secret.file is not None:
+            return _read_file(secret.file)
+        return self._fetch(secret.reference or "")
+
+    def forget(self) -> None:
+        """Drops what is kept: the next use fetches again (after a 401 or 403, a secret may have been rotated)."""
+        with self._lock:
+            self._kept.clear()
+
+    def _fetch(self, reference: str) -> str:
+        scheme, _, name = reference.partition(":")
+        if scheme == "env":
+            if name not in self._environment:
+                raise SecretError(f"{reference}: the environment has no variable {name}")
+            return self._environment[name]
+        with self._lock:
+            kept = self._kept.get(reference)
+            if kept and self._now() - kept[0] < _KEEP_SECONDS:
+                return kept[1]
+            text = self._from_ssm(reference, name) if scheme == "ssm" else self._from_secrets_manager(reference, name)
+            self._kept[reference] = (self._now(), text)
+            return text
+
+    def _from_ssm(self, reference: str, name: str) -> str:
+        try:
+            answer = self._aws_client("ssm").get_parameter(Name=name, WithDecryption=True)
+            return str(answer["Parameter"]["Value"])
+        except Exception as error:  # botocore's errors are made at run time; any of them means the same here
+            raise SecretError(f"{reference}: {_said(error)}; does the role allow ssm:GetParameter on it?") from None
+
+    def _from_secrets_manager(self, reference: str, name: str) -> str:
+        secret_id, _, json_key = name.partition("#")
+        try:
+            text = str(self._aws_client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"])
+        except KeyError:
+            raise SecretError(f"{reference}: the secret is binary; a text secret is expected") from None
+        except Exception as error:
+            allow = "secretsmanager:GetSecretValue"
+            raise SecretError(f"{reference}: {_said(error)}; does the role allow {allow} on it?") from None
+        return _json_member(reference, text, json_key) if json_key else text
+
+
+def _read_file(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SecretError(f"{path}: {reason}") from None
+
+
+def _json_member(reference: str, text: str, key: str) -> str:
+    try:
+        document = json.loads(text)
+        value = document[key]
+    except (ValueError, KeyError, TypeError):
+        raise SecretError(f"{reference}: the secret has no JSON key {key!r}") from None
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _said(error: Exception) -> str:
+    """What AWS said, cut short; botocore puts no secret values into its errors."""
+    return f"{type(error).__name__}: {str(error)[:300]}"

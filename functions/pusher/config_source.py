@@ -1,0 +1,156 @@
+"""Where the config comes from: the packaged file, a path, `s3://bucket/key` or `ssm:/name`.
+
+A remote one is read again on every run, by ETag or version. A bad new one is refused loudly and the last good one
+stays in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .config.load import parse_config
+from .config.nodes import ConfigError, Problem
+from .config.schema import Config, SigV4
+from .config.secrets import SecretStore
+from .delivery.credentials import CredentialsError, CredentialsProvider
+from .delivery.sign import signed
+from .transport import Channel, HttpRequest, Transport, TransportError
+
+PACKAGED = Path(__file__).with_name("config.yaml")
+_TIMEOUT_SECONDS = 5.0
+_MAX_BYTES = 1_000_000
+
+
+class Unreadable(Exception):
+    """The config could not be fetched. The message says from where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The config in use, and what is wrong with a newer one that is not."""
+
+    config: Config
+    version: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What reading a config needs of the outside world."""
+
+    environment: Mapping[str, str]
+    transport: Transport
+    secrets: SecretStore
+    session: Callable[[str, str], Any]
+    now_ms: Callable[[], int]
+
+
+class ConfigSource:
+    """Reads the config of one environment; keeps the last good one."""
+
+    def __init__(self, location: str, edges: Edges) -> None:
+        self.location = location or str(PACKAGED)
+        self._edges = edges
+        self._loaded: Loaded | None = None
+
+    def load(self) -> Loaded:
+        """The config to use now. Raises ConfigError or Unreadable when there is no good one yet."""
+        last = self._loaded
+        try:
+            fetched = self._fetch(last.version if last else "")
+            if fetched is None and last:
+                return last
+            text, version = fetched or ("", "")
+            config = parse_config(text, self.location, self._edges.environment)
+        except (ConfigError, Unreadable) as error:
+            if last is None:
+                raise
+            return replace(last, refused=f"the new config is refused, the last good one stays in use: {error}")
+        self._loaded = Loaded(config, version)
+        return self._loaded
+
+    def _fetch(self, version: str) -> tuple[str, str] | None:
+        """(text, version), or None when it is still this version. Raises Unreadable."""
+        if self.location.startswith("s3://"):
+            return self._from_s3(version)
+        if self.location.startswith("ssm:"):
+            return self._from_ssm(version)
+        try:
+            path = Path(self.location)
+            seen = f"{path.stat().st_mtime_ns}"
+            return None if seen == version else (path.read_text(encoding="utf-8"), seen)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise Unreadable(f"{self.location}: {reason}") from None
+
+    def _from_ssm(self, version: str) -> tuple[str, str] | None:
+        name = self.location.removeprefix("ssm:")
+        try:
+            region = self._edges.environment.get("AWS_REGION", "")
+            client = self._edges.session("", region).client("ssm")
+            parameter = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+        except Exception as error:  # botocore's errors are made at run time; any of them means the same here
+            raise Unreadable(f"{self.location}: {type(error).__name__}: {str(error)[:300]}") from None
+        seen = str(parameter["Version"])
+        return None if seen == version else (str(parameter["Value"]), seen)
+
+    def _from_s3(self, version: str) -> tuple[str, str] | None:
+        """One signed GET: boto3's S3 client would cost more than the rest of a cold start."""
+        url, region = self._s3_url()
+        headers = {"If-None-Match": version} if version else {}
+        request = HttpRequest("GET", url, headers)
+        sigv4 = SigV4(region=region, service="s3")
+        edges = self._edges
+        provider = CredentialsProvider(sigv4, edges.environment, edges.secrets, edges.session, lambda: edges.now_ms() / 1000)
+        try:
+            post = replace(request, headers=signed(request, sigv4, provider.get(), edges.now_ms()))
+            with edges.transport.send(post, Channel(), _TIMEOUT_SECONDS) as answer:
+                if answer.status == 304:
+                    return None
+                if answer.status != 200:
+                    raise Unreadable(f"{self.location}: S3 answered {answer.status}{_s3_hint(answer.status)}")
+                content, seen = answer.read(_MAX_BYTES + 1), answer.headers.get("ETag", "")
+            return content.decode("utf-8"), seen
+        except (TransportError, CredentialsError) as error:
+            raise Unreadable(f"{self.location}: {error}") from None
+        except UnicodeDecodeError:
+            raise Unreadable(f"{self.location}: not UTF-8 text") from None
+
+    def _s3_url(self) -> tuple[str, str]:
+        environment = self._edges.environment
+        bucket, _, key = self.location.removeprefix("s3://").partition("/")
+        region = environment.get("AWS_REGION", "us-east-1")
+        path = quote(key, safe="/~-._")
+        endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+        if endpoint:
+            return f"{endpoint.rstrip('/')}/{bucket}/{path}", region
+        return f"https://{bucket}.s3.{region}.amazonaws.com/{path}", region
+
+
+def _s3_hint(status: int) -> str:
+    return {
+        301: ": the bucket is in another region",
+        403: ": the role needs s3:GetObject on this object (a missing object also answers 403)",
+        404: ": there is no such bucket or object",
+    }.get(status, "")
+
+
+def not_loaded(location: str, error: Exception) -> str:
+    """One text for people, and for the log, of why a config does not start."""
+    if isinstance(error, ConfigError):
+        count = len(error.problems)
+        return f"{count} mistake{'s' if count != 1 else ''} in the config:\n{error}"
+    return f"the config cannot be read: {error}" if isinstance(error, Unreadable) else f"{location}: {error}"
+
+
+def problems_json(error: ConfigError) -> list[dict[str, object]]:
+    """The problems as JSON-able objects, for `--json`."""
+    return [_problem_json(problem) for problem in error.problems]
+
+
+def _problem_json(problem: Problem) -> dict[str, object]:
+    return {"file": problem.file, "line": problem.line, "path": problem.path, "message": problem.message}

@@ -1,0 +1,87 @@
+"""One attempt: final headers, signature, POST, and what the receiver answered. Redirects are not followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from .. import __version__
+from ..channel import auth_headers, channel_for
+from ..config.schema import Endpoint
+from ..config.secrets import SecretError, SecretStore
+from ..model import WriteRequest
+from ..transport import HttpRequest, Transport, TransportError
+from .credentials import CredentialsError, CredentialsProvider
+from .sign import signed
+
+_MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not read
+_HEADERS = {
+    "Content-Encoding": "snappy",
+    "Content-Type": "application/x-protobuf",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+    "User-Agent": f"lambda-remote-write/{__version__}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came of one attempt. `status` is 0 when there was no answer; `message` is the receiver's text or the
+    transport's. `fixable` marks a failure that waiting does not cure (no credentials, a bad certificate).
+    `resent` says that a kept connection had died and the transport sent the request a second time."""
+
+    status: int
+    message: str = ""
+    retry_after: str | None = None
+    fixable: bool = False
+    resent: bool = False
+
+
+class Poster:
+    """Posts to one endpoint."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transport: Transport,
+        secrets: SecretStore,
+        credentials: CredentialsProvider | None,
+        environment: Mapping[str, str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._endpoint, self._transport, self._secrets = endpoint, transport, secrets
+        self._credentials, self._environment, self._now_ms = credentials, environment, now_ms
+
+    def post(self, request: WriteRequest, attempt: int, left_seconds: float, *, renewed: bool = False) -> Response:
+        """Attempt number `attempt` of a request, within `remote_timeout` and what is left of the run.
+
+        `renewed` asks for new credentials first. Raises nothing: every failure is a Response.
+        """
+        endpoint = self._endpoint
+        timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
+        try:
+            post = self._signed(request.body, attempt, renewed=renewed)
+            channel = channel_for(endpoint.url, endpoint.http.tls, endpoint.http.proxy, self._secrets, self._environment)
+            with self._transport.send(post, channel, timeout_seconds) as answer:
+                text = "" if 200 <= answer.status < 300 else _one_line(answer.read(_MAX_ERROR_BYTES))
+                return Response(answer.status, text, answer.headers.get("Retry-After"), resent=answer.resent)
+        except TransportError as error:
+            return Response(0, str(error), fixable=error.kind == "tls" and "certificate" in str(error).lower())
+        except (CredentialsError, SecretError) as error:
+            return Response(0, str(error), fixable=True)
+
+    def _signed(self, body: bytes, attempt: int, *, renewed: bool) -> HttpRequest:
+        if renewed:
+            self._secrets.forget()
+        endpoint = self._endpoint
+        headers = dict(endpoint.headers) | auth_headers(endpoint.http, self._secrets) | _HEADERS
+        if attempt > 1:
+            headers["Retry-Attempt"] = str(attempt - 1)
+        post = HttpRequest("POST", endpoint.url, headers, body)
+        if endpoint.sigv4 is None or self._credentials is None:
+            return post
+        return replace(post, headers=signed(post, endpoint.sigv4, self._credentials.get(renewed=renewed), self._now_ms()))
+
+
+def _one_line(text: bytes) -> str:
+    """A receiver's text for a log line: one line, printable, at most 1,024 bytes."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text.decode("utf-8", "replace")).split())

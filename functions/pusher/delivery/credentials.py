@@ -1,0 +1,108 @@
+"""AWS credentials for signing, from whatever the environment gives: static keys, Lambda's variables, a profile, an
+assumed role. boto3 is imported only for the last two."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config.schema import SigV4
+from ..config.secrets import SecretError, SecretStore
+
+_RENEW_BEFORE_SECONDS = 300.0  # an assumed role is renewed this long before its end
+_ROLE_SECONDS = 3600
+
+
+class CredentialsError(Exception):
+    """No credentials to sign with. The message says where they were looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Keys that sign one attempt. `expires_at` is epoch seconds, infinite for keys that do not end."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+    expires_at: float = float("inf")
+
+
+class CredentialsProvider:
+    """Credentials of one endpoint, kept while the environment is warm. Safe for several threads.
+
+    `session(profile, region)` makes a boto3 session; `now` is epoch seconds.
+    """
+
+    def __init__(
+        self,
+        sigv4: SigV4,
+        environment: Mapping[str, str],
+        secrets: SecretStore,
+        session: Callable[[str, str], Any],
+        now: Callable[[], float],
+    ) -> None:
+        self._sigv4, self._environment, self._secrets = sigv4, environment, secrets
+        self._session, self._now = session, now
+        self._kept: Credentials | None = None
+        self._lock = threading.Lock()
+
+    def get(self, *, renewed: bool = False) -> Credentials:
+        """Credentials that are good now; `renewed` asks the source again. Raises CredentialsError."""
+        with self._lock:
+            kept = self._kept
+            if kept is None or renewed or kept.expires_at - _RENEW_BEFORE_SECONDS < self._now():
+                kept = self._kept = self._fetch()
+            return kept
+
+    def _fetch(self) -> Credentials:
+        if self._sigv4.role_arn:
+            return self._assume_role()
+        sigv4, environment = self._sigv4, self._environment
+        if sigv4.access_key and sigv4.secret_key:
+            try:
+                return Credentials(sigv4.access_key, self._secrets.reveal(sigv4.secret_key))
+            except SecretError as error:
+                raise CredentialsError(str(error)) from None
+        access, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+        if access and secret and not sigv4.profile:
+            # Lambda's own; asked for at every run, because they change when the environment is renewed.
+            return Credentials(access, secret, environment.get("AWS_SESSION_TOKEN", ""), expires_at=0.0)
+        return self._from_session()
+
+    def _from_session(self) -> Credentials:
+        try:
+            found = self._session(self._sigv4.profile, self._sigv4.region).get_credentials()
+            frozen = found.get_frozen_credentials() if found else None
+        except Exception as error:  # botocore's errors are made at run time; any of them means the same here
+            raise CredentialsError(f"no AWS credentials: {type(error).__name__}: {error}") from None
+        if frozen is None or not frozen.access_key:
+            where = f"profile {self._sigv4.profile}" if self._sigv4.profile else "the environment, profiles and metadata"
+            raise CredentialsError(f"no AWS credentials in {where}")
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "", expires_at=0.0)
+
+    def _assume_role(self) -> Credentials:
+        sigv4 = self._sigv4
+        request = {"RoleArn": sigv4.role_arn, "RoleSessionName": "lambda-remote-write", "DurationSeconds": _ROLE_SECONDS}
+        if sigv4.external_id:
+            request["ExternalId"] = sigv4.external_id
+        try:
+            answer = self._sts().assume_role(**request)["Credentials"]
+        except Exception as error:
+            said = f"{type(error).__name__}: {str(error)[:300]}"
+            hint = "does its trust policy name this function's role (and the external id), and may this role sts:AssumeRole it?"
+            raise CredentialsError(f"cannot assume {sigv4.role_arn}: {said}; {hint}") from None
+        expires_at = answer["Expiration"].timestamp()
+        return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], expires_at)
+
+    def _sts(self) -> Any:
+        sigv4 = self._sigv4
+        session = self._session(sigv4.profile, sigv4.region)
+        options: dict[str, Any] = {}
+        if sigv4.access_key and sigv4.secret_key:
+            options["aws_access_key_id"] = sigv4.access_key
+            options["aws_secret_access_key"] = self._secrets.reveal(sigv4.secret_key)
+        if sigv4.use_fips_sts_endpoint:
+            options["endpoint_url"] = f"https://sts-fips.{sigv4.region}.amazonaws.com"
+        return session.client("sts", region_name=sigv4.region, **options)

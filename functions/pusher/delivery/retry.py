@@ -1,0 +1,46 @@
+"""How long to wait before the next attempt. Knows no HTTP: attempt number, policy, clock and deadline are all."""
+
+from __future__ import annotations
+
+import email.utils
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffPolicy:
+    """`queue_config`'s backoff: doubles from the minimum to the maximum, in seconds, each wait ±10 %."""
+
+    min_seconds: float
+    max_seconds: float
+    random: Callable[[], float] = random.random
+
+    def wait_seconds(self, attempt: int) -> float:
+        """The wait after the failed attempt number `attempt` (the first is 1)."""
+        base = min(self.max_seconds, self.min_seconds * 2.0 ** min(attempt - 1, 60))
+        return base * (1 + _JITTER * (2 * self.random() - 1))
+
+
+def retry_after_seconds(header: str | None, now_seconds: float) -> float | None:
+    """`Retry-After` in either form (seconds, or an HTTP date) -> seconds from now; None when absent or unreadable."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+        return max(moment.timestamp() - now_seconds, 0.0)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def next_wait(
+    policy: BackoffPolicy, attempt: int, retry_after: float | None, left_seconds: float
+) -> float | None:
+    """Seconds to wait before the next attempt; None when that lies beyond what is left of the run."""
+    wait = policy.wait_seconds(attempt) if retry_after is None else max(retry_after, policy.min_seconds)
+    return wait if wait < left_seconds else None

@@ -1,0 +1,235 @@
+"""The expressions of `json_configs`: JMESPath, with prefixes that widen the scope.
+
+`path` looks in the record, `$.path` in the whole document, `^.path` in the enclosing object (`^.^.path` two levels
+up), `@key` is the key of a walked map (`^@key` the outer one's). A number or a quoted `'text'` is a constant.
+Plain dotted names, `[]` and constants never touch the jmespath library: they are what a run spends its time on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+_STEP = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?(\[\]|\[\*\])?|@)", re.ASCII)
+_CONSTANT = re.compile(r"'([^'\\]*)'")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_UP = re.compile(r"(?:\^\.)*")
+
+
+class Scope(Enum):
+    """Where an expression is evaluated."""
+
+    RECORD = auto()
+    DOCUMENT = auto()
+    ENCLOSING = auto()
+    KEY = auto()
+    CONSTANT = auto()
+
+
+class InvalidExpression(ValueError):
+    """The text is no expression; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Records that lie side by side, with what encloses them.
+
+    `keys` are the map keys of the records when a map was walked. `enclosing[0]` is the object around them,
+    `enclosing[-1]` the document; `outer_keys` run in step with `enclosing`.
+    """
+
+    records: Sequence[Any]
+    keys: Sequence[str] | None
+    enclosing: tuple[Any, ...]
+    outer_keys: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One compiled expression. `levels` counts the `^` of its prefix."""
+
+    text: str
+    scope: Scope
+    levels: int = 0
+    path: tuple[str, ...] | None = None
+    constant: Any = None
+    program: Any = field(default=None, repr=False, compare=False)
+
+    def column(self, group: Group) -> list[Any]:
+        """One value per record of the group; None where the expression finds nothing."""
+        count = len(group.records)
+        match self.scope:
+            case Scope.RECORD:
+                return self._in_each(group.records)
+            case Scope.KEY if self.levels == 0:
+                return list(group.keys) if group.keys is not None else [None] * count
+            case Scope.KEY:
+                return [group.outer_keys[self.levels - 1]] * count
+            case Scope.ENCLOSING:
+                return [self.one(group.enclosing[self.levels - 1])] * count
+            case Scope.DOCUMENT:
+                return [self.one(group.enclosing[-1])] * count
+            case _:
+                return [self.constant] * count
+
+    def _in_each(self, records: Sequence[Any]) -> list[Any]:
+        if self.path is not None and len(self.path) == 1:
+            name = self.path[0]
+            try:
+                return [record.get(name) for record in records]
+            except AttributeError:  # a record that is no object
+                pass
+        return [self.one(record) for record in records]
+
+    def one(self, value: Any) -> Any:
+        """The expression applied to one object; None where it finds nothing. Raises nothing."""
+        if self.path is None:
+            try:
+                return self.program.search(value)
+            except _jmespath_errors():
+                return None
+        for name in self.path:
+            if type(value) is not dict:
+                return None
+            value = value.get(name)
+        return value
+
+
+def parse(text: str) -> Expression:
+    """Expression text -> Expression. Raises InvalidExpression."""
+    stripped = text.strip()
+    if not stripped:
+        raise InvalidExpression("an expression is expected, not an empty text")
+    if _NUMBER.fullmatch(stripped):
+        return Expression(text, Scope.CONSTANT, constant=int(stripped) if stripped.isdigit() else float(stripped))
+    if constant := _CONSTANT.fullmatch(stripped):
+        return Expression(text, Scope.CONSTANT, constant=constant[1])
+    ups = stripped[: len(stripped) - len(stripped.lstrip("^"))]
+    if ups and stripped == f"{ups}@key":
+        return Expression(text, Scope.KEY, levels=len(ups))
+    if stripped == "@key":
+        return Expression(text, Scope.KEY)
+    if stripped.startswith("$."):
+        return _compiled(text, stripped[2:], Scope.DOCUMENT, 0)
+    prefix = _UP.match(stripped)
+    levels = len(prefix[0]) // 2 if prefix else 0
+    if levels:
+        return _compiled(text, stripped[2 * levels :], Scope.ENCLOSING, levels)
+    if stripped[0] in "$^":
+        raise InvalidExpression("after $ or ^ comes a dot and a path, as $.release or ^.name")
+    return _compiled(text, stripped, Scope.RECORD, 0)
+
+
+def _compiled(text: str, rest: str, scope: Scope, levels: int) -> Expression:
+    if _PATH.fullmatch(rest):
+        return Expression(text, scope, levels, path=tuple(rest.split(".")))
+    if rest == "@":
+        return Expression(text, scope, levels, path=())
+    return Expression(text, scope, levels, program=_jmespath(rest))
+
+
+def _jmespath(text: str) -> Any:
+    import jmespath  # only configs that need more than dotted names pay for it
+
+    try:
+        return jmespath.compile(text)
+    except jmespath.exceptions.JMESPathError as error:
+        said = str(error).partition("\n")[0]
+        raise InvalidExpression(f"not a JMESPath expression: {said}") from None
+
+
+def _jmespath_errors() -> tuple[type[Exception], ...]:
+    import jmespath
+
+    return (jmespath.exceptions.JMESPathError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of `records`: a path into the record, and whether a list found there is flattened (`[]`)."""
+
+    text: str
+    path: tuple[str, ...] | None
+    flatten: bool = False
+    program: Any = field(default=None, repr=False, compare=False)
+
+    def __call__(self, value: Any) -> Any:
+        if self.path is None:
+            return Expression(self.text, Scope.RECORD, program=self.program).one(value)
+        for name in self.path:
+            if type(value) is not dict:
+                return None
+            value = value.get(name)
+        if not self.flatten:
+            return value
+        return _flattened(value) if type(value) is list else None
+
+
+def _flattened(values: list[Any]) -> list[Any]:
+    if not any(type(value) is list for value in values):
+        return values
+    return [item for value in values for item in (value if type(value) is list else (value,))]
+
+
+def parse_step(text: str) -> Step:
+    """One step of `records` -> Step. Raises InvalidExpression."""
+    stripped = text.strip()
+    if not stripped:
+        raise InvalidExpression("a step is a JMESPath expression, not an empty text")
+    if stripped[0] in "$^" or stripped == "@key":
+        raise InvalidExpression("a step walks inside the step before it and takes no $ or ^ prefix")
+    simple = _STEP.fullmatch(stripped)
+    if simple and simple[2] != "[*]":
+        return Step(text, tuple((simple[1] or "").split(".")) if simple[1] else (), flatten=simple[2] == "[]")
+    return Step(text, None, program=_jmespath(stripped))
+
+
+@dataclass(slots=True)
+class Records:
+    """`records`: steps, each walked inside the one before; `map_levels` are the steps whose objects are walked as
+    maps because some expression of the metric uses their key."""
+
+    steps: tuple[Step, ...]
+    map_levels: frozenset[int] = frozenset()
+
+    def walk(self, document: Any) -> Iterator[Group]:
+        """The groups of innermost records, in document order."""
+        yield from self._walk(document, 0, (document,), (None,))
+
+    def _walk(
+        self, value: Any, level: int, enclosing: tuple[Any, ...], outer_keys: tuple[str | None, ...]
+    ) -> Iterator[Group]:
+        found = self.steps[level](value)
+        keys: Sequence[str] | None = None
+        if found is None:
+            return
+        if type(found) is list:
+            records: Sequence[Any] = found
+        elif type(found) is dict and level in self.map_levels:
+            keys, records = list(found), list(found.values())
+        else:
+            records = [found]
+        if level == len(self.steps) - 1:
+            yield Group(records, keys, enclosing, outer_keys)
+            return
+        for index, record in enumerate(records):
+            key = keys[index] if keys is not None else None
+            yield from self._walk(record, level + 1, (record, *enclosing), (key, *outer_keys))
+
+
+def records(steps: Sequence[Step], expressions: Sequence[Expression]) -> Records:
+    """Steps and the expressions evaluated under them -> Records. Raises InvalidExpression for a `^` that leaves
+    the document."""
+    depth, map_levels = len(steps), set()
+    for expression in expressions:
+        if expression.scope is Scope.KEY:
+            if expression.levels >= depth:
+                raise InvalidExpression(f"{expression.text!r} reaches out of records, which has {depth} step(s)")
+            map_levels.add(depth - 1 - expression.levels)
+        elif expression.scope is Scope.ENCLOSING and expression.levels > depth:
+            raise InvalidExpression(f"{expression.text!r} reaches out of records, which has {depth} step(s)")
+    return Records(tuple(steps), frozenset(map_levels))

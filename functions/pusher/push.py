@@ -1,0 +1,101 @@
+"""One push: collect, put in order, pack, deliver, report."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from .delivery import deliver
+from .model import Delivery, Metadata, Samples, Scrape, Tally, WriteRequest
+from .report import Report, summarise
+from .sources import collect
+from .sources.json_api import JsonSource
+from .warm import Target, Warm
+from .wire import order, packing
+
+_SOURCES_SHARE = 0.6  # of the run's time; the rest is for delivery, which must not starve behind slow sources
+
+
+def push(warm: Warm, sources: Sequence[JsonSource], deadline: float) -> Report:
+    """One push of these jobs to every endpoint. `deadline` is monotonic seconds; nothing waits beyond it."""
+    started, started_ms, run = time.monotonic(), warm.outside.now_ms(), warm.next_run()
+    edges = collect.Edges(warm.fetcher, warm.outside.now_ms)
+    scrapes = collect.collect(sources, warm.series.intern, edges, _sources_deadline(started, deadline), run)
+    collected = Collected(scrapes)
+    deliveries = _each(warm.targets, lambda target: collected.deliver_to(target, warm, deadline))
+    warm.finish_run()
+    return summarise(scrapes, deliveries, warm.config.warnings, started_ms, time.monotonic() - started)
+
+
+def _sources_deadline(started: float, deadline: float) -> float:
+    return started + (deadline - started) * _SOURCES_SHARE
+
+
+class Collected:
+    """The samples of a run: as collected, and in the order that every endpoint without relabelling gets."""
+
+    def __init__(self, scrapes: Sequence[Scrape]) -> None:
+        self._raw = Samples()
+        self._dropped = Tally()
+        for scrape in scrapes:
+            self._raw.extend(scrape.samples)
+            self._dropped.merge(scrape.dropped)
+        self._count = len(self._raw) + self._dropped.total()
+        self._metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())
+        self._not_newer = Tally()
+        self._ordered = order.order(self._raw, self._not_newer)
+
+    def deliver_to(self, target: Target, warm: Warm, deadline: float) -> Delivery:
+        """Everything of this run to one endpoint, booked to the last sample."""
+        endpoint, now_ms = target.endpoint, warm.outside.now_ms
+        delivery = Delivery(endpoint.name, collected=self._count)
+        delivery.dropped.merge(self._dropped)
+        requests = packing.pack(self._as_seen_by(target, delivery.dropped), endpoint.queue, now_ms(), delivery.dropped)
+        requests += metadata_due(target, self._metadata, now_ms())
+        edges = deliver.Edges(target.poster, now_ms, sleep=warm.outside.sleep)
+        deliver.deliver(endpoint, requests, delivery, edges, deadline)
+        if delivery.metadata_accepted:
+            target.metadata_sent_ms = now_ms()
+        return delivery
+
+    def _as_seen_by(self, target: Target, dropped: Tally) -> Samples:
+        if target.view:
+            return packing.through(target.view, self._raw, dropped)
+        dropped.merge(self._not_newer)
+        return self._ordered
+
+
+def metadata_due(target: Target, metadata: Sequence[Metadata], now_ms: int) -> list[WriteRequest]:
+    """Metadata requests, when `metadata_config` says that it is time; a run a little early counts as in time."""
+    policy = target.endpoint.metadata
+    spare_ms = policy.send_interval_ms // 10
+    if not policy.send or not metadata or now_ms - target.metadata_sent_ms < policy.send_interval_ms - spare_ms:
+        return []
+    return packing.pack_metadata(metadata, policy.max_samples_per_send)
+
+
+def _each(targets: Sequence[Target], deliver_to: Callable[[Target], Delivery]) -> list[Delivery]:
+    """Endpoints side by side, so that one that hangs delays no other. Every thread ends by the run's deadline."""
+    if len(targets) == 1:
+        return [deliver_to(targets[0])]
+    results: dict[str, Delivery | Exception] = {}
+
+    def one(target: Target) -> None:
+        try:
+            results[target.endpoint.name] = deliver_to(target)
+        except Exception as error:
+            results[target.endpoint.name] = error
+
+    threads = [threading.Thread(target=one, args=(target,), daemon=True) for target in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    deliveries = []
+    for target in targets:
+        result = results[target.endpoint.name]
+        if isinstance(result, Exception):
+            raise result
+        deliveries.append(result)
+    return deliveries

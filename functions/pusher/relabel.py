@@ -1,0 +1,555 @@
+"""Relabelling: `relabel_configs`, `metric_relabel_configs` and `write_relabel_configs`, applied as Prometheus does.
+
+Source of every rule here: Prometheus model/relabel/relabel.go and scrape/scrape.go (mutateSampleLabels), Go
+regexp.Expand. An empty value and an absent label are the same thing: empty labels are never returned. Label names
+follow the legacy pattern. Two deliberate differences from Prometheus: `labelmap` skips a new name that is not a label
+name (Prometheus sets it, and the scrape fails later), and a regex must be complete by itself (`a)|(b` is refused).
+
+Text that is not UTF-8 (a lone surrogate) is carried through as its three surrogate bytes: rules copy, match and hash it
+without failing, and whoever sends the label decides about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from itertools import takewhile
+
+import re2
+
+
+class Action(StrEnum):
+    """What a rule does. "Value" is the values of `source_labels` joined by `separator`."""
+
+    REPLACE = "replace"  # set target_label to the expanded replacement if the regex matches the value
+    KEEP = "keep"  # drop unless the regex matches the value
+    DROP = "drop"  # drop if the regex matches the value
+    KEEPEQUAL = "keepequal"  # drop unless target_label holds the value
+    DROPEQUAL = "dropequal"  # drop if target_label holds the value
+    HASHMOD = "hashmod"  # set target_label to a hash of the value modulo `modulus`
+    LOWERCASE = "lowercase"  # set target_label to the value in lower case
+    UPPERCASE = "uppercase"  # set target_label to the value in upper case
+    LABELMAP = "labelmap"  # copy each label whose name matches to the name that the replacement gives
+    LABELDROP = "labeldrop"  # remove labels whose name matches
+    LABELKEEP = "labelkeep"  # remove labels whose name does not match
+
+
+DEFAULT_SEPARATOR = ";"
+DEFAULT_REGEX = "(.*)"
+DEFAULT_REPLACEMENT = "$1"
+MAX_MODULUS = 2**64 - 1  # uint64 in Prometheus
+_EXPORTED_PREFIX = "exported_"
+_RESERVED_PREFIX = "__"
+_CACHED_TEXTS = 1024  # per regex: metric and label names repeat across targets, most values of one label too
+
+Parts = tuple[str | int, ...]  # a template: literal text, and the numbers of the groups between
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_LABEL_NAME_TEMPLATE = re2.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+")  # relabelTargetLegacy
+_REGEX_TOKEN = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\(\?P?<(\w+)>", re.DOTALL)
+
+
+# the regex
+
+
+class Regex:
+    """`^(?s:SOURCE)$` by RE2: matches the whole text or nothing, and `.` matches a newline.
+
+    Raises ValueError, naming what RE2 cannot do, when SOURCE does not compile.
+    """
+
+    __slots__ = ("_numbers", "count", "groups", "matches", "source")
+
+    matches: Callable[[str], bool]
+    groups: Callable[[str], tuple[str, ...] | None]  # "" for a group that took no part; index 0 is the whole text
+
+    def __init__(self, source: str) -> None:
+        compiled = _compile(source)
+        self.source = source
+        self.count: int = compiled.groups
+        self._numbers: dict[str, int] = compiled.groupindex
+        if source == DEFAULT_REGEX:
+            self.matches = lambda text: True
+            self.groups = lambda text: (text, text)
+            return
+
+        def matches(text: str) -> bool:
+            return compiled.fullmatch(_encode(text)) is not None
+
+        def groups(text: str) -> tuple[str, ...] | None:
+            match = compiled.fullmatch(_encode(text))
+            return match and (text, *map(_decode, match.groups(b"")))
+
+        self.matches = lru_cache(_CACHED_TEXTS)(matches)
+        self.groups = lru_cache(_CACHED_TEXTS)(groups)
+
+    def group_number(self, reference: str) -> int | None:
+        """The group that `$reference` means, or None when there is none: Go's rule for numbers and names."""
+        is_number = reference.isascii() and reference.isdigit() and len(reference) <= 9
+        if is_number and (reference == "0" or reference[0] != "0"):
+            return int(reference) if int(reference) <= self.count else None
+        return self._numbers.get(reference)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Regex) and self.source == other.source
+
+    def __hash__(self) -> int:
+        return hash(self.source)
+
+    def __repr__(self) -> str:
+        return repr(self.source)
+
+
+# Bytes, not str, because google-re2 then has no character offsets to compute, which halves the time of a match.
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "surrogatepass")
+
+
+def _compile(source: str) -> re2._Regexp:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(source, options)  # alone first: else `a)|(b` would leave the anchors
+        compiled = re2.compile(f"^(?s:{source})$", options)
+    except re2.error as error:
+        raise ValueError(_why_not_re2(error)) from None
+    names = [name[1] for name in _REGEX_TOKEN.finditer(source) if name[1]]
+    if any(token[0] == r"\C" for token in _REGEX_TOKEN.finditer(source)):
+        raise ValueError(r"\C (one byte) is not part of Prometheus's RE2")
+    if not all(name.isascii() for name in compiled.groupindex):
+        raise ValueError("a group name is made of a-z, A-Z, 0-9 and _")
+    if len(names) > len(compiled.groupindex):
+        raise ValueError("a group name stands twice")
+    return compiled
+
+
+def _why_not_re2(error: re2.error) -> str:
+    reason = error.args[0] if error.args else ""
+    reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    return (
+        f"not an RE2 expression ({reason}); RE2, as in Prometheus, has no look-around ((?=, (?!, (?<=, (?<!), "
+        "no back-references (\\1, (?P=name)), no atomic groups and no possessive quantifiers"
+    )
+
+
+# templates
+
+
+def _template(text: str, regex: Regex) -> Parts:
+    """`a$1b${name}` -> ("a", 1, "b", 2), by Go's regexp.Expand: `$name` takes the longest run of letters, digits and
+    `_`; `$$` is `$`; an unknown group is empty; a `$` that starts no reference stands for itself."""
+    parts: list[str | int] = []
+    literal, dollar, rest = text.partition("$")
+    while dollar:
+        parts.append(literal)
+        if rest.startswith("$"):
+            parts.append("$")
+            rest = rest[1:]
+        elif name := _reference(rest):
+            number = regex.group_number(name)
+            parts.append("" if number is None else number)
+            rest = rest[len(name) + 2 :] if rest.startswith("{") else rest[len(name) :]
+        else:
+            parts.append("$")
+        literal, dollar, rest = rest.partition("$")
+    parts.append(literal)
+    return tuple(part for part in parts if part != "")
+
+
+def _reference(text: str) -> str:
+    """The name at the start of `name...` or `{name}...`, "" when there is none."""
+    braced = text.startswith("{")
+    name = "".join(takewhile(_is_name_rune, text[braced:]))
+    return "" if braced and text[len(name) + 1 : len(name) + 2] != "}" else name
+
+
+def _is_name_rune(char: str) -> bool:
+    return char == "_" or unicodedata.category(char) in {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd"}
+
+
+def _expand(parts: Parts, groups: tuple[str, ...]) -> str:
+    return "".join([part if isinstance(part, str) else groups[part] for part in parts])
+
+
+# the rule
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Rule:
+    """One compiled entry of a relabel list. Made by `rule`, which validates; the fields are Prometheus's keys."""
+
+    action: Action = Action.REPLACE
+    source_labels: tuple[str, ...] = ()
+    separator: str = DEFAULT_SEPARATOR
+    regex: Regex = field(default_factory=lambda: Regex(DEFAULT_REGEX))
+    modulus: int = 0
+    target_label: str = ""
+    replacement: str = DEFAULT_REPLACEMENT
+    target_parts: Parts = field(init=False, compare=False)
+    replacement_parts: Parts = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target_parts", _template(self.target_label, self.regex))
+        object.__setattr__(self, "replacement_parts", _template(self.replacement, self.regex))
+
+    def __repr__(self) -> str:
+        """The keys that differ from their defaults, e.g. `Rule(action='drop', source_labels=('a',), regex='b.*')`."""
+        shown = [f"action={self.action.value!r}"]
+        if self.source_labels:
+            shown.append(f"source_labels={self.source_labels!r}")
+        if self.separator != DEFAULT_SEPARATOR:
+            shown.append(f"separator={self.separator!r}")
+        if self.regex.source != DEFAULT_REGEX:
+            shown.append(f"regex={self.regex!r}")
+        if self.modulus:
+            shown.append(f"modulus={self.modulus}")
+        if self.target_label:
+            shown.append(f"target_label={self.target_label!r}")
+        if self.replacement != DEFAULT_REPLACEMENT:
+            shown.append(f"replacement={self.replacement!r}")
+        return f"Rule({', '.join(shown)})"
+
+
+class InvalidRule(ValueError):  # noqa: N818 - it names the rule's state, as callers read it
+    """A rule that Prometheus would refuse. `problems` holds (key, offending value as text, what is wrong and what is
+    allowed), one for each mistake."""
+
+    def __init__(self, problems: Iterable[tuple[str, str, str]]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(f"{key} {value!r}: {wrong}" for key, value, wrong in self.problems))
+
+
+def rule(**given: object) -> Rule:
+    """The keys that the user wrote -> a compiled rule over Prometheus's defaults.
+
+    Values: `modulus` an int, `source_labels` a list of names, the others text. An explicit `replacement=""` deletes
+    the target label, an explicit `regex=""` matches only the empty value. Raises InvalidRule with every problem.
+    """
+    problems = []
+    read: dict[str, object] = {}
+    for key, value in given.items():
+        try:
+            read[key] = _reader(key)(value)
+        except ValueError as error:
+            problems.append((key, _shown(key, value), str(error)))
+    action = read.get("action", Action.REPLACE)
+    if isinstance(action, Action) and ("action" in read or "action" not in given):
+        unread = given.keys() - read.keys()
+        problems += [problem for problem in _action_problems(action, read, given) if problem[0] not in unread]
+    if problems:
+        raise InvalidRule(problems)
+    return Rule(**read)  # type: ignore[arg-type]  # every reader returns its field's type
+
+
+# reading the keys of a rule
+
+
+def _read_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid UTF-8 text") from None
+    return value
+
+
+def _read_action(value: object) -> Action:
+    try:
+        return Action(str(value).lower())
+    except ValueError:
+        raise ValueError(f"unknown action; allowed are {', '.join(Action)}") from None
+
+
+def _read_regex(value: object) -> Regex:
+    return Regex(_read_text(value))
+
+
+def _read_modulus(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_MODULUS:
+        raise ValueError(f"must be a whole number from 1 to {MAX_MODULUS}")
+    return value
+
+
+def _read_source_labels(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of label names")
+    if not all(_is_label_name(name) for name in value):
+        raise ValueError(f"each must be a label name, {_LABEL_NAME.pattern}")
+    return tuple(value)
+
+
+_READERS: dict[str, Callable[[object], object]] = {
+    "action": _read_action,
+    "source_labels": _read_source_labels,
+    "separator": _read_text,
+    "regex": _read_regex,
+    "modulus": _read_modulus,
+    "target_label": _read_text,
+    "replacement": _read_text,
+}
+
+
+def _reader(key: str) -> Callable[[object], object]:
+    if key not in _READERS:
+        raise ValueError(f"unknown key; a rule has {', '.join(_READERS)}")
+    return _READERS[key]
+
+
+def _is_label_name(name: object) -> bool:
+    return isinstance(name, str) and _LABEL_NAME.fullmatch(name) is not None
+
+
+def _shown(key: str, value: object) -> str:
+    if key == "source_labels" and isinstance(value, list | tuple):
+        wrong = [name for name in value if not _is_label_name(name)] or value
+        return ", ".join(map(str, wrong))
+    return str(value)
+
+
+# what each action asks of its keys (Config.Validate)
+
+_DEFAULTS: dict[str, object] = {
+    "separator": DEFAULT_SEPARATOR,
+    "modulus": 0,
+    "target_label": "",
+    "replacement": DEFAULT_REPLACEMENT,
+}
+_ONLY_KEYS = {
+    Action.KEEPEQUAL: ("source_labels", "target_label"),
+    Action.DROPEQUAL: ("source_labels", "target_label"),
+    Action.LABELDROP: ("regex",),
+    Action.LABELKEEP: ("regex",),
+}
+_NEEDS_TARGET_LABEL = {
+    Action.REPLACE,
+    Action.HASHMOD,
+    Action.LOWERCASE,
+    Action.UPPERCASE,
+    Action.KEEPEQUAL,
+    Action.DROPEQUAL,
+}
+
+
+def _action_problems(
+    action: Action, read: Mapping[str, object], given: Mapping[str, object]
+) -> Iterable[tuple[str, str, str]]:
+    target_label = str(read.get("target_label", ""))
+    replacement = str(read.get("replacement", DEFAULT_REPLACEMENT))
+    if wrong := _target_label_problem(action, target_label):
+        yield "target_label", target_label, wrong
+    if action is Action.HASHMOD and not read.get("modulus"):
+        yield "modulus", str(given.get("modulus", "")), f"hashmod needs a whole number from 1 to {MAX_MODULUS}"
+    if action is Action.LABELMAP and not _LABEL_NAME_TEMPLATE.fullmatch(replacement):
+        yield "replacement", replacement, "labelmap needs a label name, in which $1 and ${1} may stand for groups"
+    if action in {Action.LOWERCASE, Action.UPPERCASE} and replacement != DEFAULT_REPLACEMENT:
+        yield "replacement", replacement, f"cannot be set for {action}"
+    if action in _ONLY_KEYS:
+        yield from _superfluous_keys(action, read, given)
+
+
+def _target_label_problem(action: Action, target_label: str) -> str:
+    if action not in _NEEDS_TARGET_LABEL:
+        return ""
+    if not target_label:
+        return f"{action} needs a label name"
+    if action is Action.REPLACE and "$" in target_label:
+        valid = _LABEL_NAME_TEMPLATE.fullmatch(target_label) is not None
+        return "" if valid else "must be a label name, in which $1 and ${1} may stand for groups"
+    return "" if _is_label_name(target_label) else f"must be a label name, {_LABEL_NAME.pattern}"
+
+
+def _superfluous_keys(
+    action: Action, read: Mapping[str, object], given: Mapping[str, object]
+) -> Iterable[tuple[str, str, str]]:
+    """As Prometheus: a key that repeats its default is let pass, but never `regex` or `source_labels`."""
+    allowed = _ONLY_KEYS[action]
+    for key, value in read.items():
+        repeats_default = key in _DEFAULTS and value == _DEFAULTS[key]
+        if key not in ("action", *allowed) and not repeats_default:
+            yield key, _shown(key, given[key]), f"cannot be set for {action}, which takes only {' and '.join(allowed)}"
+
+
+# applying rules
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What rules made of a label set: the labels after them, or None and the index of the rule that dropped it."""
+
+    labels: dict[str, str] | None
+    dropped_by: int | None = None
+
+
+def relabel(labels: Mapping[str, str], rules: Sequence[Rule]) -> dict[str, str] | None:
+    """The labels after all rules, None when a rule dropped them. `labels` stays as it is."""
+    return explain(labels, rules).labels
+
+
+def explain(labels: Mapping[str, str], rules: Sequence[Rule]) -> Verdict:
+    """As `relabel`, and which rule dropped the labels. The first drop stops."""
+    builder = _Builder(labels)
+    for index, each in enumerate(rules):
+        if not _APPLY[each.action](each, builder):
+            return Verdict(None, index)
+    return Verdict(builder.labels)
+
+
+class _Builder:
+    """Labels under change. Remembers which were set and in which order, because `labelmap` walks the untouched labels
+    by name and then the set ones in that order, and the last of two copies onto one name wins (labels.Builder)."""
+
+    __slots__ = ("_was_set", "labels")
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels = {name: value for name, value in labels.items() if value}
+        self._was_set: dict[str, None] = {}
+
+    def set(self, name: str, value: str) -> None:
+        if value:
+            self.labels[name] = value
+            self._was_set.setdefault(name)
+        else:
+            self.delete(name)
+
+    def delete(self, name: str) -> None:
+        self.labels.pop(name, None)
+        self._was_set.pop(name, None)
+
+    def walk(self) -> list[tuple[str, str]]:
+        names = [*sorted(self.labels.keys() - self._was_set.keys()), *self._was_set]
+        return [(name, self.labels[name]) for name in names]
+
+
+def _value(rule: Rule, builder: _Builder) -> str:
+    labels = builder.labels
+    return rule.separator.join([labels.get(name, "") for name in rule.source_labels])
+
+
+def _replace(rule: Rule, builder: _Builder) -> bool:
+    groups = rule.regex.groups(_value(rule, builder))
+    if groups is not None:
+        target_label = _expand(rule.target_parts, groups)
+        if _LABEL_NAME.fullmatch(target_label):
+            builder.set(target_label, _expand(rule.replacement_parts, groups))
+    return True
+
+
+def _keep(rule: Rule, builder: _Builder) -> bool:
+    return rule.regex.matches(_value(rule, builder))
+
+
+def _drop(rule: Rule, builder: _Builder) -> bool:
+    return not rule.regex.matches(_value(rule, builder))
+
+
+def _keepequal(rule: Rule, builder: _Builder) -> bool:
+    return builder.labels.get(rule.target_label, "") == _value(rule, builder)
+
+
+def _dropequal(rule: Rule, builder: _Builder) -> bool:
+    return builder.labels.get(rule.target_label, "") != _value(rule, builder)
+
+
+def _hashmod(rule: Rule, builder: _Builder) -> bool:
+    digest = hashlib.md5(_encode(_value(rule, builder)), usedforsecurity=False).digest()
+    builder.set(rule.target_label, str(int.from_bytes(digest[8:], "big") % rule.modulus))
+    return True
+
+
+def _lowercase(rule: Rule, builder: _Builder) -> bool:
+    builder.set(rule.target_label, _to_lower(_value(rule, builder)))
+    return True
+
+
+def _uppercase(rule: Rule, builder: _Builder) -> bool:
+    builder.set(rule.target_label, _to_upper(_value(rule, builder)))
+    return True
+
+
+def _labelmap(rule: Rule, builder: _Builder) -> bool:
+    for name, value in builder.walk():
+        groups = rule.regex.groups(name)
+        if groups is not None:
+            copy = _expand(rule.replacement_parts, groups)
+            if _LABEL_NAME.fullmatch(copy):
+                builder.set(copy, value)
+    return True
+
+
+def _labeldrop(rule: Rule, builder: _Builder) -> bool:
+    for name in [name for name in builder.labels if rule.regex.matches(name)]:
+        builder.delete(name)
+    return True
+
+
+def _labelkeep(rule: Rule, builder: _Builder) -> bool:
+    for name in [name for name in builder.labels if not rule.regex.matches(name)]:
+        builder.delete(name)
+    return True
+
+
+_APPLY: dict[Action, Callable[[Rule, _Builder], bool]] = {  # False: dropped
+    Action.REPLACE: _replace,
+    Action.KEEP: _keep,
+    Action.DROP: _drop,
+    Action.KEEPEQUAL: _keepequal,
+    Action.DROPEQUAL: _dropequal,
+    Action.HASHMOD: _hashmod,
+    Action.LOWERCASE: _lowercase,
+    Action.UPPERCASE: _uppercase,
+    Action.LABELMAP: _labelmap,
+    Action.LABELDROP: _labeldrop,
+    Action.LABELKEEP: _labelkeep,
+}
+
+
+# letter case: Go maps each code point to one (Unicode simple mapping), Python maps text to text
+
+
+def _to_lower(text: str) -> str:
+    return text.lower() if text.isascii() else "".join(map(_lower_rune, text))
+
+
+def _to_upper(text: str) -> str:
+    return text.upper() if text.isascii() else "".join(map(_upper_rune, text))
+
+
+def _lower_rune(char: str) -> str:
+    return char.lower()[0]  # only U+0130 has a longer full mapping, and its first code point is the simple one
+
+
+def _upper_rune(char: str) -> str:
+    """The title form is one code point where the full upper form is not: U+1FB3 gives U+1FBC, not two capitals."""
+    return next((form for form in (char.upper(), char.title()) if len(form) == 1), char)
+
+
+# target labels on a sample
+
+
+def target_labels_onto(sample: Mapping[str, str], target: Mapping[str, str], honor_labels: bool) -> dict[str, str]:
+    """A scraped sample's labels with its target's labels, before `metric_relabel_configs`.
+
+    Target labels that start with `__` never reach a sample. `honor_labels`: the sample wins, also where it carries the
+    label with an empty value (then neither stays). Otherwise the target wins, and the sample's own label moves to
+    `exported_<name>`, with `exported_` put in front again until the name is free, shorter names first.
+    """
+    added = {name: value for name, value in sorted(target.items()) if not name.startswith(_RESERVED_PREFIX)}
+    if honor_labels:
+        return {name: value for name, value in {**added, **sample}.items() if value}
+    merged = {name: value for name, value in {**sample, **added}.items() if value}
+    for name in sorted((name for name in added if sample.get(name)), key=len):
+        exported = _EXPORTED_PREFIX + name
+        while exported in merged:
+            exported = _EXPORTED_PREFIX + exported
+        merged[exported] = sample[name]
+    return merged

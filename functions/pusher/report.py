@@ -1,0 +1,113 @@
+"""What happened in a run: the report that is returned, its one log line, and six EMF metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .model import Delivery, Scrape, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run. Counts of samples are sums over the endpoints."""
+
+    scrapes: Sequence[Scrape]
+    deliveries: Sequence[Delivery]
+    warnings: Sequence[str]
+    started_ms: int
+    seconds: float
+
+    def totals(self) -> dict[str, float]:
+        """The six numbers that are also metrics, under their metric names."""
+        return {
+            "AcceptedSamples": sum(delivery.accepted for delivery in self.deliveries),
+            "RejectedSamples": sum(delivery.rejected.total() for delivery in self.deliveries),
+            "DroppedSamples": sum(delivery.dropped.total() for delivery in self.deliveries),
+            "UndeliveredSamples": sum(delivery.undelivered.total() for delivery in self.deliveries),
+            "JobsDown": sum(1 for scrape in self.scrapes if scrape.error),
+            "RunSeconds": round(self.seconds, 3),
+        }
+
+    @property
+    def failed(self) -> bool:
+        """True when samples are still undelivered: the invocation then fails, for the alarm."""
+        return any(delivery.undelivered.counts for delivery in self.deliveries) or not self.balances
+
+    @property
+    def balances(self) -> bool:
+        return all(delivery.balances for delivery in self.deliveries)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "action": "push",
+            "ok": not self.failed,
+            "started_ms": self.started_ms,
+            "totals": self.totals(),
+            "jobs": [_job(scrape) for scrape in self.scrapes],
+            "endpoints": [_endpoint(delivery) for delivery in self.deliveries],
+            "warnings": list(self.warnings),
+        }
+
+    def summary(self) -> str:
+        """One sentence for people: how many samples went where, and the first thing that is wrong."""
+        totals = self.totals()
+        counts = ", ".join(f"{int(totals[f'{word.capitalize()}Samples'])} {word}" for word in _WORDS)
+        wrong = [f"{scrape.job}: {scrape.error}" for scrape in self.scrapes if scrape.error]
+        wrong += [
+            f"{delivery.endpoint}: {said}"
+            for delivery in self.deliveries
+            for tally in (delivery.undelivered, delivery.rejected)
+            for said in tally.first.values()
+        ]
+        if not self.balances:
+            wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
+        return f"{counts} samples" + (f"; {wrong[0]}" if wrong else "")
+
+
+_WORDS = ("accepted", "rejected", "dropped", "undelivered")
+
+
+def summarise(
+    scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], warnings: Sequence[str], started_ms: int, seconds: float
+) -> Report:
+    return Report(tuple(scrapes), tuple(deliveries), tuple(warnings), started_ms, seconds)
+
+
+def _job(scrape: Scrape) -> dict[str, Any]:
+    found = {
+        "job": scrape.job,
+        "instance": scrape.instance,
+        "up": 0 if scrape.error else 1,
+        "error": scrape.error,
+        "seconds": round(scrape.duration_seconds, 3),
+        "pages": scrape.pages,
+        "body_bytes": scrape.body_bytes,
+        "records": scrape.records,
+        "samples": len(scrape.samples),
+        "skipped": tally_dict(scrape.skipped),
+        "dropped": tally_dict(scrape.dropped),
+    }
+    return {key: value for key, value in found.items() if value not in ("", {}, None)}
+
+
+def _endpoint(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "endpoint": delivery.endpoint,
+        "collected": delivery.collected,
+        "accepted": delivery.accepted,
+        "rejected": tally_dict(delivery.rejected),
+        "dropped": tally_dict(delivery.dropped),
+        "undelivered": tally_dict(delivery.undelivered),
+        "requests": delivery.requests,
+        "attempts": delivery.attempts,
+        "bytes_sent": delivery.bytes_sent,
+        "metadata_accepted": delivery.metadata_accepted,
+        "warnings": delivery.warnings,
+    }
+
+
+def tally_dict(tally: Tally) -> dict[str, Any]:
+    """Reason -> how many, and the first in words."""
+    return {reason: {"count": count, "first": tally.first[reason]} for reason, count in tally.counts.items() if count}

@@ -1,0 +1,143 @@
+"""One entry of `json_configs` against its API: ask page by page, decode once, map to samples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+
+from ..config.nodes import shown_url
+from ..config.schema import JsonJob
+from ..model import Intern, Scrape
+from .document import decode
+from .fetch import Fetcher, FetchError, SourceRequest, origin
+from .mapping import InexactNumber, JobMapper, label_text
+
+
+@dataclass(slots=True)
+class Page:
+    """One answer: its bytes, and the document decoded from them."""
+
+    content: bytes = field(repr=False)
+    content_type: str
+    document: Any = field(repr=False)
+
+
+class JsonSource:
+    """A JSON job and what its environment remembers of it."""
+
+    def __init__(self, job: JsonJob, intern: Intern) -> None:
+        self.job = job
+        self.mapper = JobMapper(job, intern)
+        self._exact = False
+
+    def fetch(self, fetcher: Fetcher, deadline: float) -> list[Page]:
+        """Every page, in order, before `deadline` (monotonic seconds).
+
+        Raises FetchError and NotJson; the body limit is for all pages together.
+        """
+        pages: list[Page] = []
+        left_bytes = self.job.limits.body_size_bytes
+        for url in self._urls(pages):
+            request = SourceRequest(self.job.method, url, self.job.headers, _body_bytes(self.job))
+            body = fetcher.fetch(
+                request, self.job.http, max_bytes=left_bytes, deadline=deadline, is_success=self._success
+            )
+            left_bytes -= len(body.content)
+            pages.append(Page(body.content, body.content_type, decode(body.content, body.content_type, exact=self._exact)))
+        return pages
+
+    @property
+    def _success(self) -> Callable[[int], bool]:
+        codes = self.job.valid_status_codes
+        return (lambda status: status in codes) if codes else (lambda status: 200 <= status < 300)
+
+    def map(self, pages: list[Page], scrape: Scrape, run: int, now_ms: int) -> int:
+        """Fills the scrape; returns how many series are new. Raises ScrapeFailed."""
+        scrape.pages = len(pages)
+        scrape.body_bytes = sum(len(page.content) for page in pages)
+        if self.job.pagination and len(pages) >= self.job.pagination.max_pages and self._has_more(pages):
+            said = f"stopped after {len(pages)} pages, max_pages; the API has more"
+            scrape.skipped.add("pages_left_out", said)
+        try:
+            return self.mapper.map([page.document for page in pages], scrape, run, now_ms)
+        except InexactNumber:
+            self._exact = True  # from now on at once
+            documents = [decode(page.content, page.content_type, exact=True) for page in pages]
+            scrape.skipped.counts.clear()
+            scrape.dropped.counts.clear()
+            scrape.samples = type(scrape.samples)()
+            scrape.records = 0
+            return self.mapper.map(documents, scrape, run, now_ms)
+
+    # pages
+
+    def _urls(self, pages: list[Page]) -> Iterator[str]:
+        """The address of the next page, made after the one before has been put into `pages`."""
+        pagination = self.job.pagination
+        first = with_query(self.job.url, dict(self.job.query))
+        if pagination is None:
+            yield first
+            return
+        if pagination.style == "page":
+            first = with_query(first, {pagination.parameter: str(pagination.first_page)})
+        seen, url = set(), first
+        while url and len(pages) < pagination.max_pages:
+            if url in seen:
+                raise FetchError(f"page {len(pages) + 1} names a page that was read before: {shown_url(url)}")
+            seen.add(url)
+            yield url
+            url = self._next_url(url, first, pages) if self._has_more(pages) else ""
+
+    def _has_more(self, pages: list[Page]) -> bool:
+        pagination = self.job.pagination
+        if pagination is None:
+            return False
+        if pagination.style != "page":
+            return bool(self._pointer(pages[-1]))
+        if len(pages) > 1 and pages[-1].content == pages[-2].content:
+            raise FetchError(f"page {len(pages)} is the same as the one before: does the API know {pagination.parameter!r}?")
+        return self._record_count(pages[-1]) > 0
+
+    def _pointer(self, page: Page) -> Any:
+        """What the document says of the next page: a link or a cursor."""
+        pagination = self.job.pagination
+        return pagination.path.one(page.document) if pagination and pagination.path else None
+
+    def _record_count(self, page: Page) -> int:
+        if self.job.pagination and self.job.pagination.path:
+            found = self._pointer(page)
+            return len(found) if isinstance(found, list | dict) else int(found is not None)
+        return sum(len(group.records) for metric in self.job.metrics for group in metric.records.walk(page.document))
+
+    def _next_url(self, url: str, first: str, pages: list[Page]) -> str:
+        pagination = self.job.pagination
+        assert pagination is not None  # noqa: S101 - _has_more said so
+        if pagination.style == "page":
+            return with_query(first, {pagination.parameter: str(pagination.first_page + len(pages))})
+        pointer = self._pointer(pages[-1])
+        if pagination.style == "cursor":
+            return with_query(first, {pagination.parameter: label_text(pointer)})
+        target = urljoin(url, str(pointer))
+        if origin(target) != origin(self.job.url):
+            raise FetchError(f"the next link leaves {shown_url(self.job.url)} for {shown_url(target)}: not followed")
+        return target
+
+
+def _body_bytes(job: JsonJob) -> bytes | None:
+    return job.body.encode() if job.body is not None else None
+
+
+def with_query(url: str, parameters: dict[str, str]) -> str:
+    """The URL with these query parameters set; others it has stay as they are."""
+    if not parameters:
+        return url
+    parts = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in parameters]
+    return urlunsplit(parts._replace(query=urlencode([*kept, *parameters.items()])))
+
+
+def monotonic_deadline(seconds: float) -> float:
+    return time.monotonic() + seconds

@@ -1,0 +1,318 @@
+"""A JSON document -> samples, as the metrics of a job say.
+
+Records are read in columns: the usual document (plain numbers, text labels) never touches a record twice. A column
+that is not plain is read again record by record, so that one bad record never costs the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .. import relabel
+from ..config.scalars import parse_float
+from ..config.schema import JsonJob, Limits, Metric
+from ..expression import Group
+from ..model import InvalidSeries, Intern, Samples, Scrape, Series, Tally
+from ..timestamp import BadTimestamp
+from .document import ExactFloat
+
+_MAX_AHEAD_MS = 600_000  # as Prometheus: a sample more than ten minutes ahead is dropped, the scrape goes on
+_PLAIN_NUMBERS = {int, float, ExactFloat}
+Key = Any  # label values of a record: a text, or a tuple of texts
+
+
+class ScrapeFailed(Exception):
+    """The whole scrape counts as failed: a limit was crossed, or a metric's own policy says `error`."""
+
+
+class InexactNumber(Exception):
+    """A label is a number with a fraction: the document has to be decoded again with the text of its numbers."""
+
+
+class _Skip(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+def label_text(value: Any) -> str:
+    """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, ExactFloat):
+        return value.text
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        raise InexactNumber
+    raise _Skip("label_not_scalar", f"a label is {_kind(value)}: {value!r:.60}")
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+
+
+class JobMapper:
+    """Maps the documents of one job; keeps, while the environment is warm, which record belongs to which series."""
+
+    def __init__(self, job: JsonJob, intern: Intern) -> None:
+        self.job = job
+        self.target = {"job": job.job_name, "instance": job.instance} | dict(job.labels)
+        self._intern = intern
+        self._metrics = [MetricMapper(metric, self) for metric in job.metrics]
+        self._last_run = 0
+
+    def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
+        """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
+
+        Raises ScrapeFailed (nothing of the scrape counts then) and InexactNumber.
+        """
+        for metric in self._metrics:
+            metric.start()
+            for document in documents:
+                metric.map(document, scrape)
+            scrape.samples.extend(metric.finish(scrape, now_ms))
+        limit = self.job.limits.sample_limit
+        if limit and len(scrape.samples) > limit:
+            raise ScrapeFailed(f"{len(scrape.samples)} samples, sample_limit is {limit}")
+        added = 0
+        for series in scrape.samples.series:
+            seen = series.seen
+            if seen != run and (seen != self._last_run or not seen):
+                added += 1
+            series.seen = run
+        self._last_run = run
+        return added
+
+    def series_for(self, labels: dict[str, str]) -> Series | str:
+        """The labels of a sample -> its series after the job's labels and relabelling, or why there is none."""
+        onto = relabel.target_labels_onto(labels, self.target, self.job.honor_labels)
+        final = relabel.relabel(onto, self.job.metric_relabel)
+        if not final:
+            return "metric_relabel"
+        check_limits(final, self.job.limits)
+        return self._intern(final)
+
+    def prune(self, oldest_kept: int) -> None:
+        for metric in self._metrics:
+            metric.prune(oldest_kept)
+
+
+def check_limits(labels: dict[str, str], limits: Limits) -> None:
+    """Prometheus's label limits: any violation fails the whole scrape. Lengths in bytes. Raises ScrapeFailed."""
+    name = f"metric {labels.get('__name__', '')!r:.50}"
+    if limits.label_limit and len(labels) > limits.label_limit:
+        raise ScrapeFailed(f"{name} has {len(labels)} labels, label_limit is {limits.label_limit}")
+    for label, value in labels.items():
+        if limits.label_name_length and len(label.encode()) > limits.label_name_length:
+            raise ScrapeFailed(f"{name}: label name {label!r:.50} is longer than {limits.label_name_length} bytes")
+        if limits.label_value_length and len(value.encode("utf-8", "replace")) > limits.label_value_length:
+            raise ScrapeFailed(f"{name}: the value of label {label!r:.50} is longer than {limits.label_value_length} bytes")
+
+
+class MetricMapper:
+    """Maps the records of one metric."""
+
+    def __init__(self, metric: Metric, job: JobMapper) -> None:
+        self._metric, self._job = metric, job
+        self._label_names = [name for name, _ in metric.labels]
+        self._series: dict[Key, Series | str] = {}
+        self._value_map = dict(metric.value_map)
+        self._is_plain = not metric.value_map and metric.value_regex is None
+        self._is_scaled = (metric.scale, metric.offset) != (1.0, 0.0)
+        self._found = Samples()
+
+    def start(self) -> None:
+        """Forgets what a failed scrape may have left."""
+        self._found = Samples()
+
+    def map(self, document: Any, scrape: Scrape) -> None:
+        """Reads one document; the samples are handed out by `finish`."""
+        records = 0
+        for group in self._metric.records.walk(document):
+            records += len(group.records)
+            if not group.records:
+                continue
+            try:
+                values, stamps, keys = self._plain_columns(group, scrape.started_ms)
+            except (TypeError, OverflowError):
+                values, stamps, keys = self._careful_columns(group, scrape)
+            self._add(values, stamps, keys, scrape)
+        scrape.records += records
+        if not records:
+            scrape.skipped.add("no_records", f"metric {self._metric.name}: records finds nothing in the document")
+
+    def finish(self, scrape: Scrape, now_ms: int) -> Samples:
+        """The metric's samples of all documents, duplicates settled and far future dropped."""
+        found, self._found = self._found, Samples()
+        if found and max(found.timestamps_ms) > now_ms + _MAX_AHEAD_MS:
+            found = self._without_future(found, now_ms, scrape.dropped)
+        if len(set(found.series)) < len(found):
+            found = self._without_duplicates(found, scrape.dropped)
+        return found
+
+    def prune(self, oldest_kept: int) -> None:
+        self._series = {
+            key: series for key, series in self._series.items() if isinstance(series, Series) and series.seen >= oldest_kept
+        }
+
+    # columns
+
+    def _plain_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
+        """All columns at once. Raises TypeError or OverflowError when some value needs a look of its own."""
+        metric = self._metric
+        raw = metric.value.column(group)
+        if not self._is_plain or not set(map(type, raw)) <= _PLAIN_NUMBERS:
+            raise TypeError
+        values = list(map(float, raw))
+        if self._is_scaled:
+            values = [value * metric.scale + metric.offset for value in values]
+        if metric.timestamp is None:
+            stamps = [started_ms] * len(raw)
+        else:
+            stamps = metric.timestamp.format.column(metric.timestamp.path.column(group))
+        columns = [_text_column(expression.column(group)) for _, expression in metric.labels]
+        if len(columns) == 1:
+            return values, stamps, columns[0]
+        return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
+
+    def _careful_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
+        """Record by record; what gives no sample is counted in the scrape's `skipped`."""
+        metric = self._metric
+        values: list[float] = []
+        stamps: list[int] = []
+        keys: list[Key] = []
+        raw_stamps = metric.timestamp.path.column(group) if metric.timestamp else [None] * len(group.records)
+        columns = [expression.column(group) for _, expression in metric.labels]
+        for index, raw in enumerate(metric.value.column(group)):
+            try:
+                value = self._value(raw)
+                stamp = self._timestamp_ms(raw_stamps[index], scrape.started_ms)
+                texts = [label_text(column[index]) for column in columns]
+            except _Skip as skip:
+                scrape.skipped.add(skip.reason, f"metric {metric.name}, record {index}: {skip}")
+                continue
+            values.append(value)
+            stamps.append(stamp)
+            keys.append(texts[0] if len(texts) == 1 else tuple(texts))
+        return values, stamps, keys
+
+    def _value(self, raw: Any) -> float:
+        """One value after value_regex, value_map, scale and offset. Raises _Skip, or ScrapeFailed as on_missing says."""
+        if raw is None:
+            return self._missing()
+        if self._metric.value_regex is not None:
+            raw = self._extracted(label_text(raw))
+        mapped = self._value_map.get(label_text(raw)) if self._value_map else None
+        return (_number(raw) if mapped is None else mapped) * self._metric.scale + self._metric.offset
+
+    def _missing(self) -> float:
+        policy = self._metric.on_missing
+        if policy == "error":
+            raise ScrapeFailed(f"metric {self._metric.name}: {self._metric.value.text} finds no value, on_missing is error")
+        if policy == "skip":
+            raise _Skip("value_missing", f"{self._metric.value.text} finds no value")
+        return float(policy)
+
+    def _extracted(self, text: str) -> str:
+        match = self._metric.value_regex.search(text)  # type: ignore[attr-defined]
+        group = match and match.group(1 if match.re.groups else 0)
+        if not group:
+            raise _Skip("value_regex", f"{text!r:.60} does not match value_regex")
+        return str(group)
+
+    def _timestamp_ms(self, raw: Any, started_ms: int) -> int:
+        if self._metric.timestamp is None:
+            return started_ms
+        if raw is None:
+            raise _Skip("timestamp_missing", f"{self._metric.timestamp.path.text} finds no timestamp")
+        try:
+            return self._metric.timestamp.format.milliseconds(raw)
+        except BadTimestamp as error:
+            raise _Skip("timestamp_invalid", str(error)) from None
+
+    # series
+
+    def _add(self, values: list[float], stamps: list[int], keys: Sequence[Key], scrape: Scrape) -> None:
+        series = list(map(self._series.get, keys))
+        if set(map(type, series)) == {Series}:
+            self._found.extend(Samples(series, values, stamps))  # type: ignore[arg-type]
+            return
+        for key, value, stamp in zip(keys, values, stamps, strict=True):
+            found = self._resolve(key, scrape)
+            if isinstance(found, Series):
+                self._found.add(found, value, stamp)
+
+    def _resolve(self, key: Key, scrape: Scrape) -> Series | None:
+        found = self._series.get(key)
+        message = "a label set that was refused before"
+        if found is None:
+            texts = key if isinstance(key, tuple) else (key,)
+            labels = {name: text for name, text in zip(self._label_names, texts, strict=True) if text}
+            try:
+                found = self._job.series_for({"__name__": self._metric.name} | labels)
+                message = "dropped by metric_relabel_configs"
+            except InvalidSeries as error:
+                found, message = error.reason, str(error)
+            self._series[key] = found
+        if isinstance(found, Series):
+            return found
+        scrape.dropped.add(found, message)
+        return None
+
+    # policies
+
+    def _without_future(self, samples: Samples, now_ms: int, dropped: Tally) -> Samples:
+        kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + _MAX_AHEAD_MS]
+        ahead = (max(samples.timestamps_ms) - now_ms) // 1000
+        said = f"metric {self._metric.name}: a timestamp lies {ahead} s ahead of the clock; is the unit or time zone right?"
+        dropped.add("too_far_in_future", said, len(samples) - len(kept))
+        return samples.pick(kept)
+
+    def _without_duplicates(self, samples: Samples, dropped: Tally) -> Samples:
+        """Settles samples of one series at one time by the metric's `duplicates` policy."""
+        kept = Samples()
+        places: dict[tuple[Series, int], int] = {}
+        policy = self._metric.duplicates
+        for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
+            place = places.setdefault((series, stamp), len(kept))
+            if place == len(kept):
+                kept.add(series, value, stamp)
+            elif policy == "error":
+                raise ScrapeFailed(f"metric {self._metric.name}: two records give the same series and time, duplicates is error")
+            elif policy != "first":
+                kept.values[place] = value + kept.values[place] if policy == "sum" else value
+        if len(kept) < len(samples):
+            said = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
+            dropped.add("duplicate", said, len(samples) - len(kept))
+        return kept
+
+
+def _text_column(column: list[Any]) -> list[str]:
+    """A column of label values as text. Raises TypeError when one of them needs a look of its own."""
+    kinds = set(map(type, column))
+    if kinds == {str}:
+        return column
+    if kinds == {int}:
+        return list(map(str, column))
+    raise TypeError
+
+
+def _number(raw: Any) -> float:
+    """A JSON number, boolean or numeric text as a float. Raises _Skip."""
+    try:
+        if isinstance(raw, str):
+            return parse_float(raw)
+        if isinstance(raw, int | float):
+            return float(raw)
+    except ValueError:
+        pass
+    except OverflowError:
+        return math.copysign(math.inf, raw)
+    raise _Skip("not_a_number", f"{_kind(raw)} is no number: {raw!r:.60}")

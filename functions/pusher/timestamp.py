@@ -1,0 +1,130 @@
+"""Timestamps in an API's answer -> milliseconds since the epoch. The format is stated in the config, never guessed
+from the size of a number."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from .config.scalars import parse_float
+
+UNIX_FORMATS = {"unix": 1_000, "unix_ms": 1, "unix_us": 1_000, "unix_ns": 1_000_000}
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:\d\d))?",
+    re.ASCII,
+)
+_YEAR_DIRECTIVES = ("%Y", "%y", "%G", "%c", "%x")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_MS = 253_402_300_799_999  # the end of the year 9999
+
+
+class BadTimestamp(ValueError):
+    """A value that the stated format does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """`unix`, `unix_ms`, `unix_us`, `unix_ns`, `rfc3339` or an strptime format, with the zone of times that name none."""
+
+    name: str
+    zone: tzinfo | None = field(default=None)
+
+    def milliseconds(self, value: Any) -> int:
+        """One value of the API -> milliseconds. Raises BadTimestamp."""
+        if self.name in UNIX_FORMATS:
+            return self._from_number(value)
+        if not isinstance(value, str):
+            raise BadTimestamp(f"{value!r:.60} is not a text in the format {self.name}")
+        if self.name == "rfc3339":
+            return _to_ms(_rfc3339(value.strip(), self.zone))
+        return _to_ms(self._strptime(value))
+
+    def column(self, values: list[Any]) -> list[int]:
+        """A column of plain integers at once; raises TypeError when the column needs a look at each value."""
+        if self.name not in UNIX_FORMATS or not set(map(type, values)) <= {int}:
+            raise TypeError
+        if min(values) < -_MAX_MS or max(values) > _MAX_MS * 1_000_000:
+            raise TypeError
+        factor = UNIX_FORMATS[self.name]
+        if self.name == "unix":
+            return [value * factor for value in values]
+        return values if factor == 1 else [value // factor for value in values]
+
+    def _from_number(self, value: Any) -> int:
+        if isinstance(value, str):
+            try:
+                value = int(value) if value.strip().lstrip("-").isdigit() else parse_float(value)
+            except ValueError:
+                raise BadTimestamp(f"{value!r:.60} is not a number; the format is {self.name}") from None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise BadTimestamp(f"{value!r:.60} is not a number; the format is {self.name}")
+        factor = UNIX_FORMATS[self.name]
+        if isinstance(value, int):
+            milliseconds = value * factor if self.name == "unix" else value // factor
+        else:
+            milliseconds = round(value * factor) if self.name == "unix" else math.floor(value / factor)
+        if abs(milliseconds) > _MAX_MS:
+            raise BadTimestamp(f"{value!r:.60} is beyond the year 9999 in {self.name}; is the unit right?")
+        return milliseconds
+
+    def _strptime(self, text: str) -> datetime:
+        try:
+            moment = datetime.strptime(text, self.name)
+        except ValueError:
+            raise BadTimestamp(f"{text!r:.60} does not have the format {self.name}") from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=self.zone or UTC)
+
+
+def _rfc3339(text: str, zone: tzinfo | None) -> datetime:
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise BadTimestamp(f"{text!r:.60} is not RFC 3339, as 2024-05-23T15:58:17Z")
+    day, minute, second, fraction, utc, offset = match.groups()
+    if not utc and not offset and zone is None:
+        raise BadTimestamp(f"{text!r:.60} names no offset; say timestamp.timezone")
+    leap = second == "60"
+    try:
+        moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}.{(fraction or '0')[:6]:0<6}")
+        fixed = moment.replace(tzinfo=UTC if utc else zone) if not offset else datetime.fromisoformat(
+            f"{moment.isoformat()}{offset}"
+        )
+    except ValueError:
+        raise BadTimestamp(f"{text!r:.60} is no date and time") from None
+    return fixed + timedelta(seconds=1) if leap else fixed
+
+
+def _to_ms(moment: datetime) -> int:
+    try:
+        since = moment - _EPOCH
+    except OverflowError:
+        raise BadTimestamp(f"{moment} is out of range") from None
+    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+
+
+def parse_format(name: str, timezone: str = "") -> Format:
+    """The config's `format` and `timezone` -> Format. Raises ValueError with what is allowed."""
+    zone = _zone(timezone) if timezone else None
+    if name in UNIX_FORMATS or name == "rfc3339":
+        return Format(name, zone)
+    if "%" not in name:
+        raise ValueError(f"allowed are {', '.join(UNIX_FORMATS)}, rfc3339 or an strptime format such as %d/%m/%Y %H:%M:%S")
+    if not any(directive in name for directive in _YEAR_DIRECTIVES):
+        raise ValueError("an strptime format needs a year (%Y)")
+    try:
+        datetime.strptime(datetime(2024, 5, 23, 15, 58, 17, tzinfo=UTC).strftime(name), name)
+    except ValueError:
+        raise ValueError("not an strptime format that Python's datetime reads") from None
+    return Format(name, zone)
+
+
+def _zone(name: str) -> tzinfo:
+    if name.upper() in ("UTC", "Z"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone; use a name as Asia/Seoul or UTC") from None

@@ -1,0 +1,404 @@
+"""One HTTP exchange over a real socket, with a *total* timeout: a server that drips bytes is cut off at its time.
+
+No redirects, no retries of answers, no environment proxies: whoever calls decides those. Connections are kept
+between invocations, but not trusted after a freeze.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import urllib3
+from urllib3 import exceptions as errors
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+_MAX_IDLE_SECONDS = 30.0  # a connection that idled longer (or was frozen) is likely gone on the other side
+_CHUNK_BYTES = 64 * 1024
+
+
+class TransportError(Exception):
+    """No answer. The message names the host, the step that failed and the likely cause.
+
+    `kind` is one of dns, connect, tls, timeout, reset, protocol, proxy.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How a connection is made, all secrets resolved: equal channels share connections."""
+
+    ca: str = field(default="", repr=False)
+    cert: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+    server_name: str = ""
+    verify: bool = True
+    min_version: str = "TLS12"
+    max_version: str = ""
+    proxy_url: str = field(default="", repr=False)
+    proxy_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+class Answer:
+    """Status and headers of an answer whose body is read in pieces, within the exchange's total timeout.
+
+    `resent` is True when a kept connection turned out dead and the request was sent again on a new one.
+    """
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, host: str, resent: bool) -> None:
+        self._response, self._host = response, host
+        self.status = response.status
+        self.headers = response.headers
+        self.resent = resent
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it comes. Raises TransportError."""
+        try:
+            yield from self._response.stream(_CHUNK_BYTES, decode_content=False)
+        except Exception as error:
+            raise _explained(error, self._host, "reading the body") from None
+
+    def read(self, limit: int) -> bytes:
+        """At most `limit` bytes of the body; the connection is given up when there are more."""
+        taken = bytearray()
+        try:
+            for chunk in self.chunks():
+                taken += chunk
+                if len(taken) >= limit:
+                    break
+        except TransportError:
+            pass  # what was read before the break serves as well
+        return bytes(taken[:limit])
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._response.closed or getattr(self._response, "length_remaining", None) == 0:
+            self._response.release_conn()
+        else:
+            self._response.close()
+
+
+class Transport:
+    """Keeps connections by channel. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._pools: dict[Channel, urllib3.PoolManager] = {}
+        self._last_used = time.time()
+        self._lock = threading.Lock()
+
+    def send(self, request: HttpRequest, channel: Channel, timeout_seconds: float) -> Answer:
+        """One exchange; the timeout is for all of it, the body's reading included. Raises TransportError.
+
+        A kept connection that died without an answer costs nothing: the request goes out once more on a new one.
+        """
+        host = urllib3.util.parse_url(request.url).netloc or ""
+        if timeout_seconds <= 0:
+            raise TransportError("timeout", f"{host}: no time was left to ask")
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            return Answer(self._open(request, channel, deadline), host, resent=False)
+        except Exception as error:
+            if not (_thread.reused and _is_dead_connection(error)):
+                raise _explained(error, host, _thread.step) from None
+        self.close(channel)
+        try:
+            return Answer(self._open(request, channel, deadline), host, resent=True)
+        except Exception as error:
+            raise _explained(error, host, _thread.step) from None
+
+    def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> urllib3.BaseHTTPResponse:
+        _thread.reused, _thread.step = False, "connecting"
+        pool = self._pool(channel)
+        self._last_used = time.time()
+        return pool.urlopen(
+            request.method,
+            request.url,
+            body=request.body,
+            headers=dict(request.headers),
+            timeout=urllib3.Timeout(total=max(deadline - time.monotonic(), 0.001)),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def _pool(self, channel: Channel) -> urllib3.PoolManager:
+        with self._lock:
+            pool = self._pools.get(channel)
+            if pool is None:
+                pool = self._pools[channel] = _new_pool(channel)
+            return pool
+
+    def drop_idle(self) -> None:
+        """At the start of a run: gives up connections that idled (or were frozen) too long to be trusted."""
+        if abs(time.time() - self._last_used) > _MAX_IDLE_SECONDS:
+            self.close()
+
+    def close(self, channel: Channel | None = None) -> None:
+        with self._lock:
+            for key in [channel] if channel else list(self._pools):
+                if pool := self._pools.pop(key, None):
+                    pool.clear()
+
+
+# connections
+
+
+class _Thread(threading.local):
+    """What the exchange of this thread is doing: for the message, and for telling a dead kept connection."""
+
+    reused = False
+    step = "connecting"
+
+
+_thread = _Thread()
+
+
+class _TimedReader(io.RawIOBase):
+    """A socket's reading side whose every read gets what is left of the exchange's time."""
+
+    def __init__(self, sock: Any, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _TimedSocket:
+    """A socket whose `makefile` reads against a deadline; everything else is the socket itself."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.deadline = 0.0
+
+    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self._sock, self.deadline), _CHUNK_BYTES)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class _TotalTimeout:
+    """Mixed into urllib3's connections: connecting, sending and reading share one timeout."""
+
+    sock: Any
+    timeout: Any
+    host: str
+    port: int
+    _requests = 0
+
+    def _new_conn(self) -> socket.socket:
+        _thread.step = "connecting"
+        try:
+            return _connect(getattr(self, "_dns_host", self.host), self.port, float(self.timeout))
+        except socket.gaierror as error:
+            raise errors.NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+        except TimeoutError as error:
+            raise errors.ConnectTimeoutError(self, "timed out") from error
+        except OSError as error:
+            raise errors.NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.sock = _TimedSocket(self.sock)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _thread.reused, self._requests = self._requests > 0, self._requests + 1
+        _thread.step = "sending the request"
+        if self.sock is not None:
+            self.sock.settimeout(self.timeout)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        _thread.step = "waiting for the answer"
+        if isinstance(self.sock, _TimedSocket):
+            self.sock.deadline = time.monotonic() + float(self.timeout)
+        return super().getresponse()  # type: ignore[misc]
+
+    def close(self) -> None:
+        self._requests = 0
+        super().close()  # type: ignore[misc]
+
+
+def _connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
+    """TCP to the first address that answers; each address gets its share of the time, so that one dead address
+    does not cost the others."""
+    deadline = time.monotonic() + timeout_seconds
+    addresses = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    last: OSError = OSError("no address")
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max((deadline - time.monotonic()) / (len(addresses) - index), 0.001))
+            sock.connect(address)
+            sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            last = error
+        else:
+            return sock
+    raise last
+
+
+class _Http(_TotalTimeout, HTTPConnection):
+    pass
+
+
+class _Https(_TotalTimeout, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+def _new_pool(channel: Channel) -> urllib3.PoolManager:
+    options: dict[str, Any] = {"num_pools": 64, "maxsize": 8, "ssl_context": _LazyContext(channel).context}
+    if channel.server_name:
+        options |= {"server_hostname": channel.server_name, "assert_hostname": channel.server_name}
+    if not channel.verify:
+        options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+    pool: urllib3.PoolManager
+    if channel.proxy_url:
+        pool = urllib3.ProxyManager(channel.proxy_url, proxy_headers=_proxy_headers(channel), **options)
+    else:
+        pool = urllib3.PoolManager(**options)
+    pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return pool
+
+
+def _proxy_headers(channel: Channel) -> dict[str, str]:
+    headers = dict(channel.proxy_headers)
+    auth = urllib3.util.parse_url(channel.proxy_url).auth
+    if auth:
+        headers |= urllib3.util.make_headers(proxy_basic_auth=auth)
+    return headers
+
+
+class _LazyContext:
+    """Makes the TLS context of a channel: loading the CA bundle costs time, so plain defaults are shared."""
+
+    _default: ssl.SSLContext | None = None
+
+    def __init__(self, channel: Channel) -> None:
+        if channel == Channel(proxy_url=channel.proxy_url, proxy_headers=channel.proxy_headers):
+            if _LazyContext._default is None:
+                _LazyContext._default = _tls_context(channel)
+            self.context = _LazyContext._default
+        else:
+            self.context = _tls_context(channel)
+
+
+def _tls_context(channel: Channel) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    versions = {"TLS10": "TLSv1", "TLS11": "TLSv1_1", "TLS12": "TLSv1_2", "TLS13": "TLSv1_3"}
+    context.minimum_version = ssl.TLSVersion[versions[channel.min_version]]
+    if channel.max_version:
+        context.maximum_version = ssl.TLSVersion[versions[channel.max_version]]
+    if not channel.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif channel.ca:
+        context.load_verify_locations(cadata=channel.ca)
+    else:
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    if channel.cert:
+        _load_client_certificate(context, channel)
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, channel: Channel) -> None:
+    """OpenSSL reads certificate and key from a file only."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(f"{channel.cert}\n{channel.key}\n")
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+# errors
+
+
+def _is_dead_connection(error: BaseException) -> bool:
+    """The other side closed a kept connection before it answered anything."""
+    if isinstance(error, errors.ProtocolError):
+        return any(isinstance(part, ConnectionError) for part in error.args)
+    return isinstance(error, ConnectionError)
+
+
+def _explained(error: Exception, host: str, step: str) -> TransportError:
+    """A library's error -> one that names host, step and likely cause."""
+    cause = error.__cause__ or error
+    if isinstance(error, TransportError):
+        return error
+    if isinstance(error, errors.NameResolutionError):
+        return TransportError("dns", f"{host}: the name does not resolve ({cause}); check the host name, or the VPC's DNS")
+    if isinstance(error, errors.ProxyError):
+        inner = error.original_error
+        return TransportError("proxy", f"{host}: the proxy failed while {step} ({inner})")
+    if isinstance(error, errors.SSLError | ssl.SSLError):
+        return TransportError("tls", f"{host}: TLS failed ({_tls_reason(error)})")
+    if isinstance(error, errors.NewConnectionError | ConnectionRefusedError):
+        return TransportError("connect", f"{host}: no connection ({cause})")
+    if isinstance(error, errors.TimeoutError | TimeoutError):
+        hint = "; a security group, route or firewall may drop the packets" if step == "connecting" else ""
+        return TransportError("timeout", f"{host}: timed out while {step}{hint}")
+    if _is_dead_connection(error) or isinstance(error, errors.IncompleteRead):
+        return TransportError("reset", f"{host}: the connection broke while {step}")
+    if isinstance(error, errors.HTTPError):
+        return TransportError("protocol", f"{host}: not a valid HTTP answer while {step} ({_short(error)})")
+    return TransportError("protocol", f"{host}: {type(error).__name__} while {step} ({_short(error)})")
+
+
+def _tls_reason(error: Exception) -> str:
+    inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    return str(getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or inner)
+
+
+def _short(error: Exception) -> str:
+    return str(error)[:200]

@@ -1,0 +1,99 @@
+"""What an environment keeps between invocations: connections, interned series, tokens, when metadata went out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import config_source
+from .config.schema import Config, Endpoint
+from .config.secrets import SecretStore
+from .delivery.attempt import Poster
+from .delivery.credentials import CredentialsProvider
+from .sources.fetch import Fetcher
+from .sources.json_api import JsonSource
+from .transport import Transport
+from .wire.series import AMP_LIMITS, EndpointView, SeriesCache, SeriesLimits
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def boto3_session(profile: str, region: str) -> Any:
+    import boto3  # costs more than a whole push; only profiles, roles and secrets need it
+
+    return boto3.Session(profile_name=profile or None, region_name=region or None)
+
+
+class Outside:
+    """The outside world: environment variables, HTTP, AWS, the clock. Tests pass others."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        now_ms: Callable[[], int] = wall_clock_ms,
+        session: Callable[[str, str], Any] = boto3_session,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.environment, self.now_ms, self.session, self.sleep = environment, now_ms, session, sleep
+        self.transport = Transport()
+        self.secrets = SecretStore(environment, self._client, time.monotonic)
+
+    def _client(self, service: str) -> Any:
+        return self.session("", self.environment.get("AWS_REGION", "")).client(service)
+
+    def config_source(self, location: str = "") -> config_source.ConfigSource:
+        place = location or self.environment.get("PUSHER_CONFIG", "")
+        edges = config_source.Edges(self.environment, self.transport, self.secrets, self.session, self.now_ms)
+        return config_source.ConfigSource(place, edges)
+
+
+class Target:
+    """One endpoint, and what the environment remembers of it."""
+
+    def __init__(self, endpoint: Endpoint, outside: Outside, limits: SeriesLimits) -> None:
+        self.endpoint = endpoint
+        self.view = EndpointView(endpoint.write_relabel, limits) if endpoint.write_relabel else None
+        self.metadata_sent_ms = -(2**63)
+        credentials = None
+        if endpoint.sigv4:
+            credentials = CredentialsProvider(
+                endpoint.sigv4, outside.environment, outside.secrets, outside.session, lambda: outside.now_ms() / 1000
+            )
+        self.poster = Poster(
+            endpoint, outside.transport, outside.secrets, credentials, outside.environment, outside.now_ms
+        )
+
+
+class Warm:
+    """The memory of a warm environment for one config."""
+
+    def __init__(self, config: Config, outside: Outside, before: Warm | None = None) -> None:
+        self.config, self.outside = config, outside
+        limits = AMP_LIMITS if any(endpoint.is_amp for endpoint in config.endpoints) else SeriesLimits()
+        same = before is not None and (before.config.external_labels, before.limits) == (config.external_labels, limits)
+        self.limits = limits
+        self.series = before.series if before and same else SeriesCache(config.external_labels, limits)
+        self.fetcher = before.fetcher if before else Fetcher(outside.transport, outside.secrets, outside.environment)
+        self.sources = [JsonSource(job, self.series.intern) for job in config.jobs]
+        self.targets = [Target(endpoint, outside, limits) for endpoint in config.endpoints]
+        self.run = before.run if before else 0
+        self.last_tick_ms: int | None = before.last_tick_ms if before else None
+
+    def next_run(self) -> int:
+        """Starts a run: its number, with connections that a freeze may have killed given up."""
+        self.outside.transport.drop_idle()
+        self.run += 1
+        return self.run
+
+    def finish_run(self) -> None:
+        """Keeps memory bounded: series not seen for longest go first."""
+        oldest_kept = self.series.prune()
+        if oldest_kept:
+            for source in self.sources:
+                source.mapper.prune(oldest_kept)
+            for target in self.targets:
+                if target.view:
+                    target.view.prune(oldest_kept)

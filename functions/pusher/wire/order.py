@@ -1,0 +1,49 @@
+"""Puts samples into the order a receiver takes, the part a storage plays in front of Prometheus's own remote write.
+
+Each series keeps `last_ms`, the newest timestamp handed to delivery. A sample that is not newer is dropped: a receiver
+would refuse the whole request for it.
+"""
+
+from __future__ import annotations
+
+import operator
+
+from ..model import Samples, Series, Tally
+
+
+def order(samples: Samples, dropped: Tally) -> Samples:
+    """Samples in any order -> those newer than what their series had, oldest first within each series.
+
+    Counts the others in `dropped` as `not_newer`, and moves `last_ms` of every series it lets pass.
+    """
+    if _advance_all(samples):
+        return samples
+    return _sorted(samples, dropped)
+
+
+def _advance_all(samples: Samples) -> bool:
+    """The usual run: every sample is newer than its series and no series comes twice. False leaves nothing moved."""
+    newest = [series.last_ms for series in samples.series]
+    if not all(map(operator.gt, samples.timestamps_ms, newest)) or len(set(samples.series)) < len(samples):
+        return False
+    for series, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
+        series.last_ms = timestamp_ms
+    return True
+
+
+def _sorted(samples: Samples, dropped: Tally) -> Samples:
+    place: dict[Series, int] = {}
+    for series in samples.series:
+        place.setdefault(series, len(place))
+    stamps = samples.timestamps_ms
+    by_series_and_time = sorted(range(len(samples)), key=lambda index: (place[samples.series[index]], stamps[index]))
+    kept = []
+    for index in by_series_and_time:
+        series, timestamp_ms = samples.series[index], stamps[index]
+        if timestamp_ms > series.last_ms:
+            series.last_ms = timestamp_ms
+            kept.append(index)
+    if len(kept) < len(samples):
+        said = "a sample not newer than what its series already sent: the record did not move or was revised"
+        dropped.add("not_newer", said, len(samples) - len(kept))
+    return samples.pick(kept)

@@ -1,0 +1,131 @@
+"""Label set -> interned Series: external labels, validation, bytewise order, and the encoded bytes, once per series.
+
+Rules: remote write 1.0, "Labels" (names, order, no empty ones), and AMP's quotas for a series.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .. import relabel
+from ..config.scalars import LABEL_NAME, METRIC_NAME
+from ..model import InvalidSeries, Labels, Series
+from . import v1
+
+MAX_SERIES = 200_000  # about 60 MB
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLimits:
+    """What a receiver takes; 0 means no limit. Sizes in bytes, all names and values of a series together."""
+
+    labels: int = 0
+    label_bytes: int = 0
+
+
+AMP_LIMITS = SeriesLimits(labels=150, label_bytes=7 * 1024)
+
+
+def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]:
+    """Labels -> (name, value) in UTF-8, sorted by the bytes of the name; empty values are absent labels.
+
+    Raises InvalidSeries with the rule that is broken.
+    """
+    name = labels.get("__name__", "")
+    if not METRIC_NAME.fullmatch(name):
+        raise InvalidSeries("invalid_metric_name", f"{name!r:.80} is no metric name")
+    pairs = []
+    for label, value in labels.items():
+        if not value:
+            continue
+        if not LABEL_NAME.fullmatch(label):
+            raise InvalidSeries("invalid_label_name", f"{label!r:.80} of metric {name} is no label name")
+        try:
+            pairs.append((label.encode(), value.encode()))
+        except UnicodeEncodeError:
+            raise InvalidSeries("invalid_label_value", f"label {label} of metric {name} is not Unicode text") from None
+    if limits.labels and len(pairs) > limits.labels:
+        raise InvalidSeries("too_many_labels", f"metric {name} has {len(pairs)} labels, the receiver takes {limits.labels}")
+    size = sum(len(label) + len(value) for label, value in pairs)
+    if limits.label_bytes and size > limits.label_bytes:
+        said = f"the labels of metric {name} have {size} bytes, the receiver takes {limits.label_bytes}"
+        raise InvalidSeries("labels_too_large", said)
+    pairs.sort()
+    return pairs
+
+
+class SeriesCache:
+    """The interned series of one environment, by their encoded labels. Safe for several threads."""
+
+    def __init__(self, external_labels: Sequence[tuple[str, str]], limits: SeriesLimits) -> None:
+        self._external = external_labels
+        self._limits = limits
+        self._series: dict[bytes, Series] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    def intern(self, labels: Labels) -> Series:
+        """Final labels of a sample -> its series; external labels fill in only what is absent."""
+        with_external = dict(labels)
+        for name, value in self._external:
+            if not with_external.get(name):
+                with_external[name] = value
+        return self.interned(v1.series_prefix(validated(with_external, self._limits)))
+
+    def interned(self, prefix: bytes) -> Series:
+        with self._lock:
+            series = self._series.get(prefix)
+            if series is None:
+                series = self._series[prefix] = Series(prefix)
+            return series
+
+    def prune(self, max_series: int = MAX_SERIES) -> int:
+        """Above `max_series`, forgets the half that was seen longest ago. Returns the oldest run number that is kept
+        (0 when nothing was forgotten); whoever holds series seen before it lets go of them too."""
+        if len(self._series) <= max_series:
+            return 0
+        runs = sorted(series.seen for series in self._series.values())
+        oldest_kept = runs[len(runs) // 2]
+        with self._lock:
+            self._series = {prefix: series for prefix, series in self._series.items() if series.seen >= oldest_kept}
+        return oldest_kept
+
+    def keep(self, prefixes: set[bytes]) -> None:
+        with self._lock:
+            self._series = {prefix: series for prefix, series in self._series.items() if prefix in prefixes}
+
+
+class EndpointView:
+    """One endpoint's view of the series under its `write_relabel_configs`: each maps to another one, or to none."""
+
+    def __init__(self, rules: Sequence[relabel.Rule], limits: SeriesLimits) -> None:
+        self._rules = rules
+        self._cache = SeriesCache((), limits)
+        self._limits = limits
+        self._mapped: dict[Series, Series | str] = {}
+
+    def __call__(self, series: Series) -> Series | str:
+        """The endpoint's series, or the reason why there is none."""
+        found = self._mapped.get(series)
+        if found is None:
+            found = self._mapped[series] = self._map(series)
+        return found
+
+    def _map(self, series: Series) -> Series | str:
+        labels = relabel.relabel(v1.labels_of(series.prefix), self._rules)
+        if not labels:
+            return "write_relabel"
+        try:
+            return self._cache.interned(v1.series_prefix(validated(labels, self._limits)))
+        except InvalidSeries as error:
+            return error.reason
+
+    def prune(self, oldest_kept: int) -> None:
+        """Lets go of series last seen before the run `oldest_kept`."""
+        self._mapped = {series: mapped for series, mapped in self._mapped.items() if series.seen >= oldest_kept}
+        kept = {mapped.prefix for mapped in self._mapped.values() if isinstance(mapped, Series)}
+        self._cache.keep(kept)

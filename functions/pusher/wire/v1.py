@@ -1,0 +1,128 @@
+"""Remote write 1.0 bytes (proto/remote.proto, proto/types.proto), without building message objects.
+
+A WriteRequest is a concatenation of length-delimited TimeSeries, so a series is encoded once and each sample appends
+its value and timestamp. Field numbers are in the .proto files; proto3 leaves out a zero value and a zero timestamp.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import struct
+from collections.abc import Iterator, Sequence
+
+from ..model import Metadata, Samples
+from .generated import types_pb2
+
+_DOUBLE = struct.Struct("<d")
+_POSITIVE_ZERO = _DOUBLE.pack(0.0)
+# A sample of today's dates is 18 bytes: tag and length (2), value (1 + 8), timestamp (1 + a varint of 6).
+_USUAL_SAMPLE = 18
+_SIX_BYTE_MS = range(2**35, 2**42)  # February 1971 to May 2109, in milliseconds
+METADATA_MAX_BYTES = 1023  # AMP: name, type, unit and help of an entry stay below 1 KB
+
+
+def varint(number: int) -> bytes:
+    """A protobuf varint; a negative int64 takes ten bytes."""
+    number &= 0xFFFF_FFFF_FFFF_FFFF
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def series_prefix(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Sorted label pairs -> the head of a TimeSeries that holds one usual sample, up to its value."""
+    labels = bytearray()
+    for name, value in pairs:
+        fields = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(value)) + value
+        labels += b"\x0a" + varint(len(fields)) + fields
+    return b"\x0a" + varint(len(labels) + _USUAL_SAMPLE) + labels + b"\x12\x10\x09"
+
+
+def _label_bytes(prefix: bytes) -> bytes:
+    start = 1
+    while prefix[start] & 0x80:
+        start += 1
+    return prefix[start + 1 : -3]
+
+
+def labels_of(prefix: bytes) -> dict[str, str]:
+    """The labels back from a prefix, in their order."""
+    series = types_pb2.TimeSeries.FromString(_label_bytes(prefix))
+    return {label.name: label.value for label in series.labels}
+
+
+def encode_samples(samples: Samples) -> list[bytes]:
+    """Samples in order -> one encoded TimeSeries field each; neighbours of the same series share one."""
+    series, values, stamps = samples.series, samples.values, samples.timestamps_ms
+    if not series:
+        return []
+    if 0.0 in values or min(stamps) not in _SIX_BYTE_MS or max(stamps) not in _SIX_BYTE_MS or _has_neighbours(series):
+        return list(_encode_unusual(samples))
+    packed = struct.pack(f"<{len(values)}d", *values)
+    tails = {stamp: b"\x10" + varint(stamp) for stamp in set(stamps)}
+    return [
+        one.prefix + packed[at : at + 8] + tails[stamp]
+        for one, at, stamp in zip(series, range(0, len(packed), 8), stamps, strict=True)
+    ]
+
+
+def _has_neighbours(series: Sequence[object]) -> bool:
+    return any(map(operator.is_, series, itertools.islice(series, 1, None)))
+
+
+def _encode_unusual(samples: Samples) -> Iterator[bytes]:
+    at, count = 0, len(samples)
+    while at < count:
+        series, fields = samples.series[at], bytearray()
+        while at < count and samples.series[at] is series:
+            sample = _encode_sample(samples.values[at], samples.timestamps_ms[at])
+            fields += b"\x12" + varint(len(sample)) + sample
+            at += 1
+        labels = _label_bytes(series.prefix)
+        yield b"\x0a" + varint(len(labels) + len(fields)) + labels + fields
+
+
+def _encode_sample(value: float, timestamp_ms: int) -> bytes:
+    packed = _DOUBLE.pack(value)
+    encoded = b"" if packed == _POSITIVE_ZERO else b"\x09" + packed
+    return encoded + (b"\x10" + varint(timestamp_ms) if timestamp_ms else b"")
+
+
+def encode_metadata(metadata: Metadata) -> bytes:
+    """One MetricMetadata field of a WriteRequest, its help cut so that AMP takes it."""
+    help_bytes = metadata.help.encode("utf-8", "replace")
+    room = METADATA_MAX_BYTES - len(metadata.name) - len(metadata.type) - len(metadata.unit.encode("utf-8", "replace"))
+    message = types_pb2.MetricMetadata(
+        type=types_pb2.MetricMetadata.MetricType.Value(metadata.type.upper()),
+        metric_family_name=metadata.name,
+        help=help_bytes[: max(room, 0)].decode("utf-8", "ignore"),
+        unit=metadata.unit if room >= 0 else "",
+    ).SerializeToString()
+    return b"\x1a" + varint(len(message)) + message
+
+
+def fields_of(body: bytes) -> Iterator[bytes]:
+    """The top-level fields of an uncompressed WriteRequest, each with its tag and length."""
+    at = 0
+    while at < len(body):
+        length, shift, cursor = 0, 0, at + 1
+        while True:
+            byte = body[cursor]
+            length |= (byte & 0x7F) << shift
+            cursor, shift = cursor + 1, shift + 7
+            if byte < 0x80:
+                break
+        yield body[at : cursor + length]
+        at = cursor + length
+
+
+def timestamps_of(field: bytes) -> list[int]:
+    """The sample timestamps of one TimeSeries field, in milliseconds."""
+    start = 1
+    while field[start] & 0x80:
+        start += 1
+    return [sample.timestamp for sample in types_pb2.TimeSeries.FromString(field[start + 1 :]).samples]

@@ -1,0 +1,947 @@
+"""A receiver that behaves like Amazon Managed Service for Prometheus, on a loopback socket.
+
+Run it with `functions` on PYTHONPATH: `python -m sandbox.amp --port 9009` prints one line per request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import math
+import re
+import signal
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.message import Message
+from typing import Any, NamedTuple, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import cramjam
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.compat import HTTPHeaders
+from botocore.credentials import Credentials
+from google.protobuf.message import DecodeError
+from pusher.wire.generated import remote_pb2, types_pb2
+
+from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
+
+Labels = tuple[tuple[str, str], ...]
+Clock = Callable[[], float]
+
+METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+ROUTE = re.compile(r"/workspaces/([^/]+)/api/v1/(remote_write|query|query_range)")
+
+# A head block takes samples in order only in its newer half: one hour, with blocks of two.
+HALF_BLOCK_MS = 3_600_000
+LOOKBACK_MS = 300_000
+MAX_QUERY_POINTS = 11_000
+STALE_BITS = 0x7FF0000000000002
+
+SIGNATURE_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
+    " and signing method. Consult the service documentation for details."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The quotas of a workspace; None switches one off."""
+
+    max_body_bytes: int = 1_000_000  # compressed and decoded alike
+    max_labels: int = 150
+    max_labels_bytes: int = 7 * 1024  # names and values of one series together
+    max_metadata_bytes: int = 1024  # name, type, unit and help together
+    max_age_seconds: float = 3600
+    max_future_seconds: float = 600
+    out_of_order_seconds: float = 60  # counted back from the newest sample of the workspace
+    samples_per_second: float | None = None
+    burst_samples: float | None = None  # one second's worth when None
+    max_series: int | None = None
+
+
+class Metadata(NamedTuple):
+    type: str
+    help: str
+    unit: str
+
+
+# --- Who may write -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SigV4:
+    """The credentials a request must be signed with; a token must come along when there is one."""
+
+    region: str = "us-east-1"
+    access_key: str = "AKIDEXAMPLE"
+    secret_key: str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+    token: str | None = None
+    service: str = "aps"
+    max_skew_seconds: float = 300
+    expired: bool = False  # right, but its time is over
+
+    def refusal(self, request: Request, now: float) -> Answer | None:
+        """The 403 that AWS would give, or None when the signature holds."""
+        if "Authorization" not in request.headers:
+            return _forbidden("Missing Authentication Token")
+        signature = _Signature.parse(request.headers["Authorization"])
+        if signature is None:
+            return _forbidden("Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters.")
+        checks = (self._scope_problem, self._header_problem, self._time_problem, self._token_problem)
+        problems = (check(request, signature, now) for check in checks)
+        message = next((text for text in problems if text), None) or self._signature_problem(request, signature)
+        return _forbidden(message) if message else None
+
+    def _scope_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
+        if signature.access_key != self.access_key:
+            return "The security token included in the request is invalid."
+        if signature.region != self.region:
+            return f"Credential should be scoped to a valid region, not '{signature.region}'."
+        if signature.service != self.service:
+            return f"Credential should be scoped to correct service: '{self.service}'."
+        return None
+
+    def _header_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
+        required = {"host", "x-amz-date", *(name.lower() for name in request.headers if name.lower()[:6] == "x-amz-")}
+        for name in sorted(required - set(signature.signed_headers)):
+            return f"'{name}' must be a 'SignedHeader' in the AWS Authorization."
+        claimed = request.headers.get("x-amz-content-sha256")
+        if claimed is not None and claimed != hashlib.sha256(request.body).hexdigest():
+            return "The provided 'x-amz-content-sha256' header does not match what was computed."
+        return None
+
+    def _time_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
+        stamp = request.headers.get("x-amz-date", "")
+        try:
+            signed_at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            return f"Date must be in ISO-8601 'basic format'. Got '{stamp}'."
+        if signature.date != stamp[:8]:
+            return f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: '{stamp}'."
+        ours = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+        if now - signed_at > self.max_skew_seconds:
+            return f"Signature expired: {stamp} is now earlier than {ours} - {self.max_skew_seconds / 60:g} min."
+        if signed_at - now > self.max_skew_seconds:
+            return (
+                f"Signature not yet current: {stamp} is still later than {ours} + {self.max_skew_seconds / 60:g} min."
+            )
+        return None
+
+    def _token_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
+        token = request.headers.get("x-amz-security-token")
+        if token != self.token:
+            return "The security token included in the request is invalid."
+        return "The security token included in the request is expired" if self.expired else None
+
+    def _signature_problem(self, request: Request, signature: _Signature) -> str | None:
+        credentials = Credentials(self.access_key, self.secret_key, self.token)
+        verifier = _Verifier(credentials, self.service, self.region, signature.signed_headers)
+        canonical, to_sign, expected = verifier.compute(request)
+        if hmac.compare_digest(expected, signature.value):
+            return None
+        return (
+            f"{SIGNATURE_MISMATCH}\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n"
+            f"The String-to-Sign should have been\n'{to_sign}'\n"
+        )
+
+
+class _Signature(NamedTuple):
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed_headers: list[str]
+    value: str
+
+    @classmethod
+    def parse(cls, authorization: str) -> _Signature | None:
+        found = re.fullmatch(
+            r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request,"
+            r"\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})",
+            authorization.strip(),
+        )
+        if found is None:
+            return None
+        access_key, date, region, service, headers, value = found.groups()
+        return cls(access_key, date, region, service, headers.split(";"), value)
+
+
+class _Verifier(SigV4Auth):
+    """botocore's signer, made to sign the headers that the sender chose instead of its own choice."""
+
+    def __init__(self, credentials: Credentials, service: str, region: str, signed_headers: list[str]) -> None:
+        super().__init__(credentials, service, region)
+        self._signed_headers = signed_headers
+
+    def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
+        chosen = HTTPHeaders()
+        for name in self._signed_headers:
+            for value in request.headers.get_all(name, []):
+                chosen[name] = value
+        return chosen
+
+    def compute(self, request: Request) -> tuple[str, str, str]:
+        """The canonical request, the string to sign and the signature that this request should carry."""
+        url = f"http://{request.headers['Host']}{request.path}" + (f"?{request.query}" if request.query else "")
+        rebuilt = AWSRequest(request.method, url, data=request.body)
+        for name, value in request.headers.items():
+            rebuilt.headers[name] = value
+        rebuilt.context["timestamp"] = request.headers["x-amz-date"]
+        canonical = self.canonical_request(rebuilt)
+        to_sign = self.string_to_sign(rebuilt, canonical)
+        return canonical, to_sign, self.signature(to_sign, rebuilt)
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """HTTP basic authentication, as other receivers want it."""
+
+    username: str
+    password: str
+
+    def refusal(self, request: Request, now: float) -> Answer | None:
+        expected = "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return _unauthorized(request, expected, 'Basic realm="sandbox"')
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A bearer token, as other receivers want it."""
+
+    token: str
+
+    def refusal(self, request: Request, now: float) -> Answer | None:
+        return _unauthorized(request, f"Bearer {self.token}", "Bearer")
+
+
+def _unauthorized(request: Request, expected: str, challenge: str) -> Answer | None:
+    if hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
+        return None
+    return Answer(401, {"Content-Type": "text/plain", "WWW-Authenticate": challenge}, b"Unauthorized\n")
+
+
+def _forbidden(message: str) -> Answer:
+    return Answer.json({"message": message}, 403)
+
+
+# --- What a request must look like ---------------------------------------------------------------------------------
+
+
+class RefusedError(Exception):
+    """A request that ends with this answer before its samples are looked at."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status, answer.body)
+        self.answer = answer
+
+
+def check_headers(request: Request) -> None:
+    """What remote write 1.0 says a sender must send. Raises RefusedError."""
+    media, _, parameters = request.headers.get("Content-Type", "").partition(";")
+    message = parameters.strip().removeprefix("proto=")
+    if media.strip() != "application/x-protobuf" or message not in ("", "prometheus.WriteRequest"):
+        raise RefusedError(_text(415, f"unsupported content type: {request.headers.get('Content-Type', '')}"))
+    if request.headers.get("Content-Encoding") != "snappy":
+        raise RefusedError(_text(415, f"unsupported content encoding: {request.headers.get('Content-Encoding', '')}"))
+    if request.headers.get("X-Prometheus-Remote-Write-Version") != "0.1.0":
+        raise RefusedError(_text(400, "missing or unknown X-Prometheus-Remote-Write-Version, want 0.1.0"))
+    if not request.headers.get("User-Agent"):
+        raise RefusedError(_text(400, "missing User-Agent"))
+
+
+def decode(body: bytes, max_body_bytes: int) -> remote_pb2.WriteRequest:
+    """The write request in a snappy block. Raises RefusedError."""
+    too_large = RefusedError(Answer.json({"message": "Request Entity Too Large"}, 413))
+    if len(body) > max_body_bytes:
+        raise too_large
+    try:
+        # The length is checked before the block is unpacked, so that a small body cannot become a huge one.
+        if cramjam.snappy.decompress_raw_len(body) > max_body_bytes:
+            raise too_large
+        raw = bytes(cramjam.snappy.decompress_raw(body))
+    except cramjam.DecompressionError as error:
+        raise RefusedError(_text(400, f"snappy: corrupt input: {error}")) from None
+    try:
+        message = remote_pb2.WriteRequest.FromString(raw)
+    except DecodeError as error:
+        raise RefusedError(_text(400, f"proto: {error}")) from None
+    if _has_unknown_fields(message):
+        raise RefusedError(_text(400, "proto: unknown field in prometheus.WriteRequest"))
+    return message
+
+
+def _has_unknown_fields(message: remote_pb2.WriteRequest) -> bool:
+    known = remote_pb2.WriteRequest()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()
+    return bool(known.ByteSize() != message.ByteSize())
+
+
+def _text(status: int, text: str) -> Answer:
+    headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+    return Answer(status, headers, f"{text}\n".encode())
+
+
+# --- What a series, a sample and a metadata entry must be ----------------------------------------------------------
+
+
+def label_problem(labels: Labels, limits: Limits) -> str | None:
+    """Why a series is refused for its labels, in the receiver's words; None when they are good."""
+    metric = next((value for name, value in labels if name == "__name__"), "")
+    if not metric:
+        return "sample missing metric name"
+    if not METRIC_NAME.fullmatch(metric):
+        return f"sample invalid metric name: {_quoted(metric)}"
+    if len(labels) > limits.max_labels:
+        counts = f"(actual: {len(labels)}, limit: {limits.max_labels})"
+        return f"series has too many labels {counts} series: '{series_text(labels)[:200]}'"
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in labels)
+    if size > limits.max_labels_bytes:
+        counts = f"(actual: {size}, limit: {limits.max_labels_bytes})"
+        return f"labels size bytes exceeded for metric {counts} metric: '{series_text(labels)[:200]}'"
+    return _pair_problem(labels, metric)
+
+
+def _pair_problem(labels: Labels, metric: str) -> str | None:
+    previous = ""
+    for name, value in labels:
+        problem = None
+        if not LABEL_NAME.fullmatch(name):
+            problem = "sample invalid label"
+        elif not value:
+            problem = "sample empty label value"
+        elif name == previous:
+            problem = "duplicate label name"
+        elif name < previous:  # code points compare as their UTF-8 bytes do, the order the protocol asks for
+            problem = "labels not sorted"
+        if problem:
+            return f"{problem}: {_quoted(name)} metric {_quoted(metric)}"
+        previous = name
+    return None
+
+
+def timestamp_problem(timestamp_ms: int, metric: str, now_ms: int, limits: Limits) -> str | None:
+    """Why a sample is refused for its age alone."""
+    if timestamp_ms < now_ms - limits.max_age_seconds * 1000:
+        return f"timestamp too old: {timestamp_ms} metric: {_quoted(metric)}"
+    if timestamp_ms > now_ms + limits.max_future_seconds * 1000:
+        return f"timestamp too new: {timestamp_ms} metric: {_quoted(metric)}"
+    return None
+
+
+def metadata_problem(entry: types_pb2.MetricMetadata, limits: Limits) -> str | None:
+    name = entry.metric_family_name
+    if not name:
+        return "metadata missing metric name"
+    size = sum(len(text.encode()) for text in (name, _type_name(entry), entry.unit, entry.help))
+    if size > limits.max_metadata_bytes:
+        return f"metadata 'HELP' value too long: {_quoted(entry.help[:200])} metric {_quoted(name)}"
+    return None
+
+
+def series_text(labels: Labels) -> str:
+    """The series as Prometheus prints its labels."""
+    return "{" + ", ".join(f"{name}={_quoted(value)}" for name, value in labels) + "}"
+
+
+def _type_name(entry: types_pb2.MetricMetadata) -> str:
+    return types_pb2.MetricMetadata.MetricType.Name(entry.type).lower()
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _bits(value: float) -> int:
+    return int.from_bytes(struct.pack(">d", value), "big")
+
+
+# --- The workspace -------------------------------------------------------------------------------------------------
+
+
+class Verdict(NamedTuple):
+    """What the workspace says of one request; samples are counted, series are not."""
+
+    answer: Answer
+    accepted: int
+    refused: int
+
+
+class _Sample(NamedTuple):
+    labels: Labels
+    timestamp_ms: int
+    value: float
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One request on its way through the rules."""
+
+    total: int
+    samples: list[_Sample] = field(default_factory=list)
+    metadata: list[types_pb2.MetricMetadata] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Workspace:
+    """Samples and the rules by which they get in: first those of the distributor, then those of the head block."""
+
+    def __init__(self, owner: str, limits: Limits, keep_valid: bool) -> None:
+        self.owner = owner
+        self.limits = limits
+        self.keep_valid = keep_valid
+        self.samples: dict[Labels, list[tuple[int, float]]] = {}
+        self.metadata: dict[str, Metadata] = {}
+        self._newest: dict[Labels, tuple[int, float]] = {}
+        self._timestamps: dict[Labels, set[int]] = {}
+        self._newest_ms: int | None = None
+        self._tokens: float | None = None
+        self._filled_at = 0.0
+
+    def push(self, message: remote_pb2.WriteRequest, now: float) -> Verdict:
+        batch = self._distribute(message, now)
+        if not self._take_tokens(len(batch.samples), now):
+            return Verdict(self._rate_refusal(batch), 0, batch.total)
+        good = self._ingest(batch)
+        if batch.problems and not self.keep_valid:
+            return Verdict(self._bad_request(batch), 0, batch.total)
+        self._commit(good, batch.metadata)
+        answer = self._bad_request(batch) if batch.problems else _accepted()
+        return Verdict(answer, len(good), batch.total - len(good))
+
+    def _distribute(self, message: remote_pb2.WriteRequest, now: float) -> _Batch:
+        """A bad label or timestamp costs the whole series entry; the others go on."""
+        batch = _Batch(sum(len(series.samples) for series in message.timeseries))
+        for series in message.timeseries:
+            labels: Labels = tuple((label.name, label.value) for label in series.labels)
+            problem = self._entry_problem(series, labels, round(now * 1000))
+            if problem:
+                batch.problems.append(problem)
+            else:
+                batch.samples += [_Sample(labels, sample.timestamp, sample.value) for sample in series.samples]
+        for entry in message.metadata:
+            problem = metadata_problem(entry, self.limits)
+            if problem:
+                batch.problems.append(problem)
+            else:
+                batch.metadata.append(entry)
+        return batch
+
+    def _entry_problem(self, series: types_pb2.TimeSeries, labels: Labels, now_ms: int) -> str | None:
+        if series.exemplars or series.histograms:
+            return "exemplars and native histograms are not supported"
+        problem = label_problem(labels, self.limits)
+        if problem:
+            return problem
+        metric = dict(labels)["__name__"]
+        problems = (timestamp_problem(sample.timestamp, metric, now_ms, self.limits) for sample in series.samples)
+        return next((text for text in problems if text), None)
+
+    def _take_tokens(self, count: int, now: float) -> bool:
+        rate = self.limits.samples_per_second
+        if rate is None:
+            return True
+        burst = rate if self.limits.burst_samples is None else self.limits.burst_samples
+        left = burst if self._tokens is None else min(burst, self._tokens + (now - self._filled_at) * rate)
+        self._filled_at = now
+        self._tokens = left - count if count <= left else left
+        return count <= left
+
+    def _rate_refusal(self, batch: _Batch) -> Answer:
+        adding = f"{len(batch.samples)} samples and {len(batch.metadata)} metadata"
+        rate = self.limits.samples_per_second
+        return _text(429, f"ingestion rate limit ({rate:g}) exceeded while adding {adding}")
+
+    def _ingest(self, batch: _Batch) -> list[_Sample]:
+        """The samples that the head block takes; the reasons against the others go to the batch."""
+        good: list[_Sample] = []
+        order: dict[Labels, int] = {}
+        newest: dict[Labels, tuple[int, float]] = {}
+        fresh = 0
+        for sample in batch.samples:
+            problem: str | None
+            known = newest.get(sample.labels) or self._newest.get(sample.labels)
+            if known is None and self._is_full(fresh):
+                problem = self._series_limit_text()
+            elif sample.timestamp_ms < order.get(sample.labels, sample.timestamp_ms):
+                problem = _ingest_text("out of order sample", sample)
+            else:
+                problem = self._head_problem(sample, known)
+            order[sample.labels] = sample.timestamp_ms
+            if problem:
+                batch.problems.append(problem)
+                continue
+            good.append(sample)
+            fresh += known is None
+            newest[sample.labels] = max(known or sample[1:], sample[1:], key=lambda point: point[0])
+        return good
+
+    def _head_problem(self, sample: _Sample, newest: tuple[int, float] | None) -> str | None:
+        """Prometheus's `memSeries.appendable`: in order, equal to the newest, or inside the out-of-order window."""
+        head_ms = sample.timestamp_ms if self._newest_ms is None else self._newest_ms
+        window_ms = self.limits.out_of_order_seconds * 1000
+        if sample.timestamp_ms >= head_ms - HALF_BLOCK_MS:
+            if newest is None or sample.timestamp_ms > newest[0]:
+                return None
+            if sample.timestamp_ms == newest[0]:
+                return None if _bits(sample.value) == _bits(newest[1]) else _duplicate_text(sample, newest[1])
+        if window_ms > 0:
+            inside = sample.timestamp_ms >= head_ms - window_ms
+            return None if inside else _ingest_text("too old sample", sample)
+        out_of_bounds = sample.timestamp_ms < head_ms - HALF_BLOCK_MS
+        return _ingest_text("out of bounds" if out_of_bounds else "out of order sample", sample)
+
+    def _is_full(self, fresh: int) -> bool:
+        return self.limits.max_series is not None and len(self.samples) + fresh >= self.limits.max_series
+
+    def _series_limit_text(self) -> str:
+        limit = self.limits.max_series
+        limits = f"(local limit: 0 global limit: {limit} actual local limit: {limit})"
+        return f"per-user series limit of {limit} exceeded, please contact administrator to raise it {limits}"
+
+    def _commit(self, good: Iterable[_Sample], metadata: Iterable[types_pb2.MetricMetadata]) -> None:
+        for labels, timestamp_ms, value in good:
+            seen = self._timestamps.setdefault(labels, set())
+            # A timestamp that is there already keeps its first value, as in the head block.
+            if timestamp_ms not in seen:
+                seen.add(timestamp_ms)
+                self.samples.setdefault(labels, []).append((timestamp_ms, value))
+            if labels not in self._newest or timestamp_ms > self._newest[labels][0]:
+                self._newest[labels] = (timestamp_ms, value)
+            self._newest_ms = timestamp_ms if self._newest_ms is None else max(self._newest_ms, timestamp_ms)
+        for entry in metadata:
+            self.metadata[entry.metric_family_name] = Metadata(_type_name(entry), entry.help, entry.unit)
+
+    def _bad_request(self, batch: _Batch) -> Answer:
+        return _text(400, f"user={self.owner}: err: {batch.problems[0]}")
+
+
+def _ingest_text(reason: str, sample: _Sample) -> str:
+    moment = datetime.fromtimestamp(sample.timestamp_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f".{sample.timestamp_ms % 1000:03d}".rstrip("0").rstrip(".")
+    return f"{reason}. timestamp={moment}{fraction}Z, series={series_text(sample.labels)}"
+
+
+def _duplicate_text(sample: _Sample, existing: float) -> str:
+    values = f"existing {value_text(existing)}, new value {value_text(sample.value)}"
+    return _ingest_text(
+        f"duplicate sample for timestamp {sample.timestamp_ms}; overrides not allowed: {values}", sample
+    )
+
+
+def _accepted() -> Answer:
+    headers = {"Content-Type": "application/json", "x-amzn-RequestId": str(uuid.uuid4()), "Server": "amazon"}
+    return Answer(200, headers)
+
+
+# --- Queries -------------------------------------------------------------------------------------------------------
+
+
+class QueryError(Exception):
+    """A query that cannot be answered, with the status and error type Prometheus would give."""
+
+    def __init__(self, status: int, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.answer = Answer.json({"status": "error", "errorType": kind, "error": text}, status)
+
+
+def parse_selector(expression: str) -> dict[str, str]:
+    """The labels a plain selector such as `up{job="node"}` asks for. Raises QueryError for any other expression."""
+    string = r'"(?:[^"\\]|\\.)*"'
+    pair = rf"\s*[a-zA-Z_]\w*\s*=\s*{string}\s*"
+    found = re.fullmatch(rf"\s*([a-zA-Z_:][\w:]*)?\s*(?:\{{({pair}(?:,{pair})*,?\s*)?\}})?\s*", expression, re.ASCII)
+    if found is None or not (found[1] or found[2]):
+        raise QueryError(422, "execution", f"only plain selectors are answered from memory, not {expression!r}")
+    pairs = re.findall(rf"(\w+)\s*=\s*({string})", found[2] or "")
+    try:
+        matchers = {name: json.loads(text) for name, text in pairs}
+    except ValueError as error:
+        raise QueryError(400, "bad_data", f"invalid string in {expression!r}: {error}") from None
+    return matchers | ({"__name__": found[1]} if found[1] else {})
+
+
+def value_text(value: float) -> str:
+    """A sample value as Prometheus prints it: shortest exact digits, an exponent for the very small and large only."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if value and not 1e-6 <= abs(value) < 1e21:
+        return repr(value)
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
+def _seconds(text: str, name: str) -> float:
+    """Unix seconds or RFC 3339; for a step also a duration of one unit."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+    duration = re.fullmatch(r"(\d+)(ms|s|m|h|d)", text)
+    if duration:
+        return float(duration[1]) * units[duration[2]]
+    try:
+        moment = datetime.fromisoformat(text).timestamp() if "T" in text else float(text)
+    except ValueError:
+        moment = math.nan
+    if not math.isfinite(moment):
+        raise QueryError(400, "bad_data", f'invalid parameter "{name}": cannot parse "{text}"')
+    return moment
+
+
+def _at(points: list[tuple[int, float]], time_ms: int) -> float | None:
+    """The value at a time: the newest sample of the last five minutes, unless it says that the series ended."""
+    recent = [point for point in points if time_ms - LOOKBACK_MS < point[0] <= time_ms]
+    if not recent:
+        return None
+    value = max(recent, key=lambda point: point[0])[1]
+    return None if _bits(value) == STALE_BITS else value
+
+
+def _steps(params: dict[str, str]) -> list[float]:
+    for name in ("start", "end", "step"):
+        if name not in params:
+            raise QueryError(400, "bad_data", f'invalid parameter "{name}": missing')
+    start, end, step = (_seconds(params[name], name) for name in ("start", "end", "step"))
+    if step <= 0 or end < start or (end - start) / step > MAX_QUERY_POINTS:
+        raise QueryError(400, "bad_data", "the range is empty or has too many points")
+    return [start + index * step for index in range(int((end - start) / step) + 1)]
+
+
+def _matching(samples: dict[Labels, list[tuple[int, float]]], wanted: dict[str, str]) -> Iterator[Labels]:
+    for labels in samples:
+        have = dict(labels)
+        if all(have.get(name, "") == value for name, value in wanted.items()):
+            yield labels
+
+
+def answer_query(
+    samples: dict[Labels, list[tuple[int, float]]], kind: str, params: dict[str, str], now: float
+) -> Answer:
+    """An instant (`query`) or range (`query_range`) query over samples in memory, in Prometheus's JSON."""
+    try:
+        if "query" not in params:
+            raise QueryError(400, "bad_data", 'invalid parameter "query": missing')
+        wanted = parse_selector(params["query"])
+        ranged = kind == "query_range"
+        times = _steps(params) if ranged else [_seconds(params.get("time") or str(now), "time")]
+    except QueryError as error:
+        return error.answer
+    result: list[dict[str, Any]] = []
+    for labels in _matching(samples, wanted):
+        values = [(moment, _at(samples[labels], round(moment * 1000))) for moment in times]
+        points = [[moment, value_text(value)] for moment, value in values if value is not None]
+        if points:
+            result.append({"metric": dict(labels), **({"values": points} if ranged else {"value": points[0]})})
+    data = {"resultType": "matrix" if ranged else "vector", "result": result}
+    return Answer.json({"status": "success", "data": data})
+
+
+def _pass_on(url: str, method: str, body: bytes, headers: dict[str, str]) -> Answer:
+    """The answer of another server; 502 when there is none."""
+    parts = urlsplit(url)
+    with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)) as connection:
+        try:
+            target = parts.path + (f"?{parts.query}" if parts.query else "")
+            connection.request(method, target, body or None, headers)
+            response = connection.getresponse()
+            content = {"Content-Type": response.headers.get("Content-Type", "text/plain")}
+            return Answer(response.status, content, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            return _text(502, f"{type(error).__name__}: {error}")
+
+
+# --- The receiver --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One remote write request as it came and what became of it."""
+
+    request: Request
+    message: remote_pb2.WriteRequest | None  # None when it was refused before it was decoded, or cannot be
+    answer: Answer
+    accepted: int = 0
+    refused: int = 0
+    forward_status: int | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The status that was sent; None when no HTTP answer was."""
+        fault = self.request.fault
+        return None if fault and (fault.silent or fault.raw is not None) else self.answer.status
+
+    @property
+    def path(self) -> str:
+        return self.request.path
+
+    @property
+    def headers(self) -> Message:
+        return self.request.headers
+
+    @property
+    def body(self) -> bytes:
+        return self.request.body
+
+    @property
+    def received_at(self) -> float:
+        return self.request.received_at
+
+    @property
+    def fault(self) -> Fault | None:
+        return self.request.fault
+
+    @property
+    def sample_count(self) -> int:
+        return sum(len(series.samples) for series in self.message.timeseries) if self.message else 0
+
+
+class Receiver:
+    """One workspace behind a socket; a context manager.
+
+    `auth` is checked on writes and queries, None switches it off. `keep_valid` chooses between Cortex (the valid rest
+    of a request is kept) and Prometheus (all or nothing). Queries go to `prometheus_url` when there is one; what was
+    accepted whole is also written to `forward_url`.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: SigV4 | Basic | Bearer | None = SigV4(),
+        limits: Limits = Limits(),
+        keep_valid: bool = True,
+        workspace: str = "ws-sandbox",
+        account: str = "123456789012",
+        port: int = 0,
+        now: Clock = time.time,
+        prometheus_url: str | None = None,
+        forward_url: str | None = None,
+        on_request: Callable[[Received], None] | None = None,
+    ) -> None:
+        self.auth = auth
+        self.workspace = workspace
+        self.prometheus_url = prometheus_url
+        self.forward_url = forward_url
+        self._now = now
+        self._on_request = on_request
+        self._lock = threading.Lock()
+        self._store = Workspace(f"{account}_{workspace}", limits, keep_valid)
+        self._requests: list[Received] = []
+        self._faults = FaultScript()
+        self._server = LoopbackServer(self._respond, plan=self._plan, port=port, now=now)
+
+    @property
+    def base_url(self) -> str:
+        """The workspace; `/api/v1/...` comes after it."""
+        return f"{self._server.base_url}/workspaces/{self.workspace}"
+
+    @property
+    def url(self) -> str:
+        """Where remote write requests go."""
+        return f"{self.base_url}/api/v1/remote_write"
+
+    @property
+    def limits(self) -> Limits:
+        return self._store.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        with self._lock:
+            self._store.limits = limits
+
+    @property
+    def samples(self) -> dict[Labels, list[tuple[int, float]]]:
+        """A copy of all samples per series, (timestamp_ms, value) in the order of arrival."""
+        with self._lock:
+            return {labels: list(points) for labels, points in self._store.samples.items()}
+
+    @property
+    def metadata(self) -> dict[str, Metadata]:
+        with self._lock:
+            return dict(self._store.metadata)
+
+    @property
+    def requests(self) -> list[Received]:
+        """A copy of the records of all write requests, in the order of their answers."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def accepted(self) -> int:
+        """Samples answered as good so far; silently merged repetitions count again."""
+        return sum(record.accepted for record in self.requests)
+
+    @property
+    def refused(self) -> int:
+        """Samples refused by a rule so far."""
+        return sum(record.refused for record in self.requests)
+
+    @property
+    def connections(self) -> int:
+        return self._server.connections
+
+    def series(self, name: str, /, **labels: str) -> dict[Labels, list[tuple[int, float]]]:
+        """The samples of every series with this name and at least these labels."""
+        samples = self.samples
+        return {found: samples[found] for found in _matching(samples, {"__name__": name, **labels})}
+
+    def script(self, *faults: Fault | None) -> None:
+        """Queue behaviours for the next write requests, one each; None is a request treated well."""
+        self._faults.script(*faults)
+
+    def always(self, fault: Fault | None) -> None:
+        """Treat every write request so while nothing is queued; None ends it."""
+        self._faults.always(fault)
+
+    def expire_token(self) -> None:
+        """From now on the credentials in use are right but expired; assign `auth` to bring in fresh ones."""
+        if not isinstance(self.auth, SigV4):
+            raise TypeError("only SigV4 credentials expire")
+        self.auth = replace(self.auth, expired=True)
+
+    def close(self) -> None:
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._server.__exit__(*exc)
+
+    def _plan(self, method: str, path: str) -> Fault | None:
+        return self._faults.next() if path.endswith("/remote_write") else None
+
+    def _respond(self, request: Request) -> Answer:
+        kind = request.path.rpartition("/")[2]
+        if kind != "remote_write":
+            return self._refusal(request) or self._query(request, kind)
+        record = self._write(request)
+        with self._lock:
+            self._requests.append(record)
+        if self._on_request:
+            self._on_request(record)
+        return record.answer
+
+    def _refusal(self, request: Request) -> Answer | None:
+        """Why a request gets nowhere, in the order of AWS's front end: who asks, then for what."""
+        refusal = self.auth.refusal(request, self._now()) if self.auth else None
+        if refusal:
+            return refusal
+        route = ROUTE.fullmatch(request.path)
+        if route is None:
+            return Answer.json({"message": "Unknown operation"}, 404)
+        if route[1] != self.workspace:
+            return Answer.json({"Message": "Workspace not found"}, 404)
+        if request.method not in (("POST",) if route[2] == "remote_write" else ("GET", "POST")):
+            return Answer.json({"message": "Method Not Allowed"}, 405)
+        return None
+
+    def _write(self, request: Request) -> Received:
+        if request.fault and not request.fault.handled:
+            return self._unhandled(request, request.fault)
+        try:
+            message = self._decode(request)
+        except RefusedError as refused:
+            return Received(request, None, refused.answer)
+        with self._lock:
+            answer, accepted, refused_count = self._store.push(message, self._now())
+        forwarded = self._forward(request.body) if self.forward_url and answer.status == 200 else None
+        return Received(request, message, answer, accepted, refused_count, forwarded)
+
+    def _unhandled(self, request: Request, fault: Fault) -> Received:
+        """A request that a fault kept from the workspace; tests want to see what it would have brought."""
+        try:
+            message = decode(request.body, self.limits.max_body_bytes) if request.body else None
+        except RefusedError:
+            message = None
+        return Received(request, message, fault.instead or Answer())
+
+    def _decode(self, request: Request) -> remote_pb2.WriteRequest:
+        refusal = self._refusal(request)
+        if refusal:
+            raise RefusedError(refusal)
+        check_headers(request)
+        return decode(request.body, self.limits.max_body_bytes)
+
+    def _query(self, request: Request, kind: str) -> Answer:
+        if self.prometheus_url:
+            query = f"?{request.query}" if request.query else ""
+            form = {"Content-Type": request.headers.get("Content-Type", "application/x-www-form-urlencoded")}
+            url = f"{self.prometheus_url.rstrip('/')}/api/v1/{kind}{query}"
+            return _pass_on(url, request.method, request.body, form)
+        params = request.params | dict(parse_qsl(request.body.decode("latin-1"), keep_blank_values=True))
+        return answer_query(self.samples, kind, params, self._now())
+
+    def _forward(self, body: bytes) -> int:
+        headers = {
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+            "User-Agent": "sandbox",
+        }
+        return _pass_on(self.forward_url or "", "POST", body, headers).status
+
+
+# --- From a shell --------------------------------------------------------------------------------------------------
+
+
+def describe(record: Received) -> str:
+    """One line for people: when, status, how much, and why not."""
+    clock = time.strftime("%H:%M:%S", time.localtime(record.received_at))
+    counts = f"{record.accepted} accepted, {record.refused} refused"
+    reason = record.answer.body.decode("utf-8", "replace").strip().split("\n")[0][:200]
+    line = f"{clock}  {record.status or '---'}  {counts}, {len(record.body)} bytes"
+    return f"{line}  {reason}" if reason else line
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.amp", description="A receiver that behaves like AMP.")
+    parser.add_argument("--port", type=int, default=9009)
+    parser.add_argument("--workspace", default="ws-sandbox")
+    parser.add_argument("--region", default=SigV4().region)
+    parser.add_argument("--access-key", default=SigV4().access_key)
+    parser.add_argument("--secret-key", default=SigV4().secret_key)
+    parser.add_argument("--session-token")
+    parser.add_argument("--no-auth", action="store_true", help="take requests that are not signed")
+    parser.add_argument("--all-or-nothing", action="store_true", help="refuse whole requests, as Prometheus does")
+    parser.add_argument("--out-of-order-seconds", type=float, default=Limits().out_of_order_seconds)
+    parser.add_argument("--samples-per-second", type=float)
+    parser.add_argument("--prometheus-url", help="answer queries from this server")
+    parser.add_argument("--forward-url", help="also write what was accepted to this URL")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    options = _arguments(argv)
+    signed = SigV4(options.region, options.access_key, options.secret_key, options.session_token)
+    limits = Limits(out_of_order_seconds=options.out_of_order_seconds, samples_per_second=options.samples_per_second)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with Receiver(
+        auth=None if options.no_auth else signed,
+        limits=limits,
+        keep_valid=not options.all_or_nothing,
+        workspace=options.workspace,
+        port=options.port,
+        prometheus_url=options.prometheus_url,
+        forward_url=options.forward_url,
+        on_request=lambda record: print(describe(record), flush=True),
+    ) as receiver:
+        print(f"remote write: {receiver.url}", flush=True)
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

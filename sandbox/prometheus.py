@@ -1,0 +1,138 @@
+"""A real Prometheus on a loopback port, for tests and the demo: what it stores is the truth about what was sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlencode
+
+OLDEST_VERSION = (3, 5)
+READY_SECONDS = 30
+# A port is chosen before the server binds it; another process may be quicker.
+START_ATTEMPTS = 3
+
+# Proxies from the environment are for the outside world, not for loopback.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class PrometheusError(Exception):
+    """The server did not start, or refused a query."""
+
+
+def find() -> str | None:
+    """The path of a new enough `prometheus` on PATH, or None."""
+    path = shutil.which("prometheus")
+    if path is None:
+        return None
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    found = re.search(r"version v?(\d+)\.(\d+)", told.stdout + told.stderr)
+    return path if found and (int(found[1]), int(found[2])) >= OLDEST_VERSION else None
+
+
+class Prometheus:
+    """A running server that takes remote writes; a context manager. Nothing it stores outlives it."""
+
+    def __init__(self, *, out_of_order_window: str = "1h", path: str | None = None) -> None:
+        binary = path or find()
+        if binary is None:
+            raise PrometheusError(f"no prometheus >= {'.'.join(map(str, OLDEST_VERSION))} on PATH")
+        self._binary = binary
+        self._home = tempfile.TemporaryDirectory(prefix="prometheus-")
+        config = f"storage:\n  tsdb:\n    out_of_order_time_window: {out_of_order_window}\n"
+        Path(self._home.name, "prometheus.yml").write_text(config)
+        self._process, self.url = self._start()
+
+    @property
+    def write_url(self) -> str:
+        return f"{self.url}/api/v1/write"
+
+    def query(self, expression: str, time: float | None = None) -> list[dict[str, Any]]:
+        """The result of an instant query; raises PrometheusError with the server's reason."""
+        params = {"query": expression} | ({} if time is None else {"time": str(time)})
+        return list(self._get("query", params)["result"])
+
+    def query_range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        params = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
+        return list(self._get("query_range", params)["result"])
+
+    def series(self, *matchers: str, start: float | None = None, end: float | None = None) -> list[dict[str, str]]:
+        """The labels of all series that match one of the selectors."""
+        limits = [(name, str(value)) for name, value in (("start", start), ("end", end)) if value is not None]
+        return list(self._get("series", [*(("match[]", matcher) for matcher in matchers), *limits]))
+
+    def close(self) -> None:
+        _stop(self._process)
+        self._home.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], str]:
+        for _ in range(START_ATTEMPTS):
+            port = _free_port()
+            process, url = self._launch(port), f"http://127.0.0.1:{port}"
+            if _wait_until_ready(process, url):
+                return process, url
+            _stop(process)
+        log = Path(self._home.name, "log").read_text(errors="replace")[-2000:]
+        self._home.cleanup()
+        raise PrometheusError(f"prometheus did not become ready:\n{log}")
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        arguments = [
+            f"--config.file={self._home.name}/prometheus.yml",
+            f"--storage.tsdb.path={self._home.name}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-remote-write-receiver",
+            "--log.level=warn",
+        ]
+        with Path(self._home.name, "log").open("wb") as log:
+            return subprocess.Popen([self._binary, *arguments], stdout=log, stderr=subprocess.STDOUT)
+
+    def _get(self, what: str, params: Any) -> Any:
+        try:
+            with _OPENER.open(f"{self.url}/api/v1/{what}?{urlencode(params)}", timeout=30) as response:
+                return json.load(response)["data"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise PrometheusError(error.read().decode(errors="replace")) from None
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> bool:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with _OPENER.open(f"{url}/-/ready", timeout=2):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError:  # nobody listens yet
+            pass
+        time.sleep(0.05)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

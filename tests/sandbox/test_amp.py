@@ -1,0 +1,768 @@
+"""The receiver refuses what AMP refuses. Requests are signed by botocore and encoded by the protobuf stubs."""
+
+import hashlib
+import json
+import math
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cramjam
+import pytest
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from pusher.wire.generated import remote_pb2, types_pb2
+from requests_aws4auth import AWS4Auth
+
+from sandbox import prometheus
+from sandbox.amp import Basic, Bearer, Limits, Receiver, SigV4, parse_selector, value_text
+from sandbox.server import Fault
+
+ROOT = Path(__file__).parents[2]
+HEADERS = {
+    "Content-Type": "application/x-protobuf",
+    "Content-Encoding": "snappy",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+    "User-Agent": "test",
+}
+KEYS = SigV4(token="session-token")
+UP = {"__name__": "up", "job": "node"}
+STALE = struct.unpack(">d", bytes.fromhex("7ff0000000000002"))[0]
+MINUTE = 60_000
+
+
+class Clock:
+    """The real time, moved by as much as a test says."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.offset
+
+
+NOW_MS = int(time.time() * 1000)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture
+def amp(clock: Clock) -> Iterator[Receiver]:
+    with Receiver(auth=None, now=clock) as receiver:
+        yield receiver
+
+
+def series(labels: dict[str, str] | list[tuple[str, str]], *points: tuple[int, float]) -> types_pb2.TimeSeries:
+    """Labels in the order given; points as (milliseconds from now, value)."""
+    pairs = labels.items() if isinstance(labels, dict) else labels
+    return types_pb2.TimeSeries(
+        labels=[types_pb2.Label(name=name, value=value) for name, value in pairs],
+        samples=[types_pb2.Sample(timestamp=NOW_MS + offset, value=value) for offset, value in points],
+    )
+
+
+def body(*entries: types_pb2.TimeSeries, metadata: list[types_pb2.MetricMetadata] | None = None) -> bytes:
+    message = remote_pb2.WriteRequest(timeseries=entries, metadata=metadata)
+    return bytes(cramjam.snappy.compress_raw(message.SerializeToString()))
+
+
+def signed(
+    url: str, data: bytes, keys: SigV4 = KEYS, headers: dict[str, str] | None = None, method: str = "POST"
+) -> dict[str, str]:
+    """The headers that botocore sends for this request."""
+    request = AWSRequest(method, url, headers={**HEADERS, **(headers or {})}, data=data)
+    SigV4Auth(Credentials(keys.access_key, keys.secret_key, keys.token), keys.service, keys.region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def write(amp: Receiver, http: requests.Session, *entries: types_pb2.TimeSeries, **kwargs) -> requests.Response:
+    return http.post(amp.url, body(*entries, **kwargs), headers=HEADERS, timeout=5)
+
+
+# --- Signatures ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", [None, "session-token", "with/slash+plus=="], ids=["no token", "token", "odd token"])
+def test_a_request_signed_by_botocore_is_accepted(http: requests.Session, token: str | None) -> None:
+    keys = SigV4(token=token)
+    data = body(series(UP, (0, 1.0)))
+    with Receiver(auth=keys) as amp:
+        answer = http.post(amp.url, data, headers=signed(amp.url, data, keys), timeout=5)
+        assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+        assert answer.headers["Server"] == "amazon"
+        assert answer.headers["x-amzn-RequestId"]
+        assert amp.samples == {tuple(UP.items()): [(NOW_MS, 1.0)]}
+
+
+def test_a_request_signed_by_another_library_is_accepted(http: requests.Session) -> None:
+    auth = AWS4Auth(KEYS.access_key, KEYS.secret_key, KEYS.region, "aps", session_token=KEYS.token)
+    with Receiver(auth=KEYS) as amp:
+        assert http.post(amp.url, body(), headers=HEADERS, auth=auth, timeout=5).status_code == 200
+
+
+def changed(**headers: str) -> Callable[[dict[str, str]], dict[str, str]]:
+    return lambda sent: {**sent, **{name.replace("_", "-"): value for name, value in headers.items()}}
+
+
+def scoped_to_another_day(sent: dict[str, str]) -> dict[str, str]:
+    day = sent["X-Amz-Date"][:8]
+    return {**sent, "Authorization": sent["Authorization"].replace(f"/{day}/", "/20200101/")}
+
+
+def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
+    return lambda sent: {key: value for key, value in sent.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("keys", "after_signing", "message"),
+    [
+        pytest.param(replace(KEYS, secret_key="wrong"), dict, "The request signature we calculated", id="wrong secret"),
+        pytest.param(replace(KEYS, access_key="AKIDOTHER"), dict, "security token included", id="wrong access key"),
+        pytest.param(replace(KEYS, region="eu-west-1"), dict, "scoped to a valid region", id="wrong region"),
+        pytest.param(replace(KEYS, service="s3"), dict, "correct service: 'aps'", id="wrong service"),
+        pytest.param(replace(KEYS, token=None), dict, "security token included", id="no token"),
+        pytest.param(replace(KEYS, token="old"), dict, "security token included", id="another token"),
+        pytest.param(
+            replace(KEYS, token=None),
+            changed(X_Amz_Security_Token="session-token"),
+            "'x-amz-security-token' must be a 'SignedHeader'",
+            id="token not signed",
+        ),
+        pytest.param(KEYS, changed(Content_Type="application/x-protobuf; proto=prometheus.WriteRequest"),
+                     "The request signature we calculated", id="header changed after signing"),
+        pytest.param(KEYS, without("X-Prometheus-Remote-Write-Version"),
+                     "The request signature we calculated", id="signed header removed"),
+        pytest.param(KEYS, changed(X_Amz_Content_Sha256="0" * 64), "must be a 'SignedHeader'", id="hash not signed"),
+        pytest.param(KEYS, scoped_to_another_day, "Date in Credential scope does not match", id="another day"),
+        pytest.param(KEYS, changed(Authorization="AWS4-HMAC-SHA256 nonsense"), "requires 'Credential'", id="malformed"),
+        pytest.param(KEYS, without("Authorization"), "Missing Authentication Token", id="not signed"),
+    ],
+)  # fmt: skip
+def test_a_wrong_signature_is_refused(http: requests.Session, keys: SigV4, after_signing, message: str) -> None:
+    data = body(series(UP, (0, 1.0)))
+    with Receiver(auth=KEYS) as amp:
+        answer = http.post(amp.url, data, headers=after_signing(signed(amp.url, data, keys)), timeout=5)
+        assert answer.status_code == 403
+        assert message in answer.json()["message"]
+        assert amp.samples == {}
+
+
+def test_a_body_changed_after_signing_is_refused(http: requests.Session) -> None:
+    with Receiver(auth=KEYS) as amp:
+        answer = http.post(amp.url, body(), headers=signed(amp.url, b"another body"), timeout=5)
+        assert answer.status_code == 403
+        assert "content-type:application/x-protobuf\nhost:127.0.0.1" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(("claimed", "status"), [("right", 200), ("wrong", 403)])
+def test_a_signed_content_hash_must_be_that_of_the_body(http: requests.Session, claimed: str, status: int) -> None:
+    data = body()
+    digest = hashlib.sha256(data if claimed == "right" else b"").hexdigest()
+    with Receiver(auth=KEYS) as amp:
+        headers = signed(amp.url, data, headers={"X-Amz-Content-Sha256": digest})
+        assert http.post(amp.url, data, headers=headers, timeout=5).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("offset", "status", "message"),
+    [
+        pytest.param(290, 200, "", id="almost five minutes old"),
+        pytest.param(310, 403, "Signature expired", id="over five minutes old"),
+        pytest.param(-290, 200, "", id="a little ahead"),
+        pytest.param(-310, 403, "Signature not yet current", id="far ahead"),
+    ],
+)
+def test_a_signature_holds_five_minutes(
+    http: requests.Session, clock: Clock, offset: float, status: int, message: str
+) -> None:
+    clock.offset = offset
+    with Receiver(auth=KEYS, now=clock) as amp:
+        answer = http.post(amp.url, body(), headers=signed(amp.url, body()), timeout=5)
+        assert answer.status_code == status
+        assert message in answer.text
+
+
+def test_an_expired_token_is_refused_until_fresh_credentials_come(http: requests.Session) -> None:
+    fresh = replace(KEYS, token="fresh")
+    with Receiver(auth=KEYS) as amp:
+        amp.expire_token()
+        old = http.post(amp.url, body(), headers=signed(amp.url, body()), timeout=5)
+        amp.auth = fresh
+        new = http.post(amp.url, body(), headers=signed(amp.url, body(), fresh), timeout=5)
+    assert (old.status_code, "is expired" in old.json()["message"], new.status_code) == (403, True, 200)
+
+
+@pytest.mark.parametrize(
+    ("auth", "sent", "status"),
+    [
+        pytest.param(Basic("me", "pass"), "Basic bWU6cGFzcw==", 200, id="basic"),
+        pytest.param(Basic("me", "pass"), "Basic bWU6b3RoZXI=", 401, id="basic, wrong"),
+        pytest.param(Bearer("abc"), "Bearer abc", 200, id="bearer"),
+        pytest.param(Bearer("abc"), "Bearer abd", 401, id="bearer, wrong"),
+        pytest.param(Bearer("abc"), None, 401, id="bearer, missing"),
+        pytest.param(None, None, 200, id="off"),
+    ],
+)
+def test_other_receivers_authenticate_otherwise(http: requests.Session, auth, sent: str | None, status: int) -> None:
+    headers = HEADERS | ({"Authorization": sent} if sent else {})
+    with Receiver(auth=auth) as amp:
+        assert http.post(amp.url, body(), headers=headers, timeout=5).status_code == status
+
+
+# --- Requests --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/workspaces/ws-other/api/v1/remote_write", 404, '{"Message":"Workspace not found"}'),
+        ("/workspaces/ws-sandbox//api/v1/remote_write", 404, '{"message":"Unknown operation"}'),
+        ("/api/v1/write", 404, '{"message":"Unknown operation"}'),
+    ],
+    ids=["unknown workspace", "double slash", "another path"],
+)
+def test_only_the_workspace_is_there(amp: Receiver, http: requests.Session, path: str, status: int, text: str) -> None:
+    answer = http.post(amp.url.partition("/workspaces")[0] + path, body(), headers=HEADERS, timeout=5)
+    assert (answer.status_code, answer.text) == (status, text)
+
+
+def test_only_post_writes(amp: Receiver, http: requests.Session) -> None:
+    assert http.get(amp.url, headers=HEADERS, timeout=5).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        pytest.param("Content-Type", "application/x-protobuf;proto=prometheus.WriteRequest", 200, id="1.0 spelled out"),
+        pytest.param("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request", 415, id="2.0"),
+        pytest.param("Content-Type", "application/json", 415, id="json"),
+        pytest.param("Content-Encoding", "gzip", 415, id="gzip"),
+        pytest.param("Content-Encoding", None, 415, id="no encoding"),
+        pytest.param("X-Prometheus-Remote-Write-Version", None, 400, id="no version"),
+        pytest.param("X-Prometheus-Remote-Write-Version", "2.0.0", 400, id="version 2"),
+        pytest.param("User-Agent", "", 400, id="no user agent"),
+    ],
+)
+def test_headers_are_those_of_remote_write(
+    amp: Receiver, http: requests.Session, name: str, value: str | None, status: int
+) -> None:
+    answer = http.post(amp.url, body(), headers={**HEADERS, name: value}, timeout=5)
+    assert answer.status_code == status
+
+
+LARGE = bytes(cramjam.snappy.compress_raw(bytes(1_000_001)))
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "text"),
+    [
+        pytest.param(b"", 400, "snappy", id="empty"),
+        pytest.param(b"\xff" * 20, 400, "snappy", id="not snappy"),
+        pytest.param(bytes(cramjam.snappy.compress(b"framed")), 400, "snappy", id="framed snappy"),
+        pytest.param(bytes(cramjam.snappy.compress_raw(b"\x0a\xff")), 400, "proto", id="truncated message"),
+        pytest.param(bytes(cramjam.snappy.compress_raw(b"\x12\x01a")), 400, "unknown field", id="unknown field"),
+        pytest.param(bytes(cramjam.snappy.compress_raw(b"\x0a\x02\x78\x01")), 400, "unknown field", id="in a series"),
+        pytest.param(bytes(1_000_001), 413, "Too Large", id="compressed too large"),
+        pytest.param(LARGE, 413, "Too Large", id="decoded too large"),
+    ],
+)
+def test_a_body_must_be_a_small_enough_write_request(
+    amp: Receiver, http: requests.Session, data: bytes, status: int, text: str
+) -> None:
+    answer = http.post(amp.url, data, headers=HEADERS, timeout=5)
+    assert (answer.status_code, text in answer.text) == (status, True)
+    assert amp.requests[0].message is None
+
+
+def test_the_body_limit_is_the_largest_body_taken(clock: Clock, http: requests.Session) -> None:
+    message = remote_pb2.WriteRequest(timeseries=[series(UP, (0, 1.0))])
+    with Receiver(auth=None, now=clock, limits=Limits(max_body_bytes=message.ByteSize() + 2)) as amp:
+        assert write(amp, http, series(UP, (0, 1.0))).status_code == 200
+        assert write(amp, http, series({**UP, "x": "y"}, (0, 1.0))).status_code == 413
+
+
+# --- Labels and metadata ---------------------------------------------------------------------------------------------
+
+MANY = [("__name__", "up"), *((f"l{number:03}", "v") for number in range(149))]
+WIDE = [("__name__", "up"), ("x", "v" * (7168 - len("__name__upx")))]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param([("__name__", "a:b_1")], id="colon in a name"),
+        pytest.param([("A", "1"), ("_", "2"), ("__name__", "up"), ("a", "ü日")], id="bytewise order"),
+        pytest.param(MANY, id="150 labels"),
+        pytest.param(WIDE, id="7 KB"),
+    ],
+)
+def test_good_labels_are_accepted(amp: Receiver, http: requests.Session, labels: list[tuple[str, str]]) -> None:
+    assert write(amp, http, series(labels, (0, 1.0))).status_code == 200
+    assert amp.samples == {tuple(labels): [(NOW_MS, 1.0)]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        pytest.param([("job", "node")], "sample missing metric name", id="no name"),
+        pytest.param([("__name__", "")], "sample missing metric name", id="empty name"),
+        pytest.param([("__name__", "a.b")], 'sample invalid metric name: "a.b"', id="dot in the name"),
+        pytest.param([("__name__", "up\n")], 'sample invalid metric name: "up\\n"', id="newline after the name"),
+        pytest.param([("__name__", "up"), ("1x", "y")], 'sample invalid label: "1x" metric "up"', id="digit first"),
+        pytest.param([("__name__", "up"), ("a:b", "y")], 'sample invalid label: "a:b" metric "up"', id="label colon"),
+        pytest.param([("", "y"), ("__name__", "up")], 'sample invalid label: "" metric "up"', id="empty label name"),
+        pytest.param([("__name__", "up"), ("a", "")], 'sample empty label value: "a" metric "up"', id="empty value"),
+        pytest.param([("a", "1"), ("__name__", "up")], 'labels not sorted: "__name__" metric "up"', id="unsorted"),
+        pytest.param([("__name__", "up"), ("a", "1"), ("B", "2")], 'labels not sorted: "B"', id="not bytewise"),
+        pytest.param([("__name__", "up"), ("a", "1"), ("a", "1")], 'duplicate label name: "a"', id="duplicate"),
+        pytest.param([*MANY, ("m", "v")], "series has too many labels (actual: 151, limit: 150)", id="151 labels"),
+        pytest.param([*WIDE[:1], ("x", WIDE[1][1] + "v")], "labels size bytes exceeded", id="over 7 KB"),
+    ],
+)
+def test_bad_labels_are_refused_and_named(
+    amp: Receiver, http: requests.Session, labels: list[tuple[str, str]], reason: str
+) -> None:
+    answer = write(amp, http, series(labels, (0, 1.0)), series(UP, (0, 2.0)))
+    assert answer.status_code == 400
+    assert answer.text.startswith(f"user=123456789012_ws-sandbox: err: {reason}")
+    assert answer.text.endswith("\n")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert amp.samples == {tuple(UP.items()): [(NOW_MS, 2.0)]}
+    assert (amp.accepted, amp.refused) == (1, 1)
+
+
+def described(help_text: str, name: str = "up") -> types_pb2.MetricMetadata:
+    return types_pb2.MetricMetadata(type="GAUGE", metric_family_name=name, help=help_text, unit="seconds")
+
+
+def test_metadata_is_kept(amp: Receiver, http: requests.Session) -> None:
+    assert write(amp, http, metadata=[described("Is it up?")]).status_code == 200
+    assert amp.metadata == {"up": ("gauge", "Is it up?", "seconds")}
+
+
+FULL = "h" * (1024 - len("upgaugeseconds"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        pytest.param(described(FULL), None, id="1 KB"),
+        pytest.param(described(FULL + "h"), "metadata 'HELP' value too long", id="over 1 KB"),
+        pytest.param(described("help", name=""), "metadata missing metric name", id="no name"),
+    ],
+)
+def test_metadata_limits_cost_only_the_metadata(amp: Receiver, http: requests.Session, entry, reason) -> None:
+    answer = write(amp, http, series(UP, (0, 1.0)), metadata=[entry])
+    assert answer.status_code == (400 if reason else 200)
+    assert (reason or "") in answer.text
+    assert len(amp.samples) == 1
+
+
+def test_exemplars_are_refused(amp: Receiver, http: requests.Session) -> None:
+    entry = series(UP, (0, 1.0))
+    entry.exemplars.add(value=1.0, timestamp=NOW_MS)
+    assert write(amp, http, entry).status_code == 400
+
+
+# --- Time and order --------------------------------------------------------------------------------------------------
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("before", "sample", "window", "reason"),
+    [
+        pytest.param([], (-59 * MINUTE, 1), 60, None, id="59 minutes old"),
+        pytest.param([], (-61 * MINUTE, 1), 60, "timestamp too old: ", id="over an hour old"),
+        pytest.param([], (9 * MINUTE, 1), 60, None, id="9 minutes ahead"),
+        pytest.param([], (11 * MINUTE, 1), 60, "timestamp too new: ", id="11 minutes ahead"),
+        pytest.param([(-MINUTE, 1)], (0, 2), 60, None, id="newer"),
+        pytest.param([(0, 1)], (0, 1), 60, None, id="same again"),
+        pytest.param([(0, NAN)], (0, NAN), 60, None, id="same NaN again"),
+        pytest.param([(0, NAN)], (0, STALE), 60, "duplicate sample for timestamp", id="NaN of other bits"),
+        pytest.param([(0, 0.0)], (0, -0.0), 60, "duplicate sample for timestamp", id="minus zero"),
+        pytest.param([(0, 1)], (0, 2), 60, "duplicate sample for timestamp", id="same time, other value"),
+        pytest.param([(0, 1)], (-MINUTE, 2), 60, None, id="edge of the window"),
+        pytest.param([(0, 1)], (-MINUTE - 1, 2), 60, "too old sample. timestamp=", id="outside the window"),
+        pytest.param([(0, 1)], (-9 * MINUTE, 2), 600, None, id="inside a wide window"),
+        pytest.param([(0, 1)], (-1, 2), 0, "out of order sample. timestamp=", id="no window"),
+        pytest.param([(-2, 1), (0, 3)], (-2, 9), 60, None, id="known time inside the window, first value stays"),
+    ],
+)
+def test_the_order_of_a_series_is_kept(
+    clock: Clock, http: requests.Session, before, sample, window: float, reason: str | None
+) -> None:
+    with Receiver(auth=None, now=clock, limits=Limits(out_of_order_seconds=window)) as amp:
+        if before:
+            assert write(amp, http, series(UP, *before)).status_code == 200
+        answer = write(amp, http, series(UP, sample))
+        assert answer.status_code == (400 if reason else 200)
+        assert (reason or "") in answer.text
+        known = {offset for offset, _ in before}
+        stored = before if reason or sample[0] in known else [*before, sample]
+        (points,) = amp.samples.values() if amp.samples else ([],)
+        assert [timestamp - NOW_MS for timestamp, _ in points] == [offset for offset, _ in stored]
+        assert repr([value for _, value in points]) == repr([float(value) for _, value in stored])
+
+
+def test_the_reason_names_time_and_series(amp: Receiver, http: requests.Session) -> None:
+    write(amp, http, series(UP, (0, 1.0)))
+    answer = write(amp, http, series(UP, (0, 2.5)))
+    start = f"user=123456789012_ws-sandbox: err: duplicate sample for timestamp {NOW_MS}; overrides not allowed: "
+    assert answer.text.startswith(start + "existing 1, new value 2.5. timestamp=20")
+    assert answer.text.endswith('Z, series={__name__="up", job="node"}\n')
+
+
+def test_the_window_counts_back_from_the_newest_sample_of_the_workspace(amp: Receiver, http: requests.Session) -> None:
+    """A sample far ahead in one series pushes the late samples of another out of the window."""
+    write(amp, http, series(UP, (0, 1.0)))
+    write(amp, http, series({"__name__": "other"}, (5 * MINUTE, 1.0)))
+    assert "too old sample" in write(amp, http, series(UP, (-1, 2.0))).text
+
+
+def test_a_new_series_starts_at_most_an_hour_behind_the_newest_sample(amp: Receiver, http: requests.Session) -> None:
+    write(amp, http, series(UP, (5 * MINUTE, 1.0)))
+    assert write(amp, http, series({"__name__": "near"}, (-55 * MINUTE, 1.0))).status_code == 200
+    assert "too old sample" in write(amp, http, series({"__name__": "far"}, (-56 * MINUTE, 1.0))).text
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pytest.param([series(UP, (-1, 1.0), (-2, 2.0))], id="one entry"),
+        pytest.param([series(UP, (-1, 1.0)), series(UP, (-2, 2.0))], id="two entries"),
+    ],
+)
+def test_samples_of_one_series_in_one_request_are_in_order(amp: Receiver, http: requests.Session, entries) -> None:
+    answer = write(amp, http, *entries)
+    assert "err: out of order sample" in answer.text
+    assert amp.samples == {tuple(UP.items()): [(NOW_MS - 1, 1.0)]}
+
+
+@pytest.mark.parametrize(("keep_valid", "stored"), [(True, [(NOW_MS, 2.0)]), (False, [])], ids=["Cortex", "Prometheus"])
+def test_a_bad_sample_costs_itself_or_the_whole_request(
+    http: requests.Session, clock: Clock, keep_valid: bool, stored: list
+) -> None:
+    with Receiver(auth=None, now=clock, keep_valid=keep_valid) as amp:
+        bad = series({"__name__": "late"}, (-61 * MINUTE, 1.0))
+        answer = write(amp, http, bad, series(UP, (0, 2.0)), metadata=[described("help")])
+        assert answer.status_code == 400
+        assert amp.samples.get(tuple(UP.items()), []) == stored
+        assert len(amp.metadata) == len(stored)
+        assert (amp.accepted, amp.refused) == (len(stored), 2 - len(stored))
+
+
+# --- Quotas ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_rate_limit_refuses_whole_requests_and_refills_with_time(http: requests.Session) -> None:
+    now = [NOW_MS / 1000]
+    with Receiver(auth=None, now=lambda: now[0], limits=Limits(samples_per_second=2)) as amp:
+        over = write(amp, http, series(UP, (-3, 1.0), (-2, 1.0), (-1, 1.0)), metadata=[described("help")])
+        assert over.status_code == 429
+        assert over.text == "ingestion rate limit (2) exceeded while adding 3 samples and 1 metadata\n"
+        assert amp.samples == {}
+        statuses = [write(amp, http, series(UP, (offset, 1.0))).status_code for offset in range(3)]
+        now[0] += 0.5
+        statuses.append(write(amp, http, series(UP, (3, 1.0))).status_code)
+    assert statuses == [200, 200, 429, 200]
+
+
+def test_the_series_limit_refuses_new_series_only(http: requests.Session, clock: Clock) -> None:
+    with Receiver(auth=None, now=clock, limits=Limits(max_series=1)) as amp:
+        write(amp, http, series(UP, (-1, 1.0)))
+        answer = write(amp, http, series({"__name__": "new"}, (0, 1.0)), series(UP, (0, 2.0)))
+        assert answer.status_code == 400
+        assert "per-user series limit of 1 exceeded" in answer.text
+        assert amp.samples == {tuple(UP.items()): [(NOW_MS - 1, 1.0), (NOW_MS, 2.0)]}
+
+
+def test_the_series_limit_counts_the_new_series_of_the_same_request(http: requests.Session, clock: Clock) -> None:
+    with Receiver(auth=None, now=clock, limits=Limits(max_series=1)) as amp:
+        write(amp, http, series(UP, (-1, 1.0), (0, 2.0)), series({"__name__": "new"}, (0, 1.0)))
+        assert amp.samples == {tuple(UP.items()): [(NOW_MS - 1, 1.0), (NOW_MS, 2.0)]}
+
+
+# --- Records ---------------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_recorded(amp: Receiver, http: requests.Session) -> None:
+    write(amp, http, series(UP, (0, 1.0)), series({**UP, "x": "y"}, (0, 1.0)))
+    (record,) = amp.requests
+    assert (record.path, record.status, record.accepted, record.sample_count) == (
+        "/workspaces/ws-sandbox/api/v1/remote_write", 200, 2, 2,
+    )  # fmt: skip
+    assert record.headers["content-encoding"] == "snappy"
+    assert record.body == body(series(UP, (0, 1.0)), series({**UP, "x": "y"}, (0, 1.0)))
+    assert record.message is not None
+    assert record.message.timeseries[0].labels[0].value == "up"
+    assert abs(record.received_at - time.time()) < 5
+
+
+def test_series_are_selected_by_name_and_labels(amp: Receiver, http: requests.Session) -> None:
+    write(amp, http, series(UP, (0, 1.0)), series({**UP, "x": "y"}, (0, 2.0)), series({"__name__": "down"}, (0, 3.0)))
+    assert len(amp.series("up")) == 2
+    assert amp.series("up", x="y") == {(*UP.items(), ("x", "y")): [(NOW_MS, 2.0)]}
+    assert amp.series("up", job="other") == {}
+
+
+# --- Misbehaviour ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "stored", "recorded"),
+    [
+        pytest.param(Fault.status(503, b"busy"), 503, 0, 503, id="status"),
+        pytest.param(Fault.delay(0.01), 200, 1, 200, id="delay"),
+        pytest.param(Fault.drip(0.0005), 200, 1, 200, id="drip"),
+        pytest.param(Fault.reset(), requests.ConnectionError, 0, None, id="reset"),
+        pytest.param(Fault.reset(before_body=True), requests.ConnectionError, 0, None, id="reset before the body"),
+        pytest.param(Fault.hang(), requests.Timeout, 0, None, id="hang"),
+        pytest.param(Fault.half_answer(), requests.exceptions.ChunkedEncodingError, 1, 200, id="half answer"),
+        pytest.param(Fault.hang_mid_answer(), requests.ConnectionError, 1, 200, id="hang in the answer"),
+        pytest.param(Fault.reset_mid_answer(), requests.RequestException, 1, 200, id="reset in the answer"),
+        pytest.param(Fault.garbage(), requests.ConnectionError, 0, None, id="garbage"),
+        pytest.param(Fault.lost_answer(), requests.ConnectionError, 1, None, id="lost answer"),
+    ],
+)
+def test_it_misbehaves_once_as_told(amp: Receiver, http: requests.Session, fault, outcome, stored, recorded) -> None:
+    amp.script(fault)
+
+    def attempt() -> int:
+        return http.post(amp.url, body(series(UP, (0, 1.0))), headers=HEADERS, timeout=(5, 0.2)).status_code
+
+    if isinstance(outcome, int):
+        assert attempt() == outcome
+    else:
+        with pytest.raises(outcome):
+            attempt()
+    assert len(amp.samples) == stored
+    assert amp.requests[0].status == recorded
+    assert attempt() == 200
+
+
+def test_a_scripted_status_carries_headers_body_and_delay(amp: Receiver, http: requests.Session) -> None:
+    amp.script(Fault.status(429, b"slow down", {"Retry-After": "7"}, delay_seconds=0.05))
+    answer = write(amp, http, series(UP, (0, 1.0)))
+    assert (answer.status_code, answer.content, answer.headers["Retry-After"]) == (429, b"slow down", "7")
+    assert answer.elapsed.total_seconds() >= 0.05
+    assert amp.requests[0].sample_count == 1
+
+
+def test_a_permanent_fault_comes_after_the_script_and_can_end(amp: Receiver, http: requests.Session) -> None:
+    amp.always(Fault.status(500))
+    amp.script(None, Fault.status(503))
+    statuses = [write(amp, http).status_code for _ in range(4)]
+    amp.always(None)
+    assert [*statuses, write(amp, http).status_code] == [200, 503, 500, 500, 200]
+
+
+def test_queries_do_not_consume_the_script(amp: Receiver, http: requests.Session) -> None:
+    amp.script(Fault.status(503))
+    assert http.get(f"{amp.base_url}/api/v1/query", params={"query": "up"}, timeout=5).status_code == 200
+    assert write(amp, http).status_code == 503
+
+
+def test_one_connection_serves_many_requests(amp: Receiver, http: requests.Session) -> None:
+    for _ in range(3):
+        write(amp, http)
+    assert amp.connections == 1
+
+
+def test_a_dead_keep_alive_connection_was_not_announced(amp: Receiver) -> None:
+    amp.script(Fault.dead_keep_alive())
+    port = int(amp.url.split(":")[2].split("/")[0])
+    head = "".join(f"{name}: {value}\r\n" for name, value in {**HEADERS, "Content-Length": len(body())}.items())
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(f"POST {amp.url.partition(str(port))[2]} HTTP/1.1\r\n{head}\r\n".encode() + body())
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close" not in answer.lower()
+
+
+def test_closing_ends_hung_connections_promptly(clock: Clock) -> None:
+    with Receiver(auth=None, now=clock) as amp:
+        amp.script(Fault.hang())
+        port = int(amp.url.split(":")[2].split("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"POST /remote_write HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            while not amp.requests:
+                time.sleep(0.005)
+            started = time.monotonic()
+            amp.close()
+            assert connection.recv(1) == b""
+    assert time.monotonic() - started < 1
+
+
+# --- Queries ---------------------------------------------------------------------------------------------------------
+
+
+def ask(amp: Receiver, http: requests.Session, kind: str = "query", **params: object) -> requests.Response:
+    return http.get(f"{amp.base_url}/api/v1/{kind}", params={k: str(v) for k, v in params.items()}, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("query", "at", "expected"),
+    [
+        pytest.param("up", 0, [("node", "2.5"), ("web", "7")], id="name"),
+        pytest.param('up{job="node"}', 0, [("node", "2.5")], id="one label"),
+        pytest.param('{__name__="up", job="web",}', 0, [("web", "7")], id="name as a label"),
+        pytest.param('up{job="node", missing=""}', 0, [("node", "2.5")], id="an absent label is empty"),
+        pytest.param("up", -1, [("node", "1"), ("web", "7")], id="a second before"),
+        pytest.param("up", 299, [("node", "2.5")], id="look-back"),
+        pytest.param("up", 301, [], id="past the look-back"),
+        pytest.param("gone", 0, [], id="stale"),
+    ],
+)
+def test_instant_queries_are_answered_from_memory(
+    amp: Receiver, http: requests.Session, query: str, at: int, expected: list
+) -> None:
+    write(
+        amp, http,
+        series(UP, (-60_000, 1.0), (0, 2.5)),
+        series({**UP, "job": "web"}, (-5_000, 7.0)),
+        series({"__name__": "gone", "job": "x"}, (-1000, 1.0), (0, STALE)),
+    )  # fmt: skip
+    data = ask(amp, http, query=query, time=NOW_MS / 1000 + at).json()["data"]
+    assert data["resultType"] == "vector"
+    assert sorted((found["metric"]["job"], found["value"][1]) for found in data["result"]) == expected
+
+
+def test_range_queries_are_answered_from_memory(amp: Receiver, http: requests.Session) -> None:
+    now = NOW_MS / 1000
+    write(amp, http, series(UP, (-60_000, 1.0), (0, 2.0)))
+    answer = ask(amp, http, "query_range", query="up", start=now - 120, end=now, step="30s").json()["data"]
+    assert answer["resultType"] == "matrix"
+    (found,) = answer["result"]
+    assert [[round(now - at), value] for at, value in found["values"]] == [[60, "1"], [30, "1"], [0, "2"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "status", "error"),
+    [
+        pytest.param("query", {"query": "rate(up[5m])"}, 422, "execution", id="function"),
+        pytest.param("query", {"query": 'up{job=~"n.*"}'}, 422, "execution", id="regular expression"),
+        pytest.param("query", {"query": "{}"}, 422, "execution", id="nothing selected"),
+        pytest.param("query", {}, 400, "bad_data", id="no query"),
+        pytest.param("query", {"query": "up", "time": "noon"}, 400, "bad_data", id="bad time"),
+        pytest.param("query_range", {"query": "up", "start": 0, "end": 1}, 400, "bad_data", id="no step"),
+        pytest.param("query_range", {"query": "up", "start": 0, "end": 1, "step": 0}, 400, "bad_data", id="step 0"),
+    ],
+)
+def test_other_queries_are_refused_as_prometheus_does(
+    amp: Receiver, http: requests.Session, kind: str, params: dict, status: int, error: str
+) -> None:
+    answer = ask(amp, http, kind, **params)
+    assert (answer.status_code, answer.json()["status"], answer.json()["errorType"]) == (status, "error", error)
+
+
+def test_queries_are_signed_too(http: requests.Session) -> None:
+    form = b"query=up%7Bjob%3D%22node%22%7D"
+    with Receiver(auth=KEYS) as amp:
+        url = f"{amp.base_url}/api/v1/query"
+        in_url = f"{url}?{form.decode()}"
+        posted = {"Content-Type": "application/x-www-form-urlencoded"}
+        answers = [
+            http.get(in_url, timeout=5),
+            http.get(in_url, headers=signed(in_url, b"", method="GET"), timeout=5),
+            http.post(url, form, headers=signed(url, form, headers=posted), timeout=5),
+        ]
+    assert [answer.status_code for answer in answers] == [403, 200, 200]
+
+
+VALUES = {
+    3.0: "3",
+    -0.5: "-0.5",
+    1e20: "1" + "0" * 20,
+    -1.5e21: "-1.5e+21",
+    1e-6: "0.000001",
+    1e-7: "1e-07",
+    0.1 + 0.2: "0.30000000000000004",
+    -0.0: "-0",
+    math.inf: "+Inf",
+    -math.inf: "-Inf",
+    math.nan: "NaN",
+}
+
+
+@pytest.mark.parametrize(("value", "text"), VALUES.items(), ids=VALUES.values())
+def test_values_print_as_prometheus_prints_them(value: float, text: str) -> None:
+    assert value_text(value) == text
+
+
+def test_selectors_unescape_their_strings() -> None:
+    assert parse_selector(r'm{a="x\"},b=\"", c="ü"}') == {"a": 'x"},b="', "c": "ü", "__name__": "m"}
+
+
+# --- With a real Prometheus ------------------------------------------------------------------------------------------
+
+needs_prometheus = pytest.mark.skipif(prometheus.find() is None, reason="no prometheus >= 3.5 on PATH")
+
+
+@needs_prometheus
+def test_accepted_requests_reach_a_real_prometheus_which_then_answers_queries(http: requests.Session) -> None:
+    with (
+        prometheus.Prometheus() as real,
+        Receiver(auth=None, prometheus_url=real.url, forward_url=real.write_url) as amp,
+    ):
+        write(amp, http, series(UP, (-1000, 1.0), (0, 2.5)))
+        write(amp, http, series({"__name__": "a.b"}, (0, 1.0)))
+        assert [record.forward_status for record in amp.requests] == [204, None]
+        now = NOW_MS / 1000
+        (found,) = ask(amp, http, query="sum_over_time(up[1m])", time=now).json()["data"]["result"]
+        assert found["value"][1] == "3.5"
+        assert ask(amp, http, query="up{", time=now).status_code == 400
+        assert real.query('up{job="node"}', now)[0]["value"] == [now, "2.5"]
+        assert real.series('{job="node"}') == [UP]
+        assert [value for _, value in real.query_range("up", now - 0.5, now, 0.5)[0]["values"]] == ["1", "2.5"]
+        with pytest.raises(prometheus.PrometheusError, match="parse error"):
+            real.query("up{")
+
+
+@needs_prometheus
+@pytest.mark.parametrize("query", ["up", 'up{job="node"}', "missing"])
+def test_memory_answers_as_prometheus_does(http: requests.Session, query: str, clock: Clock) -> None:
+    values = enumerate(VALUES)
+    entries = [series(UP, (-60_000, 1.0), (0, 2.0)), *(series({**UP, "n": str(n)}, (0, value)) for n, value in values)]
+    now = NOW_MS / 1000
+    with prometheus.Prometheus() as real, Receiver(auth=None, forward_url=real.write_url, now=clock) as amp:
+        write(amp, http, *entries)
+        ours = ask(amp, http, query=query, time=now).json()["data"]["result"]
+        ranged = ask(amp, http, "query_range", query=query, start=now - 90, end=now, step=30).json()["data"]["result"]
+        assert sorted(map(json.dumps, ours)) == sorted(map(json.dumps, real.query(query, now)))
+        assert sorted(map(json.dumps, ranged)) == sorted(map(json.dumps, real.query_range(query, now - 90, now, 30)))
+
+
+def test_the_command_line_prints_a_line_per_request(http: requests.Session) -> None:
+    command = [sys.executable, "-m", "sandbox.amp", "--port", "0", "--region", "eu-west-1", "--session-token", "abc"]
+    environment = {**os.environ, "PYTHONPATH": "functions"}
+    keys = SigV4(region="eu-west-1", token="abc")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().removeprefix("remote write: ").strip()
+        data = body(series(UP, (0, 1.0)), series({"__name__": "a.b"}, (0, 1.0)))
+        assert http.post(url, data, headers=signed(url, data, keys), timeout=5).status_code == 400
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
+    assert f"  400  1 accepted, 1 refused, {len(data)} bytes  user=" in line
+    assert 'sample invalid metric name: "a.b"' in line

@@ -1,0 +1,304 @@
+"""The example API gives the same moving numbers for the same clock, and fails when told to."""
+
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from sandbox.api import ORIGIN, Api, request_count
+from sandbox.server import Answer, Fault, LoopbackServer
+
+ROOT = Path(__file__).parents[2]
+NOON = ORIGIN + 700 * 86400 + 12 * 3600
+PROJECTS = ("4", "5", "6")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOON + 25)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def api(clock: Clock) -> Iterator[Api]:
+    with Api(now=clock) as served:
+        yield served
+
+
+@pytest.fixture
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+def get(http: requests.Session, url: str) -> requests.Response:
+    return http.get(url, timeout=(5, 0.3))
+
+
+# --- Usage -----------------------------------------------------------------------------------------------------------
+
+
+def test_usage_has_the_newest_point_of_every_project(api: Api, http: requests.Session) -> None:
+    records = get(http, f"{api.url}/usage").json()
+    assert [record["projectCode"] for record in records] == list(PROJECTS)
+    for record in records:
+        assert set(record) == {"currentTime", "apiRequestCount", "projectCode"}
+        assert NOON - 60 < record["currentTime"] <= NOON
+        assert record["apiRequestCount"] == request_count(record["projectCode"], record["currentTime"])
+
+
+def test_usage_moves_with_the_minute(api: Api, http: requests.Session, clock: Clock) -> None:
+    first = get(http, f"{api.url}/usage").json()
+    clock.now += 20
+    same = get(http, f"{api.url}/usage").json()
+    clock.now += 60
+    later = get(http, f"{api.url}/usage").json()
+    assert first == same
+    assert [new["currentTime"] - old["currentTime"] for old, new in zip(first, later, strict=True)] == [60, 60, 60]
+
+
+def test_the_last_points_come_one_per_minute_oldest_first(api: Api, http: requests.Session) -> None:
+    times = defaultdict(list)
+    for record in get(http, f"{api.url}/usage?last=20").json():
+        times[record["projectCode"]].append(record["currentTime"])
+    newest = {record["projectCode"]: record["currentTime"] for record in get(http, f"{api.url}/usage").json()}
+    assert times == {code: list(range(newest[code] - 19 * 60, newest[code] + 1, 60)) for code in PROJECTS}
+
+
+@pytest.mark.parametrize("last", ["0", "-1", "many", "10001", ""])
+def test_a_senseless_number_of_points_is_refused(api: Api, http: requests.Session, last: str) -> None:
+    assert get(http, f"{api.url}/usage?last={last}").status_code == 400
+
+
+def growth(project: str) -> list[int]:
+    """What each minute of a day adds."""
+    counts = [request_count(project, NOON + 60 * minute) for minute in range(1441)]
+    return [after - before for before, after in itertools.pairwise(counts)]
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_counters_never_decrease(project: str) -> None:
+    counts = [request_count(project, NOON + second) for second in range(0, 86400, 7)]
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize(
+    ("project", "slowest", "fastest"),
+    [pytest.param("4", 50, 50, id="steady"), pytest.param("5", 40, 200, id="daily wave"),
+     pytest.param("6", 0, 900, id="idle, then bursts")],
+)  # fmt: skip
+def test_counters_have_their_own_pace(project: str, slowest: int, fastest: int) -> None:
+    added = growth(project)
+    assert abs(min(added) - slowest) <= 1
+    assert abs(max(added) - fastest) <= 1
+
+
+# --- Fleet and pages -------------------------------------------------------------------------------------------------
+
+
+def test_the_fleet_is_nested(api: Api, http: requests.Session) -> None:
+    document = get(http, f"{api.url}/fleet").json()
+    assert isinstance(document["release"], str)
+    states = {
+        (region["name"], host): properties["state"]
+        for region in document["regions"]
+        for host, properties in region["hosts"].items()
+    }
+    assert len(states) == 5
+    assert set(states.values()) <= {"OK", "DEGRADED", "FAIL"}
+
+
+def test_hosts_change_their_state(api: Api, http: requests.Session, clock: Clock) -> None:
+    seen = set()
+    for _ in range(20):
+        clock.now += 60
+        seen.add(get(http, f"{api.url}/fleet").json()["regions"][0]["hosts"]["web-1"]["state"])
+    assert seen == {"OK", "DEGRADED", "FAIL"}
+
+
+def by_link(http: requests.Session, api: Api) -> Iterator[dict]:
+    url = f"{api.url}/paged/link"
+    while url:
+        page = get(http, url).json()
+        yield page
+        url = page["next"]
+
+
+def by_cursor(http: requests.Session, api: Api) -> Iterator[dict]:
+    query = ""
+    while query is not None:
+        page = get(http, f"{api.url}/paged/cursor{query}").json()
+        yield page
+        query = f"?cursor={page['nextCursor']}" if page["nextCursor"] else None
+
+
+def by_number(http: requests.Session, api: Api) -> Iterator[dict]:
+    number, pages = 1, 1
+    while number <= pages:
+        page = get(http, f"{api.url}/paged/number?page={number}").json()
+        yield page
+        number, pages = number + 1, page["pages"]
+
+
+@pytest.mark.parametrize("walk", [by_link, by_cursor, by_number])
+@pytest.mark.parametrize(("items", "sizes"), [(45, [20, 20, 5]), (40, [20, 20]), (3, [3])])
+def test_pages_hold_every_record_once(http: requests.Session, walk, items: int, sizes: list[int]) -> None:
+    with Api(items=items) as api:
+        pages = [page["items"] for page in walk(http, api)]
+    assert [len(page) for page in pages] == sizes
+    assert [record["id"] for page in pages for record in page] == list(range(items))
+
+
+def test_past_the_last_page_the_list_is_empty(api: Api, http: requests.Session) -> None:
+    assert get(http, f"{api.url}/paged/number?page=9").json()["items"] == []
+
+
+def test_an_unknown_cursor_is_refused(api: Api, http: requests.Session) -> None:
+    assert get(http, f"{api.url}/paged/cursor?cursor=x").status_code == 400
+
+
+# --- What a test serves ----------------------------------------------------------------------------------------------
+
+
+def test_a_responder_sees_the_request(api: Api, http: requests.Session) -> None:
+    url = api.serve(
+        "/echo",
+        lambda seen: Answer.json([seen.method, seen.path, seen.params, seen.headers["x-test"], seen.body.decode()]),
+    )
+    answer = http.post(f"{url}?a=1&b=", b"body", headers={"X-Test": "yes"}, timeout=5)
+    assert answer.json() == ["POST", "/echo", {"a": "1", "b": ""}, "yes", "body"]
+    assert [request.path for request in api.requests] == ["/echo"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_fixed_answer_is_served_whole(api: Api, http: requests.Session, chunked: bool) -> None:
+    url = api.serve("/page", Answer(206, {"X-Here": "yes"}, b"x" * 3000, chunked=chunked))
+    answer = get(http, url)
+    assert (answer.status_code, answer.headers["X-Here"], len(answer.content)) == (206, "yes", 3000)
+    assert ("Content-Length" in answer.headers) != chunked
+
+
+def test_an_unknown_path_is_not_found(api: Api, http: requests.Session) -> None:
+    assert get(http, f"{api.url}/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        pytest.param(Fault.hang(), requests.Timeout, id="hang"),
+        pytest.param(Fault.hang_mid_answer(), requests.ConnectionError, id="hang in the body"),
+        pytest.param(Fault.half_answer(), requests.exceptions.ChunkedEncodingError, id="half a body"),
+        pytest.param(Fault.reset(), requests.ConnectionError, id="reset"),
+        pytest.param(Fault.reset_mid_answer(), requests.RequestException, id="reset in the body"),
+        pytest.param(Fault.garbage(), requests.ConnectionError, id="garbage"),
+    ],
+)
+def test_answers_fail_as_told(api: Api, http: requests.Session, fault: Fault, error, chunked: bool) -> None:
+    url = api.serve("/page", Answer(body=b"x" * 1000, fault=fault, chunked=chunked))
+    with pytest.raises(error):
+        get(http, url)
+    assert get(http, f"{api.url}/fleet").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault.reset(), id="after the request"),
+        pytest.param(Fault.reset(before_body=True), id="before the body is read"),
+        pytest.param(Fault.lost_answer(), id="lost answer"),
+    ],
+)
+def test_a_reset_is_a_reset_and_not_an_end(api: Api, fault: Fault) -> None:
+    api.script(fault)
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), timeout=5) as connection:
+        connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_a_path_may_be_nothing_but_a_fault(api: Api, http: requests.Session) -> None:
+    assert get(http, api.serve("/busy", Fault.status(503, headers={"Retry-After": "1"}))).status_code == 503
+    with pytest.raises(requests.ConnectionError):
+        get(http, api.serve("/gone", Fault.reset()))
+
+
+def test_the_next_requests_fail_as_scripted(api: Api, http: requests.Session) -> None:
+    api.script(Fault.status(500), None, Fault.status(429, b"wait"))
+    assert [get(http, f"{api.url}/usage").status_code for _ in range(4)] == [500, 200, 429, 200]
+    api.always(Fault.status(502))
+    assert get(http, f"{api.url}/usage").status_code == 502
+
+
+def test_a_drip_keeps_every_read_busy_but_never_ends_soon(api: Api) -> None:
+    """Each read gets a byte in time; only a limit on the whole answer cuts it off."""
+    url = api.serve("/drip", Answer(body=b"x" * 50, fault=Fault.drip(0.002)))
+    port = int(url.split(":")[2].split("/")[0])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"GET /drip HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        started = time.monotonic()
+        reads = list(iter(lambda: connection.recv(4096), b""))
+    answer = b"".join(reads)
+    assert answer.endswith(b"\r\n\r\n" + b"x" * 50)
+    assert len(reads) > len(answer) / 2
+    assert time.monotonic() - started > 0.002 * len(answer) * 0.9
+
+
+# --- The server under both stand-ins ---------------------------------------------------------------------------------
+
+
+def test_a_responder_that_raises_is_an_error_500_and_fails_the_test(http: requests.Session, capsys) -> None:
+    def broken(request: object) -> Answer:
+        raise ZeroDivisionError("oh")
+
+    with pytest.raises(ZeroDivisionError), LoopbackServer(broken) as server:
+        assert get(http, server.base_url).status_code == 500
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_body_of_unknown_length_is_refused(api: Api, http: requests.Session) -> None:
+    assert http.post(f"{api.url}/usage", iter([b"a"]), timeout=5).status_code == 411
+
+
+def test_a_client_that_leaves_early_disturbs_nobody(api: Api, http: requests.Session) -> None:
+    port = int(api.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"POST /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    assert get(http, f"{api.url}/usage").status_code == 200
+    assert len(api.requests) == 1
+
+
+def test_a_closed_server_refuses_connections(http: requests.Session) -> None:
+    with Api() as api:
+        url = api.url
+    api.close()
+    with pytest.raises(requests.ConnectionError):
+        get(http, url)
+
+
+def test_the_command_line_serves_until_it_is_told_to_stop(http: requests.Session) -> None:
+    command = [sys.executable, "-m", "sandbox.api", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        url, records = process.stdout.readline().split("  ", 1)
+        assert len(json.loads(records)) == 3
+        assert get(http, url).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 0
