@@ -103,7 +103,7 @@ def parse_event(event: Any) -> tuple[str, dict[str, Any]]:
     if event is None:
         event = {}
     if not isinstance(event, dict):
-        raise BadEvent("the event must be a JSON object, as {} or {\"action\": \"push\"}")
+        raise BadEvent('the event must be a JSON object, as {} or {"action": "push"}')
     if event.get("source") == "aws.events" and "detail-type" in event:
         return "push", {"scheduled_ms": _time_ms("time", event.get("time"))}
     action = event.get("action", "push")
@@ -111,7 +111,9 @@ def parse_event(event: Any) -> tuple[str, dict[str, Any]]:
         raise BadEvent(f"action: {action!r:.60} is unknown; allowed are {', '.join(_ACTIONS)}")
     unknown = sorted(set(event) - _OPTIONS[action])
     if unknown:
-        raise BadEvent(f"{unknown[0]!r:.60} is unknown for action {action}; allowed are {', '.join(sorted(_OPTIONS[action]))}")
+        raise BadEvent(
+            f"{unknown[0]!r:.60} is unknown for action {action}; allowed are {', '.join(sorted(_OPTIONS[action]))}"
+        )
     options: dict[str, Any] = {}
     if "jobs" in event:
         jobs = event["jobs"]

@@ -105,7 +105,9 @@ class ConfigSource:
         request = HttpRequest("GET", url, headers)
         sigv4 = SigV4(region=region, service="s3")
         edges = self._edges
-        provider = CredentialsProvider(sigv4, edges.environment, edges.secrets, edges.session, lambda: edges.now_ms() / 1000)
+        provider = CredentialsProvider(
+            sigv4, edges.environment, edges.secrets, edges.session, lambda: edges.now_ms() / 1000
+        )
         try:
             post = replace(request, headers=signed(request, sigv4, provider.get(), edges.now_ms()))
             with edges.transport.send(post, Channel(), _TIMEOUT_SECONDS) as answer:

@@ -48,16 +48,21 @@ class Collected:
 
     def deliver_to(self, target: Target, warm: Warm, deadline: float) -> Delivery:
         """Everything of this run to one endpoint, booked to the last sample."""
-        endpoint, now_ms = target.endpoint, warm.outside.now_ms
-        delivery = Delivery(endpoint.name, collected=self._count)
-        delivery.dropped.merge(self._dropped)
-        requests = packing.pack(self._as_seen_by(target, delivery.dropped), endpoint.queue, now_ms(), delivery.dropped)
-        requests += metadata_due(target, self._metadata, now_ms())
-        edges = deliver.Edges(target.poster, now_ms, sleep=warm.outside.sleep)
-        deliver.deliver(endpoint, requests, delivery, edges, deadline)
+        outside = warm.outside
+        delivery = Delivery(target.endpoint.name, collected=self._count)
+        requests = self.requests_for(target, delivery, outside.now_ms())
+        requests += metadata_due(target, self._metadata, outside.now_ms())
+        edges = deliver.Edges(target.poster, outside.now_ms, sleep=outside.sleep)
+        deliver.deliver(target.endpoint, requests, delivery, edges, deadline)
         if delivery.metadata_accepted:
-            target.metadata_sent_ms = now_ms()
+            target.metadata_sent_ms = outside.now_ms()
         return delivery
+
+    def requests_for(self, target: Target, delivery: Delivery, now_ms: int) -> list[WriteRequest]:
+        """The endpoint's requests in send order; what goes into none is booked in `delivery.dropped`."""
+        delivery.dropped.merge(self._dropped)
+        samples = self._as_seen_by(target, delivery.dropped)
+        return packing.pack(samples, target.endpoint.queue, now_ms, delivery.dropped)
 
     def _as_seen_by(self, target: Target, dropped: Tally) -> Samples:
         if target.view:

@@ -219,7 +219,7 @@ class Rule:
         return f"Rule({', '.join(shown)})"
 
 
-class InvalidRule(ValueError):  # noqa: N818 - it names the rule's state, as callers read it
+class InvalidRule(ValueError):
     """A rule that Prometheus would refuse. `problems` holds (key, offending value as text, what is wrong and what is
     allowed), one for each mistake."""
 

@@ -28,7 +28,7 @@ class BadTimestamp(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`unix`, `unix_ms`, `unix_us`, `unix_ns`, `rfc3339` or an strptime format, with the zone of times that name none."""
+    """`unix`, `unix_ms`, `unix_us`, `unix_ns`, `rfc3339` or an strptime format; `zone` is for times that name none."""
 
     name: str
     zone: tzinfo | None = field(default=None)
@@ -89,8 +89,10 @@ def _rfc3339(text: str, zone: tzinfo | None) -> datetime:
     leap = second == "60"
     try:
         moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}.{(fraction or '0')[:6]:0<6}")
-        fixed = moment.replace(tzinfo=UTC if utc else zone) if not offset else datetime.fromisoformat(
-            f"{moment.isoformat()}{offset}"
+        fixed = (
+            moment.replace(tzinfo=UTC if utc else zone)
+            if not offset
+            else datetime.fromisoformat(f"{moment.isoformat()}{offset}")
         )
     except ValueError:
         raise BadTimestamp(f"{text!r:.60} is no date and time") from None
@@ -111,7 +113,9 @@ def parse_format(name: str, timezone: str = "") -> Format:
     if name in UNIX_FORMATS or name == "rfc3339":
         return Format(name, zone)
     if "%" not in name:
-        raise ValueError(f"allowed are {', '.join(UNIX_FORMATS)}, rfc3339 or an strptime format such as %d/%m/%Y %H:%M:%S")
+        raise ValueError(
+            f"allowed are {', '.join(UNIX_FORMATS)}, rfc3339 or an strptime format such as %d/%m/%Y %H:%M:%S"
+        )
     if not any(directive in name for directive in _YEAR_DIRECTIVES):
         raise ValueError("an strptime format needs a year (%Y)")
     try:

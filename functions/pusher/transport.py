@@ -93,7 +93,9 @@ class Answer:
     def __enter__(self) -> Answer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._response.closed or getattr(self._response, "length_remaining", None) == 0:
             self._response.release_conn()
         else:
@@ -377,7 +379,9 @@ def _explained(error: Exception, host: str, step: str) -> TransportError:
     if isinstance(error, TransportError):
         return error
     if isinstance(error, errors.NameResolutionError):
-        return TransportError("dns", f"{host}: the name does not resolve ({cause}); check the host name, or the VPC's DNS")
+        return TransportError(
+            "dns", f"{host}: the name does not resolve ({cause}); check the host name, or the VPC's DNS"
+        )
     if isinstance(error, errors.ProxyError):
         inner = error.original_error
         return TransportError("proxy", f"{host}: the proxy failed while {step} ({inner})")

@@ -72,6 +72,10 @@ class Warm:
 
     def __init__(self, config: Config, outside: Outside, before: Warm | None = None) -> None:
         self.config, self.outside = config, outside
+        self.limits: SeriesLimits
+        self.series: SeriesCache
+        self.fetcher: Fetcher
+        self.run: int = before.run if before else 0
         limits = AMP_LIMITS if any(endpoint.is_amp for endpoint in config.endpoints) else SeriesLimits()
         same = before is not None and (before.config.external_labels, before.limits) == (config.external_labels, limits)
         self.limits = limits
@@ -79,7 +83,6 @@ class Warm:
         self.fetcher = before.fetcher if before else Fetcher(outside.transport, outside.secrets, outside.environment)
         self.sources = [JsonSource(job, self.series.intern) for job in config.jobs]
         self.targets = [Target(endpoint, outside, limits) for endpoint in config.endpoints]
-        self.run = before.run if before else 0
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
 
     def next_run(self) -> int:

@@ -57,8 +57,8 @@ METRIC = {
     "allow_missing_key": "a json_exporter key; use on_missing: skip",
 }
 REMOTE_WRITE = {
-    "azuread": "signs for Azure; this sender signs for AWS (sigv4) or uses basic_auth, authorization or oauth2",
-    "google_iam": "signs for Google Cloud; this sender signs for AWS (sigv4) or uses basic_auth, authorization or oauth2",
+    "azuread": "signs for Azure; use sigv4 (AWS), basic_auth, authorization or oauth2",
+    "google_iam": "signs for Google Cloud; use sigv4 (AWS), basic_auth, authorization or oauth2",
     "bearer_token": "use authorization: {credentials: …}",
     "bearer_token_file": "use authorization: {credentials_file: …}",
     "write_relabel_config": "the key is write_relabel_configs",

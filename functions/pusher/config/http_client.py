@@ -103,7 +103,7 @@ def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...
     header = section.section("proxy_connect_header")
     if header is None:
         return ()
-    return tuple((name, tuple(Secret(literal=text) for text in header.texts(name))) for name in header.keys())
+    return tuple((name, tuple(Secret(literal=text) for text in header.texts(name))) for name in header)
 
 
 def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
@@ -119,7 +119,7 @@ def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
 
 
 def header_value(text: str) -> str:
-    if any(ord(char) < 0x20 and char != "\t" or ord(char) in (0x7F, 0x85) or ord(char) > 0xFF for char in text):
+    if any((ord(char) < 0x20 and char != "\t") or ord(char) in (0x7F, 0x85) or ord(char) > 0xFF for char in text):
         raise ValueError("a header value holds no control characters and no line break")
     return text
 
@@ -130,7 +130,7 @@ def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str
     if headers is None:
         return ()
     found = []
-    for name in headers.keys():
+    for name in headers:
         header = headers.section(name)
         if header is None or not header_name(headers, name, reserved):
             continue
@@ -155,7 +155,9 @@ def _header_values(section: Section, key: str) -> list[str]:
 def read(section: Section, reserved: Collection[str], *, redirects: bool = True) -> HttpClientConfig:
     """All HTTP client keys of one section."""
     basic, authorization, oauth2 = _basic_auth(section), _authorization(section), _oauth2(section)
-    given = [name for name, value in (("basic_auth", basic), ("authorization", authorization), ("oauth2", oauth2)) if value]
+    given = [
+        name for name, value in (("basic_auth", basic), ("authorization", authorization), ("oauth2", oauth2)) if value
+    ]
     if len(given) > 1:
         section.problem(given[1], "at most one of basic_auth, authorization (or bearer_token) and oauth2 may be set")
     section.boolean("enable_http2", False)  # accepted: HTTP/1.1 serves a handful of requests as well

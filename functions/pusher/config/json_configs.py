@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import re2
@@ -91,14 +91,18 @@ def intervals(entry: Section, defaults: Defaults) -> tuple[int, int]:
     timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(defaults.timeout_ms or 10_000, interval_ms)
     if timeout_ms > interval_ms:
         longest = scalars.print_duration(interval_ms)
-        entry.problem("scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}")
+        entry.problem(
+            "scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}"
+        )
     return interval_ms, timeout_ms
 
 
 def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:
     """The limit keys; 0 or absent falls back to the global value, so that a job cannot turn one off."""
     return Limits(
-        body_size_bytes=section.read("body_size_limit", scalars.size_bytes, 0) or fallback.body_size_bytes or body_default,
+        body_size_bytes=section.read("body_size_limit", scalars.size_bytes, 0)
+        or fallback.body_size_bytes
+        or body_default,
         sample_limit=section.integer("sample_limit", 0) or fallback.sample_limit,
         label_limit=section.integer("label_limit", 0) or fallback.label_limit,
         label_name_length=section.integer("label_name_length_limit", 0) or fallback.label_name_length,
@@ -112,7 +116,7 @@ def _headers(entry: Section) -> tuple[tuple[str, Secret], ...]:
     if section is None:
         return ()
     found = []
-    for name in section.keys():
+    for name in section:
         value = section.hidden(name, http_client.header_value)
         if value is not None and http_client.header_name(section, name, http_client.RESERVED_FOR_SOURCES):
             found.append((name, Secret(literal=value)))
@@ -123,7 +127,7 @@ def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
     section = entry.section("labels")
     if section is None:
         return ()
-    return tuple((name, section.text(name)) for name in section.keys() if label_name(section, name))
+    return tuple((name, section.text(name)) for name in section if label_name(section, name))
 
 
 def label_name(section: Section, name: str) -> bool:
@@ -174,28 +178,31 @@ def _metric(section: Section) -> Metric | None:
     value = _expression(section, "value")
     timestamp = _timestamp(section)
     labels = _labels(section)
+    used = [found for _, found in labels]
+    used += [value] if value else []
+    used += [timestamp.path] if timestamp else []
     metric_type = section.choice("type", METRIC_TYPES, "untyped")
-    fields = {
-        "name": section.read("name", _metric_name, ""),
-        "type": "unknown" if metric_type == "untyped" else metric_type,
-        "help": section.text("help"),
-        "unit": section.text("unit"),
-        "value_map": _value_map(section),
-        "value_regex": section.read("value_regex", _regex),
-        "scale": section.number("scale", 1.0),
-        "offset": section.number("offset", 0.0),
-        "on_missing": section.read("on_missing", _on_missing, "skip"),
-        "duplicates": section.choice("duplicates", ("last", "first", "sum", "error"), "last"),
-    }
+    metric = Metric(
+        name=section.read("name", _metric_name, ""),
+        type="unknown" if metric_type == "untyped" else metric_type,
+        help=section.text("help"),
+        unit=section.text("unit"),
+        records=_checked(section, "records", lambda: expression.records(steps, used)) or expression.records(steps, []),
+        value=value or expression.parse("@"),
+        timestamp=timestamp,
+        labels=labels,
+        value_map=_value_map(section),
+        value_regex=section.read("value_regex", _regex),
+        scale=section.number("scale", 1.0),
+        offset=section.number("offset", 0.0),
+        on_missing=section.read("on_missing", _on_missing, "skip"),
+        duplicates=section.choice("duplicates", ("last", "first", "sum", "error"), "last"),
+    )
     for key in ("name", "value"):
         if not section.has(key):
             section.problem(key, "is required")
     section.close(foreign.METRIC)
-    if len(section.notes.problems) > before or value is None:
-        return None
-    used = [value, *(found for _, found in labels), *([timestamp.path] if timestamp else [])]
-    walked = _checked(section, "records", lambda: expression.records(steps, used))
-    return Metric(records=walked, value=value, timestamp=timestamp, labels=labels, **fields) if walked else None
+    return metric if len(section.notes.problems) == before else None
 
 
 def _checked(section: Section, key: str, make: Callable[[], T]) -> T | None:
@@ -223,7 +230,7 @@ def _metric_name(text: str) -> str:
     return text
 
 
-def _regex(text: str) -> object:
+def _regex(text: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     try:
@@ -246,7 +253,7 @@ def _value_map(section: Section) -> tuple[tuple[str, float], ...]:
     values = section.section("value_map")
     if values is None:
         return ()
-    return tuple((name, values.number(name, 0.0)) for name in values.keys())
+    return tuple((name, values.number(name, 0.0)) for name in values)
 
 
 def _timestamp(section: Section) -> Timestamp | None:
@@ -269,7 +276,7 @@ def _labels(section: Section) -> tuple[tuple[str, Expression], ...]:
     if labels is None:
         return ()
     found = []
-    for name in labels.keys():
+    for name in labels:
         value = _expression(labels, name)
         if label_name(labels, name) and value is not None:
             found.append((name, value))

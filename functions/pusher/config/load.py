@@ -76,7 +76,7 @@ def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[
     if labels is None:
         return ()
     found = []
-    for name in labels.keys():
+    for name in labels:
         value = scalars.expand_environment(labels.text(name), environment)
         if json_configs.label_name(labels, name) and value:
             found.append((name, value))
@@ -85,6 +85,6 @@ def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[
 
 def _ignore(section: Section, keys: Mapping[str, str]) -> None:
     """Keys of a prometheus.yml that have no meaning here load, and each is named in a warning."""
-    for key in section.keys():
+    for key in section:
         if key in keys and section.has(key):
             section.warn(key, f"ignored: {keys[key]}")

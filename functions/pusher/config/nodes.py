@@ -7,7 +7,7 @@ Scalars stay text until the field's own type converts them (`scalars`), because 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, overload
 from urllib.parse import urlsplit
@@ -167,8 +167,9 @@ class Section:
 
     # reading
 
-    def keys(self) -> list[str]:
-        return list(self._entries)
+    def __iter__(self) -> Iterator[str]:
+        """The written keys, in their order."""
+        return iter(list(self._entries))
 
     def has(self, key: str) -> bool:
         """True when the key is written with a value (`key:` alone counts as absent)."""
@@ -193,7 +194,9 @@ class Section:
     def read(self, key: str, convert: Callable[[str], T]) -> T | None: ...
     @overload
     def read(self, key: str, convert: Callable[[str], T], default: D) -> T | D: ...
-    def read(self, key: str, convert: Callable[[str], T], default: D | None = None, *, shown: bool = True) -> T | D | None:
+    def read(
+        self, key: str, convert: Callable[[str], T], default: D | None = None, *, shown: bool = True
+    ) -> T | D | None:
         """A single value through `convert` (which raises ValueError), or the default when absent or wrong."""
         node = self._expect(key, yaml.ScalarNode)
         if node is None:
@@ -201,8 +204,7 @@ class Section:
         try:
             return convert(node.value)
         except ValueError as error:
-            said = f"{node.value[:100]!r} is not allowed: " if shown else ""
-            self.problem_at(node, key, f"{said}{error}")
+            self.problem_at(node, key, f"{node.value[:100]!r} is not allowed: {error}")
             return default
 
     def text(self, key: str, default: str = "") -> str:
@@ -297,7 +299,7 @@ class Section:
         if section is None:
             return {}
         found = {}
-        for name in section.keys():
+        for name in section:
             node = section._expect(name, yaml.ScalarNode)
             if node is not None:
                 found[name] = str(node.value)

@@ -20,7 +20,7 @@ def _rule(entry: Section) -> relabel.Rule | None:
     if entry.has("source_labels"):
         given["source_labels"] = tuple(entry.texts("source_labels"))
     for key in ("separator", "regex", "replacement"):
-        if entry.has(key) or key in entry.keys():  # `replacement:` alone is the empty text, as Prometheus reads it
+        if entry.has(key) or key in entry:  # `replacement:` alone is the empty text, as Prometheus reads it
             given[key] = entry.text(key)
     for key in ("target_label", "action"):
         if entry.has(key):

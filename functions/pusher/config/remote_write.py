@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from . import foreign, http_client, relabel_configs, scalars
 from .nodes import Section
-from .schema import Endpoint, MetadataConfig, QueueConfig, SigV4
+from .schema import Endpoint, HttpClientConfig, MetadataConfig, QueueConfig, SigV4
 from .secrets import Secret
 
 _PATH = "/api/v1/remote_write"
@@ -41,7 +41,7 @@ def read(section: Section, environment: Mapping[str, str]) -> tuple[Endpoint, ..
 
 
 def _with_defaults(url: str, sigv4: SigV4) -> Endpoint:
-    client = http_client.HttpClientConfig(follow_redirects=False)
+    client = HttpClientConfig(follow_redirects=False)
     return Endpoint(
         name=_default_name(url), url=url, remote_timeout_ms=30_000, headers=(), sigv4=sigv4, http=client,
         queue=QueueConfig(), metadata=MetadataConfig(), write_relabel=(),
@@ -54,7 +54,9 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
     client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, redirects=False)
     others = [key for key in ("basic_auth", "authorization", "oauth2") if entry.has(key)]
     if sigv4 and others and entry.has("sigv4"):
-        entry.problem("sigv4", f"at most one of sigv4, basic_auth, authorization and oauth2 may be set, not also {others[0]}")
+        entry.problem(
+            "sigv4", f"at most one of sigv4, basic_auth, authorization and oauth2 may be set, not also {others[0]}"
+        )
     _check_amp(entry, url, sigv4)
     endpoint = Endpoint(
         name=entry.text("name") or _default_name(url),
@@ -75,7 +77,9 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
 def _unsupported(entry: Section) -> None:
     message = entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])
     if message == _MESSAGES[1]:
-        entry.problem("protobuf_message", f"this version sends {_MESSAGES[0]} only, which is what AMP takes; leave it out")
+        entry.problem(
+            "protobuf_message", f"this version sends {_MESSAGES[0]} only, which is what AMP takes; leave it out"
+        )
     for key in ("send_exemplars", "send_native_histograms"):
         if entry.boolean(key, False):
             entry.problem(key, "JSON jobs produce neither exemplars nor histograms; leave it out or set it to false")
@@ -146,7 +150,8 @@ def _sigv4(entry: Section, address_region: str) -> SigV4 | None:
     if not found.region:
         block.problem("region", "is required: the region of the workspace")
     if address_region and found.region != address_region:
-        block.problem("region", f"{found.region!r} is not the region of the address ({address_region}); AMP would refuse the signature")
+        said = f"{found.region!r} is not the region of the address ({address_region})"
+        block.problem("region", f"{said}; AMP would refuse the signature")
     if bool(found.access_key) != bool(found.secret_key):
         block.problem("access_key", "access_key and secret_key are set both or neither")
     if found.external_id and not found.role_arn:
@@ -174,7 +179,9 @@ def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
     if sigv4 is None:
         entry.problem("sigv4", "AMP takes signed requests only: add sigv4: {} (the region is taken from the url)")
     if not re.fullmatch(rf"/workspaces/{_WORKSPACE.pattern}{_PATH}", parts.path) or parts.query:
-        entry.problem("url", f"an AMP address is https://{parts.hostname}/workspaces/ws-…{_PATH}, without a slash at the end")
+        entry.problem(
+            "url", f"an AMP address is https://{parts.hostname}/workspaces/ws-…{_PATH}, without a slash at the end"
+        )
     if parts.scheme != "https":
         entry.problem("url", "AMP takes https only")
 
@@ -184,7 +191,7 @@ def _headers(entry: Section) -> tuple[tuple[str, str], ...]:
     if section is None:
         return ()
     found = []
-    for name in section.keys():
+    for name in section:
         value = section.hidden(name, http_client.header_value)
         if http_client.header_name(section, name, http_client.RESERVED_FOR_REMOTE_WRITE) and value is not None:
             found.append((name, value))
@@ -212,7 +219,9 @@ def _queue_config(entry: Section) -> QueueConfig:
         section.problem("min_shards", f"{found.min_shards} is above max_shards {found.max_shards}")
     if found.min_backoff_ms > found.max_backoff_ms:
         shown = scalars.print_duration
-        section.problem("min_backoff", f"{shown(found.min_backoff_ms)} is above max_backoff {shown(found.max_backoff_ms)}")
+        section.problem(
+            "min_backoff", f"{shown(found.min_backoff_ms)} is above max_backoff {shown(found.max_backoff_ms)}"
+        )
     section.close({"max_samples_per_second": "not in this version; leave it out"})
     return found
 

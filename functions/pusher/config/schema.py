@@ -4,6 +4,7 @@ not Prometheus's own. Fields that may hold secrets do not show in a repr."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..expression import Expression, Records
 from ..relabel import Rule
@@ -104,7 +105,7 @@ class Metric:
     timestamp: Timestamp | None
     labels: tuple[tuple[str, Expression], ...]
     value_map: tuple[tuple[str, float], ...]
-    value_regex: object | None  # a compiled RE2 pattern, searched, not anchored
+    value_regex: Any  # None or a compiled RE2 pattern, searched, not anchored
     scale: float
     offset: float
     on_missing: str | float  # "skip", "error" or the number that stands in

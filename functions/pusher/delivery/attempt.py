@@ -60,7 +60,9 @@ class Poster:
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
             post = self._signed(request.body, attempt, renewed=renewed)
-            channel = channel_for(endpoint.url, endpoint.http.tls, endpoint.http.proxy, self._secrets, self._environment)
+            channel = channel_for(
+                endpoint.url, endpoint.http.tls, endpoint.http.proxy, self._secrets, self._environment
+            )
             with self._transport.send(post, channel, timeout_seconds) as answer:
                 text = "" if 200 <= answer.status < 300 else _one_line(answer.read(_MAX_ERROR_BYTES))
                 return Response(answer.status, text, answer.headers.get("Retry-After"), resent=answer.resent)
@@ -79,7 +81,9 @@ class Poster:
         post = HttpRequest("POST", endpoint.url, headers, body)
         if endpoint.sigv4 is None or self._credentials is None:
             return post
-        return replace(post, headers=signed(post, endpoint.sigv4, self._credentials.get(renewed=renewed), self._now_ms()))
+        return replace(
+            post, headers=signed(post, endpoint.sigv4, self._credentials.get(renewed=renewed), self._now_ms())
+        )
 
 
 def _one_line(text: bytes) -> str:

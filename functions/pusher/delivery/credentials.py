@@ -78,20 +78,26 @@ class CredentialsProvider:
         except Exception as error:  # botocore's errors are made at run time; any of them means the same here
             raise CredentialsError(f"no AWS credentials: {type(error).__name__}: {error}") from None
         if frozen is None or not frozen.access_key:
-            where = f"profile {self._sigv4.profile}" if self._sigv4.profile else "the environment, profiles and metadata"
+            where = (
+                f"profile {self._sigv4.profile}" if self._sigv4.profile else "the environment, profiles and metadata"
+            )
             raise CredentialsError(f"no AWS credentials in {where}")
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "", expires_at=0.0)
 
     def _assume_role(self) -> Credentials:
         sigv4 = self._sigv4
-        request = {"RoleArn": sigv4.role_arn, "RoleSessionName": "lambda-remote-write", "DurationSeconds": _ROLE_SECONDS}
+        request = {
+            "RoleArn": sigv4.role_arn,
+            "RoleSessionName": "lambda-remote-write",
+            "DurationSeconds": _ROLE_SECONDS,
+        }
         if sigv4.external_id:
             request["ExternalId"] = sigv4.external_id
         try:
             answer = self._sts().assume_role(**request)["Credentials"]
         except Exception as error:
             said = f"{type(error).__name__}: {str(error)[:300]}"
-            hint = "does its trust policy name this function's role (and the external id), and may this role sts:AssumeRole it?"
+            hint = "its trust policy must name this function's role, and that role needs sts:AssumeRole on it"
             raise CredentialsError(f"cannot assume {sigv4.role_arn}: {said}; {hint}") from None
         expires_at = answer["Expiration"].timestamp()
         return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], expires_at)

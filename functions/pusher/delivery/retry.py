@@ -38,9 +38,7 @@ def retry_after_seconds(header: str | None, now_seconds: float) -> float | None:
         return None
 
 
-def next_wait(
-    policy: BackoffPolicy, attempt: int, retry_after: float | None, left_seconds: float
-) -> float | None:
+def next_wait(policy: BackoffPolicy, attempt: int, retry_after: float | None, left_seconds: float) -> float | None:
     """Seconds to wait before the next attempt; None when that lies beyond what is left of the run."""
     wait = policy.wait_seconds(attempt) if retry_after is None else max(retry_after, policy.min_seconds)
     return wait if wait < left_seconds else None

@@ -11,6 +11,9 @@ import msgspec
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 
 
+_PLAIN = msgspec.json.Decoder()
+
+
 class NotJson(ValueError):
     """The answer is no JSON document; the message says where it breaks."""
 
@@ -27,6 +30,9 @@ class ExactFloat(float):
         return number
 
 
+_EXACT = msgspec.json.Decoder(float_hook=ExactFloat)
+
+
 def decode(content: bytes, content_type: str = "", *, exact: bool = False) -> Any:
     """JSON text -> dicts, lists and scalars; `exact` makes every float an ExactFloat. Raises NotJson.
 
@@ -38,7 +44,7 @@ def decode(content: bytes, content_type: str = "", *, exact: bool = False) -> An
     if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii"):
         content = _recoded(content, charset[1])
     try:
-        return msgspec.json.decode(content, float_hook=ExactFloat) if exact else msgspec.json.decode(content)
+        return (_EXACT if exact else _PLAIN).decode(content)
     except (msgspec.DecodeError, ValueError):
         return _lenient(content, content_type, exact)
     except RecursionError:
@@ -64,7 +70,9 @@ def _lenient(content: bytes, content_type: str, exact: bool) -> Any:
         looks = ", it looks like HTML" if text.lstrip()[:1] == "<" else ""
         kind = f" (Content-Type {content_type.partition(';')[0]}{looks})" if content_type or looks else ""
         size = f"{len(content)} bytes"
-        raise NotJson(f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno} of {size}{kind}") from None
+        raise NotJson(
+            f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno} of {size}{kind}"
+        ) from None
     except (RecursionError, ValueError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise NotJson(f"the document is not usable: {said:.200}") from None

@@ -26,9 +26,7 @@ def is_due(job: JsonJob, scheduled_ms: int, last_tick_ms: int, tick_ms: int) -> 
     return newest_slot > (last_tick_ms - offset) // job.scrape_interval_ms
 
 
-def due_jobs(
-    jobs: Iterable[JsonJob], scheduled_ms: int, last_tick_ms: int | None, tick_ms: int
-) -> list[JsonJob]:
+def due_jobs(jobs: Iterable[JsonJob], scheduled_ms: int, last_tick_ms: int | None, tick_ms: int) -> list[JsonJob]:
     """The due jobs in the order of the config; without a last tick (a cold start) the one before is assumed."""
     last_ms = scheduled_ms - tick_ms if last_tick_ms is None else last_tick_ms
     return [job for job in jobs if is_due(job, scheduled_ms, last_ms, tick_ms)]

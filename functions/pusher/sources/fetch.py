@@ -1,4 +1,4 @@
-"""Asks a source over HTTP: who we are, redirects that never take credentials elsewhere, gzip, and a bound on the body."""
+"""Asks a source over HTTP: who we are, redirects that never take credentials elsewhere, gzip, bounded bodies."""
 
 from __future__ import annotations
 
@@ -122,14 +122,18 @@ class Fetcher:
         if status == 303 or (status in (301, 302) and method == "POST"):
             return target, "GET", None
         if body is not None and origin(target) != origin(url):
-            raise FetchError(f"{shown_url(url)} redirected a {method} to another origin, {shown_url(target)}: not followed")
+            raise FetchError(
+                f"{shown_url(url)} redirected a {method} to another origin, {shown_url(target)}: not followed"
+            )
         return target, method, body
 
     def _headers(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> dict[str, str]:
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         headers |= auth_headers(client, self._secrets)
         own = {name: self._secrets.reveal(secret) for name, secret in request.headers}
-        headers = {name: value for name, value in headers.items() if name.lower() not in {key.lower() for key in own}} | own
+        headers = {
+            name: value for name, value in headers.items() if name.lower() not in {key.lower() for key in own}
+        } | own
         if client.oauth2:
             headers["Authorization"] = f"Bearer {self._token(client.oauth2, deadline)}"
         return headers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from ..config.schema import JsonJob
 from ..model import Intern, Scrape
 from .document import decode
 from .fetch import Fetcher, FetchError, SourceRequest, origin
-from .mapping import InexactNumber, JobMapper, label_text
+from .mapping import InexactNumber, JobMapper, Observe, label_text
 
 
 @dataclass(slots=True)
@@ -28,9 +27,9 @@ class Page:
 class JsonSource:
     """A JSON job and what its environment remembers of it."""
 
-    def __init__(self, job: JsonJob, intern: Intern) -> None:
+    def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
         self.job = job
-        self.mapper = JobMapper(job, intern)
+        self.mapper = JobMapper(job, intern, observe)
         self._exact = False
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> list[Page]:
@@ -46,7 +45,9 @@ class JsonSource:
                 request, self.job.http, max_bytes=left_bytes, deadline=deadline, is_success=self._success
             )
             left_bytes -= len(body.content)
-            pages.append(Page(body.content, body.content_type, decode(body.content, body.content_type, exact=self._exact)))
+            pages.append(
+                Page(body.content, body.content_type, decode(body.content, body.content_type, exact=self._exact))
+            )
         return pages
 
     @property
@@ -98,7 +99,9 @@ class JsonSource:
         if pagination.style != "page":
             return bool(self._pointer(pages[-1]))
         if len(pages) > 1 and pages[-1].content == pages[-2].content:
-            raise FetchError(f"page {len(pages)} is the same as the one before: does the API know {pagination.parameter!r}?")
+            raise FetchError(
+                f"page {len(pages)} is the same as the one before: does the API know {pagination.parameter!r}?"
+            )
         return self._record_count(pages[-1]) > 0
 
     def _pointer(self, page: Page) -> Any:
@@ -137,7 +140,3 @@ def with_query(url: str, parameters: dict[str, str]) -> str:
     parts = urlsplit(url)
     kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in parameters]
     return urlunsplit(parts._replace(query=urlencode([*kept, *parameters.items()])))
-
-
-def monotonic_deadline(seconds: float) -> float:
-    return time.monotonic() + seconds

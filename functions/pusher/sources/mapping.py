@@ -7,19 +7,21 @@ that is not plain is read again record by record, so that one bad record never c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import relabel
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Limits, Metric
 from ..expression import Group
-from ..model import InvalidSeries, Intern, Samples, Scrape, Series, Tally
+from ..model import Intern, InvalidSeries, Labels, Samples, Scrape, Series, Tally
 from ..timestamp import BadTimestamp
 from .document import ExactFloat
 
 _MAX_AHEAD_MS = 600_000  # as Prometheus: a sample more than ten minutes ahead is dropped, the scrape goes on
 _PLAIN_NUMBERS = {int, float, ExactFloat}
+Observe = Callable[[Labels, Labels | None, int | None], None]
+"""Told of every new series of a job: labels before and after relabelling, and the rule that dropped it."""
 Key = Any  # label values of a record: a text, or a tuple of texts
 
 
@@ -55,14 +57,16 @@ def label_text(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+    return {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(
+        type(value), "a number"
+    )
 
 
 class JobMapper:
     """Maps the documents of one job; keeps, while the environment is warm, which record belongs to which series."""
 
-    def __init__(self, job: JsonJob, intern: Intern) -> None:
-        self.job = job
+    def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
+        self.job, self._observe = job, observe
         self.target = {"job": job.job_name, "instance": job.instance} | dict(job.labels)
         self._intern = intern
         self._metrics = [MetricMapper(metric, self) for metric in job.metrics]
@@ -93,7 +97,10 @@ class JobMapper:
     def series_for(self, labels: dict[str, str]) -> Series | str:
         """The labels of a sample -> its series after the job's labels and relabelling, or why there is none."""
         onto = relabel.target_labels_onto(labels, self.target, self.job.honor_labels)
-        final = relabel.relabel(onto, self.job.metric_relabel)
+        verdict = relabel.explain(onto, self.job.metric_relabel)
+        final = verdict.labels
+        if self._observe:
+            self._observe(onto, final, verdict.dropped_by)
         if not final:
             return "metric_relabel"
         check_limits(final, self.job.limits)
@@ -113,7 +120,9 @@ def check_limits(labels: dict[str, str], limits: Limits) -> None:
         if limits.label_name_length and len(label.encode()) > limits.label_name_length:
             raise ScrapeFailed(f"{name}: label name {label!r:.50} is longer than {limits.label_name_length} bytes")
         if limits.label_value_length and len(value.encode("utf-8", "replace")) > limits.label_value_length:
-            raise ScrapeFailed(f"{name}: the value of label {label!r:.50} is longer than {limits.label_value_length} bytes")
+            raise ScrapeFailed(
+                f"{name}: the value of label {label!r:.50} is longer than {limits.label_value_length} bytes"
+            )
 
 
 class MetricMapper:
@@ -159,7 +168,9 @@ class MetricMapper:
 
     def prune(self, oldest_kept: int) -> None:
         self._series = {
-            key: series for key, series in self._series.items() if isinstance(series, Series) and series.seen >= oldest_kept
+            key: series
+            for key, series in self._series.items()
+            if isinstance(series, Series) and series.seen >= oldest_kept
         }
 
     # columns
@@ -204,7 +215,7 @@ class MetricMapper:
         return values, stamps, keys
 
     def _value(self, raw: Any) -> float:
-        """One value after value_regex, value_map, scale and offset. Raises _Skip, or ScrapeFailed as on_missing says."""
+        """One value after value_regex, value_map, scale and offset. Raises _Skip, or ScrapeFailed by on_missing."""
         if raw is None:
             return self._missing()
         if self._metric.value_regex is not None:
@@ -215,13 +226,15 @@ class MetricMapper:
     def _missing(self) -> float:
         policy = self._metric.on_missing
         if policy == "error":
-            raise ScrapeFailed(f"metric {self._metric.name}: {self._metric.value.text} finds no value, on_missing is error")
+            raise ScrapeFailed(
+                f"metric {self._metric.name}: {self._metric.value.text} finds no value, on_missing is error"
+            )
         if policy == "skip":
             raise _Skip("value_missing", f"{self._metric.value.text} finds no value")
         return float(policy)
 
     def _extracted(self, text: str) -> str:
-        match = self._metric.value_regex.search(text)  # type: ignore[attr-defined]
+        match = self._metric.value_regex.search(text)
         group = match and match.group(1 if match.re.groups else 0)
         if not group:
             raise _Skip("value_regex", f"{text!r:.60} does not match value_regex")
@@ -270,8 +283,8 @@ class MetricMapper:
 
     def _without_future(self, samples: Samples, now_ms: int, dropped: Tally) -> Samples:
         kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + _MAX_AHEAD_MS]
-        ahead = (max(samples.timestamps_ms) - now_ms) // 1000
-        said = f"metric {self._metric.name}: a timestamp lies {ahead} s ahead of the clock; is the unit or time zone right?"
+        ahead = f"{(max(samples.timestamps_ms) - now_ms) // 1000} s ahead of the clock"
+        said = f"metric {self._metric.name}: a timestamp lies {ahead}; is the unit or time zone right?"
         dropped.add("too_far_in_future", said, len(samples) - len(kept))
         return samples.pick(kept)
 
@@ -285,7 +298,9 @@ class MetricMapper:
             if place == len(kept):
                 kept.add(series, value, stamp)
             elif policy == "error":
-                raise ScrapeFailed(f"metric {self._metric.name}: two records give the same series and time, duplicates is error")
+                raise ScrapeFailed(
+                    f"metric {self._metric.name}: two records give the same series and time, duplicates is error"
+                )
             elif policy != "first":
                 kept.values[place] = value + kept.values[place] if policy == "sum" else value
         if len(kept) < len(samples):

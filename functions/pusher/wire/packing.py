@@ -78,7 +78,8 @@ def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Tall
     if not age_limit_ms or not samples or min(samples.timestamps_ms) >= oldest_allowed_ms:
         return samples
     kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp >= oldest_allowed_ms]
-    said = f"the oldest is {(now_ms - min(samples.timestamps_ms)) // 1000} s old; sample_age_limit is {age_limit_ms // 1000} s"
+    age = (now_ms - min(samples.timestamps_ms)) // 1000
+    said = f"the oldest is {age} s old; sample_age_limit is {age_limit_ms // 1000} s"
     dropped.add("too_old", said, len(samples) - len(kept))
     return samples.pick(kept)
 

@@ -47,7 +47,9 @@ def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]
         except UnicodeEncodeError:
             raise InvalidSeries("invalid_label_value", f"label {label} of metric {name} is not Unicode text") from None
     if limits.labels and len(pairs) > limits.labels:
-        raise InvalidSeries("too_many_labels", f"metric {name} has {len(pairs)} labels, the receiver takes {limits.labels}")
+        raise InvalidSeries(
+            "too_many_labels", f"metric {name} has {len(pairs)} labels, the receiver takes {limits.labels}"
+        )
     size = sum(len(label) + len(value) for label, value in pairs)
     if limits.label_bytes and size > limits.label_bytes:
         said = f"the labels of metric {name} have {size} bytes, the receiver takes {limits.label_bytes}"

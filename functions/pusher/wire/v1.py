@@ -97,7 +97,7 @@ def encode_metadata(metadata: Metadata) -> bytes:
     help_bytes = metadata.help.encode("utf-8", "replace")
     room = METADATA_MAX_BYTES - len(metadata.name) - len(metadata.type) - len(metadata.unit.encode("utf-8", "replace"))
     message = types_pb2.MetricMetadata(
-        type=types_pb2.MetricMetadata.MetricType.Value(metadata.type.upper()),
+        type=metadata.type.upper(),
         metric_family_name=metadata.name,
         help=help_bytes[: max(room, 0)].decode("utf-8", "ignore"),
         unit=metadata.unit if room >= 0 else "",
