@@ -33,8 +33,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from google.protobuf.message import DecodeError
-from pusher.wire.generated import remote_pb2, types_pb2
 
+from pusher.wire.generated import remote_pb2, types_pb2
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 
 Labels = tuple[tuple[str, str], ...]

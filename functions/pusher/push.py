@@ -42,7 +42,7 @@ class Collected:
             self._raw.extend(scrape.samples)
             self._dropped.merge(scrape.dropped)
         self._count = len(self._raw) + self._dropped.total()
-        self._metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())
+        self.metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())
         self._not_newer = Tally()
         self._ordered = order.order(self._raw, self._not_newer)
 
@@ -51,7 +51,7 @@ class Collected:
         outside = warm.outside
         delivery = Delivery(target.endpoint.name, collected=self._count)
         requests = self.requests_for(target, delivery, outside.now_ms())
-        requests += metadata_due(target, self._metadata, outside.now_ms())
+        requests += metadata_due(target, self.metadata, outside.now_ms())
         edges = deliver.Edges(target.poster, outside.now_ms, sleep=outside.sleep)
         deliver.deliver(target.endpoint, requests, delivery, edges, deadline)
         if delivery.metadata_accepted:
@@ -61,10 +61,11 @@ class Collected:
     def requests_for(self, target: Target, delivery: Delivery, now_ms: int) -> list[WriteRequest]:
         """The endpoint's requests in send order; what goes into none is booked in `delivery.dropped`."""
         delivery.dropped.merge(self._dropped)
-        samples = self._as_seen_by(target, delivery.dropped)
+        samples = self.seen_by(target, delivery.dropped)
         return packing.pack(samples, target.endpoint.queue, now_ms, delivery.dropped)
 
-    def _as_seen_by(self, target: Target, dropped: Tally) -> Samples:
+    def seen_by(self, target: Target, dropped: Tally) -> Samples:
+        """The samples that this endpoint gets, in order; the others are counted in `dropped`."""
         if target.view:
             return packing.through(target.view, self._raw, dropped)
         dropped.merge(self._not_newer)

@@ -1,0 +1,178 @@
+"""The same actions from a shell: check, plan, push, run. Not imported in Lambda.
+
+Exit status: 0 all well, 1 something not delivered (or a job down), 2 bad usage or config.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from . import __version__
+from .config.environment import read_environment
+from .config.nodes import ConfigError
+from .config.schema import Config
+from .config_source import Unreadable, not_loaded, problems_json
+from .plan import plan
+from .push import push
+from .run import Runner, say_to_stderr
+from .warm import Outside, Warm
+
+_OK, _NOT_DELIVERED, _BAD = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    outside = Outside(read_environment())
+    try:
+        config = outside.config_source(options.config).load().config
+    except (ConfigError, Unreadable) as error:
+        return _refuse(options, error)
+    command: Callable[[argparse.Namespace, Config, Outside], int] = options.command
+    return command(options, config, outside)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pusher", description="Metrics into AMP without a collector.")
+    parser.add_argument("--version", action="version", version=f"pusher {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, about in (
+        ("check", _check, "read the config and tell every mistake in it"),
+        ("plan", _plan, "collect and map, send nothing: series, relabelling, cardinality, lint, cost"),
+        ("push", _push, "push every job once"),
+        ("run", _run, "push for as long as the process lives, every job at its own interval"),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("config", metavar="CONFIG", help="a path, s3://bucket/key or ssm:/name")
+        command.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+        if name in ("plan", "push"):
+            command.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
+        command.set_defaults(command=function)
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 86_400:
+        raise argparse.ArgumentTypeError("seconds between 0 and 86400 are expected")
+    return seconds
+
+
+def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int:
+    if options.json:
+        problems = problems_json(error) if isinstance(error, ConfigError) else [{"message": str(error)}]
+        print(json.dumps({"ok": False, "problems": problems}, indent=2))
+    else:
+        print(not_loaded(options.config, error), file=sys.stderr)
+    return _BAD
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
+    if options.json:
+        endpoints = [endpoint.name for endpoint in config.endpoints]
+        jobs = [job.job_name for job in config.jobs]
+        _print_json({"ok": True, "jobs": jobs, "endpoints": endpoints, "warnings": list(config.warnings)})
+        return _OK
+    for warning in config.warnings:
+        print(f"warning: {warning}")
+    print(f"{options.config}: {len(config.jobs)} jobs, {len(config.endpoints)} endpoints, no mistakes")
+    return _OK
+
+
+def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
+    warm = Warm(config, outside)
+    report = push(warm, warm.sources, time.monotonic() + options.timeout)
+    if options.json:
+        _print_json(report.as_dict())
+    else:
+        print(report.summary())
+        for scrape in report.scrapes:
+            state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
+            print(f"  {scrape.job}: {state}")
+        for delivery in report.deliveries:
+            _print_delivery(delivery.endpoint, report.as_dict()["endpoints"])
+    rejected = any(delivery.rejected.counts for delivery in report.deliveries)
+    down = any(scrape.error for scrape in report.scrapes)
+    return _NOT_DELIVERED if report.failed or rejected or down else _OK
+
+
+def _print_delivery(name: str, endpoints: list[dict[str, Any]]) -> None:
+    for endpoint in endpoints:
+        if endpoint["endpoint"] != name:
+            continue
+        print(
+            f"  {name}: {endpoint['accepted']} of {endpoint['collected']} accepted in {endpoint['requests']} requests"
+        )
+        for fate in ("rejected", "dropped", "undelivered"):
+            for reason, entry in endpoint[fate].items():
+                print(f"    {fate} {entry['count']}, {reason}: {entry['first']}")
+
+
+def _plan(options: argparse.Namespace, config: Config, outside: Outside) -> int:
+    found = plan(config, outside, time.monotonic() + options.timeout)
+    if options.json:
+        _print_json(found)
+    else:
+        _print_plan(found)
+    return _OK if found["ok"] else _NOT_DELIVERED
+
+
+def _print_plan(found: dict[str, Any]) -> None:
+    console = Console()
+    for job in found["jobs"]:
+        state = f"down: {job['error']}" if job["error"] else f"{job['series']} series every {job['interval']}"
+        console.print(f"{job['job']}: {state}", style="bold", highlight=False, markup=False)
+        _print_series(console, job)
+        for fate in ("skipped", "dropped"):
+            for reason, entry in job[fate].items():
+                console.print(f"  {fate} {entry['count']}, {reason}: {entry['first']}", highlight=False, markup=False)
+        for message in job["lint"]:
+            console.print(f"  lint: {message}", highlight=False, markup=False)
+    for endpoint in found["endpoints"]:
+        size = f"{endpoint['samples']} samples in {endpoint['requests']} requests, {endpoint['compressed_bytes']} bytes"
+        console.print(f"would send to {endpoint['url']}: {size}", highlight=False, markup=False)
+    estimate = found["estimate"]
+    cost = f"{estimate['samples_per_month']:,} samples a month, ${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1)"
+    console.print(cost, highlight=False)
+    for warning in found["warnings"]:
+        console.print(f"warning: {warning}", highlight=False, markup=False)
+
+
+def _print_series(console: Console, job: dict[str, Any]) -> None:
+    if not job["shown_series"]:
+        return
+    table = Table("labels", "after metric_relabel_configs", box=None, pad_edge=False)
+    for shown in job["shown_series"]:
+        before, after = _labels(shown["before"]), shown["after"]
+        if after is None:
+            fate = f"dropped by metric_relabel_configs[{shown.get('dropped_by_rule', '?')}]"
+        else:
+            fate = "the same" if after == shown["before"] else _labels(after)
+        table.add_row(Text(before), Text(fate))
+    console.print(table)
+    counts = ", ".join(f"{name} {count}" for name, count in job["cardinality"].items())
+    console.print(f"  values per label: {counts}", highlight=False, markup=False)
+
+
+def _labels(labels: dict[str, str]) -> str:
+    rest = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
+    return f"{labels.get('__name__', '')}{{{rest}}}"
+
+
+def _run(options: argparse.Namespace, config: Config, outside: Outside) -> int:
+    for warning in config.warnings:
+        say_to_stderr(f"warning: {warning}")
+    return Runner(config, outside, say_to_stderr).run()

@@ -1,0 +1,491 @@
+"""The stack keeps its promises: least privilege, one schedule, nothing lost quietly, alarms that ring."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.template.stack import ACCOUNT, REGION, ROOT, Stack, references
+
+StackOf = Callable[..., Stack]
+
+SECONDS = {
+    "1m": 60, "2m": 120, "3m": 180, "5m": 300, "10m": 600, "15m": 900, "20m": 1200, "30m": 1800, "1h": 3600,
+}  # fmt: skip
+WORKSPACE = "ws-12345678-1234-1234-1234-123456789012"
+SECRETS = [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-??????" for name in ("usage-api", "fleet")]
+PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pusher/config"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234"
+READER = "arn:aws:iam::210987654321:role/ec2-reader"
+OBJECT = "arn:aws:s3:::configs/pusher/config.yaml"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
+GRAFANA = f"arn:aws:iam::{ACCOUNT}:role/grafana"
+TAGS = {"application": "lambda-remote-write", "stack": "metrics"}
+FUNCTIONS = ("PusherFunction", "OperatorFunction")
+ROLES = {"PusherRole", "OperatorRole", "SchedulerRole"}
+VPC_ACTIONS = {
+    "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+}  # fmt: skip
+
+
+def grants(statements: list[dict[str, Any]]) -> list[tuple[set[str], set[str]]]:
+    """Each statement as (actions, resources); all of them allow."""
+    assert all(statement["Effect"] == "Allow" for statement in statements)
+    as_set = lambda value: {value} if isinstance(value, str) else set(value)  # noqa: E731
+    return [(as_set(statement["Action"]), as_set(statement["Resource"])) for statement in statements]
+
+
+def statements_of(stack: Stack, role: str) -> list[dict[str, Any]]:
+    """A role's statements, from its inline policies and from the stack's managed ones."""
+    found = [
+        document for policy in stack[role].get("Policies", []) for document in policy["PolicyDocument"]["Statement"]
+    ]
+    for reference in stack[role].get("ManagedPolicyArns", []):
+        found += stack[reference.strip("<>")]["PolicyDocument"]["Statement"]
+    return found
+
+
+def tags_of(properties: dict[str, Any]) -> dict[str, str]:
+    tags = properties.get("Tags", {})
+    return tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def variables_of(stack: Stack, function: str) -> dict[str, Any]:
+    variables: dict[str, Any] = stack[function]["Environment"]["Variables"]
+    return variables
+
+
+# --- The functions ---------------------------------------------------------------------------------------------------
+
+
+def test_both_functions_share_one_artefact(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    assert template["Globals"]["Function"]["CodeUri"] == "."
+    for name in FUNCTIONS:
+        assert resources[name]["Metadata"] == {"BuildMethod": "makefile"}
+        assert "CodeUri" not in resources[name]["Properties"]
+
+
+def test_only_the_entry_point_size_and_log_differ(stack_of: StackOf) -> None:
+    pusher, operator = (stack_of()[name] for name in FUNCTIONS)
+    assert pusher["Handler"] == "pusher.app.push_handler"
+    assert operator["Handler"] == "pusher.app.operator_handler"
+    assert (pusher["Timeout"], pusher["MemorySize"]) == ("50", "256")
+    assert (operator["Timeout"], operator["MemorySize"]) == (900, 512)
+    for function in (pusher, operator):
+        assert function["Runtime"] == "python3.13"
+        assert function["Architectures"] == ["arm64"]
+        assert tags_of(function).items() >= TAGS.items()
+    assert stack_of(Architecture="x86_64")["PusherFunction"]["Architectures"] == ["x86_64"]
+
+
+def test_only_the_pusher_reserves_concurrency(stack_of: StackOf) -> None:
+    assert stack_of()["PusherFunction"]["ReservedConcurrentExecutions"] == "1"
+    assert "ReservedConcurrentExecutions" not in stack_of(ReservedConcurrency="0")["PusherFunction"]
+    assert "ReservedConcurrentExecutions" not in stack_of()["OperatorFunction"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_failed_event_is_kept_and_not_repeated(stack_of: StackOf, function: str) -> None:
+    configs = stack_of().of_type("AWS::Lambda::EventInvokeConfig").values()
+    (config,) = (found for found in configs if found["FunctionName"] == f"<{function}>")
+    assert config["MaximumRetryAttempts"] == 0
+    assert config["MaximumEventAgeInSeconds"] == 60
+    assert config["DestinationConfig"] == {"OnFailure": {"Destination": "<FailureQueue.Arn>"}}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_environment_names_workspace_tick_and_metrics(stack_of: StackOf, function: str) -> None:
+    assert variables_of(stack_of(WorkspaceId=WORKSPACE, Interval="5m"), function) == {
+        "PUSHER_TICK": "5m",
+        "PUSHER_WORKSPACE": WORKSPACE,
+        "POWERTOOLS_SERVICE_NAME": "metrics",
+        "POWERTOOLS_METRICS_NAMESPACE": "LambdaRemoteWrite",
+    }
+    assert variables_of(stack_of(Config="ssm:/pusher/config"), function)["PUSHER_CONFIG"] == "ssm:/pusher/config"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_vpc_is_only_entered_when_asked(stack_of: StackOf, function: str) -> None:
+    assert "VpcConfig" not in stack_of()[function]
+    inside = stack_of(SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1")[function]
+    assert inside["VpcConfig"] == {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
+
+
+# --- The schedule ----------------------------------------------------------------------------------------------------
+
+
+def test_the_intervals_are_prometheus_durations(template: dict[str, Any]) -> None:
+    assert template["Parameters"]["Interval"]["AllowedValues"] == list(SECONDS)
+    assert list(template["Mappings"]["Schedules"]) == list(SECONDS)
+
+
+@pytest.mark.parametrize(("interval", "seconds"), SECONDS.items())
+def test_schedule_tick_and_alarms_follow_the_interval(stack_of: StackOf, interval: str, seconds: int) -> None:
+    stack = stack_of(Interval=interval)
+    (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
+    found = re.fullmatch(r"rate\((\d+) (minute|minutes|hour)\)", schedule["ScheduleExpression"])
+    assert found
+    assert int(found[1]) * (3600 if found[2] == "hour" else 60) == seconds
+    assert (found[1] == "1") == (not found[2].endswith("s"))
+    assert variables_of(stack, "PusherFunction")["PUSHER_TICK"] == interval
+    periods = {
+        name: stack[name]["Period"] for name in ("FunctionErrorsAlarm", "RejectedSamplesAlarm", "NoSamplesAlarm")
+    }
+    assert set(periods.values()) == {seconds}
+
+
+@pytest.mark.parametrize("interval", SECONDS)
+def test_a_timeout_that_reaches_the_interval_is_refused(
+    stack_of: StackOf, template: dict[str, Any], interval: str
+) -> None:
+    for timeout in template["Parameters"]["Timeout"]["AllowedValues"]:
+        broken = stack_of(Interval=interval, Timeout=str(timeout)).broken_rules()
+        assert bool(broken) == (timeout >= SECONDS[interval]), (interval, timeout, broken)
+
+
+def test_there_is_one_schedule_and_it_calls_the_pusher(stack_of: StackOf) -> None:
+    (schedule,) = stack_of().of_type("AWS::Scheduler::Schedule").values()
+    assert "Name" not in schedule  # a fixed name would allow one stack per account
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    assert schedule["State"] == "ENABLED"
+    target = schedule["Target"]
+    assert target["Arn"] == "<PusherFunction.Arn>"
+    assert target["RoleArn"] == "<SchedulerRole.Arn>"
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 60}
+    assert target["DeadLetterConfig"] == {"Arn": "<FailureQueue.Arn>"}
+
+
+def test_the_schedules_input_is_the_recorded_event(stack_of: StackOf) -> None:
+    (schedule,) = stack_of().of_type("AWS::Scheduler::Schedule").values()
+    recorded = json.loads((ROOT / "events/schedule.json").read_text())
+    text = schedule["Target"]["Input"]
+    assert "<aws.scheduler.scheduled-time>" in text
+    assert json.loads(text.replace("<aws.scheduler.scheduled-time>", recorded["scheduled_time"])) == recorded
+
+
+def test_a_disabled_schedule_takes_its_alarm_along(stack_of: StackOf) -> None:
+    stack = stack_of(ScheduleState="DISABLED")
+    (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
+    assert schedule["State"] == "DISABLED"
+    assert "NoSamplesAlarm" not in stack.resources
+
+
+# --- Roles -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workspace", "arn"),
+    [("", "<Workspace.Arn>"), (WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}")],
+    ids=["created", "given"],
+)
+@pytest.mark.parametrize("function", ["Pusher", "Operator"])
+def test_a_function_may_write_one_workspace_and_little_else(
+    stack_of: StackOf, function: str, workspace: str, arn: str
+) -> None:
+    stack = stack_of(WorkspaceId=workspace)
+    assert stack[f"{function}Function"]["Role"] == f"<{function}Role.Arn>"
+    assert grants(statements_of(stack, f"{function}Role")) == [
+        ({"logs:CreateLogStream", "logs:PutLogEvents"}, {f"<{function}LogGroup.Arn>"}),
+        ({"aps:RemoteWrite"}, {arn}),
+        ({"sqs:SendMessage"}, {"<FailureQueue.Arn>"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "actions", "resources"),
+    [
+        pytest.param({"ConfigObjectArn": OBJECT}, {"s3:GetObject"}, {OBJECT}, id="config in S3"),
+        pytest.param({"SecretArns": ",".join(SECRETS)}, {"secretsmanager:GetSecretValue"}, set(SECRETS), id="secrets"),
+        pytest.param(
+            {"SsmParameterArns": PARAMETER}, {"ssm:GetParameter", "ssm:GetParameters"}, {PARAMETER}, id="parameters"
+        ),
+        pytest.param({"KmsKeyArn": KEY}, {"kms:Decrypt"}, {KEY}, id="key"),
+        pytest.param({"AssumeRoleArns": READER}, {"sts:AssumeRole"}, {READER}, id="roles"),
+        pytest.param(
+            {"Ec2Discovery": "true"}, {"ec2:DescribeInstances", "ec2:DescribeAvailabilityZones"}, {"*"}, id="discovery"
+        ),
+        pytest.param({"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}, VPC_ACTIONS, {"*"}, id="vpc"),
+    ],
+)
+@pytest.mark.parametrize("role", ["PusherRole", "OperatorRole"])
+def test_each_parameter_adds_one_permission(
+    stack_of: StackOf, role: str, parameters: dict[str, str], actions: set[str], resources: set[str]
+) -> None:
+    before, after = statements_of(stack_of(), role), statements_of(stack_of(**parameters), role)
+    assert grants([statement for statement in after if statement not in before]) == [(actions, resources)]
+    assert len(after) == len(before) + 1
+
+
+def test_the_key_serves_only_what_is_read(stack_of: StackOf) -> None:
+    (statement,) = (
+        found for found in statements_of(stack_of(KmsKeyArn=KEY), "PusherRole") if found["Action"] == "kms:Decrypt"
+    )
+    services = [f"{name}.{REGION}.amazonaws.com" for name in ("secretsmanager", "ssm", "s3")]
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": services}}
+
+
+def test_the_scheduler_may_invoke_the_pusher_and_keep_what_it_cannot_deliver(stack_of: StackOf) -> None:
+    stack = stack_of()
+    assert grants(statements_of(stack, "SchedulerRole")) == [
+        ({"lambda:InvokeFunction"}, {"<PusherFunction.Arn>"}),
+        ({"sqs:SendMessage"}, {"<FailureQueue.Arn>"}),
+    ]
+    (trust,) = stack["SchedulerRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def test_there_are_no_roles_but_ours_and_a_boundary_covers_all(stack_of: StackOf) -> None:
+    assert set(stack_of().of_type("AWS::IAM::Role")) == ROLES
+    assert not any("PermissionsBoundary" in role for role in stack_of().of_type("AWS::IAM::Role").values())
+    bound = stack_of(PermissionsBoundaryArn=BOUNDARY, GrafanaPrincipalArn=GRAFANA).of_type("AWS::IAM::Role")
+    assert set(bound) == ROLES | {"GrafanaRole"}
+    assert {role["PermissionsBoundary"] for role in bound.values()} == {BOUNDARY}
+
+
+def test_grafana_reads_with_exactly_its_policy(stack_of: StackOf) -> None:
+    assert "GrafanaRole" not in stack_of().resources
+    role = stack_of(GrafanaPrincipalArn=GRAFANA)["GrafanaRole"]
+    (policy,) = role["Policies"]
+    assert policy["PolicyDocument"] == json.loads((ROOT / "tests/testdata/grafana-amp-policy.json").read_text())
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust == {"Effect": "Allow", "Principal": {"AWS": GRAFANA}, "Action": "sts:AssumeRole"}
+
+
+def test_grafanas_external_id_is_demanded_when_given(stack_of: StackOf) -> None:
+    role = stack_of(GrafanaPrincipalArn=GRAFANA, GrafanaExternalId="between-us")["GrafanaRole"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": "between-us"}}
+
+
+# --- What keeps data, logs and failures ------------------------------------------------------------------------------
+
+
+def test_a_created_workspace_survives_the_stack(stack_of: StackOf) -> None:
+    workspace = stack_of(OutOfOrderTimeWindowInSeconds="600", RetentionPeriodInDays="90").resources["Workspace"]
+    assert workspace["DeletionPolicy"] == workspace["UpdateReplacePolicy"] == "Retain"
+    assert workspace["Properties"]["WorkspaceConfiguration"] == {
+        "RetentionPeriodInDays": "90",
+        "OutOfOrderTimeWindowInSeconds": "600",
+    }
+    assert "Workspace" not in stack_of(WorkspaceId=WORKSPACE).resources
+
+
+def test_the_failure_queue_keeps_two_weeks_encrypted_and_over_tls(stack_of: StackOf) -> None:
+    stack = stack_of()
+    assert stack["FailureQueue"]["MessageRetentionPeriod"] == 14 * 24 * 3600
+    assert stack["FailureQueue"]["SqsManagedSseEnabled"] is True
+    assert stack["FailureQueuePolicy"]["Queues"] == ["<FailureQueue>"]
+    (statement,) = stack["FailureQueuePolicy"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Principal"] == "*"
+    assert statement["Action"] == "sqs:*"
+    assert statement["Resource"] == "<FailureQueue.Arn>"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("function", ["Pusher", "Operator"])
+def test_logs_have_their_own_group_and_an_end(stack_of: StackOf, function: str) -> None:
+    stack = stack_of(LogRetentionInDays="14")
+    assert stack[f"{function}Function"]["LoggingConfig"] == {"LogGroup": f"<{function}LogGroup>"}
+    assert stack[f"{function}LogGroup"]["LogGroupName"] == f"/aws/lambda/metrics/{function.lower()}"
+    assert stack[f"{function}LogGroup"]["RetentionInDays"] == "14"
+
+
+# --- Alarms ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alarm", "expected"),
+    [
+        ("FunctionErrorsAlarm", ("AWS/Lambda", "Errors", {"FunctionName": "<PusherFunction>"}, "Sum", ">0", 1)),
+        ("RejectedSamplesAlarm", ("LambdaRemoteWrite", "RejectedSamples", {"service": "metrics"}, "Sum", ">0", 1)),
+        ("NoSamplesAlarm", ("LambdaRemoteWrite", "AcceptedSamples", {"service": "metrics"}, "Sum", "<1", 7)),
+        (
+            "FailureQueueAlarm",
+            (
+                "AWS/SQS",
+                "ApproximateNumberOfMessagesVisible",
+                {"QueueName": "<FailureQueue.QueueName>"},
+                "Maximum",
+                ">0",
+                1,
+            ),
+        ),
+    ],
+)
+def test_an_alarm_watches(stack_of: StackOf, alarm: str, expected: tuple[object, ...]) -> None:
+    found = stack_of(SilentIntervals="7")[alarm]
+    sign = {"GreaterThanThreshold": ">", "LessThanThreshold": "<"}[found["ComparisonOperator"]]
+    assert (
+        found["Namespace"],
+        found["MetricName"],
+        {dimension["Name"]: dimension["Value"] for dimension in found["Dimensions"]},
+        found["Statistic"],
+        f"{sign}{found['Threshold']}",
+        int(found["EvaluationPeriods"]),
+    ) == expected
+
+
+def test_silence_rings_and_other_missing_data_does_not(stack_of: StackOf) -> None:
+    alarms = stack_of().of_type("AWS::CloudWatch::Alarm")
+    missing = {name: alarm["TreatMissingData"] for name, alarm in alarms.items()}
+    assert missing.pop("NoSamplesAlarm") == "breaching"
+    assert set(missing.values()) == {"notBreaching"}
+
+
+def test_alarms_watch_the_names_the_functions_write(stack_of: StackOf) -> None:
+    stack = stack_of()
+    variables = variables_of(stack, "PusherFunction")
+    for alarm in ("RejectedSamplesAlarm", "NoSamplesAlarm"):
+        assert stack[alarm]["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
+        assert stack[alarm]["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+
+
+def test_every_alarm_tells_the_topic_when_there_is_one(stack_of: StackOf) -> None:
+    for alarm in stack_of().of_type("AWS::CloudWatch::Alarm").values():
+        assert "AlarmActions" not in alarm
+        assert "OKActions" not in alarm
+    for alarm in stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]
+
+
+def test_no_alarm_looks_back_further_than_cloudwatch_allows(template: dict[str, Any]) -> None:
+    longest = template["Parameters"]["SilentIntervals"]["MaxValue"]
+    assert all(seconds % 60 == 0 and longest * seconds <= 24 * 3600 for seconds in SECONDS.values())
+
+
+# --- The whole -------------------------------------------------------------------------------------------------------
+
+# CloudFormation takes no tags on these.
+UNTAGGABLE = {
+    "AWS::IAM::ManagedPolicy", "AWS::Lambda::EventInvokeConfig", "AWS::Scheduler::Schedule", "AWS::SQS::QueuePolicy",
+}  # fmt: skip
+
+
+def test_everything_that_can_carry_tags_does(stack_of: StackOf) -> None:
+    stack = stack_of(GrafanaPrincipalArn=GRAFANA)
+    untagged = {
+        name
+        for name, resource in stack.resources.items()
+        if resource["Type"] not in UNTAGGABLE and not tags_of(resource["Properties"]).items() >= TAGS.items()
+    }
+    assert not untagged
+
+
+def test_every_parameter_and_condition_is_used(template: dict[str, Any]) -> None:
+    used = references({key: template[key] for key in ("Globals", "Resources", "Outputs", "Conditions")})
+    assert set(template["Parameters"]) - used == set()
+    assert set(template["Conditions"]) - used == set()
+
+
+def test_every_parameter_has_a_group_a_label_a_default_and_a_description(template: dict[str, Any]) -> None:
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template["Parameters"])
+    assert set(interface["ParameterLabels"]) == set(template["Parameters"])
+    assert all("Default" in given and given["Description"] for given in template["Parameters"].values())
+
+
+def test_no_partition_is_written_down() -> None:
+    text = (ROOT / "template.yaml").read_text()
+    resources = text[text.index("\nResources:") :]
+    assert "arn:aws:" not in resources
+    assert set(re.findall(r"[\w.{}$:-]*amazonaws\.com", resources)) == {
+        "lambda.amazonaws.com",
+        "scheduler.amazonaws.com",
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        ("WorkspaceId", ["", WORKSPACE], ["workspace", "ws-", f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}"]),
+        (
+            "Config",
+            ["", "s3://bucket/a/b.yaml", "ssm:/pusher", "pusher/other.yaml"],
+            ["s3://bucket", "https://a/b", "a b"],
+        ),
+        ("ConfigObjectArn", ["", OBJECT, "arn:aws-us-gov:s3:::b/k"], ["arn:aws:s3:::b/*", "arn:aws:s3:::b", "*"]),
+        ("KmsKeyArn", ["", KEY], ["*", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/mine"]),
+        ("PermissionsBoundaryArn", ["", BOUNDARY, "arn:aws:iam::aws:policy/PowerUserAccess"], ["boundary"]),
+        ("AlarmTopicArn", ["", TOPIC], ["alerts"]),
+        ("GrafanaPrincipalArn", ["", GRAFANA], ["*", f"arn:aws:iam::{ACCOUNT}:root"]),
+        ("GrafanaExternalId", ["", "between-us"], ["x", "a b"]),
+    ],
+)
+def test_a_parameter_takes_only_what_it_means(
+    template: dict[str, Any], parameter: str, good: list[str], bad: list[str]
+) -> None:
+    pattern = template["Parameters"][parameter]["AllowedPattern"]
+    assert all(re.fullmatch(pattern, text) for text in good)
+    assert not any(re.fullmatch(pattern, text) for text in bad)
+
+
+def test_outputs_name_what_people_look_for(stack_of: StackOf) -> None:
+    outputs = stack_of(WorkspaceId=WORKSPACE).outputs()
+    assert outputs == {
+        "PusherFunctionName": "<PusherFunction>",
+        "PusherFunctionArn": "<PusherFunction.Arn>",
+        "OperatorFunctionName": "<OperatorFunction>",
+        "OperatorFunctionArn": "<OperatorFunction.Arn>",
+        "WorkspaceId": WORKSPACE,
+        "WorkspaceArn": f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}",
+        "RemoteWriteUrl": f"https://aps-workspaces.{REGION}.amazonaws.com/workspaces/{WORKSPACE}/api/v1/remote_write",
+        "FailureQueueUrl": "<FailureQueue>",
+        "PusherLogGroupName": "<PusherLogGroup>",
+        "OperatorLogGroupName": "<OperatorLogGroup>",
+    }
+    assert stack_of(GrafanaPrincipalArn=GRAFANA).outputs()["GrafanaRoleArn"] == "<GrafanaRole.Arn>"
+    assert "<Workspace.WorkspaceId>" in stack_of().outputs()["RemoteWriteUrl"]
+
+
+# --- Beside the template ---------------------------------------------------------------------------------------------
+
+EVENT_KEYS = {
+    "schedule.json": {"action", "scheduled_time"},
+    "push-jobs.json": {"action", "jobs"},
+    "plan.json": {"action"},
+    "empty.json": set(),
+}
+
+
+def test_every_event_file_is_known() -> None:
+    assert {path.name for path in (ROOT / "events").iterdir()} == {*EVENT_KEYS, "env.json"}
+
+
+@pytest.mark.parametrize(("name", "keys"), EVENT_KEYS.items())
+def test_an_event_is_an_action(name: str, keys: set[str]) -> None:
+    event = json.loads((ROOT / "events" / name).read_text())
+    assert set(event) == keys
+    assert event.get("action", "push") in {"push", "plan"}
+
+
+def test_the_local_environment_sets_only_variables_of_the_template(stack_of: StackOf) -> None:
+    """`sam local invoke` ignores any other."""
+    given = json.loads((ROOT / "events/env.json").read_text())
+    assert set(given) == set(FUNCTIONS)
+    for function, variables in given.items():
+        assert set(variables) <= set(variables_of(stack_of(Config="config.yaml"), function))
+
+
+def test_sam_is_configured_once_for_everybody() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
+    assert config["build"]["parameters"]["build_in_source"] is True
+    assert config["validate"]["parameters"]["lint"] is True
+    assert config["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
+    assert config["deploy"]["parameters"]["resolve_s3"] is True
+    assert "region" not in (ROOT / "samconfig.toml").read_text().replace("The region comes", "")
+
+
+def test_the_template_lints(sam: Callable[..., Any]) -> None:
+    result = sam("validate", "--lint")
+    assert result.returncode == 0, result.stdout + result.stderr
