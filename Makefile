@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build invoke deploy bench proto lock lint types check clean
+.PHONY: help setup demo test build invoke deploy bench cost proto lock lint types check clean
 .PHONY: build-PusherFunction build-OperatorFunction
 
 PYTHON ?= python3
@@ -76,6 +76,9 @@ invoke: $(VENV)/.dev ## an event in the real Lambda runtime, without AWS (EVENT=
 bench: $(VENV)/.dev ## measurements against peers
 	@$(WITH_SOURCES) $(PY) -m bench
 
+cost: $(VENV)/.run ## what a month costs here and with a collector
+	@$(PY) -m bench.cost
+
 GENERATED := functions/pusher/wire/generated
 PROTOS := proto/types.proto proto/remote.proto proto/io/prometheus/write/v2/types.proto
 
@@ -91,8 +94,8 @@ LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 lock: | $(PY) ## the requirements pinned again (LOCK_ARGS=--upgrade for newer ones)
 	$(PY) -m pip install --quiet --upgrade --target build/uv uv
 	$(LOCK) $(LOCK_ARGS) functions/requirements.in -o functions/requirements.txt
-	$(LOCK) $(LOCK_ARGS) requirements/run.in -o requirements/run.txt
 	$(LOCK) $(LOCK_ARGS) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) $(LOCK_ARGS) -c requirements/dev.txt requirements/run.in -o requirements/run.txt
 	@rm -rf build/uv
 
 clean: ## away with what was built; the environment stays
@@ -125,8 +128,7 @@ build: $(VENV)/.dev ## the deployable artefact in .aws-sam/build (ARCH=x86_64 fo
 deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m …"; what is not named stays)
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
-# SAM gives every makefile function a build of its own; this is the part they share. Bytecode is left out: it would be of
-# the building Python. Of what is installed Lambda never needs the scripts in bin/, the type stubs, and Powertools' HTTP
+# SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never needs the scripts in bin/, the type stubs, and Powertools' HTTP
 # router with its Swagger pages (2.2 MB that neither Logger nor Metrics imports). Licences and METADATA stay: the first must
 # travel with the code, the second is what vulnerability scanners read.
 build/packages-$(ARCH): functions/requirements.txt Makefile
@@ -138,11 +140,17 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 	@mv $@.new $@
 	@touch $@
 
+# Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
+# runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
+RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
+
 build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)
 	@test -n "$(ARTIFACTS_DIR)" || { echo "ARTIFACTS_DIR says where to; sam build sets it" >&2; exit 1; }
 	@mkdir -p "$(ARTIFACTS_DIR)"
 	@cp -R build/packages-$(ARCH)/. functions/pusher "$(ARTIFACTS_DIR)/"
 	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
+	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \
+	  $(RUNTIME_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash "$(ARTIFACTS_DIR)"; fi
 	@find "$(ARTIFACTS_DIR)" -type f -exec cat {} + | wc -c | awk '{ \
 	  printf "artefact for $(ARCH): %.1f MB of at most %.0f MB\n", $$1 / 1e6, $(MAX_ARTEFACT_BYTES) / 1e6; \
 	  exit $$1 > $(MAX_ARTEFACT_BYTES) }'

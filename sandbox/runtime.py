@@ -278,8 +278,8 @@ ENVIRONMENT_FILE = Path(__file__).parents[1] / "events" / "env.json"
 
 
 def function_of(event: Mapping[str, Any]) -> tuple[str, str]:
-    """The function an event is meant for: what a schedule sends goes to the pusher, the rest to the operator."""
-    scheduled = not event or "scheduled_time" in event
+    """The function an event is meant for: pushes go to the pusher, the rest to the operator."""
+    scheduled = event.get("action", "push") == "push"
     return ("PusherFunction", "push_handler") if scheduled else ("OperatorFunction", "operator_handler")
 
 

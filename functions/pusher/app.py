@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -31,8 +31,8 @@ class BadEvent(Exception):
 class App:
     """One environment's function. Made once, at the first invocation."""
 
-    def __init__(self, outside: Outside) -> None:
-        self._outside = outside
+    def __init__(self, outside: Outside, actions: Collection[str] = ("push", "plan")) -> None:
+        self._outside, self._actions = outside, actions
         self._source = outside.config_source()
         self._journal = Journal(outside.environment.get("POWERTOOLS_SERVICE_NAME", ""))
         self._warm: Warm | None = None
@@ -43,6 +43,8 @@ class App:
         facts = {"request_id": request_id, "cold_start": self._warm is None}
         try:
             action, options = parse_event(event)
+            if action not in self._actions:
+                raise BadEvent(f"action: this function never does {action}; invoke PusherFunction with this event")
             warm, loaded = self._load()
             return _ACTIONS[action](self, warm, loaded, options, deadline_of(context), facts)
         except PushFailed:
@@ -142,21 +144,21 @@ def deadline_of(context: Any) -> float:
     return time.monotonic() + max(seconds - min(_RESERVE_SECONDS, seconds / 4), 0.1)
 
 
-_app: App | None = None
+_apps: dict[tuple[str, ...], App] = {}
 
 
-def _environment_app() -> App:
-    global _app
-    if _app is None:
-        _app = App(Outside(read_environment()))
-    return _app
+def _app(*actions: str) -> App:
+    """The environment's function, made at its first invocation."""
+    if actions not in _apps:
+        _apps[actions] = App(Outside(read_environment()), actions)
+    return _apps[actions]
 
 
 def push_handler(event: Any, context: Any) -> dict[str, Any]:
-    """The scheduled function."""
-    return _environment_app().handle(event, context)
+    """PusherFunction: what the schedule invokes."""
+    return _app("push", "plan").handle(event, context)
 
 
 def operator_handler(event: Any, context: Any) -> dict[str, Any]:
-    """The function invoked by hand."""
-    return _environment_app().handle(event, context)
+    """OperatorFunction: what people invoke. It never sends series of a scheduled job, whose order it would break."""
+    return _app("plan").handle(event, context)

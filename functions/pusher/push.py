@@ -78,7 +78,7 @@ def metadata_due(target: Target, metadata: Sequence[Metadata], now_ms: int) -> l
     spare_ms = policy.send_interval_ms // 10
     if not policy.send or not metadata or now_ms - target.metadata_sent_ms < policy.send_interval_ms - spare_ms:
         return []
-    return packing.pack_metadata(metadata, policy.max_samples_per_send)
+    return packing.pack_metadata(metadata, policy.max_samples_per_send, target.endpoint.queue.max_body_bytes)
 
 
 def _each(targets: Sequence[Target], deliver_to: Callable[[Target], Delivery]) -> list[Delivery]:

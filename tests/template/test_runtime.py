@@ -161,7 +161,7 @@ def test_a_handler_that_is_not_there_is_an_error(artefact: Path) -> None:
     [
         ("schedule.json", ("PusherFunction", "push_handler")),
         ("empty.json", ("PusherFunction", "push_handler")),
-        ("push-jobs.json", ("OperatorFunction", "operator_handler")),
+        ("push-jobs.json", ("PusherFunction", "push_handler")),
         ("plan.json", ("OperatorFunction", "operator_handler")),
     ],
 )

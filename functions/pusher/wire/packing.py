@@ -37,14 +37,11 @@ def through(view: View, samples: Samples, dropped: Tally) -> Samples:
     return order(seen, dropped)
 
 
-def pack_metadata(metadata: Sequence[Metadata], max_entries: int) -> list[WriteRequest]:
-    """Metadata -> requests of its own, so that a refused entry costs no sample."""
-    requests = []
-    for start in range(0, len(metadata), max_entries):
-        entries = metadata[start : start + max_entries]
-        raw = b"".join(map(v1.encode_metadata, entries))
-        requests.append(WriteRequest(_compress(raw), 0, len(raw), metadata=len(entries)))
-    return requests
+def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int) -> list[WriteRequest]:
+    """Metadata -> requests of its own, so that a refused entry costs no sample; each within both bounds."""
+    fields = list(map(v1.encode_metadata, metadata))
+    starts = range(0, len(fields), max_entries)
+    return [request for start in starts for request in _fit_fields(fields[start : start + max_entries], max_bytes)]
 
 
 def split(request: WriteRequest) -> list[WriteRequest]:
@@ -57,11 +54,11 @@ def split(request: WriteRequest) -> list[WriteRequest]:
 
 
 def without_old(request: WriteRequest, oldest_allowed_ms: int) -> WriteRequest | None:
-    """The request without the series whose samples have become too old; None when nothing is left."""
+    """The request without the samples that have become too old; None when nothing is left."""
     if request.oldest_ms >= oldest_allowed_ms or not request.samples:
         return request
     fields = v1.fields_of(snappy.uncompress(request.body))
-    kept = [field for field in fields if min(v1.timestamps_of(field)) >= oldest_allowed_ms]
+    kept = [young for field in fields if (young := v1.without_old_samples(field, oldest_allowed_ms))]
     return _request_of(kept) if kept else None
 
 
@@ -100,6 +97,16 @@ def _fit(samples: Samples, max_bytes: int, dropped: Tally) -> Iterator[WriteRequ
         half = len(samples) // 2
         yield from _fit(_slice(samples, 0, half), max_bytes, dropped)
         yield from _fit(_slice(samples, half, len(samples)), max_bytes, dropped)
+
+
+def _fit_fields(fields: Sequence[bytes], max_bytes: int) -> Iterator[WriteRequest]:
+    request = _request_of(fields)
+    if len(fields) < 2 or (request.raw_bytes < max_bytes and len(request.body) < max_bytes):
+        yield request
+    else:
+        half = len(fields) // 2
+        yield from _fit_fields(fields[:half], max_bytes)
+        yield from _fit_fields(fields[half:], max_bytes)
 
 
 def _compress(raw: bytes) -> bytes:

@@ -122,7 +122,23 @@ def fields_of(body: bytes) -> Iterator[bytes]:
 
 def timestamps_of(field: bytes) -> list[int]:
     """The sample timestamps of one TimeSeries field, in milliseconds."""
+    return [sample.timestamp for sample in _series_of(field).samples]
+
+
+def without_old_samples(field: bytes, oldest_allowed_ms: int) -> bytes:
+    """A TimeSeries field with its young samples only; empty when there is none."""
+    series = _series_of(field)
+    young = [sample for sample in series.samples if sample.timestamp >= oldest_allowed_ms]
+    if len(young) == len(series.samples):
+        return field
+    if not young:
+        return b""
+    message = types_pb2.TimeSeries(labels=series.labels, samples=young).SerializeToString()
+    return b"\x0a" + varint(len(message)) + message
+
+
+def _series_of(field: bytes) -> types_pb2.TimeSeries:
     start = 1
     while field[start] & 0x80:
         start += 1
-    return [sample.timestamp for sample in types_pb2.TimeSeries.FromString(field[start + 1 :]).samples]
+    return types_pb2.TimeSeries.FromString(field[start + 1 :])

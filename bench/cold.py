@@ -1,0 +1,29 @@
+"""One cold start: CPU of import and first push in a fresh interpreter. Imports nothing more than it must."""
+
+import os
+import sys
+import time
+
+
+def _handler(candidate: str):  # unannotated: typing would be one more import
+    if candidate == "pusher":
+        from pusher.app import push_handler
+
+        return push_handler
+    from bench.plain import handler
+
+    return handler
+
+
+def main() -> None:
+    candidate, out = sys.argv[1:]
+    start = time.process_time()
+    handler = _handler(candidate)
+    imported = time.process_time()
+    handler({}, None)
+    end = time.process_time()
+    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT)
+    os.write(descriptor, f'{{"import": {imported - start}, "push": {end - imported}}}'.encode())
+
+
+main()

@@ -1,0 +1,213 @@
+"""Runs candidates one after the other, each in a fresh process on one core, the other side on the other cores."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.place import JOB, METRIC, REGION, WORKSPACE, credentials
+
+ROOT = Path(__file__).resolve().parent.parent
+_TIMEOUT_SECONDS = 180
+_CONFIG = """\
+global: {{scrape_interval: 1m}}
+json_configs:
+  - job_name: {job}
+    url: {api_url}
+    metrics:
+      - name: {metric}
+        help: Total number of API requests by projectCode.
+        type: counter
+        records: "[]"
+        value: apiRequestCount
+        timestamp: {{path: currentTime, format: unix}}
+        labels: {{projectCode: projectCode}}
+remote_write:
+  - url: {write_url}
+    sigv4: {{region: {region}}}
+"""
+
+
+class BenchFailed(Exception):
+    """A candidate did not run, or its data did not arrive; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`name` is what the table shows; `module` has `prepare`. `note` says what is not the same work."""
+
+    name: str
+    module: str
+    note: str = ""
+    signs: bool = True
+
+
+PUSHER = Candidate("lambda-remote-write", "bench.with_pusher")
+PLAIN = Candidate("plain script", "bench.with_plain")
+AMP_PUSH = Candidate(
+    "amp-push", "bench.with_amp_push", "cuts no batches: the caller does; a new connection for every request"
+)
+REMOTE_WRITER = Candidate(
+    "prometheus-remote-writer", "bench.with_remote_writer", "cannot sign with SigV4: sends unsigned, less work", False
+)
+CANDIDATES = (PUSHER, PLAIN, AMP_PUSH, REMOTE_WRITER)
+
+
+@dataclass(slots=True)
+class Figures:
+    """One candidate at one size. CPU in seconds per push, memory in MiB; lists are over processes (and warm pushes)."""
+
+    samples: int = 0
+    requests: int = 0
+    bytes: int = 0
+    cold: list[float] = field(default_factory=list)
+    warm: list[float] = field(default_factory=list)
+    imported_mib: list[float] = field(default_factory=list)
+    cold_mib: list[float] = field(default_factory=list)
+    peak_mib: list[float] = field(default_factory=list)
+
+    def add(self, found: dict[str, Any], arrived: dict[str, Any]) -> None:
+        self.cold.append(found["cold"])
+        self.warm += found["warm"]
+        self.imported_mib.append(found["imported_mib"])
+        self.cold_mib.append(found["cold_mib"])
+        self.peak_mib.append(found["peak_mib"])
+        self.samples, self.requests, self.bytes = arrived["samples"], arrived["requests"], arrived["bytes"]
+
+
+class Runner:
+    """Starts and stops the processes of a bench; a context manager. Files go into `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lanes = 0
+        self._pin_workers, self._pin_other = _cores()
+        self._other = self._start_other_side()
+        self._base_url = self._answer()["base_url"]
+
+    @property
+    def is_pinned(self) -> bool:
+        return bool(self._pin_workers)
+
+    def pushes(self, candidate: Candidate, size: int, count: int, figures: Figures) -> None:
+        """One process of `candidate`: a cold push and `count - 1` warm ones. Raises BenchFailed."""
+        lane = self._open(size, count)
+        module = ["-m", "bench.worker", candidate.module, lane.api_url, lane.write_url, str(lane.config), str(lane.out)]
+        found = self._run(candidate.name, [*module, "--pushes", str(count)], {}, lane)
+        figures.add(found, self._check(candidate.name, lane, candidate.signs))
+
+    def cold_start(self, candidate: str) -> dict[str, float]:
+        """CPU seconds of `import` and `push` in a fresh process. Raises BenchFailed."""
+        lane = self._open(3, 1)
+        more = {"API_URL": lane.api_url, "REMOTE_WRITE_URL": lane.write_url, "PUSHER_CONFIG": str(lane.config)}
+        found: dict[str, float] = self._run(
+            candidate, [str(ROOT / "bench/cold.py"), candidate, str(lane.out)], more, lane
+        )
+        self._check(candidate, lane, True)
+        return found
+
+    def _run(self, name: str, arguments: list[str], more: dict[str, str], lane: _Lane) -> dict[str, Any]:
+        command = [sys.executable, "-P", *arguments]
+        try:
+            done = subprocess.run(
+                command, env=self._environment() | more, cwd=self._folder, capture_output=True, timeout=_TIMEOUT_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None
+        if done.returncode:
+            said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
+            raise BenchFailed(f"{name} ended with status {done.returncode}:\n{said}")
+        found: dict[str, Any] = json.loads(lane.out.read_text(encoding="utf-8"))
+        return found
+
+    def _environment(self) -> dict[str, str]:
+        """As bare as Lambda's, so that no proxy or profile of this machine plays a part."""
+        paths = os.pathsep.join((str(ROOT / "functions"), str(ROOT)))
+        base = {"PATH": os.environ.get("PATH", ""), "HOME": str(self._folder), "TZ": "UTC", "LANG": "C.UTF-8"}
+        return base | credentials() | {"PYTHONPATH": paths}
+
+    # the other side
+
+    def _start_other_side(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "bench.other_side"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self._environment(), cwd=self._folder,
+        )  # fmt: skip
+        _pin(process.pid, self._pin_other)
+        _pin(0, self._pin_workers)  # children inherit it
+        return process
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._other.stdout
+        line = self._other.stdout.readline()
+        if not line:
+            raise BenchFailed("the other side ended")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _ask(self, do: str, **options: Any) -> dict[str, Any]:
+        assert self._other.stdin
+        self._other.stdin.write(json.dumps({"do": do, **options}) + "\n")
+        self._other.stdin.flush()
+        return self._answer()
+
+    def _open(self, size: int, runs: int) -> _Lane:
+        self._lanes += 1
+        name = f"lane{self._lanes}"
+        self._ask("open", lane=name, size=size, runs=runs)
+        home = f"{self._base_url}/{name}"
+        write_url = f"{home}/workspaces/{WORKSPACE}/api/v1/remote_write"
+        lane = _Lane(name, f"{home}/usage", write_url, self._folder / f"{name}.yaml", self._folder / f"{name}.json")
+        words = {"job": JOB, "metric": METRIC, "region": REGION, "api_url": lane.api_url, "write_url": write_url}
+        lane.config.write_text(_CONFIG.format(**words), encoding="utf-8")
+        return lane
+
+    def _check(self, name: str, lane: _Lane, signed: bool) -> dict[str, Any]:
+        arrived = self._ask("check", lane=lane.name, signed=signed)
+        if arrived["problem"]:
+            raise BenchFailed(f"{name}: {arrived['problem']}")
+        return arrived
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._other.stdin
+        self._other.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._other.wait(timeout=5)
+        self._other.kill()
+        self._other.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Where one process asks, writes, reads its config and puts its figures."""
+
+    name: str
+    api_url: str
+    write_url: str
+    config: Path
+    out: Path
+
+
+def _cores() -> tuple[set[int], set[int]]:
+    """(the candidates' core, the other side's cores); both empty where processes cannot be pinned."""
+    if not hasattr(os, "sched_getaffinity"):
+        return set(), set()
+    cores = sorted(os.sched_getaffinity(0))
+    return ({cores[-1]}, set(cores[:-1])) if len(cores) > 1 else (set(), set())
+
+
+def _pin(pid: int, cores: set[int]) -> None:
+    if cores:
+        os.sched_setaffinity(pid, cores)

@@ -1,0 +1,34 @@
+"""Candidate: the function of this project, from the event to the report.
+
+Its clock moves on by a minute at every push, as a schedule's would: the job is due and metadata is sent each time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from bench.place import Place, Push
+from pusher.app import App
+from pusher.warm import Outside
+
+_MINUTE_MS = 60_000
+
+
+def prepare(place: Place) -> Push:
+    minutes = 0
+
+    def now_ms() -> int:
+        return time.time_ns() // 1_000_000 + minutes * _MINUTE_MS
+
+    app = App(Outside(os.environ | {"PUSHER_CONFIG": place.config}, now_ms=now_ms))
+
+    def push() -> None:
+        nonlocal minutes
+        report = app.handle({}, None)
+        minutes += 1
+        totals = report["totals"]
+        if totals["JobsDown"] or not totals["AcceptedSamples"] or totals["RejectedSamples"] + totals["DroppedSamples"]:
+            raise RuntimeError(f"not everything was accepted: {report}")
+
+    return push
