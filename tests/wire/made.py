@@ -59,7 +59,7 @@ stamps = st.one_of(
 )
 metric_names = st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,20}", fullmatch=True)
 label_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,20}", fullmatch=True).filter(lambda name: name != "__name__")
-label_values = st.one_of(st.text(min_size=1, max_size=20), st.builds(str.__mul__, st.characters(), st.integers(1, 400)))
+label_values = st.one_of(st.text(min_size=1, max_size=20), st.builds(str.__mul__, st.characters(codec="utf-8"), st.integers(1, 400)))
 label_sets = st.builds(
     lambda name, labels: {**labels, "__name__": name},
     metric_names,
@@ -72,7 +72,7 @@ def cache(external_labels: Sequence[tuple[str, str]] = (), limits: SeriesLimits 
 
 
 def samples_of(points: Iterable[Point], series: SeriesCache | None = None) -> Samples:
-    series = series or cache()
+    series = cache() if series is None else series
     samples = Samples()
     for labels, value, stamp in points:
         samples.add(series.intern(labels), value, stamp)
