@@ -142,6 +142,7 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 
 # Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
+NEVER_IMPORTED := powertools/utilities/|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)
@@ -150,7 +151,7 @@ build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)
 	@cp -R build/packages-$(ARCH)/. functions/pusher "$(ARTIFACTS_DIR)/"
 	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
 	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \
-	  $(RUNTIME_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash "$(ARTIFACTS_DIR)"; fi
+	  $(RUNTIME_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '$(NEVER_IMPORTED)' "$(ARTIFACTS_DIR)"; fi
 	@find "$(ARTIFACTS_DIR)" -type f -exec cat {} + | wc -c | awk '{ \
 	  printf "artefact for $(ARCH): %.1f MB of at most %.0f MB\n", $$1 / 1e6, $(MAX_ARTEFACT_BYTES) / 1e6; \
 	  exit $$1 > $(MAX_ARTEFACT_BYTES) }'

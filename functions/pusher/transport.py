@@ -7,11 +7,12 @@ between invocations, but not trusted after a freeze.
 from __future__ import annotations
 
 import io
+import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 _MAX_IDLE_SECONDS = 30.0  # a connection that idled longer (or was frozen) is likely gone on the other side
 _CHUNK_BYTES = 64 * 1024
+_NO_HEADER_TEXT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
 class TransportError(Exception):
@@ -118,6 +120,7 @@ class Transport:
         host = urllib3.util.parse_url(request.url).netloc or ""
         if timeout_seconds <= 0:
             raise TransportError("timeout", f"{host}: no time was left to ask")
+        _check_headers([*request.headers.items(), *channel.proxy_headers], host)
         deadline = time.monotonic() + timeout_seconds
         try:
             return Answer(self._open(request, channel, deadline), host, resent=False)
@@ -131,7 +134,7 @@ class Transport:
             raise _explained(error, host, _thread.step) from None
 
     def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> urllib3.BaseHTTPResponse:
-        _thread.reused, _thread.step = False, "connecting"
+        _thread.reused, _thread.step, _thread.deadline = False, "connecting", deadline
         pool = self._pool(channel)
         self._last_used = time.time()
         return pool.urlopen(
@@ -139,7 +142,7 @@ class Transport:
             request.url,
             body=request.body,
             headers=dict(request.headers),
-            timeout=urllib3.Timeout(total=max(deadline - time.monotonic(), 0.001)),
+            timeout=urllib3.Timeout(total=_left_seconds()),
             retries=False,
             redirect=False,
             assert_same_host=False,
@@ -174,9 +177,24 @@ class _Thread(threading.local):
 
     reused = False
     step = "connecting"
+    deadline = 0.0
 
 
 _thread = _Thread()
+
+
+def _left_seconds() -> float:
+    """What is left of the time of this thread's exchange; a socket's timeout may not be zero."""
+    return max(_thread.deadline - time.monotonic(), 0.001)
+
+
+def _check_headers(headers: Iterable[tuple[str, str]], host: str) -> None:
+    """Raises TransportError for a value that no header can hold: the library's own error would print it, and it is
+    likely a secret."""
+    for name, value in headers:
+        if _NO_HEADER_TEXT.search(value):
+            said = f"{host}: the value of header {name} holds a line break or a character that no header may hold"
+            raise TransportError("protocol", f"{said}; look at the secret or value it comes from")
 
 
 class _TimedReader(io.RawIOBase):
@@ -208,7 +226,7 @@ class _TimedSocket:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        self.deadline = 0.0
+        self.deadline = _thread.deadline
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         return io.BufferedReader(_TimedReader(self._sock, self.deadline), _CHUNK_BYTES)
@@ -229,7 +247,7 @@ class _TotalTimeout:
     def _new_conn(self) -> socket.socket:
         _thread.step = "connecting"
         try:
-            return _connect(getattr(self, "_dns_host", self.host), self.port, float(self.timeout))
+            return _connect(getattr(self, "_dns_host", self.host), self.port, _left_seconds())
         except socket.gaierror as error:
             raise errors.NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
         except TimeoutError as error:
@@ -241,17 +259,23 @@ class _TotalTimeout:
         super().connect()  # type: ignore[misc]
         self.sock = _TimedSocket(self.sock)
 
+    def _tunnel(self) -> None:
+        _thread.step = "asking the proxy"
+        plain, self.sock = self.sock, _TimedSocket(self.sock)
+        super()._tunnel()  # type: ignore[misc]
+        self.sock = plain
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         _thread.reused, self._requests = self._requests > 0, self._requests + 1
         _thread.step = "sending the request"
         if self.sock is not None:
-            self.sock.settimeout(self.timeout)
+            self.sock.settimeout(_left_seconds())
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
         _thread.step = "waiting for the answer"
         if isinstance(self.sock, _TimedSocket):
-            self.sock.deadline = time.monotonic() + float(self.timeout)
+            self.sock.deadline = _thread.deadline
         return super().getresponse()  # type: ignore[misc]
 
     def close(self) -> None:

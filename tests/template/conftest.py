@@ -18,20 +18,6 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="session")
-def require() -> Callable[[object, str], None]:
-    """A part that is really needed: without it a test is skipped here, and fails where CI=true."""
-
-    def check(condition: object, what: str) -> None:
-        if condition:
-            return
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{what} is missing")
-        pytest.skip(f"{what} is missing")
-
-    return check
-
-
-@pytest.fixture(scope="session")
 def template() -> dict[str, Any]:
     return load_template()
 

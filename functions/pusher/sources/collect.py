@@ -86,19 +86,20 @@ def _scrape(fetched: _Fetched, intern: Intern, edges: Edges, run: int) -> Scrape
     source = fetched.source
     target = source.mapper.target
     scrape = Scrape(source.job.job_name, target["instance"], fetched.started_ms)
-    scraped, added = 0, 0
+    added = 0
     try:
         if fetched.error:
             raise fetched.error
         added = source.map(fetched.pages or [], scrape, run, edges.now_ms())
         metrics = source.job.metrics
         scrape.metadata = tuple(Metadata(one.name, one.type, one.help, one.unit) for one in metrics)
-        scraped = len(scrape.samples) + scrape.dropped.total()
     except Exception as error:
         scrape.error = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"[:500]
-        scrape.samples, scrape.dropped, added = Samples(), Tally(), 0
     scrape.duration_seconds = time.monotonic() - fetched.started
-    after_relabel = len(scrape.samples) + scrape.dropped.counts["duplicate"]
+    scraped = len(scrape.samples) + scrape.dropped.total()
+    after_relabel = scraped - scrape.dropped.counts["metric_relabel"]
+    if scrape.error:  # nothing of it counts, but one still sees by how much a limit was crossed
+        scrape.samples, scrape.dropped = Samples(), Tally()
     values = {
         "up": 0.0 if scrape.error else 1.0,
         "scrape_duration_seconds": scrape.duration_seconds,

@@ -58,14 +58,24 @@ def _recoded(content: bytes, charset: str) -> bytes:
         raise NotJson(f"the body is not the {charset} text it claims to be") from None
 
 
+def _integer(text: str) -> int | float:
+    """A whole number; one with more digits than Python reads is a float that remembers them."""
+    try:
+        return int(text)
+    except ValueError:
+        return ExactFloat(text)
+
+
 def _lenient(content: bytes, content_type: str, exact: bool) -> Any:
-    """Python's own reader takes what msgspec refuses without need (NaN, 1e400), and says where real errors stand."""
+    """Python's own reader takes what msgspec refuses without need (NaN, very long integers), and says where real
+    errors stand."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise NotJson(f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}") from None
     try:
-        return json.loads(text, parse_float=ExactFloat if exact else float)
+        number = ExactFloat if exact else float
+        return json.loads(text, parse_float=number, parse_constant=number, parse_int=_integer)
     except json.JSONDecodeError as error:
         looks = ", it looks like HTML" if text.lstrip()[:1] == "<" else ""
         kind = f" (Content-Type {content_type.partition(';')[0]}{looks})" if content_type or looks else ""

@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
 
 import msgspec
@@ -61,7 +61,7 @@ class Fetcher:
     def __init__(self, transport: Transport, secrets: SecretStore, environment: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._environment = transport, secrets, environment
         self._tokens: dict[OAuth2, tuple[float, str]] = {}
-        self._token_lock = threading.Lock()
+        self._token_locks: dict[OAuth2, threading.Lock] = {}
 
     def fetch(
         self,
@@ -102,7 +102,7 @@ class Fetcher:
             at_home = origin(url) == origin(request.url)
             headers = self._headers(request, client, deadline) if at_home else {"User-Agent": USER_AGENT}
             headers |= {"Accept-Encoding": "gzip"}
-            tls = client.tls if at_home else type(client.tls)()
+            tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             channel = channel_for(url, tls, client.proxy, self._secrets, self._environment)
             left = deadline - time.monotonic()
             answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left)
@@ -116,8 +116,12 @@ class Fetcher:
     def _redirected(
         self, url: str, location: str, method: str, body: bytes | None, status: int
     ) -> tuple[str, str, bytes | None]:
-        target = urljoin(url, location)
-        if urlsplit(target).scheme not in ("http", "https") or not urlsplit(target).hostname:
+        try:
+            target = urljoin(url, location)
+            scheme, host, _ = origin(target)
+        except ValueError:
+            scheme, host = "", ""
+        if scheme not in ("http", "https") or not host:
             raise FetchError(f"{shown_url(url)} redirected to something that is no http address")
         if status == 303 or (status in (301, 302) and method == "POST"):
             return target, "GET", None
@@ -141,13 +145,19 @@ class Fetcher:
     # oauth2
 
     def _token(self, oauth2: OAuth2, deadline: float) -> str:
-        with self._token_lock:
+        """The kept token or a new one; jobs that share it wait for one fetch, none of them beyond its own time."""
+        lock = self._token_locks.setdefault(oauth2, threading.Lock())
+        if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise FetchError(f"token endpoint {shown_url(oauth2.token_url)}: no token within the time")
+        try:
             kept = self._tokens.get(oauth2)
             if kept and kept[0] > time.time():
                 return kept[1]
             token, seconds = self._fetch_token(oauth2, deadline)
             self._tokens[oauth2] = (time.time() + seconds - _TOKEN_SPARE_SECONDS, token)
             return token
+        finally:
+            lock.release()
 
     def _fetch_token(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
         """Client-credentials grant (RFC 6749, 4.4). Raises FetchError.
@@ -187,9 +197,12 @@ class Fetcher:
 def _parsed_token(content: bytes, where: str) -> tuple[str, float]:
     try:
         document = msgspec.json.decode(content)
-        return str(document["access_token"]), float(document.get("expires_in") or 300)
+        token, seconds = document["access_token"], float(document.get("expires_in") or 300)
+        if isinstance(token, str) and token:
+            return token, seconds
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
-        raise FetchError(f"{where} answered no JSON with an access_token") from None
+        pass
+    raise FetchError(f"{where} answered no JSON with an access_token")
 
 
 def _credentials(client: HttpClientConfig) -> list[Secret | None]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 from ..config.nodes import shown_url
 from ..config.schema import JsonJob
-from ..model import Intern, Scrape
+from ..model import Intern, Samples, Scrape, Tally
 from .document import decode
 from .fetch import Fetcher, FetchError, SourceRequest, origin
 from .mapping import InexactNumber, JobMapper, Observe, label_text
@@ -30,7 +30,6 @@ class JsonSource:
     def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
         self.job = job
         self.mapper = JobMapper(job, intern, observe)
-        self._exact = False
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> list[Page]:
         """Every page, in order, before `deadline` (monotonic seconds).
@@ -46,7 +45,7 @@ class JsonSource:
             )
             left_bytes -= len(body.content)
             pages.append(
-                Page(body.content, body.content_type, decode(body.content, body.content_type, exact=self._exact))
+                Page(body.content, body.content_type, decode(body.content, body.content_type, exact=self.mapper.exact))
             )
         return pages
 
@@ -59,19 +58,17 @@ class JsonSource:
         """Fills the scrape; returns how many series are new. Raises ScrapeFailed."""
         scrape.pages = len(pages)
         scrape.body_bytes = sum(len(page.content) for page in pages)
+        try:
+            added = self.mapper.map([page.document for page in pages], scrape, run, now_ms)
+        except InexactNumber:
+            self.mapper.exact = True  # from now on at once
+            documents = [decode(page.content, page.content_type, exact=True) for page in pages]
+            scrape.skipped, scrape.dropped, scrape.samples, scrape.records = Tally(), Tally(), Samples(), 0
+            added = self.mapper.map(documents, scrape, run, now_ms)
         if self.job.pagination and len(pages) >= self.job.pagination.max_pages and self._has_more(pages):
             said = f"stopped after {len(pages)} pages, max_pages; the API has more"
             scrape.skipped.add("pages_left_out", said)
-        try:
-            return self.mapper.map([page.document for page in pages], scrape, run, now_ms)
-        except InexactNumber:
-            self._exact = True  # from now on at once
-            documents = [decode(page.content, page.content_type, exact=True) for page in pages]
-            scrape.skipped.counts.clear()
-            scrape.dropped.counts.clear()
-            scrape.samples = type(scrape.samples)()
-            scrape.records = 0
-            return self.mapper.map(documents, scrape, run, now_ms)
+        return added
 
     # pages
 
@@ -121,10 +118,24 @@ class JsonSource:
         if pagination.style == "page":
             return with_query(first, {pagination.parameter: str(pagination.first_page + len(pages))})
         pointer = self._pointer(pages[-1])
+        if isinstance(pointer, float):  # as the document wrote it
+            exact = decode(pages[-1].content, pages[-1].content_type, exact=True)
+            pointer = pagination.path.one(exact) if pagination.path else None
+        if isinstance(pointer, list | dict) or (pagination.style == "next_link" and not isinstance(pointer, str)):
+            kind = "a cursor is a text or a number" if pagination.style == "cursor" else "a next link is a text"
+            raise FetchError(f"page {len(pages)}: {kind}, pagination.path finds {pointer!r:.60}")
         if pagination.style == "cursor":
-            return with_query(first, {pagination.parameter: label_text(pointer)})
-        target = urljoin(url, str(pointer))
-        if origin(target) != origin(self.job.url):
+            return with_query(first, {pagination.parameter: label_text(pointer, exact=True)})
+        return self._linked(url, pointer)
+
+    def _linked(self, url: str, link: str) -> str:
+        """The next page's address, when it is on the job's own origin. Raises FetchError."""
+        try:
+            target = urljoin(url, link)
+            at_home = origin(target) == origin(self.job.url)
+        except ValueError:
+            raise FetchError(f"the next link is no address: {link!r:.60}") from None
+        if not at_home:
             raise FetchError(f"the next link leaves {shown_url(self.job.url)} for {shown_url(target)}: not followed")
         return target
 
@@ -138,5 +149,6 @@ def with_query(url: str, parameters: dict[str, str]) -> str:
     if not parameters:
         return url
     parts = urlsplit(url)
-    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in parameters]
-    return urlunsplit(parts._replace(query=urlencode([*kept, *parameters.items()])))
+    given = [part for part in parts.query.split("&") if part]
+    kept = [part for part in given if unquote_plus(part.partition("=")[0]) not in parameters]
+    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters)])))

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from .. import relabel
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Limits, Metric
-from ..expression import Group
+from ..expression import Expression, Group, Scope
 from ..model import Intern, InvalidSeries, Labels, Samples, Scrape, Series, Tally
 from ..timestamp import BadTimestamp
 from .document import ExactFloat
 
 _MAX_AHEAD_MS = 600_000  # as Prometheus: a sample more than ten minutes ahead is dropped, the scrape goes on
+_SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
 _PLAIN_NUMBERS = {int, float, ExactFloat}
 Observe = Callable[[Labels, Labels | None, int | None], None]
 """Told of every new series of a job: labels before and after relabelling, and the rule that dropped it."""
@@ -39,8 +41,18 @@ class _Skip(Exception):
         super().__init__(message)
 
 
-def label_text(value: Any) -> str:
-    """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects."""
+class Refused(NamedTuple):
+    """Why a label set gives no series: the reason under which its samples are counted, and the words for it."""
+
+    reason: str
+    message: str
+
+
+def label_text(value: Any, *, exact: bool = False) -> str:
+    """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects.
+
+    `exact` says that the numbers of the document carry their text, so that any other float was computed.
+    """
     if isinstance(value, str):
         return value
     if value is None:
@@ -52,7 +64,9 @@ def label_text(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        raise InexactNumber
+        if not exact:
+            raise InexactNumber
+        return repr(value).removesuffix(".0")
     raise _Skip("label_not_scalar", f"a label is {_kind(value)}: {value!r:.60}")
 
 
@@ -68,6 +82,7 @@ class JobMapper:
     def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
         self.job, self._observe = job, observe
         self.target = {"job": job.job_name, "instance": job.instance} | dict(job.labels)
+        self.exact = False  # the documents' fractions are ExactFloats
         self._intern = intern
         self._metrics = [MetricMapper(metric, self) for metric in job.metrics]
         self._last_run = 0
@@ -94,7 +109,7 @@ class JobMapper:
         self._last_run = run
         return added
 
-    def series_for(self, labels: dict[str, str]) -> Series | str:
+    def series_for(self, labels: dict[str, str]) -> Series | Refused:
         """The labels of a sample -> its series after the job's labels and relabelling, or why there is none."""
         onto = relabel.target_labels_onto(labels, self.target, self.job.honor_labels)
         verdict = relabel.explain(onto, self.job.metric_relabel)
@@ -102,9 +117,12 @@ class JobMapper:
         if self._observe:
             self._observe(onto, final, verdict.dropped_by)
         if not final:
-            return "metric_relabel"
+            return Refused("metric_relabel", "dropped by metric_relabel_configs")
         check_limits(final, self.job.limits)
-        return self._intern(final)
+        try:
+            return self._intern(final)
+        except InvalidSeries as error:
+            return Refused(error.reason, str(error))
 
     def prune(self, oldest_kept: int) -> None:
         for metric in self._metrics:
@@ -131,21 +149,23 @@ class MetricMapper:
     def __init__(self, metric: Metric, job: JobMapper) -> None:
         self._metric, self._job = metric, job
         self._label_names = [name for name, _ in metric.labels]
-        self._series: dict[Key, Series | str] = {}
+        self._label_values = [_printed(expression) for _, expression in metric.labels]
+        self._series: dict[Key, Series | Refused] = {}
         self._value_map = dict(metric.value_map)
         self._is_plain = not metric.value_map and metric.value_regex is None
         self._is_scaled = (metric.scale, metric.offset) != (1.0, 0.0)
-        self._found = Samples()
+        self._found, self._records = Samples(), 0
 
     def start(self) -> None:
-        """Forgets what a failed scrape may have left."""
-        self._found = Samples()
+        """Forgets what a failed scrape may have left, and label values that have piled up unused."""
+        if len(self._series) > _SPARE_KEYS + 4 * self._records:
+            self._series.clear()
+        self._found, self._records = Samples(), 0
 
     def map(self, document: Any, scrape: Scrape) -> None:
         """Reads one document; the samples are handed out by `finish`."""
-        records = 0
         for group in self._metric.records.walk(document):
-            records += len(group.records)
+            self._records += len(group.records)
             if not group.records:
                 continue
             try:
@@ -153,13 +173,13 @@ class MetricMapper:
             except (TypeError, OverflowError):
                 values, stamps, keys = self._careful_columns(group, scrape)
             self._add(values, stamps, keys, scrape)
-        scrape.records += records
-        if not records:
-            scrape.skipped.add("no_records", f"metric {self._metric.name}: records finds nothing in the document")
 
     def finish(self, scrape: Scrape, now_ms: int) -> Samples:
         """The metric's samples of all documents, duplicates settled and far future dropped."""
         found, self._found = self._found, Samples()
+        scrape.records += self._records
+        if not self._records:
+            scrape.skipped.add("no_records", f"metric {self._metric.name}: records finds nothing in the document")
         if found and max(found.timestamps_ms) > now_ms + _MAX_AHEAD_MS:
             found = self._without_future(found, now_ms, scrape.dropped)
         if len(set(found.series)) < len(found):
@@ -188,7 +208,7 @@ class MetricMapper:
             stamps = [started_ms] * len(raw)
         else:
             stamps = metric.timestamp.format.column(metric.timestamp.path.column(group))
-        columns = [_text_column(expression.column(group)) for _, expression in metric.labels]
+        columns = [_text_column(expression.column(group)) for expression in self._label_values]
         if len(columns) == 1:
             return values, stamps, columns[0]
         return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
@@ -200,12 +220,13 @@ class MetricMapper:
         stamps: list[int] = []
         keys: list[Key] = []
         raw_stamps = metric.timestamp.path.column(group) if metric.timestamp else [None] * len(group.records)
-        columns = [expression.column(group) for _, expression in metric.labels]
+        columns = [expression.column(group) for expression in self._label_values]
+        exact = self._job.exact
         for index, raw in enumerate(metric.value.column(group)):
             try:
                 value = self._value(raw)
                 stamp = self._timestamp_ms(raw_stamps[index], scrape.started_ms)
-                texts = [label_text(column[index]) for column in columns]
+                texts = [label_text(column[index], exact=exact) for column in columns]
             except _Skip as skip:
                 scrape.skipped.add(skip.reason, f"metric {metric.name}, record {index}: {skip}")
                 continue
@@ -218,9 +239,11 @@ class MetricMapper:
         """One value after value_regex, value_map, scale and offset. Raises _Skip, or ScrapeFailed by on_missing."""
         if raw is None:
             return self._missing()
+        if isinstance(raw, list | dict):
+            raise _not_a_number(raw)
         if self._metric.value_regex is not None:
-            raw = self._extracted(label_text(raw))
-        mapped = self._value_map.get(label_text(raw)) if self._value_map else None
+            raw = self._extracted(label_text(raw, exact=self._job.exact))
+        mapped = self._value_map.get(label_text(raw, exact=self._job.exact)) if self._value_map else None
         return (_number(raw) if mapped is None else mapped) * self._metric.scale + self._metric.offset
 
     def _missing(self) -> float:
@@ -234,7 +257,10 @@ class MetricMapper:
         return float(policy)
 
     def _extracted(self, text: str) -> str:
-        match = self._metric.value_regex.search(text)
+        try:
+            match = self._metric.value_regex.search(text)
+        except UnicodeEncodeError:
+            raise _Skip("value_regex", f"{text!r:.60} is not Unicode text") from None
         group = match and match.group(1 if match.re.groups else 0)
         if not group:
             raise _Skip("value_regex", f"{text!r:.60} does not match value_regex")
@@ -247,7 +273,7 @@ class MetricMapper:
             raise _Skip("timestamp_missing", f"{self._metric.timestamp.path.text} finds no timestamp")
         try:
             return self._metric.timestamp.format.milliseconds(raw)
-        except BadTimestamp as error:
+        except (BadTimestamp, OverflowError) as error:
             raise _Skip("timestamp_invalid", str(error)) from None
 
     # series
@@ -264,19 +290,13 @@ class MetricMapper:
 
     def _resolve(self, key: Key, scrape: Scrape) -> Series | None:
         found = self._series.get(key)
-        message = "a label set that was refused before"
         if found is None:
             texts = key if isinstance(key, tuple) else (key,)
             labels = {name: text for name, text in zip(self._label_names, texts, strict=True) if text}
-            try:
-                found = self._job.series_for({"__name__": self._metric.name} | labels)
-                message = "dropped by metric_relabel_configs"
-            except InvalidSeries as error:
-                found, message = error.reason, str(error)
-            self._series[key] = found
+            found = self._series[key] = self._job.series_for({"__name__": self._metric.name} | labels)
         if isinstance(found, Series):
             return found
-        scrape.dropped.add(found, message)
+        scrape.dropped.add(found.reason, found.message)
         return None
 
     # policies
@@ -319,8 +339,15 @@ def _text_column(column: list[Any]) -> list[str]:
     raise TypeError
 
 
+def _printed(expression: Expression) -> Expression:
+    """A label's expression; a constant number prints as the config wrote it."""
+    if expression.scope is not Scope.CONSTANT or isinstance(expression.constant, str):
+        return expression
+    return replace(expression, constant=expression.text.strip())
+
+
 def _number(raw: Any) -> float:
-    """A JSON number, boolean or numeric text as a float. Raises _Skip."""
+    """A JSON number, boolean or numeric text as a float; what is beyond floats is infinite. Raises _Skip."""
     try:
         if isinstance(raw, str):
             return parse_float(raw)
@@ -329,5 +356,9 @@ def _number(raw: Any) -> float:
     except ValueError:
         pass
     except OverflowError:
-        return math.copysign(math.inf, raw)
-    raise _Skip("not_a_number", f"{_kind(raw)} is no number: {raw!r:.60}")
+        return math.inf if raw > 0 else -math.inf
+    raise _not_a_number(raw)
+
+
+def _not_a_number(raw: Any) -> _Skip:
+    return _Skip("not_a_number", f"{_kind(raw)} is no number: {raw!r:.60}")

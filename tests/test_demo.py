@@ -1,0 +1,47 @@
+"""The demo is a promise of the README: it runs, everything arrives, and the books are balanced."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.prometheus import find
+from tests.conftest import Require
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def output() -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "functions"), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "sandbox.demo"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_everything_arrives_and_the_books_balance(output: str) -> None:
+    found = re.search(
+        r"Accounting: (\d+) collected = (\d+) accepted \+ 0 rejected \+ 0 dropped \+ 0 undelivered", output
+    )
+    assert found is not None, output
+    collected, accepted = map(int, found.groups())
+    assert collected == accepted == 40 * 18
+    assert f"the receiver holds {accepted} and refused 0" in output
+
+
+def test_each_project_is_in_the_table_and_the_plot(output: str) -> None:
+    for project in ("4", "5", "6"):
+        assert f'projectCode="{project}"' in output
+        assert f"projectCode {project}" in output
+
+
+def test_with_a_prometheus_its_functions_are_plotted(output: str, require: Require) -> None:
+    require(find(), "prometheus >= 3.5 on PATH")
+    for function in ("irate", "deriv", "idelta"):
+        assert f"{function}(api_requests_total[10m]), asked of a real Prometheus" in output

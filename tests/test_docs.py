@@ -1,0 +1,89 @@
+"""What README and docs say is what the code does: figures, keys, reasons, commands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench import cost
+from pusher.config.load import parse_config
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONFIG_DOC = (ROOT / "docs" / "config.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+FUNCTIONS = "\n".join(
+    path.read_text() for path in (ROOT / "functions" / "pusher").rglob("*.py") if "generated" not in path.parts
+)
+
+
+def test_the_cost_table_is_the_printed_one() -> None:
+    assert cost.table() in README
+
+
+def test_the_example_config_of_the_readme_loads() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.S)
+    config = parse_config(text.replace("ws-…", "ws-0123"), "README.md", {"AWS_REGION": "eu-west-1"})
+    assert [job.job_name for job in config.jobs] == ["custom_exporter"]
+    assert config.endpoints[0].url.endswith("/workspaces/ws-0123/api/v1/remote_write")
+
+
+def test_the_packaged_config_loads() -> None:
+    text = (ROOT / "functions" / "pusher" / "config.yaml").read_text()
+    environment = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123"}
+    assert parse_config(text, "config.yaml", environment).warnings == ()
+
+
+READERS = "read|text|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
+
+
+@pytest.mark.parametrize("module", ["json_configs", "remote_write", "http_client"])
+def test_every_key_that_is_read_is_documented(module: str) -> None:
+    source = (ROOT / "functions" / "pusher" / "config" / f"{module}.py").read_text()
+    keys = set(re.findall(rf"\.(?:{READERS})\(\s*\"(\w+)\"", source))
+    assert len(keys) > 15
+    assert sorted(key for key in keys if f"`{key}`" not in CONFIG_DOC and f"## {key}" not in CONFIG_DOC) == []
+
+
+def test_every_reason_that_is_counted_is_explained() -> None:
+    """The reasons under which samples are skipped or dropped, as they stand in the code."""
+    found = set(re.findall(r"(?:\.add|InvalidSeries|_Skip)\(\s*\"([a-z_]+)\"", FUNCTIONS))
+    found |= set(re.findall(r"return \"((?:metric|write)_relabel)\"", FUNCTIONS)) - {"queue_full"}
+    assert len(found) > 12
+    assert sorted(reason for reason in found if f"`{reason}`" not in OPERATIONS and reason != "queue_full") == []
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"^make (\w+)|`make (\w+)", README + OPERATIONS, re.M))))
+def test_every_make_command_exists(command: tuple[str, str]) -> None:
+    target = command[0] or command[1]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_parameter_that_is_named_exists() -> None:
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+    parameters = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Parameters"]
+    named = re.findall(r"`(SecretArns|AssumeRoleArns|[A-Z][a-z]+(?:[A-Z][a-z]+)+)`", README + OPERATIONS + CONFIG_DOC)
+    known = {"Content", "Retry"} | set(parameters)
+    outside = {"PusherFunction", "OperatorFunction"}
+    assert sorted(set(named) - known - outside) == []
+
+
+def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
+    """`make proto` leaves no diff."""
+    generated = ROOT / "functions" / "pusher" / "wire" / "generated"
+    result = subprocess.run(
+        ["make", "proto", f"GENERATED={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*_pb2.py*")]
+    assert len(made) == 6
+    for path in made:
+        assert (tmp_path / path).read_text() == (generated / path).read_text(), path

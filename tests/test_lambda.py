@@ -1,0 +1,128 @@
+"""The built artefact under the real Lambda runtime emulator, against the sandbox: what `make invoke` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.amp import Receiver, SigV4
+from sandbox.api import Api
+from sandbox.runtime import LambdaRuntime
+from sandbox.server import Fault
+from tests.configs import usage_config
+
+ROOT = Path(__file__).parents[1]
+TOKEN = "session-token-of-the-sandbox"
+
+
+@pytest.fixture(scope="module")
+def artefact() -> Path:
+    """The artefact for this machine, built by the rule that `sam build` uses."""
+    command = ["make", "build/host.stamp", "ARCH=host", f"BUILD_PYTHON={sys.executable}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return ROOT / "build" / "host"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver(auth=SigV4(token=TOKEN)) as found:
+        yield found
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with Api() as found:
+        yield found
+
+
+@pytest.fixture
+def runtime(artefact: Path, api: Api, receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., LambdaRuntime]]:
+    config = tmp_path / "config.yaml"
+    config.write_text(usage_config(api.url, receiver.url))
+    started = []
+
+    def start(handler: str = "pusher.app.push_handler", **options: int) -> LambdaRuntime:
+        environment = {"PUSHER_CONFIG": str(config), "PUSHER_TICK": "1m", "POWERTOOLS_SERVICE_NAME": "metrics"}
+        found = LambdaRuntime(artefact, handler, environment, **options)
+        found.__enter__()
+        started.append(found)
+        return found
+
+    yield start
+    for one in started:
+        one.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    "event", sorted(path.name for path in (ROOT / "events").glob("*.json") if path.name != "env.json")
+)
+def test_every_event_file_is_answered(event: str, runtime: Callable[..., LambdaRuntime], receiver: Receiver) -> None:
+    document = json.loads((ROOT / "events" / event).read_text())
+    result = runtime().invoke(document)
+    assert not result.error, result.log
+    assert result.payload["ok"] is True
+    assert result.payload["action"] == document.get("action", "push")
+    assert receiver.accepted == (0 if document.get("action") == "plan" else 8)
+
+
+def test_a_warm_push_goes_over_the_same_environment(runtime: Callable[..., LambdaRuntime], receiver: Receiver) -> None:
+    """The second push knows what the first sent: unmoved records are dropped, not refused."""
+    function = runtime()
+    assert not function.invoke({}).error
+    second = function.invoke({})
+    assert second.payload["totals"]["AcceptedSamples"] + second.payload["totals"]["DroppedSamples"] == 8
+    assert second.init_ms is None
+    assert receiver.refused == 0
+    assert '"cold_start":false' in second.log
+
+
+def test_undelivered_samples_fail_the_invocation(runtime: Callable[..., LambdaRuntime], receiver: Receiver) -> None:
+    receiver.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
+    result = runtime().invoke({})
+    assert result.error
+    assert result.payload["errorType"] == "PushFailed"
+    assert "8 undelivered" in result.payload["errorMessage"]
+    assert "Workspace not found" in result.log
+
+
+def test_a_receiver_that_hangs_is_given_up_before_the_timeout(
+    runtime: Callable[..., LambdaRuntime], receiver: Receiver
+) -> None:
+    """The report is written within the function's time: the emulator would otherwise say `Task timed out`."""
+    receiver.always(Fault.hang())
+    result = runtime(timeout_seconds=4).invoke({})
+    assert result.error
+    assert result.payload["errorType"] == "PushFailed"
+    assert "timed out while waiting for the answer" in result.log
+
+
+def test_a_bad_event_is_told_apart(runtime: Callable[..., LambdaRuntime]) -> None:
+    result = runtime().invoke({"action": "explode"})
+    assert result.error
+    assert result.payload["errorType"] == "BadEvent"
+    assert "allowed are push, plan" in result.payload["errorMessage"]
+
+
+def test_the_operator_plans_and_never_pushes(runtime: Callable[..., LambdaRuntime], receiver: Receiver) -> None:
+    operator = runtime("pusher.app.operator_handler")
+    assert operator.invoke({"action": "plan"}).payload["jobs"][0]["series"] == 3
+    refused = operator.invoke({"action": "push"})
+    assert refused.error
+    assert "invoke PusherFunction" in refused.payload["errorMessage"]
+    assert receiver.requests == []
+
+
+def test_make_invoke_prints_the_report_and_the_durations(artefact: Path) -> None:
+    command = ["make", "invoke", "EVENT=events/schedule.json"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "the receiver accepted 8 samples and refused 0" in result.stdout
+    assert "init" in result.stdout
