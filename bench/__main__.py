@@ -13,7 +13,7 @@ from bench import table
 from bench.runner import CANDIDATES, BenchFailed, Figures, Runner
 
 # records -> (processes of each candidate, pushes in each)
-FULL = {1_000: (5, 31), 10_000: (5, 13), 100_000: (3, 4)}
+FULL = {1_000: (5, 31), 10_000: (5, 13), 100_000: (3, 6)}
 QUICK = {1_000: (3, 11), 10_000: (2, 7)}
 COLD_STARTS, QUICK_COLD_STARTS = 12, 5
 

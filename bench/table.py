@@ -10,6 +10,12 @@ from typing import Any
 from bench.runner import AMP_PUSH, CANDIDATES, PLAIN, PUSHER, Figures
 
 MEMORY_MIB = 128
+NOTES = (
+    "lambda-remote-write: also sends metadata and the four scrape_ series, orders, keeps account, writes log and metrics",
+    "plain script: json, protobuf, snappy, boto3; no retries, no order, no account of what became of the samples",
+    "CPU is user and system time of all threads; plain HTTP on loopback, no gzip: nobody needs a CA bundle or a handshake",
+    "memory is without Lambda's own runtime client, which shares the process there",
+)
 Sizes = Mapping[int, Mapping[str, Figures]]
 """Size -> name of a candidate -> its figures."""
 ColdStarts = Mapping[str, Sequence[Mapping[str, float]]]
@@ -108,9 +114,8 @@ def printed(sizes: Sizes, starts: ColdStarts, is_pinned: bool) -> str:
     parts += [cold_start_table(starts), memory_table(sizes)]
     parts.append(["Targets", *(target.line() for target in targets(sizes, starts))])
     notes = [f"  {candidate.name}: {candidate.note}" for candidate in CANDIDATES if candidate.note]
-    notes.append("  plain script: no retries, no ordering, no accounting, no metadata; json, protobuf, snappy, boto3")
-    notes.append("  user and system time of all threads, plain HTTP on loopback, no gzip; each process "
-                 + ("on one core of its own" if is_pinned else "wherever the system put it"))  # fmt: skip
+    where = "on one core, the other side on the others" if is_pinned else "wherever the system puts it"
+    notes += [f"  {note}" for note in (*NOTES, f"each process {where}")]
     parts.append(["Notes", *notes])
     return "\n\n".join("\n".join(lines) for lines in parts)
 

@@ -7,9 +7,10 @@ Plain dotted names, `[]` and constants never touch the jmespath library: they ar
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -17,6 +18,7 @@ _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.AS
 _STEP = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?(\[\]|\[\*\])?|@)", re.ASCII)
 _CONSTANT = re.compile(r"'([^'\\]*)'")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_NO_NEWS = re.compile(r"^(?:Bad|Invalid) jmespath expression: |(?:: )?(?:for expression)?:$|, for expression:$", re.I)
 _UP = re.compile(r"(?:\^\.)*")
 
 
@@ -85,6 +87,11 @@ class Expression:
                 pass
         return [self.one(record) for record in records]
 
+    def as_text(self) -> Expression:
+        """For a label: a number that stands for itself is the text that was written (`1.10`, not 1.1)."""
+        is_number = self.scope is Scope.CONSTANT and not isinstance(self.constant, str)
+        return replace(self, constant=self.text.strip()) if is_number else self
+
     def one(self, value: Any) -> Any:
         """The expression applied to one object; None where it finds nothing. Raises nothing."""
         if self.path is None:
@@ -125,6 +132,8 @@ def parse(text: str) -> Expression:
 
 
 def _compiled(text: str, rest: str, scope: Scope, levels: int) -> Expression:
+    if rest == "@key" or rest.startswith("@key."):
+        raise InvalidExpression("@key stands alone: @key, or ^@key for the key of the enclosing map")
     if _PATH.fullmatch(rest):
         return Expression(text, scope, levels, path=tuple(rest.split(".")))
     if rest == "@":
@@ -135,11 +144,35 @@ def _compiled(text: str, rest: str, scope: Scope, levels: int) -> Expression:
 def _jmespath(text: str) -> Any:
     import jmespath  # only configs that need more than dotted names pay for it
 
+    if text.startswith("{."):
+        raise InvalidExpression("this is JSONPath; expressions are JMESPath, as a.b")
     try:
-        return jmespath.compile(text)
+        program = jmespath.compile(text)
     except jmespath.exceptions.JMESPathError as error:
-        said = str(error).partition("\n")[0]
+        said = _NO_NEWS.sub("", str(error).partition("\n")[0])
         raise InvalidExpression(f"not a JMESPath expression: {said}") from None
+    _check_calls(program.parsed)
+    return program
+
+
+def _check_calls(node: dict[str, Any]) -> None:
+    """Names and argument counts of functions, which jmespath itself looks at only when it runs."""
+    from jmespath.functions import Functions
+
+    if node["type"] == "function_expression":
+        name, given = node["value"], len(node["children"])
+        if name not in Functions.FUNCTION_TABLE:
+            near = difflib.get_close_matches(name, Functions.FUNCTION_TABLE, n=1)
+            hint = f'; did you mean "{near[0]}"?' if near else ""
+            raise InvalidExpression(f"not a JMESPath expression: there is no function {name}{hint}")
+        signature = Functions.FUNCTION_TABLE[name][1]
+        takes, is_open = len(signature), bool(signature and signature[-1].get("variadic"))
+        if given < takes or (given > takes and not is_open):
+            count = f"{'at least ' if is_open else ''}{takes} argument{'s' if takes != 1 else ''}"
+            raise InvalidExpression(f"not a JMESPath expression: {name} takes {count}, not {given}")
+    for child in node["children"]:
+        if isinstance(child, dict):
+            _check_calls(child)
 
 
 def _jmespath_errors() -> tuple[type[Exception], ...]:
@@ -225,11 +258,12 @@ def records(steps: Sequence[Step], expressions: Sequence[Expression]) -> Records
     """Steps and the expressions evaluated under them -> Records. Raises InvalidExpression for a `^` that leaves
     the document."""
     depth, map_levels = len(steps), set()
+    out = f"reaches out of records, which has {depth} step{'s' if depth != 1 else ''}"
     for expression in expressions:
         if expression.scope is Scope.KEY:
             if expression.levels >= depth:
-                raise InvalidExpression(f"{expression.text!r} reaches out of records, which has {depth} step(s)")
+                raise InvalidExpression(out)
             map_levels.add(depth - 1 - expression.levels)
         elif expression.scope is Scope.ENCLOSING and expression.levels > depth:
-            raise InvalidExpression(f"{expression.text!r} reaches out of records, which has {depth} step(s)")
+            raise InvalidExpression(out)
     return Records(tuple(steps), frozenset(map_levels))

@@ -154,6 +154,7 @@ class Delivery:
     attempts: int = 0
     bytes_sent: int = 0
     metadata_accepted: int = 0
+    metadata_rejected: int = 0
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -104,6 +104,7 @@ def _endpoint(delivery: Delivery) -> dict[str, Any]:
         "attempts": delivery.attempts,
         "bytes_sent": delivery.bytes_sent,
         "metadata_accepted": delivery.metadata_accepted,
+        "metadata_rejected": delivery.metadata_rejected,
         "warnings": delivery.warnings,
     }
 

@@ -107,9 +107,8 @@ def _to_ms(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
 
 
-def parse_format(name: str, timezone: str = "") -> Format:
-    """The config's `format` and `timezone` -> Format. Raises ValueError with what is allowed."""
-    zone = _zone(timezone) if timezone else None
+def parse_format(name: str, zone: tzinfo | None = None) -> Format:
+    """The config's `format`, for the zone of its `timezone` -> Format. Raises ValueError with what is allowed."""
     if name in UNIX_FORMATS or name == "rfc3339":
         return Format(name, zone)
     if "%" not in name:
@@ -125,10 +124,11 @@ def parse_format(name: str, timezone: str = "") -> Format:
     return Format(name, zone)
 
 
-def _zone(name: str) -> tzinfo:
+def parse_zone(name: str) -> tzinfo:
+    """The config's `timezone` -> zone. Raises ValueError with what is allowed."""
     if name.upper() in ("UTC", "Z"):
         return UTC
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"{name!r} is not a time zone; use a name as Asia/Seoul or UTC") from None
+        raise ValueError("not a time zone; use a name as Asia/Seoul or UTC") from None

@@ -99,6 +99,7 @@ class Answer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._response.closed or getattr(self._response, "length_remaining", None) == 0:
+            self._response.drain_conn()  # an answer without a body is at its end only once that was read
             self._response.release_conn()
         else:
             self._response.close()

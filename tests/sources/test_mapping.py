@@ -405,9 +405,7 @@ DUPLICATES = [
 @pytest.mark.parametrize(
     ("policy", "expected", "reasons", "said"), [row[1:] for row in DUPLICATES], ids=[row[0] for row in DUPLICATES]
 )
-def test_duplicates(
-    rig: Rig, policy: str, stamp: str, expected: list[str], reasons: dict[str, int], said: str
-) -> None:
+def test_duplicates(rig: Rig, policy: str, stamp: str, expected: list[str], reasons: dict[str, int], said: str) -> None:
     t = NOW_MS // 1000 - 10
     document = f'[{{"v":1,"t":{t}}},{{"v":2,"t":{t}}},{{"v":3,"t":{t}}}]'
     report = pushed(rig, f'{{name: m, records: "[]", value: v{policy}{stamp}}}', document)
@@ -474,7 +472,9 @@ def test_missing_label_is_absent_beside_records_that_have_it(rig: Rig) -> None:
 
 @pytest.mark.parametrize("value", ["[1]", '{"a":1}', "[" * 900 + "]" * 900], ids=["list", "object", "deep"])
 def test_label_that_is_no_scalar_costs_its_record_alone(rig: Rig, value: str) -> None:
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', f'[{{"v":1,"l":{value}}},{{"v":2,"l":"x"}}]')
+    report = pushed(
+        rig, '{name: m, records: "[]", value: v, labels: {l: l}}', f'[{{"v":1,"l":{value}}},{{"v":2,"l":"x"}}]'
+    )
     assert error(report) == ""
     assert skipped(report) == {"label_not_scalar": 1}
     assert rig.lines() == [f'm{{l="x"}} 2 {AT}']
@@ -634,7 +634,9 @@ def test_limits_fail_the_scrape(rig: Rig, keys: str, said: str, top: str) -> Non
 
 def test_sample_limit_counts_after_relabelling(rig: Rig) -> None:
     keys = "sample_limit: 1, metric_relabel_configs: [{source_labels: [l], regex: a, action: drop}]"
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', '[{"v":1,"l":"a"},{"v":2,"l":"b"}]', keys)
+    report = pushed(
+        rig, '{name: m, records: "[]", value: v, labels: {l: l}}', '[{"v":1,"l":"a"},{"v":2,"l":"b"}]', keys
+    )
     assert error(report) == ""
     assert rig.lines() == [f'm{{l="b"}} 2 {AT}']
 

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 _SERVER = "needs a Prometheus server and does nothing here"
 _VMAGENT = "a vmagent-only key"
+_EXPORTER = "a json_exporter key"
+_COLLECTOR = "an OpenTelemetry collector key; here the file begins with json_configs and remote_write"
+HEADER_LIST = "a list of headers is a vmagent-only form; write a map, as headers: {Name: value}"
+
+TOP_LEVEL = {
+    "modules": f"{_EXPORTER}; write one json_configs entry per module",
+    "receivers": _COLLECTOR,
+    "processors": _COLLECTOR,
+    "exporters": _COLLECTOR,
+    "extensions": _COLLECTOR,
+    "service": _COLLECTOR,
+}
 
 # Of these a prometheus.yml may hold any number without harm: they load, with a warning.
 IGNORED_TOP_LEVEL = {
@@ -46,21 +58,20 @@ JOB = {
     "scheme": "an API has one address: put the scheme into url",
     "static_configs": "a JSON job has one url; targets belong to scrape_configs",
     "relabel_configs": "a JSON job has no targets to relabel; use metric_relabel_configs",
-    "modules": "a json_exporter key; write one json_configs entry per module",
+    "modules": f"{_EXPORTER}; write one json_configs entry per module",
+    "http_client_config": f"{_EXPORTER}; write its keys into the job itself",
 }
 METRIC = {
-    "path": "a json_exporter key; here records picks the list and value the number",
-    "values": "a json_exporter key; write one metric per value",
-    "valuetype": "a json_exporter key; use type",
-    "epochTimestamp": "a json_exporter key; use timestamp: {path: …, format: unix_ms}",
-    "epochtimestamp": "a json_exporter key; use timestamp: {path: …, format: unix_ms}",
-    "allow_missing_key": "a json_exporter key; use on_missing: skip",
+    "path": f"{_EXPORTER}; here records picks the list and value the number",
+    "values": f"{_EXPORTER}; write one metric per value",
+    "valuetype": f"{_EXPORTER}; use type",
+    "epochTimestamp": f"{_EXPORTER}; use timestamp: {{path: …, format: unix_ms}}",
+    "epochtimestamp": f"{_EXPORTER}; use timestamp: {{path: …, format: unix_ms}}",
+    "allow_missing_key": f"{_EXPORTER}; use on_missing: skip",
 }
 REMOTE_WRITE = {
     "azuread": "signs for Azure; use sigv4 (AWS), basic_auth, authorization or oauth2",
     "google_iam": "signs for Google Cloud; use sigv4 (AWS), basic_auth, authorization or oauth2",
-    "bearer_token": "use authorization: {credentials: …}",
-    "bearer_token_file": "use authorization: {credentials_file: …}",
     "write_relabel_config": "the key is write_relabel_configs",
     "remote_write_url": "the key is url",
     "aws": f"{_VMAGENT}; use sigv4",

@@ -33,16 +33,19 @@ def url(text: str) -> str:
     except ValueError:
         valid = False
         parts = urlsplit("")
+    if "@" in (parts.netloc if valid else text):
+        raise ValueError("a URL holds no user and password; put them into basic_auth")
     if not valid or any(char.isspace() or ord(char) < 0x20 for char in text):
         raise ValueError(f"{shown_url(text)} is not an absolute http:// or https:// URL")
-    if "@" in parts.netloc:
-        raise ValueError("a URL holds no user and password; put them into basic_auth")
     return text
+
+
+_FORMS = {"": "literal", "_file": "file", "_ref": "reference"}
 
 
 def secret(section: Section, key: str, *, reference: bool = True) -> Secret | None:
     """The one secret that `key`, `key_file` or `key_ref` gives; two of them are a mistake."""
-    forms = {key: "literal", f"{key}_file": "file"} | ({f"{key}_ref": "reference"} if reference else {})
+    forms = {f"{key}{ending}": form for ending, form in _FORMS.items() if reference or form != "reference"}
     given = [(name, form) for name, form in forms.items() if section.has(name)]
     if len(given) > 1:
         section.problem(given[1][0], f"at most one of {', '.join(forms)} may be set")
@@ -67,7 +70,9 @@ def tls_config(section: Section, key: str = "tls_config") -> TlsConfig:
         max_version=tls.choice("max_version", _TLS_VERSIONS, ""),
     )
     if bool(found.cert) != bool(found.key):
-        tls.problem("cert" if found.cert else "key", "a client certificate needs both cert and key")
+        half = "cert" if found.cert else "key"
+        written = next(f"{half}{ending}" for ending in _FORMS if tls.has(f"{half}{ending}"))
+        tls.problem(written, "a client certificate needs both cert and key")
     if found.max_version and found.max_version < found.min_version:
         tls.problem("max_version", f"{found.max_version} is below min_version {found.min_version}")
     tls.close()
@@ -83,15 +88,21 @@ def proxy_config(section: Section) -> ProxyConfig:
     )
     if found.from_environment and (found.url or found.no_proxy):
         section.problem("proxy_from_environment", "cannot be combined with proxy_url or no_proxy")
-    if (found.no_proxy or found.connect_header) and not found.url and not found.from_environment:
-        section.problem("proxy_url", "no_proxy and proxy_connect_header need a proxy_url")
+    if not found.url and not found.from_environment and not section.is_wrong("proxy_url"):
+        for key, value in (("no_proxy", found.no_proxy), ("proxy_connect_header", found.connect_header)):
+            if value:
+                section.problem(key, "needs a proxy_url")
     return found
 
 
 def _proxy_url(section: Section) -> Secret | None:
     def checked(text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(text)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:  # its own message may show the password
+            valid = False
+        if not valid:
             raise ValueError("a proxy is an http:// or https:// URL")
         return text
 
@@ -103,7 +114,11 @@ def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...
     header = section.section("proxy_connect_header")
     if header is None:
         return ()
-    return tuple((name, tuple(Secret(literal=text) for text in header.texts(name))) for name in header)
+    return tuple(
+        (name, tuple(Secret(literal=text) for text in header.read_list(name, header_value, hidden=True)))
+        for name in header
+        if header_name(header, name, ())
+    )
 
 
 def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
@@ -120,7 +135,7 @@ def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
 
 def header_value(text: str) -> str:
     if any((ord(char) < 0x20 and char != "\t") or ord(char) in (0x7F, 0x85) or ord(char) > 0xFF for char in text):
-        raise ValueError("a header value holds no control characters and no line break")
+        raise ValueError("a header value holds no line break, no control character and nothing outside Latin-1")
     return text
 
 
@@ -134,22 +149,13 @@ def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str
         header = headers.section(name)
         if header is None or not header_name(headers, name, reserved):
             continue
-        values = [Secret(literal=text) for key in ("values", "secrets") for text in _header_values(header, key)]
+        literals = [header.read_list(key, header_value, hidden=True) for key in ("values", "secrets")]
+        values = [Secret(literal=text) for texts in literals for text in texts]
         values += [Secret(file=text) for text in header.texts("files")]
-        values += [Secret(reference=text) for text in header.read_list("refs", parse_reference)]
+        values += [Secret(reference=text) for text in header.read_list("refs", parse_reference, hidden=True)]
         header.close()
         found.append((name, tuple(values)))
     return tuple(found)
-
-
-def _header_values(section: Section, key: str) -> list[str]:
-    found = []
-    for index, text in enumerate(section.texts(key)):
-        try:
-            found.append(header_value(text))
-        except ValueError as error:
-            section.problem(key, f"[{index}] {error}")
-    return found
 
 
 def read(section: Section, reserved: Collection[str], *, redirects: bool = True) -> HttpClientConfig:
@@ -159,7 +165,8 @@ def read(section: Section, reserved: Collection[str], *, redirects: bool = True)
         name for name, value in (("basic_auth", basic), ("authorization", authorization), ("oauth2", oauth2)) if value
     ]
     if len(given) > 1:
-        section.problem(given[1], "at most one of basic_auth, authorization (or bearer_token) and oauth2 may be set")
+        key = given[1] if section.has(given[1]) else _written_bearer(section)
+        section.problem(key, "at most one of basic_auth, authorization (or bearer_token) and oauth2 may be set")
     section.boolean("enable_http2", False)  # accepted: HTTP/1.1 serves a handful of requests as well
     return HttpClientConfig(
         basic_auth=basic,
@@ -201,9 +208,13 @@ def _authorization(section: Section) -> Authorization | None:
 def _bearer_token(section: Section) -> Secret | None:
     if not section.has("bearer_token") and not section.has("bearer_token_file"):
         return None
-    key = "bearer_token" if section.has("bearer_token") else "bearer_token_file"
-    section.warn(key, "deprecated; use authorization: {credentials: …}")
+    key = _written_bearer(section)
+    section.warn(key, f"deprecated; use authorization: {{{key.replace('bearer_token', 'credentials')}: …}}")
     return secret(section, "bearer_token", reference=False)
+
+
+def _written_bearer(section: Section) -> str:
+    return "bearer_token" if section.has("bearer_token") else "bearer_token_file"
 
 
 def _oauth2(section: Section) -> OAuth2 | None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import re2
 
 from .. import expression
 from ..expression import Expression
-from ..timestamp import parse_format
+from ..timestamp import parse_format, parse_zone
 from . import foreign, http_client, relabel_configs, scalars
 from .nodes import Section
 from .schema import MEGABYTE, JsonJob, Limits, Metric, Pagination, Timestamp
 from .secrets import Secret
 
-T = TypeVar("T")
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
 _DEFAULT_BODY_SIZE = 50 * MEGABYTE  # an API answer is decoded in memory; Prometheus has no limit by default
 _RESERVED_LABELS_HINT = "names with a leading __ are reserved"
@@ -33,7 +32,7 @@ def read(section: Section, defaults: Defaults) -> tuple[JsonJob, ...]:
     jobs, names = [], set()
     for entry in section.sections("json_configs"):
         job = _job(entry, defaults)
-        if job.job_name in names:
+        if job.job_name and job.job_name in names:
             entry.problem("job_name", f"{job.job_name!r} is the name of another job; job names are unique")
         names.add(job.job_name)
         jobs.append(job)
@@ -73,7 +72,7 @@ def _job(entry: Section, defaults: Defaults) -> JsonJob:
 
 def _required(entry: Section, key: str) -> str:
     text = entry.text(key)
-    if not text:
+    if not text and not entry.is_wrong(key):
         entry.problem(key, "is required")
     return text
 
@@ -89,7 +88,7 @@ def intervals(entry: Section, defaults: Defaults) -> tuple[int, int]:
     """`scrape_interval` and `scrape_timeout`: absent (or 0) means the global one, the timeout at most the interval."""
     interval_ms = entry.duration_ms("scrape_interval", 0) or defaults.interval_ms
     timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(defaults.timeout_ms or 10_000, interval_ms)
-    if timeout_ms > interval_ms:
+    if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
         longest = scalars.print_duration(interval_ms)
         entry.problem(
             "scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}"
@@ -112,6 +111,9 @@ def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:
 
 def _headers(entry: Section) -> tuple[tuple[str, Secret], ...]:
     """`headers: {Name: value}`, the short form of http_headers; values never show."""
+    if entry.is_list("headers"):
+        entry.problem("headers", foreign.HEADER_LIST)
+        return ()
     section = entry.section("headers")
     if section is None:
         return ()
@@ -148,7 +150,7 @@ def _pagination(entry: Section) -> Pagination | None:
     style = section.choice("style", ("next_link", "cursor", "page"), "")
     found = Pagination(
         style=style,
-        path=_expression(section, "path"),
+        path=section.read("path", expression.parse),
         parameter=section.text("parameter", "page" if style == "page" else "cursor"),
         first_page=section.integer("first_page", 1),
         max_pages=section.integer("max_pages", 100, minimum=1),
@@ -161,13 +163,20 @@ def _pagination(entry: Section) -> Pagination | None:
     return found
 
 
-def _expression(section: Section, key: str) -> Expression | None:
-    return section.read(key, expression.parse)
+def _within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
+    """Reads an expression that is evaluated under these steps of `records`."""
+
+    def read_expression(text: str) -> Expression:
+        found = expression.parse(text)
+        expression.records(steps, [found])
+        return found
+
+    return read_expression
 
 
 def _metrics(entry: Section) -> tuple[Metric, ...]:
     sections = entry.sections("metrics")
-    if not sections:
+    if not sections and not entry.is_wrong("metrics"):
         entry.problem("metrics", "at least one metric is required")
     return tuple(metric for section in sections if (metric := _metric(section)) is not None)
 
@@ -175,9 +184,10 @@ def _metrics(entry: Section) -> tuple[Metric, ...]:
 def _metric(section: Section) -> Metric | None:
     before = len(section.notes.problems)
     steps = _steps(section)
-    value = _expression(section, "value")
-    timestamp = _timestamp(section)
-    labels = _labels(section)
+    read_expression = _within(steps) if not section.is_wrong("records") else expression.parse
+    value = section.read("value", read_expression)
+    timestamp = _timestamp(section, read_expression)
+    labels = _labels(section, read_expression)
     used = [found for _, found in labels]
     used += [value] if value else []
     used += [timestamp.path] if timestamp else []
@@ -187,7 +197,7 @@ def _metric(section: Section) -> Metric | None:
         type="unknown" if metric_type == "untyped" else metric_type,
         help=section.text("help"),
         unit=section.text("unit"),
-        records=_checked(section, "records", lambda: expression.records(steps, used)) or expression.records(steps, []),
+        records=expression.records(steps, used) if len(section.notes.problems) == before else expression.records(steps, []),
         value=value or expression.parse("@"),
         timestamp=timestamp,
         labels=labels,
@@ -205,19 +215,12 @@ def _metric(section: Section) -> Metric | None:
     return metric if len(section.notes.problems) == before else None
 
 
-def _checked(section: Section, key: str, make: Callable[[], T]) -> T | None:
-    try:
-        return make()
-    except ValueError as error:
-        section.problem(key, str(error))
-        return None
-
-
 def _steps(section: Section) -> list[expression.Step]:
     if section.is_list("records"):
         steps = section.read_list("records", expression.parse_step)
-        if not steps:
-            section.problem("records", "a list of steps holds at least one")
+        if not steps and not section.is_wrong("records"):
+            hint = 'for the list at the top write "[]" in quotes'
+            section.problem("records", f"a list of steps holds at least one; {hint}")
     else:
         step = section.read("records", expression.parse_step)
         steps = [step] if step else []
@@ -256,14 +259,13 @@ def _value_map(section: Section) -> tuple[tuple[str, float], ...]:
     return tuple((name, values.number(name, 0.0)) for name in values)
 
 
-def _timestamp(section: Section) -> Timestamp | None:
+def _timestamp(section: Section, read_expression: Callable[[str], Expression]) -> Timestamp | None:
     block = section.section("timestamp")
     if block is None:
         return None
-    path, timezone = _expression(block, "path"), block.text("timezone")
-    stamp_format = _checked(block, "timezone", lambda: parse_format("rfc3339", timezone)) and block.read(
-        "format", lambda text: parse_format(text, timezone)
-    )
+    path = block.read("path", read_expression)
+    zone = block.read("timezone", parse_zone)
+    stamp_format = block.read("format", lambda text: parse_format(text, zone))
     for key in ("path", "format"):
         if not block.has(key):
             block.problem(key, "is required in timestamp")
@@ -271,13 +273,13 @@ def _timestamp(section: Section) -> Timestamp | None:
     return Timestamp(path, stamp_format) if path and stamp_format else None
 
 
-def _labels(section: Section) -> tuple[tuple[str, Expression], ...]:
+def _labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
     labels = section.section("labels")
     if labels is None:
         return ()
     found = []
     for name in labels:
-        value = _expression(labels, name)
+        value = labels.read(name, read_expression)
         if label_name(labels, name) and value is not None:
-            found.append((name, value))
+            found.append((name, value.as_text()))
     return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import yaml
 
 from . import foreign, json_configs, remote_write, scalars
-from .nodes import ConfigError, Notes, Problem, Section, compose, is_null
+from .nodes import ConfigError, Notes, Problem, Section, compose, is_null, kind_of
 from .schema import Config, Limits
 
 
@@ -20,7 +20,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str]) -> Config
     notes = Notes(file)
     node = compose(text, file)
     if not isinstance(node, yaml.MappingNode):
-        said = "the file is empty" if is_null(node) else "a map of keys is expected at the top"
+        said = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", f"{said}; a config has json_configs and remote_write")])
     top = Section(node, "", notes)
     tick_ms = _tick_ms(environment, notes)
@@ -28,7 +28,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str]) -> Config
     jobs = json_configs.read(top, defaults)
     endpoints = remote_write.read(top, environment)
     _ignore(top, foreign.IGNORED_TOP_LEVEL)
-    top.close()
+    top.close(foreign.TOP_LEVEL)
     for index, job in enumerate(jobs):
         if job.scrape_interval_ms < tick_ms:
             _warn_below_tick(notes, index, job.scrape_interval_ms, tick_ms)
@@ -61,7 +61,7 @@ def _global(top: Section, environment: Mapping[str, str]) -> tuple[tuple[tuple[s
         return (), json_configs.Defaults(60_000, None, Limits())
     interval_ms = section.duration_ms("scrape_interval", 0) or 60_000
     timeout_ms = section.duration_ms("scrape_timeout", 0) or None
-    if timeout_ms and timeout_ms > interval_ms:
+    if timeout_ms and timeout_ms > interval_ms and not section.is_wrong("scrape_interval"):
         shown = scalars.print_duration
         section.problem("scrape_timeout", f"{shown(timeout_ms)} is longer than scrape_interval {shown(interval_ms)}")
     labels = _external_labels(section, environment)

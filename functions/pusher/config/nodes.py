@@ -21,6 +21,8 @@ D = TypeVar("D")
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_CONFIG_BYTES = 1_000_000  # a config is written by people; more is a wrong file
 _MAX_DEPTH = 64
+_MAX_NODES = 200_000  # with every alias written out: a few lines of aliases can stand for billions
+_MAX_PROBLEMS = 1_000  # a file with more is not a config of ours
 _KINDS = {yaml.MappingNode: "a map", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
 
@@ -54,27 +56,51 @@ class Notes:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
+    def problem(self, line: int, path: str, message: str) -> None:
+        if not self.is_full:
+            self.problems.append(Problem(self.file, line, path, message))
+            if self.is_full:
+                self.problems.append(Problem(self.file, line, "", "there are more mistakes than these"))
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.problems) >= _MAX_PROBLEMS
+
 
 def compose(text: str, file: str) -> yaml.Node | None:
     """YAML text -> node tree (None for an empty file). Raises ConfigError for what is not one YAML document."""
-    problem: str
-    line = 0
     if len(text) > _MAX_CONFIG_BYTES:
         problem = f"the file has {len(text)} characters; a config has at most {_MAX_CONFIG_BYTES}"
         raise ConfigError([Problem(file, 0, "", problem)])
     try:
         _check_depth(text)
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        if node is not None:
+            _check_aliases(node, {})
         return node
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 0
-        problem = f"not YAML: {error.problem or error.context}"
     except yaml.YAMLError as error:
-        problem = f"not YAML: {getattr(error, 'reason', None) or 'unreadable text'}"
-    except RecursionError:
-        problem = f"nested deeper than {_MAX_DEPTH} levels"
-    raise ConfigError([Problem(file, line, "", problem)]) from None
+        raise ConfigError([_not_yaml(error, text, file)]) from None
+    except _TooMuch as error:
+        raise ConfigError([Problem(file, error.node.start_mark.line + 1, "", str(error))]) from None
+
+
+def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        before = text.encode()[: getattr(error, "position", 0)]
+        return Problem(file, before.count(b"\n") + 1, "", f"not YAML: {getattr(error, 'reason', 'unreadable text')}")
+    mark = error.problem_mark or error.context_mark
+    line = mark.line if mark else 0
+    hint = "; indent with spaces, not tabs" if "\t" in "".join(text.splitlines()[line : line + 1]) else ""
+    said = ", ".join(filter(None, (error.context, error.problem)))
+    return Problem(file, line + 1, "", f"not YAML: {said}{hint}")
+
+
+class _TooMuch(Exception):
+    """The tree would cost more than any config is worth; `node` is where that shows (a node or an event)."""
+
+    def __init__(self, node: yaml.Node | yaml.Event, message: str) -> None:
+        self.node = node
+        super().__init__(message)
 
 
 def _check_depth(text: str) -> None:
@@ -83,14 +109,34 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _MAX_DEPTH:
-                raise RecursionError
+                raise _TooMuch(event, f"nested deeper than {_MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _check_aliases(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many nodes the tree has with its aliases written out; an alias is the very node that it names."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in sizes:
+        sizes[id(node)] = 0  # being counted: to meet it again inside itself is a circle
+        children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        sizes[id(node)] = 1 + sum(_check_aliases(child, sizes) for child in children)
+    if not sizes[id(node)]:
+        raise _TooMuch(node, "an alias stands inside what it names")
+    if sizes[id(node)] > _MAX_NODES:
+        raise _TooMuch(node, f"its aliases stand for more than {_MAX_NODES} values")
+    return sizes[id(node)]
 
 
 def is_null(node: yaml.Node | None) -> bool:
     """True for a key that is absent or written without a value: both leave the default, as in Prometheus."""
     return node is None or (isinstance(node, yaml.ScalarNode) and not node.style and node.value in scalars.NULL)
+
+
+def kind_of(node: yaml.Node | None) -> str:
+    """`a map`, `a list` or `a single value`."""
+    return _KINDS[type(node)] if node is not None else "nothing"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -103,6 +149,7 @@ def shown_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
+        _ = parts.port  # no number: a password with a slash in it may stand here, and go on in the path
     except ValueError:
         return "(a URL)"
     return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else "(a URL)"
@@ -114,6 +161,7 @@ class Section:
     def __init__(self, node: yaml.MappingNode, path: str, notes: Notes) -> None:
         self.node, self.path, self.notes = node, path, notes
         self._asked: set[str] = set()
+        self._wrong: set[str] = set()
         self._entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         self._fill(node, own=True, merging=())
 
@@ -141,23 +189,30 @@ class Section:
         return f"{self.path}.{key}" if self.path and key else self.path or key
 
     def problem_at(self, node: yaml.Node, key: str, message: str) -> None:
-        problem = Problem(self.notes.file, node.start_mark.line + 1, self._path_of(key), message)
-        self.notes.problems.append(problem)
+        self._wrong.add(key.partition("[")[0])
+        self.notes.problem(node.start_mark.line + 1, self._path_of(key), message)
 
     def problem(self, key: str, message: str) -> None:
         """A mistake at `key` (the map itself when the key is absent)."""
-        entry = self._entries.get(key)
-        self.problem_at(entry[1] if entry else self.node, key, message)
+        self.problem_at(self._place_of(key), key, message)
+
+    def is_wrong(self, key: str) -> bool:
+        """True when a mistake at `key` was reported: what depends on its value cannot be judged."""
+        return key in self._wrong
 
     def warn(self, key: str, message: str) -> None:
-        entry = self._entries.get(key)
-        line = (entry[1] if entry else self.node).start_mark.line + 1
+        line = self._place_of(key).start_mark.line + 1
         self.notes.warnings.append(Problem(self.notes.file, line, self._path_of(key), message))
+
+    def _place_of(self, key: str) -> yaml.Node:
+        """The written key, not its value: that may begin lines below, or stand at an anchor elsewhere."""
+        entry = self._entries.get(key)
+        return entry[0] if entry else self.node
 
     def close(self, foreign: Mapping[str, str] | None = None) -> None:
         """Reports unknown keys. `foreign` maps keys of other programs to what to do instead."""
         for name, (key, _) in self._entries.items():
-            if name in self._asked:
+            if name in self._asked or self.notes.is_full:
                 continue
             if foreign and name in foreign:
                 self.problem_at(key, name, foreign[name])
@@ -186,7 +241,7 @@ class Section:
         if node is None or is_null(node):
             return None
         if not isinstance(node, kind):
-            self.problem_at(node, key, f"{_KINDS[kind]} is expected here, not {_KINDS[type(node)]}")
+            self.problem(key, f"{_KINDS[kind]} is expected here, not {kind_of(node)}")
             return None
         return node
 
@@ -194,9 +249,7 @@ class Section:
     def read(self, key: str, convert: Callable[[str], T]) -> T | None: ...
     @overload
     def read(self, key: str, convert: Callable[[str], T], default: D) -> T | D: ...
-    def read(
-        self, key: str, convert: Callable[[str], T], default: D | None = None, *, shown: bool = True
-    ) -> T | D | None:
+    def read(self, key: str, convert: Callable[[str], T], default: D | None = None) -> T | D | None:
         """A single value through `convert` (which raises ValueError), or the default when absent or wrong."""
         node = self._expect(key, yaml.ScalarNode)
         if node is None:
@@ -204,7 +257,7 @@ class Section:
         try:
             return convert(node.value)
         except ValueError as error:
-            self.problem_at(node, key, f"{node.value[:100]!r} is not allowed: {error}")
+            self.problem(key, f"{node.value[:100]!r} is not allowed: {error}")
             return default
 
     def text(self, key: str, default: str = "") -> str:
@@ -218,7 +271,7 @@ class Section:
         try:
             return convert(node.value)
         except ValueError as error:
-            self.problem_at(node, key, str(error))
+            self.problem(key, str(error))
             return None
 
     def choice(self, key: str, allowed: Iterable[str], default: str) -> str:
@@ -240,8 +293,10 @@ class Section:
     def integer(self, key: str, default: int, minimum: int = 0) -> int:
         def whole(text: str) -> int:
             number = scalars.integer(text)
-            if number < minimum or number >= 2**63:
+            if number < minimum:
                 raise ValueError(f"a whole number of at least {minimum} is expected")
+            if number >= 2**63:
+                raise ValueError("a whole number below 2^63 is expected")
             return number
 
         return self.read(key, whole, default)
@@ -261,7 +316,7 @@ class Section:
             if isinstance(node, yaml.MappingNode):
                 found.append(Section(node, self._path_of(path), self.notes))
             else:
-                self.problem_at(node, path, f"a map is expected here, not {_KINDS[type(node)]}")
+                self.problem_at(node, path, f"a map is expected here, not {kind_of(node)}")
         return found
 
     def items(self, key: str) -> list[yaml.Node]:
@@ -272,17 +327,18 @@ class Section:
         """A list of single values."""
         return self.read_list(key, str)
 
-    def read_list(self, key: str, convert: Callable[[str], T]) -> list[T]:
+    def read_list(self, key: str, convert: Callable[[str], T], *, hidden: bool = False) -> list[T]:
+        """A list of single values through `convert`; of a `hidden` one, a mistake is told without the value."""
         found = []
         for index, node in enumerate(self.items(key)):
             path = f"{key}[{index}]"
             if not isinstance(node, yaml.ScalarNode):
-                self.problem_at(node, path, f"a single value is expected here, not {_KINDS[type(node)]}")
+                self.problem_at(node, path, f"a single value is expected here, not {kind_of(node)}")
                 continue
             try:
                 found.append(convert(node.value))
             except ValueError as error:
-                self.problem_at(node, path, f"{node.value[:100]!r} is not allowed: {error}")
+                self.problem_at(node, path, str(error) if hidden else f"{node.value[:100]!r} is not allowed: {error}")
         return found
 
     def is_list(self, key: str) -> bool:

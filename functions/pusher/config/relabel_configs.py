@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import relabel
 from . import scalars
-from .nodes import Section
+from .nodes import Section, did_you_mean
 
 
 def read(section: Section, key: str) -> tuple[relabel.Rule, ...]:
@@ -34,5 +34,6 @@ def _rule(entry: Section) -> relabel.Rule | None:
         return relabel.rule(**given)
     except relabel.InvalidRule as error:
         for key, value, message in error.problems:
-            entry.problem(key, f"{value!r} is not allowed: {message}" if value else message)
+            near = did_you_mean(value, relabel.Action) if key == "action" else ""
+            entry.problem(key, f"{value!r} is not allowed: {message}{near}" if value else message)
         return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from . import foreign, http_client, relabel_configs, scalars
-from .nodes import Section
+from .nodes import Problem, Section
 from .schema import Endpoint, HttpClientConfig, MetadataConfig, QueueConfig, SigV4
 from .secrets import Secret
 
@@ -25,17 +25,24 @@ def read(section: Section, environment: Mapping[str, str]) -> tuple[Endpoint, ..
     endpoints, names = [], set()
     for entry in section.sections("remote_write"):
         endpoint = _endpoint(entry, environment)
-        if endpoint.name in names:
+        if endpoint.name in names and entry.has("name"):
             entry.problem("name", f"{endpoint.name!r} is the name of another endpoint; names are unique")
+        elif endpoint.name in names and endpoint.url:
+            entry.problem("name", "another endpoint has the same address; give each a name of its own")
         names.add(endpoint.name)
         endpoints.append(endpoint)
-    if endpoints or section.has("remote_write"):
+    if section.has("remote_write"):
+        if not endpoints and not section.is_wrong("remote_write"):
+            section.warn("remote_write", "no endpoint: nothing will be sent")
         return tuple(endpoints)
     workspace = environment.get("PUSHER_WORKSPACE", "")
     region = _region_of(workspace) or environment.get("AWS_REGION", "")
     if not workspace or not region:
         section.problem("remote_write", "is required: one entry with a workspace or a url (or set PUSHER_WORKSPACE)")
         return ()
+    if not _is_workspace(workspace):
+        said = f"{workspace[:100]!r} is not allowed: a workspace is an id (ws-…) or its ARN"
+        section.notes.problems.append(Problem("environment", 0, "PUSHER_WORKSPACE", said))
     url = _workspace_url(workspace, region)
     return (_with_defaults(url, SigV4(region=region)),)
 
@@ -57,6 +64,8 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
         entry.problem(
             "sigv4", f"at most one of sigv4, basic_auth, authorization and oauth2 may be set, not also {others[0]}"
         )
+    elif sigv4 and others:
+        entry.problem(others[0], "AMP takes signed requests only: leave it out")
     _check_amp(entry, url, sigv4)
     endpoint = Endpoint(
         name=entry.text("name") or _default_name(url),
@@ -82,7 +91,7 @@ def _unsupported(entry: Section) -> None:
         )
     for key in ("send_exemplars", "send_native_histograms"):
         if entry.boolean(key, False):
-            entry.problem(key, "JSON jobs produce neither exemplars nor histograms; leave it out or set it to false")
+            entry.warn(key, "ignored: JSON jobs produce neither exemplars nor histograms")
     entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says
     entry.boolean("failed_request_logging", False)  # accepted: failures are always in the run's log line
 
@@ -107,8 +116,11 @@ def _address(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
 def _from_workspace(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
     def workspace(text: str) -> str:
         if text.startswith("env:"):
-            text = environment.get(text.removeprefix("env:"), "")
-        if not _WORKSPACE.fullmatch(text) and not _WORKSPACE_ARN.fullmatch(text):
+            name = text.removeprefix("env:")
+            if name not in environment:
+                raise ValueError(f"the environment has no variable {name}")
+            text = environment[name]
+        if not _is_workspace(text):
             raise ValueError("a workspace is an id (ws-…), its ARN, or env:NAME of a variable that holds one")
         return text
 
@@ -118,6 +130,10 @@ def _from_workspace(entry: Section, environment: Mapping[str, str]) -> tuple[str
     if found and not region:
         entry.problem("workspace", "its region is unknown: give the ARN, sigv4.region or the variable AWS_REGION")
     return (_workspace_url(found, region), region) if found and region else ("", region)
+
+
+def _is_workspace(text: str) -> bool:
+    return bool(_WORKSPACE.fullmatch(text) or _WORKSPACE_ARN.fullmatch(text))
 
 
 def _region_of(workspace: str) -> str:
@@ -147,13 +163,14 @@ def _sigv4(entry: Section, address_region: str) -> SigV4 | None:
         use_fips_sts_endpoint=block.boolean("use_fips_sts_endpoint", False),
         service=block.text("service_name", "aps"),
     )
-    if not found.region:
+    if not found.region and not block.is_wrong("region"):
         block.problem("region", "is required: the region of the workspace")
-    if address_region and found.region != address_region:
+    if address_region and found.region != address_region and not block.is_wrong("region"):
         said = f"{found.region!r} is not the region of the address ({address_region})"
         block.problem("region", f"{said}; AMP would refuse the signature")
     if bool(found.access_key) != bool(found.secret_key):
-        block.problem("access_key", "access_key and secret_key are set both or neither")
+        written = "access_key" if found.access_key else "secret_key"
+        block.problem(written, "access_key and secret_key are set both or neither")
     if found.external_id and not found.role_arn:
         block.problem("external_id", "needs a role_arn")
     block.close()
@@ -176,7 +193,7 @@ def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
     parts = urlsplit(url)
     if not _AMP_HOST.fullmatch(parts.hostname or ""):
         return
-    if sigv4 is None:
+    if sigv4 is None and not entry.has("sigv4"):
         entry.problem("sigv4", "AMP takes signed requests only: add sigv4: {} (the region is taken from the url)")
     if not re.fullmatch(rf"/workspaces/{_WORKSPACE.pattern}{_PATH}", parts.path) or parts.query:
         entry.problem(
@@ -187,6 +204,9 @@ def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
 
 
 def _headers(entry: Section) -> tuple[tuple[str, str], ...]:
+    if entry.is_list("headers"):
+        entry.problem("headers", foreign.HEADER_LIST)
+        return ()
     section = entry.section("headers")
     if section is None:
         return ()

@@ -11,6 +11,7 @@ _DURATION = re.compile(
     r"(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?(?:(?P<ms>[0-9]+)ms)?",
     re.ASCII,
 )
+_MAX_DIGITS = 100  # no number needs more, and Python reads none of more than 4,300
 _UNIT_MS = {
     "y": 31_536_000_000,
     "w": 604_800_000,
@@ -21,6 +22,7 @@ _UNIT_MS = {
     "ms": 1,
 }
 _MAX_DURATION_MS = (2**63 - 1) // 1_000_000  # Go keeps nanoseconds in an int64
+_TOO_LONG = "a duration is at most 292 years"
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|KB|MB|GB|TB|PB|EB|KiB|MiB|GiB|TiB|PiB|EiB)", re.ASCII)
 _SIZE_POWER = {"B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
@@ -41,9 +43,11 @@ def duration_ms(text: str) -> int:
     match = _DURATION.fullmatch(text)
     if not text or match is None:
         raise ValueError("a duration is whole numbers with units y w d h m s ms in that order, as 1m or 1h30m")
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(_TOO_LONG)
     total = sum(int(number) * _UNIT_MS[unit] for unit, number in match.groupdict().items() if number)
     if total > _MAX_DURATION_MS:
-        raise ValueError("a duration is at most 292 years")
+        raise ValueError(_TOO_LONG)
     return total
 
 
@@ -75,7 +79,10 @@ def size_bytes(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("a size is a number with a unit B, KB, MB, GB, TB, PB or EB (base 1024), as 100MB")
-    return int(float(match[1]) * 1024 ** _SIZE_POWER[match[2][0]])
+    size = float(match[1]) * 1024.0 ** _SIZE_POWER[match[2][0]]
+    if size >= 2.0**63:
+        raise ValueError("a size is below 8EB")
+    return int(size)
 
 
 def boolean(text: str) -> bool:
@@ -97,8 +104,7 @@ def integer(text: str) -> int:
             return sign * int(lowered, 0)
         if lowered.isascii() and lowered.isdigit():
             return sign * int(lowered, 8 if len(lowered) > 1 and lowered[0] == "0" else 10)
-        number = parse_float(digits)
-        if number == number // 1:
+        if digits[:1] not in ("+", "-") and (number := parse_float(digits)) == number // 1:
             return sign * int(number)
     except (ValueError, OverflowError):
         pass
@@ -126,15 +132,15 @@ def yaml_float(text: str) -> float:
     return parse_float(text)
 
 
-_EXPAND = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*)|([$*#@!?0-9-]))")
+_EXPAND = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*)|([$*#@!?0-9-])|\{)")
 
 
 def expand_environment(text: str, environment: Mapping[str, str]) -> str:
     """`$VAR` and `${VAR}` from the environment, `$$` a literal `$`, an unknown name empty: Prometheus's rule for
-    `external_labels`, the only values in which it expands anything."""
+    `external_labels`, the only values in which it expands anything (Go's os.Expand: an unclosed `${` vanishes)."""
 
     def value(match: re.Match[str]) -> str:
-        name = match[1] if match[1] is not None else match[2] or match[3]
+        name = match[1] or match[2] or match[3] or ""
         return "$" if name == "$" else environment.get(name, "")
 
     return _EXPAND.sub(value, text)

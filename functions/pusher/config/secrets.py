@@ -36,8 +36,9 @@ class Secret:
 
 def parse_reference(text: str) -> str:
     """Checks the form of a `*_ref`. Raises ValueError with what is allowed."""
-    scheme, colon, name = text.partition(":")
-    if not colon or scheme not in _SCHEMES or not name or (scheme == "ssm" and not name.startswith("/")):
+    scheme, _, name = text.partition(":")
+    name_of_all = name.partition("#")[0] if scheme == "secretsmanager" else name
+    if scheme not in _SCHEMES or not name_of_all or (scheme == "ssm" and not name.startswith("/")):
         raise ValueError("a reference is secretsmanager:NAME[#json-key], ssm:/path or env:NAME")
     return text
 

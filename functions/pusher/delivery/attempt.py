@@ -88,4 +88,5 @@ class Poster:
 
 def _one_line(text: bytes) -> str:
     """A receiver's text for a log line: one line, printable, at most 1,024 bytes."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text.decode("utf-8", "replace")).split())
+    printable = "".join(char if char.isprintable() else " " for char in text.decode("utf-8", "replace"))
+    return " ".join(printable.split()).encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")

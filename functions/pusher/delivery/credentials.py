@@ -13,6 +13,8 @@ from ..config.secrets import SecretError, SecretStore
 
 _RENEW_BEFORE_SECONDS = 300.0  # an assumed role is renewed this long before its end
 _ROLE_SECONDS = 3600
+# boto3's own patience (minutes, where a VPC has no STS endpoint) is longer than a run.
+_STS_PATIENCE: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 2}}
 
 
 class CredentialsError(Exception):
@@ -104,8 +106,10 @@ class CredentialsProvider:
 
     def _sts(self) -> Any:
         sigv4 = self._sigv4
+        from botocore.config import Config  # loaded with boto3, which the session needs anyway
+
         session = self._session(sigv4.profile, sigv4.region)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"config": Config(**_STS_PATIENCE)}
         if sigv4.access_key and sigv4.secret_key:
             options["aws_access_key_id"] = sigv4.access_key
             options["aws_secret_access_key"] = self._secrets.reveal(sigv4.secret_key)

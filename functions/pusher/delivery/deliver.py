@@ -16,6 +16,7 @@ from .classify import classify, meaning
 from .retry import BackoffPolicy, next_wait, retry_after_seconds
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
+_OUT_OF_TIME = ("deadline", "the run's time was up before it was sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,15 @@ class _Sender:
         self._endpoint, self._delivery, self._edges, self._deadline = endpoint, delivery, edges, deadline
         queue = endpoint.queue
         self._policy = BackoffPolicy(queue.min_backoff_ms / 1000, queue.max_backoff_ms / 1000)
-        self._reason, self._said = "deadline", "the run's time was up before it was sent"
+        self._reason, self._said = _OUT_OF_TIME
 
     def settle(self, request: WriteRequest) -> Outcome:
         """Attempts one request until its outcome is final for this run, and books it.
 
         UNAVAILABLE and MISCONFIGURED are left to the caller: the samples are still in hand.
         """
-        attempt, unanswered, renewed = 0, False, False
+        attempt, unanswered, renew, renewed = 0, False, False, False
+        self._reason, self._said = _OUT_OF_TIME
         while True:
             fresh = self._still_young(request)
             if fresh is None:
@@ -70,11 +72,12 @@ class _Sender:
             if left <= 0:
                 return Outcome.UNAVAILABLE
             attempt += 1
-            response = self._edges.poster.post(request, attempt, left, renewed=renewed)
+            response = self._edges.poster.post(request, attempt, left, renewed=renew)
             self._count(request)
             unanswered = unanswered or response.resent
             outcome = self._outcome(response, request)
-            if outcome is Outcome.MISCONFIGURED and response.status == 403 and not renewed:
+            renew = response.status == 403 and not renewed
+            if renew:
                 renewed = True
                 continue
             if outcome is not Outcome.UNAVAILABLE:
@@ -137,6 +140,7 @@ class _Sender:
             if request.samples:
                 delivery.rejected.add(reason, f"up to {request.samples} samples: {said}", request.samples)
             else:
+                delivery.metadata_rejected += request.metadata
                 self._warn(f"metadata refused: {said}")
 
     def _remember(self, outcome: Outcome, response: Response) -> None:

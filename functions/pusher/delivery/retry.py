@@ -6,6 +6,7 @@ import email.utils
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 
 _JITTER = 0.1
 
@@ -33,12 +34,17 @@ def retry_after_seconds(header: str | None, now_seconds: float) -> float | None:
         return float(text[:12])
     try:
         moment = email.utils.parsedate_to_datetime(text)
+        if moment.tzinfo is None:  # HTTP dates are GMT, whatever the zone of this machine
+            moment = moment.replace(tzinfo=UTC)
         return max(moment.timestamp() - now_seconds, 0.0)
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def next_wait(policy: BackoffPolicy, attempt: int, retry_after: float | None, left_seconds: float) -> float | None:
-    """Seconds to wait before the next attempt; None when that lies beyond what is left of the run."""
-    wait = policy.wait_seconds(attempt) if retry_after is None else max(retry_after, policy.min_seconds)
+    """Seconds to wait before the next attempt; None when that lies beyond what is left of the run.
+
+    As in Prometheus, a `Retry-After` of zero (or of a date that has passed) says nothing: the backoff goes on.
+    """
+    wait = max(retry_after, policy.min_seconds) if retry_after else policy.wait_seconds(attempt)
     return wait if wait < left_seconds else None

@@ -21,7 +21,7 @@ def signed(request: HttpRequest, sigv4: SigV4, credentials: Credentials, now_ms:
     headers = {**request.headers, "X-Amz-Date": date}
     prepared = requests.Request(request.method, request.url, headers=headers, data=request.body).prepare()
     names = {name.lower() for name in prepared.headers} - set(_UNSIGNED)
-    auth = AWS4Auth(
+    auth = _Signer(
         credentials.access_key,
         credentials.secret_key,
         sigv4.region,
@@ -31,6 +31,15 @@ def signed(request: HttpRequest, sigv4: SigV4, credentials: Credentials, now_ms:
     )
     auth(prepared)
     return {str(name): _text(value) for name, value in prepared.headers.items() if name.lower() != "content-length"}
+
+
+class _Signer(AWS4Auth):  # type: ignore[misc]
+    """Runs of white space count as one space everywhere: the library leaves those between quotes and fails on an
+    apostrophe, AWS's signers do neither."""
+
+    @staticmethod
+    def amz_norm_whitespace(text: str | bytes) -> str:
+        return " ".join(_text(text).split())
 
 
 def _text(value: str | bytes) -> str:

@@ -1,0 +1,388 @@
+"""Whole config files: good ones load with the warnings of their `.txt`, bad ones report exactly the lines of theirs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pusher.config.load import parse_config
+from pusher.config.nodes import ConfigError
+from pusher.config.schema import Config
+
+CORPUS = Path(__file__).parents[1] / "testdata" / "config"
+ENVIRONMENT = {
+    "AWS_REGION": "eu-west-1",
+    "PUSHER_WORKSPACE": "ws-0f3ca4d1-0000-4000-8000-000000000000",
+    "OTHER_WORKSPACE": "ws-6",
+    "NOT_A_WORKSPACE": "usage",
+}
+OF_FILE = {"environment": {"PUSHER_TICK": "often", "PUSHER_WORKSPACE": "usage"}}
+
+
+def files(folder: str) -> list[Any]:
+    found = sorted((CORPUS / folder).glob("*.yaml"))
+    return [pytest.param(path, id=path.stem) for path in found]
+
+
+def load(path: Path) -> Config:
+    return parse_config(path.read_bytes().decode(), path.name, ENVIRONMENT | OF_FILE.get(path.stem, {}))
+
+
+def expected_of(path: Path) -> list[str]:
+    beside = path.with_suffix(".txt")
+    return beside.read_text(encoding="utf-8").splitlines() if beside.exists() else []
+
+
+def good(name: str) -> Config:
+    return load(CORPUS / "good" / f"{name}.yaml")
+
+
+def read(value: Any, path: str) -> Any:
+    """`jobs[0].limits.sample_limit` of a config."""
+    for name, index in re.findall(r"(\w+)|\[(\d+)\]", path):
+        value = value[int(index)] if index else getattr(value, name)
+    return value
+
+
+@pytest.mark.parametrize("path", files("good"))
+def test_good(path: Path) -> None:
+    """A good file loads, and warns of exactly what its `.txt` names."""
+    assert list(load(path).warnings) == expected_of(path)
+
+
+@pytest.mark.parametrize("path", files("bad"))
+def test_bad(path: Path) -> None:
+    """A bad file does not load; all its mistakes are told, in the order of the file."""
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert str(raised.value).splitlines() == expected_of(path)
+
+
+@pytest.mark.parametrize("path", files("bad"))
+def test_bad_hides(path: Path) -> None:
+    """The texts that stand for secrets in the bad files are in no message."""
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert not re.search(r"hid.{0,3}den", str(raised.value) + repr(raised.value), re.IGNORECASE)
+
+
+def test_every_expectation_has_its_file() -> None:
+    """No `.txt` is left without the file it belongs to, and every bad file has one."""
+    texts = {path.with_suffix("") for path in CORPUS.glob("*/*.txt")}
+    assert texts <= {path.with_suffix("") for path in CORPUS.glob("*/*.yaml")}
+    assert {path.with_suffix("") for path in CORPUS.glob("bad/*.yaml")} <= texts
+
+
+def test_a_problem_carries_its_parts() -> None:
+    """Programs read file, line, path and message of a problem apart."""
+    with pytest.raises(ConfigError) as raised:
+        load(CORPUS / "bad" / "job-name-twice.yaml")
+    (problem,) = raised.value.problems
+    assert (problem.file, problem.line, problem.path) == ("job-name-twice.yaml", 3, "json_configs[1].job_name")
+    assert problem.message == "'usage' is the name of another job; job names are unique"
+
+
+# --- What the good files mean -----------------------------------------------------------------------------------------
+
+DEFAULTS = [  # (field, Prometheus's default or ours for AMP)
+    ("external_labels", ()),
+    ("tick_ms", 60_000),
+    ("jobs[0].instance", "api.example.com"),
+    ("jobs[0].method", "GET"),
+    ("jobs[0].query", ()),
+    ("jobs[0].body", None),
+    ("jobs[0].headers", ()),
+    ("jobs[0].labels", ()),
+    ("jobs[0].honor_labels", False),
+    ("jobs[0].scrape_interval_ms", 60_000),
+    ("jobs[0].scrape_timeout_ms", 10_000),
+    ("jobs[0].valid_status_codes", ()),
+    ("jobs[0].pagination", None),
+    ("jobs[0].limits.body_size_bytes", 50 * 1024 * 1024),
+    ("jobs[0].limits.sample_limit", 0),
+    ("jobs[0].limits.label_limit", 0),
+    ("jobs[0].limits.label_name_length", 0),
+    ("jobs[0].limits.label_value_length", 0),
+    ("jobs[0].http.basic_auth", None),
+    ("jobs[0].http.authorization", None),
+    ("jobs[0].http.oauth2", None),
+    ("jobs[0].http.follow_redirects", True),
+    ("jobs[0].http.tls.min_version", "TLS12"),
+    ("jobs[0].http.tls.insecure_skip_verify", False),
+    ("jobs[0].http.proxy.from_environment", False),
+    ("jobs[0].metric_relabel", ()),
+    ("jobs[0].metrics[0].type", "unknown"),
+    ("jobs[0].metrics[0].help", ""),
+    ("jobs[0].metrics[0].timestamp", None),
+    ("jobs[0].metrics[0].labels", ()),
+    ("jobs[0].metrics[0].scale", 1.0),
+    ("jobs[0].metrics[0].offset", 0.0),
+    ("jobs[0].metrics[0].on_missing", "skip"),
+    ("jobs[0].metrics[0].duplicates", "last"),
+    (
+        "endpoints[0].url",
+        "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-0f3ca4d1-0000-4000-8000-000000000000"
+        "/api/v1/remote_write",
+    ),
+    ("endpoints[0].sigv4.region", "eu-west-1"),
+    ("endpoints[0].sigv4.service", "aps"),
+    ("endpoints[0].is_amp", True),
+    ("endpoints[0].remote_timeout_ms", 30_000),
+    ("endpoints[0].headers", ()),
+    ("endpoints[0].write_relabel", ()),
+    ("endpoints[0].queue.capacity", 10_000),
+    ("endpoints[0].queue.max_shards", 50),
+    ("endpoints[0].queue.min_shards", 1),
+    ("endpoints[0].queue.max_samples_per_send", 1_000),
+    ("endpoints[0].queue.batch_send_deadline_ms", 5_000),
+    ("endpoints[0].queue.min_backoff_ms", 30),
+    ("endpoints[0].queue.max_backoff_ms", 5_000),
+    ("endpoints[0].queue.retry_on_http_429", True),
+    ("endpoints[0].queue.sample_age_limit_ms", 55 * 60_000),
+    ("endpoints[0].metadata.send", True),
+    ("endpoints[0].metadata.send_interval_ms", 60_000),
+    ("endpoints[0].metadata.max_samples_per_send", 2_000),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), DEFAULTS, ids=[path for path, _ in DEFAULTS])
+def test_defaults(path: str, value: object) -> None:
+    """A key that is not written has its documented default."""
+    assert read(good("minimal"), path) == value
+
+
+def test_defaults_stay_below_amp_body_limit() -> None:
+    """A request's body is under 1,000,000 bytes unless the user says otherwise."""
+    assert good("minimal").endpoints[0].queue.max_body_bytes <= 1_000_000
+
+
+EVERY_KEY = [
+    ("json-configs-every-key", "jobs[0].url", "https://api.example.com:8443/usage?kind=all"),
+    ("json-configs-every-key", "jobs[0].instance", "api.example.com:8443"),
+    ("json-configs-every-key", "jobs[0].method", "POST"),
+    ("json-configs-every-key", "jobs[0].query", (("from", "2024-05-23"), ("limit", "0100"))),
+    ("json-configs-every-key", "jobs[0].body", '{"codes": ["4"]}'),
+    ("json-configs-every-key", "jobs[0].headers[0][0]", "Accept"),
+    ("json-configs-every-key", "jobs[0].headers[0][1].literal", "application/json"),
+    ("json-configs-every-key", "jobs[0].labels", (("team", "billing"),)),
+    ("json-configs-every-key", "jobs[0].honor_labels", True),
+    ("json-configs-every-key", "jobs[0].scrape_interval_ms", 300_000),
+    ("json-configs-every-key", "jobs[0].scrape_timeout_ms", 20_000),
+    ("json-configs-every-key", "jobs[0].valid_status_codes", (200, 206)),
+    ("json-configs-every-key", "jobs[0].pagination.style", "cursor"),
+    ("json-configs-every-key", "jobs[0].pagination.path.text", "next.cursor"),
+    ("json-configs-every-key", "jobs[0].pagination.parameter", "after"),
+    ("json-configs-every-key", "jobs[0].pagination.first_page", 0),
+    ("json-configs-every-key", "jobs[0].pagination.max_pages", 7),
+    ("json-configs-every-key", "jobs[0].limits.body_size_bytes", 2 * 1024 * 1024),
+    ("json-configs-every-key", "jobs[0].limits.sample_limit", 100),
+    ("json-configs-every-key", "jobs[0].limits.label_limit", 20),
+    ("json-configs-every-key", "jobs[0].limits.label_name_length", 64),
+    ("json-configs-every-key", "jobs[0].limits.label_value_length", 256),
+    ("json-configs-every-key", "jobs[0].http.authorization.type", "Token"),
+    ("json-configs-every-key", "jobs[0].http.authorization.credentials.reference", "secretsmanager:usage-api#token"),
+    ("json-configs-every-key", "jobs[0].http.tls.ca.file", "ca.pem"),
+    ("json-configs-every-key", "jobs[0].http.tls.cert.file", "cert.pem"),
+    ("json-configs-every-key", "jobs[0].http.tls.key.reference", "ssm:/usage/key"),
+    ("json-configs-every-key", "jobs[0].http.tls.server_name", "api.internal"),
+    ("json-configs-every-key", "jobs[0].http.tls.max_version", "TLS13"),
+    ("json-configs-every-key", "jobs[0].http.proxy.url.literal", "http://proxy.example.com:3128"),
+    ("json-configs-every-key", "jobs[0].http.proxy.no_proxy", "example.org,10.0.0.0/8"),
+    ("json-configs-every-key", "jobs[0].http.proxy.connect_header[0][0]", "X-Proxy"),
+    ("json-configs-every-key", "jobs[0].http.proxy.connect_header[0][1][1].literal", "two"),
+    ("json-configs-every-key", "jobs[0].http.follow_redirects", False),
+    ("json-configs-every-key", "jobs[0].http.http_headers[0][0]", "X-Tenant"),
+    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][0].literal", "blue"),
+    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][1].literal", "hidden"),
+    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][2].file", "tenant.txt"),
+    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][3].reference", "env:TENANT"),
+    ("json-configs-every-key", "jobs[0].metric_relabel[0].separator", "-"),
+    ("json-configs-every-key", "jobs[0].metric_relabel[1].modulus", 4),
+    ("json-configs-every-key", "jobs[0].metrics[0].name", "every_key:requests_total"),
+    ("json-configs-every-key", "jobs[0].metrics[0].type", "counter"),
+    ("json-configs-every-key", "jobs[0].metrics[0].help", "Requests."),
+    ("json-configs-every-key", "jobs[0].metrics[0].unit", "requests"),
+    ("json-configs-every-key", "jobs[0].metrics[0].value.text", "count"),
+    ("json-configs-every-key", "jobs[0].metrics[0].timestamp.path.text", "$.at"),
+    ("json-configs-every-key", "jobs[0].metrics[0].timestamp.format.name", "%d/%m/%Y %H:%M:%S"),
+    ("json-configs-every-key", "jobs[0].metrics[0].value_map", (("OK", 1.0), ("FAIL", 0.0))),
+    ("json-configs-every-key", "jobs[0].metrics[0].value_regex.pattern", "([0-9.]+) req"),
+    ("json-configs-every-key", "jobs[0].metrics[0].scale", 0.001),
+    ("json-configs-every-key", "jobs[0].metrics[0].offset", -1000.0),
+    ("json-configs-every-key", "jobs[0].metrics[0].on_missing", 0.0),
+    ("json-configs-every-key", "jobs[0].metrics[0].duplicates", "sum"),
+    ("json-configs-every-key", "jobs[1].http.basic_auth.username.reference", "env:API_USER"),
+    ("json-configs-every-key", "jobs[1].http.basic_auth.password.file", "password.txt"),
+    ("json-configs-every-key", "jobs[1].http.proxy.from_environment", True),
+    ("json-configs-every-key", "jobs[2].http.oauth2.client_id", "pusher"),
+    ("json-configs-every-key", "jobs[2].http.oauth2.client_secret.reference", "secretsmanager:client"),
+    ("json-configs-every-key", "jobs[2].http.oauth2.token_url", "https://login.example.com/token"),
+    ("json-configs-every-key", "jobs[2].http.oauth2.scopes", ("read",)),
+    ("json-configs-every-key", "jobs[2].http.oauth2.endpoint_params", (("audience", "usage"),)),
+    ("json-configs-every-key", "jobs[2].http.oauth2.tls.ca.file", "ca.pem"),
+    ("json-configs-every-key", "jobs[2].http.oauth2.proxy.no_proxy", "example.org"),
+    ("json-configs-every-key", "jobs[3].http.oauth2.client_secret.file", "secret.txt"),
+    ("json-configs-every-key", "jobs[3].http.oauth2.proxy.from_environment", True),
+    ("json-configs-every-key", "jobs[4].http.authorization.type", "Bearer"),
+    ("json-configs-every-key", "jobs[4].http.authorization.credentials.literal", "literal"),
+    ("json-configs-every-key", "jobs[5].http.authorization.credentials.file", "token.txt"),
+    ("remote-write-every-key", "endpoints[0].name", "amp"),
+    ("remote-write-every-key", "endpoints[0].remote_timeout_ms", 20_000),
+    ("remote-write-every-key", "endpoints[0].headers", (("X-Team", "billing"),)),
+    ("remote-write-every-key", "endpoints[0].sigv4.access_key", "AKIDEXAMPLE"),
+    ("remote-write-every-key", "endpoints[0].sigv4.secret_key.literal", "example"),
+    ("remote-write-every-key", "endpoints[0].sigv4.profile", "metrics"),
+    ("remote-write-every-key", "endpoints[0].sigv4.role_arn", "arn:aws:iam::111122223333:role/pusher"),
+    ("remote-write-every-key", "endpoints[0].sigv4.external_id", "billing"),
+    ("remote-write-every-key", "endpoints[0].sigv4.use_fips_sts_endpoint", True),
+    ("remote-write-every-key", "endpoints[0].queue.capacity", 2_500),
+    ("remote-write-every-key", "endpoints[0].queue.max_shards", 4),
+    ("remote-write-every-key", "endpoints[0].queue.min_shards", 2),
+    ("remote-write-every-key", "endpoints[0].queue.max_samples_per_send", 500),
+    ("remote-write-every-key", "endpoints[0].queue.batch_send_deadline_ms", 2_000),
+    ("remote-write-every-key", "endpoints[0].queue.min_backoff_ms", 100),
+    ("remote-write-every-key", "endpoints[0].queue.max_backoff_ms", 10_000),
+    ("remote-write-every-key", "endpoints[0].queue.retry_on_http_429", False),
+    ("remote-write-every-key", "endpoints[0].queue.sample_age_limit_ms", 1_800_000),
+    ("remote-write-every-key", "endpoints[0].queue.max_body_bytes", 500 * 1024),
+    ("remote-write-every-key", "endpoints[0].metadata.send", False),
+    ("remote-write-every-key", "endpoints[0].metadata.send_interval_ms", 300_000),
+    ("remote-write-every-key", "endpoints[0].metadata.max_samples_per_send", 100),
+    ("remote-write-every-key", "endpoints[0].http.tls.insecure_skip_verify", True),
+    ("remote-write-every-key", "endpoints[0].http.follow_redirects", True),
+    ("remote-write-every-key", "endpoints[0].http.http_headers[0][0]", "X-Scope"),
+    ("remote-write-every-key", "endpoints[1].http.basic_auth.password.reference", "ssm:/pusher/password"),
+    ("remote-write-every-key", "endpoints[1].sigv4", None),
+    ("remote-write-every-key", "endpoints[1].is_amp", False),
+    ("remote-write-every-key", "endpoints[2].sigv4.region", "us-east-1"),
+    ("remote-write-every-key", "endpoints[3].http.authorization.credentials.file", "token.txt"),
+    ("remote-write-every-key", "endpoints[4].http.oauth2.client_secret.literal", "example"),
+    ("global-every-key", "external_labels", (("environment", "production"),)),
+    ("global-every-key", "jobs[0].scrape_interval_ms", 120_000),
+    ("global-every-key", "jobs[0].scrape_timeout_ms", 30_000),
+    ("global-every-key", "jobs[0].limits.body_size_bytes", 10 * 1024 * 1024),
+    ("global-every-key", "jobs[0].limits.sample_limit", 5_000),
+    ("global-every-key", "jobs[0].limits.label_limit", 30),
+    ("global-every-key", "jobs[0].limits.label_name_length", 100),
+    ("global-every-key", "jobs[0].limits.label_value_length", 500),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value"), EVERY_KEY, ids=[f"{name}: {path}".replace("-every-key", "") for name, path, _ in EVERY_KEY]
+)
+def test_every_key(name: str, path: str, value: object) -> None:
+    """A key that is written ends in the field that carries its meaning."""
+    assert read(good(name), path) == value
+
+
+FIELDS = [
+    # An explicitly empty value is not an absent one.
+    ("explicit-empty", "jobs[0].scrape_interval_ms", 60_000),
+    ("explicit-empty", "jobs[0].body", ""),
+    ("explicit-empty", "jobs[0].method", "POST"),
+    ("explicit-empty", "jobs[0].query", (("empty", ""),)),
+    ("explicit-empty", "jobs[0].metric_relabel[0].replacement", ""),
+    ("explicit-empty", "jobs[0].metric_relabel[1].replacement", ""),
+    ("explicit-empty", "jobs[0].metrics[0].value_map", (("", 0.0),)),
+    ("explicit-empty", "endpoints[0].sigv4.region", "eu-west-1"),
+    # Scalars are what the field's type makes of them.
+    (
+        "go-scalars",
+        "external_labels",
+        (
+            ("version", "1.10"),
+            ("padded", "012"),
+            ("answer", "yes"),
+            ("clock", "22:22"),
+            ("hexadecimal", "0x1f"),
+            ("thousands", "1_000"),
+            ("scientific", "1e3"),
+            ("date", "2024-05-23"),
+            ("quoted_null", "null"),
+        ),
+    ),
+    ("go-scalars", "jobs[0].job_name", "012"),
+    ("go-scalars", "jobs[0].labels", (("version", "1.10"), ("answer", "no"))),
+    ("go-scalars", "jobs[0].honor_labels", True),
+    ("go-scalars", "jobs[0].http.follow_redirects", False),
+    ("go-scalars", "jobs[0].limits.sample_limit", 1_000),
+    ("go-scalars", "jobs[0].limits.label_limit", 31),
+    ("go-scalars", "jobs[0].limits.label_name_length", 10),
+    ("go-scalars", "jobs[0].limits.label_value_length", 3),
+    ("go-scalars", "jobs[0].metrics[0].name", "yes"),
+    ("go-scalars", "jobs[0].metrics[0].help", "22:22"),
+    ("go-scalars", "jobs[0].metrics[0].labels[0][1].constant", "1.10"),
+    ("go-scalars", "jobs[0].metrics[0].labels[1][1].constant", "012"),
+    ("go-scalars", "jobs[0].metrics[0].labels[2][1].constant", "1.10"),
+    ("go-scalars", "jobs[0].metrics[0].scale", 0.5),
+    ("go-scalars", "jobs[0].metrics[0].offset", 1_000.0),
+    # Anchors and merge keys: written keys win over merged ones, earlier merges over later ones.
+    ("anchors", "jobs[1].scrape_interval_ms", 300_000),
+    ("anchors", "jobs[1].labels", (("team", "billing"), ("tier", "gold"))),
+    ("anchors", "jobs[1].metrics[1].name", "errors_total"),
+    ("anchors", "jobs[1].metrics[1].type", "counter"),
+    ("anchors", "jobs[1].metrics[1].value.text", "errors"),
+    ("anchors", "jobs[1].metrics[1].labels[0][0]", "project"),
+    ("anchors", "jobs[2].scrape_interval_ms", 120_000),
+    ("anchors", "jobs[2].honor_labels", True),
+    ("anchors", "jobs[2].labels", (("tier", "silver"), ("team", "billing"))),
+    ("anchors", "jobs[3].scrape_interval_ms", 300_000),
+    ("anchors", "jobs[3].metrics[0].name", "requests_total"),
+    # A workspace names its address and region.
+    (
+        "workspaces",
+        "endpoints[0].url",
+        "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-0f3ca4d1/api/v1/remote_write",
+    ),
+    ("workspaces", "endpoints[0].sigv4.region", "eu-west-1"),
+    (
+        "workspaces",
+        "endpoints[1].url",
+        "https://aps-workspaces.ap-northeast-2.amazonaws.com/workspaces/ws-1/api/v1/remote_write",
+    ),
+    ("workspaces", "endpoints[1].sigv4.region", "ap-northeast-2"),
+    ("workspaces", "endpoints[2].sigv4.region", "us-gov-west-1"),
+    ("workspaces", "endpoints[3].sigv4.region", "us-east-1"),
+    ("workspaces", "endpoints[4].url", "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-6/api/v1/remote_write"),
+    ("workspaces", "endpoints[5].sigv4.region", "us-east-1"),
+    ("workspaces", "endpoints[6].is_amp", True),
+    # Pages.
+    ("pagination", "jobs[0].pagination.path.text", "links.next"),
+    ("pagination", "jobs[0].pagination.max_pages", 100),
+    ("pagination", "jobs[2].pagination.first_page", 0),
+    ("pagination", "jobs[2].pagination.parameter", "p"),
+    ("pagination", "jobs[3].pagination.path", None),
+    ("pagination", "jobs[3].pagination.first_page", 1),
+    # Other ways to write the same.
+    ("json", "jobs[0].metrics[0].scale", 0.5),
+    ("json", "endpoints[0].is_amp", False),
+    ("windows", "jobs[0].body", '{"from": "now-5m",\n "to": "now"}\n'),
+    ("windows", "jobs[0].labels", (("team", "Überwachung"), ("place", "서울"))),
+    ("example", "jobs[0].http.authorization.credentials.reference", "secretsmanager:usage-api#token"),
+    ("example", "jobs[1].metrics[0].value_map", (("OK", 1.0), ("DEGRADED", 0.5), ("FAIL", 0.0))),
+    ("example", "endpoints[0].sigv4.region", "ap-northeast-2"),
+    ("prometheus", "external_labels", (("cluster", "demo"), ("replica", "0"))),
+    ("prometheus", "endpoints[0].queue.max_shards", 200),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "value"), FIELDS, ids=[f"{name}: {path}" for name, path, _ in FIELDS])
+def test_fields(name: str, path: str, value: object) -> None:
+    """What a good file says is what the config holds."""
+    assert read(good(name), path) == value
+
+
+def test_empty_labels_are_absent() -> None:
+    """A label without a value is no label, as in Prometheus: empty and missing are the same thing."""
+    assert not [value for _, value in good("explicit-empty").jobs[0].labels if value]
+
+
+def test_null_in_value_map_is_text() -> None:
+    """The keys of value_map are texts as written: they are compared with what the API sends."""
+    values = dict(good("go-scalars").jobs[0].metrics[0].value_map)
+    assert [(key, values[key]) for key in ("yes", "no", "012", "~")] == [("yes", 1), ("no", 0), ("012", 12), ("~", -1)]
+    assert values["unknown"] != values["unknown"]
+    assert values["far"] == float("inf")

@@ -1,0 +1,168 @@
+"""Other parties of a fetch: a TLS server with its own certificates, and a proxy. All on loopback, all small."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+OK_ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\nConnection: close\r\n\r\n{"v":1}'
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """PEM files of a throw-away CA, a server certificate for `names` and a client certificate."""
+
+    folder: Path
+
+    def path(self, name: str) -> str:
+        return str(self.folder / f"{name}.pem")
+
+    def text(self, name: str) -> str:
+        return (self.folder / f"{name}.pem").read_text(encoding="ascii")
+
+
+def make_certificates(folder: Path, server_names: str) -> Certificates:
+    """`server_names` is a subjectAltName, as DNS:api.test,IP:127.0.0.1."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    openssl("req", "-x509", *key, *usage, "-subj", "/CN=Test CA", "-keyout", "ca-key.pem", "-out", "ca.pem")
+    for name, alternative in (("server", server_names), ("client", "DNS:client.test")):
+        signer = ("-CA", "ca.pem", "-CAkey", "ca-key.pem", "-addext", f"subjectAltName={alternative}")
+        kind = ("-addext", "basicConstraints=critical,CA:FALSE", "-subj", f"/CN={name}")
+        openssl("req", "-x509", *key, *signer, *kind, "-keyout", f"{name}-key.pem", "-out", f"{name}.pem")
+    return Certificates(folder)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a peer saw: request texts, names of client certificates, handshakes that failed."""
+
+    requests: list[str] = field(default_factory=list)
+    clients: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    port: int = 0
+
+
+@contextmanager
+def tls_server(certificates: Certificates, answer: bytes = OK_ANSWER, *, client: str = "none") -> Iterator[Seen]:
+    """Gives every connection the same answer. `client` certificates: none, wanted or required."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path("server"), certificates.path("server-key"))
+    if client != "none":
+        context.load_verify_locations(certificates.path("ca"))
+        context.verify_mode = ssl.CERT_REQUIRED if client == "required" else ssl.CERT_OPTIONAL
+    seen = Seen()
+
+    def serve(connection: socket.socket) -> None:
+        try:
+            with context.wrap_socket(connection, server_side=True) as secure:
+                seen.requests.append(_head(secure))
+                certificate = secure.getpeercert()
+                if certificate:
+                    seen.clients.append(str(dict(pair[0] for pair in certificate["subject"])["commonName"]))
+                secure.sendall(answer)
+        except OSError as error:
+            seen.failures.append(str(error))
+
+    with _listening(serve) as port:
+        seen.port = port
+        yield seen
+
+
+@contextmanager
+def proxy(*, drip_seconds: float = 0.0, refuse: bytes = b"", delay_seconds: float = 0.0) -> Iterator[Seen]:
+    """A forward proxy for http and a tunnel for https. `refuse` is sent instead of doing its work; the answer to
+    CONNECT can come byte by byte, or late."""
+    seen = Seen()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            head = _head(connection)
+            seen.requests.append(head)
+            if refuse:
+                connection.sendall(refuse)
+                return
+            method, target = head.split(" ")[:2]
+            parts = urlsplit(target if method != "CONNECT" else f"//{target}")
+            time.sleep(delay_seconds)
+            with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=2) as upstream:
+                if method == "CONNECT":
+                    for byte in b"HTTP/1.1 200 Connection established\r\n\r\n":
+                        connection.sendall(bytes([byte]))
+                        time.sleep(drip_seconds)
+                else:
+                    upstream.sendall(head.replace(target, parts.path or "/", 1).encode("latin-1"))
+                _relay(connection, upstream)
+
+    with _listening(serve) as port:
+        seen.port = port
+        yield seen
+
+
+def _head(connection: socket.socket) -> str:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        data += piece
+    return data.decode("latin-1")
+
+
+def _relay(client: socket.socket, upstream: socket.socket) -> None:
+    def copy(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(65536):
+                sink.sendall(piece)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    back = threading.Thread(target=copy, args=(upstream, client), daemon=True)
+    back.start()
+    copy(client, upstream)
+    back.join(timeout=2)
+
+
+@contextmanager
+def _listening(serve: object) -> Iterator[int]:
+    """Calls `serve(connection)` in a thread for each connection; on leaving, all of them end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.02)
+    ending = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def accept() -> None:
+        while not ending.is_set():
+            with suppress(TimeoutError):
+                connection, _ = listener.accept()
+                connection.settimeout(2)
+                threads.append(threading.Thread(target=_closing, args=(serve, connection), daemon=True))
+                threads[-1].start()
+
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        ending.set()
+        acceptor.join()
+        listener.close()
+        for thread in threads:
+            thread.join(timeout=3)
+
+
+def _closing(serve: object, connection: socket.socket) -> None:
+    with connection:
+        serve(connection)  # type: ignore[operator]

@@ -1,0 +1,151 @@
+"""`plan` tells what a push would send, and sends nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from pusher import cost
+from pusher.config.load import parse_config
+from pusher.plan import plan
+from pusher.warm import Outside
+from sandbox.amp import Receiver
+from sandbox.api import Api
+from sandbox.server import Answer, Fault
+
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"}
+HOSTS = [
+    {"host": "a", "zone": "eu", "cpu_ms": 12},
+    {"host": "b", "zone": "eu", "cpu_ms": 7},
+    {"host": "c", "zone": "us", "cpu_ms": 1},
+]
+
+
+def planned(
+    api: Api, job: str, *, receiver: Receiver | None = None, tick: str = "1m", more: str = ""
+) -> dict[str, Any]:
+    url = api.serve("/hosts", Answer.json(HOSTS))
+    text = f"""
+json_configs:
+  - job_name: hosts
+    url: {url}
+{job}
+remote_write:
+  - url: {receiver.url if receiver else "http://127.0.0.1:1/write"}
+    sigv4: {{region: us-east-1}}
+{more}"""
+    config = parse_config(text, "config.yaml", ENVIRONMENT | {"PUSHER_TICK": tick})
+    return plan(config, Outside(ENVIRONMENT), time.monotonic() + 20)
+
+
+CPU = """
+    metrics:
+      - {name: cpu_seconds, type: gauge, help: CPU time., value: cpu_ms, scale: 0.001, labels: {host: host, zone: zone}}
+"""
+
+
+def test_nothing_is_sent_and_everything_is_counted() -> None:
+    with Api() as api, Receiver() as receiver:
+        found = planned(api, CPU, receiver=receiver)
+        assert receiver.requests == []
+    (job,) = found["jobs"]
+    assert (job["series"], job["samples"], job["records"]) == (3, 3 + 5, 3)
+    assert job["cardinality"] == {"host": 3, "zone": 2, "__name__": 1, "instance": 1, "job": 1}
+    (endpoint,) = found["endpoints"]
+    assert (endpoint["samples"], endpoint["requests"], endpoint["url"]) == (8, 1, receiver.url)
+    assert job["lint"] == []
+
+
+def test_labels_are_shown_before_and_after_relabelling() -> None:
+    rules = """
+    metric_relabel_configs:
+      - {source_labels: [zone], regex: us, action: drop}
+      - {source_labels: [zone], target_label: region}
+      - {regex: zone, action: labeldrop}
+"""
+    with Api() as api:
+        (job,) = planned(api, CPU + rules)["jobs"]
+    first, _, last = job["shown_series"]
+    assert first["before"] | first["after"] == first["before"] | {"region": "eu"}
+    assert set(first["after"]) == {"__name__", "job", "instance", "host", "region"}
+    assert (last["before"]["zone"], last["after"], last["dropped_by_rule"]) == ("us", None, 0)
+    assert job["dropped_by_rule"] == {"metric_relabel_configs[0]": 1}
+    assert job["dropped"]["metric_relabel"]["count"] == 1
+
+
+def test_drops_of_one_endpoint_are_shown_with_it() -> None:
+    rules = "    write_relabel_configs: [{source_labels: [__name__], regex: up, action: drop}]\n"
+    with Api() as api:
+        (endpoint,) = planned(api, CPU, more=rules)["endpoints"]
+    assert endpoint["samples"] == 7
+    assert endpoint["dropped"]["write_relabel"]["count"] == 1
+
+
+def test_a_job_that_is_down_is_told_and_does_not_stop_the_plan() -> None:
+    with Api() as api:
+        api.always(Fault.status(500))
+        found = planned(api, CPU)
+    (job,) = found["jobs"]
+    assert (found["ok"], job["up"], job["series"]) == (False, 0, 0)
+    assert "answered 500" in job["error"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("name: calls, type: counter, help: h", "calls: a counter's name ends in _total"),
+        ("name: load_total, type: gauge, help: h", "load_total: only a counter's name ends in _total"),
+        ("name: wait_ms, type: gauge, help: h", "wait_ms: use the base unit seconds"),
+        ("name: used_percent, type: gauge, help: h", "used_percent: use the base unit ratio"),
+        ("name: sent_megabytes_total, type: counter, help: h", "sent_megabytes_total: use the base unit bytes"),
+        ("name: wait, type: gauge, help: h, unit: seconds", "wait: the name does not end in its unit, seconds"),
+        ("name: wait, type: histogram, help: h", "wait: one value per record is no histogram"),
+        ("name: wait, type: gauge", "wait: no help text"),
+    ],
+)
+def test_lint(metric: str, said: str) -> None:
+    with Api() as api:
+        (job,) = planned(api, f"    metrics: [{{{metric}, value: cpu_ms, labels: {{host: host}}}}]\n")["jobs"]
+    assert len(job["lint"]) == 1
+    assert job["lint"][0].startswith(said)
+
+
+def test_an_interval_below_the_tick_is_told_with_the_real_one() -> None:
+    with Api() as api:
+        found = planned(api, CPU, tick="5m")
+    (job,) = found["jobs"]
+    assert job["interval"] == "5m"
+    assert any("below the schedule's tick 5m" in message for message in job["lint"])
+    assert any("the real interval is 5m" in warning for warning in found["warnings"])
+
+
+def test_too_many_labels_are_told() -> None:
+    labels = ", ".join(f"l{number}: \"'x'\"" for number in range(40))
+    with Api() as api:
+        (job,) = planned(api, f"    metrics: [{{name: a, help: h, value: cpu_ms, labels: {{{labels}}}}}]\n")["jobs"]
+    assert any("43 labels" in message for message in job["lint"])
+
+
+def test_the_estimate_is_samples_times_price() -> None:
+    """8 samples a minute over a month of 730 hours; the first 40 million are free."""
+    with Api() as api:
+        estimate = planned(api, CPU)["estimate"]
+    assert estimate == {"samples_per_month": 8 * 43_800, "amp_usd_per_month": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("series", "interval_seconds", "dollars"),
+    [(1_000, 60, 0.34), (1_000, 15, 12.17), (10_000, 60, 35.82)],
+    ids=["1,000 every minute", "1,000 every 15 s", "10,000 every minute"],
+)
+def test_amp_prices_as_worked_out_by_hand(series: int, interval_seconds: int, dollars: float) -> None:
+    assert cost.ingestion_usd(cost.samples_per_month(series, interval_seconds)) == dollars
+
+
+def test_amp_prices_fall_with_the_tiers() -> None:
+    """2 billion at 0.90, 250 billion at 0.35, the rest at 0.16 dollars per ten million."""
+    assert cost.ingestion_usd(cost.FREE_SAMPLES + 2_000_000_000) == 180.0
+    assert cost.ingestion_usd(cost.FREE_SAMPLES + 252_000_000_000) == 180.0 + 8750.0
+    assert cost.ingestion_usd(cost.FREE_SAMPLES + 262_000_000_000) == 180.0 + 8750.0 + 160.0
