@@ -11,9 +11,9 @@ from bench.runner import AMP_PUSH, CANDIDATES, PLAIN, PUSHER, Figures
 
 MEMORY_MIB = 128
 NOTES = (
-    "lambda-remote-write: also sends metadata and the four scrape_ series, orders, keeps account, writes log and metrics",
+    "lambda-remote-write: also sends metadata and four scrape_ series, orders, keeps account, writes log and metrics",
     "plain script: json, protobuf, snappy, boto3; no retries, no order, no account of what became of the samples",
-    "CPU is user and system time of all threads; plain HTTP on loopback, no gzip: nobody needs a CA bundle or a handshake",
+    "CPU is user and system time of all threads; plain HTTP on loopback: no TLS, no gzip",
     "memory is without Lambda's own runtime client, which shares the process there",
 )
 Sizes = Mapping[int, Mapping[str, Figures]]

@@ -109,7 +109,7 @@ def parse_event(event: Any) -> tuple[str, dict[str, Any]]:
     if event.get("source") == "aws.events" and "detail-type" in event:
         return "push", {"scheduled_ms": _time_ms("time", event.get("time"))}
     action = event.get("action", "push")
-    if action not in _ACTIONS:
+    if not isinstance(action, str) or action not in _ACTIONS:
         raise BadEvent(f"action: {action!r:.60} is unknown; allowed are {', '.join(_ACTIONS)}")
     unknown = sorted(set(event) - _OPTIONS[action])
     if unknown:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
@@ -48,6 +48,16 @@ class Group:
     keys: Sequence[str] | None
     enclosing: tuple[Any, ...]
     outer_keys: tuple[str | None, ...]
+    columns: Mapping[str, list[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A document that is a plain list of records, of which only the fields that a job reads were decoded: name ->
+    one value per record, None where a record has none."""
+
+    count: int
+    fields: Mapping[str, list[Any]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,8 @@ class Expression:
         """One value per record of the group; None where the expression finds nothing."""
         count = len(group.records)
         match self.scope:
+            case Scope.RECORD if group.columns is not None and self.path:
+                return group.columns[self.path[0]]
             case Scope.RECORD:
                 return self._in_each(group.records)
             case Scope.KEY if self.levels == 0:
@@ -165,7 +177,7 @@ def _check_calls(node: dict[str, Any]) -> None:
             near = difflib.get_close_matches(name, Functions.FUNCTION_TABLE, n=1)
             hint = f'; did you mean "{near[0]}"?' if near else ""
             raise InvalidExpression(f"not a JMESPath expression: there is no function {name}{hint}")
-        signature = Functions.FUNCTION_TABLE[name][1]
+        signature = Functions.FUNCTION_TABLE[name]["signature"]
         takes, is_open = len(signature), bool(signature and signature[-1].get("variadic"))
         if given < takes or (given > takes and not is_open):
             count = f"{'at least ' if is_open else ''}{takes} argument{'s' if takes != 1 else ''}"
@@ -178,7 +190,7 @@ def _check_calls(node: dict[str, Any]) -> None:
 def _jmespath_errors() -> tuple[type[Exception], ...]:
     import jmespath
 
-    return (jmespath.exceptions.JMESPathError, TypeError, ValueError)
+    return (jmespath.exceptions.JMESPathError, TypeError, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +215,11 @@ class Step:
 
 
 def _flattened(values: list[Any]) -> list[Any]:
-    if not any(type(value) is list for value in values):
+    """JMESPath's `[]`: one level of lists is dissolved, and a null is no element."""
+    if not any(value is None or type(value) is list for value in values):
         return values
-    return [item for value in values for item in (value if type(value) is list else (value,))]
+    items = (item for value in values for item in (value if type(value) is list else (value,)))
+    return [item for item in items if item is not None]
 
 
 def parse_step(text: str) -> Step:
@@ -231,6 +245,9 @@ class Records:
 
     def walk(self, document: Any) -> Iterator[Group]:
         """The groups of innermost records, in document order."""
+        if isinstance(document, Columns):
+            yield Group(range(document.count), None, (None,), (None,), document.fields)
+            return
         yield from self._walk(document, 0, (document,), (None,))
 
     def _walk(

@@ -51,11 +51,8 @@ class Collected:
         outside = warm.outside
         delivery = Delivery(target.endpoint.name, collected=self._count)
         requests = self.requests_for(target, delivery, outside.now_ms())
-        requests += metadata_due(target, self.metadata, outside.now_ms())
         edges = deliver.Edges(target.poster, outside.now_ms, sleep=outside.sleep)
-        deliver.deliver(target.endpoint, requests, delivery, edges, deadline)
-        if delivery.metadata_accepted:
-            target.metadata_sent_ms = outside.now_ms()
+        send(target, requests, self.metadata, delivery, edges, deadline)
         return delivery
 
     def requests_for(self, target: Target, delivery: Delivery, now_ms: int) -> list[WriteRequest]:
@@ -72,13 +69,29 @@ class Collected:
         return self._ordered
 
 
-def metadata_due(target: Target, metadata: Sequence[Metadata], now_ms: int) -> list[WriteRequest]:
-    """Metadata requests, when `metadata_config` says that it is time; a run a little early counts as in time."""
-    policy = target.endpoint.metadata
-    spare_ms = policy.send_interval_ms // 10
-    if not policy.send or not metadata or now_ms - target.metadata_sent_ms < policy.send_interval_ms - spare_ms:
-        return []
-    return packing.pack_metadata(metadata, policy.max_samples_per_send, target.endpoint.queue.max_body_bytes)
+def send(
+    target: Target,
+    requests: Sequence[WriteRequest],
+    metadata: Sequence[Metadata],
+    delivery: Delivery,
+    edges: deliver.Edges,
+    deadline: float,
+) -> None:
+    """Delivers the samples, and after them the metadata that is due."""
+    due = metadata_due(target, metadata, edges.now_ms())
+    endpoint = target.endpoint
+    after = packing.pack_metadata(due, endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes)
+    deliver.deliver(endpoint, [*requests, *after], delivery, edges, deadline)
+    if delivery.metadata_accepted or delivery.metadata_rejected:  # what was refused is not sent again at once
+        target.metadata_sent_ms.update(dict.fromkeys((one.name for one in due), edges.now_ms()))
+
+
+def metadata_due(target: Target, metadata: Sequence[Metadata], now_ms: int) -> list[Metadata]:
+    """The entries for which `metadata_config` says that it is time, each by itself, because jobs run at their own
+    intervals; a run a little early counts as in time."""
+    policy, sent_ms = target.endpoint.metadata, target.metadata_sent_ms
+    newest_ms = now_ms - policy.send_interval_ms + policy.send_interval_ms // 10
+    return [one for one in metadata if policy.send and sent_ms.get(one.name, newest_ms) <= newest_ms]
 
 
 def _each(targets: Sequence[Target], deliver_to: Callable[[Target], Delivery]) -> list[Delivery]:

@@ -15,7 +15,7 @@ from types import FrameType
 from .config.schema import Config, Endpoint
 from .delivery import deliver
 from .model import Delivery, Metadata, Samples, Tally
-from .push import Collected, metadata_due
+from .push import Collected, send
 from .sources import collect
 from .sources.due import offset_ms
 from .sources.json_api import JsonSource
@@ -86,11 +86,8 @@ class Sender(threading.Thread):
         target, now_ms = self._target, self._outside.now_ms
         delivery = Delivery(target.endpoint.name, collected=len(samples))
         requests = packing.pack(samples, target.endpoint.queue, now_ms(), delivery.dropped)
-        requests += metadata_due(target, self.metadata, now_ms())
         edges = deliver.Edges(target.poster, now_ms, self._monotonic, self._sleep)
-        deliver.deliver(target.endpoint, requests, delivery, edges, deadline=math.inf)
-        if delivery.metadata_accepted:
-            target.metadata_sent_ms = now_ms()
+        send(target, requests, self.metadata, delivery, edges, deadline=math.inf)
         self._report(delivery)
 
     def _report(self, delivery: Delivery) -> None:

@@ -14,12 +14,13 @@ from .config.scalars import parse_float
 
 UNIX_FORMATS = {"unix": 1_000, "unix_ms": 1, "unix_us": 1_000, "unix_ns": 1_000_000}
 _RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:\d\d))?",
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:[0-5]\d))?",
     re.ASCII,
 )
 _YEAR_DIRECTIVES = ("%Y", "%y", "%G", "%c", "%x")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 253_402_300_799_999  # the end of the year 9999
+_MAX_NUMBER = (_MAX_MS + 1) * 1_000_000  # the same in the finest unit
 
 
 class BadTimestamp(ValueError):
@@ -47,12 +48,14 @@ class Format:
         """A column of plain integers at once; raises TypeError when the column needs a look at each value."""
         if self.name not in UNIX_FORMATS or not set(map(type, values)) <= {int}:
             raise TypeError
-        if min(values) < -_MAX_MS or max(values) > _MAX_MS * 1_000_000:
-            raise TypeError
         factor = UNIX_FORMATS[self.name]
         if self.name == "unix":
-            return [value * factor for value in values]
-        return values if factor == 1 else [value // factor for value in values]
+            milliseconds = [value * factor for value in values]
+        else:
+            milliseconds = values if factor == 1 else [value // factor for value in values]
+        if values and (min(milliseconds) < -_MAX_MS or max(milliseconds) > _MAX_MS):
+            raise TypeError
+        return milliseconds
 
     def _from_number(self, value: Any) -> int:
         if isinstance(value, str):
@@ -60,16 +63,18 @@ class Format:
                 value = int(value) if value.strip().lstrip("-").isdigit() else parse_float(value)
             except ValueError:
                 raise BadTimestamp(f"{value!r:.60} is not a number; the format is {self.name}") from None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+        if isinstance(value, bool) or not is_number:
             raise BadTimestamp(f"{value!r:.60} is not a number; the format is {self.name}")
+        if abs(value) <= _MAX_NUMBER and abs(milliseconds := self._scaled(value)) <= _MAX_MS:
+            return milliseconds
+        raise BadTimestamp(f"{value!r:.60} is beyond the year 9999 in {self.name}; is the unit right?")
+
+    def _scaled(self, value: float) -> int:
         factor = UNIX_FORMATS[self.name]
         if isinstance(value, int):
-            milliseconds = value * factor if self.name == "unix" else value // factor
-        else:
-            milliseconds = round(value * factor) if self.name == "unix" else math.floor(value / factor)
-        if abs(milliseconds) > _MAX_MS:
-            raise BadTimestamp(f"{value!r:.60} is beyond the year 9999 in {self.name}; is the unit right?")
-        return milliseconds
+            return value * factor if self.name == "unix" else value // factor
+        return round(value * factor) if self.name == "unix" else math.floor(value / factor)
 
     def _strptime(self, text: str) -> datetime:
         try:
@@ -96,19 +101,20 @@ def _rfc3339(text: str, zone: tzinfo | None) -> datetime:
         )
     except ValueError:
         raise BadTimestamp(f"{text!r:.60} is no date and time") from None
-    return fixed + timedelta(seconds=1) if leap else fixed
+    try:
+        return fixed + timedelta(seconds=1) if leap else fixed
+    except OverflowError:
+        raise BadTimestamp(f"{text!r:.60} is beyond the year 9999") from None
 
 
 def _to_ms(moment: datetime) -> int:
-    try:
-        since = moment - _EPOCH
-    except OverflowError:
-        raise BadTimestamp(f"{moment} is out of range") from None
+    since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
 
 
-def parse_format(name: str, zone: tzinfo | None = None) -> Format:
-    """The config's `format`, for the zone of its `timezone` -> Format. Raises ValueError with what is allowed."""
+def parse_format(name: str, timezone: str = "") -> Format:
+    """The config's `format` and `timezone` -> Format. Raises ValueError with what is allowed."""
+    zone = parse_zone(timezone) if timezone else None
     if name in UNIX_FORMATS or name == "rfc3339":
         return Format(name, zone)
     if "%" not in name:

@@ -6,6 +6,7 @@ between invocations, but not trusted after a freeze.
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import socket
@@ -13,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -23,7 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 _MAX_IDLE_SECONDS = 30.0  # a connection that idled longer (or was frozen) is likely gone on the other side
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 256 * 1024
 _NO_HEADER_TEXT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
@@ -109,7 +110,7 @@ class Transport:
     """Keeps connections by channel. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._pools: dict[Channel, urllib3.PoolManager] = {}
+        self._pools: dict[tuple[Channel, bool], urllib3.PoolManager] = {}
         self._last_used = time.time()
         self._lock = threading.Lock()
 
@@ -136,7 +137,7 @@ class Transport:
 
     def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> urllib3.BaseHTTPResponse:
         _thread.reused, _thread.step, _thread.deadline = False, "connecting", deadline
-        pool = self._pool(channel)
+        pool = self._pool(channel, request.url)
         self._last_used = time.time()
         return pool.urlopen(
             request.method,
@@ -151,11 +152,12 @@ class Transport:
             decode_content=False,
         )
 
-    def _pool(self, channel: Channel) -> urllib3.PoolManager:
+    def _pool(self, channel: Channel, url: str) -> urllib3.PoolManager:
+        key = channel, any(address.startswith("https:") for address in (url.lower(), channel.proxy_url.lower()))
         with self._lock:
-            pool = self._pools.get(channel)
+            pool = self._pools.get(key)
             if pool is None:
-                pool = self._pools[channel] = _new_pool(channel)
+                pool = self._pools[key] = _new_pool(*key)
             return pool
 
     def drop_idle(self) -> None:
@@ -165,9 +167,8 @@ class Transport:
 
     def close(self, channel: Channel | None = None) -> None:
         with self._lock:
-            for key in [channel] if channel else list(self._pools):
-                if pool := self._pools.pop(key, None):
-                    pool.clear()
+            for key in [key for key in self._pools if channel in (None, key[0])]:
+                self._pools.pop(key).clear()
 
 
 # connections
@@ -244,6 +245,7 @@ class _TotalTimeout:
     host: str
     port: int
     _requests = 0
+    _held: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
         _thread.step = "connecting"
@@ -267,11 +269,24 @@ class _TotalTimeout:
         self.sock = plain
 
     def request(self, *args: Any, **kwargs: Any) -> None:
+        """Headers and body go out together: one system call and one packet less."""
         _thread.reused, self._requests = self._requests > 0, self._requests + 1
         _thread.step = "sending the request"
         if self.sock is not None:
             self.sock.settimeout(_left_seconds())
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        held: list[bytes] = []
+        self._held = held
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._held = None
+        self.send(b"".join(held))
+
+    def send(self, data: Any) -> None:
+        if self._held is not None:
+            self._held.append(data)
+        else:
+            super().send(data)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
         _thread.step = "waiting for the answer"
@@ -320,9 +335,17 @@ class _HttpPool(HTTPConnectionPool):
 class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
+    def _validate_conn(self, conn: Any) -> None:
+        """Connects, without the library's warning at every request: insecure_skip_verify is the config's decision."""
+        if conn.is_closed:
+            conn.connect()
 
-def _new_pool(channel: Channel) -> urllib3.PoolManager:
-    options: dict[str, Any] = {"num_pools": 64, "maxsize": 8, "ssl_context": _LazyContext(channel).context}
+
+def _new_pool(channel: Channel, uses_tls: bool) -> urllib3.PoolManager:
+    """Connections of one channel; reading the CA bundle takes longer than a push, so only TLS pays for it."""
+    options: dict[str, Any] = {"num_pools": 64, "maxsize": 8}
+    if uses_tls:
+        options["ssl_context"] = _shared_tls_context(replace(channel, proxy_url="", proxy_headers=()))
     if channel.server_name:
         options |= {"server_hostname": channel.server_name, "assert_hostname": channel.server_name}
     if not channel.verify:
@@ -344,18 +367,9 @@ def _proxy_headers(channel: Channel) -> dict[str, str]:
     return headers
 
 
-class _LazyContext:
-    """Makes the TLS context of a channel: loading the CA bundle costs time, so plain defaults are shared."""
-
-    _default: ssl.SSLContext | None = None
-
-    def __init__(self, channel: Channel) -> None:
-        if channel == Channel(proxy_url=channel.proxy_url, proxy_headers=channel.proxy_headers):
-            if _LazyContext._default is None:
-                _LazyContext._default = _tls_context(channel)
-            self.context = _LazyContext._default
-        else:
-            self.context = _tls_context(channel)
+@functools.lru_cache(maxsize=16)
+def _shared_tls_context(channel: Channel) -> ssl.SSLContext:
+    return _tls_context(channel)
 
 
 def _tls_context(channel: Channel) -> ssl.SSLContext:
@@ -391,11 +405,14 @@ def _load_client_certificate(context: ssl.SSLContext, channel: Channel) -> None:
 # errors
 
 
+def _parts(error: BaseException) -> tuple[object, ...]:
+    """The error, and what a ProtocolError wraps."""
+    return (error, *error.args) if isinstance(error, errors.ProtocolError) else (error,)
+
+
 def _is_dead_connection(error: BaseException) -> bool:
     """The other side closed a kept connection before it answered anything."""
-    if isinstance(error, errors.ProtocolError):
-        return any(isinstance(part, ConnectionError) for part in error.args)
-    return isinstance(error, ConnectionError)
+    return any(isinstance(part, ConnectionError) for part in _parts(error))
 
 
 def _explained(error: Exception, host: str, step: str) -> TransportError:
@@ -414,10 +431,10 @@ def _explained(error: Exception, host: str, step: str) -> TransportError:
         return TransportError("tls", f"{host}: TLS failed ({_tls_reason(error)})")
     if isinstance(error, errors.NewConnectionError | ConnectionRefusedError):
         return TransportError("connect", f"{host}: no connection ({cause})")
-    if isinstance(error, errors.TimeoutError | TimeoutError):
+    if any(isinstance(part, errors.TimeoutError | TimeoutError) for part in _parts(error)):
         hint = "; a security group, route or firewall may drop the packets" if step == "connecting" else ""
         return TransportError("timeout", f"{host}: timed out while {step}{hint}")
-    if _is_dead_connection(error) or isinstance(error, errors.IncompleteRead):
+    if any(isinstance(part, ConnectionError | errors.IncompleteRead) for part in _parts(error)):
         return TransportError("reset", f"{host}: the connection broke while {step}")
     if isinstance(error, errors.HTTPError):
         return TransportError("protocol", f"{host}: not a valid HTTP answer while {step} ({_short(error)})")

@@ -56,7 +56,7 @@ class Target:
     def __init__(self, endpoint: Endpoint, outside: Outside, limits: SeriesLimits) -> None:
         self.endpoint = endpoint
         self.view = EndpointView(endpoint.write_relabel, limits) if endpoint.write_relabel else None
-        self.metadata_sent_ms = -(2**63)
+        self.metadata_sent_ms: dict[str, int] = {}  # by metric
         credentials = None
         if endpoint.sigv4:
             credentials = CredentialsProvider(

@@ -16,7 +16,6 @@ from pusher.model import Delivery, Metadata
 from pusher.warm import Outside, Target
 from pusher.wire import packing
 from pusher.wire.series import SeriesCache, SeriesLimits
-
 from sandbox import amp
 from tests.wire import made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pusher.delivery.classify import classify, meaning
 from pusher.model import Outcome
 

@@ -7,6 +7,7 @@ import email.utils
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pusher.delivery.retry import BackoffPolicy, next_wait, retry_after_seconds
 
 NOW = 1_716_480_000.0

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-OK_ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\nConnection: close\r\n\r\n{"v":1}'
+OK_ANSWER = (
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\nConnection: close\r\n\r\n{"v":1}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,10 @@ def tls_server(certificates: Certificates, answer: bytes = OK_ANSWER, *, client:
     def serve(connection: socket.socket) -> None:
         try:
             with context.wrap_socket(connection, server_side=True) as secure:
-                seen.requests.append(_head(secure))
+                head = _head(secure)
+                if not head:
+                    return
+                seen.requests.append(head)
                 certificate = secure.getpeercert()
                 if certificate:
                     seen.clients.append(str(dict(pair[0] for pair in certificate["subject"])["commonName"]))
@@ -142,12 +147,14 @@ def _listening(serve: object) -> Iterator[int]:
     listener.settimeout(0.02)
     ending = threading.Event()
     threads: list[threading.Thread] = []
+    connections: list[socket.socket] = []
 
     def accept() -> None:
         while not ending.is_set():
             with suppress(TimeoutError):
                 connection, _ = listener.accept()
                 connection.settimeout(2)
+                connections.append(connection)
                 threads.append(threading.Thread(target=_closing, args=(serve, connection), daemon=True))
                 threads[-1].start()
 
@@ -159,6 +166,9 @@ def _listening(serve: object) -> Iterator[int]:
         ending.set()
         acceptor.join()
         listener.close()
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(timeout=3)
 

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from pusher.app import App
 from pusher.warm import Outside
-
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer
@@ -46,7 +45,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Rig:
-    """Jobs against `api`, samples to `receiver`. `text` documents are served at /doc unless a job names another path."""
+    """Jobs against `api`, samples to `receiver`. Documents are served at /doc unless a job names another path."""
 
     folder: Path
     clock: Clock = field(default_factory=Clock)

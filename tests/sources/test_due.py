@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import subprocess
@@ -10,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from pusher.config.load import parse_config
 from pusher.config.schema import JsonJob
 from pusher.sources.due import due_jobs, is_due, offset_ms
-
 from tests.sources.rig import NOW_MS, Rig
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def runs(ticks: list[int], one: JsonJob, *, warm: bool) -> list[int]:
 @pytest.mark.parametrize("interval", MINUTES)
 def test_a_day_has_one_run_per_interval(interval: str, warm: bool, name: str) -> None:
     found = runs(DAY, job(interval, name), warm=warm)
-    assert {later - earlier for earlier, later in zip(found, found[1:], strict=False)} == {MINUTES[interval] * TICK_MS}
+    assert {later - earlier for earlier, later in itertools.pairwise(found)} == {MINUTES[interval] * TICK_MS}
     assert len(found) in (1440 // MINUTES[interval], 1440 // MINUTES[interval] + 1)
     assert found[0] - MIDNIGHT_MS < MINUTES[interval] * TICK_MS
 
@@ -55,7 +56,7 @@ def test_a_day_has_one_run_per_interval(interval: str, warm: bool, name: str) ->
 @pytest.mark.parametrize("interval", ["5m", "7m", "1h"])
 def test_jitter_neither_doubles_nor_loses_a_run(interval: str) -> None:
     """Ticks up to 20 s late: still one run for every point of the grid."""
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     late = [tick + chance.randrange(20_000) for tick in DAY]
     length = MINUTES[interval] * TICK_MS
     found = runs(late, job(interval), warm=True)

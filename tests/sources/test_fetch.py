@@ -28,7 +28,7 @@ def only(rig: Rig, path: str = "/doc") -> Request:
     return request
 
 
-# --- What goes out -----------------------------------------------------------------------------------------------------
+# --- What goes out ---------------------------------------------------------------------------------------------------
 
 
 def test_a_plain_get_names_us_and_asks_for_json(rig: Rig) -> None:
@@ -80,8 +80,16 @@ def test_headers_of_both_spellings(rig: Rig) -> None:
 
 AUTH = [
     ("basic", "basic_auth: {username: me, password: 'p:w'}", "Basic " + base64.b64encode(b"me:p:w").decode()),
-    ("basic, file and ref", "basic_auth: {username_file: '%/user', password_ref: 'env:PASS'}", "Basic " + base64.b64encode(b"me:pass").decode()),
-    ("basic beyond ASCII", "basic_auth: {username: jürg, password: ''}", "Basic " + base64.b64encode("jürg:".encode()).decode()),
+    (
+        "basic, file and ref",
+        "basic_auth: {username_file: '%/user', password_ref: 'env:PASS'}",
+        "Basic " + base64.b64encode(b"me:pass").decode(),
+    ),
+    (
+        "basic beyond ASCII",
+        "basic_auth: {username: jürg, password: ''}",
+        "Basic " + base64.b64encode("jürg:".encode()).decode(),
+    ),
     ("bearer", "authorization: {credentials: tok}", "Bearer tok"),
     ("bearer from a file", "authorization: {credentials_file: '%/token'}", "Bearer tok-file"),
     ("bearer from the environment", "authorization: {credentials_ref: 'env:TOKEN'}", "Bearer tok-env"),
@@ -170,7 +178,7 @@ def test_a_literal_secret_is_not_tried_twice(rig: Rig) -> None:
     assert len(rig.api.requests) == 1
 
 
-# --- OAuth2 --------------------------------------------------------------------------------------------------------------
+# --- OAuth2 ----------------------------------------------------------------------------------------------------------
 
 
 class TokenServer:
@@ -243,9 +251,7 @@ def test_oauth2_token_refused_by_the_api_is_renewed_once(rig: Rig) -> None:
     assert len(server.asked) == 3
 
 
-@pytest.mark.parametrize(
-    ("seconds", "asked"), [(3600, 1), ("3600", 1), (None, 1), (31, 1), (1, 3), (30, 3)], ids=str
-)
+@pytest.mark.parametrize(("seconds", "asked"), [(3600, 1), ("3600", 1), (None, 1), (31, 1), (1, 3), (30, 3)], ids=str)
 def test_oauth2_expiry_is_honoured_with_time_to_spare(rig: Rig, seconds: Any, asked: int) -> None:
     server = TokenServer(rig.api, seconds=seconds)
     assert run(rig, rig.app(rig.job(METRIC, keys=oauth2(rig))), 3) == ["", "", ""]
@@ -278,8 +284,8 @@ def test_a_token_endpoint_that_hangs_costs_no_other_job_more_than_its_time(rig: 
     rig.api.serve("/token", Fault.hang())
     rig.api.serve("/other-token", Answer.json({"access_token": "t"}))
     rig.serve('{"v":1}')
-    slow = rig.job(METRIC, keys=f"scrape_timeout: 1500ms, {oauth2(rig)}")
-    quick = rig.job(METRIC, name="quick", keys=f"scrape_timeout: 500ms, {oauth2(rig, path=path)}")
+    slow = rig.job(METRIC, keys=f"scrape_timeout: 1200ms, {oauth2(rig)}")
+    quick = rig.job(METRIC, name="quick", keys=f"scrape_timeout: 400ms, {oauth2(rig, path=path)}")
     app = rig.app(slow, quick)
     report = app.handle({}, None)
     assert "/token" in error(report)
@@ -287,7 +293,7 @@ def test_a_token_endpoint_that_hangs_costs_no_other_job_more_than_its_time(rig: 
     assert (error(report, 1) == "") == (path == "/other-token")
 
 
-# --- Redirects -------------------------------------------------------------------------------------------------------------
+# --- Redirects -------------------------------------------------------------------------------------------------------
 
 CREDENTIALS = "authorization: {credentials: tok}, headers: {X-Key: secret}"
 
@@ -301,7 +307,11 @@ def test_a_redirect_within_the_origin_keeps_credentials(rig: Rig) -> None:
     rig.serve('{"v":1}')
     assert error(rig.push(rig.job(METRIC, path="/old", keys=CREDENTIALS))) == ""
     request = only(rig)
-    assert (request.headers["Authorization"], request.headers["X-Key"], request.query) == ("Bearer tok", "secret", "x=1")
+    assert (request.headers["Authorization"], request.headers["X-Key"], request.query) == (
+        "Bearer tok",
+        "secret",
+        "x=1",
+    )
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -378,7 +388,7 @@ def test_redirects_that_lead_nowhere(rig: Rig, answer: Answer, keys: str, said: 
     assert rig.value("up") == 0
 
 
-# --- Status ----------------------------------------------------------------------------------------------------------------
+# --- Status ----------------------------------------------------------------------------------------------------------
 
 STATUSES = [
     (200, "", True),
@@ -403,7 +413,7 @@ def test_status(rig: Rig, status: int, keys: str, good: bool) -> None:
     assert rig.value("up") == good
 
 
-# --- Size and compression ----------------------------------------------------------------------------------------------------
+# --- Size and compression --------------------------------------------------------------------------------------------
 
 
 def body(rig: Rig, content: bytes, encoding: str = "", *, chunked: bool = False) -> None:
@@ -445,10 +455,7 @@ def test_bad_compression_is_up_0(rig: Rig, content: bytes, encoding: str, said: 
 
 def test_a_gzip_bomb_is_stopped_at_the_limit(rig: Rig) -> None:
     """1 GB of zeros in 1 MB: neither the time nor the memory of a gigabyte."""
-    packer = zlib.compressobj(9, wbits=31)
-    megabyte = b"0" * (1 << 20)
-    bomb = b"".join(packer.compress(megabyte) for _ in range(1024)) + packer.flush()
-    body(rig, bomb, "gzip")
+    body(rig, gzip.compress(b"0" * (64 << 20), 6) * 16, "gzip")
     app = rig.app(rig.job(METRIC, keys="body_size_limit: 8MB"))
     started = time.monotonic()
     tracemalloc.start()
@@ -488,7 +495,7 @@ def test_a_server_that_never_ends_is_cut_at_the_limit(rig: Rig) -> None:
     assert time.monotonic() - started < 1
 
 
-# --- Time ------------------------------------------------------------------------------------------------------------------
+# --- Time ------------------------------------------------------------------------------------------------------------
 
 SLOW = [
     ("hangs before the headers", Fault.hang(), "waiting for the answer"),

@@ -134,7 +134,7 @@ def test_plain_http_on_the_tls_port_and_the_other_way_round(rig: Rig, server: Se
     assert "TLS failed" in said
 
 
-# --- Proxies -----------------------------------------------------------------------------------------------------------
+# --- Proxies ---------------------------------------------------------------------------------------------------------
 
 
 def test_http_goes_through_the_proxy(rig: Rig) -> None:
@@ -183,9 +183,7 @@ def test_no_proxy(rig: Rig, no_proxy: str, used: bool) -> None:
     rig.serve('{"v":1}')
     no_proxy = no_proxy.format(port=rig.api.url.rpartition(":")[2])
     with proxy() as seen:
-        report = rig.push(
-            rig.job(METRIC, keys=f"proxy_url: 'http://127.0.0.1:{seen.port}', no_proxy: '{no_proxy}'")
-        )
+        report = rig.push(rig.job(METRIC, keys=f"proxy_url: 'http://127.0.0.1:{seen.port}', no_proxy: '{no_proxy}'"))
     assert error(report) == ""
     assert bool(seen.requests) is used
 
@@ -225,13 +223,12 @@ def test_a_proxy_that_is_down(rig: Rig, server: Seen) -> None:
 
 
 @pytest.mark.parametrize(("drip", "delay"), [(0.05, 0.0), (0.0, 0.4)], ids=["drips", "is late"])
-def test_the_timeout_counts_the_proxy_too(
-    rig: Rig, certificates: Certificates, drip: float, delay: float
-) -> None:
+def test_the_timeout_counts_the_proxy_too(rig: Rig, certificates: Certificates, drip: float, delay: float) -> None:
     """A slow tunnel and a slow server behind it share one total timeout."""
-    with tls_server(certificates, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n") as server, proxy(
-        drip_seconds=drip, delay_seconds=delay
-    ) as seen:
+    with (
+        tls_server(certificates, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n") as server,
+        proxy(drip_seconds=drip, delay_seconds=delay) as seen,
+    ):
         started = time.monotonic()
         keys = f"scrape_timeout: 500ms, proxy_url: 'http://127.0.0.1:{seen.port}'"
         tls = f"tls_config: {{ca_file: {certificates.path('ca')}}}"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from pusher.app import App
 
+from pusher.app import App
 from sandbox.server import Fault
 from tests.sources.rig import NOW_MS, SYNTHETIC, Rig, dropped, error
 
@@ -122,8 +122,10 @@ def test_two_jobs_that_give_one_series_are_no_refusal(rig: Rig) -> None:
 
 def test_a_drop_is_explained_in_every_run(rig: Rig) -> None:
     """What was refused once is remembered, with its words."""
-    rule = "metric_relabel_configs: [{source_labels: [n], regex: a, action: drop}, {source_labels: [k], regex: '(.+)', target_label: __name__, replacement: '$1-'}]"
-    app = rig.app(rig.job('{name: m, records: "[]", value: v, labels: {n: n, k: k}}', keys=rule))
+    drop = "{source_labels: [n], regex: a, action: drop}"
+    rename = "{source_labels: [k], regex: '(.+)', target_label: __name__, replacement: '$1-'}"
+    keys = f"metric_relabel_configs: [{drop}, {rename}]"
+    app = rig.app(rig.job('{name: m, records: "[]", value: v, labels: {n: n, k: k}}', keys=keys))
     reports = run_all(rig, app, [[{"v": 1, "n": "a"}, {"v": 1, "k": "b"}]] * 2)
     first, second = ({k: e["first"] for k, e in report["jobs"][0]["dropped"].items()} for report in reports)
     assert first == second
@@ -147,7 +149,7 @@ def test_label_values_without_end_that_relabelling_removes_stay_bounded(rig: Rig
     assert len(metric._series) <= 30_000
 
 
-# --- The synthetic series ----------------------------------------------------------------------------------------------
+# --- The synthetic series --------------------------------------------------------------------------------------------
 
 
 def test_synthetic_series_carry_job_instance_and_job_labels(rig: Rig) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import cramjam
 from hypothesis import strategies as st
+
 from pusher.model import Samples, WriteRequest
 from pusher.wire.generated import remote_pb2, types_pb2
 from pusher.wire.series import SeriesCache, SeriesLimits
 
 Point = tuple[Mapping[str, str], float, int]
 NOW_MS = 1_716_480_000_000
+NO_LIMITS = SeriesLimits()
 
 SPECIAL_BITS = {
     "zero": 0x0000000000000000,
@@ -59,7 +61,9 @@ stamps = st.one_of(
 )
 metric_names = st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,20}", fullmatch=True)
 label_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,20}", fullmatch=True).filter(lambda name: name != "__name__")
-label_values = st.one_of(st.text(min_size=1, max_size=20), st.builds(str.__mul__, st.characters(codec="utf-8"), st.integers(1, 400)))
+label_values = st.one_of(
+    st.text(min_size=1, max_size=20), st.builds(str.__mul__, st.characters(codec="utf-8"), st.integers(1, 400))
+)
 label_sets = st.builds(
     lambda name, labels: {**labels, "__name__": name},
     metric_names,
@@ -67,7 +71,7 @@ label_sets = st.builds(
 )
 
 
-def cache(external_labels: Sequence[tuple[str, str]] = (), limits: SeriesLimits = SeriesLimits()) -> SeriesCache:
+def cache(external_labels: Sequence[tuple[str, str]] = (), limits: SeriesLimits = NO_LIMITS) -> SeriesCache:
     return SeriesCache(external_labels, limits)
 
 

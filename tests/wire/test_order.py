@@ -7,9 +7,9 @@ from collections import defaultdict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pusher.model import Samples, Series, Tally
 from pusher.wire.order import order
-
 from tests.wire import made
 
 Given = list[tuple[int, int]]  # series number and time

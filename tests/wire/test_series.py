@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pusher.config.load import parse_config
 from pusher.model import InvalidSeries, Samples, Series, Tally
 from pusher.wire import packing, v1
 from pusher.wire.series import AMP_LIMITS, EndpointView, SeriesCache, SeriesLimits, validated
-
 from tests.wire import made
 
 NONE = SeriesLimits()
@@ -135,14 +135,11 @@ def test_above_its_bound_the_cache_forgets_what_was_seen_longest_ago() -> None:
     assert len(series) == 10 - oldest_kept + 1
 
 
-# --- write_relabel_configs: one endpoint's view ------------------------------------------------------------------------
+# --- write_relabel_configs: one endpoint's view -----------------------------------------------------------------------
 
 
 def view_of(rules: str, limits: SeriesLimits = NONE) -> EndpointView:
-    text = (
-        "json_configs: []\nremote_write:\n"
-        f"  - url: http://127.0.0.1/\n    write_relabel_configs: {rules}\n"
-    )
+    text = f"json_configs: []\nremote_write:\n  - url: http://127.0.0.1/\n    write_relabel_configs: {rules}\n"
     (endpoint,) = parse_config(text, "config.yaml", {}).endpoints
     return EndpointView(endpoint.write_relabel, limits)
 

@@ -8,11 +8,11 @@ import cramjam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pusher.config.schema import QueueConfig
 from pusher.model import Metadata, Tally
 from pusher.wire import packing, v1
 from pusher.wire.generated import remote_pb2, types_pb2
-
 from tests.wire import made
 
 QUEUE = QueueConfig(sample_age_limit_ms=0)
@@ -81,7 +81,7 @@ def test_fields_put_together_are_the_body(points: list[made.Point]) -> None:
     assert stamps == [[stamp for _, _, stamp in group] for group in expected]
 
 
-# --- Metadata ----------------------------------------------------------------------------------------------------------
+# --- Metadata ---------------------------------------------------------------------------------------------------------
 
 
 def decoded_metadata(metadata: Metadata) -> types_pb2.MetricMetadata:
@@ -105,7 +105,13 @@ def test_metadata_bytes_equal_what_the_stubs_serialise() -> None:
     assert v1.encode_metadata(Metadata("a_total", "counter", "h", "bytes")) == message.SerializeToString()
 
 
-@given(made.metric_names, st.sampled_from(TYPES), st.sampled_from(["", "celsius", "µ"]), st.characters(codec="utf-8"), st.data())
+@given(
+    made.metric_names,
+    st.sampled_from(TYPES),
+    st.sampled_from(["", "celsius", "µ"]),
+    st.characters(codec="utf-8"),
+    st.data(),
+)
 def test_help_is_cut_to_amps_kilobyte_between_characters(
     name: str, kind: str, unit: str, char: str, data: st.DataObject
 ) -> None:
@@ -126,7 +132,7 @@ def test_a_name_that_leaves_no_room_costs_help_and_unit_only(unit: str) -> None:
     assert len(entry.metric_family_name) + len("gauge") + len(entry.help) + len(entry.unit) < 1024
 
 
-# --- Snappy ------------------------------------------------------------------------------------------------------------
+# --- Snappy -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_body_is_a_snappy_block_and_not_the_framed_format() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -265,12 +266,12 @@ def _timestamp(section: Section, read_expression: Callable[[str], Expression]) -
         return None
     path = block.read("path", read_expression)
     zone = block.read("timezone", parse_zone)
-    stamp_format = block.read("format", lambda text: parse_format(text, zone))
+    stamp_format = block.read("format", parse_format)
     for key in ("path", "format"):
         if not block.has(key):
             block.problem(key, "is required in timestamp")
     block.close()
-    return Timestamp(path, stamp_format) if path and stamp_format else None
+    return Timestamp(path, replace(stamp_format, zone=zone)) if path and stamp_format else None
 
 
 def _labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:

@@ -36,7 +36,8 @@ def parse_config(text: str, file: str, environment: Mapping[str, str]) -> Config
         notes.warnings.append(Problem(file, 0, "json_configs", "no job: nothing will be sent"))
     if notes.problems:
         raise ConfigError(notes.problems)
-    return Config(external_labels, jobs, endpoints, tick_ms, tuple(map(str, notes.warnings)))
+    warnings = sorted(notes.warnings, key=lambda warning: warning.line)
+    return Config(external_labels, jobs, endpoints, tick_ms, tuple(map(str, warnings)))
 
 
 def _tick_ms(environment: Mapping[str, str], notes: Notes) -> int:

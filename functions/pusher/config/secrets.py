@@ -55,7 +55,7 @@ class SecretStore:
         self._lock = threading.Lock()
 
     def reveal(self, secret: Secret) -> str:
-        """The secret's text, without the newline a file ends with. Raises SecretError."""
+        """The secret's text; a file's without the white space around it, as in Prometheus. Raises SecretError."""
         if secret.literal is not None:
             return secret.literal
         if secret.file is not None:
@@ -102,7 +102,7 @@ class SecretStore:
 
 def _read_file(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise SecretError(f"{path}: {reason}") from None

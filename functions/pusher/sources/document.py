@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
+
+from ..expression import Columns
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 
@@ -33,16 +37,44 @@ class ExactFloat(float):
 _EXACT = msgspec.json.Decoder(float_hook=ExactFloat)
 
 
-def decode(content: bytes, content_type: str = "", *, exact: bool = False) -> Any:
+class RecordReader:
+    """Decodes a list of records into columns of the fields that a job reads: half the time and memory of a whole
+    decode. `labels` are the fields whose numbers are printed, so that their text has to be kept."""
+
+    def __init__(self, names: Sequence[str], labels: Collection[str]) -> None:
+        self._fields = {f"field_{index}": name for index, name in enumerate(dict.fromkeys(names))}
+        self._labels = labels
+        members = [(name, Any, None) for name in self._fields]
+        record = msgspec.defstruct("Record", members, rename=self._fields, gc=False)
+        self._plain = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+        self._exact = msgspec.json.Decoder(list[record], float_hook=ExactFloat)  # type: ignore[valid-type]
+
+    def read(self, content: bytes | bytearray, content_type: str) -> Columns | None:
+        """The columns; None when the document is anything but a plain list of objects in UTF-8."""
+        if _other_charset(content_type):
+            return None
+        try:
+            columns = self._columns(self._plain.decode(content))
+            if any(float in set(map(type, columns.fields[name])) for name in self._labels):
+                columns = self._columns(self._exact.decode(content))
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+        return columns
+
+    def _columns(self, records: list[Any]) -> Columns:
+        fields = {name: list(map(attrgetter(member), records)) for member, name in self._fields.items()}
+        return Columns(len(records), fields)
+
+
+def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
     """JSON text -> dicts, lists and scalars; `exact` makes every float an ExactFloat. Raises NotJson.
 
     The last of two equal keys wins. Bare NaN and Infinity, which Python services like to write, are read as numbers.
     """
     if content.startswith(b"\xef\xbb\xbf"):
         content = content[3:]
-    charset = _CHARSET.search(content_type)
-    if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii"):
-        content = _recoded(content, charset[1])
+    if charset := _other_charset(content_type):
+        content = _recoded(content, charset)
     try:
         return (_EXACT if exact else _PLAIN).decode(content)
     except (msgspec.DecodeError, ValueError):
@@ -51,7 +83,13 @@ def decode(content: bytes, content_type: str = "", *, exact: bool = False) -> An
         raise NotJson("the document is nested too deeply") from None
 
 
-def _recoded(content: bytes, charset: str) -> bytes:
+def _other_charset(content_type: str) -> str:
+    """The charset of the Content-Type when it is not UTF-8, which JSON has by default."""
+    charset = _CHARSET.search(content_type)
+    return charset[1] if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii") else ""
+
+
+def _recoded(content: bytes | bytearray, charset: str) -> bytes:
     try:
         return content.decode(charset).encode()
     except (LookupError, UnicodeError):
@@ -66,7 +104,7 @@ def _integer(text: str) -> int | float:
         return ExactFloat(text)
 
 
-def _lenient(content: bytes, content_type: str, exact: bool) -> Any:
+def _lenient(content: bytes | bytearray, content_type: str, exact: bool) -> Any:
     """Python's own reader takes what msgspec refuses without need (NaN, very long integers), and says where real
     errors stand."""
     try:

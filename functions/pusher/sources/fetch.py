@@ -44,7 +44,7 @@ class SourceRequest:
 class Body:
     """An answer read whole, uncompressed. `url` is where it came from after redirects."""
 
-    content: bytes = field(repr=False)
+    content: bytearray = field(repr=False)
     content_type: str
     url: str = field(repr=False)
 
@@ -86,7 +86,9 @@ class Fetcher:
             with answer:
                 if not is_success(answer.status):
                     raise FetchError(f"{shown_url(url)} answered {answer.status}{_hint(answer)}")
-                content = b"".join(_decoded(answer, max_bytes))
+                content = bytearray()
+                for piece in _decoded(answer, max_bytes):
+                    content += piece
                 return Body(content, answer.headers.get("Content-Type", ""), url)
         except (TransportError, SecretError) as error:
             raise FetchError(str(error)) from None
@@ -168,8 +170,11 @@ class Fetcher:
         channel = channel_for(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._environment)
         status = 0
         for request in self._token_requests(oauth2):
-            with self._transport.send(request, channel, deadline - time.monotonic()) as answer:
-                status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
+            try:
+                with self._transport.send(request, channel, deadline - time.monotonic()) as answer:
+                    status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
+            except TransportError as error:
+                raise FetchError(f"{where}: {error}") from None
             if status == 200:
                 return _parsed_token(content, where)
             if status not in (400, 401, 403):

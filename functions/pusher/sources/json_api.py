@@ -9,9 +9,10 @@ from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 from ..config.nodes import shown_url
 from ..config.schema import JsonJob
+from ..expression import Scope
 from ..model import Intern, Samples, Scrape, Tally
-from .document import decode
-from .fetch import Fetcher, FetchError, SourceRequest, origin
+from .document import RecordReader, decode
+from .fetch import Body, Fetcher, FetchError, SourceRequest, origin
 from .mapping import InexactNumber, JobMapper, Observe, label_text
 
 
@@ -19,9 +20,10 @@ from .mapping import InexactNumber, JobMapper, Observe, label_text
 class Page:
     """One answer: its bytes, and the document decoded from them."""
 
-    content: bytes = field(repr=False)
+    content: bytes | bytearray = field(repr=False)
     content_type: str
     document: Any = field(repr=False)
+    size: int
 
 
 class JsonSource:
@@ -30,6 +32,7 @@ class JsonSource:
     def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
         self.job = job
         self.mapper = JobMapper(job, intern, observe)
+        self._reader = _record_reader(job)
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> list[Page]:
         """Every page, in order, before `deadline` (monotonic seconds).
@@ -44,10 +47,16 @@ class JsonSource:
                 request, self.job.http, max_bytes=left_bytes, deadline=deadline, is_success=self._success
             )
             left_bytes -= len(body.content)
-            pages.append(
-                Page(body.content, body.content_type, decode(body.content, body.content_type, exact=self.mapper.exact))
-            )
+            pages.append(self._decoded(body))
         return pages
+
+    def _decoded(self, body: Body) -> Page:
+        """The page; what was read into columns needs its bytes no more."""
+        columns = self._reader.read(body.content, body.content_type) if self._reader else None
+        if columns is not None:
+            return Page(b"", body.content_type, columns, len(body.content))
+        document = decode(body.content, body.content_type, exact=self.mapper.exact)
+        return Page(body.content, body.content_type, document, len(body.content))
 
     @property
     def _success(self) -> Callable[[int], bool]:
@@ -57,7 +66,7 @@ class JsonSource:
     def map(self, pages: list[Page], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises ScrapeFailed."""
         scrape.pages = len(pages)
-        scrape.body_bytes = sum(len(page.content) for page in pages)
+        scrape.body_bytes = sum(page.size for page in pages)
         try:
             added = self.mapper.map([page.document for page in pages], scrape, run, now_ms)
         except InexactNumber:
@@ -138,6 +147,23 @@ class JsonSource:
         if not at_home:
             raise FetchError(f"the next link leaves {shown_url(self.job.url)} for {shown_url(target)}: not followed")
         return target
+
+
+def _record_reader(job: JsonJob) -> RecordReader | None:
+    """A reader for jobs whose document is a plain list and whose expressions are plain fields of its records."""
+    metrics = job.metrics
+    if job.pagination or any(one.records.steps != metrics[0].records.steps for one in metrics):
+        return None
+    step = metrics[0].records.steps[0]
+    if len(metrics[0].records.steps) > 1 or step.path != ():
+        return None
+    labels = [expression for metric in metrics for _, expression in metric.labels]
+    others = [metric.value for metric in metrics] + [one.timestamp.path for one in metrics if one.timestamp]
+    read = [expression for expression in [*others, *labels] if expression.scope is not Scope.CONSTANT]
+    if any(expression.scope is not Scope.RECORD or len(expression.path or ()) != 1 for expression in read):
+        return None
+    printed = {name for expression in labels if expression.scope is Scope.RECORD for name in expression.path or ()}
+    return RecordReader([name for expression in read for name in expression.path or ()], printed)
 
 
 def _body_bytes(job: JsonJob) -> bytes | None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .. import relabel
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Limits, Metric
-from ..expression import Expression, Group, Scope
+from ..expression import Group
 from ..model import Intern, InvalidSeries, Labels, Samples, Scrape, Series, Tally
 from ..timestamp import BadTimestamp
 from .document import ExactFloat
@@ -86,6 +85,8 @@ class JobMapper:
         self._intern = intern
         self._metrics = [MetricMapper(metric, self) for metric in job.metrics]
         self._last_run = 0
+        limits = job.limits
+        self._is_limited = any((limits.label_limit, limits.label_name_length, limits.label_value_length))
 
     def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
@@ -100,11 +101,9 @@ class JobMapper:
         limit = self.job.limits.sample_limit
         if limit and len(scrape.samples) > limit:
             raise ScrapeFailed(f"{len(scrape.samples)} samples, sample_limit is {limit}")
-        added = 0
+        seen = [series.seen for series in dict.fromkeys(scrape.samples.series)]
+        added = len(seen) - (seen.count(self._last_run) if self._last_run else 0)
         for series in scrape.samples.series:
-            seen = series.seen
-            if seen != run and (seen != self._last_run or not seen):
-                added += 1
             series.seen = run
         self._last_run = run
         return added
@@ -118,7 +117,8 @@ class JobMapper:
             self._observe(onto, final, verdict.dropped_by)
         if not final:
             return Refused("metric_relabel", "dropped by metric_relabel_configs")
-        check_limits(final, self.job.limits)
+        if self._is_limited:
+            check_limits(final, self.job.limits)
         try:
             return self._intern(final)
         except InvalidSeries as error:
@@ -149,7 +149,7 @@ class MetricMapper:
     def __init__(self, metric: Metric, job: JobMapper) -> None:
         self._metric, self._job = metric, job
         self._label_names = [name for name, _ in metric.labels]
-        self._label_values = [_printed(expression) for _, expression in metric.labels]
+        self._label_values = [expression for _, expression in metric.labels]
         self._series: dict[Key, Series | Refused] = {}
         self._value_map = dict(metric.value_map)
         self._is_plain = not metric.value_map and metric.value_regex is None
@@ -273,14 +273,14 @@ class MetricMapper:
             raise _Skip("timestamp_missing", f"{self._metric.timestamp.path.text} finds no timestamp")
         try:
             return self._metric.timestamp.format.milliseconds(raw)
-        except (BadTimestamp, OverflowError) as error:
+        except BadTimestamp as error:
             raise _Skip("timestamp_invalid", str(error)) from None
 
     # series
 
     def _add(self, values: list[float], stamps: list[int], keys: Sequence[Key], scrape: Scrape) -> None:
         series = list(map(self._series.get, keys))
-        if set(map(type, series)) == {Series}:
+        if {Series}.issuperset(map(type, series)):
             self._found.extend(Samples(series, values, stamps))  # type: ignore[arg-type]
             return
         for key, value, stamp in zip(keys, values, stamps, strict=True):
@@ -337,13 +337,6 @@ def _text_column(column: list[Any]) -> list[str]:
     if kinds == {int}:
         return list(map(str, column))
     raise TypeError
-
-
-def _printed(expression: Expression) -> Expression:
-    """A label's expression; a constant number prints as the config wrote it."""
-    if expression.scope is not Scope.CONSTANT or isinstance(expression.constant, str):
-        return expression
-    return replace(expression, constant=expression.text.strip())
 
 
 def _number(raw: Any) -> float:

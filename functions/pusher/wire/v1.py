@@ -6,24 +6,37 @@ its value and timestamp. Field numbers are in the .proto files; proto3 leaves ou
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 import operator
 import struct
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from ..model import Metadata, Samples
-from .generated import types_pb2
+from ..model import Metadata, Samples, Series
+
+if TYPE_CHECKING:
+    from .generated import types_pb2
 
 _DOUBLE = struct.Struct("<d")
 _POSITIVE_ZERO = _DOUBLE.pack(0.0)
+_VALUE_AND_TAIL = struct.Struct("<d7s").pack
+_PREFIX = operator.attrgetter("prefix")
 # A sample of today's dates is 18 bytes: tag and length (2), value (1 + 8), timestamp (1 + a varint of 6).
 _USUAL_SAMPLE = 18
 _SIX_BYTE_MS = range(2**35, 2**42)  # February 1971 to May 2109, in milliseconds
 METADATA_MAX_BYTES = 1023  # AMP: name, type, unit and help of an entry stay below 1 KB
 
 
+_METADATA_TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
+_ONE_BYTE = [bytes((number,)) for number in range(0x80)]
+
+
 def varint(number: int) -> bytes:
     """A protobuf varint; a negative int64 takes ten bytes."""
+    if 0 <= number < 0x80:
+        return _ONE_BYTE[number]
     number &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while number > 0x7F:
@@ -51,23 +64,41 @@ def _label_bytes(prefix: bytes) -> bytes:
 
 def labels_of(prefix: bytes) -> dict[str, str]:
     """The labels back from a prefix, in their order."""
+    from .generated import types_pb2
+
     series = types_pb2.TimeSeries.FromString(_label_bytes(prefix))
     return {label.name: label.value for label in series.labels}
 
 
 def encode_samples(samples: Samples) -> list[bytes]:
-    """Samples in order -> one encoded TimeSeries field each; neighbours of the same series share one."""
+    """Samples in order -> pieces that joined are one encoded TimeSeries field per sample, or one for neighbours of the
+    same series."""
     series, values, stamps = samples.series, samples.values, samples.timestamps_ms
     if not series:
         return []
-    if 0.0 in values or min(stamps) not in _SIX_BYTE_MS or max(stamps) not in _SIX_BYTE_MS or _has_neighbours(series):
+    if min(stamps) not in _SIX_BYTE_MS or max(stamps) not in _SIX_BYTE_MS or _has_neighbours(series):
         return list(_encode_unusual(samples))
-    packed = struct.pack(f"<{len(values)}d", *values)
-    tails = {stamp: b"\x10" + varint(stamp) for stamp in set(stamps)}
-    return [
-        one.prefix + packed[at : at + 8] + tails[stamp]
-        for one, at, stamp in zip(series, range(0, len(packed), 8), stamps, strict=True)
-    ]
+    tails = {stamp: _tail(stamp) for stamp in set(stamps)}
+    pieces = [b""] * (2 * len(series))
+    pieces[::2] = map(_PREFIX, series)
+    pieces[1::2] = map(_VALUE_AND_TAIL, values, map(tails.__getitem__, stamps))
+    if 0.0 in values:
+        _leave_out_zeros(pieces, series, values, stamps)
+    return pieces
+
+
+@functools.lru_cache(maxsize=4096)
+def _tail(timestamp_ms: int) -> bytes:
+    return b"\x10" + varint(timestamp_ms)
+
+
+def _leave_out_zeros(pieces: list[bytes], series: list[Series], values: list[float], stamps: list[int]) -> None:
+    """A value of zero is not written (a negative zero is)."""
+    for index, value in enumerate(values):
+        if value == 0.0 and math.copysign(1.0, value) > 0:
+            labels, tail = _label_bytes(series[index].prefix), _tail(stamps[index])
+            pieces[2 * index] = b"\x0a" + varint(len(labels) + 2 + len(tail)) + labels + b"\x12" + varint(len(tail))
+            pieces[2 * index + 1] = tail
 
 
 def _has_neighbours(series: Sequence[object]) -> bool:
@@ -96,13 +127,16 @@ def encode_metadata(metadata: Metadata) -> bytes:
     """One MetricMetadata field of a WriteRequest, its help cut so that AMP takes it."""
     help_bytes = metadata.help.encode("utf-8", "replace")
     room = METADATA_MAX_BYTES - len(metadata.name) - len(metadata.type) - len(metadata.unit.encode("utf-8", "replace"))
-    message = types_pb2.MetricMetadata(
-        type=metadata.type.upper(),
-        metric_family_name=metadata.name,
-        help=help_bytes[: max(room, 0)].decode("utf-8", "ignore"),
-        unit=metadata.unit if room >= 0 else "",
-    ).SerializeToString()
+    kind = _METADATA_TYPES.index(metadata.type)
+    message = b"\x08" + varint(kind) if kind else b""
+    message += _text_field(b"\x12", metadata.name.encode())
+    message += _text_field(b"\x22", help_bytes[: max(room, 0)].decode("utf-8", "ignore").encode())
+    message += _text_field(b"\x2a", metadata.unit.encode("utf-8", "replace") if room >= 0 else b"")
     return b"\x1a" + varint(len(message)) + message
+
+
+def _text_field(tag: bytes, text: bytes) -> bytes:
+    return tag + varint(len(text)) + text if text else b""
 
 
 def fields_of(body: bytes) -> Iterator[bytes]:
@@ -127,6 +161,8 @@ def timestamps_of(field: bytes) -> list[int]:
 
 def without_old_samples(field: bytes, oldest_allowed_ms: int) -> bytes:
     """A TimeSeries field with its young samples only; empty when there is none."""
+    from .generated import types_pb2
+
     series = _series_of(field)
     young = [sample for sample in series.samples if sample.timestamp >= oldest_allowed_ms]
     if len(young) == len(series.samples):
@@ -138,6 +174,8 @@ def without_old_samples(field: bytes, oldest_allowed_ms: int) -> bytes:
 
 
 def _series_of(field: bytes) -> types_pb2.TimeSeries:
+    from .generated import types_pb2  # only odd cases decode, so a cold start does not pay for protobuf
+
     start = 1
     while field[start] & 0x80:
         start += 1

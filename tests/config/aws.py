@@ -1,0 +1,80 @@
+"""AWS over a real socket: moto's server, with what it was asked, and refusals on command."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.request import Request, urlopen
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import boto3
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+REGION = "eu-west-1"
+KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": REGION}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request that came in; `action` is the method, or the operation of a JSON service."""
+
+    action: str
+    path: str  # as it came over the wire
+    status: int
+    headers: dict[str, str]
+
+
+class Aws:
+    """A context in which AWS listens on the loopback. Also serves as the boto3 session of the code under test."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Exchange] = []
+        self.refusal: tuple[int, str] | None = None  # status and error code of every answer
+        self._application = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST")):  # moto keeps its data per process
+            self.exchanges.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self.url, **KEYS)
+
+    def session(self, profile: str, region: str) -> Self:
+        return self
+
+    @property
+    def actions(self) -> list[str]:
+        return [exchange.action for exchange in self.exchanges]
+
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        action = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2] or environ["REQUEST_METHOD"]
+
+        def started(status: str, *rest: Any) -> Callable[[bytes], object]:
+            headers = {
+                name.removeprefix("HTTP_").replace("_", "-").lower(): value
+                for name, value in environ.items()
+                if name.startswith("HTTP_")
+            }
+            self.exchanges.append(Exchange(action, environ["RAW_URI"], int(status[:3]), headers))
+            return start_response(status, *rest)
+
+        if self.refusal is None:
+            answer: Iterable[bytes] = self._application(environ, started)
+            return answer
+        status, code = self.refusal
+        started(f"{status} Refused", [("Content-Type", "application/x-amz-json-1.1")])
+        return [json.dumps({"__type": code, "message": f"not authorized: {code}"}).encode()]

@@ -1,0 +1,195 @@
+"""Secrets never show: not in a config's repr, not in an error, not in a warning, whatever the mistake beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from pusher.config.load import parse_config
+from pusher.config.nodes import ConfigError
+
+ENVIRONMENT = {"AWS_REGION": "eu-west-1"}
+CANARY = re.compile("canary", re.IGNORECASE)
+METRICS = [{"name": "a", "value": "v"}]
+
+
+def canary(field: str) -> str:
+    return f"CANARY-{field}-CANARY"
+
+
+def job(name: str, **keys: Any) -> dict[str, Any]:
+    return {"job_name": name, "url": f"https://api.example.com/?token={canary('url-query')}", "metrics": METRICS} | keys
+
+
+def client_keys() -> dict[str, Any]:
+    return {
+        "proxy_url": f"http://user:{canary('proxy-password')}@proxy.example.com:3128",
+        "proxy_connect_header": {"X-Proxy-Key": [canary("proxy-connect-header")]},
+        "http_headers": {"X-Key": {"values": [canary("header-value")], "secrets": [canary("header-secret")]}},
+        "tls_config": {"ca": canary("ca"), "cert": canary("cert"), "key": canary("tls-key")},
+    }
+
+
+def full() -> dict[str, Any]:
+    """A config with a text of its own in every field that may hold a secret."""
+    return {
+        "json_configs": [
+            job(
+                "basic",
+                query={"api_key": canary("query")},
+                body=canary("body"),
+                headers={"X-Api-Key": canary("headers")},
+                basic_auth={"username": canary("username"), "password": canary("password")},
+                **client_keys(),
+            ),
+            job("authorization", authorization={"type": "Token", "credentials": canary("credentials")}),
+            job("bearer", bearer_token=canary("bearer-token")),
+            job(
+                "oauth2",
+                oauth2={
+                    "client_id": "pusher",
+                    "client_secret": canary("client-secret"),
+                    "token_url": f"https://login.example.com/token?key={canary('token-url-query')}",
+                    "endpoint_params": {"password": canary("endpoint-params")},
+                    "proxy_url": f"http://user:{canary('oauth2-proxy')}@proxy.example.com:3128",
+                    "tls_config": {"cert": canary("oauth2-cert"), "key": canary("oauth2-key")},
+                },
+            ),
+        ],
+        "remote_write": [
+            {
+                "url": "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write",
+                "headers": {"X-Key": canary("remote-write-headers")},
+                "sigv4": {
+                    "access_key": canary("access-key"),
+                    "secret_key": canary("secret-key"),
+                    "role_arn": "arn:aws:iam::111122223333:role/pusher",
+                    "external_id": canary("external-id"),
+                },
+                **client_keys(),
+            },
+            {
+                "url": f"https://prometheus.example.com/api/v1/write?token={canary('remote-write-query')}",
+                "basic_auth": {"username": canary("rw-username"), "password": canary("rw-password")},
+            },
+            {"url": "https://b.example.com/", "authorization": {"credentials": canary("rw-credentials")}},
+            {"url": "https://c.example.com/", "bearer_token": canary("rw-bearer")},
+        ],
+    }
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the canaries sit."""
+    if isinstance(value, str):
+        if CANARY.search(value):
+            yield path
+        return
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(item, (*path, key))
+
+
+def with_wrong(path: tuple[Any, ...], how: str) -> dict[str, Any]:
+    """The full config, with one canary's field spoilt."""
+    config = full()
+    holder: Any = config
+    for step in path[:-1]:
+        holder = holder[step]
+    key, value = path[-1], holder[path[-1]]
+    wrong: dict[str, Any] = {
+        "list": [value],
+        "map": {"value": value},
+        "line-break": f"{value}\n{value}",
+        "control-character": f"{value}\x00",
+        "not-latin-1": f"{value}☃",
+        "not-a-url": f"htp:/{value}",
+        "url-password": f"https://user:{value}@host.example.com/",
+        "url-cut-password": f"https://user:{value}/{value}@host.example.com/",
+        "url-odd-password": f"https://user:{value}℀@host.example.com/",
+        "url-bracket": f"https://[{value}",
+    }
+    if how in wrong:
+        holder[key] = wrong[how]
+    elif isinstance(key, int):
+        holder.append(value)
+    elif how == "misspelt":
+        holder[key[:-1] + key[-1] * 2] = holder.pop(key)
+        holder[key[1] + key[0] + key[2:]] = value
+    elif how == "reference":
+        holder[f"{key}_ref"] = holder.pop(key)
+    else:
+        holder[f"{key}_file"] = canary("file")
+    return config
+
+
+PATHS = list(places(full()))
+SPOILT = (
+    *("list", "map", "line-break", "control-character", "not-latin-1", "misspelt", "reference", "twice"),
+    *("not-a-url", "url-password", "url-cut-password", "url-odd-password", "url-bracket"),
+)
+
+
+def shown(text: str) -> str:
+    """All that a user or a log can see of a config that loads, or of one that does not."""
+    try:
+        config = parse_config(text, "pusher.yaml", ENVIRONMENT)
+    except ConfigError as error:
+        return f"{error}\n{error!r}\n{error.problems!r}\n{error.__cause__!r}"
+    return "\n".join(
+        [repr(config), str(config), *map(repr, config.jobs), *map(str, config.endpoints), *config.warnings]
+    )
+
+
+def test_every_field_has_its_canary() -> None:
+    """The full config loads, and each canary sits in one field."""
+    found = CANARY.findall(yaml.safe_dump(full()))
+    assert len(found) == 2 * len(PATHS)
+    assert len(PATHS) > 30
+    assert parse_config(yaml.safe_dump(full()), "pusher.yaml", ENVIRONMENT).warnings
+
+
+def test_repr() -> None:
+    """A config that holds secrets prints none of them."""
+    assert not CANARY.search(shown(yaml.safe_dump(full())))
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
+def test_mistakes(path: tuple[Any, ...], how: str) -> None:
+    """A mistake in a field that may hold a secret, or beside it, is told without the secret."""
+    text = yaml.safe_dump(with_wrong(path, how), allow_unicode=True)
+    assert not CANARY.search(shown(text))
+
+
+def test_mistakes_everywhere_else() -> None:
+    """Mistakes all around the secrets do not bring them out."""
+    config = full()
+    for section in (*config["json_configs"], *config["remote_write"]):
+        section |= {"scrape_intervall": "1m", "follow_redirects": "maybe", "no_proxy": ["a"], "enable_http2": []}
+        section.pop("url")
+    assert not CANARY.search(shown(yaml.safe_dump(config)))
+
+
+BROKEN = {
+    "unclosed-quote": f'json_configs:\n  - authorization: {{credentials: "{canary("credentials")}\n',
+    "plain-star": f"json_configs:\n  - authorization: {{credentials: *{canary('credentials')}}}\n",
+    "plain-at": f"json_configs:\n  - authorization: {{credentials: @{canary('credentials')}}}\n",
+    "plain-colon": f"json_configs:\n  - authorization: {{credentials: {canary('a')}}}: {canary('b')}\n",
+    "tag": f"json_configs:\n  - authorization: {{credentials: !{canary('a')} {canary('b')}}}\n",
+    "bad-tag": f"json_configs:\n  - authorization: {{credentials: !<{canary('a')}\n",
+    "anchors": f"json_configs:\n  - {{a: &{canary('a')} b, c: &{canary('a')} d}}\n",
+    "control": f'json_configs:\n  - authorization: {{credentials: "{canary("a")}\x01"}}\n',
+    "escape": f'json_configs:\n  - authorization: {{credentials: "\\q{canary("a")}"}}\n',
+    "directive": f"%{canary('a')} 1\n---\na: b\n",
+    "tab": f"json_configs:\n\t- {canary('a')}\n",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_not_yaml(text: str) -> None:
+    """An error of the YAML reader does not quote the line it stumbled over."""
+    said = shown(text)
+    assert "pusher.yaml:" in said
+    assert not CANARY.search(said)

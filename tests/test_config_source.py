@@ -1,0 +1,412 @@
+"""Where the config comes from, when it is read again, and what happens when the new one is bad."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from pusher.config.nodes import ConfigError
+from pusher.config.secrets import SecretStore
+from pusher.config_source import ConfigSource, Edges, Unreadable, not_loaded, problems_json
+from pusher.transport import Transport
+
+from tests.config.aws import REGION, Aws
+
+BUCKET, KEY = "configs", "team/pusher.yaml"
+STACK = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": REGION}
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+NOW_MS = 1_716_479_897_000
+
+
+def text(job: str) -> str:
+    return f'json_configs: [{{job_name: {job}, url: "https://api.example.com/", metrics: [{{name: a, value: v}}]}}]\n'
+
+
+BAD = text("bad").replace("job_name", "jobname")
+
+
+def no_session(profile: str, region: str) -> object:
+    raise AssertionError("a session was made")
+
+
+@pytest.fixture
+def source_at() -> Iterator[Callable[..., ConfigSource]]:
+    """A source at a location; `session` makes boto3 sessions, the rest is the environment."""
+    transport = Transport()
+
+    def make(location: str, session: Callable[[str, str], Any] = no_session, **environment: str) -> ConfigSource:
+        given = STACK | environment
+        secrets = SecretStore(given, lambda service: session("", REGION).client(service), time.monotonic)
+        return ConfigSource(location, Edges(given, transport, secrets, session, lambda: NOW_MS))
+
+    yield make
+    transport.close()
+
+
+SourceAt = Callable[..., ConfigSource]
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    with Aws() as served:
+        yield served
+
+
+# --- The packaged file ------------------------------------------------------------------------------------------------
+
+
+def test_packaged(source_at: SourceAt) -> None:
+    """Without a location the packaged file loads, and nothing else is asked."""
+    loaded = source_at("").load()
+    assert [job.job_name for job in loaded.config.jobs] == ["custom_exporter"]
+    assert loaded.config.endpoints[0].is_amp
+    assert (loaded.config.warnings, loaded.refused) == ((), "")
+
+
+# --- A path, S3 and SSM behave the same -------------------------------------------------------------------------------
+
+
+class File:
+    """A config in a file."""
+
+    fetches = -1  # not counted
+
+    def __init__(self, folder: Path, source_at: SourceAt) -> None:
+        self.path, self.saves = folder / "pusher.yaml", 0
+        self.location = str(self.path)
+        self.source = source_at(self.location)
+
+    def save(self, content: bytes) -> None:
+        self.saves += 1
+        self.path.write_bytes(content)
+        os.utime(self.path, (self.saves, self.saves))  # saved a second apart
+
+    def delete(self) -> None:
+        self.path.unlink()
+
+
+class Object:
+    """A config in S3, over a real socket."""
+
+    def __init__(self, aws: Aws, source_at: SourceAt) -> None:
+        self.location = f"s3://{BUCKET}/{KEY}"
+        self.client = aws.client("s3")
+        self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self.source = source_at(self.location, AWS_ENDPOINT_URL_S3=aws.url, **KEYS)
+
+    def save(self, content: bytes) -> None:
+        self.client.put_object(Bucket=BUCKET, Key=KEY, Body=content)
+
+    def delete(self) -> None:
+        self.client.delete_object(Bucket=BUCKET, Key=KEY)
+
+
+class Parameter:
+    """A config in the Parameter Store, over a real socket."""
+
+    def __init__(self, aws: Aws, source_at: SourceAt) -> None:
+        self.location = "ssm:/team/pusher"
+        self.client = aws.client("ssm")
+        self.source = source_at(self.location, aws.session)
+
+    def save(self, content: bytes) -> None:
+        self.client.put_parameter(Name="/team/pusher", Value=content.decode(), Type="SecureString", Overwrite=True)
+
+    def delete(self) -> None:
+        self.client.delete_parameter(Name="/team/pusher")
+
+
+@pytest.fixture(params=["path", "s3", "ssm"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, source_at: SourceAt) -> File | Object | Parameter:
+    if request.param == "path":
+        return File(tmp_path, source_at)
+    aws = request.getfixturevalue("aws")
+    return Object(aws, source_at) if request.param == "s3" else Parameter(aws, source_at)
+
+
+Place = File | Object | Parameter
+
+
+def jobs_of(place: Place) -> list[str]:
+    return [job.job_name for job in place.source.load().config.jobs]
+
+
+def test_unchanged(place: Place) -> None:
+    """The same version is the same object: it is not parsed again."""
+    place.save(text("first").encode())
+    assert place.source.load() is place.source.load()
+
+
+def test_changed(place: Place) -> None:
+    """A new version is used from the next load on."""
+    place.save(text("first").encode())
+    assert jobs_of(place) == ["first"]
+    place.save(text("second").encode())
+    assert jobs_of(place) == ["second"]
+    assert place.source.load().refused == ""
+
+
+def test_bad_from_the_start(place: Place) -> None:
+    """A bad first version does not start, and its mistakes name the location."""
+    place.save(BAD.encode())
+    with pytest.raises(ConfigError) as raised:
+        place.source.load()
+    assert {problem.file for problem in raised.value.problems} == {place.location}
+    assert 'did you mean "job_name"' in str(raised.value)
+
+
+def test_bad_new_version(place: Place) -> None:
+    """A bad new version is refused at every load, loudly; the last good one stays in use."""
+    place.save(text("first").encode())
+    good = place.source.load()
+    place.save(BAD.encode())
+    for _ in range(2):
+        loaded = place.source.load()
+        assert loaded.config is good.config
+        assert loaded.version == good.version
+        assert "last good" in loaded.refused
+        assert 'did you mean "job_name"' in loaded.refused
+        assert place.location in loaded.refused
+
+
+@pytest.mark.parametrize("fixed", ["first", "third"], ids=["put-back", "corrected"])
+def test_bad_then_fixed(place: Place, fixed: str) -> None:
+    """Once fixed, by a correction or by putting the old one back, nothing is refused any more."""
+    place.save(text("first").encode())
+    place.source.load()
+    place.save(BAD.encode())
+    assert place.source.load().refused
+    place.save(text(fixed).encode())
+    assert jobs_of(place) == [fixed]
+    assert place.source.load().refused == ""
+
+
+def test_missing_from_the_start(place: Place) -> None:
+    """Without a config there is no start: the error names the location."""
+    with pytest.raises(Unreadable, match=place.location):
+        place.source.load()
+
+
+def test_missing_later(place: Place) -> None:
+    """A config that has gone is told, and the last good one stays in use; when it is back, all is well."""
+    place.save(text("first").encode())
+    place.source.load()
+    place.delete()
+    loaded = place.source.load()
+    assert [job.job_name for job in loaded.config.jobs] == ["first"]
+    assert "last good" in loaded.refused
+    assert place.location in loaded.refused
+    place.save(text("second").encode())
+    assert jobs_of(place) == ["second"]
+
+
+# --- Paths ------------------------------------------------------------------------------------------------------------
+
+UNREADABLE = [("latin-1", "größe: 1".encode("latin-1"), "not UTF-8 text"), ("missing", None, "No such file")]
+
+
+@pytest.mark.parametrize(("content", "reason"), [case[1:] for case in UNREADABLE], ids=[case[0] for case in UNREADABLE])
+def test_path_unreadable(tmp_path: Path, source_at: SourceAt, content: bytes | None, reason: str) -> None:
+    """The error names the path and the reason."""
+    path = tmp_path / "pusher.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Unreadable, match=f"pusher.yaml: {reason}"):
+        source_at(str(path)).load()
+
+
+def test_path_that_is_a_folder(tmp_path: Path, source_at: SourceAt) -> None:
+    """A folder is no config."""
+    with pytest.raises(Unreadable, match="directory"):
+        source_at(str(tmp_path)).load()
+
+
+# --- S3 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_s3_costs_one_request_per_load(aws: Aws, source_at: SourceAt) -> None:
+    """Each load is one GET; an unchanged object is answered by 304 and not sent again."""
+    place = Object(aws, source_at)
+    place.save(text("first").encode())
+    aws.exchanges.clear()
+    for _ in range(3):
+        place.source.load()
+    place.save(text("second").encode())
+    assert jobs_of(place) == ["second"]
+    gets = [exchange for exchange in aws.exchanges if exchange.action == "GET"]
+    assert [exchange.status for exchange in gets] == [200, 304, 304, 200]
+    assert [bool(exchange.headers.get("if-none-match")) for exchange in gets] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("key", [KEY, "a b/c+d&e=f/ü~(1).yaml", "deep//er/pusher.yaml"])
+def test_s3_signature(aws: Aws, source_at: SourceAt, key: str) -> None:
+    """botocore's own S3 signer makes the same signature, session token and odd keys included."""
+    client = aws.client("s3")
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    client.put_object(Bucket=BUCKET, Key=key, Body=text("signed").encode())
+    loaded = source_at(f"s3://{BUCKET}/{key}", AWS_ENDPOINT_URL_S3=f"{aws.url}/", **KEYS).load()
+    assert [job.job_name for job in loaded.config.jobs] == ["signed"]
+
+    sent = aws.exchanges[-1]
+    assert sent.headers["x-amz-security-token"] == "token"
+    assert sent.headers["x-amz-date"] == datetime.fromtimestamp(NOW_MS / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    authorization = sent.headers["authorization"]
+    names = authorization.partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    assert {"host", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"} <= set(names)
+    request = AWSRequest("GET", aws.url + sent.path, headers={name: sent.headers[name] for name in names})
+    request.context["timestamp"] = sent.headers["x-amz-date"]
+    signer = S3SigV4Auth(Credentials("AKIDEXAMPLE", "secret", "token"), "s3", REGION)
+    canonical = signer.canonical_request(request)
+    assert authorization.endswith(signer.signature(signer.string_to_sign(request, canonical), request))
+
+
+S3_REFUSALS = [(403, "s3:GetObject"), (404, "no such bucket or object"), (301, "another region"), (503, "503")]
+
+
+@pytest.mark.parametrize(("status", "hint"), S3_REFUSALS, ids=[str(status) for status, _ in S3_REFUSALS])
+def test_s3_refused(aws: Aws, source_at: SourceAt, status: int, hint: str) -> None:
+    """The error names the object, the status and what to do."""
+    aws.refusal = (status, "AccessDenied")
+    with pytest.raises(Unreadable, match=rf"^s3://{BUCKET}/{KEY}: S3 answered {status}") as raised:
+        source_at(f"s3://{BUCKET}/{KEY}", AWS_ENDPOINT_URL_S3=aws.url, **KEYS).load()
+    assert hint in str(raised.value)
+
+
+def test_s3_missing_bucket(aws: Aws, source_at: SourceAt) -> None:
+    """A bucket that is not there is told as such."""
+    with pytest.raises(Unreadable, match="there is no such bucket or object"):
+        source_at(f"s3://{BUCKET}/{KEY}", AWS_ENDPOINT_URL_S3=aws.url, **KEYS).load()
+
+
+@pytest.mark.parametrize("location", ["s3://", "s3://configs", "s3://configs/", "s3:///pusher.yaml"])
+def test_s3_location(source_at: SourceAt, location: str) -> None:
+    """A location without a bucket or a key is refused before anything is asked."""
+    with pytest.raises(Unreadable, match=r"s3://BUCKET/KEY"):
+        source_at(location, AWS_ENDPOINT_URL_S3="http://127.0.0.1:1", **KEYS).load()
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2], ids=["even", "odd", "odder"])
+def test_s3_too_long(aws: Aws, source_at: SourceAt, extra: int) -> None:
+    """An object that is no config is not read to its end, and is called too long wherever the cut falls."""
+    place = Object(aws, source_at)
+    place.save(("#" * extra + "서" * 500_000).encode())
+    with pytest.raises((ConfigError, Unreadable), match="1000000"):
+        place.source.load()
+
+
+def test_s3_not_utf8(aws: Aws, source_at: SourceAt) -> None:
+    """An object in another encoding is told as such."""
+    place = Object(aws, source_at)
+    place.save("größe: 1".encode("latin-1"))
+    with pytest.raises(Unreadable, match=rf"^s3://{BUCKET}/{KEY}: not UTF-8 text"):
+        place.source.load()
+
+
+def test_s3_without_credentials(aws: Aws, source_at: SourceAt) -> None:
+    """Without credentials the error says so; nothing is asked unsigned."""
+
+    class Nobody:
+        def get_credentials(self) -> None:
+            return None
+
+    with pytest.raises(Unreadable, match="credentials"):
+        source_at(f"s3://{BUCKET}/{KEY}", lambda *_: Nobody(), AWS_ENDPOINT_URL_S3=aws.url).load()
+    assert aws.exchanges == []
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that sends these bytes to whoever asks, and hangs up."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_s3_answer_cut_short(source_at: SourceAt) -> None:
+    """Half a config may well be a config: an answer that breaks off is none."""
+    whole = (text("first") + f"# {'x' * 1_000}\n").encode()
+    head = f'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: {len(whole)}\r\n\r\n'.encode()
+    with answering(head + whole[:-500]) as url, pytest.raises(Unreadable, match="broke"):
+        source_at(f"s3://{BUCKET}/{KEY}", AWS_ENDPOINT_URL_S3=url, **KEYS).load()
+
+
+def test_s3_unreachable(source_at: SourceAt) -> None:
+    """No answer is told with the host that gave none."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(Unreadable, match=rf"^s3://{BUCKET}/{KEY}: 127\.0\.0\.1:{port}"):
+        source_at(f"s3://{BUCKET}/{KEY}", AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{port}", **KEYS).load()
+
+
+# --- SSM --------------------------------------------------------------------------------------------------------------
+
+
+def test_ssm_version(aws: Aws, source_at: SourceAt) -> None:
+    """A parameter's version tells whether it changed, even when the text is the same."""
+    place = Parameter(aws, source_at)
+    place.save(text("first").encode())
+    assert place.source.load().version == "1"
+    place.save(text("first").encode())
+    assert place.source.load().version == "2"
+
+
+def test_ssm_denied(aws: Aws, source_at: SourceAt) -> None:
+    """A role without the permission is told which one it needs."""
+    aws.refusal = (400, "AccessDeniedException")
+    with pytest.raises(Unreadable, match=r"^ssm:/team/pusher: .*AccessDenied.*ssm:GetParameter"):
+        source_at("ssm:/team/pusher", aws.session).load()
+
+
+# --- For people and programs ------------------------------------------------------------------------------------------
+
+
+def test_not_loaded(tmp_path: Path, source_at: SourceAt) -> None:
+    """The log's text counts the mistakes and lists them; `--json` has their parts."""
+    path = tmp_path / "pusher.yaml"
+    path.write_text("global: {scrape_interval: 60}\njobs: []\n")
+    with pytest.raises(ConfigError) as raised:
+        source_at(str(path)).load()
+    said = not_loaded(str(path), raised.value)
+    assert said.startswith("2 mistakes in the config:\n")
+    assert len(said.splitlines()) == 3
+    assert problems_json(raised.value)[1] == {
+        "file": str(path),
+        "line": 2,
+        "path": "jobs",
+        "message": "unknown key (allowed here: global, json_configs, remote_write)",
+    }
+
+
+def test_not_loaded_of_one_mistake(source_at: SourceAt, tmp_path: Path) -> None:
+    """One mistake is one mistake; a config that cannot be read is told as such."""
+    path = tmp_path / "pusher.yaml"
+    path.write_text("jobs: []\n")
+    with pytest.raises(ConfigError) as raised:
+        source_at(str(path)).load()
+    assert not_loaded(str(path), raised.value).startswith("1 mistake in the config:\n")
+    assert not_loaded("a.yaml", Unreadable("a.yaml: no")) == "the config cannot be read: a.yaml: no"

@@ -1,0 +1,382 @@
+"""A whole push: sources to endpoints over real sockets, each endpoint by itself, every sample accounted for."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.model import Delivery
+from pusher.push import push
+from pusher.report import Report
+from pusher.warm import Outside, Warm
+from sandbox.amp import Limits, Receiver
+from sandbox.api import Api
+from sandbox.server import Answer, Fault, Request
+from tests.delivery.rig import ENVIRONMENT, KEYS, Clock, in_order, no_session
+
+SYNTHETIC = 5  # up and its four companions, for each job
+
+
+def job(url: str, name: str = "usage", **keys: Any) -> dict[str, Any]:
+    """Records are {"id", "value", "at"}; each gives a sample of `requests_total`."""
+    metric = {
+        "name": "requests_total",
+        "type": "counter",
+        "help": "Requests.",
+        "records": "[]",
+        "value": "value",
+        "timestamp": {"path": "at", "format": "unix_ms"},
+        "labels": {"id": "id"},
+    }
+    return {"job_name": name, "url": url, "metrics": [metric], **keys}
+
+
+def endpoint(receiver: Receiver, name: str, **keys: Any) -> dict[str, Any]:
+    quick = {"min_backoff": "5ms", "max_backoff": "20ms"} | keys.pop("queue_config", {})
+    return {"name": name, "url": receiver.url, "sigv4": {"region": KEYS.region}, "queue_config": quick, **keys}
+
+
+def config_text(jobs: list[dict[str, Any]], endpoints: list[dict[str, Any]], **top: Any) -> str:
+    return json.dumps({"json_configs": jobs, "remote_write": endpoints, **top})
+
+
+@contextmanager
+def warm_of(text: str, clock: Clock | None = None, environment: Mapping[str, str] = ENVIRONMENT) -> Iterator[Warm]:
+    clock = clock or Clock(really_sleeps=True)
+    outside = Outside(environment, clock.now_ms, no_session, clock.sleep)
+    try:
+        yield Warm(parse_config(text, "config.yaml", environment), outside)
+    finally:
+        outside.transport.close()
+
+
+def run(warm: Warm, seconds: float = 10.0) -> Report:
+    report = push(warm, warm.sources, time.monotonic() + seconds)
+    assert report.balances
+    return report
+
+
+def counts(delivery: Delivery) -> dict[str, int]:
+    return {
+        "collected": delivery.collected,
+        "accepted": delivery.accepted,
+        "rejected": delivery.rejected.total(),
+        "dropped": delivery.dropped.total(),
+        "undelivered": delivery.undelivered.total(),
+    }
+
+
+class Source:
+    """An API that answers what a test puts into `records`."""
+
+    def __init__(self, api: Api, path: str = "/records") -> None:
+        self.records: Callable[[], list[dict[str, Any]]] = list
+        self.url = api.serve(path, self._answer)
+
+    def _answer(self, request: Request) -> Answer:
+        return Answer.json(self.records())
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with Api() as running:
+        yield running
+
+
+@pytest.fixture
+def source(api: Api) -> Source:
+    made = Source(api)
+    made.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
+    return made
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+# --- Endpoints are independent ----------------------------------------------------------------------------------------
+
+
+def test_one_that_hangs_and_one_that_is_down_do_not_cost_the_third(source: Source) -> None:
+    with Receiver() as hanging, Receiver() as down, Receiver() as fine:
+        hanging.always(Fault.hang())
+        down.close()
+        text = config_text(
+            [job(source.url)], [endpoint(hanging, "hanging"), endpoint(down, "down"), endpoint(fine, "fine")]
+        )
+        with warm_of(text) as warm:
+            before, started = set(threading.enumerate()), time.monotonic()
+            report = run(warm, seconds=1.5)
+            assert time.monotonic() - started < 1.8
+            left = [thread.name for thread in set(threading.enumerate()) - before]
+            assert [name for name in left if "process_request" not in name] == []  # only the stand-ins' own
+        all_lost = {"collected": 8, "accepted": 0, "rejected": 0, "dropped": 0, "undelivered": 8}
+        assert {one.endpoint: counts(one) for one in report.deliveries} == {
+            "hanging": all_lost,
+            "down": all_lost,
+            "fine": {"collected": 8, "accepted": 8, "rejected": 0, "dropped": 0, "undelivered": 0},
+        }
+        assert fine.accepted == 8
+        assert report.failed
+
+
+def test_each_endpoint_gets_its_own_view(source: Source) -> None:
+    drop_up = [{"source_labels": ["__name__"], "regex": "up|scrape_.*", "action": "drop"}]
+    merge = [{"action": "labeldrop", "regex": "id"}]
+    with Receiver() as plain, Receiver() as less, Receiver() as merged:
+        endpoints = [
+            endpoint(plain, "plain"),
+            endpoint(less, "less", write_relabel_configs=drop_up),
+            endpoint(merged, "merged", write_relabel_configs=merge),
+        ]
+        with warm_of(
+            config_text([job(source.url)], endpoints, **{"global": {"external_labels": {"env": "t"}}})
+        ) as warm:
+            for _ in range(2):
+                report = run(warm)
+                assert not report.failed
+                time.sleep(0.01)
+        found = {one.endpoint: counts(one) for one in report.deliveries}
+        assert {name: (one["accepted"], one["dropped"]) for name, one in found.items()} == {
+            "plain": (8, 0),
+            "less": (3, 5),
+            "merged": (6, 2),
+        }
+        assert all(receiver.refused == 0 for receiver in (plain, less, merged))
+        assert all(dict(labels)["env"] == "t" for labels in merged.samples)
+        assert len(merged.series("requests_total")) == 1
+
+
+def test_a_dead_source_is_up_0_and_nothing_else(api: Api, source: Source) -> None:
+    dead = api.serve("/dead", Fault.status(500))
+    with Receiver() as receiver:
+        text = config_text([job(source.url), job(dead, "dead")], [endpoint(receiver, "amp")])
+        with warm_of(text) as warm:
+            report = run(warm)
+        assert not report.failed
+        assert report.totals()["JobsDown"] == 1
+        ups = {dict(labels)["job"]: points[-1][1] for labels, points in receiver.series("up").items()}
+        assert ups == {"usage": 1.0, "dead": 0.0}
+        assert "dead" in report.summary()
+
+
+# --- Order: whatever the API does, no request is refused for it -------------------------------------------------------
+
+
+def moving(clock: Clock, last: int) -> Callable[[], list[dict[str, Any]]]:
+    def records() -> list[dict[str, Any]]:
+        minute = clock.now_ms() // 60_000 * 60_000
+        return [{"id": name, "value": age, "at": minute - 60_000 * age} for name in "ab" for age in range(last)]
+
+    return records
+
+
+@pytest.mark.parametrize(
+    ("kind", "new_each_run"),
+    [
+        pytest.param("last 20 points", [40, 2, 2, 2], id="returns its last 20 points, newest first"),
+        pytest.param("does not move", [2, 0, 0, 0], id="a record that does not move"),
+        pytest.param("revised", [2, 0, 0, 0], id="a revised record"),
+        pytest.param("steps back", [2, 0, 0, 0], id="an API that steps back"),
+    ],
+)
+@pytest.mark.parametrize("keep_valid", [True, False], ids=["cortex", "prometheus"])
+def test_apis_that_repeat_themselves_are_never_refused(
+    api: Api, kind: str, new_each_run: list[int], keep_valid: bool
+) -> None:
+    clock, source = Clock(), Source(api)
+    start_ms = clock.now_ms()
+    turn = [0]
+    kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "last 20 points": moving(clock, 20),
+        "does not move": lambda: [{"id": name, "value": 7, "at": start_ms} for name in "ab"],
+        "revised": lambda: [{"id": name, "value": turn[0], "at": start_ms} for name in "ab"],
+        "steps back": lambda: [{"id": name, "value": 1, "at": start_ms - 9000 * turn[0]} for name in "ab"],
+    }
+    source.records = kinds[kind]
+    with Receiver(now=clock.time, keep_valid=keep_valid, limits=Limits(out_of_order_seconds=0)) as receiver:
+        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")]), clock) as warm:
+            for new in new_each_run:
+                (delivery,) = run(warm).deliveries
+                assert delivery.accepted == new + SYNTHETIC
+                assert delivery.dropped.counts["not_newer"] == delivery.collected - new - SYNTHETIC
+                clock.ahead += 60
+                turn[0] += 1
+        assert receiver.refused == 0
+        assert {record.status for record in receiver.requests} == {200}
+        assert in_order(receiver)
+
+
+# --- The accounting ---------------------------------------------------------------------------------------------------
+
+FAULTS: list[Fault | None] = [
+    None, None, None, Fault.status(202), Fault.status(204), Fault.status(301), Fault.status(400, b"bad"),
+    Fault.status(403), Fault.status(404), Fault.status(413), Fault.status(415), Fault.status(429),
+    Fault.status(429, headers={"Retry-After": "9999"}), Fault.status(500), Fault.status(503), Fault.garbage(),
+    Fault.reset(), Fault.reset(before_body=True), Fault.lost_answer(), Fault.half_answer(), Fault.dead_keep_alive(),
+    Fault.reset_mid_answer(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_every_sample_is_accounted_for_once(api: Api, seed: int) -> None:
+    """collected = accepted + rejected + dropped + undelivered, per endpoint and run, whatever happens."""
+    chance, source = random.Random(seed), Source(api)
+    source.records = lambda: [
+        {"id": str(chance.randrange(6)), "value": chance.random(), "at": now_ms() - chance.randrange(-900, 4_000_000)}
+        for _ in range(chance.randrange(40))
+    ]
+    rules = [{"source_labels": ["id"], "regex": "[12]", "action": "drop"}, {"regex": "x", "action": "labeldrop"}]
+    with Receiver() as first, Receiver(keep_valid=False) as second:
+        endpoints = [
+            endpoint(first, "first", queue_config={"max_samples_per_send": str(chance.randint(1, 9))}),
+            endpoint(second, "second", queue_config={"max_samples_per_send": "7"}, write_relabel_configs=rules),
+        ]
+        with warm_of(config_text([job(source.url)], endpoints)) as warm:
+            for _ in range(3):
+                for receiver in (first, second):
+                    receiver.script(*chance.choices(FAULTS, k=chance.randint(0, 8)))
+                report = run(warm, seconds=2)
+                scraped = sum(len(one.samples) + one.dropped.total() for one in report.scrapes)
+                for delivery in report.deliveries:
+                    found = counts(delivery)
+                    assert found["collected"] == scraped
+                    assert scraped == sum(found[key] for key in ("accepted", "rejected", "dropped", "undelivered"))
+                    for tally in (delivery.rejected, delivery.dropped, delivery.undelivered):
+                        assert all(tally.first[reason] for reason, count in tally.counts.items() if count)
+                assert report.failed == any(one.undelivered.total() for one in report.deliveries)
+        assert in_order(first)
+        assert in_order(second)
+
+
+def test_what_could_not_be_delivered_is_said_by_reason_and_in_words(source: Source) -> None:
+    with Receiver() as receiver:
+        receiver.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
+        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:
+            report = run(warm)
+        (shown,) = report.as_dict()["endpoints"]
+        assert shown["undelivered"]["http_404"]["count"] == 8
+        assert "Workspace not found" in shown["undelivered"]["http_404"]["first"]
+        assert report.as_dict()["ok"] is False
+        assert "8 undelivered" in report.summary()
+        assert "amp: 404" in report.summary()
+
+
+# --- Metadata ---------------------------------------------------------------------------------------------------------
+
+
+def metadata_requests(receiver: Receiver) -> list[list[str]]:
+    found = [record.message for record in receiver.requests if record.message]
+    return [[entry.metric_family_name for entry in message.metadata] for message in found if message.metadata]
+
+
+@pytest.mark.parametrize(
+    ("config", "sent_in_run"),
+    [
+        pytest.param({}, [1, 1, 1, 1], id="every minute by default"),
+        pytest.param({"send_interval": "2m"}, [1, 0, 1, 0], id="every other minute"),
+        pytest.param({"send_interval": "1h"}, [1, 0, 0, 0], id="every hour"),
+        pytest.param({"send": "false"}, [0, 0, 0, 0], id="never"),
+    ],
+)
+def test_metadata_goes_out_at_its_own_pace(source: Source, config: dict[str, str], sent_in_run: list[int]) -> None:
+    clock, sent = Clock(), []
+    with Receiver(now=clock.time) as receiver:
+        text = config_text([job(source.url)], [endpoint(receiver, "amp", metadata_config=config)])
+        with warm_of(text, clock) as warm:
+            for _ in sent_in_run:
+                before = len(metadata_requests(receiver))
+                run(warm)
+                sent.append(len(metadata_requests(receiver)) - before)
+                clock.ahead += 59.9  # a schedule is not exact
+        assert sent == sent_in_run
+        assert (receiver.metadata.get("requests_total") is not None) == bool(sum(sent))
+
+
+@pytest.mark.parametrize("status", [400, 413, 415], ids=str)
+def test_refused_metadata_costs_no_sample_and_keeps_its_pace(source: Source, status: int) -> None:
+    clock = Clock()
+    with Receiver(now=clock.time) as receiver:
+        text = config_text([job(source.url)], [endpoint(receiver, "amp", metadata_config={"send_interval": "1h"})])
+        with warm_of(text, clock) as warm:
+            receiver.script(None, Fault.status(status, b"metadata is bad"))
+            report = run(warm)
+            assert not report.failed
+            assert counts(report.deliveries[0])["accepted"] == 8
+            assert any("metadata is bad" in warning for warning in report.deliveries[0].warnings)
+            clock.ahead += 60
+            run(warm)
+        assert len(metadata_requests(receiver)) == 1
+
+
+def test_metadata_that_could_not_be_sent_comes_with_the_next_run(source: Source) -> None:
+    clock = Clock()
+    with Receiver(now=clock.time) as receiver:
+        text = config_text([job(source.url)], [endpoint(receiver, "amp", metadata_config={"send_interval": "1h"})])
+        with warm_of(text, clock) as warm:
+            receiver.script(None, Fault.status(503, headers={"Retry-After": "9999"}))
+            assert not run(warm).failed
+            clock.ahead += 60
+            run(warm)
+        assert receiver.metadata["requests_total"].help == "Requests."
+
+
+def test_a_job_that_runs_seldom_gets_its_metadata_through(api: Api, source: Source) -> None:
+    """Its metadata is due by itself, not only when another job's happens to be."""
+    clock = Clock()
+    seldom = job(source.url, "seldom")
+    seldom["metrics"][0]["name"] = "seldom_total"
+    with Receiver(now=clock.time) as receiver:
+        text = config_text(
+            [job(source.url), seldom], [endpoint(receiver, "amp", metadata_config={"send_interval": "10m"})]
+        )
+        with warm_of(text, clock) as warm:
+            often, rare = warm.sources
+            for due in ([often], [often], [often, rare]):
+                push(warm, due, time.monotonic() + 5)
+                clock.ahead += 60
+        assert metadata_requests(receiver) == [["requests_total"], ["seldom_total"]]
+
+
+# --- Time and memory --------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_source_does_not_starve_the_delivery_of_the_others(api: Api, source: Source) -> None:
+    hanging = api.serve("/hanging", Fault.hang())
+    with Receiver() as receiver:
+        text = config_text(
+            [job(source.url), job(hanging, "hanging", scrape_timeout="30s")], [endpoint(receiver, "amp")]
+        )
+        with warm_of(text) as warm:
+            started = time.monotonic()
+            report = run(warm, seconds=1.5)
+            assert time.monotonic() - started < 1.5
+        assert not report.failed
+        assert report.deliveries[0].accepted == 3 + 2 * SYNTHETIC
+
+
+def test_a_warm_environment_sends_the_same_series_without_building_them_again(source: Source) -> None:
+    with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:
+        for _ in range(3):
+            run(warm)
+            time.sleep(0.005)
+        assert len(warm.series) == 8
+        assert receiver.connections == 1
+        assert {len(points) for points in receiver.samples.values()} == {3}
+
+
+def test_no_job_and_no_record_is_a_run_like_any_other(api: Api) -> None:
+    source = Source(api)
+    with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:
+        assert run(warm).deliveries[0].accepted == SYNTHETIC
+        empty = push(warm, [], time.monotonic() + 1)
+        assert counts(empty.deliveries[0]) == dict.fromkeys(counts(empty.deliveries[0]), 0)
+        assert not empty.failed
