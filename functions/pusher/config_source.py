@@ -18,7 +18,7 @@ from .config.schema import Config, SigV4
 from .config.secrets import SecretStore
 from .delivery.credentials import CredentialsError, CredentialsProvider
 from .delivery.sign import signed
-from .transport import Channel, HttpRequest, Transport, TransportError
+from .transport import Answer, Channel, HttpRequest, Transport, TransportError
 
 PACKAGED = Path(__file__).with_name("config.yaml")
 _TIMEOUT_SECONDS = 5.0
@@ -94,8 +94,9 @@ class ConfigSource:
             client = self._edges.session("", region).client("ssm")
             parameter = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
         except Exception as error:  # botocore's errors are made at run time; any of them means the same here
-            raise Unreadable(f"{self.location}: {type(error).__name__}: {str(error)[:300]}") from None
-        seen = str(parameter["Version"])
+            said, allow = f"{type(error).__name__}: {str(error)[:300]}", "ssm:GetParameter"
+            raise Unreadable(f"{self.location}: {said}; does the role allow {allow} on it?") from None
+        seen = f"{parameter['Version']} of {parameter['LastModifiedDate']}"  # made anew, it counts from 1 again
         return None if seen == version else (str(parameter["Value"]), seen)
 
     def _from_s3(self, version: str) -> tuple[str, str] | None:
@@ -115,16 +116,27 @@ class ConfigSource:
                     return None
                 if answer.status != 200:
                     raise Unreadable(f"{self.location}: S3 answered {answer.status}{_s3_hint(answer.status)}")
-                content, seen = answer.read(_MAX_BYTES + 1), answer.headers.get("ETag", "")
+                content, seen = self._content(answer), answer.headers.get("ETag", "")
             return content.decode("utf-8"), seen
         except (TransportError, CredentialsError) as error:
             raise Unreadable(f"{self.location}: {error}") from None
         except UnicodeDecodeError:
             raise Unreadable(f"{self.location}: not UTF-8 text") from None
 
+    def _content(self, answer: Answer) -> bytes:
+        """The whole body: half a config may well be a config. Raises TransportError and Unreadable."""
+        content = bytearray()
+        for chunk in answer.chunks():
+            content += chunk
+            if len(content) > _MAX_BYTES:
+                raise Unreadable(f"{self.location}: it has more than {_MAX_BYTES} bytes")
+        return bytes(content)
+
     def _s3_url(self) -> tuple[str, str]:
         environment = self._edges.environment
         bucket, _, key = self.location.removeprefix("s3://").partition("/")
+        if not bucket or not key:
+            raise Unreadable(f"{self.location}: an object is s3://BUCKET/KEY")
         region = environment.get("AWS_REGION", "us-east-1")
         path = quote(key, safe="/~-._")
         endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")

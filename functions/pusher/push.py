@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from .delivery import deliver
 from .model import Delivery, Metadata, Samples, Scrape, Tally, WriteRequest
@@ -14,6 +15,7 @@ from .sources.json_api import JsonSource
 from .warm import Target, Warm
 from .wire import order, packing
 
+_JOIN_SPARE_SECONDS = 1.0
 _SOURCES_SHARE = 0.6  # of the run's time; the rest is for delivery, which must not starve behind slow sources
 
 
@@ -23,7 +25,8 @@ def push(warm: Warm, sources: Sequence[JsonSource], deadline: float) -> Report:
     edges = collect.Edges(warm.fetcher, warm.outside.now_ms)
     scrapes = collect.collect(sources, warm.series.intern, edges, _sources_deadline(started, deadline), run)
     collected = Collected(scrapes)
-    deliveries = _each(warm.targets, lambda target: collected.deliver_to(target, warm, deadline))
+    lost = Lost(collected.count, deadline)
+    deliveries = _each(warm.targets, lambda target: collected.deliver_to(target, warm, deadline), lost)
     warm.finish_run()
     return summarise(scrapes, deliveries, warm.config.warnings, started_ms, time.monotonic() - started)
 
@@ -41,7 +44,7 @@ class Collected:
         for scrape in scrapes:
             self._raw.extend(scrape.samples)
             self._dropped.merge(scrape.dropped)
-        self._count = len(self._raw) + self._dropped.total()
+        self.count = len(self._raw) + self._dropped.total()
         self.metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())
         self._not_newer = Tally()
         self._ordered = order.order(self._raw, self._not_newer)
@@ -49,7 +52,7 @@ class Collected:
     def deliver_to(self, target: Target, warm: Warm, deadline: float) -> Delivery:
         """Everything of this run to one endpoint, booked to the last sample."""
         outside = warm.outside
-        delivery = Delivery(target.endpoint.name, collected=self._count)
+        delivery = Delivery(target.endpoint.name, collected=self.count)
         requests = self.requests_for(target, delivery, outside.now_ms())
         edges = deliver.Edges(target.poster, outside.now_ms, sleep=outside.sleep)
         send(target, requests, self.metadata, delivery, edges, deadline)
@@ -94,27 +97,42 @@ def metadata_due(target: Target, metadata: Sequence[Metadata], now_ms: int) -> l
     return [one for one in metadata if policy.send and sent_ms.get(one.name, newest_ms) <= newest_ms]
 
 
-def _each(targets: Sequence[Target], deliver_to: Callable[[Target], Delivery]) -> list[Delivery]:
-    """Endpoints side by side, so that one that hangs delays no other. Every thread ends by the run's deadline."""
-    if len(targets) == 1:
-        return [deliver_to(targets[0])]
-    results: dict[str, Delivery | Exception] = {}
+def _each(targets: Sequence[Target], deliver_to: Callable[[Target], Delivery], lost: Lost) -> list[Delivery]:
+    """Endpoints side by side, so that one that hangs delays no other. `lost` books an endpoint whose delivery broke
+    or did not come back in time: the others' reports are not lost with it."""
+    results: dict[str, Delivery] = {}
 
     def one(target: Target) -> None:
         try:
             results[target.endpoint.name] = deliver_to(target)
         except Exception as error:
-            results[target.endpoint.name] = error
+            results[target.endpoint.name] = lost(target, f"{type(error).__name__}: {error}, which is a bug")
 
+    if len(targets) == 1:
+        one(targets[0])
+    else:
+        _in_threads(one, targets, lost.deadline)
+    late = "no answer within the run's time; a name look-up may hang"
+    return [results.get(target.endpoint.name) or lost(target, late) for target in targets]
+
+
+def _in_threads(one: Callable[[Target], None], targets: Sequence[Target], deadline: float) -> None:
     threads = [threading.Thread(target=one, args=(target,), daemon=True) for target in targets]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
-    deliveries = []
-    for target in targets:
-        result = results[target.endpoint.name]
-        if isinstance(result, Exception):
-            raise result
-        deliveries.append(result)
-    return deliveries
+    for thread in threads:  # each ends by itself at the deadline, but for what no timeout reaches
+        thread.join(max(deadline + _JOIN_SPARE_SECONDS - time.monotonic(), 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Books everything of a run as undelivered to one endpoint."""
+
+    collected: int
+    deadline: float
+
+    def __call__(self, target: Target, why: str) -> Delivery:
+        delivery = Delivery(target.endpoint.name, collected=self.collected)
+        if self.collected:
+            delivery.undelivered.add("no_result", why, self.collected)
+        return delivery

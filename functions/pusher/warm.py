@@ -14,7 +14,7 @@ from .delivery.credentials import CredentialsProvider
 from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
 from .transport import Transport
-from .wire.series import AMP_LIMITS, EndpointView, SeriesCache, SeriesLimits
+from .wire.series import AMP_LIMITS, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
 
 
 def wall_clock_ms() -> int:
@@ -53,9 +53,8 @@ class Outside:
 class Target:
     """One endpoint, and what the environment remembers of it."""
 
-    def __init__(self, endpoint: Endpoint, outside: Outside, limits: SeriesLimits) -> None:
-        self.endpoint = endpoint
-        self.view = EndpointView(endpoint.write_relabel, limits) if endpoint.write_relabel else None
+    def __init__(self, endpoint: Endpoint, outside: Outside, view: EndpointView | None) -> None:
+        self.endpoint, self.view = endpoint, view
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
         credentials = None
         if endpoint.sigv4:
@@ -68,22 +67,36 @@ class Target:
 
 
 class Warm:
-    """The memory of a warm environment for one config."""
+    """The memory of a warm environment for one config. A changed config inherits, from the memory `before` it, what
+    still fits: above all which samples each series has sent."""
 
     def __init__(self, config: Config, outside: Outside, before: Warm | None = None) -> None:
         self.config, self.outside = config, outside
-        self.limits: SeriesLimits
-        self.series: SeriesCache
-        self.fetcher: Fetcher
         self.run: int = before.run if before else 0
-        limits = AMP_LIMITS if any(endpoint.is_amp for endpoint in config.endpoints) else SeriesLimits()
-        same = before is not None and (before.config.external_labels, before.limits) == (config.external_labels, limits)
-        self.limits = limits
-        self.series = before.series if before and same else SeriesCache(config.external_labels, limits)
-        self.fetcher = before.fetcher if before else Fetcher(outside.transport, outside.secrets, outside.environment)
-        self.sources = [JsonSource(job, self.series.intern) for job in config.jobs]
-        self.targets = [Target(endpoint, outside, limits) for endpoint in config.endpoints]
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
+        self.fetcher: Fetcher = (
+            before.fetcher if before else Fetcher(outside.transport, outside.secrets, outside.environment)
+        )
+        # AMP's limits hold for all series only when nobody else gets them.
+        self.limits: SeriesLimits = AMP_LIMITS if all(one.is_amp for one in config.endpoints) else NO_LIMITS
+        same = before if before and before._makes_the_same_series(self) else None
+        self.series: SeriesCache = same.series if same else SeriesCache(config.external_labels, self.limits)
+        self.sources = [JsonSource(job, self.series.intern) for job in config.jobs]
+        self.targets = [Target(one, outside, self._view(one, same)) for one in config.endpoints]
+
+    def _makes_the_same_series(self, other: Warm) -> bool:
+        return (self.config.external_labels, self.limits) == (other.config.external_labels, other.limits)
+
+    def _view(self, endpoint: Endpoint, before: Warm | None) -> EndpointView | None:
+        """The endpoint's own view of the series; None when it gets them as they are."""
+        limits = AMP_LIMITS if endpoint.is_amp else NO_LIMITS
+        if not endpoint.write_relabel and limits in (self.limits, NO_LIMITS):
+            return None
+        for target in before.targets if before else ():
+            known = target.endpoint
+            if target.view and (known.url, known.write_relabel) == (endpoint.url, endpoint.write_relabel):
+                return target.view
+        return EndpointView(endpoint.write_relabel, limits)
 
     def next_run(self) -> int:
         """Starts a run: its number, with connections that a freeze may have killed given up."""

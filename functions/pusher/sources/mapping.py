@@ -244,7 +244,8 @@ class MetricMapper:
         if self._metric.value_regex is not None:
             raw = self._extracted(label_text(raw, exact=self._job.exact))
         mapped = self._value_map.get(label_text(raw, exact=self._job.exact)) if self._value_map else None
-        return (_number(raw) if mapped is None else mapped) * self._metric.scale + self._metric.offset
+        value = _number(raw) if mapped is None else mapped
+        return value * self._metric.scale + self._metric.offset if self._is_scaled else value
 
     def _missing(self) -> float:
         policy = self._metric.on_missing

@@ -25,6 +25,7 @@ class SeriesLimits:
     label_bytes: int = 0
 
 
+NO_LIMITS = SeriesLimits()
 AMP_LIMITS = SeriesLimits(labels=150, label_bytes=7 * 1024)
 
 
@@ -102,7 +103,8 @@ class SeriesCache:
 
 
 class EndpointView:
-    """One endpoint's view of the series under its `write_relabel_configs`: each maps to another one, or to none."""
+    """One endpoint's view of the series under its `write_relabel_configs` and its receiver's limits: each maps to
+    another one, or to none."""
 
     def __init__(self, rules: Sequence[relabel.Rule], limits: SeriesLimits) -> None:
         self._rules = rules
