@@ -10,6 +10,7 @@ import jmespath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pusher.expression import InvalidExpression, Scope, parse, parse_step, records
 
 FLEET: dict[str, Any] = {
@@ -43,8 +44,10 @@ def rows(document: Any, steps: list[str], expressions: Mapping[str, str]) -> lis
     for group in records([parse_step(step) for step in steps], list(parsed.values())).walk(document):
         columns = {name: expression.column(group) for name, expression in parsed.items()}
         assert {len(column) for column in columns.values()} == {len(group.records)}
-        for index in range(len(group.records)):
-            found.append({name: column[index] for name, column in columns.items() if column[index] is not None})
+        found += [
+            {name: column[index] for name, column in columns.items() if column[index] is not None}
+            for index in range(len(group.records))
+        ]
     return found
 
 

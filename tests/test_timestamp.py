@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pusher.timestamp import BadTimestamp, Format, parse_format
 
 T = 1_716_479_897  # 2024-05-23T15:58:17Z
@@ -191,7 +192,7 @@ def test_format(name: str) -> None:
 )
 def test_no_format(name: str) -> None:
     """Other names, formats without a year, and what strptime does not know are refused."""
-    with pytest.raises(ValueError, match="allowed are unix, unix_ms|needs a year|not an strptime format"):
+    with pytest.raises(ValueError, match=r"allowed are unix, unix_ms|needs a year|not an strptime format"):
         parse_format(name)
 
 

@@ -7,9 +7,12 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
+from .config.http_client import header_value
 from .config.schema import HttpClientConfig, ProxyConfig, TlsConfig
-from .config.secrets import Secret, SecretStore
+from .config.secrets import Secret, SecretError, SecretStore
 from .transport import Channel
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def channel_for(
@@ -33,12 +36,14 @@ def channel_for(
 
 def auth_headers(client: HttpClientConfig, secrets: SecretStore) -> dict[str, str]:
     """`basic_auth`, `authorization` and `http_headers` as header values. Raises SecretError."""
-    headers = {name: ", ".join(_reveal(value, secrets) for value in values) for name, values in client.http_headers}
+    headers = {
+        name: ", ".join(_reveal_for_header(value, secrets) for value in values) for name, values in client.http_headers
+    }
     if client.basic_auth:
         pair = f"{_reveal(client.basic_auth.username, secrets)}:{_reveal(client.basic_auth.password, secrets)}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     if client.authorization:
-        credentials = _reveal(client.authorization.credentials, secrets)
+        credentials = _reveal_for_header(client.authorization.credentials, secrets)
         headers["Authorization"] = f"{client.authorization.type} {credentials}".strip()
     return headers
 
@@ -47,27 +52,50 @@ def _reveal(secret: Secret | None, secrets: SecretStore) -> str:
     return secrets.reveal(secret) if secret else ""
 
 
+def _reveal_for_header(secret: Secret | None, secrets: SecretStore) -> str:
+    """A secret that is no header value is refused here: a library would quote it in its error."""
+    text = _reveal(secret, secrets)
+    try:
+        return header_value(text)
+    except ValueError as error:
+        where = (secret and (secret.reference or secret.file)) or "a literal secret"
+        raise SecretError(f"{where}: {error}") from None
+
+
 def _proxy_for(url: SplitResult, proxy: ProxyConfig, secrets: SecretStore, environment: Mapping[str, str]) -> str:
     if proxy.from_environment:
         name = f"{url.scheme}_proxy"
-        address = environment.get(name) or environment.get(name.upper(), "")
-        no_proxy = environment.get("no_proxy") or environment.get("NO_PROXY", "")
+        address = environment.get(name.upper()) or environment.get(name, "")
+        no_proxy = environment.get("NO_PROXY") or environment.get("no_proxy", "")
     else:
         address, no_proxy = _reveal(proxy.url, secrets), proxy.no_proxy
-    return "" if not address or _bypassed(url.hostname or "", url.port, no_proxy) else address
+    port = url.port or _DEFAULT_PORTS.get(url.scheme, 0)
+    if not address or _bypassed((url.hostname or "").lower(), port, no_proxy):
+        return ""
+    return address if "://" in address else f"http://{address}"
 
 
-def _bypassed(host: str, port: int | None, no_proxy: str) -> bool:
-    """Go's rule: `*`, an address, a network, a name with its subdomains, or `.name` for the subdomains alone."""
+def _bypassed(host: str, port: int, no_proxy: str) -> bool:
+    """Go's rule: `*`, a network, or an address or name with or without a port. A name stands for its subdomains too,
+    `.name` and `*.name` for the subdomains alone."""
     for entry in filter(None, (part.strip().lower() for part in no_proxy.split(","))):
-        name, colon, wanted_port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
-        if colon and wanted_port != str(port):
-            continue
-        if name == "*" or _same_network(host, name) or host.lower() == name:
+        if entry == "*" or _same_network(host, entry):
             return True
-        if host.lower().endswith(name if name.startswith(".") else f".{name}"):
+        name, wanted_port = _split_port(entry)
+        if not name or wanted_port not in ("", str(port)):
+            continue
+        name = name.removeprefix("*") if name.startswith("*.") else name
+        is_within = host.endswith(name) if name.startswith(".") else f".{host}".endswith(f".{name}")
+        if is_within or _same_network(host, name):
             return True
     return False
+
+
+def _split_port(entry: str) -> tuple[str, str]:
+    name, colon, port = entry.rpartition(":")
+    if not colon or (":" in name and not name.startswith("[")):  # no port, or an IPv6 address without brackets
+        return entry, ""
+    return name.strip("[]"), port
 
 
 def _same_network(host: str, entry: str) -> bool:

@@ -18,7 +18,7 @@ _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.AS
 _STEP = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?(\[\]|\[\*\])?|@)", re.ASCII)
 _CONSTANT = re.compile(r"'([^'\\]*)'")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
-_NO_NEWS = re.compile(r"^(?:Bad|Invalid) jmespath expression: |(?:: )?(?:for expression)?:$|, for expression:$", re.I)
+_NO_NEWS = re.compile(r"^(?:Bad|Invalid) jmespath expression: |(?:, for expression)?:$", re.I)
 _UP = re.compile(r"(?:\^\.)*")
 
 
@@ -167,7 +167,7 @@ def _jmespath(text: str) -> Any:
     return program
 
 
-def _check_calls(node: dict[str, Any]) -> None:
+def _check_calls(node: Mapping[str, Any]) -> None:
     """Names and argument counts of functions, which jmespath itself looks at only when it runs."""
     from jmespath.functions import Functions
 

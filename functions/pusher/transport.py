@@ -119,7 +119,7 @@ class Transport:
 
         A kept connection that died without an answer costs nothing: the request goes out once more on a new one.
         """
-        host = urllib3.util.parse_url(request.url).netloc or ""
+        host = _host(request.url)
         if timeout_seconds <= 0:
             raise TransportError("timeout", f"{host}: no time was left to ask")
         _check_headers([*request.headers.items(), *channel.proxy_headers], host)
@@ -169,6 +169,11 @@ class Transport:
         with self._lock:
             for key in [key for key in self._pools if channel in (None, key[0])]:
                 self._pools.pop(key).clear()
+
+
+@functools.lru_cache(maxsize=256)
+def _host(url: str) -> str:
+    return urllib3.util.parse_url(url).netloc or ""
 
 
 # connections

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from pusher.config.load import parse_config
 from pusher.config.nodes import ConfigError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pusher.config.load import parse_config
 from pusher.config.nodes import ConfigError
 from pusher.config.schema import Config

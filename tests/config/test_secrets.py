@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from pusher.config.secrets import Secret, SecretError, SecretStore, parse_reference
 
+from pusher.config.secrets import Secret, SecretError, SecretStore, parse_reference
 from tests.config.aws import Aws
 
 VALUE = "s3cr3t-value"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from .nodes import Section, shown_url
@@ -43,8 +43,9 @@ def url(text: str) -> str:
 _FORMS = {"": "literal", "_file": "file", "_ref": "reference"}
 
 
-def secret(section: Section, key: str, *, reference: bool = True) -> Secret | None:
-    """The one secret that `key`, `key_file` or `key_ref` gives; two of them are a mistake."""
+def secret(section: Section, key: str, *, reference: bool = True, literal: Callable[[str], str] = str) -> Secret | None:
+    """The one secret that `key`, `key_file` or `key_ref` gives; two of them are a mistake. `literal` checks a text that
+    stands in the config itself."""
     forms = {f"{key}{ending}": form for ending, form in _FORMS.items() if reference or form != "reference"}
     given = [(name, form) for name, form in forms.items() if section.has(name)]
     if len(given) > 1:
@@ -52,7 +53,7 @@ def secret(section: Section, key: str, *, reference: bool = True) -> Secret | No
     if not given:
         return None
     name, form = given[0]
-    text = section.hidden(name, parse_reference if form == "reference" else str)
+    text = section.hidden(name, {"reference": parse_reference, "literal": literal}.get(form, str))
     return Secret(**{form: text}) if text is not None else None
 
 
@@ -200,7 +201,9 @@ def _authorization(section: Section) -> Authorization | None:
         return Authorization("Bearer", bearer) if bearer else None
     if bearer:
         section.problem("authorization", "cannot be combined with bearer_token")
-    found = Authorization(block.read("type", scheme, "Bearer") or "Bearer", secret(block, "credentials"))
+    found = Authorization(
+        block.read("type", scheme, "Bearer") or "Bearer", secret(block, "credentials", literal=header_value)
+    )
     block.close()
     return found
 
@@ -210,7 +213,7 @@ def _bearer_token(section: Section) -> Secret | None:
         return None
     key = _written_bearer(section)
     section.warn(key, f"deprecated; use authorization: {{{key.replace('bearer_token', 'credentials')}: …}}")
-    return secret(section, "bearer_token", reference=False)
+    return secret(section, "bearer_token", reference=False, literal=header_value)
 
 
 def _written_bearer(section: Section) -> str:

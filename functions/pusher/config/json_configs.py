@@ -198,7 +198,7 @@ def _metric(section: Section) -> Metric | None:
         type="unknown" if metric_type == "untyped" else metric_type,
         help=section.text("help"),
         unit=section.text("unit"),
-        records=expression.records(steps, used) if len(section.notes.problems) == before else expression.records(steps, []),
+        records=expression.records(steps, used if len(section.notes.problems) == before else []),
         value=value or expression.parse("@"),
         timestamp=timestamp,
         labels=labels,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 from urllib.parse import urlsplit
 
 import yaml
@@ -81,7 +81,7 @@ def compose(text: str, file: str) -> yaml.Node | None:
     except yaml.YAMLError as error:
         raise ConfigError([_not_yaml(error, text, file)]) from None
     except _TooMuch as error:
-        raise ConfigError([Problem(file, error.node.start_mark.line + 1, "", str(error))]) from None
+        raise ConfigError([Problem(file, error.line, "", str(error))]) from None
 
 
 def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
@@ -96,10 +96,10 @@ def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
 
 
 class _TooMuch(Exception):
-    """The tree would cost more than any config is worth; `node` is where that shows (a node or an event)."""
+    """The tree would cost more than any config is worth. `where` is the mark of the node at which that shows."""
 
-    def __init__(self, node: yaml.Node | yaml.Event, message: str) -> None:
-        self.node = node
+    def __init__(self, where: Any, message: str) -> None:
+        self.line: int = where.line + 1
         super().__init__(message)
 
 
@@ -109,7 +109,7 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _MAX_DEPTH:
-                raise _TooMuch(event, f"nested deeper than {_MAX_DEPTH} levels")
+                raise _TooMuch(event.start_mark, f"nested deeper than {_MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -123,9 +123,9 @@ def _check_aliases(node: yaml.Node, sizes: dict[int, int]) -> int:
         children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         sizes[id(node)] = 1 + sum(_check_aliases(child, sizes) for child in children)
     if not sizes[id(node)]:
-        raise _TooMuch(node, "an alias stands inside what it names")
+        raise _TooMuch(node.start_mark, "an alias stands inside what it names")
     if sizes[id(node)] > _MAX_NODES:
-        raise _TooMuch(node, f"its aliases stand for more than {_MAX_NODES} values")
+        raise _TooMuch(node.start_mark, f"more than {_MAX_NODES} values, aliases written out")
     return sizes[id(node)]
 
 

@@ -169,8 +169,8 @@ def _sigv4(entry: Section, address_region: str) -> SigV4 | None:
         said = f"{found.region!r} is not the region of the address ({address_region})"
         block.problem("region", f"{said}; AMP would refuse the signature")
     if bool(found.access_key) != bool(found.secret_key):
-        written = "access_key" if found.access_key else "secret_key"
-        block.problem(written, "access_key and secret_key are set both or neither")
+        half = "access_key" if found.access_key else "secret_key"
+        block.problem(half, "access_key and secret_key are set both or neither")
     if found.external_id and not found.role_arn:
         block.problem("external_id", "needs a role_arn")
     block.close()
