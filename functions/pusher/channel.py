@@ -37,13 +37,14 @@ def channel_for(
 def auth_headers(client: HttpClientConfig, secrets: SecretStore) -> dict[str, str]:
     """`basic_auth`, `authorization` and `http_headers` as header values. Raises SecretError."""
     headers = {
-        name: ", ".join(_reveal_for_header(value, secrets) for value in values) for name, values in client.http_headers
+        name: ", ".join(_reveal_for_header(name, value, secrets) for value in values)
+        for name, values in client.http_headers
     }
     if client.basic_auth:
         pair = f"{_reveal(client.basic_auth.username, secrets)}:{_reveal(client.basic_auth.password, secrets)}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     if client.authorization:
-        credentials = _reveal_for_header(client.authorization.credentials, secrets)
+        credentials = _reveal_for_header("Authorization", client.authorization.credentials, secrets)
         headers["Authorization"] = f"{client.authorization.type} {credentials}".strip()
     return headers
 
@@ -52,14 +53,15 @@ def _reveal(secret: Secret | None, secrets: SecretStore) -> str:
     return secrets.reveal(secret) if secret else ""
 
 
-def _reveal_for_header(secret: Secret | None, secrets: SecretStore) -> str:
-    """A secret that is no header value is refused here: a library would quote it in its error."""
-    text = _reveal(secret, secrets)
+def _reveal_for_header(name: str, secret: Secret | None, secrets: SecretStore) -> str:
+    """A secret without the white space around it; one that no header takes is refused here, because a library would
+    quote it in its error."""
+    text = _reveal(secret, secrets).strip()
     try:
         return header_value(text)
     except ValueError as error:
         where = (secret and (secret.reference or secret.file)) or "a literal secret"
-        raise SecretError(f"{where}: {error}") from None
+        raise SecretError(f"header {name}, {where}: {error}") from None
 
 
 def _proxy_for(url: SplitResult, proxy: ProxyConfig, secrets: SecretStore, environment: Mapping[str, str]) -> str:

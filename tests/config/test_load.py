@@ -1,0 +1,208 @@
+"""A config as a whole: what comes from the environment, what jobs inherit, and what is only a warning."""
+
+from __future__ import annotations
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.config.nodes import ConfigError, Problem
+from pusher.config.schema import Config
+
+STACK = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
+ARN = "arn:aws:aps:us-east-1:111122223333:workspace/ws-9"
+JOB = 'json_configs: [{job_name: a, url: "https://h/", metrics: [{name: a, value: v}]}]\n'
+PUSH = "remote_write: [{url: https://prometheus.example.com/api/v1/write}]\n"
+
+
+def load(text: str, **environment: str) -> Config:
+    return parse_config(text, "pusher.yaml", environment)
+
+
+def problems(text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load(text, **environment)
+    return str(raised.value).splitlines()
+
+
+def with_job(keys: str, top: str = "") -> str:
+    job = f'json_configs: [{{job_name: a, url: "https://h/", metrics: [{{name: a, value: v}}], {keys}}}]'
+    return f"{top}\n{job}\n{PUSH}"
+
+
+# --- Where samples go -------------------------------------------------------------------------------------------------
+
+REGIONS = [
+    ({"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}, "eu-west-1", "ws-1"),
+    ({"PUSHER_WORKSPACE": ARN, "AWS_REGION": "eu-west-1"}, "us-east-1", "ws-9"),
+    ({"PUSHER_WORKSPACE": ARN}, "us-east-1", "ws-9"),
+]
+
+
+@pytest.mark.parametrize(("environment", "region", "workspace"), REGIONS, ids=["id", "arn-elsewhere", "arn-alone"])
+def test_workspace_of_the_stack(environment: dict[str, str], region: str, workspace: str) -> None:
+    """Without remote_write the samples go to the stack's workspace, signed for the workspace's own region."""
+    (endpoint,) = load(JOB, **environment).endpoints
+    assert endpoint.url == f"https://aps-workspaces.{region}.amazonaws.com/workspaces/{workspace}/api/v1/remote_write"
+    assert endpoint.sigv4
+    assert endpoint.sigv4.region == region
+    assert not endpoint.http.follow_redirects
+
+
+@pytest.mark.parametrize("environment", [{}, {"AWS_REGION": "eu-west-1"}, {"PUSHER_WORKSPACE": "ws-1"}], ids=str)
+def test_nowhere_to_go(environment: dict[str, str]) -> None:
+    """Without remote_write and without a workspace and region of the stack there is no start."""
+    said = "is required: one entry with a workspace or a url (or set PUSHER_WORKSPACE)"
+    assert problems(JOB, **environment) == [f"pusher.yaml:1: remote_write: {said}"]
+
+
+def test_remote_write_beats_the_stack() -> None:
+    """What the file says counts, not the stack's workspace."""
+    assert [endpoint.is_amp for endpoint in load(JOB + PUSH, **STACK).endpoints] == [False]
+
+
+def test_no_endpoint_is_said() -> None:
+    """An empty remote_write is taken at its word, and said."""
+    config = load(JOB + "remote_write: []\n", **STACK)
+    assert config.endpoints == ()
+    assert config.warnings == ("pusher.yaml:2: remote_write: no endpoint: nothing will be sent",)
+
+
+def test_null_remote_write_is_absent() -> None:
+    """`remote_write:` alone leaves the default."""
+    assert load(JOB + "remote_write:\n", **STACK).endpoints[0].is_amp
+
+
+def test_workspace_without_region() -> None:
+    """A workspace's id needs a region from somewhere."""
+    said = "its region is unknown: give the ARN, sigv4.region or the variable AWS_REGION"
+    text = JOB + "remote_write: [{workspace: ws-1}]\n"
+    assert problems(text) == [f"pusher.yaml:2: remote_write[0].workspace: {said}"]
+
+
+def test_workspace_with_null_sigv4() -> None:
+    """A workspace is always signed for, also when `sigv4:` stands there alone."""
+    (endpoint,) = load(JOB + "remote_write: [{workspace: ws-1, sigv4: }]\n", **STACK).endpoints
+    assert endpoint.sigv4
+    assert endpoint.sigv4.region == "eu-west-1"
+
+
+def test_redirects_are_not_followed_to_write() -> None:
+    """A receiver's redirect is a mistake to report unless the config allows it; a source's is followed."""
+    config = load(JOB + PUSH)
+    assert (config.endpoints[0].http.follow_redirects, config.jobs[0].http.follow_redirects) == (False, True)
+
+
+def test_names_of_endpoints_are_stable() -> None:
+    """Without a name an endpoint has one that only its address decides: the spool is kept under it."""
+    first, second = (load(JOB + PUSH + more, **STACK).endpoints[0].name for more in ("", "global: {}\n"))
+    other = load(JOB + PUSH.replace("prometheus", "mimir")).endpoints[0].name
+    assert first == second != other
+
+
+# --- What jobs inherit ------------------------------------------------------------------------------------------------
+
+TIMES = [  # (global, job, interval, timeout)
+    ("", "", 60_000, 10_000),
+    ("", "scrape_interval: 5s", 5_000, 5_000),
+    ("", "scrape_interval: 0s, scrape_timeout: 0", 60_000, 10_000),
+    ("", "scrape_timeout: 1m", 60_000, 60_000),
+    ("scrape_interval: 5m", "", 300_000, 10_000),
+    ("scrape_interval: 5s", "", 5_000, 5_000),
+    ("scrape_interval: 0s", "", 60_000, 10_000),
+    ("scrape_timeout: 30s", "", 60_000, 30_000),
+    ("scrape_timeout: 30s", "scrape_interval: 15s", 15_000, 15_000),
+    ("scrape_timeout: 30s", "scrape_timeout: 5s", 60_000, 5_000),
+    ("scrape_interval: 5m, scrape_timeout: 2m", "scrape_interval: 10m", 600_000, 120_000),
+]
+
+
+@pytest.mark.parametrize(
+    ("top", "keys", "interval_ms", "timeout_ms"), TIMES, ids=[f"{top} | {keys}" for top, keys, *_ in TIMES]
+)
+def test_times(top: str, keys: str, interval_ms: int, timeout_ms: int) -> None:
+    """0 or absent means the global value; an inherited timeout is cut to the interval."""
+    (job,) = load(with_job(keys, f"global: {{{top}}}")).jobs
+    assert (job.scrape_interval_ms, job.scrape_timeout_ms) == (interval_ms, timeout_ms)
+
+
+LIMITS = ["sample_limit", "label_limit", "label_name_length_limit", "label_value_length_limit"]
+
+
+@pytest.mark.parametrize("key", LIMITS)
+@pytest.mark.parametrize(("written", "limit"), [("", 7), ("0", 7), ("9", 9), ("5", 5)])
+def test_limits(key: str, written: str, limit: int) -> None:
+    """A job has its own limit or the global one, which it cannot turn off."""
+    keys = f"{key}: {written}" if written else ""
+    (job,) = load(with_job(keys, f"global: {{{key}: 7}}")).jobs
+    assert getattr(job.limits, key.replace("_length_limit", "_length")) == limit
+
+
+@pytest.mark.parametrize(
+    ("top", "keys", "size"),
+    [("", "", 50), ("1MB", "", 1), ("1MB", "0", 1), ("1MB", "2MB", 2), ("", "0", 50), ("", "99MB", 99)],
+)
+def test_body_size_limit(top: str, keys: str, size: int) -> None:
+    """A body has 50MB at most unless the job or global says otherwise: it is decoded in memory."""
+    given = with_job(f"body_size_limit: {keys}" if keys else "", f"global: {{body_size_limit: {top}}}" if top else "")
+    assert load(given).jobs[0].limits.body_size_bytes == size * 1024 * 1024
+
+
+# --- The schedule -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tick", "milliseconds"), [("", 60_000), ("5m", 300_000), ("0", 60_000), ("90s", 90_000)])
+def test_tick(tick: str, milliseconds: int) -> None:
+    """The schedule's tick comes from the stack; a minute when it is not said."""
+    assert load(JOB.replace("metrics", "scrape_interval: 1h, metrics") + PUSH, PUSHER_TICK=tick).tick_ms == milliseconds
+
+
+def test_interval_below_the_tick() -> None:
+    """An interval that the schedule cannot keep loads, and the warning names the real one."""
+    (warning,) = load(with_job("scrape_interval: 15s"), PUSHER_TICK="5m").warnings
+    said = "15s is below the schedule's tick: the real interval is 5m"
+    assert warning == f"pusher.yaml: json_configs[0].scrape_interval: {said}"
+
+
+def test_interval_of_the_tick() -> None:
+    """An interval as long as the tick is kept, and there is nothing to say."""
+    assert load(with_job("scrape_interval: 5m"), PUSHER_TICK="5m").warnings == ()
+
+
+# --- Problems ---------------------------------------------------------------------------------------------------------
+
+
+def test_lines_are_the_keys() -> None:
+    """A mistake is reported at the line of its key, wherever the value begins or an anchor stands."""
+    text = "global:\n  scrape_interval: &often\n    5x\n  scrape_timeout:\n\n    *often\n  external_labels:\n    - a\n"
+    said = "'5x' is not allowed: a duration is whole numbers with units y w d h m s ms in that order, as 1m or 1h30m"
+    assert problems(text + JOB + PUSH) == [
+        f"pusher.yaml:2: global.scrape_interval: {said}",
+        f"pusher.yaml:4: global.scrape_timeout: {said}",
+        "pusher.yaml:7: global.external_labels: a map is expected here, not a list",
+    ]
+
+
+def test_each_problem_once() -> None:
+    """What is read twice is reported once, and problems come in the order of their lines."""
+    one, two = Problem("a.yaml", 2, "b", "wrong"), Problem("a.yaml", 1, "a", "wrong")
+    assert ConfigError([one, two, one]).problems == [two, one]
+
+
+def test_a_problem_without_place() -> None:
+    """What has no line or key is said without them."""
+    assert str(Problem("a.yaml", 0, "", "wrong")) == "a.yaml: wrong"
+    assert str(Problem("a.yaml", 3, "", "wrong")) == "a.yaml:3: wrong"
+    assert str(Problem("a.yaml", 0, "b.c", "wrong")) == "a.yaml: b.c: wrong"
+
+
+def test_long_values_are_cut() -> None:
+    """A value is quoted up to a hundred characters."""
+    (said,) = problems(with_job(f"scrape_interval: {'9' * 500}x"))
+    assert f"'{'9' * 100}' is not allowed" in said
+
+
+@pytest.mark.parametrize("text", ["", "\n", "---\n", "null\n", "~"], ids=repr)
+def test_nothing(text: str) -> None:
+    """An empty file, whatever it is empty in, says what a config has."""
+    said = "the file is empty; a config has json_configs and remote_write"
+    assert problems(text, **STACK) == [f"pusher.yaml:1: {said}"]
