@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import cost
+from .batch import Batch
 from .config.nodes import shown_url
 from .config.scalars import print_duration
 from .config.schema import Config, JsonJob, Metric
 from .model import Delivery, Labels, Scrape
-from .push import Collected
 from .report import tally_dict
 from .sources import collect
 from .sources.json_api import JsonSource
@@ -63,12 +63,12 @@ def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
     scrapes = collect.collect(sources, warm.series.intern, edges, deadline, run=1)
     jobs = [_job(job, scrape, traces[job.job_name], config) for job, scrape in zip(config.jobs, scrapes, strict=True)]
     monthly = sum(job["samples_per_month"] for job in jobs)
-    collected = Collected(scrapes)
+    batch = Batch(scrapes)
     return {
         "action": "plan",
         "ok": not any(scrape.error for scrape in scrapes),
         "jobs": jobs,
-        "endpoints": [_endpoint(target, collected, warm) for target in warm.targets],
+        "endpoints": [_endpoint(target, batch, warm) for target in warm.targets],
         "estimate": {"samples_per_month": monthly, "amp_usd_per_month": cost.ingestion_usd(monthly)},
         "warnings": list(config.warnings),
     }
@@ -97,9 +97,9 @@ def _job(job: JsonJob, scrape: Scrape, trace: Trace, config: Config) -> dict[str
     }
 
 
-def _endpoint(target: Target, collected: Collected, warm: Warm) -> dict[str, Any]:
+def _endpoint(target: Target, batch: Batch, warm: Warm) -> dict[str, Any]:
     delivery = Delivery(target.endpoint.name)
-    requests = collected.requests_for(target, delivery, warm.outside.now_ms())
+    requests = batch.requests_for(target, delivery, warm.outside.now_ms())
     return {
         "endpoint": target.endpoint.name,
         "url": shown_url(target.endpoint.url),

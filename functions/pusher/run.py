@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from .batch import Batch, send
 from .config.schema import Config, Endpoint
 from .delivery import deliver
 from .model import Delivery, Metadata, Samples, Tally
-from .push import Collected, send
 from .sources import collect
 from .sources.due import offset_ms
 from .sources.json_api import JsonSource
@@ -164,11 +164,11 @@ class Runner:
         edges = collect.Edges(warm.fetcher, self._outside.now_ms)
         run = warm.next_run()
         scrapes = collect.collect(due, warm.series.intern, edges, time.monotonic() + longest, run)
-        collected = Collected(scrapes)
+        batch = Batch(scrapes)
         for target, sender in zip(warm.targets, self._senders, strict=True):
             dropped = Tally()
-            sender.metadata = collected.metadata
-            sender.queue.put(collected.seen_by(target, dropped))
+            sender.metadata = batch.metadata
+            sender.queue.put(batch.seen_by(target, dropped))
             for reason, count in dropped.counts.items():
                 self._say(f"{target.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}")
         for scrape in scrapes:

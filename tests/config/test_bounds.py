@@ -83,6 +83,41 @@ def test_hostile(text: str, message: str) -> None:
     assert peak < 300_000_000
 
 
+@pytest.mark.parametrize(("levels", "loads"), [(63, True), (64, False)])
+def test_depth(levels: int, loads: bool) -> None:
+    """64 levels are read, counted from the top; what is closed again does not count."""
+    deepest = "[" * levels + "]" * levels
+    text = f"rule_files: {deepest}\ntracing: {deepest}\n"
+    environment = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
+    if loads:
+        assert parse_config(text, "pusher.yaml", environment)
+        return
+    with pytest.raises(ConfigError, match=DEEP):
+        parse_config(text, "pusher.yaml", environment)
+
+
+@pytest.mark.parametrize(("length", "loads"), [(1_000_000, True), (1_000_001, False)])
+def test_length(length: int, loads: bool) -> None:
+    """A file of a million characters is read, a longer one is not."""
+    text = "tracing: x #".ljust(length, "x")
+    environment = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
+    if loads:
+        assert parse_config(text, "pusher.yaml", environment)
+        return
+    with pytest.raises(ConfigError, match="the file has 1000001 characters"):
+        parse_config(text, "pusher.yaml", environment)
+
+
+def test_thousand_mistakes() -> None:
+    """A thousand mistakes are told, then one line says that there are more."""
+    text = "\n".join(f"key_number_{i}: 1" for i in range(2_000))
+    with pytest.raises(ConfigError) as raised:
+        parse_config(text, "pusher.yaml", {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"})
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 1_001
+    assert lines[-1] == "pusher.yaml:1000: there are more mistakes than these"
+
+
 def test_many_jobs() -> None:
     """A long config of a real kind loads: the bounds are far above what people write."""
     one = '  - {job_name: j%d, url: "https://h/", metrics: [{name: a, value: v, labels: {x: x, y: y}}]}'

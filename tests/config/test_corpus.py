@@ -225,6 +225,7 @@ EVERY_KEY = [
     ("json-configs-every-key", "jobs[2].http.oauth2.scopes", ("read",)),
     ("json-configs-every-key", "jobs[2].http.oauth2.endpoint_params", (("audience", "usage"),)),
     ("json-configs-every-key", "jobs[2].http.oauth2.tls.ca.file", "ca.pem"),
+    ("json-configs-every-key", "jobs[2].http.oauth2.tls.insecure_skip_verify", False),
     ("json-configs-every-key", "jobs[2].http.oauth2.proxy.no_proxy", "example.org"),
     ("json-configs-every-key", "jobs[3].http.oauth2.client_secret.file", "secret.txt"),
     ("json-configs-every-key", "jobs[3].http.oauth2.proxy.from_environment", True),

@@ -147,6 +147,20 @@ def test_body_size_limit(top: str, keys: str, size: int) -> None:
     assert load(given).jobs[0].limits.body_size_bytes == size * 1024 * 1024
 
 
+GUESSES = [
+    ("scrape_interval: 5 m, scrape_timeout: 2m", ["scrape_interval"]),
+    ("scrape_interval: 1m, scrape_timeout: 2m", ["scrape_timeout"]),
+    ("scrape_interval: 1m, scrape_timeout: 2 m", ["scrape_timeout"]),
+]
+
+
+@pytest.mark.parametrize(("keys", "wrong"), GUESSES, ids=[keys for keys, _ in GUESSES])
+def test_nothing_is_judged_by_a_wrong_value(keys: str, wrong: list[str]) -> None:
+    """A mistake in one key is not also reported as a contradiction with another."""
+    for text, path in ((with_job("", f"global: {{{keys}}}"), "global"), (with_job(keys), "json_configs[0]")):
+        assert [said.split(": ")[1] for said in problems(text)] == [f"{path}.{key}" for key in wrong]
+
+
 # --- The schedule -----------------------------------------------------------------------------------------------------
 
 

@@ -344,11 +344,6 @@ class Section:
     def is_list(self, key: str) -> bool:
         return isinstance(self._node(key), yaml.SequenceNode)
 
-    def is_plain(self, key: str) -> bool:
-        """True when the value is written without quotes (so that YAML would give it a type)."""
-        node = self._node(key)
-        return isinstance(node, yaml.ScalarNode) and not node.style
-
     def text_map(self, key: str) -> dict[str, str]:
         """A map of single values to text; a value that is no text is reported without showing it."""
         section = self.section(key)
