@@ -164,6 +164,13 @@ def test_wrong_unit(name: str, value: float) -> None:
         parse_format(name).milliseconds(value)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, "NaN", None, True, "now"], ids=repr)
+def test_no_number(value: Any) -> None:
+    """What is no number is told as such, with the stated format."""
+    with pytest.raises(BadTimestamp, match="is not a number; the format is unix_ms"):
+        parse_format("unix_ms").milliseconds(value)
+
+
 def test_no_offset_and_no_timezone() -> None:
     """A time without an offset is not guessed: the message names the key to set."""
     with pytest.raises(BadTimestamp, match=r"timestamp\.timezone"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from .config.environment import read_environment
 from .config.nodes import ConfigError
-from .config_source import Loaded, Unreadable, not_loaded
+from .config_source import Unreadable, not_loaded
 from .logs import Journal
 from .push import push
 from .sources.due import due_jobs
@@ -45,8 +45,11 @@ class App:
             action, options = parse_event(event)
             if action not in self._actions:
                 raise BadEvent(f"action: this function never does {action}; invoke PusherFunction with this event")
-            warm, loaded = self._load()
-            return _ACTIONS[action](self, warm, loaded, options, deadline_of(context), facts)
+            warm, refused = self._load()
+            if refused:
+                self._journal.refused(refused, facts)
+            result = _ACTIONS[action](self, warm, options, deadline_of(context), facts)
+            return result | ({"config_refused": refused} if refused else {})
         except PushFailed:
             raise
         except (ConfigError, Unreadable) as error:
@@ -56,22 +59,19 @@ class App:
             self._journal.refused(f"{type(error).__name__}: {error}", facts)
             raise
 
-    def _load(self) -> tuple[Warm, Loaded]:
+    def _load(self) -> tuple[Warm, str]:
+        """The memory for the config in use, and what is wrong with a newer one that is not."""
         loaded = self._source.load()
         if self._warm is None or self._warm.config is not loaded.config:
             self._warm = Warm(loaded.config, self._outside, before=self._warm)
-        return self._warm, loaded
+        return self._warm, loaded.refused
 
-    def _push(
-        self, warm: Warm, loaded: Loaded, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _push(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
         report = push(warm, self._chosen(warm, options), deadline)
-        if loaded.refused:
-            self._journal.refused(loaded.refused, facts)
         self._journal.report(report, facts)
         if report.failed:
             raise PushFailed(report.summary())
-        return report.as_dict() | ({"config_refused": loaded.refused} if loaded.refused else {})
+        return report.as_dict()
 
     def _chosen(self, warm: Warm, options: Mapping[str, Any]) -> list[JsonSource]:
         """The named jobs, or those that are due at the event's scheduled time (now, when it names none)."""
@@ -82,20 +82,20 @@ class App:
             if unknown:
                 raise BadEvent(f"jobs: no job is named {unknown[0]!r}; the config has {', '.join(by_name) or 'none'}")
             return [by_name[name] for name in dict.fromkeys(names)]
-        scheduled_ms = options.get("scheduled_ms") or self._outside.now_ms()
+        now_ms = self._outside.now_ms()
+        # A time ahead of the clock would count as the last tick, and no job would be due until it has come.
+        scheduled_ms = min(options.get("scheduled_ms") or now_ms, now_ms + warm.config.tick_ms)
         due = due_jobs(warm.config.jobs, scheduled_ms, warm.last_tick_ms, warm.config.tick_ms)
         warm.last_tick_ms = max(scheduled_ms, warm.last_tick_ms or scheduled_ms)
         return [by_name[job.job_name] for job in due]
 
-    def _plan(
-        self, warm: Warm, loaded: Loaded, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _plan(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
         from .plan import plan  # a schedule never plans
 
         return plan(warm.config, self._outside, deadline)
 
 
-_Action = Callable[[App, Warm, Loaded, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]
+_Action = Callable[[App, Warm, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]
 _ACTIONS: dict[str, _Action] = {"push": App._push, "plan": App._plan}
 _OPTIONS = {"push": {"action", "jobs", "scheduled_time"}, "plan": {"action"}}
 

@@ -11,7 +11,7 @@ from .wire import order, packing
 
 
 class Batch:
-    """The samples of a run: as collected, and in the order that every endpoint without relabelling gets."""
+    """The samples of a run as they were collected, and what each endpoint gets of them."""
 
     def __init__(self, scrapes: Sequence[Scrape]) -> None:
         self._raw = Samples()
@@ -21,8 +21,6 @@ class Batch:
             self._dropped.merge(scrape.dropped)
         self.count = len(self._raw) + self._dropped.total()
         self.metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())
-        self._not_newer = Tally()
-        self._ordered = order.order(self._raw, self._not_newer)
 
     def deliver_to(self, target: Target, warm: Warm, deadline: float) -> Delivery:
         """Everything of this run to one endpoint, booked to the last sample."""
@@ -30,21 +28,21 @@ class Batch:
         delivery = Delivery(target.endpoint.name, collected=self.count)
         requests = self.requests_for(target, delivery, outside.now_ms())
         edges = deliver.Edges(target.poster, outside.now_ms, sleep=outside.sleep)
-        send(target, requests, self.metadata, delivery, edges, deadline)
+        left = send(target, requests, self.metadata, delivery, edges, deadline)
+        order.take_back(left, target.view.find if target.view else warm.series.find)
         return delivery
 
     def requests_for(self, target: Target, delivery: Delivery, now_ms: int) -> list[WriteRequest]:
         """The endpoint's requests in send order; what goes into none is booked in `delivery.dropped`."""
-        delivery.dropped.merge(self._dropped)
         samples = self.seen_by(target, delivery.dropped)
         return packing.pack(samples, target.endpoint.queue, now_ms, delivery.dropped)
 
     def seen_by(self, target: Target, dropped: Tally) -> Samples:
         """The samples that this endpoint gets, in order; the others are counted in `dropped`."""
+        dropped.merge(self._dropped)
         if target.view:
             return packing.through(target.view, self._raw, dropped)
-        dropped.merge(self._not_newer)
-        return self._ordered
+        return order.order(self._raw, dropped)
 
 
 def send(
@@ -54,14 +52,15 @@ def send(
     delivery: Delivery,
     edges: deliver.Edges,
     deadline: float,
-) -> None:
-    """Delivers the samples, and after them the metadata that is due."""
+) -> list[WriteRequest]:
+    """Delivers the samples, and after them the metadata that is due. Returns what could not be delivered."""
     due = metadata_due(target, metadata, edges.now_ms())
     endpoint = target.endpoint
     after = packing.pack_metadata(due, endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes)
-    deliver.deliver(endpoint, [*requests, *after], delivery, edges, deadline)
-    if delivery.metadata_accepted or delivery.metadata_rejected:  # what was refused is not sent again at once
+    left = deliver.deliver(endpoint, [*requests, *after], delivery, edges, deadline)
+    if delivery.metadata_accepted + delivery.metadata_rejected == len(due):  # a refused entry is not sent at once again
         target.metadata_sent_ms.update(dict.fromkeys((one.name for one in due), edges.now_ms()))
+    return left
 
 
 def metadata_due(target: Target, metadata: Sequence[Metadata], now_ms: int) -> list[Metadata]:

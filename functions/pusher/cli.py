@@ -102,23 +102,19 @@ def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
         for scrape in report.scrapes:
             state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
             print(f"  {scrape.job}: {state}")
-        for delivery in report.deliveries:
-            _print_delivery(delivery.endpoint, report.as_dict()["endpoints"])
+        for endpoint in report.as_dict()["endpoints"]:
+            _print_delivery(endpoint)
     rejected = any(delivery.rejected.counts for delivery in report.deliveries)
     down = any(scrape.error for scrape in report.scrapes)
     return _NOT_DELIVERED if report.failed or rejected or down else _OK
 
 
-def _print_delivery(name: str, endpoints: list[dict[str, Any]]) -> None:
-    for endpoint in endpoints:
-        if endpoint["endpoint"] != name:
-            continue
-        print(
-            f"  {name}: {endpoint['accepted']} of {endpoint['collected']} accepted in {endpoint['requests']} requests"
-        )
-        for fate in ("rejected", "dropped", "undelivered"):
-            for reason, entry in endpoint[fate].items():
-                print(f"    {fate} {entry['count']}, {reason}: {entry['first']}")
+def _print_delivery(endpoint: dict[str, Any]) -> None:
+    accepted = f"{endpoint['accepted']} of {endpoint['collected']} samples accepted"
+    print(f"  {endpoint['endpoint']}: {accepted} in {endpoint['requests']} requests")
+    for fate in ("rejected", "dropped", "undelivered"):
+        for reason, entry in endpoint[fate].items():
+            print(f"    {fate} {entry['count']}, {reason}: {entry['first']}")
 
 
 def _plan(options: argparse.Namespace, config: Config, outside: Outside) -> int:
@@ -173,6 +169,11 @@ def _labels(labels: dict[str, str]) -> str:
 
 
 def _run(options: argparse.Namespace, config: Config, outside: Outside) -> int:
+    say = _say_json if options.json else say_to_stderr
     for warning in config.warnings:
-        say_to_stderr(f"warning: {warning}")
-    return Runner(config, outside, say_to_stderr).run()
+        say(f"warning: {warning}")
+    return Runner(config, outside, say).run()
+
+
+def _say_json(line: str) -> None:
+    say_to_stderr(json.dumps({"message": line}, ensure_ascii=False))

@@ -126,7 +126,6 @@ class WriteRequest:
     samples: int
     raw_bytes: int
     oldest_ms: int = 0
-    newest_ms: int = 0
     metadata: int = 0
 
 
@@ -137,7 +136,7 @@ class Outcome(Enum):
     UNAVAILABLE = "no answer, or one that asks to come back: retry within the deadline"
     REJECTED = "refused for good: never sent again"
     TOO_LARGE = "the body is too large: split it"
-    MISCONFIGURED = "nothing will be taken until somebody changes the configuration: stop and keep the data"
+    MISCONFIGURED = "nothing will be taken until somebody changes the configuration: stop"
 
 
 @dataclass(slots=True)

@@ -17,11 +17,11 @@ from .report import tally_dict
 from .sources import collect
 from .sources.json_api import JsonSource
 from .warm import Outside, Target, Warm
+from .wire.series import AMP_LIMITS
 
 _SHOWN_SERIES = 20
 _MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label
 _MANY_LABELS = 30
-_MAX_LABELS = 150  # AMP's quota per series
 _BASE_UNITS = {
     "ms": "seconds", "milliseconds": "seconds", "us": "seconds", "microseconds": "seconds", "ns": "seconds",
     "minutes": "seconds", "hours": "seconds", "days": "seconds", "kb": "bytes", "kilobytes": "bytes", "mb": "bytes",
@@ -118,9 +118,8 @@ def lint(job: JsonJob, trace: Trace, tick_ms: int) -> list[str]:
         shown = print_duration
         found.append(f"scrape_interval {shown(job.scrape_interval_ms)} is below the schedule's tick {shown(tick_ms)}")
     if trace.most_labels > _MANY_LABELS:
-        found.append(
-            f"a series has {trace.most_labels} labels; AMP takes {_MAX_LABELS} at most, and few queries need so many"
-        )
+        limit = f"AMP takes {AMP_LIMITS.labels} at most, and few queries need so many"
+        found.append(f"a series has {trace.most_labels} labels; {limit}")
     found += [
         f"label {name} has {len(values)} values in one answer: AMP cannot delete series, is it bounded?"
         for name, values in trace.values.items()

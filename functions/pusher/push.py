@@ -45,20 +45,13 @@ def _each(targets: Sequence[Target], deliver_to: Callable[[Target], Delivery], l
         except Exception as error:
             results[target.endpoint.name] = lost(target, f"{type(error).__name__}: {error}, which is a bug")
 
-    if len(targets) == 1:
-        one(targets[0])
-    else:
-        _in_threads(one, targets, lost.deadline)
-    late = "no answer within the run's time; a name look-up may hang"
-    return [results.get(target.endpoint.name) or lost(target, late) for target in targets]
-
-
-def _in_threads(one: Callable[[Target], None], targets: Sequence[Target], deadline: float) -> None:
     threads = [threading.Thread(target=one, args=(target,), daemon=True) for target in targets]
     for thread in threads:
         thread.start()
     for thread in threads:  # each ends by itself at the deadline, but for what no timeout reaches
-        thread.join(max(deadline + _JOIN_SPARE_SECONDS - time.monotonic(), 0.0))
+        thread.join(max(lost.deadline + _JOIN_SPARE_SECONDS - time.monotonic(), 0.0))
+    late = "no answer within the run's time; a name look-up may hang"
+    return [results.get(target.endpoint.name) or lost(target, late) for target in targets]
 
 
 @dataclass(frozen=True, slots=True)

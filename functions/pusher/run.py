@@ -3,7 +3,6 @@ endpoint, and a sender per endpoint that batches, retries and flushes at the end
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from .sources.json_api import JsonSource
 from .warm import Outside, Target, Warm
 from .wire import packing
 
+_NEVER = 1e12  # monotonic seconds
 _FLUSH_SECONDS = 60.0  # after a signal, as Prometheus's flush deadline
 _IDLE_SECONDS = 0.5  # the longest a loop sleeps without looking at its stop sign
 
@@ -34,7 +34,7 @@ class SampleQueue:
         self._parts: deque[tuple[float, Samples]] = deque()
         self._count = 0
         self._changed = threading.Condition()
-        self.dropped = Tally()
+        self._dropped = Tally()
 
     def put(self, samples: Samples) -> None:
         with self._changed:
@@ -43,7 +43,7 @@ class SampleQueue:
             while self._count > self._max_samples and len(self._parts) > 1:
                 gone = len(self._parts.popleft()[1])
                 self._count -= gone
-                self.dropped.add("queue_full", f"more than {self._max_samples} samples were waiting", gone)
+                self._dropped.add("queue_full", f"more than {self._max_samples} samples were waiting", gone)
             self._changed.notify()
 
     def take(self, count: int, wait_seconds: float, is_stopping: Callable[[], bool]) -> Samples:
@@ -57,6 +57,12 @@ class SampleQueue:
             self._count -= len(taken)
             return taken
 
+    def taken_dropped(self) -> Tally:
+        """What went because too much was waiting, since this was last asked."""
+        with self._changed:
+            dropped, self._dropped = self._dropped, Tally()
+            return dropped
+
     def _is_ripe(self, count: int, wait_seconds: float) -> bool:
         return bool(self._parts) and (self._count >= count or time.monotonic() - self._parts[0][0] >= wait_seconds)
 
@@ -68,42 +74,52 @@ class Sender(threading.Thread):
         super().__init__(name=f"sender {target.endpoint.name}", daemon=True)
         self.queue = SampleQueue(target.endpoint)
         self.metadata: Sequence[Metadata] = ()
-        self.lost = 0
         self._target, self._outside, self._stop_event, self._say = target, outside, stop, say
-        self._flush_until = math.inf
+        self._flush_until = _NEVER
 
     def run(self) -> None:
         queue_config = self._target.endpoint.queue
         wait_seconds = queue_config.batch_send_deadline_ms / 1000
         while True:
             samples = self.queue.take(queue_config.max_samples_per_send, wait_seconds, self._stop_event.is_set)
+            self._say_tally(self.queue.taken_dropped())
             if samples:
-                self._send(samples)
+                self._send_or_say(samples)
             elif self._stop_event.is_set():
                 return
+
+    def _send_or_say(self, samples: Samples) -> None:
+        """A sender outlives whatever goes wrong with one batch."""
+        try:
+            self._send(samples)
+        except Exception as error:
+            name = self._target.endpoint.name
+            self._say(f"{name}: {len(samples)} samples lost: {type(error).__name__}: {error}, which is a bug")
 
     def _send(self, samples: Samples) -> None:
         target, now_ms = self._target, self._outside.now_ms
         delivery = Delivery(target.endpoint.name, collected=len(samples))
         requests = packing.pack(samples, target.endpoint.queue, now_ms(), delivery.dropped)
         edges = deliver.Edges(target.poster, now_ms, self._monotonic, self._sleep)
-        send(target, requests, self.metadata, delivery, edges, deadline=math.inf)
+        send(target, requests, self.metadata, delivery, edges, deadline=_NEVER)
         self._report(delivery)
 
     def _report(self, delivery: Delivery) -> None:
         for tally in (delivery.rejected, delivery.undelivered, delivery.dropped):
-            for reason, count in tally.counts.items():
-                self._say(f"{delivery.endpoint}: {count} samples {reason}: {tally.first[reason]}")
+            self._say_tally(tally)
         for warning in delivery.warnings:
             self._say(f"{delivery.endpoint}: {warning}")
-        self.lost += delivery.rejected.total() + delivery.undelivered.total()
+
+    def _say_tally(self, tally: Tally) -> None:
+        for reason, count in tally.counts.items():
+            self._say(f"{self._target.endpoint.name}: {count} samples {reason}: {tally.first[reason]}")
 
     def _monotonic(self) -> float:
         """The clock against which the sender's endless deadline is held: it ends when the flush has had its time."""
         if not self._stop_event.is_set():
             return time.monotonic()
         self._flush_until = min(self._flush_until, time.monotonic() + _FLUSH_SECONDS)
-        return math.inf if time.monotonic() > self._flush_until else time.monotonic()
+        return 2 * _NEVER if time.monotonic() > self._flush_until else time.monotonic()
 
     def _sleep(self, seconds: float) -> None:
         """A backoff; when the process stops, what is left of it is at most a second."""

@@ -10,7 +10,7 @@ from . import config_source
 from .config.schema import Config, Endpoint
 from .config.secrets import SecretStore
 from .delivery.attempt import Poster
-from .delivery.credentials import CredentialsProvider
+from .delivery.credentials import CredentialsProvider, aws_patience
 from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
 from .transport import Transport
@@ -22,9 +22,14 @@ def wall_clock_ms() -> int:
 
 
 def boto3_session(profile: str, region: str) -> Any:
-    import boto3  # costs more than a whole push; only profiles, roles and secrets need it
+    """A boto3 session whose clients have a run's patience. It costs more than a whole push to import: only profiles,
+    roles, secrets and a config in SSM need it."""
+    import boto3
+    import botocore.session
 
-    return boto3.Session(profile_name=profile or None, region_name=region or None)
+    session = botocore.session.Session(profile=profile or None)
+    session.set_default_client_config(aws_patience())
+    return boto3.Session(botocore_session=session, region_name=region or None)
 
 
 class Outside:
@@ -88,15 +93,16 @@ class Warm:
         return (self.config.external_labels, self.limits) == (other.config.external_labels, other.limits)
 
     def _view(self, endpoint: Endpoint, before: Warm | None) -> EndpointView | None:
-        """The endpoint's own view of the series; None when it gets them as they are."""
+        """The endpoint's own series; None for the only endpoint when it gets them as they are."""
         limits = AMP_LIMITS if endpoint.is_amp else NO_LIMITS
-        if not endpoint.write_relabel and limits in (self.limits, NO_LIMITS):
+        if not endpoint.write_relabel and len(self.config.endpoints) == 1:
             return None
         for target in before.targets if before else ():
             known = target.endpoint
-            if target.view and (known.url, known.write_relabel) == (endpoint.url, endpoint.write_relabel):
+            if target.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
                 return target.view
-        return EndpointView(endpoint.write_relabel, limits)
+        held = limits == self.limits and not endpoint.write_relabel
+        return EndpointView(endpoint.write_relabel, NO_LIMITS if held else limits)
 
     def next_run(self) -> int:
         """Starts a run: its number, with connections that a freeze may have killed given up."""

@@ -362,10 +362,16 @@ FIELDS = [
     # Pages.
     ("pagination", "jobs[0].pagination.path.text", "links.next"),
     ("pagination", "jobs[0].pagination.max_pages", 100),
+    ("pagination", "jobs[1].pagination.parameter", "cursor"),
     ("pagination", "jobs[2].pagination.first_page", 0),
     ("pagination", "jobs[2].pagination.parameter", "p"),
     ("pagination", "jobs[3].pagination.path", None),
+    ("pagination", "jobs[3].pagination.parameter", "page"),
     ("pagination", "jobs[3].pagination.first_page", 1),
+    # Records: which steps walk an object as a map.
+    ("records", "jobs[0].metrics[0].records.map_levels", frozenset()),
+    ("records", "jobs[0].metrics[3].records.map_levels", frozenset({0})),
+    ("records", "jobs[0].metrics[4].records.map_levels", frozenset({0, 1})),
     # Other ways to write the same.
     ("json", "jobs[0].metrics[0].scale", 0.5),
     ("json", "endpoints[0].is_amp", False),

@@ -79,6 +79,20 @@ def test_workspace_without_region() -> None:
     assert problems(text) == [f"pusher.yaml:2: remote_write[0].workspace: {said}"]
 
 
+def test_wrong_workspace_without_region() -> None:
+    """A workspace that is none is not asked for its region too."""
+    (said,) = problems(JOB + "remote_write: [{workspace: usage}]\n")
+    assert said.startswith("pusher.yaml:2: remote_write[0].workspace: 'usage' is not allowed")
+
+
+@pytest.mark.parametrize("zero", ["", "remote_timeout: 0s, queue_config: {min_backoff: 0s, max_backoff: 0s}"])
+def test_zero_durations_are_defaults(zero: str) -> None:
+    """A timeout or backoff of 0 is the default: none would wait for ever, or not at all."""
+    (endpoint,) = load(JOB + PUSH.replace("}]", f", {zero}}}]")).endpoints
+    assert endpoint.remote_timeout_ms == 30_000
+    assert (endpoint.queue.min_backoff_ms, endpoint.queue.max_backoff_ms) == (30, 5_000)
+
+
 def test_workspace_with_null_sigv4() -> None:
     """A workspace is always signed for, also when `sigv4:` stands there alone."""
     (endpoint,) = load(JOB + "remote_write: [{workspace: ws-1, sigv4: }]\n", **STACK).endpoints

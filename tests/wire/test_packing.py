@@ -34,7 +34,7 @@ def stated(requests: list[WriteRequest]) -> None:
         stamps = [stamp for _, _, stamp in points]
         raw = made.unpacked(request).SerializeToString()
         assert request.samples == len(points)
-        assert (request.oldest_ms, request.newest_ms) == (min(stamps), max(stamps))
+        assert request.oldest_ms == min(stamps)
         assert request.raw_bytes == len(raw)
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
+import urllib3
+
 from .nodes import Section, shown_url
 from .schema import Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig
 from .secrets import Secret, parse_reference
@@ -37,6 +39,11 @@ def url(text: str) -> str:
         raise ValueError("a URL holds no user and password; put them into basic_auth")
     if not valid or any(char.isspace() or ord(char) < 0x20 for char in text):
         raise ValueError(f"{shown_url(text)} is not an absolute http:// or https:// URL")
+    try:
+        (parts.hostname or "").encode("idna")
+        urllib3.util.parse_url(text)
+    except (UnicodeError, urllib3.exceptions.LocationParseError):
+        raise ValueError(f"{parts.hostname!r:.60} is not a host name") from None
     return text
 
 

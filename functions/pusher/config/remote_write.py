@@ -32,7 +32,7 @@ def read(section: Section, environment: Mapping[str, str]) -> tuple[Endpoint, ..
         names.add(endpoint.name)
         endpoints.append(endpoint)
     if section.has("remote_write"):
-        if not endpoints and not section.is_wrong("remote_write"):
+        if not endpoints:
             section.warn("remote_write", "no endpoint: nothing will be sent")
         return tuple(endpoints)
     workspace = environment.get("PUSHER_WORKSPACE", "")
@@ -165,7 +165,7 @@ def _sigv4(entry: Section, address_region: str) -> SigV4 | None:
     )
     if not found.region and not block.is_wrong("region"):
         block.problem("region", "is required: the region of the workspace")
-    if address_region and found.region != address_region and not block.is_wrong("region"):
+    if address_region and found.region != address_region:
         said = f"{found.region!r} is not the region of the address ({address_region})"
         block.problem("region", f"{said}; AMP would refuse the signature")
     if bool(found.access_key) != bool(found.secret_key):

@@ -1,5 +1,6 @@
-"""The validated config, frozen: what every other module sees. Defaults stand here, each with its reason where it is
-not Prometheus's own. Fields that may hold secrets do not show in a repr."""
+"""The validated config, frozen: what every other module sees. The defaults of `remote_write` stand here, each with its
+reason where it is not Prometheus's own; those of jobs and `global` stand in their readers. Fields that may hold
+secrets do not show in a repr."""
 
 from __future__ import annotations
 

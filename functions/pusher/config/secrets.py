@@ -52,6 +52,7 @@ class SecretStore:
     ) -> None:
         self._environment, self._aws_client, self._now = environment, aws_client, now
         self._kept: dict[str, tuple[float, str]] = {}
+        self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def reveal(self, secret: Secret) -> str:
@@ -74,6 +75,8 @@ class SecretStore:
                 raise SecretError(f"{reference}: the environment has no variable {name}")
             return self._environment[name]
         with self._lock:
+            lock = self._locks.setdefault(reference, threading.Lock())
+        with lock:  # one slow reference holds up only those who want the same
             kept = self._kept.get(reference)
             if kept and self._now() - kept[0] < _KEEP_SECONDS:
                 return kept[1]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from .. import __version__
+from .. import USER_AGENT
 from ..channel import auth_headers, channel_for
 from ..config.schema import Endpoint
 from ..config.secrets import SecretError, SecretStore
 from ..model import WriteRequest
+from ..oauth2 import TokenError, TokenStore
 from ..transport import HttpRequest, Transport, TransportError
 from .credentials import CredentialsError, CredentialsProvider
 from .sign import signed
@@ -19,7 +21,7 @@ _HEADERS = {
     "Content-Encoding": "snappy",
     "Content-Type": "application/x-protobuf",
     "X-Prometheus-Remote-Write-Version": "0.1.0",
-    "User-Agent": f"lambda-remote-write/{__version__}",
+    "User-Agent": USER_AGENT,
 }
 
 
@@ -48,6 +50,7 @@ class Poster:
         environment: Mapping[str, str],
         now_ms: Callable[[], int],
     ) -> None:
+        self._tokens = TokenStore(transport, secrets, environment)
         self._endpoint, self._transport, self._secrets = endpoint, transport, secrets
         self._credentials, self._environment, self._now_ms = credentials, environment, now_ms
 
@@ -59,7 +62,7 @@ class Poster:
         endpoint = self._endpoint
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
-            post = self._signed(request.body, attempt, renewed=renewed)
+            post = self._signed(request.body, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
             channel = channel_for(
                 endpoint.url, endpoint.http.tls, endpoint.http.proxy, self._secrets, self._environment
             )
@@ -68,14 +71,19 @@ class Poster:
                 return Response(answer.status, text, answer.headers.get("Retry-After"), resent=answer.resent)
         except TransportError as error:
             return Response(0, str(error), fixable=error.kind == "tls" and "certificate" in str(error).lower())
+        except TokenError as error:
+            return Response(0, str(error))
         except (CredentialsError, SecretError) as error:
             return Response(0, str(error), fixable=True)
 
-    def _signed(self, body: bytes, attempt: int, *, renewed: bool) -> HttpRequest:
+    def _signed(self, body: bytes, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
+        endpoint = self._endpoint
         if renewed:
             self._secrets.forget()
-        endpoint = self._endpoint
+            self._tokens.forget(endpoint.http.oauth2)
         headers = dict(endpoint.headers) | auth_headers(endpoint.http, self._secrets) | _HEADERS
+        if endpoint.http.oauth2:
+            headers["Authorization"] = f"Bearer {self._tokens.token(endpoint.http.oauth2, deadline)}"
         if attempt > 1:
             headers["Retry-Attempt"] = str(attempt - 1)
         post = HttpRequest("POST", endpoint.url, headers, body)

@@ -9,8 +9,8 @@ _MISCONFIGURED = (401, 403, 404)
 
 
 def classify(status: int) -> Outcome:
-    """Total over every status. Beyond the letter of "no retry on 4xx": 408 is retried, and 401, 403 and 404 keep the
-    data, because a person can mend those."""
+    """Total over every status. Beyond the letter of "no retry on 4xx": 408 is retried, and after 401, 403 and 404 the
+    samples count as undelivered instead of refused, because a person can mend those."""
     if 200 <= status < 300:
         return Outcome.ACCEPTED
     if status >= 500 or status in _UNAVAILABLE:
@@ -42,5 +42,5 @@ def meaning(status: int) -> str:
     if 300 <= status < 400:
         return "the receiver redirects; a signed request is not redirected: put the final address into url"
     if status >= 500:
-        return "the receiver is in trouble; the samples are kept as long as they are young enough"
+        return "the receiver is in trouble; it may take the samples again later"
     return "the receiver refused the request" if status >= 400 else "this is no answer to a remote write"

@@ -13,8 +13,13 @@ from ..config.secrets import SecretError, SecretStore
 
 _RENEW_BEFORE_SECONDS = 300.0  # an assumed role is renewed this long before its end
 _ROLE_SECONDS = 3600
-# boto3's own patience (minutes, where a VPC has no STS endpoint) is longer than a run.
-_STS_PATIENCE: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 2}}
+
+
+def aws_patience() -> Any:
+    """A botocore Config: boto3's own patience (minutes, where a VPC has no endpoint) is longer than a run."""
+    from botocore.config import Config
+
+    return Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
 
 
 class CredentialsError(Exception):
@@ -48,12 +53,15 @@ class CredentialsProvider:
         self._sigv4, self._environment, self._secrets = sigv4, environment, secrets
         self._session, self._now = session, now
         self._kept: Credentials | None = None
+        self._chain: Any = None
         self._lock = threading.Lock()
 
     def get(self, *, renewed: bool = False) -> Credentials:
         """Credentials that are good now; `renewed` asks the source again. Raises CredentialsError."""
         with self._lock:
             kept = self._kept
+            if renewed:
+                self._chain = None
             if kept is None or renewed or kept.expires_at - _RENEW_BEFORE_SECONDS < self._now():
                 kept = self._kept = self._fetch()
             return kept
@@ -68,15 +76,15 @@ class CredentialsProvider:
             except SecretError as error:
                 raise CredentialsError(str(error)) from None
         access, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
-        if access and secret and not sigv4.profile:
-            # Lambda's own; asked for at every run, because they change when the environment is renewed.
+        if access and secret and not sigv4.profile:  # Lambda's own; nothing is kept, because looking costs nothing
             return Credentials(access, secret, environment.get("AWS_SESSION_TOKEN", ""), expires_at=0.0)
         return self._from_session()
 
     def _from_session(self) -> Credentials:
         try:
-            found = self._session(self._sigv4.profile, self._sigv4.region).get_credentials()
-            frozen = found.get_frozen_credentials() if found else None
+            if self._chain is None:  # botocore's credentials renew themselves; looking them up again costs a session
+                self._chain = self._session(self._sigv4.profile, self._sigv4.region).get_credentials()
+            frozen = self._chain.get_frozen_credentials() if self._chain else None
         except Exception as error:  # botocore's errors are made at run time; any of them means the same here
             raise CredentialsError(f"no AWS credentials: {type(error).__name__}: {error}") from None
         if frozen is None or not frozen.access_key:
@@ -106,10 +114,9 @@ class CredentialsProvider:
 
     def _sts(self) -> Any:
         sigv4 = self._sigv4
-        from botocore.config import Config  # loaded with boto3, which the session needs anyway
 
         session = self._session(sigv4.profile, sigv4.region)
-        options: dict[str, Any] = {"config": Config(**_STS_PATIENCE)}
+        options: dict[str, Any] = {"config": aws_patience()}
         if sigv4.access_key and sigv4.secret_key:
             options["aws_access_key_id"] = sigv4.access_key
             options["aws_secret_access_key"] = self._secrets.reveal(sigv4.secret_key)

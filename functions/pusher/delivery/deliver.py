@@ -31,20 +31,23 @@ class Edges:
 
 def deliver(
     endpoint: Endpoint, requests: Sequence[WriteRequest], delivery: Delivery, edges: Edges, deadline: float
-) -> None:
-    """Sends `requests` in order and books every sample in `delivery`. `deadline` is monotonic seconds."""
+) -> list[WriteRequest]:
+    """Sends `requests` in order and books every sample in `delivery`. `deadline` is monotonic seconds.
+
+    Returns, oldest first, the requests that could not be delivered; their samples are booked as undelivered.
+    """
     waiting = deque(requests)
     sender = _Sender(endpoint, delivery, edges, deadline)
     while waiting:
+        outcome = sender.settle(waiting[0])
+        if outcome in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
+            break
         request = waiting.popleft()
-        outcome = sender.settle(request)
         if outcome is Outcome.TOO_LARGE:
             waiting.extendleft(reversed(split(request)))
-        elif outcome in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
-            waiting.appendleft(request)
-            break
-    for request in waiting:  # a later issue spools them here
+    for request in waiting:
         sender.give_up(request)
+    return list(waiting)
 
 
 class _Sender:
@@ -56,17 +59,18 @@ class _Sender:
         self._policy = BackoffPolicy(queue.min_backoff_ms / 1000, queue.max_backoff_ms / 1000)
         self._reason, self._said = _OUT_OF_TIME
 
-    def settle(self, request: WriteRequest) -> Outcome:
+    def settle(self, request: WriteRequest) -> Outcome | None:
         """Attempts one request until its outcome is final for this run, and books it.
 
-        UNAVAILABLE and MISCONFIGURED are left to the caller: the samples are still in hand.
+        UNAVAILABLE, MISCONFIGURED and TOO_LARGE are left to the caller: the samples are still in hand. None when all
+        of them have become too old to be sent.
         """
         attempt, unanswered, renew, renewed = 0, False, False, False
         self._reason, self._said = _OUT_OF_TIME
         while True:
             fresh = self._still_young(request)
             if fresh is None:
-                return Outcome.REJECTED
+                return None
             request = fresh
             left = self._deadline - self._edges.monotonic()
             if left <= 0:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC
 
 _JITTER = 0.1
+_MAX_RETRY_AFTER_SECONDS = 86_400.0  # an absurd one is a day; no run is that long, and `pusher run` looks again
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,12 @@ def retry_after_seconds(header: str | None, now_seconds: float) -> float | None:
         return None
     text = header.strip()
     if text.isascii() and text.isdigit():
-        return float(text[:12])
+        return min(float(text[:12]), _MAX_RETRY_AFTER_SECONDS)
     try:
         moment = email.utils.parsedate_to_datetime(text)
         if moment.tzinfo is None:  # HTTP dates are GMT, whatever the zone of this machine
             moment = moment.replace(tzinfo=UTC)
-        return max(moment.timestamp() - now_seconds, 0.0)
+        return min(max(moment.timestamp() - now_seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -14,7 +14,7 @@ from .fetch import Fetcher, FetchError
 from .json_api import JsonSource, Page
 from .mapping import ScrapeFailed
 
-_MAX_THREADS = 8
+_MAX_THREADS = 16  # jobs asked at the same time: enough that a few hanging ones do not hold up the rest
 _EXPECTED = (FetchError, NotJson, ScrapeFailed)
 
 
@@ -44,11 +44,8 @@ def collect(sources: Sequence[JsonSource], intern: Intern, edges: Edges, deadlin
     waiting = queue.SimpleQueue[JsonSource]()
     for source in sources:
         waiting.put(source)
-    if len(sources) > 1:
-        for _ in range(min(_MAX_THREADS, len(sources))):
-            threading.Thread(target=_fetch_all, args=(waiting, answers, edges, deadline), daemon=True).start()
-    else:
-        _fetch_all(waiting, answers, edges, deadline)
+    for _ in range(min(_MAX_THREADS, len(sources))):
+        threading.Thread(target=_fetch_all, args=(waiting, answers, edges, deadline), daemon=True).start()
     scrapes: dict[str, Scrape] = {}
     while len(scrapes) < len(sources):
         try:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote_plus, urlencode, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-import msgspec
-
-from .. import __version__
+from .. import USER_AGENT
 from ..channel import auth_headers, channel_for
 from ..config.nodes import shown_url
-from ..config.schema import HttpClientConfig, OAuth2
+from ..config.schema import HttpClientConfig
 from ..config.secrets import Secret, SecretError, SecretStore
+from ..oauth2 import TokenError, TokenStore
 from ..transport import Answer, HttpRequest, Transport, TransportError
 
-USER_AGENT = f"lambda-remote-write/{__version__}"
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
-_TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
-_MAX_TOKEN_BYTES = 100_000
 
 
 class FetchError(Exception):
@@ -60,8 +54,7 @@ class Fetcher:
 
     def __init__(self, transport: Transport, secrets: SecretStore, environment: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._environment = transport, secrets, environment
-        self._tokens: dict[OAuth2, tuple[float, str]] = {}
-        self._token_locks: dict[OAuth2, threading.Lock] = {}
+        self._tokens = TokenStore(transport, secrets, environment)
 
     def fetch(
         self,
@@ -81,7 +74,7 @@ class Fetcher:
             if answer.status in (401, 403) and not is_success(answer.status) and self._can_renew(request, client):
                 answer.__exit__(None, None, None)
                 self._secrets.forget()
-                self._tokens.pop(client.oauth2, None) if client.oauth2 else None
+                self._tokens.forget(client.oauth2)
                 answer, url = self._follow(request, client, deadline)
             with answer:
                 if not is_success(answer.status):
@@ -90,7 +83,7 @@ class Fetcher:
                 for piece in _decoded(answer, max_bytes):
                     content += piece
                 return Body(content, answer.headers.get("Content-Type", ""), url)
-        except (TransportError, SecretError) as error:
+        except (TransportError, SecretError, TokenError) as error:
             raise FetchError(str(error)) from None
 
     def _can_renew(self, request: SourceRequest, client: HttpClientConfig) -> bool:
@@ -141,73 +134,8 @@ class Fetcher:
             name: value for name, value in headers.items() if name.lower() not in {key.lower() for key in own}
         } | own
         if client.oauth2:
-            headers["Authorization"] = f"Bearer {self._token(client.oauth2, deadline)}"
+            headers["Authorization"] = f"Bearer {self._tokens.token(client.oauth2, deadline)}"
         return headers
-
-    # oauth2
-
-    def _token(self, oauth2: OAuth2, deadline: float) -> str:
-        """The kept token or a new one; jobs that share it wait for one fetch, none of them beyond its own time."""
-        lock = self._token_locks.setdefault(oauth2, threading.Lock())
-        if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise FetchError(f"token endpoint {shown_url(oauth2.token_url)}: no token within the time")
-        try:
-            kept = self._tokens.get(oauth2)
-            if kept and kept[0] > time.time():
-                return kept[1]
-            token, seconds = self._fetch_token(oauth2, deadline)
-            self._tokens[oauth2] = (time.time() + seconds - _TOKEN_SPARE_SECONDS, token)
-            return token
-        finally:
-            lock.release()
-
-    def _fetch_token(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
-        """Client-credentials grant (RFC 6749, 4.4). Raises FetchError.
-
-        The client is named in a Basic header first and, when that is refused, in the form: the order of Go's client.
-        """
-        where = f"token endpoint {shown_url(oauth2.token_url)}"
-        channel = channel_for(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._environment)
-        status = 0
-        for request in self._token_requests(oauth2):
-            try:
-                with self._transport.send(request, channel, deadline - time.monotonic()) as answer:
-                    status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
-            except TransportError as error:
-                raise FetchError(f"{where}: {error}") from None
-            if status == 200:
-                return _parsed_token(content, where)
-            if status not in (400, 401, 403):
-                break
-        raise FetchError(f"{where} answered {status}: check client_id, client_secret and scopes")
-
-    def _token_requests(self, oauth2: OAuth2) -> Iterator[HttpRequest]:
-        secret = self._secrets.reveal(oauth2.client_secret) if oauth2.client_secret else ""
-        form = {"grant_type": "client_credentials"}
-        if oauth2.scopes:
-            form["scope"] = " ".join(oauth2.scopes)
-        form |= dict(oauth2.endpoint_params)
-        headers = {
-            "User-Agent": USER_AGENT,
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-        }
-        basic = base64.b64encode(f"{quote_plus(oauth2.client_id)}:{quote_plus(secret)}".encode()).decode()
-        with_basic = headers | {"Authorization": f"Basic {basic}"}
-        yield HttpRequest("POST", oauth2.token_url, with_basic, urlencode(form).encode())
-        form |= {"client_id": oauth2.client_id} | ({"client_secret": secret} if secret else {})
-        yield HttpRequest("POST", oauth2.token_url, headers, urlencode(form).encode())
-
-
-def _parsed_token(content: bytes, where: str) -> tuple[str, float]:
-    try:
-        document = msgspec.json.decode(content)
-        token, seconds = document["access_token"], float(document.get("expires_in") or 300)
-        if isinstance(token, str) and token:
-            return token, seconds
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
-        pass
-    raise FetchError(f"{where} answered no JSON with an access_token")
 
 
 def _credentials(client: HttpClientConfig) -> list[Secret | None]:

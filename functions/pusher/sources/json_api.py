@@ -13,7 +13,7 @@ from ..expression import Scope
 from ..model import Intern, Samples, Scrape, Tally
 from .document import RecordReader, decode
 from .fetch import Body, Fetcher, FetchError, SourceRequest, origin
-from .mapping import InexactNumber, JobMapper, Observe, label_text
+from .mapping import InexactNumber, JobMapper, Observe, kind_of, label_text
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class JsonSource:
             pointer = pagination.path.one(exact) if pagination.path else None
         if isinstance(pointer, list | dict) or (pagination.style == "next_link" and not isinstance(pointer, str)):
             kind = "a cursor is a text or a number" if pagination.style == "cursor" else "a next link is a text"
-            raise FetchError(f"page {len(pages)}: {kind}, pagination.path finds {pointer!r:.60}")
+            raise FetchError(f"page {len(pages)}: {kind}, pagination.path finds {kind_of(pointer)}")
         if pagination.style == "cursor":
             return with_query(first, {pagination.parameter: label_text(pointer, exact=True)})
         return self._linked(url, pointer)
@@ -143,7 +143,7 @@ class JsonSource:
             target = urljoin(url, link)
             at_home = origin(target) == origin(self.job.url)
         except ValueError:
-            raise FetchError(f"the next link is no address: {link!r:.60}") from None
+            raise FetchError("the next link is no address") from None
         if not at_home:
             raise FetchError(f"the next link leaves {shown_url(self.job.url)} for {shown_url(target)}: not followed")
         return target

@@ -66,10 +66,10 @@ def label_text(value: Any, *, exact: bool = False) -> str:
         if not exact:
             raise InexactNumber
         return repr(value).removesuffix(".0")
-    raise _Skip("label_not_scalar", f"a label is {_kind(value)}: {value!r:.60}")
+    raise _Skip("label_not_scalar", f"a label is {kind_of(value)}: {value!r:.60}")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     return {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(
         type(value), "a number"
     )
@@ -355,4 +355,4 @@ def _number(raw: Any) -> float:
 
 
 def _not_a_number(raw: Any) -> _Skip:
-    return _Skip("not_a_number", f"{_kind(raw)} is no number: {raw!r:.60}")
+    return _Skip("not_a_number", f"{kind_of(raw)} is no number: {raw!r:.60}")

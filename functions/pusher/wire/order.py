@@ -7,8 +7,12 @@ would refuse the whole request for it.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Iterable
 
-from ..model import Samples, Series, Tally
+import snappy
+
+from ..model import Samples, Series, Tally, WriteRequest
+from . import v1
 
 
 def order(samples: Samples, dropped: Tally) -> Samples:
@@ -19,6 +23,21 @@ def order(samples: Samples, dropped: Tally) -> Samples:
     if _advance_all(samples):
         return samples
     return _sorted(samples, dropped)
+
+
+def take_back(requests: Iterable[WriteRequest], find: Callable[[bytes], Series | None]) -> None:
+    """Samples that could not be delivered have not been sent: the next run may send the same record again.
+
+    `find` gives the series of an encoded prefix.
+    """
+    for request in requests:
+        if not request.samples:
+            continue
+        for field in v1.fields_of(snappy.uncompress(request.body)):
+            prefix, timestamps_ms = v1.prefix_and_timestamps(field)
+            series = find(prefix)
+            if series is not None:
+                series.last_ms = min(series.last_ms, timestamps_ms[0] - 1)
 
 
 def _advance_all(samples: Samples) -> bool:
@@ -44,6 +63,6 @@ def _sorted(samples: Samples, dropped: Tally) -> Samples:
             series.last_ms = timestamp_ms
             kept.append(index)
     if len(kept) < len(samples):
-        said = "a sample not newer than what its series already sent: the record did not move or was revised"
+        said = "a sample not newer than what its series has sent: the record did not move or was revised"
         dropped.add("not_newer", said, len(samples) - len(kept))
     return samples.pick(kept)

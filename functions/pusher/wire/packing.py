@@ -67,7 +67,7 @@ def _request_of(fields: Sequence[bytes]) -> WriteRequest:
     if fields[0][:1] != b"\x0a":
         return WriteRequest(_compress(raw), 0, len(raw), metadata=len(fields))
     stamps = [stamp for field in fields for stamp in v1.timestamps_of(field)]
-    return WriteRequest(_compress(raw), len(stamps), len(raw), min(stamps), max(stamps))
+    return WriteRequest(_compress(raw), len(stamps), len(raw), min(stamps))
 
 
 def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Tally) -> Samples:
@@ -89,8 +89,7 @@ def _fit(samples: Samples, max_bytes: int, dropped: Tally) -> Iterator[WriteRequ
     raw = b"".join(v1.encode_samples(samples))
     body = _compress(raw)
     if len(raw) < max_bytes and len(body) < max_bytes:
-        stamps = samples.timestamps_ms
-        yield WriteRequest(body, len(samples), len(raw), min(stamps), max(stamps))
+        yield WriteRequest(body, len(samples), len(raw), min(samples.timestamps_ms))
     elif len(samples) == 1:
         dropped.add("too_large", f"one sample takes {len(raw)} bytes; a request has at most {max_bytes}")
     else:

@@ -79,6 +79,10 @@ class SeriesCache:
                 with_external[name] = value
         return self.interned(v1.series_prefix(validated(with_external, self._limits)))
 
+    def find(self, prefix: bytes) -> Series | None:
+        """The series of an encoded prefix, when it is known."""
+        return self._series.get(prefix)
+
     def interned(self, prefix: bytes) -> Series:
         with self._lock:
             series = self._series.get(prefix)
@@ -103,8 +107,8 @@ class SeriesCache:
 
 
 class EndpointView:
-    """One endpoint's view of the series under its `write_relabel_configs` and its receiver's limits: each maps to
-    another one, or to none."""
+    """One endpoint's own series, under its `write_relabel_configs` and its receiver's limits: each series maps to one
+    of them, or to none. They remember what this endpoint has got, whatever became of it at another."""
 
     def __init__(self, rules: Sequence[relabel.Rule], limits: SeriesLimits) -> None:
         self._rules = rules
@@ -119,7 +123,13 @@ class EndpointView:
             found = self._mapped[series] = self._map(series)
         return found
 
+    def find(self, prefix: bytes) -> Series | None:
+        """The endpoint's series of an encoded prefix, when it is known."""
+        return self._cache.find(prefix)
+
     def _map(self, series: Series) -> Series | str:
+        if not self._rules and self._limits == NO_LIMITS:
+            return self._cache.interned(series.prefix)
         labels = relabel.relabel(v1.labels_of(series.prefix), self._rules)
         if not labels:
             return "write_relabel"

@@ -56,10 +56,7 @@ def series_prefix(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 def _label_bytes(prefix: bytes) -> bytes:
-    start = 1
-    while prefix[start] & 0x80:
-        start += 1
-    return prefix[start + 1 : -3]
+    return _message_of(prefix)[:-3]
 
 
 def labels_of(prefix: bytes) -> dict[str, str]:
@@ -159,6 +156,14 @@ def timestamps_of(field: bytes) -> list[int]:
     return [sample.timestamp for sample in _series_of(field).samples]
 
 
+def prefix_and_timestamps(field: bytes) -> tuple[bytes, list[int]]:
+    """A TimeSeries field -> the prefix of its series (as `series_prefix` makes it) and its timestamps, in ms."""
+    parts = fields_of(_message_of(field))
+    labels = b"".join([part for part in parts if part.startswith(b"\x0a")])
+    prefix = b"\x0a" + varint(len(labels) + _USUAL_SAMPLE) + labels + b"\x12\x10\x09"
+    return prefix, timestamps_of(field)
+
+
 def without_old_samples(field: bytes, oldest_allowed_ms: int) -> bytes:
     """A TimeSeries field with its young samples only; empty when there is none."""
     from .generated import types_pb2
@@ -176,7 +181,12 @@ def without_old_samples(field: bytes, oldest_allowed_ms: int) -> bytes:
 def _series_of(field: bytes) -> types_pb2.TimeSeries:
     from .generated import types_pb2  # only odd cases decode, so a cold start does not pay for protobuf
 
+    return types_pb2.TimeSeries.FromString(_message_of(field))
+
+
+def _message_of(field: bytes) -> bytes:
+    """A length-delimited field without its tag (one byte) and length."""
     start = 1
     while field[start] & 0x80:
         start += 1
-    return types_pb2.TimeSeries.FromString(field[start + 1 :])
+    return field[start + 1 :]

@@ -1,0 +1,105 @@
+"""OAuth2 tokens of sources and receivers: fetched once, kept while the environment is warm, renewed before they end."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote_plus, urlencode
+
+import msgspec
+
+from . import USER_AGENT
+from .channel import channel_for
+from .config.nodes import shown_url
+from .config.schema import OAuth2
+from .config.secrets import SecretStore
+from .transport import HttpRequest, Transport, TransportError
+
+_TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
+_MAX_TOKEN_BYTES = 100_000
+
+
+class TokenError(Exception):
+    """No token. The message names the endpoint and what to check."""
+
+
+class TokenStore:
+    """The tokens of one environment, by client. Safe for several threads."""
+
+    def __init__(self, transport: Transport, secrets: SecretStore, environment: Mapping[str, str]) -> None:
+        self._transport, self._secrets, self._environment = transport, secrets, environment
+        self._tokens: dict[OAuth2, tuple[float, str]] = {}
+        self._locks: dict[OAuth2, threading.Lock] = {}
+
+    def forget(self, oauth2: OAuth2 | None) -> None:
+        """The client's next use fetches a new token (it was refused)."""
+        if oauth2:
+            self._tokens.pop(oauth2, None)
+
+    def token(self, oauth2: OAuth2, deadline: float) -> str:
+        """The kept token or a new one, before `deadline` (monotonic seconds). Raises TokenError and SecretError.
+
+        Those who share a client wait for one fetch, none of them beyond its own time.
+        """
+        lock = self._locks.setdefault(oauth2, threading.Lock())
+        if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise TokenError(f"token endpoint {shown_url(oauth2.token_url)}: no token within the time")
+        try:
+            kept = self._tokens.get(oauth2)
+            if kept and kept[0] > time.time():
+                return kept[1]
+            token, seconds = self._fetch_token(oauth2, deadline)
+            self._tokens[oauth2] = (time.time() + seconds - _TOKEN_SPARE_SECONDS, token)
+            return token
+        finally:
+            lock.release()
+
+    def _fetch_token(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
+        """Client-credentials grant (RFC 6749, 4.4). Raises TokenError.
+
+        The client is named in a Basic header first and, when that is refused, in the form: the order of Go's client.
+        """
+        where = f"token endpoint {shown_url(oauth2.token_url)}"
+        channel = channel_for(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._environment)
+        status = 0
+        for request in self._token_requests(oauth2):
+            try:
+                with self._transport.send(request, channel, deadline - time.monotonic()) as answer:
+                    status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
+            except TransportError as error:
+                raise TokenError(f"{where}: {error}") from None
+            if status == 200:
+                return _parsed_token(content, where)
+            if status not in (400, 401, 403):
+                break
+        raise TokenError(f"{where} answered {status}: check client_id, client_secret and scopes")
+
+    def _token_requests(self, oauth2: OAuth2) -> Iterator[HttpRequest]:
+        secret = self._secrets.reveal(oauth2.client_secret) if oauth2.client_secret else ""
+        form = {"grant_type": "client_credentials"}
+        if oauth2.scopes:
+            form["scope"] = " ".join(oauth2.scopes)
+        form |= dict(oauth2.endpoint_params)
+        headers = {
+            "User-Agent": USER_AGENT,
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+        }
+        basic = base64.b64encode(f"{quote_plus(oauth2.client_id)}:{quote_plus(secret)}".encode()).decode()
+        with_basic = headers | {"Authorization": f"Basic {basic}"}
+        yield HttpRequest("POST", oauth2.token_url, with_basic, urlencode(form).encode())
+        form |= {"client_id": oauth2.client_id} | ({"client_secret": secret} if secret else {})
+        yield HttpRequest("POST", oauth2.token_url, headers, urlencode(form).encode())
+
+
+def _parsed_token(content: bytes, where: str) -> tuple[str, float]:
+    try:
+        document = msgspec.json.decode(content)
+        token, seconds = document["access_token"], float(document.get("expires_in") or 300)
+        if isinstance(token, str) and token:
+            return token, seconds
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+        pass
+    raise TokenError(f"{where} answered no JSON with an access_token")
