@@ -396,3 +396,22 @@ def test_a_config_that_is_not_there_is_named(function: Function) -> None:
         function({})
     (logged,), _ = function.lines()
     assert str(function.config) in logged["message"]
+
+
+def test_a_refused_new_config_shows_in_a_plan_too(function: Function) -> None:
+    assert function({"action": "plan"}).get("config_refused") is None
+    function.config.write_text("json_configs: 1")
+    assert "json_configs" in function({"action": "plan"})["config_refused"]
+
+
+def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) -> None:
+    """One odd event must not count as the last tick until its time has come."""
+    text = json.loads(function.config.read_text())
+    text["json_configs"][0]["scrape_interval"] = "5m"
+    function.config.write_text(json.dumps(text))
+    function({"action": "push", "scheduled_time": "2099-01-01T00:00:00Z"})
+    pushed = 0
+    for _ in range(11):
+        function.clock.ahead += 60
+        pushed += len(function({})["jobs"])
+    assert pushed == 2

@@ -67,6 +67,7 @@ SCOPES: list[tuple[str, list[str], dict[str, str], list[dict[str, Any]]]] = [
     ("null", ["nothing"], {"v": "v"}, []),
     ("empty-list", ["nothing || `[]`"], {"v": "v"}, []),
     ("scalar-record", ["total"], {"v": "@"}, [{"v": 5}]),
+    ("scalar-has-no-key", ["total"], {"k": "@key", "v": "@"}, [{"v": 5}]),
     ("object-is-one-record", ["at"], {"v": "time"}, [{"v": 1_716_479_897}]),
     ("object-of-objects-is-one-record", ["byRegion"], {"v": "eu.hosts.a"}, [{"v": 1}]),
     (

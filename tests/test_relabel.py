@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pusher.relabel import Action, InvalidRule, Verdict, explain, relabel, rule, target_labels_onto
 
 Given = dict[str, Any]

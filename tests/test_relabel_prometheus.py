@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from pusher.relabel import Action, relabel, rule
 
 OLDEST_VERSION = (3, 5)  # `.` matches a newline since 3.0; the targets API as read here is that of 3.5

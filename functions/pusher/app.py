@@ -106,7 +106,7 @@ def parse_event(event: Any) -> tuple[str, dict[str, Any]]:
         event = {}
     if not isinstance(event, dict):
         raise BadEvent('the event must be a JSON object, as {} or {"action": "push"}')
-    if event.get("source") == "aws.events" and "detail-type" in event:
+    if event.get("source") in ("aws.events", "aws.scheduler") and "detail-type" in event:
         return "push", {"scheduled_ms": _time_ms("time", event.get("time"))}
     action = event.get("action", "push")
     if not isinstance(action, str) or action not in _ACTIONS:

@@ -49,6 +49,15 @@ def auth_headers(client: HttpClientConfig, secrets: SecretStore) -> dict[str, st
     return headers
 
 
+def merged(*parts: Mapping[str, str]) -> dict[str, str]:
+    """Headers put together; a later one takes the place of an earlier one, however its name is written."""
+    found: dict[str, tuple[str, str]] = {}
+    for part in parts:
+        for name, value in part.items():
+            found[name.lower()] = (name, value)
+    return dict(found.values())
+
+
 def _reveal(secret: Secret | None, secrets: SecretStore) -> str:
     return secrets.reveal(secret) if secret else ""
 

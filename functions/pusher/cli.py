@@ -1,6 +1,7 @@
 """The same actions from a shell: check, plan, push, run. Not imported in Lambda.
 
-Exit status: 0 all well, 1 something not delivered (or a job down), 2 bad usage or config.
+Exit status: 0 all well, 1 something not delivered (or a job down), 2 bad usage or config. `run` ends with 0 when it is
+told to stop: it says what was lost as it happens.
 """
 
 from __future__ import annotations
@@ -55,16 +56,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("config", metavar="CONFIG", help="a path, s3://bucket/key or ssm:/name")
         command.add_argument("--json", action="store_true", help="print one JSON document instead of text")
         if name in ("plan", "push"):
-            command.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
+            command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function)
     return parser
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 86_400:
+def seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 86_400:
         raise argparse.ArgumentTypeError("seconds between 0 and 86400 are expected")
-    return seconds
+    return number
 
 
 def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int:

@@ -79,6 +79,8 @@ class ConfigSource:
             return self._from_s3(version)
         if self.location.startswith("ssm:"):
             return self._from_ssm(version)
+        if "://" in self.location:
+            raise Unreadable(f"{self.location}: a config is a path, s3://bucket/key or ssm:/name")
         try:
             path = Path(self.location)
             seen = f"{path.stat().st_mtime_ns}"

@@ -243,6 +243,11 @@ class Records:
     steps: tuple[Step, ...]
     map_levels: frozenset[int] = frozenset()
 
+    @property
+    def is_list(self) -> bool:
+        """False for `@`, which takes the document as it is: it says nothing about how many records there are."""
+        return self.steps[0].path != () or self.steps[0].flatten
+
     def walk(self, document: Any) -> Iterator[Group]:
         """The groups of innermost records, in document order."""
         if isinstance(document, Columns):

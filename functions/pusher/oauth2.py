@@ -51,7 +51,7 @@ class TokenStore:
             if kept and kept[0] > time.time():
                 return kept[1]
             token, seconds = self._fetch_token(oauth2, deadline)
-            self._tokens[oauth2] = (time.time() + seconds - _TOKEN_SPARE_SECONDS, token)
+            self._tokens[oauth2] = (time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2), token)
             return token
         finally:
             lock.release()

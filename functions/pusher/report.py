@@ -54,13 +54,13 @@ class Report:
         """One sentence for people: how many samples went where, and the first thing that is wrong."""
         totals = self.totals()
         counts = ", ".join(f"{int(totals[f'{word.capitalize()}Samples'])} {word}" for word in _WORDS)
-        wrong = [f"{scrape.job}: {scrape.error}" for scrape in self.scrapes if scrape.error]
-        wrong += [
+        wrong = [
             f"{delivery.endpoint}: {said}"
             for delivery in self.deliveries
             for tally in (delivery.undelivered, delivery.rejected)
             for said in tally.first.values()
         ]
+        wrong += [f"{scrape.job}: {scrape.error}" for scrape in self.scrapes if scrape.error]
         if not self.balances:
             wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
         return f"{counts} samples" + (f"; {wrong[0]}" if wrong else "")

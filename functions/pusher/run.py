@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 from .batch import Batch, send
@@ -21,7 +21,7 @@ from .sources.json_api import JsonSource
 from .warm import Outside, Target, Warm
 from .wire import packing
 
-_NEVER = 1e12  # monotonic seconds
+_NEVER = 1e9  # seconds; longer than any process lives
 _FLUSH_SECONDS = 60.0  # after a signal, as Prometheus's flush deadline
 _IDLE_SECONDS = 0.5  # the longest a loop sleeps without looking at its stop sign
 
@@ -73,7 +73,7 @@ class Sender(threading.Thread):
     def __init__(self, target: Target, outside: Outside, stop: threading.Event, say: Callable[[str], None]) -> None:
         super().__init__(name=f"sender {target.endpoint.name}", daemon=True)
         self.queue = SampleQueue(target.endpoint)
-        self.metadata: Sequence[Metadata] = ()
+        self.metadata: dict[str, Metadata] = {}  # by metric
         self._target, self._outside, self._stop_event, self._say = target, outside, stop, say
         self._flush_until = _NEVER
 
@@ -101,7 +101,7 @@ class Sender(threading.Thread):
         delivery = Delivery(target.endpoint.name, collected=len(samples))
         requests = packing.pack(samples, target.endpoint.queue, now_ms(), delivery.dropped)
         edges = deliver.Edges(target.poster, now_ms, self._monotonic, self._sleep)
-        send(target, requests, self.metadata, delivery, edges, deadline=_NEVER)
+        send(target, requests, list(self.metadata.values()), delivery, edges, deadline=_NEVER)
         self._report(delivery)
 
     def _report(self, delivery: Delivery) -> None:
@@ -115,11 +115,12 @@ class Sender(threading.Thread):
             self._say(f"{self._target.endpoint.name}: {count} samples {reason}: {tally.first[reason]}")
 
     def _monotonic(self) -> float:
-        """The clock against which the sender's endless deadline is held: it ends when the flush has had its time."""
+        """The clock against which the deadline is held: it stands still while the process lives, and runs out with
+        the flush."""
         if not self._stop_event.is_set():
-            return time.monotonic()
+            return 0.0
         self._flush_until = min(self._flush_until, time.monotonic() + _FLUSH_SECONDS)
-        return 2 * _NEVER if time.monotonic() > self._flush_until else time.monotonic()
+        return _NEVER - (self._flush_until - time.monotonic())
 
     def _sleep(self, seconds: float) -> None:
         """A backoff; when the process stops, what is left of it is at most a second."""
@@ -140,6 +141,7 @@ class Runner:
         self._stop = threading.Event()
         self._senders = [Sender(target, outside, self._stop, say) for target in self._warm.targets]
         self._down: set[str] = set()
+        self._lock = threading.Lock()
 
     def stop(self, *_: int | FrameType | None) -> None:
         self._stop.set()
@@ -153,13 +155,11 @@ class Runner:
         next_ms = {source.job.job_name: self._first_slot_ms(source) for source in self._warm.sources}
         while not self._stop.is_set():
             now_ms = self._outside.now_ms()
-            due = [source for source in self._warm.sources if next_ms[source.job.job_name] <= now_ms]
-            if due:
-                self._scrape(due)
-            for source in due:
-                interval_ms = source.job.scrape_interval_ms
-                missed = (self._outside.now_ms() - next_ms[source.job.job_name]) // interval_ms
-                next_ms[source.job.job_name] += interval_ms * (missed + 1)
+            for source in self._warm.sources:
+                name, interval_ms = source.job.job_name, source.job.scrape_interval_ms
+                if next_ms[name] <= now_ms:  # each by itself: a slow job holds up no other
+                    threading.Thread(target=self._scrape, args=(source,), daemon=True).start()
+                    next_ms[name] += interval_ms * ((now_ms - next_ms[name]) // interval_ms + 1)
             wait_ms = min(next_ms.values(), default=now_ms + 1000) - self._outside.now_ms()
             self._stop.wait(min(max(wait_ms / 1000, 0.001), _IDLE_SECONDS))
         for sender in self._senders:
@@ -174,22 +174,23 @@ class Runner:
         offset = offset_ms(source.job.job_name, interval_ms)
         return (now_ms - offset) // interval_ms * interval_ms + interval_ms + offset
 
-    def _scrape(self, due: Sequence[JsonSource]) -> None:
+    def _scrape(self, source: JsonSource) -> None:
         warm = self._warm
-        longest = max(source.job.scrape_timeout_ms for source in due) / 1000
+        with self._lock:
+            run = warm.next_run()
         edges = collect.Edges(warm.fetcher, self._outside.now_ms)
-        run = warm.next_run()
-        scrapes = collect.collect(due, warm.series.intern, edges, time.monotonic() + longest, run)
-        batch = Batch(scrapes)
-        for target, sender in zip(warm.targets, self._senders, strict=True):
-            dropped = Tally()
-            sender.metadata = batch.metadata
-            sender.queue.put(batch.seen_by(target, dropped))
-            for reason, count in dropped.counts.items():
-                self._say(f"{target.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}")
-        for scrape in scrapes:
+        deadline = time.monotonic() + source.job.scrape_timeout_ms / 1000
+        (scrape,) = collect.collect([source], warm.series.intern, edges, deadline, run)
+        batch = Batch([scrape])
+        with self._lock:
+            for target, sender in zip(warm.targets, self._senders, strict=True):
+                dropped = Tally()
+                sender.metadata |= {one.name: one for one in batch.metadata}
+                sender.queue.put(batch.seen_by(target, dropped))
+                for reason, count in dropped.counts.items():
+                    self._say(f"{target.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}")
             self._say_change(scrape.job, scrape.error)
-        warm.finish_run()
+            warm.finish_run()
 
     def _say_change(self, job: str, error: str) -> None:
         if error and job not in self._down:

@@ -88,21 +88,31 @@ class Warm:
         self.series: SeriesCache = same.series if same else SeriesCache(config.external_labels, self.limits)
         self.sources = [JsonSource(job, self.series.intern) for job in config.jobs]
         self.targets = [Target(one, outside, self._view(one, same)) for one in config.endpoints]
+        if before:
+            self._inherit(before)
 
     def _makes_the_same_series(self, other: Warm) -> bool:
         return (self.config.external_labels, self.limits) == (other.config.external_labels, other.limits)
 
-    def _view(self, endpoint: Endpoint, before: Warm | None) -> EndpointView | None:
+    def _view(self, endpoint: Endpoint, same: Warm | None) -> EndpointView | None:
         """The endpoint's own series; None for the only endpoint when it gets them as they are."""
-        limits = AMP_LIMITS if endpoint.is_amp else NO_LIMITS
         if not endpoint.write_relabel and len(self.config.endpoints) == 1:
             return None
-        for target in before.targets if before else ():
+        limits = AMP_LIMITS if endpoint.is_amp else NO_LIMITS
+        for target in same.targets if same else ():
             known = target.endpoint
             if target.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
                 return target.view
         held = limits == self.limits and not endpoint.write_relabel
         return EndpointView(endpoint.write_relabel, NO_LIMITS if held else limits)
+
+    def _inherit(self, before: Warm) -> None:
+        """Every endpoint that was there before keeps its marks, whichever way it sees its series now."""
+        known = {target.endpoint.name: target.view or before.series for target in before.targets}
+        for target in self.targets:
+            series, had = target.view or self.series, known.get(target.endpoint.name)
+            if had is not None and had is not series:
+                series.remember(had.marks())
 
     def next_run(self) -> int:
         """Starts a run: its number, with connections that a freeze may have killed given up."""

@@ -20,9 +20,9 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from pusher.wire.generated import remote_pb2, types_pb2
 from requests_aws4auth import AWS4Auth
 
+from pusher.wire.generated import remote_pb2, types_pb2
 from sandbox import prometheus
 from sandbox.amp import Basic, Bearer, Limits, Receiver, SigV4, parse_selector, value_text
 from sandbox.server import Fault

@@ -17,6 +17,13 @@ from .nodes import Section
 from .schema import MEGABYTE, JsonJob, Limits, Metric, Pagination, Timestamp
 from .secrets import Secret
 
+SYNTHETIC = (
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+)
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
 _DEFAULT_BODY_SIZE = 50 * MEGABYTE  # an API answer is decoded in memory; Prometheus has no limit by default
 _RESERVED_LABELS_HINT = "names with a leading __ are reserved"
@@ -231,6 +238,8 @@ def _steps(section: Section) -> list[expression.Step]:
 def _metric_name(text: str) -> str:
     if not scalars.METRIC_NAME.fullmatch(text):
         raise ValueError("a metric name is letters, digits, _ and :, no digit first")
+    if text in SYNTHETIC:
+        raise ValueError("every job has a series of this name already; choose another")
     return text
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from .. import USER_AGENT
-from ..channel import auth_headers, channel_for
+from ..channel import auth_headers, channel_for, merged
 from ..config.schema import Endpoint
 from ..config.secrets import SecretError, SecretStore
 from ..model import WriteRequest
@@ -81,7 +81,7 @@ class Poster:
         if renewed:
             self._secrets.forget()
             self._tokens.forget(endpoint.http.oauth2)
-        headers = dict(endpoint.headers) | auth_headers(endpoint.http, self._secrets) | _HEADERS
+        headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), _HEADERS)
         if endpoint.http.oauth2:
             headers["Authorization"] = f"Bearer {self._tokens.token(endpoint.http.oauth2, deadline)}"
         if attempt > 1:

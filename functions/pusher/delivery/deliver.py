@@ -80,7 +80,7 @@ class _Sender:
             self._count(request)
             unanswered = unanswered or response.resent
             outcome = self._outcome(response, request)
-            renew = response.status == 403 and not renewed
+            renew = self._is_renewable(response) and not renewed
             if renew:
                 renewed = True
                 continue
@@ -111,6 +111,10 @@ class _Sender:
         if gone:
             self._delivery.dropped.add("too_old", "older than sample_age_limit before it could be sent", gone)
         return young
+
+    def _is_renewable(self, response: Response) -> bool:
+        """One more attempt with fresh credentials: they may have ended since they were fetched."""
+        return response.status == 403 or (response.status == 401 and self._endpoint.http.oauth2 is not None)
 
     def _count(self, request: WriteRequest) -> None:
         self._delivery.attempts += 1

@@ -34,6 +34,7 @@ class ExactFloat(float):
         return number
 
 
+ExactFloat.__name__ = "float"  # jmespath's functions tell a number by the name of its type
 _EXACT = msgspec.json.Decoder(float_hook=ExactFloat)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
 from .. import USER_AGENT
-from ..channel import auth_headers, channel_for
+from ..channel import auth_headers, channel_for, merged
 from ..config.nodes import shown_url
 from ..config.schema import HttpClientConfig
 from ..config.secrets import Secret, SecretError, SecretStore
@@ -127,12 +127,9 @@ class Fetcher:
         return target, method, body
 
     def _headers(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> dict[str, str]:
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-        headers |= auth_headers(client, self._secrets)
+        defaults = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         own = {name: self._secrets.reveal(secret) for name, secret in request.headers}
-        headers = {
-            name: value for name, value in headers.items() if name.lower() not in {key.lower() for key in own}
-        } | own
+        headers = merged(defaults, auth_headers(client, self._secrets), own)
         if client.oauth2:
             headers["Authorization"] = f"Bearer {self._tokens.token(client.oauth2, deadline)}"
         return headers

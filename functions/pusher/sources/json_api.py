@@ -119,7 +119,12 @@ class JsonSource:
         if self.job.pagination and self.job.pagination.path:
             found = self._pointer(page)
             return len(found) if isinstance(found, list | dict) else int(found is not None)
-        return sum(len(group.records) for metric in self.job.metrics for group in metric.records.walk(page.document))
+        if isinstance(page.document, list):
+            return len(page.document)
+        lists = [metric.records for metric in self.job.metrics if metric.records.is_list]
+        if not lists:
+            raise FetchError("style page needs pagination.path here: the list that is empty on the last page")
+        return sum(len(group.records) for records in lists for group in records.walk(page.document))
 
     def _next_url(self, url: str, first: str, pages: list[Page]) -> str:
         pagination = self.job.pagination
@@ -153,6 +158,8 @@ def _record_reader(job: JsonJob) -> RecordReader | None:
     """A reader for jobs whose document is a plain list and whose expressions are plain fields of its records."""
     metrics = job.metrics
     if job.pagination or any(one.records.steps != metrics[0].records.steps for one in metrics):
+        return None
+    if any(one.value_map or one.value_regex is not None for one in metrics):  # they look at the text of a number
         return None
     step = metrics[0].records.steps[0]
     if len(metrics[0].records.steps) > 1 or step.path != ():

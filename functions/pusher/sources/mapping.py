@@ -98,6 +98,8 @@ class JobMapper:
             for document in documents:
                 metric.map(document, scrape)
             scrape.samples.extend(metric.finish(scrape, now_ms))
+        if len(set(scrape.samples.series)) < len(scrape.samples) and len(self._metrics) > 1:
+            scrape.samples = _last_of_each(scrape.samples, scrape.dropped)
         limit = self.job.limits.sample_limit
         if limit and len(scrape.samples) > limit:
             raise ScrapeFailed(f"{len(scrape.samples)} samples, sample_limit is {limit}")
@@ -328,6 +330,17 @@ class MetricMapper:
             said = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
             dropped.add("duplicate", said, len(samples) - len(kept))
         return kept
+
+
+def _last_of_each(samples: Samples, dropped: Tally) -> Samples:
+    """Two metrics of a job that give one series at one time: the later metric counts."""
+    points = dict.fromkeys(zip(samples.series, samples.timestamps_ms, strict=True))
+    if len(points) < len(samples):
+        last = {point: index for index, point in enumerate(zip(samples.series, samples.timestamps_ms, strict=True))}
+        said = "two metrics of the job give the same series and time; the later one counts"
+        dropped.add("duplicate", said, len(samples) - len(points))
+        samples = samples.pick([last[point] for point in points])
+    return samples
 
 
 def _text_column(column: list[Any]) -> list[str]:

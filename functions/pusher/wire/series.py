@@ -6,7 +6,7 @@ Rules: remote write 1.0, "Labels" (names, order, no empty ones), and AMP's quota
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import relabel
@@ -66,6 +66,7 @@ class SeriesCache:
         self._external = external_labels
         self._limits = limits
         self._series: dict[bytes, Series] = {}
+        self._marks: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -83,11 +84,22 @@ class SeriesCache:
         """The series of an encoded prefix, when it is known."""
         return self._series.get(prefix)
 
+    def marks(self) -> dict[bytes, int]:
+        """Encoded prefix -> the newest timestamp handed to delivery, for whoever comes after this cache."""
+        return self._marks | {prefix: series.last_ms for prefix, series in self._series.items()}
+
+    def remember(self, marks: Mapping[bytes, int]) -> None:
+        """Takes over what series had sent under another config."""
+        self._marks = dict(marks)
+        for prefix, series in self._series.items():
+            series.last_ms = max(series.last_ms, marks.get(prefix, series.last_ms))
+
     def interned(self, prefix: bytes) -> Series:
         with self._lock:
             series = self._series.get(prefix)
             if series is None:
                 series = self._series[prefix] = Series(prefix)
+                series.last_ms = self._marks.pop(prefix, series.last_ms)
             return series
 
     def prune(self, max_series: int = MAX_SERIES) -> int:
@@ -126,6 +138,12 @@ class EndpointView:
     def find(self, prefix: bytes) -> Series | None:
         """The endpoint's series of an encoded prefix, when it is known."""
         return self._cache.find(prefix)
+
+    def marks(self) -> dict[bytes, int]:
+        return self._cache.marks()
+
+    def remember(self, marks: Mapping[bytes, int]) -> None:
+        self._cache.remember(marks)
 
     def _map(self, series: Series) -> Series | str:
         if not self._rules and self._limits == NO_LIMITS:
