@@ -124,7 +124,8 @@ def test_a_change_of_write_relabelling_does_not_forget_what_was_sent(rules: list
 def test_the_schedulers_own_event_is_a_push() -> None:
     event = {
         "version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.scheduler",
-        "account": "123456789012", "time": "2024-05-23T16:00:00Z", "region": "eu-west-1", "resources": [], "detail": "{}",
+        "account": "123456789012", "time": "2024-05-23T16:00:00Z", "region": "eu-west-1", "resources": [],
+        "detail": "{}",
     }  # fmt: skip
     assert parse_event(event) == ("push", {"scheduled_ms": 1_716_480_000_000})
 

@@ -24,7 +24,7 @@ from .config.schema import Config
 from .config_source import Unreadable, not_loaded, problems_json
 from .plan import plan
 from .push import push
-from .run import Runner, say_to_stderr
+from .standalone import Runner, say_to_stderr
 from .warm import Outside, Warm
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
