@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.place import JOB, METRIC, REGION, WORKSPACE, credentials
+from sandbox.example import USAGE_METRIC
 
 ROOT = Path(__file__).resolve().parent.parent
 _TIMEOUT_SECONDS = 180
@@ -22,13 +23,7 @@ json_configs:
   - job_name: {job}
     url: {api_url}
     metrics:
-      - name: {metric}
-        help: Total number of API requests by projectCode.
-        type: counter
-        records: "[]"
-        value: apiRequestCount
-        timestamp: {{path: currentTime, format: unix}}
-        labels: {{projectCode: projectCode}}
+{usage}
 remote_write:
   - url: {write_url}
     sigv4: {{region: {region}}}
@@ -166,7 +161,7 @@ class Runner:
         write_url = f"{home}/workspaces/{WORKSPACE}/api/v1/remote_write"
         lane = _Lane(name, f"{home}/usage", write_url, self._folder / f"{name}.yaml", self._folder / f"{name}.json")
         words = {"job": JOB, "metric": METRIC, "region": REGION, "api_url": lane.api_url, "write_url": write_url}
-        lane.config.write_text(_CONFIG.format(**words), encoding="utf-8")
+        lane.config.write_text(_CONFIG.format(usage=USAGE_METRIC, **words), encoding="utf-8")
         return lane
 
     def _check(self, name: str, lane: _Lane, signed: bool) -> dict[str, Any]:

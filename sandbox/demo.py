@@ -23,6 +23,7 @@ from pusher.warm import Outside
 
 from .amp import Receiver, SigV4
 from .api import Api
+from .example import USAGE_METRIC
 from .prometheus import Prometheus, find
 
 _MINUTES = 40
@@ -34,13 +35,7 @@ json_configs:
     url: {api}/usage
     labels: {{team: billing}}
     metrics:
-      - name: api_requests_total
-        help: Total number of API requests by projectCode.
-        type: counter
-        records: "[]"
-        value: apiRequestCount
-        timestamp: {{path: currentTime, format: unix}}
-        labels: {{projectCode: projectCode}}
+{usage}
   - job_name: fleet
     url: {api}/fleet
     metrics:
@@ -100,7 +95,7 @@ def _push_every_minute(
     reports = []
     with tempfile.TemporaryDirectory() as folder, _captured() as log:
         config = Path(folder) / "config.yaml"
-        config.write_text(_CONFIG.format(api=api.url.rstrip("/"), amp=receiver.url))
+        config.write_text(_CONFIG.format(usage=USAGE_METRIC, api=api.url.rstrip("/"), amp=receiver.url))
         environment = {
             "PUSHER_CONFIG": str(config),
             "AWS_REGION": "us-east-1",

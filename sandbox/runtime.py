@@ -258,22 +258,6 @@ def _decoded(body: bytes) -> Any:
 
 # --- make invoke -----------------------------------------------------------------------------------------------------
 
-CONFIG = """\
-json_configs:
-  - job_name: custom_exporter
-    url: {api}/usage
-    metrics:
-      - name: api_requests_total
-        help: Total number of API requests by projectCode.
-        type: counter
-        records: "[]"
-        value: apiRequestCount
-        timestamp: {{path: currentTime, format: unix}}
-        labels: {{projectCode: projectCode}}
-remote_write:
-  - url: {amp}
-    sigv4: {{region: us-east-1}}
-"""
 ENVIRONMENT_FILE = Path(__file__).parents[1] / "events" / "env.json"
 
 
@@ -307,6 +291,7 @@ def main(argv: list[str] | None = None) -> int:
     """Invoke an artefact with an event file; 1 when the function failed."""
     from sandbox.amp import Receiver, SigV4
     from sandbox.api import Api
+    from sandbox.example import usage_config
 
     options = _arguments(argv)
     event = json.loads(options.event.read_text())
@@ -315,7 +300,7 @@ def main(argv: list[str] | None = None) -> int:
     with Api() as api, Receiver(auth=signed) as receiver, tempfile.TemporaryDirectory() as folder:
         config = options.config or Path(folder) / "config.yaml"
         if not options.config:
-            config.write_text(CONFIG.format(api=api.url, amp=receiver.url))
+            config.write_text(usage_config(api.url, receiver.url))
         environment = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config.resolve())}
         runtime = LambdaRuntime(options.artefact, f"pusher.app.{handler}", environment, options.timeout, options.memory)
         print(f"{function}  {options.event}")

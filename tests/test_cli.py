@@ -16,8 +16,8 @@ import pytest
 
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
+from sandbox.example import usage_config
 from sandbox.server import Fault
-from tests.configs import usage_config
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {

@@ -13,9 +13,9 @@ import pytest
 
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
+from sandbox.example import usage_config
 from sandbox.runtime import LambdaRuntime
 from sandbox.server import Fault
-from tests.configs import usage_config
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "session-token-of-the-sandbox"

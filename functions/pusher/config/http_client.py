@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from . import foreign
 from .nodes import Section, shown_url
 from .schema import Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig
 from .secrets import Secret, parse_reference
@@ -145,6 +146,20 @@ def header_value(text: str) -> str:
     if any((ord(char) < 0x20 and char != "\t") or ord(char) in (0x7F, 0x85) or ord(char) > 0xFF for char in text):
         raise ValueError("a header value holds no line break, no control character and nothing outside Latin-1")
     return text
+
+
+def static_headers(entry: Section, reserved: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """`headers: {Name: value}`, the short form of http_headers; values never show."""
+    if entry.is_list("headers"):
+        entry.problem("headers", foreign.HEADER_LIST)
+        return ()
+    section = entry.section("headers")
+    found = []
+    for name in section or ():
+        value = section.hidden(name, header_value) if section else None
+        if section and header_name(section, name, reserved) and value is not None:
+            found.append((name, value))
+    return tuple(found)
 
 
 def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:

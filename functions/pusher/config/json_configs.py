@@ -60,7 +60,10 @@ def _job(entry: Section, defaults: Defaults) -> JsonJob:
         method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else "GET"),
         query=tuple(entry.text_map("query").items()),
         body=body,
-        headers=_headers(entry),
+        headers=tuple(
+            (name, Secret(literal=value))
+            for name, value in http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
+        ),
         labels=_static_labels(entry),
         honor_labels=entry.boolean("honor_labels", False),
         scrape_interval_ms=interval_ms,
@@ -115,22 +118,6 @@ def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:
         label_name_length=section.integer("label_name_length_limit", 0) or fallback.label_name_length,
         label_value_length=section.integer("label_value_length_limit", 0) or fallback.label_value_length,
     )
-
-
-def _headers(entry: Section) -> tuple[tuple[str, Secret], ...]:
-    """`headers: {Name: value}`, the short form of http_headers; values never show."""
-    if entry.is_list("headers"):
-        entry.problem("headers", foreign.HEADER_LIST)
-        return ()
-    section = entry.section("headers")
-    if section is None:
-        return ()
-    found = []
-    for name in section:
-        value = section.hidden(name, http_client.header_value)
-        if value is not None and http_client.header_name(section, name, http_client.RESERVED_FOR_SOURCES):
-            found.append((name, Secret(literal=value)))
-    return tuple(found)
 
 
 def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:

@@ -71,7 +71,7 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
         name=entry.text("name") or _default_name(url),
         url=url,
         remote_timeout_ms=entry.duration_ms("remote_timeout", 30_000) or 30_000,
-        headers=_headers(entry),
+        headers=http_client.static_headers(entry, http_client.RESERVED_FOR_REMOTE_WRITE),
         sigv4=sigv4,
         http=client,
         queue=_queue_config(entry),
@@ -201,21 +201,6 @@ def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
         )
     if parts.scheme != "https":
         entry.problem("url", "AMP takes https only")
-
-
-def _headers(entry: Section) -> tuple[tuple[str, str], ...]:
-    if entry.is_list("headers"):
-        entry.problem("headers", foreign.HEADER_LIST)
-        return ()
-    section = entry.section("headers")
-    if section is None:
-        return ()
-    found = []
-    for name in section:
-        value = section.hidden(name, http_client.header_value)
-        if http_client.header_name(section, name, http_client.RESERVED_FOR_REMOTE_WRITE) and value is not None:
-            found.append((name, value))
-    return tuple(found)
 
 
 def _queue_config(entry: Section) -> QueueConfig:

@@ -1,4 +1,4 @@
-"""Configs that several tests share: the example API pushed to a sandbox receiver."""
+"""The example job of the sandbox: the usage API's records as a counter per project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USAGE_METRIC = """\
 
 
 def usage_config(api_url: str, receiver_url: str, *, more: str = "") -> str:
-    """One job over the example API, one signed endpoint; `more` is appended to the endpoint."""
+    """A config with one job over the example API and one signed endpoint; `more` is appended to the endpoint."""
     return f"""\
 json_configs:
   - job_name: custom_exporter
