@@ -144,6 +144,8 @@ class ConfigSource:
         endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
         if endpoint:
             return f"{endpoint.rstrip('/')}/{bucket}/{path}", region
+        if "." in bucket:  # its certificate covers one name level only
+            return f"https://s3.{region}.amazonaws.com/{bucket}/{path}", region
         return f"https://{bucket}.s3.{region}.amazonaws.com/{path}", region
 
 

@@ -111,6 +111,7 @@ class Transport:
 
     def __init__(self) -> None:
         self._pools: dict[tuple[Channel, bool], urllib3.PoolManager] = {}
+        self._hosts: dict[tuple[Channel, str | None, str | None], HTTPConnectionPool] = {}
         self._last_used = time.time()
         self._lock = threading.Lock()
 
@@ -137,11 +138,11 @@ class Transport:
 
     def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> urllib3.BaseHTTPResponse:
         _thread.reused, _thread.step, _thread.deadline = False, "connecting", deadline
-        pool = self._pool(channel, request.url)
         self._last_used = time.time()
-        return pool.urlopen(
+        pool, target = self._route(channel, request.url)
+        response: urllib3.BaseHTTPResponse = pool.urlopen(
             request.method,
-            request.url,
+            target,
             body=request.body,
             headers=dict(request.headers),
             timeout=urllib3.Timeout(total=_left_seconds()),
@@ -151,6 +152,20 @@ class Transport:
             preload_content=False,
             decode_content=False,
         )
+        return response
+
+    def _route(self, channel: Channel, url: str) -> tuple[Any, str]:
+        """Who sends, and what is written into the request line. Without a proxy the connections of one host are asked
+        directly: finding them anew costs more than a small request."""
+        manager = self._pool(channel, url)
+        if channel.proxy_url:
+            return manager, url
+        parts = _parsed(url)
+        key = channel, parts.scheme, parts.netloc
+        pool = self._hosts.get(key)
+        if pool is None:
+            pool = self._hosts[key] = manager.connection_from_host(parts.host, parts.port, parts.scheme)
+        return pool, parts.request_uri
 
     def _pool(self, channel: Channel, url: str) -> urllib3.PoolManager:
         key = channel, any(address.startswith("https:") for address in (url.lower(), channel.proxy_url.lower()))
@@ -167,13 +182,18 @@ class Transport:
 
     def close(self, channel: Channel | None = None) -> None:
         with self._lock:
+            self._hosts = {key: pool for key, pool in self._hosts.items() if channel not in (None, key[0])}
             for key in [key for key in self._pools if channel in (None, key[0])]:
                 self._pools.pop(key).clear()
 
 
 @functools.lru_cache(maxsize=256)
+def _parsed(url: str) -> urllib3.util.Url:
+    return urllib3.util.parse_url(url)
+
+
 def _host(url: str) -> str:
-    return urllib3.util.parse_url(url).netloc or ""
+    return _parsed(url).netloc or ""
 
 
 # connections

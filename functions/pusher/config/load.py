@@ -78,7 +78,10 @@ def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[
         return ()
     found = []
     for name in labels:
-        value = scalars.expand_environment(labels.text(name), environment)
+        written = labels.text(name)
+        value = scalars.expand_environment(written, environment)
+        if written and not value:
+            labels.warn(name, f"{written!r:.60} expands to nothing in this environment: the label is left out")
         if json_configs.label_name(labels, name) and value:
             found.append((name, value))
     return tuple(found)
