@@ -569,3 +569,16 @@ def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others
         delivery = made_rig.deliver(points)
     assert books(delivery) == (2, {"http_400": 2}, {}, {})
     assert "out of order sample" in message(delivery)
+
+
+def test_a_sample_that_grows_too_old_during_an_outage_is_booked_once() -> None:
+    """Its neighbour in the same request stays in hand, and the books balance."""
+    clock = Clock()
+    with Receiver(now=clock.time) as receiver:
+        receiver.always(Fault.status(503))
+        with rig(receiver.url, clock=clock, queue_config=QUICK | {"sample_age_limit": "10s"}) as made_rig:
+            now_ms = clock.now_ms()
+            points = [({"__name__": "old"}, 1.0, now_ms - 9_000), ({"__name__": "young"}, 2.0, now_ms)]
+            delivery = made_rig.deliver(points, seconds=6.0)
+    assert delivery.dropped.counts == {"too_old": 1}
+    assert delivery.undelivered.total() == 1

@@ -39,7 +39,7 @@ def deliver(
     waiting = deque(requests)
     sender = _Sender(endpoint, delivery, edges, deadline)
     while waiting:
-        outcome = sender.settle(waiting[0])
+        outcome, waiting[0] = sender.settle(waiting[0])
         if outcome in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
             break
         request = waiting.popleft()
@@ -59,8 +59,9 @@ class _Sender:
         self._policy = BackoffPolicy(queue.min_backoff_ms / 1000, queue.max_backoff_ms / 1000)
         self._reason, self._said = _OUT_OF_TIME
 
-    def settle(self, request: WriteRequest) -> Outcome | None:
-        """Attempts one request until its outcome is final for this run, and books it.
+    def settle(self, request: WriteRequest) -> tuple[Outcome | None, WriteRequest]:
+        """Attempts one request until its outcome is final for this run, and books it. Returns what is left of the
+        request with the outcome: samples that became too old on the way are booked and cut from it.
 
         UNAVAILABLE, MISCONFIGURED and TOO_LARGE are left to the caller: the samples are still in hand. None when all
         of them have become too old to be sent.
@@ -70,11 +71,11 @@ class _Sender:
         while True:
             fresh = self._still_young(request)
             if fresh is None:
-                return None
+                return None, request
             request = fresh
             left = self._deadline - self._edges.monotonic()
             if left <= 0:
-                return Outcome.UNAVAILABLE
+                return Outcome.UNAVAILABLE, request
             attempt += 1
             response = self._edges.poster.post(request, attempt, left, renewed=renew)
             self._count(request)
@@ -86,13 +87,13 @@ class _Sender:
                 continue
             if outcome is not Outcome.UNAVAILABLE:
                 self._book(request, response, outcome, maybe_stored=unanswered and response.status == 400)
-                return outcome
+                return outcome, request
             unanswered = unanswered or response.status == 0
             self._remember(outcome, response)
             retry_after = retry_after_seconds(response.retry_after, self._edges.now_ms() / 1000)
             wait = next_wait(self._policy, attempt, retry_after, self._deadline - self._edges.monotonic())
             if wait is None:
-                return outcome
+                return outcome, request
             self._edges.sleep(wait)
 
     def give_up(self, request: WriteRequest) -> None:
