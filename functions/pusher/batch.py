@@ -14,10 +14,11 @@ class Batch:
     """The samples of a run as they were collected, and what each endpoint gets of them."""
 
     def __init__(self, scrapes: Sequence[Scrape]) -> None:
-        self._raw = Samples()
+        self._raw = scrapes[0].samples if len(scrapes) == 1 else Samples()
         self._dropped = Tally()
         for scrape in scrapes:
-            self._raw.extend(scrape.samples)
+            if len(scrapes) > 1:
+                self._raw.extend(scrape.samples)
             self._dropped.merge(scrape.dropped)
         self.count = len(self._raw) + self._dropped.total()
         self.metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())

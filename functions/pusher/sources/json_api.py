@@ -12,7 +12,7 @@ from ..config.schema import JsonJob
 from ..expression import Scope
 from ..model import Intern, Samples, Scrape, Tally
 from .document import RecordReader, decode
-from .fetch import Body, Fetcher, FetchError, SourceRequest, origin
+from .fetch import Fetcher, FetchError, SourceRequest, origin
 from .mapping import InexactNumber, JobMapper, Observe, kind_of, label_text
 
 
@@ -47,16 +47,22 @@ class JsonSource:
                 request, self.job.http, max_bytes=left_bytes, deadline=deadline, is_success=self._success
             )
             left_bytes -= len(body.content)
-            pages.append(self._decoded(body))
+            page = Page(body.content, body.content_type, None, len(body.content))
+            if self._reader is None:  # the next page's address may stand in this one
+                page.document = decode(page.content, page.content_type, exact=self.mapper.exact)
+            pages.append(page)
         return pages
 
-    def _decoded(self, body: Body) -> Page:
-        """The page; what was read into columns needs its bytes no more."""
-        columns = self._reader.read(body.content, body.content_type) if self._reader else None
-        if columns is not None:
-            return Page(b"", body.content_type, columns, len(body.content))
-        document = decode(body.content, body.content_type, exact=self.mapper.exact)
-        return Page(body.content, body.content_type, document, len(body.content))
+    def _document(self, page: Page) -> Any:
+        """The page's document. Columns are read here, where they are used and in the thread that keeps their values;
+        the bytes are let go of at once. Raises NotJson."""
+        if self._reader is None:
+            return page.document
+        columns = self._reader.read(page.content, page.content_type)
+        if columns is None:
+            return decode(page.content, page.content_type, exact=self.mapper.exact)
+        page.content = b""
+        return columns
 
     @property
     def _success(self) -> Callable[[int], bool]:
@@ -68,7 +74,7 @@ class JsonSource:
         scrape.pages = len(pages)
         scrape.body_bytes = sum(page.size for page in pages)
         try:
-            added = self.mapper.map([page.document for page in pages], scrape, run, now_ms)
+            added = self.mapper.map([self._document(page) for page in pages], scrape, run, now_ms)
         except InexactNumber:
             self.mapper.exact = True  # from now on at once
             documents = [decode(page.content, page.content_type, exact=True) for page in pages]
