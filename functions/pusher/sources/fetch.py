@@ -36,11 +36,10 @@ class SourceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An answer read whole, uncompressed. `url` is where it came from after redirects."""
+    """An answer read whole, uncompressed."""
 
     content: bytearray = field(repr=False)
     content_type: str
-    url: str = field(repr=False)
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -82,7 +81,7 @@ class Fetcher:
                 content = bytearray()
                 for piece in _decoded(answer, max_bytes):
                     content += piece
-                return Body(content, answer.headers.get("Content-Type", ""), url)
+                return Body(content, answer.headers.get("Content-Type", ""))
         except (TransportError, SecretError, TokenError) as error:
             raise FetchError(str(error)) from None
 
