@@ -18,13 +18,14 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.message import Message
-from typing import Any, NamedTuple, Self
+from itertools import accumulate
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import cramjam
@@ -35,10 +36,15 @@ from botocore.credentials import Credentials
 from google.protobuf.message import DecodeError
 
 from pusher.wire.generated import remote_pb2, types_pb2
+from pusher.wire.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 
 Labels = tuple[tuple[str, str], ...]
 Clock = Callable[[], float]
+Value = float | types_pb2.Histogram
+# Of a request of remote write 2.0, which Prometheus 2.x and others do not know: it is stored, it is refused with 415,
+# or nobody looks at its type, nothing is found in the body, and the answer is that all is well.
+Version2 = Literal["taken", "refused", "ignored"]
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -47,6 +53,7 @@ ROUTE = re.compile(r"/workspaces/([^/]+)/api/v1/(remote_write|query|query_range)
 # A head block takes samples in order only in its newer half: one hour, with blocks of two.
 HALF_BLOCK_MS = 3_600_000
 LOOKBACK_MS = 300_000
+CUSTOM_BUCKETS = -53
 MAX_QUERY_POINTS = 11_000
 STALE_BITS = 0x7FF0000000000002
 
@@ -70,6 +77,10 @@ class Limits:
     samples_per_second: float | None = None
     burst_samples: float | None = None  # one second's worth when None
     max_series: int | None = None
+    max_histogram_buckets: int = 200
+    max_histogram_bytes: int = 2048
+    custom_buckets: bool = False  # histograms that list their boundaries
+    exemplars: bool = False  # AMP has no place for them; others store them
 
 
 class Metadata(NamedTuple):
@@ -248,22 +259,29 @@ class RefusedError(Exception):
         self.answer = answer
 
 
-def check_headers(request: Request) -> None:
-    """What remote write 1.0 says a sender must send. Raises RefusedError."""
-    media, _, parameters = request.headers.get("Content-Type", "").partition(";")
-    message = parameters.strip().removeprefix("proto=")
-    if media.strip() != "application/x-protobuf" or message not in ("", "prometheus.WriteRequest"):
-        raise RefusedError(_text(415, f"unsupported content type: {request.headers.get('Content-Type', '')}"))
+_VERSIONS = {"": 1, "prometheus.WriteRequest": 1, "io.prometheus.write.v2.Request": 2}
+_VERSION_HEADERS = {1: "0.1.0", 2: "2.0.0"}
+
+
+def check_headers(request: Request, version_2: Version2 = "taken") -> int:
+    """What remote write says a sender must send. Returns the version of the protocol. Raises RefusedError."""
+    content_type = request.headers.get("Content-Type", "")
+    media, _, parameters = content_type.partition(";")
+    version = _VERSIONS.get(parameters.strip().removeprefix("proto="))
+    if media.strip() != "application/x-protobuf" or version is None or (version == 2 and version_2 == "refused"):
+        raise RefusedError(_text(415, f"unsupported content type: {content_type}"))
     if request.headers.get("Content-Encoding") != "snappy":
         raise RefusedError(_text(415, f"unsupported content encoding: {request.headers.get('Content-Encoding', '')}"))
-    if request.headers.get("X-Prometheus-Remote-Write-Version") != "0.1.0":
-        raise RefusedError(_text(400, "missing or unknown X-Prometheus-Remote-Write-Version, want 0.1.0"))
+    if request.headers.get("X-Prometheus-Remote-Write-Version") != _VERSION_HEADERS[version]:
+        said = f"missing or unknown X-Prometheus-Remote-Write-Version, want {_VERSION_HEADERS[version]}"
+        raise RefusedError(_text(400, said))
     if not request.headers.get("User-Agent"):
         raise RefusedError(_text(400, "missing User-Agent"))
+    return version
 
 
-def decode(body: bytes, max_body_bytes: int) -> remote_pb2.WriteRequest:
-    """The write request in a snappy block. Raises RefusedError."""
+def unpack(body: bytes, max_body_bytes: int) -> bytes:
+    """The bytes in a snappy block. Raises RefusedError."""
     too_large = RefusedError(Answer.json({"message": "Request Entity Too Large"}, 413))
     if len(body) > max_body_bytes:
         raise too_large
@@ -271,20 +289,79 @@ def decode(body: bytes, max_body_bytes: int) -> remote_pb2.WriteRequest:
         # The length is checked before the block is unpacked, so that a small body cannot become a huge one.
         if cramjam.snappy.decompress_raw_len(body) > max_body_bytes:
             raise too_large
-        raw = bytes(cramjam.snappy.decompress_raw(body))
+        return bytes(cramjam.snappy.decompress_raw(body))
     except cramjam.DecompressionError as error:
         raise RefusedError(_text(400, f"snappy: corrupt input: {error}")) from None
-    try:
-        message = remote_pb2.WriteRequest.FromString(raw)
-    except DecodeError as error:
-        raise RefusedError(_text(400, f"proto: {error}")) from None
-    if _has_unknown_fields(message):
-        raise RefusedError(_text(400, "proto: unknown field in prometheus.WriteRequest"))
+
+
+def decode(body: bytes, max_body_bytes: int) -> remote_pb2.WriteRequest:
+    """The write request in a snappy block. Raises RefusedError."""
+    return _decoded(remote_pb2.WriteRequest, unpack(body, max_body_bytes))
+
+
+def decode_2(body: bytes, max_body_bytes: int) -> types_2_pb2.Request:
+    """The request of remote write 2.0 in a snappy block, its references checked. Raises RefusedError."""
+    message = _decoded(types_2_pb2.Request, unpack(body, max_body_bytes))
+    problem = next(_symbol_problems(message), None)
+    if problem:
+        raise RefusedError(_text(400, problem))
     return message
 
 
-def _has_unknown_fields(message: remote_pb2.WriteRequest) -> bool:
-    known = remote_pb2.WriteRequest()
+def _decoded(kind: Any, raw: bytes) -> Any:
+    try:
+        message = kind.FromString(raw)
+    except DecodeError as error:
+        raise RefusedError(_text(400, f"proto: {error}")) from None
+    if _has_unknown_fields(message):
+        raise RefusedError(_text(400, f"proto: unknown field in {kind.DESCRIPTOR.full_name}"))
+    return message
+
+
+def _symbol_problems(message: types_2_pb2.Request) -> Iterator[str]:
+    """Why references of a request cannot be trusted: 2.0, "Symbols"."""
+    symbols = message.symbols
+    if not symbols or symbols[0]:
+        yield "symbols must begin with an empty string"
+    if len(set(symbols)) < len(symbols):
+        yield "symbols are not deduplicated"
+    for series in message.timeseries:
+        lists = [series.labels_refs, *(exemplar.labels_refs for exemplar in series.exemplars)]
+        if any(len(refs) % 2 for refs in lists):
+            yield "labels_refs must be pairs of name and value"
+        single = [series.metadata.help_ref, series.metadata.unit_ref]
+        if any(ref >= len(symbols) for refs in [*lists, single] for ref in refs):
+            yield f"a reference is outside of the {len(symbols)} symbols"
+
+
+def as_version_1(message: types_2_pb2.Request) -> remote_pb2.WriteRequest:
+    """The same in the shape of 1.0; what that has no place for (start times) is left out."""
+    symbols, found = message.symbols, remote_pb2.WriteRequest()
+    for series in message.timeseries:
+        entry = found.timeseries.add(labels=_labels_1(series.labels_refs, symbols))
+        for sample in series.samples:
+            entry.samples.add(value=sample.value, timestamp=sample.timestamp)
+        for histogram in series.histograms:
+            entry.histograms.add().MergeFromString(histogram.SerializeToString())
+            entry.histograms[-1].DiscardUnknownFields()
+        for exemplar in series.exemplars:
+            labels = _labels_1(exemplar.labels_refs, symbols)
+            entry.exemplars.add(labels=labels, value=exemplar.value, timestamp=exemplar.timestamp)
+        metric = next((label.value for label in entry.labels if label.name == "__name__"), "")
+        if series.HasField("metadata") and metric:
+            said = series.metadata
+            texts = {"help": symbols[said.help_ref], "unit": symbols[said.unit_ref]}
+            found.metadata.add(type=said.type, metric_family_name=metric, **texts)
+    return found
+
+
+def _labels_1(refs: Sequence[int], symbols: Sequence[str]) -> list[types_pb2.Label]:
+    pairs = zip(refs[::2], refs[1::2], strict=True)
+    return [types_pb2.Label(name=symbols[name], value=symbols[value]) for name, value in pairs]
+
+
+def _has_unknown_fields(message: Any) -> bool:
+    known = type(message)()
     known.CopyFrom(message)
     known.DiscardUnknownFields()
     return bool(known.ByteSize() != message.ByteSize())
@@ -298,12 +375,12 @@ def _text(status: int, text: str) -> Answer:
 # --- What a series, a sample and a metadata entry must be ----------------------------------------------------------
 
 
-def label_problem(labels: Labels, limits: Limits) -> str | None:
+def label_problem(labels: Labels, limits: Limits, *, utf8_names: bool = False) -> str | None:
     """Why a series is refused for its labels, in the receiver's words; None when they are good."""
     metric = next((value for name, value in labels if name == "__name__"), "")
     if not metric:
         return "sample missing metric name"
-    if not METRIC_NAME.fullmatch(metric):
+    if not utf8_names and not METRIC_NAME.fullmatch(metric):
         return f"sample invalid metric name: {_quoted(metric)}"
     if len(labels) > limits.max_labels:
         counts = f"(actual: {len(labels)}, limit: {limits.max_labels})"
@@ -312,14 +389,14 @@ def label_problem(labels: Labels, limits: Limits) -> str | None:
     if size > limits.max_labels_bytes:
         counts = f"(actual: {size}, limit: {limits.max_labels_bytes})"
         return f"labels size bytes exceeded for metric {counts} metric: '{series_text(labels)[:200]}'"
-    return _pair_problem(labels, metric)
+    return _pair_problem(labels, metric, utf8_names)
 
 
-def _pair_problem(labels: Labels, metric: str) -> str | None:
+def _pair_problem(labels: Labels, metric: str, utf8_names: bool) -> str | None:
     previous = ""
     for name, value in labels:
         problem = None
-        if not LABEL_NAME.fullmatch(name):
+        if not name or not (utf8_names or LABEL_NAME.fullmatch(name)):
             problem = "sample invalid label"
         elif not value:
             problem = "sample empty label value"
@@ -339,6 +416,41 @@ def timestamp_problem(timestamp_ms: int, metric: str, now_ms: int, limits: Limit
         return f"timestamp too old: {timestamp_ms} metric: {_quoted(metric)}"
     if timestamp_ms > now_ms + limits.max_future_seconds * 1000:
         return f"timestamp too new: {timestamp_ms} metric: {_quoted(metric)}"
+    return None
+
+
+def histogram_problem(histogram: types_pb2.Histogram, metric: str, limits: Limits) -> str | None:
+    """Why a native histogram is refused: AMP's quotas, and what would make it no histogram."""
+    custom = histogram.schema == CUSTOM_BUCKETS
+    if not (-4 <= histogram.schema <= 8 or (custom and limits.custom_buckets)):
+        return f"histogram with invalid schema {histogram.schema} metric: {_quoted(metric)}"
+    sides = [
+        (histogram.negative_spans, histogram.negative_deltas, histogram.negative_counts),
+        (histogram.positive_spans, histogram.positive_deltas, histogram.positive_counts),
+    ]
+    if sum(len(deltas) + len(counts) for _, deltas, counts in sides) > limits.max_histogram_buckets:
+        return f"histogram with too many buckets (limit: {limits.max_histogram_buckets}) metric: {_quoted(metric)}"
+    if histogram.ByteSize() > limits.max_histogram_bytes:
+        return f"histogram too large (limit: {limits.max_histogram_bytes} bytes) metric: {_quoted(metric)}"
+    if any(sum(span.length for span in spans) != len(deltas) + len(counts) for spans, deltas, counts in sides):
+        return f"histogram whose spans do not match its buckets, metric: {_quoted(metric)}"
+    if any(span.offset < 0 for spans, *_ in sides for span in spans[1:]):
+        return f"histogram with a span that goes back, metric: {_quoted(metric)}"
+    return _count_problem(histogram, metric)
+
+
+def _count_problem(histogram: types_pb2.Histogram, metric: str) -> str | None:
+    is_float = histogram.WhichOneof("count") == "count_float"
+    if is_float != (histogram.WhichOneof("zero_count") == "zero_count_float"):
+        return f"histogram of two kinds, metric: {_quoted(metric)}"
+    if is_float:
+        counts = [*histogram.negative_counts, *histogram.positive_counts]
+    else:
+        counts = [*accumulate(histogram.negative_deltas), *accumulate(histogram.positive_deltas)]
+    if any(count < 0 for count in counts):
+        return f"histogram with a negative bucket count, metric: {_quoted(metric)}"
+    if not is_float and sum(counts) + histogram.zero_count_int > histogram.count_int:
+        return f"histogram whose buckets are more than its count, metric: {_quoted(metric)}"
     return None
 
 
@@ -373,14 +485,31 @@ def _bits(value: float) -> int:
 
 
 class Verdict(NamedTuple):
-    """What the workspace says of one request; samples are counted, series are not."""
+    """What the workspace says of one request; samples are counted, histograms among them, series are not."""
 
     answer: Answer
     accepted: int
     refused: int
+    histograms: int = 0  # of the accepted
+    exemplars: int = 0
+
+    def written_headers(self) -> dict[str, str]:
+        """What remote write 2.0 makes a receiver say."""
+        counts = {
+            "Samples": self.accepted - self.histograms,
+            "Histograms": self.histograms,
+            "Exemplars": self.exemplars,
+        }
+        return {f"X-Prometheus-Remote-Write-{kind}-Written": str(count) for kind, count in counts.items()}
 
 
 class _Sample(NamedTuple):
+    labels: Labels
+    timestamp_ms: int
+    value: Value
+
+
+class Exemplar(NamedTuple):
     labels: Labels
     timestamp_ms: int
     value: float
@@ -391,6 +520,8 @@ class _Batch:
     """One request on its way through the rules."""
 
     total: int
+    version: int = 1
+    exemplars: list[tuple[Labels, Exemplar]] = field(default_factory=list)
     samples: list[_Sample] = field(default_factory=list)
     metadata: list[types_pb2.MetricMetadata] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -404,34 +535,41 @@ class Workspace:
         self.limits = limits
         self.keep_valid = keep_valid
         self.samples: dict[Labels, list[tuple[int, float]]] = {}
+        self.histograms: dict[Labels, list[tuple[int, types_pb2.Histogram]]] = {}
+        self.exemplars: dict[Labels, list[Exemplar]] = {}
         self.metadata: dict[str, Metadata] = {}
-        self._newest: dict[Labels, tuple[int, float]] = {}
+        self._newest: dict[Labels, tuple[int, Value]] = {}
         self._timestamps: dict[Labels, set[int]] = {}
         self._newest_ms: int | None = None
         self._tokens: float | None = None
         self._filled_at = 0.0
 
-    def push(self, message: remote_pb2.WriteRequest, now: float) -> Verdict:
-        batch = self._distribute(message, now)
+    def push(self, message: remote_pb2.WriteRequest, now: float, version: int = 1) -> Verdict:
+        batch = self._distribute(message, now, version)
         if not self._take_tokens(len(batch.samples), now):
             return Verdict(self._rate_refusal(batch), 0, batch.total)
         good = self._ingest(batch)
         if batch.problems and not self.keep_valid:
             return Verdict(self._bad_request(batch), 0, batch.total)
-        self._commit(good, batch.metadata)
+        self._commit(good, batch)
         answer = self._bad_request(batch) if batch.problems else _accepted()
-        return Verdict(answer, len(good), batch.total - len(good))
+        histograms = sum(not isinstance(sample.value, float) for sample in good)
+        return Verdict(answer, len(good), batch.total - len(good), histograms, len(batch.exemplars))
 
-    def _distribute(self, message: remote_pb2.WriteRequest, now: float) -> _Batch:
+    def _distribute(self, message: remote_pb2.WriteRequest, now: float, version: int) -> _Batch:
         """A bad label or timestamp costs the whole series entry; the others go on."""
-        batch = _Batch(sum(len(series.samples) for series in message.timeseries))
+        batch = _Batch(sum(len(series.samples) + len(series.histograms) for series in message.timeseries), version)
         for series in message.timeseries:
-            labels: Labels = tuple((label.name, label.value) for label in series.labels)
-            problem = self._entry_problem(series, labels, round(now * 1000))
+            labels = _labels_of(series)
+            problem = self._entry_problem(series, labels, round(now * 1000), version)
             if problem:
                 batch.problems.append(problem)
-            else:
-                batch.samples += [_Sample(labels, sample.timestamp, sample.value) for sample in series.samples]
+                continue
+            batch.samples += [_Sample(labels, sample.timestamp, sample.value) for sample in series.samples]
+            batch.samples += [_Sample(labels, histogram.timestamp, histogram) for histogram in series.histograms]
+            for exemplar in series.exemplars:
+                found = Exemplar(_labels_of(exemplar), exemplar.timestamp, exemplar.value)
+                batch.exemplars.append((labels, found))
         for entry in message.metadata:
             problem = metadata_problem(entry, self.limits)
             if problem:
@@ -440,14 +578,20 @@ class Workspace:
                 batch.metadata.append(entry)
         return batch
 
-    def _entry_problem(self, series: types_pb2.TimeSeries, labels: Labels, now_ms: int) -> str | None:
-        if series.exemplars or series.histograms:
-            return "exemplars and native histograms are not supported"
-        problem = label_problem(labels, self.limits)
+    def _entry_problem(self, series: types_pb2.TimeSeries, labels: Labels, now_ms: int, version: int) -> str | None:
+        if series.exemplars and not self.limits.exemplars:
+            return "exemplars are not supported"
+        problem = label_problem(labels, self.limits, utf8_names=version == 2)
         if problem:
             return problem
         metric = dict(labels)["__name__"]
-        problems = (timestamp_problem(sample.timestamp, metric, now_ms, self.limits) for sample in series.samples)
+        if version == 2 and bool(series.samples) == bool(series.histograms):
+            return f"series needs either samples or histograms, metric: {_quoted(metric)}"
+        points = [*series.samples, *series.histograms]
+        problems = [timestamp_problem(point.timestamp, metric, now_ms, self.limits) for point in points]
+        problems += [histogram_problem(histogram, metric, self.limits) for histogram in series.histograms]
+        if version == 1 and any(histogram.schema == CUSTOM_BUCKETS for histogram in series.histograms):
+            problems.append(f"custom buckets have no place in remote write 1.0, metric: {_quoted(metric)}")
         return next((text for text in problems if text), None)
 
     def _take_tokens(self, count: int, now: float) -> bool:
@@ -469,7 +613,7 @@ class Workspace:
         """The samples that the head block takes; the reasons against the others go to the batch."""
         good: list[_Sample] = []
         order: dict[Labels, int] = {}
-        newest: dict[Labels, tuple[int, float]] = {}
+        newest: dict[Labels, tuple[int, Value]] = {}
         fresh = 0
         for sample in batch.samples:
             problem: str | None
@@ -489,7 +633,7 @@ class Workspace:
             newest[sample.labels] = max(known or sample[1:], sample[1:], key=lambda point: point[0])
         return good
 
-    def _head_problem(self, sample: _Sample, newest: tuple[int, float] | None) -> str | None:
+    def _head_problem(self, sample: _Sample, newest: tuple[int, Value] | None) -> str | None:
         """Prometheus's `memSeries.appendable`: in order, equal to the newest, or inside the out-of-order window."""
         head_ms = sample.timestamp_ms if self._newest_ms is None else self._newest_ms
         window_ms = self.limits.out_of_order_seconds * 1000
@@ -497,7 +641,7 @@ class Workspace:
             if newest is None or sample.timestamp_ms > newest[0]:
                 return None
             if sample.timestamp_ms == newest[0]:
-                return None if _bits(sample.value) == _bits(newest[1]) else _duplicate_text(sample, newest[1])
+                return None if _is_same(sample.value, newest[1]) else _duplicate_text(sample, newest[1])
         if window_ms > 0:
             inside = sample.timestamp_ms >= head_ms - window_ms
             return None if inside else _ingest_text("too old sample", sample)
@@ -505,24 +649,29 @@ class Workspace:
         return _ingest_text("out of bounds" if out_of_bounds else "out of order sample", sample)
 
     def _is_full(self, fresh: int) -> bool:
-        return self.limits.max_series is not None and len(self.samples) + fresh >= self.limits.max_series
+        return self.limits.max_series is not None and len(self._timestamps) + fresh >= self.limits.max_series
 
     def _series_limit_text(self) -> str:
         limit = self.limits.max_series
         limits = f"(local limit: 0 global limit: {limit} actual local limit: {limit})"
         return f"per-user series limit of {limit} exceeded, please contact administrator to raise it {limits}"
 
-    def _commit(self, good: Iterable[_Sample], metadata: Iterable[types_pb2.MetricMetadata]) -> None:
+    def _commit(self, good: Iterable[_Sample], batch: _Batch) -> None:
         for labels, timestamp_ms, value in good:
             seen = self._timestamps.setdefault(labels, set())
             # A timestamp that is there already keeps its first value, as in the head block.
             if timestamp_ms not in seen:
                 seen.add(timestamp_ms)
-                self.samples.setdefault(labels, []).append((timestamp_ms, value))
+                if isinstance(value, float):
+                    self.samples.setdefault(labels, []).append((timestamp_ms, value))
+                else:
+                    self.histograms.setdefault(labels, []).append((timestamp_ms, value))
             if labels not in self._newest or timestamp_ms > self._newest[labels][0]:
                 self._newest[labels] = (timestamp_ms, value)
             self._newest_ms = timestamp_ms if self._newest_ms is None else max(self._newest_ms, timestamp_ms)
-        for entry in metadata:
+        for labels, exemplar in batch.exemplars:
+            self.exemplars.setdefault(labels, []).append(exemplar)
+        for entry in batch.metadata:
             self.metadata[entry.metric_family_name] = Metadata(_type_name(entry), entry.help, entry.unit)
 
     def _bad_request(self, batch: _Batch) -> Answer:
@@ -535,8 +684,19 @@ def _ingest_text(reason: str, sample: _Sample) -> str:
     return f"{reason}. timestamp={moment}{fraction}Z, series={series_text(sample.labels)}"
 
 
-def _duplicate_text(sample: _Sample, existing: float) -> str:
-    values = f"existing {value_text(existing)}, new value {value_text(sample.value)}"
+def _labels_of(message: types_pb2.TimeSeries | types_pb2.Exemplar) -> Labels:
+    return tuple((label.name, label.value) for label in message.labels)
+
+
+def _is_same(one: Value, other: Value) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return _bits(one) == _bits(other)
+    return not isinstance(one, float) and not isinstance(other, float) and one == other
+
+
+def _duplicate_text(sample: _Sample, existing: Value) -> str:
+    old, new = (value_text(value) if isinstance(value, float) else "histogram" for value in (existing, sample.value))
+    values = f"existing {old}, new value {new}"
     return _ingest_text(
         f"duplicate sample for timestamp {sample.timestamp_ms}; overrides not allowed: {values}", sample
     )
@@ -674,6 +834,7 @@ class Received:
     accepted: int = 0
     refused: int = 0
     forward_status: int | None = None
+    message_2: types_2_pb2.Request | None = None  # as it came, when it was of version 2
 
     @property
     def status(self) -> int | None:
@@ -703,7 +864,8 @@ class Received:
 
     @property
     def sample_count(self) -> int:
-        return sum(len(series.samples) for series in self.message.timeseries) if self.message else 0
+        entries = self.message.timeseries if self.message else ()
+        return sum(len(series.samples) + len(series.histograms) for series in entries)
 
 
 class Receiver:
@@ -711,7 +873,7 @@ class Receiver:
 
     `auth` is checked on writes and queries, None switches it off. `keep_valid` chooses between Cortex (the valid rest
     of a request is kept) and Prometheus (all or nothing). Queries go to `prometheus_url` when there is one; what was
-    accepted whole is also written to `forward_url`.
+    accepted whole is also written to `forward_url`. `version_2` says what becomes of requests of remote write 2.0.
     """
 
     def __init__(
@@ -727,8 +889,10 @@ class Receiver:
         prometheus_url: str | None = None,
         forward_url: str | None = None,
         on_request: Callable[[Received], None] | None = None,
+        version_2: Version2 = "taken",
     ) -> None:
         self.auth = auth
+        self.version_2: Version2 = version_2
         self.workspace = workspace
         self.prometheus_url = prometheus_url
         self.forward_url = forward_url
@@ -764,6 +928,17 @@ class Receiver:
         """A copy of all samples per series, (timestamp_ms, value) in the order of arrival."""
         with self._lock:
             return {labels: list(points) for labels, points in self._store.samples.items()}
+
+    @property
+    def histograms(self) -> dict[Labels, list[tuple[int, types_pb2.Histogram]]]:
+        """A copy of all native histograms per series, (timestamp_ms, histogram) in the order of arrival."""
+        with self._lock:
+            return {labels: list(points) for labels, points in self._store.histograms.items()}
+
+    @property
+    def exemplars(self) -> dict[Labels, list[Exemplar]]:
+        with self._lock:
+            return {labels: list(found) for labels, found in self._store.exemplars.items()}
 
     @property
     def metadata(self) -> dict[str, Metadata]:
@@ -850,28 +1025,43 @@ class Receiver:
         if request.fault and not request.fault.handled:
             return self._unhandled(request, request.fault)
         try:
-            message = self._decode(request)
+            version = self._check(request)
+            message, message_2 = self._decode(request.body, version)
         except RefusedError as refused:
             return Received(request, None, refused.answer)
         with self._lock:
-            answer, accepted, refused_count = self._store.push(message, self._now())
-        forwarded = self._forward(request.body) if self.forward_url and answer.status == 200 else None
-        return Received(request, message, answer, accepted, refused_count, forwarded)
+            verdict = self._store.push(message, self._now(), version)
+        answer = verdict.answer
+        if version == 2 and self.version_2 == "taken":
+            answer = replace(answer, headers={**answer.headers, **verdict.written_headers()})
+        forwarded = self._forward(request) if self.forward_url and answer.status == 200 else None
+        return Received(request, message, answer, verdict.accepted, verdict.refused, forwarded, message_2)
 
     def _unhandled(self, request: Request, fault: Fault) -> Received:
         """A request that a fault kept from the workspace; tests want to see what it would have brought."""
+        message = message_2 = None
         try:
-            message = decode(request.body, self.limits.max_body_bytes) if request.body else None
+            if request.body:
+                version = 2 if request.headers.get("X-Prometheus-Remote-Write-Version") == "2.0.0" else 1
+                message, message_2 = self._decode(request.body, version)
         except RefusedError:
-            message = None
-        return Received(request, message, fault.instead or Answer())
+            pass
+        return Received(request, message, fault.instead or Answer(), message_2=message_2)
 
-    def _decode(self, request: Request) -> remote_pb2.WriteRequest:
+    def _check(self, request: Request) -> int:
+        """The version of the protocol, when the request may be looked at."""
         refusal = self._refusal(request)
         if refusal:
             raise RefusedError(refusal)
-        check_headers(request)
-        return decode(request.body, self.limits.max_body_bytes)
+        return check_headers(request, self.version_2)
+
+    def _decode(self, body: bytes, version: int) -> tuple[remote_pb2.WriteRequest, types_2_pb2.Request | None]:
+        if version == 1:
+            return decode(body, self.limits.max_body_bytes), None
+        if self.version_2 == "ignored":  # all its fields are unknown to a receiver of 1.0, which reads nothing
+            return remote_pb2.WriteRequest(), None
+        message = decode_2(body, self.limits.max_body_bytes)
+        return as_version_1(message), message
 
     def _query(self, request: Request, kind: str) -> Answer:
         if self.prometheus_url:
@@ -882,14 +1072,10 @@ class Receiver:
         params = request.params | dict(parse_qsl(request.body.decode("latin-1"), keep_blank_values=True))
         return answer_query(self.samples, kind, params, self._now())
 
-    def _forward(self, body: bytes) -> int:
-        headers = {
-            "Content-Type": "application/x-protobuf",
-            "Content-Encoding": "snappy",
-            "X-Prometheus-Remote-Write-Version": "0.1.0",
-            "User-Agent": "sandbox",
-        }
-        return _pass_on(self.forward_url or "", "POST", body, headers).status
+    def _forward(self, request: Request) -> int:
+        names = ("Content-Type", "Content-Encoding", "X-Prometheus-Remote-Write-Version")
+        headers = {name: request.headers[name] for name in names} | {"User-Agent": "sandbox"}
+        return _pass_on(self.forward_url or "", "POST", request.body, headers).status
 
 
 # --- From a shell --------------------------------------------------------------------------------------------------
@@ -914,6 +1100,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--session-token")
     parser.add_argument("--no-auth", action="store_true", help="take requests that are not signed")
     parser.add_argument("--all-or-nothing", action="store_true", help="refuse whole requests, as Prometheus does")
+    parser.add_argument(
+        "--version-2", choices=["taken", "refused", "ignored"], default="taken", help="remote write 2.0"
+    )
     parser.add_argument("--out-of-order-seconds", type=float, default=Limits().out_of_order_seconds)
     parser.add_argument("--samples-per-second", type=float)
     parser.add_argument("--prometheus-url", help="answer queries from this server")
@@ -937,6 +1126,7 @@ def main(argv: list[str] | None = None) -> None:
         port=options.port,
         prometheus_url=options.prometheus_url,
         forward_url=options.forward_url,
+        version_2=options.version_2,
         on_request=lambda record: print(describe(record), flush=True),
     ) as receiver:
         print(f"remote write: {receiver.url}", flush=True)

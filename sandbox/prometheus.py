@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -41,7 +42,11 @@ def find() -> str | None:
 class Prometheus:
     """A running server that takes remote writes; a context manager. Nothing it stores outlives it."""
 
-    def __init__(self, *, out_of_order_window: str = "1h", path: str | None = None) -> None:
+    def __init__(
+        self, *, out_of_order_window: str = "1h", path: str | None = None, arguments: Sequence[str] = ()
+    ) -> None:
+        """`arguments` are added to its command line."""
+        self._arguments = arguments
         binary = path or find()
         if binary is None:
             raise PrometheusError(f"no prometheus >= {'.'.join(map(str, OLDEST_VERSION))} on PATH")
@@ -68,6 +73,10 @@ class Prometheus:
         """The labels of all series that match one of the selectors."""
         limits = [(name, str(value)) for name, value in (("start", start), ("end", end)) if value is not None]
         return list(self._get("series", [*(("match[]", matcher) for matcher in matchers), *limits]))
+
+    def exemplars(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
+        """The exemplars of the series that an expression selects, series by series."""
+        return list(self._get("query_exemplars", {"query": expression, "start": str(start), "end": str(end)}))
 
     def close(self) -> None:
         _stop(self._process)
@@ -97,6 +106,7 @@ class Prometheus:
             f"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-remote-write-receiver",
             "--log.level=warn",
+            *self._arguments,
         ]
         with Path(self._home.name, "log").open("wb") as log:
             return subprocess.Popen([self._binary, *arguments], stdout=log, stderr=subprocess.STDOUT)

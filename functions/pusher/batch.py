@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .delivery import deliver
 from .model import Delivery, Metadata, Samples, Scrape, Tally, WriteRequest
@@ -36,7 +36,7 @@ class Batch:
     def requests_for(self, target: Target, delivery: Delivery, now_ms: int) -> list[WriteRequest]:
         """The endpoint's requests in send order; what goes into none is booked in `delivery.dropped`."""
         samples = self.seen_by(target, delivery.dropped)
-        return packing.pack(samples, target.endpoint.queue, now_ms, delivery.dropped)
+        return packing.pack(samples, protocol_of(target, self.metadata), now_ms, delivery.dropped)
 
     def seen_by(self, target: Target, dropped: Tally) -> Samples:
         """The samples that this endpoint gets, in order; the others are counted in `dropped`."""
@@ -44,6 +44,13 @@ class Batch:
         if target.view:
             return packing.through(target.view, self._raw, dropped)
         return order.order(self._raw, dropped)
+
+
+def protocol_of(target: Target, metadata: Iterable[Metadata]) -> packing.Protocol:
+    """How an endpoint is written to now; from 2.0 on, with the metadata of these families."""
+    endpoint, version = target.endpoint, target.poster.version
+    has_metadata = version > 1 and endpoint.metadata.send
+    return packing.Protocol(endpoint, version, {one.name: one for one in metadata} if has_metadata else {})
 
 
 def send(
@@ -54,9 +61,15 @@ def send(
     edges: deliver.Edges,
     deadline: float,
 ) -> list[WriteRequest]:
-    """Delivers the samples, and after them the metadata that is due. Returns what could not be delivered."""
+    """Delivers the samples, and after them, to a receiver of 1.0, the metadata that is due. Returns what could not be
+    delivered."""
+    endpoint, poster = target.endpoint, target.poster
+    if poster.version > 1:
+        left = deliver.deliver(endpoint, requests, delivery, edges, deadline)
+        if left or poster.version > 1:
+            return left
+        requests = ()  # the receiver has just refused 2.0, and with it the metadata
     due = metadata_due(target, metadata, edges.now_ms())
-    endpoint = target.endpoint
     after = packing.pack_metadata(due, endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes)
     left = deliver.deliver(endpoint, [*requests, *after], delivery, edges, deadline)
     if delivery.metadata_accepted + delivery.metadata_rejected == len(due):  # a refused entry is not sent at once again

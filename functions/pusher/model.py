@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ class Series:
 
     `prefix` is the encoded head of its TimeSeries message: everything before the eight bytes of a value.
     `last_ms` is the newest timestamp handed to delivery, `seen` the number of the last run that produced it.
+    `strings` (label names and values) are made when 2.0 needs them.
     """
 
-    __slots__ = ("last_ms", "prefix", "seen")
+    __slots__ = ("last_ms", "prefix", "seen", "strings")
 
     def __init__(self, prefix: bytes) -> None:
         self.prefix = prefix
+        self.strings: tuple[str, ...] = ()
         self.last_ms = -(2**63)
         self.seen = 0
 
@@ -37,18 +40,59 @@ Intern = Callable[[Labels], Series]
 """Final labels of a sample (before external labels) -> the series. Raises InvalidSeries."""
 
 
+STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
+"""The value that says a series has ended: one bit pattern of NaN (remote write 1.0, "Stale markers")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """An example behind a sample, as a trace. Labels in their order, milliseconds."""
+
+    labels: tuple[tuple[str, str], ...]
+    value: float
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A native histogram. Spans are (offset, length). Buckets are deltas between neighbours' counts when the counts
+    are integers, and the counts themselves when `is_float`. `reset_hint` is the number in the .proto files."""
+
+    count: float
+    sum: float
+    schema: int
+    zero_threshold: float
+    zero_count: float
+    negative_spans: tuple[tuple[int, int], ...] = ()
+    negative_buckets: tuple[float, ...] = ()
+    positive_spans: tuple[tuple[int, int], ...] = ()
+    positive_buckets: tuple[float, ...] = ()
+    is_float: bool = False
+    reset_hint: int = 0
+    custom_values: tuple[float, ...] = ()
+
+
+Value = float | Histogram
+
+
 @dataclass(slots=True)
 class Samples:
-    """Samples in columns: series, value and milliseconds of the same index belong together."""
+    """Samples in columns: series, value and milliseconds of the same index belong together.
+
+    `exemplars` and `starts_ms` (when a counter began, in milliseconds) belong to a series' newest sample here; only a
+    page that has some fills them.
+    """
 
     series: list[Series] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
     timestamps_ms: list[int] = field(default_factory=list)
+    exemplars: dict[Series, tuple[Exemplar, ...]] = field(default_factory=dict)
+    starts_ms: dict[Series, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.series)
 
-    def add(self, series: Series, value: float, timestamp_ms: int) -> None:
+    def add(self, series: Series, value: Value, timestamp_ms: int) -> None:
         self.series.append(series)
         self.values.append(value)
         self.timestamps_ms.append(timestamp_ms)
@@ -57,6 +101,8 @@ class Samples:
         self.series += other.series
         self.values += other.values
         self.timestamps_ms += other.timestamps_ms
+        self.exemplars |= other.exemplars
+        self.starts_ms |= other.starts_ms
 
     def pick(self, indices: list[int]) -> Samples:
         """The samples at these indices, in this order."""
@@ -64,6 +110,18 @@ class Samples:
             [self.series[index] for index in indices],
             [self.values[index] for index in indices],
             [self.timestamps_ms[index] for index in indices],
+            self.exemplars,
+            self.starts_ms,
+        )
+
+    def slice(self, start: int, stop: int) -> Samples:
+        """The samples of these places."""
+        return Samples(
+            self.series[start:stop],
+            self.values[start:stop],
+            self.timestamps_ms[start:stop],
+            self.exemplars,
+            self.starts_ms,
         )
 
 
@@ -99,7 +157,9 @@ class Metadata:
 
 @dataclass(slots=True)
 class Scrape:
-    """What one job gave in one run. A failed one has `error` and only its synthetic series.
+    """What one JSON job or target gave in one run. A failed one has `error`, its synthetic series, and the markers of
+    those that have ended with it. `is_target` is one of many that a job may have; `is_last` holds the markers of a
+    source that is no more, which nobody has asked.
 
     `skipped` counts records that yield no sample; `dropped` counts samples that go no further.
     """
@@ -116,17 +176,23 @@ class Scrape:
     records: int = 0
     pages: int = 0
     body_bytes: int = 0
+    is_target: bool = False
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """One remote-write body, compressed. Times in milliseconds; a metadata request has no samples."""
+    """One remote-write body, compressed. Times in milliseconds; a metadata request has no samples. `samples` counts
+    native histograms too, which `histograms` counts again; `version` is the protocol's, 1 or 2."""
 
     body: bytes
     samples: int
     raw_bytes: int
     oldest_ms: int = 0
     metadata: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+    version: int = 1
 
 
 class Outcome(Enum):
@@ -136,6 +202,7 @@ class Outcome(Enum):
     UNAVAILABLE = "no answer, or one that asks to come back: retry within the deadline"
     REJECTED = "refused for good: never sent again"
     TOO_LARGE = "the body is too large: split it"
+    OTHER_VERSION = "the receiver does not speak this version of the protocol: send it in version 1"
     MISCONFIGURED = "nothing will be taken until somebody changes the configuration: stop"
 
 
@@ -154,6 +221,7 @@ class Delivery:
     bytes_sent: int = 0
     metadata_accepted: int = 0
     metadata_rejected: int = 0
+    exemplars_accepted: int = 0
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pusher import batch
 from pusher.config.load import parse_config
 from pusher.config.schema import Endpoint
 from pusher.delivery import deliver
-from pusher.model import Delivery, Metadata
+from pusher.model import Delivery, Metadata, Samples
 from pusher.warm import Outside, Target
 from pusher.wire import packing
-from pusher.wire.series import SeriesCache, SeriesLimits
+from pusher.wire.series import SeriesCache
 from sandbox import amp
 from tests.wire import made
 
@@ -75,14 +76,15 @@ class Rig:
         self, points: Sequence[made.Point], seconds: float = 60.0, metadata: Sequence[Metadata] = ()
     ) -> Delivery:
         """Delivers within so many seconds; the books must balance."""
-        endpoint, dropped_and_all = self.target.endpoint, Delivery("test", collected=len(points))
-        samples = made.samples_of(points, self.series)
-        requests = packing.pack(samples, endpoint.queue, self.clock.now_ms(), dropped_and_all.dropped)
-        requests += packing.pack_metadata(metadata, 2000, endpoint.queue.max_body_bytes)
+        return self.send(made.samples_of(points, self.series), seconds, metadata)
+
+    def send(self, samples: Samples, seconds: float = 60.0, metadata: Sequence[Metadata] = ()) -> Delivery:
+        delivery, now_ms = Delivery("test", collected=len(samples)), self.clock.now_ms()
+        requests = packing.pack(samples, batch.protocol_of(self.target, metadata), now_ms, delivery.dropped)
         edges = deliver.Edges(self.target.poster, self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
-        deliver.deliver(endpoint, requests, dropped_and_all, edges, self.clock.monotonic() + seconds)
-        assert dropped_and_all.balances
-        return dropped_and_all
+        batch.send(self.target, requests, metadata, delivery, edges, self.clock.monotonic() + seconds)
+        assert delivery.balances
+        return delivery
 
     def points(self, times: int = 3, step_ms: int = 1000, age_ms: int = 10_000) -> list[made.Point]:
         """Two series at so many times, oldest first: with QUICK, one request for each time."""
@@ -105,7 +107,7 @@ def rig(
 ) -> Iterator[Rig]:
     clock = clock or Clock()
     outside = Outside(environment, clock.now_ms, session, clock.sleep)
-    target = Target(endpoint_of(url, environment, **keys), outside, SeriesLimits())
+    target = Target(endpoint_of(url, environment, **keys), outside, None)
     try:
         yield Rig(target, outside, clock, made.cache())
     finally:

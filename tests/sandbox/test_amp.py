@@ -253,7 +253,10 @@ def test_only_post_writes(amp: Receiver, http: requests.Session) -> None:
     ("name", "value", "status"),
     [
         pytest.param("Content-Type", "application/x-protobuf;proto=prometheus.WriteRequest", 200, id="1.0 spelled out"),
-        pytest.param("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request", 415, id="2.0"),
+        pytest.param(
+            "Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request", 400, id="2.0, as 1.0"
+        ),
+        pytest.param("Content-Type", "application/x-protobuf;proto=prometheus.Other", 415, id="another message"),
         pytest.param("Content-Type", "application/json", 415, id="json"),
         pytest.param("Content-Encoding", "gzip", 415, id="gzip"),
         pytest.param("Content-Encoding", None, 415, id="no encoding"),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pusher.model import Samples, Series, Tally
-from pusher.wire.order import order
+from pusher.wire import packing
+from pusher.wire.order import order, take_back
 from tests.wire import made
 
 Given = list[tuple[int, int]]  # series number and time
@@ -101,3 +102,23 @@ def test_nothing_at_all() -> None:
     dropped = Tally()
     assert len(order(Samples(), dropped)) == 0
     assert dropped.counts == {}
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["1.0", "2.0"])
+def test_what_could_not_be_delivered_may_be_sent_again(version: int) -> None:
+    """Also of a series that came twice, and of histograms; of a series that is gone nothing is remembered."""
+    cache = made.cache()
+    histogram = made.Histogram(1, 1.0, 0, 0.0, 1)
+    points: list[made.Point] = [
+        ({"__name__": "twice", "A": "x"}, 1.0, 5),
+        ({"__name__": "twice", "A": "x"}, 2.0, 7),
+        ({"__name__": "native"}, histogram, 6),
+    ]
+    samples = made.samples_of(points, cache)
+    order(samples, Tally())
+    requests = packing.pack(samples, made.protocol(version=version), made.NOW_MS, Tally())
+    gone = made.samples_of([({"__name__": "gone"}, 1.0, 5)])
+    requests += packing.pack(gone, made.protocol(version=version), made.NOW_MS, Tally())
+    take_back(requests, cache.find)
+    assert [series.last_ms for series in samples.series] == [4, 4, 5]
+    assert order(samples, Tally()).timestamps_ms == [5, 7, 6]

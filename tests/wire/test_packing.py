@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
+import cramjam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pusher.config.schema import QueueConfig
-from pusher.model import Metadata, Tally, WriteRequest
-from pusher.wire.packing import pack, pack_metadata, split, without_old
+from pusher.model import Metadata, Samples, Tally, WriteRequest
+from pusher.wire import packing
+from pusher.wire.packing import in_version_1, pack_metadata, split, without_old
+from pusher.wire.series import SeriesLimits
 from tests.wire import made
 
 points_of_few_series = st.lists(
@@ -27,28 +31,57 @@ def queue(max_samples: int = 1000, max_bytes: int = 1_000_000, age_ms: int = 0) 
     return QueueConfig(max_samples_per_send=max_samples, max_body_bytes=max_bytes, sample_age_limit_ms=age_ms)
 
 
+def pack(samples: Samples, queue: QueueConfig, now_ms: int, dropped: Tally, version: int = 1) -> list[WriteRequest]:
+    return packing.pack(samples, made.protocol(queue, version=version), now_ms, dropped)
+
+
+versions = pytest.mark.parametrize("version", [1, 2], ids=["1.0", "2.0"])
+
+
 def stated(requests: list[WriteRequest]) -> None:
     """What a request says of itself is true."""
     for request in requests:
         points = made.points_in([request])
         stamps = [stamp for _, _, stamp in points]
-        raw = made.unpacked(request).SerializeToString()
         assert request.samples == len(points)
+        assert request.histograms == sum(isinstance(value, dict) for _, value, _ in points)
+        assert request.exemplars == len(made.exemplars_in([request]))
         assert request.oldest_ms == min(stamps)
-        assert request.raw_bytes == len(raw)
+        assert request.raw_bytes == cramjam.snappy.decompress_raw_len(request.body)
 
 
+@versions
 @given(points_of_few_series, st.integers(1, 12), st.integers(60, 2000))
-def test_nothing_is_lost_and_the_order_is_kept(points: list[made.Point], max_samples: int, max_bytes: int) -> None:
+def test_nothing_is_lost_and_the_order_is_kept(
+    version: int, points: list[made.Point], max_samples: int, max_bytes: int
+) -> None:
     """Every sample is in one request, in order, or a counted drop because it fits none alone."""
     dropped = Tally()
-    requests = pack(made.samples_of(points), queue(max_samples, max_bytes), made.NOW_MS, dropped)
+    requests = pack(made.samples_of(points), queue(max_samples, max_bytes), made.NOW_MS, dropped, version)
     stated(requests)
     assert all(request.samples <= max_samples for request in requests)
     assert all(request.raw_bytes <= max_bytes and len(request.body) <= max_bytes for request in requests)
-    fitting = [point for point in points if made.stub_message([point]).ByteSize() < max_bytes]
+    fitting = [point for point in points if made.stub_bytes([point], version) < max_bytes]
     assert made.points_in(requests) == made.as_bits(fitting)
     assert dict(dropped.counts) == ({"too_large": len(points) - len(fitting)} if len(fitting) < len(points) else {})
+
+
+@versions
+@made.with_pages
+@given(made.pages(), st.integers(1, 5))
+def test_of_everything_on_a_page_nothing_is_lost_or_sent_twice(version: int, page: Samples, max_samples: int) -> None:
+    requests = pack(page, queue(max_samples), made.NOW_MS, dropped := Tally(), version)
+    stated(requests)
+    sent = [point for point in made.bits_of_samples(page) if version == 2 or not is_custom(point)]
+    assert made.points_in(requests) == sent
+    assert dropped.total() == len(page) - len(sent)
+    if not dropped.total():
+        assert made.exemplars_in(requests) == made.exemplar_bits(page)
+        assert version == 1 or made.starts_in(requests) == made.start_bits(page)
+
+
+def is_custom(point: made.Seen) -> bool:
+    return isinstance(point[1], dict) and point[1]["schema"] == -53
 
 
 def noise(size: int) -> str:
@@ -56,14 +89,16 @@ def noise(size: int) -> str:
     return "".join(random.Random(1).choices("".join(map(chr, range(33, 127))), k=size))
 
 
+@versions
 @pytest.mark.parametrize("padding", ["x" * 3000, noise(3000)], ids=["compresses well", "compresses badly"])
-def test_a_thousand_long_series_stay_below_a_megabyte(padding: str) -> None:
+def test_a_thousand_long_series_stay_below_a_megabyte(padding: str, version: int) -> None:
     """The raw size counts as well as the compressed one: AMP does not say of what its megabyte is."""
-    requests = pack(made.samples_of(made.numbered(1000, padding=padding)), queue(), made.NOW_MS, Tally())
+    points = [({"__name__": "m", "p": f"{padding}{n}"}, 1.0, made.NOW_MS) for n in range(1000)]
+    requests = pack(made.samples_of(points), queue(), made.NOW_MS, Tally(), version)
     assert len(requests) > 1
     assert max(request.raw_bytes for request in requests) < 1_000_000
     assert max(len(request.body) for request in requests) < 1_000_000
-    assert made.points_in(requests) == made.as_bits(made.numbered(1000, padding=padding))
+    assert made.points_in(requests) == made.as_bits(points)
 
 
 def test_incompressible_text_that_grows_in_compression_stays_below_the_bound() -> None:
@@ -120,23 +155,56 @@ def test_what_is_too_old_before_it_is_packed_is_dropped_and_counted(age_ms: int,
 # --- Cutting what is already packed -----------------------------------------------------------------------------------
 
 
-def packed(points: list[made.Point]) -> WriteRequest:
-    (request,) = pack(made.samples_of(points), queue(), made.NOW_MS, Tally())
+def packed(points: list[made.Point], version: int = 1) -> WriteRequest:
+    (request,) = pack(made.samples_of(points), queue(), made.NOW_MS, Tally(), version)
     return request
 
 
+@versions
 @given(points_of_few_series.filter(bool))
-def test_splitting_loses_nothing(points: list[made.Point]) -> None:
-    request = packed(points)
-    halves = split(request)
+def test_splitting_loses_nothing(version: int, points: list[made.Point]) -> None:
+    halves = split(packed(points, version))
     stated(halves)
     assert made.points_in(halves) == made.as_bits(points)
-    assert len(halves) == (2 if len(made.unpacked(request).timeseries) > 1 else 1)
+    assert len(halves) == min(2, len(points))
+    assert all(half.version == version for half in halves)
 
 
+@versions
+def test_points_of_one_series_share_its_labels_after_a_split_too(version: int) -> None:
+    points: list[made.Point] = [({"__name__": "m"}, 1.0, made.NOW_MS + n) for n in range(4)]
+    assert [len(made.entries_in(half)) for half in split(packed(points, version))] == [1, 1]
+
+
+@versions
+@made.with_pages
+@given(made.pages())
+def test_splitting_keeps_everything_that_a_page_gives(version: int, page: Samples) -> None:
+    family = Metadata("m", "gauge", "what travels along", "")
+    protocol = made.protocol(families=[family], version=version)
+    for request in packing.pack(page, protocol, made.NOW_MS, Tally()):
+        halves = split(request)
+        stated(halves)
+        assert made.points_in(halves) == made.points_in([request])
+        assert made.exemplars_in(halves) == made.exemplars_in([request])
+        assert metadata_2(halves) == metadata_2([request])
+        assert version == 1 or made.starts_in(halves) == made.starts_in([request])
+
+
+def metadata_2(requests: list[WriteRequest]) -> dict[str, tuple[int, str]]:
+    """Metric -> type and help of requests of version 2."""
+    return {
+        labels["__name__"]: (entry.metadata.type, made.unpacked_2(request).symbols[entry.metadata.help_ref])
+        for request in requests
+        if request.version == 2
+        for labels, entry in made.entries_in(request)
+    }
+
+
+@versions
 @given(points_of_few_series.filter(bool))
-def test_splitting_ends_with_one_series_each(points: list[made.Point]) -> None:
-    waiting, done = [packed(points)], []
+def test_splitting_ends_with_one_sample_each(version: int, points: list[made.Point]) -> None:
+    waiting, done = [packed(points, version)], []
     while waiting:
         halves = split(waiting.pop(0))
         if len(halves) == 1:
@@ -144,17 +212,73 @@ def test_splitting_ends_with_one_series_each(points: list[made.Point]) -> None:
         else:
             waiting = halves + waiting
     assert made.points_in(done) == made.as_bits(points)
-    assert len(done) == len(made.stub_message(points).timeseries)
+    assert len(done) == len(points)
 
 
+@versions
 @given(points_of_few_series.filter(bool), st.integers(made.NOW_MS - 110_000, made.NOW_MS + 1))
-def test_cutting_by_age_takes_the_old_samples_and_no_other(points: list[made.Point], oldest_ms: int) -> None:
-    young = without_old(packed(points), oldest_ms)
+def test_cutting_by_age_takes_the_old_samples_and_no_other(
+    version: int, points: list[made.Point], oldest_ms: int
+) -> None:
+    young = without_old(packed(points, version), oldest_ms)
     kept = [point for point in points if point[2] >= oldest_ms]
     assert made.points_in([young] if young else []) == made.as_bits(kept)
     assert (young is None) == (not kept)
     if young:
         stated([young])
+
+
+# --- From 2.0 back to 1.0 ---------------------------------------------------------------------------------------------
+
+
+@made.with_pages
+@given(made.pages())
+def test_a_request_of_2_0_becomes_the_same_in_1_0(page: Samples) -> None:
+    """But for starts, which it has no place for, and custom buckets, which it has none for either and counts."""
+    dropped = Tally()
+    for request in pack(page, queue(), made.NOW_MS, Tally(), 2):
+        spoken = in_version_1(request, made.protocol().endpoint, made.NOW_MS, dropped)
+        stated(spoken)
+        points = made.points_in([request])
+        assert all(one.version == 1 for one in spoken)
+        assert made.points_in(spoken) == [point for point in points if not is_custom(point)]
+        assert dropped.total() == sum(map(is_custom, points))
+        if not dropped.total():
+            assert made.exemplars_in(spoken) == made.exemplars_in([request])
+
+
+def test_labels_that_1_0_repeats_take_more_requests() -> None:
+    points = [({"__name__": "m", "n": str(n), "p": "x" * 3000}, 1.0, made.NOW_MS) for n in range(1000)]
+    (request,) = pack(made.samples_of(points), queue(), made.NOW_MS, Tally(), 2)
+    spoken = in_version_1(request, made.protocol(queue()).endpoint, made.NOW_MS, Tally())
+    assert max(one.raw_bytes for one in spoken) < 1_000_000
+    assert made.points_in(spoken) == made.as_bits(points)
+
+
+UTF8 = SeriesLimits(utf8_names=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [
+        pytest.param({"__name__": "http.requests"}, False, id="a metric with a dot"),
+        pytest.param({"__name__": "m", "k8s.pod": "x"}, False, id="a label with a dot"),
+        pytest.param({"__name__": "m", "a:b": "x"}, False, id="a label with a colon"),
+        pytest.param({"__name__": "a:b", "B": "__name__"}, True, id="names of 1.0"),
+    ],
+)
+def test_names_that_1_0_does_not_allow_are_counted_drops_after_a_fall_back(labels: dict[str, str], kept: bool) -> None:
+    points = [(labels, 1.0, made.NOW_MS), ({"__name__": "other"}, 1.0, made.NOW_MS)]
+    protocol = made.protocol(version=2)
+    (request,) = packing.pack(made.samples_of(points, made.cache(limits=UTF8)), protocol, made.NOW_MS, Tally())
+    assert made.points_in([request]) == made.as_bits(points)
+    dropped, later = Tally(), Tally()
+    spoken = in_version_1(request, protocol.endpoint, made.NOW_MS, dropped)
+    samples = made.samples_of(points, made.cache(limits=UTF8))
+    next_run = packing.pack(samples, replace(protocol, version=1), made.NOW_MS, later)
+    for requests, tally in ((spoken, dropped), (next_run, later)):
+        assert made.points_in(requests) == made.as_bits(points if kept else points[1:])
+        assert dict(tally.counts) == ({} if kept else {"utf8_name": 1})
 
 
 def test_cutting_by_age_leaves_metadata_alone() -> None:

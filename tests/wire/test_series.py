@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pusher.config.load import parse_config
 from pusher.model import InvalidSeries, Samples, Series, Tally
 from pusher.wire import packing, v1
-from pusher.wire.series import AMP_LIMITS, EndpointView, SeriesCache, SeriesLimits, validated
+from pusher.wire.series import AMP_LIMITS, EndpointView, SeriesCache, SeriesLimits, strings_of, validated
 from tests.wire import made
 
 NONE = SeriesLimits()
@@ -54,6 +54,43 @@ def test_what_remote_write_does_not_allow_is_refused_with_its_reason(
         validated(labels, NONE)
     assert caught.value.reason == reason
     assert said in str(caught.value)
+
+
+UTF8 = SeriesLimits(utf8_names=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        pytest.param({"__name__": "http.server.requests"}, "", id="metric with dots"),
+        pytest.param({"__name__": "žluťoučký kůň\n"}, "", id="any text"),
+        pytest.param({"__name__": "m", "k8s.pod/name": "x", "1": "y", "日本": "z"}, "", id="any label name"),
+        pytest.param({}, "invalid_metric_name", id="no labels"),
+        pytest.param({"__name__": ""}, "invalid_metric_name", id="empty metric name"),
+        pytest.param({"__name__": "\ud800"}, "invalid_metric_name", id="half a pair as metric name"),
+        pytest.param({"__name__": "m", "": "x"}, "invalid_label_name", id="label without a name"),
+        pytest.param({"__name__": "m", "a\udfff": "x"}, "invalid_label_name", id="half a pair in a label name"),
+        pytest.param({"__name__": "m", "a": "\ud800"}, "invalid_label_value", id="half a pair in a value"),
+    ],
+)
+def test_with_utf8_names_any_text_is_a_name(labels: dict[str, str], reason: str) -> None:
+    if reason:
+        with pytest.raises(InvalidSeries) as caught:
+            validated(labels, UTF8)
+        assert caught.value.reason == reason
+    else:
+        expected = sorted((name.encode(), value.encode()) for name, value in labels.items())
+        assert validated(labels, UTF8) == expected
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=300), made.label_values, max_size=5))
+def test_labels_of_any_length_come_back_from_a_series(labels: dict[str, str]) -> None:
+    given_labels = {"__name__": "m", **labels}
+    series = made.cache(limits=UTF8).intern(given_labels)
+    assert v1.labels_of(series.prefix) == given_labels
+    strings = strings_of(series)
+    assert dict(zip(strings[::2], strings[1::2], strict=True)) == given_labels
+    assert strings_of(series) is strings
 
 
 @pytest.mark.parametrize("name", ["a:b", ":", "_", "__a", "A9_:"], ids=str)
@@ -247,3 +284,29 @@ def test_a_view_keeps_to_the_receivers_limits() -> None:
     dropped = Tally()
     packing.through(view_of(rules, AMP_LIMITS), made.samples_of([(A, 1.0, 10)]), dropped)
     assert dict(dropped.counts) == {"labels_too_large": 1}
+
+
+def test_a_view_of_1_0_leaves_out_the_names_that_another_endpoint_takes() -> None:
+    points = [({"__name__": "http.requests"}, 1.0, 10), (A, 1.0, 10)]
+    for limits, kept in ((NONE, 1), (UTF8, 2), (None, 2)):
+        dropped, series = Tally(), made.cache(limits=UTF8)
+        assert len(packing.through(EndpointView((), limits), made.samples_of(points, series), dropped)) == kept
+        assert dict(dropped.counts) == ({"invalid_metric_name": 1} if kept == 1 else {})
+
+
+def test_exemplars_and_starts_follow_their_series_through_a_view() -> None:
+    samples = made.samples_of([(A, 1.0, 10), (B, 1.0, 10)])
+    of_a, of_b = ((made.Exemplar((("trace_id", host),), 1.0, 10),) for host in "ab")
+    samples.exemplars = dict(zip(samples.series, (of_a, of_b), strict=True))
+    samples.starts_ms = dict(zip(samples.series, (5, 6), strict=True))
+    rules = "[{source_labels: [host], regex: a, action: drop}, {target_label: x, replacement: y}]"
+    seen = packing.through(view_of(rules), samples, Tally())
+    assert list(seen.exemplars.items()) == [(seen.series[0], of_b)]
+    assert list(seen.starts_ms.items()) == [(seen.series[0], 6)]
+
+
+def test_a_name_that_came_with_an_empty_value_is_not_a_valid_one() -> None:
+    series = made.cache()
+    series.intern({"__name__": "m", "not a name": ""})
+    with pytest.raises(InvalidSeries):
+        series.intern({"__name__": "m", "not a name": "x"})

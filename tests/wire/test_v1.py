@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-
 import cramjam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pusher.config.schema import QueueConfig
-from pusher.model import Metadata, Tally
-from pusher.wire import packing, v1
+from pusher.model import STALE, Exemplar, Metadata, Samples, Tally, WriteRequest
+from pusher.wire import packing, protobuf, v1
 from pusher.wire.generated import remote_pb2, types_pb2
 from tests.wire import made
 
-QUEUE = QueueConfig(sample_age_limit_ms=0)
 LABELS = {"__name__": "m", "a": "b"}
 
 
 def encoded(points: list[made.Point]) -> bytes:
-    return b"".join(v1.encode_samples(made.samples_of(points)))
+    return v1.encode(made.block(made.samples_of(points)))
+
+
+def request_of(samples: Samples) -> WriteRequest:
+    (request,) = packing.pack(samples, made.protocol(), made.NOW_MS, Tally())
+    return request
 
 
 @given(st.lists(st.tuples(made.label_sets, made.values, made.stamps), max_size=8))
@@ -50,18 +51,29 @@ def test_a_stale_marker_stays_a_signalling_nan_on_the_wire() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 1000], ids=["one sample", "two", "a thousand"])
 def test_the_usual_batch_and_the_unusual_one_are_the_same_message(count: int) -> None:
-    """A zero anywhere turns the whole batch to the other encoder."""
+    """A timestamp of another century turns the whole batch to the other encoder."""
     points = made.numbered(count)
-    with_zero = [*points, ({"__name__": "z"}, 0.0, made.NOW_MS)]
-    assert encoded(with_zero) == encoded(points) + encoded(with_zero[-1:])
-    assert encoded(with_zero) == made.stub_message(with_zero).SerializeToString()
+    with_old = [*points, ({"__name__": "z"}, 1.0, 0)]
+    assert encoded(with_old) == encoded(points) + encoded(with_old[-1:])
+    assert encoded(with_old) == made.stub_message(with_old).SerializeToString()
+
+
+@pytest.mark.parametrize("stamps", [1, 3], ids=["one time", "several times"])
+def test_zeros_among_usual_samples_are_left_out_whatever_the_run(stamps: int) -> None:
+    """The head that is kept for a zero serves the next run too; a negative zero is written."""
+    points = [
+        ({"__name__": "m", "n": "x" * (n + 1)}, [0.0, -0.0, 1.0][n % 3], made.NOW_MS + n % stamps) for n in range(300)
+    ]
+    samples, expected = made.samples_of(points), made.stub_message(points).SerializeToString()
+    assert v1.encode(made.block(samples)) == expected
+    assert v1.encode(made.block(samples)) == expected
 
 
 @given(st.integers(-(2**63), 2**64 - 1))
 def test_a_varint_is_the_one_of_protobuf(number: int) -> None:
     signed = number - 2**64 if number >= 2**63 else number
     message = types_pb2.Sample(timestamp=signed).SerializeToString()
-    assert (b"\x10" + v1.varint(number) if number else b"") == message
+    assert (b"\x10" + protobuf.varint(number) if number else b"") == message
 
 
 @given(made.label_sets)
@@ -71,14 +83,45 @@ def test_labels_come_back_from_a_prefix(labels: dict[str, str]) -> None:
     assert list(found) == sorted(labels, key=str.encode)
 
 
-@given(st.lists(st.tuples(made.label_sets, made.values, made.stamps), max_size=8))
-def test_fields_put_together_are_the_body(points: list[made.Point]) -> None:
-    raw = made.stub_message(points).SerializeToString()
-    fields = list(v1.fields_of(raw))
-    assert b"".join(fields) == raw
-    stamps = [v1.timestamps_of(field) for field in fields]
-    expected = [list(group) for _, group in itertools.groupby(points, key=lambda point: dict(point[0]))]
-    assert stamps == [[stamp for _, _, stamp in group] for group in expected]
+# --- Native histograms and exemplars ----------------------------------------------------------------------------------
+
+
+@given(made.histograms, made.stamps)
+def test_histogram_bytes_equal_what_the_stubs_serialise(histogram: made.Histogram, stamp: int) -> None:
+    raw = encoded([(LABELS, histogram, stamp)])
+    assert remote_pb2.WriteRequest.FromString(raw).SerializeToString() == raw
+    (entry,) = remote_pb2.WriteRequest.FromString(raw).timeseries
+    assert [(made.bits_in_message(one), one.timestamp) for one in entry.histograms] == [
+        (made.value_bits(histogram), stamp)
+    ]
+
+
+@made.with_pages
+@given(made.pages())
+def test_whatever_a_page_gives_decodes_to_the_same(samples: Samples) -> None:
+    """Samples in order, exemplars once and beside the newest sample of their series, bytes as the stubs order them."""
+    raw = v1.encode(made.block(samples))
+    request = WriteRequest(cramjam.snappy.compress_raw(raw), 0, 0)
+    assert made.points_in([request]) == made.bits_of_samples(samples)
+    assert made.exemplars_in([request]) == made.exemplar_bits(samples)
+    assert remote_pb2.WriteRequest.FromString(raw).SerializeToString() == raw
+
+
+def test_floats_and_histograms_of_a_series_keep_their_order() -> None:
+    """A receiver takes the samples of a TimeSeries before its histograms: what comes later goes into another."""
+    histogram = made.Histogram(1, 1.0, 0, 0.0, 1)
+    points: list[made.Point] = [(LABELS, histogram, made.NOW_MS), (LABELS, STALE, made.NOW_MS + 1)]
+    message = remote_pb2.WriteRequest.FromString(encoded(points))
+    assert [(len(entry.samples), len(entry.histograms)) for entry in message.timeseries] == [(0, 1), (1, 0)]
+
+
+def test_exemplars_go_with_the_newest_sample_of_their_series() -> None:
+    series, other = made.cache().intern(LABELS), made.cache().intern({"__name__": "other"})
+    samples = Samples([series, other, series], [1.0, 2.0, 3.0], [made.NOW_MS, made.NOW_MS, made.NOW_MS + 1])
+    samples.exemplars[series] = (Exemplar((("trace_id", "žluťoučký"),), 0.5, made.NOW_MS),)
+    entries = made.unpacked(request_of(samples)).timeseries
+    assert [[exemplar.value for exemplar in entry.exemplars] for entry in entries] == [[], [], [0.5]]
+    assert [(label.name, label.value) for label in entries[2].exemplars[0].labels] == [("trace_id", "žluťoučký")]
 
 
 # --- Metadata ---------------------------------------------------------------------------------------------------------
@@ -89,10 +132,7 @@ def decoded_metadata(metadata: Metadata) -> types_pb2.MetricMetadata:
     return entry
 
 
-TYPES = ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown"]
-
-
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", made.FAMILY_TYPES)
 def test_type_help_and_unit_travel(kind: str) -> None:
     entry = decoded_metadata(Metadata("temperature_celsius", kind, "How wärm.", "celsius"))
     assert types_pb2.MetricMetadata.MetricType.Name(entry.type) == kind.upper()
@@ -107,7 +147,7 @@ def test_metadata_bytes_equal_what_the_stubs_serialise() -> None:
 
 @given(
     made.metric_names,
-    st.sampled_from(TYPES),
+    st.sampled_from(made.FAMILY_TYPES),
     st.sampled_from(["", "celsius", "µ"]),
     st.characters(codec="utf-8"),
     st.data(),
@@ -136,7 +176,7 @@ def test_a_name_that_leaves_no_room_costs_help_and_unit_only(unit: str) -> None:
 
 
 def test_the_body_is_a_snappy_block_and_not_the_framed_format() -> None:
-    (request,) = packing.pack(made.samples_of(made.numbered(3)), QUEUE, made.NOW_MS, Tally())
+    request = request_of(made.samples_of(made.numbered(3)))
     assert made.points_in([request]) == made.as_bits(made.numbered(3))
     assert not request.body.startswith(b"\xff\x06\x00\x00sNaPpY")
     with pytest.raises(cramjam.DecompressionError):

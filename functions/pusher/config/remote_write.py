@@ -77,23 +77,26 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
         queue=_queue_config(entry),
         metadata=_metadata_config(entry),
         write_relabel=relabel_configs.read(entry, "write_relabel_configs"),
+        version=1 + _MESSAGES.index(entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])),
+        send_exemplars=entry.boolean("send_exemplars", False),
+        send_native_histograms=entry.boolean("send_native_histograms", False),
     )
-    _unsupported(entry)
+    _warn_of_amp(entry, endpoint)
+    entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says
+    entry.boolean("failed_request_logging", False)  # accepted: failures are always in the run's log line
     entry.close(foreign.REMOTE_WRITE)
     return endpoint
 
 
-def _unsupported(entry: Section) -> None:
-    message = entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])
-    if message == _MESSAGES[1]:
-        entry.problem(
-            "protobuf_message", f"this version sends {_MESSAGES[0]} only, which is what AMP takes; leave it out"
-        )
-    for key in ("send_exemplars", "send_native_histograms"):
-        if entry.boolean(key, False):
-            entry.warn(key, "ignored: JSON jobs produce neither exemplars nor histograms")
-    entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says
-    entry.boolean("failed_request_logging", False)  # accepted: failures are always in the run's log line
+def _warn_of_amp(entry: Section, endpoint: Endpoint) -> None:
+    """What nobody has said that AMP takes loads, because somebody asked for it, and says so."""
+    if not endpoint.is_amp:
+        return
+    if endpoint.version > 1:
+        said = "AWS does not say that AMP takes remote write 2.0; where it does not, it gets 1.0"
+        entry.warn("protobuf_message", said)
+    if endpoint.send_exemplars:
+        entry.warn("send_exemplars", "AMP does not store exemplars, and may refuse what comes with them")
 
 
 def _default_name(url: str) -> str:

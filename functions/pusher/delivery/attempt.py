@@ -15,13 +15,17 @@ from ..oauth2 import TokenError, TokenStore
 from ..transport import HttpRequest, Transport, TransportError
 from .credentials import CredentialsError, CredentialsProvider
 from .sign import signed
+from .written import Written, written
 
 _MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not read
+_BOTH = {"Content-Encoding": "snappy", "User-Agent": USER_AGENT}
 _HEADERS = {
-    "Content-Encoding": "snappy",
-    "Content-Type": "application/x-protobuf",
-    "X-Prometheus-Remote-Write-Version": "0.1.0",
-    "User-Agent": USER_AGENT,
+    1: _BOTH | {"Content-Type": "application/x-protobuf", "X-Prometheus-Remote-Write-Version": "0.1.0"},
+    2: _BOTH
+    | {
+        "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        "X-Prometheus-Remote-Write-Version": "2.0.0",
+    },
 }
 
 
@@ -29,17 +33,19 @@ _HEADERS = {
 class Response:
     """What came of one attempt. `status` is 0 when there was no answer; `message` is the receiver's text or the
     transport's. `fixable` marks a failure that waiting does not cure (no credentials, a bad certificate).
-    `resent` says that a kept connection had died and the transport sent the request a second time."""
+    `resent` says that a kept connection had died and the transport sent the request a second time. `written` is what
+    the receiver says of a request of version 2; None when it says nothing."""
 
     status: int
     message: str = ""
     retry_after: str | None = None
     fixable: bool = False
     resent: bool = False
+    written: Written | None = None
 
 
 class Poster:
-    """Posts to one endpoint."""
+    """Posts to one endpoint. `version` of the protocol is the configured one, until the receiver refuses it."""
 
     def __init__(
         self,
@@ -50,6 +56,7 @@ class Poster:
         environment: Mapping[str, str],
         now_ms: Callable[[], int],
     ) -> None:
+        self.version = endpoint.version
         self._tokens = TokenStore(transport, secrets, environment)
         self._endpoint, self._transport, self._secrets = endpoint, transport, secrets
         self._credentials, self._environment, self._now_ms = credentials, environment, now_ms
@@ -62,13 +69,15 @@ class Poster:
         endpoint = self._endpoint
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
-            post = self._signed(request.body, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
+            post = self._signed(request, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
             channel = channel_for(
                 endpoint.url, endpoint.http.tls, endpoint.http.proxy, self._secrets, self._environment
             )
             with self._transport.send(post, channel, timeout_seconds) as answer:
                 text = "" if 200 <= answer.status < 300 else _one_line(answer.read(_MAX_ERROR_BYTES))
-                return Response(answer.status, text, answer.headers.get("Retry-After"), resent=answer.resent)
+                says = written(answer.headers) if request.version > 1 else None  # of 1.0 it means nothing
+                retry_after = answer.headers.get("Retry-After")
+                return Response(answer.status, text, retry_after, resent=answer.resent, written=says)
         except TransportError as error:
             return Response(0, str(error), fixable=error.kind == "tls" and "certificate" in str(error).lower())
         except TokenError as error:
@@ -76,17 +85,17 @@ class Poster:
         except (CredentialsError, SecretError) as error:
             return Response(0, str(error), fixable=True)
 
-    def _signed(self, body: bytes, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
+    def _signed(self, request: WriteRequest, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
         endpoint = self._endpoint
         if renewed:
             self._secrets.forget()
             self._tokens.forget(endpoint.http.oauth2)
-        headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), _HEADERS)
+        headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), _HEADERS[request.version])
         if endpoint.http.oauth2:
             headers["Authorization"] = f"Bearer {self._tokens.token(endpoint.http.oauth2, deadline)}"
         if attempt > 1:
             headers["Retry-Attempt"] = str(attempt - 1)
-        post = HttpRequest("POST", endpoint.url, headers, body)
+        post = HttpRequest("POST", endpoint.url, headers, request.body)
         if endpoint.sigv4 is None or self._credentials is None:
             return post
         return replace(

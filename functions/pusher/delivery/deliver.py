@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from ..config.schema import Endpoint
 from ..model import Delivery, Outcome, WriteRequest
-from ..wire.packing import split, without_old
+from ..wire.packing import in_version_1, split, without_old
 from .attempt import Poster, Response
 from .classify import classify, meaning
 from .retry import BackoffPolicy, next_wait, retry_after_seconds
+from .written import Written
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
 _OUT_OF_TIME = ("deadline", "the run's time was up before it was sent")
@@ -36,8 +37,8 @@ def deliver(
 
     Returns, oldest first, the requests that could not be delivered; their samples are booked as undelivered.
     """
-    waiting = deque(requests)
     sender = _Sender(endpoint, delivery, edges, deadline)
+    waiting = deque(sender.in_spoken_version(requests))
     while waiting:
         outcome, waiting[0] = sender.settle(waiting[0])
         if outcome in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
@@ -45,9 +46,16 @@ def deliver(
         request = waiting.popleft()
         if outcome is Outcome.TOO_LARGE:
             waiting.extendleft(reversed(split(request)))
+        elif outcome is Outcome.OTHER_VERSION:
+            waiting = deque(sender.in_spoken_version([request, *waiting]))
     for request in waiting:
         sender.give_up(request)
     return list(waiting)
+
+
+def _all_of(request: WriteRequest) -> Written:
+    """What a success of version 1 means: nothing is left out."""
+    return Written(request.samples - request.histograms, request.histograms, request.exemplars)
 
 
 class _Sender:
@@ -63,8 +71,8 @@ class _Sender:
         """Attempts one request until its outcome is final for this run, and books it. Returns what is left of the
         request with the outcome: samples that became too old on the way are booked and cut from it.
 
-        UNAVAILABLE, MISCONFIGURED and TOO_LARGE are left to the caller: the samples are still in hand. None when all
-        of them have become too old to be sent.
+        UNAVAILABLE, MISCONFIGURED, TOO_LARGE and OTHER_VERSION are left to the caller: the samples are still in hand.
+        None when all of them have become too old to be sent.
         """
         attempt, unanswered, renew, renewed = 0, False, False, False
         self._reason, self._said = _OUT_OF_TIME
@@ -103,6 +111,15 @@ class _Sender:
         elif request.metadata:
             self._warn(f"metadata not sent: {self._said}")
 
+    def in_spoken_version(self, requests: Sequence[WriteRequest]) -> list[WriteRequest]:
+        """The requests in a version that the receiver takes, as far as it is known."""
+        version, now_ms, dropped = self._edges.poster.version, self._edges.now_ms(), self._delivery.dropped
+        spoken: list[WriteRequest] = []
+        for request in requests:
+            is_spoken = request.version <= version
+            spoken += [request] if is_spoken else in_version_1(request, self._endpoint, now_ms, dropped)
+        return spoken
+
     def _still_young(self, request: WriteRequest) -> WriteRequest | None:
         limit_ms = self._endpoint.queue.sample_age_limit_ms
         if not limit_ms or not request.samples:
@@ -115,7 +132,8 @@ class _Sender:
 
     def _is_renewable(self, response: Response) -> bool:
         """One more attempt with fresh credentials: they may have ended since they were fetched."""
-        return response.status == 403 or (response.status == 401 and self._endpoint.http.oauth2 is not None)
+        signs, http = self._endpoint.sigv4 is not None, self._endpoint.http
+        return (response.status == 403 and (signs or http.may_renew)) or (response.status == 401 and http.may_renew)
 
     def _count(self, request: WriteRequest) -> None:
         self._delivery.attempts += 1
@@ -125,32 +143,62 @@ class _Sender:
         if response.status == 0:
             return Outcome.MISCONFIGURED if response.fixable else Outcome.UNAVAILABLE
         outcome = classify(response.status)
+        if request.version > 1 and (response.status == 415 or (outcome is Outcome.ACCEPTED and not response.written)):
+            return Outcome.OTHER_VERSION
         if response.status == 429 and not self._endpoint.queue.retry_on_http_429:
             return Outcome.REJECTED
-        if outcome is Outcome.TOO_LARGE and (len(request.body) <= _SPLIT_ABOVE_BYTES or len(split(request)) < 2):
+        is_small = len(request.body) <= _SPLIT_ABOVE_BYTES or max(request.samples, request.metadata) < 2
+        if outcome is Outcome.TOO_LARGE and is_small:
             return Outcome.REJECTED
         return outcome
 
     def _book(self, request: WriteRequest, response: Response, outcome: Outcome, *, maybe_stored: bool) -> None:
-        delivery = self._delivery
         if outcome is Outcome.ACCEPTED:
-            delivery.requests += 1
-            delivery.accepted += request.samples
-            delivery.metadata_accepted += request.metadata
-            if response.status == 202:
-                self._warn("the receiver answered 202: a receiver with replica election drops such samples")
+            self._accept(request, response)
         elif outcome is Outcome.MISCONFIGURED:
             self._remember(outcome, response)
+        elif outcome is Outcome.OTHER_VERSION:
+            self._fall_back(response)
         elif outcome is Outcome.REJECTED:
-            reason = "maybe_stored" if maybe_stored else f"http_{response.status}"
-            said = self._sentence(response)
-            if maybe_stored:
-                said = f"refused after an attempt without an answer, which may have stored it; {said}"
-            if request.samples:
-                delivery.rejected.add(reason, f"up to {request.samples} samples: {said}", request.samples)
-            else:
-                delivery.metadata_rejected += request.metadata
-                self._warn(f"metadata refused: {said}")
+            self._reject(request, response, maybe_stored=maybe_stored)
+
+    def _accept(self, request: WriteRequest, response: Response) -> None:
+        delivery = self._delivery
+        delivery.requests += 1
+        delivery.metadata_accepted += request.metadata
+        missing = request.samples - self._take(request, response.written or _all_of(request))
+        if missing:
+            said = f"the receiver answered {response.status} and wrote {request.samples - missing} of {request.samples}"
+            delivery.rejected.add("not_written", f"{missing} samples: {said}; its log may say why", missing)
+        if response.status == 202:
+            self._warn("the receiver answered 202: a receiver with replica election drops such samples")
+
+    def _take(self, request: WriteRequest, written: Written) -> int:
+        """Books what was written as accepted, and returns how many samples that is."""
+        taken = written.of(request)
+        self._delivery.accepted += taken
+        self._delivery.exemplars_accepted += min(written.exemplars, request.exemplars)
+        return taken
+
+    def _fall_back(self, response: Response) -> None:
+        self._edges.poster.version = 1
+        said = f"answered {response.status}" + ("" if response.status == 415 else " without saying what it wrote")
+        advice = "leave out protobuf_message, or use a receiver of 2.0"
+        self._warn(f"the receiver {said}: it does not take remote write 2.0. It gets 1.0 from now on; {advice}")
+
+    def _reject(self, request: WriteRequest, response: Response, *, maybe_stored: bool) -> None:
+        said = self._sentence(response)
+        if not request.samples:
+            self._delivery.metadata_rejected += request.metadata
+            self._warn(f"metadata refused: {said}")
+            return
+        if maybe_stored:
+            said = f"refused after an attempt without an answer, which may have stored it; {said}"
+        refused = request.samples - self._take(request, response.written or Written())
+        reason = "maybe_stored" if maybe_stored else f"http_{response.status}"
+        count = f"{refused} samples" if response.written else f"up to {refused} samples"
+        if refused:
+            self._delivery.rejected.add(reason, f"{count}: {said}", refused)
 
     def _remember(self, outcome: Outcome, response: Response) -> None:
         """Why the run stops here, should it stop."""

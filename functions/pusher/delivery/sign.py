@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import hmac
+import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 
 import requests
-from requests_aws4auth import AWS4Auth
+from requests_aws4auth import AWS4Auth, AWS4SigningKey
 
 from ..config.schema import SigV4
 from ..transport import HttpRequest
@@ -19,12 +21,54 @@ _UNSIGNED = frozenset(("user-agent", "content-length"))
 
 def signed(request: HttpRequest, sigv4: SigV4, credentials: Credentials, now_ms: int) -> dict[str, str]:
     """The request's headers with its signature added; the date in it is `now_ms`, so each attempt is signed anew."""
-    stamp = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
-    headers = {**request.headers, "x-amz-date": stamp}
-    names = frozenset(name.lower() for name in headers) - _UNSIGNED
-    unsigned = _Unsigned(request.method, _normalised(request.url), headers, request.body or b"")
-    _signer(sigv4, credentials, names)(unsigned)
-    return {name: _text(value) for name, value in unsigned.headers.items()}
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ms / 1000))
+    body_hash = hashlib.sha256(request.body or b"").hexdigest()
+    template = _template(request.method, request.url, tuple(request.headers.items()), sigv4, credentials)
+    canonical = template.canonical.replace(_ANY_HASH, body_hash).replace(_ANY_STAMP, stamp)
+    key, scope = _key(sigv4, credentials, stamp[:8])
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
+    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return template.headers | {
+        "x-amz-date": stamp,
+        "x-amz-content-sha256": body_hash,
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+        f"SignedHeaders={template.names}, Signature={signature}",
+    }
+
+
+_ANY_STAMP, _ANY_HASH = "\0stamp\0", "\0hash\0"  # no header can hold them
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """What is the same in all requests to one address with these headers: the library makes it once."""
+
+    canonical: str
+    names: str
+    headers: dict[str, str]
+
+
+@functools.lru_cache(maxsize=64)
+def _template(
+    method: str, url: str, headers: tuple[tuple[str, str], ...], sigv4: SigV4, credentials: Credentials
+) -> _Template:
+    every = {**dict(headers), "x-amz-date": _ANY_STAMP, "x-amz-content-sha256": _ANY_HASH}
+    if credentials.session_token:
+        every["x-amz-security-token"] = credentials.session_token
+    names = frozenset(name.lower() for name in every) - _UNSIGNED
+    signer = _Signer(credentials.access_key, credentials.secret_key, sigv4.region, sigv4.service)
+    unsigned = _Unsigned(method, _normalised(url), every, b"")
+    canonical_headers, signed_names = signer.get_canonical_headers(unsigned, names | {"host", "x-amz-*"})
+    canonical = signer.get_canonical_request(unsigned, canonical_headers, signed_names)
+    return _Template(_text(canonical), _text(signed_names), every)
+
+
+@functools.lru_cache(maxsize=16)
+def _key(sigv4: SigV4, credentials: Credentials, day: str) -> tuple[bytes, str]:
+    """The signing key of a day (YYYYMMDD), and its scope."""
+    key = AWS4SigningKey(credentials.secret_key, sigv4.region, sigv4.service, day)
+    return key.key, key.scope
 
 
 @dataclass(slots=True)
@@ -43,28 +87,9 @@ def _normalised(url: str) -> str:
     return requests.Request("GET", url).prepare().url or url
 
 
-@functools.lru_cache(maxsize=16)
-def _signer(sigv4: SigV4, credentials: Credentials, names: frozenset[str]) -> _Signer:
-    """The signer of these credentials; it keeps the day's signing key."""
-    return _Signer(
-        credentials.access_key,
-        credentials.secret_key,
-        sigv4.region,
-        sigv4.service,
-        session_token=credentials.session_token or None,
-        include_hdrs=names | {"host", "x-amz-*"},
-    )
-
-
 class _Signer(AWS4Auth):  # type: ignore[misc]
     """Runs of white space count as one space everywhere: the library leaves those between quotes and fails on an
     apostrophe, AWS's signers do neither."""
-
-    @classmethod
-    def get_request_date(cls, req: _Unsigned) -> date:
-        """The day of our own x-amz-date; the library would try every format a date can have."""
-        stamp = req.headers["x-amz-date"]
-        return date(int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8]))
 
     @staticmethod
     def amz_norm_whitespace(text: str | bytes) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 
-import snappy
-
 from ..model import Samples, Series, Tally, WriteRequest
-from . import v1
+from .unpacking import unpack
+
+_LAST_MS = operator.attrgetter("last_ms")
 
 
 def order(samples: Samples, dropped: Tally) -> Samples:
@@ -30,22 +30,22 @@ def take_back(requests: Iterable[WriteRequest], find: Callable[[bytes], Series |
 
     `find` gives the series of an encoded prefix.
     """
-    for request in requests:
-        if not request.samples:
-            continue
-        for field in v1.fields_of(snappy.uncompress(request.body)):
-            prefix, timestamps_ms = v1.prefix_and_timestamps(field)
-            series = find(prefix)
+    for samples, _ in (unpack(request) for request in requests if request.samples):
+        for unsent, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
+            series = find(unsent.prefix)
             if series is not None:
-                series.last_ms = min(series.last_ms, timestamps_ms[0] - 1)
+                series.last_ms = min(series.last_ms, timestamp_ms - 1)
 
 
 def _advance_all(samples: Samples) -> bool:
     """The usual run: every sample is newer than its series and no series comes twice. False leaves nothing moved."""
-    newest = [series.last_ms for series in samples.series]
-    if not all(map(operator.gt, samples.timestamps_ms, newest)) or len(set(samples.series)) < len(samples):
+    stamps = samples.timestamps_ms
+    is_all_newer = max(map(_LAST_MS, samples.series), default=0) < min(stamps, default=1)
+    if not is_all_newer and not all(map(operator.gt, stamps, map(_LAST_MS, samples.series))):
         return False
-    for series, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
+    if len(set(samples.series)) < len(samples):
+        return False
+    for series, timestamp_ms in zip(samples.series, stamps, strict=True):
         series.last_ms = timestamp_ms
     return True
 

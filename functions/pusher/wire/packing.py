@@ -1,28 +1,52 @@
-"""Samples -> compressed WriteRequests of a size the receiver takes."""
+"""Samples -> compressed WriteRequests of a size the receiver takes, in the version it speaks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import snappy
 
-from ..config.schema import QueueConfig
-from ..model import Metadata, Samples, Series, Tally, WriteRequest
-from . import v1
+from ..config.schema import Endpoint
+from ..model import Histogram, Metadata, Samples, Series, Tally, WriteRequest
+from . import histogram, v1, v2
+from .block import Block, Blocks, has_histograms
 from .order import order
+from .series import has_legacy_names
+from .unpacking import unpack, unpack_metadata
 
 View = Callable[[Series], Series | str]
 
 
-def pack(samples: Samples, queue: QueueConfig, now_ms: int, dropped: Tally) -> list[WriteRequest]:
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How an endpoint is written to now. `version` is 1 also where 2 is configured and was refused; `families` is the
+    metadata that goes along with the series of version 2, by family."""
+
+    endpoint: Endpoint
+    version: int
+    families: Mapping[str, Metadata] = field(default_factory=dict)
+
+    def histogram(self, one: Histogram) -> Histogram:
+        """The histogram as the receiver takes it. Raises InvalidHistogram."""
+        if not self.endpoint.send_native_histograms:
+            said = "a native histogram; this endpoint gets none without send_native_histograms: true"
+            raise histogram.InvalidHistogram("native_histograms_off", said)
+        if self.version == 1:
+            one = histogram.for_version_1(one)
+        return histogram.for_amp(one) if self.endpoint.is_amp else one
+
+
+def pack(samples: Samples, protocol: Protocol, now_ms: int, dropped: Tally) -> list[WriteRequest]:
     """Ordered samples -> requests in send order, each within `max_samples_per_send` and `max_body_bytes` (raw and
-    compressed). What is older than `sample_age_limit` or fits no request alone is counted in `dropped`."""
+    compressed). What is older than `sample_age_limit`, fits no request alone or is none of the receiver's is counted
+    in `dropped`."""
+    queue = protocol.endpoint.queue
     fresh = _without_old(samples, queue.sample_age_limit_ms, now_ms, dropped)
-    requests: list[WriteRequest] = []
-    for start in range(0, len(fresh), queue.max_samples_per_send):
-        part = _slice(fresh, start, start + queue.max_samples_per_send)
-        requests += _fit(part, queue.max_body_bytes, dropped)
-    return requests
+    taken = _with_histograms_taken(_with_names_taken(fresh, protocol, dropped), protocol, dropped)
+    packer = _Packer(taken, protocol, dropped)
+    starts = range(0, len(taken), queue.max_samples_per_send)
+    return [request for start in starts for request in packer.fit(start, start + queue.max_samples_per_send)]
 
 
 def through(view: View, samples: Samples, dropped: Tally) -> Samples:
@@ -34,11 +58,17 @@ def through(view: View, samples: Samples, dropped: Tally) -> Samples:
             dropped.add(mapped, "dropped by write_relabel_configs of this endpoint")
         else:
             seen.add(mapped, value, timestamp_ms)
+    for series, exemplars in samples.exemplars.items():
+        if isinstance(mapped := view(series), Series):
+            seen.exemplars[mapped] = exemplars
+    for series, start_ms in samples.starts_ms.items():
+        if isinstance(mapped := view(series), Series):
+            seen.starts_ms[mapped] = start_ms
     return order(seen, dropped)
 
 
 def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int) -> list[WriteRequest]:
-    """Metadata -> requests of its own, so that a refused entry costs no sample; each within both bounds."""
+    """Metadata -> 1.0 requests of its own, so that a refused entry costs no sample; each within both bounds."""
     fields = list(map(v1.encode_metadata, metadata))
     starts = range(0, len(fields), max_entries)
     return [request for start in starts for request in _fit_fields(fields[start : start + max_entries], max_bytes)]
@@ -46,28 +76,49 @@ def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int
 
 def split(request: WriteRequest) -> list[WriteRequest]:
     """A request that was too large -> two halves in send order; one that cannot be split comes back alone."""
-    fields = list(v1.fields_of(snappy.uncompress(request.body)))
-    half = len(fields) // 2
+    half = (request.samples or request.metadata) // 2
     if not half:
         return [request]
-    return [_request_of(fields[:half]), _request_of(fields[half:])]
+    if not request.samples:
+        fields = unpack_metadata(request)
+        return [_request_of_fields(fields[:half]), _request_of_fields(fields[half:])]
+    samples, families = unpack(request)
+    blocks = _whole(samples)
+    cuts = (blocks.cut(0, half), blocks.cut(half, len(samples)))
+    return [_request(block, request.version, families) for block in cuts]
 
 
 def without_old(request: WriteRequest, oldest_allowed_ms: int) -> WriteRequest | None:
     """The request without the samples that have become too old; None when nothing is left."""
     if request.oldest_ms >= oldest_allowed_ms or not request.samples:
         return request
-    fields = v1.fields_of(snappy.uncompress(request.body))
-    kept = [young for field in fields if (young := v1.without_old_samples(field, oldest_allowed_ms))]
-    return _request_of(kept) if kept else None
+    samples, families = unpack(request)
+    young = samples.pick([index for index, stamp in enumerate(samples.timestamps_ms) if stamp >= oldest_allowed_ms])
+    return _request(_whole(young).cut(0, len(young)), request.version, families) if young else None
 
 
-def _request_of(fields: Sequence[bytes]) -> WriteRequest:
-    raw = b"".join(fields)
-    if fields[0][:1] != b"\x0a":
-        return WriteRequest(_compress(raw), 0, len(raw), metadata=len(fields))
-    stamps = [stamp for field in fields for stamp in v1.timestamps_of(field)]
-    return WriteRequest(_compress(raw), len(stamps), len(raw), min(stamps))
+def in_version_1(request: WriteRequest, endpoint: Endpoint, now_ms: int, dropped: Tally) -> list[WriteRequest]:
+    """A request of version 2 for a receiver that turns out not to speak it. What 1.0 has no place for is counted in
+    `dropped`; labels are repeated there, so that it may take several requests."""
+    return pack(unpack(request)[0], Protocol(endpoint, 1), now_ms, dropped)
+
+
+def _whole(samples: Samples) -> Blocks:
+    """Samples of which everything goes along."""
+    return Blocks(samples, exemplars=True, starts=True)
+
+
+def _request(block: Block, version: int, families: Mapping[str, Metadata]) -> WriteRequest:
+    raw = v1.encode(block) if version == 1 else v2.encode(block, families)
+    return WriteRequest(
+        _compress(raw),
+        len(block.series),
+        len(raw),
+        min(block.timestamps_ms),
+        histograms=block.histograms,
+        exemplars=sum(map(len, block.exemplars.values())),
+        version=version,
+    )
 
 
 def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Tally) -> Samples:
@@ -81,31 +132,67 @@ def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Tall
     return samples.pick(kept)
 
 
-def _slice(samples: Samples, start: int, stop: int) -> Samples:
-    return Samples(samples.series[start:stop], samples.values[start:stop], samples.timestamps_ms[start:stop])
+def _with_names_taken(samples: Samples, protocol: Protocol, dropped: Tally) -> Samples:
+    """An endpoint of version 2 may have series with UTF-8 names; 1.0 has no place for them."""
+    if protocol.version >= protocol.endpoint.version:
+        return samples
+    kept = [index for index, series in enumerate(samples.series) if has_legacy_names(series)]
+    if len(kept) < len(samples):
+        said = "a metric or label name that remote write 1.0 does not allow; it needs a receiver of 2.0"
+        dropped.add("utf8_name", said, len(samples) - len(kept))
+    return samples.pick(kept)
 
 
-def _fit(samples: Samples, max_bytes: int, dropped: Tally) -> Iterator[WriteRequest]:
-    raw = b"".join(v1.encode_samples(samples))
-    body = _compress(raw)
-    if len(raw) < max_bytes and len(body) < max_bytes:
-        yield WriteRequest(body, len(samples), len(raw), min(samples.timestamps_ms))
-    elif len(samples) == 1:
-        dropped.add("too_large", f"one sample takes {len(raw)} bytes; a request has at most {max_bytes}")
-    else:
-        half = len(samples) // 2
-        yield from _fit(_slice(samples, 0, half), max_bytes, dropped)
-        yield from _fit(_slice(samples, half, len(samples)), max_bytes, dropped)
+def _with_histograms_taken(samples: Samples, protocol: Protocol, dropped: Tally) -> Samples:
+    if not has_histograms(samples.values):
+        return samples
+    kept = []
+    for index, value in enumerate(samples.values):
+        try:
+            kept.append((index, protocol.histogram(value) if isinstance(value, Histogram) else value))
+        except histogram.InvalidHistogram as error:
+            dropped.add(error.reason, str(error))
+    taken = samples.pick([index for index, _ in kept])
+    taken.values = [value for _, value in kept]
+    return taken
+
+
+class _Packer:
+    """Cuts samples into requests that fit."""
+
+    def __init__(self, samples: Samples, protocol: Protocol, dropped: Tally) -> None:
+        self._protocol, self._dropped, self._count = protocol, dropped, len(samples)
+        exemplars, starts = protocol.endpoint.send_exemplars, protocol.version > 1
+        self._blocks = Blocks(samples, exemplars=exemplars, starts=starts)
+
+    def fit(self, start: int, stop: int) -> Iterator[WriteRequest]:
+        stop, max_bytes = min(stop, self._count), self._protocol.endpoint.queue.max_body_bytes
+        block = self._blocks.cut(start, stop)
+        request = _request(block, self._protocol.version, self._protocol.families)
+        if request.raw_bytes < max_bytes and len(request.body) < max_bytes:
+            yield request
+        elif stop - start == 1:
+            said = f"one sample takes {request.raw_bytes} bytes; a request has at most {max_bytes}"
+            self._dropped.add("too_large", said)
+        else:
+            half = (start + stop) // 2
+            yield from self.fit(start, half)
+            yield from self.fit(half, stop)
 
 
 def _fit_fields(fields: Sequence[bytes], max_bytes: int) -> Iterator[WriteRequest]:
-    request = _request_of(fields)
+    request = _request_of_fields(fields)
     if len(fields) < 2 or (request.raw_bytes < max_bytes and len(request.body) < max_bytes):
         yield request
     else:
         half = len(fields) // 2
         yield from _fit_fields(fields[:half], max_bytes)
         yield from _fit_fields(fields[half:], max_bytes)
+
+
+def _request_of_fields(fields: Sequence[bytes]) -> WriteRequest:
+    raw = b"".join(fields)
+    return WriteRequest(_compress(raw), 0, len(raw), metadata=len(fields))
 
 
 def _compress(raw: bytes) -> bytes:

@@ -5,6 +5,9 @@ Rules: remote write 1.0, "Labels" (names, order, no empty ones), and AMP's quota
 
 from __future__ import annotations
 
+import functools
+import re
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +17,19 @@ from ..config.scalars import LABEL_NAME, METRIC_NAME
 from ..model import InvalidSeries, Labels, Series
 from . import v1
 
+_MAX_NAMES = 10_000
 MAX_SERIES = 200_000  # about 60 MB
+_UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesLimits:
-    """What a receiver takes; 0 means no limit. Sizes in bytes, all names and values of a series together."""
+    """What a receiver takes; 0 means no limit. Sizes in bytes, all names and values of a series together. With
+    `utf8_names` any text is a name; that is for receivers of 2.0."""
 
     labels: int = 0
     label_bytes: int = 0
+    utf8_names: bool = False
 
 
 NO_LIMITS = SeriesLimits()
@@ -35,13 +42,14 @@ def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]
     Raises InvalidSeries with the rule that is broken.
     """
     name = labels.get("__name__", "")
-    if not METRIC_NAME.fullmatch(name):
+    metric_name, label_name = (_UTF8_NAME, _UTF8_NAME) if limits.utf8_names else (METRIC_NAME, LABEL_NAME)
+    if not metric_name.fullmatch(name):
         raise InvalidSeries("invalid_metric_name", f"{name!r:.80} is no metric name")
     pairs = []
     for label, value in labels.items():
         if not value:
             continue
-        if not LABEL_NAME.fullmatch(label):
+        if not label_name.fullmatch(label):
             raise InvalidSeries("invalid_label_name", f"{label!r:.80} of metric {name} is no label name")
         try:
             pairs.append((label.encode(), value.encode()))
@@ -59,6 +67,25 @@ def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]
     return pairs
 
 
+def strings_of(series: Series) -> tuple[str, ...]:
+    """The series' labels: name, value, name, value. Kept with it, each text shared by all series that have it."""
+    if not series.strings:
+        series.strings = tuple(map(sys.intern, v1.strings_of(series.prefix)))
+    return series.strings
+
+
+def has_legacy_names(series: Series) -> bool:
+    """Whether the series' names are such as remote write 1.0 allows."""
+    strings = strings_of(series)
+    names = strings[::2]
+    return _are_legacy(names) and METRIC_NAME.fullmatch(strings[2 * names.index("__name__") + 1]) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _are_legacy(label_names: tuple[str, ...]) -> bool:
+    return all(map(LABEL_NAME.fullmatch, label_names))
+
+
 class SeriesCache:
     """The interned series of one environment, by their encoded labels. Safe for several threads."""
 
@@ -67,6 +94,7 @@ class SeriesCache:
         self._limits = limits
         self._series: dict[bytes, Series] = {}
         self._marks: dict[bytes, int] = {}
+        self._valid_names: set[str] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -74,11 +102,31 @@ class SeriesCache:
 
     def intern(self, labels: Labels) -> Series:
         """Final labels of a sample -> its series; external labels fill in only what is absent."""
-        with_external = dict(labels)
-        for name, value in self._external:
-            if not with_external.get(name):
-                with_external[name] = value
-        return self.interned(v1.series_prefix(validated(with_external, self._limits)))
+        if self._external:
+            labels = dict(labels)
+            labels |= {name: value for name, value in self._external if not labels.get(name)}
+        return self.interned(self._usual_prefix(labels) or self._checked_prefix(labels))
+
+    def _checked_prefix(self, labels: Labels) -> bytes:
+        pairs = validated(labels, self._limits)
+        if len(self._valid_names) < _MAX_NAMES:
+            self._valid_names.update(name.decode() for name, _ in pairs)  # not those that nobody looked at: empty ones
+        return v1.series_prefix(pairs)
+
+    def _usual_prefix(self, labels: Labels) -> bytes:
+        """The prefix of a series of which nothing has to be looked at: names that were valid before, no empty value,
+        far from every limit. Empty for any other."""
+        limits = self._limits
+        if not labels.keys() <= self._valid_names or "" in labels.values():
+            return b""
+        if not METRIC_NAME.fullmatch(labels.get("__name__", "")):
+            return b""
+        try:
+            encoded = v1.encoded_labels(labels)
+        except UnicodeEncodeError:
+            return b""
+        is_long = limits.label_bytes and len(encoded) > limits.label_bytes
+        return b"" if is_long or (limits.labels and len(labels) > limits.labels) else v1.prefix_of(encoded)
 
     def find(self, prefix: bytes) -> Series | None:
         """The series of an encoded prefix, when it is known."""
@@ -122,10 +170,10 @@ class EndpointView:
     """One endpoint's own series, under its `write_relabel_configs` and its receiver's limits: each series maps to one
     of them, or to none. They remember what this endpoint has got, whatever became of it at another."""
 
-    def __init__(self, rules: Sequence[relabel.Rule], limits: SeriesLimits) -> None:
-        self._rules = rules
-        self._cache = SeriesCache((), limits)
-        self._limits = limits
+    def __init__(self, rules: Sequence[relabel.Rule], limits: SeriesLimits | None) -> None:
+        """`limits` is None where all series are known to keep to them."""
+        self._rules, self._limits = rules, limits
+        self._cache = SeriesCache((), limits or NO_LIMITS)
         self._mapped: dict[Series, Series | str] = {}
 
     def __call__(self, series: Series) -> Series | str:
@@ -146,13 +194,13 @@ class EndpointView:
         self._cache.remember(marks)
 
     def _map(self, series: Series) -> Series | str:
-        if not self._rules and self._limits == NO_LIMITS:
+        if self._limits is None and not self._rules:
             return self._cache.interned(series.prefix)
         labels = relabel.relabel(v1.labels_of(series.prefix), self._rules)
         if not labels:
             return "write_relabel"
         try:
-            return self._cache.interned(v1.series_prefix(validated(labels, self._limits)))
+            return self._cache.interned(v1.series_prefix(validated(labels, self._limits or NO_LIMITS)))
         except InvalidSeries as error:
             return error.reason
 

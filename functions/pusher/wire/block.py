@@ -1,0 +1,122 @@
+"""The samples of one request before they are bytes, and what both versions of the protocol encode alike."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from ..model import Exemplar, Histogram, Samples, Series, Value
+from . import histogram, protobuf
+
+Beside = TypeVar("Beside")
+
+_SIX_BYTE_MS = range(2**35, 2**42)  # February 1971 to May 2109, in milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Samples in columns. `exemplars` and `starts_ms` by the place of the sample that they belong to."""
+
+    series: Sequence[Series]
+    values: Sequence[Value]
+    timestamps_ms: Sequence[int]
+    exemplars: Mapping[int, tuple[Exemplar, ...]]
+    starts_ms: Mapping[int, int]
+    histograms: int
+
+    def plain_values(self) -> Sequence[float] | None:
+        """The values of a usual block: one float of our days for each series, and nothing beside; None otherwise."""
+        if self.histograms or self.exemplars or self.starts_ms or not self.series or self._has_neighbours():
+            return None
+        stamps = set(self.timestamps_ms)
+        if min(stamps) not in _SIX_BYTE_MS or max(stamps) not in _SIX_BYTE_MS:
+            return None
+        return cast(Sequence[float], self.values)
+
+    def _has_neighbours(self) -> bool:
+        return any(map(operator.is_, self.series, itertools.islice(self.series, 1, None)))
+
+    def tails(self) -> list[bytes]:
+        """The timestamp fields of the samples."""
+        fields = {stamp: timestamp_field(stamp) for stamp in set(self.timestamps_ms)}
+        if len(fields) == 1:  # as on a page without timestamps of its own
+            return [*fields.values()] * len(self.timestamps_ms)
+        return list(map(fields.__getitem__, self.timestamps_ms))
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """(start, stop) of neighbours that share a TimeSeries: of one series, and either floats or histograms."""
+        at, count = 0, len(self.series)
+        while at < count:
+            start, series, is_histogram = at, self.series[at], isinstance(self.values[at], Histogram)
+            at += 1
+            while at < count and self.series[at] is series and isinstance(self.values[at], Histogram) is is_histogram:
+                at += 1
+            yield start, at
+
+    def points(self, start: int, stop: int, histogram_tag: bytes) -> bytes:
+        """The samples of a run, or its histograms, as fields of a TimeSeries."""
+        return b"".join([self._point(place, histogram_tag) for place in range(start, stop)])
+
+    def _point(self, place: int, histogram_tag: bytes) -> bytes:
+        value, timestamp_ms, start_ms = self.values[place], self.timestamps_ms[place], self.starts_ms.get(place, 0)
+        if isinstance(value, Histogram):
+            return protobuf.message(histogram_tag, histogram.encode(value, timestamp_ms, start_ms))
+        encoded = protobuf.double(b"\x09", value) + timestamp_field(timestamp_ms) + protobuf.integer(b"\x18", start_ms)
+        return protobuf.message(b"\x12", encoded)
+
+    def exemplars_of(self, start: int, stop: int) -> list[Exemplar]:
+        """The exemplars of a run."""
+        if not self.exemplars:
+            return []
+        return [exemplar for place in range(start, stop) for exemplar in self.exemplars.get(place, ())]
+
+
+def timestamp_field(timestamp_ms: int) -> bytes:
+    return protobuf.integer(b"\x10", timestamp_ms)
+
+
+class Blocks:
+    """Samples that are cut into blocks. What a series has beside its samples goes with its newest one."""
+
+    def __init__(self, samples: Samples, *, exemplars: bool, starts: bool) -> None:
+        self._samples = samples
+        self._has_histograms = has_histograms(samples.values)
+        self._exemplars: dict[int, tuple[Exemplar, ...]] = {}
+        self._starts_ms: dict[int, int] = {}
+        if not (exemplars and samples.exemplars) and not (starts and samples.starts_ms):
+            return
+        newest = dict(zip(samples.series, range(len(samples)), strict=True))
+        if exemplars:
+            self._exemplars = {newest[one]: some for one, some in samples.exemplars.items() if one in newest and some}
+        if starts:
+            self._starts_ms = {newest[one]: start for one, start in samples.starts_ms.items() if one in newest}
+
+    def cut(self, start: int, stop: int) -> Block:
+        samples, values = self._samples, self._samples.values[start:stop]
+        return Block(
+            samples.series[start:stop],
+            values,
+            samples.timestamps_ms[start:stop],
+            _between(self._exemplars, start, stop),
+            _between(self._starts_ms, start, stop),
+            list(map(type, values)).count(Histogram) if self._has_histograms else 0,
+        )
+
+
+def _between(by_place: Mapping[int, Beside], start: int, stop: int) -> dict[int, Beside]:
+    """What belongs to places from `start` up to `stop`, by the place in the block that begins there."""
+    if not by_place:
+        return {}
+    return {place - start: by_place[place] for place in range(start, stop) if place in by_place}
+
+
+def has_histograms(values: Sequence[Value]) -> bool:
+    """Adding up asks a column of floats fastest: a histogram is no number."""
+    try:
+        sum(cast(Sequence[float], values))
+    except TypeError:
+        return True
+    return False
