@@ -6,19 +6,19 @@ stays in use.
 
 from __future__ import annotations
 
+import glob
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from .config.load import parse_config
+from .config.load import Include, parse_config
 from .config.nodes import ConfigError, Problem
-from .config.schema import Config, SigV4
+from .config.schema import Config
 from .config.secrets import SecretStore
-from .delivery.credentials import CredentialsError, CredentialsProvider
-from .delivery.sign import signed
-from .transport import Answer, Channel, HttpRequest, Transport, TransportError
+from .s3 import S3, S3Error
+from .transport import Transport
 
 PACKAGED = Path(__file__).with_name("config.yaml")
 _TIMEOUT_SECONDS = 5.0
@@ -55,6 +55,7 @@ class ConfigSource:
     def __init__(self, location: str, edges: Edges) -> None:
         self.location = location or str(PACKAGED)
         self._edges = edges
+        self._s3 = S3(edges.environment, edges.transport, edges.secrets, edges.session, edges.now_ms)
         self._loaded: Loaded | None = None
 
     def load(self) -> Loaded:
@@ -65,13 +66,25 @@ class ConfigSource:
             if fetched is None and last:
                 return last
             text, version = fetched or ("", "")
-            config = parse_config(text, self.location, self._edges.environment)
+            config = parse_config(text, self.location, self._edges.environment, self._include())
         except (ConfigError, Unreadable) as error:
             if last is None:
                 raise
             return replace(last, refused=f"the new config is refused, the last good one stays in use: {error}")
         self._loaded = Loaded(config, version)
         return self._loaded
+
+    def _include(self) -> Include | None:
+        """Reads the files that a local config names, relative to its own folder."""
+        if "://" in self.location or self.location.startswith("ssm:"):
+            return None
+        folder = Path(self.location).parent
+
+        def include(pattern: str) -> list[tuple[str, str]]:
+            names = sorted(glob.glob(str(folder / pattern)))
+            return [(name, Path(name).read_text(encoding="utf-8")) for name in names]
+
+        return include
 
     def _fetch(self, version: str) -> tuple[str, str] | None:
         """(text, version), or None when it is still this version. Raises Unreadable."""
@@ -102,59 +115,16 @@ class ConfigSource:
         return None if seen == version else (str(parameter["Value"]), seen)
 
     def _from_s3(self, version: str) -> tuple[str, str] | None:
-        """One signed GET: boto3's S3 client would cost more than the rest of a cold start."""
-        url, region = self._s3_url()
-        headers = {"If-None-Match": version} if version else {}
-        request = HttpRequest("GET", url, headers)
-        sigv4 = SigV4(region=region, service="s3")
-        edges = self._edges
-        provider = CredentialsProvider(
-            sigv4, edges.environment, edges.secrets, edges.session, lambda: edges.now_ms() / 1000
-        )
-        try:
-            post = replace(request, headers=signed(request, sigv4, provider.get(), edges.now_ms()))
-            with edges.transport.send(post, Channel(), _TIMEOUT_SECONDS) as answer:
-                if answer.status == 304:
-                    return None
-                if answer.status != 200:
-                    raise Unreadable(f"{self.location}: S3 answered {answer.status}{_s3_hint(answer.status)}")
-                content, seen = self._content(answer), answer.headers.get("ETag", "")
-            return content.decode("utf-8"), seen
-        except (TransportError, CredentialsError) as error:
-            raise Unreadable(f"{self.location}: {error}") from None
-        except UnicodeDecodeError:
-            raise Unreadable(f"{self.location}: not UTF-8 text") from None
-
-    def _content(self, answer: Answer) -> bytes:
-        """The whole body: half a config may well be a config. Raises TransportError and Unreadable."""
-        content = bytearray()
-        for chunk in answer.chunks():
-            content += chunk
-            if len(content) > _MAX_BYTES:
-                raise Unreadable(f"{self.location}: it has more than {_MAX_BYTES} bytes")
-        return bytes(content)
-
-    def _s3_url(self) -> tuple[str, str]:
-        environment = self._edges.environment
         bucket, _, key = self.location.removeprefix("s3://").partition("/")
         if not bucket or not key:
             raise Unreadable(f"{self.location}: an object is s3://BUCKET/KEY")
-        region = environment.get("AWS_REGION", "us-east-1")
-        path = quote(key, safe="/~-._")
-        endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
-        if endpoint:
-            return f"{endpoint.rstrip('/')}/{bucket}/{path}", region
-        if "." in bucket:  # its certificate covers one name level only
-            return f"https://s3.{region}.amazonaws.com/{bucket}/{path}", region
-        return f"https://{bucket}.s3.{region}.amazonaws.com/{path}", region
-
-
-def _s3_hint(status: int) -> str:
-    return {
-        301: ": the bucket is in another region",
-        403: ": the role needs s3:GetObject on this object (a missing object also answers 403)",
-        404: ": there is no such bucket or object",
-    }.get(status, "")
+        try:
+            found = self._s3.get_changed(bucket, key, version, time.monotonic() + _TIMEOUT_SECONDS, _MAX_BYTES)
+            return (found.content.decode("utf-8"), found.etag) if found else None
+        except S3Error as error:
+            raise Unreadable(str(error)) from None
+        except UnicodeDecodeError:
+            raise Unreadable(f"{self.location}: not UTF-8 text") from None
 
 
 def not_loaded(location: str, error: Exception) -> str:

@@ -1,0 +1,346 @@
+"""Reads how a scrape job finds its targets: `static_configs` and the `*_sd_configs` that make sense in a Lambda.
+
+Those that do not are refused by name, with what to use instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import http_client, scalars
+from .nodes import Section, did_you_mean
+from .schema import HttpClientConfig
+from .secrets import Secret
+
+Environment = Mapping[str, str]
+
+S3_SCHEME = "s3://"
+
+_RECORD_TYPES = ("SRV", "A", "AAAA", "MX", "NS")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
+_FILE_NAME = re.compile(r"[^*]*(\*[^/*]*)?\.(json|yml|yaml|JSON|YML|YAML)")
+_S3_FILE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/(?!\.{1,2}/)[^/]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class StaticConfig:
+    """Targets that stand in the config itself."""
+
+    targets: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSd:
+    """Local paths and `s3://bucket/key`, each with one `*` in its last part at most."""
+
+    files: tuple[str, ...]
+    refresh_interval_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSd:
+    url: str = field(repr=False)
+    refresh_interval_ms: int
+    http: HttpClientConfig
+
+
+@dataclass(frozen=True, slots=True)
+class DnsSd:
+    """`type` is SRV, A, AAAA, MX or NS; `port` is 0 for SRV, whose records bring their own."""
+
+    names: tuple[str, ...]
+    type: str
+    port: int
+    refresh_interval_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSd:
+    """What discovery in AWS has in common: where, as whom, how often, and the port of the targets."""
+
+    region: str
+    endpoint: str
+    access_key: str = field(repr=False)
+    secret_key: Secret | None
+    profile: str
+    role_arn: str
+    external_id: str = field(repr=False)
+    refresh_interval_ms: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Sd(AwsSd):
+    """`filters` are names and values as DescribeInstances takes them."""
+
+    filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EcsSd(AwsSd):
+    """`clusters` are names or ARNs; none means all clusters of the account and region."""
+
+    clusters: tuple[str, ...] = ()
+
+
+SdConfig = StaticConfig | FileSd | HttpSd | DnsSd | Ec2Sd | EcsSd
+
+_BY_SCRIPT = "not in a Lambda; use file_sd_configs with an s3:// file, or http_sd_configs, fed by a job that lists {}"
+_BY_REGISTRY = "not in a Lambda; use http_sd_configs in front of it, or file_sd_configs fed by a job that reads {}"
+_ROLES = {
+    "lightsail": _BY_SCRIPT.format("`aws lightsail get-instances`"),
+    "msk": "use static_configs or dns_sd_configs with the brokers' names and the ports 11001 and 11002",
+    "elasticache": "a cluster has no /metrics page: use static_configs or file_sd_configs with its exporter",
+    "rds": "a database has no /metrics page: use static_configs or file_sd_configs with its exporter",
+}
+_REFUSED = {
+    **_ROLES,
+    "azure": _BY_SCRIPT.format("the virtual machines"),
+    "consul": "not in a Lambda; use dns_sd_configs with Consul's own DNS names, or http_sd_configs fed by its catalog",
+    "digitalocean": _BY_SCRIPT.format("the droplets"),
+    "docker": _BY_SCRIPT.format("the containers"),
+    "dockerswarm": _BY_SCRIPT.format("the tasks; dns_sd_configs with tasks.SERVICE works inside the swarm"),
+    "eureka": _BY_REGISTRY.format("its /apps list"),
+    "gce": _BY_SCRIPT.format("the instances"),
+    "hetzner": _BY_SCRIPT.format("the servers"),
+    "ionos": _BY_SCRIPT.format("the servers"),
+    "kubernetes": "a function that runs once a minute cannot watch an API server, and pod addresses often end at the "
+    "cluster's network; use AMP's managed collector for EKS, a Prometheus agent in the cluster, or "
+    "http_sd_configs for what is reachable from outside",
+    "kuma": _BY_REGISTRY.format("the control plane's dataplanes"),
+    "linode": _BY_SCRIPT.format("the instances"),
+    "marathon": _BY_REGISTRY.format("its /v2/apps list"),
+    "nerve": _BY_REGISTRY.format("the ZooKeeper paths"),
+    "nomad": _BY_REGISTRY.format("its /v1/services list"),
+    "oci": _BY_SCRIPT.format("the instances"),
+    "openstack": _BY_SCRIPT.format("the servers"),
+    "outscale": _BY_SCRIPT.format("the virtual machines"),
+    "ovhcloud": _BY_SCRIPT.format("the servers"),
+    "puppetdb": _BY_REGISTRY.format("a PuppetDB query"),
+    "scaleway": _BY_SCRIPT.format("the servers"),
+    "serverset": _BY_REGISTRY.format("the ZooKeeper paths"),
+    "stackit": _BY_SCRIPT.format("the servers"),
+    "triton": _BY_SCRIPT.format("the instances"),
+    "uyuni": _BY_REGISTRY.format("the system list"),
+    "vultr": _BY_SCRIPT.format("the instances"),
+}
+REFUSED = {f"{name}_sd_configs": what for name, what in _REFUSED.items()}
+"""Keys that Prometheus knows and we do not, with what to use instead. `read` reports them itself."""
+
+_HTTP_CLIENT_KEYS = (
+    "basic_auth", "authorization", "bearer_token", "bearer_token_file", "oauth2", "follow_redirects", "enable_http2",
+    "tls_config", "proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header", "http_headers",
+)  # fmt: skip
+
+
+def read(entry: Section, environment: Environment) -> tuple[SdConfig, ...]:
+    """All discovery keys of one entry of `scrape_configs`; `environment` gives AWS_REGION."""
+    readers: dict[str, Callable[[Section], SdConfig | None]] = {
+        "static_configs": lambda block: _static(block, entry.has("relabel_configs")),
+        "file_sd_configs": _file_sd,
+        "http_sd_configs": _http_sd,
+        "dns_sd_configs": _dns_sd,
+        "ec2_sd_configs": lambda block: _ec2_sd(block, environment),
+        "ecs_sd_configs": lambda block: _ecs_sd(block, environment),
+        "aws_sd_configs": lambda block: _aws_sd(block, environment),
+    }
+    found = [reader(block) for key, reader in readers.items() for block in entry.sections(key)]
+    _refuse(entry)
+    if not any(key in readers or key in REFUSED for key in entry):
+        entry.warn("static_configs", "no targets: static_configs, or one of the *_sd_configs, says what to scrape")
+    return tuple(config for config in found if config is not None)
+
+
+def _refuse(entry: Section) -> None:
+    for key in entry:
+        if key in REFUSED:
+            entry.has(key)  # so that it is not an unknown key as well
+            entry.problem(key, REFUSED[key])
+
+
+# static_configs
+
+
+def _static(block: Section, is_relabelled: bool) -> StaticConfig:
+    def target(text: str) -> str:
+        if "/" in text and not is_relabelled:
+            hint = "scheme and metrics_path are keys of the job"
+            raise ValueError(f"without relabel_configs a target is host or host:port; {hint}")
+        if not text:
+            raise ValueError("a target is host or host:port")
+        return text
+
+    config = StaticConfig(targets=tuple(block.read_list("targets", target)), labels=_labels(block))
+    block.close()
+    return config
+
+
+def _labels(block: Section) -> tuple[tuple[str, str], ...]:
+    """Names with a leading __ are allowed here: that is how one target gets its own path or parameter."""
+    labels = block.section("labels")
+    if labels is None:
+        return ()
+    return tuple((name, labels.text(name)) for name in labels if _is_label_name(labels, name))
+
+
+def _is_label_name(labels: Section, name: str) -> bool:
+    if name == "__address__":
+        labels.problem(name, "comes from targets; leave it out")
+    elif not scalars.LABEL_NAME.fullmatch(name):
+        labels.problem(name, "not a label name: letters, digits and _, no digit first")
+    return not labels.is_wrong(name)
+
+
+# file_sd_configs, http_sd_configs, dns_sd_configs
+
+
+def _file_sd(block: Section) -> FileSd:
+    config = FileSd(tuple(block.read_list("files", _file_name)), _refresh_interval_ms(block, 300_000))
+    if not config.files and not block.is_wrong("files"):
+        block.problem("files", "is required: at least one path or s3://bucket/key")
+    block.close()
+    return config
+
+
+def _file_name(text: str) -> str:
+    if not _FILE_NAME.fullmatch(text):
+        raise ValueError("a file ends in .json, .yml or .yaml, with at most one * and that in its last part")
+    if "://" in text and not _S3_FILE.fullmatch(text):
+        raise ValueError("a file is a path or s3://bucket/key without empty parts; for http:// use http_sd_configs")
+    return text
+
+
+def _http_sd(block: Section) -> HttpSd:
+    config = HttpSd(
+        url=block.hidden("url", http_client.url) or "",
+        refresh_interval_ms=_refresh_interval_ms(block, 60_000),
+        http=http_client.read(block, http_client.RESERVED_FOR_SOURCES),
+    )
+    if not block.has("url"):
+        block.problem("url", "is required")
+    block.close()
+    return config
+
+
+def _dns_sd(block: Section) -> DnsSd:
+    config = DnsSd(
+        names=tuple(block.read_list("names", _dns_name)),
+        type=block.read("type", _record_type, "SRV"),
+        port=block.read("port", _port, 0),
+        refresh_interval_ms=_refresh_interval_ms(block, 30_000),
+    )
+    if not config.names and not block.is_wrong("names"):
+        block.problem("names", "is required: at least one name")
+    if config.type != "SRV" and not config.port and not block.is_wrong("port"):
+        block.problem("port", f"is required for {config.type} records: only SRV records bring a port")
+    block.close()
+    return config
+
+
+def _dns_name(text: str) -> str:
+    if not text.strip(".") or any(char.isspace() or char == "/" for char in text):
+        raise ValueError("a DNS name is expected, as _metrics._tcp.example.com")
+    return text
+
+
+def _record_type(text: str) -> str:
+    if text.upper() not in _RECORD_TYPES:
+        raise ValueError(f"allowed are {', '.join(_RECORD_TYPES)}{did_you_mean(text.upper(), _RECORD_TYPES)}")
+    return text.upper()
+
+
+def _refresh_interval_ms(block: Section, default: int) -> int:
+    return block.duration_ms("refresh_interval", default) or default
+
+
+def _port(text: str) -> int:
+    number = scalars.integer(text)
+    if not 1 <= number <= 65_535:
+        raise ValueError("a port is between 1 and 65535")
+    return number
+
+
+# ec2_sd_configs, ecs_sd_configs, aws_sd_configs
+
+
+def _ec2_sd(block: Section, environment: Environment) -> Ec2Sd:
+    config = Ec2Sd(**_aws(block, environment), filters=_filters(block))
+    block.close({"clusters": "is for ECS; EC2 takes filters"})
+    return config
+
+
+def _ecs_sd(block: Section, environment: Environment) -> EcsSd:
+    config = EcsSd(**_aws(block, environment), clusters=tuple(block.texts("clusters")))
+    block.integer("request_concurrency", 20, minimum=1)  # accepted: one call at a time stays below every rate limit
+    block.close({"filters": "is for EC2; ECS takes clusters"})
+    return config
+
+
+def _aws_sd(block: Section, environment: Environment) -> Ec2Sd | EcsSd | None:
+    def role(text: str) -> str:
+        if text in _ROLES:
+            raise ValueError(_ROLES[text])
+        if text not in ("ec2", "ecs"):
+            raise ValueError("allowed are ec2 and ecs")
+        return text
+
+    found = block.read("role", role, "")
+    if not block.has("role"):
+        block.problem("role", "is required: ec2 or ecs")
+    if not found:
+        return None
+    return _ecs_sd(block, environment) if found == "ecs" else _ec2_sd(block, environment)
+
+
+def _aws(block: Section, environment: Environment) -> dict[str, Any]:
+    """The keys that every role has, by field name."""
+    secret_key = block.hidden("secret_key", str)
+    found = {
+        "region": _region(block, environment),
+        "endpoint": block.hidden("endpoint", http_client.url) or "",
+        "access_key": block.text("access_key"),
+        "secret_key": Secret(literal=secret_key) if secret_key else None,
+        "profile": block.text("profile"),
+        "role_arn": block.text("role_arn"),
+        "external_id": block.text("external_id"),
+        "refresh_interval_ms": _refresh_interval_ms(block, 60_000),
+        "port": block.read("port", _port, 80),
+    }
+    if bool(found["access_key"]) != bool(secret_key):
+        half = "access_key" if found["access_key"] else "secret_key"
+        block.problem(half, "access_key and secret_key are set both or neither")
+    if found["external_id"] and not found["role_arn"]:
+        block.problem("external_id", "needs a role_arn")
+    for key in _HTTP_CLIENT_KEYS:
+        if key in block and block.has(key):
+            block.warn(key, "ignored: calls to AWS are signed, and take a proxy from HTTPS_PROXY in the environment")
+    return found
+
+
+def _region(block: Section, environment: Environment) -> str:
+    def region(text: str) -> str:
+        if not _REGION.fullmatch(text):
+            raise ValueError("not an AWS region, as eu-west-1")
+        return text
+
+    found = block.read("region", region, "") or environment.get("AWS_REGION", "")
+    if not found and not block.is_wrong("region"):
+        block.problem("region", "is required: neither the config nor AWS_REGION names one")
+    return found
+
+
+def _filters(block: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    found = []
+    for one in block.sections("filters"):
+        name, values = one.text("name"), tuple(one.texts("values"))
+        if not name:
+            one.problem("name", "is required, as instance-state-name")
+        if not values and not one.is_wrong("values"):
+            one.problem("values", "is required: a filter without values would find nothing")
+        one.close()
+        found.append((name, values))
+    return tuple(found)

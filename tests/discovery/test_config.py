@@ -1,0 +1,256 @@
+"""The discovery keys of a scrape job: what they default to, and what is told about each mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pusher.config.nodes import ConfigError, Notes, Section, compose
+from pusher.config.schema import Authorization, HttpClientConfig
+from pusher.config.secrets import Secret
+from pusher.config.service_discovery import (
+    REFUSED,
+    DnsSd,
+    Ec2Sd,
+    EcsSd,
+    FileSd,
+    HttpSd,
+    SdConfig,
+    StaticConfig,
+    read,
+)
+
+HERE = {"AWS_REGION": "eu-west-1"}
+NO_KEYS: dict[str, Any] = {
+    "endpoint": "", "access_key": "", "secret_key": None, "profile": "", "role_arn": "", "external_id": "",
+}  # fmt: skip
+
+
+def section(entry: str) -> Section:
+    node = compose(entry, "pusher.yaml")
+    assert node is not None
+    return Section(node, "job", Notes("pusher.yaml"))  # type: ignore[arg-type]
+
+
+def configs(entry: str) -> tuple[SdConfig, ...]:
+    written = section(entry)
+    found = read(written, HERE)
+    written.close()
+    if written.notes.problems:
+        raise ConfigError(written.notes.problems)
+    return found
+
+
+def problems(entry: str, **environment: str) -> list[str]:
+    written = section(entry)
+    read(written, environment)
+    written.close({"job_name": "", "relabel_configs": ""})
+    return [f"{one.path}: {one.message}" for one in written.notes.problems]
+
+
+def aws_defaults(**keys: Any) -> dict[str, Any]:
+    return {"region": "eu-west-1", **NO_KEYS, "refresh_interval_ms": 60_000, "port": 80, **keys}
+
+
+DEFAULTS = {
+    "static": ("static_configs: [{targets: [a:1, b]}]", StaticConfig(("a:1", "b"), ())),
+    "static-empty": ("static_configs: [{}]", StaticConfig((), ())),
+    "file": ("file_sd_configs: [{files: [a.yml]}]", FileSd(("a.yml",), 300_000)),
+    "http": ('http_sd_configs: [{url: "http://h/t"}]', HttpSd("http://h/t", 60_000, HttpClientConfig())),
+    "dns": ("dns_sd_configs: [{names: [_m._tcp.h]}]", DnsSd(("_m._tcp.h",), "SRV", 0, 30_000)),
+    "ec2": ("ec2_sd_configs: [{}]", Ec2Sd(**aws_defaults())),
+    "ecs": ("ecs_sd_configs: [{}]", EcsSd(**aws_defaults())),
+    "aws-ec2": ("aws_sd_configs: [{role: ec2}]", Ec2Sd(**aws_defaults())),
+    "aws-ecs": ("aws_sd_configs: [{role: ecs}]", EcsSd(**aws_defaults())),
+    "zero-interval": ("ec2_sd_configs: [{refresh_interval: 0s}]", Ec2Sd(**aws_defaults())),
+}
+
+
+@pytest.mark.parametrize(("entry", "expected"), DEFAULTS.values(), ids=DEFAULTS)
+def test_defaults(entry: str, expected: SdConfig) -> None:
+    """What is not written is what Prometheus would take."""
+    assert configs(entry) == (expected,)
+
+
+WRITTEN = {
+    "static": (
+        "static_configs: [{targets: ['h:1'], labels: {team: 007, __metrics_path__: /m, __param_x: y}}]",
+        StaticConfig(("h:1",), (("team", "007"), ("__metrics_path__", "/m"), ("__param_x", "y"))),
+    ),
+    "urls-are-relabelled": (
+        "{static_configs: [{targets: ['https://h/probe']}], relabel_configs: [{}]}",
+        StaticConfig(("https://h/probe",), ()),
+    ),
+    "file": (
+        "file_sd_configs: [{files: [t/*.json, /x.yaml, s3://bucket/t/a-*.yml], refresh_interval: 1m}]",
+        FileSd(("t/*.json", "/x.yaml", "s3://bucket/t/a-*.yml"), 60_000),
+    ),
+    "http": (
+        'http_sd_configs: [{url: "https://h/t?k=1", refresh_interval: 90s, authorization: {credentials: c}}]',
+        HttpSd(
+            "https://h/t?k=1",
+            90_000,
+            HttpClientConfig(authorization=Authorization("Bearer", Secret(literal="c"))),
+        ),
+    ),
+    "dns": (
+        "dns_sd_configs: [{names: [a.h, b.h], type: aaaa, port: 9100, refresh_interval: 1m}]",
+        DnsSd(("a.h", "b.h"), "AAAA", 9100, 60_000),
+    ),
+    "ec2": (
+        "ec2_sd_configs: [{region: us-gov-west-1, endpoint: 'http://h:1', access_key: a, secret_key: s, profile: p,"
+        " role_arn: r, external_id: e, refresh_interval: 2m, port: 9100,"
+        " filters: [{name: tag:env, values: [prod, 1.10]}]}]",
+        Ec2Sd(
+            "us-gov-west-1", "http://h:1", "a", Secret(literal="s"), "p", "r", "e", 120_000, 9100,
+            (("tag:env", ("prod", "1.10")),),
+        ),
+    ),
+    "ecs": (
+        "aws_sd_configs: [{role: ecs, clusters: [one, two], port: 8080}]",
+        EcsSd(**aws_defaults(port=8080), clusters=("one", "two")),
+    ),
+    "ecs-concurrency": ("ecs_sd_configs: [{request_concurrency: 5}]", EcsSd(**aws_defaults())),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("entry", "expected"), WRITTEN.values(), ids=WRITTEN)
+def test_written(entry: str, expected: SdConfig) -> None:
+    """Every key counts, and values stay the text that is written."""
+    written = section(entry)
+    assert read(written, HERE) == (expected,)
+    assert written.notes.problems == []
+
+
+def test_all_together() -> None:
+    """A job may find targets in several ways, and several times in the same one."""
+    entry = (
+        "{ec2_sd_configs: [{}, {region: us-east-1}], static_configs: [{targets: [a]}], dns_sd_configs: [{names: [n]}]}"
+    )
+    assert [type(one) for one in configs(entry)] == [StaticConfig, DnsSd, Ec2Sd, Ec2Sd]
+
+
+MISTAKES = {
+    "target-url": (
+        "static_configs: [{targets: ['h:1', 'http://h/metrics']}]",
+        "job.static_configs[0].targets[1]: 'http://h/metrics' is not allowed: without relabel_configs a target is host "
+        "or host:port; scheme and metrics_path are keys of the job",
+    ),
+    "target-empty": (
+        "{static_configs: [{targets: ['']}], relabel_configs: [{}]}",
+        "job.static_configs[0].targets[0]: '' is not allowed: a target is host or host:port",
+    ),
+    "label-name": (
+        "static_configs: [{labels: {a-b: c}}]",
+        "job.static_configs[0].labels.a-b: not a label name: letters, digits and _, no digit first",
+    ),
+    "label-address": (
+        "static_configs: [{labels: {__address__: c}}]",
+        "job.static_configs[0].labels.__address__: comes from targets; leave it out",
+    ),
+    "static-unknown": (
+        "static_configs: [{target: [a]}]",
+        'job.static_configs[0].target: unknown key; did you mean "targets"? (allowed here: labels, targets)',
+    ),
+    "files-none": ("file_sd_configs: [{}]", "job.file_sd_configs[0].files: is required: at least one path or s3://"),
+    "file-ending": ("file_sd_configs: [{files: [a.txt]}]", "'a.txt' is not allowed: a file ends in .json, .yml or"),
+    "file-star-in-folder": ("file_sd_configs: [{files: ['*/a.yml']}]", "with at most one * and that in its last part"),
+    "file-two-stars": ("file_sd_configs: [{files: ['a*b*.yml']}]", "with at most one * and that in its last part"),
+    "file-http": ("file_sd_configs: [{files: ['http://h/a.yml']}]", "for http:// use http_sd_configs"),
+    "file-empty-part": ("file_sd_configs: [{files: ['s3://bucket/a//b.yml']}]", "s3://bucket/key without empty parts"),
+    "file-dot-part": ("file_sd_configs: [{files: ['s3://bucket/../b.yml']}]", "s3://bucket/key without empty parts"),
+    "file-no-bucket": ("file_sd_configs: [{files: ['s3:///a.yml']}]", "a file is a path or s3://bucket/key"),
+    "http-no-url": ("http_sd_configs: [{}]", "job.http_sd_configs[0].url: is required"),
+    "http-bad-url": ("http_sd_configs: [{url: h/t}]", "is not an absolute http:// or https:// URL"),
+    "dns-no-names": ("dns_sd_configs: [{}]", "job.dns_sd_configs[0].names: is required: at least one name"),
+    "dns-url": ("dns_sd_configs: [{names: ['http://h']}]", "a DNS name is expected"),
+    "dns-no-port": (
+        "dns_sd_configs: [{names: [h], type: A}]",
+        "job.dns_sd_configs[0].port: is required for A records: only SRV records bring a port",
+    ),
+    "dns-type": ("dns_sd_configs: [{names: [h], type: SVR}]", 'SRV, A, AAAA, MX, NS; did you mean "SRV"?'),
+    "port-range": ("ec2_sd_configs: [{port: 65536}]", "'65536' is not allowed: a port is between 1 and 65535"),
+    "filter-no-values": (
+        "ec2_sd_configs: [{filters: [{name: instance-state-name, values: []}]}]",
+        "job.ec2_sd_configs[0].filters[0].values: is required: a filter without values would find nothing",
+    ),
+    "filter-no-name": ("ec2_sd_configs: [{filters: [{values: [a]}]}]", "filters[0].name: is required"),
+    "half-key": (
+        "ec2_sd_configs: [{access_key: a}]",
+        "job.ec2_sd_configs[0].access_key: access_key and secret_key are set both or neither",
+    ),
+    "half-secret": ("ecs_sd_configs: [{secret_key: s}]", "ecs_sd_configs[0].secret_key: access_key and secret_key"),
+    "external-id": ("ec2_sd_configs: [{external_id: e}]", "job.ec2_sd_configs[0].external_id: needs a role_arn"),
+    "region-form": ("ec2_sd_configs: [{region: Ireland}]", "'Ireland' is not allowed: not an AWS region"),
+    "endpoint": ("ec2_sd_configs: [{endpoint: ec2.local}]", "is not an absolute http:// or https:// URL"),
+    "clusters-of-ec2": ("ec2_sd_configs: [{clusters: [a]}]", "clusters: is for ECS; EC2 takes filters"),
+    "filters-of-ecs": ("aws_sd_configs: [{role: ecs, filters: []}]", "filters: is for EC2; ECS takes clusters"),
+    "no-role": ("aws_sd_configs: [{}]", "job.aws_sd_configs[0].role: is required: ec2 or ecs"),
+    "role": ("aws_sd_configs: [{role: eks}]", "'eks' is not allowed: allowed are ec2 and ecs"),
+    "role-msk": ("aws_sd_configs: [{role: msk}]", "use static_configs or dns_sd_configs with the brokers' names"),
+    "role-rds": ("aws_sd_configs: [{role: rds}]", "a database has no /metrics page"),
+    "role-elasticache": ("aws_sd_configs: [{role: elasticache}]", "a cluster has no /metrics page"),
+    "role-lightsail": ("aws_sd_configs: [{role: lightsail}]", "aws lightsail get-instances"),
+}
+
+
+@pytest.mark.parametrize(("entry", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes(entry: str, said: str) -> None:
+    """Each mistake is told once, with its place and what is allowed."""
+    found = problems(entry, **HERE)
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_region_unknown() -> None:
+    """Without a region anywhere there is no start."""
+    (found,) = problems("ec2_sd_configs: [{}]")
+    assert found == "job.ec2_sd_configs[0].region: is required: neither the config nor AWS_REGION names one"
+
+
+def test_secrets_do_not_show() -> None:
+    """Neither in the config's repr nor in a problem."""
+    entry = "ec2_sd_configs: [{access_key: AKID, secret_key: hunter2, external_id: e, role_arn: r}]"
+    assert not {"AKID", "hunter2"} & set(repr(configs(entry)).replace("'", " ").split())
+    assert "hunter2" not in str(problems("ec2_sd_configs: [{secret_key: hunter2}]", **HERE))
+
+
+KNOWN_TO_PROMETHEUS = """
+azure consul digitalocean docker dockerswarm elasticache eureka gce hetzner ionos kubernetes kuma lightsail linode
+marathon msk nerve nomad oci openstack outscale ovhcloud puppetdb rds scaleway serverset stackit triton uyuni vultr
+"""
+
+
+@pytest.mark.parametrize("name", KNOWN_TO_PROMETHEUS.split())
+def test_refused_by_name(name: str) -> None:
+    """What cannot work here says what does, once, and is no unknown key."""
+    (found,) = problems(f"{name}_sd_configs: [{{}}]", **HERE)
+    assert found == f"job.{name}_sd_configs: {REFUSED[f'{name}_sd_configs']}"
+    assert "use " in found
+
+
+def test_unknown_discovery() -> None:
+    """A misspelt name is an unknown key with a suggestion."""
+    (found,) = problems("ec_sd_configs: [{}]", **HERE)
+    assert 'unknown key; did you mean "ec' in found
+
+
+def warnings(entry: str) -> list[str]:
+    written = section(entry)
+    read(written, HERE)
+    return [f"{one.path}: {one.message}" for one in written.notes.warnings]
+
+
+def test_no_discovery() -> None:
+    """A job that can never have a target is told."""
+    (found,) = warnings("job_name: a")
+    assert found.startswith("job.static_configs: no targets")
+    assert warnings("static_configs: []") == []
+
+
+def test_http_keys_of_aws() -> None:
+    """They load, because Prometheus takes them, and have no effect, which is told."""
+    (found,) = warnings("ec2_sd_configs: [{proxy_url: 'http://p:1'}]")
+    assert found.startswith("job.ec2_sd_configs[0].proxy_url: ignored")
+    assert "HTTPS_PROXY" in found

@@ -1,0 +1,356 @@
+"""EC2 instances as targets: every label, from a fake that holds data and from moto over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+
+from sandbox.server import Fault, LoopbackServer
+from tests.config.aws import REGION, Aws
+from tests.discovery.clouds import Ec2, Item
+from tests.discovery.rig import Rig, addresses, configs
+
+EC2 = "__meta_ec2_"
+
+FULL: Item = {
+    "InstanceId": "i-0abc",
+    "ImageId": "ami-1",
+    "InstanceType": "t4g.small",
+    "Architecture": "arm64",
+    "State": {"Name": "running"},
+    "Platform": "windows",
+    "InstanceLifecycle": "spot",
+    "Placement": {"AvailabilityZone": "eu-west-1b"},
+    "PrivateIpAddress": "10.0.0.5",
+    "PrivateDnsName": "ip-10-0-0-5.internal",
+    "PublicIpAddress": "198.51.100.7",
+    "PublicDnsName": "ec2-198-51-100-7.example",
+    "VpcId": "vpc-1",
+    "SubnetId": "subnet-a",
+    "NetworkInterfaces": [
+        {"SubnetId": "subnet-a", "Attachment": {"DeviceIndex": 0}, "Ipv6Addresses": [{"Ipv6Address": "2001:db8::1"}]},
+        {
+            "SubnetId": "subnet-b",
+            "Attachment": {"DeviceIndex": 2},
+            "Ipv6Addresses": [
+                {"Ipv6Address": "2001:db8::2", "IsPrimaryIpv6": False},
+                {"Ipv6Address": "2001:db8::3", "IsPrimaryIpv6": True},
+            ],
+        },
+        {"SubnetId": "subnet-a", "Attachment": {"DeviceIndex": 3}, "Ipv6Addresses": []},
+    ],
+    "Tags": [
+        {"Key": "Name", "Value": "web"},
+        {"Key": "aws:autoscaling:group/Name", "Value": "asg"},
+        {"Key": "a-b", "Value": "first"},
+        {"Key": "a.b", "Value": "later"},
+        {"Key": "größe", "Value": "L"},
+    ],
+}
+FULL_LABELS = {
+    "__address__": "10.0.0.5:9100",
+    f"{EC2}ami": "ami-1",
+    f"{EC2}architecture": "arm64",
+    f"{EC2}availability_zone": "eu-west-1b",
+    f"{EC2}availability_zone_id": "euw1-az1",
+    f"{EC2}default_ipv6_address": "2001:db8::3",
+    f"{EC2}instance_id": "i-0abc",
+    f"{EC2}instance_lifecycle": "spot",
+    f"{EC2}instance_state": "running",
+    f"{EC2}instance_type": "t4g.small",
+    f"{EC2}ipv6_addresses": ",2001:db8::1,2001:db8::2,2001:db8::3,",
+    f"{EC2}owner_id": "111122223333",
+    f"{EC2}platform": "windows",
+    f"{EC2}primary_ipv6_addresses": ",,,2001:db8::3,",
+    f"{EC2}primary_subnet_id": "subnet-a",
+    f"{EC2}private_dns_name": "ip-10-0-0-5.internal",
+    f"{EC2}private_ip": "10.0.0.5",
+    f"{EC2}public_dns_name": "ec2-198-51-100-7.example",
+    f"{EC2}public_ip": "198.51.100.7",
+    f"{EC2}region": "eu-west-1",
+    f"{EC2}subnet_id": ",subnet-a,subnet-b,",
+    f"{EC2}tag_Name": "web",
+    f"{EC2}tag_a_b": "later",
+    f"{EC2}tag_aws_autoscaling_group_Name": "asg",
+    f"{EC2}tag_gr__e": "L",
+    f"{EC2}vpc_id": "vpc-1",
+}
+ENTRY = "ec2_sd_configs: [{port: 9100}]"
+
+
+def with_ec2(make_rig: Callable[..., Rig], ec2: Ec2) -> Rig:
+    return make_rig(client=lambda service, config: ec2)
+
+
+def labels(make_rig: Callable[..., Rig], instance: Item) -> list[dict[str, str]]:
+    found = with_ec2(make_rig, Ec2([instance])).found(ENTRY)
+    assert found.warnings == []
+    return [dict(target) for group in found.groups for target in group.targets]
+
+
+def test_every_label(make_rig: Callable[..., Rig]) -> None:
+    """What Prometheus would set, and nothing else."""
+    assert labels(make_rig, FULL) == [FULL_LABELS]
+
+
+def test_a_bare_instance(make_rig: Callable[..., Rig]) -> None:
+    """Labels of what AWS does not say are absent, but for those that are always there."""
+    assert labels(make_rig, {"PrivateIpAddress": "10.0.0.9", "InstanceId": "i-1", "InstanceType": "t3.nano"}) == [
+        {
+            "__address__": "10.0.0.9:9100",
+            f"{EC2}instance_id": "i-1",
+            f"{EC2}instance_type": "t3.nano",
+            f"{EC2}owner_id": "111122223333",
+            f"{EC2}private_ip": "10.0.0.9",
+            f"{EC2}region": "eu-west-1",
+        }
+    ]
+
+
+def primary(device: int, address: str) -> Item:
+    addresses = [{"Ipv6Address": address, "IsPrimaryIpv6": True}]
+    return {"SubnetId": "s", "Attachment": {"DeviceIndex": device}, "Ipv6Addresses": addresses}
+
+
+V6 = {"SubnetId": "s", "Attachment": {"DeviceIndex": 0}, "Ipv6Addresses": [{"Ipv6Address": "2001:db8::9"}]}
+ODD: dict[str, tuple[Item, dict[str, str | None]]] = {
+    "ipv6-only": (
+        {"PrivateIpAddress": None, "NetworkInterfaces": [V6]},
+        {"__address__": "[2001:db8::9]:9100", "private_ip": None, "default_ipv6_address": "2001:db8::9",
+         "ipv6_addresses": ",2001:db8::9,", "primary_ipv6_addresses": None},
+    ),
+    "devices-out-of-order": (
+        {"NetworkInterfaces": [primary(2, "2001:db8::c"), primary(0, "2001:db8::a")]},
+        {"primary_ipv6_addresses": ",2001:db8::a,,2001:db8::c,", "default_ipv6_address": "2001:db8::a",
+         "ipv6_addresses": ",2001:db8::c,2001:db8::a,"},
+    ),
+    "public-name-without-address": ({"PublicIpAddress": None}, {"public_ip": None, "public_dns_name": None}),
+    "public-address-without-name": (
+        {"PublicDnsName": None}, {"public_ip": "198.51.100.7", "public_dns_name": None},
+    ),
+    "empty-names": (
+        {"PrivateDnsName": "", "PublicDnsName": ""}, {"private_dns_name": "", "public_dns_name": ""},
+    ),
+    "empty-enums": (
+        {"Platform": "", "InstanceLifecycle": "", "Architecture": ""},
+        {"platform": None, "instance_lifecycle": None, "architecture": None},
+    ),
+    "no-vpc": (
+        {"VpcId": None},
+        {"vpc_id": None, "primary_subnet_id": None, "subnet_id": None, "ipv6_addresses": None,
+         "primary_ipv6_addresses": None, "default_ipv6_address": None},
+    ),
+    "vpc-without-interfaces": (
+        {"NetworkInterfaces": [], "SubnetId": None},
+        {"vpc_id": "vpc-1", "subnet_id": ",,", "primary_subnet_id": None, "ipv6_addresses": None},
+    ),
+    "unknown-zone": ({"Placement": {"AvailabilityZone": "eu-west-1z"}}, {"availability_zone_id": ""}),
+    "stopped": ({"State": {"Name": "stopped"}}, {"instance_state": "stopped"}),
+    "tag-without-value": ({"Tags": [{"Key": "a"}, {"Key": "b", "Value": ""}]}, {"tag_a": None, "tag_b": ""}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "expected"), ODD.values(), ids=ODD)
+def test_odd_instances(make_rig: Callable[..., Rig], changes: Item, expected: dict[str, str | None]) -> None:
+    """Which labels an instance has when something is missing or empty (None: no such label)."""
+    instance = {key: value for key, value in {**FULL, **changes}.items() if value is not None}
+    (found,) = labels(make_rig, instance)
+    assert {name: found.get(name if name.startswith("__") else f"{EC2}{name}") for name in expected} == expected
+
+
+def test_without_a_private_address(make_rig: Callable[..., Rig]) -> None:
+    """A terminated instance is no target."""
+    assert labels(make_rig, {"InstanceId": "i-1", "State": {"Name": "terminated"}, "PublicIpAddress": "1.2.3.4"}) == []
+
+
+def numbered(count: int) -> list[Item]:
+    states = ("running", "stopped")
+    return [
+        {"InstanceId": f"i-{n}", "PrivateIpAddress": f"10.0.0.{n}", "State": {"Name": states[n % 2]}}
+        for n in range(count)
+    ]
+
+
+def test_pages(make_rig: Callable[..., Rig]) -> None:
+    """All pages are read; nothing filters by state."""
+    ec2 = Ec2(numbered(5))
+    found = with_ec2(make_rig, ec2).found("ec2_sd_configs: [{}]")
+    assert addresses(found) == [f"10.0.0.{n}:80" for n in range(5)]
+    assert ec2.names() == ["describe_availability_zones"] + ["describe_instances"] * 3
+    assert "Filters" not in ec2.calls[-1][1]
+
+
+def test_filters(make_rig: Callable[..., Rig]) -> None:
+    """They go to AWS as they are written."""
+    ec2 = Ec2(numbered(5))
+    entry = "ec2_sd_configs: [{filters: [{name: instance-state-name, values: [running, pending]}]}]"
+    assert addresses(with_ec2(make_rig, ec2).found(entry)) == ["10.0.0.0:80", "10.0.0.2:80", "10.0.0.4:80"]
+    assert ec2.calls[-1][1]["Filters"] == [{"Name": "instance-state-name", "Values": ["running", "pending"]}]
+
+
+def test_zones_denied(make_rig: Callable[..., Rig]) -> None:
+    """Without that permission one label is empty, and that is all; the zones are asked for again later."""
+    ec2 = Ec2([FULL])
+    ec2.denied["describe_availability_zones"] = "UnauthorizedOperation"
+    rig = with_ec2(make_rig, ec2)
+    discovery = rig.discovery(ENTRY)
+    found = discovery.targets(rig.deadline())
+    assert found.warnings == []
+    assert dict(found.groups[0].targets[0]) == {**FULL_LABELS, f"{EC2}availability_zone_id": ""}
+    ec2.denied.clear()
+    rig.clock.ahead += 60
+    assert dict(discovery.targets(rig.deadline()).groups[0].targets[0]) == FULL_LABELS
+
+
+def test_zones_are_asked_for_once(make_rig: Callable[..., Rig]) -> None:
+    """They hardly ever change."""
+    ec2 = Ec2([FULL])
+    rig = with_ec2(make_rig, ec2)
+    discovery = rig.discovery(ENTRY)
+    for _ in range(3):
+        discovery.targets(rig.deadline())
+        rig.clock.ahead += 60
+    assert ec2.names().count("describe_availability_zones") == 1
+    assert ec2.names().count("describe_instances") == 3
+
+
+def test_instances_denied(make_rig: Callable[..., Rig]) -> None:
+    """The warning says what to allow."""
+    ec2 = Ec2([FULL])
+    ec2.denied["describe_instances"] = "UnauthorizedOperation"
+    found = with_ec2(make_rig, ec2).found(ENTRY)
+    assert found.groups == []
+    (warning,) = found.warnings
+    assert warning.startswith("ec2_sd_configs: eu-west-1: ClientError: An error occurred (UnauthorizedOperation)")
+    assert warning.endswith("; does the role allow ec2:DescribeInstances?; no targets are known")
+
+
+def test_throttled(make_rig: Callable[..., Rig]) -> None:
+    """The last good list stays, half a new one is not mixed in."""
+    ec2 = Ec2(numbered(5))
+    rig = with_ec2(make_rig, ec2)
+    discovery = rig.discovery("ec2_sd_configs: [{}]")
+    discovery.targets(rig.deadline())
+    ec2.instances = numbered(3)
+    ec2.denied["describe_instances"] = "RequestLimitExceeded"
+    rig.clock.ahead += 61
+    found = discovery.targets(rig.deadline())
+    assert len(addresses(found)) == 5
+    (warning,) = found.warnings
+    assert "does the role allow" not in warning
+    assert warning.endswith("the list of 1m1s ago stays in use (5 targets)")
+
+
+def test_unreachable(make_rig: Callable[..., Rig]) -> None:
+    """A function in a VPC is told how it gets there."""
+    (warning,) = make_rig("http://127.0.0.1:1").found("ec2_sd_configs: [{}]").warnings
+    assert "EndpointConnectionError" in warning
+    assert "a function in a VPC reaches ec2 through a NAT gateway or an interface endpoint" in warning
+
+
+def test_hung(make_rig: Callable[..., Rig]) -> None:
+    """A server that never answers costs the deadline and no more."""
+    with LoopbackServer(lambda request: Fault.hang()) as server:
+        rig = make_rig(server.base_url)
+        (config,) = configs(ENTRY)
+        rig.clients("ec2", config)  # type: ignore[arg-type]  # boto3 takes a while to make its first client
+        discovery = rig.discovery(ENTRY)
+        started = rig.clock()
+        (warning,) = discovery.targets(rig.deadline(0.5)).warnings
+        assert rig.clock() - started < 2
+    assert warning == "ec2_sd_configs: eu-west-1: no answer within the run's time; no targets are known"
+
+
+# --- moto -------------------------------------------------------------------------------------------------------------
+
+
+def launched(aws: Aws, **arguments: Any) -> Any:
+    client = aws.client("ec2")
+    image = client.describe_images()["Images"][0]["ImageId"]
+    made = client.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.micro", **arguments)
+    return made["Instances"][0]
+
+
+def test_moto(aws: Aws, cloud: Rig) -> None:
+    """The same labels out of what boto3 makes of a real answer."""
+    subnet = aws.client("ec2").describe_subnets()["Subnets"][0]
+    tags = [{"Key": "aws-like:name", "Value": "web"}, {"Key": "env", "Value": "prod"}]
+    instance = launched(
+        aws,
+        SubnetId=subnet["SubnetId"],
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    zones = {
+        zone["ZoneName"]: zone["ZoneId"]
+        for zone in aws.client("ec2").describe_availability_zones()["AvailabilityZones"]
+    }
+    (described,) = aws.client("ec2").describe_instances()["Reservations"]
+    now = described["Instances"][0]
+    found = cloud.found("ec2_sd_configs: [{port: 9100}]")
+    assert found.warnings == []
+    (target,) = found.groups[0].targets
+    expected = {
+        "__address__": f"{instance['PrivateIpAddress']}:9100",
+        f"{EC2}ami": instance["ImageId"],
+        f"{EC2}architecture": "x86_64",
+        f"{EC2}availability_zone": subnet["AvailabilityZone"],
+        f"{EC2}availability_zone_id": zones[subnet["AvailabilityZone"]],
+        f"{EC2}instance_id": instance["InstanceId"],
+        f"{EC2}instance_state": "running",
+        f"{EC2}instance_type": "t3.micro",
+        f"{EC2}owner_id": described["OwnerId"],
+        f"{EC2}primary_subnet_id": subnet["SubnetId"],
+        f"{EC2}private_dns_name": now["PrivateDnsName"],
+        f"{EC2}private_ip": instance["PrivateIpAddress"],
+        f"{EC2}public_dns_name": now["PublicDnsName"],
+        f"{EC2}public_ip": now["PublicIpAddress"],
+        f"{EC2}region": REGION,
+        f"{EC2}subnet_id": f",{subnet['SubnetId']},",
+        f"{EC2}tag_aws_like_name": "web",
+        f"{EC2}tag_env": "prod",
+        f"{EC2}vpc_id": subnet["VpcId"],
+    }
+    assert {name: value for name, value in target.items() if not name.endswith("platform")} == expected
+
+
+def test_moto_filters(aws: Aws, cloud: Rig) -> None:
+    """A filter by state leaves the stopped ones out."""
+    running, stopped = launched(aws), launched(aws)
+    aws.client("ec2").stop_instances(InstanceIds=[stopped["InstanceId"]])
+    assert len(addresses(cloud.found("ec2_sd_configs: [{}]"))) == 2
+    entry = "ec2_sd_configs: [{filters: [{name: instance-state-name, values: [running]}]}]"
+    assert addresses(cloud.found(entry)) == [f"{running['PrivateIpAddress']}:80"]
+
+
+def test_moto_assumed_role(aws: Aws, cloud: Rig) -> None:
+    """Another account's instances are seen with the keys of the assumed role, which are renewed before their end."""
+    role = "arn:aws:iam::444455556666:role/seen"
+    keys = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    there = boto3.client(
+        "ec2",
+        endpoint_url=aws.url,
+        region_name=REGION,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    image = there.describe_images()["Images"][0]["ImageId"]
+    there.run_instances(ImageId=image, MinCount=1, MaxCount=1)
+    discovery = cloud.discovery(f"ec2_sd_configs: [{{role_arn: '{role}', external_id: ours}}]")
+    made = []
+    for seconds in (0, 60, 3600 - 300):
+        cloud.clock.ahead += seconds
+        (target,) = discovery.targets(cloud.deadline()).groups[0].targets
+        assert target[f"{EC2}owner_id"] == "444455556666"
+        made.append(list(cloud.session.made))
+    assert made == [["sts", "ec2"], ["sts", "ec2"], ["sts", "ec2"] * 2]
+
+
+def test_moto_two_regions(aws: Aws, cloud: Rig) -> None:
+    """Each entry has its own region."""
+    launched(aws)
+    found = cloud.found("ec2_sd_configs: [{}, {region: us-east-1}]")
+    assert [(group.source, len(group.targets)) for group in found.groups] == [("eu-west-1", 1), ("us-east-1", 0)]

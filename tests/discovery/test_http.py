@@ -1,0 +1,148 @@
+"""Lists of targets from a server, over a real socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.server import Answer, Fault, LoopbackServer, Request
+from tests.discovery.rig import Rig, addresses
+
+LIST = [{"targets": ["h:1", "h:2"], "labels": {"env": "prod"}}, {"targets": ["h:3"]}]
+
+
+class Lister:
+    """A server that answers with `answer` and keeps what it was asked."""
+
+    def __init__(self, answer: Answer | Fault) -> None:
+        self.answer = answer
+        self.requests: list[Request] = []
+        self._server = LoopbackServer(self._respond)
+        self.url = self._server.base_url
+
+    def _respond(self, request: Request) -> Answer | Fault:
+        self.requests.append(request)
+        return self.answer
+
+    def __enter__(self) -> Lister:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._server.__exit__(*error)
+
+    def entry(self, keys: str = "") -> str:
+        return f'http_sd_configs: [{{url: "{self.url}/targets?team=a"{keys}}}]'
+
+
+def test_a_list(rig: Rig) -> None:
+    """The groups of the answer, each with the address it was asked at."""
+    with Lister(Answer.json(LIST)) as lister:
+        found = rig.found(lister.entry())
+        assert found.warnings == []
+        assert addresses(found) == ["h:1", "h:2", "h:3"]
+        meta = {"__meta_url": f"{lister.url}/targets?team=a"}
+        assert [group.labels for group in found.groups] == [{"env": "prod", **meta}, meta]
+
+
+INTERVALS = [("", "60"), (", refresh_interval: 1m30s", "90"), (", refresh_interval: 1500ms", "1.5")]
+
+
+@pytest.mark.parametrize(("interval", "seconds"), INTERVALS, ids=[seconds for _, seconds in INTERVALS])
+def test_the_request(rig: Rig, interval: str, seconds: str) -> None:
+    """It says who asks, how often, and for what, as Prometheus does; credentials are the config's."""
+    with Lister(Answer.json(LIST)) as lister:
+        rig.found(lister.entry(f"{interval}, authorization: {{credentials: sesame}}"))
+        (request,) = lister.requests
+    assert (request.method, request.path, request.query) == ("GET", "/targets", "team=a")
+    assert request.headers["Accept"] == "application/json"
+    assert request.headers["User-Agent"].startswith("lambda-remote-write/")
+    assert request.headers["X-Prometheus-Refresh-Interval-Seconds"] == seconds
+    assert request.headers["Authorization"] == "Bearer sesame"
+
+
+def plain(body: bytes, content_type: str) -> Answer:
+    return Answer(200, {"Content-Type": content_type}, body)
+
+
+TYPES = {
+    "plain": "application/json",
+    "charset": "application/json; charset=utf-8",
+    "quoted": 'Application/JSON;charset="UTF-8"',
+}
+
+
+@pytest.mark.parametrize("content_type", TYPES.values(), ids=TYPES)
+def test_content_types(rig: Rig, content_type: str) -> None:
+    """JSON in UTF-8, however it is written."""
+    with Lister(plain(b'[{"targets": ["h:1"]}]', content_type)) as lister:
+        assert addresses(rig.found(lister.entry())) == ["h:1"]
+
+
+CUT = Answer(200, {"Content-Type": "application/json"}, b"[]", fault=Fault.half_answer())
+REFUSED = {
+    "status": (Answer(503), "/targets answered 503"),
+    "no-content": (Answer(204), "/targets answered 204"),
+    "denied": (Answer(401), "check basic_auth, authorization or oauth2"),
+    "text": (plain(b"[]", "text/plain"), "/targets answered 'text/plain'; Content-Type must be application/json"),
+    "charset": (plain(b"[]", "application/json; charset=latin-1"), "Content-Type must be application/json"),
+    "no-type": (Answer(200, {}, b"[]"), "answered ''; Content-Type must be application/json"),
+    "not-json": (plain(b"<html>", "application/json"), "/targets: JSON is malformed"),
+    "not-groups": (plain(b'["h:1"]', "application/json"), "/targets: Expected `object`, got `str` - at `$[0]`"),
+    "reset": (Fault.reset(), "the connection broke"),
+    "cut": (
+        Answer(200, {"Content-Type": "application/json"}, b"[]", fault=Fault.half_answer()),
+        "the connection broke",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "said"), REFUSED.values(), ids=REFUSED)
+def test_refused(rig: Rig, answer: Answer | Fault, said: str) -> None:
+    """Nothing else is a list; the warning names the address without its query."""
+    with Lister(answer) as lister:
+        found = rig.found(lister.entry())
+    assert found.groups == []
+    (warning,) = found.warnings
+    assert warning.startswith("http_sd_configs: ")
+    assert said in warning
+    assert warning.endswith("; no targets are known")
+    assert "team=a" not in warning
+
+
+def test_last_good_list(rig: Rig) -> None:
+    """A server that fails keeps its last list, with its age; one that answers again replaces it."""
+    with Lister(Answer.json(LIST)) as lister:
+        discovery = rig.discovery(lister.entry())
+        discovery.targets(rig.deadline())
+        lister.answer = Answer(500)
+        rig.clock.ahead += 200
+        found = discovery.targets(rig.deadline())
+        assert addresses(found) == ["h:1", "h:2", "h:3"]
+        assert found.warnings == [
+            f"http_sd_configs: {lister.url}/targets answered 500; the list of 3m20s ago stays in use (3 targets)"
+        ]
+        lister.answer = Answer.json([{"targets": ["h:4"]}])
+        rig.clock.ahead += 10
+        found = discovery.targets(rig.deadline())
+        assert (addresses(found), found.warnings) == (["h:4"], [])
+
+
+def test_a_list_that_has_become_empty(rig: Rig) -> None:
+    """An empty list is an answer: the targets go."""
+    with Lister(Answer.json(LIST)) as lister:
+        discovery = rig.discovery(lister.entry())
+        discovery.targets(rig.deadline())
+        lister.answer = Answer.json([])
+        rig.clock.ahead += 60
+        found = discovery.targets(rig.deadline())
+        assert (found.groups, found.warnings) == ([], [])
+
+
+def test_a_dripping_server(rig: Rig) -> None:
+    """The deadline is for the whole answer."""
+    with Lister(Answer(200, {"Content-Type": "application/json"}, b" " * 1000, fault=Fault.drip(0.05))) as lister:
+        started = rig.clock()
+        (warning,) = rig.discovery(lister.entry()).targets(rig.deadline(0.5)).warnings
+        assert rig.clock() - started < 2
+    assert "timed out" in warning
