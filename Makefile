@@ -80,10 +80,12 @@ cost: $(VENV)/.run ## what a month costs here and with a collector
 	@$(PY) -m bench.cost
 
 GENERATED := functions/pusher/wire/generated
+GENERATED_PAGE := functions/pusher/sources/exposition/generated
 PROTOS := proto/types.proto proto/remote.proto proto/io/prometheus/write/v2/types.proto
 
 proto: $(VENV)/.dev ## the protobuf modules from proto/
 	$(PY) -m grpc_tools.protoc -I proto --python_out=$(GENERATED) --pyi_out=$(GENERATED) $(PROTOS)
+	$(PY) -m grpc_tools.protoc -I proto/io/prometheus/client --python_out=$(GENERATED_PAGE) --pyi_out=$(GENERATED_PAGE) metrics.proto
 	@for file in $(GENERATED)/remote_pb2.py $(GENERATED)/remote_pb2.pyi; do \
 	  sed 's/^import types_pb2 as/from . import types_pb2 as/' $$file > $$file.new && mv $$file.new $$file || exit 1; \
 	done
@@ -128,21 +130,23 @@ build: $(VENV)/.dev ## the deployable artefact in .aws-sam/build (ARCH=x86_64 fo
 deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m …"; what is not named stays)
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
-# SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never needs the scripts in bin/, the type stubs, and Powertools' HTTP
-# router with its Swagger pages (2.2 MB that neither Logger nor Metrics imports). Licences and METADATA stay: the first must
-# travel with the code, the second is what vulnerability scanners read.
+# SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never
+# needs the scripts in bin/, the type stubs, and Powertools' HTTP router and utilities (3.8 MB that neither Logger nor
+# Metrics imports). Licences and METADATA stay: the first must travel with the code, the second is what vulnerability
+# scanners read.
 build/packages-$(ARCH): functions/requirements.txt Makefile
 	@rm -rf $@ $@.new
 	$(BUILD_PYTHON) -m pip install --quiet --no-compile --no-deps --require-hashes --only-binary=:all: \
 	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r functions/requirements.txt
 	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler
+	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
 	@find $@.new -name '*.pyi' -exec rm -f {} +
 	@mv $@.new $@
 	@touch $@
 
 # Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
-NEVER_IMPORTED := powertools/utilities/|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
+NEVER_IMPORTED := powertools/utilities/|/dns/|pusher/(convert/|cli|standalone|__main__)|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)

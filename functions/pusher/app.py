@@ -12,8 +12,7 @@ from .config.nodes import ConfigError
 from .config_source import Unreadable, not_loaded
 from .logs import Journal
 from .push import push
-from .sources.due import due_jobs
-from .sources.json_api import JsonSource
+from .sources.due import Tick
 from .warm import Outside, Warm
 
 _RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
@@ -67,27 +66,27 @@ class App:
         return self._warm, loaded.refused
 
     def _push(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
-        report = push(warm, self._chosen(warm, options), deadline)
+        report = push(warm, self._tick(warm, options), deadline)
         self._journal.report(report, facts)
         if report.failed:
             raise PushFailed(report.summary())
         return report.as_dict()
 
-    def _chosen(self, warm: Warm, options: Mapping[str, Any]) -> list[JsonSource]:
-        """The named jobs, or those that are due at the event's scheduled time (now, when it names none)."""
-        by_name = {source.job.job_name: source for source in warm.sources}
+    def _tick(self, warm: Warm, options: Mapping[str, Any]) -> Tick:
+        """What is wanted: the named jobs, or what is due at the event's scheduled time (now, when it names none)."""
+        now_ms, config = self._outside.now_ms(), warm.config
         names = options.get("jobs")
         if names is not None:
-            unknown = [name for name in names if name not in by_name]
+            known = config.job_names()
+            unknown = [name for name in names if name not in known]
             if unknown:
-                raise BadEvent(f"jobs: no job is named {unknown[0]!r}; the config has {', '.join(by_name) or 'none'}")
-            return [by_name[name] for name in dict.fromkeys(names)]
-        now_ms = self._outside.now_ms()
+                raise BadEvent(f"jobs: no job is named {unknown[0]!r}; the config has {', '.join(known) or 'none'}")
+            return Tick(now_ms, None, config.tick_ms, frozenset(names))
         # A time ahead of the clock would count as the last tick, and no job would be due until it has come.
-        scheduled_ms = min(options.get("scheduled_ms") or now_ms, now_ms + warm.config.tick_ms)
-        due = due_jobs(warm.config.jobs, scheduled_ms, warm.last_tick_ms, warm.config.tick_ms)
+        scheduled_ms = min(options.get("scheduled_ms") or now_ms, now_ms + config.tick_ms)
+        tick = Tick(scheduled_ms, warm.last_tick_ms, config.tick_ms)
         warm.last_tick_ms = max(scheduled_ms, warm.last_tick_ms or scheduled_ms)
-        return [by_name[job.job_name] for job in due]
+        return tick
 
     def _plan(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
         from .plan import plan  # a schedule never plans

@@ -1,4 +1,4 @@
-"""The same actions from a shell: check, plan, push, run. Not imported in Lambda.
+"""The same actions from a shell: check, plan, push, run, convert. Not imported in Lambda.
 
 Exit status: 0 all well, 1 something not delivered (or a job down), 2 bad usage or config. `run` ends with 0 when it is
 told to stop: it says what was lost as it happens.
@@ -24,6 +24,7 @@ from .config.schema import Config
 from .config_source import Unreadable, not_loaded, problems_json
 from .plan import plan
 from .push import push
+from .sources.due import Tick
 from .standalone import Runner, say_to_stderr
 from .warm import Outside, Warm
 
@@ -32,8 +33,16 @@ _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
-    options = _parser().parse_args(arguments)
-    outside = Outside(read_environment())
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["convert"]:
+        from . import convert  # it has arguments of its own, and nobody else needs it
+
+        return convert.command(given[1:])
+    options = _parser().parse_args(given)
+    environment = read_environment()
+    if options.command is _run:  # a process has no schedule that an interval could be below
+        environment = {**environment, "PUSHER_TICK": "1ms"}
+    outside = Outside(environment)
     try:
         config = outside.config_source(options.config).load().config
     except (ConfigError, Unreadable) as error:
@@ -58,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("plan", "push"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function)
+    commands.add_parser("convert", help="turn a collector's, a Prometheus's or a json_exporter's config into ours")
     return parser
 
 
@@ -84,25 +94,26 @@ def _print_json(document: dict[str, Any]) -> None:
 def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
     if options.json:
         endpoints = [endpoint.name for endpoint in config.endpoints]
-        jobs = [job.job_name for job in config.jobs]
+        jobs = config.job_names()
         _print_json({"ok": True, "jobs": jobs, "endpoints": endpoints, "warnings": list(config.warnings)})
         return _OK
     for warning in config.warnings:
         print(f"warning: {warning}")
-    print(f"{options.config}: {len(config.jobs)} jobs, {len(config.endpoints)} endpoints, no mistakes")
+    print(f"{options.config}: {len(config.job_names())} jobs, {len(config.endpoints)} endpoints, no mistakes")
     return _OK
 
 
 def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
     warm = Warm(config, outside)
-    report = push(warm, warm.sources, time.monotonic() + options.timeout)
+    tick = Tick(outside.now_ms(), None, config.tick_ms, frozenset(config.job_names()))
+    report = push(warm, tick, time.monotonic() + options.timeout)
     if options.json:
         _print_json(report.as_dict())
     else:
         print(report.summary())
         for scrape in report.scrapes:
             state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
-            print(f"  {scrape.job}: {state}")
+            print(f"  {scrape.job} {scrape.instance}: {state}")
         for endpoint in report.as_dict()["endpoints"]:
             _print_delivery(endpoint)
     rejected = any(delivery.rejected.counts for delivery in report.deliveries)
@@ -136,6 +147,7 @@ def _print_plan(found: dict[str, Any]) -> None:
         for fate in ("skipped", "dropped"):
             for reason, entry in job[fate].items():
                 console.print(f"  {fate} {entry['count']}, {reason}: {entry['first']}", highlight=False, markup=False)
+        _print_targets(console, job)
         for message in job["lint"]:
             console.print(f"  lint: {message}", highlight=False, markup=False)
     for endpoint in found["endpoints"]:
@@ -146,6 +158,20 @@ def _print_plan(found: dict[str, Any]) -> None:
     console.print(cost, highlight=False)
     for warning in found["warnings"]:
         console.print(f"warning: {warning}", highlight=False, markup=False)
+
+
+def _print_targets(console: Console, job: dict[str, Any]) -> None:
+    for target in job.get("targets", ()):
+        state = f"down: {target['error']}" if target["error"] else f"{target['samples']} samples"
+        console.print(f"  {target['url']}: {state}", highlight=False, markup=False)
+    for one in job.get("dropped_targets", ()):
+        address = one["discovered"].get("__address__", "a target without address")
+        console.print(f"  not scraped: {address}, by {one['by']}", highlight=False, markup=False)
+    left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
+    if left > 0:
+        console.print(f"  not scraped: {left} more; keep_dropped_targets says how many to show", highlight=False)
+    for message in job.get("messages", ()):
+        console.print(f"  {message}", highlight=False, markup=False)
 
 
 def _print_series(console: Console, job: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,14 +13,16 @@ from .batch import Batch
 from .config.nodes import shown_url
 from .config.scalars import print_duration
 from .config.schema import Config, JsonJob, Metric
-from .model import Delivery, Labels, Scrape
+from .model import Delivery, Labels, Scrape, Tally
 from .report import tally_dict
 from .sources import collect
-from .sources.json_api import JsonSource
+from .sources.pool import ScrapePool
+from .sources.targets import Dropped
 from .warm import Outside, Target, Warm
 from .wire.series import AMP_LIMITS
 
 _SHOWN_SERIES = 20
+_SHOWN_TARGETS = 20  # of those that are dropped, unless keep_dropped_targets says how many
 _MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label
 _MANY_LABELS = 30
 _BASE_UNITS = {
@@ -56,12 +59,17 @@ class Trace:
 
 def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
     """Collects every job once and tells what a push would send. `deadline` is monotonic seconds."""
-    warm = Warm(config, outside)
-    traces = {job.job_name: Trace() for job in config.jobs}
-    sources = [JsonSource(job, warm.series.intern, traces[job.job_name]) for job in config.jobs]
-    edges = collect.Edges(warm.fetcher, outside.now_ms)
-    scrapes = collect.collect(sources, warm.series.intern, edges, deadline, run=1)
-    jobs = [_job(job, scrape, traces[job.job_name], config) for job, scrape in zip(config.jobs, scrapes, strict=True)]
+    traces = {name: Trace() for name in config.job_names()}
+    warm = Warm(config, outside, observers=traces)
+    now = time.monotonic()
+    warm.discover(now + (deadline - now) / 3)
+    sources = warm.sources()
+    scrapes = collect.collect(sources, collect.Edges(warm.fetcher, outside.now_ms), deadline, run=1)
+    by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
+    for scrape in scrapes:
+        by_job[scrape.job].append(scrape)
+    jobs = [_json_job(job, by_job[job.job_name], traces[job.job_name], config) for job in config.jobs]
+    jobs += [_scrape_job(pool, by_job[pool.job.job_name], traces[pool.job.job_name], config) for pool in warm.pools]
     monthly = sum(job["samples_per_month"] for job in jobs)
     batch = Batch(scrapes)
     return {
@@ -70,30 +78,68 @@ def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
         "jobs": jobs,
         "endpoints": [_endpoint(target, batch, warm) for target in warm.targets],
         "estimate": {"samples_per_month": monthly, "amp_usd_per_month": cost.ingestion_usd(monthly)},
-        "warnings": list(config.warnings),
+        "warnings": warm.warnings(),
     }
 
 
-def _job(job: JsonJob, scrape: Scrape, trace: Trace, config: Config) -> dict[str, Any]:
-    interval_ms = max(job.scrape_interval_ms, config.tick_ms)
-    cardinality = {name: len(values) for name, values in trace.values.items()}
+def _json_job(job: JsonJob, scrapes: Sequence[Scrape], trace: Trace, config: Config) -> dict[str, Any]:
+    found = _job(job.job_name, scrapes, trace, max(job.scrape_interval_ms, config.tick_ms))
+    return found | {"lint": [*lint(job, trace), *_lint_interval(job.scrape_interval_ms, config.tick_ms)]}
+
+
+def _scrape_job(pool: ScrapePool, scrapes: Sequence[Scrape], trace: Trace, config: Config) -> dict[str, Any]:
+    job = pool.job
+    found = _job(job.job_name, scrapes, trace, max(job.scrape_interval_ms, config.tick_ms))
+    kept = job.keep_dropped_targets or _SHOWN_TARGETS
+    return found | {
+        "targets": [
+            {
+                "url": shown_url(source.target.url),
+                "labels": dict(source.target.labels),
+                "discovered": dict(source.target.discovered),
+                "up": 0 if scrape.error else 1,
+                "error": scrape.error,
+                "samples": len(scrape.samples),
+            }
+            for source, scrape in zip(pool.sources.values(), scrapes, strict=True)
+        ],
+        "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
+        "dropped_targets_count": len(pool.targets.dropped),
+        "messages": pool.messages(),
+        "lint": [*_lint_labels(trace), *_lint_interval(job.scrape_interval_ms, config.tick_ms)],
+    }
+
+
+def _dropped_target(dropped: Dropped) -> dict[str, Any]:
+    by = dropped.error or (f"relabel_configs[{dropped.by_rule}]" if dropped.by_rule is not None else "relabel_configs")
+    return {"discovered": dict(dropped.discovered), "by": by}
+
+
+def _job(name: str, scrapes: Sequence[Scrape], trace: Trace, interval_ms: int) -> dict[str, Any]:
+    """What a job's sources gave together."""
+    cardinality = {label: len(values) for label, values in trace.values.items()}
+    errors = [scrape.error for scrape in scrapes if scrape.error]
+    skipped, dropped = Tally(), Tally()
+    for scrape in scrapes:
+        skipped.merge(scrape.skipped)
+        dropped.merge(scrape.dropped)
+    samples = sum(len(scrape.samples) for scrape in scrapes)
     return {
-        "job": job.job_name,
-        "up": 0 if scrape.error else 1,
-        "error": scrape.error,
-        "records": scrape.records,
+        "job": name,
+        "up": len(scrapes) - len(errors),
+        "error": errors[0] if errors else "",
+        "records": sum(scrape.records for scrape in scrapes),
         "series": trace.series,
-        "samples": len(scrape.samples),
-        "skipped": tally_dict(scrape.skipped),
-        "dropped": tally_dict(scrape.dropped),
+        "samples": samples,
+        "skipped": tally_dict(skipped),
+        "dropped": tally_dict(dropped),
         "dropped_by_rule": {
             f"metric_relabel_configs[{index}]": count for index, count in trace.dropped_by_rule.items()
         },
         "cardinality": dict(sorted(cardinality.items(), key=lambda item: -item[1])),
         "shown_series": trace.shown,
         "interval": print_duration(interval_ms),
-        "samples_per_month": cost.samples_per_month(len(scrape.samples), interval_ms / 1000),
-        "lint": lint(job, trace, config.tick_ms),
+        "samples_per_month": cost.samples_per_month(samples, interval_ms / 1000),
     }
 
 
@@ -111,12 +157,13 @@ def _endpoint(target: Target, batch: Batch, warm: Warm) -> dict[str, Any]:
     }
 
 
-def lint(job: JsonJob, trace: Trace, tick_ms: int) -> list[str]:
+def lint(job: JsonJob, trace: Trace) -> list[str]:
     """What Prometheus people would say about this job's metrics."""
-    found = [message for metric in job.metrics for message in _lint_metric(metric)]
-    if job.scrape_interval_ms < tick_ms:
-        shown = print_duration
-        found.append(f"scrape_interval {shown(job.scrape_interval_ms)} is below the schedule's tick {shown(tick_ms)}")
+    return [*(message for metric in job.metrics for message in _lint_metric(metric)), *_lint_labels(trace)]
+
+
+def _lint_labels(trace: Trace) -> list[str]:
+    found = []
     if trace.most_labels > _MANY_LABELS:
         limit = f"AMP takes {AMP_LIMITS.labels} at most, and few queries need so many"
         found.append(f"a series has {trace.most_labels} labels; {limit}")
@@ -125,9 +172,16 @@ def lint(job: JsonJob, trace: Trace, tick_ms: int) -> list[str]:
         for name, values in trace.values.items()
         if len(values) > _MANY_VALUES
     ]
-    if job.scrape_interval_ms > 300_000:
+    return found
+
+
+def _lint_interval(interval_ms: int, tick_ms: int) -> list[str]:
+    shown, found = print_duration, []
+    if interval_ms < tick_ms:
+        found.append(f"scrape_interval {shown(interval_ms)} is below the schedule's tick {shown(tick_ms)}")
+    if interval_ms > 300_000:
         found.append(
-            f"scrape_interval {print_duration(job.scrape_interval_ms)} is longer than the 5m look-back: "
+            f"scrape_interval {shown(interval_ms)} is longer than the 5m look-back: "
             "query with last_over_time, or graphs show gaps"
         )
     return found

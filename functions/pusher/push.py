@@ -11,23 +11,24 @@ from .batch import Batch
 from .model import Delivery
 from .report import Report, summarise
 from .sources import collect
-from .sources.json_api import JsonSource
+from .sources.due import Tick
 from .warm import Target, Warm
 
 _JOIN_SPARE_SECONDS = 1.0
 _SOURCES_SHARE = 0.6  # of the run's time; the rest is for delivery, which must not starve behind slow sources
 
 
-def push(warm: Warm, sources: Sequence[JsonSource], deadline: float) -> Report:
-    """One push of these jobs to every endpoint. `deadline` is monotonic seconds; nothing waits beyond it."""
+def push(warm: Warm, tick: Tick, deadline: float) -> Report:
+    """One push of what is due to every endpoint. `deadline` is monotonic seconds; nothing waits beyond it."""
     started, started_ms, run = time.monotonic(), warm.outside.now_ms(), warm.next_run()
-    edges = collect.Edges(warm.fetcher, warm.outside.now_ms)
-    scrapes = collect.collect(sources, warm.series.intern, edges, _sources_deadline(started, deadline), run)
-    batch = Batch(scrapes)
+    until = _sources_deadline(started, deadline)
+    sources = warm.due_sources(tick, until)
+    scrapes = collect.collect(sources, collect.Edges(warm.fetcher, warm.outside.now_ms), until, run)
+    batch = Batch([*scrapes, *warm.ended(tick)])
     lost = Lost(batch.count, deadline)
     deliveries = _each(warm.targets, lambda target: batch.deliver_to(target, warm, deadline), lost)
     warm.finish_run()
-    return summarise(scrapes, deliveries, warm.config.warnings, started_ms, time.monotonic() - started)
+    return summarise(scrapes, deliveries, warm.warnings(), started_ms, time.monotonic() - started)
 
 
 def _sources_deadline(started: float, deadline: float) -> float:

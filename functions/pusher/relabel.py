@@ -544,6 +544,9 @@ def target_labels_onto(sample: Mapping[str, str], target: Mapping[str, str], hon
     `exported_<name>`, with `exported_` put in front again until the name is free, shorter names first.
     """
     added = {name: value for name, value in sorted(target.items()) if not name.startswith(_RESERVED_PREFIX)}
+    if added.keys().isdisjoint(sample):
+        merged = {**sample, **added}
+        return {name: value for name, value in merged.items() if value} if "" in merged.values() else merged
     if honor_labels:
         return {name: value for name, value in {**added, **sample}.items() if value}
     merged = {name: value for name, value in {**sample, **added}.items() if value}

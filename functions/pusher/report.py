@@ -26,7 +26,7 @@ class Report:
             "RejectedSamples": sum(delivery.rejected.total() for delivery in self.deliveries),
             "DroppedSamples": sum(delivery.dropped.total() for delivery in self.deliveries),
             "UndeliveredSamples": sum(delivery.undelivered.total() for delivery in self.deliveries),
-            "JobsDown": sum(1 for scrape in self.scrapes if scrape.error),
+            "JobsDown": len({scrape.job for scrape in self.scrapes if scrape.error}),
             "RunSeconds": round(self.seconds, 3),
         }
 
@@ -45,7 +45,7 @@ class Report:
             "ok": not self.failed,
             "started_ms": self.started_ms,
             "totals": self.totals(),
-            "jobs": [_job(scrape) for scrape in self.scrapes],
+            "jobs": _jobs(self.scrapes),
             "endpoints": [_endpoint(delivery) for delivery in self.deliveries],
             "warnings": list(self.warnings),
         }
@@ -60,12 +60,13 @@ class Report:
             for tally in (delivery.undelivered, delivery.rejected)
             for said in tally.first.values()
         ]
-        wrong += [f"{scrape.job}: {scrape.error}" for scrape in self.scrapes if scrape.error]
+        wrong += [f"{scrape.job}: {scrape.instance}: {scrape.error}" for scrape in self.scrapes if scrape.error]
         if not self.balances:
             wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
         return f"{counts} samples" + (f"; {wrong[0]}" if wrong else "")
 
 
+_SHOWN_DOWN = 20
 _WORDS = ("accepted", "rejected", "dropped", "undelivered")
 
 
@@ -73,6 +74,33 @@ def summarise(
     scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], warnings: Sequence[str], started_ms: int, seconds: float
 ) -> Report:
     return Report(tuple(scrapes), tuple(deliveries), tuple(warnings), started_ms, seconds)
+
+
+def _jobs(scrapes: Sequence[Scrape]) -> list[dict[str, Any]]:
+    """One entry for each JSON job, and one for all targets of a scrape job together, in their order."""
+    by_job: dict[str, list[Scrape]] = {}
+    for scrape in scrapes:
+        by_job.setdefault(scrape.job, []).append(scrape)
+    return [_targets(name, found) if found[0].is_target else _job(found[0]) for name, found in by_job.items()]
+
+
+def _targets(job: str, scrapes: Sequence[Scrape]) -> dict[str, Any]:
+    """A log line has room for so many targets that are down, not for all."""
+    down = [scrape for scrape in scrapes if scrape.error]
+    dropped = Tally()
+    for scrape in scrapes:
+        dropped.merge(scrape.dropped)
+    found = {
+        "job": job,
+        "targets": len(scrapes),
+        "up": len(scrapes) - len(down),
+        "down": [{"instance": scrape.instance, "error": scrape.error} for scrape in down[:_SHOWN_DOWN]],
+        "seconds": round(max(scrape.duration_seconds for scrape in scrapes), 3),
+        "body_bytes": sum(scrape.body_bytes for scrape in scrapes),
+        "samples": sum(len(scrape.samples) for scrape in scrapes),
+        "dropped": tally_dict(dropped),
+    }
+    return {key: value for key, value in found.items() if value not in ([], {})}
 
 
 def _job(scrape: Scrape) -> dict[str, Any]:

@@ -8,21 +8,21 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
-from .batch import Batch, send
+from .batch import Batch, protocol_of, send
 from .config.schema import Config, Endpoint
 from .delivery import deliver
-from .model import Delivery, Metadata, Samples, Tally
+from .model import Delivery, Metadata, Samples, Scrape, Tally
 from .sources import collect
-from .sources.due import offset_ms
-from .sources.json_api import JsonSource
+from .sources.due import Tick
 from .warm import Outside, Target, Warm
 from .wire import packing
 
 _NEVER = 1e9  # seconds; longer than any process lives
 _FLUSH_SECONDS = 60.0  # after a signal, as Prometheus's flush deadline
+_DISCOVERY_SECONDS = 5.0  # how often discovery is looked at; each mechanism keeps its own refresh_interval
 _IDLE_SECONDS = 0.5  # the longest a loop sleeps without looking at its stop sign
 
 
@@ -33,6 +33,7 @@ class SampleQueue:
         self._max_samples = endpoint.queue.capacity * endpoint.queue.max_shards
         self._parts: deque[tuple[float, Samples]] = deque()
         self._count = 0
+        self._taken_at = -_NEVER
         self._changed = threading.Condition()
         self._dropped = Tally()
 
@@ -47,7 +48,8 @@ class SampleQueue:
             self._changed.notify()
 
     def take(self, count: int, wait_seconds: float, is_stopping: Callable[[], bool]) -> Samples:
-        """Waits until `count` samples are there or the oldest waited `wait_seconds`; nothing at the end."""
+        """Waits until `count` samples are there, or `wait_seconds` have passed since the oldest came or since the last
+        time, so that the first after a pause go at once; nothing at the end."""
         with self._changed:
             while not self._is_ripe(count, wait_seconds) and not is_stopping():
                 self._changed.wait(_IDLE_SECONDS if not self._parts else min(_IDLE_SECONDS, wait_seconds))
@@ -55,6 +57,7 @@ class SampleQueue:
             while self._parts and len(taken) < count:
                 taken.extend(self._parts.popleft()[1])
             self._count -= len(taken)
+            self._taken_at = time.monotonic() if taken else self._taken_at
             return taken
 
     def taken_dropped(self) -> Tally:
@@ -64,7 +67,10 @@ class SampleQueue:
             return dropped
 
     def _is_ripe(self, count: int, wait_seconds: float) -> bool:
-        return bool(self._parts) and (self._count >= count or time.monotonic() - self._parts[0][0] >= wait_seconds)
+        if not self._parts:
+            return False
+        since = min(self._taken_at, self._parts[0][0])
+        return self._count >= count or time.monotonic() - since >= wait_seconds
 
 
 class Sender(threading.Thread):
@@ -99,7 +105,8 @@ class Sender(threading.Thread):
     def _send(self, samples: Samples) -> None:
         target, now_ms = self._target, self._outside.now_ms
         delivery = Delivery(target.endpoint.name, collected=len(samples))
-        requests = packing.pack(samples, target.endpoint.queue, now_ms(), delivery.dropped)
+        protocol = protocol_of(target, self.metadata.values())
+        requests = packing.pack(samples, protocol, now_ms(), delivery.dropped)
         edges = deliver.Edges(target.poster, now_ms, self._monotonic, self._sleep)
         send(target, requests, list(self.metadata.values()), delivery, edges, deadline=_NEVER)
         self._report(delivery)
@@ -133,14 +140,16 @@ class Sender(threading.Thread):
 
 
 class Runner:
-    """The process: one scrape loop, a sender per endpoint."""
+    """The process: every source at its own interval, a sender per endpoint."""
 
     def __init__(self, config: Config, outside: Outside, say: Callable[[str], None]) -> None:
         self._warm = Warm(config, outside)
         self._outside, self._say = outside, say
         self._stop = threading.Event()
         self._senders = [Sender(target, outside, self._stop, say) for target in self._warm.targets]
-        self._down: set[str] = set()
+        self._edges = collect.Edges(self._warm.fetcher, outside.now_ms)
+        self._said: set[str] = set()  # what is wrong at present, so that it is not said again
+        self._busy: set[str] = set()  # sources that are being scraped
         self._lock = threading.Lock()
 
     def stop(self, *_: int | FrameType | None) -> None:
@@ -152,53 +161,93 @@ class Runner:
             signal.signal(number, self.stop)
         for sender in self._senders:
             sender.start()
-        next_ms = {source.job.job_name: self._first_slot_ms(source) for source in self._warm.sources}
-        while not self._stop.is_set():
-            now_ms = self._outside.now_ms()
-            for source in self._warm.sources:
-                name, interval_ms = source.job.job_name, source.job.scrape_interval_ms
-                if next_ms[name] <= now_ms:  # each by itself: a slow job holds up no other
-                    threading.Thread(target=self._scrape, args=(source,), daemon=True).start()
-                    next_ms[name] += interval_ms * ((now_ms - next_ms[name]) // interval_ms + 1)
-            wait_ms = min(next_ms.values(), default=now_ms + 1000) - self._outside.now_ms()
-            self._stop.wait(min(max(wait_ms / 1000, 0.001), _IDLE_SECONDS))
+        self._discover()
+        threading.Thread(target=self._discover_again, name="discovery", daemon=True).start()
+        self._scrape_all()
         for sender in self._senders:
             sender.join()
         return 0
 
-    def _first_slot_ms(self, source: JsonSource) -> int:
-        """At once for intervals up to a minute, so that a person sees something; else the job's own grid."""
-        now_ms, interval_ms = self._outside.now_ms(), source.job.scrape_interval_ms
-        if interval_ms <= 60_000:
-            return now_ms
-        offset = offset_ms(source.job.job_name, interval_ms)
-        return (now_ms - offset) // interval_ms * interval_ms + interval_ms + offset
+    def _scrape_all(self) -> None:
+        """Starts every scrape at its time, each by itself: a slow source holds up no other."""
+        next_ms: dict[str, int] = {}
+        looked_ms = self._outside.now_ms()
+        while not self._stop.is_set():
+            now_ms = self._outside.now_ms()
+            sources = self._warm.sources()
+            for source in sources:
+                due_ms = next_ms.setdefault(source.key, _first_slot_ms(source, now_ms))
+                if due_ms <= now_ms and source.key not in self._busy:
+                    self._busy.add(source.key)
+                    threading.Thread(target=self._scrape_or_say, args=(source,), daemon=True).start()
+                    next_ms[source.key] += source.interval_ms * ((now_ms - due_ms) // source.interval_ms + 1)
+            self._end(Tick(now_ms, looked_ms, tick_ms=0))
+            looked_ms = now_ms
+            wait_ms = min((next_ms[one.key] for one in sources), default=now_ms + 1000) - self._outside.now_ms()
+            self._stop.wait(min(max(wait_ms / 1000, 0.001), _IDLE_SECONDS))
 
-    def _scrape(self, source: JsonSource) -> None:
-        warm = self._warm
-        with self._lock:
-            run = warm.next_run()
-        edges = collect.Edges(warm.fetcher, self._outside.now_ms)
-        deadline = time.monotonic() + source.job.scrape_timeout_ms / 1000
-        (scrape,) = collect.collect([source], warm.series.intern, edges, deadline, run)
-        batch = Batch([scrape])
-        with self._lock:
-            for target, sender in zip(warm.targets, self._senders, strict=True):
-                dropped = Tally()
-                sender.metadata |= {one.name: one for one in batch.metadata}
-                sender.queue.put(batch.seen_by(target, dropped))
-                for reason, count in dropped.counts.items():
-                    self._say(f"{target.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}")
-            self._say_change(scrape.job, scrape.error)
-            warm.finish_run()
+    def _scrape_or_say(self, source: collect.Source) -> None:
+        """A source outlives whatever goes wrong with one scrape."""
+        try:
+            self._scrape(source)
+        except Exception as error:
+            self._say(f"{source.key}: a scrape is lost: {type(error).__name__}: {error}, which is a bug")
+        finally:
+            self._busy.discard(source.key)
 
-    def _say_change(self, job: str, error: str) -> None:
-        if error and job not in self._down:
-            self._say(f"{job}: down: {error}")
-            self._down.add(job)
-        elif not error and job in self._down:
-            self._say(f"{job}: up again")
-            self._down.discard(job)
+    def _scrape(self, source: collect.Source) -> None:
+        fetched = collect.ask(source, self._edges, time.monotonic() + source.timeout_ms / 1000)
+        with self._lock:
+            scrape = collect.settle(source, fetched, self._warm.next_run(), self._outside.now_ms())
+            self._put([scrape])
+            what = f"{scrape.job} {scrape.instance}"
+            self._say_change(what, f"{what}: down: {scrape.error}" if scrape.error else "")
+            self._warm.finish_run()
+
+    def _put(self, scrapes: Sequence[Scrape]) -> None:
+        batch = Batch(scrapes)
+        for target, sender in zip(self._warm.targets, self._senders, strict=True):
+            dropped = Tally()
+            sender.metadata |= {one.name: one for one in batch.metadata}
+            sender.queue.put(batch.seen_by(target, dropped))
+            for reason, count in dropped.counts.items():
+                if reason != "metric_relabel":
+                    said = f"{target.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}"
+                    self._say_change(f"{target.endpoint.name} {reason} {dropped.first[reason]}", said)
+
+    def _end(self, tick: Tick) -> None:
+        with self._lock:
+            scrapes = self._warm.ended(tick)
+            if scrapes:
+                self._put(scrapes)
+
+    def _discover(self) -> None:
+        with self._lock:
+            self._warm.discover(time.monotonic() + _DISCOVERY_SECONDS)
+            for pool in self._warm.pools:
+                said = "; ".join(pool.messages())
+                self._say_change(f"discovery {pool.job.job_name}", said)
+
+    def _discover_again(self) -> None:
+        while not self._stop.wait(_DISCOVERY_SECONDS):
+            self._discover()
+
+    def _say_change(self, what: str, problem: str) -> None:
+        """Says a problem when it begins, and that it is over."""
+        if problem and what not in self._said:
+            self._say(problem)
+            self._said.add(what)
+        elif not problem and what in self._said:
+            self._say(f"{what}: well again")
+            self._said.discard(what)
+
+
+def _first_slot_ms(source: collect.Source, now_ms: int) -> int:
+    """At once for intervals up to a minute, so that a person sees something; else the source's own grid."""
+    interval_ms, offset = source.interval_ms, source.offset_ms
+    if interval_ms <= 60_000:
+        return now_ms
+    return (now_ms - offset) // interval_ms * interval_ms + interval_ms + offset
 
 
 def say_to_stderr(line: str) -> None:

@@ -6,8 +6,10 @@ between invocations, but not trusted after a freeze.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+import ipaddress
 import re
 import socket
 import ssl
@@ -25,13 +27,16 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 _MAX_IDLE_SECONDS = 30.0  # a connection that idled longer (or was frozen) is likely gone on the other side
 _CHUNK_BYTES = 256 * 1024
+_MAX_HOSTS = 400
+_KEPT_PER_HOST = 8
+_METADATA_ADDRESSES = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("fd00:ec2::23"))
 _NO_HEADER_TEXT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
 class TransportError(Exception):
     """No answer. The message names the host, the step that failed and the likely cause.
 
-    `kind` is one of dns, connect, tls, timeout, reset, protocol, proxy.
+    `kind` is one of dns, connect, tls, timeout, reset, protocol, proxy, refused.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -52,6 +57,8 @@ class Channel:
     max_version: str = ""
     proxy_url: str = field(default="", repr=False)
     proxy_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    refuse_link_local: bool = False
+    refuse_loopback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +135,22 @@ class Transport:
         try:
             return Answer(self._open(request, channel, deadline), host, resent=False)
         except Exception as error:
-            if not (_thread.reused and _is_dead_connection(error)):
+            # Closed: another thread has just given up this host's connections, and nothing was sent.
+            is_closed = isinstance(error, errors.ClosedPoolError)
+            if not is_closed and not (_thread.reused and _is_dead_connection(error)):
                 raise _explained(error, host, _thread.step) from None
-        self.close(channel)
+        if not is_closed:
+            self._give_up(channel, request.url)
         try:
-            return Answer(self._open(request, channel, deadline), host, resent=True)
+            return Answer(self._open(request, channel, deadline), host, resent=not is_closed)
         except Exception as error:
             raise _explained(error, host, _thread.step) from None
 
     def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> urllib3.BaseHTTPResponse:
         _thread.reused, _thread.step, _thread.deadline = False, "connecting", deadline
+        _thread.channel = replace(channel, refuse_link_local=False) if channel.proxy_url else channel
+        if channel.refuse_link_local and channel.proxy_url:
+            _check_named_address(_parsed(request.url).host or "", channel)
         self._last_used = time.time()
         pool, target = self._route(channel, request.url)
         response: urllib3.BaseHTTPResponse = pool.urlopen(
@@ -157,14 +170,18 @@ class Transport:
     def _route(self, channel: Channel, url: str) -> tuple[Any, str]:
         """Who sends, and what is written into the request line. Without a proxy the connections of one host are asked
         directly: finding them anew costs more than a small request."""
-        manager = self._pool(channel, url)
         if channel.proxy_url:
-            return manager, url
+            return self._pool(channel, url), url
         parts = _parsed(url)
         key = channel, parts.scheme, parts.netloc
-        pool = self._hosts.get(key)
-        if pool is None:
-            pool = self._hosts[key] = manager.connection_from_host(parts.host, parts.port, parts.scheme)
+        with self._lock:
+            pool = self._hosts.get(key)
+            if pool is None:
+                pool = self._hosts[key] = _host_pool(channel, parts)
+            # A process has 1,024 file descriptors, in Lambda too: the oldest host's connections go.
+            gone = self._hosts.pop(next(iter(self._hosts))) if len(self._hosts) > _MAX_HOSTS else None
+        if gone is not None:
+            gone.close()
         return pool, parts.request_uri
 
     def _pool(self, channel: Channel, url: str) -> urllib3.PoolManager:
@@ -175,6 +192,17 @@ class Transport:
                 pool = self._pools[key] = _new_pool(*key)
             return pool
 
+    def _give_up(self, channel: Channel, url: str) -> None:
+        """The connections to one host have died."""
+        if channel.proxy_url:
+            self.close(channel)
+            return
+        parts = _parsed(url)
+        with self._lock:
+            pool = self._hosts.pop((channel, parts.scheme, parts.netloc), None)
+        if pool is not None:
+            pool.close()
+
     def drop_idle(self) -> None:
         """At the start of a run: gives up connections that idled (or were frozen) too long to be trusted."""
         if abs(time.time() - self._last_used) > _MAX_IDLE_SECONDS:
@@ -182,7 +210,8 @@ class Transport:
 
     def close(self, channel: Channel | None = None) -> None:
         with self._lock:
-            self._hosts = {key: pool for key, pool in self._hosts.items() if channel not in (None, key[0])}
+            for host in [key for key in self._hosts if channel in (None, key[0])]:
+                self._hosts.pop(host).close()
             for key in [key for key in self._pools if channel in (None, key[0])]:
                 self._pools.pop(key).clear()
 
@@ -205,6 +234,7 @@ class _Thread(threading.local):
     reused = False
     step = "connecting"
     deadline = 0.0
+    channel = Channel()
 
 
 _thread = _Thread()
@@ -307,6 +337,13 @@ class _TotalTimeout:
             self._held = None
         self.send(b"".join(held))
 
+    def putheader(self, header: str | bytes, *values: Any) -> None:
+        """`_check_headers` has looked at every header before; the library would look at each again, twice."""
+        if isinstance(header, str) and len(values) == 1 and isinstance(values[0], str):
+            self._output(f"{header}: {values[0]}".encode("latin-1"))  # type: ignore[attr-defined]
+        else:
+            super().putheader(header, *values)  # type: ignore[misc]
+
     def send(self, data: Any) -> None:
         if self._held is not None:
             self._held.append(data)
@@ -329,6 +366,8 @@ def _connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
     does not cost the others."""
     deadline = time.monotonic() + timeout_seconds
     addresses = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    if _thread.channel.refuse_link_local:
+        _check_addresses(host, [str(address[0]) for *_, address in addresses], _thread.channel)
     last: OSError = OSError("no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
@@ -343,6 +382,28 @@ def _connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
         else:
             return sock
     raise last
+
+
+def _check_named_address(host: str, channel: Channel) -> None:
+    """Where a proxy resolves the names, only an address that stands in the URL can be judged here."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+        _check_addresses(host, [host.strip("[]")], channel)
+
+
+def _check_addresses(host: str, addresses: Iterable[str], channel: Channel) -> None:
+    """Link-local addresses hold an instance's or a function's credentials, and behind Lambda's loopback its runtime
+    listens: no page of metrics is there, and none may redirect there."""
+    for address in addresses:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+        if parsed.is_link_local or parsed in _METADATA_ADDRESSES:
+            said = f"{parsed} is a link-local or metadata address, which gives out credentials"
+        elif parsed.is_loopback and channel.refuse_loopback:
+            said = f"another host redirects to {parsed}, which is this machine itself"
+        else:
+            continue
+        raise TransportError("refused", f"{host}: {said}; if you mean it, set allow_link_local: true in the job")
 
 
 class _Http(_TotalTimeout, HTTPConnection):
@@ -366,22 +427,33 @@ class _HttpsPool(HTTPSConnectionPool):
             conn.connect()
 
 
+def _host_pool(channel: Channel, url: urllib3.util.Url) -> HTTPConnectionPool:
+    """Connections to one host. Reading the CA bundle takes longer than a push, so only TLS pays for it."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    if url.scheme != "https":
+        return _HttpPool(url.host or "", port, maxsize=_KEPT_PER_HOST)
+    return _HttpsPool(url.host or "", port, maxsize=_KEPT_PER_HOST, **_tls_options(channel))
+
+
 def _new_pool(channel: Channel, uses_tls: bool) -> urllib3.PoolManager:
-    """Connections of one channel; reading the CA bundle takes longer than a push, so only TLS pays for it."""
-    options: dict[str, Any] = {"num_pools": 64, "maxsize": 8}
-    if uses_tls:
-        options["ssl_context"] = _shared_tls_context(replace(channel, proxy_url="", proxy_headers=()))
+    """Connections through the channel's proxy."""
+    options = _tls_options(channel) if uses_tls else {}
+    headers = _proxy_headers(channel)
+    pool = urllib3.ProxyManager(
+        channel.proxy_url, proxy_headers=headers, num_pools=64, maxsize=_KEPT_PER_HOST, **options
+    )
+    pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return pool
+
+
+def _tls_options(channel: Channel) -> dict[str, Any]:
+    plain = replace(channel, proxy_url="", proxy_headers=(), refuse_link_local=False)
+    options: dict[str, Any] = {"ssl_context": _shared_tls_context(plain)}
     if channel.server_name:
         options |= {"server_hostname": channel.server_name, "assert_hostname": channel.server_name}
     if not channel.verify:
         options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
-    pool: urllib3.PoolManager
-    if channel.proxy_url:
-        pool = urllib3.ProxyManager(channel.proxy_url, proxy_headers=_proxy_headers(channel), **options)
-    else:
-        pool = urllib3.PoolManager(**options)
-    pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return pool
+    return options
 
 
 def _proxy_headers(channel: Channel) -> dict[str, str]:
@@ -429,6 +501,12 @@ def _load_client_certificate(context: ssl.SSLContext, channel: Channel) -> None:
 
 # errors
 
+_TLS_HINT = "is it an https port, and does tls_config trust its certificate?"
+_REFUSED_HINT = "does anything listen on this port, and may this network reach it?"
+_BROKEN_HINT = "the other side, or something between, closed it"
+_SLOW_HINT = "the other side is slow or stuck"
+_SLOW_HINTS = {"connecting": "a security group, route or firewall may drop the packets"}
+
 
 def _parts(error: BaseException) -> tuple[object, ...]:
     """The error, and what a ProtocolError wraps."""
@@ -453,14 +531,13 @@ def _explained(error: Exception, host: str, step: str) -> TransportError:
         inner = error.original_error
         return TransportError("proxy", f"{host}: the proxy failed while {step} ({inner})")
     if isinstance(error, errors.SSLError | ssl.SSLError):
-        return TransportError("tls", f"{host}: TLS failed ({_tls_reason(error)})")
+        return TransportError("tls", f"{host}: TLS failed while connecting ({_tls_reason(error)}); {_TLS_HINT}")
     if isinstance(error, errors.NewConnectionError | ConnectionRefusedError):
-        return TransportError("connect", f"{host}: no connection ({cause})")
+        return TransportError("connect", f"{host}: no connection ({cause}); {_REFUSED_HINT}")
     if any(isinstance(part, errors.TimeoutError | TimeoutError) for part in _parts(error)):
-        hint = "; a security group, route or firewall may drop the packets" if step == "connecting" else ""
-        return TransportError("timeout", f"{host}: timed out while {step}{hint}")
+        return TransportError("timeout", f"{host}: timed out while {step}; {_SLOW_HINTS.get(step, _SLOW_HINT)}")
     if any(isinstance(part, ConnectionError | errors.IncompleteRead) for part in _parts(error)):
-        return TransportError("reset", f"{host}: the connection broke while {step}")
+        return TransportError("reset", f"{host}: the connection broke while {step}; {_BROKEN_HINT}")
     if isinstance(error, errors.HTTPError):
         return TransportError("protocol", f"{host}: not a valid HTTP answer while {step} ({_short(error)})")
     return TransportError("protocol", f"{host}: {type(error).__name__} while {step} ({_short(error)})")

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from . import config_source
-from .config.schema import Config, Endpoint
+from .aws_clients import AwsClients
+from .config.schema import Config, Endpoint, ScrapeJob
 from .config.secrets import SecretStore
 from .delivery.attempt import Poster
 from .delivery.credentials import CredentialsProvider, aws_patience
+from .model import Scrape
+from .s3 import S3
+from .sources import discovery
+from .sources.due import Tick
 from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
+from .sources.leaving import Leaving
+from .sources.mapping import Observe
+from .sources.pool import ScrapePool
+from .sources.scrape import Receivers, TargetSource
 from .transport import Transport
-from .wire.series import AMP_LIMITS, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
+from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
 
 
 def wall_clock_ms() -> int:
@@ -45,9 +56,14 @@ class Outside:
         self.environment, self.now_ms, self.session, self.sleep = environment, now_ms, session, sleep
         self.transport = Transport()
         self.secrets = SecretStore(environment, self._client, time.monotonic)
+        self.objects = S3(environment, self.transport, self.secrets, session, now_ms)
+        self.aws_clients = AwsClients(environment, self.secrets, session, now_ms)
 
     def _client(self, service: str) -> Any:
         return self.session("", self.environment.get("AWS_REGION", "")).client(service)
+
+    def discovery_edges(self, fetcher: Fetcher) -> discovery.Edges:
+        return discovery.Edges(fetcher, self.objects, self.aws_clients, discovery.system_resolver, time.monotonic)
 
     def config_source(self, location: str = "") -> config_source.ConfigSource:
         place = location or self.environment.get("PUSHER_CONFIG", "")
@@ -75,21 +91,32 @@ class Warm:
     """The memory of a warm environment for one config. A changed config inherits, from the memory `before` it, what
     still fits: above all which samples each series has sent."""
 
-    def __init__(self, config: Config, outside: Outside, before: Warm | None = None) -> None:
-        self.config, self.outside = config, outside
+    def __init__(
+        self,
+        config: Config,
+        outside: Outside,
+        before: Warm | None = None,
+        observers: Mapping[str, Observe] = MappingProxyType({}),
+    ) -> None:
+        """`observers` are told of every new series of a job, by its name."""
+        self.config, self.outside, self._observers = config, outside, observers
         self.run: int = before.run if before else 0
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
         self.fetcher: Fetcher = (
             before.fetcher if before else Fetcher(outside.transport, outside.secrets, outside.environment)
         )
-        # AMP's limits hold for all series only when nobody else gets them.
-        self.limits: SeriesLimits = AMP_LIMITS if all(one.is_amp for one in config.endpoints) else NO_LIMITS
+        self.limits = _common_limits(config.endpoints)
         same = before if before and before._makes_the_same_series(self) else None
         self.series: SeriesCache = same.series if same else SeriesCache(config.external_labels, self.limits)
-        self.sources = [JsonSource(job, self.series.intern) for job in config.jobs]
         self.targets = [Target(one, outside, self._view(one, same)) for one in config.endpoints]
+        self.leaving: Leaving = before.leaving if before else Leaving()
+        self._lists: discovery.Sources = before._lists if before else {}
+        self.jobs = [JsonSource(job, self.series.intern, observers.get(job.job_name)) for job in config.jobs]
+        self.pools = [self._pool(job) for job in config.scrape_jobs]
         if before:
             self._inherit(before)
+
+    # what a config shares with the one before it
 
     def _makes_the_same_series(self, other: Warm) -> bool:
         return (self.config.external_labels, self.limits) == (other.config.external_labels, other.limits)
@@ -98,21 +125,66 @@ class Warm:
         """The endpoint's own series; None for the only endpoint when it gets them as they are."""
         if not endpoint.write_relabel and len(self.config.endpoints) == 1:
             return None
-        limits = AMP_LIMITS if endpoint.is_amp else NO_LIMITS
+        limits = _limits(endpoint)
         for target in same.targets if same else ():
             known = target.endpoint
             if target.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
                 return target.view
         held = limits == self.limits and not endpoint.write_relabel
-        return EndpointView(endpoint.write_relabel, NO_LIMITS if held else limits)
+        return EndpointView(endpoint.write_relabel, None if held else limits)
 
     def _inherit(self, before: Warm) -> None:
-        """Every endpoint that was there before keeps its marks, whichever way it sees its series now."""
+        """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
+        config does not have any more leave."""
         known = {target.endpoint.name: target.view or before.series for target in before.targets}
         for target in self.targets:
             series, had = target.view or self.series, known.get(target.endpoint.name)
             if had is not None and had is not series:
                 series.remember(had.marks())
+        for source in before.sources():
+            self.leaving.add(source)
+        for job in self.jobs:
+            back = self.leaving.back(job.key)
+            if back is not None:
+                job.alive = back.alive
+
+    # sources
+
+    def _pool(self, job: ScrapeJob) -> ScrapePool:
+        endpoints = self.config.endpoints
+        receivers = Receivers(
+            exemplars=any(one.send_exemplars for one in endpoints),
+            starts=any(one.version > 1 for one in endpoints),
+            utf8_names=self.limits.utf8_names,
+        )
+        finder = discovery.Discovery(job.discovery, self.outside.discovery_edges(self.fetcher), self._lists)
+        observe, intern = self._observers.get(job.job_name), self.series.intern
+        return ScrapePool(job, finder, lambda one: TargetSource(one, intern, receivers, observe), self.leaving)
+
+    def sources(self) -> list[JsonSource | TargetSource]:
+        """Every JSON job, and every target as it was discovered last."""
+        return [*self.jobs, *(source for pool in self.pools for source in pool.sources.values())]
+
+    def discover(self, deadline: float, jobs: Collection[str] | None = None) -> None:
+        """Brings the targets of all scrape jobs (or of these) up to date, side by side."""
+        pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        for pool, found in zip(pools, discovery.discover([one.finder for one in pools], deadline), strict=True):
+            pool.sync(found)
+
+    def due_sources(self, tick: Tick, deadline: float) -> list[JsonSource | TargetSource]:
+        """What is to be asked in this run. Discovery has a third of the time until `deadline`, monotonic seconds."""
+        now = time.monotonic()
+        self.discover(now + (deadline - now) / 3, tick.jobs)
+        return [source for source in self.sources() if source.is_due(tick)]
+
+    def ended(self, tick: Tick) -> list[Scrape]:
+        """The last markers of targets and jobs that are gone."""
+        return self.leaving.ended(tick, self.outside.now_ms())
+
+    def warnings(self) -> list[str]:
+        return [*self.config.warnings, *(said for pool in self.pools for said in pool.messages())]
+
+    # runs
 
     def next_run(self) -> int:
         """Starts a run: its number, with connections that a freeze may have killed given up."""
@@ -122,10 +194,24 @@ class Warm:
 
     def finish_run(self) -> None:
         """Keeps memory bounded: series not seen for longest go first."""
+        if len(self.series) <= MAX_SERIES:
+            return
+        for source in self.sources():
+            source.mark_seen(self.run)
+        self.leaving.mark_seen(self.run)
         oldest_kept = self.series.prune()
-        if oldest_kept:
-            for source in self.sources:
-                source.mapper.prune(oldest_kept)
-            for target in self.targets:
-                if target.view:
-                    target.view.prune(oldest_kept)
+        for source in self.sources():
+            source.prune(oldest_kept)
+        for target in self.targets:
+            if target.view:
+                target.view.prune(oldest_kept)
+
+
+def _limits(endpoint: Endpoint) -> SeriesLimits:
+    return replace(AMP_LIMITS if endpoint.is_amp else NO_LIMITS, utf8_names=endpoint.version > 1)
+
+
+def _common_limits(endpoints: Sequence[Endpoint]) -> SeriesLimits:
+    """What holds for every series: AMP's limits when nobody else gets them, legacy names when nobody takes others."""
+    common = AMP_LIMITS if all(one.is_amp for one in endpoints) else NO_LIMITS
+    return replace(common, utf8_names=any(one.version > 1 for one in endpoints))

@@ -26,23 +26,12 @@ IGNORED_TOP_LEVEL = {
     "remote_read": f"{_SERVER}: query the workspace itself",
     "otlp": f"{_SERVER}: nothing listens here",
     "runtime": f"{_SERVER}",
-    "scrape_config_files": "not read by this version: put the jobs into this file",
-    "scrape_configs": "not scraped by this version: only json_configs produce samples",
 }
 IGNORED_GLOBAL = {
     "evaluation_interval": _SERVER,
     "rule_query_offset": f"{_SERVER}: set it in the workspace configuration",
     "query_log_file": _SERVER,
     "scrape_failure_log_file": "failures are in the run's log line",
-    "scrape_protocols": "concerns scrape_configs only",
-    "metric_name_validation_scheme": "remote write 1.0 allows legacy names only",
-    "metric_name_escaping_scheme": "remote write 1.0 allows legacy names only",
-    "scrape_native_histograms": "concerns scrape_configs only",
-    "convert_classic_histograms_to_nhcb": "concerns scrape_configs only",
-    "always_scrape_classic_histograms": "concerns scrape_configs only",
-    "extra_scrape_metrics": "concerns scrape_configs only",
-    "target_limit": "concerns scrape_configs only",
-    "keep_dropped_targets": "concerns scrape_configs only",
 }
 JOB = {
     "series_limit": f"{_VMAGENT}; use sample_limit",
@@ -60,6 +49,12 @@ JOB = {
     "relabel_configs": "a JSON job has no targets to relabel; use metric_relabel_configs",
     "modules": f"{_EXPORTER}; write one json_configs entry per module",
     "http_client_config": f"{_EXPORTER}; write its keys into the job itself",
+}
+SCRAPE_JOB = {
+    **{key: said for key, said in JOB.items() if said.startswith(_VMAGENT)},
+    "url": "a target has scheme, address and metrics_path; an API that answers JSON belongs to json_configs",
+    "headers": HEADER_LIST.replace("headers: {Name: value}", "http_headers: {Name: {values: [value]}}"),
+    "modules": f"{_EXPORTER}; write one json_configs entry per module",
 }
 METRIC = {
     "path": f"{_EXPORTER}; here records picks the list and value the number",

@@ -13,8 +13,9 @@ from .. import expression
 from ..expression import Expression
 from ..timestamp import parse_format, parse_zone
 from . import foreign, http_client, relabel_configs, scalars
+from .global_config import GlobalConfig, intervals, label_name, limits
 from .nodes import Section
-from .schema import MEGABYTE, JsonJob, Limits, Metric, Pagination, Timestamp
+from .schema import MEGABYTE, JsonJob, Metric, Pagination, Timestamp
 from .secrets import Secret
 
 SYNTHETIC = (
@@ -26,32 +27,25 @@ SYNTHETIC = (
 )
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
 _DEFAULT_BODY_SIZE = 50 * MEGABYTE  # an API answer is decoded in memory; Prometheus has no limit by default
-_RESERVED_LABELS_HINT = "names with a leading __ are reserved"
 
 
-class Defaults:
-    """What `global` says and jobs fall back to."""
-
-    def __init__(self, interval_ms: int, timeout_ms: int | None, limits: Limits) -> None:
-        self.interval_ms, self.timeout_ms, self.limits = interval_ms, timeout_ms, limits
-
-
-def read(section: Section, defaults: Defaults) -> tuple[JsonJob, ...]:
-    jobs, names = [], set()
+def read(section: Section, fallback: GlobalConfig, taken: set[str]) -> tuple[JsonJob, ...]:
+    """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
+    jobs = []
     for entry in section.sections("json_configs"):
-        job = _job(entry, defaults)
-        if job.job_name and job.job_name in names:
+        job = _job(entry, fallback)
+        if job.job_name and job.job_name in taken:
             entry.problem("job_name", f"{job.job_name!r} is the name of another job; job names are unique")
-        names.add(job.job_name)
+        taken.add(job.job_name)
         jobs.append(job)
     return tuple(jobs)
 
 
-def _job(entry: Section, defaults: Defaults) -> JsonJob:
+def _job(entry: Section, fallback: GlobalConfig) -> JsonJob:
     name, url = _required(entry, "job_name"), entry.hidden("url", http_client.url)
     if url is None and not entry.has("url"):
         entry.problem("url", "is required")
-    interval_ms, timeout_ms = intervals(entry, defaults)
+    interval_ms, timeout_ms = intervals(entry, fallback)
     body = entry.hidden("body", str)
     job = JsonJob(
         job_name=name,
@@ -70,8 +64,9 @@ def _job(entry: Section, defaults: Defaults) -> JsonJob:
         scrape_timeout_ms=timeout_ms,
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         pagination=_pagination(entry),
+        allow_link_local=entry.boolean("allow_link_local", False),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
-        limits=limits(entry, defaults.limits, _DEFAULT_BODY_SIZE),
+        limits=limits(entry, fallback.limits, _DEFAULT_BODY_SIZE),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
         metrics=_metrics(entry),
     )
@@ -95,47 +90,11 @@ def _status_code(text: str) -> int:
     return code
 
 
-def intervals(entry: Section, defaults: Defaults) -> tuple[int, int]:
-    """`scrape_interval` and `scrape_timeout`: absent (or 0) means the global one, the timeout at most the interval."""
-    interval_ms = entry.duration_ms("scrape_interval", 0) or defaults.interval_ms
-    timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(defaults.timeout_ms or 10_000, interval_ms)
-    if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
-        longest = scalars.print_duration(interval_ms)
-        entry.problem(
-            "scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}"
-        )
-    return interval_ms, timeout_ms
-
-
-def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:
-    """The limit keys; 0 or absent falls back to the global value, so that a job cannot turn one off."""
-    return Limits(
-        body_size_bytes=section.read("body_size_limit", scalars.size_bytes, 0)
-        or fallback.body_size_bytes
-        or body_default,
-        sample_limit=section.integer("sample_limit", 0) or fallback.sample_limit,
-        label_limit=section.integer("label_limit", 0) or fallback.label_limit,
-        label_name_length=section.integer("label_name_length_limit", 0) or fallback.label_name_length,
-        label_value_length=section.integer("label_value_length_limit", 0) or fallback.label_value_length,
-    )
-
-
 def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
     section = entry.section("labels")
     if section is None:
         return ()
     return tuple((name, section.text(name)) for name in section if label_name(section, name))
-
-
-def label_name(section: Section, name: str) -> bool:
-    """Reports a label name that remote write does not allow or that is reserved; True when it is good."""
-    if not scalars.LABEL_NAME.fullmatch(name):
-        section.problem(name, "not a label name: letters, digits and _, no digit first")
-        return False
-    if name.startswith("__"):
-        section.problem(name, f"not a label name here: {_RESERVED_LABELS_HINT}")
-        return False
-    return True
 
 
 def _pagination(entry: Section) -> Pagination | None:

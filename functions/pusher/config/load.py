@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
 
-from . import foreign, json_configs, remote_write, scalars
+from . import foreign, global_config, json_configs, remote_write, scalars, scrape_configs
 from .nodes import ConfigError, Notes, Problem, Section, compose, is_null, kind_of
-from .schema import Config, Limits
+from .schema import Config
+
+Include = Callable[[str], Sequence[tuple[str, str]]]
+"""A pattern of `scrape_config_files` -> the names and texts of these files. Raises OSError and ValueError."""
 
 
-def parse_config(text: str, file: str, environment: Mapping[str, str]) -> Config:
+def parse_config(text: str, file: str, environment: Mapping[str, str], include: Include | None = None) -> Config:
     """One config file -> Config.
 
-    `environment` gives the variables that `external_labels` expand, and AWS_REGION, PUSHER_WORKSPACE and PUSHER_TICK.
-    Raises ConfigError with all problems.
+    `environment` gives the variables that `external_labels` expand, and AWS_REGION, PUSHER_WORKSPACE and PUSHER_TICK;
+    `include` reads the files that it names. Raises ConfigError with all problems.
     """
     notes = Notes(file)
     node = compose(text, file)
@@ -24,20 +27,47 @@ def parse_config(text: str, file: str, environment: Mapping[str, str]) -> Config
         raise ConfigError([Problem(file, 1, "", f"{said}; a config has json_configs and remote_write")])
     top = Section(node, "", notes)
     tick_ms = _tick_ms(environment, notes)
-    external_labels, defaults = _global(top, environment)
-    jobs = json_configs.read(top, defaults)
+    fallback = global_config.read(top, environment)
+    taken: set[str] = set()
+    jobs = json_configs.read(top, fallback, taken)
+    scrape_jobs = scrape_configs.read(top, fallback, environment, taken)
+    for section in _included(top, include):
+        scrape_jobs += scrape_configs.read(section, fallback, environment, taken)
+        section.close()
     endpoints = remote_write.read(top, environment)
-    _ignore(top, foreign.IGNORED_TOP_LEVEL)
+    global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
     top.close(foreign.TOP_LEVEL)
-    for index, job in enumerate(jobs):
-        if job.scrape_interval_ms < tick_ms:
-            _warn_below_tick(notes, index, job.scrape_interval_ms, tick_ms)
-    if not jobs:
-        notes.warnings.append(Problem(file, 0, "json_configs", "no job: nothing will be sent"))
+    for key, found in (("json_configs", jobs), ("scrape_configs", scrape_jobs)):
+        _warn_below_tick(notes, key, [job.scrape_interval_ms for job in found], tick_ms)
+    if not jobs and not scrape_jobs:
+        notes.warnings.append(Problem(file, 0, "", "neither json_configs nor scrape_configs: nothing will be sent"))
     if notes.problems:
         raise ConfigError(notes.problems)
     warnings = sorted(notes.warnings, key=lambda warning: warning.line)
-    return Config(external_labels, jobs, endpoints, tick_ms, tuple(map(str, warnings)))
+    return Config(fallback.external_labels, jobs, scrape_jobs, endpoints, tick_ms, tuple(map(str, warnings)))
+
+
+def _included(top: Section, include: Include | None) -> Iterator[Section]:
+    """The files of `scrape_config_files`, each with a `scrape_configs` of its own and nothing else."""
+    for index, pattern in enumerate(top.texts("scrape_config_files")):
+        key = f"scrape_config_files[{index}]"
+        if include is None:
+            top.problem(key, "only a config in a local file can name others: put the jobs into this one")
+            return
+        try:
+            found = include(pattern)
+        except (OSError, ValueError) as error:
+            top.problem(key, f"{pattern!r:.100} cannot be read: {error}")
+            continue
+        if not found:
+            top.warn("scrape_config_files", f"{pattern!r:.100} names no file")
+        for name, text in found:
+            notes = Notes(name, top.notes.problems, top.notes.warnings)
+            node = compose(text, name)
+            if isinstance(node, yaml.MappingNode):
+                yield Section(node, "", notes)
+            elif not is_null(node):
+                notes.problem(1, "", f"a map with scrape_configs is expected, not {kind_of(node)}")
 
 
 def _tick_ms(environment: Mapping[str, str], notes: Notes) -> int:
@@ -49,46 +79,9 @@ def _tick_ms(environment: Mapping[str, str], notes: Notes) -> int:
         return 60_000
 
 
-def _warn_below_tick(notes: Notes, index: int, interval_ms: int, tick_ms: int) -> None:
+def _warn_below_tick(notes: Notes, key: str, intervals_ms: Sequence[int], tick_ms: int) -> None:
     shown = scalars.print_duration
-    path = f"json_configs[{index}].scrape_interval"
-    said = f"{shown(interval_ms)} is below the schedule's tick: the real interval is {shown(tick_ms)}"
-    notes.warnings.append(Problem(notes.file, 0, path, said))
-
-
-def _global(top: Section, environment: Mapping[str, str]) -> tuple[tuple[tuple[str, str], ...], json_configs.Defaults]:
-    section = top.section("global")
-    if section is None:
-        return (), json_configs.Defaults(60_000, None, Limits())
-    interval_ms = section.duration_ms("scrape_interval", 0) or 60_000
-    timeout_ms = section.duration_ms("scrape_timeout", 0) or None
-    if timeout_ms and timeout_ms > interval_ms and not section.is_wrong("scrape_interval"):
-        shown = scalars.print_duration
-        section.problem("scrape_timeout", f"{shown(timeout_ms)} is longer than scrape_interval {shown(interval_ms)}")
-    labels = _external_labels(section, environment)
-    limits = json_configs.limits(section, Limits())
-    _ignore(section, foreign.IGNORED_GLOBAL)
-    section.close()
-    return labels, json_configs.Defaults(interval_ms, timeout_ms, limits)
-
-
-def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    labels = section.section("external_labels")
-    if labels is None:
-        return ()
-    found = []
-    for name in labels:
-        written = labels.text(name)
-        value = scalars.expand_environment(written, environment)
-        if written and not value:
-            labels.warn(name, f"{written!r:.60} expands to nothing in this environment: the label is left out")
-        if json_configs.label_name(labels, name) and value:
-            found.append((name, value))
-    return tuple(found)
-
-
-def _ignore(section: Section, keys: Mapping[str, str]) -> None:
-    """Keys of a prometheus.yml that have no meaning here load, and each is named in a warning."""
-    for key in section:
-        if key in keys and section.has(key):
-            section.warn(key, f"ignored: {keys[key]}")
+    for index, interval_ms in enumerate(intervals_ms):
+        if interval_ms < tick_ms:
+            said = f"{shown(interval_ms)} is below the schedule's tick: the real interval is {shown(tick_ms)}"
+            notes.warnings.append(Problem(notes.file, 0, f"{key}[{index}].scrape_interval", said))

@@ -75,6 +75,15 @@ class HttpClientConfig:
     follow_redirects: bool = True
     http_headers: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
 
+    @property
+    def may_renew(self) -> bool:
+        """Whether who we are may have changed outside since it was read: a token, a file, a reference."""
+        basic, authorization = self.basic_auth, self.authorization
+        held = [secret for _, values in self.http_headers for secret in values]
+        held += [one for one in ((basic.username, basic.password) if basic else ()) if one]
+        held += [authorization.credentials] if authorization and authorization.credentials else []
+        return self.oauth2 is not None or any(secret.literal is None for secret in held)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -85,6 +94,10 @@ class Limits:
     label_limit: int = 0
     label_name_length: int = 0
     label_value_length: int = 0
+
+    @property
+    def has_label_limits(self) -> bool:
+        return bool(self.label_limit or self.label_name_length or self.label_value_length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +155,45 @@ class JsonJob:
     scrape_timeout_ms: int
     valid_status_codes: tuple[int, ...]  # empty: any 2xx
     pagination: Pagination | None
+    allow_link_local: bool
     http: HttpClientConfig
     limits: Limits
     metric_relabel: tuple[Rule, ...]
     metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeJob:
+    """One entry of `scrape_configs`. Times in milliseconds; `discovery` holds its `*_configs` of targets."""
+
+    job_name: str
+    scrape_interval_ms: int
+    scrape_timeout_ms: int
+    scrape_protocols: tuple[str, ...]
+    fallback_scrape_protocol: str  # "" for none
+    metrics_path: str
+    honor_labels: bool
+    honor_timestamps: bool
+    track_timestamps_staleness: bool
+    scheme: str
+    params: tuple[tuple[str, tuple[str, ...]], ...] = field(repr=False)
+    enable_compression: bool
+    limits: Limits
+    target_limit: int
+    keep_dropped_targets: int
+    native_histogram_bucket_limit: int
+    native_histogram_min_bucket_factor: float
+    scrape_native_histograms: bool
+    convert_classic_histograms_to_nhcb: bool
+    always_scrape_classic_histograms: bool
+    extra_scrape_metrics: bool
+    name_validation: str  # "utf8" or "legacy"
+    name_escaping: str  # "allow-utf-8", "underscores", "dots" or "values"
+    allow_link_local: bool
+    http: HttpClientConfig
+    relabel: tuple[Rule, ...]
+    metric_relabel: tuple[Rule, ...]
+    discovery: tuple[Any, ...]  # of config.service_discovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +247,9 @@ class Endpoint:
     queue: QueueConfig
     metadata: MetadataConfig
     write_relabel: tuple[Rule, ...]
+    version: int = 1  # of the protocol: 1 for prometheus.WriteRequest, 2 for io.prometheus.write.v2.Request
+    send_exemplars: bool = False
+    send_native_histograms: bool = False
 
     @property
     def is_amp(self) -> bool:
@@ -212,6 +263,10 @@ class Config:
 
     external_labels: tuple[tuple[str, str], ...]
     jobs: tuple[JsonJob, ...]
+    scrape_jobs: tuple[ScrapeJob, ...]
     endpoints: tuple[Endpoint, ...]
     tick_ms: int
     warnings: tuple[str, ...]
+
+    def job_names(self) -> list[str]:
+        return [*(job.job_name for job in self.jobs), *(job.job_name for job in self.scrape_jobs)]

@@ -1,4 +1,4 @@
-"""Which jobs are due: the schedule is the tick, each job has its own grid on absolute time.
+"""What is due: the schedule is the tick, each job (and each target) has its own grid on absolute time.
 
 A job's grid is its `scrape_interval` plus a stable offset from its name, so that a job keeps its slot across cold
 starts and jobs of equal interval do not all run at once. A job at or below the tick runs on every tick.
@@ -7,9 +7,7 @@ starts and jobs of equal interval do not all run at once. A job at or below the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-
-from ..config.schema import JsonJob
+from dataclasses import dataclass
 
 
 def offset_ms(job_name: str, interval_ms: int) -> int:
@@ -17,16 +15,24 @@ def offset_ms(job_name: str, interval_ms: int) -> int:
     return int.from_bytes(digest[-8:]) % interval_ms
 
 
-def is_due(job: JsonJob, scheduled_ms: int, last_tick_ms: int, tick_ms: int) -> bool:
-    """True when the job's grid has a point after the last tick, up to and with the scheduled time."""
-    if job.scrape_interval_ms <= tick_ms:
-        return True
-    offset = offset_ms(job.job_name, job.scrape_interval_ms)
-    newest_slot = (scheduled_ms - offset) // job.scrape_interval_ms
-    return newest_slot > (last_tick_ms - offset) // job.scrape_interval_ms
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One run of the schedule: its time and the one before, in milliseconds (None: not known), and the time between.
 
+    `jobs` names the jobs that are wanted, whatever their grid says.
+    """
 
-def due_jobs(jobs: Iterable[JsonJob], scheduled_ms: int, last_tick_ms: int | None, tick_ms: int) -> list[JsonJob]:
-    """The due jobs in the order of the config; without a last tick (a cold start) the one before is assumed."""
-    last_ms = scheduled_ms - tick_ms if last_tick_ms is None else last_tick_ms
-    return [job for job in jobs if is_due(job, scheduled_ms, last_ms, tick_ms)]
+    scheduled_ms: int
+    last_ms: int | None
+    tick_ms: int
+    jobs: frozenset[str] | None = None
+
+    def takes(self, job_name: str, interval_ms: int, offset_ms: int) -> bool:
+        """True when the grid (interval and offset) has a point after the last tick, up to and with this one; after a
+        cold start the tick before is assumed."""
+        if self.jobs is not None:
+            return job_name in self.jobs
+        if interval_ms <= self.tick_ms:
+            return True
+        last_ms = self.scheduled_ms - self.tick_ms if self.last_ms is None else self.last_ms
+        return (self.scheduled_ms - offset_ms) // interval_ms > (last_ms - offset_ms) // interval_ms

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
@@ -24,6 +26,10 @@ class FetchError(Exception):
     """A source that gave no usable answer. The message names what to look at, without payload, query or credentials."""
 
 
+class BodyTooLarge(FetchError):
+    """The body has crossed its limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
     """What to ask, before authentication. `headers` values may be secrets."""
@@ -32,6 +38,17 @@ class SourceRequest:
     url: str = field(repr=False)
     headers: Sequence[tuple[str, Secret]] = ()
     body: bytes | None = field(default=None, repr=False)
+    public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
+    compressed: bool = True  # gzip is asked for
+    allow_link_local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer that is being read: uncompressed pieces."""
+
+    content_type: str
+    pieces: Iterator[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,15 @@ def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL: credentials never go to another one."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL names this machine itself."""
+    host = (urlsplit(url).hostname or "").lower()
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class Fetcher:
@@ -64,13 +90,30 @@ class Fetcher:
         deadline: float,
         is_success: Callable[[int], bool],
     ) -> Body:
-        """One answer, read to its end before `deadline` (monotonic seconds). Raises FetchError.
+        """One answer, read to its end before `deadline` (monotonic seconds). Raises FetchError."""
+        with self.open(request, client, max_bytes=max_bytes, deadline=deadline, is_success=is_success) as opened:
+            content = bytearray()
+            for piece in opened.pieces:
+                content += piece
+            return Body(content, opened.content_type)
+
+    @contextmanager
+    def open(
+        self,
+        request: SourceRequest,
+        client: HttpClientConfig,
+        *,
+        max_bytes: int,
+        deadline: float,
+        is_success: Callable[[int], bool],
+    ) -> Iterator[Opened]:
+        """One answer, to be read piece by piece before `deadline`. Raises FetchError, while it is read too.
 
         A 401 or 403 makes secrets and tokens be fetched anew, once.
         """
         try:
             answer, url = self._follow(request, client, deadline)
-            if answer.status in (401, 403) and not is_success(answer.status) and self._can_renew(request, client):
+            if answer.status in (401, 403) and not is_success(answer.status) and client.may_renew:
                 answer.__exit__(None, None, None)
                 self._secrets.forget()
                 self._tokens.forget(client.oauth2)
@@ -78,26 +121,22 @@ class Fetcher:
             with answer:
                 if not is_success(answer.status):
                     raise FetchError(f"{shown_url(url)} answered {answer.status}{_hint(answer)}")
-                content = bytearray()
-                for piece in _decoded(answer, max_bytes):
-                    content += piece
-                return Body(content, answer.headers.get("Content-Type", ""))
+                yield Opened(answer.headers.get("Content-Type", ""), _decoded(answer, max_bytes))
         except (TransportError, SecretError, TokenError) as error:
             raise FetchError(str(error)) from None
-
-    def _can_renew(self, request: SourceRequest, client: HttpClientConfig) -> bool:
-        held = [secret for _, values in client.http_headers for secret in values]
-        held += [secret for secret in _credentials(client) if secret]
-        return client.oauth2 is not None or any(secret.literal is None for secret in held)
 
     def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str]:
         url, method, body = request.url, request.method, request.body
         for _ in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
-            headers = self._headers(request, client, deadline) if at_home else {"User-Agent": USER_AGENT}
-            headers |= {"Accept-Encoding": "gzip"}
+            public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
+            headers = merged(public, self._headers(request, client, deadline)) if at_home else public
+            headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             channel = channel_for(url, tls, client.proxy, self._secrets, self._environment)
+            guarded = not request.allow_link_local
+            stranger = guarded and not at_home and not is_loopback(request.url)
+            channel = replace(channel, refuse_link_local=guarded, refuse_loopback=stranger)
             left = deadline - time.monotonic()
             answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left)
             location = answer.headers.get("Location")
@@ -126,18 +165,11 @@ class Fetcher:
         return target, method, body
 
     def _headers(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> dict[str, str]:
-        defaults = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         own = {name: self._secrets.reveal(secret) for name, secret in request.headers}
-        headers = merged(defaults, auth_headers(client, self._secrets), own)
+        headers = merged(auth_headers(client, self._secrets), own)
         if client.oauth2:
             headers["Authorization"] = f"Bearer {self._tokens.token(client.oauth2, deadline)}"
         return headers
-
-
-def _credentials(client: HttpClientConfig) -> list[Secret | None]:
-    basic, authorization = client.basic_auth, client.authorization
-    found = [basic.username, basic.password] if basic else []
-    return [*found, authorization.credentials] if authorization else found
 
 
 def _hint(answer: Answer) -> str:
@@ -159,7 +191,7 @@ def _decoded(answer: Answer, max_bytes: int) -> Iterator[bytes]:
     for piece in _gunzipped(answer.chunks()) if "gzip" in encoding else answer.chunks():
         size += len(piece)
         if max_bytes and size >= max_bytes:
-            raise FetchError(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
+            raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
         yield piece
 
 

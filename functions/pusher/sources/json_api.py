@@ -10,10 +10,14 @@ from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 from ..config.nodes import shown_url
 from ..config.schema import JsonJob
 from ..expression import Scope
-from ..model import Intern, Samples, Scrape, Tally
+from ..model import Intern, Metadata, Samples, Scrape, Tally
+from . import synthetic
+from .collect import Fetched, explained
 from .document import RecordReader, decode
+from .due import Tick, offset_ms
 from .fetch import Fetcher, FetchError, SourceRequest, origin
 from .mapping import InexactNumber, JobMapper, Observe, kind_of, label_text
+from .staleness import Alive
 
 
 @dataclass(slots=True)
@@ -33,6 +37,42 @@ class JsonSource:
         self.job = job
         self.mapper = JobMapper(job, intern, observe)
         self._reader = _record_reader(job)
+        self._synthetic = synthetic.Synthetic(self.mapper.target, synthetic.NAMES, intern)
+        self.alive = Alive()
+
+    @property
+    def name(self) -> str:
+        return self.job.job_name
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def instance(self) -> str:
+        return self.mapper.target["instance"]
+
+    @property
+    def interval_ms(self) -> int:
+        return self.job.scrape_interval_ms
+
+    @property
+    def offset_ms(self) -> int:
+        return offset_ms(self.name, self.interval_ms)
+
+    @property
+    def timeout_ms(self) -> int:
+        return self.job.scrape_timeout_ms
+
+    def is_due(self, tick: Tick) -> bool:
+        return tick.takes(self.name, self.interval_ms, self.offset_ms)
+
+    def mark_seen(self, run: int) -> None:
+        """The mapper marks its series as it maps."""
+
+    def prune(self, oldest_kept: int) -> None:
+        """Lets go of series last seen before the run `oldest_kept`."""
+        self.mapper.prune(oldest_kept)
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> list[Page]:
         """Every page, in order, before `deadline` (monotonic seconds).
@@ -42,7 +82,13 @@ class JsonSource:
         pages: list[Page] = []
         left_bytes = self.job.limits.body_size_bytes
         for url in self._urls(pages):
-            request = SourceRequest(self.job.method, url, self.job.headers, _body_bytes(self.job))
+            request = SourceRequest(
+                self.job.method,
+                url,
+                self.job.headers,
+                _body_bytes(self.job),
+                allow_link_local=self.job.allow_link_local,
+            )
             body = fetcher.fetch(
                 request, self.job.http, max_bytes=left_bytes, deadline=deadline, is_success=self._success
             )
@@ -68,6 +114,35 @@ class JsonSource:
     def _success(self) -> Callable[[int], bool]:
         codes = self.job.valid_status_codes
         return (lambda status: status in codes) if codes else (lambda status: 200 <= status < 300)
+
+    def scrape(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
+        """Maps what was fetched; whatever goes wrong ends in the scrape's `error`."""
+        scrape = Scrape(self.name, self.instance, fetched.started_ms, error=fetched.error)
+        added = 0
+        if not fetched.error:
+            try:
+                added = self.map(fetched.answer, scrape, run, now_ms)
+                metrics = self.job.metrics
+                scrape.metadata = tuple(Metadata(one.name, one.type, one.help, one.unit) for one in metrics)
+            except Exception as error:
+                scrape.error = explained(error)
+        scrape.duration_seconds = fetched.seconds()
+        scraped = len(scrape.samples) + scrape.dropped.total()
+        after_relabel = scraped - scrape.dropped.counts["metric_relabel"]
+        if scrape.error:  # nothing of it counts, but one still sees by how much a limit was crossed
+            scrape.samples, scrape.dropped = Samples(), Tally()
+        current = [] if scrape.error else self.mapper.unstamped
+        self.alive.become(current, scrape.samples, fetched.started_ms)
+        up = 0.0 if scrape.error else 1.0
+        values = [up, scrape.duration_seconds, float(scraped), float(after_relabel), float(added)]
+        self._synthetic.add_to(scrape, values, run)
+        return scrape
+
+    def end(self, timestamp_ms: int) -> Samples:
+        """Markers for all its series: the job is no more."""
+        ended = self.alive.end(timestamp_ms)
+        ended.extend(self._synthetic.stale(timestamp_ms))
+        return ended
 
     def map(self, pages: list[Page], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises ScrapeFailed."""

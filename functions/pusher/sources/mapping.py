@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from .. import relabel
 from ..config.scalars import parse_float
-from ..config.schema import JsonJob, Limits, Metric
+from ..config.schema import JsonJob, Metric
 from ..expression import Group
-from ..model import Intern, InvalidSeries, Labels, Samples, Scrape, Series, Tally
+from ..model import Intern, InvalidSeries, Labels, Samples, Scrape, Series, Tally, Value
 from ..timestamp import BadTimestamp
 from .document import ExactFloat
+from .limits import LimitCrossed, check_labels
 
 _MAX_AHEAD_MS = 600_000  # as Prometheus: a sample more than ten minutes ahead is dropped, the scrape goes on
 _SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
@@ -85,19 +86,23 @@ class JobMapper:
         self._intern = intern
         self._metrics = [MetricMapper(metric, self) for metric in job.metrics]
         self._last_run = 0
-        limits = job.limits
-        self._is_limited = any((limits.label_limit, limits.label_name_length, limits.label_value_length))
+        self.unstamped: list[Series] = []  # of the last scrape, those without timestamps of their own
 
     def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
 
         Raises ScrapeFailed (nothing of the scrape counts then) and InexactNumber.
         """
+        unstamped: list[Series] = []
         for metric in self._metrics:
             metric.start()
             for document in documents:
                 metric.map(document, scrape)
-            scrape.samples.extend(metric.finish(scrape, now_ms))
+            found = metric.finish(scrape, now_ms)
+            scrape.samples.extend(found)
+            if not metric.is_stamped:
+                unstamped += found.series
+        self.unstamped = unstamped
         if len(set(scrape.samples.series)) < len(scrape.samples) and len(self._metrics) > 1:
             scrape.samples = _last_of_each(scrape.samples, scrape.dropped)
         limit = self.job.limits.sample_limit
@@ -119,30 +124,17 @@ class JobMapper:
             self._observe(onto, final, verdict.dropped_by)
         if not final:
             return Refused("metric_relabel", "dropped by metric_relabel_configs")
-        if self._is_limited:
-            check_limits(final, self.job.limits)
         try:
+            check_labels(final, self.job.limits)
             return self._intern(final)
+        except LimitCrossed as error:
+            raise ScrapeFailed(str(error)) from None
         except InvalidSeries as error:
             return Refused(error.reason, str(error))
 
     def prune(self, oldest_kept: int) -> None:
         for metric in self._metrics:
             metric.prune(oldest_kept)
-
-
-def check_limits(labels: dict[str, str], limits: Limits) -> None:
-    """Prometheus's label limits: any violation fails the whole scrape. Lengths in bytes. Raises ScrapeFailed."""
-    name = f"metric {labels.get('__name__', '')!r:.50}"
-    if limits.label_limit and len(labels) > limits.label_limit:
-        raise ScrapeFailed(f"{name} has {len(labels)} labels, label_limit is {limits.label_limit}")
-    for label, value in labels.items():
-        if limits.label_name_length and len(label.encode()) > limits.label_name_length:
-            raise ScrapeFailed(f"{name}: label name {label!r:.50} is longer than {limits.label_name_length} bytes")
-        if limits.label_value_length and len(value.encode("utf-8", "replace")) > limits.label_value_length:
-            raise ScrapeFailed(
-                f"{name}: the value of label {label!r:.50} is longer than {limits.label_value_length} bytes"
-            )
 
 
 class MetricMapper:
@@ -154,6 +146,7 @@ class MetricMapper:
         self._label_values = [expression for _, expression in metric.labels]
         self._series: dict[Key, Series | Refused] = {}
         self._value_map = dict(metric.value_map)
+        self.is_stamped = metric.timestamp is not None
         self._is_plain = not metric.value_map and metric.value_regex is None
         self._is_scaled = (metric.scale, metric.offset) != (1.0, 0.0)
         self._found, self._records = Samples(), 0
@@ -325,11 +318,16 @@ class MetricMapper:
                     f"metric {self._metric.name}: two records give the same series and time, duplicates is error"
                 )
             elif policy != "first":
-                kept.values[place] = value + kept.values[place] if policy == "sum" else value
+                kept.values[place] = _added(value, kept.values[place]) if policy == "sum" else value
         if len(kept) < len(samples):
             said = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
             dropped.add("duplicate", said, len(samples) - len(kept))
         return kept
+
+
+def _added(one: Value, other: Value) -> float:
+    """The sum of two values of a document, which are plain numbers."""
+    return one + other  # type: ignore[operator]
 
 
 def _last_of_each(samples: Samples, dropped: Tally) -> Samples:

@@ -1,0 +1,156 @@
+"""Reads `global`: what holds for every job unless the job says otherwise, and the labels of every series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from . import foreign, scalars
+from .nodes import Section
+from .schema import Limits
+
+PROTOCOLS = (
+    "PrometheusProto",
+    "OpenMetricsText1.0.0",
+    "OpenMetricsText0.0.1",
+    "PrometheusText1.0.0",
+    "PrometheusText0.0.4",
+)
+VALIDATION_SCHEMES = ("utf8", "legacy")
+ESCAPING_SCHEMES = ("allow-utf-8", "underscores", "dots", "values")
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalConfig:
+    """`global` with Prometheus's defaults. `timeout_ms` is None when it was not written; the empty protocols and
+    escaping scheme mean that the job's other keys decide."""
+
+    external_labels: tuple[tuple[str, str], ...] = ()
+    interval_ms: int = 60_000
+    timeout_ms: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    target_limit: int = 0
+    keep_dropped_targets: int = 0
+    scrape_protocols: tuple[str, ...] = ()
+    name_validation: str = "utf8"
+    name_escaping: str = ""
+    scrape_native_histograms: bool = False
+    convert_classic_histograms_to_nhcb: bool = False
+    always_scrape_classic_histograms: bool = False
+    extra_scrape_metrics: bool = False
+
+
+def read(top: Section, environment: Mapping[str, str]) -> GlobalConfig:
+    section = top.section("global")
+    if section is None:
+        return GlobalConfig()
+    interval_ms = section.duration_ms("scrape_interval", 0) or 60_000
+    timeout_ms = section.duration_ms("scrape_timeout", 0) or None
+    if timeout_ms and timeout_ms > interval_ms and not section.is_wrong("scrape_interval"):
+        shown = scalars.print_duration
+        section.problem("scrape_timeout", f"{shown(timeout_ms)} is longer than scrape_interval {shown(interval_ms)}")
+    validation, escaping = names(section, "utf8", "")
+    found = GlobalConfig(
+        external_labels=_external_labels(section, environment),
+        interval_ms=interval_ms,
+        timeout_ms=timeout_ms,
+        limits=limits(section, Limits()),
+        target_limit=section.integer("target_limit", 0),
+        keep_dropped_targets=section.integer("keep_dropped_targets", 0),
+        scrape_protocols=protocols(section),
+        name_validation=validation,
+        name_escaping=escaping,
+        scrape_native_histograms=section.boolean("scrape_native_histograms", False),
+        convert_classic_histograms_to_nhcb=section.boolean("convert_classic_histograms_to_nhcb", False),
+        always_scrape_classic_histograms=section.boolean("always_scrape_classic_histograms", False),
+        extra_scrape_metrics=section.boolean("extra_scrape_metrics", False),
+    )
+    ignore(section, foreign.IGNORED_GLOBAL)
+    section.close()
+    return found
+
+
+def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
+    """`scrape_interval` and `scrape_timeout`: absent (or 0) means the global one, the timeout at most the interval."""
+    interval_ms = entry.duration_ms("scrape_interval", 0) or fallback.interval_ms
+    timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(fallback.timeout_ms or 10_000, interval_ms)
+    if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
+        longest = scalars.print_duration(interval_ms)
+        entry.problem(
+            "scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}"
+        )
+    return interval_ms, timeout_ms
+
+
+def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:
+    """The limit keys; 0 or absent falls back to the global value, so that a job cannot turn one off."""
+    return Limits(
+        body_size_bytes=section.read("body_size_limit", scalars.size_bytes, 0)
+        or fallback.body_size_bytes
+        or body_default,
+        sample_limit=section.integer("sample_limit", 0) or fallback.sample_limit,
+        label_limit=section.integer("label_limit", 0) or fallback.label_limit,
+        label_name_length=section.integer("label_name_length_limit", 0) or fallback.label_name_length,
+        label_value_length=section.integer("label_value_length_limit", 0) or fallback.label_value_length,
+    )
+
+
+def protocols(section: Section) -> tuple[str, ...]:
+    """`scrape_protocols`: what to ask for, the most wanted first; () when absent."""
+
+    def protocol(text: str) -> str:
+        if text not in PROTOCOLS:
+            raise ValueError(f"allowed are {', '.join(PROTOCOLS)}")
+        return text
+
+    found = section.read_list("scrape_protocols", protocol)
+    if section.has("scrape_protocols") and not found and not section.is_wrong("scrape_protocols"):
+        section.problem("scrape_protocols", "an empty list asks for nothing; leave it out for the default")
+    if len(set(found)) < len(found):
+        section.problem("scrape_protocols", "a protocol stands twice")
+    return tuple(found)
+
+
+def names(section: Section, validation: str, escaping: str) -> tuple[str, str]:
+    """`metric_name_validation_scheme` and `metric_name_escaping_scheme`, over what is inherited."""
+    validation = section.choice("metric_name_validation_scheme", VALIDATION_SCHEMES, validation)
+    escaping = section.choice("metric_name_escaping_scheme", ESCAPING_SCHEMES, escaping)
+    if validation == "legacy" and escaping == "allow-utf-8":
+        key = next(
+            (one for one in ("metric_name_escaping_scheme", "metric_name_validation_scheme") if section.has(one)), ""
+        )
+        section.problem(key, "allow-utf-8 names cannot pass legacy validation: choose underscores, dots or values")
+    return validation, escaping
+
+
+def label_name(section: Section, name: str) -> bool:
+    """Reports a label name that remote write does not allow or that is reserved; True when it is good."""
+    if not scalars.LABEL_NAME.fullmatch(name):
+        section.problem(name, "not a label name: letters, digits and _, no digit first")
+        return False
+    if name.startswith("__"):
+        section.problem(name, "not a label name here: names with a leading __ are reserved")
+        return False
+    return True
+
+
+def ignore(section: Section, keys: Mapping[str, str]) -> None:
+    """Keys of a prometheus.yml that have no meaning here load, and each is named in a warning."""
+    for key in section:
+        if key in keys and section.has(key):
+            section.warn(key, f"ignored: {keys[key]}")
+
+
+def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    labels = section.section("external_labels")
+    if labels is None:
+        return ()
+    found = []
+    for name in labels:
+        written = labels.text(name)
+        value = scalars.expand_environment(written, environment)
+        if written and not value:
+            labels.warn(name, f"{written!r:.60} expands to nothing in this environment: the label is left out")
+        if label_name(labels, name) and value:
+            found.append((name, value))
+    return tuple(found)

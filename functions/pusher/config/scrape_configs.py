@@ -1,0 +1,98 @@
+"""Reads `scrape_configs`: which pages are scraped, how, and what becomes of their samples. Every key means what it
+means in Prometheus."""
+
+from __future__ import annotations
+
+from . import foreign, global_config, http_client, relabel_configs, service_discovery
+from .global_config import GlobalConfig
+from .nodes import Section
+from .schema import ScrapeJob
+
+_DEFAULT_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "PrometheusProto")
+
+
+def read(
+    top: Section, fallback: GlobalConfig, environment: service_discovery.Environment, taken: set[str]
+) -> tuple[ScrapeJob, ...]:
+    """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
+    jobs = []
+    for entry in top.sections("scrape_configs"):
+        job = _job(entry, fallback, environment)
+        if job.job_name and job.job_name in taken:
+            entry.problem("job_name", f"{job.job_name!r} is the name of another job; job names are unique")
+        taken.add(job.job_name)
+        jobs.append(job)
+    return tuple(jobs)
+
+
+def _job(entry: Section, fallback: GlobalConfig, environment: service_discovery.Environment) -> ScrapeJob:
+    interval_ms, timeout_ms = global_config.intervals(entry, fallback)
+    validation, escaping = global_config.names(entry, fallback.name_validation, _inherited_escaping(entry, fallback))
+    native = entry.boolean("scrape_native_histograms", fallback.scrape_native_histograms)
+    job = ScrapeJob(
+        job_name=_job_name(entry),
+        scrape_interval_ms=interval_ms,
+        scrape_timeout_ms=timeout_ms,
+        scrape_protocols=_protocols(entry, fallback, native),
+        fallback_scrape_protocol=entry.choice("fallback_scrape_protocol", global_config.PROTOCOLS, ""),
+        metrics_path=entry.text("metrics_path", "/metrics") or "/metrics",
+        honor_labels=entry.boolean("honor_labels", False),
+        honor_timestamps=entry.boolean("honor_timestamps", True),
+        track_timestamps_staleness=entry.boolean("track_timestamps_staleness", False),
+        scheme=entry.choice("scheme", ("http", "https"), "http"),
+        params=_params(entry),
+        enable_compression=entry.boolean("enable_compression", True),
+        limits=global_config.limits(entry, fallback.limits),
+        target_limit=entry.integer("target_limit", 0) or fallback.target_limit,
+        keep_dropped_targets=entry.integer("keep_dropped_targets", 0) or fallback.keep_dropped_targets,
+        native_histogram_bucket_limit=entry.integer("native_histogram_bucket_limit", 0),
+        native_histogram_min_bucket_factor=entry.number("native_histogram_min_bucket_factor", 0.0),
+        scrape_native_histograms=native,
+        convert_classic_histograms_to_nhcb=entry.boolean(
+            "convert_classic_histograms_to_nhcb", fallback.convert_classic_histograms_to_nhcb
+        ),
+        always_scrape_classic_histograms=_always_classic(entry, fallback),
+        extra_scrape_metrics=entry.boolean("extra_scrape_metrics", fallback.extra_scrape_metrics),
+        name_validation=validation,
+        name_escaping=escaping or ("underscores" if validation == "legacy" else "allow-utf-8"),
+        allow_link_local=entry.boolean("allow_link_local", False),
+        http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
+        relabel=relabel_configs.read(entry, "relabel_configs"),
+        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
+        discovery=service_discovery.read(entry, environment),
+    )
+    if entry.text("scrape_failure_log_file"):
+        entry.warn("scrape_failure_log_file", "ignored: failures are in the run's log line")
+    entry.close(foreign.SCRAPE_JOB)
+    return job
+
+
+def _job_name(entry: Section) -> str:
+    name = entry.text("job_name")
+    if not name and not entry.is_wrong("job_name"):
+        entry.problem("job_name", "is required")
+    return name
+
+
+def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
+    """The global escaping scheme; a job that chooses legacy validation for itself does not inherit allow-utf-8."""
+    if entry.has("metric_name_validation_scheme") and fallback.name_escaping == "allow-utf-8":
+        return ""
+    return fallback.name_escaping
+
+
+def _protocols(entry: Section, fallback: GlobalConfig, native: bool) -> tuple[str, ...]:
+    written = global_config.protocols(entry) or fallback.scrape_protocols
+    return written or (global_config.PROTOCOLS if native else _DEFAULT_PROTOCOLS)
+
+
+def _always_classic(entry: Section, fallback: GlobalConfig) -> bool:
+    """Under its name, and the one it had before Prometheus 3."""
+    old = entry.boolean("scrape_classic_histograms", fallback.always_scrape_classic_histograms)
+    return entry.boolean("always_scrape_classic_histograms", old)
+
+
+def _params(entry: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """`params: {name: [value, …]}`."""
+    section = entry.section("params")
+    return tuple((name, tuple(section.texts(name))) for name in section) if section else ()

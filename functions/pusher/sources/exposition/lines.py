@@ -1,0 +1,356 @@
+"""Reads a page line by line as it arrives. A line whose series is known costs a look-up and a number; only the rest is
+parsed, by the grammar of its format."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import compress
+from typing import NamedTuple
+
+from ...model import Exemplar, Series
+from . import custom_buckets
+from .labels import Unterminated, label_dict
+from .layout import Layout
+from .numbers import go_float, go_floats, go_literal
+from .page import NO_TIME, BadPage, Known, Memory, Page, Resolve, Said
+
+_MAX_QUOTED_BYTES = 1 << 20  # of a quoted text over several lines: each further line reads it again
+_NORMALISED = {"histogram": "le", "summary": "quantile"}
+
+
+class Line(NamedTuple):
+    """One sample line, parsed. `identity` are its bytes before the value; `labels` begin with the metric's name; times
+    are still text (b"" for none). `exemplar` is labels, value and time."""
+
+    identity: bytes
+    labels: Sequence[tuple[str, str]]
+    value: bytes
+    timestamp: bytes = b""
+    exemplar: tuple[tuple[tuple[str, str], ...], bytes, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked of a page beyond its samples."""
+
+    honor_timestamps: bool = True
+    exemplars: bool = False
+    starts: bool = False
+    native_histograms: bool = False
+    classic_histograms: bool = False  # of those that are native too
+    custom_buckets: bool = False  # native histograms in place of classic ones
+
+
+class LineReader(ABC):
+    """The part that both text formats share. Give it the page in pieces, then `close` it."""
+
+    _continues = False  # a quoted text may go on in the next line
+
+    def __init__(self, memory: Memory, resolve: Resolve, wishes: Wishes) -> None:
+        self._memory, self._resolve, self._wishes = memory, resolve, wishes
+        self.page = Page()
+        self._rest: list[bytes] = []  # a line whose end has not come yet, in pieces
+        self._line = 0  # lines read before the current ones
+        self._type, self._family = "unknown", ""  # of the TYPE line read last
+        self._ended = False  # the page says that nothing follows
+        self._place = 0  # in the layout of the last page
+        self._layout: Layout | None = None  # of this page, once it is not like the last one
+        self._is_regular = True  # every line so far has a place in a layout
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece of the page. Raises BadPage."""
+        if self._ended and piece:
+            self._after_end(self._line + 1)
+        end = piece.rfind(b"\n")
+        if end < 0 or self._ended:
+            self._rest.append(piece)
+            return
+        data = b"".join([*self._rest, piece[:end]])
+        self._rest = [piece[end + 1 :]]
+        self._read(data.split(b"\n"))
+
+    @abstractmethod
+    def close(self) -> Page:
+        """The page has ended. Raises BadPage when it may not end here."""
+
+    # what a format says
+
+    @abstractmethod
+    def _after_end(self, line: int) -> None:
+        """Something follows where the page said that nothing does. Raises BadPage if that is a mistake."""
+
+    @abstractmethod
+    def _comment(self, line: bytes) -> bool:
+        """Takes a line that holds no sample; False when it holds one. Raises BadPage."""
+
+    @abstractmethod
+    def _parse(self, line: bytes) -> Line:
+        """Raises BadPage and Unterminated."""
+
+    @abstractmethod
+    def _timestamp_ms(self, text: bytes) -> int:
+        """Raises BadPage."""
+
+    # lines
+
+    def _read(self, lines: Sequence[bytes]) -> None:
+        """Compares with the last page, else looks every line up, else parses."""
+        if not self._take_same(lines):
+            parts = [line.rpartition(b" ") for line in lines]
+            known = self._memory.known.get
+            found = [known(part[0]) for part in parts]
+            self._begin_layout()
+            if not self._take_all(lines, found, parts):
+                self._read_slowly(lines, found, parts)
+            self._find_place(lines[-1] if found[-1] is None else parts[-1][0], len(lines))
+        self._line += len(lines)
+
+    def _take_same(self, lines: Sequence[bytes]) -> bool:
+        old, at = self._memory.layout, self._place
+        found = old.samples(lines, at)
+        if found is None:
+            return False
+        series, values, count = found
+        self.page.series += series
+        self.page.values += values
+        self.page.scraped += count
+        self._place = at + len(lines)
+        if self._layout is not None:
+            self._layout.extend(old, at, self._place)
+        self._remember_type(self._memory.last_type(old.last_comments(at, self._place)))
+        return True
+
+    def _begin_layout(self) -> None:
+        """From here on the page is not like the last one."""
+        if self._layout is None:
+            self._layout = Layout()
+            self._layout.extend(self._memory.layout, 0, self._place)
+
+    def _find_place(self, head: bytes, count: int) -> None:
+        """After `count` lines that were different: where the last page went on like this one."""
+        place = self._memory.layout.place_after(head, self._place, self._place + 4 * count)
+        self._place = self._place if place is None else place
+
+    def _keep_layout(self) -> None:
+        """The page was taken: the next one is likely to be like it."""
+        memory = self._memory
+        if self._layout is not None:
+            memory.layout = self._layout if self._is_regular else Layout()
+        elif self._place < len(memory.layout):
+            memory.layout, old = Layout(), memory.layout
+            memory.layout.extend(old, 0, self._place)
+
+    def _take_all(
+        self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
+    ) -> bool:
+        """Lines that were all read before: series with their values, and comments. False, with nothing taken, when one
+        of them needs a look of its own."""
+        comments = [line for line, entry in zip(lines, found, strict=True) if entry is None]
+        if not all(map(self._memory.comments.__contains__, comments)):
+            return False
+        heads = [(part[0], entry) for part, entry in zip(parts, found, strict=True) if entry is not None]
+        values = go_floats([part[2] for part, entry in zip(parts, found, strict=True) if entry is not None])
+        if values is None or not all(isinstance(entry, Series) or entry is False for _, entry in heads):
+            return False
+        entries = [entry for _, entry in heads]
+        self.page.series += compress(entries, entries)  # type: ignore[arg-type]
+        self.page.values += compress(values, entries)
+        self.page.scraped += len(heads)
+        for line, part, entry in zip(lines, parts, found, strict=True):
+            self._lay_out(line if entry is None else part[0], entry)
+        self._remember_type(self._memory.last_type(reversed(comments)))
+        return True
+
+    def _lay_out(self, head: bytes, entry: Known | None) -> None:
+        """Notes a line for the next page; what is neither a comment nor plainly a series with its value makes this
+        page one that has to be looked up."""
+        if self._layout is None or not self._is_regular:
+            return
+        if entry is None:
+            self._layout.add_comment(head)
+        elif isinstance(entry, Series) or entry is False:
+            self._layout.add_sample(head, entry)
+        else:
+            self._is_regular = False
+
+    def _read_slowly(
+        self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
+    ) -> None:
+        """Line by line, in the page's order; every line that is not plainly known goes through the grammar."""
+        page, at = self.page, 0
+        while at < len(lines) and not self._ended:
+            entry = found[at]
+            if entry is None or not self._take(entry, parts[at][2]):
+                at += self._unknown(lines, at)
+            else:
+                self._lay_out(parts[at][0], entry)
+                page.scraped += 1
+                at += 1
+        if at < len(lines):
+            self._after_end(self._line + at + 1)
+
+    def _take(self, entry: Known, text: bytes) -> bool:
+        """One known line; False when its last word is not simply a value."""
+        try:
+            value = float(text) if text.isdigit() else go_float(text)
+        except ValueError:
+            return False
+        if entry is not False:
+            self.page.add(entry, value, NO_TIME)
+        return True
+
+    def _unknown(self, lines: Sequence[bytes], at: int) -> int:
+        """Takes the line at `at`, together with those over which its quoted text goes on. Returns how many."""
+        line, count = lines[at], 1
+        try:
+            if self._repeated(line) or self._comment(line):
+                self._lay_out(line, None)
+                self._is_regular = self._is_regular and not self._ended
+                return 1
+            while True:
+                try:
+                    self._sample(line)
+                except Unterminated:
+                    if not self._continues:
+                        raise BadPage("a quoted text does not end in its line") from None
+                    if len(line) > _MAX_QUOTED_BYTES:
+                        raise BadPage("a quoted text without an end") from None
+                    self._is_regular = False
+                    if at + count == len(lines):
+                        self._rest.insert(0, line + b"\n")
+                        self._line -= count
+                        return count
+                    line += b"\n" + lines[at + count]
+                    count += 1
+                else:
+                    return count
+        except BadPage as error:
+            raise BadPage(f"{error.message}: {_shown(line)}", self._line + at + 1) from None
+        except UnicodeDecodeError:
+            raise BadPage(f"not UTF-8: {_shown(line)}", self._line + at + 1) from None
+
+    # comments
+
+    def _repeated(self, line: bytes) -> bool:
+        """A comment that was read before, and that none has contradicted since, says nothing new."""
+        if line not in self._memory.comments:
+            return False
+        self._remember_type(self._memory.last_type([line]))
+        return True
+
+    def _says(self, line: bytes, said: Said) -> None:
+        memory = self._memory
+        memory.comments[line] = said
+        if not said.name:
+            return
+        family = memory.say(said.name, said.field, said.text)
+        before = family.lines.get(said.field, line)
+        if before != line:  # when the page says that again, it is news
+            memory.comments.pop(before, None)
+        family.lines[said.field] = line
+        self._remember_type(said if said.field == "type" else None)
+
+    def _remember_type(self, said: Said | None) -> None:
+        if said:
+            self._type, self._family = said.text, said.name
+
+    # samples
+
+    def _sample(self, line: bytes) -> None:
+        parsed = self._half_known(line) or self._parse(line)
+        number = _number(parsed.value)
+        stamp = self._timestamp_ms(parsed.timestamp) if parsed.timestamp else NO_TIME
+        example = self._exemplar(*parsed.exemplar) if parsed.exemplar else None
+        self.page.scraped += 1  # also when its labels turn out to be wrong, as in Prometheus
+        entry = self._entry(parsed)
+        if example and isinstance(entry, Series) and self._wishes.exemplars:
+            self.page.exemplars.append((entry, example))
+        self.page.add(entry, number, stamp if self._wishes.honor_timestamps else NO_TIME)
+        if len(line) == len(parsed.identity) + 1 + len(parsed.value) and not parsed.timestamp:
+            self._lay_out(parsed.identity, entry)
+        else:
+            self._is_regular = False
+
+    def _half_known(self, line: bytes) -> Line | None:
+        """A line of a known series with a timestamp: `identity value timestamp`."""
+        head, _, timestamp = line.rpartition(b" ")
+        identity, _, value = head.rpartition(b" ")
+        if identity not in self._memory.known or not value or not timestamp:
+            return None
+        try:
+            go_float(value)
+            self._timestamp_ms(timestamp)
+        except (ValueError, BadPage):
+            return None
+        return Line(identity, (), value, timestamp)
+
+    def _entry(self, line: Line) -> Known:
+        """What the line's identity stands for, remembered from now on."""
+        known = self._memory.known
+        entry = known.get(line.identity)
+        if entry is None:
+            labels = label_dict(line.labels)
+            normalised = _NORMALISED.get(self._type, "")
+            if normalised in labels:
+                labels[normalised] = canonical_float(labels[normalised])
+            part = self._part(labels)
+            entry = known[line.identity] = self._resolve(labels) if part is None else part
+            if isinstance(entry, Series) and self._wishes.starts:
+                self._tie(entry, labels)
+        return entry
+
+    def _part(self, labels: dict[str, str]) -> Known | None:
+        """The place of a classic histogram's series in the native one that is wanted instead."""
+        if not self._wishes.custom_buckets or self._type != "histogram":
+            return None
+        classic = self._wishes.classic_histograms
+        return custom_buckets.part_of(labels, self._family, self._memory, self._resolve, classic=classic)
+
+    def _exemplar(self, labels: tuple[tuple[str, str], ...], value: bytes, timestamp: bytes) -> Exemplar:
+        stamp = self._timestamp_ms(timestamp) if timestamp else NO_TIME
+        return Exemplar(labels, _number(value), stamp)
+
+    @abstractmethod
+    def _tie(self, series: Series, labels: dict[str, str]) -> None:
+        """Remembers which line of the page says when this series began."""
+
+
+def _number(text: bytes) -> float:
+    try:
+        return go_float(text)
+    except ValueError as error:
+        raise BadPage(str(error)) from None
+
+
+def canonical_float(text: str) -> str:
+    """The value of `le` or `quantile` as OpenMetrics writes it: `1` -> `1.0`, `+inf` -> `+Inf`; other text as it is."""
+    try:
+        return format_float(go_literal(text))
+    except ValueError:
+        return text
+
+
+def format_float(value: float) -> str:
+    """Go's shortest form with a point or an exponent (Prometheus model/textparse, formatOpenMetricsFloat)."""
+    if value != value:
+        return "NaN"
+    if value in (math.inf, -math.inf):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == 0:
+        return "0.0"
+    sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
+    exponent = Decimal(repr(value)).adjusted()
+    if -4 <= exponent < 6:
+        plain = format(Decimal(repr(value)).normalize(), "f")
+        return plain if "." in plain else f"{plain}.0"
+    rest = "".join(map(str, digits[1:]))
+    return f"{'-' * sign}{digits[0]}{'.' if rest else ''}{rest}e{exponent:+03d}"
+
+
+def _shown(line: bytes) -> str:
+    text = line[:100].decode("utf-8", "replace")
+    return repr(text) + ("…" if len(line) > 100 else "")

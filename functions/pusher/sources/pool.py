@@ -1,0 +1,56 @@
+"""The targets of one scrape job over time: discovered anew, kept while they are the same, ended when they are gone.
+
+Prometheus's word for it is a scrape pool (scrape/scrape.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..config.schema import ScrapeJob
+from .discovery import Discovery, Found
+from .leaving import Leaving
+from .scrape import TargetSource
+from .targets import Target, Targets, targets_of
+
+
+class ScrapePool:
+    """The targets of one job. `make` gives a target its source; targets that are gone go to `leaving`."""
+
+    def __init__(
+        self, job: ScrapeJob, finder: Discovery, make: Callable[[Target], TargetSource], leaving: Leaving
+    ) -> None:
+        self.job, self.finder, self._make, self._leaving = job, finder, make, leaving
+        self.sources: dict[str, TargetSource] = {}
+        self.targets = Targets()
+        self.warnings: list[str] = []
+        self._found: Found | None = None
+
+    def sync(self, found: Found) -> None:
+        """Takes over what discovery found: new targets come, known ones stay, the others leave."""
+        self.warnings = found.warnings
+        if self._found is not None and found.groups == self._found.groups:
+            return
+        self._found = found
+        self.targets = targets_of(self.job, found.groups)
+        before, self.sources = self.sources, {}
+        for key, target in self.targets.active.items():
+            source = self.sources[key] = before.pop(key) if key in before else self._source(target)
+            source.forced_error = self.targets.over_limit
+        for source in before.values():
+            self._leaving.add(source)
+
+    def messages(self) -> list[str]:
+        """What people should know: discovery that failed, a limit, targets that cannot be scraped."""
+        said = [*self.warnings, self.targets.over_limit, *(one.error for one in self.targets.dropped)]
+        return [f"{self.job.job_name}: {message}" for message in dict.fromkeys(said) if message]
+
+    def _source(self, target: Target) -> TargetSource:
+        """A source for a target that is new, or back; a config that has changed meanwhile counts."""
+        known = self._leaving.back(f"{target.job.job_name}/{target.key}")
+        if isinstance(known, TargetSource) and known.target == target:
+            return known
+        source = self._make(target)
+        if known is not None:
+            source.alive = known.alive
+        return source

@@ -1,0 +1,380 @@
+"""One target, scraped as Prometheus scrapes it: ask, read the page as it arrives, settle its samples, tell `up` and
+what has gone stale.
+
+Rules: Prometheus scrape/scrape.go. A scrape is atomic: after any error nothing of the page counts, and a failed scrape
+ends the series of the one before as an empty page would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from .. import relabel
+from ..config.schema import Limits
+from ..model import Exemplar, Intern, InvalidSeries, Samples, Scrape, Series
+from . import synthetic
+from .collect import Fetched
+from .due import Tick
+from .exposition import content_type, custom_buckets
+from .exposition.lines import LineReader, Wishes
+from .exposition.openmetrics import OpenMetricsReader
+from .exposition.page import NO_TIME, BadPage, Known, Memory, Page, Refused, Resolve
+from .exposition.protobuf import ProtobufReader
+from .exposition.text import TextReader
+from .fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
+from .limits import LimitCrossed, check_labels
+from .mapping import Observe
+from .names import escaped, is_legacy
+from .staleness import Alive
+from .targets import Target
+
+_READERS: dict[str, Callable[[Memory, Resolve, Wishes], LineReader | ProtobufReader]] = {
+    content_type.TEXT: TextReader,
+    content_type.OPENMETRICS: OpenMetricsReader,
+    content_type.PROTOBUF: ProtobufReader,
+}
+MAX_AHEAD_MS = 600_000  # a sample more than ten minutes ahead is dropped, the scrape goes on
+_MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones go without a word
+_PIECE_BYTES = 64 * 1024
+_SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then those that the last page did not have are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """What the endpoints take of a page: exemplars, the time when a series began, names beyond letters and digits."""
+
+    exemplars: bool = False
+    starts: bool = False
+    utf8_names: bool = False
+
+
+@dataclass(slots=True)
+class Answer:
+    """What asking a target gave: its page, or why there is none. `body_bytes` is -1 above the body limit."""
+
+    page: Page
+    error: str = ""
+    body_bytes: int = 0
+
+
+class TargetSource:
+    """A target and what its environment remembers of it."""
+
+    def __init__(self, target: Target, intern: Intern, receivers: Receivers, observe: Observe | None = None) -> None:
+        self.target, self._intern, self._receivers, self._observe = target, intern, receivers, observe
+        job = target.job
+        self._labels = {name: value for name, value in target.labels.items() if value}
+        self.forced_error = ""
+        self._memory, self._media_type = Memory(), ""
+        self._cached: list[Series] = []  # of the last page that was taken, for telling what is new
+        self.alive = Alive()
+        names = synthetic.NAMES + (synthetic.EXTRA_NAMES if job.extra_scrape_metrics else ())
+        self._synthetic = synthetic.Synthetic(target.labels, names, intern)
+        self._exemplars: dict[Series, Exemplar] = {}  # the newest of each series
+        self._request = SourceRequest(
+            "GET",
+            target.url,
+            public_headers=(
+                ("Accept", content_type.accept(job.scrape_protocols, job.name_escaping)),
+                ("X-Prometheus-Scrape-Timeout-Seconds", _seconds(target.timeout_ms)),
+            ),
+            compressed=job.enable_compression,
+            allow_link_local=job.allow_link_local,
+        )
+
+    @property
+    def name(self) -> str:
+        return self.target.job.job_name
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.target.key}"
+
+    @property
+    def instance(self) -> str:
+        return self.target.instance
+
+    @property
+    def interval_ms(self) -> int:
+        return self.target.interval_ms
+
+    @property
+    def offset_ms(self) -> int:
+        return self.target.offset_ms()
+
+    @property
+    def timeout_ms(self) -> int:
+        return self.target.timeout_ms
+
+    def is_due(self, tick: Tick) -> bool:
+        return tick.takes(self.name, self.interval_ms, self.offset_ms)
+
+    # asking: in a thread of its own
+
+    def fetch(self, fetcher: Fetcher, deadline: float) -> Answer:
+        """The target's page, parsed as it arrives. Raises nothing that a target can bring about."""
+        if self.forced_error:
+            return Answer(Page(), self.forced_error)
+        job, answer = self.target.job, Answer(Page())
+        try:
+            with fetcher.open(
+                self._request, job.http, max_bytes=job.limits.body_size_bytes, deadline=deadline, is_success=_is_ok
+            ) as opened:
+                self._read(opened.content_type, opened.pieces, answer)
+        except BodyTooLarge as error:
+            return Answer(Page(), str(error), -1)
+        except FetchError as error:
+            return Answer(Page(), str(error))
+        return answer
+
+    def _read(self, header: str, pieces: Iterator[bytes], answer: Answer) -> None:
+        """Reads to the end also after a bad line: a body that is too large, or breaks off, says more."""
+        reader: LineReader | ProtobufReader | None = None
+        for piece in pieces:
+            answer.body_bytes += len(piece)
+            if answer.error or not piece:
+                continue
+            try:
+                reader = reader or self._reader(header)
+                answer.page = reader.page
+                for start in range(0, len(piece), _PIECE_BYTES):
+                    reader.feed(piece[start : start + _PIECE_BYTES])
+            except (BadPage, content_type.UnknownFormat) as error:
+                answer.error = str(error)
+        if reader and not answer.error:
+            try:
+                page = reader.close()
+                if page.parts:
+                    custom_buckets.convert(page, self._memory)
+            except BadPage as error:
+                answer.error = str(error)
+
+    def _reader(self, header: str) -> LineReader | ProtobufReader:
+        job, receivers, target = self.target.job, self._receivers, self.target
+        media_type = content_type.media_type(header, job.fallback_scrape_protocol)
+        if media_type != self._media_type:  # a line that one format takes, another may refuse
+            self._memory, self._media_type = Memory(), media_type
+        wishes = Wishes(
+            honor_timestamps=job.honor_timestamps,
+            exemplars=receivers.exemplars,
+            starts=receivers.starts,
+            native_histograms=target.native_histograms,
+            classic_histograms=target.classic_histograms,
+            custom_buckets=target.custom_buckets,
+        )
+        return _READERS[media_type](self._memory, self._resolve, wishes)
+
+    def _resolve(self, labels: dict[str, str]) -> Known:
+        """Labels of the page -> its series, once for each. Raises BadPage."""
+        job = self.target.job
+        if self._labels.keys().isdisjoint(labels) and "" not in labels.values():
+            final = {**labels, **self._labels}
+        else:
+            final = relabel.target_labels_onto(labels, self.target.labels, job.honor_labels)
+        if job.metric_relabel or self._observe:
+            verdict = relabel.explain(final, job.metric_relabel)
+            if self._observe:
+                self._observe(final, verdict.labels, verdict.dropped_by)
+            if not verdict.labels:
+                return False
+            final = dict(verdict.labels)
+        if "__name__" not in final or "" in final:
+            raise BadPage("a sample without a metric name" if "" not in final else "a label without a name")
+        if job.limits.has_label_limits:
+            _check_labels(final, job.limits)
+        try:
+            return self._interned(final)
+        except InvalidSeries as error:
+            return Refused(error.reason, str(error))
+
+    def _interned(self, labels: dict[str, str]) -> Series:
+        """The series of final labels, under names that the receivers take. Raises BadPage and InvalidSeries."""
+        job, takes_all = self.target.job, self._receivers.utf8_names
+        try:
+            if not takes_all or job.name_validation == "utf8" or is_legacy(labels):
+                return self._intern(labels)
+        except InvalidSeries:
+            if is_legacy(labels):
+                raise
+        if job.name_validation == "legacy":
+            raise BadPage(f"{labels['__name__']!r:.80}: a name that metric_name_validation_scheme legacy refuses")
+        return self._intern(labels if takes_all else escaped(labels, job.name_escaping))
+
+    # settling: one target after the other
+
+    def scrape(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
+        """An answer -> the target's samples of this run, `up` and the markers of what has ended included."""
+        job, target = self.target.job, self.target
+        answer: Answer = fetched.answer or Answer(Page(), fetched.error)
+        page = answer.page
+        scrape = Scrape(
+            job.job_name, target.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True
+        )
+        scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
+        scrape.error = answer.error or _over_sample_limit(job.limits.sample_limit, page)
+        kept = page.kept
+        if scrape.error or not answer.body_bytes:
+            added = self._give_up(page, scrape)
+        else:
+            added = self._settle(page, scrape, now_ms)
+        if not scrape.error:
+            scrape.metadata = self._memory.metadata()
+        values = [
+            0.0 if scrape.error else 1.0,
+            scrape.duration_seconds,
+            float(page.scraped),
+            float(kept),
+            float(added),
+            target.timeout_ms / 1000,
+            float(job.limits.sample_limit),
+            float(answer.body_bytes),
+        ]
+        self._synthetic.add_to(scrape, values, run)
+        return scrape
+
+    def _settle(self, page: Page, scrape: Scrape, now_ms: int) -> int:
+        """Moves the page's samples into the scrape. Returns how many series are new."""
+        samples = scrape.samples
+        _count_dropped(page, scrape)
+        is_same_page = page.series == self._cached and not page.stamped  # the usual case: nothing came, nothing went
+        if not is_same_page:
+            _drop_duplicates(page, scrape)
+        samples.series = list(page.series)
+        samples.values = page.values
+        samples.timestamps_ms = [scrape.started_ms] * len(page.series)
+        stamped: dict[Series, None] = {}
+        for series, value, stamp in page.stamped:
+            if stamp > now_ms + MAX_AHEAD_MS:
+                said = f"a timestamp lies {(stamp - now_ms) // 1000} s ahead of the clock; is the unit right?"
+                scrape.dropped.add("too_far_in_future", said)
+            else:
+                samples.add(series, value, stamp)
+                stamped[series] = None
+        self._add_extras(page, samples)
+        is_tracked = self.target.job.track_timestamps_staleness and stamped
+        alive = list(dict.fromkeys([*page.series, *stamped])) if is_tracked else page.series
+        self.alive.become(alive, samples, scrape.started_ms)
+        return 0 if is_same_page else self._added([*page.series, *stamped])
+
+    def _give_up(self, page: Page, scrape: Scrape) -> int:
+        """Ends the series that a failed or empty page does not have. Those before its mistake, and new ones beyond
+        sample_limit, stay alive, as in Prometheus. Returns how many are new."""
+        job, known = self.target.job, set(self._cached)
+        unstamped = list(_first_of_each(page))
+        every = [*unstamped, *page.stamped_at]
+        limit = job.limits.sample_limit or len(every)
+        tracked = every if job.track_timestamps_staleness else unstamped
+        alive = [*tracked[:limit], *(series for series in tracked[limit:] if series not in known)]
+        self.alive.become(list(dict.fromkeys(alive)), scrape.samples, scrape.started_ms)
+        new = [series for series in dict.fromkeys(every[:limit]) if series not in known]
+        if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # labels that come and go, and no good page
+            known.clear()
+        self._cached = [*known, *new] if new else self._cached
+        self._forget({*self._cached, *alive})
+        return len(new)
+
+    def _added(self, current: list[Series]) -> int:
+        """How many of the current series the last good page did not have."""
+        known = set(current)
+        added = len(known.difference(self._cached))
+        self._cached = current if len(known) == len(current) else list(dict.fromkeys(current))
+        self._forget(known)
+        return added
+
+    def _forget(self, current: set[Series]) -> None:
+        """Identities pile up where label values come and go."""
+        memory = self._memory
+        if len(memory.known) > 2 * len(current) + _SPARE_IDENTITIES:
+            memory.forget(current.__contains__)
+            self._exemplars = {series: one for series, one in self._exemplars.items() if series in current}
+        if len(memory.comments) > 4 * len(memory.families) + _SPARE_IDENTITIES:
+            memory.forget_comments()
+
+    def _add_extras(self, page: Page, samples: Samples) -> None:
+        """Exemplars that have not been sent before, each with its sample's time when it has none."""
+        samples.starts_ms = page.starts_ms
+        if not page.exemplars:
+            return
+        stamps = dict(zip(samples.series, samples.timestamps_ms, strict=True))
+        for series, one in page.exemplars:
+            if sum(len(name) + len(value) for name, value in one.labels) > _MAX_EXEMPLAR_CHARACTERS:
+                continue
+            known = self._exemplars.get(series)
+            stamp = stamps.get(series, 0) if one.timestamp_ms == NO_TIME else one.timestamp_ms
+            if known and (known.labels, known.value) == (one.labels, one.value):
+                if one.timestamp_ms in (NO_TIME, known.timestamp_ms):
+                    continue
+            elif known and stamp < known.timestamp_ms:
+                continue
+            sent = self._exemplars[series] = Exemplar(one.labels, one.value, stamp)
+            samples.exemplars[series] = (*samples.exemplars.get(series, ()), sent)
+
+    def end(self, timestamp_ms: int) -> Samples:
+        """Markers for all series of a target that is no more, the synthetic ones included."""
+        ended = self.alive.end(timestamp_ms)
+        ended.extend(self._synthetic.stale(timestamp_ms))
+        return ended
+
+    def mark_seen(self, run: int) -> None:
+        """Tells the cache of all series which of them are in use."""
+        for series in [*self._cached, *self._synthetic.series]:
+            series.seen = run
+
+    def prune(self, oldest_kept: int) -> None:
+        """Lets go of series last seen before the run `oldest_kept`."""
+        self._memory.forget(lambda series: series.seen >= oldest_kept)
+        self._exemplars = {series: one for series, one in self._exemplars.items() if series.seen >= oldest_kept}
+
+
+def _check_labels(labels: Mapping[str, str], limits: Limits) -> None:
+    try:
+        check_labels(labels, limits)
+    except LimitCrossed as error:
+        raise BadPage(str(error)) from None
+
+
+def _is_ok(status: int) -> bool:
+    return status == 200
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:g}" if milliseconds < 1_000_000_000 else str(milliseconds // 1000)
+
+
+def _over_sample_limit(limit: int, page: Page) -> str:
+    if not limit or page.kept <= limit:
+        return ""
+    taken = len(_first_of_each(page)) + len(page.stamped)
+    if taken > limit:
+        return f"{taken} samples after relabelling, sample_limit is {limit}"
+    return ""
+
+
+def _count_dropped(page: Page, scrape: Scrape) -> None:
+    for refused in page.refused:
+        scrape.dropped.add(refused.reason, refused.message)
+    by_rule = page.scraped - page.kept - len(page.refused)
+    if by_rule:
+        scrape.dropped.add("metric_relabel", "dropped by metric_relabel_configs", by_rule)
+
+
+def _first_of_each(page: Page) -> dict[Series, int]:
+    """The series without timestamps, each with the place of its first sample; none for those of which one with a
+    timestamp comes before."""
+    first: dict[Series, int] = {}
+    for index, series in enumerate(page.series):
+        if index < page.stamped_at.get(series, len(page.series)):
+            first.setdefault(series, index)
+    return first
+
+
+def _drop_duplicates(page: Page, scrape: Scrape) -> None:
+    """Of samples of one series without timestamps the first is kept."""
+    if len(set(page.series)) == len(page.series) and page.stamped_at.keys().isdisjoint(page.series):
+        return
+    first = _first_of_each(page)
+    gone = len(page.series) - len(first)
+    scrape.dropped.add("duplicate", "the page has a series twice; the first sample was taken", gone)
+    page.values = [page.values[index] for index in first.values()]
+    page.series = list(first)
