@@ -28,7 +28,7 @@ def test_the_cost_table_is_the_printed_one() -> None:
 def test_the_example_config_of_the_readme_loads() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", README, re.S)
     config = parse_config(text.replace("ws-…", "ws-0123"), "README.md", {"AWS_REGION": "eu-west-1"})
-    assert [job.job_name for job in config.jobs] == ["custom_exporter"]
+    assert config.job_names() == ["custom_exporter", "node"]
     assert config.endpoints[0].url.endswith("/workspaces/ws-0123/api/v1/remote_write")
 
 
@@ -36,6 +36,16 @@ def test_the_packaged_config_loads() -> None:
     text = (ROOT / "functions" / "pusher" / "config.yaml").read_text()
     environment = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123"}
     assert parse_config(text, "config.yaml", environment).warnings == ()
+
+
+def test_what_the_packaged_config_holds_ready_loads_too() -> None:
+    """The example that is commented out, as it is after somebody takes the marks away."""
+    text = (ROOT / "functions" / "pusher" / "config.yaml").read_text()
+    before, _, ready = text.partition("# scrape_configs:\n")
+    shown = before + "scrape_configs:\n" + re.sub(r"^# ", "", ready, flags=re.M)
+    environment = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123"}
+    config = parse_config(shown, "config.yaml", environment)
+    assert (config.job_names(), config.warnings) == (["custom_exporter", "node"], ())
 
 
 READERS = "read|text|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
@@ -51,7 +61,7 @@ def test_every_key_that_is_read_is_documented(module: str) -> None:
 
 def test_every_reason_that_is_counted_is_explained() -> None:
     """The reasons under which samples are skipped or dropped, as they stand in the code."""
-    found = set(re.findall(r"(?:\.add|InvalidSeries|_Skip)\(\s*\"([a-z_]+)\"", FUNCTIONS))
+    found = set(re.findall(r"(?:\.add|InvalidSeries|InvalidHistogram|_Skip)\(\s*\"([a-z_]+)\"", FUNCTIONS))
     found |= set(re.findall(r"return \"((?:metric|write)_relabel)\"", FUNCTIONS)) - {"queue_full"}
     assert len(found) > 12
     assert sorted(reason for reason in found if f"`{reason}`" not in OPERATIONS and reason != "queue_full") == []
@@ -70,10 +80,34 @@ def test_every_parameter_that_is_named_exists() -> None:
 
     Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
     parameters = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Parameters"]
-    named = re.findall(r"`(SecretArns|AssumeRoleArns|[A-Z][a-z]+(?:[A-Z][a-z]+)+)`", README + OPERATIONS + CONFIG_DOC)
+    named = re.findall(r"`([A-Z][a-z0-9]+(?:[A-Z][a-z]+)+)`", README + OPERATIONS + CONFIG_DOC)
     known = {"Content", "Retry"} | set(parameters)
     outside = {"PusherFunction", "OperatorFunction"}
-    assert sorted(set(named) - known - outside) == []
+    unknown = set(named) - known - outside
+    assert sorted(name for name in unknown if f'"{name}"' not in FUNCTIONS) == []  # metrics have such names too
+
+
+def test_every_permission_of_the_template_is_in_the_table() -> None:
+    template = (ROOT / "template.yaml").read_text()
+    policy = template[template.index("  PushPolicy:") : template.index("  OperatorRole:")]
+    actions = set(re.findall(r"\b[a-z0-9]+:[A-Z]\w+(?=[\s,\]])", policy))
+    table = OPERATIONS.partition("## Permissions")[2].partition("\n## ")[0]
+    assert len(actions) > 20
+    assert sorted(action for action in actions if f"`{action}`" not in table) == []
+
+
+def test_every_message_that_is_explained_is_one_of_ours() -> None:
+    """The table of what unreachable looks like, against the code: a step of an exchange is put in as it runs."""
+    table = OPERATIONS.partition("### What unreachable looks like")[2].partition("\n#")[0]
+    messages = re.findall(r"^\| `([^`]+)`", table, re.M)
+    steps = {"connecting", "waiting for the answer", "reading the body"}
+    assert len(messages) > 10
+    assert all(f'"{step}"' in FUNCTIONS for step in steps)
+    for message in messages:
+        fixed = message.partition(" (")[0]
+        for step in steps:
+            fixed = fixed.replace(f"while {step}", "while {step}")
+        assert fixed in FUNCTIONS, message
 
 
 def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore import xform_name
+from botocore.session import get_session
 
+from tests.discovery.rig import Rig
 from tests.template.stack import ACCOUNT, REGION, ROOT, Stack, references
 
 StackOf = Callable[..., Stack]
@@ -23,6 +26,7 @@ PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pusher/config"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234"
 READER = "arn:aws:iam::210987654321:role/ec2-reader"
 OBJECT = "arn:aws:s3:::configs/pusher/config.yaml"
+BUCKET = "arn:aws:s3:::lists"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 GRAFANA = f"arn:aws:iam::{ACCOUNT}:role/grafana"
@@ -32,6 +36,11 @@ ROLES = {"PusherRole", "OperatorRole", "SchedulerRole"}
 VPC_ACTIONS = {
     "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
     "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+}  # fmt: skip
+EC2_ACTIONS = {"ec2:DescribeInstances", "ec2:DescribeAvailabilityZones"}
+ECS_ACTIONS = {
+    "ecs:ListClusters", "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:ListTasks", "ecs:DescribeTasks",
+    "ecs:DescribeContainerInstances", "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces",
 }  # fmt: skip
 
 
@@ -212,6 +221,8 @@ def test_a_function_may_write_one_workspace_and_little_else(
         ),
         pytest.param({"KmsKeyArn": KEY}, {"kms:Decrypt"}, {KEY}, id="key"),
         pytest.param({"AssumeRoleArns": READER}, {"sts:AssumeRole"}, {READER}, id="roles"),
+        pytest.param({"Ec2Discovery": "yes"}, EC2_ACTIONS, {"*"}, id="instances"),
+        pytest.param({"EcsDiscovery": "yes"}, ECS_ACTIONS, {"*"}, id="tasks"),
         pytest.param({"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}, VPC_ACTIONS, {"*"}, id="vpc"),
     ],
 )
@@ -222,6 +233,73 @@ def test_each_parameter_adds_one_permission(
     before, after = statements_of(stack_of(), role), statements_of(stack_of(**parameters), role)
     assert grants([statement for statement in after if statement not in before]) == [(actions, resources)]
     assert len(after) == len(before) + 1
+
+
+@pytest.mark.parametrize("role", ["PusherRole", "OperatorRole"])
+@pytest.mark.parametrize("prefix", ["targets/", ""])
+def test_lists_of_targets_are_read_below_one_prefix(stack_of: StackOf, role: str, prefix: str) -> None:
+    """The object's ARN bounds what is read, the condition what is listed: a bucket as such knows no keys."""
+    before = statements_of(stack_of(DiscoveryPrefix=prefix), role)
+    after = statements_of(stack_of(DiscoveryBucketArn=BUCKET, DiscoveryPrefix=prefix), role)
+    read, listed = (statement for statement in after if statement not in before)
+    assert grants([read, listed]) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"}), ({"s3:ListBucket"}, {BUCKET})]
+    assert listed["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}}
+
+
+class Everything:
+    """A client of AWS that answers any call with one cluster, task, instance and interface, and tells what was called
+    by the action that allows it."""
+
+    def __init__(self, called: set[str], service: str) -> None:
+        self._called, self._service = called, service
+
+    def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
+        def call(**_: Any) -> dict[str, Any]:
+            self._called.add(f"{self._service}:{operation.title().replace('_', '')}")
+            return ANSWER
+
+        return call
+
+
+INTERFACE = {"name": "networkInterfaceId", "value": "eni-1"}
+ANSWER = {
+    "clusterArns": ["arn:cluster"],
+    "clusters": [{"clusterArn": "arn:cluster"}],
+    "taskArns": ["arn:task"],
+    "tasks": [
+        {
+            "taskArn": "arn:task",
+            "group": "service:web",
+            "containerInstanceArn": "arn:host",
+            "attachments": [{"type": "ElasticNetworkInterface", "details": [INTERFACE]}],
+        }
+    ],
+    "services": [{"serviceName": "web"}],
+    "containerInstances": [{"containerInstanceArn": "arn:host", "ec2InstanceId": "i-1"}],
+    "Reservations": [{"Instances": [{"InstanceId": "i-1", "PrivateIpAddress": "10.0.0.5"}]}],
+    "NetworkInterfaces": [{"NetworkInterfaceId": "eni-1"}],
+    "AvailabilityZones": [],
+}
+
+
+@pytest.mark.parametrize(("kind", "actions"), [("ec2", EC2_ACTIONS), ("ecs", ECS_ACTIONS)])
+def test_discovery_calls_what_its_parameter_allows(kind: str, actions: set[str]) -> None:
+    """No less either: what is not called needs no permission."""
+    called: set[str] = set()
+    rig = Rig(client=lambda service, _: Everything(called, service))
+    assert rig.found(f"{kind}_sd_configs: [{{port: 9100}}]").warnings == []
+    assert called == actions
+
+
+@pytest.mark.parametrize(("kind", "actions"), [("ec2", EC2_ACTIONS), ("ecs", ECS_ACTIONS)])
+def test_discovery_names_no_call_that_its_parameter_does_not_allow(kind: str, actions: set[str]) -> None:
+    """Also where no answer above leads it."""
+    models = {service: get_session().get_service_model(service) for service in ("ec2", "ecs")}
+    known = {xform_name(name): f"{service}:{name}" for service in models for name in models[service].operation_names}
+    source = (ROOT / f"functions/pusher/sources/discovery/{kind}.py").read_text()
+    named = {known[text] for text in re.findall(r'"([a-z_]+)"', source) if text in known}
+    assert len(named) > 1
+    assert named <= actions
 
 
 def test_the_key_serves_only_what_is_read(stack_of: StackOf) -> None:
@@ -415,6 +493,10 @@ def test_no_partition_is_written_down() -> None:
             ["s3://bucket", "https://a/b", "a b"],
         ),
         ("ConfigObjectArn", ["", OBJECT, "arn:aws-us-gov:s3:::b/k"], ["arn:aws:s3:::b/*", "arn:aws:s3:::b", "*"]),
+        ("Ec2Discovery", ["no", "yes"], ["true", ""]),
+        ("EcsDiscovery", ["no", "yes"], ["true", ""]),
+        ("DiscoveryBucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "lists"]),
+        ("DiscoveryPrefix", ["", "targets/", "a/b.c-d_e"], ["*", "targets/?", "${aws:username}"]),
         ("KmsKeyArn", ["", KEY], ["*", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/mine"]),
         ("PermissionsBoundaryArn", ["", BOUNDARY, "arn:aws:iam::aws:policy/PowerUserAccess"], ["boundary"]),
         ("AlarmTopicArn", ["", TOPIC], ["alerts"]),
@@ -425,7 +507,8 @@ def test_no_partition_is_written_down() -> None:
 def test_a_parameter_takes_only_what_it_means(
     template: dict[str, Any], parameter: str, good: list[str], bad: list[str]
 ) -> None:
-    pattern = template["Parameters"][parameter]["AllowedPattern"]
+    given = template["Parameters"][parameter]
+    pattern = given.get("AllowedPattern") or "|".join(given["AllowedValues"])
     assert all(re.fullmatch(pattern, text) for text in good)
     assert not any(re.fullmatch(pattern, text) for text in bad)
 
