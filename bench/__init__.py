@@ -1,1 +1,1 @@
-"""Measurements of the JSON path, beside a plain script and two packages that do parts of the same job."""
+"""Measurements of the JSON path and the scrape path, each beside what else does the same job."""

@@ -8,9 +8,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from bench import table
-from bench.runner import CANDIDATES, BenchFailed, Figures, Runner
+from bench import scrape, scrape_table, table
+from bench.runner import CANDIDATES, Figures, Runner
+from bench.side import BenchFailed
 
 # records -> (processes of each candidate, pushes in each)
 FULL = {1_000: (5, 31), 10_000: (5, 13), 100_000: (3, 6)}
@@ -43,22 +45,38 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
 
 
+def json_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder, Runner(Path(folder)) as runner:
+        starts = measured_cold_starts(runner, QUICK_COLD_STARTS if is_quick else COLD_STARTS)
+        sizes = measured_sizes(runner, QUICK if is_quick else FULL)
+        return table.printed(sizes, starts, runner.is_pinned), table.numbers(sizes, starts)
+
+
+def scrape_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
+    results = scrape.measured(scrape.QUICK if is_quick else scrape.FULL, say)
+    return scrape_table.printed(results), scrape_table.numbers(results)
+
+
+PARTS = {"json": json_part, "scrape": scrape_part}
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="CPU and memory of the JSON path, with peers.")
-    parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 records only, with fewer repetitions")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="CPU and memory of both paths, with peers.")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="one path only")
+    parser.add_argument("--quick", action="store_true", help="the smaller sizes only, with fewer repetitions")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
     options = parser.parse_args()
+    numbers: dict[str, Any] = {}
     try:
-        with tempfile.TemporaryDirectory() as folder, Runner(Path(folder)) as runner:
-            starts = measured_cold_starts(runner, QUICK_COLD_STARTS if options.quick else COLD_STARTS)
-            sizes = measured_sizes(runner, QUICK if options.quick else FULL)
-            is_pinned = runner.is_pinned
+        for name in [options.part] if options.part else PARTS:
+            text, found = PARTS[name](options.quick)
+            print(f"{text}\n", flush=True)
+            numbers |= found if name == "json" else {name: found}
     except BenchFailed as failed:
         print(failed, file=sys.stderr)
         return 1
-    print(table.printed(sizes, starts, is_pinned))
     if options.json:
-        options.json.write_text(json.dumps(table.numbers(sizes, starts), indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

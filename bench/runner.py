@@ -6,16 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.place import JOB, METRIC, REGION, WORKSPACE, credentials
+from bench.place import JOB, METRIC, REGION, WORKSPACE
+from bench.side import ROOT, BenchFailed, Side, environment
 from sandbox.example import USAGE_METRIC
 
-ROOT = Path(__file__).resolve().parent.parent
 _TIMEOUT_SECONDS = 180
 _CONFIG = """\
 global: {{scrape_interval: 1m}}
@@ -28,10 +27,6 @@ remote_write:
   - url: {write_url}
     sigv4: {{region: {region}}}
 """
-
-
-class BenchFailed(Exception):
-    """A candidate did not run, or its data did not arrive; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +79,10 @@ class Runner:
         self._folder = folder
         self._lanes = 0
         self._pin_workers, self._pin_other = _cores()
-        self._other = self._start_other_side()
-        self._base_url = self._answer()["base_url"]
+        self._other = Side("bench.other_side", folder)
+        _pin(self._other.pid, self._pin_other)
+        _pin(0, self._pin_workers)  # children inherit it
+        self._base_url = self._other.greeting["base_url"]
 
     @property
     def is_pinned(self) -> bool:
@@ -112,7 +109,11 @@ class Runner:
         command = [sys.executable, "-P", *arguments]
         try:
             done = subprocess.run(
-                command, env=self._environment() | more, cwd=self._folder, capture_output=True, timeout=_TIMEOUT_SECONDS
+                command,
+                env=environment(self._folder) | more,
+                cwd=self._folder,
+                capture_output=True,
+                timeout=_TIMEOUT_SECONDS,
             )
         except subprocess.TimeoutExpired:
             raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None
@@ -122,41 +123,10 @@ class Runner:
         found: dict[str, Any] = json.loads(lane.out.read_text(encoding="utf-8"))
         return found
 
-    def _environment(self) -> dict[str, str]:
-        """As bare as Lambda's, so that no proxy or profile of this machine plays a part."""
-        paths = os.pathsep.join((str(ROOT / "functions"), str(ROOT)))
-        base = {"PATH": os.environ.get("PATH", ""), "HOME": str(self._folder), "TZ": "UTC", "LANG": "C.UTF-8"}
-        return base | credentials() | {"PYTHONPATH": paths}
-
-    # the other side
-
-    def _start_other_side(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "bench.other_side"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self._environment(), cwd=self._folder,
-        )  # fmt: skip
-        _pin(process.pid, self._pin_other)
-        _pin(0, self._pin_workers)  # children inherit it
-        return process
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._other.stdout
-        line = self._other.stdout.readline()
-        if not line:
-            raise BenchFailed("the other side ended")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _ask(self, do: str, **options: Any) -> dict[str, Any]:
-        assert self._other.stdin
-        self._other.stdin.write(json.dumps({"do": do, **options}) + "\n")
-        self._other.stdin.flush()
-        return self._answer()
-
     def _open(self, size: int, runs: int) -> _Lane:
         self._lanes += 1
         name = f"lane{self._lanes}"
-        self._ask("open", lane=name, size=size, runs=runs)
+        self._other.ask("open", lane=name, size=size, runs=runs)
         home = f"{self._base_url}/{name}"
         write_url = f"{home}/workspaces/{WORKSPACE}/api/v1/remote_write"
         lane = _Lane(name, f"{home}/usage", write_url, self._folder / f"{name}.yaml", self._folder / f"{name}.json")
@@ -165,7 +135,7 @@ class Runner:
         return lane
 
     def _check(self, name: str, lane: _Lane, signed: bool) -> dict[str, Any]:
-        arrived = self._ask("check", lane=lane.name, signed=signed)
+        arrived = self._other.ask("check", lane=lane.name, signed=signed)
         if arrived["problem"]:
             raise BenchFailed(f"{name}: {arrived['problem']}")
         return arrived
@@ -176,12 +146,8 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._other.stdin
-        self._other.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._other.wait(timeout=5)
-        self._other.kill()
-        self._other.wait()
+        self._other.__exit__(kind, error, trace)
+        _pin(0, self._pin_workers | self._pin_other)
 
 
 @dataclass(frozen=True, slots=True)

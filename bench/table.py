@@ -24,7 +24,7 @@ ColdStarts = Mapping[str, Sequence[Mapping[str, float]]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to reach: `found` has to be below `limit`."""
+    """One thing to reach: `found` may be at most `limit`."""
 
     what: str
     found: float
@@ -33,11 +33,11 @@ class Target:
 
     @property
     def is_met(self) -> bool:
-        return self.found < self.limit
+        return self.found <= self.limit
 
     def line(self) -> str:
-        verdict = "PASS" if self.is_met else "MISS"
-        return f"  {verdict}  {self.what:<72}{self.found:>8.3g}{self.unit}  (below {self.limit:g}{self.unit})"
+        verdict = "reached" if self.is_met else "MISSED"
+        return f"  {verdict:<9}{self.what:<76}{self.found:>8.3g}{self.unit}  (at most {self.limit:.3g}{self.unit})"
 
 
 def spread(values: Sequence[float], scale: float, digits: int) -> str:

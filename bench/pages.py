@@ -1,0 +1,140 @@
+"""Pages as a large exporter serves them, and the process that serves them: other values at every scrape.
+
+A family has about twenty series, a series six labels and about a hundred bytes. Families are counters, gauges and
+histograms in turn; a third of all values is zero and stays so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.side import Asked, Web, obey
+
+VARIANTS = 8  # pages that a target serves in turn
+_PER_FAMILY = 20
+_BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "25.0", "50.0")
+_BOUNDS += ("100.0", "250.0", "500.0", "1000.0", "+Inf")
+_KINDS = ("counter", "gauge", "histogram")
+_ROUTES = ("/api/orders", "/api/carts", "/api/users", "/healthz", "/api/items")
+_CODES = ("200", "204", "404", "500")
+_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One variant of a page, as it goes over the wire, and the sum of its values."""
+
+    plain: bytes
+    gzipped: bytes
+    total: float
+
+
+def page(size: int, run: int, seed: int = 0) -> tuple[str, float]:
+    """A page of `size` series as it is at scrape number `run`, and the sum of its values."""
+    lines: list[str] = []
+    values: list[float] = []
+    for family in range(-(-size // _PER_FAMILY)):
+        count = min(_PER_FAMILY, size - family * _PER_FAMILY)
+        kind, name = _KINDS[family % 3], f"app_{_KINDS[family % 3]}_{family:05d}"
+        lines += [f"# HELP {name} What the part {family} of the application did.", f"# TYPE {name} {kind}"]
+        for head, value in _series(kind, name, family, run, seed)[:count]:
+            lines.append(f"{head} {value}")
+            values.append(float(value))
+    return "\n".join([*lines, ""]), math.fsum(values)
+
+
+def _series(kind: str, name: str, family: int, run: int, seed: int) -> list[tuple[str, str]]:
+    dice = random.Random(family * 7_919 + seed)
+    zone = f'zone="eu-west-1{"abc"[family % 3]}",service="svc-{family % 40:02d}"'
+    if kind == "histogram":
+        labels = f'{zone},route="{_ROUTES[family % 5]}",code="{_CODES[family % 4]}",pod="{family % 97:02x}"'
+        return list(_histogram(name, labels, dice, run))
+    found = []
+    for index in range(_PER_FAMILY):
+        labels = f'{zone},route="{_ROUTES[index % 5]}",code="{_CODES[index // 5]}",pod="{family % 97:02x}"'
+        found.append((f'{name}{{{labels},shard="{index:02d}"}}', _value(kind, dice, run)))
+    return found
+
+
+def _value(kind: str, dice: random.Random, run: int) -> str:
+    size, start, step = dice.random(), dice.random(), dice.random()
+    if size < 0.38:
+        return "0"
+    if kind == "counter":
+        return str(int(start * 10 ** (1 + size * 6)) + int(run * (1 + step * 90)))
+    return repr(round(start * 10 ** (size * 4) + math.sin(run + step), 3 if size < 0.7 else 9))
+
+
+def _histogram(name: str, labels: str, dice: random.Random, run: int) -> Iterator[tuple[str, str]]:
+    empty = int(dice.random() * 10)  # buckets below the fastest answer
+    counts = [0 if place < empty else 5 + int((place - empty) * 40 * dice.random()) for place in range(len(_BOUNDS))]
+    total = 0
+    for bound, count in zip(_BOUNDS, counts, strict=True):
+        total += count * (run + 1)
+        yield f'{name}_bucket{{{labels},le="{bound}"}}', str(total)
+    yield f"{name}_sum{{{labels}}}", repr(round(total * (0.1 + dice.random()), 6))
+    yield f"{name}_count{{{labels}}}", str(total)
+
+
+@dataclass(slots=True)
+class Lane:
+    """The targets of one candidate: each port is a target. `slow` ones answer late."""
+
+    contents: list[Content]
+    slow: set[int]
+    delay_seconds: float
+    served: dict[int, int] = field(default_factory=dict)
+
+
+class Pages:
+    """Lanes by port."""
+
+    def __init__(self) -> None:
+        self._web = Web(self._respond)
+        self._lanes: dict[int, Lane] = {}
+        self._made: dict[int, list[Content]] = {}
+
+    def open(self, size: int, targets: int = 1, slow: int = 0, delay_seconds: float = 0.0) -> dict[str, Any]:
+        """Makes pages and ports ready; the first `slow` targets answer late."""
+        ports = self._web.open(targets)
+        lane = Lane(self._contents(size), set(ports[:slow]), delay_seconds)
+        self._lanes |= dict.fromkeys(ports, lane)
+        totals = [content.total for content in lane.contents]
+        sizes = [(len(content.plain), len(content.gzipped)) for content in lane.contents]
+        return {"ports": ports, "totals": totals, "plain_bytes": sizes[0][0], "gzip_bytes": sizes[0][1]}
+
+    def _contents(self, size: int) -> list[Content]:
+        if size not in self._made:
+            self._made = {size: [_content(size, run) for run in range(VARIANTS)]}
+        return self._made[size]
+
+    async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
+        lane = self._lanes[asked.port]
+        run = lane.served[asked.port] = lane.served.get(asked.port, -1) + 1
+        if asked.port in lane.slow:
+            await asyncio.sleep(lane.delay_seconds)
+        content = lane.contents[run % len(lane.contents)]
+        if "gzip" in asked.headers.get("Accept-Encoding", ""):
+            return {"Content-Type": _TYPE, "Content-Encoding": "gzip"}, content.gzipped
+        return {"Content-Type": _TYPE}, content.plain
+
+
+def _content(size: int, run: int) -> Content:
+    text, total = page(size, run)
+    plain = text.encode()
+    return Content(plain, gzip.compress(plain, 6, mtime=0), total)
+
+
+def main() -> None:
+    pages = Pages()
+    obey({}, {"open": pages.open})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The process that takes remote writes: it answers at once and counts afterwards, by scrape.
+
+All samples of a scrape have its time. When the last one of a scrape has come, the CPU time that the sender has taken so
+far is noted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import snappy
+
+from bench.place import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN
+from bench.side import Asked, Web, obey
+from pusher.wire.generated.remote_pb2 import WriteRequest
+from sandbox.amp import SigV4
+from sandbox.server import Request
+
+_DATE = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(slots=True)
+class Landed:
+    """What has come of one scrape: samples of the page, their sum, and whether the target was up."""
+
+    samples: int = 0
+    total: float = 0.0
+    ups: int = 0
+
+
+@dataclass(slots=True)
+class Lane:
+    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for nobody's."""
+
+    size: int
+    pid: int = 0
+    by_time: dict[int, Landed] = field(default_factory=dict)
+    complete: list[tuple[float, float]] = field(default_factory=list)  # monotonic time, CPU seconds
+    requests: int = 0
+    bytes: int = 0
+    last: Asked | None = None
+
+
+class Receiver:
+    """Lanes by port."""
+
+    def __init__(self) -> None:
+        self._web = Web(self._respond, self._take)
+        self._lanes: dict[int, Lane] = {}
+
+    def open(self, size: int) -> dict[str, Any]:
+        (port,) = self._web.open()
+        self._lanes[port] = Lane(size)
+        return {"port": port}
+
+    def watch(self, port: int, pid: int) -> dict[str, Any]:
+        self._lanes[port].pid = pid
+        return {}
+
+    def progress(self, port: int) -> dict[str, Any]:
+        return {"complete": self._web.run(self._complete(port))}
+
+    def check(self, port: int, signed: bool, token: bool = True) -> dict[str, Any]:
+        """Closes a lane: the scrapes that arrived in the order of their times, and what is wrong with the last
+        signature ("" when nothing is)."""
+        lane: Lane = self._web.run(self._closed(port))
+        scrapes = [(one.samples, one.total, one.ups) for _, one in sorted(lane.by_time.items())]
+        problem = _signature_problem(lane.last, token) if signed else ""
+        return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.bytes}
+
+    async def _complete(self, port: int) -> list[tuple[float, float]]:
+        return self._lanes[port].complete
+
+    async def _closed(self, port: int) -> Lane:
+        return self._lanes.pop(port)
+
+    async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
+        return {}, b""
+
+    def _take(self, asked: Asked) -> None:
+        lane = self._lanes.get(asked.port)
+        if lane is None or asked.headers.get("Content-Encoding") != "snappy":
+            return
+        lane.requests, lane.bytes, lane.last = lane.requests + 1, lane.bytes + len(asked.body), asked
+        message = WriteRequest.FromString(snappy.uncompress(asked.body))
+        for series in message.timeseries:
+            name = series.labels[0].value  # __name__ comes before all other labels
+            for sample in series.samples:
+                landed = lane.by_time.get(sample.timestamp)
+                if landed is None:
+                    landed = lane.by_time[sample.timestamp] = Landed()
+                if name != "up" and not name.startswith("scrape_"):
+                    landed.samples += 1
+                    landed.total += sample.value
+                    if landed.samples == lane.size and lane.pid:
+                        lane.complete.append((time.monotonic(), cpu_seconds(lane.pid)))
+                elif name == "up":
+                    landed.ups += sample.value == 1.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a running process, from what the scheduler counts for each of its threads."""
+    return sum(int(thread.read_text().split()[0]) for thread in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def _signature_problem(asked: Asked | None, token: bool) -> str:
+    """Verified with botocore at the time that the request names: a candidate's clock may run ahead of ours."""
+    if asked is None:
+        return "nothing was written"
+    date = asked.headers.get("X-Amz-Date", "")
+    now = datetime.strptime(date, _DATE).replace(tzinfo=UTC).timestamp() if date else time.time()
+    request = Request(asked.method, asked.path, "", asked.headers, asked.body, now)
+    refusal = SigV4(REGION, ACCESS_KEY, SECRET_KEY, SESSION_TOKEN if token else None).refusal(request, now)
+    return f"a signature was wrong: {refusal.body[:300]!r}" if refusal else ""
+
+
+def main() -> None:
+    receiver = Receiver()
+    commands = {name: getattr(receiver, name) for name in ("open", "watch", "progress", "check")}
+    obey({}, commands)
+
+
+if __name__ == "__main__":
+    main()

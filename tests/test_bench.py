@@ -1,0 +1,41 @@
+"""The bench of the scrape path runs, and everything arrives. What it measures is not judged here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import pages, scrape, scrape_table
+from bench.agents import AGENTS
+
+PLAN = scrape.Plan((scrape.Round(70, 1, 3, 2, 1.0),), scrape.CrowdPlan(6, 5, 0.1, 2))
+
+
+def test_the_scrape_bench_measures_everybody() -> None:
+    said: list[str] = []
+    results = scrape.measured(PLAN, said.append)  # fails by itself when a sample does not arrive
+    figures = results.sizes[70]
+    present = [agent.name for agent in AGENTS if agent.path() and Path("/proc/self/task").exists()]
+    assert list(figures) == [scrape.OURS, *present, scrape.SCRIPT]
+    assert all(one.cold and one.warm and min(one.peak_mib) > 1 for one in figures.values())
+    assert (results.crowd.ups, results.crowd.samples) == (6, 30)
+    assert said == ["70 series, round 1 of 1", "6 targets of 5 series, half of them after 0.1 s"]
+    printed = scrape_table.printed(results)
+    for name in figures:
+        assert f"\n  {name} " in printed
+    for agent in AGENTS:
+        assert (f"{agent.name}: not on PATH" in printed) is (agent.name not in present)
+    assert "6 targets of 5 series on one core" in printed
+    verdicts = [line.split()[0] for line in printed.partition("Targets of the scrape path\n")[2].splitlines()[:4]]
+    assert set(verdicts) <= {"reached", "MISSED"}
+    assert scrape_table.numbers(results)["sizes"][70]
+
+
+def test_a_page_has_as_many_series_as_it_should_and_other_values_at_every_scrape() -> None:
+    text, total = pages.page(1_234, 3)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    values = [line.rpartition(" ")[2] for line in lines]
+    later = [line.rpartition(" ")[2] for line in pages.page(1_234, 4)[0].splitlines() if not line.startswith("#")]
+    assert len({line.rpartition(" ")[0] for line in lines}) == 1_234
+    assert abs(sum(map(float, values)) - total) < 1e-3
+    assert 0.28 < values.count("0") / len(values) < 0.4
+    assert sum(before != after for before, after in zip(values, later, strict=True)) > 0.5 * len(values)
