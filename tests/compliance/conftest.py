@@ -1,0 +1,83 @@
+"""The runs that tests of this folder look at. Each is made once; its tests only read what the receiver wrote down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.compliance import pages, rig
+
+PATHS = {"text": "/text", "openmetrics": "/openmetrics", "protobuf": "/protobuf"}
+PROTOCOL_OF = {
+    "text": "PrometheusText0.0.4",
+    "openmetrics": "OpenMetricsText1.0.0",
+    "protobuf": "PrometheusProto",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is over: what each path of the receiver got, and how the process ended."""
+
+    writes: dict[str, list[rig.Write]]
+    started_at: float
+    status: int
+    said: str
+
+
+def _jobs(target: str) -> list[dict[str, Any]]:
+    return [
+        rig.job(
+            target, name, path, scrape_protocols=[PROTOCOL_OF[name]], scrape_native_histograms=name == "protobuf"
+        )
+        for name, path in PATHS.items()
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Three formats scraped every second, sent in both protocols, once with everything and once by the defaults."""
+    shown = {
+        PATHS["text"]: (pages.TEXT_PAGE.encode(), rig.TEXT),
+        PATHS["openmetrics"]: (pages.OPENMETRICS_PAGE.encode(), rig.OPENMETRICS),
+        PATHS["protobuf"]: (pages.PROTOBUF_PAGE, rig.DELIMITED),
+    }
+    full = {"send_exemplars": True, "send_native_histograms": True, "headers": {"X-Tenant": "a b"}}
+    with rig.Pages(shown) as served, rig.Receiver() as receiver:
+        soon = {"send": True, "send_interval": "1s"}
+        endpoints = [
+            *(rig.endpoint(receiver.url(one), one, metadata_config=soon, **full) for one in rig.PROTOCOLS),
+            *(rig.endpoint(receiver.url(f"{one}-plain"), one) for one in rig.PROTOCOLS),
+        ]
+        config = rig.config(endpoints, _jobs(served.target), external_labels={"region": "eu"})
+        paths = ["v1", "v2", "v1-plain", "v2-plain"]
+        with rig.sender(config, tmp_path_factory.mktemp("steady")) as sender:
+            sender.wait_for(
+                lambda: all(rig.scrape_count(receiver.writes(path), name) >= 3 for path in paths for name in PATHS),
+                "three scrapes of every job have arrived everywhere",
+            )
+            status = sender.stop()
+            return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.said)
+
+
+@pytest.fixture(params=rig.PROTOCOLS)
+def writes(steady: Run, request: pytest.FixtureRequest) -> list[rig.Write]:
+    """The requests of the run, of one protocol after the other."""
+    found = steady.writes[request.param]
+    assert len(found) > 0, "no request was seen"
+    assert {one.protocol for one in found} == {request.param}
+    return found
+
+
+@pytest.fixture
+def v1(steady: Run) -> list[rig.Write]:
+    assert len(steady.writes["v1"]) > 0, "no request was seen"
+    return steady.writes["v1"]
+
+
+@pytest.fixture
+def v2(steady: Run) -> list[rig.Write]:
+    assert len(steady.writes["v2"]) > 0, "no request was seen"
+    return steady.writes["v2"]
