@@ -151,7 +151,6 @@ def test_run_pushes_until_told_to_stop_and_flushes(config: Path, receiver: Recei
     process = subprocess.Popen([sys.executable, "-m", "pusher", "run", str(config)], env=ENVIRONMENT)
     try:
         time.sleep(2)
-        assert receiver.requests == [], "nothing is due before the batch deadline"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
     finally:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pusher.buckets import coarser
 from pusher.model import Histogram, Metadata, Samples, Tally
 from pusher.wire import histogram, packing
 from tests.wire import made
@@ -61,7 +62,7 @@ def test_the_next_coarser_schema_holds_the_same_observations(
 ) -> None:
     """A bucket of schema s ends at 2 ** (i / 2 ** s): each goes whole into the one of schema s - 1 that contains it."""
     fine = made_of(negative, positive, schema, is_float=is_float)
-    coarse = histogram.coarser(fine)
+    coarse = coarser(fine)
     assert (coarse.schema, coarse.count, coarse.sum) == (schema - 1, fine.count, fine.sum)
     for given_counts, spans, buckets in (
         (negative, coarse.negative_spans, coarse.negative_buckets),
@@ -149,7 +150,7 @@ def test_histograms_that_an_endpoint_does_not_take_are_counted_drops(
     assert dict(tally.counts) == dropped
     assert (request.samples, request.histograms) == (2 - len(dropped), 1 - len(dropped))
     if not dropped:
-        points[0] = (points[0][0], histogram.coarser(LARGE) if is_amp and one is LARGE else one, made.NOW_MS)
+        points[0] = (points[0][0], coarser(LARGE) if is_amp and one is LARGE else one, made.NOW_MS)
         assert made.points_in([request]) == made.as_bits(points)
 
 

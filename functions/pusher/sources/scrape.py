@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from .. import relabel
+from .. import buckets, relabel
 from ..config.schema import Limits
 from ..model import Exemplar, Intern, InvalidSeries, Samples, Scrape, Series
 from . import synthetic
@@ -162,6 +162,8 @@ class TargetSource:
             native_histograms=target.native_histograms,
             classic_histograms=target.classic_histograms,
             custom_buckets=target.custom_buckets,
+            max_buckets=job.native_histogram_bucket_limit,
+            max_schema=buckets.schema_of(job.native_histogram_min_bucket_factor),
         )
         return _READERS[media_type](self._memory, self._resolve, wishes)
 
@@ -339,7 +341,8 @@ def _is_ok(status: int) -> bool:
 
 
 def _seconds(milliseconds: int) -> str:
-    return f"{milliseconds / 1000:g}" if milliseconds < 1_000_000_000 else str(milliseconds // 1000)
+    """The shortest decimal fraction, as in Prometheus."""
+    return repr(milliseconds / 1000).removesuffix(".0")
 
 
 def _over_sample_limit(limit: int, page: Page) -> str:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import operator
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-
+from ..buckets import coarser
 from ..model import Histogram
 from . import protobuf
 
@@ -106,51 +102,3 @@ def for_amp(one: Histogram) -> Histogram:
 def _is_large(one: Histogram) -> bool:
     buckets = len(one.negative_buckets) + len(one.positive_buckets)
     return buckets > AMP_MAX_BUCKETS or len(encode(one, 2**41)) > AMP_MAX_BYTES
-
-
-def coarser(one: Histogram) -> Histogram:
-    """The histogram in the next lower schema: every two neighbouring buckets become one, as Prometheus does it."""
-    negative_spans, negative_buckets = _merged(one.negative_spans, one.negative_buckets, one.is_float)
-    positive_spans, positive_buckets = _merged(one.positive_spans, one.positive_buckets, one.is_float)
-    return replace(
-        one,
-        schema=one.schema - 1,
-        negative_spans=negative_spans,
-        negative_buckets=negative_buckets,
-        positive_spans=positive_spans,
-        positive_buckets=positive_buckets,
-    )
-
-
-def _merged(spans: Spans, buckets: Buckets, is_float: bool) -> tuple[Spans, Buckets]:
-    counts: dict[int, float] = {}
-    absolute = buckets if is_float else itertools.accumulate(buckets)
-    for index, count in zip(_indices(spans), absolute, strict=False):
-        half = (index + 1) >> 1  # bucket i ends at base ** i, so that 2k - 1 and 2k go to k
-        counts[half] = counts.get(half, 0) + count
-    return _spans_of(counts), tuple(counts.values()) if is_float else _deltas(tuple(counts.values()))
-
-
-def _indices(spans: Spans) -> Iterator[int]:
-    """The index of each bucket: a span's offset counts from the end of the one before it."""
-    at = 0
-    for offset, length in spans:
-        at += offset
-        yield from range(at, at + length)
-        at += length
-
-
-def _spans_of(counts: Mapping[int, float]) -> Spans:
-    spans: list[tuple[int, int]] = []
-    end = 0
-    for index in counts:  # in rising order
-        if spans and index == end:
-            spans[-1] = (spans[-1][0], spans[-1][1] + 1)
-        else:
-            spans.append((index - end, 1))
-        end = index + 1
-    return tuple(spans)
-
-
-def _deltas(counts: Sequence[float]) -> Buckets:
-    return tuple(map(operator.sub, counts, (0, *counts)))

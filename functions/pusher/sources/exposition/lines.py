@@ -43,6 +43,8 @@ class Wishes:
     native_histograms: bool = False
     classic_histograms: bool = False  # of those that are native too
     custom_buckets: bool = False  # native histograms in place of classic ones
+    max_buckets: int = 0  # of a native histogram; 0 for any number
+    max_schema: int = 8
 
 
 class LineReader(ABC):
