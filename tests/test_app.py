@@ -155,7 +155,7 @@ def test_push_of_named_jobs_takes_these_whether_they_are_due_or_not(function: Fu
     jobs = [job(url, name, scrape_interval="1d") for name in ("a", "b", "c")]
     function.config.write_text(config_text(jobs, [endpoint(function.amp, "amp")]))
     report = function({"action": "push", "jobs": ["c", "a", "c"]})
-    assert [one["job"] for one in report["jobs"]] == ["c", "a"]
+    assert [one["job"] for one in report["jobs"]] == ["a", "c"]
 
 
 def test_an_unknown_job_is_an_error_that_names_the_others(function: Function) -> None:

@@ -51,7 +51,9 @@ def test_what_the_packaged_config_holds_ready_loads_too() -> None:
 READERS = "read|text|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
 
 
-@pytest.mark.parametrize("module", ["json_configs", "remote_write", "http_client"])
+@pytest.mark.parametrize(
+    "module", ["global_config", "json_configs", "scrape_configs", "service_discovery", "remote_write", "http_client"]
+)
 def test_every_key_that_is_read_is_documented(module: str) -> None:
     source = (ROOT / "functions" / "pusher" / "config" / f"{module}.py").read_text()
     keys = set(re.findall(rf"\.(?:{READERS})\(\s*\"(\w+)\"", source))
@@ -61,7 +63,7 @@ def test_every_key_that_is_read_is_documented(module: str) -> None:
 
 def test_every_reason_that_is_counted_is_explained() -> None:
     """The reasons under which samples are skipped or dropped, as they stand in the code."""
-    found = set(re.findall(r"(?:\.add|InvalidSeries|InvalidHistogram|_Skip)\(\s*\"([a-z_]+)\"", FUNCTIONS))
+    found = set(re.findall(r"(?:\.add|InvalidSeries|InvalidHistogram|_Skip)\(\s*\"([a-z0-9_]+)\"", FUNCTIONS))
     found |= set(re.findall(r"return \"((?:metric|write)_relabel)\"", FUNCTIONS)) - {"queue_full"}
     assert len(found) > 12
     assert sorted(reason for reason in found if f"`{reason}`" not in OPERATIONS and reason != "queue_full") == []
@@ -112,12 +114,13 @@ def test_every_message_that_is_explained_is_one_of_ours() -> None:
 
 def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     """`make proto` leaves no diff."""
-    generated = ROOT / "functions" / "pusher" / "wire" / "generated"
-    result = subprocess.run(
-        ["make", "proto", f"GENERATED={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    places = {"GENERATED": Path("wire/generated"), "GENERATED_PAGE": Path("sources/exposition/generated")}
+    for place in places.values():
+        (tmp_path / place).mkdir(parents=True)
+    names = [f"{name}={tmp_path / place}" for name, place in places.items()]
+    result = subprocess.run(["make", "proto", *names], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*_pb2.py*")]
-    assert len(made) == 6
+    assert len(made) == 8
     for path in made:
-        assert (tmp_path / path).read_text() == (generated / path).read_text(), path
+        assert (tmp_path / path).read_text() == (ROOT / "functions" / "pusher" / path).read_text(), path

@@ -21,7 +21,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.delivery.rig import ENVIRONMENT
-from tests.test_push import SYNTHETIC, Source, config_text, endpoint, job, now_ms, run, warm_of
+from tests.test_push import SYNTHETIC, Source, config_text, endpoint, job, now_ms, run, tick, warm_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,7 +116,7 @@ def test_a_change_of_write_relabelling_does_not_forget_what_was_sent(rules: list
             source.records = lambda: [{"id": "a", "value": 2, "at": at}]
             text = config_text([job(source.url)], [endpoint(amp, "amp", write_relabel_configs=rules)])
             after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), before.outside, before=before)
-            (delivery,) = push(after, after.sources, time.monotonic() + 10).deliveries
+            (delivery,) = push(after, tick(after), time.monotonic() + 10).deliveries
         assert delivery.dropped.counts == {"not_newer": 1}
         assert (delivery.accepted, amp.refused) == (SYNTHETIC, 0)
 

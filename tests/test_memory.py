@@ -18,7 +18,7 @@ from sandbox.amp import Bearer, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.delivery.rig import ENVIRONMENT
-from tests.test_push import SYNTHETIC, Source, config_text, counts, endpoint, job, now_ms, run, warm_of
+from tests.test_push import SYNTHETIC, Source, config_text, counts, endpoint, job, now_ms, run, tick, warm_of
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_changed_config_keeps_what_each_endpoint_has_got(still: Source) -> Non
             run(before)
             text = config_text([job(still.url, honor_labels=True)], entries)
             after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), before.outside, before=before)
-            report = push(after, after.sources, time.monotonic() + 10)
+            report = push(after, tick(after), time.monotonic() + 10)
             assert [one.dropped.counts for one in report.deliveries] == [{"not_newer": 2}] * 2
             assert len({id(target.view) for target in after.targets}) == 2
             assert (len(points(one)), len(points(two))) == (2, 2)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pusher.config.load import parse_config
 from pusher.model import Delivery
 from pusher.push import push
 from pusher.report import Report
+from pusher.sources.due import Tick
 from pusher.warm import Outside, Warm
 from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
@@ -58,8 +60,13 @@ def warm_of(text: str, clock: Clock | None = None, environment: Mapping[str, str
         outside.transport.close()
 
 
+def tick(warm: Warm, *names: str) -> Tick:
+    """A run of these jobs, or of all."""
+    return Tick(warm.outside.now_ms(), None, warm.config.tick_ms, frozenset(names or warm.config.job_names()))
+
+
 def run(warm: Warm, seconds: float = 10.0) -> Report:
-    report = push(warm, warm.sources, time.monotonic() + seconds)
+    report = push(warm, tick(warm), time.monotonic() + seconds)
     assert report.balances
     return report
 
@@ -339,9 +346,8 @@ def test_a_job_that_runs_seldom_gets_its_metadata_through(api: Api, source: Sour
             [job(source.url), seldom], [endpoint(receiver, "amp", metadata_config={"send_interval": "10m"})]
         )
         with warm_of(text, clock) as warm:
-            often, rare = warm.sources
-            for due in ([often], [often], [often, rare]):
-                push(warm, due, time.monotonic() + 5)
+            for due in (["usage"], ["usage"], ["usage", "seldom"]):
+                push(warm, tick(warm, *due), time.monotonic() + 5)
                 clock.ahead += 60
         assert metadata_requests(receiver) == [["requests_total"], ["seldom_total"]]
 
@@ -377,6 +383,7 @@ def test_no_job_and_no_record_is_a_run_like_any_other(api: Api) -> None:
     source = Source(api)
     with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:
         assert run(warm).deliveries[0].accepted == SYNTHETIC
-        empty = push(warm, [], time.monotonic() + 1)
+        nothing_due = replace(tick(warm), jobs=frozenset())
+        empty = push(warm, nothing_due, time.monotonic() + 1)
         assert counts(empty.deliveries[0]) == dict.fromkeys(counts(empty.deliveries[0]), 0)
         assert not empty.failed

@@ -16,6 +16,7 @@ from .model import Histogram
 EXPONENTIAL = range(-4, 9)  # the schemas whose boundaries are powers of two to the power of -schema
 Spans = tuple[tuple[int, int], ...]
 Buckets = tuple[float, ...]
+Counts = Mapping[int, float]  # observations by the index of their bucket, in rising order
 
 
 class BadHistogram(ValueError):
@@ -46,15 +47,14 @@ def check(one: Histogram) -> None:
         raise BadHistogram(f"its buckets have {observed:g} observations, its count says {one.count:g}")
 
 
-def compact(one: Histogram) -> Histogram:
-    """The histogram without empty buckets."""
-    return _rebuilt(one, one.schema, lambda index: index, keep_empty=False)
+def compact(one: Histogram, max_empty: int = 0) -> Histogram:
+    """The histogram without empty buckets, but for `max_empty` at most in a row between others."""
+    return _rebuilt(one, one.schema, lambda counts: _filled(counts, max_empty))
 
 
 def coarser(one: Histogram) -> Histogram:
     """The histogram in the next lower schema: every two neighbouring buckets become one."""
-    # Bucket i ends at base ** i, so that 2k - 1 and 2k go to k.
-    return _rebuilt(one, one.schema - 1, lambda index: (index + 1) >> 1, keep_empty=True)
+    return _rebuilt(one, one.schema - 1, _halved)
 
 
 def within(one: Histogram, max_schema: int, max_buckets: int) -> Histogram:
@@ -76,15 +76,12 @@ def schema_of(min_factor: float) -> int:
     return min(max(math.floor(-math.log2(math.log2(min_factor))), EXPONENTIAL.start), EXPONENTIAL.stop - 1)
 
 
-def _rebuilt(one: Histogram, schema: int, place: Callable[[int], int], *, keep_empty: bool) -> Histogram:
-    """The histogram with each bucket at another place."""
+def _rebuilt(one: Histogram, schema: int, change: Callable[[Counts], Counts]) -> Histogram:
+    """The histogram with other buckets on both sides."""
     found = []
     for spans, buckets in ((one.negative_spans, one.negative_buckets), (one.positive_spans, one.positive_buckets)):
-        counts: dict[int, float] = {}
         absolute = buckets if one.is_float else itertools.accumulate(buckets)
-        for index, count in zip(_indices(spans), absolute, strict=False):
-            if count or keep_empty:
-                counts[place(index)] = counts.get(place(index), 0) + count
+        counts = change(dict(zip(_indices(spans), absolute, strict=False)))
         values = tuple(counts.values())
         found.append((_spans_of(counts), values if one.is_float else _deltas(values)))
     (negative_spans, negative_buckets), (positive_spans, positive_buckets) = found
@@ -96,6 +93,28 @@ def _rebuilt(one: Histogram, schema: int, place: Callable[[int], int], *, keep_e
         positive_spans=positive_spans,
         positive_buckets=positive_buckets,
     )
+
+
+def _halved(counts: Counts) -> Counts:
+    """Bucket i ends at base ** i, so that 2k - 1 and 2k go to k."""
+    halved: dict[int, float] = {}
+    for index, count in counts.items():
+        place = (index + 1) >> 1
+        halved[place] = halved.get(place, 0) + count
+    return halved
+
+
+def _filled(counts: Counts, max_empty: int) -> Counts:
+    filled: dict[int, float] = {}
+    end = None  # behind the last bucket that is kept
+    for index, count in counts.items():
+        if not count:
+            continue
+        if end is not None and index - end <= max_empty:
+            filled |= dict.fromkeys(range(end, index), 0)
+        filled[index] = count
+        end = index + 1
+    return filled
 
 
 def _indices(spans: Spans) -> Iterator[int]:

@@ -114,16 +114,6 @@ class Samples:
             self.starts_ms,
         )
 
-    def slice(self, start: int, stop: int) -> Samples:
-        """The samples of these places."""
-        return Samples(
-            self.series[start:stop],
-            self.values[start:stop],
-            self.timestamps_ms[start:stop],
-            self.exemplars,
-            self.starts_ms,
-        )
-
 
 @dataclass(slots=True)
 class Tally:
@@ -158,8 +148,7 @@ class Metadata:
 @dataclass(slots=True)
 class Scrape:
     """What one JSON job or target gave in one run. A failed one has `error`, its synthetic series, and the markers of
-    those that have ended with it. `is_target` is one of many that a job may have; `is_last` holds the markers of a
-    source that is no more, which nobody has asked.
+    those that have ended with it. `is_target` is one of many that a job may have.
 
     `skipped` counts records that yield no sample; `dropped` counts samples that go no further.
     """
@@ -177,7 +166,6 @@ class Scrape:
     pages: int = 0
     body_bytes: int = 0
     is_target: bool = False
-    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

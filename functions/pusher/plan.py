@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,8 +60,7 @@ def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
     """Collects every job once and tells what a push would send. `deadline` is monotonic seconds."""
     traces = {name: Trace() for name in config.job_names()}
     warm = Warm(config, outside, observers=traces)
-    now = time.monotonic()
-    warm.discover(now + (deadline - now) / 3)
+    warm.discover(deadline)
     sources = warm.sources()
     scrapes = collect.collect(sources, collect.Edges(warm.fetcher, outside.now_ms), deadline, run=1)
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}

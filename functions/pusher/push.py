@@ -22,8 +22,8 @@ def push(warm: Warm, tick: Tick, deadline: float) -> Report:
     """One push of what is due to every endpoint. `deadline` is monotonic seconds; nothing waits beyond it."""
     started, started_ms, run = time.monotonic(), warm.outside.now_ms(), warm.next_run()
     until = _sources_deadline(started, deadline)
-    sources = warm.due_sources(tick, until)
-    scrapes = collect.collect(sources, collect.Edges(warm.fetcher, warm.outside.now_ms), until, run)
+    warm.discover(until, tick.jobs)
+    scrapes = collect.collect(warm.due_sources(tick), collect.Edges(warm.fetcher, warm.outside.now_ms), until, run)
     batch = Batch([*scrapes, *warm.ended(tick)])
     lost = Lost(batch.count, deadline)
     deliveries = _each(warm.targets, lambda target: batch.deliver_to(target, warm, deadline), lost)

@@ -1,4 +1,4 @@
-"""What happened in a run: the report that is returned, its one log line, and six EMF metrics."""
+"""What happened in a run: what is returned, and the sentence and the numbers of its log line and metrics."""
 
 from __future__ import annotations
 
@@ -131,6 +131,7 @@ def _endpoint(delivery: Delivery) -> dict[str, Any]:
         "requests": delivery.requests,
         "attempts": delivery.attempts,
         "bytes_sent": delivery.bytes_sent,
+        "exemplars_accepted": delivery.exemplars_accepted,
         "metadata_accepted": delivery.metadata_accepted,
         "metadata_rejected": delivery.metadata_rejected,
         "warnings": delivery.warnings,

@@ -105,10 +105,11 @@ class Sender(threading.Thread):
     def _send(self, samples: Samples) -> None:
         target, now_ms = self._target, self._outside.now_ms
         delivery = Delivery(target.endpoint.name, collected=len(samples))
-        protocol = protocol_of(target, self.metadata.values())
+        metadata = list(self.metadata.values())
+        protocol = protocol_of(target, metadata)
         requests = packing.pack(samples, protocol, now_ms(), delivery.dropped)
         edges = deliver.Edges(target.poster, now_ms, self._monotonic, self._sleep)
-        send(target, requests, list(self.metadata.values()), delivery, edges, deadline=_NEVER)
+        send(target, requests, metadata, delivery, edges, deadline=_NEVER)
         self._report(delivery)
 
     def _report(self, delivery: Delivery) -> None:
@@ -175,6 +176,7 @@ class Runner:
         while not self._stop.is_set():
             now_ms = self._outside.now_ms()
             sources = self._warm.sources()
+            next_ms = {source.key: next_ms[source.key] for source in sources if source.key in next_ms}
             for source in sources:
                 due_ms = next_ms.setdefault(source.key, _first_slot_ms(source, now_ms))
                 if due_ms <= now_ms and source.key not in self._busy:
@@ -208,7 +210,7 @@ class Runner:
         batch = Batch(scrapes)
         for target, sender in zip(self._warm.targets, self._senders, strict=True):
             dropped = Tally()
-            sender.metadata |= {one.name: one for one in batch.metadata}
+            sender.metadata = sender.metadata | {one.name: one for one in batch.metadata}  # another thread reads it
             sender.queue.put(batch.seen_by(target, dropped))
             for reason, count in dropped.counts.items():
                 if reason != "metric_relabel":
@@ -222,8 +224,9 @@ class Runner:
                 self._put(scrapes)
 
     def _discover(self) -> None:
+        found = self._warm.find(time.monotonic() + 3 * _DISCOVERY_SECONDS)
         with self._lock:
-            self._warm.discover(time.monotonic() + _DISCOVERY_SECONDS)
+            self._warm.sync(found)
             for pool in self._warm.pools:
                 said = "; ".join(pool.messages())
                 self._say_change(f"discovery {pool.job.job_name}", said)

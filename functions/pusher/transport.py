@@ -447,7 +447,7 @@ def _new_pool(channel: Channel, uses_tls: bool) -> urllib3.PoolManager:
 
 
 def _tls_options(channel: Channel) -> dict[str, Any]:
-    plain = replace(channel, proxy_url="", proxy_headers=(), refuse_link_local=False)
+    plain = replace(channel, proxy_url="", proxy_headers=(), refuse_link_local=False, refuse_loopback=False)
     options: dict[str, Any] = {"ssl_context": _shared_tls_context(plain)}
     if channel.server_name:
         options |= {"server_hostname": channel.server_name, "assert_hostname": channel.server_name}
@@ -531,7 +531,7 @@ def _explained(error: Exception, host: str, step: str) -> TransportError:
         inner = error.original_error
         return TransportError("proxy", f"{host}: the proxy failed while {step} ({inner})")
     if isinstance(error, errors.SSLError | ssl.SSLError):
-        return TransportError("tls", f"{host}: TLS failed while connecting ({_tls_reason(error)}); {_TLS_HINT}")
+        return TransportError("tls", f"{host}: TLS failed while {step} ({_tls_reason(error)}); {_TLS_HINT}")
     if isinstance(error, errors.NewConnectionError | ConnectionRefusedError):
         return TransportError("connect", f"{host}: no connection ({cause}); {_REFUSED_HINT}")
     if any(isinstance(part, errors.TimeoutError | TimeoutError) for part in _parts(error)):

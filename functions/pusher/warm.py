@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,8 @@ from .sources.pool import ScrapePool
 from .sources.scrape import Receivers, TargetSource
 from .transport import Transport
 from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
+
+_DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
 
 
 def wall_clock_ms() -> int:
@@ -166,15 +168,23 @@ class Warm:
         return [*self.jobs, *(source for pool in self.pools for source in pool.sources.values())]
 
     def discover(self, deadline: float, jobs: Collection[str] | None = None) -> None:
-        """Brings the targets of all scrape jobs (or of these) up to date, side by side."""
-        pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
-        for pool, found in zip(pools, discovery.discover([one.finder for one in pools], deadline), strict=True):
-            pool.sync(found)
+        """Brings the targets of all scrape jobs (or of these) up to date, side by side, in a third of the time until
+        `deadline` (monotonic seconds) at most."""
+        self.sync(self.find(deadline, jobs))
 
-    def due_sources(self, tick: Tick, deadline: float) -> list[JsonSource | TargetSource]:
-        """What is to be asked in this run. Discovery has a third of the time until `deadline`, monotonic seconds."""
+    def find(self, deadline: float, jobs: Collection[str] | None = None) -> list[tuple[ScrapePool, discovery.Found]]:
+        """The part of discovery that waits."""
+        pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
         now = time.monotonic()
-        self.discover(now + (deadline - now) / 3, tick.jobs)
+        found = discovery.discover([one.finder for one in pools], now + (deadline - now) * _DISCOVERY_SHARE)
+        return list(zip(pools, found, strict=True))
+
+    def sync(self, found: Iterable[tuple[ScrapePool, discovery.Found]]) -> None:
+        for pool, groups in found:
+            pool.sync(groups)
+
+    def due_sources(self, tick: Tick) -> list[JsonSource | TargetSource]:
+        """What is to be asked in this run, of the targets as they are known."""
         return [source for source in self.sources() if source.is_due(tick)]
 
     def ended(self, tick: Tick) -> list[Scrape]:

@@ -145,7 +145,7 @@ def test_label_values_without_end_that_relabelling_removes_stay_bounded(rig: Rig
     run_all(rig, app, documents)
     assert [value for _, value in next(iter(rig.receiver.series("m").values()))] == [3000.0] * 12
     assert app._warm is not None
-    (metric,) = app._warm.sources[0].mapper._metrics
+    (metric,) = app._warm.jobs[0].mapper._metrics
     assert len(metric._series) <= 30_000
 
 

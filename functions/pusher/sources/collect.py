@@ -35,7 +35,7 @@ class Source(Protocol):
         """What the source answers, before `deadline` (monotonic seconds). Any exception is its failure."""
 
     def scrape(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
-        """What it answered -> its samples. Raises nothing."""
+        """What it answered -> its samples."""
 
 
 @dataclass(slots=True)
@@ -46,9 +46,10 @@ class Fetched:
     started: float
     answer: Any = None
     error: str = ""
+    ended: float = 0.0
 
     def seconds(self) -> float:
-        return time.monotonic() - self.started
+        return (self.ended or time.monotonic()) - self.started
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,11 @@ def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) 
             index, fetched = answers.get(timeout=max(deadline + 0.5 - time.monotonic(), 0.01))
         except queue.Empty:  # a thread hangs where no timeout reaches, as in a name look-up: its answer is not awaited
             break
-        scrapes[index] = sources[index].scrape(fetched, run, edges.now_ms())
+        scrapes[index] = settle(sources[index], fetched, run, edges.now_ms())
     late = Fetched(edges.now_ms(), time.monotonic(), error=_LATE)
-    return [scrape or source.scrape(late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)]
+    return [
+        scrape or settle(source, late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)
+    ]
 
 
 def _ask_all(
@@ -102,6 +105,7 @@ def ask(source: Source, edges: Edges, deadline: float) -> Fetched:
         fetched.answer = source.fetch(edges.fetcher, min(deadline, fetched.started + timeout))
     except Exception as error:
         fetched.error = explained(error)
+    fetched.ended = time.monotonic()
     return fetched
 
 

@@ -46,7 +46,8 @@ class JsonSource:
 
     @property
     def key(self) -> str:
-        return self.name
+        """Two configs of a job with other labels for its series are two sources, of which the first one ends."""
+        return "\xff".join([self.name, *(part for pair in sorted(self.mapper.target.items()) for part in pair)])
 
     @property
     def instance(self) -> str:

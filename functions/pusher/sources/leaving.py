@@ -71,4 +71,4 @@ class Leaving:
 
 
 def _last_scrape(source: Leaver, missed_ms: int) -> Scrape:
-    return Scrape(source.name, source.instance, missed_ms, samples=source.end(missed_ms), is_last=True)
+    return Scrape(source.name, source.instance, missed_ms, samples=source.end(missed_ms))

@@ -1,10 +1,13 @@
-"""The label limits of a scrape, for every kind of source. Lengths are in bytes; one violation fails the scrape."""
+"""The limits of a scrape that hold for every kind of source. Label lengths are in bytes; one violation fails the
+scrape."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ..config.schema import Limits
+
+MAX_AHEAD_MS = 600_000  # as Prometheus: a sample more than ten minutes ahead is dropped, the scrape goes on
 
 
 class LimitCrossed(Exception):

@@ -17,9 +17,8 @@ from ..expression import Group
 from ..model import Intern, InvalidSeries, Labels, Samples, Scrape, Series, Tally, Value
 from ..timestamp import BadTimestamp
 from .document import ExactFloat
-from .limits import LimitCrossed, check_labels
+from .limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 
-_MAX_AHEAD_MS = 600_000  # as Prometheus: a sample more than ten minutes ahead is dropped, the scrape goes on
 _SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
 _PLAIN_NUMBERS = {int, float, ExactFloat}
 Observe = Callable[[Labels, Labels | None, int | None], None]
@@ -175,7 +174,7 @@ class MetricMapper:
         scrape.records += self._records
         if not self._records:
             scrape.skipped.add("no_records", f"metric {self._metric.name}: records finds nothing in the document")
-        if found and max(found.timestamps_ms) > now_ms + _MAX_AHEAD_MS:
+        if found and max(found.timestamps_ms) > now_ms + MAX_AHEAD_MS:
             found = self._without_future(found, now_ms, scrape.dropped)
         if len(set(found.series)) < len(found):
             found = self._without_duplicates(found, scrape.dropped)
@@ -298,7 +297,7 @@ class MetricMapper:
     # policies
 
     def _without_future(self, samples: Samples, now_ms: int, dropped: Tally) -> Samples:
-        kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + _MAX_AHEAD_MS]
+        kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + MAX_AHEAD_MS]
         ahead = f"{(max(samples.timestamps_ms) - now_ms) // 1000} s ahead of the clock"
         said = f"metric {self._metric.name}: a timestamp lies {ahead}; is the unit or time zone right?"
         dropped.add("too_far_in_future", said, len(samples) - len(kept))

@@ -23,7 +23,7 @@ from .exposition.page import NO_TIME, BadPage, Known, Memory, Page, Refused, Res
 from .exposition.protobuf import ProtobufReader
 from .exposition.text import TextReader
 from .fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
-from .limits import LimitCrossed, check_labels
+from .limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .mapping import Observe
 from .names import escaped, is_legacy
 from .staleness import Alive
@@ -34,7 +34,6 @@ _READERS: dict[str, Callable[[Memory, Resolve, Wishes], LineReader | ProtobufRea
     content_type.OPENMETRICS: OpenMetricsReader,
     content_type.PROTOBUF: ProtobufReader,
 }
-MAX_AHEAD_MS = 600_000  # a sample more than ten minutes ahead is dropped, the scrape goes on
 _MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones go without a word
 _PIECE_BYTES = 64 * 1024
 _SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then those that the last page did not have are forgotten

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ... import buckets
 from ...model import Histogram
 from .numbers import go_float
 from .page import NO_TIME, Known, Memory, Page, Part, Resolve
@@ -70,17 +71,17 @@ def convert(page: Page, memory: Memory) -> None:
 
 
 def _histogram(found: _Found) -> Histogram | None:
-    buckets = sorted(found.buckets.items())
-    count = found.count if found.count is not None else (buckets[-1][1] if buckets else 0.0)
-    if not buckets or buckets[-1][0] != math.inf:
-        buckets.append((math.inf, count))
-    cumulative = [value for _, value in buckets]
+    bounds = sorted(found.buckets.items())
+    count = found.count if found.count is not None else (bounds[-1][1] if bounds else 0.0)
+    if not bounds or bounds[-1][0] != math.inf:
+        bounds.append((math.inf, count))
+    cumulative = [value for _, value in bounds]
     counts = [value - before for value, before in zip(cumulative, [0.0, *cumulative], strict=False)]
     if cumulative[-1] != count or not all(one >= 0 for one in counts):
         return None
     is_float = not all(value.is_integer() for value in cumulative)
     deltas = [one - before for one, before in zip(counts, [0.0, *counts], strict=False)]
-    return Histogram(
+    whole = Histogram(
         count=count,
         sum=found.sum,
         schema=SCHEMA,
@@ -89,8 +90,9 @@ def _histogram(found: _Found) -> Histogram | None:
         positive_spans=((0, len(counts)),),
         positive_buckets=tuple(counts) if is_float else tuple(map(int, deltas)),
         is_float=is_float,
-        custom_values=_boundaries(boundary for boundary, _ in buckets),
+        custom_values=_boundaries(boundary for boundary, _ in bounds),
     )
+    return buckets.compact(whole, max_empty=0 if is_float else 2)
 
 
 def _boundaries(every: Iterable[float]) -> tuple[float, ...]:

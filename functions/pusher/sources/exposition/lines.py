@@ -48,7 +48,11 @@ class Wishes:
 
 
 class LineReader(ABC):
-    """The part that both text formats share. Give it the page in pieces, then `close` it."""
+    """The part that both text formats share. Give it the page in pieces, then `close` it.
+
+    Lines are read in one of three ways, the quickest that serves: compared with the last page (`_take_same`), looked up
+    together (`_take_all`), or one after the other, parsed where they are new (`_read_slowly`).
+    """
 
     _continues = False  # a quoted text may go on in the next line
 
@@ -154,14 +158,13 @@ class LineReader(ABC):
         comments = [line for line, entry in zip(lines, found, strict=True) if entry is None]
         if not all(map(self._memory.comments.__contains__, comments)):
             return False
-        heads = [(part[0], entry) for part, entry in zip(parts, found, strict=True) if entry is not None]
+        entries = [entry for entry in found if entry is not None]
         values = go_floats([part[2] for part, entry in zip(parts, found, strict=True) if entry is not None])
-        if values is None or not all(isinstance(entry, Series) or entry is False for _, entry in heads):
+        if values is None or not all(isinstance(entry, Series) or entry is False for entry in entries):
             return False
-        entries = [entry for _, entry in heads]
         self.page.series += compress(entries, entries)  # type: ignore[arg-type]
         self.page.values += compress(values, entries)
-        self.page.scraped += len(heads)
+        self.page.scraped += len(entries)
         for line, part, entry in zip(lines, parts, found, strict=True):
             self._lay_out(line if entry is None else part[0], entry)
         self._remember_type(self._memory.last_type(reversed(comments)))
@@ -198,7 +201,7 @@ class LineReader(ABC):
     def _take(self, entry: Known, text: bytes) -> bool:
         """One known line; False when its last word is not simply a value."""
         try:
-            value = float(text) if text.isdigit() else go_float(text)
+            value = go_float(text)
         except ValueError:
             return False
         if entry is not False:

@@ -39,6 +39,8 @@ class OpenMetricsReader(LineReader):
 
     def close(self) -> Page:
         rest = b"".join(self._rest)
+        if rest and self._ended:
+            self._after_end(self._line + 1)
         if rest and rest != b"# EOF":
             raise BadPage("the page ends within a line, without # EOF", self._line + 1)
         if rest:

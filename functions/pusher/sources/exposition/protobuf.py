@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from ... import buckets
 from ...model import Exemplar, Histogram, Series, Value
-from . import custom_buckets, native
+from . import custom_buckets
 from .labels import label_dict
 from .lines import Wishes, format_float
 from .page import NO_TIME, BadPage, Known, Memory, Page, Resolve
@@ -90,7 +90,7 @@ class ProtobufReader:
             has_time = metric.timestamp_ms and self._wishes.honor_timestamps
             value = field.value
             if isinstance(value, Histogram) and isinstance(entry, Series):
-                value = native.compacted(value)
+                value = self._fitted(value)
             self.page.add(entry, value, metric.timestamp_ms if has_time else NO_TIME)
             if not isinstance(entry, Series):
                 continue
@@ -124,22 +124,20 @@ class ProtobufReader:
         elif kind == "summary":
             yield from _summary(metric.summary)
         else:
-            native = self._wishes.native_histograms and _is_native(metric.histogram)
-            if native:
-                yield self._native_field(metric.histogram, is_gauge=kind == "gaugehistogram")
-            if not native or (self._wishes.classic_histograms and metric.histogram.bucket):
-                is_classic = kind == "histogram" and not native  # one that is native too is not converted
+            is_native = self._wishes.native_histograms and _is_native(metric.histogram)
+            if is_native:
+                yield _native(metric.histogram, is_gauge=kind == "gaugehistogram")
+            if not is_native or (self._wishes.classic_histograms and metric.histogram.bucket):
+                is_classic = kind == "histogram" and not is_native  # one that is native too is not converted
                 yield from (field._replace(is_classic=is_classic) for field in _classic(metric.histogram))
 
-    def _native_field(self, histogram: metrics_pb2.Histogram, *, is_gauge: bool) -> _Field:
-        found = _native(histogram, is_gauge=is_gauge)
+    def _fitted(self, one: Histogram) -> Histogram:
+        """A native histogram within the job's limits. Raises BadPage."""
         try:
-            buckets.check(found)
-            found = buckets.within(buckets.compact(found), self._wishes.max_schema, self._wishes.max_buckets)
+            buckets.check(one)
+            return buckets.within(buckets.compact(one), self._wishes.max_schema, self._wishes.max_buckets)
         except buckets.BadHistogram as error:
             raise BadPage(f"a native histogram: {error}") from None
-        exemplars = histogram.exemplars or [one.exemplar for one in histogram.bucket if one.HasField("exemplar")]
-        return _Field("", None, found, [one for one in exemplars if one.HasField("timestamp")])
 
 
 def _message_end(data: bytearray, at: int) -> tuple[int, int] | None:
@@ -188,9 +186,9 @@ def _is_native(histogram: metrics_pb2.Histogram) -> bool:
     )
 
 
-def _native(histogram: metrics_pb2.Histogram, *, is_gauge: bool) -> Histogram:
+def _native(histogram: metrics_pb2.Histogram, *, is_gauge: bool) -> _Field:
     is_float = histogram.sample_count_float > 0 or histogram.zero_count_float > 0
-    return Histogram(
+    found = Histogram(
         count=histogram.sample_count_float if is_float else histogram.sample_count,
         sum=histogram.sample_sum,
         schema=histogram.schema,
@@ -203,6 +201,8 @@ def _native(histogram: metrics_pb2.Histogram, *, is_gauge: bool) -> Histogram:
         is_float=is_float,
         reset_hint=_GAUGE_RESET_HINT if is_gauge else 0,
     )
+    exemplars = histogram.exemplars or [one.exemplar for one in histogram.bucket if one.HasField("exemplar")]
+    return _Field("", None, found, [one for one in exemplars if one.HasField("timestamp")])
 
 
 def _start_ms(kind: str, metric: metrics_pb2.Metric) -> int:
