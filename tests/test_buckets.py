@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pusher import buckets
 from pusher.model import Histogram
@@ -29,7 +34,7 @@ def test_a_sound_histogram_passes() -> None:
         pytest.param({"count": 6}, "count says 6", id="count below the buckets"),
         pytest.param({"count": 8}, "count says 8", id="count above the buckets"),
         pytest.param({"sum": float("nan"), "count": 6}, "count says 6", id="NaN sum, still too few"),
-        pytest.param({"positive_spans": ((0, 2), (1, 1))}, "positive spans", id="fewer places than buckets"),
+        pytest.param({"positive_spans": ((0, 2), (1, 1))}, "spans need 3 positive", id="fewer places than buckets"),
         pytest.param({"positive_spans": ((0, 2), (-1, 2))}, "overlap", id="negative offset"),
         pytest.param({"positive_buckets": (1, -2, 0, 2)}, "negative count", id="negative bucket"),
         pytest.param({"schema": 9}, "schema 9", id="schema too fine"),
@@ -80,3 +85,81 @@ def test_a_limit_that_no_resolution_meets_fails_the_scrape() -> None:
     both = made(negative_spans=((0, 1),), negative_buckets=(1,), count=8)
     with pytest.raises(buckets.BadHistogram, match="native_histogram_bucket_limit"):
         buckets.within(both, 8, 1)
+
+
+# leaving out empty buckets
+
+Spans = tuple[tuple[int, int], ...]
+
+
+def histogram(spans: Spans, counts: list[int], *, is_float: bool = False, **fields: float) -> Histogram:
+    """One with these positive buckets, and a count that fits."""
+    deltas = tuple(after - before for before, after in itertools.pairwise([0, *counts]))
+    said = {"count": sum(counts), "sum": 1.0, "zero_count": 0} | fields
+    return Histogram(
+        schema=0, zero_threshold=0.5, positive_spans=spans, positive_buckets=tuple(counts) if is_float else deltas,
+        is_float=is_float, **said,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def places(spans: Spans) -> Iterator[int]:
+    at = 0
+    for offset, length in spans:
+        for _ in range(length):
+            yield at + offset
+            at += 1
+        at += offset
+
+
+def observations(one: Histogram) -> dict[int, float]:
+    """Bucket -> observations, of buckets that have some."""
+    counts = one.positive_buckets if one.is_float else itertools.accumulate(one.positive_buckets)
+    return {place: count for place, count in zip(places(one.positive_spans), counts, strict=True) if count}
+
+
+@st.composite
+def histograms(draw: st.DrawFn) -> Histogram:
+    first = draw(st.tuples(st.integers(-5, 5), st.integers(0, 3)))
+    more = draw(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=5))
+    spans = (first, *more)
+    size = sum(length for _, length in spans)
+    counts = draw(st.lists(st.integers(0, 3), min_size=size, max_size=size))
+    return histogram(spans, counts, is_float=draw(st.booleans()))
+
+
+@given(one=histograms(), max_empty=st.sampled_from([0, 2]))
+def test_compacting_keeps_all_observations(one: Histogram, max_empty: int) -> None:
+    small = buckets.compact(one, max_empty)
+    assert observations(small) == observations(one)
+    assert buckets.compact(small, max_empty) == small
+    assert all(length for _, length in small.positive_spans)
+    assert all(offset > max_empty for offset, _ in small.positive_spans[1:])
+    if not max_empty:
+        assert len(observations(small)) == len(small.positive_buckets)
+
+
+@pytest.mark.parametrize(
+    ("spans", "counts", "max_empty", "expected"),
+    [
+        (((1, 3), (0, 2), (2, 0), (1, 2)), [0, 2, 0, 0, 5, 0, 1], 0, (((2, 1), (2, 1), (4, 1)), (2, 3, -4))),
+        (((0, 4),), [1, 0, 0, 1], 2, (((0, 4),), (1, -1, 0, 1))),
+        (((0, 5),), [1, 0, 0, 0, 1], 2, (((0, 1), (3, 1)), (1, 0))),
+        (((3, 2),), [0, 0], 0, ((), ())),
+        ((), [], 0, ((), ())),
+    ],
+    ids=["empty ones go", "two stay between", "three do not", "all are empty", "none"],
+)
+def test_compacting(spans: Spans, counts: list[int], max_empty: int, expected: tuple[Spans, tuple[int, ...]]) -> None:
+    small = buckets.compact(histogram(spans, counts), max_empty)
+    assert (small.positive_spans, small.positive_buckets) == expected
+
+
+def test_a_span_without_end_is_refused_at_once() -> None:
+    """A page of a few bytes can claim four billion buckets."""
+    with pytest.raises(buckets.BadHistogram, match="need 4000000000 positive buckets"):
+        buckets.check(histogram(((0, 4_000_000_000),), [1, 1]))
+
+
+def test_the_counts_of_a_float_histogram_need_not_add_up() -> None:
+    """Sums of floats are not exact."""
+    buckets.check(histogram(((0, 1),), [1], is_float=True, count=5))

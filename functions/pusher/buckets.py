@@ -32,8 +32,9 @@ def check(one: Histogram) -> None:
         ("negative", one.negative_spans, one.negative_buckets),
         ("positive", one.positive_spans, one.positive_buckets),
     ):
-        if sum(length for _, length in spans) != len(buckets):
-            raise BadHistogram(f"its {side} spans do not have as many buckets as there are")
+        wanted = sum(length for _, length in spans)
+        if wanted != len(buckets):
+            raise BadHistogram(f"its spans need {wanted} {side} buckets, it has {len(buckets)}")
         if any(offset < 0 for offset, _ in spans[1:]):
             raise BadHistogram(f"its {side} spans overlap")
         counts = list(buckets if one.is_float else itertools.accumulate(buckets))

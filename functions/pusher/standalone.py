@@ -23,6 +23,7 @@ from .wire import packing
 _NEVER = 1e9  # seconds; longer than any process lives
 _FLUSH_SECONDS = 60.0  # after a signal, as Prometheus's flush deadline
 _DISCOVERY_SECONDS = 5.0  # how often discovery is looked at; each mechanism keeps its own refresh_interval
+_MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
 _IDLE_SECONDS = 0.5  # the longest a loop sleeps without looking at its stop sign
 
 
@@ -210,7 +211,8 @@ class Runner:
         batch = Batch(scrapes)
         for target, sender in zip(self._warm.targets, self._senders, strict=True):
             dropped = Tally()
-            sender.metadata = sender.metadata | {one.name: one for one in batch.metadata}  # another thread reads it
+            metadata = sender.metadata | {one.name: one for one in batch.metadata}
+            sender.metadata = dict(list(metadata.items())[-_MAX_FAMILIES:])  # anew, because another thread reads it
             sender.queue.put(batch.seen_by(target, dropped))
             for reason, count in dropped.counts.items():
                 if reason != "metric_relabel":

@@ -144,6 +144,8 @@ class Warm:
             if had is not None and had is not series:
                 series.remember(had.marks())
         for source in before.sources():
+            if before.series is not self.series:  # the same labels are other objects there
+                source.alive.series = [self.series.interned(one.prefix) for one in source.alive.series]
             self.leaving.add(source)
         for job in self.jobs:
             back = self.leaving.back(job.key)

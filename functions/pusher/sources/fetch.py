@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
@@ -121,7 +121,9 @@ class Fetcher:
             with answer:
                 if not is_success(answer.status):
                     raise FetchError(f"{shown_url(url)} answered {answer.status}{_hint(answer)}")
-                yield Opened(answer.headers.get("Content-Type", ""), _decoded(answer, max_bytes))
+                yield Opened(
+                    answer.headers.get("Content-Type", ""), in_time(_decoded(answer, max_bytes), deadline, url)
+                )
         except (TransportError, SecretError, TokenError) as error:
             raise FetchError(str(error)) from None
 
@@ -192,6 +194,15 @@ def _decoded(answer: Answer, max_bytes: int) -> Iterator[bytes]:
         size += len(piece)
         if max_bytes and size >= max_bytes:
             raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
+        yield piece
+
+
+def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[bytes]:
+    """The pieces, as long as there is time: unpacking them and what is done with them counts too. Raises FetchError."""
+    for piece in pieces:
+        if time.monotonic() > deadline:
+            said = "timed out while the body was unpacked and read; it is large, or unpacks to much"
+            raise FetchError(f"{urlsplit(url).netloc}: {said}")
         yield piece
 
 

@@ -48,9 +48,9 @@ class ScrapePool:
     def _source(self, target: Target) -> TargetSource:
         """A source for a target that is new, or back; a config that has changed meanwhile counts."""
         known = self._leaving.back(f"{target.job.job_name}/{target.key}")
-        if isinstance(known, TargetSource) and known.target == target:
-            return known
         source = self._make(target)
+        if isinstance(known, TargetSource) and known.works_like(source):
+            return known
         if known is not None:
             source.alive = known.alive
         return source

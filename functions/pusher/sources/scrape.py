@@ -22,7 +22,7 @@ from .exposition.openmetrics import OpenMetricsReader
 from .exposition.page import NO_TIME, BadPage, Known, Memory, Page, Refused, Resolve
 from .exposition.protobuf import ProtobufReader
 from .exposition.text import TextReader
-from .fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
+from .fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest, in_time
 from .limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .mapping import Observe
 from .names import escaped, is_legacy
@@ -106,6 +106,11 @@ class TargetSource:
     def timeout_ms(self) -> int:
         return self.target.timeout_ms
 
+    def works_like(self, other: TargetSource) -> bool:
+        """True when the other one would make the same series of the same target."""
+        mine, others = (self._intern, self._receivers), (other._intern, other._receivers)
+        return self.target == other.target and mine == others
+
     def is_due(self, tick: Tick) -> bool:
         return tick.takes(self.name, self.interval_ms, self.offset_ms)
 
@@ -120,7 +125,7 @@ class TargetSource:
             with fetcher.open(
                 self._request, job.http, max_bytes=job.limits.body_size_bytes, deadline=deadline, is_success=_is_ok
             ) as opened:
-                self._read(opened.content_type, opened.pieces, answer)
+                self._read(opened.content_type, in_time(_cut(opened.pieces), deadline, self.target.url), answer)
         except BodyTooLarge as error:
             return Answer(Page(), str(error), -1)
         except FetchError as error:
@@ -137,8 +142,7 @@ class TargetSource:
             try:
                 reader = reader or self._reader(header)
                 answer.page = reader.page
-                for start in range(0, len(piece), _PIECE_BYTES):
-                    reader.feed(piece[start : start + _PIECE_BYTES])
+                reader.feed(piece)
             except (BadPage, content_type.UnknownFormat) as error:
                 answer.error = str(error)
         if reader and not answer.error:
@@ -326,6 +330,13 @@ class TargetSource:
         """Lets go of series last seen before the run `oldest_kept`."""
         self._memory.forget(lambda series: series.seen >= oldest_kept)
         self._exemplars = {series: one for series, one in self._exemplars.items() if series.seen >= oldest_kept}
+
+
+def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces of a size that is soon read."""
+    for piece in pieces:
+        for start in range(0, len(piece), _PIECE_BYTES):
+            yield piece[start : start + _PIECE_BYTES]
 
 
 def _check_labels(labels: Mapping[str, str], limits: Limits) -> None:

@@ -59,7 +59,7 @@ def _parsed(content_type: str) -> str:
     if not _TYPE.fullmatch(kind):
         return ""
     at, values = len(head), dict[str, str]()
-    while semicolon and content_type[at:].strip(" \t;"):
+    while semicolon and content_type[at:].strip() not in ("", ";"):
         parameter = _PARAMETER.match(content_type, at)
         if parameter is None or values.setdefault(parameter[1].lower(), parameter[2]) != parameter[2]:
             return ""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .page import BadPage
 
 _ESCAPED = re.compile(r'\\(["\\n])')
-_END = re.compile(r'(?:[^"\\]|\\[^\n])*\\?\Z')
+_END = re.compile(r'[^"\\]*+(?:\\[^\n][^"\\]*+)*+\\?\Z')
 
 
 class Unterminated(Exception):
@@ -24,8 +24,9 @@ class LabelSyntax:
 
     def __init__(self, space: str, *, commas: bool, newlines: bool) -> None:
         end = "" if newlines else r"\n"
-        inner = rf'(?:[^"\\{end}\0]|\\[^\n\0])*'
-        value = rf'(?:[^"\\{end}]|\\\0*[^\n\0])*'  # only here a NUL byte may stand, as in Prometheus
+        # Possessive: a value may be long, and what is matched once never has to be given back.
+        inner = rf'[^"\\{end}\0]*+(?:\\[^\n\0][^"\\{end}\0]*+)*+'
+        value = rf'[^"\\{end}]*+(?:\\\0*[^\n\0][^"\\{end}]*+)*+'  # only here a NUL byte may stand, as in Prometheus
         name = r"[a-zA-Z_][a-zA-Z0-9_]*"
         self._name = re.compile(rf'{space}(?:({name})|"({inner})"){space}')
         self._value = re.compile(rf'{space}"({value})"{space}')

@@ -19,6 +19,7 @@ from .numbers import go_float, go_floats, go_literal
 from .page import NO_TIME, BadPage, Known, Memory, Page, Resolve, Said
 
 _MAX_QUOTED_BYTES = 1 << 20  # of a quoted text over several lines: each further line reads it again
+_MAX_LAYOUT_LINES = 1_000_000  # of empty lines a page may hold any number
 _NORMALISED = {"histogram": "le", "summary": "quantile"}
 
 
@@ -146,6 +147,7 @@ class LineReader(ABC):
         memory = self._memory
         if self._layout is not None:
             memory.layout = self._layout if self._is_regular else Layout()
+            memory.forget_missing()
         elif self._place < len(memory.layout):
             memory.layout, old = Layout(), memory.layout
             memory.layout.extend(old, 0, self._place)
@@ -174,6 +176,9 @@ class LineReader(ABC):
         """Notes a line for the next page; what is neither a comment nor plainly a series with its value makes this
         page one that has to be looked up."""
         if self._layout is None or not self._is_regular:
+            return
+        if len(self._layout) > _MAX_LAYOUT_LINES:
+            self._is_regular, self._layout = False, Layout()
             return
         if entry is None:
             self._layout.add_comment(head)

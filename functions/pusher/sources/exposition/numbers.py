@@ -57,6 +57,8 @@ def floats_after_a_space(texts: Sequence[bytes]) -> list[float] | None:
 
 def _floats(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
     """`joined` are the texts in lines; Python takes the space before a number, and what Go refuses is found here."""
+    if joined.count(b"\n") != len(texts) - 1 and texts:
+        return None
     has_words = bool(joined.translate(None, _PLAIN))
     if has_words and (joined.translate(None, _WORDS) or b"+n" in (lowered := joined.lower()) or b"-n" in lowered):
         return None

@@ -16,15 +16,15 @@ from .numbers import go_float
 from .page import BadPage, Page, Said
 
 _META = re.compile(rb"# (HELP|TYPE|UNIT) ")
-_META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"((?:[^"\\\n\0]|\\[^\n\0])*)"')
+_META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"([^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+)"')
 _TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _USUAL = re.compile(
-    r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n\0]|\\[^\n\0])*"(?:,|(?=\})))*)\})?'
+    r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+"(?:,|(?=\})))*)\})?'
     r" ([^ \n\0]+)"
 )
-_QUOTED = r'(?:[^"\\\n\0]|\\[^\n\0])*'
-_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n\0]|\\[^\n\0])*)"')
+_QUOTED = r'[^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+'
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+)"')
 _REST = re.compile(r" ([^ \n\0]+)")
 _END = re.compile(r"(?: (?!# \{)([^ \n\0]+))?(?: # \{(.*))?", re.DOTALL)
 _EXEMPLAR_PAIR = re.compile(rf'(?:([a-zA-Z_][a-zA-Z0-9_]*)|"({_QUOTED})")="({_QUOTED})"')

@@ -110,6 +110,14 @@ class Memory:
         found = (self.comments.get(line) for line in comments)
         return next((said for said in found if said and said.field == "type"), None)
 
+    def forget_missing(self) -> None:
+        """Forgets identities that the last page did not have, where its layout tells: under another TYPE line the same
+        identity may stand for another series (Prometheus scrape/scrape.go, iterDone)."""
+        layout = self.layout
+        if len(self.known) > layout.is_sample.count(1) > 0:
+            entries = zip(layout.heads, layout.entries, strict=True)
+            self.known = {head: entry for head, entry in entries if entry is not None}
+
     def forget_comments(self) -> None:
         """The next page says it all again."""
         self.comments.clear()

@@ -45,6 +45,7 @@ class ProtobufReader:
     def __init__(self, memory: Memory, resolve: Resolve, wishes: Wishes) -> None:
         self._memory, self._resolve, self._wishes = memory, resolve, wishes
         self._rest = bytearray()
+        self._over_limit = ""  # what crosses native_histogram_bucket_limit; the page is counted to its end all the same
         self.page = Page()
 
     def feed(self, piece: bytes) -> None:
@@ -59,6 +60,8 @@ class ProtobufReader:
     def close(self) -> Page:
         if self._rest:
             raise BadPage("the page ends within a message")
+        if self._over_limit:
+            raise BadPage(self._over_limit)
         return self.page
 
     def _take(self, message: bytes) -> None:
@@ -135,9 +138,13 @@ class ProtobufReader:
         """A native histogram within the job's limits. Raises BadPage."""
         try:
             buckets.check(one)
-            return buckets.within(buckets.compact(one), self._wishes.max_schema, self._wishes.max_buckets)
         except buckets.BadHistogram as error:
             raise BadPage(f"a native histogram: {error}") from None
+        try:
+            return buckets.within(buckets.compact(one), self._wishes.max_schema, self._wishes.max_buckets)
+        except buckets.BadHistogram as error:
+            self._over_limit = self._over_limit or f"a native histogram: {error}"
+            return one
 
 
 def _message_end(data: bytearray, at: int) -> tuple[int, int] | None:

@@ -16,16 +16,16 @@ from .page import BadPage, Page, Said
 _COMMENT = re.compile(rb"[ \t]*(?:#|\Z|\0)")
 _ENDING = re.compile(rb"[ \t]*(?:\0|#[ \t]+\0|#[^ \t\0][^\0]*\0|#\0)")  # Prometheus's lexer ends here
 _META = re.compile(rb"[ \t]*#[ \t]+(HELP|TYPE)[ \t]+")
-_META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"((?:[^"\\\0]|\\[^\n\0])*)"')
+_META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"([^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+)"')
 _TYPES = ("counter", "gauge", "histogram", "summary", "untyped")
 _HELP_ESCAPED = re.compile(r"\\([\\n])")
 
 # Nearly every line; what does not look like this goes through the grammar step by step.
 _USUAL = re.compile(
-    r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\0]|\\[^\n\0])*",?)*)\})?'
+    r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+",?)*)\})?'
     r" ([^{ \t\n\0]+)(?: ([0-9]+))?"
 )
-_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\0]|\\[^\n\0])*)"')
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+)"')
 _NAME = re.compile(r"[ \t]*[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SPACE = re.compile(r"[ \t]*")
 _REST = re.compile(r"[ \t]*([^{ \t\n\0]+)[ \t]*([0-9]*)[ \t]*")
@@ -59,7 +59,7 @@ class TextReader(LineReader):
             self._metadata(line, meta)
         elif _ENDING.match(line):
             self._ended = True
-        elif line.strip(b" \t"):
+        else:
             self._memory.comments[line] = Said()
         return True
 

@@ -1,0 +1,397 @@
+"""What a real Prometheus makes of a page, this product makes of it too: every series, value, time, marker and counter,
+scrape after scrape, in both of its ways (`run` and the function's push)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import prometheus
+from sandbox.server import Answer, Fault
+from tests.conftest import Require
+from tests.scrape import rig
+from tests.scrape.rig import OPENMETRICS, PAGES, TEXT, Page, Received, Scrapes, Sink, Site, page_file, text
+
+ROUNDS = 3  # scrapes that are compared of a page that stays the same
+SOON = int(time.time()) + 300  # the times in pages: later than those of all scrapes, and less than ten minutes away
+WAYS = ("run", "push")
+PROCESSES = ("prometheus", "run")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A job with one target. `keys` are its config, but for its name and target."""
+
+    name: str
+    pages: Sequence[Page]
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""  # the job's name, its path, and the label `case` of its target
+
+    @property
+    def rounds(self) -> int:
+        return max(ROUNDS, len(self.pages) + (len(self.pages) > 1))
+
+
+CRASHING = ("native-spans-too-long", "native-spans-too-short")  # a real Prometheus 3.5.3 panics and ends
+FILES = sorted(path for path in PAGES.glob("*/*") if path.is_file())
+AB, A, BAD = "a 1\nb 2\n", "a 3\n", "a 1\nb 2\nc {\nd 4\n"
+
+
+def case(name: str, pages: Page | str | Sequence[Page | str], **keys: Any) -> Case:
+    listed = [pages] if isinstance(pages, str | Answer | Fault) else list(pages)
+    return Case(name, [text(page) if isinstance(page, str) else page for page in listed], keys)
+
+
+def file_case(name: str, path: str, **keys: Any) -> Case:
+    return Case(name, [page_file(PAGES / path, SOON)], keys)
+
+
+def status(code: int, body: str = "a 1\n", **headers: str) -> Answer:
+    return Answer(code, {"Content-Type": TEXT, **headers}, body.encode())
+
+
+def served_as(content_type: str | None, body: str = "a 1\n") -> Answer:
+    return Answer(200, {} if content_type is None else {"Content-Type": content_type}, body.encode())
+
+
+CONTENT_TYPES: list[tuple[str, str | None, str]] = [
+    ("blank", None, "a 1\n"),
+    ("empty", "", "a 1\n"),
+    ("json", "application/json", "a 1\n"),
+    ("broken", "text/plain; version", "a 1\n"),
+    ("no slash", "plain", "a 1\n"),
+    ("upper case", "TEXT/PLAIN", "a 1\n"),
+    ("only the type", "text/plain", "a 1\n"),
+    ("other version", "text/plain; version=9", "a 1\n"),
+    ("quoted parameter", 'text/plain; charset="utf-8"', "a 1\n"),
+    ("parameter twice", "text/plain; version=0.0.4; version=0.0.4", "a 1\n"),
+    ("semicolon at the end", "text/plain;", "a 1\n"),
+    ("html", "text/html; charset=utf-8", "<html>\n"),
+    ("openmetrics by name only", "application/openmetrics-text", "a 1\n# EOF\n"),
+    ("openmetrics without end", OPENMETRICS, "a 1\n"),
+    ("text that says protobuf", rig.PROTOBUF, "a 1\n"),
+]
+LEGACY = {"metric_name_validation_scheme": "legacy", "metric_name_escaping_scheme": "underscores"}
+LIMITED = 'm{x="12345",yy="1"} 1\nn 2\n'
+LABELS = ["job", "instance", "case", "__name__", "x", "yy"]
+
+
+def cases() -> Iterator[Case]:
+    for path in FILES:
+        if path.stem in CRASHING:
+            continue
+        yield Case(f"{path.parent.name} {path.stem}", [page_file(path, SOON)])
+    for name in ("text/target-labels.txt", "text/empty-label-values.txt", "protobuf/target-labels.textproto"):
+        yield file_case(f"honor_labels {name}", name, honor_labels=True)
+    for name in ("text/timestamps.txt", "text/duplicates-stamped.txt", "openmetrics/timestamps.txt"):
+        yield file_case(f"honor_timestamps false {name}", name, honor_timestamps=False)
+    yield from content_types()
+    yield from answers()
+    yield from limits()
+    yield from relabelling()
+    yield from sequences()
+
+
+def content_types() -> Iterator[Case]:
+    for name, content_type, body in CONTENT_TYPES:
+        yield case(f"content type {name}", served_as(content_type, body))
+        fallback = "OpenMetricsText1.0.0" if "EOF" in body else "PrometheusText0.0.4"
+        yield case(
+            f"content type {name} with fallback", served_as(content_type, body), fallback_scrape_protocol=fallback
+        )
+    yield case("empty page of no type", Answer(200, {}, b""))
+
+
+def answers() -> Iterator[Case]:
+    packed = gzip.compress(AB.encode())
+    zipped = {"Content-Type": TEXT, "Content-Encoding": "gzip"}
+    yield case("gzip", Answer(200, zipped, packed))
+    yield case("gzip cut off", Answer(200, zipped, packed[:-9]))
+    yield case("gzip with a wrong sum", Answer(200, zipped, packed[:-8] + bytes(8)))
+    yield case("gzip that is none", Answer(200, zipped, AB.encode()))
+    yield case("gzip of several members", Answer(200, zipped, packed + gzip.compress(b"c 3\n")))
+    yield case("chunked", Answer(200, {"Content-Type": TEXT}, AB.encode(), chunked=True))
+    yield case("connection breaks off", Fault(instead=text(AB * 100), sent=0.5, ending="close"))
+    yield case("no HTTP", Fault.garbage())
+    for code in (204, 206, 301, 302, 304, 401, 404, 429, 500, 503):
+        yield case(f"status {code}", status(code))
+    yield case("redirect", [status(302, Location="/chunked"), text(A)])
+    yield case("redirect not followed", status(302, Location="/chunked"), follow_redirects=False)
+    yield case("long lines", "".join(f'a{{x="{str(n) * 300_000}"}} {n}\n' for n in range(3)))
+
+
+def limits() -> Iterator[Case]:
+    size = len(AB)
+    for limit in (size - 1, size, size + 1):
+        yield case(f"body_size_limit {limit - size:+}", AB, body_size_limit=f"{limit}B")
+    for limit in (1, 2, 3):
+        yield case(f"sample_limit {limit}", "a 1\nb 2\n", sample_limit=limit)
+    yield case("sample_limit and a duplicate", "a 1\na 2\nb 3\n", sample_limit=2)
+    yield case("sample_limit after relabelling", AB, sample_limit=1, metric_relabel_configs=[drop("a")])
+    yield case("sample_limit crossed later", [A, "a 1\nb 2\nc 3\n", "b 1\n", A], sample_limit=2)
+    for limit in (len(LABELS) - 1, len(LABELS)):
+        yield case(f"label_limit {limit}", LIMITED, label_limit=limit)
+    for limit in (len("instance") - 1, len("instance")):
+        yield case(f"label_name_length_limit {limit}", LIMITED, label_name_length_limit=limit)
+    for limit in (15, 16, 50):
+        yield case(f"label_value_length_limit {limit}", 'm{x="ž23456789012345"} 1\n', label_value_length_limit=limit)
+    yield case("limits, and the series is dropped", LIMITED, label_limit=4, metric_relabel_configs=[drop("m")])
+
+
+def drop(metric: str) -> dict[str, Any]:
+    return {"source_labels": ["__name__"], "regex": metric, "action": "drop"}
+
+
+def relabelling() -> Iterator[Case]:
+    rename = {"source_labels": ["__name__"], "regex": "a", "target_label": "__name__", "replacement": "renamed"}
+    yield case("metric_relabel_configs", [AB, AB, A], metric_relabel_configs=[rename, drop("b")])
+    yield case("two become one", "a 1\nrenamed 2\n", metric_relabel_configs=[rename])
+    yield case("dropped with a bad value", ["a 1\n", "a x\n"], metric_relabel_configs=[drop("a")])
+    unnamed = {"regex": "__name__", "action": "labeldrop"}
+    yield case("the name is dropped", AB, metric_relabel_configs=[unnamed])
+    odd = {"target_label": "__name__", "replacement": "odd.name"}
+    yield case("an odd name", A, metric_relabel_configs=[odd])
+    yield case("legacy names", '{"odd.name"} 1\n', **LEGACY)
+    yield case("legacy labels", 'a{"odd.name"="1"} 1\n', **LEGACY)
+    yield case("legacy names only", AB, **LEGACY)
+
+
+def sequences() -> Iterator[Case]:
+    stamp = f"{SOON}000"
+    unwell = status(500)
+    yield case("a series goes and comes back", [AB, A, AB])
+    yield case("a series comes", [A, AB])
+    yield case("the status is bad for a while", [AB, unwell, unwell, AB, A])
+    yield case("the first scrape fails", [unwell, AB])
+    yield case("a bad line for a while", [AB, "a 1\nc 2\nb {\n", "c 2\n", AB])
+    yield case("a bad line before all", ["b {\n", AB, "x {\n" + AB, AB])
+    yield case("a bad line from the first on", [BAD, BAD, "a 1\nb 2\nd 4\n"])
+    yield case("an empty page for a while", [AB, "", AB])
+    yield case("a page without samples for a while", [AB, "# nothing\n", AB])
+    yield case("the body breaks off for a while", [AB, Fault(instead=text(AB), sent=0.5, ending="close"), AB])
+    yield case("the limit is crossed for a while", [A, AB, A], sample_limit=1)
+    yield case("a label crosses the limit for a while", [AB, 'a 1\nb{long="123"} 2\n', AB], label_limit=4)
+    yield case("lines change places", ["a 1\nb 2\nc 3\n", "c 1\na 2\nb 3\n", "b 1\nc 2\n"])
+    yield case("labels change places", ['a{x="1",y="2"} 1\n', 'a{y="2",x="1"} 1\n'])
+    yield case("a timestamp comes", [AB, f"a 1\nb 2 {stamp}\n", AB])
+    yield case("a stamped series goes", [f"a 1\nb 2 {stamp}\n", "a 1\n"])
+    yield case("a tracked stamped series goes", [f"a 1\nb 2 {stamp}\n", "a 1\n"], track_timestamps_staleness=True)
+    yield case("the type changes", ['# TYPE h histogram\nh_bucket{le="1"} 1\n', 'h_bucket{le="1"} 1\n'])
+    yield case(
+        "the format changes", [text(" a 1\nb 2\n"), text("a 1\nb 2\n# EOF\n", OPENMETRICS), text(" a 1\n", OPENMETRICS)]
+    )
+    yield case("the value is bad for a while", [AB, "a 1\nb 0x1\n", AB])
+    native = page_file(PAGES / "protobuf" / "native-histogram.textproto")
+    yield case("a native histogram goes", [native, Answer(200, {"Content-Type": rig.PROTOBUF}, b""), native])
+    yield case("a native histogram's target fails", [native, unwell, native])
+
+
+SPELLINGS = ("scrape_series_added",)  # Prometheus counts each way in which the labels of one series are written
+COUNTS = ("scrape_samples_scraped", "scrape_samples_post_metric_relabeling", "scrape_series_added")
+DIFFERENT = {
+    "text duplicates-other-order": SPELLINGS,
+    "labels change places": SPELLINGS,
+    "two become one": SPELLINGS,
+    "text invalid-utf8-name": COUNTS,  # a line that is no UTF-8 is no sample; Prometheus counts it, and fails too
+}
+"""What is meant to be different, and need not be compared."""
+
+CASES = [replace(one, id=f"c{number}") for number, one in enumerate(cases())]
+BY_NAME = {one.name: one for one in CASES}
+REFUSED, CROWD, LEAVES, NODE = "refused", "crowd", "leaves", "node"
+SYNTHETIC = ("up", *COUNTS, "scrape_duration_seconds")
+EXTRA = ("scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes")
+DOWN = rig.bits(0.0)
+DISCOVERY_MS = 6_000  # until `pusher run` looks at files again
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What all clients have sent: by client and version of the protocol; when each was told that a target is gone."""
+
+    cases: Mapping[tuple[str, int], Mapping[str, Scrapes]]
+    received: Mapping[tuple[str, int], Received]
+    gone_ms: Mapping[str, int]
+
+
+@pytest.fixture(scope="module")
+def node_exporter(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    binary = shutil.which("prometheus-node-exporter") or shutil.which("node_exporter")
+    require(binary, "a node exporter on PATH")
+    assert binary is not None
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    log = tmp_path_factory.mktemp("node") / "log"
+    with rig.running([binary, f"--web.listen-address={address}"], log):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def seen(require: Require, node_exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    binary = prometheus.find()
+    require(binary, "prometheus >= 3.5 on PATH")
+    assert binary is not None
+    folder = tmp_path_factory.mktemp("differential")
+    pages = {one.id: one.pages for one in CASES} | {LEAVES: [text(AB)]}
+    with Site(pages) as site, Sink(lambda: site.ours) as sink:
+        targets = folder / "targets.json"
+        jobs = jobs_of(site, targets, node_exporter)
+        there = json.dumps([{"targets": [site.address], "labels": {"case": LEAVES}}])
+        ours = rig.config_text(jobs, sink, scrape_native_histograms=True, extra_scrape_metrics=True)
+        gone_ms: dict[str, int] = {}
+        targets.write_text(there)
+        with (
+            rig.prometheus_agent(binary, rig.config_text(jobs, sink), folder) as agent,
+            rig.pusher_run(ours, folder) as process,
+        ):
+            processes = (agent, process)
+            rig.wait_until_none(lambda: [client for client in PROCESSES if not at_work(sink, client)], processes)
+            targets.write_text("[]")
+            gone_ms |= dict.fromkeys(PROCESSES, time.time_ns() // 1_000_000)
+            rig.wait_until_none(lambda: missing(sink), processes)
+            rig.wait_until_none(lambda: [client for client in PROCESSES if not has_left(sink, client)], processes)
+        site.ours = "push"
+        targets.write_text(there)
+        with rig.Lambda(ours) as function:
+            for number in range(max(one.rounds for one in CASES) + 4):
+                if number == ROUNDS:
+                    targets.write_text("[]")
+                    gone_ms["push"] = function.clock.now_ms()
+                function.push()
+        every = {
+            (client, version): sink.cases(client, version) for client in (*PROCESSES, "push") for version in (1, 2)
+        }
+        return Seen(every, dict(sink.received), gone_ms)
+
+
+def jobs_of(site: Site, targets: Path, node_exporter: str) -> list[dict[str, Any]]:
+    jobs = [job_of(one.id, [site.address], metrics_path=f"/{one.id}", **one.keys) for one in CASES]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()[1]
+    jobs.append(job_of(REFUSED, [f"127.0.0.1:{nobody}"]))
+    jobs.append(job_of(NODE, [node_exporter]))
+    jobs.append(job_of(CROWD, [site.address, f"localhost:{nobody}"], target_limit=1))
+    found = {"files": [str(targets)], "refresh_interval": "1s"}
+    return [*jobs, {"job_name": LEAVES, "metrics_path": "/leaves", "file_sd_configs": [found]}]
+
+
+def job_of(name: str, targets: Sequence[str], **keys: Any) -> dict[str, Any]:
+    return {"job_name": name, "static_configs": [{"targets": targets, "labels": {"case": name}}], **keys}
+
+
+def at_work(sink: Sink, client: str) -> bool:
+    return len(sink.cases(client, 1).get(LEAVES, Scrapes({}, {})).times()) >= ROUNDS
+
+
+def has_left(sink: Sink, client: str) -> bool:
+    (points,) = (points for labels, points in sink.cases(client, 2)[LEAVES].points.items() if labels[0][1] == "up")
+    return points[max(points)] == rig.STALE
+
+
+def missing(sink: Sink) -> list[tuple[str, int, str]]:
+    """Cases that have not been scraped often enough yet."""
+    found = []
+    for client in PROCESSES:
+        for version in (1, 2):
+            jobs = sink.cases(client, version)
+            found += [
+                (client, version, one.name)
+                for one in CASES
+                if len(jobs.get(one.id, Scrapes({}, {})).times()) <= one.rounds
+            ]
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", BY_NAME)
+def test_same_scrapes(seen: Seen, name: str, way: str) -> None:
+    """Series, values, times and counters of each scrape, markers among them; samples with times of their own;
+    exemplars. Over remote write 2.0, which takes every name."""
+    one = BY_NAME[name]
+    real, ours = seen.cases["prometheus", 2][one.id], seen.cases[way, 2][one.id]
+    ignored = DIFFERENT.get(name, ())
+    assert len(real.times()) >= one.rounds
+    assert ours.rounds(one.rounds, ignored) == real.rounds(one.rounds, ignored)
+    assert ours.stamped(SOON * 1000) == real.stamped(SOON * 1000)
+    assert ours.examples() == real.examples()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_scrapes_in_version_1(seen: Seen, way: str) -> None:
+    """Names that 1.0 does not allow Prometheus sends all the same; they are left out here."""
+    different = []
+    for one in CASES:
+        real, ours = (seen.cases[client, 1][one.id].with_legacy_names() for client in ("prometheus", way))
+        ignored = DIFFERENT.get(one.name, ())
+        if ours.rounds(one.rounds, ignored) != real.rounds(one.rounds, ignored):
+            different.append(one.name)
+        if (ours.stamped(SOON * 1000), ours.examples()) != (real.stamped(SOON * 1000), real.examples()):
+            different.append(f"{one.name}: times or exemplars")
+    assert different == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_metadata(seen: Seen, way: str) -> None:
+    real, ours = (
+        {name: said for name, said in seen.received[client, 1].metadata.items() if name.startswith("meta_")}
+        for client in ("prometheus", way)
+    )
+    assert len(real) == 16
+    assert ours == real
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case_id", [REFUSED, CROWD])
+def test_targets_that_are_not_scraped_are_down(seen: Seen, case_id: str, way: str) -> None:
+    """Nobody listens; and target_limit, which stops all targets of its job."""
+    real, ours = seen.cases["prometheus", 2][case_id], seen.cases[way, 2][case_id]
+    assert ours.values() == real.values()
+    assert {name for labels in ours.points for name in (dict(labels)["__name__"],)} == {*SYNTHETIC, *EXTRA}
+    assert all(found == {DOWN} for labels, found in ours.values().items() if dict(labels)["__name__"] == "up")
+
+
+@pytest.mark.parametrize("client", [*PROCESSES, "push"])
+def test_a_target_that_is_gone_ends_all_its_series(seen: Seen, client: str) -> None:
+    """One marker for each series, the synthetic ones too, all with the time of the first scrape that was missed."""
+    points = seen.cases[client, 2][LEAVES].points
+    names = {dict(labels)["__name__"] for labels in points}
+    assert names == {"a", "b", *SYNTHETIC, *EXTRA}
+    ended = [[stamp for stamp, value in found.items() if value == rig.STALE] for found in points.values()]
+    assert all(len(stamps) == 1 for stamps in ended)
+    (missed_ms,) = {stamp for stamps in ended for stamp in stamps}
+    last_ms = max(stamp for found in points.values() for stamp, value in found.items() if value != rig.STALE)
+    assert last_ms < missed_ms <= max(last_ms, seen.gone_ms[client]) + 2 * rig.INTERVAL_MS + DISCOVERY_MS
+    assert missed_ms == max(stamp for found in points.values() for stamp in found)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_series_of_a_node_exporter(seen: Seen, way: str) -> None:
+    """Its values move: only those of information metrics are compared."""
+    real, ours = seen.cases["prometheus", 2][NODE], seen.cases[way, 2][NODE]
+    ((_, real_second, *_), (_, our_second, *_)) = (real.rounds(ROUNDS), ours.rounds(ROUNDS))
+    assert our_second.keys() == real_second.keys()
+    assert len(real_second) > 100
+    information = {labels for labels in real_second if dict(labels)["__name__"].endswith(("_info", "up"))}
+    assert len(information) > 1
+    assert {labels: our_second[labels] for labels in information} == {
+        labels: real_second[labels] for labels in information
+    }
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_metadata_of_a_node_exporter(seen: Seen, way: str) -> None:
+    real, ours = (
+        {name: said for name, said in seen.received[client, 1].metadata.items() if name.startswith(("node_", "go_"))}
+        for client in ("prometheus", way)
+    )
+    assert len(real) > 100
+    assert ours == real

@@ -1,0 +1,440 @@
+"""Which targets a job scrapes, with which labels, and what it asks of them: every key of a scrape job."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.config.schema import ScrapeJob
+from pusher.sources import collect
+from pusher.sources.discovery import TargetGroup
+from pusher.sources.due import Tick
+from pusher.sources.targets import Target, Targets, targets_of
+from pusher.warm import Outside, Warm
+from sandbox.server import Answer, Fault, LoopbackServer, Request
+from tests.delivery.rig import Clock, no_session
+from tests.scrape.rig import TEXT
+
+BOOLEANS = {
+    "__convert_classic_histograms_to_nhcb__": "false",
+    "__always_scrape_classic_histograms__": "false",
+    "__scrape_native_histograms__": "false",
+}
+
+
+def job(**keys: Any) -> ScrapeJob:
+    text = json.dumps({"scrape_configs": [{"job_name": "j", **keys}], "remote_write": [{"url": "http://r/"}]})
+    (found,) = parse_config(text, "test.yaml", {}).scrape_jobs
+    return found
+
+
+def targets(*discovered: Mapping[str, str], group: Mapping[str, str] | None = None, **keys: Any) -> Targets:
+    return targets_of(job(**keys), [TargetGroup("test", discovered, group or {})])
+
+
+def one(discovered: Mapping[str, str], **keys: Any) -> Target:
+    (found,) = targets(discovered, **keys).active.values()
+    return found
+
+
+def rule(source: str, target: str, **keys: Any) -> dict[str, Any]:
+    return {"source_labels": [source], "target_label": target, **keys}
+
+
+def to(target: str, replacement: str) -> dict[str, Any]:
+    return {"target_label": target, "replacement": replacement}
+
+
+# --- Labels -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_group_gives_what_the_target_does_not_have() -> None:
+    found = targets({"__address__": "h:1", "a": "own"}, group={"a": "group", "b": "group"})
+    (target,) = found.active.values()
+    assert target.labels == {"job": "j", "instance": "h:1", "a": "own", "b": "group"}
+
+
+def test_relabelling_sees_the_job_s_settings_as_labels() -> None:
+    """Set in this order, before the rules run: they read them all."""
+    names = ("__scheme__", "__metrics_path__", "__scrape_interval__", "__scrape_timeout__", "__param_a", *BOOLEANS)
+    rules = [rule(name, f"seen{name.strip('_')}") for name in ("job", "__address__", *names)]
+    found = one(
+        {"__address__": "h:1"},
+        scheme="https",
+        metrics_path="/m",
+        scrape_interval="90s",
+        scrape_timeout="5s",
+        params={"a": ["first", "second"], "b": []},
+        always_scrape_classic_histograms=True,
+        relabel_configs=rules,
+    )
+    seen = {name: value for name, value in found.labels.items() if name.startswith("seen")}
+    assert seen == {
+        "seenjob": "j",
+        "seenaddress": "h:1",
+        "seenscheme": "https",
+        "seenmetrics_path": "/m",
+        "seenscrape_interval": "1m30s",
+        "seenscrape_timeout": "5s",
+        "seenparam_a": "first",
+        "seenconvert_classic_histograms_to_nhcb": "false",
+        "seenalways_scrape_classic_histograms": "true",
+        "seenscrape_native_histograms": "false",
+    }
+
+
+@pytest.mark.parametrize(
+    ("discovered", "expected"),
+    [
+        ({"job": "theirs"}, {"job": "theirs", "instance": "h:1"}),
+        ({"job": ""}, {"job": "j", "instance": "h:1"}),
+        ({"instance": "i"}, {"job": "j", "instance": "i"}),
+        ({"instance": ""}, {"job": "j", "instance": "h:1"}),
+        ({"__meta_x": "1", "__tmp": "2", "__mine": "3", "x": "4"}, {"job": "j", "instance": "h:1", "x": "4"}),
+    ],
+    ids=["job of discovery", "empty job", "instance of discovery", "empty instance", "underscores stay inside"],
+)
+def test_labels_of_a_target(discovered: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    assert one({"__address__": "h:1", **discovered}).labels == expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "url", "instance"),
+    [
+        ([], "http://h:1/metrics", "h:1"),
+        ([rule("__address__", "__address__", regex="(.*):1", replacement="$1:2")], "http://h:2/metrics", "h:2"),
+        ([to("instance", "i")], "http://h:1/metrics", "i"),
+        ([rule("__address__", "instance")], "http://h:1/metrics", "h:1"),
+        ([to("__scheme__", "https"), to("__metrics_path__", "/m/x")], "https://h:1/m/x", "h:1"),
+        ([to("__metrics_path__", "m")], "http://h:1/m", "h:1"),
+        ([to("__metrics_path__", "/a b?c#d")], "http://h:1/a%20b%3Fc%23d", "h:1"),
+        ([to("__param_a", "new"), to("__param_c", "x&y")], "http://h:1/metrics?a=new&a=2&b=3&c=x%26y", "h:1"),
+        ([to("__address__", "h")], "http://h/metrics", "h"),
+        ([to("__address__", "[::1]:9")], "http://[::1]:9/metrics", "[::1]:9"),
+    ],
+    ids=[
+        "none", "another address", "instance", "instance from address", "scheme and path", "path without a slash",
+        "path is escaped", "parameters", "no port is added", "IPv6",
+    ],
+)  # fmt: skip
+def test_relabelling_moves_the_url(rules: list[dict[str, Any]], url: str, instance: str) -> None:
+    params = {"a": ["1", "2"], "b": ["3"]} if "a=" in url else {}
+    found = one({"__address__": "h:1"}, params=params, relabel_configs=rules)
+    assert (found.url, found.instance) == (url, instance)
+
+
+@pytest.mark.parametrize(
+    ("interval", "timeout", "expected"),
+    [
+        ("10s", "10s", (10_000, 10_000)),
+        ("1m30s", "500ms", (90_000, 500)),
+        ("1d", "0", "__scrape_timeout__ cannot be 0"),
+        ("0s", "0s", "__scrape_interval__ cannot be 0"),
+        ("10s", "11s", "__scrape_timeout__ 11s is above __scrape_interval__ 10s"),
+        ("10", "1s", "__scrape_interval__ '10' is not allowed"),
+        ("1.5m", "1s", "__scrape_interval__ '1.5m' is not allowed"),
+        ("", "1s", "__scrape_interval__ '' is not allowed"),
+        ("10s", "never", "__scrape_timeout__ 'never' is not allowed"),
+    ],
+)
+def test_relabelling_sets_the_times(interval: str, timeout: str, expected: tuple[int, int] | str) -> None:
+    rules = [to("__scrape_interval__", interval), to("__scrape_timeout__", timeout)]
+    found = targets({"__address__": "h:1"}, relabel_configs=rules)
+    if isinstance(expected, str):
+        assert not found.active
+        assert expected in found.dropped[0].error
+    else:
+        (target,) = found.active.values()
+        assert (target.interval_ms, target.timeout_ms) == expected
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize(("text", "expected"), [("true", True), ("T", True), ("1", True), ("F", False), ("yes", None)])
+def test_relabelling_sets_how_histograms_are_read(name: str, text: str, expected: bool | None) -> None:
+    found = targets({"__address__": "h:1"}, relabel_configs=[to(name, text)])
+    if expected is None:
+        assert "neither true nor false" in found.dropped[0].error
+        return
+    (target,) = found.active.values()
+    wishes = (target.custom_buckets, target.classic_histograms, target.native_histograms)
+    assert wishes == tuple(expected if name == one else False for one in BOOLEANS)
+
+
+@pytest.mark.parametrize(
+    ("discovered", "rules", "said"),
+    [
+        ({"__address__": ""}, [], "no __address__"),
+        ({}, [], "no __address__"),
+        ({"__address__": "h:1/metrics"}, [], "is no address"),
+        ({"__address__": "http://h"}, [], "is no address"),
+        ({"__address__": "h:1"}, [to("__address__", "")], "no __address__"),
+        ({"__address__": "h:1"}, [to("__scheme__", "ftp")], "neither http nor https"),
+        ({"__address__": "h:1", "x": "half \ud800"}, [], "is not Unicode text"),
+    ],
+)  # fmt: skip
+def test_targets_that_cannot_be_scraped(discovered: Mapping[str, str], rules: list[dict[str, Any]], said: str) -> None:
+    found = targets(discovered, {"__address__": "good:1"}, relabel_configs=rules)
+    broken = [dropped for dropped in found.dropped if dropped.error]
+    assert said in broken[0].error
+    assert broken[0].by_rule is None
+
+
+def test_dropped_targets_name_their_rule() -> None:
+    keep = {"source_labels": ["keep"], "regex": "yes", "action": "keep"}
+    drop = {"source_labels": ["__address__"], "regex": "b:.*", "action": "drop"}
+    found = targets({"__address__": "a:1"}, {"__address__": "b:1", "keep": "yes"}, relabel_configs=[keep, drop])
+    assert [dropped.by_rule for dropped in found.dropped] == [0, 1]
+
+
+def test_equal_targets_are_one() -> None:
+    """The same address with the same labels after relabelling; any difference makes another target."""
+    twice = [{"__address__": "h:1"}, {"__address__": "h:1", "__meta_x": "ignored"}]
+    others = [{"__address__": "h:1", "x": "1"}, {"__address__": "h:2"}, {"__address__": "h:1", "__param_a": "1"}]
+    assert len(targets(*twice, *others).active) == 4
+
+
+def test_target_limit_counts_after_relabelling_and_fails_all() -> None:
+    every = [{"__address__": f"h:{number}"} for number in range(4)]
+    drop = [{"source_labels": ["__address__"], "regex": "h:3", "action": "drop"}]
+    assert not targets(*every, target_limit=3, relabel_configs=drop).over_limit
+    over = targets(*every, target_limit=3)
+    assert "4 targets, target_limit is 3" in over.over_limit
+    assert len(over.active) == 4
+
+
+def test_offsets_are_stable_and_spread() -> None:
+    """A target keeps its slot in every process; many targets do not share one."""
+    every = targets(*({"__address__": f"h:{number}"} for number in range(200)), scrape_interval="1m").active.values()
+    offsets = [target.offset_ms() for target in every]
+    assert all(0 <= offset < 60_000 for offset in offsets)
+    assert len({offset // 6_000 for offset in offsets}) == 10
+    assert one({"__address__": "h:0"}, scrape_interval="1m").offset_ms() == offsets[0]
+
+
+# --- The request ------------------------------------------------------------------------------------------------------
+
+PROTO = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+OM1, OM0 = "application/openmetrics-text;version=1.0.0", "application/openmetrics-text;version=0.0.1"
+TEXT1, TEXT0 = "text/plain;version=1.0.0", "text/plain;version=0.0.4"
+UTF8, UNDERSCORES = ";escaping=allow-utf-8", ";escaping=underscores"
+LEGACY = {"metric_name_validation_scheme": "legacy"}
+
+ACCEPT: list[tuple[str, dict[str, Any], str]] = [
+    ("default", {}, f"{OM1}{UTF8};q=0.6,{OM0};q=0.5,{TEXT1}{UTF8};q=0.4,{TEXT0};q=0.3,*/*;q=0.2"),
+    ("legacy", LEGACY, f"{OM1}{UNDERSCORES};q=0.6,{OM0};q=0.5,{TEXT1}{UNDERSCORES};q=0.4,{TEXT0};q=0.3,*/*;q=0.2"),
+    (
+        "native histograms",
+        {"scrape_native_histograms": True},
+        f"{PROTO};q=0.6,{OM1}{UTF8};q=0.5,{OM0};q=0.4,{TEXT1}{UTF8};q=0.3,{TEXT0};q=0.2,*/*;q=0.1",
+    ),
+    ("one", {"scrape_protocols": ["PrometheusText0.0.4"]}, f"{TEXT0};q=0.6,*/*;q=0.5"),
+    (
+        "in this order",
+        {"scrape_protocols": ["PrometheusText1.0.0", "OpenMetricsText0.0.1"]},
+        f"{TEXT1}{UTF8};q=0.6,{OM0};q=0.5,*/*;q=0.4",
+    ),
+    (
+        "dots",
+        {"scrape_protocols": ["OpenMetricsText1.0.0"], "metric_name_escaping_scheme": "dots"},
+        f"{OM1};escaping=dots;q=0.6,*/*;q=0.5",
+    ),
+    (
+        "values and legacy",
+        {"scrape_protocols": ["PrometheusText1.0.0"], "metric_name_escaping_scheme": "values", **LEGACY},
+        f"{TEXT1};escaping=values;q=0.6,*/*;q=0.5",
+    ),
+]
+
+
+class Page:
+    """A server that remembers what it was asked, and a warm environment that asks."""
+
+    def __init__(self, answer: Answer | Fault | None = None) -> None:
+        self.answer: Answer | Fault = answer or Answer(200, {"Content-Type": TEXT}, b"a 1\n")
+        self.requests: list[Request] = []
+        self.server = LoopbackServer(self._respond)
+        self.address = f"127.0.0.1:{self.server.port}"
+
+    def _respond(self, request: Request) -> Answer | Fault:
+        self.requests.append(request)
+        return self.answer
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.close()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with Page() as made:
+        yield made
+
+
+@contextmanager
+def warm(*jobs: Mapping[str, Any], **top: Any) -> Iterator[Warm]:
+    text = json.dumps({"scrape_configs": list(jobs), "remote_write": [{"url": "http://127.0.0.1:9/"}], **top})
+    clock = Clock()
+    outside = Outside({}, clock.now_ms, no_session, clock.sleep)
+    try:
+        yield Warm(parse_config(text, "test.yaml", {}), outside)
+    finally:
+        outside.transport.close()
+
+
+def errors(*jobs: Mapping[str, Any], seconds: float = 10.0, **top: Any) -> dict[str, str]:
+    """One scrape of every job: the error of each, "" for none."""
+    with warm(*jobs, **top) as memory:
+        deadline = time.monotonic() + seconds
+        tick = Tick(memory.outside.now_ms(), None, 60_000, frozenset(one["job_name"] for one in jobs))
+        memory.discover(deadline)
+        sources = memory.due_sources(tick)
+        scrapes = collect.collect(sources, collect.Edges(memory.fetcher, memory.outside.now_ms), deadline, 1)
+    return {scrape.job: scrape.error for scrape in scrapes}
+
+
+def job_at(address: str, name: str = "j", **keys: Any) -> dict[str, Any]:
+    return {"job_name": name, "static_configs": [{"targets": [address]}], **keys}
+
+
+@pytest.mark.parametrize(("keys", "expected"), [row[1:] for row in ACCEPT], ids=[row[0] for row in ACCEPT])
+def test_accept(page: Page, keys: dict[str, Any], expected: str) -> None:
+    assert errors(job_at(page.address, **keys)) == {"j": ""}
+    assert page.requests[0].headers.get_all("Accept") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "expected"),
+    [
+        ("10s", "10"),
+        ("1500ms", "1.5"),
+        ("1001ms", "1.001"),
+        ("1m", "60"),
+        ("2h", "7200"),
+        ("1234567ms", "1234.567"),
+        ("1234567s", "1234567"),
+    ],
+)
+def test_the_timeout_is_told(page: Page, timeout: str, expected: str) -> None:
+    errors(job_at(page.address, scrape_interval="1y", scrape_timeout=timeout))
+    assert page.requests[0].headers["X-Prometheus-Scrape-Timeout-Seconds"] == expected
+
+
+@pytest.mark.parametrize(("enabled", "expected"), [(True, "gzip"), (False, "identity")])
+def test_accept_encoding(page: Page, enabled: bool, expected: str) -> None:
+    errors(job_at(page.address, enable_compression=enabled))
+    assert page.requests[0].headers.get_all("Accept-Encoding") == [expected]
+
+
+def test_the_request_is_a_get_by_our_own_name(page: Page) -> None:
+    errors(job_at(page.address, params={"module": ["x y"], "a": ["1", "2"]}))
+    (asked,) = page.requests
+    assert (asked.method, asked.path, asked.query) == ("GET", "/metrics", "a=1&a=2&module=x+y")
+    assert asked.headers["Host"] == page.address
+    assert "prometheus/" not in asked.headers["User-Agent"].lower()
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"basic_auth": {"username": "u", "password": "p"}}, "Basic dTpw"),
+        ({"authorization": {"credentials": "secret"}}, "Bearer secret"),
+        ({"authorization": {"type": "Token", "credentials": "secret"}}, "Token secret"),
+        ({"bearer_token": "old"}, "Bearer old"),
+    ],
+)
+def test_authentication(page: Page, keys: dict[str, Any], expected: str) -> None:
+    assert errors(job_at(page.address, **keys)) == {"j": ""}
+    assert page.requests[0].headers["Authorization"] == expected
+
+
+def test_http_headers(page: Page) -> None:
+    errors(job_at(page.address, http_headers={"X-Mine": {"values": ["1"], "secrets": ["2"]}}))
+    assert page.requests[0].headers.get_all("X-Mine") in (["1", "2"], ["1, 2"])
+
+
+def test_a_redirect_to_another_origin_takes_no_credentials_along(page: Page) -> None:
+    with Page(Answer(302, {"Location": f"http://{page.address}/elsewhere"})) as first:
+        keys: dict[str, Any] = {
+            "basic_auth": {"username": "u", "password": "p"},
+            "http_headers": {"X-Key": {"secrets": ["k"]}},
+        }
+        assert errors(job_at(first.address, **keys)) == {"j": ""}
+    assert first.requests[0].headers["Authorization"]
+    (asked,) = page.requests
+    assert asked.path == "/elsewhere"
+    assert asked.headers["Authorization"] is None
+    assert asked.headers["X-Key"] is None
+    assert asked.headers["X-Prometheus-Scrape-Timeout-Seconds"] == "10"
+
+
+# --- Where a scrape may not go ----------------------------------------------------------------------------------------
+
+METADATA = ("169.254.169.254", "169.254.170.2", "[fd00:ec2::254]")
+
+
+@pytest.mark.parametrize("address", [*METADATA, "169.254.1.1:80", "[fe80::1]:80"])
+def test_link_local_addresses_are_refused(address: str) -> None:
+    """There are the credentials of the machine; a target list must not be able to fetch them."""
+    (said,) = errors(job_at(address), seconds=2.0).values()
+    assert "allow_link_local" in said
+
+
+@pytest.mark.parametrize("address", METADATA[:1])
+def test_a_redirect_to_them_is_refused(address: str) -> None:
+    with Page(Answer(302, {"Location": f"http://{address}/latest/meta-data/"})) as page:
+        (said,) = errors(job_at(page.address), seconds=2.0).values()
+    assert "allow_link_local" in said
+
+
+def test_allow_link_local_allows_them() -> None:
+    """Nobody answers there; but it is asked."""
+    (said,) = errors(job_at("169.254.1.1:80", allow_link_local=True, scrape_timeout="300ms"), seconds=2.0).values()
+    assert said
+    assert "allow_link_local" not in said
+
+
+# --- Slow targets -----------------------------------------------------------------------------------------------------
+
+
+def test_slow_targets_cost_only_themselves(page: Page) -> None:
+    """One never answers, one sends byte after byte, one stops in the middle: each is down after its own timeout."""
+    slow = {"hangs": Fault.hang(), "drips": Fault.drip(0.05), "stops": Fault.hang_mid_answer()}
+    good = Answer(200, {"Content-Type": TEXT}, b"a 1\n" * 100)
+    servers = {name: Page(replace(good, fault=fault)) for name, fault in slow.items()}
+    before = threading.active_count()
+    jobs = [job_at(one.address, name, scrape_timeout="500ms") for name, one in servers.items()]
+    started = time.monotonic()
+    found = errors(*jobs, job_at(page.address, "well"), seconds=20.0)
+    took = time.monotonic() - started
+    for one in servers.values():
+        one.server.close()
+    assert {name for name, said in found.items() if said} == set(slow)
+    assert took < 3
+    assert threading.active_count() <= before + 2
+
+
+def test_the_run_s_deadline_ends_a_scrape_before_its_timeout(page: Page) -> None:
+    page.answer = Fault.hang()
+    started = time.monotonic()
+    (said,) = errors(job_at(page.address, scrape_timeout="10s"), seconds=0.8).values()
+    assert said
+    assert time.monotonic() - started < 3
+
+
+def test_many_targets_that_hang_do_not_starve_the_rest(page: Page) -> None:
+    with Page(Fault.hang()) as dead:
+        jobs = [job_at(dead.address, f"dead{number}", scrape_timeout="400ms") for number in range(60)]
+        started = time.monotonic()
+        found = errors(*jobs, job_at(page.address, "well"), seconds=20.0)
+        assert time.monotonic() - started < 5
+    assert [name for name, said in found.items() if not said] == ["well"]
