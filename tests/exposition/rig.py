@@ -27,7 +27,7 @@ class Read:
     """A page: samples in their order, as labels, value (to the last bit) and milliseconds or None, those with times of
     their own after the others; exemplars; how many samples it had; or why it is refused."""
 
-    samples: tuple[tuple[Labels, str | Histogram, int | None], ...] = ()
+    samples: tuple[tuple[Labels, str, int | None], ...] = ()
     exemplars: tuple[tuple[Labels, Exemplar], ...] = ()
     scraped: int = 0
     error: str = ""

@@ -87,14 +87,13 @@ def label_dict(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     empty: Prometheus then takes all of them for absent."""
     labels = dict(pairs)
     if len(labels) < len(pairs):
-        absent = {name for name, value in pairs if not value}
-        pairs = [(name, value) for name, value in pairs if name not in absent]
-        labels = dict(pairs)
+        absent = {name: "" for name, value in pairs if not value}
         seen: set[str] = set()
         for name, _ in pairs:
-            if name in seen:
+            if name in seen and name not in absent:
                 raise BadPage(f"the label name {name!r} stands twice")
             seen.add(name)
+        labels |= absent
     return labels
 
 

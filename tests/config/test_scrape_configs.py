@@ -1,0 +1,253 @@
+"""Reads `scrape_configs`: defaults, what `global` gives, and what is refused with a hint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.config.nodes import ConfigError
+from pusher.config.schema import Config, Limits, ScrapeJob
+
+TEXT_FORMATS = ("OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4")
+
+
+def load(*jobs: dict[str, Any], **top: Any) -> Config:
+    text = {"scrape_configs": list(jobs), "remote_write": [{"url": "http://r/"}], **top}
+    return parse_config(json.dumps(text), "c.yaml", {})
+
+
+def job(global_keys: dict[str, Any] | None = None, **keys: Any) -> ScrapeJob:
+    (found,) = load({"job_name": "j", **keys}, **({"global": global_keys} if global_keys else {})).scrape_jobs
+    return found
+
+
+def problems(*jobs: dict[str, Any], **top: Any) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load(*jobs, **top)
+    return [f"{one.path}: {one.message}" for one in raised.value.problems]
+
+
+def problem(**keys: Any) -> str:
+    (found,) = problems({"job_name": "j", **keys})
+    return found
+
+
+def test_defaults_are_those_of_prometheus() -> None:
+    found = job()
+    assert (found.scrape_interval_ms, found.scrape_timeout_ms) == (60_000, 10_000)
+    assert (found.metrics_path, found.scheme, found.params) == ("/metrics", "http", ())
+    assert (found.honor_labels, found.honor_timestamps, found.track_timestamps_staleness) == (False, True, False)
+    assert (found.scrape_protocols, found.fallback_scrape_protocol) == (TEXT_FORMATS, "")
+    assert (found.enable_compression, found.allow_link_local, found.http.follow_redirects) == (True, False, True)
+    assert (found.limits, found.target_limit, found.keep_dropped_targets) == (Limits(), 0, 0)
+    assert (found.name_validation, found.name_escaping) == ("utf8", "allow-utf-8")
+    assert (found.native_histogram_bucket_limit, found.native_histogram_min_bucket_factor) == (0, 0.0)
+    assert (found.relabel, found.metric_relabel, found.discovery) == ((), (), ())
+    flags = (found.scrape_native_histograms, found.always_scrape_classic_histograms)
+    assert (*flags, found.convert_classic_histograms_to_nhcb, found.extra_scrape_metrics) == (False,) * 4
+
+
+@pytest.mark.parametrize(
+    ("global_keys", "keys", "expected"),
+    [
+        ({"scrape_interval": "5m", "scrape_timeout": "30s"}, {}, (300_000, 30_000)),
+        ({"scrape_interval": "5m", "scrape_timeout": "30s"}, {"scrape_interval": "20s"}, (20_000, 20_000)),
+        ({"scrape_interval": "5s"}, {}, (5_000, 5_000)),
+        ({}, {"scrape_interval": "5s"}, (5_000, 5_000)),
+        ({}, {"scrape_interval": "1h", "scrape_timeout": "1h"}, (3_600_000, 3_600_000)),
+        ({"scrape_interval": "5m"}, {"scrape_interval": "0s", "scrape_timeout": "0s"}, (300_000, 10_000)),
+    ],
+    ids=["global", "the timeout shrinks", "of a short interval", "of a short job", "own", "zero is absent"],
+)  # fmt: skip
+def test_times(global_keys: dict[str, Any], keys: dict[str, Any], expected: tuple[int, int]) -> None:
+    found = job(global_keys, **keys)
+    assert (found.scrape_interval_ms, found.scrape_timeout_ms) == expected
+
+
+LIMITS = {
+    "body_size_limit": ("1KB", 1024, "2KB", 2048),
+    "sample_limit": (1, 1, 2, 2),
+    "label_limit": (1, 1, 2, 2),
+    "label_name_length_limit": (1, 1, 2, 2),
+    "label_value_length_limit": (1, 1, 2, 2),
+    "target_limit": (1, 1, 2, 2),
+    "keep_dropped_targets": (1, 1, 2, 2),
+}
+FIELDS = {
+    "body_size_limit": "body_size_bytes",
+    "label_name_length_limit": "label_name_length",
+    "label_value_length_limit": "label_value_length",
+}
+
+
+def limit_of(found: ScrapeJob, key: str) -> int:
+    held = found if key in ("target_limit", "keep_dropped_targets") else found.limits
+    return int(getattr(held, FIELDS.get(key, key)))
+
+
+@pytest.mark.parametrize("key", LIMITS)
+def test_limits_fall_back_to_global_and_cannot_be_turned_off(key: str) -> None:
+    general, general_value, own, own_value = LIMITS[key]
+    assert limit_of(job({key: general}), key) == general_value
+    assert limit_of(job({key: general}, **{key: own}), key) == own_value
+    assert limit_of(job({key: general}, **{key: 0}), key) == general_value
+
+
+FLAGS = (
+    "scrape_native_histograms", "always_scrape_classic_histograms", "convert_classic_histograms_to_nhcb",
+    "extra_scrape_metrics",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", FLAGS)
+def test_flags_fall_back_to_global_and_can_be_turned_off(key: str) -> None:
+    assert getattr(job({key: True}), key) is True
+    assert getattr(job({key: True}, **{key: False}), key) is False
+    assert getattr(job({}, **{key: True}), key) is True
+
+
+def test_the_old_name_of_classic_histograms() -> None:
+    assert job(scrape_classic_histograms=True).always_scrape_classic_histograms
+    both = job(scrape_classic_histograms=True, always_scrape_classic_histograms=False)
+    assert not both.always_scrape_classic_histograms
+
+
+@pytest.mark.parametrize(
+    ("global_keys", "keys", "expected"),
+    [
+        ({}, {"scrape_native_histograms": True}, ("PrometheusProto", *TEXT_FORMATS)),
+        ({"scrape_native_histograms": True}, {}, ("PrometheusProto", *TEXT_FORMATS)),
+        ({"scrape_protocols": ["PrometheusText0.0.4"]}, {}, ("PrometheusText0.0.4",)),
+        ({"scrape_protocols": ["PrometheusText0.0.4"]}, {"scrape_native_histograms": True}, ("PrometheusText0.0.4",)),
+        (
+            {"scrape_protocols": ["PrometheusText0.0.4"]},
+            {"scrape_protocols": ["PrometheusText1.0.0", "PrometheusProto"]},
+            ("PrometheusText1.0.0", "PrometheusProto"),
+        ),
+    ],
+    ids=["native", "native for all", "global", "global before native", "own"],
+)
+def test_protocols(global_keys: dict[str, Any], keys: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert job(global_keys, **keys).scrape_protocols == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"scrape_protocols": []}, "an empty list asks for nothing"),
+        ({"scrape_protocols": ["PrometheusProto", "PrometheusProto"]}, "stands twice"),
+        ({"scrape_protocols": ["PrometheusText"]}, "allowed are PrometheusProto"),
+        ({"fallback_scrape_protocol": "text"}, "allowed are PrometheusProto"),
+        ({"scrape_interval": "10s", "scrape_timeout": "11s"}, "11s is longer than scrape_interval 10s"),
+        ({"scrape_timeout": "61s"}, "1m1s is longer than scrape_interval 1m"),
+        ({"scrape_interval": "10"}, "is not allowed"),
+        ({"scheme": "ftp"}, "allowed are http, https"),
+        ({"body_size_limit": 1000}, "is not allowed"),
+        ({"sample_limit": -1}, "sample_limit"),
+        ({"params": {"a": "not a list"}}, "params.a"),
+        ({"metric_name_validation_scheme": "ascii"}, "allowed are utf8, legacy"),
+        ({"metric_name_escaping_scheme": "none"}, "allowed are allow-utf-8"),
+        ({"relabel_configs": [{"action": "hashmod", "target_label": "a"}]}, "relabel_configs[0]"),
+        ({"static_configs": [{"targets": ["h/path"]}]}, "h/path"),
+        ({"basic_auth": {"username": "a"}, "bearer_token": "b"}, "at most one"),
+    ],
+)
+def test_mistakes(keys: dict[str, Any], said: str) -> None:
+    assert said in problem(**keys)
+
+
+@pytest.mark.parametrize(
+    ("general", "own", "expected"),
+    [
+        ({}, {"validation": "legacy"}, ("legacy", "underscores")),
+        ({"validation": "legacy"}, {}, ("legacy", "underscores")),
+        ({"validation": "legacy"}, {"validation": "utf8"}, ("utf8", "allow-utf-8")),
+        ({"escaping": "dots"}, {}, ("utf8", "dots")),
+        ({"escaping": "dots"}, {"escaping": "values"}, ("utf8", "values")),
+        ({"escaping": "dots"}, {"validation": "legacy"}, ("legacy", "dots")),
+        ({"escaping": "allow-utf-8"}, {"validation": "legacy"}, ("legacy", "underscores")),
+    ],
+)
+def test_names(general: dict[str, str], own: dict[str, str], expected: tuple[str, str]) -> None:
+    global_keys, keys = ({f"metric_name_{key}_scheme": value for key, value in one.items()} for one in (general, own))
+    found = job(global_keys, **keys)
+    assert (found.name_validation, found.name_escaping) == expected
+
+
+def test_names_that_cannot_pass() -> None:
+    conflict = {"metric_name_validation_scheme": "legacy", "metric_name_escaping_scheme": "allow-utf-8"}
+    assert "cannot pass legacy validation" in problem(**conflict)
+    found = problems({"job_name": "j"}, **{"global": conflict})
+    assert found[0].startswith("global.metric_name_escaping_scheme: ")
+
+
+API = {"job_name": "api", "url": "http://h/", "metrics": [{"name": "m", "value": "v"}]}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "top"),
+    [([{"job_name": "a"}, {"job_name": "a"}], {}), ([{"job_name": "api"}], {"json_configs": [API]})],
+    ids=["two scrape jobs", "a JSON job"],
+)
+def test_job_names_are_unique_in_a_file(jobs: list[dict[str, Any]], top: dict[str, Any]) -> None:
+    (said,) = problems(*jobs, **top)
+    assert "job_name: " in said
+    assert "is the name of another job" in said
+
+
+@pytest.mark.parametrize("entry", [{}, {"job_name": ""}], ids=["absent", "empty"])
+def test_a_job_has_a_name(entry: dict[str, Any]) -> None:
+    (said,) = problems(entry)
+    assert said == "scrape_configs[0].job_name: is required"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "series_limit", "stream_parse", "scrape_align_interval", "scrape_offset", "disable_compression",
+        "disable_keepalive", "no_stale_markers", "max_scrape_size",
+    ],
+)  # fmt: skip
+def test_keys_of_vmagent_are_named_as_such(key: str) -> None:
+    assert "vmagent-only" in problem(**{key: "1"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("honor_label", True, 'did you mean "honor_labels"?'),
+        ("metric_path", "/m", 'did you mean "metrics_path"?'),
+        ("static_config", [], 'did you mean "static_configs"?'),
+        ("url", "http://h/", "json_configs"),
+        ("headers", {"A": "b"}, "http_headers"),
+        ("modules", {}, "json_exporter"),
+        ("nonsense", 1, "unknown key"),
+    ],
+)
+def test_unknown_keys_come_with_a_hint(key: str, value: Any, said: str) -> None:
+    assert said in problem(**{key: value})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    found = problems({"job_name": "j", "scheme": "ftp", "params": 1}, {"sample_limit": "many"}, {"nonsense": 1})
+    assert {one.partition(": ")[0].removeprefix("scrape_configs") for one in found} == {
+        "[0].scheme",
+        "[0].params",
+        "[1].job_name",
+        "[1].sample_limit",
+        "[2].job_name",
+        "[2].nonsense",
+    }
+
+
+def test_a_log_of_failures_is_only_a_warning() -> None:
+    warnings = load({"job_name": "j", "scrape_failure_log_file": "failures.log"}).warnings
+    assert [said for said in warnings if "scrape_configs[0].scrape_failure_log_file: ignored" in said]
+
+
+def test_an_interval_below_the_tick_is_a_warning() -> None:
+    warnings = load({"job_name": "j", "scrape_interval": "15s"}).warnings
+    assert [said for said in warnings if "15s is below the schedule's tick: the real interval is 1m" in said]

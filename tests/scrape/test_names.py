@@ -1,0 +1,95 @@
+"""Names beyond letters, digits, `_` and `:`: remote write 2.0 takes them as they are, 1.0 has no place for them.
+
+This is where the product means to differ from Prometheus, which sends them over 1.0 too: most receivers of 1.0 refuse
+the whole request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from tests.scrape import rig
+from tests.scrape.rig import Sink, Site, text
+
+PAGE = '{"http.requests","status.code"="200",plain_label="x"} 1\n{"žluť_kůň"} 2\nplain_name:x{"a b"="1"} 3\n_ 4\n'
+V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
+Named = set[tuple[str, ...]]
+
+
+def pushed(messages: Sequence[str], version: int, **keys: str) -> tuple[Named, str]:
+    """The names of the page's series as one endpoint gets them (metric first, then labels), and the value of `up`."""
+    with Site({"page": [text(PAGE)]}) as site, Sink(lambda: "push") as sink:
+        job = {
+            "job_name": "j",
+            "metrics_path": "/page",
+            "scrape_interval": "2s",
+            "static_configs": [{"targets": [site.address], "labels": {"case": "c"}}],
+            **keys,
+        }
+        endpoints = [{"name": one, "url": sink.url, "protobuf_message": one} for one in messages]
+        with rig.Lambda(json.dumps({"scrape_configs": [job], "remote_write": endpoints})) as function:
+            function.push()
+        points = sink.cases("push", version)["c"].points
+    names = {
+        (dict(labels)["__name__"], *(name for name, _ in labels if name not in ("__name__", "case", "instance", "job")))
+        for labels in points
+    }
+    (up,) = (next(iter(found.values())) for labels, found in points.items() if dict(labels)["__name__"] == "up")
+    return {one for one in names if not one[0].startswith(("up", "scrape_"))}, up
+
+
+ESCAPED = [
+    (
+        "allow-utf-8",
+        {("http_requests", "plain_label", "status_code"), ("_lu__k__",), ("plain_name:x", "a_b"), ("_",)},
+    ),
+    (
+        "underscores",
+        {("http_requests", "plain_label", "status_code"), ("_lu__k__",), ("plain_name:x", "a_b"), ("_",)},
+    ),
+    (
+        "dots",
+        {
+            ("http_dot_requests", "plain_label", "status_dot_code"),
+            ("__lu____k____",),
+            ("plain_name:x", "a__b"),
+            ("_",),
+        },
+    ),
+    (
+        "values",
+        {
+            ("U__http_2e_requests", "U__status_2e_code", "plain_label"),
+            ("U___17e_lu_165___k_16f__148_",),
+            ("plain_name:x", "U__a_20_b"),
+            ("_",),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("scheme", "expected"), ESCAPED, ids=[row[0] for row in ESCAPED])
+def test_version_1_gets_them_escaped(scheme: str, expected: Named) -> None:
+    found, up = pushed([V1], 1, metric_name_escaping_scheme=scheme)
+    assert (found, up) == (expected, rig.bits(1.0))
+
+
+def test_version_2_gets_them_as_they_are() -> None:
+    found, up = pushed([V2], 2)
+    expected = {("http.requests", "plain_label", "status.code"), ("žluť_kůň",), ("plain_name:x", "a b"), ("_",)}
+    assert (found, up) == (expected, rig.bits(1.0))
+
+
+def test_beside_an_endpoint_of_version_2_one_of_version_1_goes_without_them() -> None:
+    """The series are the same for all endpoints; one that cannot take a name does not get the series."""
+    found, up = pushed([V1, V2], 1)
+    assert (found, up) == ({("_",)}, rig.bits(1.0))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_legacy_validation_fails_the_scrape(version: int) -> None:
+    found, up = pushed([V1 if version == 1 else V2], version, metric_name_validation_scheme="legacy")
+    assert (found, up) == (set(), rig.bits(0.0))
