@@ -5,9 +5,11 @@ Expectations come from promlex.l and promparse.go; tests/scrape/test_differentia
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tests.exposition.rig import Target, cold, ids, shown
+from tests.exposition.rig import Target, cold, cut, ids, shown
 
 TAKEN: list[tuple[str, str, list[str]]] = [
     ("name and value", "a 1\n", ["a{} 1.0"]),
@@ -127,9 +129,33 @@ def test_refused_behind_good_lines(page: str | bytes, line: int) -> None:
         assert cold("text", bad + good).is_bad
 
 
-def test_a_quoted_text_without_end_is_not_read_for_ever() -> None:
-    lines = b'a{x="' + b"\n".join([b"y" * 1000] * 5000)
-    assert "without an end" in cold("text", lines).error
+HOSTILE = [
+    ("no end", b'a{x="' + b"y" * 2_000_000),
+    ("no end, many lines", b'a{x="' + b"y\n" * 1_000_000),
+    ("no end, empty lines", b'a{x="' + b"\n" * 1_000_000),
+    ("an end that comes too late", b'a{x="' + b"\n" * 1_100_000 + b'"} 1\n'),
+    ("escaped quotes", b'a{x="' + b'\\"\n' * 400_000),
+    ("one text after the other", b'a{x="' + b'",y="\n' * 200_000),
+    ("many labels", b"a{" + b"".join(b'x%d="\n",' % number for number in range(100_000)) + b"} 1\n"),
+]
+
+
+@pytest.mark.parametrize("page", [row[1] for row in HOSTILE], ids=ids(HOSTILE))
+def test_quoted_texts_without_end_are_not_read_for_ever(page: bytes) -> None:
+    """A page over several lines costs about as much as one in a single line, also when it comes in pieces."""
+    started = time.process_time()
+    assert cold("text", page).is_bad
+    assert cold("text", *cut(page, range(0, len(page), 65_536))).is_bad
+    assert time.process_time() - started < 8
+
+
+@pytest.mark.parametrize("lines", [1, 50, 1_000])
+def test_long_texts_over_several_lines_are_read(lines: int) -> None:
+    value = "\n".join(["some text"] * lines)
+    page = f'before 1\na{{x="{value}",y="{value}"}} 2\nafter 3\n'.encode()
+    expected = ["before{} 1.0", f"a{{x={value!r},y={value!r}}} 2.0", "after{} 3.0"]
+    assert shown(cold("text", page)) == expected
+    assert shown(cold("text", *cut(page, range(0, len(page), 100)))) == expected
 
 
 def test_metadata() -> None:

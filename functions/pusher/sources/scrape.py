@@ -1,8 +1,8 @@
 """One target, scraped as Prometheus scrapes it: ask, read the page as it arrives, settle its samples, tell `up` and
 what has gone stale.
 
-Rules: Prometheus scrape/scrape.go. A scrape is atomic: after any error nothing of the page counts, and a failed scrape
-ends the series of the one before as an empty page would.
+Rules: Prometheus scrape/scrape.go. A scrape is atomic: after any error nothing of the page is sent, and the scrape ends
+the series of the one before, but for those that the page had before its mistake.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ parsed, by the grammar of its format."""
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from .layout import Layout
 from .numbers import go_float, go_floats, go_literal
 from .page import NO_TIME, BadPage, Known, Memory, Page, Resolve, Said
 
-_MAX_QUOTED_BYTES = 1 << 20  # of a quoted text over several lines: each further line reads it again
+_MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that go on in the next
+_MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its texts may end
+_CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
 _MAX_LAYOUT_LINES = 1_000_000  # of empty lines a page may hold any number
 _NORMALISED = {"histogram": "le", "summary": "quantile"}
 
@@ -66,6 +69,8 @@ class LineReader(ABC):
         self._ended = False  # the page says that nothing follows
         self._place = 0  # in the layout of the last page
         self._layout: Layout | None = None  # of this page, once it is not like the last one
+        self._is_open, self._open_bytes = False, 0  # what has come of a line ends within a quoted text
+        self._reread = 0  # bytes of lines that were read before, because a quoted text went on
         self._is_regular = True  # every line so far has a place in a layout
 
     def feed(self, piece: bytes) -> None:
@@ -73,12 +78,22 @@ class LineReader(ABC):
         if self._ended and piece:
             self._after_end(self._line + 1)
         end = piece.rfind(b"\n")
-        if end < 0 or self._ended:
+        if end < 0 or self._ended or self._stays_open(piece):
             self._rest.append(piece)
             return
         data = b"".join([*self._rest, piece[:end]])
         self._rest = [piece[end + 1 :]]
         self._read(data.split(b"\n"))
+
+    def _stays_open(self, piece: bytes) -> bool:
+        """Whether a quoted text goes on beyond this piece; then there is nothing to read yet. Raises BadPage."""
+        if not self._is_open or b'"' in piece:
+            self._is_open = False
+            return False
+        self._open_bytes += len(piece)
+        if self._open_bytes > _MAX_QUOTED_BYTES:
+            raise BadPage("a quoted text without an end", self._line + 1)
+        return True
 
     @abstractmethod
     def close(self) -> Page:
@@ -227,21 +242,32 @@ class LineReader(ABC):
                 except Unterminated:
                     if not self._continues:
                         raise BadPage("a quoted text does not end in its line") from None
-                    if len(line) > _MAX_QUOTED_BYTES:
-                        raise BadPage("a quoted text without an end") from None
                     self._is_regular = False
-                    if at + count == len(lines):
+                    more = self._until_closed(line, lines, at + count)
+                    line = b"\n".join([line, *lines[at + count : at + count + more]])
+                    count += more
+                    if at + count == len(lines) and not (more and _CLOSES.match(lines[-1])):
                         self._rest.insert(0, line + b"\n")
+                        self._is_open = True
+                        self._reread += len(line)
                         self._line -= count
                         return count
-                    line += b"\n" + lines[at + count]
-                    count += 1
                 else:
                     return count
         except BadPage as error:
             raise BadPage(f"{error.message}: {_shown(line)}", self._line + at + 1) from None
         except UnicodeDecodeError:
             raise BadPage(f"not UTF-8: {_shown(line)}", self._line + at + 1) from None
+
+    def _until_closed(self, line: bytes, lines: Sequence[bytes], start: int) -> int:
+        """How many lines belong to the quoted text at the end of `line`, up to the one that may close it; all that
+        there are when none does. A page that makes us read the same again and again is refused."""
+        end = next((at for at in range(start, len(lines)) if _CLOSES.match(lines[at])), len(lines) - 1)
+        self._open_bytes = len(line) + sum(map(len, lines[start : end + 1])) + end + 1 - start
+        self._reread += len(line)
+        if self._open_bytes > _MAX_QUOTED_BYTES or self._reread > _MAX_REREAD_BYTES:
+            raise BadPage("a quoted text without an end, or too many of them over several lines")
+        return end + 1 - start
 
     # comments
 
