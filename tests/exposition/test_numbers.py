@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pusher.sources.exposition.lines import canonical_float, format_float
-from pusher.sources.exposition.numbers import NORMAL_NAN, floats_after_a_space, go_float, go_floats
+from pusher.sources.exposition.numbers import NORMAL_NAN, floats_before_breaks, go_float, go_floats
 from tests.exposition.rig import bits
 
 READ = [
@@ -61,12 +61,17 @@ def test_many_at_once_are_what_each_is(texts: list[bytes]) -> None:
         assert list(map(bits, found)) == one_by_one(texts)
 
 
-@given(texts=st.lists(st.tuples(st.sampled_from([b" ", b"", b"  ", b"\t", b"x "]), TEXTS), max_size=5))
-def test_many_after_a_space_are_what_each_is(texts: list[tuple[bytes, bytes]]) -> None:
-    found = floats_after_a_space([space + text for space, text in texts])
+@given(
+    texts=st.lists(st.tuples(TEXTS, st.sampled_from([b"\n", b"", b"\n\n", b"\t", b"\r\n", b",", b",1\n"])), max_size=5)
+)
+@example(texts=[(b"-0", b"\n")])
+@example(texts=[(b"", b"\n")])
+@example(texts=[(b"-0", b"\n"), (b"1", b"\n")])
+def test_many_before_breaks_are_what_each_is(texts: list[tuple[bytes, bytes]]) -> None:
+    found = floats_before_breaks([text + ending for text, ending in texts])
     if found is not None:
-        assert all(space == b" " for space, _ in texts)
-        assert list(map(bits, found)) == one_by_one([text for _, text in texts])
+        assert all(ending == b"\n" for _, ending in texts)
+        assert list(map(bits, found)) == one_by_one([text for text, _ in texts])
 
 
 WRITTEN = [

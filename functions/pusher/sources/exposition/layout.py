@@ -3,69 +3,91 @@ comparing is enough, and no line has to be looked up."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Literal
 
 from ...model import Series
-from .numbers import floats_after_a_space
+from .numbers import floats_before_breaks
 
 _COMMENT, _SAMPLE = 0, 1
 Entry = Series | Literal[False] | None
 
 
+_IS_WORD = bytes.maketrans(b"\0\1", b"\1\0")  # from a mask of values
+
+
 @dataclass(slots=True)
 class Layout:
     """Lists by line. A head is what does not change: a whole comment, or the bytes before a sample's space and value.
-    The entry is a sample's series, False when relabelling drops it, None for a comment."""
+    The entry is a sample's series, False when relabelling drops it, None for a comment.
+
+    To be compared, a page is taken apart at its spaces: `_words` are the heads' in their order (the last one of a
+    comment with its line break), `_is_value` says of all words of the page which are values. `_first_word` and `_first`
+    tell where each line begins among the one and the other, and where the next one would.
+    """
 
     heads: list[bytes] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     is_sample: bytearray = field(default_factory=bytearray)
+    _words: list[bytes] = field(default_factory=list)
+    _is_value: bytearray = field(default_factory=bytearray)
+    _first_word: array[int] = field(default_factory=lambda: array("I", [0]))
+    _first: array[int] = field(default_factory=lambda: array("I", [0]))
 
     def __len__(self) -> int:
         return len(self.heads)
 
     def add_comment(self, line: bytes) -> None:
-        self._add(line, None, _COMMENT)
+        self._add(line, None, _COMMENT, (line + b"\n").split(b" "))
 
     def add_sample(self, head: bytes, entry: Series | Literal[False]) -> None:
-        self._add(head, entry, _SAMPLE)
+        self._add(head, entry, _SAMPLE, head.split(b" ") if b" " in head else (head,))
 
-    def _add(self, head: bytes, entry: Entry, kind: int) -> None:
+    def _add(self, head: bytes, entry: Entry, kind: int, words: Sequence[bytes]) -> None:
         self.heads.append(head)
-        self.lengths.append(len(head))
         self.entries.append(entry)
         self.is_sample.append(kind)
+        self._words += words
+        self._is_value += bytes(len(words)) + b"\1" * kind
+        self._first_word.append(len(self._words))
+        self._first.append(len(self._is_value))
 
     def extend(self, other: Layout, start: int, stop: int) -> None:
         """Adds these lines of another layout."""
+        stop = min(stop, len(other))
         self.heads += other.heads[start:stop]
-        self.lengths += other.lengths[start:stop]
         self.entries += other.entries[start:stop]
         self.is_sample += other.is_sample[start:stop]
+        word, first = other._first_word, other._first
+        words_moved, moved = len(self._words) - word[start], len(self._is_value) - first[start]
+        self._words += other._words[word[start] : word[stop]]
+        self._is_value += other._is_value[first[start] : first[stop]]
+        self._first_word.extend([at + words_moved for at in word[start + 1 : stop + 1]])
+        self._first.extend([at + moved for at in first[start + 1 : stop + 1]])
 
-    def samples(self, lines: Sequence[bytes], at: int) -> tuple[list[Series], list[float], int] | None:
-        """Lines that are like those from place `at` on -> series, values, and how many samples they hold with those
-        that are dropped; None when a line is not like that."""
-        stop = at + len(lines)
-        heads = self.heads[at:stop]
-        if len(heads) < len(lines) or not all(map(bytes.startswith, lines, heads)):
+    def samples(self, lines: bytes, at: int) -> tuple[list[Series], list[float], int] | None:
+        """Lines, each with its break, that are like those from place `at` on -> series, values, and how many samples
+        they hold with those that are dropped; None when a line is not like that."""
+        stop = at + lines.count(b"\n")
+        if stop > len(self.heads):
             return None
-        rests = [line[length:] for line, length in zip(lines, self.lengths[at:stop], strict=True)]
-        entries, kinds = self.entries[at:stop], self.is_sample[at:stop]
-        count = kinds.count(_SAMPLE)
-        if count < len(lines):
-            if any(rest for rest, kind in zip(rests, kinds, strict=True) if not kind):
-                return None  # a comment that goes on
-            rests, entries = list(compress(rests, kinds)), list(compress(entries, kinds))
-        values = floats_after_a_space(rests)
+        words = lines.replace(b"\n", b"\n ").split(b" ")  # and an empty one
+        is_value = self._is_value[self._first[at] : self._first[stop]]
+        if len(words) != len(is_value) + 1:
+            return None
+        heads = list(compress(words, is_value.translate(_IS_WORD)))
+        if heads != self._words[self._first_word[at] : self._first_word[stop]]:
+            return None
+        values = floats_before_breaks(list(compress(words, is_value)))
         if values is None:
             return None
+        count, entries = len(values), self.entries[at:stop]
         if not all(entries):
-            values, entries = list(compress(values, entries)), list(compress(entries, entries))
+            taken = entries if count == len(entries) else list(compress(entries, self.is_sample[at:stop]))
+            values, entries = list(compress(values, taken)), list(compress(taken, taken))
         return entries, values, count  # type: ignore[return-value]  # comments and dropped ones are gone
 
     def place_after(self, head: bytes, start: int, stop: int) -> int | None:

@@ -81,9 +81,9 @@ class LineReader(ABC):
         if end < 0 or self._ended or self._stays_open(piece):
             self._rest.append(piece)
             return
-        data = b"".join([*self._rest, piece[:end]])
+        data = b"".join([*self._rest, piece[: end + 1]])
         self._rest = [piece[end + 1 :]]
-        self._read(data.split(b"\n"))
+        self._read(data)
 
     def _stays_open(self, piece: bytes) -> bool:
         """Whether a quoted text goes on beyond this piece; then there is nothing to read yet. Raises BadPage."""
@@ -119,28 +119,30 @@ class LineReader(ABC):
 
     # lines
 
-    def _read(self, lines: Sequence[bytes]) -> None:
-        """Compares with the last page, else looks every line up, else parses."""
-        if not self._take_same(lines):
+    def _read(self, data: bytes) -> None:
+        """Compares lines with the last page, else looks every line up, else parses. Each has its line break."""
+        count = data.count(b"\n")
+        if not self._take_same(data, count):
+            lines = data[:-1].split(b"\n")
             parts = [line.rpartition(b" ") for line in lines]
             known = self._memory.known.get
             found = [known(part[0]) for part in parts]
             self._begin_layout()
             if not self._take_all(lines, found, parts):
                 self._read_slowly(lines, found, parts)
-            self._find_place(lines[-1] if found[-1] is None else parts[-1][0], len(lines))
-        self._line += len(lines)
+            self._find_place(lines[-1] if found[-1] is None else parts[-1][0], count)
+        self._line += count
 
-    def _take_same(self, lines: Sequence[bytes]) -> bool:
+    def _take_same(self, data: bytes, lines: int) -> bool:
         old, at = self._memory.layout, self._place
-        found = old.samples(lines, at)
+        found = old.samples(data, at)
         if found is None:
             return False
         series, values, count = found
         self.page.series += series
         self.page.values += values
         self.page.scraped += count
-        self._place = at + len(lines)
+        self._place = at + lines
         if self._layout is not None:
             self._layout.extend(old, at, self._place)
         self._remember_type(self._memory.last_type(old.last_comments(at, self._place)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 
 from ...model import Series
 from .labels import LabelSyntax, unescaped
@@ -44,7 +43,7 @@ class OpenMetricsReader(LineReader):
         if rest and rest != b"# EOF":
             raise BadPage("the page ends within a line, without # EOF", self._line + 1)
         if rest:
-            self._read([rest])
+            self._read(rest + b"\n")
         if not self._ended:
             raise BadPage("the page does not end with # EOF: it may be cut off", self._line)
         if self._wishes.starts and self._memory.created:
@@ -52,13 +51,14 @@ class OpenMetricsReader(LineReader):
         self._keep_layout()
         return self.page
 
-    def _read(self, lines: Sequence[bytes]) -> None:
+    def _read(self, data: bytes) -> None:
         """The last line says that it is the last, and is not one of the layout."""
-        if lines[-1] != b"# EOF":
-            super()._read(lines)
+        before = data.removesuffix(b"# EOF\n")
+        if before == data or (before and not before.endswith(b"\n")):
+            super()._read(data)
             return
-        if len(lines) > 1:
-            super()._read(lines[:-1])
+        if before:
+            super()._read(before)
         if self._ended:
             self._after_end(self._line + 1)
         self._ended = True

@@ -42,7 +42,7 @@ class TextReader(LineReader):
         rest = b"".join(self._rest)
         if rest and not self._ended:
             self._rest = []
-            self._read(rest.split(b"\n"))
+            self._read(rest + b"\n")
             if self._rest:
                 raise BadPage("a quoted text does not end", self._line + 1)
         self._keep_layout()
