@@ -26,10 +26,13 @@ class Block:
     exemplars: Mapping[int, tuple[Exemplar, ...]]
     starts_ms: Mapping[int, int]
     histograms: int
+    are_distinct: bool = False
 
     def plain_values(self) -> Sequence[float] | None:
         """The values of a usual block: one float of our days for each series, and nothing beside; None otherwise."""
-        if self.histograms or self.exemplars or self.starts_ms or not self.series or self._has_neighbours():
+        if self.histograms or self.exemplars or self.starts_ms or not self.series:
+            return None
+        if not self.are_distinct and self._has_neighbours():
             return None
         stamps = set(self.timestamps_ms)
         if min(stamps) not in _SIX_BYTE_MS or max(stamps) not in _SIX_BYTE_MS:
@@ -41,10 +44,11 @@ class Block:
 
     def tails(self) -> list[bytes]:
         """The timestamp fields of the samples."""
-        fields = {stamp: timestamp_field(stamp) for stamp in set(self.timestamps_ms)}
-        if len(fields) == 1:  # as on a page without timestamps of its own
-            return [*fields.values()] * len(self.timestamps_ms)
-        return list(map(fields.__getitem__, self.timestamps_ms))
+        stamps = self.timestamps_ms
+        if stamps.count(stamps[0]) == len(stamps):  # as on a page without timestamps of its own
+            return [timestamp_field(stamps[0])] * len(stamps)
+        fields = {stamp: timestamp_field(stamp) for stamp in set(stamps)}
+        return list(map(fields.__getitem__, stamps))
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of neighbours that share a TimeSeries: of one series, and either floats or histograms."""
@@ -103,6 +107,7 @@ class Blocks:
             _between(self._exemplars, start, stop),
             _between(self._starts_ms, start, stop),
             list(map(type, values)).count(Histogram) if self._has_histograms else 0,
+            samples.are_distinct,
         )
 
 

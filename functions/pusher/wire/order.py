@@ -47,6 +47,7 @@ def _advance_all(samples: Samples) -> bool:
         return False
     for series, timestamp_ms in zip(samples.series, stamps, strict=True):
         series.last_ms = timestamp_ms
+    samples.are_distinct = True
     return True
 
 
