@@ -41,22 +41,24 @@ class Layout:
         return len(self.heads)
 
     def add_comment(self, line: bytes) -> None:
-        self._add(line, None, _COMMENT, (line + b"\n").split(b" "))
+        self._add(line, None, _COMMENT)
 
     def add_sample(self, head: bytes, entry: Series | Literal[False]) -> None:
-        self._add(head, entry, _SAMPLE, head.split(b" ") if b" " in head else (head,))
+        self._add(head, entry, _SAMPLE)
 
-    def _add(self, head: bytes, entry: Entry, kind: int, words: Sequence[bytes]) -> None:
+    def _add(self, head: bytes, entry: Entry, kind: int) -> None:
         self.heads.append(head)
         self.entries.append(entry)
         self.is_sample.append(kind)
-        self._words += words
-        self._is_value += bytes(len(words)) + b"\1" * kind
-        self._first_word.append(len(self._words))
-        self._first.append(len(self._is_value))
+
+    def known(self) -> dict[bytes, Series | Literal[False]]:
+        """The samples' entries by their heads."""
+        return {head: entry for head, entry in zip(self.heads, self.entries, strict=True) if entry is not None}
 
     def extend(self, other: Layout, start: int, stop: int) -> None:
         """Adds these lines of another layout."""
+        self.take_apart()
+        other.take_apart()
         stop = min(stop, len(other))
         self.heads += other.heads[start:stop]
         self.entries += other.entries[start:stop]
@@ -67,6 +69,20 @@ class Layout:
         self._is_value += other._is_value[first[start] : first[stop]]
         self._first_word.extend([at + words_moved for at in word[start + 1 : stop + 1]])
         self._first.extend([at + moved for at in first[start + 1 : stop + 1]])
+
+    def take_apart(self) -> None:
+        """Makes the lines that were added ready to be compared."""
+        done = len(self._first) - 1
+        for head, kind in zip(self.heads[done:], self.is_sample[done:], strict=True):
+            if kind:
+                words = head.split(b" ")
+                self._is_value += bytes(len(words)) + b"\1"
+            else:
+                words = (head + b"\n").split(b" ")
+                self._is_value += bytes(len(words))
+            self._words += words
+            self._first_word.append(len(self._words))
+            self._first.append(len(self._is_value))
 
     def samples(self, lines: bytes, at: int) -> tuple[list[Series], list[float], int] | None:
         """Lines, each with its break, that are like those from place `at` on -> series, values, and how many samples

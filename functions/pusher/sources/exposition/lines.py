@@ -125,6 +125,7 @@ class LineReader(ABC):
         if not self._take_same(data, count):
             lines = data[:-1].split(b"\n")
             parts = [line.rpartition(b" ") for line in lines]
+            self._memory.look_up()
             known = self._memory.known.get
             found = [known(part[0]) for part in parts]
             self._begin_layout()
@@ -150,7 +151,7 @@ class LineReader(ABC):
 
     def _begin_layout(self) -> None:
         """From here on the page is not like the last one."""
-        if self._layout is None:
+        if self._layout is None and self._is_regular:
             self._layout = Layout()
             self._layout.extend(self._memory.layout, 0, self._place)
 
@@ -161,13 +162,12 @@ class LineReader(ABC):
 
     def _keep_layout(self) -> None:
         """The page was taken: the next one is likely to be like it."""
-        memory = self._memory
-        if self._layout is not None:
-            memory.layout = self._layout if self._is_regular else Layout()
-            memory.forget_missing()
-        elif self._place < len(memory.layout):
-            memory.layout, old = Layout(), memory.layout
-            memory.layout.extend(old, 0, self._place)
+        layout, old = self._layout, self._memory.layout
+        if layout is None and self._is_regular and self._place < len(old):
+            layout = Layout()
+            layout.extend(old, 0, self._place)
+        if layout is not None or not self._is_regular:
+            self._memory.keep(layout)
 
     def _take_all(
         self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
@@ -192,17 +192,23 @@ class LineReader(ABC):
     def _lay_out(self, head: bytes, entry: Known | None) -> None:
         """Notes a line for the next page; what is neither a comment nor plainly a series with its value makes this
         page one that has to be looked up."""
-        if self._layout is None or not self._is_regular:
+        layout = self._layout
+        if layout is None:
             return
-        if len(self._layout) > _MAX_LAYOUT_LINES:
-            self._is_regular, self._layout = False, Layout()
-            return
-        if entry is None:
-            self._layout.add_comment(head)
+        if len(layout) > _MAX_LAYOUT_LINES:
+            self._give_up_layout()
+        elif entry is None:
+            layout.add_comment(head)
         elif isinstance(entry, Series) or entry is False:
-            self._layout.add_sample(head, entry)
+            layout.add_sample(head, entry)
         else:
-            self._is_regular = False
+            self._give_up_layout()
+
+    def _give_up_layout(self) -> None:
+        """The next page cannot be compared with this one."""
+        if self._layout is not None:
+            self._memory.known |= self._layout.known()
+        self._layout, self._is_regular = None, False
 
     def _read_slowly(
         self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
@@ -236,7 +242,8 @@ class LineReader(ABC):
         try:
             if self._repeated(line) or self._comment(line):
                 self._lay_out(line, None)
-                self._is_regular = self._is_regular and not self._ended
+                if self._ended:
+                    self._give_up_layout()
                 return 1
             while True:
                 try:
@@ -244,7 +251,7 @@ class LineReader(ABC):
                 except Unterminated:
                     if not self._continues:
                         raise BadPage("a quoted text does not end in its line") from None
-                    self._is_regular = False
+                    self._give_up_layout()
                     more = self._until_closed(line, lines, at + count)
                     line = b"\n".join([line, *lines[at + count : at + count + more]])
                     count += more
@@ -311,7 +318,7 @@ class LineReader(ABC):
         if len(line) == len(parsed.identity) + 1 + len(parsed.value) and not parsed.timestamp:
             self._lay_out(parsed.identity, entry)
         else:
-            self._is_regular = False
+            self._give_up_layout()
 
     def _half_known(self, line: bytes) -> Line | None:
         """A line of a known series with a timestamp: `identity value timestamp`."""

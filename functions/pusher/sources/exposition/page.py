@@ -75,7 +75,8 @@ class Said(NamedTuple):
 class Memory:
     """What a warm environment knows of one target: every raw identity is parsed and relabelled once.
 
-    `known` is keyed by the bytes before a line's value, `comments` by whole lines that say nothing new.
+    The series of the last page are in its `layout`; `known` has those of pages that have none, or that differ from the
+    last one. It is keyed by the bytes before a line's value, `comments` by whole lines that say nothing new.
     `groups` and `created` tie a series to the one that says when it began (OpenMetrics `_created`); `histograms` are
     the native ones that classic ones become, by their labels.
     """
@@ -87,6 +88,7 @@ class Memory:
     created: dict[tuple[str, ...], Series] = field(default_factory=dict)
     histograms: dict[tuple[tuple[str, str], ...], Known] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)
+    _is_looked_up: bool = True
     _metadata: tuple[Metadata, ...] = ()
     _is_told: bool = False
 
@@ -110,29 +112,39 @@ class Memory:
         found = (self.comments.get(line) for line in comments)
         return next((said for said in found if said and said.field == "type"), None)
 
-    def forget_missing(self) -> None:
-        """Forgets identities that the last page did not have, where its layout tells: under another TYPE line the same
-        identity may stand for another series (Prometheus scrape/scrape.go, iterDone)."""
-        layout = self.layout
-        if len(self.known) > layout.is_sample.count(1) > 0:
-            entries = zip(layout.heads, layout.entries, strict=True)
-            self.known = {head: entry for head, entry in entries if entry is not None}
+    def look_up(self) -> None:
+        """From now on `known` has what the layout has."""
+        if not self._is_looked_up:
+            self.known |= self.layout.known()
+            self._is_looked_up = True
+
+    def keep(self, layout: Layout | None) -> None:
+        """The layout of a page that was taken; None of one that has to be looked up again. Identities that a page did
+        not have are forgotten: under another TYPE line the same identity may stand for another series (Prometheus
+        scrape/scrape.go, iterDone)."""
+        if layout is None:
+            self.look_up()
+            self.layout = Layout()
+        else:
+            self.layout, self.known = layout, {}
+            layout.take_apart()
+        self._is_looked_up = layout is None
 
     def forget_comments(self) -> None:
         """The next page says it all again."""
         self.comments.clear()
         self.families.clear()
-        self.layout = Layout()
+        self.keep(None)
         self._is_told = False
 
     def forget(self, is_kept: Callable[[Series], bool]) -> None:
         """Lets go of what belongs to other series."""
+        self.keep(None)
         known = self.known.items()
         self.known = {key: one for key, one in known if isinstance(one, Series) and is_kept(one)}
         self.groups = {series: key for series, key in self.groups.items() if is_kept(series)}
         self.created = {key: series for key, series in self.created.items() if is_kept(series)}
         self.histograms.clear()
-        self.layout = Layout()
 
 
 @dataclass(slots=True)
