@@ -95,6 +95,7 @@ class SeriesCache:
         self._series: dict[bytes, Series] = {}
         self._marks: dict[bytes, int] = {}
         self._valid_names: set[str] = set()
+        self._valid_metrics: set[str] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -119,7 +120,7 @@ class SeriesCache:
         limits = self._limits
         if not labels.keys() <= self._valid_names or "" in labels.values():
             return b""
-        if not METRIC_NAME.fullmatch(labels.get("__name__", "")):
+        if not self._is_metric_name(labels.get("__name__", "")):
             return b""
         try:
             encoded = v1.encoded_labels(labels)
@@ -127,6 +128,14 @@ class SeriesCache:
             return b""
         is_long = limits.label_bytes and len(encoded) > limits.label_bytes
         return b"" if is_long or (limits.labels and len(labels) > limits.labels) else v1.prefix_of(encoded)
+
+    def _is_metric_name(self, name: str) -> bool:
+        valid = self._valid_metrics
+        if name in valid:
+            return True
+        if METRIC_NAME.fullmatch(name) and len(valid) < _MAX_NAMES:
+            valid.add(name)
+        return METRIC_NAME.fullmatch(name) is not None
 
     def find(self, prefix: bytes) -> Series | None:
         """The series of an encoded prefix, when it is known."""
@@ -147,7 +156,8 @@ class SeriesCache:
             series = self._series.get(prefix)
             if series is None:
                 series = self._series[prefix] = Series(prefix)
-                series.last_ms = self._marks.pop(prefix, series.last_ms)
+                if self._marks:
+                    series.last_ms = self._marks.pop(prefix, series.last_ms)
             return series
 
     def prune(self, max_series: int = MAX_SERIES) -> int:

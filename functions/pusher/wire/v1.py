@@ -39,7 +39,9 @@ def series_prefix(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 def encoded_labels(labels: Labels) -> bytes:
     """Valid labels -> their fields, in order: code points sort as their UTF-8 does. Raises UnicodeEncodeError."""
-    return b"".join([_label_of_text(name, value) for name, value in sorted(labels.items())])
+    if len(_FIELDS) > _MAX_FIELDS:
+        _FIELDS.clear()
+    return b"".join(map(_FIELDS.__getitem__, sorted(labels.items())))
 
 
 def prefix_of(labels: bytes) -> bytes:
@@ -47,9 +49,17 @@ def prefix_of(labels: bytes) -> bytes:
     return b"\x0a" + varint(len(labels) + _USUAL_SAMPLE) + labels + b"\x12\x10\x09"
 
 
-@functools.lru_cache(maxsize=4096)  # most labels of a page stand on many of its lines
-def _label_of_text(name: str, value: str) -> bytes:
-    return _label(name.encode(), value.encode())
+class _Fields(dict[tuple[str, str], bytes]):
+    """Label -> its field. Most labels of a page stand on many of its lines."""
+
+    def __missing__(self, label: tuple[str, str]) -> bytes:
+        name, value = label
+        field = self[label] = _label(name.encode(), value.encode())
+        return field
+
+
+_FIELDS = _Fields()
+_MAX_FIELDS = 4096
 
 
 def _label(name: bytes, value: bytes) -> bytes:

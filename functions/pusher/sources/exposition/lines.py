@@ -3,6 +3,7 @@ parsed, by the grammar of its format."""
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from abc import ABC, abstractmethod
@@ -23,6 +24,11 @@ _MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that go on in the nex
 _MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its texts may end
 _CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
 _MAX_LAYOUT_LINES = 1_000_000  # of empty lines a page may hold any number
+# An identity that both formats read alike, and in which nothing is escaped or quoted beside the values.
+_USUAL_HEAD = re.compile(
+    r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+"(?:,|(?=\})))*)\})?'
+)
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"]*)"')
 _NORMALISED = {"histogram": "le", "summary": "quantile"}
 
 
@@ -72,6 +78,7 @@ class LineReader(ABC):
         self._is_open, self._open_bytes = False, 0  # what has come of a line ends within a quoted text
         self._reread = 0  # bytes of lines that were read before, because a quoted text went on
         self._is_regular = True  # every line so far has a place in a layout
+        self._needs_more = wishes.custom_buckets or wishes.starts  # than the labels of a line
 
     def feed(self, piece: bytes) -> None:
         """The next piece of the page. Raises BadPage."""
@@ -214,17 +221,45 @@ class LineReader(ABC):
         self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
     ) -> None:
         """Line by line, in the page's order; every line that is not plainly known goes through the grammar."""
-        page, at = self.page, 0
+        page, at, values = self.page, 0, _values(lines, parts)
         while at < len(lines) and not self._ended:
-            entry = found[at]
-            if entry is None or not self._take(entry, parts[at][2]):
+            entry, head, value = found[at], parts[at][0], values[at]
+            if entry is None and value is not None:
+                entry = self._usual(head)
+            if value is not None and isinstance(entry, Series):
+                page.series.append(entry)
+                page.values.append(value)
+            elif entry is None or not self._take(entry, parts[at][2]):
                 at += self._unknown(lines, at)
-            else:
-                self._lay_out(parts[at][0], entry)
-                page.scraped += 1
-                at += 1
+                continue
+            self._lay_out(head, entry)
+            page.scraped += 1
+            at += 1
         if at < len(lines):
             self._after_end(self._line + at + 1)
+
+    def _usual(self, head: bytes) -> Known | None:
+        """What a new identity of the plainest form stands for; None when it needs a look of its own, be it for what is
+        wrong with it."""
+        try:
+            usual = _USUAL_HEAD.fullmatch(head.decode())
+            if usual is None or self._needs_more:
+                return None
+            name, quoted = usual.groups()
+            pairs = _PAIR.findall(quoted) if quoted else []
+            labels = dict(pairs)
+            if len(labels) < len(pairs) or "__name__" in labels:
+                return None
+            labels["__name__"] = name
+            normalised = _NORMALISED.get(self._type, "") if "le" in labels or "quantile" in labels else None
+            if normalised is None:
+                return self._resolve(labels)
+            if normalised in labels:
+                labels[normalised] = canonical_float(labels[normalised])
+            # What it is depends on the TYPE above it, where it stands first.
+            return self._memory.known.get(head) or self._memory.known.setdefault(head, self._resolve(labels))
+        except (UnicodeDecodeError, BadPage):
+            return None
 
     def _take(self, entry: Known, text: bytes) -> bool:
         """One known line; False when its last word is not simply a value."""
@@ -364,6 +399,17 @@ class LineReader(ABC):
         """Remembers which line of the page says when this series began."""
 
 
+def _values(lines: Sequence[bytes], parts: Sequence[tuple[bytes, bytes, bytes]]) -> list[float | None]:
+    """The value at the end of each line that may be a sample's, None for a comment; None for all when one of them needs
+    a look of its own."""
+    may_hold = [line[:1] not in b"#" for line in lines]
+    values = go_floats([part[2] for part in compress(parts, may_hold)])
+    if values is None:
+        return [None] * len(lines)
+    rest = iter(values)
+    return [next(rest) if holds else None for holds in may_hold]
+
+
 def _number(text: bytes) -> float:
     try:
         return go_float(text)
@@ -371,6 +417,7 @@ def _number(text: bytes) -> float:
         raise BadPage(str(error)) from None
 
 
+@functools.lru_cache(maxsize=1024)  # a page has few boundaries, on many lines
 def canonical_float(text: str) -> str:
     """The value of `le` or `quantile` as OpenMetrics writes it: `1` -> `1.0`, `+inf` -> `+Inf`; other text as it is."""
     try:
