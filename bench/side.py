@@ -27,9 +27,16 @@ class BenchFailed(Exception):
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """For processes of the bench: as bare as Lambda's, so that no proxy or profile of this machine plays a part."""
+    """For processes of the bench: as bare as Lambda's, so that no proxy or profile of this machine plays a part, and
+    with what the template sets."""
     paths = os.pathsep.join((str(ROOT / "functions"), str(ROOT)))
-    base = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "TZ": "UTC", "LANG": "C.UTF-8"}
+    base = {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(folder),
+        "TZ": "UTC",
+        "LANG": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "1",
+    }
     return base | credentials() | {"PYTHONPATH": paths}
 
 

@@ -25,9 +25,7 @@ _MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its tex
 _CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
 _MAX_LAYOUT_LINES = 1_000_000  # of empty lines a page may hold any number
 # An identity that both formats read alike, and in which nothing is escaped or quoted beside the values.
-_USUAL_HEAD = re.compile(
-    r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+"(?:,|(?=\})))*)\})?'
-)
+_USUAL_HEAD = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+"(?:,|(?=\})))*)\})?')
 _PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"]*)"')
 _NORMALISED = {"histogram": "le", "summary": "quantile"}
 
