@@ -35,7 +35,7 @@ _READERS: dict[str, Callable[[Memory, Resolve, Wishes], LineReader | ProtobufRea
     content_type.PROTOBUF: ProtobufReader,
 }
 _MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones go without a word
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 256 * 1024
 _SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then those that the last page did not have are forgotten
 
 

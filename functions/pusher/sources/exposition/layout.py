@@ -4,6 +4,7 @@ comparing is enough, and no line has to be looked up."""
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -85,16 +86,16 @@ class Layout:
             self._first_word.append(len(self._words))
             self._first.append(len(self._is_value))
 
-    def samples(self, lines: bytes, at: int) -> tuple[list[Series], list[float], int] | None:
-        """Lines, each with its break, that are like those from place `at` on -> series, values, and how many samples
-        they hold with those that are dropped; None when a line is not like that."""
-        stop = at + lines.count(b"\n")
-        if stop > len(self.heads):
-            return None
+    def samples(self, lines: bytes, at: int) -> tuple[list[Series], list[float], int, int] | None:
+        """Lines, each with its break, that are like those from place `at` on -> series, values, how many samples they
+        hold with those that are dropped, and the place behind them; None when a line is not like that."""
         words = lines.replace(b"\n", b"\n ").split(b" ")  # and an empty one
-        is_value = self._is_value[self._first[at] : self._first[stop]]
-        if len(words) != len(is_value) + 1:
+        start = self._first[at]
+        end = start + len(words) - 1
+        stop = bisect_left(self._first, end, at)
+        if stop > len(self) or self._first[stop] != end:
             return None
+        is_value = self._is_value[start:end]
         heads = list(compress(words, is_value.translate(_IS_WORD)))
         if heads != self._words[self._first_word[at] : self._first_word[stop]]:
             return None
@@ -105,7 +106,7 @@ class Layout:
         if not all(entries):
             taken = entries if count == len(entries) else list(compress(entries, self.is_sample[at:stop]))
             values, entries = list(compress(values, taken)), list(compress(taken, taken))
-        return entries, values, count  # type: ignore[return-value]  # comments and dropped ones are gone
+        return entries, values, count, stop  # type: ignore[return-value]  # comments and dropped ones are gone
 
     def place_after(self, head: bytes, start: int, stop: int) -> int | None:
         """The place behind the line with this head, looked for between two places."""

@@ -126,8 +126,7 @@ class LineReader(ABC):
 
     def _read(self, data: bytes) -> None:
         """Compares lines with the last page, else looks every line up, else parses. Each has its line break."""
-        count = data.count(b"\n")
-        if not self._take_same(data, count):
+        if not self._take_same(data):
             lines = data[:-1].split(b"\n")
             parts = [line.rpartition(b" ") for line in lines]
             self._memory.look_up()
@@ -136,19 +135,19 @@ class LineReader(ABC):
             self._begin_layout()
             if not self._take_all(lines, found, parts):
                 self._read_slowly(lines, found, parts)
-            self._find_place(lines[-1] if found[-1] is None else parts[-1][0], count)
-        self._line += count
+            self._find_place(lines[-1] if found[-1] is None else parts[-1][0], len(lines))
+            self._line += len(lines)
 
-    def _take_same(self, data: bytes, lines: int) -> bool:
+    def _take_same(self, data: bytes) -> bool:
         old, at = self._memory.layout, self._place
         found = old.samples(data, at)
         if found is None:
             return False
-        series, values, count = found
+        series, values, count, self._place = found
         self.page.series += series
         self.page.values += values
         self.page.scraped += count
-        self._place = at + lines
+        self._line += self._place - at
         if self._layout is not None:
             self._layout.extend(old, at, self._place)
         self._remember_type(self._memory.last_type(old.last_comments(at, self._place)))

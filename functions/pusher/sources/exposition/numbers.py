@@ -55,11 +55,10 @@ def go_floats(texts: Sequence[bytes]) -> list[float] | None:
 
 
 def floats_before_breaks(texts: Sequence[bytes]) -> list[float] | None:
-    """Many numbers, a line break behind each and nowhere else, or None when some text needs a look of its own. No text
-    may hold a space."""
+    """Many numbers with a line break behind each, or None when some text needs a look of its own. A text holds no
+    space, and a line break only at its end."""
     joined = b",".join(texts)
-    breaks = joined.count(b"\n,") + joined.endswith(b"\n")
-    if breaks != joined.count(b"\n") or breaks != len(texts) or joined.count(b",") != max(len(texts) - 1, 0):
+    if joined.count(b"\n") != len(texts) or joined.count(b",") != max(len(texts) - 1, 0):
         return None
     return _floats(texts, joined)
 
