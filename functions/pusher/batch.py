@@ -42,8 +42,8 @@ class Batch:
         """The samples that this endpoint gets, in order; the others are counted in `dropped`."""
         dropped.merge(self._dropped)
         if target.view:
-            return packing.through(target.view, self._raw, dropped)
-        return order.order(self._raw, dropped)
+            return packing.through(target.view, self._raw, dropped, target.last_run)
+        return order.order(self._raw, dropped, target.last_run)
 
 
 def protocol_of(target: Target, metadata: Iterable[Metadata]) -> packing.Protocol:

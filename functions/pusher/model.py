@@ -80,7 +80,7 @@ class Samples:
     """Samples in columns: series, value and milliseconds of the same index belong together.
 
     `exemplars` and `starts_ms` (when a counter began, in milliseconds) belong to a series' newest sample here; only a
-    page that has some fills them. `are_distinct` says that no series stands twice; False when nobody has looked.
+    page that has some fills them. `prefixes` are those of the series where none stands twice; None where one may.
     """
 
     series: list[Series] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Samples:
     timestamps_ms: list[int] = field(default_factory=list)
     exemplars: dict[Series, tuple[Exemplar, ...]] = field(default_factory=dict)
     starts_ms: dict[Series, int] = field(default_factory=dict)
-    are_distinct: bool = False
+    prefixes: list[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.series)
@@ -97,10 +97,10 @@ class Samples:
         self.series.append(series)
         self.values.append(value)
         self.timestamps_ms.append(timestamp_ms)
-        self.are_distinct = False
+        self.prefixes = None
 
     def extend(self, other: Samples) -> None:
-        self.are_distinct = False
+        self.prefixes = None
         self.series += other.series
         self.values += other.values
         self.timestamps_ms += other.timestamps_ms

@@ -25,6 +25,7 @@ from .sources.mapping import Observe
 from .sources.pool import ScrapePool
 from .sources.scrape import Receivers, TargetSource
 from .transport import Transport
+from .wire.order import LastRun
 from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
 
 _DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
@@ -79,6 +80,7 @@ class Target:
     def __init__(self, endpoint: Endpoint, outside: Outside, view: EndpointView | None) -> None:
         self.endpoint, self.view = endpoint, view
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
+        self.last_run = LastRun()
         credentials = None
         if endpoint.sigv4:
             credentials = CredentialsProvider(

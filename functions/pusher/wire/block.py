@@ -26,16 +26,15 @@ class Block:
     exemplars: Mapping[int, tuple[Exemplar, ...]]
     starts_ms: Mapping[int, int]
     histograms: int
-    are_distinct: bool = False
+    prefixes: Sequence[bytes] | None = None  # where no series stands twice
 
     def plain_values(self) -> Sequence[float] | None:
         """The values of a usual block: one float of our days for each series, and nothing beside; None otherwise."""
         if self.histograms or self.exemplars or self.starts_ms or not self.series:
             return None
-        if not self.are_distinct and self._has_neighbours():
+        if self.prefixes is None and self._has_neighbours():
             return None
-        stamps = set(self.timestamps_ms)
-        if min(stamps) not in _SIX_BYTE_MS or max(stamps) not in _SIX_BYTE_MS:
+        if earliest(self.timestamps_ms) not in _SIX_BYTE_MS or max(set(self.timestamps_ms)) not in _SIX_BYTE_MS:
             return None
         return cast(Sequence[float], self.values)
 
@@ -45,7 +44,7 @@ class Block:
     def tails(self) -> list[bytes]:
         """The timestamp fields of the samples."""
         stamps = self.timestamps_ms
-        if stamps.count(stamps[0]) == len(stamps):  # as on a page without timestamps of its own
+        if _are_one(stamps):
             return [timestamp_field(stamps[0])] * len(stamps)
         fields = {stamp: timestamp_field(stamp) for stamp in set(stamps)}
         return list(map(fields.__getitem__, stamps))
@@ -78,6 +77,16 @@ class Block:
         return [exemplar for place in range(start, stop) for exemplar in self.exemplars.get(place, ())]
 
 
+def earliest(timestamps_ms: Sequence[int]) -> int:
+    """The earliest of some timestamps."""
+    return timestamps_ms[0] if _are_one(timestamps_ms) else min(timestamps_ms)
+
+
+def _are_one(timestamps_ms: Sequence[int]) -> bool:
+    """All are the same, as on a page without timestamps of its own. To count is cheaper than to compare."""
+    return bool(timestamps_ms) and timestamps_ms.count(timestamps_ms[0]) == len(timestamps_ms)
+
+
 def timestamp_field(timestamp_ms: int) -> bytes:
     return protobuf.integer(b"\x10", timestamp_ms)
 
@@ -107,7 +116,7 @@ class Blocks:
             _between(self._exemplars, start, stop),
             _between(self._starts_ms, start, stop),
             list(map(type, values)).count(Histogram) if self._has_histograms else 0,
-            samples.are_distinct,
+            samples.prefixes and samples.prefixes[start:stop],
         )
 
 

@@ -10,17 +10,35 @@ import operator
 from collections.abc import Callable, Iterable
 
 from ..model import Samples, Series, Tally, WriteRequest
+from .block import earliest
 from .unpacking import unpack
 
 _LAST_MS = operator.attrgetter("last_ms")
+_PREFIX = operator.attrgetter("prefix")
 
 
-def order(samples: Samples, dropped: Tally) -> Samples:
+class LastRun:
+    """The series of an endpoint's last run: most runs have the same ones, in the same order."""
+
+    def __init__(self) -> None:
+        self._series: list[Series] = []
+        self._prefixes: list[bytes] = []
+
+    def prefixes_of(self, series: list[Series]) -> list[bytes] | None:
+        """The prefix of each; None when one stands twice."""
+        if series != self._series:
+            if len(set(series)) < len(series):
+                return None
+            self._series, self._prefixes = series, list(map(_PREFIX, series))
+        return self._prefixes
+
+
+def order(samples: Samples, dropped: Tally, last: LastRun | None = None) -> Samples:
     """Samples in any order -> those newer than what their series had, oldest first within each series.
 
     Counts the others in `dropped` as `not_newer`, and moves `last_ms` of every series it lets pass.
     """
-    if _advance_all(samples):
+    if not samples or _advance_all(samples, last or LastRun()):
         return samples
     return _sorted(samples, dropped)
 
@@ -37,17 +55,18 @@ def take_back(requests: Iterable[WriteRequest], find: Callable[[bytes], Series |
                 series.last_ms = min(series.last_ms, timestamp_ms - 1)
 
 
-def _advance_all(samples: Samples) -> bool:
+def _advance_all(samples: Samples, last: LastRun) -> bool:
     """The usual run: every sample is newer than its series and no series comes twice. False leaves nothing moved."""
     stamps = samples.timestamps_ms
-    is_all_newer = max(map(_LAST_MS, samples.series), default=0) < min(stamps, default=1)
+    is_all_newer = max(map(_LAST_MS, samples.series), default=0) < earliest(stamps)
     if not is_all_newer and not all(map(operator.gt, stamps, map(_LAST_MS, samples.series))):
         return False
-    if len(set(samples.series)) < len(samples):
+    prefixes = last.prefixes_of(samples.series)
+    if prefixes is None:
         return False
     for series, timestamp_ms in zip(samples.series, stamps, strict=True):
         series.last_ms = timestamp_ms
-    samples.are_distinct = True
+    samples.prefixes = prefixes
     return True
 
 

@@ -10,8 +10,8 @@ import snappy
 from ..config.schema import Endpoint
 from ..model import Histogram, Metadata, Samples, Series, Tally, WriteRequest
 from . import histogram, v1, v2
-from .block import Block, Blocks, has_histograms
-from .order import order
+from .block import Block, Blocks, earliest, has_histograms
+from .order import LastRun, order
 from .series import has_legacy_names
 from .unpacking import unpack, unpack_metadata
 
@@ -49,7 +49,7 @@ def pack(samples: Samples, protocol: Protocol, now_ms: int, dropped: Tally) -> l
     return [request for start in starts for request in packer.fit(start, start + queue.max_samples_per_send)]
 
 
-def through(view: View, samples: Samples, dropped: Tally) -> Samples:
+def through(view: View, samples: Samples, dropped: Tally, last: LastRun | None = None) -> Samples:
     """Samples as one endpoint sees them after its `write_relabel_configs`, in order again."""
     seen = Samples()
     for series, value, timestamp_ms in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
@@ -64,7 +64,7 @@ def through(view: View, samples: Samples, dropped: Tally) -> Samples:
     for series, start_ms in samples.starts_ms.items():
         if isinstance(mapped := view(series), Series):
             seen.starts_ms[mapped] = start_ms
-    return order(seen, dropped)
+    return order(seen, dropped, last)
 
 
 def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int) -> list[WriteRequest]:
@@ -114,7 +114,7 @@ def _request(block: Block, version: int, families: Mapping[str, Metadata]) -> Wr
         _compress(raw),
         len(block.series),
         len(raw),
-        min(block.timestamps_ms),
+        earliest(block.timestamps_ms),
         histograms=block.histograms,
         exemplars=sum(map(len, block.exemplars.values())),
         version=version,
@@ -123,7 +123,7 @@ def _request(block: Block, version: int, families: Mapping[str, Metadata]) -> Wr
 
 def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Tally) -> Samples:
     oldest_allowed_ms = now_ms - age_limit_ms
-    if not age_limit_ms or not samples or min(samples.timestamps_ms) >= oldest_allowed_ms:
+    if not age_limit_ms or not samples or earliest(samples.timestamps_ms) >= oldest_allowed_ms:
         return samples
     kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp >= oldest_allowed_ms]
     age = (now_ms - min(samples.timestamps_ms)) // 1000

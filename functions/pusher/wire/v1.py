@@ -7,7 +7,6 @@ its value and timestamp. Field numbers are in the .proto files; proto3 leaves ou
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import operator
 import struct
@@ -27,7 +26,7 @@ _USUAL_SAMPLE = 18
 _USUAL_ZERO = 9
 _HISTOGRAM = b"\x22"
 # What precedes the labels of a zero, by the length of the prefix, where tag and length take the usual three bytes.
-_MAX_USUAL = 1024
+_MIN_USUAL, _MAX_USUAL = 128 - _USUAL_SAMPLE + 6, 1024
 _ZERO_HEADS = [b"\x0a" + varint(max(length - 6 + _USUAL_ZERO, 0)) for length in range(_MAX_USUAL)]
 _ZERO_TAG = b"\x12\x07"
 
@@ -110,13 +109,13 @@ def encode(block: Block) -> bytes:
 
 def _encode_plain(block: Block, values: Sequence[float]) -> list[bytes]:
     pieces, tails = [b""] * (2 * len(values)), block.tails()
-    pieces[::2] = map(_PREFIX, block.series)
+    pieces[::2] = block.prefixes or map(_PREFIX, block.series)
     pieces[1::2] = values_and_tails(values, tails)
     for index in zeros_among(values):
-        prefix = block.series[index].prefix
-        is_usual = len(prefix) < _MAX_USUAL and prefix[1] & 0x80 and not prefix[2] & 0x80
-        pieces[2 * index] = _ZERO_HEADS[len(prefix)] + prefix[3:-3] if is_usual else _zero_head(prefix)
-        pieces[2 * index + 1] = _ZERO_TAG + tails[index]
+        at, prefix = 2 * index, pieces[2 * index]
+        is_usual = _MIN_USUAL <= len(prefix) < _MAX_USUAL
+        pieces[at] = _ZERO_HEADS[len(prefix)] + prefix[3:-3] if is_usual else _zero_head(prefix)
+        pieces[at + 1] = _ZERO_TAG + tails[index]
     return pieces
 
 
@@ -139,8 +138,8 @@ def zeros_among(values: Sequence[float]) -> list[int]:
     """The places of the zeros, which are not written; a negative zero is."""
     if 0.0 not in values:
         return []
-    zeros = itertools.compress(range(len(values)), map(operator.not_, values))
-    return [index for index in zeros if math.copysign(1.0, values[index]) > 0.0]
+    copysign = math.copysign
+    return [index for index, value in enumerate(values) if not value and copysign(1.0, value) > 0.0]
 
 
 def _zero_head(prefix: bytes) -> bytes:

@@ -1,0 +1,10 @@
+"""HTTP over a real socket, with a *total* timeout: a server that drips bytes is cut off at its time.
+
+No redirects, no retries of answers, no environment proxies: whoever calls decides those. Connections are kept
+between invocations, but not trusted after a freeze.
+"""
+
+from .exchange import Answer, Transport
+from .types import Channel, HttpRequest, TransportError
+
+__all__ = ["Answer", "Channel", "HttpRequest", "Transport", "TransportError"]

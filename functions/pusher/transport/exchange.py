@@ -1,0 +1,220 @@
+"""One exchange: a request goes out on a kept or new connection, and its answer is read in pieces."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import TracebackType
+
+import urllib3
+from urllib3 import exceptions as errors
+
+from .connection import CHUNK_BYTES, Host, check_named_address, exchange, left_seconds, proxy_pool
+from .errors import explained, is_dead_connection
+from .http1 import Reply
+from .types import Channel, HttpRequest, TransportError
+
+_MAX_IDLE_SECONDS = 30.0  # a connection that idled longer (or was frozen) is likely gone on the other side
+_MAX_HOSTS = 400
+_NO_HEADER_TEXT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+
+
+class Answer:
+    """Status and headers of an answer whose body is read in pieces, within the exchange's total timeout.
+
+    `resent` is True when a kept connection turned out dead and the request was sent again on a new one.
+    """
+
+    def __init__(self, response: _Response, host: str, resent: bool) -> None:
+        self._response, self._host = response, host
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.resent = resent
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it comes. Raises TransportError."""
+        try:
+            yield from self._response.chunks()
+        except Exception as error:
+            raise explained(error, self._host, "reading the body") from None
+
+    def read(self, limit: int) -> bytes:
+        """At most `limit` bytes of the body; the connection is given up when there are more."""
+        taken = bytearray()
+        try:
+            for chunk in self.chunks():
+                taken += chunk
+                if len(taken) >= limit:
+                    break
+        except TransportError:
+            pass  # what was read before the break serves as well
+        return bytes(taken[:limit])
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._response.finish()
+
+
+class _Direct:
+    """An answer of a host itself."""
+
+    def __init__(self, host: Host, request: HttpRequest, target: str) -> None:
+        self._host, self._connection = host, host.take()
+        try:
+            self._reply: Reply = self._connection.ask(request, target)
+        except BaseException:
+            self._connection.drop()
+            raise
+        self.status, self.headers = self._reply.status, self._reply.headers
+
+    def chunks(self) -> Iterator[bytes]:
+        return self._reply.chunks(CHUNK_BYTES)
+
+    def finish(self) -> None:
+        """The connection serves again, unless something of the answer is still to come."""
+        if self._reply.is_at_end():
+            self._host.keep(self._connection)
+        else:
+            self._connection.drop()
+
+
+class _Proxied:
+    """An answer that came through a proxy."""
+
+    def __init__(self, pool: urllib3.PoolManager, request: HttpRequest) -> None:
+        self._response: urllib3.BaseHTTPResponse = pool.urlopen(
+            request.method,
+            request.url,
+            body=request.body,
+            headers=dict(request.headers),
+            timeout=urllib3.Timeout(total=left_seconds()),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        self.status, self.headers = self._response.status, self._response.headers
+
+    def chunks(self) -> Iterator[bytes]:
+        return self._response.stream(CHUNK_BYTES, decode_content=False)
+
+    def finish(self) -> None:
+        if self._response.closed or getattr(self._response, "length_remaining", None) == 0:
+            self._response.drain_conn()  # an answer without a body is at its end only once that was read
+            self._response.release_conn()
+        else:
+            self._response.close()
+
+
+_Response = _Direct | _Proxied
+
+
+class Transport:
+    """Keeps connections by channel. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[Channel, bool], urllib3.PoolManager] = {}
+        self._hosts: dict[tuple[Channel, str | None, str | None], Host] = {}
+        self._last_used = time.time()
+        self._lock = threading.Lock()
+
+    def send(self, request: HttpRequest, channel: Channel, timeout_seconds: float) -> Answer:
+        """One exchange; the timeout is for all of it, the body's reading included. Raises TransportError.
+
+        A kept connection that died without an answer costs nothing: the request goes out once more on a new one.
+        """
+        host = _parsed(request.url).netloc or ""
+        if timeout_seconds <= 0:
+            raise TransportError("timeout", f"{host}: no time was left to ask")
+        _check_headers([*request.headers.items(), *channel.proxy_headers], host)
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            return Answer(self._open(request, channel, deadline), host, resent=False)
+        except Exception as error:
+            # Closed: another thread has just given up this proxy's connections, and nothing was sent.
+            is_closed = isinstance(error, errors.ClosedPoolError)
+            if not is_closed and not (exchange.reused and is_dead_connection(error)):
+                raise explained(error, host, exchange.step) from None
+        if not is_closed:
+            self._give_up(channel, request.url)
+        try:
+            return Answer(self._open(request, channel, deadline), host, resent=not is_closed)
+        except Exception as error:
+            raise explained(error, host, exchange.step) from None
+
+    def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> _Response:
+        exchange.reused, exchange.step, exchange.deadline = False, "connecting", deadline
+        exchange.channel = replace(channel, refuse_link_local=False) if channel.proxy_url else channel
+        self._last_used = time.time()
+        if not channel.proxy_url:
+            return _Direct(self._host(channel, request.url), request, _parsed(request.url).request_uri)
+        if channel.refuse_link_local:
+            check_named_address(_parsed(request.url).host or "", channel)
+        return _Proxied(self._pool(channel, request.url), request)
+
+    def _host(self, channel: Channel, url: str) -> Host:
+        parts = _parsed(url)
+        key = channel, parts.scheme, parts.netloc
+        with self._lock:
+            host = self._hosts.get(key)
+            if host is None:
+                host = self._hosts[key] = Host(channel, parts)
+            # A process has 1,024 file descriptors, in Lambda too: the oldest host's connections go.
+            gone = self._hosts.pop(next(iter(self._hosts))) if len(self._hosts) > _MAX_HOSTS else None
+        if gone is not None:
+            gone.close()
+        return host
+
+    def _pool(self, channel: Channel, url: str) -> urllib3.PoolManager:
+        key = channel, any(address.startswith("https:") for address in (url.lower(), channel.proxy_url.lower()))
+        with self._lock:
+            pool = self._pools.get(key)
+            if pool is None:
+                pool = self._pools[key] = proxy_pool(*key)
+            return pool
+
+    def _give_up(self, channel: Channel, url: str) -> None:
+        """The connections to one host have died."""
+        if channel.proxy_url:
+            self.close(channel)
+            return
+        parts = _parsed(url)
+        with self._lock:
+            host = self._hosts.pop((channel, parts.scheme, parts.netloc), None)
+        if host is not None:
+            host.close()
+
+    def drop_idle(self) -> None:
+        """At the start of a run: gives up connections that idled (or were frozen) too long to be trusted."""
+        if abs(time.time() - self._last_used) > _MAX_IDLE_SECONDS:
+            self.close()
+
+    def close(self, channel: Channel | None = None) -> None:
+        with self._lock:
+            for host in [key for key in self._hosts if channel in (None, key[0])]:
+                self._hosts.pop(host).close()
+            for key in [key for key in self._pools if channel in (None, key[0])]:
+                self._pools.pop(key).clear()
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(url: str) -> urllib3.util.Url:
+    return urllib3.util.parse_url(url)
+
+
+def _check_headers(headers: Iterable[tuple[str, str]], host: str) -> None:
+    """Raises TransportError for a value that no header can hold: the library's own error would print it, and it is
+    likely a secret."""
+    for name, value in headers:
+        if _NO_HEADER_TEXT.search(value):
+            said = f"{host}: the value of header {name} holds a line break or a character that no header may hold"
+            raise TransportError("protocol", f"{said}; look at the secret or value it comes from")

@@ -1,0 +1,113 @@
+"""HTTP/1.1 on an open connection: the bytes of a request, and the answer to it.
+
+A short answer that lies in the buffer as a whole is taken from there, since that is what a receiver gives a hundred
+times in a push; any other is http.client's.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import urllib3
+
+from .. import USER_AGENT
+from .types import HttpRequest
+
+_WITH_LENGTH = ("POST", "PUT", "PATCH")
+_SHORT = re.compile(rb"HTTP/1\.1 (2[0-9][0-9]) [^\r\n]*\r\n((?:[!#-9;-~]+:[^\r\n]*\r\n)*)\r\n")
+_HEADER = re.compile(rb"([^:]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_NO_BODY = (204, 304)
+
+
+def request_bytes(request: HttpRequest, target: str, host: str) -> bytes:
+    """Head and body. The headers' values hold no line break: the caller has seen to it."""
+    body, headers = request.body, request.headers
+    given = {name.lower() for name in headers}
+    lines = [f"{request.method} {target} HTTP/1.1"]
+    if "host" not in given:
+        lines.append(f"Host: {host}")
+    if "accept-encoding" not in given:
+        lines.append("Accept-Encoding: identity")
+    if "user-agent" not in given:
+        lines.append(f"User-Agent: {USER_AGENT}")
+    if body is not None or request.method in _WITH_LENGTH:
+        lines.append(f"Content-Length: {len(body or b'')}")
+    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "content-length"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
+class Reply:
+    """An answer whose head was read."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The body, chunk by chunk. Raises what sockets and http.client raise, IncompleteRead when it breaks off."""
+        raise NotImplementedError
+
+    def is_at_end(self) -> bool:
+        """Whether the next answer may follow on the same connection."""
+        raise NotImplementedError
+
+
+class _Short(Reply):
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status, self.headers, self._body = status, headers, body
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        if self._body:
+            yield self._body
+
+    def is_at_end(self) -> bool:
+        return True
+
+
+class _Long(Reply):
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self.status, self.headers = response.status, urllib3.HTTPHeaderDict(response.headers.items())
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        response = self._response
+        while piece := response.read(size):
+            yield piece
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+
+    def is_at_end(self) -> bool:
+        if self._response.length == 0:
+            self._response.read()  # an answer without a body is at its end only once that was read
+        return self._response.isclosed() and not self._response.will_close
+
+
+def read_reply(sock: Any, method: str) -> Reply:
+    """The answer that comes next. Raises what sockets and http.client raise."""
+    short = _short(sock.makefile("rb"))
+    if short:
+        return short
+    response = http.client.HTTPResponse(sock, method=method)
+    response.begin()
+    return _Long(response)
+
+
+def _short(reader: io.BufferedReader) -> Reply | None:
+    """A success that has come whole and with nothing behind it; None, and nothing taken, for any other answer."""
+    come = reader.peek()
+    head = _SHORT.match(come)
+    if head is None:
+        return None
+    headers = urllib3.HTTPHeaderDict(
+        (name.decode(), value.decode("latin-1")) for name, value in _HEADER.findall(head[2])
+    )
+    if "Transfer-Encoding" in headers or "close" in headers.get("Connection", "").lower():
+        return None
+    length = "0" if int(head[1]) in _NO_BODY else headers.get("Content-Length", "")
+    if not length.isdecimal() or head.end() + int(length) != len(come):
+        return None
+    reader.read(len(come))
+    return _Short(int(head[1]), headers, come[head.end() :])

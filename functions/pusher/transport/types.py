@@ -1,0 +1,42 @@
+"""What is asked over HTTP, through which channel, and the error that says why there is no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class TransportError(Exception):
+    """No answer. The message names the host, the step that failed and the likely cause.
+
+    `kind` is one of dns, connect, tls, timeout, reset, protocol, proxy, refused.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How a connection is made, all secrets resolved: equal channels share connections."""
+
+    ca: str = field(default="", repr=False)
+    cert: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+    server_name: str = ""
+    verify: bool = True
+    min_version: str = "TLS12"
+    max_version: str = ""
+    proxy_url: str = field(default="", repr=False)
+    proxy_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    refuse_link_local: bool = False
+    refuse_loopback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
