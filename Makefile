@@ -131,8 +131,8 @@ deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m â€
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 # SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never
-# needs the scripts in bin/, the type stubs, and Powertools' HTTP router and utilities (3.8 MB that neither Logger nor
-# Metrics imports). Licences and METADATA stay: the first must travel with the code, the second is what vulnerability
+# needs the scripts in bin/, the type stubs, Powertools' HTTP router and utilities (3.8 MB that neither Logger nor
+# Metrics imports), and what charset_normalizer and zlib_ng have beside the modules that are imported. Licences and METADATA stay: the first must travel with the code, the second is what vulnerability
 # scanners read.
 build/packages-$(ARCH): functions/requirements.txt Makefile
 	@rm -rf $@ $@.new
@@ -140,6 +140,7 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r functions/requirements.txt
 	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler
 	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
+	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng*
 	@find $@.new -name '*.pyi' -exec rm -f {} +
 	@mv $@.new $@
 	@touch $@

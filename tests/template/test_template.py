@@ -120,6 +120,7 @@ def test_the_environment_names_workspace_tick_and_metrics(stack_of: StackOf, fun
         "PUSHER_WORKSPACE": WORKSPACE,
         "POWERTOOLS_SERVICE_NAME": service,
         "POWERTOOLS_METRICS_NAMESPACE": "LambdaRemoteWrite",
+        "MALLOC_ARENA_MAX": "1",
     }
     assert variables_of(stack_of(Config="ssm:/pusher/config"), function)["PUSHER_CONFIG"] == "ssm:/pusher/config"
 
