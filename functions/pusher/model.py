@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 Labels = Mapping[str, str]
 
@@ -38,6 +39,18 @@ class InvalidSeries(Exception):
 
 Intern = Callable[[Labels], Series]
 """Final labels of a sample (before external labels) -> the series. Raises InvalidSeries."""
+
+PlainIntern = Callable[[str, tuple[str, ...], Sequence[tuple[str, str]]], Series | None]
+"""Metric, label names and labels of a page's line, valid and not empty -> the series with its target's labels; None
+where the labels need a look."""
+
+
+class Interner(Protocol):
+    """Whoever keeps the series."""
+
+    @property
+    def intern(self) -> Intern: ...
+    def plain(self, own: Mapping[str, str]) -> PlainIntern: ...
 
 
 STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]

@@ -164,8 +164,8 @@ class Warm:
             utf8_names=self.limits.utf8_names,
         )
         finder = discovery.Discovery(job.discovery, self.outside.discovery_edges(self.fetcher), self._lists)
-        observe, intern = self._observers.get(job.job_name), self.series.intern
-        return ScrapePool(job, finder, lambda one: TargetSource(one, intern, receivers, observe), self.leaving)
+        observe, series = self._observers.get(job.job_name), self.series
+        return ScrapePool(job, finder, lambda one: TargetSource(one, series, receivers, observe), self.leaving)
 
     def sources(self) -> list[JsonSource | TargetSource]:
         """Every JSON job, and every target as it was discovered last."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .. import buckets, relabel
 from ..config.schema import Limits
-from ..model import Exemplar, Intern, InvalidSeries, Samples, Scrape, Series
+from ..model import Exemplar, Interner, InvalidSeries, Samples, Scrape, Series
 from . import synthetic
 from .collect import Fetched
 from .due import Tick
@@ -60,16 +60,16 @@ class Answer:
 class TargetSource:
     """A target and what its environment remembers of it."""
 
-    def __init__(self, target: Target, intern: Intern, receivers: Receivers, observe: Observe | None = None) -> None:
-        self.target, self._intern, self._receivers, self._observe = target, intern, receivers, observe
+    def __init__(self, target: Target, series: Interner, receivers: Receivers, observe: Observe | None) -> None:
+        self.target, self._series, self._receivers, self._observe = target, series, receivers, observe
         job = target.job
         self._labels = {name: value for name, value in target.labels.items() if value}
         self.forced_error = ""
-        self._memory, self._media_type = Memory(), ""
+        self._memory, self._media_type = self._new_memory(), ""
         self._cached: list[Series] = []  # of the last page that was taken, for telling what is new
         self.alive = Alive()
         names = synthetic.NAMES + (synthetic.EXTRA_NAMES if job.extra_scrape_metrics else ())
-        self._synthetic = synthetic.Synthetic(target.labels, names, intern)
+        self._synthetic = synthetic.Synthetic(target.labels, names, series.intern)
         self._exemplars: dict[Series, Exemplar] = {}  # the newest of each series
         self._request = SourceRequest(
             "GET",
@@ -108,8 +108,8 @@ class TargetSource:
 
     def works_like(self, other: TargetSource) -> bool:
         """True when the other one would make the same series of the same target."""
-        mine, others = (self._intern, self._receivers), (other._intern, other._receivers)
-        return self.target == other.target and mine == others
+        shares_series = self._series is other._series
+        return shares_series and self.target == other.target and self._receivers == other._receivers
 
     def is_due(self, tick: Tick) -> bool:
         return tick.takes(self.name, self.interval_ms, self.offset_ms)
@@ -157,7 +157,7 @@ class TargetSource:
         job, receivers, target = self.target.job, self._receivers, self.target
         media_type = content_type.media_type(header, job.fallback_scrape_protocol)
         if media_type != self._media_type:  # a line that one format takes, another may refuse
-            self._memory, self._media_type = Memory(), media_type
+            self._memory, self._media_type = self._new_memory(), media_type
         wishes = Wishes(
             honor_timestamps=job.honor_timestamps,
             exemplars=receivers.exemplars,
@@ -169,6 +169,11 @@ class TargetSource:
             max_schema=buckets.schema_of(job.native_histogram_min_bucket_factor),
         )
         return _READERS[media_type](self._memory, self._resolve, wishes)
+
+    def _new_memory(self) -> Memory:
+        job = self.target.job
+        takes_labels_as_they_are = not (job.metric_relabel or self._observe or job.limits.has_label_limits)
+        return Memory(plain=self._series.plain(self._labels) if takes_labels_as_they_are else None)
 
     def _resolve(self, labels: dict[str, str]) -> Known:
         """Labels of the page -> its series, once for each. Raises BadPage."""
@@ -198,13 +203,13 @@ class TargetSource:
         job, takes_all = self.target.job, self._receivers.utf8_names
         try:
             if not takes_all or job.name_validation == "utf8" or is_legacy(labels):
-                return self._intern(labels)
+                return self._series.intern(labels)
         except InvalidSeries:
             if is_legacy(labels):
                 raise
         if job.name_validation == "legacy":
             raise BadPage(f"{labels['__name__']!r:.80}: a name that metric_name_validation_scheme legacy refuses")
-        return self._intern(labels if takes_all else escaped(labels, job.name_escaping))
+        return self._series.intern(labels if takes_all else escaped(labels, job.name_escaping))
 
     # settling: one target after the other
 

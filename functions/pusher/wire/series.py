@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from .. import relabel
 from ..config.scalars import LABEL_NAME, METRIC_NAME
-from ..model import InvalidSeries, Labels, Series
+from ..model import InvalidSeries, Labels, PlainIntern, Series
 from . import v1
+from .plain import PlainSeries
 
 _MAX_NAMES = 10_000
 MAX_SERIES = 200_000  # about 60 MB
@@ -90,8 +91,8 @@ class SeriesCache:
     """The interned series of one environment, by their encoded labels. Safe for several threads."""
 
     def __init__(self, external_labels: Sequence[tuple[str, str]], limits: SeriesLimits) -> None:
-        self._external = external_labels
-        self._limits = limits
+        self.external = external_labels
+        self.limits = limits
         self._series: dict[bytes, Series] = {}
         self._marks: dict[bytes, int] = {}
         self._valid_names: set[str] = set()
@@ -103,13 +104,13 @@ class SeriesCache:
 
     def intern(self, labels: Labels) -> Series:
         """Final labels of a sample -> its series; external labels fill in only what is absent."""
-        if self._external:
+        if self.external:
             labels = dict(labels)
-            labels |= {name: value for name, value in self._external if not labels.get(name)}
+            labels |= {name: value for name, value in self.external if not labels.get(name)}
         return self.interned(self._usual_prefix(labels) or self._checked_prefix(labels))
 
     def _checked_prefix(self, labels: Labels) -> bytes:
-        pairs = validated(labels, self._limits)
+        pairs = validated(labels, self.limits)
         if len(self._valid_names) < _MAX_NAMES:
             self._valid_names.update(name.decode() for name, _ in pairs)  # not those that nobody looked at: empty ones
         return v1.series_prefix(pairs)
@@ -117,7 +118,7 @@ class SeriesCache:
     def _usual_prefix(self, labels: Labels) -> bytes:
         """The prefix of a series of which nothing has to be looked at: names that were valid before, no empty value,
         far from every limit. Empty for any other."""
-        limits = self._limits
+        limits = self.limits
         if not labels.keys() <= self._valid_names or "" in labels.values():
             return b""
         if not self._is_metric_name(labels.get("__name__", "")):
@@ -128,6 +129,15 @@ class SeriesCache:
             return b""
         is_long = limits.label_bytes and len(encoded) > limits.label_bytes
         return b"" if is_long or (limits.labels and len(labels) > limits.labels) else v1.prefix_of(encoded)
+
+    def plain(self, own: Mapping[str, str]) -> PlainIntern:
+        """A short way for the lines of one target, whose own labels are `own`."""
+        return PlainSeries(self, own)
+
+    def of_fields(self, fields: Sequence[bytes]) -> Series | None:
+        """The series of valid labels, encoded and in order; None when they are longer than the receivers take."""
+        encoded, limit = b"".join(fields), self.limits.label_bytes
+        return None if limit and len(encoded) > limit else self.interned(v1.prefix_of(encoded))
 
     def _is_metric_name(self, name: str) -> bool:
         valid = self._valid_metrics

@@ -38,9 +38,7 @@ def series_prefix(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 def encoded_labels(labels: Labels) -> bytes:
     """Valid labels -> their fields, in order: code points sort as their UTF-8 does. Raises UnicodeEncodeError."""
-    if len(_FIELDS) > _MAX_FIELDS:
-        _FIELDS.clear()
-    return b"".join(map(_FIELDS.__getitem__, sorted(labels.items())))
+    return b"".join(map(label_field, sorted(labels.items())))
 
 
 def prefix_of(labels: bytes) -> bytes:
@@ -52,13 +50,16 @@ class _Fields(dict[tuple[str, str], bytes]):
     """Label -> its field. Most labels of a page stand on many of its lines."""
 
     def __missing__(self, label: tuple[str, str]) -> bytes:
+        if len(self) >= _MAX_FIELDS:
+            self.clear()
         name, value = label
         field = self[label] = _label(name.encode(), value.encode())
         return field
 
 
-_FIELDS = _Fields()
-_MAX_FIELDS = 4096
+_MAX_FIELDS = 16_384
+label_field = _Fields().__getitem__
+"""A valid label, name and value -> its field. Raises UnicodeEncodeError."""
 
 
 def _label(name: bytes, value: bytes) -> bytes:

@@ -14,7 +14,7 @@ from itertools import compress
 from typing import NamedTuple
 
 from ...model import Exemplar, Series
-from . import custom_buckets
+from . import custom_buckets, plain
 from .labels import Unterminated, label_dict
 from .layout import Layout
 from .numbers import go_float, go_floats, go_literal
@@ -24,9 +24,6 @@ _MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that go on in the nex
 _MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its texts may end
 _CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
 _MAX_LAYOUT_LINES = 1_000_000  # of empty lines a page may hold any number
-# An identity that both formats read alike, and in which nothing is escaped or quoted beside the values.
-_USUAL_HEAD = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+"(?:,|(?=\})))*)\})?')
-_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"]*)"')
 _NORMALISED = {"histogram": "le", "summary": "quantile"}
 
 
@@ -238,25 +235,32 @@ class LineReader(ABC):
     def _usual(self, head: bytes) -> Known | None:
         """What a new identity of the plainest form stands for; None when it needs a look of its own, be it for what is
         wrong with it."""
-        try:
-            usual = _USUAL_HEAD.fullmatch(head.decode())
-            if usual is None or self._needs_more:
-                return None
-            name, quoted = usual.groups()
-            pairs = _PAIR.findall(quoted) if quoted else []
-            labels = dict(pairs)
-            if len(labels) < len(pairs) or "__name__" in labels:
-                return None
-            labels["__name__"] = name
-            normalised = _NORMALISED.get(self._type, "") if "le" in labels or "quantile" in labels else None
-            if normalised is None:
-                return self._resolve(labels)
-            if normalised in labels:
-                labels[normalised] = canonical_float(labels[normalised])
-            # What it is depends on the TYPE above it, where it stands first.
-            return self._memory.known.get(head) or self._memory.known.setdefault(head, self._resolve(labels))
-        except (UnicodeDecodeError, BadPage):
+        if self._needs_more:
             return None
+        try:
+            metric, labels = plain.read(head.decode())
+            names = tuple([name for name, _ in labels])
+            if "le" not in names and "quantile" not in names:
+                return self._plainly(metric, names, labels)
+            known = self._memory.known  # what it is depends on the TYPE above it, where it stands first
+            if head not in known:
+                known[head] = self._plainly(metric, names, list(map(self._normalised, labels)))
+            return known[head]
+        except (UnicodeDecodeError, BadPage, plain.NotPlain):
+            return None
+
+    def _plainly(self, metric: str, names: tuple[str, ...], labels: Sequence[tuple[str, str]]) -> Known:
+        found = self._memory.plain(metric, names, labels) if self._memory.plain else None
+        if found is not None:
+            return found
+        every = {"__name__": metric} | dict(labels)
+        if len(every) <= len(labels):
+            raise plain.NotPlain
+        return self._resolve(every)
+
+    def _normalised(self, label: tuple[str, str]) -> tuple[str, str]:
+        name, value = label
+        return (name, canonical_float(value)) if name == _NORMALISED.get(self._type) else label
 
     def _take(self, entry: Known, text: bytes) -> bool:
         """One known line; False when its last word is not simply a value."""

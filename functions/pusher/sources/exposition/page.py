@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from ...model import Exemplar, Histogram, Metadata, Series, Value
+from ...model import Exemplar, Histogram, Metadata, PlainIntern, Series, Value
 from .layout import Layout
 
 NO_TIME = -(2**63)
@@ -88,6 +88,7 @@ class Memory:
     created: dict[tuple[str, ...], Series] = field(default_factory=dict)
     histograms: dict[tuple[tuple[str, str], ...], Known] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)
+    plain: PlainIntern | None = None  # where labels are taken as they are
     _is_looked_up: bool = True
     _metadata: tuple[Metadata, ...] = ()
     _is_told: bool = False
