@@ -205,7 +205,7 @@ class Runner:
             self._put([scrape])
             what = f"{scrape.job} {scrape.instance}"
             self._say_change(what, f"{what}: down: {scrape.error}" if scrape.error else "")
-            self._warm.finish_run()
+            self._warm.finish_run(busy=self._busy - {source.key})
 
     def _put(self, scrapes: Sequence[Scrape]) -> None:
         batch = Batch(scrapes)

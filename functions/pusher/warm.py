@@ -206,8 +206,9 @@ class Warm:
         self.run += 1
         return self.run
 
-    def finish_run(self) -> None:
-        """Keeps memory bounded: series not seen for longest go first."""
+    def finish_run(self, busy: Collection[str] = ()) -> None:
+        """Keeps memory bounded: series not seen for longest go first. Sources that are being asked (`busy`, by key)
+        keep what they hold until another time."""
         if len(self.series) <= MAX_SERIES:
             return
         for source in self.sources():
@@ -215,7 +216,8 @@ class Warm:
         self.leaving.mark_seen(self.run)
         oldest_kept = self.series.prune()
         for source in self.sources():
-            source.prune(oldest_kept)
+            if source.key not in busy:
+                source.prune(oldest_kept)
         for target in self.targets:
             if target.view:
                 target.view.prune(oldest_kept)

@@ -12,6 +12,7 @@ import pytest
 
 from pusher.model import Delivery, Metadata
 from sandbox.amp import Basic, Limits, Received, Receiver, SigV4
+from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.delivery.rig import KEYS, QUICK, Clock, Rig, in_order, rig
 from tests.wire import made
@@ -366,6 +367,17 @@ def test_a_400_to_what_a_dead_connection_sent_twice_is_maybe_stored_too(amp: Rec
 def test_a_kept_connection_serves_the_next_request(amp: Receiver, one: Rig) -> None:
     one.deliver(one.points(times=5))
     assert amp.connections == 1
+
+
+def test_a_connection_is_kept_when_a_success_has_a_body_in_chunks() -> None:
+    """What the body says is of no interest; that it was read is."""
+    with Api() as api:
+        url = api.serve("/write", Answer(200, {"Content-Type": "text/plain"}, b"thank you", chunked=True))
+        with rig(url, sigv4=None) as plain:
+            delivery = plain.deliver(plain.points(times=5))
+        assert delivery.attempts > 2
+        assert not delivery.rejected.total()
+        assert api.connections == 1
 
 
 def test_connections_that_died_between_two_runs_cost_nothing(amp: Receiver, one: Rig) -> None:

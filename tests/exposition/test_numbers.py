@@ -74,6 +74,13 @@ def test_many_before_breaks_are_what_each_is(texts: list[tuple[bytes, bytes]]) -
         assert list(map(bits, found)) == one_by_one([text for text, _ in texts])
 
 
+def test_infinite_values_are_read_with_the_others_and_overflow_is_not() -> None:
+    """An infinity on a page must not cost all its neighbours a look."""
+    assert go_floats([b"1", b"+Inf", b"-inf", b"Infinity", b"2"]) == [1.0, math.inf, -math.inf, math.inf, 2.0]
+    assert go_floats([b"1e999", b"+Inf"]) is None
+    assert go_floats([b"1e999"]) is None
+
+
 WRITTEN = [
     (1.0, "1.0"), (0.0, "0.0"), (-0.0, "0.0"), (-1.0, "-1.0"), (0.1, "0.1"), (2.5, "2.5"), (100000.0, "100000.0"),
     (1e6, "1e+06"), (123456.7, "123456.7"), (1234567.0, "1.234567e+06"), (0.0001, "0.0001"), (0.00001, "1e-05"),

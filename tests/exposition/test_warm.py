@@ -110,3 +110,15 @@ def test_the_usual_page_is_not_looked_up_at_all() -> None:
     assert len(layout) == 1_200
     warm.read("text", big(1_000, 2))
     assert warm.memory.layout is layout
+
+
+def test_a_page_without_a_layout_is_parsed_once_all_the_same() -> None:
+    """One timestamp makes a page that cannot be compared; its plain lines are looked up then, not resolved again."""
+    content = b"stamped 1 1700000000000\n" + big(1_000, 1)
+    warm, resolved = Target(), []
+    resolve = warm.resolve
+    warm.resolve = lambda labels: resolved.append(labels) or resolve(labels)  # type: ignore[method-assign, func-returns-value]
+    first = warm.read("text", content)
+    assert len(resolved) == 1_001
+    assert warm.read("text", content) == first
+    assert len(resolved) == 1_001

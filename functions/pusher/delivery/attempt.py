@@ -74,7 +74,8 @@ class Poster:
                 endpoint.url, endpoint.http.tls, endpoint.http.proxy, self._secrets, self._environment
             )
             with self._transport.send(post, channel, timeout_seconds) as answer:
-                text = "" if 200 <= answer.status < 300 else _one_line(answer.read(_MAX_ERROR_BYTES))
+                said = answer.read(_MAX_ERROR_BYTES)  # of a success too: the connection serves again once it was read
+                text = "" if 200 <= answer.status < 300 else _one_line(said)
                 says = written(answer.headers) if request.version > 1 else None  # of 1.0 it means nothing
                 retry_after = answer.headers.get("Retry-After")
                 return Response(answer.status, text, retry_after, resent=answer.resent, written=says)

@@ -31,6 +31,8 @@ class Source(Protocol):
     def offset_ms(self) -> int: ...  # in its interval, on absolute time
     @property
     def timeout_ms(self) -> int: ...
+    @property
+    def is_target(self) -> bool: ...  # one of many that its job may have
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
         """What the source answers, before `deadline` (monotonic seconds). Any exception is its failure."""
 
@@ -63,6 +65,7 @@ class Edges:
 def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) -> list[Scrape]:
     """Asks side by side and settles one after the other, as the answers come. `deadline` is monotonic seconds, `run`
     the number of this run. Scrapes come back in the order of the sources."""
+    late = Fetched(edges.now_ms(), time.monotonic(), error=_LATE)
     answers: queue.SimpleQueue[tuple[int, Fetched]] = queue.SimpleQueue()
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(sources)):
@@ -76,7 +79,6 @@ def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) 
         except queue.Empty:  # a thread hangs where no timeout reaches, as in a name look-up: its answer is not awaited
             break
         scrapes[index] = settle(sources[index], fetched, run, edges.now_ms())
-    late = Fetched(edges.now_ms(), time.monotonic(), error=_LATE)
     return [
         scrape or settle(source, late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)
     ]
@@ -115,7 +117,7 @@ def settle(source: Source, fetched: Fetched, run: int, now_ms: int) -> Scrape:
         return source.scrape(fetched, run, now_ms)
     except Exception as error:
         said = f"{type(error).__name__}: {error}, which is a bug"[:500]
-        return Scrape(source.name, source.instance, fetched.started_ms, error=said)
+        return Scrape(source.name, source.instance, fetched.started_ms, error=said, is_target=source.is_target)
 
 
 def explained(error: Exception) -> str:

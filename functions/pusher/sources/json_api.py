@@ -33,6 +33,8 @@ class Page:
 class JsonSource:
     """A JSON job and what its environment remembers of it."""
 
+    is_target = False
+
     def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
         self.job = job
         self.mapper = JobMapper(job, intern, observe)

@@ -33,12 +33,14 @@ class ScrapePool:
             return
         self._found = found
         self.targets = targets_of(self.job, found.groups)
-        before, self.sources = self.sources, {}
+        before, sources = self.sources, dict[str, TargetSource]()
         for key, target in self.targets.active.items():
-            source = self.sources[key] = before.pop(key) if key in before else self._source(target)
+            source = sources[key] = before[key] if key in before else self._source(target)
             source.forced_error = self.targets.over_limit
-        for source in before.values():
-            self._leaving.add(source)
+        self.sources = sources  # at once, because another thread may be reading it
+        for key, source in before.items():
+            if key not in sources:
+                self._leaving.add(source)
 
     def messages(self) -> list[str]:
         """What people should know: discovery that failed, a limit, targets that cannot be scraped."""

@@ -60,6 +60,8 @@ class Answer:
 class TargetSource:
     """A target and what its environment remembers of it."""
 
+    is_target = True
+
     def __init__(self, target: Target, series: Interner, receivers: Receivers, observe: Observe | None) -> None:
         self.target, self._series, self._receivers, self._observe = target, series, receivers, observe
         job = target.job
@@ -295,7 +297,8 @@ class TargetSource:
     def _forget(self, current: set[Series]) -> None:
         """Identities pile up where label values come and go."""
         memory = self._memory
-        if len(memory.known) > 2 * len(current) + _SPARE_IDENTITIES:
+        held = max(len(memory.known), len(memory.groups), len(memory.created))
+        if held > 2 * len(current) + _SPARE_IDENTITIES:
             memory.forget(current.__contains__)
             self._exemplars = {series: one for series, one in self._exemplars.items() if series in current}
         if len(memory.comments) > 4 * len(memory.families) + _SPARE_IDENTITIES:

@@ -89,6 +89,8 @@ class Layout:
     def samples(self, lines: bytes, at: int) -> tuple[list[Series], list[float], int, int] | None:
         """Lines, each with its break, that are like those from place `at` on -> series, values, how many samples they
         hold with those that are dropped, and the place behind them; None when a line is not like that."""
+        if at == len(self):
+            return None
         words = lines.replace(b"\n", b"\n ").split(b" ")  # and an empty one
         start = self._first[at]
         end = start + len(words) - 1

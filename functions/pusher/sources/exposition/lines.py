@@ -220,6 +220,8 @@ class LineReader(ABC):
             entry, head, value = found[at], parts[at][0], values[at]
             if entry is None and value is not None:
                 entry = self._usual(head)
+                if entry is not None and self._layout is None:
+                    self._memory.known[head] = entry
             if value is not None and isinstance(entry, Series):
                 page.series.append(entry)
                 page.values.append(value)

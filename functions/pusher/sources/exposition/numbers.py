@@ -77,7 +77,8 @@ def _floats(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
 def _floats_beyond_json(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
     """Words, plus signs, points without a digit beside. Python takes line breaks, and what Go refuses is found here."""
     has_words = bool(joined.translate(None, _PLAIN))
-    if has_words and (joined.translate(None, _WORDS) or b"+n" in (lowered := joined.lower()) or b"-n" in lowered):
+    lowered = joined.lower() if has_words else b""
+    if has_words and (joined.translate(None, _WORDS) or b"+n" in lowered or b"-n" in lowered):
         return None
     try:
         values = list(map(float, texts))
@@ -85,6 +86,6 @@ def _floats_beyond_json(texts: Sequence[bytes], joined: bytes) -> list[float] | 
         return None
     if not has_words:
         return values if math.isfinite(sum(values)) or all(map(math.isfinite, values)) else None
-    if math.inf in values or -math.inf in values:
-        return None
+    if values.count(math.inf) + values.count(-math.inf) != lowered.count(b"inf"):
+        return None  # a number that is out of range
     return [value if value == value else NORMAL_NAN for value in values]
