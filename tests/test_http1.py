@@ -38,10 +38,10 @@ class Wire:
     """A socket of which the whole answer has come, and which keeps what is sent."""
 
     def __init__(self, come: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") -> None:
-        self._reader = io.BufferedReader(io.BytesIO(come), BUFFER_BYTES)  # type: ignore[arg-type]
+        self._reader: Any = io.BufferedReader(io.BytesIO(come), BUFFER_BYTES)
         self.sent = b""
 
-    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
+    def makefile(self, *_: Any, **__: Any) -> Any:
         return self._reader
 
     def sendall(self, data: bytes) -> None:
@@ -81,9 +81,7 @@ def by_http_client(come: bytes) -> Read:
 
 def stripped(headers: Any) -> dict[str, str]:
     """White space at the end of a value is no part of it (RFC 9112, 5.1); http.client leaves it there."""
-    return {
-        name.lower(): ", ".join(value.strip(" \t") for value in text.split(", ")) for name, text in headers.items()
-    }
+    return {name.lower(): ", ".join(value.strip(" \t") for value in text.split(", ")) for name, text in headers.items()}
 
 
 # --- Answers that have come whole ------------------------------------------------------------------------------------
@@ -185,7 +183,23 @@ def test_an_answer_is_what_http_client_reads(come: bytes) -> None:
 
 
 NAMES = ("Content-Length", "content-length", "Connection", "Transfer-Encoding", "X", "Set-Cookie", "Content-Length ")
-VALUES = ("5", "5", "05", "+5", "5 ", "5\t", "", "4", "6", "close", "keep-alive, Close", "identity", "\xe9", "a\rb", "a:b")
+VALUES = (
+    "5",
+    "5",
+    "05",
+    "+5",
+    "5 ",
+    "5\t",
+    "",
+    "4",
+    "6",
+    "close",
+    "keep-alive, Close",
+    "identity",
+    "\xe9",
+    "a\rb",
+    "a:b",
+)
 HEADER = st.tuples(
     st.sampled_from(NAMES),
     st.sampled_from([":", ": ", ": ", ":\t "]),
@@ -196,7 +210,8 @@ ANSWER = st.tuples(
     st.sampled_from(["", "", "HTTP/1.1 100 Continue\r\n\r\n"]),
     st.sampled_from(["HTTP/1.1 200 OK", "HTTP/1.1 202 ", "HTTP/1.1 204 \xe9", "HTTP/1.1 500 No", "HTTP/1.0 200 OK"]),
     st.sampled_from(["\r\n", "\r\n", "\r\n", "\n"]),
-    st.lists(HEADER, max_size=3).map("".join),
+    # Of two Connection headers http.client takes the first alone, which is a test of its own.
+    st.lists(HEADER, max_size=3).map("".join).filter(lambda headers: headers.count("Connection") < 2),
     st.sampled_from([FIVE, FIVE, ""]),
     st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", ""]),
     st.sampled_from(["hello", "hello", "", "hell", "hello!", "\r\n\r\nx"]),
@@ -244,7 +259,7 @@ REQUESTS = {
     "IPv6": HttpRequest("GET", "http://[::1]/", {}),
     "IPv6 and a port": HttpRequest("GET", "http://[2001:DB8::1]:9090/", {}),
     "a user": HttpRequest("GET", "http://user:word@host/", {}),
-    "headers": HttpRequest("GET", "http://host/", {"Accept": "a;q=0.5", "X-Empty": "", "X-Latin": "\xe9", "X-Tab": "a\tb"}),
+    "headers": HttpRequest("GET", "http://host/", {"Accept": "a;q=0.5", "X-Empty": "", "X-Latin": "\xe9", "X": "a\tb"}),
     "headers in other cases": HttpRequest(
         "GET", "http://host/", {"host": "other", "ACCEPT-ENCODING": "gzip", "user-AGENT": "me"}
     ),
@@ -273,13 +288,13 @@ def parts(sent: bytes) -> tuple[bytes, list[bytes], bytes]:
 def test_a_request_is_what_http_client_writes(request_: HttpRequest) -> None:
     url = urllib3.util.parse_url(request_.url)
     ours, theirs = Host(PLAIN, url).take(), HTTPConnection((url.host or "").strip("[]"), url.port or 80)
-    ours.sock, theirs.sock = Wire(), Wire()  # type: ignore[assignment]
+    ours.sock, theirs.sock = Wire(), Wire()
     ours.ask(request_, url.request_uri)
     headers = {"User-Agent": USER_AGENT, **request_.headers}
     if any(name.lower() == "user-agent" for name in request_.headers):
         del headers["User-Agent"]
     theirs.request(request_.method, url.request_uri, request_.body, headers)
-    assert parts(ours.sock.sent) == parts(theirs.sock.sent)  # type: ignore[attr-defined]
+    assert parts(ours.sock.sent) == parts(theirs.sock.sent)
 
 
 @pytest.mark.parametrize(("url", "host"), [("https://host:443/", "host"), ("https://host:80/", "host:80")])

@@ -100,7 +100,7 @@ def test_a_changed_config_keeps_what_each_endpoint_has_got(still: Source) -> Non
             after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), before.outside, before=before)
             report = push(after, tick(after), time.monotonic() + 10)
             assert [one.dropped.counts for one in report.deliveries] == [{"not_newer": 2}] * 2
-            assert len({id(target.view) for target in after.targets}) == 2
+            assert len({id(remote.view) for remote in after.remotes}) == 2
             assert (len(points(one)), len(points(two))) == (2, 2)
 
 

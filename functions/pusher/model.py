@@ -93,7 +93,7 @@ class Samples:
     """Samples in columns: series, value and milliseconds of the same index belong together.
 
     `exemplars` and `starts_ms` (when a counter began, in milliseconds) belong to a series' newest sample here; only a
-    page that has some fills them. `prefixes` are those of the series where none stands twice; None where one may.
+    page that has some fills them. `prefixes` are those of the series, set by whoever has seen that none stands twice.
     """
 
     series: list[Series] = field(default_factory=list)

@@ -17,7 +17,7 @@ from .report import tally_dict
 from .sources import collect
 from .sources.pool import ScrapePool
 from .sources.targets import Dropped
-from .warm import Outside, Target, Warm
+from .warm import Outside, Remote, Warm
 from .wire.series import AMP_LIMITS
 
 _SHOWN_SERIES = 20
@@ -74,7 +74,7 @@ def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
         "action": "plan",
         "ok": not any(scrape.error for scrape in scrapes),
         "jobs": jobs,
-        "endpoints": [_endpoint(target, batch, warm) for target in warm.targets],
+        "endpoints": [_endpoint(remote, batch, warm) for remote in warm.remotes],
         "estimate": {"samples_per_month": monthly, "amp_usd_per_month": cost.ingestion_usd(monthly)},
         "warnings": warm.warnings(),
     }
@@ -141,12 +141,12 @@ def _job(name: str, scrapes: Sequence[Scrape], trace: Trace, interval_ms: int) -
     }
 
 
-def _endpoint(target: Target, batch: Batch, warm: Warm) -> dict[str, Any]:
-    delivery = Delivery(target.endpoint.name)
-    requests = batch.requests_for(target, delivery, warm.outside.now_ms())
+def _endpoint(remote: Remote, batch: Batch, warm: Warm) -> dict[str, Any]:
+    delivery = Delivery(remote.endpoint.name)
+    requests = batch.requests_for(remote, delivery, warm.outside.now_ms())
     return {
-        "endpoint": target.endpoint.name,
-        "url": shown_url(target.endpoint.url),
+        "endpoint": remote.endpoint.name,
+        "url": shown_url(remote.endpoint.url),
         "samples": sum(request.samples for request in requests),
         "requests": len(requests),
         "raw_bytes": sum(request.raw_bytes for request in requests),

@@ -12,7 +12,7 @@ from .model import Delivery
 from .report import Report, summarise
 from .sources import collect
 from .sources.due import Tick
-from .warm import Target, Warm
+from .warm import Remote, Warm
 
 _JOIN_SPARE_SECONDS = 1.0
 _SOURCES_SHARE = 0.6  # of the run's time; the rest is for delivery, which must not starve behind slow sources
@@ -26,7 +26,7 @@ def push(warm: Warm, tick: Tick, deadline: float) -> Report:
     scrapes = collect.collect(warm.due_sources(tick), collect.Edges(warm.fetcher, warm.outside.now_ms), until, run)
     batch = Batch([*scrapes, *warm.ended(tick)])
     lost = Lost(batch.count, deadline)
-    deliveries = _each(warm.targets, lambda target: batch.deliver_to(target, warm, deadline), lost)
+    deliveries = _each(warm.remotes, lambda remote: batch.deliver_to(remote, warm, deadline), lost)
     warm.finish_run()
     return summarise(scrapes, deliveries, warm.warnings(), started_ms, time.monotonic() - started)
 
@@ -35,24 +35,24 @@ def _sources_deadline(started: float, deadline: float) -> float:
     return started + (deadline - started) * _SOURCES_SHARE
 
 
-def _each(targets: Sequence[Target], deliver_to: Callable[[Target], Delivery], lost: Lost) -> list[Delivery]:
+def _each(remotes: Sequence[Remote], deliver_to: Callable[[Remote], Delivery], lost: Lost) -> list[Delivery]:
     """Endpoints side by side, so that one that hangs delays no other. `lost` books an endpoint whose delivery broke
     or did not come back in time: the others' reports are not lost with it."""
     results: dict[str, Delivery] = {}
 
-    def one(target: Target) -> None:
+    def one(remote: Remote) -> None:
         try:
-            results[target.endpoint.name] = deliver_to(target)
+            results[remote.endpoint.name] = deliver_to(remote)
         except Exception as error:
-            results[target.endpoint.name] = lost(target, f"{type(error).__name__}: {error}, which is a bug")
+            results[remote.endpoint.name] = lost(remote, f"{type(error).__name__}: {error}, which is a bug")
 
-    threads = [threading.Thread(target=one, args=(target,), daemon=True) for target in targets]
+    threads = [threading.Thread(target=one, args=(remote,), daemon=True) for remote in remotes]
     for thread in threads:
         thread.start()
     for thread in threads:  # each ends by itself at the deadline, but for what no timeout reaches
         thread.join(max(lost.deadline + _JOIN_SPARE_SECONDS - time.monotonic(), 0.0))
     late = "no answer within the run's time; a name look-up may hang"
-    return [results.get(target.endpoint.name) or lost(target, late) for target in targets]
+    return [results.get(remote.endpoint.name) or lost(remote, late) for remote in remotes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Lost:
     collected: int
     deadline: float
 
-    def __call__(self, target: Target, why: str) -> Delivery:
-        delivery = Delivery(target.endpoint.name, collected=self.collected)
+    def __call__(self, remote: Remote, why: str) -> Delivery:
+        delivery = Delivery(remote.endpoint.name, collected=self.collected)
         if self.collected:
             delivery.undelivered.add("no_result", why, self.collected)
         return delivery

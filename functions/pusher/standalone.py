@@ -17,7 +17,7 @@ from .delivery import deliver
 from .model import Delivery, Metadata, Samples, Scrape, Tally
 from .sources import collect
 from .sources.due import Tick
-from .warm import Outside, Target, Warm
+from .warm import Outside, Remote, Warm
 from .wire import packing
 
 _NEVER = 1e9  # seconds; longer than any process lives
@@ -77,15 +77,15 @@ class SampleQueue:
 class Sender(threading.Thread):
     """Sends one endpoint's queue, in order, for as long as the process lives."""
 
-    def __init__(self, target: Target, outside: Outside, stop: threading.Event, say: Callable[[str], None]) -> None:
-        super().__init__(name=f"sender {target.endpoint.name}", daemon=True)
-        self.queue = SampleQueue(target.endpoint)
+    def __init__(self, remote: Remote, outside: Outside, stop: threading.Event, say: Callable[[str], None]) -> None:
+        super().__init__(name=f"sender {remote.endpoint.name}", daemon=True)
+        self.queue = SampleQueue(remote.endpoint)
         self.metadata: dict[str, Metadata] = {}  # by metric
-        self._target, self._outside, self._stop_event, self._say = target, outside, stop, say
+        self._remote, self._outside, self._stop_event, self._say = remote, outside, stop, say
         self._flush_until = _NEVER
 
     def run(self) -> None:
-        queue_config = self._target.endpoint.queue
+        queue_config = self._remote.endpoint.queue
         wait_seconds = queue_config.batch_send_deadline_ms / 1000
         while True:
             samples = self.queue.take(queue_config.max_samples_per_send, wait_seconds, self._stop_event.is_set)
@@ -100,17 +100,17 @@ class Sender(threading.Thread):
         try:
             self._send(samples)
         except Exception as error:
-            name = self._target.endpoint.name
+            name = self._remote.endpoint.name
             self._say(f"{name}: {len(samples)} samples lost: {type(error).__name__}: {error}, which is a bug")
 
     def _send(self, samples: Samples) -> None:
-        target, now_ms = self._target, self._outside.now_ms
-        delivery = Delivery(target.endpoint.name, collected=len(samples))
+        remote, now_ms = self._remote, self._outside.now_ms
+        delivery = Delivery(remote.endpoint.name, collected=len(samples))
         metadata = list(self.metadata.values())
-        protocol = protocol_of(target, metadata)
+        protocol = protocol_of(remote, metadata)
         requests = packing.pack(samples, protocol, now_ms(), delivery.dropped)
-        edges = deliver.Edges(target.poster, now_ms, self._monotonic, self._sleep)
-        send(target, requests, metadata, delivery, edges, deadline=_NEVER)
+        edges = deliver.Edges(remote.poster, now_ms, self._monotonic, self._sleep)
+        send(remote, requests, metadata, delivery, edges, deadline=_NEVER)
         self._report(delivery)
 
     def _report(self, delivery: Delivery) -> None:
@@ -121,7 +121,7 @@ class Sender(threading.Thread):
 
     def _say_tally(self, tally: Tally) -> None:
         for reason, count in tally.counts.items():
-            self._say(f"{self._target.endpoint.name}: {count} samples {reason}: {tally.first[reason]}")
+            self._say(f"{self._remote.endpoint.name}: {count} samples {reason}: {tally.first[reason]}")
 
     def _monotonic(self) -> float:
         """The clock against which the deadline is held: it stands still while the process lives, and runs out with
@@ -148,7 +148,7 @@ class Runner:
         self._warm = Warm(config, outside)
         self._outside, self._say = outside, say
         self._stop = threading.Event()
-        self._senders = [Sender(target, outside, self._stop, say) for target in self._warm.targets]
+        self._senders = [Sender(remote, outside, self._stop, say) for remote in self._warm.remotes]
         self._edges = collect.Edges(self._warm.fetcher, outside.now_ms)
         self._said: set[str] = set()  # what is wrong at present, so that it is not said again
         self._busy: set[str] = set()  # sources that are being scraped
@@ -209,15 +209,15 @@ class Runner:
 
     def _put(self, scrapes: Sequence[Scrape]) -> None:
         batch = Batch(scrapes)
-        for target, sender in zip(self._warm.targets, self._senders, strict=True):
+        for remote, sender in zip(self._warm.remotes, self._senders, strict=True):
             dropped = Tally()
             metadata = sender.metadata | {one.name: one for one in batch.metadata}
             sender.metadata = dict(list(metadata.items())[-_MAX_FAMILIES:])  # anew, because another thread reads it
-            sender.queue.put(batch.seen_by(target, dropped))
+            sender.queue.put(batch.ordered_for(remote, dropped))
             for reason, count in dropped.counts.items():
                 if reason != "metric_relabel":
-                    said = f"{target.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}"
-                    self._say_change(f"{target.endpoint.name} {reason} {dropped.first[reason]}", said)
+                    said = f"{remote.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}"
+                    self._say_change(f"{remote.endpoint.name} {reason} {dropped.first[reason]}", said)
 
     def _end(self, tick: Tick) -> None:
         with self._lock:

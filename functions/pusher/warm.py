@@ -25,7 +25,7 @@ from .sources.mapping import Observe
 from .sources.pool import ScrapePool
 from .sources.scrape import Receivers, TargetSource
 from .transport import Transport
-from .wire.order import LastRun
+from .wire.order import PrefixCache
 from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
 
 _DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
@@ -74,13 +74,13 @@ class Outside:
         return config_source.ConfigSource(place, edges)
 
 
-class Target:
+class Remote:
     """One endpoint, and what the environment remembers of it."""
 
     def __init__(self, endpoint: Endpoint, outside: Outside, view: EndpointView | None) -> None:
         self.endpoint, self.view = endpoint, view
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
-        self.last_run = LastRun()
+        self.prefixes = PrefixCache()
         credentials = None
         if endpoint.sigv4:
             credentials = CredentialsProvider(
@@ -112,7 +112,7 @@ class Warm:
         self.limits = _common_limits(config.endpoints)
         same = before if before and before._makes_the_same_series(self) else None
         self.series: SeriesCache = same.series if same else SeriesCache(config.external_labels, self.limits)
-        self.targets = [Target(one, outside, self._view(one, same)) for one in config.endpoints]
+        self.remotes = [Remote(one, outside, self._view(one, same)) for one in config.endpoints]
         self.leaving: Leaving = before.leaving if before else Leaving()
         self._lists: discovery.Sources = before._lists if before else {}
         self.jobs = [JsonSource(job, self.series.intern, observers.get(job.job_name)) for job in config.jobs]
@@ -130,19 +130,19 @@ class Warm:
         if not endpoint.write_relabel and len(self.config.endpoints) == 1:
             return None
         limits = _limits(endpoint)
-        for target in same.targets if same else ():
-            known = target.endpoint
-            if target.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
-                return target.view
+        for remote in same.remotes if same else ():
+            known = remote.endpoint
+            if remote.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
+                return remote.view
         held = limits == self.limits and not endpoint.write_relabel
         return EndpointView(endpoint.write_relabel, None if held else limits)
 
     def _inherit(self, before: Warm) -> None:
         """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
         config does not have any more leave."""
-        known = {target.endpoint.name: target.view or before.series for target in before.targets}
-        for target in self.targets:
-            series, had = target.view or self.series, known.get(target.endpoint.name)
+        known = {remote.endpoint.name: remote.view or before.series for remote in before.remotes}
+        for remote in self.remotes:
+            series, had = remote.view or self.series, known.get(remote.endpoint.name)
             if had is not None and had is not series:
                 series.remember(had.marks())
         for source in before.sources():
@@ -218,9 +218,9 @@ class Warm:
         for source in self.sources():
             if source.key not in busy:
                 source.prune(oldest_kept)
-        for target in self.targets:
-            if target.view:
-                target.view.prune(oldest_kept)
+        for remote in self.remotes:
+            if remote.view:
+                remote.view.prune(oldest_kept)
 
 
 def _limits(endpoint: Endpoint) -> SeriesLimits:

@@ -14,7 +14,7 @@ from pusher.config.load import parse_config
 from pusher.config.schema import Endpoint
 from pusher.delivery import deliver
 from pusher.model import Delivery, Metadata, Samples
-from pusher.warm import Outside, Target
+from pusher.warm import Outside, Remote
 from pusher.wire import packing
 from pusher.wire.series import SeriesCache
 from sandbox import amp
@@ -67,7 +67,7 @@ def endpoint_of(url: str, environment: Mapping[str, str] = ENVIRONMENT, **keys: 
 class Rig:
     """What a run has of one endpoint."""
 
-    target: Target
+    remote: Remote
     outside: Outside
     clock: Clock
     series: SeriesCache
@@ -80,9 +80,9 @@ class Rig:
 
     def send(self, samples: Samples, seconds: float = 60.0, metadata: Sequence[Metadata] = ()) -> Delivery:
         delivery, now_ms = Delivery("test", collected=len(samples)), self.clock.now_ms()
-        requests = packing.pack(samples, batch.protocol_of(self.target, metadata), now_ms, delivery.dropped)
-        edges = deliver.Edges(self.target.poster, self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
-        batch.send(self.target, requests, metadata, delivery, edges, self.clock.monotonic() + seconds)
+        requests = packing.pack(samples, batch.protocol_of(self.remote, metadata), now_ms, delivery.dropped)
+        edges = deliver.Edges(self.remote.poster, self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
+        batch.send(self.remote, requests, metadata, delivery, edges, self.clock.monotonic() + seconds)
         assert delivery.balances
         return delivery
 
@@ -107,9 +107,9 @@ def rig(
 ) -> Iterator[Rig]:
     clock = clock or Clock()
     outside = Outside(environment, clock.now_ms, session, clock.sleep)
-    target = Target(endpoint_of(url, environment, **keys), outside, None)
+    remote = Remote(endpoint_of(url, environment, **keys), outside, None)
     try:
-        yield Rig(target, outside, clock, made.cache())
+        yield Rig(remote, outside, clock, made.cache())
     finally:
         outside.transport.close()
 

@@ -65,7 +65,7 @@ def test_prometheus_gives_back_what_was_sent(server: prometheus.Prometheus, vers
         samples = page(one, version, histograms)
         delivery = one.send(samples, metadata=HELP)
         assert (delivery.accepted, delivery.exemplars_accepted, delivery.warnings) == (len(samples), 1, [])
-        assert one.target.poster.version == version
+        assert one.remote.poster.version == version
     route = f'route="v{version}"'
     assert {one["metric"]["n"]: one["value"][1] for one in server.query(f"numbers{{{route}}}")} == {
         "0": "0", "1": "-0", "2": "1.5", "3": "+Inf", "4": "1e-320",
@@ -98,7 +98,7 @@ def test_a_prometheus_that_takes_1_0_only_makes_the_sender_fall_back(require: Re
         delivery = one.send(samples)
         assert (delivery.accepted, dict(delivery.dropped.counts)) == (len(samples) - 1, {"custom_buckets": 1})
         assert "does not take remote write 2.0" in delivery.warnings[0]
-        assert one.target.poster.version == 1
+        assert one.remote.poster.version == 1
         assert len(old.query("native")) == 1
 
 

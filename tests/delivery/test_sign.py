@@ -30,7 +30,7 @@ class Checker:
     def refusal(self, url: str, headers: dict[str, str], body: bytes) -> str:
         """Empty when the signature holds."""
         with rig(url, headers=headers) as made_rig:
-            response = made_rig.target.poster.post(WriteRequest(body, 1, 1), 1, 5.0)
+            response = made_rig.remote.poster.post(WriteRequest(body, 1, 1), 1, 5.0)
         return "" if response.status == 204 else f"{response.status}: {response.message}"
 
 

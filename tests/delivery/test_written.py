@@ -206,7 +206,7 @@ def test_only_what_was_written_counts(
         delivery = one.send(page(one))
     assert books(delivery) == (accepted, rejected, {}, {})
     assert delivery.exemplars_accepted == exemplars
-    assert (delivery.attempts, one.target.poster.version) == (1, 2)
+    assert (delivery.attempts, one.remote.poster.version) == (1, 2)
 
 
 def test_what_was_not_written_is_told_in_numbers(receiver: Receiver, clock: Clock) -> None:

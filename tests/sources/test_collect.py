@@ -41,7 +41,7 @@ class Source:
 
 
 def test_one_that_hangs_has_waited_from_the_start() -> None:
-    """As in Prometheus, the duration of a scrape that failed is the time that it took, and its time is its beginning."""
+    """As in Prometheus: the duration of a failed scrape is the time that it took, its time is its beginning."""
     hold = threading.Event()
     hung, well = Source("hung", hold.wait), Source("well")
     began, began_ms = time.monotonic(), time.time_ns() // 1_000_000

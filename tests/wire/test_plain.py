@@ -12,8 +12,6 @@ from tests.wire import made
 
 VALUES = st.sampled_from(["x", "é", "y z"])
 OWN = st.dictionaries(st.sampled_from(["job", "instance", "a", "b", "zone"]), VALUES, max_size=3)
-    st.sampled_from(["job", "instance", "a", "b", "zone"]), st.sampled_from(["x", "é", "y z"]), max_size=3
-)
 NAMES = st.sampled_from(["a", "a1", "a_", "A", "b", "job", "le", "zone", "__tmp", "_"])
 PAIRS = st.lists(st.tuples(NAMES, st.sampled_from(["1", "é", "v" * 300])), max_size=5)
 EXTERNAL = st.lists(st.tuples(NAMES, st.sampled_from(["out", ""])), max_size=2, unique_by=lambda pair: pair[0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pusher.config.load import parse_config
 from pusher.model import InvalidSeries, Samples, Series, Tally
 from pusher.wire import packing, v1
+from pusher.wire.order import order
 from pusher.wire.series import AMP_LIMITS, EndpointView, SeriesCache, SeriesLimits, strings_of, validated
 from tests.wire import made
 
@@ -181,11 +182,16 @@ def view_of(rules: str, limits: SeriesLimits = NONE) -> EndpointView:
     return EndpointView(endpoint.write_relabel, limits)
 
 
+def through(view: EndpointView, samples: Samples, dropped: Tally) -> Samples:
+    """What an endpoint gets: relabelled, and in order again."""
+    return order(packing.through(view, samples, dropped), dropped)
+
+
 def seen_through(
     rules: str, points: list[made.Point], series: SeriesCache | None = None
 ) -> tuple[list[tuple[dict[str, str], float, int]], dict[str, int]]:
     dropped = Tally()
-    samples = packing.through(view_of(rules), made.samples_of(points, series), dropped)
+    samples = through(view_of(rules), made.samples_of(points, series), dropped)
     found = [
         (v1.labels_of(one.prefix), value, stamp)
         for one, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True)
@@ -259,8 +265,8 @@ def test_each_endpoint_keeps_its_own_order() -> None:
     merged, plain = view_of(MERGE), view_of("[{source_labels: [host], regex: c, action: drop}]")
     for stamp in (10, 20):
         samples = made.samples_of([(A, 1.0, stamp), (B, 2.0, stamp)], series)
-        assert len(packing.through(merged, samples, Tally())) == 1
-        assert len(packing.through(plain, samples, Tally())) == 2
+        assert len(through(merged, samples, Tally())) == 1
+        assert len(through(plain, samples, Tally())) == 2
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 6)), max_size=12), st.integers(1, 4))
@@ -272,7 +278,7 @@ def test_merging_never_sends_a_duplicate(points: list[tuple[str, int]], runs: in
         given_points: list[made.Point] = [
             ({"__name__": "m", "host": host}, 1.0, stamp + 3 * run) for host, stamp in points
         ]
-        found: Samples = packing.through(view, made.samples_of(given_points, series), dropped)
+        found: Samples = through(view, made.samples_of(given_points, series), dropped)
         sent += found.timestamps_ms
         assert len(found) + dropped.total() == len(points)
         assert all(isinstance(one, Series) for one in found.series)
@@ -282,7 +288,7 @@ def test_merging_never_sends_a_duplicate(points: list[tuple[str, int]], runs: in
 def test_a_view_keeps_to_the_receivers_limits() -> None:
     rules = "[{target_label: a, replacement: " + "x" * 8000 + "}]"
     dropped = Tally()
-    packing.through(view_of(rules, AMP_LIMITS), made.samples_of([(A, 1.0, 10)]), dropped)
+    through(view_of(rules, AMP_LIMITS), made.samples_of([(A, 1.0, 10)]), dropped)
     assert dict(dropped.counts) == {"labels_too_large": 1}
 
 
@@ -290,7 +296,7 @@ def test_a_view_of_1_0_leaves_out_the_names_that_another_endpoint_takes() -> Non
     points = [({"__name__": "http.requests"}, 1.0, 10), (A, 1.0, 10)]
     for limits, kept in ((NONE, 1), (UTF8, 2), (None, 2)):
         dropped, series = Tally(), made.cache(limits=UTF8)
-        assert len(packing.through(EndpointView((), limits), made.samples_of(points, series), dropped)) == kept
+        assert len(through(EndpointView((), limits), made.samples_of(points, series), dropped)) == kept
         assert dict(dropped.counts) == ({"invalid_metric_name": 1} if kept == 1 else {})
 
 
@@ -300,7 +306,7 @@ def test_exemplars_and_starts_follow_their_series_through_a_view() -> None:
     samples.exemplars = dict(zip(samples.series, (of_a, of_b), strict=True))
     samples.starts_ms = dict(zip(samples.series, (5, 6), strict=True))
     rules = "[{source_labels: [host], regex: a, action: drop}, {target_label: x, replacement: y}]"
-    seen = packing.through(view_of(rules), samples, Tally())
+    seen = through(view_of(rules), samples, Tally())
     assert list(seen.exemplars.items()) == [(seen.series[0], of_b)]
     assert list(seen.starts_ms.items()) == [(seen.series[0], 6)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import threading
@@ -80,7 +81,10 @@ class _Direct:
 
     def finish(self) -> None:
         """The connection serves again, unless something of the answer is still to come."""
-        if self._reply.is_at_end():
+        is_at_end = False
+        with contextlib.suppress(Exception):
+            is_at_end = self._reply.is_at_end()
+        if is_at_end:
             self._host.keep(self._connection)
         else:
             self._connection.drop()

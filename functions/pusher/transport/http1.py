@@ -19,8 +19,9 @@ from .types import HttpRequest
 
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 _SHORT = re.compile(rb"HTTP/1\.1 (2[0-9][0-9]) [^\r\n]*\r\n((?:[!#-9;-~]+:[^\r\n]*\r\n)*)\r\n")
-_HEADER = re.compile(rb"([^:]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_HEADER = re.compile(rb"([^:]+):([^\r\n]*)\r\n")
 _NO_BODY = (204, 304)
+_MAX_LENGTH_DIGITS = 18
 
 
 def request_bytes(request: HttpRequest, target: str, host: str) -> bytes:
@@ -70,19 +71,28 @@ class _Short(Reply):
 class _Long(Reply):
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self._response = response
-        self.status, self.headers = response.status, urllib3.HTTPHeaderDict(response.headers.items())
+        if response.length == 0:  # a status without a body, whatever else the head says
+            response.chunked = False
+        self.status = response.status
+        self.headers = urllib3.HTTPHeaderDict((name, value.strip(" \t")) for name, value in response.headers.items())
+        self._is_last = response.will_close or "close" in self.headers.get("Connection", "").lower()
+        self._is_broken = False
 
     def chunks(self, size: int) -> Iterator[bytes]:
         response = self._response
-        while piece := response.read(size):
-            yield piece
-        if response.length:
-            raise http.client.IncompleteRead(b"", response.length)
+        try:
+            while piece := response.read(size):
+                yield piece
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+        except Exception:
+            self._is_broken = True  # http.client closes its reader at a chunk without a size, too
+            raise
 
     def is_at_end(self) -> bool:
         if self._response.length == 0:
             self._response.read()  # an answer without a body is at its end only once that was read
-        return self._response.isclosed() and not self._response.will_close
+        return self._response.isclosed() and not self._is_last and not self._is_broken
 
 
 def read_reply(sock: Any, method: str) -> Reply:
@@ -102,12 +112,12 @@ def _short(reader: io.BufferedReader) -> Reply | None:
     if head is None:
         return None
     headers = urllib3.HTTPHeaderDict(
-        (name.decode(), value.decode("latin-1")) for name, value in _HEADER.findall(head[2])
+        (name.decode(), value.strip(b" \t").decode("latin-1")) for name, value in _HEADER.findall(head[2])
     )
     if "Transfer-Encoding" in headers or "close" in headers.get("Connection", "").lower():
         return None
     length = "0" if int(head[1]) in _NO_BODY else headers.get("Content-Length", "")
-    if not length.isdecimal() or head.end() + int(length) != len(come):
+    if not length.isdecimal() or len(length) > _MAX_LENGTH_DIGITS or head.end() + int(length) != len(come):
         return None
     reader.read(len(come))
     return _Short(int(head[1]), headers, come[head.end() :])

@@ -17,8 +17,9 @@ _LAST_MS = operator.attrgetter("last_ms")
 _PREFIX = operator.attrgetter("prefix")
 
 
-class LastRun:
-    """The series of an endpoint's last run: most runs have the same ones, in the same order."""
+class PrefixCache:
+    """The prefixes of series that were put in order last: most runs of an endpoint have the same ones, in the same
+    order. The list of series is kept by reference: nobody changes one that was put in order."""
 
     def __init__(self) -> None:
         self._series: list[Series] = []
@@ -33,12 +34,12 @@ class LastRun:
         return self._prefixes
 
 
-def order(samples: Samples, dropped: Tally, last: LastRun | None = None) -> Samples:
+def order(samples: Samples, dropped: Tally, cache: PrefixCache | None = None) -> Samples:
     """Samples in any order -> those newer than what their series had, oldest first within each series.
 
     Counts the others in `dropped` as `not_newer`, and moves `last_ms` of every series it lets pass.
     """
-    if not samples or _advance_all(samples, last or LastRun()):
+    if not samples or _advance_all(samples, cache or PrefixCache()):
         return samples
     return _sorted(samples, dropped)
 
@@ -55,13 +56,13 @@ def take_back(requests: Iterable[WriteRequest], find: Callable[[bytes], Series |
                 series.last_ms = min(series.last_ms, timestamp_ms - 1)
 
 
-def _advance_all(samples: Samples, last: LastRun) -> bool:
+def _advance_all(samples: Samples, cache: PrefixCache) -> bool:
     """The usual run: every sample is newer than its series and no series comes twice. False leaves nothing moved."""
     stamps = samples.timestamps_ms
     is_all_newer = max(map(_LAST_MS, samples.series), default=0) < earliest(stamps)
     if not is_all_newer and not all(map(operator.gt, stamps, map(_LAST_MS, samples.series))):
         return False
-    prefixes = last.prefixes_of(samples.series)
+    prefixes = cache.prefixes_of(samples.series)
     if prefixes is None:
         return False
     for series, timestamp_ms in zip(samples.series, stamps, strict=True):

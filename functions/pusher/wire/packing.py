@@ -11,7 +11,6 @@ from ..config.schema import Endpoint
 from ..model import Histogram, Metadata, Samples, Series, Tally, WriteRequest
 from . import histogram, v1, v2
 from .block import Block, Blocks, earliest, has_histograms
-from .order import LastRun, order
 from .series import has_legacy_names
 from .unpacking import unpack, unpack_metadata
 
@@ -49,8 +48,8 @@ def pack(samples: Samples, protocol: Protocol, now_ms: int, dropped: Tally) -> l
     return [request for start in starts for request in packer.fit(start, start + queue.max_samples_per_send)]
 
 
-def through(view: View, samples: Samples, dropped: Tally, last: LastRun | None = None) -> Samples:
-    """Samples as one endpoint sees them after its `write_relabel_configs`, in order again."""
+def through(view: View, samples: Samples, dropped: Tally) -> Samples:
+    """Samples as one endpoint sees them after its `write_relabel_configs`, in any order."""
     seen = Samples()
     for series, value, timestamp_ms in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
         mapped = view(series)
@@ -64,7 +63,7 @@ def through(view: View, samples: Samples, dropped: Tally, last: LastRun | None =
     for series, start_ms in samples.starts_ms.items():
         if isinstance(mapped := view(series), Series):
             seen.starts_ms[mapped] = start_ms
-    return order(seen, dropped, last)
+    return seen
 
 
 def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int) -> list[WriteRequest]:

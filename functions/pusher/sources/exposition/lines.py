@@ -140,7 +140,11 @@ class LineReader(ABC):
         found = old.samples(data, at)
         if found is None:
             return False
-        series, values, count, self._place = found
+        series, values, count, place = found
+        comments = old.last_comments(at, place) if self._memory.is_contradicted else ()
+        if not all(map(self._memory.comments.__contains__, comments)):
+            return False
+        self._place = place
         self.page.series += series
         self.page.values += values
         self.page.scraped += count
@@ -220,8 +224,8 @@ class LineReader(ABC):
             entry, head, value = found[at], parts[at][0], values[at]
             if entry is None and value is not None:
                 entry = self._usual(head)
-                if entry is not None and self._layout is None:
-                    self._memory.known[head] = entry
+                if entry is not None and (self._layout is None or not (isinstance(entry, Series) or entry is False)):
+                    self._memory.known[head] = entry  # no layout will know it
             if value is not None and isinstance(entry, Series):
                 page.series.append(entry)
                 page.values.append(value)
@@ -334,6 +338,7 @@ class LineReader(ABC):
         before = family.lines.get(said.field, line)
         if before != line:  # when the page says that again, it is news
             memory.comments.pop(before, None)
+            memory.is_contradicted = True
         family.lines[said.field] = line
         self._remember_type(said if said.field == "type" else None)
 

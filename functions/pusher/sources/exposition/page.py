@@ -89,6 +89,7 @@ class Memory:
     histograms: dict[tuple[tuple[str, str], ...], Known] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)
     plain: PlainIntern | None = None  # where labels are taken as they are
+    is_contradicted: bool = False  # a comment of the layout may no longer be true
     _is_looked_up: bool = True
     _metadata: tuple[Metadata, ...] = ()
     _is_told: bool = False
@@ -120,15 +121,17 @@ class Memory:
             self._is_looked_up = True
 
     def keep(self, layout: Layout | None) -> None:
-        """The layout of a page that was taken; None of one that has to be looked up again. Identities that a page did
-        not have are forgotten: under another TYPE line the same identity may stand for another series (Prometheus
-        scrape/scrape.go, iterDone)."""
+        """The layout of a page that was taken; None of one that has to be looked up again. Of identities that such a
+        page did not have is then only forgotten what it takes to bound them; else all of them are: under another TYPE
+        line the same identity may stand for another series (Prometheus scrape/scrape.go, iterDone)."""
         if layout is None:
             self.look_up()
             self.layout = Layout()
         else:
             self.layout, self.known = layout, {}
             layout.take_apart()
+            comments = layout.last_comments(0, len(layout)) if self.is_contradicted else ()
+            self.is_contradicted = not all(map(self.comments.__contains__, comments))
         self._is_looked_up = layout is None
 
     def forget_comments(self) -> None:
