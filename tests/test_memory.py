@@ -49,6 +49,22 @@ def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Sou
         assert amp.refused == 0
 
 
+def test_a_bug_on_the_way_does_not_make_records_count_as_sent(still: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are booked as undelivered, and come with the next run."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as warm:
+        with monkeypatch.context() as patched:
+            patched.setattr(warm.remotes[0].poster, "post", broken)
+            (first,) = run(warm).deliveries
+        assert first.undelivered.counts == {"no_result": 2 + SYNTHETIC}
+        assert "ZeroDivisionError" in first.undelivered.first["no_result"]
+        (second,) = run(warm).deliveries
+        assert (second.accepted, second.dropped.total()) == (2 + SYNTHETIC, 0)
+
+
 def test_only_the_requests_that_were_left_come_again(still: Source) -> None:
     """The first of several requests was taken; the run stopped at the second."""
     queue = {"max_samples_per_send": 1}

@@ -33,7 +33,7 @@ class Source:
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
         return self.answer()
 
-    def scrape(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
+    def settle(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
         self.got.append(fetched)
         if self.breaks:
             raise KeyError("oops")

@@ -36,7 +36,7 @@ class Source(Protocol):
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
         """What the source answers, before `deadline` (monotonic seconds). Any exception is its failure."""
 
-    def scrape(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
+    def settle(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
         """What it answered -> its samples."""
 
 
@@ -114,7 +114,7 @@ def ask(source: Source, edges: Edges, deadline: float) -> Fetched:
 def settle(source: Source, fetched: Fetched, run: int, now_ms: int) -> Scrape:
     """The samples of one source; a bug in settling one must not cost the others."""
     try:
-        return source.scrape(fetched, run, now_ms)
+        return source.settle(fetched, run, now_ms)
     except Exception as error:
         said = f"{type(error).__name__}: {error}, which is a bug"[:500]
         return Scrape(source.name, source.instance, fetched.started_ms, error=said, is_target=source.is_target)

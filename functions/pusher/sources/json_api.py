@@ -118,7 +118,7 @@ class JsonSource:
         codes = self.job.valid_status_codes
         return (lambda status: status in codes) if codes else (lambda status: 200 <= status < 300)
 
-    def scrape(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
+    def settle(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
         """Maps what was fetched; whatever goes wrong ends in the scrape's `error`."""
         scrape = Scrape(self.name, self.instance, fetched.started_ms, error=fetched.error)
         added = 0

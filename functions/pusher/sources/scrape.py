@@ -49,7 +49,7 @@ class Receivers:
 
 
 @dataclass(slots=True)
-class Answer:
+class PageAnswer:
     """What asking a target gave: its page, or why there is none. `body_bytes` is -1 above the body limit."""
 
     page: Page
@@ -68,7 +68,7 @@ class TargetSource:
         self._labels = {name: value for name, value in target.labels.items() if value}
         self.forced_error = ""
         self._memory, self._media_type = self._new_memory(), ""
-        self._cached: list[Series] = []  # of the last page that was taken, for telling what is new
+        self._cached: list[Series] = []  # of the last pages, for telling what is new
         self.alive = Alive()
         names = synthetic.NAMES + (synthetic.EXTRA_NAMES if job.extra_scrape_metrics else ())
         self._synthetic = synthetic.Synthetic(target.labels, names, series.intern)
@@ -118,23 +118,23 @@ class TargetSource:
 
     # asking: in a thread of its own
 
-    def fetch(self, fetcher: Fetcher, deadline: float) -> Answer:
+    def fetch(self, fetcher: Fetcher, deadline: float) -> PageAnswer:
         """The target's page, parsed as it arrives. Raises nothing that a target can bring about."""
         if self.forced_error:
-            return Answer(Page(), self.forced_error)
-        job, answer = self.target.job, Answer(Page())
+            return PageAnswer(Page(), self.forced_error)
+        job, answer = self.target.job, PageAnswer(Page())
         try:
             with fetcher.open(
                 self._request, job.http, max_bytes=job.limits.body_size_bytes, deadline=deadline, is_success=_is_ok
             ) as opened:
                 self._read(opened.content_type, in_time(_cut(opened.pieces), deadline, self.target.url), answer)
         except BodyTooLarge as error:
-            return Answer(Page(), str(error), -1)
+            return PageAnswer(Page(), str(error), -1)
         except FetchError as error:
-            return Answer(Page(), str(error))
+            return PageAnswer(Page(), str(error))
         return answer
 
-    def _read(self, header: str, pieces: Iterator[bytes], answer: Answer) -> None:
+    def _read(self, header: str, pieces: Iterator[bytes], answer: PageAnswer) -> None:
         """Reads to the end also after a bad line: a body that is too large, or breaks off, says more."""
         reader: LineReader | ProtobufReader | None = None
         for piece in pieces:
@@ -215,10 +215,10 @@ class TargetSource:
 
     # settling: one target after the other
 
-    def scrape(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
+    def settle(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
         """An answer -> the target's samples of this run, `up` and the markers of what has ended included."""
         job, target = self.target.job, self.target
-        answer: Answer = fetched.answer or Answer(Page(), fetched.error)
+        answer: PageAnswer = fetched.answer or PageAnswer(Page(), fetched.error)
         page = answer.page
         scrape = Scrape(
             job.job_name, target.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True

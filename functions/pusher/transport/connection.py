@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import urllib3
-from urllib3 import exceptions as errors
+from urllib3 import exceptions as urllib3_errors
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -29,7 +29,8 @@ _METADATA_ADDRESSES = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_addre
 
 
 class _Exchange(threading.local):
-    """What the exchange of this thread is doing: for the message, and for telling a dead kept connection."""
+    """The exchange of this thread: what it is doing, for the message and for telling a dead kept connection; how long
+    it may take; through which channel, for the guard against addresses that hold credentials."""
 
     reused = False
     step = "connecting"
@@ -37,12 +38,12 @@ class _Exchange(threading.local):
     channel = Channel()
 
 
-exchange = _Exchange()
+current = _Exchange()
 
 
 def left_seconds() -> float:
     """What is left of the time of this thread's exchange; a socket's timeout may not be zero."""
-    return max(exchange.deadline - time.monotonic(), 0.001)
+    return max(current.deadline - time.monotonic(), 0.001)
 
 
 class _TimedReader(io.RawIOBase):
@@ -80,9 +81,9 @@ class _TimedSocket:
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """For one answer, which is read within the time of this thread's exchange."""
         if self._reader is None or self._reader.closed:
-            self._timed = _TimedReader(self._sock, exchange.deadline)
+            self._timed = _TimedReader(self._sock, current.deadline)
             self._reader = io.BufferedReader(self._timed, CHUNK_BYTES)
-        self._timed.deadline = exchange.deadline
+        self._timed.deadline = current.deadline
         return self._reader
 
     def close(self) -> None:
@@ -109,14 +110,14 @@ class _TotalTimeout:
 
     def ask(self, request: HttpRequest, target: str) -> Reply:
         """One exchange, without a proxy: head and body go out together, a system call and a packet less."""
-        exchange.reused, self._requests = self._requests > 0, self._requests + 1
+        current.reused, self._requests = self._requests > 0, self._requests + 1
         if self.sock is None:
             self.connect()
-        exchange.step = "sending the request"
+        current.step = "sending the request"
         self.sock.settimeout(left_seconds())
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it closed
             self.sock.sendall(request_bytes(request, target, self._host_header()))
-        exchange.step = "waiting for the answer"
+        current.step = "waiting for the answer"
         return read_reply(self.sock, request.method)
 
     def _host_header(self) -> str:
@@ -124,15 +125,15 @@ class _TotalTimeout:
         return host if self.port == self.default_port else f"{host}:{self.port}"
 
     def _new_conn(self) -> socket.socket:
-        exchange.step = "connecting"
+        current.step = "connecting"
         try:
             return _connect(getattr(self, "_dns_host", self.host), self.port, left_seconds())
         except socket.gaierror as error:
-            raise errors.NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+            raise urllib3_errors.NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
         except TimeoutError as error:
-            raise errors.ConnectTimeoutError(self, "timed out") from error
+            raise urllib3_errors.ConnectTimeoutError(self, "timed out") from error
         except OSError as error:
-            raise errors.NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
+            raise urllib3_errors.NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
@@ -151,20 +152,20 @@ class _TotalTimeout:
     # through a proxy, the library asks
 
     def _tunnel(self) -> None:
-        exchange.step = "asking the proxy"
+        current.step = "asking the proxy"
         plain, self.sock = self.sock, _TimedSocket(self.sock)
         super()._tunnel()  # type: ignore[misc]
         self.sock = plain
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        exchange.reused, self._requests = self._requests > 0, self._requests + 1
-        exchange.step = "sending the request"
+        current.reused, self._requests = self._requests > 0, self._requests + 1
+        current.step = "sending the request"
         if self.sock is not None:
             self.sock.settimeout(left_seconds())
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
-        exchange.step = "waiting for the answer"
+        current.step = "waiting for the answer"
         return super().getresponse()  # type: ignore[misc]
 
 
@@ -173,8 +174,8 @@ def _connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
     does not cost the others."""
     deadline = time.monotonic() + timeout_seconds
     addresses = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    if exchange.channel.refuse_link_local:
-        _check_addresses(host, [str(address[0]) for *_, address in addresses], exchange.channel)
+    if current.channel.refuse_link_local:
+        _check_addresses(host, [str(address[0]) for *_, address in addresses], current.channel)
     last: OSError = OSError("no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from http.client import HTTPException, IncompleteRead
 
-from urllib3 import exceptions as errors
+from urllib3 import exceptions as urllib3_errors
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from .types import TransportError
@@ -19,7 +19,7 @@ _SLOW_HINTS = {"connecting": "a security group, route or firewall may drop the p
 
 def _parts(error: BaseException) -> tuple[object, ...]:
     """The error, and what a ProtocolError wraps."""
-    return (error, *error.args) if isinstance(error, errors.ProtocolError) else (error,)
+    return (error, *error.args) if isinstance(error, urllib3_errors.ProtocolError) else (error,)
 
 
 def is_dead_connection(error: BaseException) -> bool:
@@ -32,22 +32,24 @@ def explained(error: Exception, host: str, step: str) -> TransportError:
     cause = error.__cause__ or error
     if isinstance(error, TransportError):
         return error
-    if isinstance(error, errors.NameResolutionError):
+    if isinstance(error, urllib3_errors.NameResolutionError):
         return TransportError(
             "dns", f"{host}: the name does not resolve ({cause}); check the host name, or the VPC's DNS"
         )
-    if isinstance(error, errors.ProxyError):
+    if isinstance(error, urllib3_errors.ProxyError):
         inner = error.original_error
         return TransportError("proxy", f"{host}: the proxy failed while {step} ({inner})")
-    if isinstance(error, errors.SSLError | ssl.SSLError | CertificateError):
+    if isinstance(error, urllib3_errors.SSLError | ssl.SSLError | CertificateError):
         return TransportError("tls", f"{host}: TLS failed while {step} ({_tls_reason(error)}); {_TLS_HINT}")
-    if isinstance(error, errors.NewConnectionError | ConnectionRefusedError):
+    if isinstance(error, urllib3_errors.NewConnectionError | ConnectionRefusedError):
         return TransportError("connect", f"{host}: no connection ({cause}); {_REFUSED_HINT}")
-    if any(isinstance(part, errors.TimeoutError | TimeoutError) for part in _parts(error)):
+    if any(isinstance(part, urllib3_errors.TimeoutError | TimeoutError) for part in _parts(error)):
         return TransportError("timeout", f"{host}: timed out while {step}; {_SLOW_HINTS.get(step, _SLOW_HINT)}")
-    if any(isinstance(part, ConnectionError | errors.IncompleteRead | IncompleteRead) for part in _parts(error)):
+    if any(
+        isinstance(part, ConnectionError | urllib3_errors.IncompleteRead | IncompleteRead) for part in _parts(error)
+    ):
         return TransportError("reset", f"{host}: the connection broke while {step}; {_BROKEN_HINT}")
-    if isinstance(error, errors.HTTPError | HTTPException):
+    if isinstance(error, urllib3_errors.HTTPError | HTTPException):
         return TransportError("protocol", f"{host}: not a valid HTTP answer while {step} ({_short(error)})")
     return TransportError("protocol", f"{host}: {type(error).__name__} while {step} ({_short(error)})")
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from types import TracebackType
 
 import urllib3
-from urllib3 import exceptions as errors
+from urllib3.exceptions import ClosedPoolError
 
-from .connection import CHUNK_BYTES, Host, check_named_address, exchange, left_seconds, proxy_pool
+from .connection import CHUNK_BYTES, Host, check_named_address, current, left_seconds, proxy_pool
 from .errors import explained, is_dead_connection
 from .http1 import Reply
 from .types import Channel, HttpRequest, TransportError
@@ -64,7 +64,7 @@ class Answer:
         self._response.finish()
 
 
-class _Direct:
+class _DirectAnswer:
     """An answer of a host itself."""
 
     def __init__(self, host: Host, request: HttpRequest, target: str) -> None:
@@ -90,7 +90,7 @@ class _Direct:
             self._connection.drop()
 
 
-class _Proxied:
+class _ProxiedAnswer:
     """An answer that came through a proxy."""
 
     def __init__(self, pool: urllib3.PoolManager, request: HttpRequest) -> None:
@@ -119,7 +119,7 @@ class _Proxied:
             self._response.close()
 
 
-_Response = _Direct | _Proxied
+_Response = _DirectAnswer | _ProxiedAnswer
 
 
 class Transport:
@@ -145,25 +145,25 @@ class Transport:
             return Answer(self._open(request, channel, deadline), host, resent=False)
         except Exception as error:
             # Closed: another thread has just given up this proxy's connections, and nothing was sent.
-            is_closed = isinstance(error, errors.ClosedPoolError)
-            if not is_closed and not (exchange.reused and is_dead_connection(error)):
-                raise explained(error, host, exchange.step) from None
+            is_closed = isinstance(error, ClosedPoolError)
+            if not is_closed and not (current.reused and is_dead_connection(error)):
+                raise explained(error, host, current.step) from None
         if not is_closed:
             self._give_up(channel, request.url)
         try:
             return Answer(self._open(request, channel, deadline), host, resent=not is_closed)
         except Exception as error:
-            raise explained(error, host, exchange.step) from None
+            raise explained(error, host, current.step) from None
 
     def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> _Response:
-        exchange.reused, exchange.step, exchange.deadline = False, "connecting", deadline
-        exchange.channel = replace(channel, refuse_link_local=False) if channel.proxy_url else channel
+        current.reused, current.step, current.deadline = False, "connecting", deadline
+        current.channel = replace(channel, refuse_link_local=False) if channel.proxy_url else channel
         self._last_used = time.time()
         if not channel.proxy_url:
-            return _Direct(self._host(channel, request.url), request, _parsed(request.url).request_uri)
+            return _DirectAnswer(self._host(channel, request.url), request, _parsed(request.url).request_uri)
         if channel.refuse_link_local:
             check_named_address(_parsed(request.url).host or "", channel)
-        return _Proxied(self._pool(channel, request.url), request)
+        return _ProxiedAnswer(self._pool(channel, request.url), request)
 
     def _host(self, channel: Channel, url: str) -> Host:
         parts = _parsed(url)
@@ -216,8 +216,8 @@ def _parsed(url: str) -> urllib3.util.Url:
 
 
 def _check_headers(headers: Iterable[tuple[str, str]], host: str) -> None:
-    """Raises TransportError for a value that no header can hold: the library's own error would print it, and it is
-    likely a secret."""
+    """Raises TransportError for a value that no header can hold. Nobody else looks at it on the way to a host itself,
+    and a library's own error would print it, while it is likely a secret."""
     for name, value in headers:
         if _NO_HEADER_TEXT.search(value):
             said = f"{host}: the value of header {name} holds a line break or a character that no header may hold"

@@ -42,7 +42,7 @@ class Block:
         return any(map(operator.is_, self.series, itertools.islice(self.series, 1, None)))
 
     def tails(self) -> list[bytes]:
-        """The timestamp fields of the samples."""
+        """The timestamp fields of samples that have plain values: seven bytes each."""
         stamps = self.timestamps_ms
         if _are_one(stamps):
             return [timestamp_field(stamps[0])] * len(stamps)

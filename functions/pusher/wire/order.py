@@ -56,6 +56,12 @@ def take_back(requests: Iterable[WriteRequest], find: Callable[[bytes], Series |
                 series.last_ms = min(series.last_ms, timestamp_ms - 1)
 
 
+def forget(samples: Samples) -> None:
+    """None of these samples has been sent, as far as anybody knows."""
+    for series, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
+        series.last_ms = min(series.last_ms, timestamp_ms - 1)
+
+
 def _advance_all(samples: Samples, cache: PrefixCache) -> bool:
     """The usual run: every sample is newer than its series and no series comes twice. False leaves nothing moved."""
     stamps = samples.timestamps_ms

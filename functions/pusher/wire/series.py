@@ -143,9 +143,10 @@ class SeriesCache:
         valid = self._valid_metrics
         if name in valid:
             return True
-        if METRIC_NAME.fullmatch(name) and len(valid) < _MAX_NAMES:
+        is_valid = METRIC_NAME.fullmatch(name) is not None
+        if is_valid and len(valid) < _MAX_NAMES:
             valid.add(name)
-        return METRIC_NAME.fullmatch(name) is not None
+        return is_valid
 
     def find(self, prefix: bytes) -> Series | None:
         """The series of an encoded prefix, when it is known."""

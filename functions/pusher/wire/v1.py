@@ -25,6 +25,7 @@ _PREFIX = operator.attrgetter("prefix")
 _USUAL_SAMPLE = 18
 _USUAL_ZERO = 9
 _HISTOGRAM = b"\x22"
+_MAX_FIELDS = 16_384  # labels whose fields are kept
 # What precedes the labels of a zero, by the length of the prefix, where tag and length take the usual three bytes.
 _MIN_USUAL, _MAX_USUAL = 128 - _USUAL_SAMPLE + 6, 1024
 _ZERO_HEADS = [b"\x0a" + varint(max(length - 6 + _USUAL_ZERO, 0)) for length in range(_MAX_USUAL)]
@@ -57,7 +58,6 @@ class _Fields(dict[tuple[str, str], bytes]):
         return field
 
 
-_MAX_FIELDS = 16_384
 label_field = _Fields().__getitem__
 """A valid label, name and value -> its field. Raises UnicodeEncodeError."""
 

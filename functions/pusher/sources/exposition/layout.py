@@ -17,7 +17,7 @@ _COMMENT, _SAMPLE = 0, 1
 Entry = Series | Literal[False] | None
 
 
-_IS_WORD = bytes.maketrans(b"\0\1", b"\1\0")  # from a mask of values
+_IS_HEAD = bytes.maketrans(b"\0\1", b"\1\0")  # from a mask of values
 
 
 @dataclass(slots=True)
@@ -25,18 +25,19 @@ class Layout:
     """Lists by line. A head is what does not change: a whole comment, or the bytes before a sample's space and value.
     The entry is a sample's series, False when relabelling drops it, None for a comment.
 
-    To be compared, a page is taken apart at its spaces: `_words` are the heads' in their order (the last one of a
-    comment with its line break), `_is_value` says of all words of the page which are values. `_first_word` and `_first`
-    tell where each line begins among the one and the other, and where the next one would.
+    To be compared, a page is taken apart at its spaces: `_head_words` are the heads' in their order (the last one of a
+    comment with its line break), `_is_value` says of all words of the page which are values. `_head_starts` and
+    `_starts` tell where each line begins among the one and the other, and where the next one would. The lines `a 1` and
+    `# b c` have the words `a`, `1`, `#`, `b`, `c`: all but the second are head words, `_is_value` is 0 1 0 0 0.
     """
 
     heads: list[bytes] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     is_sample: bytearray = field(default_factory=bytearray)
-    _words: list[bytes] = field(default_factory=list)
+    _head_words: list[bytes] = field(default_factory=list)
     _is_value: bytearray = field(default_factory=bytearray)
-    _first_word: array[int] = field(default_factory=lambda: array("I", [0]))
-    _first: array[int] = field(default_factory=lambda: array("I", [0]))
+    _head_starts: array[int] = field(default_factory=lambda: array("I", [0]))
+    _starts: array[int] = field(default_factory=lambda: array("I", [0]))
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -52,7 +53,7 @@ class Layout:
         self.entries.append(entry)
         self.is_sample.append(kind)
 
-    def known(self) -> dict[bytes, Series | Literal[False]]:
+    def entries_by_head(self) -> dict[bytes, Series | Literal[False]]:
         """The samples' entries by their heads."""
         return {head: entry for head, entry in zip(self.heads, self.entries, strict=True) if entry is not None}
 
@@ -64,16 +65,16 @@ class Layout:
         self.heads += other.heads[start:stop]
         self.entries += other.entries[start:stop]
         self.is_sample += other.is_sample[start:stop]
-        word, first = other._first_word, other._first
-        words_moved, moved = len(self._words) - word[start], len(self._is_value) - first[start]
-        self._words += other._words[word[start] : word[stop]]
+        word, first = other._head_starts, other._starts
+        words_moved, moved = len(self._head_words) - word[start], len(self._is_value) - first[start]
+        self._head_words += other._head_words[word[start] : word[stop]]
         self._is_value += other._is_value[first[start] : first[stop]]
-        self._first_word.extend([at + words_moved for at in word[start + 1 : stop + 1]])
-        self._first.extend([at + moved for at in first[start + 1 : stop + 1]])
+        self._head_starts.extend([at + words_moved for at in word[start + 1 : stop + 1]])
+        self._starts.extend([at + moved for at in first[start + 1 : stop + 1]])
 
     def take_apart(self) -> None:
         """Makes the lines that were added ready to be compared."""
-        done = len(self._first) - 1
+        done = len(self._starts) - 1
         once = dict[bytes, bytes]().setdefault  # comments say the same words again and again
         for head, kind in zip(self.heads[done:], self.is_sample[done:], strict=True):
             if kind:
@@ -82,9 +83,9 @@ class Layout:
             else:
                 words = [once(word, word) for word in (head + b"\n").split(b" ")]
                 self._is_value += bytes(len(words))
-            self._words += words
-            self._first_word.append(len(self._words))
-            self._first.append(len(self._is_value))
+            self._head_words += words
+            self._head_starts.append(len(self._head_words))
+            self._starts.append(len(self._is_value))
 
     def samples(self, lines: bytes, at: int) -> tuple[list[Series], list[float], int, int] | None:
         """Lines, each with its break, that are like those from place `at` on -> series, values, how many samples they
@@ -92,14 +93,14 @@ class Layout:
         if at == len(self):
             return None
         words = lines.replace(b"\n", b"\n ").split(b" ")  # and an empty one
-        start = self._first[at]
+        start = self._starts[at]
         end = start + len(words) - 1
-        stop = bisect_left(self._first, end, at)
-        if stop > len(self) or self._first[stop] != end:
+        stop = bisect_left(self._starts, end, at)
+        if stop > len(self) or self._starts[stop] != end:
             return None
         is_value = self._is_value[start:end]
-        heads = list(compress(words, is_value.translate(_IS_WORD)))
-        if heads != self._words[self._first_word[at] : self._first_word[stop]]:
+        heads = list(compress(words, is_value.translate(_IS_HEAD)))
+        if heads != self._head_words[self._head_starts[at] : self._head_starts[stop]]:
             return None
         values = floats_before_breaks(list(compress(words, is_value)))
         if values is None:

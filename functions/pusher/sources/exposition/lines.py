@@ -1,5 +1,5 @@
-"""Reads a page line by line as it arrives. A line whose series is known costs a look-up and a number; only the rest is
-parsed, by the grammar of its format."""
+"""Reads a page as it arrives. Lines that are where they were on the last page cost a comparison and a number, known
+ones a look-up; new ones are parsed, and only those of an uncommon form by the grammar of their format."""
 
 from __future__ import annotations
 
@@ -212,13 +212,13 @@ class LineReader(ABC):
     def _give_up_layout(self) -> None:
         """The next page cannot be compared with this one."""
         if self._layout is not None:
-            self._memory.known |= self._layout.known()
+            self._memory.known |= self._layout.entries_by_head()
         self._layout, self._is_regular = None, False
 
     def _read_slowly(
         self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
     ) -> None:
-        """Line by line, in the page's order; every line that is not plainly known goes through the grammar."""
+        """Line by line, in the page's order."""
         page, at, values = self.page, 0, _values(lines, parts)
         while at < len(lines) and not self._ended:
             entry, head, value = found[at], parts[at][0], values[at]

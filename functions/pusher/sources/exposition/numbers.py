@@ -1,4 +1,4 @@
-"""Numbers as Go's `strconv.ParseFloat` reads them, less the hexadecimal ones: what a sample's value may be."""
+"""Numbers as Go's `strconv.ParseFloat` reads them: a sample's value, which may not be hexadecimal, and a label's."""
 
 from __future__ import annotations
 

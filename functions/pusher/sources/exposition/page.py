@@ -39,7 +39,8 @@ class Part:
 
 
 Known = Series | Refused | Part | Literal[False]
-"""What a raw identity of a page stands for: a series, or nothing: False for one that metric_relabel_configs drop."""
+"""What a raw identity of a page stands for: a series, one that no receiver takes, a part of a native histogram, or
+False: dropped by metric_relabel_configs."""
 
 Resolve = Callable[[dict[str, str]], Known]
 """Labels as the page has them -> what they stand for. Raises BadPage."""
@@ -117,7 +118,7 @@ class Memory:
     def look_up(self) -> None:
         """From now on `known` has what the layout has."""
         if not self._is_looked_up:
-            self.known |= self.layout.known()
+            self.known |= self.layout.entries_by_head()
             self._is_looked_up = True
 
     def keep(self, layout: Layout | None) -> None:
@@ -142,7 +143,7 @@ class Memory:
         self._is_told = False
 
     def forget(self, is_kept: Callable[[Series], bool]) -> None:
-        """Lets go of what belongs to other series."""
+        """Lets go of what belongs to other series, or to none."""
         self.keep(None)
         known = self.known.items()
         self.known = {key: one for key, one in known if isinstance(one, Series) and is_kept(one)}

@@ -20,7 +20,7 @@ _META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"([^"\\\0]*+(?:\\[^\n\0][^"\
 _TYPES = ("counter", "gauge", "histogram", "summary", "untyped")
 _HELP_ESCAPED = re.compile(r"\\([\\n])")
 
-# Nearly every line; what does not look like this goes through the grammar step by step.
+# A line as it usually is; what does not look like this goes through the grammar step by step.
 _USUAL = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+",?)*)\})?'
     r" ([^{ \t\n\0]+)(?: ([0-9]+))?"
