@@ -63,7 +63,8 @@ class Receiver:
         return {}
 
     def progress(self, port: int) -> dict[str, Any]:
-        return {"complete": self._web.run(self._complete(port))}
+        complete, ups = self._web.run(self._arrived(port))
+        return {"complete": complete, "ups": ups}
 
     def check(self, port: int, signed: bool, token: bool = True) -> dict[str, Any]:
         """Closes a lane: the scrapes that arrived in the order of their times, and what is wrong with the last
@@ -73,8 +74,9 @@ class Receiver:
         problem = _signature_problem(lane.last, token) if signed else ""
         return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.bytes}
 
-    async def _complete(self, port: int) -> list[tuple[float, float]]:
-        return self._lanes[port].complete
+    async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
+        lane = self._lanes[port]
+        return lane.complete, sum(landed.ups for landed in lane.by_time.values())
 
     async def _closed(self, port: int) -> Lane:
         return self._lanes.pop(port)

@@ -222,6 +222,8 @@ class _Bench:
 
         if not wait_until(is_done, 20 + part.interval * part.scrapes * 3):
             raise BenchFailed(f"{agent.name}: {len(complete)} of {part.scrapes} scrapes arrived:\n{running.said()}")
+        # `up` may come in a later request; when it never does, the check says so.
+        wait_until(lambda: self._receiver.ask("progress", port=lane.port)["ups"] >= part.scrapes, 5.0)
         return [cpu for _, cpu in complete[: part.scrapes]]
 
     def _check(self, name: str, lane: _Lane, size: int, scrapes: int, token: bool = True) -> dict[str, Any]:

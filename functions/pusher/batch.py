@@ -10,6 +10,8 @@ from .model import Delivery, Metadata, Samples, Scrape, Tally, WriteRequest
 from .warm import Remote, Warm
 from .wire import order, packing
 
+_MAX_FAMILIES = 100_000  # whose metadata is known to be sent; those of the next run are then sent anew
+
 
 class Batch:
     """The samples of a run as they were collected, and what each endpoint gets of them."""
@@ -79,7 +81,10 @@ def send(
     after = packing.pack_metadata(due, endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes)
     left = deliver.deliver(endpoint, [*requests, *after], delivery, edges, deadline)
     if delivery.metadata_accepted + delivery.metadata_rejected == len(due):  # a refused entry is not sent at once again
-        remote.metadata_sent_ms.update(dict.fromkeys((one.name for one in due), edges.now_ms()))
+        sent_ms = remote.metadata_sent_ms
+        if len(sent_ms) > _MAX_FAMILIES:  # names that come and go
+            sent_ms.clear()
+        sent_ms.update(dict.fromkeys((one.name for one in due), edges.now_ms()))
     return left
 
 
