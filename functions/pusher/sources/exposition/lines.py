@@ -73,6 +73,7 @@ class LineReader(ABC):
         self._is_open, self._open_bytes = False, 0  # what has come of a line ends within a quoted text
         self._reread = 0  # bytes of lines that were read before, because a quoted text went on
         self._is_regular = True  # every line so far has a place in a layout
+        self._is_all_new = False  # what was looked up no longer holds
         self._needs_more = wishes.custom_buckets or wishes.starts  # than the labels of a line
 
     def feed(self, piece: bytes) -> None:
@@ -219,9 +220,9 @@ class LineReader(ABC):
         self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
     ) -> None:
         """Line by line, in the page's order."""
-        page, at, values = self.page, 0, _values(lines, parts)
+        page, at, values, self._is_all_new = self.page, 0, _values(lines, parts), False
         while at < len(lines) and not self._ended:
-            entry, head, value = found[at], parts[at][0], values[at]
+            entry, head, value = None if self._is_all_new else found[at], parts[at][0], values[at]
             if entry is None and value is not None:
                 entry = self._usual(head)
                 if entry is not None and (self._layout is None or not (isinstance(entry, Series) or entry is False)):
@@ -339,6 +340,10 @@ class LineReader(ABC):
         if before != line:  # when the page says that again, it is news
             memory.comments.pop(before, None)
             memory.is_contradicted = True
+            if said.field == "type" and self._wishes.custom_buckets:  # it tells what is part of a histogram
+                memory.known.clear()
+                memory.layout, self._place = Layout(), 0
+                self._is_all_new = True
         family.lines[said.field] = line
         self._remember_type(said if said.field == "type" else None)
 
