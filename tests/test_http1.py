@@ -81,7 +81,8 @@ def by_http_client(come: bytes) -> Read:
 
 def stripped(headers: Any) -> dict[str, str]:
     """White space at the end of a value is no part of it (RFC 9112, 5.1); http.client leaves it there."""
-    return {name.lower(): ", ".join(value.strip(" \t") for value in text.split(", ")) for name, text in headers.items()}
+    values = {name.lower(): headers[name] for name in headers}
+    return {name: ", ".join(value.strip(" \t") for value in text.split(", ")) for name, text in values.items()}
 
 
 # --- Answers that have come whole ------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .. import USER_AGENT
 from ..channel import auth_headers, channel_for, merged
@@ -99,9 +99,8 @@ class Poster:
         post = HttpRequest("POST", endpoint.url, headers, request.body)
         if endpoint.sigv4 is None or self._credentials is None:
             return post
-        return replace(
-            post, headers=signed(post, endpoint.sigv4, self._credentials.get(renewed=renewed), self._now_ms())
-        )
+        with_signature = signed(post, endpoint.sigv4, self._credentials.get(renewed=renewed), self._now_ms())
+        return HttpRequest(post.method, post.url, with_signature, post.body)
 
 
 def _one_line(text: bytes) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import http.client
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-
-import urllib3
 
 from .. import USER_AGENT
 from .types import HttpRequest
@@ -39,6 +37,26 @@ def request_bytes(request: HttpRequest, target: str, host: str) -> bytes:
         lines.append(f"Content-Length: {len(body or b'')}")
     lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != "content-length"]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
+class Headers(Mapping[str, str]):
+    """An answer's headers by name, however that is written; one that stands several times has its values in a row,
+    with commas between (RFC 9110, 5.3)."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            key = name.lower()
+            self._values[key] = f"{self._values[key]}, {value}" if key in self._values else value
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 class Reply:
@@ -74,7 +92,7 @@ class _Long(Reply):
         if response.length == 0:  # a status without a body, whatever else the head says
             response.chunked = False
         self.status = response.status
-        self.headers = urllib3.HTTPHeaderDict((name, value.strip(" \t")) for name, value in response.headers.items())
+        self.headers = Headers((name, value.strip(" \t")) for name, value in response.headers.items())
         self._is_last = response.will_close or "close" in self.headers.get("Connection", "").lower()
         self._is_broken = False
 
@@ -111,7 +129,7 @@ def _short(reader: io.BufferedReader) -> Reply | None:
     head = _SHORT.match(come)
     if head is None:
         return None
-    headers = urllib3.HTTPHeaderDict(
+    headers = Headers(
         (name.decode(), value.strip(b" \t").decode("latin-1")) for name, value in _HEADER.findall(head[2])
     )
     if "Transfer-Encoding" in headers or "close" in headers.get("Connection", "").lower():
