@@ -1,7 +1,8 @@
-"""The process that takes remote writes: it answers at once and counts afterwards, by scrape.
+"""The process that takes remote writes: it answers at once, and counts by scrape when nobody writes, so that its own
+work does not slow down the one that is measured.
 
-All samples of a scrape have its time. When the last one of a scrape has come, the CPU time that the sender has taken so
-far is noted.
+All samples of a scrape have its time. With every request the CPU time is noted that the sender has taken so far; that
+of a scrape is the one of the request with its last sample.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pusher.wire.generated.remote_pb2 import WriteRequest
 from sandbox.amp import SigV4
 from sandbox.server import Request
 
+_QUIET_SECONDS = 0.3  # without a request, and the counting may begin
 _DATE = "%Y%m%dT%H%M%SZ"
 
 
@@ -44,6 +46,7 @@ class Lane:
     requests: int = 0
     bytes: int = 0
     last: Asked | None = None
+    waiting: list[tuple[float, float, bytes]] = field(default_factory=list)  # time, CPU seconds, body: not counted yet
 
 
 class Receiver:
@@ -76,10 +79,14 @@ class Receiver:
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
         lane = self._lanes[port]
+        if lane.waiting and time.monotonic() - lane.waiting[-1][0] > _QUIET_SECONDS:
+            _count(lane)
         return lane.complete, sum(landed.ups for landed in lane.by_time.values())
 
     async def _closed(self, port: int) -> Lane:
-        return self._lanes.pop(port)
+        lane = self._lanes.pop(port)
+        _count(lane)
+        return lane
 
     async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
         return {}, b""
@@ -89,8 +96,13 @@ class Receiver:
         if lane is None or asked.headers.get("Content-Encoding") != "snappy":
             return
         lane.requests, lane.bytes, lane.last = lane.requests + 1, lane.bytes + len(asked.body), asked
-        message = WriteRequest.FromString(snappy.uncompress(asked.body))
-        for series in message.timeseries:
+        lane.waiting.append((time.monotonic(), cpu_seconds(lane.pid) if lane.pid else 0.0, asked.body))
+
+
+def _count(lane: Lane) -> None:
+    waiting, lane.waiting = lane.waiting, []
+    for seconds, cpu, body in waiting:
+        for series in WriteRequest.FromString(snappy.uncompress(body)).timeseries:
             name = series.labels[0].value  # __name__ comes before all other labels
             for sample in series.samples:
                 landed = lane.by_time.get(sample.timestamp)
@@ -100,7 +112,7 @@ class Receiver:
                     landed.samples += 1
                     landed.total += sample.value
                     if landed.samples == lane.size and lane.pid:
-                        lane.complete.append((time.monotonic(), cpu_seconds(lane.pid)))
+                        lane.complete.append((seconds, cpu))
                 elif name == "up":
                     landed.ups += sample.value == 1.0
 
