@@ -3,6 +3,7 @@ with what is allowed; none of them knows where in the file the text stood."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -34,6 +35,12 @@ NULL = {"", "~", "null", "Null", "NULL"}
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+
+
+@functools.lru_cache(maxsize=16_384)
+def is_metric_name(name: str) -> bool:
+    """Whether a metric may have this name; remembered, because a page has each on many lines."""
+    return METRIC_NAME.fullmatch(name) is not None
 
 
 def duration_ms(text: str) -> int:

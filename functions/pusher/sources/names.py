@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..config.scalars import LABEL_NAME, METRIC_NAME
+from ..config.scalars import LABEL_NAME, is_metric_name
 
 _MAX_KNOWN = 10_000
 _known_labels: set[str] = set()  # legacy label names seen before: a page has few, on many lines
@@ -20,7 +20,7 @@ def is_legacy(labels: Mapping[str, str]) -> bool:
             return False
         if len(_known_labels) < _MAX_KNOWN:
             _known_labels.update(labels)
-    return METRIC_NAME.fullmatch(labels["__name__"]) is not None
+    return is_metric_name(labels["__name__"])
 
 
 def escaped(labels: Mapping[str, str], scheme: str) -> dict[str, str]:
@@ -29,7 +29,7 @@ def escaped(labels: Mapping[str, str], scheme: str) -> dict[str, str]:
     found = {}
     for name, value in labels.items():
         if name == "__name__":
-            value = value if METRIC_NAME.fullmatch(value) else escape(value, ":")
+            value = value if is_metric_name(value) else escape(value, ":")
         found[name if LABEL_NAME.fullmatch(name) else escape(name, "")] = value
     return found
 

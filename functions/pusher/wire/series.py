@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.scalars import LABEL_NAME, METRIC_NAME
+from ..config.scalars import LABEL_NAME, METRIC_NAME, is_metric_name
 from ..model import InvalidSeries, Labels, PlainIntern, Series
 from . import v1
 from .plain import PlainSeries
@@ -79,7 +79,7 @@ def has_legacy_names(series: Series) -> bool:
     """Whether the series' names are such as remote write 1.0 allows."""
     strings = strings_of(series)
     names = strings[::2]
-    return _are_legacy(names) and METRIC_NAME.fullmatch(strings[2 * names.index("__name__") + 1]) is not None
+    return _are_legacy(names) and is_metric_name(strings[2 * names.index("__name__") + 1])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -96,7 +96,6 @@ class SeriesCache:
         self._series: dict[bytes, Series] = {}
         self._marks: dict[bytes, int] = {}
         self._valid_names: set[str] = set()
-        self._valid_metrics: set[str] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -121,7 +120,7 @@ class SeriesCache:
         limits = self.limits
         if not labels.keys() <= self._valid_names or "" in labels.values():
             return b""
-        if not self._is_metric_name(labels.get("__name__", "")):
+        if not is_metric_name(labels.get("__name__", "")):
             return b""
         try:
             encoded = v1.encoded_labels(labels)
@@ -138,15 +137,6 @@ class SeriesCache:
         """The series of valid labels, encoded and in order; None when they are longer than the receivers take."""
         encoded, limit = b"".join(fields), self.limits.label_bytes
         return None if limit and len(encoded) > limit else self.interned(v1.prefix_of(encoded))
-
-    def _is_metric_name(self, name: str) -> bool:
-        valid = self._valid_metrics
-        if name in valid:
-            return True
-        is_valid = METRIC_NAME.fullmatch(name) is not None
-        if is_valid and len(valid) < _MAX_NAMES:
-            valid.add(name)
-        return is_valid
 
     def find(self, prefix: bytes) -> Series | None:
         """The series of an encoded prefix, when it is known."""

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import re
 
-from ...config.scalars import METRIC_NAME
+from ...config.scalars import is_metric_name
 
 _MAX_PAIRS = 16_384
-_MAX_METRICS = 16_384
 _PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0\n]+)')
 
 
@@ -31,24 +30,15 @@ class _Pairs(dict[str, tuple[str, str]]):
 
 
 _pairs = _Pairs()
-_metrics: set[str] = set()  # names that are valid
 
 
 def read(identity: str) -> tuple[str, list[tuple[str, str]]]:
     """The metric's name, and the labels as they stand there. Raises NotPlain."""
     name, brace, rest = identity.partition("{")
-    if name not in _metrics:
-        _check_metric(name)
+    if not is_metric_name(name):
+        raise NotPlain
     if not brace:
         return name, []
     if not rest.endswith(('"}', '",}')):
         raise NotPlain
     return name, [_pairs[text] for text in rest[: rest.rindex('"')].split('",')]
-
-
-def _check_metric(name: str) -> None:
-    if not METRIC_NAME.fullmatch(name):
-        raise NotPlain
-    if len(_metrics) >= _MAX_METRICS:
-        _metrics.clear()
-    _metrics.add(name)
