@@ -51,6 +51,7 @@ class Fault:
     reads_body: bool = True
     delay_seconds: float = 0.0  # before the first byte of the answer
     drip_seconds: float = 0.0  # between the bytes of the answer
+    drips_head: bool = True  # else the drip begins with the body
     raw: bytes | None = None  # sent as it is, in place of an HTTP answer
     silent: bool = False  # no byte of an answer is sent
     sent: float = 1.0  # part of the answer's body that is sent
@@ -72,6 +73,11 @@ class Fault:
     def drip(cls, pause_seconds: float) -> Fault:
         """The application's answer, status line included, one byte at a time."""
         return cls(drip_seconds=pause_seconds)
+
+    @classmethod
+    def drip_body(cls, pause_seconds: float) -> Fault:
+        """The application's answer: its head at once, its body one byte at a time."""
+        return cls(drip_seconds=pause_seconds, drips_head=False)
 
     @classmethod
     def reset(cls, before_body: bool = False) -> Fault:
@@ -308,7 +314,9 @@ class _Handler(BaseHTTPRequestHandler):
             owner.pause(fault.delay_seconds)
         payload = b"" if fault.silent else self._encode(answer, fault) if fault.raw is None else fault.raw
         if fault.drip_seconds:
-            for position in range(len(payload)):
+            head = 0 if fault.drips_head else payload.find(b"\r\n\r\n") + 4
+            self.wfile.write(payload[:head])
+            for position in range(head, len(payload)):
                 self.wfile.write(payload[position : position + 1])
                 owner.pause(fault.drip_seconds)
         elif payload:

@@ -204,7 +204,7 @@ def test_the_timeout_is_total(transport: Transport, api: Api, fault: Fault, step
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_dripped_body_is_cut_at_the_total_timeout(transport: Transport, api: Api, chunked: bool) -> None:
-    api.serve("/doc", Served(200, {}, b"x" * 3000, fault=Fault.drip(0.001), chunked=chunked))
+    api.serve("/doc", Served(200, {}, b"x" * 3000, fault=Fault.drip_body(0.001), chunked=chunked))
     started = time.monotonic()
     error = failure(transport, get(api), 0.5)
     assert 0.45 < time.monotonic() - started < 0.7

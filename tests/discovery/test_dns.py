@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -135,9 +136,9 @@ def test_a_silent_server(rig: Rig, names: Names) -> None:
     """The deadline holds, and a name that answers is not held up by one that does not."""
     names.silent.add("web.example.com.")
     discovery = rig.discovery("dns_sd_configs: [{names: [web.example.com, many.example.com], type: A, port: 80}]")
-    started = rig.clock()
+    started = time.monotonic()
     found = discovery.targets(rig.deadline(0.6))
-    assert rig.clock() - started < 2
+    assert time.monotonic() - started < 2
     assert len(addresses(found)) == 256
     assert "web.example.com: no answer" in found.warnings[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -258,9 +259,9 @@ def test_hung(make_rig: Callable[..., Rig]) -> None:
         (config,) = configs(ENTRY)
         rig.clients("ec2", config)  # type: ignore[arg-type]  # boto3 takes a while to make its first client
         discovery = rig.discovery(ENTRY)
-        started = rig.clock()
+        started = time.monotonic()
         (warning,) = discovery.targets(rig.deadline(0.5)).warnings
-        assert rig.clock() - started < 2
+        assert time.monotonic() - started < 2
     assert warning == "ec2_sd_configs: eu-west-1: no answer within the run's time; no targets are known"
 
 

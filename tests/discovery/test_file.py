@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -209,7 +210,7 @@ def test_s3_hangs(make_rig: Callable[..., Rig]) -> None:
     with LoopbackServer(lambda request: Fault.hang()) as server:
         rig = make_rig(server.base_url)
         discovery = rig.discovery("file_sd_configs: [{files: ['s3://targets/a.json']}]")
-        started = rig.clock()
+        started = time.monotonic()
         (warning,) = discovery.targets(rig.deadline(0.5)).warnings
-        assert rig.clock() - started < 2
+        assert time.monotonic() - started < 2
     assert "timed out" in warning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -142,7 +143,7 @@ def test_a_list_that_has_become_empty(rig: Rig) -> None:
 def test_a_dripping_server(rig: Rig) -> None:
     """The deadline is for the whole answer."""
     with Lister(Answer(200, {"Content-Type": "application/json"}, b" " * 1000, fault=Fault.drip(0.05))) as lister:
-        started = rig.clock()
+        started = time.monotonic()
         (warning,) = rig.discovery(lister.entry()).targets(rig.deadline(0.5)).warnings
-        assert rig.clock() - started < 2
+        assert time.monotonic() - started < 2
     assert "timed out" in warning

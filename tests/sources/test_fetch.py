@@ -503,7 +503,7 @@ SLOW = [
     ("hangs before the headers", Fault.hang(), "waiting for the answer"),
     ("drips the headers", Fault.drip(0.1), "waiting for the answer"),
     ("hangs in the body", Fault.hang_mid_answer(), "reading the body"),
-    ("drips the body", Fault(drip_seconds=0.004), ""),
+    ("drips the body", Fault.drip_body(0.004), "reading the body"),
     ("answers too late", Fault.delay(0.8), "waiting for the answer"),
 ]
 
@@ -537,7 +537,7 @@ def test_a_slow_chain_of_redirects_shares_one_timeout(rig: Rig) -> None:
 
 
 def test_the_timeout_is_total_when_the_only_job_drips(rig: Rig) -> None:
-    rig.api.serve("/doc", Answer(200, {}, b" " * 4000 + b'{"v":1}', fault=Fault.drip(0.002)))
+    rig.api.serve("/doc", Answer(200, {}, b" " * 4000 + b'{"v":1}', fault=Fault.drip_body(0.002)))
     report = rig.push(rig.job(METRIC, keys="scrape_timeout: 500ms"))
     assert "timed out" in error(report)
     assert rig.value("scrape_duration_seconds") < 0.8
