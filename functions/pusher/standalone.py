@@ -221,7 +221,7 @@ class Runner:
 
     def _end(self, tick: Tick) -> None:
         with self._lock:
-            scrapes = self._warm.ended(tick)
+            scrapes = self._warm.ended(tick, self._busy)
             if scrapes:
                 self._put(scrapes)
 

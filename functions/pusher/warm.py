@@ -191,9 +191,9 @@ class Warm:
         """What is to be asked in this run, of the targets as they are known."""
         return [source for source in self.sources() if source.is_due(tick)]
 
-    def ended(self, tick: Tick) -> list[Scrape]:
+    def ended(self, tick: Tick, busy: Collection[str] = ()) -> list[Scrape]:
         """The last markers of targets and jobs that are gone."""
-        return self.leaving.ended(tick, self.outside.now_ms())
+        return self.leaving.ended(tick, self.outside.now_ms(), busy)
 
     def warnings(self) -> list[str]:
         return [*self.config.warnings, *(said for pool in self.pools for said in pool.messages())]

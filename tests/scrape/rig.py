@@ -331,7 +331,7 @@ class Lambda:
 
 
 def wait_until_none(
-    missing: Callable[[], object], processes: Sequence[subprocess.Popen[bytes]], seconds: float = 40.0
+    missing: Callable[[], object], processes: Sequence[subprocess.Popen[bytes]], seconds: float = 120.0
 ) -> None:
     """Waits until nothing is missing any more, or a process has ended."""
     until = time.monotonic() + seconds

@@ -6,6 +6,7 @@ Prometheus waits just over two intervals and writes the markers with the time of
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,10 +55,13 @@ class Leaving:
         leave = self._leaves.pop(key, None)
         return leave.source if leave else None
 
-    def ended(self, tick: Tick, now_ms: int) -> list[Scrape]:
-        """The markers of sources gone for long enough."""
+    def ended(self, tick: Tick, now_ms: int, busy: Collection[str] = ()) -> list[Scrape]:
+        """The markers of sources gone for long enough. One that is being asked (`busy`, by key) misses nothing yet:
+        its last samples may be newer than `now_ms`, and would swallow the markers."""
         over = []
         for key, leave in list(self._leaves.items()):
+            if key in busy:
+                continue
             if leave.missed_ms is None and leave.source.is_due(tick):
                 leave.missed_ms = now_ms
             if leave.missed_ms is not None and now_ms >= leave.missed_ms + _AFTER_INTERVALS * leave.source.interval_ms:
