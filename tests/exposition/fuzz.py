@@ -12,19 +12,18 @@ import atheris
 with atheris.instrument_imports(include=["pusher.sources.exposition"]):
     from pusher.sources.exposition.lines import Wishes
 
-from tests.exposition.reading import Target
+from tests.exposition.rig import Target, pieces
 
 WISHES = Wishes(exemplars=True)
 
 
 def main(format_name: str, options: list[str]) -> None:
     def one(content: bytes) -> None:
-        half, piece = len(content) // 2, content[0] + 1 if content else 1
-        cold = Target().read(format_name, content, wishes=WISHES)
-        warm = Target()
-        assert warm.read(format_name, content, piece, WISHES) == cold, "in pieces"
-        assert warm.read(format_name, content, wishes=WISHES) == cold, "the second time"
-        warm.read(format_name, content[:half] + content[half + 1 :], wishes=WISHES)
+        half, size = len(content) // 2, content[0] + 1 if content else 1
+        cold, warm = Target(format_name, WISHES).read(content), Target(format_name, WISHES)
+        assert warm.read(*pieces(content, size)) == cold, "in pieces"
+        assert warm.read(content) == cold, "the second time"
+        warm.read(content[:half] + content[half + 1 :])
 
     atheris.Setup([sys.argv[0], *options], one)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""Pages of every format through their readers, and what they come to in words."""
+"""Pages of every format through their readers as a scrape does it, cold or with a memory, and what they come to."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pusher.model import Exemplar, Histogram
-from pusher.sources.exposition.lines import LineReader, Wishes, canonical_float
+from pusher.model import Exemplar, Histogram, Series
+from pusher.sources.exposition.lines import LineReader, Wishes
 from pusher.sources.exposition.openmetrics import OpenMetricsReader
 from pusher.sources.exposition.page import BadPage, Known, Memory
 from pusher.sources.exposition.protobuf import ProtobufReader
 from pusher.sources.exposition.text import TextReader
-from tests.exposition.reading import Labelled
 
 Reader = Callable[..., LineReader | ProtobufReader]
 READERS: dict[str, Reader] = {"text": TextReader, "openmetrics": OpenMetricsReader, "protobuf": ProtobufReader}
 Labels = tuple[tuple[str, str], ...]
-_NUMBERS = ("le", "quantile")
+
+
+class Labelled(Series):
+    """A series that says which labels it stands for."""
+
+    __slots__ = ("labels",)
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        super().__init__(b"")
+        self.labels: Labels = tuple(sorted(labels.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Read:
 
     samples: tuple[tuple[Labels, str, int | None], ...] = ()
     exemplars: tuple[tuple[Labels, Exemplar], ...] = ()
+    starts_ms: frozenset[tuple[Labels, int]] = frozenset()
     scraped: int = 0
     error: str = ""
 
@@ -39,17 +48,18 @@ class Read:
 
 @dataclass(slots=True)
 class Target:
-    """What an environment remembers of one target, page after page. `normalises` takes every le and quantile for a
-    number, whatever TYPE stands before it."""
+    """What an environment remembers of one target, page after page. Metrics whose names begin with `drops` are dropped
+    by relabelling; `resolved` counts the looks at new labels."""
 
     format: str
     wishes: Wishes = field(default_factory=lambda: Wishes(exemplars=True, native_histograms=True))
     memory: Memory = field(default_factory=Memory)
-    normalises: bool = False
+    drops: str = ""
+    resolved: int = 0
     _series: dict[Labels, Labelled] = field(default_factory=dict)
 
     def read(self, *pieces: bytes) -> Read:
-        reader = READERS[self.format](self.memory, self._resolve, self.wishes)
+        reader = READERS[self.format](self.memory, self.resolve, self.wishes)
         try:
             for piece in pieces:
                 reader.feed(piece)
@@ -60,17 +70,24 @@ class Target:
         return Read(
             samples=tuple((labels_of(series), exact(value), stamp) for series, value, stamp in rows),
             exemplars=tuple((labels_of(series), one) for series, one in page.exemplars),
+            starts_ms=frozenset((labels_of(series), start) for series, start in page.starts_ms.items()),
             scraped=page.scraped,
         )
 
-    def _resolve(self, labels: dict[str, str]) -> Known:
-        if self.normalises:
-            labels = {name: canonical_float(value) if name in _NUMBERS else value for name, value in labels.items()}
+    def resolve(self, labels: dict[str, str]) -> Known:
+        """What a scrape's own look at new labels comes to; called once for each identity."""
+        self.resolved += 1
         labels = {name: value for name, value in labels.items() if value}
         if "__name__" not in labels or "" in labels:
             raise BadPage("a sample without a metric name, or a label without a name")
+        if self.drops and labels["__name__"].startswith(self.drops):
+            return False
         made = Labelled(labels)
         return self._series.setdefault(made.labels, made)
+
+    def families(self) -> dict[str, tuple[str, str, str]]:
+        """Type, help and unit of each metric family."""
+        return {name: (one.type, one.help, one.unit) for name, one in self.memory.families.items()}
 
 
 def labels_of(series: Any) -> Labels:
@@ -90,8 +107,13 @@ def cold(format_name: str, *pieces: bytes) -> Read:
     return Target(format_name).read(*pieces)
 
 
+def pieces(page: bytes, size: int = 65_536) -> list[bytes]:
+    """A page in pieces of so many bytes, as an answer comes."""
+    return [page[start : start + size] for start in range(0, len(page), size)]
+
+
 def cut(page: bytes, places: Iterable[int]) -> list[bytes]:
-    """A page in pieces."""
+    """A page cut at these places."""
     ends = [0, *sorted(place % (len(page) + 1) for place in places), len(page)]
     return [page[start:end] for start, end in itertools.pairwise(ends)]
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import pytest
 
 from pusher.sources.exposition.lines import Wishes
-from pusher.sources.exposition.openmetrics import OpenMetricsReader
 from pusher.sources.exposition.page import NO_TIME
-from tests.exposition.rig import Target, cold, ids, labels_of, shown
+from tests.exposition.rig import Target, cold, ids, shown
 
 TAKEN: list[tuple[str, str, list[str]]] = [
     ("name and value", "a 1\n", ["a{} 1.0"]),
@@ -137,10 +136,7 @@ def test_created_says_when_a_counter_began(place: str) -> None:
     target = Target("openmetrics", Wishes(starts=True))
     page = "\n".join(["# TYPE a counter", *lines, "# EOF\n"]).encode()
     for _ in range(2):
-        reader = OpenMetricsReader(target.memory, target._resolve, target.wishes)
-        reader.feed(page)
-        starts = {labels_of(series): start for series, start in reader.close().starts_ms.items()}
-        assert starts == {(("__name__", "a_total"), ("x", "1")): 1_600_000_000_500}
+        assert target.read(page).starts_ms == {((("__name__", "a_total"), ("x", "1")), 1_600_000_000_500)}
 
 
 def test_metadata() -> None:

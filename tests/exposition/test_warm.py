@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pusher.sources.exposition.lines import Wishes
-from tests.exposition.reading import Target
+from tests.exposition.rig import Target, cold, pieces
 
 LINES = {
     "text": (
@@ -42,14 +42,13 @@ def page(format_name: str, lines: list[str], ends: bool) -> bytes:
 @given(data=st.data())
 def test_warm_reads_as_cold(format_name: str, data: st.DataObject) -> None:
     """Any pages one after the other, in any pieces: the memory changes neither a sample nor a refusal."""
-    lines, warm = st.sampled_from(LINES[format_name]), Target()
+    wishes = Wishes(exemplars=True)
+    lines, warm = st.sampled_from(LINES[format_name]), Target(format_name, wishes, drops="drop")
     current = data.draw(st.lists(lines, max_size=12))
     for _ in range(data.draw(st.integers(2, 4))):
         content = page(format_name, current, data.draw(st.booleans()))
-        piece = data.draw(st.sampled_from([3, 17, 65_536]))
-        cold = Target()
-        wishes = Wishes(exemplars=True)
-        assert warm.read(format_name, content, piece, wishes) == cold.read(format_name, content, wishes=wishes)
+        size = data.draw(st.sampled_from([3, 17, 65_536]))
+        assert warm.read(*pieces(content, size)) == Target(format_name, wishes, drops="drop").read(content)
         if data.draw(st.booleans()):  # mostly the same page again, with one line changed, gone or new
             at = data.draw(st.integers(0, len(current)))
             current = [*current[:at], *data.draw(st.lists(lines, max_size=1)), *current[at + 1 :]]
@@ -68,13 +67,13 @@ def big(size: int, run: int, changed: int = -1) -> bytes:
 
 def test_a_changed_line_costs_its_surroundings_only() -> None:
     """After a line that is new the comparison finds its place again, and the samples are those of a cold reading."""
-    warm = Target()
-    warm.read("text", big(5_000, 1))
+    warm = Target("text")
+    warm.read(*pieces(big(5_000, 1)))
     looked_up = 0
     for run in range(2, 8):
         content = big(5_000, run, changed=random.Random(run).randrange(5_000))
         before = warm.memory.layout
-        assert warm.read("text", content) == Target().read("text", content)
+        assert warm.read(*pieces(content)) == cold("text", content)
         kept = sum(map(lambda new, old: new is old, warm.memory.layout.heads, before.heads))
         looked_up += len(before) - kept
     assert looked_up < 6 * 6_000 * 0.5, "most lines are compared, not looked up"
@@ -96,29 +95,26 @@ def test_a_page_that_changes_shape_and_back(change: object) -> None:
     """Whatever happened in between, the old page is read as before."""
     lines = big(2_000, 1).decode().split("\n")[:-1]
     other = "\n".join([*change(lines), ""]).encode()  # type: ignore[operator]
-    warm = Target()
+    warm = Target("text")
     for content in (big(2_000, 1), other, big(2_000, 2), other, other, big(2_000, 3), big(2_000, 4)):
-        cold = Target()
-        assert warm.read("text", content, 7_001) == cold.read("text", content)
+        assert warm.read(*pieces(content, 7_001)) == cold("text", content)
 
 
 def test_the_usual_page_is_not_looked_up_at_all() -> None:
     """The second time every line is where it was: the layout stays the same object."""
-    warm = Target()
-    warm.read("text", big(1_000, 1))
+    warm = Target("text")
+    warm.read(big(1_000, 1))
     layout = warm.memory.layout
     assert len(layout) == 1_200
-    warm.read("text", big(1_000, 2))
+    warm.read(big(1_000, 2))
     assert warm.memory.layout is layout
 
 
 def test_a_page_without_a_layout_is_parsed_once_all_the_same() -> None:
     """One timestamp makes a page that cannot be compared; its plain lines are looked up then, not resolved again."""
     content = b"stamped 1 1700000000000\n" + big(1_000, 1)
-    warm, resolved = Target(), []
-    resolve = warm.resolve
-    warm.resolve = lambda labels: resolved.append(labels) or resolve(labels)  # type: ignore[method-assign, func-returns-value]
-    first = warm.read("text", content)
-    assert len(resolved) == 1_001
-    assert warm.read("text", content) == first
-    assert len(resolved) == 1_001
+    warm = Target("text")
+    first = warm.read(content)
+    assert warm.resolved == 1_001
+    assert warm.read(content) == first
+    assert warm.resolved == 1_001

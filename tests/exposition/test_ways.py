@@ -14,26 +14,22 @@ from hypothesis import strategies as st
 from pusher.sources.exposition.lines import LineReader, Wishes
 from pusher.sources.exposition.numbers import go_float, go_floats
 from pusher.sources.exposition.page import BadPage, Known, Refused
-from tests.exposition.reading import Read, Target, _bits
+from tests.exposition.rig import Read, Target, bits, pieces
 
 WISHES = Wishes(exemplars=True)
 Pages = Sequence[bytes]
 
 
-class Counting(Target):
-    """Counts how often labels are resolved; some are refused, some make the page a bad one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.resolved = 0
+class Choosy(Target):
+    """Some series are refused, some make the page a bad one."""
 
     def resolve(self, labels: dict[str, str]) -> Known:
-        self.resolved += 1
+        series = super().resolve(labels)
         if "refused" in labels["__name__"]:
             return Refused("reason", "words")
         if "wrong" in labels["__name__"]:
             raise BadPage("a wrong one")
-        return super().resolve(labels)
+        return series
 
 
 def _not_known(reader: LineReader, head: bytes) -> None:
@@ -59,16 +55,15 @@ class Both:
     """One target, read in all ways and by the grammar alone."""
 
     def __init__(self, format_name: str, wishes: Wishes = WISHES) -> None:
-        self._format, self._wishes = format_name, wishes
-        self.target, self._measure = Counting(), Counting()
+        self.target, self._measure = (Choosy(format_name, wishes, drops="drop") for _ in range(2))
 
-    def read(self, page: bytes, piece: int = 65_536) -> Read | str:
+    def read(self, page: bytes, size: int = 65_536) -> Read:
         """What both say of the page, the families included where it was taken."""
-        found = self.target.read(self._format, page, piece, self._wishes)
+        found = self.target.read(*pieces(page, size))
         with the_grammar_alone():
-            expected = self._measure.read(self._format, page, piece, self._wishes)
+            expected = self._measure.read(*pieces(page, size))
         assert found == expected
-        if not isinstance(found, str):
+        if not found.is_bad:
             assert self.target.families() == self._measure.families()
         return found
 
@@ -168,9 +163,9 @@ def test_a_byte_that_does_not_belong_there(format_name: str, place: int, byte: b
 HISTOGRAM, SUMMARY, GAUGE = "# TYPE h histogram", "# TYPE s summary", "# TYPE g gauge"
 
 
-def labels_of(read: Read | str) -> list[dict[str, str]]:
-    assert isinstance(read, Read)
-    return [dict(labels) for labels, _ in read.samples]
+def labels_of(read: Read) -> list[dict[str, str]]:
+    assert not read.is_bad
+    return [dict(labels) for labels, _, _ in read.samples]
 
 
 @pytest.mark.parametrize("format_name", MAKERS)
@@ -214,7 +209,7 @@ def test_a_comment_that_a_refused_page_contradicted_is_news_again() -> None:
     both = Both("text")
     page = text("# HELP a x", "# TYPE a gauge", "a 1")
     both.read(page)
-    assert isinstance(both.read(text("# HELP a y", "# TYPE a counter", "a 1", "broken")), str)
+    assert both.read(text("# HELP a y", "# TYPE a counter", "a 1", "broken")).is_bad
     both.read(page)
     assert both.target.families() == {"a": ("gauge", "x", "")}
 
@@ -323,7 +318,7 @@ def test_many_numbers_are_what_each_is(texts: list[bytes]) -> None:
     """To the last bit; where one of them is refused, so are all."""
     values = go_floats(texts)
     if values is not None:
-        assert list(map(_bits, values)) == [_bits(go_float(one)) for one in texts]
+        assert list(map(bits, values)) == [bits(go_float(one)) for one in texts]
 
 
 # --- What a memory is for --------------------------------------------------------------------------------------------
@@ -340,9 +335,9 @@ def test_many_numbers_are_what_each_is(texts: list[bytes]) -> None:
 )
 def test_labels_are_resolved_once(odd: str) -> None:
     """Every raw identity is parsed and relabelled once, also on a page that cannot be compared line by line."""
-    target = Counting()
+    target = Choosy("text", WISHES)
     page = text("a 1", *(f'a{{x="{number}"}} {number}' for number in range(100)))
     for _ in range(3):
         before = target.resolved
-        target.read("text", page, wishes=WISHES)
+        target.read(page)
     assert target.resolved - before <= 1, "but for the refused one, nothing is new"
