@@ -109,6 +109,15 @@ def test_events_that_are_ours(event: Any, expected: tuple[str, dict[str, Any]]) 
     assert parse_event(event) == expected
 
 
+def test_the_schedulers_own_event_is_a_push() -> None:
+    event = {
+        "version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.scheduler",
+        "account": "123456789012", "time": "2024-05-23T16:00:00Z", "region": "eu-west-1", "resources": [],
+        "detail": "{}",
+    }  # fmt: skip
+    assert parse_event(event) == ("push", {"scheduled_ms": 1_716_480_000_000})
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [

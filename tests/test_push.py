@@ -387,3 +387,28 @@ def test_no_job_and_no_record_is_a_run_like_any_other(api: Api) -> None:
         empty = push(warm, nothing_due, time.monotonic() + 1)
         assert counts(empty.deliveries[0]) == dict.fromkeys(counts(empty.deliveries[0]), 0)
         assert not empty.failed
+
+
+@pytest.mark.parametrize("rules", [[{"regex": "zzz", "action": "labeldrop"}], []], ids=["added", "removed"])
+def test_a_change_of_write_relabelling_does_not_forget_what_was_sent(rules: list[dict[str, Any]]) -> None:
+    """The revised record stays `not_newer`; a receiver would refuse the whole request for it."""
+    other = [] if rules else [{"regex": "zzz", "action": "labeldrop"}]
+    with Api() as api, Receiver(keep_valid=False) as amp:
+        source, at = Source(api), now_ms()
+        source.records = lambda: [{"id": "a", "value": 1, "at": at}]
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", write_relabel_configs=other)])) as before:
+            run(before)
+            source.records = lambda: [{"id": "a", "value": 2, "at": at}]
+            text = config_text([job(source.url)], [endpoint(amp, "amp", write_relabel_configs=rules)])
+            after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), before.outside, before=before)
+            (delivery,) = push(after, tick(after), time.monotonic() + 10).deliveries
+        assert delivery.dropped.counts == {"not_newer": 1}
+        assert (delivery.accepted, amp.refused) == (SYNTHETIC, 0)
+
+
+def test_the_error_of_an_invocation_names_what_failed_it() -> None:
+    with Api() as api, Receiver() as amp:
+        api.always(Fault.status(500))
+        amp.always(Fault.status(404, b"Workspace not found"))
+        with warm_of(config_text([job(f"{api.url}/x")], [endpoint(amp, "amp")])) as warm:
+            assert "Workspace not found" in run(warm).summary()
