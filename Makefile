@@ -132,8 +132,8 @@ deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m â€
 
 # SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never
 # needs the scripts in bin/, the type stubs, Powertools' HTTP router and utilities (3.8 MB that neither Logger nor
-# Metrics imports), and what charset_normalizer and zlib_ng have beside the modules that are imported. Licences and METADATA stay: the first must travel with the code, the second is what vulnerability
-# scanners read.
+# Metrics imports), and what charset_normalizer and zlib_ng have beside the modules that are imported. Licences and
+# METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 build/packages-$(ARCH): functions/requirements.txt Makefile
 	@rm -rf $@ $@.new
 	$(BUILD_PYTHON) -m pip install --quiet --no-compile --no-deps --require-hashes --only-binary=:all: \

@@ -1,5 +1,5 @@
-"""`make demo`: the Lambda handler against the example API and an AMP-like receiver for half an hour of simulated
-minutes, then what arrived: a table, a plot, the accounting, and Prometheus's own functions when one is on PATH."""
+"""`make demo`: the Lambda handler against the example API and an AMP-like receiver for forty simulated minutes,
+then what arrived: a table, a plot, the accounting, and Prometheus's own functions when one is on PATH."""
 
 from __future__ import annotations
 

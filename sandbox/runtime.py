@@ -288,13 +288,18 @@ def _print_invocation(result: Invocation) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Invoke an artefact with an event file; 1 when the function failed."""
+    """Invoke an artefact with an event file; 1 when the function failed, 2 when there is no such event."""
     from sandbox.amp import Receiver, SigV4
     from sandbox.api import Api
     from sandbox.example import usage_config
 
     options = _arguments(argv)
-    event = json.loads(options.event.read_text())
+    try:
+        event = json.loads(options.event.read_text())
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
+        print(f"--event {options.event}: {said}", file=sys.stderr)
+        return 2
     function, handler = function_of(event)
     signed = SigV4(token=AWS_ENVIRONMENT["AWS_SESSION_TOKEN"])
     with Api() as api, Receiver(auth=signed) as receiver, tempfile.TemporaryDirectory() as folder:

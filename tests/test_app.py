@@ -324,6 +324,8 @@ def test_a_function_that_does_not_plan_refuses_it(function: Function) -> None:
     environment = {"PUSHER_CONFIG": str(function.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
     with pytest.raises(BadEvent, match="plan"):
         App(Outside(environment), actions=("push",)).handle({"action": "plan"}, Context())
+    with pytest.raises(BadEvent, match=r"'dance' is unknown; allowed are plan$"):
+        App(Outside(environment), actions=("plan",)).handle({"action": "dance"}, Context())
 
 
 # --- Time -------------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def config(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
 def test_check_of_a_good_config_says_so(config: Path) -> None:
     result = pusher("check", config)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"{config}: 1 jobs, 1 endpoints, no mistakes\n"
+    assert result.stdout == f"{config}: 1 job, 1 endpoint, no mistakes\n"
 
 
 def test_check_names_every_mistake_and_exits_2(tmp_path: Path) -> None:
@@ -136,13 +136,36 @@ def test_push_with_a_job_down_exits_1_and_delivers_up_0(config: Path, api: Api, 
     assert [value for _, value in samples] == [0.0]
 
 
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_push_and_plan_with_undiscovered_targets_exit_1_and_say_why(
+    tmp_path: Path, receiver: Receiver, as_json: bool
+) -> None:
+    """A job without any target is silent, where a target that is down would be `up 0`."""
+    nowhere = "http_sd_configs: [{url: 'http://127.0.0.1:1/targets'}]"
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"scrape_configs: [{{job_name: lost, {nowhere}}}]\n"
+        f"remote_write: [{{url: '{receiver.url}', sigv4: {{region: us-east-1}}}}]\n"
+    )
+    why = "lost: http_sd_configs: 127.0.0.1:1: no connection"
+    for command in ("push", "plan"):
+        result = pusher(command, path, *(["--json"] if as_json else []))
+        assert result.returncode == 1
+        if as_json:
+            found = json.loads(result.stdout)
+            assert any(one.startswith(why) for one in found["warnings"])
+            assert found["totals"]["JobsDown"] == 1 if command == "push" else found["ok"] is False
+        else:
+            assert result.stdout.count("no targets are known") == (2 if command == "push" else 1)
+
+
 def test_plan_sends_nothing_and_shows_what_would_go(config: Path, receiver: Receiver) -> None:
     result = pusher("plan", config)
     assert result.returncode == 0, result.stdout + result.stderr
     assert receiver.requests == []
     assert "custom_exporter: 3 series every 1m" in result.stdout
     assert 'projectCode="4"' in result.stdout
-    assert "8 samples in 1 requests" in result.stdout
+    assert "8 samples in 1 request," in result.stdout
 
 
 def test_run_pushes_until_told_to_stop_and_flushes(config: Path, receiver: Receiver) -> None:

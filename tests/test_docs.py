@@ -76,14 +76,14 @@ def test_every_make_command_exists(command: tuple[str, str]) -> None:
     assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-def test_every_parameter_that_is_named_exists() -> None:
+def test_every_parameter_and_output_that_is_named_exists() -> None:
     class Loader(yaml.SafeLoader):
         pass
 
     Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    parameters = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Parameters"]
+    template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
     named = re.findall(r"`([A-Z][a-z0-9]+(?:[A-Z][a-z]+)+)`", README + OPERATIONS + CONFIG_DOC)
-    known = {"Content", "Retry"} | set(parameters)
+    known = {"Content", "Retry"} | set(template["Parameters"]) | set(template["Outputs"])
     outside = {"PusherFunction", "OperatorFunction"}
     unknown = set(named) - known - outside
     assert sorted(name for name in unknown if f'"{name}"' not in FUNCTIONS) == []  # metrics have such names too

@@ -126,3 +126,16 @@ def test_make_invoke_prints_the_report_and_the_durations(artefact: Path) -> None
     assert result.returncode == 0, result.stdout + result.stderr
     assert "the receiver accepted 8 samples and refused 0" in result.stdout
     assert "init" in result.stdout
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "No such file"), ("{", "not JSON")], ids=["missing", "broken"])
+def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, said: str) -> None:
+    event = tmp_path / "event.json"
+    if text is not None:
+        event.write_text(text)
+    command = [sys.executable, "-m", "sandbox.runtime", "--artefact", str(tmp_path), "--event", str(event)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "functions")}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"--event {event}: {said}")
+    assert len(result.stderr.splitlines()) == 1

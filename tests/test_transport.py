@@ -202,6 +202,15 @@ def test_the_timeout_is_total(transport: Transport, api: Api, fault: Fault, step
     assert str(error).startswith(f"{host(api)}: timed out while {step}")
 
 
+def test_what_the_other_side_says_instead_of_http_is_one_printable_line(transport: Transport, api: Api) -> None:
+    """It goes into log lines and onto terminals, where escape sequences would do as they please."""
+    api.script(Fault.garbage(b"SSH-2.0-\x1b[31mred\x1b[0m\x07\x9b2J\r\nsecond\r\n\r\n"))
+    said = str(failure(transport, get(api), 2))
+    assert "not a valid HTTP answer while waiting for the answer" in said
+    assert "red" in said
+    assert said.isprintable()
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_dripped_body_is_cut_at_the_total_timeout(transport: Transport, api: Api, chunked: bool) -> None:
     api.serve("/doc", Served(200, {}, b"x" * 3000, fault=Fault.drip_body(0.001), chunked=chunked))

@@ -41,7 +41,7 @@ class App:
         request_id = str(getattr(context, "aws_request_id", ""))
         facts = {"request_id": request_id, "cold_start": self._warm is None}
         try:
-            action, options = parse_event(event)
+            action, options = parse_event(event, self._actions)
             if action not in self._actions:
                 raise BadEvent(f"action: this function never does {action}; invoke PusherFunction with this event")
             warm, refused = self._load()
@@ -99,8 +99,9 @@ _ACTIONS: dict[str, _Action] = {"push": App._push, "plan": App._plan}
 _OPTIONS = {"push": {"action", "jobs", "scheduled_time"}, "plan": {"action"}}
 
 
-def parse_event(event: Any) -> tuple[str, dict[str, Any]]:
-    """A schedule's event, `{}` or one of ours -> (action, options). Raises BadEvent."""
+def parse_event(event: Any, actions: Collection[str] = ("push", "plan")) -> tuple[str, dict[str, Any]]:
+    """A schedule's event, `{}` or one of ours -> (action, options). `actions` are what the function does. Raises
+    BadEvent."""
     if event is None:
         event = {}
     if not isinstance(event, dict):
@@ -109,7 +110,7 @@ def parse_event(event: Any) -> tuple[str, dict[str, Any]]:
         return "push", {"scheduled_ms": _time_ms("time", event.get("time"))}
     action = event.get("action", "push")
     if not isinstance(action, str) or action not in _ACTIONS:
-        raise BadEvent(f"action: {action!r:.60} is unknown; allowed are {', '.join(_ACTIONS)}")
+        raise BadEvent(f"action: {action!r:.60} is unknown; allowed are {', '.join(actions)}")
     unknown = sorted(set(event) - _OPTIONS[action])
     if unknown:
         raise BadEvent(

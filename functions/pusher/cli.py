@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=about, description=about)
         command.add_argument("config", metavar="CONFIG", help="a path, s3://bucket/key or ssm:/name")
-        command.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+        shape = "every message as a JSON line" if name == "run" else "one JSON document instead of text"
+        command.add_argument("--json", action="store_true", help=f"print {shape}")
         if name in ("plan", "push"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function)
@@ -99,7 +100,8 @@ def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
         return _OK
     for warning in config.warnings:
         print(f"warning: {warning}")
-    print(f"{options.config}: {len(config.job_names())} jobs, {len(config.endpoints)} endpoints, no mistakes")
+    counts = f"{_counted(len(config.job_names()), 'job')}, {_counted(len(config.endpoints), 'endpoint')}"
+    print(f"{options.config}: {counts}, no mistakes")
     return _OK
 
 
@@ -116,14 +118,19 @@ def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
             print(f"  {scrape.job} {scrape.instance}: {state}")
         for endpoint in report.as_dict()["endpoints"]:
             _print_delivery(endpoint)
+        for warning in report.warnings:
+            print(f"warning: {warning}")
     rejected = any(delivery.rejected.counts for delivery in report.deliveries)
-    down = any(scrape.error for scrape in report.scrapes)
-    return _NOT_DELIVERED if report.failed or rejected or down else _OK
+    return _NOT_DELIVERED if report.failed or rejected or report.totals()["JobsDown"] else _OK
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _print_delivery(endpoint: dict[str, Any]) -> None:
     accepted = f"{endpoint['accepted']} of {endpoint['collected']} samples accepted"
-    print(f"  {endpoint['endpoint']}: {accepted} in {endpoint['requests']} requests")
+    print(f"  {endpoint['endpoint']}: {accepted} in {_counted(endpoint['requests'], 'request')}")
     for fate in ("rejected", "dropped", "undelivered"):
         for reason, entry in endpoint[fate].items():
             print(f"    {fate} {entry['count']}, {reason}: {entry['first']}")
@@ -151,12 +158,14 @@ def _print_plan(found: dict[str, Any]) -> None:
         for message in job["lint"]:
             console.print(f"  lint: {message}", highlight=False, markup=False)
     for endpoint in found["endpoints"]:
-        size = f"{endpoint['samples']} samples in {endpoint['requests']} requests, {endpoint['compressed_bytes']} bytes"
+        requests = _counted(endpoint["requests"], "request")
+        size = f"{_counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
         console.print(f"would send to {endpoint['url']}: {size}", highlight=False, markup=False)
     estimate = found["estimate"]
-    cost = f"{estimate['samples_per_month']:,} samples a month, ${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1)"
-    console.print(cost, highlight=False)
-    for warning in found["warnings"]:
+    dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"
+    console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}", highlight=False)
+    told = {message for job in found["jobs"] for message in job.get("messages", ())}
+    for warning in (one for one in found["warnings"] if one not in told):
         console.print(f"warning: {warning}", highlight=False, markup=False)
 
 

@@ -72,7 +72,7 @@ def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
     batch = Batch(scrapes)
     return {
         "action": "plan",
-        "ok": not any(scrape.error for scrape in scrapes),
+        "ok": not warm.undiscovered() and not any(scrape.error for scrape in scrapes),
         "jobs": jobs,
         "endpoints": [_endpoint(remote, batch, warm) for remote in warm.remotes],
         "estimate": {"samples_per_month": monthly, "amp_usd_per_month": cost.ingestion_usd(monthly)},

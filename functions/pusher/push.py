@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .batch import Batch
 from .model import Delivery
-from .report import Report, summarise
+from .report import Report
 from .sources import collect
 from .sources.due import Tick
 from .warm import Remote, Warm
@@ -28,7 +28,8 @@ def push(warm: Warm, tick: Tick, deadline: float) -> Report:
     lost = Lost(batch.count, deadline)
     deliveries = _each(warm.remotes, lambda remote: batch.deliver_to(remote, warm, deadline), lost)
     warm.finish_run()
-    return summarise(scrapes, deliveries, warm.warnings(), started_ms, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Report(scrapes, warm.undiscovered(), deliveries, warm.warnings(), started_ms, seconds)
 
 
 def _sources_deadline(started: float, deadline: float) -> float:

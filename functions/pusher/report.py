@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from .model import Delivery, Scrape, Tally
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. Counts of samples are sums over the endpoints."""
+    """One run. Counts of samples are sums over the endpoints; `undiscovered` says of jobs why targets are unknown."""
 
     scrapes: Sequence[Scrape]
+    undiscovered: Mapping[str, str]
     deliveries: Sequence[Delivery]
     warnings: Sequence[str]
     started_ms: int
@@ -26,7 +27,7 @@ class Report:
             "RejectedSamples": sum(delivery.rejected.total() for delivery in self.deliveries),
             "DroppedSamples": sum(delivery.dropped.total() for delivery in self.deliveries),
             "UndeliveredSamples": sum(delivery.undelivered.total() for delivery in self.deliveries),
-            "JobsDown": len({scrape.job for scrape in self.scrapes if scrape.error}),
+            "JobsDown": len({*self.undiscovered, *(scrape.job for scrape in self.scrapes if scrape.error)}),
             "RunSeconds": round(self.seconds, 3),
         }
 
@@ -60,6 +61,7 @@ class Report:
             for tally in (delivery.undelivered, delivery.rejected)
             for said in tally.first.values()
         ]
+        wrong += [f"{job}: {said}" for job, said in self.undiscovered.items()]
         wrong += [f"{scrape.job}: {scrape.instance}: {scrape.error}" for scrape in self.scrapes if scrape.error]
         if not self.balances:
             wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
@@ -68,12 +70,6 @@ class Report:
 
 _SHOWN_DOWN = 20
 _WORDS = ("accepted", "rejected", "dropped", "undelivered")
-
-
-def summarise(
-    scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], warnings: Sequence[str], started_ms: int, seconds: float
-) -> Report:
-    return Report(tuple(scrapes), tuple(deliveries), tuple(warnings), started_ms, seconds)
 
 
 def _jobs(scrapes: Sequence[Scrape]) -> list[dict[str, Any]]:

@@ -195,6 +195,10 @@ class Warm:
         """The last markers of targets and jobs that are gone."""
         return self.leaving.ended(tick, self.outside.now_ms(), busy)
 
+    def undiscovered(self) -> dict[str, str]:
+        """The jobs of which nobody knows all targets, with the reason."""
+        return {pool.job.job_name: pool.warnings[0] for pool in self.pools if pool.is_unknown}
+
     def warnings(self) -> list[str]:
         return [*self.config.warnings, *(said for pool in self.pools for said in pool.messages())]
 

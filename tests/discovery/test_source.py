@@ -88,6 +88,23 @@ def test_failure_from_the_start() -> None:
     assert listed.run(after=5) == (["a"], [])
 
 
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        pytest.param([DiscoveryError("broken")], True, id="never had"),
+        pytest.param([{"": targets("a")}, DiscoveryError("broken")], False, id="had before"),
+        pytest.param([{"x": targets("x"), "y": DiscoveryError("y broke")}], True, id="a part never had"),
+        pytest.param([{"": ()}], False, id="empty"),
+    ],
+)
+def test_unknown_is_what_nobody_has_ever_had(answers: list[Parts | Exception], expected: bool) -> None:
+    """An earlier list is used on; without one, there may be targets that nobody asks."""
+    listed = Listed(*answers)
+    for _ in answers:
+        listed.run(after=60)
+    assert listed.source.found(listed.clock()).is_unknown is expected
+
+
 def test_a_bug_is_told() -> None:
     """An error that nobody expected costs the list and not the run."""
     listed = Listed({"": targets("a")}, ValueError("odd"))

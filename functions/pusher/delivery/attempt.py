@@ -12,7 +12,7 @@ from ..config.schema import Endpoint
 from ..config.secrets import SecretError, SecretStore
 from ..model import WriteRequest
 from ..oauth2 import TokenError, TokenStore
-from ..transport import HttpRequest, Transport, TransportError
+from ..transport import HttpRequest, Transport, TransportError, one_line
 from .credentials import CredentialsError, CredentialsProvider
 from .sign import signed
 from .written import Written, written
@@ -75,7 +75,7 @@ class Poster:
             )
             with self._transport.send(post, channel, timeout_seconds) as answer:
                 said = answer.read(_MAX_ERROR_BYTES)  # of a success too: the connection serves again once it was read
-                text = "" if 200 <= answer.status < 300 else _one_line(said)
+                text = "" if 200 <= answer.status < 300 else _words(said)
                 says = written(answer.headers) if request.version > 1 else None  # of 1.0 it means nothing
                 retry_after = answer.headers.get("Retry-After")
                 return Response(answer.status, text, retry_after, resent=answer.resent, written=says)
@@ -103,7 +103,6 @@ class Poster:
         return HttpRequest(post.method, post.url, with_signature, post.body)
 
 
-def _one_line(text: bytes) -> str:
-    """A receiver's text for a log line: one line, printable, at most 1,024 bytes."""
-    printable = "".join(char if char.isprintable() else " " for char in text.decode("utf-8", "replace"))
-    return " ".join(printable.split()).encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")
+def _words(text: bytes) -> str:
+    """A receiver's text for a log line: at most 1,024 bytes."""
+    return one_line(text.decode("utf-8", "replace")).encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")

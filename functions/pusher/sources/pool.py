@@ -24,11 +24,12 @@ class ScrapePool:
         self.sources: dict[str, TargetSource] = {}
         self.targets = Targets()
         self.warnings: list[str] = []
+        self.is_unknown = False  # discovery has failed, and there is no earlier list
         self._found: Found | None = None
 
     def sync(self, found: Found) -> None:
         """Takes over what discovery found: new targets come, known ones stay, the others leave."""
-        self.warnings = found.warnings
+        self.warnings, self.is_unknown = found.warnings, found.is_unknown
         if self._found is not None and found.groups == self._found.groups:
             return
         self._found = found

@@ -7,6 +7,6 @@ between invocations, but not trusted after a freeze.
 """
 
 from .exchange import Answer, Transport
-from .types import Channel, HttpRequest, TransportError
+from .types import Channel, HttpRequest, TransportError, one_line
 
-__all__ = ["Answer", "Channel", "HttpRequest", "Transport", "TransportError"]
+__all__ = ["Answer", "Channel", "HttpRequest", "Transport", "TransportError", "one_line"]

@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 class TransportError(Exception):
     """No answer. The message names the host, the step that failed and the likely cause.
 
-    `kind` is one of dns, connect, tls, timeout, reset, protocol, proxy, refused.
+    `kind` is one of dns, connect, tls, timeout, reset, protocol, proxy, refused. What the other side has said is part
+    of it, so that it is made one printable line.
     """
 
     def __init__(self, kind: str, message: str) -> None:
         self.kind = kind
-        super().__init__(message)
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Somebody else's words for a log line or a terminal: one line, printable."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 @dataclass(frozen=True, slots=True)

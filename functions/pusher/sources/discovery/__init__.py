@@ -63,6 +63,7 @@ class Discovery:
             one = source.found(deadline)
             found.groups += one.groups
             found.warnings += one.warnings
+            found.is_unknown = found.is_unknown or one.is_unknown
         return found
 
 

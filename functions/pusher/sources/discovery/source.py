@@ -16,10 +16,12 @@ _RETRY_SECONDS = 10.0  # after a failure, unless the interval is shorter: `pushe
 
 @dataclass(slots=True)
 class Found:
-    """What a job may scrape now, and what people should know about it."""
+    """What a job may scrape now, and what people should know about it. `is_unknown` says that something could not be
+    had of which no earlier list is known either: there may be targets that are not scraped."""
 
     groups: list[TargetGroup] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class Source:
             is_late = self._call is not None or (call is None and self._due_at == float("-inf") and not self._failures)
             failures = {"": self._late} if is_late else self._failures
             groups = [group for part in self._parts.values() for group in part.groups]
-            return Found(groups, [self._warning(key, error) for key, error in failures.items()])
+            warnings = [self._warning(key, error) for key, error in failures.items()]
+            return Found(groups, warnings, is_unknown=not all(map(self._kept, failures)))
 
     def _take(self) -> None:
         """Takes over what a finished call has brought."""
@@ -105,8 +108,12 @@ class Source:
                 found[key] = self._parts[key]
         return found
 
+    def _kept(self, key: str) -> list[_Part]:
+        """What is known of a failed part, or of the whole list."""
+        return [part for name, part in self._parts.items() if key in ("", name)]
+
     def _warning(self, key: str, error: DiscoveryError) -> str:
-        kept = [part for name, part in self._parts.items() if key in ("", name)]
+        kept = self._kept(key)
         if not kept:
             return f"{self._key}: {error}; no targets are known"
         seconds = round(self._now() - min(part.read_at for part in kept))
