@@ -33,7 +33,7 @@ class Batch:
         edges = deliver.Edges(remote.poster, outside.now_ms, sleep=outside.sleep)
         samples = self.ordered_for(remote, delivery.dropped)
         try:
-            requests = packing.pack(samples, protocol_of(remote, self.metadata), outside.now_ms(), delivery.dropped)
+            requests = self._packed(samples, remote, delivery, outside.now_ms())
             left = send(remote, requests, self.metadata, delivery, edges, deadline)
         except Exception:  # a bug: nobody knows what became of them, and they are booked as undelivered
             order.forget(samples)
@@ -43,7 +43,9 @@ class Batch:
 
     def requests_for(self, remote: Remote, delivery: Delivery, now_ms: int) -> list[WriteRequest]:
         """The endpoint's requests in send order; what goes into none is booked in `delivery.dropped`."""
-        samples = self.ordered_for(remote, delivery.dropped)
+        return self._packed(self.ordered_for(remote, delivery.dropped), remote, delivery, now_ms)
+
+    def _packed(self, samples: Samples, remote: Remote, delivery: Delivery, now_ms: int) -> list[WriteRequest]:
         return packing.pack(samples, protocol_of(remote, self.metadata), now_ms, delivery.dropped)
 
     def ordered_for(self, remote: Remote, dropped: Tally) -> Samples:

@@ -93,7 +93,8 @@ class Samples:
     """Samples in columns: series, value and milliseconds of the same index belong together.
 
     `exemplars` and `starts_ms` (when a counter began, in milliseconds) belong to a series' newest sample here; only a
-    page that has some fills them. `prefixes` are those of the series, set by whoever has seen that none stands twice.
+    page that has some fills them. `prefixes` are those of the series, set by whoever has put the samples in order and
+    seen that no series stands twice: nobody adds to them after that.
     """
 
     series: list[Series] = field(default_factory=list)
@@ -110,10 +111,8 @@ class Samples:
         self.series.append(series)
         self.values.append(value)
         self.timestamps_ms.append(timestamp_ms)
-        self.prefixes = None
 
     def extend(self, other: Samples) -> None:
-        self.prefixes = None
         self.series += other.series
         self.values += other.values
         self.timestamps_ms += other.timestamps_ms

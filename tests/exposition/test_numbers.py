@@ -61,9 +61,10 @@ def test_many_at_once_are_what_each_is(texts: list[bytes]) -> None:
         assert list(map(bits, found)) == one_by_one(texts)
 
 
-@given(
-    texts=st.lists(st.tuples(TEXTS, st.sampled_from([b"\n", b"", b"\n\n", b"\t", b"\r\n", b",", b",1\n"])), max_size=5)
-)
+WORDS = TEXTS.filter(lambda text: b" " not in text and b"\n" not in text)  # a page is taken apart at both
+
+
+@given(texts=st.lists(st.tuples(WORDS, st.sampled_from([b"\n", b"", b"\t", b"\r\n", b",", b",1\n"])), max_size=5))
 @example(texts=[(b"-0", b"\n")])
 @example(texts=[(b"", b"\n")])
 @example(texts=[(b"-0", b"\n"), (b"1", b"\n")])

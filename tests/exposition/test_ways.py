@@ -47,6 +47,7 @@ def the_grammar_alone() -> Iterator[None]:
         mock.patch.object(LineReader, "_usual", _not_known),
         mock.patch.object(LineReader, "_take_all", _not_taken),
         mock.patch.object(LineReader, "_take_same", _not_taken),
+        mock.patch.object(LineReader, "_take_stamped", _not_taken),
     ):
         yield
 

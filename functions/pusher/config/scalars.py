@@ -43,6 +43,12 @@ def is_metric_name(name: str) -> bool:
     return METRIC_NAME.fullmatch(name) is not None
 
 
+@functools.lru_cache(maxsize=16_384)
+def is_label_name(name: str) -> bool:
+    """Whether a label may have this name; remembered likewise."""
+    return LABEL_NAME.fullmatch(name) is not None
+
+
 def duration_ms(text: str) -> int:
     """`1h30m` -> milliseconds. Units in this order, each once, whole numbers; a bare `0` is allowed."""
     if text == "0":

@@ -21,6 +21,7 @@ from ..transport import Answer, HttpRequest, Transport, TransportError
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
+_UNPACKED_BYTES = 256 * 1024  # at once
 
 
 class FetchError(Exception):
@@ -208,7 +209,7 @@ def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[byte
 
 
 def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Gzip members in pieces of at most 1 MiB, so that a bomb is noticed while it is small."""
+    """Gzip members in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
     decoder = zlib.decompressobj(wbits=31)
     fed = False
     try:
@@ -218,7 +219,7 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 if decoder.eof:
                     decoder = zlib.decompressobj(wbits=31)
                 fed = True
-                yield decoder.decompress(data, 1 << 20)
+                yield decoder.decompress(data, _UNPACKED_BYTES)
                 data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
     except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
         raise FetchError(f"the body is not the gzip it claims to be ({error})") from None

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..config.scalars import LABEL_NAME, is_metric_name
-
-_MAX_KNOWN = 10_000
-_known_labels: set[str] = set()  # legacy label names seen before: a page has few, on many lines
+from ..config.scalars import is_label_name, is_metric_name
 
 
 def is_legacy(labels: Mapping[str, str]) -> bool:
-    if not labels.keys() <= _known_labels:
-        if not all(map(LABEL_NAME.fullmatch, labels)):
-            return False
-        if len(_known_labels) < _MAX_KNOWN:
-            _known_labels.update(labels)
-    return is_metric_name(labels["__name__"])
+    return all(map(is_label_name, labels)) and is_metric_name(labels["__name__"])
 
 
 def escaped(labels: Mapping[str, str], scheme: str) -> dict[str, str]:
@@ -30,7 +22,7 @@ def escaped(labels: Mapping[str, str], scheme: str) -> dict[str, str]:
     for name, value in labels.items():
         if name == "__name__":
             value = value if is_metric_name(value) else escape(value, ":")
-        found[name if LABEL_NAME.fullmatch(name) else escape(name, "")] = value
+        found[name if is_label_name(name) else escape(name, "")] = value
     return found
 
 

@@ -22,7 +22,7 @@ from .exposition.openmetrics import OpenMetricsReader
 from .exposition.page import NO_TIME, BadPage, Known, Memory, Page, Refused, Resolve
 from .exposition.protobuf import ProtobufReader
 from .exposition.text import TextReader
-from .fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest, in_time
+from .fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
 from .limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .mapping import Observe
 from .names import escaped, is_legacy
@@ -35,7 +35,6 @@ _READERS: dict[str, Callable[[Memory, Resolve, Wishes], LineReader | ProtobufRea
     content_type.PROTOBUF: ProtobufReader,
 }
 _MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones go without a word
-_PIECE_BYTES = 256 * 1024
 _SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then those that the last page did not have are forgotten
 
 
@@ -127,7 +126,7 @@ class TargetSource:
             with fetcher.open(
                 self._request, job.http, max_bytes=job.limits.body_size_bytes, deadline=deadline, is_success=_is_ok
             ) as opened:
-                self._read(opened.content_type, in_time(_cut(opened.pieces), deadline, self.target.url), answer)
+                self._read(opened.content_type, opened.pieces, answer)
         except BodyTooLarge as error:
             return PageAnswer(Page(), str(error), -1)
         except FetchError as error:
@@ -338,13 +337,6 @@ class TargetSource:
         """Lets go of series last seen before the run `oldest_kept`."""
         self._memory.forget(lambda series: series.seen >= oldest_kept)
         self._exemplars = {series: one for series, one in self._exemplars.items() if series.seen >= oldest_kept}
-
-
-def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Pieces of a size that is soon read."""
-    for piece in pieces:
-        for start in range(0, len(piece), _PIECE_BYTES):
-            yield piece[start : start + _PIECE_BYTES]
 
 
 def _check_labels(labels: Mapping[str, str], limits: Limits) -> None:

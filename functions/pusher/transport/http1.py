@@ -18,7 +18,6 @@ from .types import HttpRequest
 _WITH_LENGTH = ("POST", "PUT", "PATCH")
 _SHORT = re.compile(rb"HTTP/1\.1 (2[0-9][0-9]) [^\r\n]*\r\n((?:[!#-9;-~]+:[^\r\n]*\r\n)*)\r\n")
 _HEADER = re.compile(rb"([^:]+):([^\r\n]*)\r\n")
-_NO_BODY = (204, 304)
 _MAX_LENGTH_DIGITS = 18
 
 
@@ -134,7 +133,7 @@ def _short(reader: io.BufferedReader) -> Reply | None:
     )
     if "Transfer-Encoding" in headers or "close" in headers.get("Connection", "").lower():
         return None
-    length = "0" if int(head[1]) in _NO_BODY else headers.get("Content-Length", "")
+    length = "0" if head[1] == b"204" else headers.get("Content-Length", "")
     if not length.isdecimal() or len(length) > _MAX_LENGTH_DIGITS or head.end() + int(length) != len(come):
         return None
     reader.read(len(come))

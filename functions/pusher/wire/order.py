@@ -53,13 +53,18 @@ def take_back(requests: Iterable[WriteRequest], find: Callable[[bytes], Series |
         for unsent, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
             series = find(unsent.prefix)
             if series is not None:
-                series.last_ms = min(series.last_ms, timestamp_ms - 1)
+                _unsend(series, timestamp_ms)
 
 
 def forget(samples: Samples) -> None:
     """None of these samples has been sent, as far as anybody knows."""
     for series, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
-        series.last_ms = min(series.last_ms, timestamp_ms - 1)
+        _unsend(series, timestamp_ms)
+
+
+def _unsend(series: Series, timestamp_ms: int) -> None:
+    """A sample of this time may come again."""
+    series.last_ms = min(series.last_ms, timestamp_ms - 1)
 
 
 def _advance_all(samples: Samples, cache: PrefixCache) -> bool:

@@ -5,7 +5,6 @@ Rules: remote write 1.0, "Labels" (names, order, no empty ones), and AMP's quota
 
 from __future__ import annotations
 
-import functools
 import re
 import sys
 import threading
@@ -13,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.scalars import LABEL_NAME, METRIC_NAME, is_metric_name
+from ..config.scalars import LABEL_NAME, METRIC_NAME, is_label_name, is_metric_name
 from ..model import InvalidSeries, Labels, PlainIntern, Series
 from . import v1
 from .plain import PlainSeries
@@ -79,12 +78,7 @@ def has_legacy_names(series: Series) -> bool:
     """Whether the series' names are such as remote write 1.0 allows."""
     strings = strings_of(series)
     names = strings[::2]
-    return _are_legacy(names) and is_metric_name(strings[2 * names.index("__name__") + 1])
-
-
-@functools.lru_cache(maxsize=1024)
-def _are_legacy(label_names: tuple[str, ...]) -> bool:
-    return all(map(LABEL_NAME.fullmatch, label_names))
+    return all(map(is_label_name, names)) and is_metric_name(strings[2 * names.index("__name__") + 1])
 
 
 class SeriesCache:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Literal
@@ -61,7 +61,6 @@ class Layout:
         """Adds these lines of another layout."""
         self.take_apart()
         other.take_apart()
-        stop = min(stop, len(other))
         self.heads += other.heads[start:stop]
         self.entries += other.entries[start:stop]
         self.is_sample += other.is_sample[start:stop]
@@ -118,6 +117,9 @@ class Layout:
         except ValueError:
             return None
 
-    def last_comments(self, start: int, stop: int) -> Sequence[bytes]:
+    def last_comments(self, start: int, stop: int) -> Iterator[bytes]:
         """The comments between two places, the last one first."""
-        return [self.heads[at] for at in range(min(stop, len(self)) - 1, start - 1, -1) if not self.is_sample[at]]
+        at = self.is_sample.rfind(_COMMENT, start, stop)
+        while at >= 0:
+            yield self.heads[at]
+            at = self.is_sample.rfind(_COMMENT, start, at)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import compress
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeGuard
 
 from ...model import Exemplar, Series
 from . import custom_buckets, plain
@@ -60,6 +60,7 @@ class LineReader(ABC):
     """
 
     _continues = False  # a quoted text may go on in the next line
+    _tells_starts = False  # when a series began
 
     def __init__(self, memory: Memory, resolve: Resolve, wishes: Wishes) -> None:
         self._memory, self._resolve, self._wishes = memory, resolve, wishes
@@ -74,7 +75,7 @@ class LineReader(ABC):
         self._reread = 0  # bytes of lines that were read before, because a quoted text went on
         self._is_regular = True  # every line so far has a place in a layout
         self._is_all_new = False  # what was looked up no longer holds
-        self._needs_more = wishes.custom_buckets or wishes.starts  # than the labels of a line
+        self._needs_more = wishes.custom_buckets or (wishes.starts and self._tells_starts)  # than its labels
 
     def feed(self, piece: bytes) -> None:
         """The next piece of the page. Raises BadPage."""
@@ -185,7 +186,7 @@ class LineReader(ABC):
             return False
         entries = [entry for entry in found if entry is not None]
         values = go_floats([part[2] for part, entry in zip(parts, found, strict=True) if entry is not None])
-        if values is None or not all(isinstance(entry, Series) or entry is False for entry in entries):
+        if values is None or not all(map(_has_a_place, entries)):
             return False
         self.page.series += compress(entries, entries)  # type: ignore[arg-type]
         self.page.values += compress(values, entries)
@@ -205,7 +206,7 @@ class LineReader(ABC):
             self._give_up_layout()
         elif entry is None:
             layout.add_comment(head)
-        elif isinstance(entry, Series) or entry is False:
+        elif _has_a_place(entry):
             layout.add_sample(head, entry)
         else:
             self._give_up_layout()
@@ -220,21 +221,20 @@ class LineReader(ABC):
         self, lines: Sequence[bytes], found: list[Known | None], parts: Sequence[tuple[bytes, bytes, bytes]]
     ) -> None:
         """Line by line, in the page's order."""
-        page, at, values, self._is_all_new = self.page, 0, _values(lines, parts), False
+        at, values, self._is_all_new = 0, _values(lines, parts), False
         while at < len(lines) and not self._ended:
-            entry, head, value = None if self._is_all_new else found[at], parts[at][0], values[at]
+            entry, (head, _, last), value = None if self._is_all_new else found[at], parts[at], values[at]
+            if entry is None and self._take_stamped(head, last):
+                at += 1
+                continue
             if entry is None and value is not None:
                 entry = self._usual(head)
-                if entry is not None and (self._layout is None or not (isinstance(entry, Series) or entry is False)):
+                if entry is not None and (self._layout is None or not _has_a_place(entry)):
                     self._memory.known[head] = entry  # no layout will know it
-            if value is not None and isinstance(entry, Series):
-                page.series.append(entry)
-                page.values.append(value)
-            elif entry is None or not self._take(entry, parts[at][2]):
+            if entry is None or not self._take(entry, value, last):
                 at += self._unknown(lines, at)
                 continue
             self._lay_out(head, entry)
-            page.scraped += 1
             at += 1
         if at < len(lines):
             self._after_end(self._line + at + 1)
@@ -242,7 +242,7 @@ class LineReader(ABC):
     def _usual(self, head: bytes) -> Known | None:
         """What a new identity of the plainest form stands for; None when it needs a look of its own, be it for what is
         wrong with it."""
-        if self._needs_more:
+        if self._needs_more or not plain.is_likely(head):
             return None
         try:
             metric, labels = plain.read(head.decode())
@@ -258,25 +258,35 @@ class LineReader(ABC):
 
     def _plainly(self, metric: str, names: tuple[str, ...], labels: Sequence[tuple[str, str]]) -> Known:
         found = self._memory.plain(metric, names, labels) if self._memory.plain else None
-        if found is not None:
-            return found
-        every = {"__name__": metric} | dict(labels)
-        if len(every) <= len(labels):
-            raise plain.NotPlain
-        return self._resolve(every)
+        return self._resolve(label_dict([("__name__", metric), *labels])) if found is None else found
 
     def _normalised(self, label: tuple[str, str]) -> tuple[str, str]:
         name, value = label
         return (name, canonical_float(value)) if name == _NORMALISED.get(self._type) else label
 
-    def _take(self, entry: Known, text: bytes) -> bool:
-        """One known line; False when its last word is not simply a value."""
+    def _take(self, entry: Known, value: float | None, last: bytes) -> bool:
+        """One known line with its value, where that was read already; False when its last word is not simply one."""
         try:
-            value = go_float(text)
+            number = go_float(last) if value is None else value
         except ValueError:
             return False
-        if entry is not False:
-            self.page.add(entry, value, NO_TIME)
+        self.page.add(entry, number, NO_TIME)
+        self.page.scraped += 1
+        return True
+
+    def _take_stamped(self, head: bytes, last: bytes) -> bool:
+        """One known line with a time of its own, `identity value timestamp`; False for any other."""
+        identity, _, value = head.rpartition(b" ")
+        entry = self._memory.known.get(identity)
+        if entry is None:
+            return False
+        try:
+            number, stamp = go_float(value), self._timestamp_ms(last)
+        except (ValueError, BadPage):
+            return False
+        self._give_up_layout()
+        self.page.add(entry, number, stamp if self._wishes.honor_timestamps else NO_TIME)
+        self.page.scraped += 1
         return True
 
     def _unknown(self, lines: Sequence[bytes], at: int) -> int:
@@ -354,7 +364,7 @@ class LineReader(ABC):
     # samples
 
     def _sample(self, line: bytes) -> None:
-        parsed = self._half_known(line) or self._parse(line)
+        parsed = self._parse(line)
         number = _number(parsed.value)
         stamp = self._timestamp_ms(parsed.timestamp) if parsed.timestamp else NO_TIME
         example = self._exemplar(*parsed.exemplar) if parsed.exemplar else None
@@ -368,28 +378,12 @@ class LineReader(ABC):
         else:
             self._give_up_layout()
 
-    def _half_known(self, line: bytes) -> Line | None:
-        """A line of a known series with a timestamp: `identity value timestamp`."""
-        head, _, timestamp = line.rpartition(b" ")
-        identity, _, value = head.rpartition(b" ")
-        if identity not in self._memory.known or not value or not timestamp:
-            return None
-        try:
-            go_float(value)
-            self._timestamp_ms(timestamp)
-        except (ValueError, BadPage):
-            return None
-        return Line(identity, (), value, timestamp)
-
     def _entry(self, line: Line) -> Known:
         """What the line's identity stands for, remembered from now on."""
         known = self._memory.known
         entry = known.get(line.identity)
         if entry is None:
-            labels = label_dict(line.labels)
-            normalised = _NORMALISED.get(self._type, "")
-            if normalised in labels:
-                labels[normalised] = canonical_float(labels[normalised])
+            labels = label_dict(list(map(self._normalised, line.labels)))
             part = self._part(labels)
             entry = known[line.identity] = self._resolve(labels) if part is None else part
             if isinstance(entry, Series) and self._wishes.starts:
@@ -407,9 +401,13 @@ class LineReader(ABC):
         stamp = self._timestamp_ms(timestamp) if timestamp else NO_TIME
         return Exemplar(labels, _number(value), stamp)
 
-    @abstractmethod
-    def _tie(self, series: Series, labels: dict[str, str]) -> None:
-        """Remembers which line of the page says when this series began."""
+    def _tie(self, series: Series, labels: dict[str, str]) -> None:  # noqa: B027 - a format may have nothing to tie
+        """Remembers which line of the page says when this series began, in a format that tells."""
+
+
+def _has_a_place(entry: Known) -> TypeGuard[Series | Literal[False]]:
+    """Whether a layout knows what to do with a line: a series, or one that is dropped."""
+    return isinstance(entry, Series) or entry is False
 
 
 def _values(lines: Sequence[bytes], parts: Sequence[tuple[bytes, bytes, bytes]]) -> list[float | None]:

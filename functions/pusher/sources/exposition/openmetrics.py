@@ -36,6 +36,8 @@ _ALSO_IN_A_GROUP = ("le", "quantile", "__name__")
 class OpenMetricsReader(LineReader):
     """Reads one page."""
 
+    _tells_starts = True
+
     def close(self) -> Page:
         rest = b"".join(self._rest)
         if rest and self._ended:

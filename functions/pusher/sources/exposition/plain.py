@@ -32,6 +32,11 @@ class _Pairs(dict[str, tuple[str, str]]):
 _pairs = _Pairs()
 
 
+def is_likely(identity: bytes) -> bool:
+    """Whether bytes look like an identity with nothing behind it, at a glance."""
+    return identity.endswith(b"}") if b"{" in identity else b" " not in identity
+
+
 def read(identity: str) -> tuple[str, list[tuple[str, str]]]:
     """The metric's name, and the labels as they stand there. Raises NotPlain."""
     name, brace, rest = identity.partition("{")

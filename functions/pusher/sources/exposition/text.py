@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-from ...model import Series
 from .labels import LabelSyntax, unescaped
 from .lines import Line, LineReader
 from .page import BadPage, Page, Said
@@ -107,9 +106,6 @@ class TextReader(LineReader):
         if rest is None:
             raise BadPage("a value and at most a timestamp in whole milliseconds are expected after the series")
         return Line(text[:at].encode(), [("__name__", metric), *pairs], rest[1].encode(), rest[2].encode())
-
-    def _tie(self, series: Series, labels: dict[str, str]) -> None:
-        """The format does not say when a series began."""
 
     def _timestamp_ms(self, text: bytes) -> int:
         if not text.isdigit() or len(text) > 19 or int(text) > _MAX_MS:
