@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,7 +25,8 @@ from sandbox.server import Answer, Fault
 from tests.delivery.rig import ENVIRONMENT, KEYS, Clock, no_session
 from tests.test_push import config_text, endpoint, job, now_ms
 
-EVENTS = Path(__file__).parents[1] / "events"
+ROOT = Path(__file__).parents[1]
+EVENTS = ROOT / "events"
 METRICS = ["AcceptedSamples", "RejectedSamples", "DroppedSamples", "UndeliveredSamples", "JobsDown", "RunSeconds"]
 
 
@@ -426,3 +429,35 @@ def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) ->
         function.clock.ahead += 60
         pushed += len(function({})["jobs"])
     assert pushed == 2
+
+
+# --- What a cold start pays for ---------------------------------------------------------------------------------------
+
+SCRAPING = ("pusher.sources.exposition", "pusher.sources.discovery", "pusher.config.service_discovery")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "loaded"),
+    [
+        pytest.param("json_configs: [{job_name: a, url: 'http://x/', metrics: [{name: m, value: v}]}]", [], id="json"),
+        pytest.param("scrape_configs: [{job_name: a, static_configs: []}]", list(SCRAPING), id="scrape"),
+    ],
+)
+def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, loaded: list[str]) -> None:
+    """A config of JSON jobs alone reads no pages and discovers no targets."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{jobs}\nremote_write: [{{url: 'http://127.0.0.1:1/'}}]\n")
+    code = (
+        "import sys, pusher.app, pusher.warm\n"
+        f"outside = pusher.warm.Outside({{'PUSHER_CONFIG': {str(config)!r}}})\n"
+        "pusher.warm.Warm(outside.config_source().load().config, outside)\n"
+        f"print([name for name in {SCRAPING!r} if name in sys.modules])\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT / "functions")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == f"{loaded}\n"

@@ -6,27 +6,29 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import config_source
-from .aws_clients import AwsClients
 from .config.schema import Config, Endpoint, ScrapeJob
 from .config.secrets import SecretStore
 from .delivery.attempt import Poster
 from .delivery.credentials import CredentialsProvider, aws_patience
 from .model import Scrape
 from .s3 import S3
-from .sources import discovery
 from .sources.due import Tick
 from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
 from .sources.leaving import Leaving
 from .sources.mapping import Observe
-from .sources.pool import ScrapePool
-from .sources.scrape import Receivers, TargetSource
 from .transport import Transport
 from .wire.order import PrefixCache
 from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
+
+if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them would lengthen every cold start
+    from .aws_clients import AwsClients
+    from .sources import discovery
+    from .sources.pool import ScrapePool
+    from .sources.scrape import TargetSource
 
 _DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
 
@@ -60,13 +62,18 @@ class Outside:
         self.transport = Transport()
         self.secrets = SecretStore(environment, self._client, time.monotonic)
         self.objects = S3(environment, self.transport, self.secrets, session, now_ms)
-        self.aws_clients = AwsClients(environment, self.secrets, session, now_ms)
+        self._aws_clients: AwsClients | None = None
 
     def _client(self, service: str) -> Any:
         return self.session("", self.environment.get("AWS_REGION", "")).client(service)
 
     def discovery_edges(self, fetcher: Fetcher) -> discovery.Edges:
-        return discovery.Edges(fetcher, self.objects, self.aws_clients, discovery.system_resolver, time.monotonic)
+        from .aws_clients import AwsClients
+        from .sources import discovery
+
+        if self._aws_clients is None:
+            self._aws_clients = AwsClients(self.environment, self.secrets, self.session, self.now_ms)
+        return discovery.Edges(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
 
     def config_source(self, location: str = "") -> config_source.ConfigSource:
         place = location or self.environment.get("PUSHER_CONFIG", "")
@@ -157,6 +164,10 @@ class Warm:
     # sources
 
     def _pool(self, job: ScrapeJob) -> ScrapePool:
+        from .sources import discovery
+        from .sources.pool import ScrapePool
+        from .sources.scrape import Receivers, TargetSource
+
         endpoints = self.config.endpoints
         receivers = Receivers(
             exemplars=any(one.send_exemplars for one in endpoints),
@@ -179,6 +190,10 @@ class Warm:
     def find(self, deadline: float, jobs: Collection[str] | None = None) -> list[tuple[ScrapePool, discovery.Found]]:
         """The part of discovery that waits."""
         pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        if not pools:
+            return []
+        from .sources import discovery
+
         now = time.monotonic()
         found = discovery.discover([one.finder for one in pools], now + (deadline - now) * _DISCOVERY_SHARE)
         return list(zip(pools, found, strict=True))

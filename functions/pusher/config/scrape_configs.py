@@ -3,7 +3,9 @@ means in Prometheus."""
 
 from __future__ import annotations
 
-from . import foreign, global_config, http_client, relabel_configs, service_discovery
+from collections.abc import Mapping
+
+from . import foreign, global_config, http_client, relabel_configs
 from .global_config import GlobalConfig
 from .nodes import Section
 from .schema import ScrapeJob
@@ -12,7 +14,7 @@ _DEFAULT_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "Pro
 
 
 def read(
-    top: Section, fallback: GlobalConfig, environment: service_discovery.Environment, taken: set[str]
+    top: Section, fallback: GlobalConfig, environment: Mapping[str, str], taken: set[str]
 ) -> tuple[ScrapeJob, ...]:
     """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
     jobs = []
@@ -25,7 +27,9 @@ def read(
     return tuple(jobs)
 
 
-def _job(entry: Section, fallback: GlobalConfig, environment: service_discovery.Environment) -> ScrapeJob:
+def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str]) -> ScrapeJob:
+    from . import service_discovery  # a config that scrapes nothing need not pay for it in every cold start
+
     interval_ms, timeout_ms = global_config.intervals(entry, fallback)
     validation, escaping = global_config.names(entry, fallback.name_validation, _inherited_escaping(entry, fallback))
     native = entry.boolean("scrape_native_histograms", fallback.scrape_native_histograms)
