@@ -20,7 +20,7 @@ from bench.side import BenchFailed, Side, environment
 
 OURS, SCRIPT = "lambda-remote-write", "prometheus_client script"
 NAMES = (OURS, VMAGENT.name, PROMETHEUS.name, SCRIPT)
-_MODULES = {OURS: "bench.with_pusher", SCRIPT: "bench.with_prometheus_client"}
+_MODULES = {OURS: "bench.with_pusher_scraping", SCRIPT: "bench.with_prometheus_client"}
 _TIMEOUT_SECONDS = 240
 _CONFIG = """\
 global: {{scrape_interval: 1m, scrape_timeout: 30s}}
