@@ -147,7 +147,7 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 
 # Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
-NEVER_IMPORTED := powertools/utilities/|/dns/|pusher/(convert/|cli|standalone|__main__)|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
+NEVER_IMPORTED := powertools/utilities/|/dns/|pusher/(convert/|cli|shell_spool|standalone|__main__)|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)

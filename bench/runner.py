@@ -18,6 +18,7 @@ from sandbox.example import USAGE_METRIC
 _TIMEOUT_SECONDS = 180
 _CONFIG = """\
 global: {{scrape_interval: 1m}}
+self_metrics: false
 json_configs:
   - job_name: {job}
     url: {api_url}

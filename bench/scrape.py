@@ -24,6 +24,7 @@ _MODULES = {OURS: "bench.with_pusher_scraping", SCRIPT: "bench.with_prometheus_c
 _TIMEOUT_SECONDS = 240
 _CONFIG = """\
 global: {{scrape_interval: 1m, scrape_timeout: 30s}}
+self_metrics: false
 scrape_configs:
   - job_name: {job}
     static_configs: [targets: [{targets}]]

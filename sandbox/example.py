@@ -16,6 +16,7 @@ USAGE_METRIC = """\
 def usage_config(api_url: str, receiver_url: str, *, more: str = "") -> str:
     """A config with one job over the example API and one signed endpoint; `more` is appended to the endpoint."""
     return f"""\
+self_metrics: false # the job's own series alone
 json_configs:
   - job_name: custom_exporter
     url: {api_url.rstrip("/")}/usage

@@ -400,8 +400,9 @@ def test_not_loaded(tmp_path: Path, source_at: SourceAt) -> None:
         "file": str(path),
         "line": 2,
         "path": "jobs",
-        "message": "unknown key (allowed here: global, json_configs, remote_write, scrape_config_files, "
-        "scrape_configs)",
+        "message": "unknown key (allowed here: "
+        "global, json_configs, new_series_limit, remote_write, scrape_config_files, scrape_configs, "
+        "self_metrics, spool)",
     }
 
 

@@ -67,7 +67,7 @@ def test_a_bug_on_the_way_does_not_make_records_count_as_sent(still: Source, mon
 
 def test_only_the_requests_that_were_left_come_again(still: Source) -> None:
     """The first of several requests was taken; the run stopped at the second."""
-    queue = {"max_samples_per_send": 1}
+    queue = {"max_samples_per_send": 1, "max_shards": 1}
     with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp", queue_config=queue)])) as warm:
         amp.script(None, Fault.status(404))
         first = counts(run(warm).deliveries[0])

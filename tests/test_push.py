@@ -47,7 +47,7 @@ def endpoint(receiver: Receiver, name: str, **keys: Any) -> dict[str, Any]:
 
 
 def config_text(jobs: list[dict[str, Any]], endpoints: list[dict[str, Any]], **top: Any) -> str:
-    return json.dumps({"json_configs": jobs, "remote_write": endpoints, **top})
+    return json.dumps({"json_configs": jobs, "remote_write": endpoints, "self_metrics": False, **top})
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Any
 
 from .config.environment import read_environment
 from .config.nodes import ConfigError
-from .config_source import Unreadable, not_loaded
+from .config_source import Loaded, Unreadable, not_loaded
+from .delivery.state import State
 from .logs import Journal
 from .push import push
 from .sources.due import Tick
@@ -17,6 +18,7 @@ from .warm import Outside, Warm
 
 _RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
 _WITHOUT_CONTEXT_SECONDS = 60.0
+_STATE_SECONDS = 3.0
 
 
 class PushFailed(Exception):
@@ -60,10 +62,34 @@ class App:
 
     def _load(self) -> tuple[Warm, str]:
         """The memory for the config in use, and what is wrong with a newer one that is not."""
-        loaded = self._source.load()
+        loaded = self._loaded()
         if self._warm is None or self._warm.config is not loaded.config:
-            self._warm = Warm(loaded.config, self._outside, before=self._warm)
+            self._warm = Warm(loaded.config, self._outside, before=self._warm, heals=True)
+        if loaded.pinned and not loaded.refused:
+            self._warm.state.use_config(loaded.pinned)
         return self._warm, loaded.refused
+
+    def _loaded(self) -> Loaded:
+        """The config to use. A new environment that finds a bad one takes the last good one, which other environments
+        have left a note of."""
+        try:
+            return self._source.load()
+        except ConfigError as error:
+            pinned = self._last_good_version()
+            if not pinned:
+                raise
+            return self._source.load_pinned(pinned, error)
+
+    def _last_good_version(self) -> str:
+        """As the state object says, where one is known without the config."""
+        location = self._outside.environment.get("PUSHER_SPOOL", "")
+        if not location or not self._source.keeps_versions:
+            return ""
+        shard = self._outside.environment.get("PUSHER_SHARD") or "0"
+        state = State(self._outside.store(location), shard, self._outside.now_ms)
+        state.start_reading(time.monotonic() + _STATE_SECONDS)
+        state.await_read()
+        return state.facts.config_version
 
     def _push(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
         report = push(warm, self._tick(warm, options), deadline)
@@ -93,10 +119,18 @@ class App:
 
         return plan(warm.config, self._outside, deadline)
 
+    def _spool(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
+        from .inspect_spool import NoSpool, TooMuch, inspect  # nor does it look into the spool
+
+        try:
+            return inspect(warm, options, deadline)
+        except (NoSpool, TooMuch) as error:
+            raise BadEvent(str(error)) from None
+
 
 _Action = Callable[[App, Warm, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]
-_ACTIONS: dict[str, _Action] = {"push": App._push, "plan": App._plan}
-_OPTIONS = {"push": {"action", "jobs", "scheduled_time"}, "plan": {"action"}}
+_ACTIONS: dict[str, _Action] = {"push": App._push, "plan": App._plan, "spool": App._spool}
+_SPOOL_COMMANDS = ("list", "show", "export")
 
 
 def parse_event(event: Any, actions: Collection[str] = ("push", "plan")) -> tuple[str, dict[str, Any]]:
@@ -111,20 +145,40 @@ def parse_event(event: Any, actions: Collection[str] = ("push", "plan")) -> tupl
     action = event.get("action", "push")
     if not isinstance(action, str) or action not in _ACTIONS:
         raise BadEvent(f"action: {action!r:.60} is unknown; allowed are {', '.join(actions)}")
-    unknown = sorted(set(event) - _OPTIONS[action])
+    readers = _OPTIONS[action]
+    unknown = sorted(set(event) - {"action", *readers})
     if unknown:
-        raise BadEvent(
-            f"{unknown[0]!r:.60} is unknown for action {action}; allowed are {', '.join(sorted(_OPTIONS[action]))}"
-        )
+        allowed = ", ".join(sorted({"action", *readers}))
+        raise BadEvent(f"{unknown[0]!r:.60} is unknown for action {action}; allowed are {allowed}")
     options: dict[str, Any] = {}
-    if "jobs" in event:
-        jobs = event["jobs"]
-        if not isinstance(jobs, list) or not all(isinstance(job, str) for job in jobs) or not jobs:
-            raise BadEvent("jobs: a list of job names is expected")
-        options["jobs"] = jobs
-    if "scheduled_time" in event:
-        options["scheduled_ms"] = _time_ms("scheduled_time", event["scheduled_time"])
+    for key, (name, read) in readers.items():
+        if key in event:
+            options[name] = read(key, event[key])
     return action, options
+
+
+def _names(key: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value) or not value:
+        raise BadEvent(f"{key}: a list of job names is expected")
+    return value
+
+
+def _command(key: str, value: Any) -> str:
+    if value not in _SPOOL_COMMANDS:
+        raise BadEvent(f"{key}: {value!r:.60} is unknown; allowed are {', '.join(_SPOOL_COMMANDS)}")
+    return str(value)
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise BadEvent(f"{key}: a text is expected")
+    return value
+
+
+def _boolean(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadEvent(f"{key}: true or false is expected")
+    return value
 
 
 def _time_ms(key: str, text: Any) -> int:
@@ -135,6 +189,19 @@ def _time_ms(key: str, text: Any) -> int:
         return int(moment.timestamp() * 1000)
     except (TypeError, ValueError):
         raise BadEvent(f"{key}: {text!r:.60} is no time; RFC 3339 is expected, as 2024-05-23T16:00:00Z") from None
+
+
+_Reader = Callable[[str, Any], Any]
+_OPTIONS: dict[str, dict[str, tuple[str, _Reader]]] = {  # of each action: key of the event -> its option, who reads it
+    "push": {"jobs": ("jobs", _names), "scheduled_time": ("scheduled_ms", _time_ms)},
+    "plan": {},
+    "spool": {
+        "command": ("command", _command),
+        "endpoint": ("endpoint", _text),
+        "key": ("key", _text),
+        "dead": ("dead", _boolean),
+    },
+}
 
 
 def deadline_of(context: Any) -> float:
@@ -161,4 +228,4 @@ def push_handler(event: Any, context: Any) -> dict[str, Any]:
 
 def operator_handler(event: Any, context: Any) -> dict[str, Any]:
     """OperatorFunction: what people invoke. It never sends series of a scheduled job, whose order it would break."""
-    return _app("plan").handle(event, context)
+    return _app("plan", "spool").handle(event, context)

@@ -24,6 +24,7 @@ from .config.schema import Config
 from .config_source import Unreadable, not_loaded, problems_json
 from .plan import plan
 from .push import push
+from .report import Report
 from .sources.due import Tick
 from .standalone import Runner, say_to_stderr
 from .warm import Outside, Warm
@@ -60,16 +61,30 @@ def _parser() -> argparse.ArgumentParser:
         ("plan", _plan, "collect and map, send nothing: series, relabelling, cardinality, lint, cost"),
         ("push", _push, "push every job once"),
         ("run", _run, "push for as long as the process lives, every job at its own interval"),
+        ("spool", _spool, "what waits to be delivered, or never will be: list, show, export, delete, drain"),
     ):
         command = commands.add_parser(name, help=about, description=about)
         command.add_argument("config", metavar="CONFIG", help="a path, s3://bucket/key or ssm:/name")
         shape = "every message as a JSON line" if name == "run" else "one JSON document instead of text"
         command.add_argument("--json", action="store_true", help=f"print {shape}")
-        if name in ("plan", "push"):
+        if name == "spool":
+            _add_spool_arguments(command)
+        if name in ("plan", "push", "spool"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function)
     commands.add_parser("convert", help="turn a collector's, a Prometheus's or a json_exporter's config into ours")
     return parser
+
+
+def _add_spool_arguments(command: argparse.ArgumentParser) -> None:
+    does = "list (the default); show: as exposition text; export: as OpenMetrics; delete; drain: send what waits"
+    choices = ("list", "show", "export", "delete", "drain")
+    command.add_argument("do", nargs="?", default="list", choices=choices, metavar="DO", help=does)
+    command.add_argument("--endpoint", default="", help="of one endpoint, by its name")
+    command.add_argument("--key", default="", help="one entry, by its key")
+    command.add_argument("--dead", action="store_true", help="what nobody sends again, instead of what waits")
+    command.add_argument("-o", "--output", metavar="FILE", help="where show and export write to, instead of here")
+    command.add_argument("--yes", action="store_true", help="delete without asking")
 
 
 def seconds(text: str) -> float:
@@ -106,34 +121,51 @@ def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
 
 
 def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
-    warm = Warm(config, outside)
-    tick = Tick(outside.now_ms(), None, config.tick_ms, frozenset(config.job_names()))
+    report = _pushed(options, config, outside, config.job_names())
+    return _NOT_DELIVERED if report.totals()["JobsDown"] else _delivered(report)
+
+
+def _pushed(options: argparse.Namespace, config: Config, outside: Outside, jobs: Sequence[str]) -> Report:
+    """Pushes these jobs, and prints the report."""
+    warm = Warm(config, outside, heals=True)
+    tick = Tick(outside.now_ms(), None, config.tick_ms, frozenset(jobs))
     report = push(warm, tick, time.monotonic() + options.timeout)
     if options.json:
         _print_json(report.as_dict())
-    else:
-        print(report.summary())
-        for scrape in report.scrapes:
-            state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
-            print(f"  {scrape.job} {scrape.instance}: {state}")
-        for endpoint in report.as_dict()["endpoints"]:
-            _print_delivery(endpoint)
-        for warning in report.warnings:
-            print(f"warning: {warning}")
-    rejected = any(delivery.rejected.counts for delivery in report.deliveries)
-    return _NOT_DELIVERED if report.failed or rejected or report.totals()["JobsDown"] else _OK
+        return report
+    print(report.summary())
+    for scrape in report.scrapes:
+        state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
+        print(f"  {scrape.job} {scrape.instance}: {state}")
+    for endpoint in report.as_dict()["endpoints"]:
+        _print_delivery(endpoint)
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    return report
+
+
+def _delivered(report: Report) -> int:
+    rejected = any(delivery.rejected.total() for delivery in report.deliveries)
+    return _NOT_DELIVERED if report.failed or rejected or report.is_waiting else _OK
 
 
 def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    several = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count} {noun if count == 1 else several}"
 
 
 def _print_delivery(endpoint: dict[str, Any]) -> None:
-    accepted = f"{endpoint['accepted']} of {endpoint['collected']} samples accepted"
+    accepted = f"{endpoint['accepted']} of {endpoint['collected'] + endpoint['taken']} samples accepted"
     print(f"  {endpoint['endpoint']}: {accepted} in {_counted(endpoint['requests'], 'request')}")
-    for fate in ("rejected", "dropped", "undelivered"):
+    for fate in ("rejected", "dropped", "spooled", "undelivered"):
         for reason, entry in endpoint[fate].items():
             print(f"    {fate} {entry['count']}, {reason}: {entry['first']}")
+    waiting = endpoint["waiting"]
+    if waiting["drained"] or waiting["entries"]:
+        drained, left = _counted(waiting["drained"], "entry"), _counted(waiting["entries"], "entry")
+        print(f"    spool: {drained} drained with {endpoint['taken']} samples taken, {left} left")
+    for warning in endpoint["warnings"]:
+        print(f"    warning: {warning}")
 
 
 def _plan(options: argparse.Namespace, config: Config, outside: Outside) -> int:
@@ -202,6 +234,14 @@ def _print_series(console: Console, job: dict[str, Any]) -> None:
 def _labels(labels: dict[str, str]) -> str:
     rest = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
     return f"{labels.get('__name__', '')}{{{rest}}}"
+
+
+def _spool(options: argparse.Namespace, config: Config, outside: Outside) -> int:
+    from .shell_spool import SpoolCommand
+
+    if options.do == "drain":
+        return _delivered(_pushed(options, config, outside, ()))
+    return SpoolCommand(options, Warm(config, outside), _print_json).run()
 
 
 def _run(options: argparse.Namespace, config: Config, outside: Outside) -> int:

@@ -17,7 +17,8 @@ from .config.load import Include, parse_config
 from .config.nodes import ConfigError, Problem
 from .config.schema import Config
 from .config.secrets import SecretStore
-from .s3 import S3, S3Error
+from .s3 import S3
+from .store import StoreError
 from .transport import Transport
 
 PACKAGED = Path(__file__).with_name("config.yaml")
@@ -31,11 +32,20 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The config in use, and what is wrong with a newer one that is not."""
+    """The config in use, and what is wrong with a newer one that is not. `pinned` is a version that can be had again
+    when the newest is bad, "" where old ones are not kept."""
 
     config: Config
     version: str
     refused: str = ""
+    pinned: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    version: str
+    pinned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,11 @@ class ConfigSource:
         self._s3 = S3(edges.environment, edges.transport, edges.secrets, edges.session, edges.now_ms)
         self._loaded: Loaded | None = None
 
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether an earlier version can be had again."""
+        return self.location.startswith(("s3://", "ssm:"))
+
     def load(self) -> Loaded:
         """The config to use now. Raises ConfigError or Unreadable when there is no good one yet."""
         last = self._loaded
@@ -65,14 +80,30 @@ class ConfigSource:
             fetched = self._fetch(last.version if last else "")
             if fetched is None and last:
                 return last
-            text, version = fetched or ("", "")
-            config = parse_config(text, self.location, self._edges.environment, self._include())
+            found = fetched or _Text("", "")
+            config = parse_config(found.text, self.location, self._edges.environment, self._include())
         except (ConfigError, Unreadable) as error:
             if last is None:
                 raise
-            return replace(last, refused=f"the new config is refused, the last good one stays in use: {error}")
-        self._loaded = Loaded(config, version)
+            return replace(last, refused=_refused(error))
+        self._loaded = Loaded(config, found.version, pinned=found.pinned)
         return self._loaded
+
+    def load_pinned(self, pinned: str, newer: Exception) -> Loaded:
+        """The last good config, for an environment that has none and finds a bad one (`newer` says why). The next run
+        looks for a newer one again. Raises ConfigError or Unreadable."""
+        if self.location.startswith("s3://"):
+            bucket, key = self._bucket_and_key()
+            try:
+                deadline = time.monotonic() + _TIMEOUT_SECONDS
+                text = self._s3.get_version(bucket, key, pinned, deadline, _MAX_BYTES).content.decode("utf-8")
+            except (StoreError, UnicodeDecodeError) as error:
+                raise Unreadable(f"{self.location}: {error}") from None
+        else:
+            text = str(self._ssm_parameter(f"{self.location.removeprefix('ssm:')}:{pinned}")["Value"])
+        config = parse_config(text, f"{self.location} (version {pinned})", self._edges.environment)
+        self._loaded = Loaded(config, "", pinned=pinned)
+        return replace(self._loaded, refused=_refused(newer))
 
     def _include(self) -> Include | None:
         """Reads the files that a local config names, relative to its own folder."""
@@ -86,8 +117,8 @@ class ConfigSource:
 
         return include
 
-    def _fetch(self, version: str) -> tuple[str, str] | None:
-        """(text, version), or None when it is still this version. Raises Unreadable."""
+    def _fetch(self, version: str) -> _Text | None:
+        """The text, or None when it is still this version. Raises Unreadable."""
         if self.location.startswith("s3://"):
             return self._from_s3(version)
         if self.location.startswith("ssm:"):
@@ -97,34 +128,46 @@ class ConfigSource:
         try:
             path = Path(self.location)
             seen = f"{path.stat().st_mtime_ns}"
-            return None if seen == version else (path.read_text(encoding="utf-8"), seen)
+            return None if seen == version else _Text(path.read_text(encoding="utf-8"), seen)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise Unreadable(f"{self.location}: {reason}") from None
 
-    def _from_ssm(self, version: str) -> tuple[str, str] | None:
-        name = self.location.removeprefix("ssm:")
+    def _from_ssm(self, version: str) -> _Text | None:
+        parameter = self._ssm_parameter(self.location.removeprefix("ssm:"))
+        seen = f"{parameter['Version']} of {parameter['LastModifiedDate']}"  # made anew, it counts from 1 again
+        return None if seen == version else _Text(str(parameter["Value"]), seen, str(parameter["Version"]))
+
+    def _ssm_parameter(self, name: str) -> Mapping[str, Any]:
+        """Raises Unreadable."""
         try:
             region = self._edges.environment.get("AWS_REGION", "")
             client = self._edges.session("", region).client("ssm")
-            parameter = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+            found: Mapping[str, Any] = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+            return found
         except Exception as error:  # botocore's errors are made at run time; any of them means the same here
             said, allow = f"{type(error).__name__}: {str(error)[:300]}", "ssm:GetParameter"
             raise Unreadable(f"{self.location}: {said}; does the role allow {allow} on it?") from None
-        seen = f"{parameter['Version']} of {parameter['LastModifiedDate']}"  # made anew, it counts from 1 again
-        return None if seen == version else (str(parameter["Value"]), seen)
 
-    def _from_s3(self, version: str) -> tuple[str, str] | None:
-        bucket, _, key = self.location.removeprefix("s3://").partition("/")
-        if not bucket or not key:
-            raise Unreadable(f"{self.location}: an object is s3://BUCKET/KEY")
+    def _from_s3(self, version: str) -> _Text | None:
+        bucket, key = self._bucket_and_key()
         try:
             found = self._s3.get_changed(bucket, key, version, time.monotonic() + _TIMEOUT_SECONDS, _MAX_BYTES)
-            return (found.content.decode("utf-8"), found.etag) if found else None
-        except S3Error as error:
+            return _Text(found.content.decode("utf-8"), found.etag, found.version) if found else None
+        except StoreError as error:
             raise Unreadable(str(error)) from None
         except UnicodeDecodeError:
             raise Unreadable(f"{self.location}: not UTF-8 text") from None
+
+    def _bucket_and_key(self) -> tuple[str, str]:
+        bucket, _, key = self.location.removeprefix("s3://").partition("/")
+        if not bucket or not key:
+            raise Unreadable(f"{self.location}: an object is s3://BUCKET/KEY")
+        return bucket, key
+
+
+def _refused(error: Exception) -> str:
+    return f"the new config is refused, the last good one stays in use: {error}"
 
 
 def not_loaded(location: str, error: Exception) -> str:

@@ -57,6 +57,10 @@ STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
 """The value that says a series has ended: one bit pattern of NaN (remote write 1.0, "Stale markers")."""
 
 
+HELD = "new_series_limit"
+"""The reason under which samples of series beyond that limit are dropped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exemplar:
     """An example behind a sample, as a trace. Labels in their order, milliseconds."""
@@ -160,12 +164,31 @@ class Metadata:
     unit: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobMark:
+    """How far a job has come. `scraped_ms` is the start of its last run of which nothing was lost, `newest_ms` the
+    time up to which its own timestamps are in; in the last answer they went from `floor_ms` on. `series` is how many
+    it had."""
+
+    scraped_ms: int
+    newest_ms: int = 0
+    floor_ms: int = 0
+    series: int = 0
+
+    def merged(self, other: JobMark) -> JobMark:
+        """Of two environments' marks the later one."""
+        later, earlier = (self, other) if self.scraped_ms >= other.scraped_ms else (other, self)
+        newest_ms = max(later.newest_ms, earlier.newest_ms)
+        return JobMark(later.scraped_ms, newest_ms, later.floor_ms, later.series)
+
+
 @dataclass(slots=True)
 class Scrape:
     """What one JSON job or target gave in one run. A failed one has `error`, its synthetic series, and the markers of
     those that have ended with it. `is_target` is one of many that a job may have.
 
-    `skipped` counts records that yield no sample; `dropped` counts samples that go no further.
+    `skipped` counts records that yield no sample; `dropped` counts samples that go no further. `mark` is how far the
+    job has come with it, once its samples are delivered or kept; `notes` are for people.
     """
 
     job: str
@@ -181,21 +204,26 @@ class Scrape:
     pages: int = 0
     body_bytes: int = 0
     is_target: bool = False
+    mark: JobMark | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
     """One remote-write body, compressed. Times in milliseconds; a metadata request has no samples. `samples` counts
-    native histograms too, which `histograms` counts again; `version` is the protocol's, 1 or 2."""
+    native histograms too, which `histograms` counts again; `version` is the protocol's, 1 or 2. `maybe_stored` says
+    that an earlier attempt got no answer, so that a refusal may mean that the receiver has it already."""
 
     body: bytes
     samples: int
     raw_bytes: int
     oldest_ms: int = 0
+    newest_ms: int = 0
     metadata: int = 0
     histograms: int = 0
     exemplars: int = 0
     version: int = 1
+    maybe_stored: bool = False
 
 
 class Outcome(Enum):
@@ -209,26 +237,78 @@ class Outcome(Enum):
     MISCONFIGURED = "nothing will be taken until somebody changes the configuration: stop"
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A request that is kept, and why: `reason` is a word of the report, `said` what the receiver or the clock said."""
+
+    request: WriteRequest
+    reason: str = ""
+    said: str = ""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What of one endpoint waits in the spool: entries, and the time of their oldest sample in milliseconds (0 when
+    nothing waits). `drained` counts the entries that this run has settled, `unreadable` those that it set aside."""
+
+    entries: int = 0
+    oldest_ms: int = 0
+    drained: int = 0
+    unreadable: int = 0
+
+
 @dataclass(slots=True)
 class Delivery:
-    """What became of the samples for one endpoint in one run."""
+    """What became of the samples for one endpoint in one run: those that it `collected`, and those `taken` from the
+    spool. `spooled` are in the spool when the run ends, `undelivered` are nowhere. `dead` are requests that nobody
+    will send again but that are kept for people to look at: `buried` counts the samples that got there."""
 
     endpoint: str
     collected: int = 0
+    taken: int = 0
     accepted: int = 0
+    spooled: Tally = field(default_factory=Tally)
     rejected: Tally = field(default_factory=Tally)
     dropped: Tally = field(default_factory=Tally)
     undelivered: Tally = field(default_factory=Tally)
     requests: int = 0
     attempts: int = 0
+    retries: int = 0
     bytes_sent: int = 0
     metadata_accepted: int = 0
     metadata_rejected: int = 0
     exemplars_accepted: int = 0
+    dead: list[Kept] = field(default_factory=list)
+    buried: int = 0
+    waiting: Waiting = field(default_factory=Waiting)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def balances(self) -> bool:
-        """The identity every run keeps: what was collected is accounted for, each sample once."""
-        gone = self.accepted + self.rejected.total() + self.dropped.total() + self.undelivered.total()
-        return self.collected == gone
+        """The identity every run keeps: what was collected or taken is accounted for, each sample once."""
+        return self.collected + self.taken == self.accepted + sum(tally.total() for tally in self.tallies().values())
+
+    def tallies(self) -> dict[str, Tally]:
+        """What became of the samples that were not accepted."""
+        names = ("spooled", "rejected", "dropped", "undelivered")
+        return {name: getattr(self, name) for name in names}
+
+    def merge(self, part: Delivery) -> None:
+        """Adds the books of a part of this delivery."""
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(part, name))
+        for name, tally in self.tallies().items():
+            tally.merge(getattr(part, name))
+        self.dead += part.dead
+        for message in part.warnings:
+            self.warn(message)
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+
+_SUMMED = (
+    "collected", "taken", "accepted", "requests", "attempts", "retries", "bytes_sent", "metadata_accepted",
+    "metadata_rejected", "exemplars_accepted", "buried",
+)  # fmt: skip

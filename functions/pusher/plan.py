@@ -143,7 +143,7 @@ def _job(name: str, scrapes: Sequence[Scrape], trace: Trace, interval_ms: int) -
 
 def _endpoint(remote: Remote, batch: Batch, warm: Warm) -> dict[str, Any]:
     delivery = Delivery(remote.endpoint.name)
-    requests = batch.requests_for(remote, delivery, warm.outside.now_ms())
+    requests = batch.packed_for(remote, delivery.dropped, warm.outside.now_ms()).requests
     return {
         "endpoint": remote.endpoint.name,
         "url": shown_url(remote.endpoint.url),

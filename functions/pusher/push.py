@@ -1,70 +1,87 @@
-"""One push: collect, put in order, pack and deliver to every endpoint, report."""
+"""One push: collect, pack and deliver to every endpoint, report."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from .batch import Batch
-from .model import Delivery
+from .model import Scrape
 from .report import Report
+from .self_metrics import RunFacts
+from .shipment import Order, Shipment
 from .sources import collect
 from .sources.due import Tick
-from .warm import Remote, Warm
+from .warm import Begun, Warm
 
-_JOIN_SPARE_SECONDS = 1.0
+_SPARE_SECONDS = 0.5  # after the deadline, until a delivery counts as hanging
+_LAST_SECONDS = 2.0  # after the deadline, until what a hanging delivery has left must be kept
 _SOURCES_SHARE = 0.6  # of the run's time; the rest is for delivery, which must not starve behind slow sources
 
 
 def push(warm: Warm, tick: Tick, deadline: float) -> Report:
-    """One push of what is due to every endpoint. `deadline` is monotonic seconds; nothing waits beyond it."""
-    started, started_ms, run = time.monotonic(), warm.outside.now_ms(), warm.next_run()
-    until = _sources_deadline(started, deadline)
+    """One push of what is due to every endpoint. `deadline` is monotonic seconds; nothing waits beyond it, but for
+    what hangs where no timeout reaches."""
+    started, begun = time.monotonic(), warm.begin(deadline)
+    until = started + (deadline - started) * _SOURCES_SHARE
     warm.discover(until, tick.jobs)
-    scrapes = collect.collect(warm.due_sources(tick), collect.Edges(warm.fetcher, warm.outside.now_ms), until, run)
+    edges = collect.Edges(warm.fetcher, warm.outside.now_ms)
+    scrapes = collect.collect(warm.due_sources(tick), edges, until, begun.number)
+    held_series = warm.newcomers.hold_back(scrapes, warm.series)
     batch = Batch([*scrapes, *warm.ended(tick)])
-    lost = Lost(batch.count, deadline)
-    deliveries = _each(warm.remotes, lambda remote: batch.deliver_to(remote, warm, deadline), lost)
-    warm.finish_run()
+    order = Order(batch, begun.run, _facts(warm, begun, batch, time.monotonic() - started), deadline)
+    shipments = [Shipment(remote, warm, order) for remote in warm.remotes]
+    _ship_all(shipments, deadline)
+    deliveries = [shipment.books for shipment in shipments]
+    warm.end(scrapes, deliveries, deadline)
     seconds = time.monotonic() - started
-    return Report(scrapes, warm.undiscovered(), deliveries, warm.warnings(), started_ms, seconds)
+    return Report(
+        scrapes,
+        warm.undiscovered(),
+        deliveries,
+        [*warm.warnings(), *_notes(scrapes)],
+        begun.run.started_ms,
+        seconds,
+        held_series,
+        has_spool=warm.depot is not None,
+    )
 
 
-def _sources_deadline(started: float, deadline: float) -> float:
-    return started + (deadline - started) * _SOURCES_SHARE
+def _facts(warm: Warm, begun: Begun, batch: Batch, seconds: float) -> RunFacts:
+    environment, series = warm.outside.environment, len(warm.series)
+    service = environment.get("POWERTOOLS_SERVICE_NAME") or environment.get("AWS_LAMBDA_FUNCTION_NAME")
+    return RunFacts(
+        instance=service or "pusher",
+        shard=warm.shard,
+        is_cold_start=begun.is_cold_start,
+        sources_seconds=seconds,
+        collected=batch.count,
+        series=series,
+        added=series - warm.newcomers.cached,
+    )
 
 
-def _each(remotes: Sequence[Remote], deliver_to: Callable[[Remote], Delivery], lost: Lost) -> list[Delivery]:
-    """Endpoints side by side, so that one that hangs delays no other. `lost` books an endpoint whose delivery broke
-    or did not come back in time: the others' reports are not lost with it."""
-    results: dict[str, Delivery] = {}
+def _notes(scrapes: Sequence[Scrape]) -> list[str]:
+    return [f"{scrape.job}: {note}" for scrape in scrapes for note in scrape.notes]
 
-    def one(remote: Remote) -> None:
+
+def _ship_all(shipments: Sequence[Shipment], deadline: float) -> None:
+    """Endpoints side by side, so that one that hangs delays no other. One whose delivery breaks, or does not come back
+    in time, has books all the same."""
+
+    def one(shipment: Shipment) -> None:
         try:
-            results[remote.endpoint.name] = deliver_to(remote)
+            shipment.ship()
         except Exception as error:
-            results[remote.endpoint.name] = lost(remote, f"{type(error).__name__}: {error}, which is a bug")
+            shipment.lose(f"{type(error).__name__}: {error}, which is a bug")
 
-    threads = [threading.Thread(target=one, args=(remote,), daemon=True) for remote in remotes]
+    threads = [threading.Thread(target=one, args=(shipment,), daemon=True) for shipment in shipments]
     for thread in threads:
         thread.start()
     for thread in threads:  # each ends by itself at the deadline, but for what no timeout reaches
-        thread.join(max(lost.deadline + _JOIN_SPARE_SECONDS - time.monotonic(), 0.0))
+        thread.join(max(deadline + _SPARE_SECONDS - time.monotonic(), 0.0))
     late = "no answer within the run's time; a name look-up may hang"
-    return [results.get(remote.endpoint.name) or lost(remote, late) for remote in remotes]
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Books everything of a run as undelivered to one endpoint."""
-
-    collected: int
-    deadline: float
-
-    def __call__(self, remote: Remote, why: str) -> Delivery:
-        delivery = Delivery(remote.endpoint.name, collected=self.collected)
-        if self.collected:
-            delivery.undelivered.add("no_result", why, self.collected)
-        return delivery
+    for thread, shipment in zip(threads, shipments, strict=True):
+        if thread.is_alive():
+            shipment.abandon(late, deadline + _LAST_SECONDS)

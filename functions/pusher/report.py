@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from .model import Delivery, Scrape, Tally
+from .model import HELD, Delivery, Scrape, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. Counts of samples are sums over the endpoints; `undiscovered` says of jobs why targets are unknown."""
+    """One run. Counts of samples are sums over the endpoints; `undiscovered` says of jobs why targets are unknown,
+    `held_series` how many series `new_series_limit` holds back. `has_spool` says that something is kept at all."""
 
     scrapes: Sequence[Scrape]
     undiscovered: Mapping[str, str]
@@ -19,9 +20,28 @@ class Report:
     warnings: Sequence[str]
     started_ms: int
     seconds: float
+    held_series: int = 0
+    has_spool: bool = False
 
     def totals(self) -> dict[str, float]:
-        """The six numbers that are also metrics, under their metric names."""
+        """Samples by outcome, jobs and time, under the names of their metrics."""
+        spooled = sum(delivery.spooled.total() for delivery in self.deliveries)
+        return self.metrics() | ({"SpooledSamples": spooled} if self.has_spool else {})
+
+    def metrics(self) -> dict[str, float]:
+        """The numbers that are also metrics; those of the spool where there is one, those of a limit where it holds."""
+        found = self._always()
+        if self.has_spool:
+            found["SpoolAgeSeconds"] = self._spool_age_seconds()
+            found["DeadSamples"] = sum(delivery.buried for delivery in self.deliveries)
+        return found | ({"HeldSeries": self.held_series} if self.held_series else {})
+
+    def _spool_age_seconds(self) -> float:
+        """The age of the oldest sample that waits."""
+        oldest_ms = [delivery.waiting.oldest_ms for delivery in self.deliveries if delivery.waiting.oldest_ms]
+        return round(max((self.started_ms - min(oldest_ms)) / 1000, 0.0), 3) if oldest_ms else 0.0
+
+    def _always(self) -> dict[str, float]:
         return {
             "AcceptedSamples": sum(delivery.accepted for delivery in self.deliveries),
             "RejectedSamples": sum(delivery.rejected.total() for delivery in self.deliveries),
@@ -33,8 +53,13 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """True when samples are still undelivered: the invocation then fails, for the alarm."""
+        """True when samples are nowhere: the invocation then fails, for the alarm. What is spooled is safe."""
         return any(delivery.undelivered.counts for delivery in self.deliveries) or not self.balances
+
+    @property
+    def is_waiting(self) -> bool:
+        """True when samples are in the spool."""
+        return any(delivery.spooled.total() or delivery.waiting.entries for delivery in self.deliveries)
 
     @property
     def balances(self) -> bool:
@@ -54,18 +79,24 @@ class Report:
     def summary(self) -> str:
         """One sentence for people: how many samples went where, and the first thing that is wrong."""
         totals = self.totals()
-        counts = ", ".join(f"{int(totals[f'{word.capitalize()}Samples'])} {word}" for word in _WORDS)
+        words = [*_WORDS, "spooled"] if self.has_spool else _WORDS
+        counts = ", ".join(f"{int(totals[f'{word.capitalize()}Samples'])} {word}" for word in words)
         wrong = [
             f"{delivery.endpoint}: {said}"
             for delivery in self.deliveries
-            for tally in (delivery.undelivered, delivery.rejected)
+            for tally in (delivery.undelivered, delivery.rejected, delivery.spooled)
             for said in tally.first.values()
         ]
         wrong += [f"{job}: {said}" for job, said in self.undiscovered.items()]
         wrong += [f"{scrape.job}: {scrape.instance}: {scrape.error}" for scrape in self.scrapes if scrape.error]
+        wrong += self._held()
         if not self.balances:
             wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
         return f"{counts} samples" + (f"; {wrong[0]}" if wrong else "")
+
+    def _held(self) -> list[str]:
+        tallies = [scrape.dropped for scrape in self.scrapes]
+        return [tally.first[HELD] for tally in tallies if tally.counts.get(HELD)]
 
 
 _SHOWN_DOWN = 20
@@ -120,16 +151,21 @@ def _endpoint(delivery: Delivery) -> dict[str, Any]:
     return {
         "endpoint": delivery.endpoint,
         "collected": delivery.collected,
+        "taken": delivery.taken,
         "accepted": delivery.accepted,
+        "spooled": tally_dict(delivery.spooled),
         "rejected": tally_dict(delivery.rejected),
         "dropped": tally_dict(delivery.dropped),
         "undelivered": tally_dict(delivery.undelivered),
         "requests": delivery.requests,
         "attempts": delivery.attempts,
+        "retries": delivery.retries,
         "bytes_sent": delivery.bytes_sent,
         "exemplars_accepted": delivery.exemplars_accepted,
         "metadata_accepted": delivery.metadata_accepted,
         "metadata_rejected": delivery.metadata_rejected,
+        "buried": delivery.buried,
+        "waiting": asdict(delivery.waiting),
         "warnings": delivery.warnings,
     }
 

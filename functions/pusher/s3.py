@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
@@ -13,28 +14,23 @@ from .config.schema import SigV4
 from .config.secrets import SecretStore
 from .delivery.credentials import CredentialsError, CredentialsProvider
 from .delivery.sign import signed
+from .store import MAX_BYTES, MAX_LISTED, Changed, Keys, NotStored, Object, StoreError
 from .transport import Answer, Channel, HttpRequest, Transport, TransportError
 
 _UNRESERVED = "-._~"
 _MAX_LIST_BYTES = 5_000_000  # one page of a listing has 1,000 keys of 1,024 bytes at most
+_MAX_ANSWER_BYTES = 100_000  # of what S3 says to a write; read, so that the connection serves again
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
-
-
-Keys = list[str]  # inside S3, `list` is the method
-
-
-class S3Error(OSError):
-    """An object that cannot be read, as a file that cannot. The message names bucket, key, and what to allow."""
-
-
-class S3NotFound(S3Error, FileNotFoundError):
-    """There is no such object, or no such bucket."""
+_NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
-    content: bytes = field(repr=False)
-    etag: str
+class _Page:
+    """One page of a listing; `token` continues it, "" at its end."""
+
+    keys: Keys
+    folders: Keys
+    token: str
 
 
 class S3:
@@ -54,47 +50,92 @@ class S3:
             self._sigv4, environment, secrets, session, lambda: self._now_ms() / 1000
         )
 
-    def get(self, bucket: str, key: str, deadline: float, max_bytes: int = 50_000_000) -> bytes:
-        """The whole object. `deadline` is monotonic seconds. Raises S3Error."""
+    def get(self, bucket: str, key: str, deadline: float, max_bytes: int = MAX_BYTES) -> bytes:
+        """The whole object. `deadline` is monotonic seconds. Raises StoreError."""
         found = self.get_changed(bucket, key, "", deadline, max_bytes)
         return found.content if found else b""
 
     def get_changed(self, bucket: str, key: str, etag: str, deadline: float, max_bytes: int) -> Object | None:
-        """The object, or None when it still has this `etag` ("" for none known). Raises S3Error."""
+        """The object, or None when it still has this `etag` ("" for none known). Raises StoreError."""
         place = f"s3://{bucket}/{key}"
         request = HttpRequest("GET", self._url(bucket, key), {"If-None-Match": etag} if etag else {})
         with self._send(request, place, deadline) as answer:
             if answer.status == 304 and etag:
                 return None
             _check(answer, place, "s3:GetObject on this object (a missing object also answers 403)")
-            return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""))
+            version = answer.headers.get("x-amz-version-id", "")
+            return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
+
+    def get_version(self, bucket: str, key: str, version: str, deadline: float, max_bytes: int) -> Object:
+        """The object as it was. Raises StoreError."""
+        place = f"s3://{bucket}/{key}, version {version}"
+        request = HttpRequest("GET", self._url(bucket, key, {"versionId": version}), {})
+        with self._send(request, place, deadline) as answer:
+            _check(answer, place, "s3:GetObjectVersion on this object")
+            return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
 
     def list(self, bucket: str, prefix: str, deadline: float) -> Keys:
-        """All keys that begin with `prefix`, in S3's order. Raises S3Error."""
-        return [key for page in self._pages(bucket, prefix, deadline) for key in page]
+        """All keys that begin with `prefix`, in S3's order. Raises StoreError."""
+        return [key for page in self._pages(bucket, prefix, deadline) for key in page.keys]
 
-    def _pages(self, bucket: str, prefix: str, deadline: float) -> Iterator[Keys]:
+    def first(self, bucket: str, prefix: str, deadline: float, most: int) -> Keys:
+        """The first keys that begin with `prefix`, `most` (up to 1,000) of them. Raises StoreError."""
+        return next(self._pages(bucket, prefix, deadline, {"max-keys": str(most)})).keys
+
+    def folders(self, bucket: str, prefix: str, deadline: float) -> Keys:
+        """What keys that begin with `prefix` have up to the next slash, that slash included. Raises StoreError."""
+        pages = self._pages(bucket, prefix, deadline, {"delimiter": "/"})
+        return [folder for page in pages for folder in page.folders]
+
+    def put(self, bucket: str, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        """Writes an object and returns its ETag; with `expected` only over the object with this ETag (over none, when
+        it is ""). Raises StoreError, and Changed among them."""
+        place = f"s3://{bucket}/{key}"
+        only = {} if expected is None else {"If-Match": expected} if expected else {"If-None-Match": "*"}
+        request = HttpRequest("PUT", self._url(bucket, key), only, content)
+        with self._send(request, place, deadline) as answer:
+            if answer.status in (409, 412) or (answer.status == 404 and expected):
+                raise Changed(f"{place}: another writer was faster")
+            _check(answer, place, "s3:PutObject on this object")
+            answer.read(_MAX_ANSWER_BYTES)
+            return answer.headers.get("ETag", "")
+
+    def delete(self, bucket: str, key: str, deadline: float, expected: str = "") -> bool:
+        """Away with an object, when it still has the ETag `expected` ("" for any). False when it was gone, or is
+        another; S3 does not tell without an ETag. Raises StoreError."""
+        place = f"s3://{bucket}/{key}"
+        request = HttpRequest("DELETE", self._url(bucket, key), {"If-Match": expected} if expected else {})
+        with self._send(request, place, deadline) as answer:
+            if answer.status in (404, 409, 412):
+                return False
+            if answer.status != 204:
+                _check(answer, place, "s3:DeleteObject on this object")
+            answer.read(_MAX_ANSWER_BYTES)
+            return True
+
+    def _pages(self, bucket: str, prefix: str, deadline: float, more: Mapping[str, str] = _NO_MORE) -> Iterator[_Page]:
         place, token = f"s3://{bucket}/{prefix}*", ""
         while True:
-            query = {"encoding-type": "url", "list-type": "2", "prefix": prefix}
+            query = {"encoding-type": "url", "list-type": "2", "prefix": prefix, **more}
             if token:
                 query["continuation-token"] = token
             request = HttpRequest("GET", self._url(bucket, "", query), {})
             with self._send(request, place, deadline) as answer:
                 _check(answer, place, "s3:ListBucket on this bucket")
-                keys, token = _listed(_body(answer, place, _MAX_LIST_BYTES), place)
-            yield keys
+                page = _listed(_body(answer, place, _MAX_LIST_BYTES), place)
+            yield page
+            token = page.token
             if not token:
                 return
 
     def _send(self, request: HttpRequest, place: str, deadline: float) -> Answer:
-        """One signed exchange; the body is still to be read, which raises S3Error through `_body` only."""
+        """One signed exchange; the body is still to be read, which raises StoreError through `_body` only."""
         try:
             headers = signed(request, self._sigv4, self._credentials.get(), self._now_ms())
             left = deadline - time.monotonic()
             return self._transport.send(replace(request, headers=headers), Channel(), left)
         except (TransportError, CredentialsError) as error:
-            raise S3Error(f"{place}: {error}") from None
+            raise StoreError(f"{place}: {error}") from None
 
     def _url(self, bucket: str, key: str, query: Mapping[str, str] | None = None) -> str:
         region = self._sigv4.region
@@ -111,39 +152,74 @@ class S3:
 
 
 def _check(answer: Answer, place: str, allowance: str) -> None:
-    """Raises S3Error for every answer but 200."""
+    """Raises StoreError for every answer but 200."""
     if answer.status == 200:
         return
     if answer.status == 404:
-        raise S3NotFound(f"{place}: S3 answered 404: there is no such bucket or object")
+        raise NotStored(f"{place}: S3 answered 404: there is no such bucket or object")
     elsewhere = answer.headers.get("x-amz-bucket-region", "")
     hint = {
         301: f": the bucket is in another region{f' ({elsewhere})' if elsewhere else ''}",
         403: f": the role needs {allowance}",
     }.get(answer.status, "")
-    raise S3Error(f"{place}: S3 answered {answer.status}{hint}")
+    raise StoreError(f"{place}: S3 answered {answer.status}{hint}")
 
 
 def _body(answer: Answer, place: str, max_bytes: int) -> bytes:
-    """The whole body: half an object may well look like one. Raises S3Error."""
+    """The whole body: half an object may well look like one. Raises StoreError."""
     content = bytearray()
     try:
         for chunk in answer.chunks():
             content += chunk
             if len(content) > max_bytes:
-                raise S3Error(f"{place}: it has more than {max_bytes} bytes")
+                raise StoreError(f"{place}: it has more than {max_bytes} bytes")
     except TransportError as error:
-        raise S3Error(f"{place}: {error}") from None
+        raise StoreError(f"{place}: {error}") from None
     return bytes(content)
 
 
-def _listed(body: bytes, place: str) -> tuple[Keys, str]:
-    """(keys, continuation token or "") of one page of ListObjectsV2."""
+def _listed(body: bytes, place: str) -> _Page:
+    """One page of ListObjectsV2."""
     from xml.etree import ElementTree
 
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 - S3's own answer, signed for and bounded
     except ElementTree.ParseError as error:
-        raise S3Error(f"{place}: S3 answered something that is no listing ({error})") from None
-    keys = [unquote_plus(key.text or "") for key in root.iterfind(f"{_NAMESPACE}Contents/{_NAMESPACE}Key")]
-    return keys, root.findtext(f"{_NAMESPACE}NextContinuationToken") or ""
+        raise StoreError(f"{place}: S3 answered something that is no listing ({error})") from None
+
+    def texts(path: str) -> Keys:
+        return [unquote_plus(found.text or "") for found in root.iterfind(path)]
+
+    keys = texts(f"{_NAMESPACE}Contents/{_NAMESPACE}Key")
+    folders = texts(f"{_NAMESPACE}CommonPrefixes/{_NAMESPACE}Prefix")
+    return _Page(keys, folders, root.findtext(f"{_NAMESPACE}NextContinuationToken") or "")
+
+
+class S3Store:
+    """The objects of one bucket below one prefix, as a store."""
+
+    def __init__(self, objects: S3, location: str) -> None:
+        """`location` is s3://BUCKET or s3://BUCKET/PREFIX."""
+        self._bucket, _, prefix = location.removeprefix("s3://").partition("/")
+        self._objects, self._prefix = objects, f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+
+    @property
+    def place(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+        return self._objects.get_changed(self._bucket, self._prefix + key, etag, deadline, MAX_BYTES)
+
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        return self._objects.put(self._bucket, self._prefix + key, content, deadline, expected)
+
+    def list(self, prefix: str, deadline: float, most: int = MAX_LISTED) -> Keys:
+        found = self._objects.first(self._bucket, self._prefix + prefix, deadline, most)
+        return [key.removeprefix(self._prefix) for key in found]
+
+    def folders(self, prefix: str, deadline: float) -> Keys:
+        whole = self._prefix + prefix
+        return [found.removeprefix(whole) for found in self._objects.folders(self._bucket, whole, deadline)]
+
+    def delete(self, key: str, deadline: float, expected: str = "") -> bool:
+        return self._objects.delete(self._bucket, self._prefix + key, deadline, expected)

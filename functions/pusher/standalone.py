@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from .batch import Batch, protocol_of, send
+from .batch import Batch, protocol_of
 from .config.schema import Config, Endpoint
 from .delivery import deliver
 from .model import Delivery, Metadata, Samples, Scrape, Tally
+from .shipment import send
 from .sources import collect
 from .sources.due import Tick
 from .warm import Outside, Remote, Warm
@@ -109,7 +110,7 @@ class Sender(threading.Thread):
         metadata = list(self.metadata.values())
         protocol = protocol_of(remote, metadata)
         requests = packing.pack(samples, protocol, now_ms(), delivery.dropped)
-        edges = deliver.Edges(remote.poster, now_ms, self._monotonic, self._sleep)
+        edges = deliver.Edges(remote.poster, now_ms, self._monotonic, self._sleep, remote.pace, splits_throttled=False)
         send(remote, requests, metadata, delivery, edges, deadline=_NEVER)
         self._report(delivery)
 

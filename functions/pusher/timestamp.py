@@ -44,6 +44,16 @@ class Format:
             return _to_ms(_rfc3339(value.strip(), self.zone))
         return _to_ms(self._strptime(value))
 
+    def written(self, milliseconds: int) -> str:
+        """A time as this format writes it, in its zone or UTC."""
+        if self.name in UNIX_FORMATS:
+            factor = UNIX_FORMATS[self.name]
+            return str(milliseconds // factor if self.name == "unix" else milliseconds * factor)
+        moment = (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(self.zone or UTC)
+        if self.name == "rfc3339":
+            return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return moment.strftime(self.name)
+
     def column(self, values: list[Any]) -> list[int]:
         """A column of plain integers at once; raises TypeError when the column needs a look at each value."""
         if self.name not in UNIX_FORMATS or not set(map(type, values)) <= {int}:

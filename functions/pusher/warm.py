@@ -1,25 +1,35 @@
-"""What an environment keeps between invocations: connections, interned series, tokens, when metadata went out."""
+"""What an environment keeps between invocations: connections, interned series, tokens, when metadata went out, what
+waits in the spool."""
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import config_source
-from .config.schema import Config, Endpoint, ScrapeJob
+from .config.schema import Config, Endpoint, JsonJob, ScrapeJob
 from .config.secrets import SecretStore
 from .delivery.attempt import Poster
+from .delivery.backlog import Depot
 from .delivery.credentials import CredentialsProvider, aws_patience
-from .model import Scrape
-from .s3 import S3
+from .delivery.pace import Pace
+from .delivery.spool import Run, Spool
+from .delivery.state import State
+from .model import Delivery, JobMark, Scrape, Series
+from .newcomers import Newcomers
+from .progress import Progress
+from .s3 import S3, S3Store
+from .self_metrics import EndpointFacts
 from .sources.due import Tick
 from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
 from .sources.leaving import Leaving
 from .sources.mapping import Observe
+from .store import DirectoryStore, Store, StoreError
 from .transport import Transport
 from .wire.order import PrefixCache
 from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
@@ -31,6 +41,7 @@ if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them w
     from .sources.scrape import TargetSource
 
 _DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
+_STATE_SECONDS = 5.0  # for reading the state object, while the sources are asked
 
 
 def wall_clock_ms() -> int:
@@ -75,6 +86,10 @@ class Outside:
             self._aws_clients = AwsClients(self.environment, self.secrets, self.session, self.now_ms)
         return discovery.Edges(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
 
+    def store(self, location: str) -> Store:
+        """`s3://BUCKET[/PREFIX]`, or a folder."""
+        return S3Store(self.objects, location) if location.startswith("s3://") else DirectoryStore(location)
+
     def config_source(self, location: str = "") -> config_source.ConfigSource:
         place = location or self.environment.get("PUSHER_CONFIG", "")
         edges = config_source.Edges(self.environment, self.transport, self.secrets, self.session, self.now_ms)
@@ -87,6 +102,8 @@ class Remote:
     def __init__(self, endpoint: Endpoint, outside: Outside, view: EndpointView | None) -> None:
         self.endpoint, self.view = endpoint, view
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
+        self.own_facts = EndpointFacts({})
+        self.pace = Pace(endpoint.queue.max_samples_per_second)
         self.prefixes = PrefixCache()
         credentials = None
         if endpoint.sigv4:
@@ -96,6 +113,19 @@ class Remote:
         self.poster = Poster(
             endpoint, outside.transport, outside.secrets, credentials, outside.environment, outside.now_ms
         )
+
+    def find(self, warm: Warm) -> Callable[[bytes], Series | None]:
+        """How this endpoint's series are found by their encoded prefix."""
+        return self.view.find if self.view else warm.series.find
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that has begun: its number in this environment, and what it is known by outside."""
+
+    number: int
+    run: Run
+    is_cold_start: bool
 
 
 class Warm:
@@ -108,10 +138,14 @@ class Warm:
         outside: Outside,
         before: Warm | None = None,
         observers: Mapping[str, Observe] = MappingProxyType({}),
+        *,
+        heals: bool = False,
     ) -> None:
-        """`observers` are told of every new series of a job, by its name."""
-        self.config, self.outside, self._observers = config, outside, observers
+        """`observers` are told of every new series of a job, by its name. With `heals`, sources ask for what runs have
+        missed."""
+        self.config, self.outside, self._observers, self._heals = config, outside, observers, heals
         self.run: int = before.run if before else 0
+        self.shard = outside.environment.get("PUSHER_SHARD") or "0"
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
         self.fetcher: Fetcher = (
             before.fetcher if before else Fetcher(outside.transport, outside.secrets, outside.environment)
@@ -120,9 +154,15 @@ class Warm:
         same = before if before and before._makes_the_same_series(self) else None
         self.series: SeriesCache = same.series if same else SeriesCache(config.external_labels, self.limits)
         self.remotes = [Remote(one, outside, self._view(one, same)) for one in config.endpoints]
+        self.depot: Depot | None = self._depot(before.depot if before else None)
+        memory = before.state if before and not before.depot else State(None, self.shard, outside.now_ms)
+        self.state: State = self.depot.state if self.depot else memory
+        self.progress = Progress(config, self.state, [remote.poster for remote in self.remotes], outside.transport)
+        self.newcomers: Newcomers = Newcomers(config, self.state, before.newcomers if before else None)
+        self._strangers: dict[str, int] = before._strangers if before else {}
         self.leaving: Leaving = before.leaving if before else Leaving()
         self._lists: discovery.Sources = before._lists if before else {}
-        self.jobs = [JsonSource(job, self.series.intern, observers.get(job.job_name)) for job in config.jobs]
+        self.jobs = [self._json_source(job) for job in config.jobs]
         self.pools = [self._pool(job) for job in config.scrape_jobs]
         if before:
             self._inherit(before)
@@ -161,7 +201,32 @@ class Warm:
             if back is not None:
                 job.alive = back.alive
 
+    def _depot(self, before: Depot | None) -> Depot | None:
+        """The spool of the config; what is known of the same one stays known."""
+        config, outside = self.config.spool, self.outside
+        if not config.location:
+            return None
+        store = outside.store(config.location)
+        buries = frozenset(("too_old", "rejected") if config.keeps_rejected else ("too_old",))
+        if before is not None and before.spool.store.place == store.place:
+            return replace(before, mode=config.mode, buries=buries)
+        spool = Spool(store, self.shard, outside.sleep)
+        return Depot(spool, State(store, self.shard, outside.now_ms), config.mode, buries)
+
     # sources
+
+    def _json_source(self, job: JsonJob) -> JsonSource:
+        observe = self._observers.get(job.job_name)
+        if job.backfill is None or not self._heals:
+            return JsonSource(job, self.series.intern, observe, self.progress)
+        from .sources.heal import HealingSource
+
+        every_ms = max(job.scrape_interval_ms, self.config.tick_ms)
+        limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
+        age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
+        return HealingSource(
+            job, self.series.intern, observe, self.progress, every_ms, age_limit_ms, self.outside.now_ms
+        )
 
     def _pool(self, job: ScrapeJob) -> ScrapePool:
         from .sources import discovery
@@ -215,9 +280,48 @@ class Warm:
         return {pool.job.job_name: pool.warnings[0] for pool in self.pools if pool.is_unknown}
 
     def warnings(self) -> list[str]:
-        return [*self.config.warnings, *(said for pool in self.pools for said in pool.messages())]
+        said = [*self.config.warnings, *(said for pool in self.pools for said in pool.messages())]
+        said += [one for one in (self.state.problem, self.progress.warning) if one]
+        return [*said, *(_of_a_stranger(name, count) for name, count in self._strangers.items())]
 
     # runs
+
+    def begin(self, deadline: float) -> Begun:
+        """Starts a run: the state object is read from now on. `deadline` is monotonic seconds."""
+        is_cold_start = self.run == 0
+        number, run = self.next_run(), Run(self.outside.now_ms(), secrets.token_hex(4))
+        self.newcomers.start(self.series)
+        self.state.start_reading(min(deadline, time.monotonic() + _STATE_SECONDS))
+        return Begun(number, run, is_cold_start)
+
+    def end(self, scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], deadline: float) -> None:
+        """Ends a run: what other environments should know goes into the state object."""
+        self.state.await_read()
+        if not any(delivery.undelivered.total() for delivery in deliveries):
+            self._mark_jobs(scrapes)
+        if self.depot and (self.run == 1 or self.state.is_heartbeat_due):
+            self._look_for_strangers(self.depot, deadline)
+        self.state.save(deadline, self.config.job_names())
+        self.finish_run()
+
+    def _mark_jobs(self, scrapes: Sequence[Scrape]) -> None:
+        """Nothing of this run is lost, so that every job has come as far as its scrape."""
+        healable = {job.job_name for job in self.config.jobs if job.backfill}
+        series: dict[str, int] = {}
+        for scrape in scrapes:
+            series[scrape.job] = series.get(scrape.job, 0) + len(scrape.samples)
+        for scrape in scrapes:
+            mark = JobMark(scrape.started_ms, scrape.started_ms, series=series[scrape.job])
+            if not scrape.is_target and scrape.mark is None:
+                continue
+            self.state.mark(scrape.job, scrape.mark or mark, is_exact=scrape.job in healable)
+
+    def _look_for_strangers(self, depot: Depot, deadline: float) -> None:
+        known = [endpoint.name for endpoint in self.config.endpoints]
+        try:
+            self._strangers = depot.spool.strangers(known, deadline)
+        except StoreError as error:
+            self.state.problem = self.state.problem or f"the spool cannot be listed: {error}"
 
     def next_run(self) -> int:
         """Starts a run: its number, with connections that a freeze may have killed given up."""
@@ -240,6 +344,12 @@ class Warm:
         for remote in self.remotes:
             if remote.view:
                 remote.view.prune(oldest_kept)
+
+
+def _of_a_stranger(endpoint: str, count: int) -> str:
+    entries = f"{count} entr{'y' if count == 1 else 'ies'}"
+    advice = "put it back to deliver them, or delete them with: pusher spool CONFIG delete --endpoint"
+    return f"the spool holds {entries} of {endpoint}, an endpoint that the config does not have: {advice} {endpoint}"
 
 
 def _limits(endpoint: Endpoint) -> SeriesLimits:

@@ -218,7 +218,7 @@ def test_converted_collector_runs(rig: Rig, tmp_path: Path) -> None:
     target = address.removeprefix("http://").removesuffix("/page")
     found = convert(COLLECTOR.format(target=target, endpoint=rig.receiver.url), "adot.yaml")
     path = tmp_path / "converted.yaml"
-    path.write_text(found.config)
+    path.write_text(f"{found.config}\nself_metrics: false\n")
     outside = Outside({"PUSHER_CONFIG": str(path), "CLUSTER": "blue"}, now_ms=rig.clock.now_ms)
     try:
         App(outside).handle({}, None)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pusher import batch
+from pusher import batch, shipment
 from pusher.config.load import parse_config
 from pusher.config.schema import Endpoint
 from pusher.delivery import deliver
@@ -82,7 +82,7 @@ class Rig:
         delivery, now_ms = Delivery("test", collected=len(samples)), self.clock.now_ms()
         requests = packing.pack(samples, batch.protocol_of(self.remote, metadata), now_ms, delivery.dropped)
         edges = deliver.Edges(self.remote.poster, self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
-        batch.send(self.remote, requests, metadata, delivery, edges, self.clock.monotonic() + seconds)
+        shipment.send(self.remote, requests, metadata, delivery, edges, self.clock.monotonic() + seconds)
         assert delivery.balances
         return delivery
 

@@ -68,7 +68,7 @@ def test_a_whole_push_with_lambdas_variables_imports_no_boto3(tmp_path: Path) ->
             {"name": "requests_total", "type": "counter", "records": "[]", "value": "apiRequestCount",
              "labels": {"project": "projectCode"}}]}  # fmt: skip
         write = {"url": receiver.url, "sigv4": {"region": keys.region}}
-        config.write_text(json.dumps({"json_configs": [job], "remote_write": [write]}))
+        config.write_text(json.dumps({"self_metrics": False, "json_configs": [job], "remote_write": [write]}))
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "functions"),

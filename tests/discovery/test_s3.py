@@ -15,7 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from pusher.config.secrets import SecretStore
-from pusher.s3 import S3, S3Error, S3NotFound
+from pusher.s3 import S3
+from pusher.store import NotStored, StoreError
 from pusher.transport import Transport
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.discovery.rig import ENVIRONMENT, REGION, nobody
@@ -165,17 +166,17 @@ ERRORS: dict[str, tuple[Callable[[S3], Any], Answer | Fault, str]] = {
 def test_errors(store: Store, s3: S3, ask: Callable[[S3], Any], instead: Answer | Fault, said: str) -> None:
     """They name bucket and key, and what to allow."""
     store.instead = instead
-    with pytest.raises(S3Error) as raised:
+    with pytest.raises(StoreError) as raised:
         ask(s3)
     assert said in str(raised.value)
-    assert isinstance(raised.value, S3NotFound) == ("404" in said)
+    assert isinstance(raised.value, NotStored) == ("404" in said)
 
 
 def test_too_long(store: Store, s3: S3) -> None:
     """An object is not read beyond what is expected of it."""
     store.objects["k"] = b"x" * 1001
     assert len(s3.get("b", "k", soon(), max_bytes=1001)) == 1001
-    with pytest.raises(S3Error, match="s3://b/k: it has more than 1000 bytes"):
+    with pytest.raises(StoreError, match="s3://b/k: it has more than 1000 bytes"):
         s3.get("b", "k", soon(), max_bytes=1000)
 
 
@@ -183,10 +184,10 @@ def test_deadline(store: Store, s3: S3) -> None:
     """It is for the whole exchange; after it nothing is asked."""
     store.instead = Fault.hang()
     started = time.monotonic()
-    with pytest.raises(S3Error, match="timed out"):
+    with pytest.raises(StoreError, match="timed out"):
         s3.get("b", "k", started + 0.3)
     assert time.monotonic() - started < 2
-    with pytest.raises(S3Error, match="no time was left"):
+    with pytest.raises(StoreError, match="no time was left"):
         s3.get("b", "k", started)
 
 

@@ -81,7 +81,8 @@ class Rig:
         endpoint = (TO_AMP if self.signed else TO_RECEIVER).format(url=self.receiver.url)
         listed = "".join(f"  - {job}\n" for job in jobs)
         path = self.folder / f"config-{len(self._outsides)}.yaml"
-        path.write_text(f"{top}\njson_configs:\n{listed}remote_write:\n  - {endpoint}\n", encoding="utf-8")
+        text = f"{top}\nself_metrics: false\njson_configs:\n{listed}remote_write:\n  - {endpoint}\n"
+        path.write_text(text, encoding="utf-8")
         environment = {"PUSHER_CONFIG": str(path), **self.environment}
         extra = {"session": self.session} if self.session else {}
         outside = Outside(environment, now_ms=self.clock.now_ms, **extra)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pusher.config.schema import QueueConfig
 from pusher.model import Metadata, Samples, Tally, WriteRequest
 from pusher.wire import packing
-from pusher.wire.packing import in_version_1, pack_metadata, split, without_old
+from pusher.wire.packing import cut_by_age, in_version_1, pack_metadata, split
 from pusher.wire.series import SeriesLimits
 from tests.wire import made
 
@@ -220,12 +220,15 @@ def test_splitting_ends_with_one_sample_each(version: int, points: list[made.Poi
 def test_cutting_by_age_takes_the_old_samples_and_no_other(
     version: int, points: list[made.Point], oldest_ms: int
 ) -> None:
-    young = without_old(packed(points, version), oldest_ms)
-    kept = [point for point in points if point[2] >= oldest_ms]
-    assert made.points_in([young] if young else []) == made.as_bits(kept)
-    assert (young is None) == (not kept)
-    if young:
-        stated([young])
+    for part, expected in zip(
+        cut_by_age(packed(points, version), oldest_ms),
+        ([one for one in points if one[2] >= oldest_ms], [one for one in points if one[2] < oldest_ms]),
+        strict=True,
+    ):
+        assert made.points_in([part] if part else []) == made.as_bits(expected)
+        assert (part is None) == (not expected)
+        if part:
+            stated([part])
 
 
 # --- From 2.0 back to 1.0 ---------------------------------------------------------------------------------------------
@@ -283,7 +286,7 @@ def test_names_that_1_0_does_not_allow_are_counted_drops_after_a_fall_back(label
 
 def test_cutting_by_age_leaves_metadata_alone() -> None:
     (request,) = pack_metadata([Metadata("m", "gauge", "h", "")], 2000, 1_000_000)
-    assert without_old(request, 2**62) is request
+    assert cut_by_age(request, 2**62) == (request, None)
 
 
 # --- Metadata ---------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class GlobalConfig:
     convert_classic_histograms_to_nhcb: bool = False
     always_scrape_classic_histograms: bool = False
     extra_scrape_metrics: bool = False
+    new_series_limit: int = 0
 
 
 def read(top: Section, environment: Mapping[str, str]) -> GlobalConfig:
@@ -64,6 +65,7 @@ def read(top: Section, environment: Mapping[str, str]) -> GlobalConfig:
         convert_classic_histograms_to_nhcb=section.boolean("convert_classic_histograms_to_nhcb", False),
         always_scrape_classic_histograms=section.boolean("always_scrape_classic_histograms", False),
         extra_scrape_metrics=section.boolean("extra_scrape_metrics", False),
+        new_series_limit=section.integer("new_series_limit", 0),
     )
     ignore(section, foreign.IGNORED_GLOBAL)
     section.close()

@@ -12,7 +12,7 @@ import re2
 from .. import expression
 from ..expression import Expression
 from ..timestamp import parse_format, parse_zone
-from . import foreign, http_client, relabel_configs, scalars
+from . import backfill, foreign, http_client, relabel_configs, scalars
 from .global_config import GlobalConfig, intervals, label_name, limits
 from .nodes import Section
 from .schema import MEGABYTE, JsonJob, Metric, Pagination, Timestamp
@@ -47,6 +47,7 @@ def _job(entry: Section, fallback: GlobalConfig) -> JsonJob:
         entry.problem("url", "is required")
     interval_ms, timeout_ms = intervals(entry, fallback)
     body = entry.hidden("body", str)
+    metrics = _metrics(entry)
     job = JsonJob(
         job_name=name,
         url=url or "",
@@ -68,7 +69,9 @@ def _job(entry: Section, fallback: GlobalConfig) -> JsonJob:
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
         limits=limits(entry, fallback.limits, _DEFAULT_BODY_SIZE),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
-        metrics=_metrics(entry),
+        metrics=metrics,
+        backfill=backfill.read(entry, metrics, interval_ms),
+        new_series_limit=entry.integer("new_series_limit", 0) or fallback.new_series_limit,
     )
     if job.body is not None and job.method == "GET":
         entry.problem("body", "a GET request has no body; leave method out or set it to POST")

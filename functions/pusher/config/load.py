@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
 
-from . import foreign, global_config, json_configs, remote_write, scalars, scrape_configs
+from . import foreign, global_config, json_configs, remote_write, scalars, scrape_configs, spool
 from .nodes import ConfigError, Notes, Problem, Section, compose, is_null, kind_of
 from .schema import Config
 
@@ -17,8 +17,8 @@ Include = Callable[[str], Sequence[tuple[str, str]]]
 def parse_config(text: str, file: str, environment: Mapping[str, str], include: Include | None = None) -> Config:
     """One config file -> Config.
 
-    `environment` gives the variables that `external_labels` expand, and AWS_REGION, PUSHER_WORKSPACE and PUSHER_TICK;
-    `include` reads the files that it names. Raises ConfigError with all problems.
+    `environment` gives the variables that `external_labels` expand, and AWS_REGION, PUSHER_WORKSPACE, PUSHER_SPOOL
+    and PUSHER_TICK; `include` reads the files that it names. Raises ConfigError with all problems.
     """
     notes = Notes(file)
     node = compose(text, file)
@@ -35,6 +35,8 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], include: 
         scrape_jobs += scrape_configs.read(section, fallback, environment, taken)
         section.close()
     endpoints = remote_write.read(top, environment)
+    kept_in = spool.read(top, environment)
+    self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
     top.close(foreign.TOP_LEVEL)
     for key, found in (("json_configs", jobs), ("scrape_configs", scrape_jobs)):
@@ -43,8 +45,18 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], include: 
         notes.warnings.append(Problem(file, 0, "", "neither json_configs nor scrape_configs: nothing will be sent"))
     if notes.problems:
         raise ConfigError(notes.problems)
-    warnings = sorted(notes.warnings, key=lambda warning: warning.line)
-    return Config(fallback.external_labels, jobs, scrape_jobs, endpoints, tick_ms, tuple(map(str, warnings)))
+    warnings = tuple(map(str, sorted(notes.warnings, key=lambda warning: warning.line)))
+    return Config(
+        fallback.external_labels,
+        jobs,
+        scrape_jobs,
+        endpoints,
+        tick_ms,
+        warnings,
+        kept_in,
+        self_metrics,
+        new_series,
+    )
 
 
 def _included(top: Section, include: Include | None) -> Iterator[Section]:

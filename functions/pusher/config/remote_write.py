@@ -222,6 +222,7 @@ def _queue_config(entry: Section) -> QueueConfig:
         retry_on_http_429=section.boolean("retry_on_http_429", default.retry_on_http_429),
         sample_age_limit_ms=section.duration_ms("sample_age_limit", default.sample_age_limit_ms),
         max_body_bytes=section.read("max_body_bytes", _body_bytes, default.max_body_bytes),
+        max_samples_per_second=section.integer("max_samples_per_second", default.max_samples_per_second),
     )
     if found.min_shards > found.max_shards:
         section.problem("min_shards", f"{found.min_shards} is above max_shards {found.max_shards}")
@@ -230,7 +231,7 @@ def _queue_config(entry: Section) -> QueueConfig:
         section.problem(
             "min_backoff", f"{shown(found.min_backoff_ms)} is above max_backoff {shown(found.max_backoff_ms)}"
         )
-    section.close({"max_samples_per_second": "not in this version; leave it out"})
+    section.close()
     return found
 
 

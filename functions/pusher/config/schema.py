@@ -139,6 +139,20 @@ class Pagination:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """How an API is asked for a range of time: what replaces the job's own url and body, and what its query gets.
+    `{start}`, `{end}` and `{step}` stand for the range, written in `format` (UTC unless its zone says otherwise), and
+    for the step in seconds. One request covers `window_ms` at most."""
+
+    url: str = field(repr=False)
+    query: tuple[tuple[str, str], ...] = field(repr=False)
+    body: str | None = field(repr=False)
+    format: Format
+    window_ms: int
+    step_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class JsonJob:
     """One entry of `json_configs`. Times in milliseconds."""
 
@@ -160,6 +174,8 @@ class JsonJob:
     limits: Limits
     metric_relabel: tuple[Rule, ...]
     metrics: tuple[Metric, ...]
+    backfill: Backfill | None = None
+    new_series_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +210,7 @@ class ScrapeJob:
     relabel: tuple[Rule, ...]
     metric_relabel: tuple[Rule, ...]
     discovery: tuple[Any, ...]  # of config.service_discovery
+    new_series_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +230,7 @@ class SigV4:
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
     """How samples are packed and retried. `max_body_bytes` is not a Prometheus key: AMP takes 1 MB and does not say
-    of what, so both the raw and the compressed size stay below it."""
+    of what, so both the raw and the compressed size stay below it. Nor is `max_samples_per_second`; 0 is no limit."""
 
     capacity: int = 10_000
     max_shards: int = 50
@@ -225,6 +242,7 @@ class QueueConfig:
     retry_on_http_429: bool = True  # Prometheus's default is false; AMP answers 429 for its rate limits
     sample_age_limit_ms: int = 3_300_000  # 55m: AMP refuses what is older than an hour; Prometheus's default is none
     max_body_bytes: int = 1_000_000
+    max_samples_per_second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +276,20 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SpoolConfig:
+    """Where samples wait that could not be delivered: `s3://BUCKET[/PREFIX]` or a folder, "" for nowhere. `mode` is
+    `on_failure`, or `always` to write every request ahead of sending it. Requests that the receiver refuses for good
+    are kept under dead/ when `keeps_rejected`."""
+
+    location: str = ""
+    mode: str = "on_failure"  # `always` costs a write and a removal a run, and survives a killed process
+    keeps_rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are for people."""
+    """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are for people.
+    `new_series_limit` is for all jobs of a run together, 0 for none."""
 
     external_labels: tuple[tuple[str, str], ...]
     jobs: tuple[JsonJob, ...]
@@ -267,6 +297,9 @@ class Config:
     endpoints: tuple[Endpoint, ...]
     tick_ms: int
     warnings: tuple[str, ...]
+    spool: SpoolConfig = SpoolConfig()
+    self_metrics: bool = True
+    new_series_limit: int = 0
 
     def job_names(self) -> list[str]:
         return [*(job.job_name for job in self.jobs), *(job.job_name for job in self.scrape_jobs)]

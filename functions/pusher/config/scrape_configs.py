@@ -64,6 +64,7 @@ def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str])
         relabel=relabel_configs.read(entry, "relabel_configs"),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
         discovery=service_discovery.read(entry, environment),
+        new_series_limit=entry.integer("new_series_limit", 0) or fallback.new_series_limit,
     )
     if entry.text("scrape_failure_log_file"):
         entry.warn("scrape_failure_log_file", "ignored: failures are in the run's log line")

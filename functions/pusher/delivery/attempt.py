@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import USER_AGENT
 from ..channel import auth_headers, channel_for, merged
@@ -12,12 +12,13 @@ from ..config.schema import Endpoint
 from ..config.secrets import SecretError, SecretStore
 from ..model import WriteRequest
 from ..oauth2 import TokenError, TokenStore
-from ..transport import HttpRequest, Transport, TransportError, one_line
+from ..transport import Channel, HttpRequest, Transport, TransportError, one_line
 from .credentials import CredentialsError, CredentialsProvider
 from .sign import signed
 from .written import Written, written
 
 _MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not read
+_NOTHING_SENT = ("dns", "connect", "tls", "refused")  # kinds of a TransportError
 _BOTH = {"Content-Encoding": "snappy", "User-Agent": USER_AGENT}
 _HEADERS = {
     1: _BOTH | {"Content-Type": "application/x-protobuf", "X-Prometheus-Remote-Write-Version": "0.1.0"},
@@ -33,15 +34,22 @@ _HEADERS = {
 class Response:
     """What came of one attempt. `status` is 0 when there was no answer; `message` is the receiver's text or the
     transport's. `fixable` marks a failure that waiting does not cure (no credentials, a bad certificate).
-    `resent` says that a kept connection had died and the transport sent the request a second time. `written` is what
-    the receiver says of a request of version 2; None when it says nothing."""
+    `unsent` says that nothing of the request has left, `resent` that a kept connection had died and the transport sent
+    the request a second time. `written` is what the receiver says of a request of version 2; None when it says
+    nothing."""
 
     status: int
     message: str = ""
     retry_after: str | None = None
     fixable: bool = False
+    unsent: bool = False
     resent: bool = False
     written: Written | None = None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """The receiver may have the request, and has not said so."""
+        return not self.status and not self.unsent
 
 
 class Poster:
@@ -70,37 +78,48 @@ class Poster:
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
             post = self._signed(request, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
-            channel = channel_for(
-                endpoint.url, endpoint.http.tls, endpoint.http.proxy, self._secrets, self._environment
-            )
-            with self._transport.send(post, channel, timeout_seconds) as answer:
+            with self._transport.send(post, self.channel(), timeout_seconds) as answer:
                 said = answer.read(_MAX_ERROR_BYTES)  # of a success too: the connection serves again once it was read
                 text = "" if 200 <= answer.status < 300 else _words(said)
                 says = written(answer.headers) if request.version > 1 else None  # of 1.0 it means nothing
                 retry_after = answer.headers.get("Retry-After")
                 return Response(answer.status, text, retry_after, resent=answer.resent, written=says)
         except TransportError as error:
-            return Response(0, str(error), fixable=error.kind == "tls" and "certificate" in str(error).lower())
+            is_fixable = error.kind == "tls" and "certificate" in str(error).lower()
+            return Response(0, str(error), fixable=is_fixable, unsent=error.kind in _NOTHING_SENT)
         except TokenError as error:
-            return Response(0, str(error))
+            return Response(0, str(error), unsent=True)
         except (CredentialsError, SecretError) as error:
-            return Response(0, str(error), fixable=True)
+            return Response(0, str(error), fixable=True, unsent=True)
 
     def _signed(self, request: WriteRequest, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
+        headers = _HEADERS[request.version]
+        if attempt > 1:
+            headers = headers | {"Retry-Attempt": str(attempt - 1)}
+        return self.authorised(
+            HttpRequest("POST", self._endpoint.url, headers, request.body), deadline, renewed=renewed
+        )
+
+    def authorised(self, request: HttpRequest, deadline: float, *, renewed: bool = False) -> HttpRequest:
+        """The request as this endpoint's receiver lets it in, with the headers of the config. Raises TokenError,
+        CredentialsError and SecretError."""
         endpoint = self._endpoint
         if renewed:
             self._secrets.forget()
             self._tokens.forget(endpoint.http.oauth2)
-        headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), _HEADERS[request.version])
+        headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), request.headers)
         if endpoint.http.oauth2:
             headers["Authorization"] = f"Bearer {self._tokens.token(endpoint.http.oauth2, deadline)}"
-        if attempt > 1:
-            headers["Retry-Attempt"] = str(attempt - 1)
-        post = HttpRequest("POST", endpoint.url, headers, request.body)
+        ready = replace(request, headers=headers)
         if endpoint.sigv4 is None or self._credentials is None:
-            return post
-        with_signature = signed(post, endpoint.sigv4, self._credentials.get(renewed=renewed), self._now_ms())
-        return HttpRequest(post.method, post.url, with_signature, post.body)
+            return ready
+        credentials = self._credentials.get(renewed=renewed)
+        return replace(ready, headers=signed(ready, endpoint.sigv4, credentials, self._now_ms()))
+
+    def channel(self) -> Channel:
+        """How the receiver is reached. Raises SecretError."""
+        http = self._endpoint.http
+        return channel_for(self._endpoint.url, http.tls, http.proxy, self._secrets, self._environment)
 
 
 def _words(text: bytes) -> str:

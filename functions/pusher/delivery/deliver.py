@@ -1,56 +1,69 @@
-"""ACT 3: bytes -> outcome. Requests of one endpoint go out one after the other, oldest first, until all are settled,
-the deadline is near, or the receiver wants a person."""
+"""ACT 3: bytes -> outcome. Requests of one endpoint go out oldest first until all are settled, the deadline is near, or
+the receiver wants a person. Those that share no series may go side by side."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..config.schema import Endpoint
-from ..model import Delivery, Outcome, WriteRequest
-from ..wire.packing import in_version_1, split, without_old
+from ..model import Delivery, Kept, Outcome, WriteRequest
+from ..wire.packing import cut_by_age, in_version_1, split
 from .attempt import Poster, Response
-from .classify import classify, meaning
+from .classify import classify
+from .explain import Explanation, explain
+from .outbox import OUT_OF_TIME, Closed, Lane, Outbox
+from .pace import Pace
 from .retry import BackoffPolicy, next_wait, retry_after_seconds
 from .written import Written
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
-_OUT_OF_TIME = ("deadline", "the run's time was up before it was sent")
+_MAX_CONNECTIONS = 4
+_REQUESTS_PER_CONNECTION = 4  # one more is worth opening for so many; min_shards asks for more
+_THROTTLED_BEFORE_SPLIT = 2  # a 429 refuses the whole request: the same again, and then smaller pieces
+_SPARE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """What delivering needs of the outside world: how to post, wall clock (ms), monotonic clock and sleep (seconds)."""
+    """What delivering needs of the outside world: how to post, wall clock (ms), monotonic clock and sleep (seconds).
+    `buries` names what becomes `dead` instead of nothing: samples that are "too_old", requests that are "rejected". With `splits_throttled`, a request that
+    is throttled again goes out in pieces: AMP refuses one that is larger than what its rate still allows."""
 
     poster: Poster
     now_ms: Callable[[], int]
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    pace: Pace | None = None
+    buries: frozenset[str] = frozenset()
+    splits_throttled: bool = True
 
 
-def deliver(
-    endpoint: Endpoint, requests: Sequence[WriteRequest], delivery: Delivery, edges: Edges, deadline: float
-) -> list[WriteRequest]:
-    """Sends `requests` in order and books every sample in `delivery`. `deadline` is monotonic seconds.
+def deliver(endpoint: Endpoint, outbox: Outbox, edges: Edges, deadline: float, *, disjoint: bool = False) -> bool:
+    """Sends what is in `outbox` and books every sample. `deadline` is monotonic seconds; of `disjoint` requests no two
+    have a series in common. Returns whether all of it is settled; the outbox keeps the rest."""
+    senders = [_Sender(endpoint, outbox, edges, deadline) for _ in range(connections(endpoint, len(outbox), disjoint))]
+    threads = [threading.Thread(target=sender.settle_all, daemon=True) for sender in senders[1:]]
+    for thread in threads:
+        thread.start()
+    senders[0].settle_all()
+    for thread in threads:  # each ends by itself at the deadline, but for what no timeout reaches
+        thread.join(max(deadline + _SPARE_SECONDS - edges.monotonic(), 0.0))
+    broken = next((sender.broken for sender in senders if sender.broken), None)
+    if broken:
+        raise broken
+    return not outbox.is_stopped and not any(thread.is_alive() for thread in threads)
 
-    Returns, oldest first, the requests that could not be delivered; their samples are booked as undelivered.
-    """
-    sender = _Sender(endpoint, delivery, edges, deadline)
-    waiting = deque(sender.in_spoken_version(requests))
-    while waiting:
-        outcome, waiting[0] = sender.settle(waiting[0])
-        if outcome in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
-            break
-        request = waiting.popleft()
-        if outcome is Outcome.TOO_LARGE:
-            waiting.extendleft(reversed(split(request)))
-        elif outcome is Outcome.OTHER_VERSION:
-            waiting = deque(sender.in_spoken_version([request, *waiting]))
-    for request in waiting:
-        sender.give_up(request)
-    return list(waiting)
+
+def connections(endpoint: Endpoint, requests: int, disjoint: bool) -> int:
+    """How many requests go side by side: one where they share series, or order would be lost."""
+    if not disjoint or requests < 2:
+        return 1
+    queue = endpoint.queue
+    wanted = max(queue.min_shards, -(-requests // _REQUESTS_PER_CONNECTION))
+    return min(wanted, queue.max_shards, _MAX_CONNECTIONS, requests)
 
 
 def _all_of(request: WriteRequest) -> Written:
@@ -59,85 +72,125 @@ def _all_of(request: WriteRequest) -> Written:
 
 
 class _Sender:
-    """Settles one request after the other and keeps the books."""
+    """Settles one request after the other, over one connection, and keeps the books."""
 
-    def __init__(self, endpoint: Endpoint, delivery: Delivery, edges: Edges, deadline: float) -> None:
-        self._endpoint, self._delivery, self._edges, self._deadline = endpoint, delivery, edges, deadline
+    def __init__(self, endpoint: Endpoint, outbox: Outbox, edges: Edges, deadline: float) -> None:
+        self._endpoint, self._outbox, self._edges, self._deadline = endpoint, outbox, edges, deadline
         queue = endpoint.queue
         self._policy = BackoffPolicy(queue.min_backoff_ms / 1000, queue.max_backoff_ms / 1000)
-        self._reason, self._said = _OUT_OF_TIME
+        self.broken: Exception | None = None
 
-    def settle(self, request: WriteRequest) -> tuple[Outcome | None, WriteRequest]:
-        """Attempts one request until its outcome is final for this run, and books it. Returns what is left of the
-        request with the outcome: samples that became too old on the way are booked and cut from it.
+    def settle_all(self) -> None:
+        """Until nothing is left to take. A bug ends up in `broken`, with its samples still in the outbox."""
+        try:
+            while lane := self._outbox.take():
+                while lane.pieces:
+                    if self._settle(lane) in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
+                        self._outbox.stop(lane)
+                        return
+        except Closed:
+            return
+        except Exception as error:
+            self.broken = error
 
-        UNAVAILABLE, MISCONFIGURED, TOO_LARGE and OTHER_VERSION are left to the caller: the samples are still in hand.
-        None when all of them have become too old to be sent.
-        """
-        attempt, unanswered, renew, renewed = 0, False, False, False
-        self._reason, self._said = _OUT_OF_TIME
-        while True:
-            fresh = self._still_young(request)
-            if fresh is None:
-                return None, request
-            request = fresh
-            left = self._deadline - self._edges.monotonic()
-            if left <= 0:
-                return Outcome.UNAVAILABLE, request
+    def _settle(self, lane: Lane) -> Outcome | None:
+        """Attempts the first piece of a lane until its outcome is final for this run. UNAVAILABLE and MISCONFIGURED
+        leave it where it is; after any other outcome it is booked and gone, or in smaller pieces."""
+        attempt, throttled, renew, renewed = 0, 0, False, False
+        while self._make_ready(lane):
+            request = lane.pieces[0]
+            if not self._wait_for_turn(request, lane):
+                return Outcome.UNAVAILABLE
             attempt += 1
-            response = self._edges.poster.post(request, attempt, left, renewed=renew)
-            self._count(request)
-            unanswered = unanswered or response.resent
+            response = self._post(lane, attempt, renew=renew)
             outcome = self._outcome(response, request)
             renew = self._is_renewable(response) and not renewed
             if renew:
                 renewed = True
                 continue
             if outcome is not Outcome.UNAVAILABLE:
-                self._book(request, response, outcome, maybe_stored=unanswered and response.status == 400)
-                return outcome, request
-            unanswered = unanswered or response.status == 0
-            self._remember(outcome, response)
-            retry_after = retry_after_seconds(response.retry_after, self._edges.now_ms() / 1000)
-            wait = next_wait(self._policy, attempt, retry_after, self._deadline - self._edges.monotonic())
-            if wait is None:
-                return outcome, request
+                return self._book(lane, response, outcome)
+            self._remember(lane, outcome, response)
+            lane.in_flight = False
+            throttled += response.status == 429
+            if not self._back_off(response, attempt):
+                return outcome
+            if self._edges.splits_throttled and throttled >= _THROTTLED_BEFORE_SPLIT and request.samples > 1:
+                self._replace(lane, split(request))
+                return None
+        return None
+
+    def _make_ready(self, lane: Lane) -> bool:
+        """The first piece as it may go out now: in a version that the receiver takes, without samples that have become
+        too old. False when nothing of it is left."""
+        lane.in_flight = False
+        if lane.pieces[0].version > self._edges.poster.version:
+            with self._outbox.books() as books:
+                request = lane.pieces.popleft()
+                spoken = in_version_1(request, self._endpoint, self._edges.now_ms(), books.dropped)
+                lane.pieces.extendleft(reversed(spoken))
+        return bool(lane.pieces) and self._is_young(lane)
+
+    def _is_young(self, lane: Lane) -> bool:
+        request, limit_ms = lane.pieces[0], self._endpoint.queue.sample_age_limit_ms
+        oldest_allowed_ms = self._edges.now_ms() - limit_ms
+        if not limit_ms or not request.samples or request.oldest_ms >= oldest_allowed_ms:
+            return True
+        young, old = cut_by_age(request, oldest_allowed_ms)
+        with self._outbox.books() as books:
+            if old:
+                self._drop_old(books, old)
+            lane.pieces.popleft()
+            if young:
+                lane.pieces.appendleft(young)
+        return young is not None
+
+    def _drop_old(self, books: Delivery, old: WriteRequest) -> None:
+        reason, said = "too_old", "older than sample_age_limit before it could be sent"
+        books.dropped.add(reason, said, old.samples)
+        if reason in self._edges.buries:
+            books.dead.append(Kept(old, reason, said))
+
+    def _wait_for_turn(self, request: WriteRequest, lane: Lane) -> bool:
+        """False when the run's time is up before the request may go."""
+        now = self._edges.monotonic()
+        left = self._deadline - now
+        wait = self._edges.pace.wait_seconds(request.samples, now, left) if self._edges.pace else 0.0
+        if left <= 0 or wait is None:
+            if lane.reason == OUT_OF_TIME[0] and wait is None and left > 0:
+                lane.said = "max_samples_per_second let no more go in this run's time"
+            return False
+        if wait:
             self._edges.sleep(wait)
+        return True
 
-    def give_up(self, request: WriteRequest) -> None:
-        """Books a request that this run cannot deliver."""
-        if request.samples:
-            self._delivery.undelivered.add(self._reason, self._said, request.samples)
-        elif request.metadata:
-            self._warn(f"metadata not sent: {self._said}")
+    def _post(self, lane: Lane, attempt: int, *, renew: bool) -> Response:
+        """One attempt. What got no answer may have been stored, and the request remembers it."""
+        request = lane.pieces[0]
+        lane.in_flight = True
+        left = self._deadline - self._edges.monotonic()
+        response = self._edges.poster.post(request, attempt, left, renewed=renew)
+        with self._outbox.books() as books:
+            books.attempts += 1
+            books.retries += attempt > 1
+            books.bytes_sent += len(request.body)
+            if response.resent or response.is_unanswered:
+                lane.doubt()
+        return response
 
-    def in_spoken_version(self, requests: Sequence[WriteRequest]) -> list[WriteRequest]:
-        """The requests in a version that the receiver takes, as far as it is known."""
-        version, now_ms, dropped = self._edges.poster.version, self._edges.now_ms(), self._delivery.dropped
-        spoken: list[WriteRequest] = []
-        for request in requests:
-            is_spoken = request.version <= version
-            spoken += [request] if is_spoken else in_version_1(request, self._endpoint, now_ms, dropped)
-        return spoken
-
-    def _still_young(self, request: WriteRequest) -> WriteRequest | None:
-        limit_ms = self._endpoint.queue.sample_age_limit_ms
-        if not limit_ms or not request.samples:
-            return request
-        young = without_old(request, self._edges.now_ms() - limit_ms)
-        gone = request.samples - (young.samples if young else 0)
-        if gone:
-            self._delivery.dropped.add("too_old", "older than sample_age_limit before it could be sent", gone)
-        return young
+    def _back_off(self, response: Response, attempt: int) -> bool:
+        """Waits before the next attempt; False when that would be after the deadline."""
+        retry_after = retry_after_seconds(response.retry_after, self._edges.now_ms() / 1000)
+        wait = next_wait(self._policy, attempt, retry_after, self._deadline - self._edges.monotonic())
+        if wait is None:
+            return False
+        self._edges.sleep(wait)
+        return True
 
     def _is_renewable(self, response: Response) -> bool:
         """One more attempt with fresh credentials: they may have ended since they were fetched."""
         signs, http = self._endpoint.sigv4 is not None, self._endpoint.http
         return (response.status == 403 and (signs or http.may_renew)) or (response.status == 401 and http.may_renew)
-
-    def _count(self, request: WriteRequest) -> None:
-        self._delivery.attempts += 1
-        self._delivery.bytes_sent += len(request.body)
 
     def _outcome(self, response: Response, request: WriteRequest) -> Outcome:
         if response.status == 0:
@@ -152,66 +205,81 @@ class _Sender:
             return Outcome.REJECTED
         return outcome
 
-    def _book(self, request: WriteRequest, response: Response, outcome: Outcome, *, maybe_stored: bool) -> None:
-        if outcome is Outcome.ACCEPTED:
-            self._accept(request, response)
-        elif outcome is Outcome.MISCONFIGURED:
-            self._remember(outcome, response)
-        elif outcome is Outcome.OTHER_VERSION:
-            self._fall_back(response)
-        elif outcome is Outcome.REJECTED:
-            self._reject(request, response, maybe_stored=maybe_stored)
+    # the books
 
-    def _accept(self, request: WriteRequest, response: Response) -> None:
-        delivery = self._delivery
-        delivery.requests += 1
-        delivery.metadata_accepted += request.metadata
-        missing = request.samples - self._take(request, response.written or _all_of(request))
+    def _book(self, lane: Lane, response: Response, outcome: Outcome) -> Outcome:
+        if outcome is Outcome.MISCONFIGURED:
+            self._remember(lane, outcome, response)
+        elif outcome is Outcome.TOO_LARGE:
+            self._replace(lane, split(lane.pieces[0]))
+        else:
+            with self._outbox.books() as books:
+                if outcome is Outcome.OTHER_VERSION:  # the piece is made ready in the other version
+                    self._fall_back(books, response)
+                    return outcome
+                request = lane.pieces.popleft()
+                book = self._accept if outcome is Outcome.ACCEPTED else self._reject
+                book(books, request, response)
+        return outcome
+
+    def _replace(self, lane: Lane, pieces: list[WriteRequest]) -> None:
+        with self._outbox.books():
+            lane.pieces.popleft()
+            lane.pieces.extendleft(reversed(pieces))
+
+    def _accept(self, books: Delivery, request: WriteRequest, response: Response) -> None:
+        books.requests += 1
+        books.metadata_accepted += request.metadata
+        missing = request.samples - self._take(books, request, response.written or _all_of(request))
         if missing:
             said = f"the receiver answered {response.status} and wrote {request.samples - missing} of {request.samples}"
-            delivery.rejected.add("not_written", f"{missing} samples: {said}; its log may say why", missing)
+            books.rejected.add("not_written", f"{missing} samples: {said}; its log may say why", missing)
         if response.status == 202:
-            self._warn("the receiver answered 202: a receiver with replica election drops such samples")
+            books.warn("the receiver answered 202: a receiver with replica election drops such samples")
 
-    def _take(self, request: WriteRequest, written: Written) -> int:
+    def _take(self, books: Delivery, request: WriteRequest, written: Written) -> int:
         """Books what was written as accepted, and returns how many samples that is."""
         taken = written.of(request)
-        self._delivery.accepted += taken
-        self._delivery.exemplars_accepted += min(written.exemplars, request.exemplars)
+        books.accepted += taken
+        books.exemplars_accepted += min(written.exemplars, request.exemplars)
         return taken
 
-    def _fall_back(self, response: Response) -> None:
+    def _fall_back(self, books: Delivery, response: Response) -> None:
         self._edges.poster.version = 1
         said = f"answered {response.status}" + ("" if response.status == 415 else " without saying what it wrote")
         advice = "leave out protobuf_message, or use a receiver of 2.0"
-        self._warn(f"the receiver {said}: it does not take remote write 2.0. It gets 1.0 from now on; {advice}")
+        books.warn(f"the receiver {said}: it does not take remote write 2.0. It gets 1.0 from now on; {advice}")
 
-    def _reject(self, request: WriteRequest, response: Response, *, maybe_stored: bool) -> None:
-        said = self._sentence(response)
-        if not request.samples:
-            self._delivery.metadata_rejected += request.metadata
-            self._warn(f"metadata refused: {said}")
-            return
+    def _reject(self, books: Delivery, request: WriteRequest, response: Response) -> None:
+        explained = explain(response.status, response.message, self._endpoint)
+        said = _sentence(response, explained)
+        if request.metadata:
+            books.metadata_rejected += request.metadata
+            if not request.samples:
+                books.warn(f"metadata refused: {said}")
+        maybe_stored = request.maybe_stored and response.status == 400
         if maybe_stored:
             said = f"refused after an attempt without an answer, which may have stored it; {said}"
-        refused = request.samples - self._take(request, response.written or Written())
-        reason = "maybe_stored" if maybe_stored else f"http_{response.status}"
+        refused = request.samples - self._take(books, request, response.written or Written())
+        reason = "maybe_stored" if maybe_stored else explained.reason
         count = f"{refused} samples" if response.written else f"up to {refused} samples"
         if refused:
-            self._delivery.rejected.add(reason, f"{count}: {said}", refused)
+            books.rejected.add(reason, f"{count}: {said}", refused)
+            if "rejected" in self._edges.buries:
+                books.dead.append(Kept(request, reason, said))
 
-    def _remember(self, outcome: Outcome, response: Response) -> None:
+    def _remember(self, lane: Lane, outcome: Outcome, response: Response) -> None:
         """Why the run stops here, should it stop."""
         kind = "misconfigured" if outcome is Outcome.MISCONFIGURED else "unavailable"
-        self._reason = f"http_{response.status}" if response.status else kind
-        self._said = self._sentence(response)
+        lane.reason, lane.said = kind, response.message
+        if response.status:
+            explained = explain(response.status, response.message, self._endpoint)
+            lane.reason, lane.said = explained.reason, _sentence(response, explained)
 
-    def _sentence(self, response: Response) -> str:
-        if not response.status:
-            return response.message
-        quoted = f'; it said: "{response.message}"' if response.message else ""
-        return f"{response.status}: {meaning(response.status)}{quoted}"
 
-    def _warn(self, message: str) -> None:
-        if message not in self._delivery.warnings:
-            self._delivery.warnings.append(message)
+def _sentence(response: Response, explained: Explanation) -> str:
+    """What the receiver answered, what that means, and what helps."""
+    quoted = f'; it said: "{response.message}"' if response.message else ""
+    named = f"; it names {explained.series}" if explained.series else ""
+    advice = f". {explained.help}" if explained.help else ""
+    return f"{response.status}: {explained.meaning}{named}{advice}{quoted}"

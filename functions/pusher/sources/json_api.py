@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 from ..config.nodes import shown_url
 from ..config.schema import JsonJob
 from ..expression import Scope
-from ..model import Intern, Metadata, Samples, Scrape, Tally
+from ..model import Intern, JobMark, Metadata, Samples, Scrape, Tally
 from . import synthetic
 from .collect import Fetched, explained
 from .document import RecordReader, decode
@@ -30,13 +30,30 @@ class Page:
     size: int
 
 
+class Known(Protocol):
+    """What is known of a job beyond this source's own memory."""
+
+    def mark_of(self, job: str) -> JobMark | None: ...
+
+
+class _NobodyKnows:
+    def mark_of(self, job: str) -> JobMark | None:
+        return None
+
+
 class JsonSource:
     """A JSON job and what its environment remembers of it."""
 
     is_target = False
 
-    def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
+    def __init__(
+        self, job: JsonJob, intern: Intern, observe: Observe | None = None, known: Known | None = None
+    ) -> None:
+        """`known` says how far the job has come in other environments."""
         self.job = job
+        self.known: Known = known or _NobodyKnows()
+        self._is_first = True  # in this environment
+        self._is_stamped = all(metric.timestamp for metric in job.metrics)
         self.mapper = JobMapper(job, intern, observe)
         self._reader = _record_reader(job)
         self._synthetic = synthetic.Synthetic(self.mapper.target, synthetic.NAMES, intern)
@@ -77,7 +94,11 @@ class JsonSource:
         """Lets go of series last seen before the run `oldest_kept`."""
         self.mapper.prune(oldest_kept)
 
-    def fetch(self, fetcher: Fetcher, deadline: float) -> list[Page]:
+    def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
+        """What the job's API answers now, before `deadline` (monotonic seconds). Raises as `pages` does."""
+        return self.pages(fetcher, deadline)
+
+    def pages(self, fetcher: Fetcher, deadline: float) -> list[Page]:
         """Every page, in order, before `deadline` (monotonic seconds).
 
         Raises FetchError and NotJson; the body limit is for all pages together.
@@ -134,12 +155,28 @@ class JsonSource:
         after_relabel = scraped - scrape.dropped.counts["metric_relabel"]
         if scrape.error:  # nothing of it counts, but one still sees by how much a limit was crossed
             scrape.samples, scrape.dropped = Samples(), Tally()
+        else:
+            self._mark(scrape)
         current = [] if scrape.error else self.mapper.unstamped
         self.alive.become(current, scrape.samples, fetched.started_ms)
         up = 0.0 if scrape.error else 1.0
         values = [up, scrape.duration_seconds, float(scraped), float(after_relabel), float(added)]
         self._synthetic.add_to(scrape, values, run)
         return scrape
+
+    def _mark(self, scrape: Scrape) -> None:
+        """How far the job comes with this scrape. In a new environment, what another one has sent is left out."""
+        series = len(scrape.samples)
+        if not self._is_stamped or not series:
+            scrape.mark = JobMark(scrape.started_ms, scrape.started_ms, series=series)
+            return
+        stamps = scrape.samples.timestamps_ms
+        oldest_ms, newest_ms = min(stamps), max(stamps)
+        scrape.mark = JobMark(scrape.started_ms, newest_ms, oldest_ms, series)
+        known = self.known.mark_of(self.name) if self._is_first else None
+        self._is_first = False
+        if known is not None and oldest_ms <= known.floor_ms:
+            scrape.samples = _newer_than(known.floor_ms, scrape.samples, scrape.dropped)
 
     def end(self, timestamp_ms: int) -> Samples:
         """Markers for all its series: the job is no more."""
@@ -236,6 +273,12 @@ class JsonSource:
         if not at_home:
             raise FetchError(f"the next link leaves {shown_url(self.job.url)} for {shown_url(target)}: not followed")
         return target
+
+
+def _newer_than(floor_ms: int, samples: Samples, dropped: Tally) -> Samples:
+    kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp > floor_ms]
+    dropped.add("not_newer", "not newer than what the job has sent from another environment", len(samples) - len(kept))
+    return samples.pick(kept)
 
 
 def _record_reader(job: JsonJob) -> RecordReader | None:

@@ -34,7 +34,7 @@ class Block:
             return None
         if self.prefixes is None and self._has_neighbours():
             return None
-        if earliest(self.timestamps_ms) not in _SIX_BYTE_MS or max(set(self.timestamps_ms)) not in _SIX_BYTE_MS:
+        if earliest(self.timestamps_ms) not in _SIX_BYTE_MS or latest(self.timestamps_ms) not in _SIX_BYTE_MS:
             return None
         return cast(Sequence[float], self.values)
 
@@ -80,6 +80,11 @@ class Block:
 def earliest(timestamps_ms: Sequence[int]) -> int:
     """The earliest of some timestamps."""
     return timestamps_ms[0] if _are_one(timestamps_ms) else min(timestamps_ms)
+
+
+def latest(timestamps_ms: Sequence[int]) -> int:
+    """The latest of some timestamps."""
+    return timestamps_ms[0] if _are_one(timestamps_ms) else max(timestamps_ms)
 
 
 def _are_one(timestamps_ms: Sequence[int]) -> bool:

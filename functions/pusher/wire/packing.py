@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import snappy
 
 from ..config.schema import Endpoint
 from ..model import Histogram, Metadata, Samples, Series, Tally, WriteRequest
 from . import histogram, v1, v2
-from .block import Block, Blocks, earliest, has_histograms
+from .block import Block, Blocks, earliest, has_histograms, latest
 from .series import has_legacy_names
 from .unpacking import unpack, unpack_metadata
 
@@ -74,7 +74,10 @@ def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int
 
 
 def split(request: WriteRequest) -> list[WriteRequest]:
-    """A request that was too large -> two halves in send order; one that cannot be split comes back alone."""
+    """A request that was too large -> two halves in send order, or its samples and its metadata; one that cannot be
+    split comes back alone."""
+    if request.samples and request.metadata:
+        return [_same_doubt(request, samples_alone(request)), _request_of_fields(unpack_metadata(request))]
     half = (request.samples or request.metadata) // 2
     if not half:
         return [request]
@@ -84,22 +87,46 @@ def split(request: WriteRequest) -> list[WriteRequest]:
     samples, families = unpack(request)
     blocks = _whole(samples)
     cuts = (blocks.cut(0, half), blocks.cut(half, len(samples)))
-    return [_request(block, request.version, families) for block in cuts]
+    return [_same_doubt(request, _request(block, request.version, families)) for block in cuts]
 
 
-def without_old(request: WriteRequest, oldest_allowed_ms: int) -> WriteRequest | None:
-    """The request without the samples that have become too old; None when nothing is left."""
+def cut_by_age(request: WriteRequest, oldest_allowed_ms: int) -> tuple[WriteRequest | None, WriteRequest | None]:
+    """(the request without the samples that have become too old, those samples); None for nothing."""
     if request.oldest_ms >= oldest_allowed_ms or not request.samples:
-        return request
+        return request, None
+    if request.newest_ms < oldest_allowed_ms:
+        return None, request
     samples, families = unpack(request)
-    young = samples.pick([index for index, stamp in enumerate(samples.timestamps_ms) if stamp >= oldest_allowed_ms])
-    return _request(_whole(young).cut(0, len(young)), request.version, families) if young else None
+    young, old = list[int](), list[int]()
+    for index, stamp in enumerate(samples.timestamps_ms):
+        (young if stamp >= oldest_allowed_ms else old).append(index)
+    parts = [samples.pick(young), samples.pick(old)]
+    whole = [_whole(part).cut(0, len(part)) if part else None for part in parts]
+    kept, gone = [_same_doubt(request, _request(one, request.version, families)) if one else None for one in whole]
+    return kept, gone
 
 
 def in_version_1(request: WriteRequest, endpoint: Endpoint, now_ms: int, dropped: Tally) -> list[WriteRequest]:
     """A request of version 2 for a receiver that turns out not to speak it. What 1.0 has no place for is counted in
     `dropped`; labels are repeated there, so that it may take several requests."""
-    return pack(unpack(request)[0], Protocol(endpoint, 1), now_ms, dropped)
+    packed = pack(unpack(request)[0], Protocol(endpoint, 1), now_ms, dropped)
+    return [_same_doubt(request, one) for one in packed]
+
+
+def with_metadata(request: WriteRequest, metadata: WriteRequest) -> WriteRequest:
+    """Two requests of version 1 as one: a protobuf message is a concatenation of its fields."""
+    raw = snappy.uncompress(request.body) + snappy.uncompress(metadata.body)
+    return replace(request, body=_compress(raw), raw_bytes=len(raw), metadata=metadata.metadata)
+
+
+def samples_alone(request: WriteRequest) -> WriteRequest:
+    """The request without the metadata that it carries."""
+    samples, families = unpack(request)
+    return _request(_whole(samples).cut(0, len(samples)), request.version, families)
+
+
+def _same_doubt(request: WriteRequest, part: WriteRequest) -> WriteRequest:
+    return replace(part, maybe_stored=True) if request.maybe_stored else part
 
 
 def _whole(samples: Samples) -> Blocks:
@@ -114,6 +141,7 @@ def _request(block: Block, version: int, families: Mapping[str, Metadata]) -> Wr
         len(block.series),
         len(raw),
         earliest(block.timestamps_ms),
+        latest(block.timestamps_ms),
         histograms=block.histograms,
         exemplars=sum(map(len, block.exemplars.values())),
         version=version,

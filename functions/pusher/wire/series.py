@@ -5,6 +5,7 @@ Rules: remote write 1.0, "Labels" (names, order, no empty ones), and AMP's quota
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import threading
@@ -131,6 +132,10 @@ class SeriesCache:
         """The series of valid labels, encoded and in order; None when they are longer than the receivers take."""
         encoded, limit = b"".join(fields), self.limits.label_bytes
         return None if limit and len(encoded) > limit else self.interned(v1.prefix_of(encoded))
+
+    def since(self, count: int) -> list[Series]:
+        """The series that came after there were `count` of them."""
+        return list(itertools.islice(self._series.values(), count, None))
 
     def find(self, prefix: bytes) -> Series | None:
         """The series of an encoded prefix, when it is known."""

@@ -12,7 +12,7 @@ import operator
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..model import Exemplar, Labels, Metadata
+from ..model import STALE, Exemplar, Labels, Metadata
 from . import protobuf
 from .block import Block
 from .metadata import cut_to_size, type_number
@@ -25,6 +25,7 @@ _PREFIX = operator.attrgetter("prefix")
 _USUAL_SAMPLE = 18
 _USUAL_ZERO = 9
 _HISTOGRAM = b"\x22"
+_STALE_BYTES = struct.pack("<d", STALE)
 _MAX_FIELDS = 16_384  # labels whose fields are kept
 # What precedes the labels of a zero, by the length of the prefix, where tag and length take the usual three bytes.
 _MIN_USUAL, _MAX_USUAL = 128 - _USUAL_SAMPLE + 6, 1024
@@ -100,6 +101,11 @@ def labels_of(prefix: bytes) -> dict[str, str]:
     """The labels back from a prefix, in their order."""
     strings = strings_of(prefix)
     return dict(zip(strings[::2], strings[1::2], strict=True))
+
+
+def is_stale(value: float) -> bool:
+    """Whether a NaN is the stale marker: only its bits tell."""
+    return struct.pack("<d", value) == _STALE_BYTES
 
 
 def encode(block: Block) -> bytes:

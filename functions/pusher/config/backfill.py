@@ -1,0 +1,52 @@
+"""Reads `backfill` of a JSON job: how its API is asked for a range of time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ..timestamp import parse_format, parse_zone
+from . import http_client
+from .nodes import Section
+from .schema import Backfill, Metric
+
+PLACEHOLDERS = ("start", "end", "step")
+_PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
+_DEFAULT_WINDOW_MS = 3_600_000  # as much as AMP takes late
+
+
+def read(entry: Section, metrics: tuple[Metric, ...], interval_ms: int) -> Backfill | None:
+    """The job's `backfill`, or None. Its records need timestamps of their own."""
+    section = entry.section("backfill")
+    if section is None:
+        return None
+    zone = section.read("timezone", parse_zone)
+    found = Backfill(
+        url=section.hidden("url", http_client.url) or "",
+        query=tuple((name, _template(section, "query", value)) for name, value in section.text_map("query").items()),
+        body=section.hidden("body", lambda text: _template(section, "body", text)),
+        format=replace(section.read("format", parse_format) or parse_format("rfc3339"), zone=zone),
+        window_ms=section.duration_ms("window", 0) or _DEFAULT_WINDOW_MS,
+        step_ms=section.duration_ms("step", 0) or interval_ms,
+    )
+    texts = [found.body or "", *(value for _, value in found.query)]
+    for name in ("start", "end"):
+        if not section.is_wrong("query") and not any(f"{{{name}}}" in text for text in texts):
+            section.problem(
+                "query", f"{{{name}}} stands nowhere: query (or body) says how the API is asked for a range"
+            )
+    untimed = [metric.name for metric in metrics if metric.timestamp is None]
+    if untimed:
+        said = "an answer for a range of time is of no use without it"
+        entry.problem("backfill", f"every metric needs a timestamp, and {untimed[0]} has none: {said}")
+    section.close()
+    return found
+
+
+def _template(section: Section, key: str, text: str) -> str:
+    """A text with placeholders. Only words in braces count: a body may well be JSON."""
+    for name in _PLACEHOLDER.findall(text):
+        if name and name not in PLACEHOLDERS:
+            allowed = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
+            section.problem(key, f"{{{name}}} is unknown; allowed are {allowed}")
+    return text

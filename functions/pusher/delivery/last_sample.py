@@ -1,0 +1,80 @@
+"""Asks the receiver for the newest sample of jobs: one query, where it answers queries and lets us."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+from ..config.schema import Endpoint
+from ..config.secrets import SecretError
+from ..oauth2 import TokenError
+from ..transport import HttpRequest, Transport, TransportError
+from .attempt import Poster
+from .credentials import CredentialsError
+
+_MAX_ANSWER_BYTES = 1_000_000
+_TIMEOUT_SECONDS = 3.0
+_WRITE_PATHS = {  # of a receiver -> where it answers queries
+    "/api/v1/remote_write": "/api/v1/query",  # AMP
+    "/api/v1/write": "/api/v1/query",  # Prometheus, VictoriaMetrics
+    "/api/v1/push": "/prometheus/api/v1/query",  # Mimir, Cortex
+}
+_RANGE = "1h"  # AMP takes nothing that is older, so that a longer gap has no other end either
+
+
+class NotKnown(Exception):
+    """The receiver does not say. The message says why."""
+
+
+def query_url(endpoint: Endpoint) -> str:
+    """Where the endpoint's receiver answers queries; "" when its url does not tell."""
+    for path, other in _WRITE_PATHS.items():
+        if endpoint.url.endswith(path):
+            return endpoint.url.removesuffix(path) + other
+    return ""
+
+
+def expression(metrics: Mapping[str, Sequence[str]]) -> str:
+    """Job -> its metrics, as one PromQL expression of the newest timestamp of each job, in seconds."""
+    names = "|".join(sorted({name for some in metrics.values() for name in some}))
+    jobs = "|".join(_escaped(job) for job in sorted(metrics))
+    selector = f'{{__name__=~"{names}",job=~"{jobs}"}}'
+    return f"max by (job) (max_over_time(timestamp({selector})[{_RANGE}:1m]))"
+
+
+def newest_ms(
+    poster: Poster, endpoint: Endpoint, transport: Transport, metrics: Mapping[str, Sequence[str]], deadline: float
+) -> dict[str, int]:
+    """Job -> the time of its newest sample of the last hour, in milliseconds; jobs without any are left out.
+    `deadline` is monotonic seconds. Raises NotKnown."""
+    url = query_url(endpoint)
+    if not url:
+        raise NotKnown("its url does not tell where it answers queries")
+    seconds = min(_TIMEOUT_SECONDS, deadline - time.monotonic())
+    try:
+        ask = HttpRequest("GET", f"{url}?{urlencode({'query': expression(metrics)})}", {"Accept": "application/json"})
+        ready = poster.authorised(ask, time.monotonic() + seconds)
+        with transport.send(ready, poster.channel(), seconds) as answer:
+            body = answer.read(_MAX_ANSWER_BYTES)
+    except (TransportError, TokenError, CredentialsError, SecretError) as error:
+        raise NotKnown(str(error)) from None
+    if answer.status != 200:
+        hint = "; the role needs aps:QueryMetrics (parameter QueryWorkspace)" if answer.status == 403 else ""
+        raise NotKnown(f"it answered {answer.status}{hint}")
+    return _read(body)
+
+
+def _read(body: bytes) -> dict[str, int]:
+    try:
+        found = json.loads(body)["data"]["result"]
+        return {str(one["metric"]["job"]): round(float(one["value"][1]) * 1000) for one in found}
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise NotKnown(f"its answer to a query cannot be read ({type(error).__name__})") from None
+
+
+def _escaped(text: str) -> str:
+    """A text inside a quoted regular expression, where it stands for itself."""
+    literal = "".join(char if char.isalnum() or char == "_" else f"\\\\{char}" for char in text if char != "\n")
+    return literal.replace('\\\\"', '\\\\\\"')

@@ -1,0 +1,144 @@
+"""What could not be delivered, in order, until it can be: the write-ahead log, whose disk is a store.
+
+    spool/<endpoint>/<shard>/<start of the run, 13 digits of milliseconds>-<run id>     goes out first, oldest first
+    dead/<endpoint>/<shard>/<the same>                                                  nobody sends it again
+
+An entry goes only after all of it was accepted, refused for good, or buried under dead/.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+from ..model import Kept
+from ..store import MAX_LISTED, Changed, Keys, NotStored, Store, StoreError
+from . import entry as entries
+from .entry import Entry
+
+SPOOL, DEAD = "spool", "dead"
+_TRIES = 3
+_PAUSE_SECONDS = 0.2
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the function: when it began, in milliseconds, and an id that no other run has."""
+
+    started_ms: int
+    id: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.started_ms:013d}-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry as it is in the store."""
+
+    key: str
+    etag: str
+    entry: Entry
+
+
+class Spool:
+    """One shard's entries of every endpoint. Deadlines are monotonic seconds; every method raises StoreError, after
+    a few tries. Safe for several threads."""
+
+    def __init__(self, store: Store, shard: str = "0", sleep: Callable[[float], None] = time.sleep) -> None:
+        self.store, self.shard, self._sleep = store, shard, sleep
+
+    def keys(self, endpoint: str, deadline: float, part: str = SPOOL) -> Keys:
+        """An endpoint's entries, oldest first, MAX_LISTED at most."""
+        return self._insist(lambda until: self.store.list(self._folder(part, endpoint), until, MAX_LISTED), deadline)
+
+    def load(self, key: str, deadline: float) -> Stored:
+        """Raises NotStored when it is gone, and Unreadable."""
+        found = self._insist(lambda until: self.store.get(key, until), deadline)
+        if found is None:  # only an object with a known ETag is unchanged
+            raise NotStored(f"{self.store.place}/{key}: it cannot be read")
+        return Stored(key, found.etag, entries.decode(found.content))
+
+    def keep(self, entry: Entry, run: Run, deadline: float) -> Stored:
+        """A new entry of this run, in the place of one that it has made before."""
+        return self._write(self.key(entry.endpoint, run), entry, deadline, None)
+
+    def replace(self, old: Stored, kept: Sequence[Kept], deadline: float) -> Stored:
+        """What is left of an entry, in its place. Raises Changed when the entry is gone, or is another."""
+        left = Entry(old.entry.endpoint, old.entry.started_ms, kept, old.entry.disjoint)
+        return self._write(old.key, left, deadline, old.etag)
+
+    def remove(self, old: Stored, deadline: float) -> bool:
+        """False when somebody else has removed or changed it."""
+        return self._insist(lambda until: self.store.delete(old.key, until, old.etag), deadline)
+
+    def forget(self, key: str, deadline: float) -> bool:
+        """Away with an entry, whatever it holds by now."""
+        return self._insist(lambda until: self.store.delete(key, until), deadline)
+
+    def set_aside(self, key: str, deadline: float) -> str:
+        """An unreadable entry goes under dead/ as it is. Returns its new key."""
+        found = self._insist(lambda until: self.store.get(key, until), deadline)
+        aside = f"{DEAD}/{key.partition('/')[2]}.unreadable"
+        content = found.content if found else b""
+        self._insist(lambda until: self.store.put(aside, content, until), deadline)
+        self.forget(key, deadline)
+        return aside
+
+    def bury(self, endpoint: str, run: Run, dead: Sequence[Kept], deadline: float, source: str = "") -> str:
+        """Keeps requests for people to look at. `source` names the entry they were in, when it was another run's.
+        Returns the key."""
+        name = f"{source.rpartition('/')[2]}-" if source else ""
+        key = f"{self._folder(DEAD, endpoint)}{name}{run.name}"
+        self._write(key, Entry(endpoint, run.started_ms, dead), deadline, None)
+        return key
+
+    def key(self, endpoint: str, run: Run) -> str:
+        return f"{self._folder(SPOOL, endpoint)}{run.name}"
+
+    def strangers(self, known: Collection[str], deadline: float, part: str = SPOOL) -> dict[str, int]:
+        """Entries of this shard whose endpoint is not among the `known` ones: how many, by endpoint."""
+        folders = self._insist(lambda until: self.store.folders(f"{part}/", until), deadline)
+        names = [unquote(folder.rstrip("/")) for folder in folders]
+        counts = {name: len(self.keys(name, deadline, part)) for name in names if name not in known}
+        return {name: count for name, count in counts.items() if count}
+
+    def _folder(self, part: str, endpoint: str) -> str:
+        name = quote(endpoint, safe="")
+        return f"{part}/{name if name.strip('.') else name.replace('.', '%2E')}/{self.shard}/"
+
+    def _write(self, key: str, entry: Entry, deadline: float, expected: str | None) -> Stored:
+        content = entries.encode(entry)
+        etag = self._insist(lambda until: self.store.put(key, content, until, expected), deadline)
+        return Stored(key, etag, entry)
+
+    def _insist(self, act: Callable[[float], Result], deadline: float) -> Result:
+        """Tries an act again when the store failed, each time with a fair part of what is left of the time."""
+        for tries_left in range(_TRIES, 0, -1):
+            now = time.monotonic()
+            try:
+                return act(now + max(deadline - now, 0.0) / min(tries_left, 2))
+            except (NotStored, Changed):
+                raise
+            except StoreError:
+                if tries_left == 1 or time.monotonic() + _PAUSE_SECONDS >= deadline:
+                    raise
+                self._sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try has returned or raised")
+
+
+def endpoint_of(key: str) -> str:
+    """The endpoint that an entry is for, by its key."""
+    return unquote(key.split("/")[1])
+
+
+def started_ms_of(key: str) -> int:
+    """When the run that made an entry began, by its key; 0 for a key that is none."""
+    digits = key.rpartition("/")[2][:13]
+    return int(digits) if digits.isascii() and digits.isdigit() else 0

@@ -1,0 +1,227 @@
+"""What a shard's runs tell each other, in one small object of the store: which endpoint has a backlog, how far each job
+has come, which version of the config was the last good one.
+
+It is read at the start of every run, while the sources are asked, and written only when something but the clock has
+changed, or every ten minutes. Nobody holds a lock: a write that finds another writer's object takes that over first.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..model import JobMark
+from ..store import Changed, NotStored, Object, Store, StoreError
+
+_HEARTBEAT_MS = 600_000
+_FORGET_MS = 86_400_000  # a job that has left the config, and has not come back for a day
+_TRIES = 3
+
+
+@dataclass(slots=True)
+class Facts:
+    """The content of the state object. `backlog` has the newest entry's key for each endpoint that has any."""
+
+    backlog: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, JobMark] = field(default_factory=dict)
+    config_version: str = ""
+    written_ms: int = 0
+
+    def encoded(self) -> bytes:
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+
+
+def decoded(content: bytes) -> Facts:
+    """Raises ValueError for anything that is no state object."""
+    try:
+        found = json.loads(content)
+        jobs = {str(name): _job_mark(mark) for name, mark in found["jobs"].items()}
+        backlog = {str(name): str(key) for name, key in found["backlog"].items()}
+        return Facts(backlog, jobs, str(found["config_version"]), int(found["written_ms"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _job_mark(mark: Mapping[str, Any]) -> JobMark:
+    return JobMark(**{str(name): int(number) for name, number in mark.items()})
+
+
+class State:
+    """The state object as this environment knows it. Safe for several threads; deadlines are monotonic seconds."""
+
+    def __init__(self, store: Store | None, shard: str, now_ms: Callable[[], int]) -> None:
+        """Without a store this is the memory of one environment, and nothing else."""
+        self._store, self._key, self._now_ms = store, f"state/{shard}", now_ms
+        self.facts = Facts()
+        self.is_known = False  # it was read, or is known to be missing
+        self.problem = ""  # why this run acts on memory alone
+        self._etag: str | None = None  # "" when there is no object; None before the first look
+        self._is_changed = False
+        self._cleared: dict[str, str] = {}  # endpoint -> the newest entry that was drained since the last write
+        self._lock = threading.RLock()
+        self._reading: _Reading | None = None
+
+    # reading
+
+    def start_reading(self, deadline: float) -> None:
+        """Reads in the background; `await_read` takes over what came."""
+        self.problem = ""
+        if self._store is None:
+            return
+        self._reading = _Reading(self._store, self._key, self._etag or "", deadline)
+
+    def await_read(self) -> None:
+        """Waits for the reading that was started. An object that cannot be read leaves memory in force."""
+        with self._lock:
+            reading, self._reading = self._reading, None
+            if reading is None:
+                return
+            try:
+                self._take_over(reading.result())
+            except (StoreError, ValueError) as error:
+                self.problem = f"the state object cannot be read, this run acts on memory: {error}"
+
+    def _take_over(self, found: Object | None) -> None:
+        """Another writer's facts join those of this environment. Raises ValueError."""
+        self.is_known = True
+        if found is None:  # unchanged, or missing
+            self._etag = self._etag or ""
+            return
+        if not found.etag:  # there is none
+            self._etag = ""
+            return
+        self._etag = found.etag
+        theirs = decoded(found.content)
+        ours, self.facts = self.facts, theirs
+        for endpoint, drained in self._cleared.items():
+            if theirs.backlog.get(endpoint, "") <= drained:
+                theirs.backlog.pop(endpoint, None)
+        if self._is_changed:
+            for endpoint, key in ours.backlog.items():
+                theirs.backlog[endpoint] = max(key, theirs.backlog.get(endpoint, ""))
+            theirs.config_version = ours.config_version or theirs.config_version
+        for job, mark in ours.jobs.items():
+            theirs.jobs[job] = mark.merged(theirs.jobs[job]) if job in theirs.jobs else mark
+
+    # changing
+
+    def has_backlog(self, endpoint: str) -> bool:
+        with self._lock:
+            return bool(self.facts.backlog.get(endpoint))
+
+    def will_spool(self, endpoint: str, key: str, deadline: float) -> None:
+        """Says that an endpoint has a backlog, before its entry is written: whoever runs next looks for it. An object
+        that cannot be written is no reason to lose the entry."""
+        with self._lock:
+            if self.facts.backlog.get(endpoint, "") >= key:
+                return
+            was_known = self.has_backlog(endpoint)
+            self.facts.backlog[endpoint] = key
+            self._cleared.pop(endpoint, None)
+            self._is_changed = True
+            if not was_known:
+                self.save(deadline)
+
+    def is_drained(self, endpoint: str, newest_key: str) -> None:
+        """Nothing waits for an endpoint any more, up to and with this entry and the one that was known."""
+        with self._lock:
+            known = self.facts.backlog.get(endpoint)
+            if known is not None:
+                del self.facts.backlog[endpoint]
+                self._cleared[endpoint] = max(newest_key, known)
+                self._is_changed = True
+
+    def mark_of(self, job: str) -> JobMark | None:
+        """How far a job has come, as far as anybody has said."""
+        self.await_read()
+        with self._lock:
+            return self.facts.jobs.get(job)
+
+    def mark(self, job: str, mark: JobMark, *, is_exact: bool) -> None:
+        """How far a job has come. Marks that must be exact are written with this run, others with the next write."""
+        with self._lock:
+            known = self.facts.jobs.get(job)
+            self.facts.jobs[job] = mark.merged(known) if known else mark
+            self._is_changed = self._is_changed or (is_exact and known != self.facts.jobs[job])
+
+    def use_config(self, version: str) -> None:
+        with self._lock:
+            if version and version != self.facts.config_version:
+                self.facts.config_version = version
+                self._is_changed = True
+
+    # writing
+
+    @property
+    def is_heartbeat_due(self) -> bool:
+        return abs(self._now_ms() - self.facts.written_ms) >= _HEARTBEAT_MS
+
+    def save(self, deadline: float, jobs: Collection[str] = ()) -> None:
+        """Writes what has changed, over what another writer has written meanwhile. `jobs` are those of the config."""
+        with self._lock:
+            if self._reading is not None:
+                self.await_read()
+            if self._store is None or not (self._is_changed or self.is_heartbeat_due):
+                return
+            self._forget_jobs(jobs)
+            try:
+                self._write(self._store, deadline)
+            except (StoreError, ValueError) as error:
+                self.problem = f"the state object cannot be written: {error}"
+
+    def _write(self, store: Store, deadline: float) -> None:
+        if self._etag is None:  # it has not been read yet: others may have written it
+            self._take_over(_read(store, self._key, "", deadline))
+        for _ in range(_TRIES):
+            self.facts.written_ms = self._now_ms()
+            try:
+                self._etag = store.put(self._key, self.facts.encoded(), deadline, self._etag)
+                self._is_changed, self._cleared, self.is_known = False, {}, True
+                return
+            except Changed:  # another writer was faster
+                self._take_over(_read(store, self._key, "", deadline))
+        raise Changed(f"{store.place}/{self._key}: other runs write it all the time")
+
+    def _forget_jobs(self, jobs: Collection[str]) -> None:
+        oldest_ms = self._now_ms() - _FORGET_MS
+        known = self.facts.jobs
+        if jobs:
+            self.facts.jobs = {job: mark for job, mark in known.items() if job in jobs or mark.scraped_ms > oldest_ms}
+
+
+class _Reading:
+    """One reading of the object, in a thread of its own: a name look-up that hangs must not hold up the run."""
+
+    def __init__(self, store: Store, key: str, etag: str, deadline: float) -> None:
+        self._deadline = deadline
+        self._found: Object | None = None
+        self._error: StoreError | None = None
+        self._store, self._key, self._etag = store, key, etag
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            self._found = _read(self._store, self._key, self._etag, self._deadline)
+        except StoreError as error:
+            self._error = error
+
+    def result(self) -> Object | None:
+        """The object; None when it is unchanged, one without ETag when there is none. Raises StoreError."""
+        self._thread.join(max(self._deadline + 0.2 - time.monotonic(), 0.0))
+        if self._thread.is_alive():
+            raise StoreError(f"{self._store.place}/{self._key}: no answer in time")
+        if self._error:
+            raise self._error
+        return self._found
+
+
+def _read(store: Store, key: str, etag: str, deadline: float) -> Object | None:
+    try:
+        return store.get(key, deadline, etag)
+    except NotStored:
+        return Object(b"", "")

@@ -1,0 +1,110 @@
+"""`pusher_*`: what the pusher says of its own runs, as series beside the data.
+
+Every value is of the one run that sends it, stamped with its end: environments that come, go or overlap write to the
+same series without counting for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from . import __version__
+from .model import Delivery, Intern, InvalidSeries, Metadata, Samples
+
+JOB = "pusher"
+FAMILIES = (
+    Metadata("pusher_build_info", "gauge", "Version of the pusher that sent this.", ""),
+    Metadata("pusher_run_cold_start", "gauge", "Whether the run was the first of its environment.", ""),
+    Metadata("pusher_run_act_duration_seconds", "gauge", "Time that an act of the run took.", "seconds"),
+    Metadata("pusher_run_samples", "gauge", "Samples of the run by outcome and reason, these not among them.", ""),
+    Metadata("pusher_run_requests", "gauge", "Requests that the receiver accepted in the run.", ""),
+    Metadata("pusher_run_retries", "gauge", "Attempts of the run after the first of each request.", ""),
+    Metadata("pusher_run_sent_bytes", "gauge", "Compressed bytes sent in the run, repeated ones included.", "bytes"),
+    Metadata("pusher_spool_entries", "gauge", "Entries that wait in the spool at the end of the run.", ""),
+    Metadata("pusher_spool_age_seconds", "gauge", "Age of the oldest sample that waits in the spool.", "seconds"),
+    Metadata("pusher_series_cache_size", "gauge", "Series that the environment remembers.", ""),
+    Metadata("pusher_series_cache_hit_ratio", "gauge", "Part of the run's samples whose series was known.", "ratio"),
+    Metadata("pusher_last_success_timestamp_seconds", "gauge", "When all of a run was accepted last.", "seconds"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run knows of itself before it delivers. Durations in seconds; `added` series are new to the cache."""
+
+    instance: str
+    shard: str
+    is_cold_start: bool
+    sources_seconds: float
+    collected: int
+    series: int
+    added: int
+
+
+@dataclass(slots=True)
+class EndpointFacts:
+    """What the environment remembers of an endpoint for its own metrics: outcomes that were seen, so that each goes
+    back to 0, and the last success in milliseconds (0 for none known)."""
+
+    outcomes: dict[tuple[str, str], None]
+    last_success_ms: int = 0
+
+
+def samples(
+    facts: RunFacts,
+    remembered: EndpointFacts,
+    books: Delivery,
+    seconds: Mapping[str, float],
+    now_ms: int,
+    intern: Intern,
+) -> Samples:
+    """The series of one endpoint's part of a run, whose books are closed. `seconds` are those of the acts."""
+    found = Samples()
+    base = {"job": JOB, "instance": facts.instance, "shard": facts.shard}
+    if books.accepted and not books.waiting.entries and not books.undelivered.total():
+        remembered.last_success_ms = now_ms
+    for name, labels, value in _values(facts, remembered, books, seconds, now_ms):
+        try:
+            found.add(intern({**base, **labels, "__name__": name}), value, now_ms)
+        except InvalidSeries:  # external labels that no receiver takes: every other series says so
+            continue
+    return found
+
+
+def _values(
+    facts: RunFacts,
+    remembered: EndpointFacts,
+    books: Delivery,
+    seconds: Mapping[str, float],
+    now_ms: int,
+) -> Iterator[tuple[str, dict[str, str], float]]:
+    """(name, labels, value)"""
+    to = {"endpoint": books.endpoint}
+    yield "pusher_build_info", {"version": __version__}, 1.0
+    yield "pusher_run_cold_start", {}, float(facts.is_cold_start)
+    for act, duration in seconds.items():
+        yield "pusher_run_act_duration_seconds", {**to, "act": act}, duration
+    for (outcome, reason), count in _outcomes(books, remembered).items():
+        yield "pusher_run_samples", {**to, "outcome": outcome, "reason": reason}, float(count)
+    yield "pusher_run_requests", to, float(books.requests)
+    yield "pusher_run_retries", to, float(books.retries)
+    yield "pusher_run_sent_bytes", to, float(books.bytes_sent)
+    oldest_ms = books.waiting.oldest_ms
+    yield "pusher_spool_entries", to, float(books.waiting.entries)
+    yield "pusher_spool_age_seconds", to, max(now_ms - oldest_ms, 0) / 1000 if oldest_ms else 0.0
+    yield "pusher_series_cache_size", {}, float(facts.series)
+    yield "pusher_series_cache_hit_ratio", {}, 1 - min(facts.added / facts.collected, 1.0) if facts.collected else 1.0
+    if remembered.last_success_ms:
+        yield "pusher_last_success_timestamp_seconds", to, remembered.last_success_ms / 1000
+
+
+def _outcomes(books: Delivery, remembered: EndpointFacts) -> dict[tuple[str, str], int]:
+    """Samples by outcome and reason; what the environment has seen before, and this run has not, is 0."""
+    found = dict.fromkeys(remembered.outcomes, 0)
+    found["collected", ""], found["taken", ""], found["accepted", ""] = books.collected, books.taken, books.accepted
+    for outcome, tally in books.tallies().items():
+        for reason, count in tally.counts.items():
+            found[outcome, reason] = count
+    remembered.outcomes.update(dict.fromkeys(found))
+    return found

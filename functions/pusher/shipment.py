@@ -1,0 +1,222 @@
+"""ACT 3 of one endpoint in one run: the backlog first, then the fresh requests, the trailer last; what is left is kept
+in the spool, or booked as undelivered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import self_metrics
+from .batch import Batch, Packed
+from .delivery import deliver
+from .delivery.backlog import Backlog
+from .delivery.outbox import Closed, Outbox
+from .delivery.spool import Run
+from .model import Delivery, Kept, Metadata, Samples, WriteRequest
+from .trailer import Trailer
+from .warm import Remote, Warm
+from .wire import order, packing
+
+_NOT_THE_RECEIVERS = {"deadline", "behind_backlog"}  # reasons to have something left while the receiver takes requests
+_TRAILER_SHARE = 0.2  # of the time that is reserved to keep what is left
+_SPOOL_SHARE, _SPOOL_SECONDS = 0.2, 5.0  # of the time that is left, and at most, to keep what could not be sent
+
+
+def send(
+    remote: Remote, requests: Sequence[WriteRequest], metadata: Sequence[Metadata], books: Delivery,
+    edges: deliver.Edges, deadline: float,
+) -> list[Kept]:  # fmt: skip
+    """Without a spool: the requests, and then the metadata that is due. Returns what is left, booked as undelivered."""
+    left = _deliver(remote, requests, books, edges, deadline)
+    if not left:
+        trailer = Trailer(remote, metadata, edges.now_ms())
+        left = _deliver(remote, trailer.requests(Samples(), (), books), books, edges, deadline)
+        trailer.remember(books)
+    book_undelivered(books, left)
+    return left
+
+
+def _deliver(
+    remote: Remote, requests: Sequence[WriteRequest], books: Delivery, edges: deliver.Edges, deadline: float
+) -> list[Kept]:
+    outbox = Outbox(requests, books)
+    deliver.deliver(remote.endpoint, outbox, edges, deadline)
+    return outbox.close()
+
+
+def without_samples(part: Delivery) -> Delivery:
+    """The books of a trailer without its samples."""
+    names = ("requests", "attempts", "retries", "bytes_sent", "metadata_accepted", "metadata_rejected", "warnings")
+    return Delivery(part.endpoint, **{name: getattr(part, name) for name in names})
+
+
+def book_undelivered(books: Delivery, left: Sequence[Kept]) -> None:
+    for one in left:
+        if one.request.samples:
+            books.undelivered.add(one.reason, one.said, one.request.samples)
+        else:
+            books.warn(f"metadata not sent: {one.said}")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be shipped: a run's samples with what the run knows of itself, until `deadline` (monotonic)."""
+
+    batch: Batch
+    run: Run
+    facts: self_metrics.RunFacts
+    deadline: float
+
+
+class Shipment:
+    """One endpoint's part of a run. `ship` works in a thread of its own; whoever waits for it may `abandon` it."""
+
+    def __init__(self, remote: Remote, warm: Warm, wanted: Order) -> None:
+        self._remote, self._warm, self._order = remote, warm, wanted
+        self.books = Delivery(remote.endpoint.name, collected=wanted.batch.count)
+        self._part = Delivery(remote.endpoint.name)  # the fresh requests' books
+        self._fresh: Outbox | None = None
+        self._packed = Packed((), disjoint=True)
+        self._open: list[Outbox] = []
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._seconds = {"sources": wanted.facts.sources_seconds, "wire": 0.0, "delivery": 0.0}
+        depot = warm.depot
+        self._backlog = Backlog(depot, wanted.run, self.books, wanted.deadline) if depot else None
+        left = max(wanted.deadline - time.monotonic(), 0.0)
+        self._until = wanted.deadline - (min(_SPOOL_SECONDS, _SPOOL_SHARE * left) if depot else 0.0)
+        outside = warm.outside
+        self._edges = deliver.Edges(
+            remote.poster,
+            outside.now_ms,
+            sleep=outside.sleep,
+            pace=remote.pace,
+            buries=depot.buries if depot else frozenset(),
+        )
+
+    def ship(self) -> None:
+        """Everything that the endpoint gets, booked to the last sample."""
+        started = time.monotonic()
+        now_ms = self._edges.now_ms()
+        self._packed = self._order.batch.packed_for(self._remote, self.books.dropped, now_ms)
+        self._seconds["wire"] = time.monotonic() - started
+        self._fresh = Outbox(self._packed.requests, self._part)
+        try:
+            self._go_out(self._fresh)
+        except Closed:
+            return
+        except Exception as error:
+            self.books.warn(f"{type(error).__name__}: {error}, which is a bug")
+        if self._end():
+            left = self._fresh.close()
+            self._seconds["delivery"] = time.monotonic() - started - self._seconds["wire"]
+            self._finish(left)
+
+    def _go_out(self, fresh: Outbox) -> None:
+        """The backlog, then the fresh requests, while nothing of the backlog is left."""
+        if self._backlog is not None:
+            self._backlog.write_ahead(self._packed.requests, disjoint=self._packed.disjoint)
+            if not self._backlog.drain(self._send_entry, self._until):
+                why = next(iter([*self.books.spooled.first.values(), *self.books.warnings]), "there was no time for it")
+                fresh.hold_back(
+                    "behind_backlog", f"what was spooled before goes first, and is not delivered yet: {why}"
+                )
+                return
+        self._send(fresh, disjoint=self._packed.disjoint)
+
+    def _send_entry(self, requests: Sequence[WriteRequest], books: Delivery, disjoint: bool) -> list[Kept]:
+        outbox = Outbox(requests, books)
+        self._send(outbox, disjoint=disjoint)
+        return outbox.close()
+
+    def _send(self, outbox: Outbox, *, disjoint: bool) -> None:
+        """Raises Closed when the shipment was abandoned: what is in the outbox is then somebody else's."""
+        with self._lock:
+            if self._is_over:
+                raise Closed
+            self._open.append(outbox)
+        deliver.deliver(self._remote.endpoint, outbox, self._edges, self._until, disjoint=disjoint)
+        if self._is_over:
+            raise Closed
+
+    # the end
+
+    def _end(self) -> bool:
+        """Only one thread may end a shipment: the one that ships it, or the one that waited too long."""
+        with self._lock:
+            is_first, self._is_over = not self._is_over, True
+            return is_first
+
+    def _finish(self, left: list[Kept]) -> None:
+        reasons = {one.reason for one in left}
+        self._keep(left)
+        if reasons <= _NOT_THE_RECEIVERS:
+            self._send_trailer()
+
+    def _keep(self, left: list[Kept]) -> None:
+        """What is left goes into the spool; without one, or when it fails, it is booked as undelivered."""
+        lost = left
+        if self._backlog is not None:
+            lost = self._backlog.keep(left, self._part, disjoint=self._packed.disjoint)
+        else:
+            book_undelivered(self._part, left)
+        self.books.merge(self._part)
+        if self._backlog is not None:
+            self._backlog.bury()
+        order.take_back([one.request for one in lost], self._remote.find(self._warm))
+
+    def _send_trailer(self) -> None:
+        """Metadata and the run's own metrics. Neither is part of the books of the samples, nor worth keeping."""
+        remote, part = self._remote, Delivery(self.books.endpoint)
+        trailer = Trailer(remote, self._metadata(), self._edges.now_ms())
+        outbox = Outbox(trailer.requests(self._own_samples(part), self_metrics.FAMILIES, part), part)
+        until = self._until + _TRAILER_SHARE * (self._order.deadline - self._until)
+        deliver.deliver(remote.endpoint, outbox, self._edges, until)
+        trailer.remember(part)
+        for one in outbox.close():
+            part.warn(f"{'self-metrics' if one.request.samples else 'metadata'} not sent: {one.said}")
+        for said in part.rejected.first.values():
+            part.warn(f"self-metrics refused: {said}")
+        self.books.merge(without_samples(part))
+
+    def _metadata(self) -> list[Metadata]:
+        own = self_metrics.FAMILIES if self._warm.config.self_metrics else ()
+        return [*self._order.batch.metadata, *own]
+
+    def _own_samples(self, part: Delivery) -> Samples:
+        """The run's own metrics, as this endpoint sees them."""
+        if not self._warm.config.self_metrics:
+            return Samples()
+        found = self_metrics.samples(
+            self._order.facts, self._remote.own_facts, self.books, self._seconds, self._edges.now_ms(),
+            self._warm.series.intern,
+        )  # fmt: skip
+        return packing.through(self._remote.view, found, part.dropped) if self._remote.view else found
+
+    # a thread that hangs where no timeout reaches, as in a name look-up
+
+    def abandon(self, why: str, until: float) -> None:
+        """Ends the shipment for a thread that does not come back, before `until` (monotonic seconds): what had not
+        been settled is kept as far as there is time."""
+        if not self._end() or self._fresh is None:
+            self.lose(why)
+            return
+        self._fresh.hold_back("no_result", why)
+        left = self._fresh.close()
+        for outbox in self._open:
+            outbox.close()
+        if self._backlog is not None:
+            self._backlog.deadline = until
+        keeping = threading.Thread(target=self._keep, args=(left,), daemon=True)
+        keeping.start()
+        keeping.join(max(until - time.monotonic(), 0.1))
+        if keeping.is_alive():
+            self.lose(why)
+
+    def lose(self, why: str) -> None:
+        """Nobody knows what became of the run's samples."""
+        self.books = Delivery(self.books.endpoint, collected=self._order.batch.count)
+        if self.books.collected:
+            self.books.undelivered.add("no_result", why, self.books.collected)

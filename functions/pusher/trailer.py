@@ -1,0 +1,50 @@
+"""What follows the samples of a run: the metadata that is due, and the run's own metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .batch import protocol_of
+from .model import Delivery, Metadata, Samples, WriteRequest
+from .warm import Remote
+from .wire import packing
+
+_MAX_FAMILIES = 100_000  # whose metadata is known to be sent; those of the next run are then sent anew
+
+
+class Trailer:
+    """The requests that go last, so that a refused entry costs no sample of the data."""
+
+    def __init__(self, remote: Remote, metadata: Sequence[Metadata], now_ms: int) -> None:
+        """To a receiver of 1.0 metadata goes by itself; with 2.0 it has gone along with the series."""
+        self._remote, self._now_ms = remote, now_ms
+        self._due = metadata_due(remote, metadata, now_ms) if remote.poster.version == 1 else []
+
+    def requests(self, own: Samples, families: Sequence[Metadata], books: Delivery) -> list[WriteRequest]:
+        """The run's own metrics `own`, and the metadata. In 1.0 one request holds as much of both as fits."""
+        endpoint = self._remote.endpoint
+        mine = packing.pack(own, protocol_of(self._remote, families), self._now_ms, books.dropped)
+        limits = endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes
+        metadata = packing.pack_metadata(self._due, *limits)
+        if len(mine) == 1 and metadata and mine[0].version == 1:
+            joint = packing.with_metadata(mine[0], metadata[0])
+            if max(joint.raw_bytes, len(joint.body)) < endpoint.queue.max_body_bytes:
+                return [joint, *metadata[1:]]
+        return [*mine, *metadata]
+
+    def remember(self, books: Delivery) -> None:
+        """What was sent is not due again, refused entries included."""
+        if books.metadata_accepted + books.metadata_rejected != len(self._due):
+            return
+        sent_ms = self._remote.metadata_sent_ms
+        if len(sent_ms) > _MAX_FAMILIES:  # names that come and go
+            sent_ms.clear()
+        sent_ms.update(dict.fromkeys((one.name for one in self._due), self._now_ms))
+
+
+def metadata_due(remote: Remote, metadata: Sequence[Metadata], now_ms: int) -> list[Metadata]:
+    """The entries for which `metadata_config` says that it is time, each by itself, because jobs run at their own
+    intervals; a run a little early counts as in time."""
+    policy, sent_ms = remote.endpoint.metadata, remote.metadata_sent_ms
+    newest_ms = now_ms - policy.send_interval_ms + policy.send_interval_ms // 10
+    return [one for one in metadata if policy.send and sent_ms.get(one.name, newest_ms) <= newest_ms]
