@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build invoke deploy bench cost proto lock lint types check clean
+.PHONY: help setup demo test build invoke deploy bench faults cost proto lock lint types check clean
 .PHONY: build-PusherFunction build-OperatorFunction
 
 PYTHON ?= python3
@@ -75,6 +75,9 @@ invoke: $(VENV)/.dev ## an event in the real Lambda runtime, without AWS (EVENT=
 
 bench: $(VENV)/.dev ## measurements against peers
 	@$(WITH_SOURCES) $(PY) -m bench
+
+faults: $(VENV)/.dev ## what becomes of every sample when something breaks, one line a fault
+	@PYTHONPATH=functions:. $(PY) -m tests.faults.matrix
 
 cost: $(VENV)/.run ## what a month costs here and with a collector
 	@$(PY) -m bench.cost

@@ -29,7 +29,7 @@ from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import cramjam
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
@@ -159,7 +159,8 @@ class SigV4:
 
     def _signature_problem(self, request: Request, signature: _Signature) -> str | None:
         credentials = Credentials(self.access_key, self.secret_key, self.token)
-        verifier = _Verifier(credentials, self.service, self.region, signature.signed_headers)
+        kind = _S3Verifier if self.service == "s3" else _Verifier
+        verifier = kind(credentials, self.service, self.region, signature.signed_headers)
         canonical, to_sign, expected = verifier.compute(request)
         if hmac.compare_digest(expected, signature.value):
             return None
@@ -190,8 +191,8 @@ class _Signature(NamedTuple):
         return cls(access_key, date, region, service, headers.split(";"), value)
 
 
-class _Verifier(SigV4Auth):
-    """botocore's signer, made to sign the headers that the sender chose instead of its own choice."""
+class _Verifying:
+    """Makes botocore's signer sign the headers that the sender chose instead of its own choice."""
 
     def __init__(self, credentials: Credentials, service: str, region: str, signed_headers: list[str]) -> None:
         super().__init__(credentials, service, region)
@@ -214,6 +215,14 @@ class _Verifier(SigV4Auth):
         canonical = self.canonical_request(rebuilt)
         to_sign = self.string_to_sign(rebuilt, canonical)
         return canonical, to_sign, self.signature(to_sign, rebuilt)
+
+
+class _Verifier(_Verifying, SigV4Auth):
+    pass
+
+
+class _S3Verifier(_Verifying, S3SigV4Auth):
+    """S3 does not encode a path a second time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them w
     from .sources.scrape import TargetSource
 
 _DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
-_STATE_SECONDS = 5.0  # for reading the state object, while the sources are asked
+_STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for reading the state object
 
 
 def wall_clock_ms() -> int:
@@ -291,7 +291,8 @@ class Warm:
         is_cold_start = self.run == 0
         number, run = self.next_run(), Run(self.outside.now_ms(), secrets.token_hex(4))
         self.newcomers.start(self.series)
-        self.state.start_reading(min(deadline, time.monotonic() + _STATE_SECONDS))
+        now = time.monotonic()
+        self.state.start_reading(now + min(_STATE_SECONDS, _STATE_SHARE * (deadline - now)))
         return Begun(number, run, is_cold_start)
 
     def end(self, scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], deadline: float) -> None:

@@ -18,6 +18,7 @@ from .entry import Entry, Unreadable, with_doubt
 from .spool import Run, Spool, Stored, started_ms_of
 from .state import State
 
+_FIRST_SHARE = 0.4
 _ELSEWHERE = "settled_elsewhere"
 _ELSEWHERE_SAID = "another run, at the same time, has settled this entry of the spool and booked its samples"
 
@@ -65,7 +66,7 @@ class Backlog:
         if not depot.must_look(self._endpoint):
             return True
         try:
-            keys = self._keys(until)
+            keys = self._keys(_part_of(until))
         except StoreError as error:
             self._books.warn(f"the spool cannot be listed: {error}")
             return not (depot.known.get(self._endpoint) or depot.state.has_backlog(self._endpoint))
@@ -151,7 +152,7 @@ class Backlog:
             return
         ahead = Entry(self._endpoint, self._run.started_ms, list(map(Kept, with_doubt(requests))), disjoint)
         try:
-            self._own = self._depot.spool.keep(ahead, self._run, self.deadline)
+            self._own = self._depot.spool.keep(ahead, self._run, _part_of(self.deadline))
         except StoreError as error:
             self._books.warn(f"the spool takes nothing ahead of sending, and a killed run would lose it: {error}")
 
@@ -174,10 +175,10 @@ class Backlog:
 
     def _keep_anew(self, entry: Entry, part: Delivery) -> list[Kept]:
         """Returns what could not be kept."""
-        depot, now = self._depot, time.monotonic()
+        depot = self._depot
         try:
-            flag_until = now + (self.deadline - now) / 2
-            depot.state.will_spool(self._endpoint, depot.spool.key(self._endpoint, self._run), flag_until)
+            key = depot.spool.key(self._endpoint, self._run)
+            depot.state.will_spool(self._endpoint, key, _part_of(self.deadline))
             depot.spool.keep(entry, self._run, self.deadline)
         except StoreError as error:
             said = f"the spool did not take them: {error}; they were not sent because: {entry.kept[0].said}"
@@ -213,6 +214,12 @@ class Backlog:
         for one in old:
             part.dropped.counts[one.reason] -= one.request.samples
         return [*old, *left]
+
+
+def _part_of(deadline: float) -> float:
+    """A deadline that leaves time for what comes after: a store that hangs must not cost the samples in hand."""
+    now = time.monotonic()
+    return now + _FIRST_SHARE * (deadline - now)
 
 
 def _is_as_it_was(stored: Stored, left: Sequence[Kept]) -> bool:

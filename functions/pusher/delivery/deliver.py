@@ -29,8 +29,9 @@ _SPARE_SECONDS = 0.5
 @dataclass(frozen=True, slots=True)
 class Edges:
     """What delivering needs of the outside world: how to post, wall clock (ms), monotonic clock and sleep (seconds).
-    `buries` names what becomes `dead` instead of nothing: samples that are "too_old", requests that are "rejected". With `splits_throttled`, a request that
-    is throttled again goes out in pieces: AMP refuses one that is larger than what its rate still allows."""
+    `buries` names what becomes `dead` instead of nothing: samples that are "too_old", requests that are "rejected".
+    With `splits_throttled`, a request that is throttled again goes out in pieces: AMP refuses one that is larger than
+    what its rate still allows."""
 
     poster: Poster
     now_ms: Callable[[], int]

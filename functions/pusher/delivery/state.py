@@ -20,6 +20,7 @@ from ..store import Changed, NotStored, Object, Store, StoreError
 _HEARTBEAT_MS = 600_000
 _FORGET_MS = 86_400_000  # a job that has left the config, and has not come back for a day
 _TRIES = 3
+_SPARE_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -212,7 +213,7 @@ class _Reading:
 
     def result(self) -> Object | None:
         """The object; None when it is unchanged, one without ETag when there is none. Raises StoreError."""
-        self._thread.join(max(self._deadline + 0.2 - time.monotonic(), 0.0))
+        self._thread.join(max(self._deadline + _SPARE_SECONDS - time.monotonic(), 0.0))
         if self._thread.is_alive():
             raise StoreError(f"{self._store.place}/{self._key}: no answer in time")
         if self._error:

@@ -1,0 +1,237 @@
+"""A bucket that behaves like S3, on a loopback socket: what the spool and its tests need of it.
+
+Reached with AWS_ENDPOINT_URL_S3 set to `base_url`; addresses are path-style.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+from urllib.parse import parse_qsl, quote, unquote
+from xml.sax.saxutils import escape
+
+from sandbox.amp import SigV4
+from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
+
+OPERATIONS = ("put", "get", "list", "delete")
+MAX_KEYS = 1_000
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_BY_METHOD = {"PUT": "put", "GET": "get", "DELETE": "delete"}
+
+
+KEYS = SigV4(service="s3")
+
+
+def etag_of(content: bytes) -> str:
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+
+
+class ObjectStore:
+    """One bucket behind a socket; a context manager. Requests are signed as S3 wants it, unless `auth` is None.
+
+    `conditional_delete` is off for older services, which delete whatever is there.
+    """
+
+    def __init__(
+        self,
+        *,
+        bucket: str = "spool",
+        auth: SigV4 | None = KEYS,
+        port: int = 0,
+        now: Callable[[], float] = time.time,
+        on_request: Callable[[str, Request], None] | None = None,
+    ) -> None:
+        self.bucket, self.auth = bucket, auth
+        self.conditional_delete = True
+        self.counts: Counter[str] = Counter()
+        self.bytes_in = self.bytes_out = 0
+        self._now, self._on_request = now, on_request
+        self._objects: dict[str, bytes] = {}
+        self._frozen: list[str] | None = None
+        self._scripts = {operation: FaultScript() for operation in OPERATIONS}
+        self._lock = threading.Lock()
+        self._planned = threading.local()  # the operation of the request that this thread serves
+        self._server = LoopbackServer(self._respond, plan=self._plan, port=port, now=now)
+
+    @property
+    def base_url(self) -> str:
+        return self._server.base_url
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """A copy of all objects by key."""
+        with self._lock:
+            return dict(self._objects)
+
+    def put(self, key: str, content: bytes) -> None:
+        with self._lock:
+            self._objects[key] = content
+
+    def remove(self, key: str) -> None:
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def etag(self, key: str) -> str:
+        with self._lock:
+            return etag_of(self._objects[key])
+
+    def script(self, operation: str, *faults: Fault | None) -> None:
+        """Queue behaviours for the next requests of an operation, "*" for all; None is a request treated well."""
+        for script in self._of(operation):
+            script.script(*faults)
+
+    def always(self, operation: str, fault: Fault | None) -> None:
+        """Treat every request of an operation ("*" for all) so; None ends it."""
+        for script in self._of(operation):
+            script.always(fault)
+
+    def freeze_lists(self) -> None:
+        """From now on listings show the bucket as it is at this moment."""
+        with self._lock:
+            self._frozen = _sorted(self._objects)
+
+    def thaw_lists(self) -> None:
+        with self._lock:
+            self._frozen = None
+
+    def close(self) -> None:
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._server.__exit__(*exc)
+
+    def _of(self, operation: str) -> Sequence[FaultScript]:
+        return list(self._scripts.values()) if operation == "*" else [self._scripts[operation]]
+
+    def _plan(self, method: str, path: str) -> Fault | None:
+        operation = "list" if method == "GET" and path.strip("/") == self.bucket else _BY_METHOD.get(method, "get")
+        with self._lock:
+            self.counts[operation] += 1
+        self._planned.operation = operation
+        return self._scripts[operation].next()
+
+    def _respond(self, request: Request) -> Answer:
+        operation = self._planned.operation
+        if self._on_request:
+            self._on_request(operation, request)
+        if request.fault and not request.fault.handled:
+            return Answer(500)
+        with self._lock:
+            answer = self._refusal(request) or self._answer(operation, request)
+            self.bytes_in += len(request.body)
+            self.bytes_out += len(answer.body)
+        return answer
+
+    def _refusal(self, request: Request) -> Answer | None:
+        refusal = self.auth.refusal(request, self._now()) if self.auth else None
+        if refusal is None and self.auth and "x-amz-content-sha256" not in request.headers:
+            return _error(400, "MissingSecurityHeader", "Your request was missing x-amz-content-sha256")
+        if refusal is None:
+            return None
+        said = refusal.body.decode()
+        code = next((code for words, code in _CODES.items() if words in said), "AccessDenied")
+        return _error(403, code, said)
+
+    def _answer(self, operation: str, request: Request) -> Answer:
+        bucket, _, key = unquote(request.path).removeprefix("/").partition("/")
+        if bucket != self.bucket:
+            return _error(404, "NoSuchBucket", "The specified bucket does not exist")
+        if request.method not in _BY_METHOD or (operation != "list" and not key):
+            return _error(405, "MethodNotAllowed", "The specified method is not allowed against this resource")
+        answers: dict[str, Callable[[str, Request], Answer]] = {
+            "put": self._put, "get": self._get, "delete": self._delete, "list": self._list
+        }  # fmt: skip
+        return answers[operation](key, request)
+
+    def _put(self, key: str, request: Request) -> Answer:
+        known = self._objects.get(key)
+        expected = request.headers.get("If-Match")
+        if request.headers.get("If-None-Match") == "*" and known is not None:
+            return _PRECONDITION
+        if expected is not None and known is None:
+            return _NO_SUCH_KEY
+        if expected is not None and expected != etag_of(known or b""):
+            return _PRECONDITION
+        self._objects[key] = request.body
+        return Answer(200, {"ETag": etag_of(request.body)})
+
+    def _get(self, key: str, request: Request) -> Answer:
+        if key not in self._objects:
+            return _NO_SUCH_KEY
+        content = self._objects[key]
+        if request.headers.get("If-None-Match") == etag_of(content):
+            return Answer(304, {"ETag": etag_of(content)})
+        return Answer(200, {"ETag": etag_of(content), "Content-Type": "application/octet-stream"}, content)
+
+    def _delete(self, key: str, request: Request) -> Answer:
+        expected = request.headers.get("If-Match") if self.conditional_delete else None
+        if expected is not None and key not in self._objects:
+            return _NO_SUCH_KEY
+        if expected is not None and expected != etag_of(self._objects[key]):
+            return _PRECONDITION
+        self._objects.pop(key, None)
+        return Answer(204)
+
+    def _list(self, _: str, request: Request) -> Answer:
+        query = dict(parse_qsl(request.query, keep_blank_values=True))
+        if query.get("list-type") != "2":
+            return _error(400, "InvalidArgument", "only ListObjectsV2 is served")
+        keys = _sorted(self._objects) if self._frozen is None else self._frozen
+        return _listing(query, keys, self._objects)
+
+
+def _listing(query: Mapping[str, str], keys: Sequence[str], objects: Mapping[str, bytes]) -> Answer:
+    """One page of ListObjectsV2: keys and common prefixes, in order, `max-keys` together."""
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    after = query.get("continuation-token") or query.get("start-after", "")
+    most = min(int(query.get("max-keys", MAX_KEYS)), MAX_KEYS)
+    found: dict[str, bool] = {}  # a key or a common prefix -> whether it is a prefix
+    for key in keys:
+        if not key.startswith(prefix):
+            continue
+        folder, slash, _ = key.removeprefix(prefix).partition(delimiter) if delimiter else ("", "", "")
+        shown = f"{prefix}{folder}{slash}" if slash else key
+        if shown > after:
+            found[shown] = bool(slash)
+    page = list(found)[:most]
+    encode = (lambda text: quote(text, safe="/")) if query.get("encoding-type") == "url" else escape
+    parts = [f"<IsTruncated>{'true' if len(found) > most else 'false'}</IsTruncated><KeyCount>{len(page)}</KeyCount>"]
+    if len(found) > most and page:
+        parts.append(f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>")
+    for one in page:
+        if found[one]:
+            parts.append(f"<CommonPrefixes><Prefix>{encode(one)}</Prefix></CommonPrefixes>")
+        else:
+            size = len(objects.get(one, b""))
+            parts.append(f"<Contents><Key>{encode(one)}</Key><Size>{size}</Size></Contents>")
+    body = f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="{_NAMESPACE}">{"".join(parts)}'
+    return Answer(200, {"Content-Type": "application/xml"}, f"{body}</ListBucketResult>".encode())
+
+
+def _sorted(keys: Mapping[str, bytes]) -> list[str]:
+    return sorted(keys, key=str.encode)
+
+
+_CODES = {
+    "does not match the signature": "SignatureDoesNotMatch",
+    "Signature expired": "RequestTimeTooSkewed",
+    "Signature not yet current": "RequestTimeTooSkewed",
+    "is expired": "ExpiredToken",
+    "x-amz-content-sha256": "XAmzContentSHA256Mismatch",
+}
+
+
+def _error(status: int, code: str, said: str) -> Answer:
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(said)}</Message></Error>'
+    return Answer(status, {"Content-Type": "application/xml"}, body.encode())
+
+
+_PRECONDITION = _error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+_NO_SUCH_KEY = _error(404, "NoSuchKey", "The specified key does not exist.")
