@@ -392,7 +392,9 @@ CASES = [
     *(Case(f"S3 {operation}: {name}, receiver well", s3_does(operation, fault), all_is_well)
       for operation in ("put", "get", "list", "delete", "*")
       for name, fault in (("500", Fault.status(500)), ("hang", Fault.hang()))),
-    *(Case(f"S3 {operation}: hang, cold starts, receiver well", s3_does(operation, Fault.hang()), all_is_well, between=Scene.cold_start) for operation in ("get", "list", "*")),
+    *(Case(f"S3 {operation}: hang, cold starts, receiver well", s3_does(operation, Fault.hang()), all_is_well,
+           between=Scene.cold_start)
+      for operation in ("get", "list", "*")),
     *(Case(f"S3 {operation}: {name}, receiver down", receiver_and(operation, fault), all_is_well, may_lose=True)
       for operation in ("put", "get", "list", "delete", "*")
       for name, fault in (("500", Fault.status(500)), ("503, slow", Fault.status(503, delay_seconds=0.1)),
@@ -402,7 +404,8 @@ CASES = [
     Case("S3 lists are stale", _freeze, all_is_well),
     Case("S3 lists are stale, cold starts", _freeze, all_is_well, between=Scene.cold_start),
     Case("entries are damaged", receiver_does(Fault.status(503)), _damage_and_mend, may_lose=True),
-    *(Case(f"S3 {operation}: 500, receiver well", s3_does(operation, Fault.status(500)), all_is_well, mode="always") for operation in ("put", "list", "delete", "get")),
+    *(Case(f"S3 {operation}: 500, receiver well", s3_does(operation, Fault.status(500)), all_is_well, mode="always")
+      for operation in ("put", "list", "delete", "get")),
 ]  # fmt: skip
 
 
