@@ -18,6 +18,8 @@ SCHEDULER_INVOCATION = 1.00 / 1_000_000
 CUSTOM_METRIC_MONTH = 0.30
 ALARM_MONTH = 0.10
 LOG_GB = 0.50
+S3_GET = 0.0004 / 1000
+S3_PUT = 0.005 / 1000  # a listing costs as much
 INTERFACE_ENDPOINT_AZ_HOUR = 0.01
 NAT_GATEWAY_HOUR = 0.045
 PUBLIC_IPV4_HOUR = 0.005
@@ -27,7 +29,8 @@ FARGATE_ARM_VCPU_HOUR, FARGATE_ARM_GB_HOUR = 0.03238, 0.00356
 MANAGED_COLLECTOR_HOUR = 0.04
 
 MEMORY_GB = 0.25
-METRICS, ALARMS = 6, 4
+METRICS, ALARMS = 8, 7
+STATE_WRITES_PER_MONTH = HOURS * 6  # every ten minutes, with a listing
 LOG_BYTES_PER_RUN = 3_000  # one report line, one metrics line and Lambda's own
 
 
@@ -46,6 +49,7 @@ def pusher(run_seconds: float) -> list[Line]:
         Line(f"CloudWatch, {METRICS} metrics", METRICS * CUSTOM_METRIC_MONTH),
         Line(f"CloudWatch, {ALARMS} alarms", ALARMS * ALARM_MONTH),
         Line("CloudWatch, logs", RUNS_PER_MONTH * LOG_BYTES_PER_RUN / 1e9 * LOG_GB),
+        Line("S3, state and listings of the spool", RUNS_PER_MONTH * S3_GET + 2 * STATE_WRITES_PER_MONTH * S3_PUT),
     ]
 
 

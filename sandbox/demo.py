@@ -30,6 +30,7 @@ _MINUTES = 40
 _FUNCTIONS = ("irate(api_requests_total[10m])", "deriv(api_requests_total[10m])", "idelta(api_requests_total[10m])")
 _CONFIG = """\
 global: {{external_labels: {{environment: demo}}}}
+self_metrics: false
 json_configs:
   - job_name: custom_exporter
     url: {api}/usage

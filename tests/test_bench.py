@@ -25,7 +25,8 @@ def test_the_scrape_bench_measures_everybody() -> None:
     for agent in AGENTS:
         assert (f"{agent.name}: not on PATH" in printed) is (agent.name not in present)
     assert "6 targets of 5 series on one core" in printed
-    verdicts = [line.split()[0] for line in printed.partition("Targets of the scrape path\n")[2].splitlines()[:4]]
+    targets = printed.partition("Targets of the scrape path\n")[2].partition("\n\n")[0]  # fewer without peers
+    verdicts = [line.split()[0] for line in targets.splitlines()]
     assert set(verdicts) <= {"reached", "MISSED"}
     assert scrape_table.numbers(results)["sizes"][70]
 

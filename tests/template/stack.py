@@ -138,6 +138,10 @@ class Stack:
     def _contains(self, argument: list[Any]) -> bool:
         return self.resolve(argument[1]) in self.resolve(argument[0])
 
+    def _eachmemberin(self, argument: list[Any]) -> bool:
+        members, allowed = (self.resolve(item) for item in argument)
+        return set(members) <= set(allowed)
+
     def _join(self, argument: list[Any]) -> str:
         return str(argument[0]).join(self.resolve(argument[1]))
 

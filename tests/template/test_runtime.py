@@ -163,6 +163,7 @@ def test_a_handler_that_is_not_there_is_an_error(artefact: Path) -> None:
         ("empty.json", ("PusherFunction", "push_handler")),
         ("push-jobs.json", ("PusherFunction", "push_handler")),
         ("plan.json", ("OperatorFunction", "operator_handler")),
+        ("spool.json", ("OperatorFunction", "operator_handler")),
     ],
 )
 def test_an_event_goes_to_its_function(name: str, function: tuple[str, str]) -> None:

@@ -118,6 +118,7 @@ def test_the_environment_names_workspace_tick_and_metrics(stack_of: StackOf, fun
     assert variables_of(stack_of(WorkspaceId=WORKSPACE, Interval="5m"), function) == {
         "PUSHER_TICK": "5m",
         "PUSHER_WORKSPACE": WORKSPACE,
+        "PUSHER_SPOOL": "s3://<SpoolBucket>",
         "POWERTOOLS_SERVICE_NAME": service,
         "POWERTOOLS_METRICS_NAMESPACE": "LambdaRemoteWrite",
         "MALLOC_ARENA_MAX": "1",
@@ -203,7 +204,7 @@ def test_a_disabled_schedule_takes_its_alarm_along(stack_of: StackOf) -> None:
 def test_a_function_may_write_one_workspace_and_little_else(
     stack_of: StackOf, function: str, workspace: str, arn: str
 ) -> None:
-    stack = stack_of(WorkspaceId=workspace)
+    stack = stack_of(WorkspaceId=workspace, Spool="no")
     assert stack[f"{function}Function"]["Role"] == f"<{function}Role.Arn>"
     assert grants(statements_of(stack, f"{function}Role")) == [
         ({"logs:CreateLogStream", "logs:PutLogEvents"}, {f"<{function}LogGroup.Arn>"}),
@@ -215,7 +216,7 @@ def test_a_function_may_write_one_workspace_and_little_else(
 @pytest.mark.parametrize(
     ("parameters", "actions", "resources"),
     [
-        pytest.param({"ConfigObjectArn": OBJECT}, {"s3:GetObject"}, {OBJECT}, id="config in S3"),
+        pytest.param({"ConfigObjectArn": OBJECT}, {"s3:GetObject", "s3:GetObjectVersion"}, {OBJECT}, id="config in S3"),
         pytest.param({"SecretArns": ",".join(SECRETS)}, {"secretsmanager:GetSecretValue"}, set(SECRETS), id="secrets"),
         pytest.param(
             {"SsmParameterArns": PARAMETER}, {"ssm:GetParameter", "ssm:GetParameters"}, {PARAMETER}, id="parameters"
@@ -447,6 +448,7 @@ def test_no_alarm_looks_back_further_than_cloudwatch_allows(template: dict[str, 
 # CloudFormation takes no tags on these.
 UNTAGGABLE = {
     "AWS::IAM::ManagedPolicy", "AWS::Lambda::EventInvokeConfig", "AWS::Scheduler::Schedule", "AWS::SQS::QueuePolicy",
+    "AWS::S3::BucketPolicy",
 }  # fmt: skip
 
 
@@ -494,6 +496,9 @@ def test_no_partition_is_written_down() -> None:
             ["s3://bucket", "https://a/b", "a b"],
         ),
         ("ConfigObjectArn", ["", OBJECT, "arn:aws-us-gov:s3:::b/k"], ["arn:aws:s3:::b/*", "arn:aws:s3:::b", "*"]),
+        ("Spool", ["no", "yes"], ["true", ""]),
+        ("QueryWorkspace", ["no", "yes"], ["true", ""]),
+        ("S3EndpointVpcId", ["", "vpc-0a1b2c"], ["vpc", "subnet-1", "*"]),
         ("Ec2Discovery", ["no", "yes"], ["true", ""]),
         ("EcsDiscovery", ["no", "yes"], ["true", ""]),
         ("DiscoveryBucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "lists"]),
@@ -525,6 +530,8 @@ def test_outputs_name_what_people_look_for(stack_of: StackOf) -> None:
         "WorkspaceArn": f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}",
         "RemoteWriteUrl": f"https://aps-workspaces.{REGION}.amazonaws.com/workspaces/{WORKSPACE}/api/v1/remote_write",
         "FailureQueueUrl": "<FailureQueue>",
+        "SpoolBucketName": "<SpoolBucket>",
+        "SpoolBucketArn": "<SpoolBucket.Arn>",
         "PusherLogGroupName": "<PusherLogGroup>",
         "OperatorLogGroupName": "<OperatorLogGroup>",
     }
@@ -538,6 +545,7 @@ EVENT_KEYS = {
     "schedule.json": {"action", "scheduled_time"},
     "push-jobs.json": {"action", "jobs"},
     "plan.json": {"action"},
+    "spool.json": {"action", "command"},
     "empty.json": set(),
 }
 
@@ -550,7 +558,7 @@ def test_every_event_file_is_known() -> None:
 def test_an_event_is_an_action(name: str, keys: set[str]) -> None:
     event = json.loads((ROOT / "events" / name).read_text())
     assert set(event) == keys
-    assert event.get("action", "push") in {"push", "plan"}
+    assert event.get("action", "push") in {"push", "plan", "spool"}
 
 
 def test_the_local_environment_sets_only_variables_of_the_template(stack_of: StackOf) -> None:
