@@ -579,7 +579,7 @@ def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others
         made_rig.deliver(made_rig.points(times=1, age_ms=5_000))
         points = made_rig.points(times=2, step_ms=8_000)
         delivery = made_rig.deliver(points)
-    assert books(delivery) == (2, {"http_400": 2}, {}, {})
+    assert books(delivery) == (2, {"sample-out-of-order": 2}, {}, {})
     assert "out of order sample" in message(delivery)
 
 

@@ -231,7 +231,7 @@ def test_a_part_that_the_receivers_rules_refuse_is_exactly_counted(clock: Clock)
         with rig(receiver.url, clock=clock, **V2, **PLAIN, **BIG) as one:
             points: list[made.Point] = [({"__name__": name}, 1.0, clock.now_ms()) for name in "abcd"]
             delivery = one.deliver(points)
-        assert books(delivery) == (2, {"http_400": 2}, {}, {})
+        assert books(delivery) == (2, {"per_user_series_limit": 2}, {}, {})
         assert receiver.accepted == 2
 
 

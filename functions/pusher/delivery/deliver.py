@@ -275,7 +275,7 @@ class _Sender:
         lane.reason, lane.said = kind, response.message
         if response.status:
             explained = explain(response.status, response.message, self._endpoint)
-            lane.reason, lane.said = explained.reason, _sentence(response, explained)
+            lane.reason, lane.said = f"http_{response.status}", _sentence(response, explained)
 
 
 def _sentence(response: Response, explained: Explanation) -> str:
