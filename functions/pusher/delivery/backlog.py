@@ -130,6 +130,7 @@ class Backlog:
     def _settle(self, stored: Stored, left: list[Kept], part: Delivery) -> None:
         """What is left of an entry takes its place, and an entry of which nothing is left goes. Books what is left."""
         spool = self._depot.spool
+        _book(part.spooled, left)
         try:
             if not left and not spool.remove(stored, self.deadline):
                 _leave_to_the_other(part)
@@ -142,7 +143,6 @@ class Backlog:
             part.warn(f"an entry of the spool cannot be updated, and what is done of it may be sent again: {error}")
             if not left:
                 self._depot.settled.add(stored.key)
-        _book(part.spooled, left)
 
     # what this run leaves
 

@@ -1,0 +1,139 @@
+"""A simulated week at one push a minute with a clock that a test moves: one hour in a hundred the receiver is down, for
+minutes to hours. Nothing is lost but what AMP refuses for its age, and all of that is under dead/."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.cost import S3_GET, S3_PUT
+from pusher.config.load import parse_config
+from pusher.delivery import entry as entries
+from pusher.push import push
+from pusher.sources.due import Tick
+from pusher.warm import Outside, Warm
+from pusher.wire.unpacking import unpack
+from sandbox.amp import Receiver
+from sandbox.api import Api
+from sandbox.s3 import KEYS, ObjectStore
+from sandbox.server import Answer, Fault, Request
+from tests.delivery.rig import Clock, in_order, no_session
+from tests.test_push import config_text, endpoint, job
+
+MINUTES = 7 * 24 * 60
+DOWN_HOURS = 0.01  # of all hours
+COLD_STARTS = 0.005  # of all runs
+RUN_SECONDS = 20.0
+LATER = {"Retry-After": "3600"}  # so that a run gives up at once
+TROUBLES = [Fault.status(status, headers=LATER) for status in (404, 429, 500, 503)]
+SERIES = 7  # two records, and five that the job has anyway
+
+
+@dataclass
+class Week:
+    """What a week came to."""
+
+    runs: int = 0
+    outages: list[int] = field(default_factory=list)  # minutes of each
+    handed: int = 0
+    accepted: int = 0
+    dead: int = 0
+    named: int = 0
+    left: int = 0
+    operations: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        return self.handed - self.accepted - self.dead - self.named - self.left
+
+    @property
+    def dollars_per_month(self) -> float:
+        """S3's requests at list price, for thirty days."""
+        dear = self.operations.get("put", 0) + self.operations.get("list", 0)
+        return (dear * S3_PUT + self.operations.get("get", 0) * S3_GET) * 30 / 7
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self.operations.items()))
+        return (
+            f"{self.runs} runs, {len(self.outages)} outages of {min(self.outages)} to {max(self.outages)} minutes: "
+            f"{self.handed} samples in, {self.accepted} accepted, {self.dead} dead, {self.lost} lost; "
+            f"S3: {counts}, {self.dollars_per_month:.3f} dollars a month"
+        )
+
+
+def outages(chance: random.Random, minutes: int) -> list[range]:
+    """The minutes of each outage: together about one hour in a hundred, one of them longer than AMP's hour."""
+    found = [range(minutes // 2, minutes // 2 + 100)]
+    while sum(map(len, found)) < minutes * DOWN_HOURS + 100:
+        start, length = chance.randrange(10, minutes - 200), chance.choice([2, 5, 13, 40])
+        found.append(range(start, start + length))
+    return found
+
+
+def live(minutes: int, seed: int) -> Week:
+    """So many runs, one a minute."""
+    chance, week, clock = random.Random(seed), Week(), Clock()
+    down = outages(chance, minutes)
+    week.outages = [len(one) for one in down]
+    is_down = {minute for one in down for minute in one}
+    clock.ahead = -minutes * 60.0
+
+    def records(_: Request) -> Answer:
+        return Answer.json([{"id": str(n), "value": week.runs, "at": clock.now_ms()} for n in range(2)])
+
+    with Api() as api, Receiver(now=clock.time) as amp, ObjectStore(now=clock.time) as bucket:
+        environment = {
+            "AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key, "AWS_REGION": KEYS.region,
+            "AWS_ENDPOINT_URL_S3": bucket.base_url,
+        }  # fmt: skip
+        entry, spool = endpoint(amp, "amp"), {"location": "s3://spool"}
+        text = config_text([job(api.serve("/records", records))], [entry], spool=spool)
+        config = parse_config(text, "week.yaml", environment)
+        outside = Outside(environment, clock.now_ms, no_session, clock.sleep)
+        warm = Warm(config, outside, heals=True)
+        for minute in range(minutes):
+            amp.always(chance.choice(TROUBLES) if minute in is_down else None)
+            if chance.random() < COLD_STARTS:
+                warm = Warm(config, outside, heals=True)
+            tick = Tick(clock.now_ms(), None, 60_000, frozenset(config.job_names()))
+            report = push(warm, tick, time.monotonic() + RUN_SECONDS)
+            (delivery,) = report.deliveries
+            assert report.balances
+            week.runs += 1
+            week.handed += delivery.collected
+            week.named += delivery.rejected.total() + delivery.undelivered.total()
+            week.named += delivery.dropped.total() - delivery.dropped.counts["too_old"]
+            clock.ahead += 60
+        outside.transport.close()
+        assert in_order(amp)
+        week.accepted = len({(labels, at) for labels, points in amp.samples.items() for at, _ in points})
+        assert week.accepted == sum(map(len, amp.samples.values()))
+        week.dead, week.left = kept(bucket, "dead/"), kept(bucket, "spool/")
+        week.operations = dict(bucket.counts)
+    return week
+
+
+def kept(bucket: ObjectStore, prefix: str) -> int:
+    """Samples in the entries below a prefix."""
+    found: set[tuple[Any, int]] = set()
+    for key, content in bucket.objects.items():
+        if key.startswith(prefix):
+            for request in entries.decode(content).requests:
+                samples, _ = unpack(request)
+                found |= {(one.prefix, at) for one, at in zip(samples.series, samples.timestamps_ms, strict=True)}
+    return len(found)
+
+
+def test_a_week_loses_nothing_but_what_is_too_old() -> None:
+    week = live(MINUTES, seed=7)
+    print(week)
+    assert week.runs == MINUTES
+    assert week.handed == SERIES * MINUTES
+    assert (week.lost, week.named, week.left) == (0, 0, 0)
+    longest = max(week.outages)
+    assert longest > 55
+    assert week.dead >= (longest - 56) * SERIES  # what waited for longer than sample_age_limit, and no more:
+    assert week.dead <= sum(max(one - 54, 0) for one in week.outages) * SERIES
+    assert week.dollars_per_month < 0.15
