@@ -20,7 +20,7 @@ from .warm import Remote, Warm
 from .wire import order, packing
 
 _NOT_THE_RECEIVERS = {"deadline", "behind_backlog"}  # reasons to have something left while the receiver takes requests
-_TRAILER_SHARE = 0.2  # of the time that is reserved to keep what is left
+_TRAILER_SHARE, _TRAILER_SECONDS = 0.2, 5.0  # of the time that is reserved to keep what is left, and at most
 _SPOOL_SHARE, _SPOOL_SECONDS = 0.2, 5.0  # of the time that is left, and at most, to keep what could not be sent
 
 
@@ -173,6 +173,7 @@ class Shipment:
         trailer = Trailer(remote, self._metadata(), self._edges.now_ms())
         outbox = Outbox(trailer.requests(self._own_samples(part), self_metrics.FAMILIES, part), part)
         until = self._until + _TRAILER_SHARE * (self._order.deadline - self._until)
+        until = min(until, time.monotonic() + _TRAILER_SECONDS)  # it is not worth a whole run
         deliver.deliver(remote.endpoint, outbox, self._edges, until)
         trailer.remember(part)
         for one in outbox.close():

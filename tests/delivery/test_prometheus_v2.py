@@ -109,6 +109,6 @@ def test_a_sample_that_prometheus_refuses_is_exactly_counted(server: prometheus.
         assert one.deliver([({"__name__": "refused", "n": "0"}, 1.0, now_ms)]).accepted == 1
         points = [({"__name__": "refused", "n": str(n)}, 2.0, now_ms) for n in range(2)]  # one of them a duplicate
         delivery = one.deliver(points)
-        assert (delivery.accepted, dict(delivery.rejected.counts)) == (1, {"http_400": 1})
-        assert delivery.rejected.first["http_400"].startswith("1 samples: 400")
+        assert (delivery.accepted, dict(delivery.rejected.counts)) == (1, {"new-value-for-timestamp": 1})
+        assert delivery.rejected.first["new-value-for-timestamp"].startswith("1 samples: 400")
         assert len(server.query("refused")) == 2

@@ -443,7 +443,10 @@ def test_the_window_counts_back_from_the_newest_sample_of_the_workspace(amp: Rec
     assert "too old sample" in write(amp, http, series(UP, (-1, 2.0))).text
 
 
-def test_a_new_series_starts_at_most_an_hour_behind_the_newest_sample(amp: Receiver, http: requests.Session) -> None:
+def test_a_new_series_starts_at_most_an_hour_behind_the_newest_sample(
+    clock: Clock, amp: Receiver, http: requests.Session
+) -> None:
+    clock.offset = NOW_MS / 1000 - time.time()
     write(amp, http, series(UP, (5 * MINUTE, 1.0)))
     assert write(amp, http, series({"__name__": "near"}, (-55 * MINUTE, 1.0))).status_code == 200
     assert "too old sample" in write(amp, http, series({"__name__": "far"}, (-56 * MINUTE, 1.0))).text
