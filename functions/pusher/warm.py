@@ -291,6 +291,7 @@ class Warm:
         is_cold_start = self.run == 0
         number, run = self.next_run(), Run(self.outside.now_ms(), secrets.token_hex(4))
         self.newcomers.start(self.series)
+        self.progress.warning = ""
         now = time.monotonic()
         self.state.start_reading(now + min(_STATE_SECONDS, _STATE_SHARE * (deadline - now)))
         return Begun(number, run, is_cold_start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from ..config.schema import Endpoint
 from ..config.secrets import SecretError
@@ -54,7 +54,8 @@ def newest_ms(
         raise NotKnown("its url does not tell where it answers queries")
     seconds = min(_TIMEOUT_SECONDS, deadline - time.monotonic())
     try:
-        ask = HttpRequest("GET", f"{url}?{urlencode({'query': expression(metrics)})}", {"Accept": "application/json"})
+        query = urlencode({"query": expression(metrics)}, quote_via=quote)  # a plus sign would be signed as itself
+        ask = HttpRequest("GET", f"{url}?{query}", {"Accept": "application/json"})
         ready = poster.authorised(ask, time.monotonic() + seconds)
         with transport.send(ready, poster.channel(), seconds) as answer:
             body = answer.read(_MAX_ANSWER_BYTES)
