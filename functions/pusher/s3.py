@@ -106,8 +106,8 @@ class S3:
         place = f"s3://{bucket}/{key}"
         request = HttpRequest("DELETE", self._url(bucket, key), {"If-Match": expected} if expected else {})
         with self._send(request, place, deadline) as answer:
-            if answer.status in (404, 409, 412):
-                return False
+            if answer.status in (404, 409, 412):  # sent twice over a connection that died, it has found its own trace
+                return answer.status == 404 and answer.resent
             if answer.status != 204:
                 _check(answer, place, "s3:DeleteObject on this object")
             answer.read(_MAX_ANSWER_BYTES)

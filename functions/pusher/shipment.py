@@ -20,7 +20,7 @@ from .warm import Remote, Warm
 from .wire import order, packing
 
 _NOT_THE_RECEIVERS = {"deadline", "behind_backlog"}  # reasons to have something left while the receiver takes requests
-_TRAILER_SHARE, _TRAILER_SECONDS = 0.2, 5.0  # of the time that is reserved to keep what is left, and at most
+_TRAILER_SHARE, _TRAILER_SECONDS = 0.6, 5.0  # of the time that is reserved to keep what is left, and at most
 _SPOOL_SHARE, _SPOOL_SECONDS = 0.2, 5.0  # of the time that is left, and at most, to keep what could not be sent
 
 

@@ -8,6 +8,7 @@ An entry goes only after all of it was accepted, refused for good, or buried und
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,13 @@ class Spool:
 
     def remove(self, old: Stored, deadline: float) -> bool:
         """False when somebody else has removed or changed it."""
-        return self._insist(lambda until: self.store.delete(old.key, until, old.etag), deadline)
+        tries = itertools.count()
+
+        def delete(until: float) -> bool:
+            is_again = next(tries) > 0
+            return self.store.delete(old.key, until, old.etag) or (is_again and self._is_gone(old.key, until))
+
+        return self._insist(delete, deadline)
 
     def forget(self, key: str, deadline: float) -> bool:
         """Away with an entry, whatever it holds by now."""
@@ -115,8 +122,33 @@ class Spool:
 
     def _write(self, key: str, entry: Entry, deadline: float, expected: str | None) -> Stored:
         content = entries.encode(entry)
-        etag = self._insist(lambda until: self.store.put(key, content, until, expected), deadline)
-        return Stored(key, etag, entry)
+
+        def put(until: float) -> str:
+            try:
+                return self.store.put(key, content, until, expected)
+            except Changed:
+                return self._etag_if_ours(key, content, until)
+
+        return Stored(key, self._insist(put, deadline), entry)
+
+    # a write or a removal may have been done although its answer was lost: the change is then this run's own
+
+    def _etag_if_ours(self, key: str, content: bytes, deadline: float) -> str:
+        """Raises Changed when the object is not what this run has written."""
+        try:
+            found = self.store.get(key, deadline)
+        except NotStored:
+            found = None
+        if found is None or found.content != content:
+            raise Changed(f"{self.store.place}/{key}: another run was faster")
+        return found.etag
+
+    def _is_gone(self, key: str, deadline: float) -> bool:
+        try:
+            self.store.get(key, deadline)
+            return False
+        except NotStored:
+            return True
 
     def _insist(self, act: Callable[[float], Result], deadline: float) -> Result:
         """Tries an act again when the store failed, each time with a fair part of what is left of the time."""
