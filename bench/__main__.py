@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import scrape, scrape_table, table
+from bench import scrape, scrape_table, spool, table
 from bench.runner import CANDIDATES, Figures, Runner
 from bench.side import BenchFailed
 
@@ -57,7 +57,12 @@ def scrape_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
     return scrape_table.printed(results), scrape_table.numbers(results)
 
 
-PARTS = {"json": json_part, "scrape": scrape_part}
+def spool_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
+    results = spool.measured(spool.QUICK if is_quick else spool.FULL, say)
+    return spool.printed(results), spool.numbers(results)
+
+
+PARTS = {"json": json_part, "scrape": scrape_part, "spool": spool_part}
 
 
 def main() -> int:

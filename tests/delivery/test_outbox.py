@@ -1,0 +1,219 @@
+"""Requests until they are settled: order, who may book, and how many go side by side. And how they are paced."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pusher.config.schema import QueueConfig
+from pusher.delivery.deliver import connections
+from pusher.delivery.outbox import Closed, Outbox
+from pusher.delivery.pace import Pace
+from pusher.model import Delivery, WriteRequest
+from pusher.push import push
+from sandbox.amp import Limits, Receiver
+from sandbox.api import Api
+from sandbox.server import Fault
+from tests.delivery.rig import Clock, in_order
+from tests.test_push import Source, config_text, endpoint, job, now_ms, tick, warm_of
+from tests.wire import made
+
+
+def outbox(count: int) -> tuple[Outbox, Delivery]:
+    books = Delivery("amp")
+    return Outbox([WriteRequest(b"%d" % number, 1, 1) for number in range(count)], books), books
+
+
+def bodies(box: Outbox) -> list[bytes]:
+    return [one.request.body for one in box.close()]
+
+
+def test_requests_are_taken_in_order_and_what_is_left_comes_back_in_order() -> None:
+    box, _ = outbox(4)
+    first, second = box.take(), box.take()
+    assert first is not None
+    assert second is not None
+    first.pieces.clear()
+    second.pieces.extend([WriteRequest(b"1b", 1, 1)])
+    assert bodies(box) == [b"1", b"1b", b"2", b"3"]
+
+
+def test_after_a_stop_nothing_more_is_taken_and_all_have_its_reason() -> None:
+    box, _ = outbox(3)
+    lane = box.take()
+    assert lane is not None
+    lane.reason, lane.said = "http_403", "not allowed"
+    box.stop(lane)
+    assert box.take() is None
+    assert [(one.reason, one.said) for one in box.close()] == [("http_403", "not allowed")] * 3
+
+
+def test_nobody_books_after_the_end() -> None:
+    box, books = outbox(2)
+    with box.books() as open_books:
+        assert open_books is books
+    lane = box.take()
+    assert lane is not None
+    lane.in_flight = True
+    left = box.close()
+    assert [one.request.maybe_stored for one in left] == [True, False]  # the first may still arrive
+    with pytest.raises(Closed), box.books():
+        pass
+    assert box.take() is None
+
+
+@pytest.mark.parametrize(
+    ("requests", "disjoint", "keys", "expected"),
+    [
+        pytest.param(100, False, {}, 1, id="they share series"),
+        pytest.param(1, True, {}, 1, id="one request"),
+        pytest.param(4, True, {}, 1, id="few requests"),
+        pytest.param(5, True, {}, 2, id="one more for every four"),
+        pytest.param(100, True, {}, 4, id="four at most"),
+        pytest.param(100, True, {"max_shards": 2}, 2, id="max_shards"),
+        pytest.param(100, True, {"max_shards": 1}, 1, id="max_shards of one"),
+        pytest.param(3, True, {"min_shards": 3}, 3, id="min_shards"),
+        pytest.param(2, True, {"min_shards": 3}, 2, id="min_shards of few requests"),
+        pytest.param(100, True, {"min_shards": 9}, 4, id="min_shards beyond four"),
+    ],
+)
+def test_how_many_go_side_by_side(requests: int, disjoint: bool, keys: dict[str, int], expected: int) -> None:
+    assert connections(made.endpoint(replace(QueueConfig(), **keys)), requests, disjoint) == expected
+
+
+# --- Side by side, over sockets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shares", [False, True], ids=["no series twice", "series with several points"])
+def test_only_requests_that_share_no_series_overtake_each_other(shares: bool) -> None:
+    together, most, lock = [0], [0], threading.Lock()
+    with Api() as api, Receiver(limits=Limits(out_of_order_seconds=0)) as amp:
+        source = Source(api)
+        points = 8 if shares else 1
+        source.records = lambda: [
+            {"id": str(n), "value": n, "at": now_ms() - 1000 * age}
+            for n in range(24 // points)
+            for age in range(points)
+        ]
+        real = amp._server.respond
+
+        def counting(request):  # type: ignore[no-untyped-def]
+            with lock:
+                together[0] += 1
+                most[0] = max(most[0], together[0])
+            time.sleep(0.03)
+            try:
+                return real(request)
+            finally:
+                with lock:
+                    together[0] -= 1
+
+        amp._server.respond = counting
+        queue = {"max_samples_per_send": "2"}
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)])) as warm:
+            report = push(warm, tick(warm), time.monotonic() + 10)
+        assert report.deliveries[0].accepted == 29
+        assert amp.refused == 0
+        assert in_order(amp)
+    assert most[0] == (1 if shares else 4)
+
+
+def test_a_stop_of_one_stops_the_others_and_loses_nothing() -> None:
+    with Api() as api, Receiver() as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(40)]
+        amp.script(None, None, None, Fault.status(404), Fault.status(404), Fault.status(404), Fault.status(404))
+        queue = {"max_samples_per_send": "1", "min_shards": "4"}
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)])) as warm:
+            (delivery,) = push(warm, tick(warm), time.monotonic() + 10).deliveries
+        assert delivery.balances
+        assert delivery.accepted == amp.accepted == len(amp.samples)
+        assert delivery.undelivered.total() == 45 - delivery.accepted >= 38
+        assert len(amp.requests) <= 7
+
+
+# --- The rate ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_that_is_too_much_at_once_goes_in_pieces() -> None:
+    """AMP's token bucket refuses a request larger than what is in it: the same again would never get through."""
+    clock = Clock()
+    with Api() as api, Receiver(now=clock.time, limits=Limits(samples_per_second=4, burst_samples=4)) as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(20)]
+        text = config_text(
+            [job(source.url)], [endpoint(amp, "amp", queue_config={"max_backoff": "2s", "min_backoff": "1s"})]
+        )
+        with warm_of(text, clock) as warm:
+            (delivery,) = push(warm, tick(warm), time.monotonic() + 20).deliveries
+        assert delivery.accepted == 25 == len(amp.samples)
+        assert {record.status for record in amp.requests} == {200, 429}
+
+
+def test_sending_is_paced() -> None:
+    clock = Clock()
+    with Api() as api, Receiver(now=clock.time) as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(45)]
+        queue = {"max_samples_per_second": "10", "max_samples_per_send": "5", "max_shards": "1"}
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)]), clock) as warm:
+            before = clock.ahead
+            (delivery,) = push(warm, tick(warm), time.monotonic() + 20).deliveries
+        assert delivery.accepted == 50
+        assert clock.ahead - before > 3.5  # ten at once, forty at ten a second
+
+
+def test_pace_spreads_after_a_seconds_worth() -> None:
+    pace = Pace(10)
+    assert pace.wait_seconds(10, 0.0, 60) == 0
+    assert pace.wait_seconds(5, 0.0, 60) == pytest.approx(0.5)
+    assert pace.wait_seconds(5, 0.5, 60) == pytest.approx(0.5)
+    assert pace.wait_seconds(10, 100.0, 60) == 0
+
+
+def test_a_request_larger_than_the_rate_delays_the_next() -> None:
+    pace = Pace(10)
+    assert pace.wait_seconds(50, 0.0, 60) == 0
+    assert pace.wait_seconds(10, 0.0, 60) == pytest.approx(5)
+
+
+def test_a_wait_beyond_the_run_takes_nothing() -> None:
+    pace = Pace(10)
+    pace.wait_seconds(50, 0.0, 60)
+    assert pace.wait_seconds(10, 0.0, 3.0) is None
+    assert pace.wait_seconds(10, 4.0, 3.0) == pytest.approx(1)
+
+
+def test_no_limit_never_waits() -> None:
+    assert [Pace(0).wait_seconds(10**6, 0.0, 1) for _ in range(3)] == [0.0] * 3
+
+
+@given(st.integers(1, 50), st.lists(st.tuples(st.integers(1, 100), st.floats(0, 3)), max_size=30))
+def test_no_window_lets_more_through_than_the_rate(rate: int, requests: list[tuple[int, float]]) -> None:
+    pace, now, sent = Pace(rate), 0.0, list[tuple[float, int]]()
+    for samples, pause in requests:
+        wait = pace.wait_seconds(samples, now, 1e9)
+        assert wait is not None
+        now += wait
+        sent.append((now, samples))
+        now += pause
+    for start in range(len(sent)):
+        for stop in range(start, len(sent)):
+            total = sum(samples for _, samples in sent[start:stop])  # the last one may be larger than the bucket
+            assert total <= rate * (sent[stop][0] - sent[start][0] + 1) + max(samples for _, samples in sent) + 1e-6
+
+
+def test_two_throttled_attempts_come_before_pieces() -> None:
+    with Api() as api, Receiver() as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
+        amp.script(Fault.status(429), Fault.status(429))
+        with warm_of(json.loads(json.dumps(config_text([job(source.url)], [endpoint(amp, "amp")])))) as warm:
+            push(warm, tick(warm), time.monotonic() + 10)
+        assert [record.sample_count for record in amp.requests if record.sample_count] == [8, 8, 4, 4]
