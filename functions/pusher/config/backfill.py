@@ -30,11 +30,10 @@ def read(entry: Section, metrics: tuple[Metric, ...], interval_ms: int) -> Backf
         step_ms=section.duration_ms("step", 0) or interval_ms,
     )
     texts = [found.body or "", *(value for _, value in found.query)]
-    for name in ("start", "end"):
-        if not section.is_wrong("query") and not any(f"{{{name}}}" in text for text in texts):
-            section.problem(
-                "query", f"{{{name}}} stands nowhere: query (or body) says how the API is asked for a range"
-            )
+    missing = [name for name in ("{start}", "{end}") if not any(name in text for text in texts)]
+    if missing and not section.is_wrong("query"):
+        said = "query (or body) says how the API is asked for a range"
+        section.problem("query", f"{' and '.join(missing)} must stand in it: {said}")
     untimed = [metric.name for metric in metrics if metric.timestamp is None]
     if untimed:
         said = "an answer for a range of time is of no use without it"
