@@ -1,0 +1,206 @@
+"""What a run cannot deliver waits and is delivered first: across endpoints, protocol versions, refusals, metrics and
+the Lambda function itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pusher.app import App, PushFailed
+from pusher.config.load import parse_config
+from pusher.delivery import entry as entries
+from pusher.push import push
+from pusher.report import Report
+from pusher.warm import Outside, Warm
+from pusher.wire.unpacking import unpack
+from sandbox.amp import Receiver
+from sandbox.api import Api
+from sandbox.server import Answer, Fault
+from tests.delivery.rig import ENVIRONMENT, Clock, in_order, no_session
+from tests.test_push import config_text, endpoint, job, tick
+
+SAMPLES = 8  # three records, and five that the job has anyway
+SLOW = {"min_backoff": "5ms", "max_backoff": "20ms"}
+
+
+class World:
+    """One API whose records move with the clock, a spool in a folder, and environments over both."""
+
+    def __init__(self, folder: Path, api: Api) -> None:
+        self.clock, self.folder = Clock(really_sleeps=True), folder
+        self.clock.ahead = -7_200.0
+        self.url = api.serve("/r", lambda _: Answer.json(self.records()))
+        self.outside = Outside(ENVIRONMENT, self.clock.now_ms, no_session, self.clock.sleep)
+
+    def records(self) -> list[dict[str, Any]]:
+        return [{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)]
+
+    def text(self, endpoints: list[dict[str, Any]], **spool: Any) -> str:
+        return config_text([job(self.url)], endpoints, spool={"location": str(self.folder), **spool})
+
+    def environment(self, endpoints: list[dict[str, Any]], **spool: Any) -> Warm:
+        return Warm(parse_config(self.text(endpoints, **spool), "c", ENVIRONMENT), self.outside)
+
+    def run(self, warm: Warm, seconds: float = 5.0) -> Report:
+        report = push(warm, tick(warm), time.monotonic() + seconds)
+        assert report.balances
+        self.clock.ahead += 60
+        return report
+
+    def kept(self, part: str) -> list[entries.Entry]:
+        return [entries.decode(path.read_bytes()) for path in sorted((self.folder / part).rglob("*-*"))]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with Api() as api:
+        found = World(tmp_path / "kept", api)
+        yield found
+        found.outside.transport.close()
+
+
+def test_an_endpoint_that_is_down_neither_delays_nor_loses_the_others_samples(world: World) -> None:
+    with Receiver(now=world.clock.time) as up, Receiver(now=world.clock.time) as down:
+        down.always(Fault.hang())
+        warm = world.environment(
+            [endpoint(up, "up"), endpoint(down, "down", remote_timeout="100ms", queue_config=SLOW)]
+        )
+        for _ in range(3):
+            first, second = world.run(warm, seconds=0.6).deliveries
+            assert (first.accepted, first.spooled.total(), second.accepted) == (SAMPLES, 0, 0)
+        down.always(None)
+        first, second = world.run(warm).deliveries
+        assert (first.accepted, first.taken) == (SAMPLES, 0)
+        assert (second.accepted, second.taken) == (4 * SAMPLES, 3 * SAMPLES)
+        assert up.samples == down.samples
+        assert in_order(down)
+
+
+def test_progress_of_a_backlog_is_reported_and_bounded_by_the_runs_time(world: World) -> None:
+    with Receiver(now=world.clock.time) as amp:
+        warm = world.environment([endpoint(amp, "amp")])
+        amp.always(Fault.status(404))
+        for _ in range(20):
+            world.run(warm)
+        amp.always(Fault.delay(0.1))
+        seen = []
+        for _ in range(20):
+            started = time.monotonic()
+            (delivery,) = world.run(warm, seconds=1.0).deliveries
+            assert time.monotonic() - started < 1.6
+            seen.append((delivery.waiting.entries, delivery.waiting.drained, delivery.spooled.counts["behind_backlog"]))
+            if not delivery.waiting.entries:
+                break
+        assert seen[0][0] > seen[1][0] > 0
+        assert all(drained for _, drained, _ in seen)
+        assert seen[0][2] == SAMPLES
+        assert seen[-1][0] == 0
+        assert in_order(amp)
+        assert {len(points) for points in amp.samples.values()} == {20 + len(seen)}
+
+
+def test_what_waits_in_2_0_goes_out_in_1_0_when_the_receiver_wants_that(world: World) -> None:
+    message = {"protobuf_message": "io.prometheus.write.v2.Request", "sigv4": None}
+    with Receiver(now=world.clock.time, auth=None, version_2="refused") as receiver:
+        entry = {key: value for key, value in endpoint(receiver, "r", **message).items() if value is not None}
+        warm = world.environment([entry])
+        receiver.always(Fault.status(404))
+        world.run(warm)
+        assert [request.version for one in world.kept("spool") for request in one.requests] == [2]
+        receiver.always(None)
+        (delivery,) = world.run(warm).deliveries
+        assert delivery.accepted == 2 * SAMPLES
+        assert any("does not take remote write 2.0" in said for said in delivery.warnings)
+        assert {len(points) for points in receiver.samples.values()} == {2}
+
+
+def test_what_waited_too_long_is_dead_and_the_rest_of_its_request_goes_out(world: World) -> None:
+    """A request with some too old is cut; what is cut keeps its reason."""
+    with Receiver(now=world.clock.time) as amp:
+        warm = world.environment([endpoint(amp, "amp", queue_config={"sample_age_limit": "10m"})])
+        amp.always(Fault.status(404))
+        source = world.records
+        old = world.clock.now_ms() - 5 * 60_000
+        world.records = lambda: [*source(), {"id": "0", "value": 7, "at": old}]  # type: ignore[method-assign]
+        world.run(warm)
+        world.records = source  # type: ignore[method-assign]
+        world.clock.ahead += 6 * 60
+        amp.always(None)
+        (delivery,) = world.run(warm).deliveries
+        assert delivery.dropped.counts == {"too_old": 1}
+        assert (delivery.taken, delivery.accepted, delivery.buried) == (SAMPLES + 1, 2 * SAMPLES, 1)
+        (dead,) = world.kept("dead")
+        assert [(one.reason, one.request.samples) for one in dead.kept] == [("too_old", 1)]
+        assert unpack(dead.requests[0])[0].timestamps_ms == [old]
+        assert world.kept("spool") == []
+
+
+@pytest.mark.parametrize(("rejected", "count"), [("keep", 1), ("drop", 0)])
+def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, rejected: str, count: int) -> None:
+    with Receiver(now=world.clock.time) as amp:
+        amp.script(Fault.status(400, b"no good"))
+        report = world.run(world.environment([endpoint(amp, "amp")], rejected=rejected))
+        assert report.deliveries[0].rejected.counts == {"http_400": SAMPLES}
+        assert report.metrics()["DeadSamples"] == count * SAMPLES
+        dead = world.kept("dead")
+        assert len(dead) == count
+        assert all("no good" in one.said for entry in dead for one in entry.kept)
+
+
+def test_an_entry_holds_no_secrets(world: World) -> None:
+    with Receiver(now=world.clock.time) as amp:
+        amp.always(Fault.status(404))
+        world.run(world.environment([endpoint(amp, "amp", headers={"X-Key": "hush-hush"})]))
+        (path,) = (world.folder / "spool").rglob("*-*")
+    for secret in ("hush-hush", amp.url, ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], ENVIRONMENT["AWS_ACCESS_KEY_ID"]):
+        assert secret.encode() not in path.read_bytes()
+
+
+# --- The function -----------------------------------------------------------------------------------------------------
+
+
+def test_the_function_succeeds_while_the_spool_holds_the_data(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is lost: the spool's age rings the alarm, and the log says why."""
+    with Receiver(now=world.clock.time) as amp:
+        path = world.folder.parent / "config.yaml"
+        path.write_text(world.text([endpoint(amp, "amp")]))
+        app = App(
+            Outside(ENVIRONMENT | {"PUSHER_CONFIG": str(path)}, world.clock.now_ms, no_session, world.clock.sleep)
+        )
+        amp.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
+        for _ in range(2):
+            result = app.handle({}, None)
+            world.clock.ahead += 60
+        assert result["ok"] is True
+        assert result["totals"]["SpooledSamples"] == 2 * SAMPLES
+        assert result["endpoints"][0]["waiting"]["entries"] == 2
+        amp.always(None)
+        assert app.handle({}, None)["totals"]["AcceptedSamples"] == 3 * SAMPLES
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    logs, metrics = [one for one in lines if "_aws" not in one], [one for one in lines if "_aws" in one]
+    assert [one["level"] for one in logs] == ["WARNING", "WARNING", "INFO"]
+    assert "Workspace not found" in logs[0]["message"]
+    assert [one["SpoolAgeSeconds"][0] // 10 for one in metrics] == [0, 6, 0]
+    assert [one["DeadSamples"] for one in metrics] == [[0.0]] * 3
+    assert all("HeldSeries" not in one for one in metrics)
+
+
+def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world: World) -> None:
+    with Receiver(now=world.clock.time) as amp:
+        amp.always(Fault.status(404))
+        world.folder.write_text("in the way")
+        path = world.folder.parent / "config.yaml"
+        path.write_text(world.text([endpoint(amp, "amp")]))
+        app = App(
+            Outside(ENVIRONMENT | {"PUSHER_CONFIG": str(path)}, world.clock.now_ms, no_session, world.clock.sleep)
+        )
+        with pytest.raises(PushFailed, match=r"8 undelivered.*the spool did not take them"):
+            app.handle({}, None)
+        world.folder.unlink()
+        amp.always(None)
+        assert app.handle({}, None)["ok"] is True
