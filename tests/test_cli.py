@@ -112,7 +112,10 @@ def test_push_json_is_the_report(config: Path, receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault.status(400, b"out of order sample"), "refused samples of this request (it names only the first)"),
+        (
+            Fault.status(400, b"out of order sample"),
+            '--out-of-order-time-window-in-seconds 600; it said: "out of order sample"',
+        ),
         (Fault.status(404, b'{"Message":"Workspace not found"}'), "check the workspace id, region and account"),
         (Fault.status(403, b"no"), "the role needs aps:RemoteWrite on this workspace"),
     ],

@@ -80,7 +80,7 @@ class Shipment:
         self._fresh: Outbox | None = None
         self._packed = Packed((), disjoint=True)
         self._open: list[Outbox] = []
-        self._is_over = False
+        self._is_over = self._is_booked = False
         self._lock = threading.Lock()
         self._seconds = {"sources": wanted.facts.sources_seconds, "wire": 0.0, "delivery": 0.0}
         depot = warm.depot
@@ -166,6 +166,7 @@ class Shipment:
         if self._backlog is not None:
             self._backlog.bury()
         order.take_back([one.request for one in lost], self._remote.find(self._warm))
+        self._is_booked = True
 
     def _send_trailer(self) -> None:
         """Metadata and the run's own metrics. Neither is part of the books of the samples, nor worth keeping."""
@@ -202,7 +203,8 @@ class Shipment:
         """Ends the shipment for a thread that does not come back, before `until` (monotonic seconds): what had not
         been settled is kept as far as there is time."""
         if not self._end() or self._fresh is None:
-            self.lose(why)
+            if not self._is_booked:  # else only the trailer hangs
+                self.lose(why)
             return
         self._fresh.hold_back("no_result", why)
         left = self._fresh.close()
