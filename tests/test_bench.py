@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import pages, scrape, scrape_table
+from bench import pages, scrape, scrape_table, spool
 from bench.agents import AGENTS
 
 PLAN = scrape.Plan((scrape.Round(70, 1, 3, 2, 1.0),), scrape.CrowdPlan(6, 5, 0.1, 2))
@@ -40,3 +40,14 @@ def test_a_page_has_as_many_series_as_it_should_and_other_values_at_every_scrape
     assert abs(sum(map(float, values)) - total) < 1e-3
     assert 0.28 < values.count("0") / len(values) < 0.4
     assert sum(before != after for before, after in zip(values, later, strict=True)) > 0.5 * len(values)
+
+
+def test_the_bench_of_the_spool_measures_all_of_it() -> None:
+    results = spool.measured(
+        spool.Plan(((50, 3),), 4, 20), lambda said: None
+    )  # fails by itself when samples are missing
+    assert (results.drained.entries, results.drained.samples) == (4, 5 * 25)
+    assert results.per_run == {"get": 1}
+    printed = spool.printed(results)
+    assert "Drain of 4 entries" in printed
+    assert printed.count("reached") + printed.count("MISSED") == 3
