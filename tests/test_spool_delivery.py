@@ -4,6 +4,8 @@ the Lambda function itself."""
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,3 +206,58 @@ def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world:
         world.folder.unlink()
         amp.always(None)
         assert app.handle({}, None)["ok"] is True
+
+
+# --- Where no timeout reaches -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A resolver that hangs for one name until the event is set."""
+    released, real = threading.Event(), socket.getaddrinfo
+
+    def slow(host: Any, *arguments: Any, **keys: Any) -> Any:
+        if host == "hangs.invalid":
+            released.wait(20)
+            host = "127.0.0.1"
+        return real(host, *arguments, **keys)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    yield released
+    released.set()
+
+
+def test_a_look_up_that_hangs_costs_no_sample(world: World, resolver: threading.Event) -> None:
+    """The run ends in time, and what it could not send waits; the thread that wakes up later books nothing."""
+    with Receiver(now=world.clock.time) as amp:
+        entry = endpoint(amp, "amp") | {"url": amp.url.replace("127.0.0.1", "hangs.invalid")}
+        warm = world.environment([entry])
+        started = time.monotonic()
+        (delivery,) = world.run(warm, seconds=1.5).deliveries
+        assert time.monotonic() - started < 4
+        assert delivery.spooled.counts == {"no_result": SAMPLES}
+        books = dict(delivery.spooled.counts), delivery.accepted, delivery.attempts
+        resolver.set()
+        time.sleep(0.3)
+        assert (dict(delivery.spooled.counts), delivery.accepted, delivery.attempts) == books
+        (later,) = world.run(warm).deliveries
+        assert (later.taken, later.accepted) == (SAMPLES, 2 * SAMPLES)
+        assert {len(points) for points in amp.samples.values()} == {2}
+        assert in_order(amp)
+
+
+def test_a_look_up_that_hangs_in_the_backlog_leaves_it_as_it_is(world: World, resolver: threading.Event) -> None:
+    with Receiver(now=world.clock.time) as amp:
+        warm = world.environment([endpoint(amp, "amp")])
+        amp.always(Fault.status(404))
+        world.run(warm)
+        amp.always(None)
+        entry = endpoint(amp, "amp") | {"url": amp.url.replace("127.0.0.1", "hangs.invalid")}
+        cold = world.environment([entry])
+        (delivery,) = world.run(cold, seconds=1.5).deliveries
+        assert (delivery.taken, delivery.spooled.counts) == (0, {"no_result": SAMPLES})
+        assert sum(one.samples for one in world.kept("spool")) == 2 * SAMPLES
+        resolver.set()
+        world.run(cold)
+        assert {len(points) for points in amp.samples.values()} == {3}
+        assert in_order(amp)
