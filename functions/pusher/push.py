@@ -10,7 +10,7 @@ from .batch import Batch
 from .model import Scrape
 from .report import Report
 from .self_metrics import RunFacts
-from .shipment import Order, Shipment
+from .shipment import Cargo, Shipment
 from .sources import collect
 from .sources.due import Tick
 from .warm import Begun, Warm
@@ -30,8 +30,8 @@ def push(warm: Warm, tick: Tick, deadline: float) -> Report:
     scrapes = collect.collect(warm.due_sources(tick), edges, until, begun.number)
     held_series = warm.newcomers.hold_back(scrapes, warm.series)
     batch = Batch([*scrapes, *warm.ended(tick)])
-    order = Order(batch, begun.run, _facts(warm, begun, batch, time.monotonic() - started), deadline)
-    shipments = [Shipment(remote, warm, order) for remote in warm.remotes]
+    cargo = Cargo(batch, begun.run, _facts(warm, begun, batch, time.monotonic() - started), deadline)
+    shipments = [Shipment(remote, warm, cargo) for remote in warm.remotes]
     _ship_all(shipments, deadline)
     deliveries = [shipment.books for shipment in shipments]
     warm.end(scrapes, deliveries, deadline)

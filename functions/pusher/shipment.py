@@ -61,7 +61,7 @@ def book_undelivered(books: Delivery, left: Sequence[Kept]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Cargo:
     """What is to be shipped: a run's samples with what the run knows of itself, until `deadline` (monotonic)."""
 
     batch: Batch
@@ -73,20 +73,20 @@ class Order:
 class Shipment:
     """One endpoint's part of a run. `ship` works in a thread of its own; whoever waits for it may `abandon` it."""
 
-    def __init__(self, remote: Remote, warm: Warm, wanted: Order) -> None:
-        self._remote, self._warm, self._order = remote, warm, wanted
-        self.books = Delivery(remote.endpoint.name, collected=wanted.batch.count)
+    def __init__(self, remote: Remote, warm: Warm, cargo: Cargo) -> None:
+        self._remote, self._warm, self._cargo = remote, warm, cargo
+        self.books = Delivery(remote.endpoint.name, collected=cargo.batch.count)
         self._part = Delivery(remote.endpoint.name)  # the fresh requests' books
         self._fresh: Outbox | None = None
         self._packed = Packed((), disjoint=True)
         self._open: list[Outbox] = []
         self._is_over = self._is_booked = False
         self._lock = threading.Lock()
-        self._seconds = {"sources": wanted.facts.sources_seconds, "wire": 0.0, "delivery": 0.0}
+        self._seconds = {"sources": cargo.facts.sources_seconds, "wire": 0.0, "delivery": 0.0}
         depot = warm.depot
-        self._backlog = Backlog(depot, wanted.run, self.books, wanted.deadline) if depot else None
-        left = max(wanted.deadline - time.monotonic(), 0.0)
-        self._until = wanted.deadline - (min(_SPOOL_SECONDS, _SPOOL_SHARE * left) if depot else 0.0)
+        self._backlog = Backlog(depot, cargo.run, self.books, cargo.deadline) if depot else None
+        left = max(cargo.deadline - time.monotonic(), 0.0)
+        self._until = cargo.deadline - (min(_SPOOL_SECONDS, _SPOOL_SHARE * left) if depot else 0.0)
         outside = warm.outside
         self._edges = deliver.Edges(
             remote.poster,
@@ -100,7 +100,7 @@ class Shipment:
         """Everything that the endpoint gets, booked to the last sample."""
         started = time.monotonic()
         now_ms = self._edges.now_ms()
-        self._packed = self._order.batch.packed_for(self._remote, self.books.dropped, now_ms)
+        self._packed = self._cargo.batch.packed_for(self._remote, self.books.dropped, now_ms)
         self._seconds["wire"] = time.monotonic() - started
         self._fresh = Outbox(self._packed.requests, self._part)
         try:
@@ -173,7 +173,7 @@ class Shipment:
         remote, part = self._remote, Delivery(self.books.endpoint)
         trailer = Trailer(remote, self._metadata(), self._edges.now_ms())
         outbox = Outbox(trailer.requests(self._own_samples(part), self_metrics.FAMILIES, part), part)
-        until = self._until + _TRAILER_SHARE * (self._order.deadline - self._until)
+        until = self._until + _TRAILER_SHARE * (self._cargo.deadline - self._until)
         until = min(until, time.monotonic() + _TRAILER_SECONDS)  # it is not worth a whole run
         deliver.deliver(remote.endpoint, outbox, self._edges, until)
         trailer.remember(part)
@@ -185,14 +185,14 @@ class Shipment:
 
     def _metadata(self) -> list[Metadata]:
         own = self_metrics.FAMILIES if self._warm.config.self_metrics else ()
-        return [*self._order.batch.metadata, *own]
+        return [*self._cargo.batch.metadata, *own]
 
     def _own_samples(self, part: Delivery) -> Samples:
         """The run's own metrics, as this endpoint sees them."""
         if not self._warm.config.self_metrics:
             return Samples()
         found = self_metrics.samples(
-            self._order.facts, self._remote.own_facts, self.books, self._seconds, self._edges.now_ms(),
+            self._cargo.facts, self._remote.own_facts, self.books, self._seconds, self._edges.now_ms(),
             self._warm.series.intern,
         )  # fmt: skip
         return packing.through(self._remote.view, found, part.dropped) if self._remote.view else found
@@ -220,6 +220,6 @@ class Shipment:
 
     def lose(self, why: str) -> None:
         """Nobody knows what became of the run's samples."""
-        self.books = Delivery(self.books.endpoint, collected=self._order.batch.count)
+        self.books = Delivery(self.books.endpoint, collected=self._cargo.batch.count)
         if self.books.collected:
             self.books.undelivered.add("no_result", why, self.books.collected)
