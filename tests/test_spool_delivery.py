@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,14 +167,17 @@ def test_an_entry_holds_no_secrets(world: World) -> None:
 # --- The function -----------------------------------------------------------------------------------------------------
 
 
+def function_of(config: Path) -> dict[str, str]:
+    """The environment of a function whose log is this test's own."""
+    return ENVIRONMENT | {"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
+
+
 def test_the_function_succeeds_while_the_spool_holds_the_data(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is lost: the spool's age rings the alarm, and the log says why."""
     with Receiver(now=world.clock.time) as amp:
         path = world.folder.parent / "config.yaml"
         path.write_text(world.text([endpoint(amp, "amp")]))
-        app = App(
-            Outside(ENVIRONMENT | {"PUSHER_CONFIG": str(path)}, world.clock.now_ms, no_session, world.clock.sleep)
-        )
+        app = App(Outside(function_of(path), world.clock.now_ms, no_session, world.clock.sleep))
         amp.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
         for _ in range(2):
             result = app.handle({}, None)
@@ -198,9 +202,7 @@ def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world:
         world.folder.write_text("in the way")
         path = world.folder.parent / "config.yaml"
         path.write_text(world.text([endpoint(amp, "amp")]))
-        app = App(
-            Outside(ENVIRONMENT | {"PUSHER_CONFIG": str(path)}, world.clock.now_ms, no_session, world.clock.sleep)
-        )
+        app = App(Outside(function_of(path), world.clock.now_ms, no_session, world.clock.sleep))
         with pytest.raises(PushFailed, match=r"8 undelivered.*the spool did not take them"):
             app.handle({}, None)
         world.folder.unlink()
