@@ -134,14 +134,14 @@ deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m â€
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 # SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never
-# needs the scripts in bin/, the type stubs, Powertools' HTTP router and utilities (3.8 MB that neither Logger nor
+# needs the scripts in bin/, the type stubs, Powertools' HTTP router, utilities and Datadog (what neither Logger nor
 # Metrics imports), and what charset_normalizer and zlib_ng have beside the modules that are imported. Licences and
 # METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 build/packages-$(ARCH): functions/requirements.txt Makefile
 	@rm -rf $@ $@.new
 	$(BUILD_PYTHON) -m pip install --quiet --no-compile --no-deps --require-hashes --only-binary=:all: \
 	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r functions/requirements.txt
-	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler
+	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler $@.new/aws_lambda_powertools/metrics/provider/datadog
 	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
 	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng*
 	@find $@.new -name '*.pyi' -exec rm -f {} +
@@ -150,13 +150,16 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 
 # Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
-NEVER_IMPORTED := powertools/utilities/|/dns/|pusher/(convert/|cli|shell_spool|standalone|__main__)|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
+# The command line, which no function imports.
+SHELL_ONLY := convert cli.py shell_spool.py standalone.py __main__.py
+NEVER_IMPORTED := powertools/utilities/|/dns/|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)
 	@test -n "$(ARTIFACTS_DIR)" || { echo "ARTIFACTS_DIR says where to; sam build sets it" >&2; exit 1; }
 	@mkdir -p "$(ARTIFACTS_DIR)"
 	@cp -R build/packages-$(ARCH)/. functions/pusher "$(ARTIFACTS_DIR)/"
+	@rm -rf $(addprefix "$(ARTIFACTS_DIR)"/pusher/,$(SHELL_ONLY))
 	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
 	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \
 	  $(RUNTIME_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '$(NEVER_IMPORTED)' "$(ARTIFACTS_DIR)"; fi
