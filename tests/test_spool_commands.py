@@ -194,3 +194,14 @@ def test_the_scheduled_function_leaves_it_to_the_operator(place: Place) -> None:
     outside = Outside(ENVIRONMENT | {"PUSHER_CONFIG": str(place.config)}, Clock().now_ms, no_session)
     with pytest.raises(BadEvent, match="never does spool"):
         App(outside, ("push", "plan")).handle({"action": "spool"}, None)
+
+
+def test_a_listing_that_has_no_room_for_all_says_so(place: Place) -> None:
+    (key,) = place.entries()
+    content = (place.spool / key).read_bytes()
+    for number in range(1_000):
+        (place.spool / f"spool/amp/0/{number:013d}-x").write_bytes(content)
+    assert run("spool", place.config)["is_cut"] is True
+    assert (
+        pusher("spool", place.config).stdout.splitlines()[-1].endswith("only the oldest 1000 of an endpoint are shown")
+    )

@@ -11,7 +11,7 @@ from .delivery.spool import DEAD, SPOOL, Spool, Stored, endpoint_of, started_ms_
 from .model import Tally
 from .openmetrics import Exported, exposition, openmetrics
 from .report import tally_dict
-from .store import NotStored
+from .store import MAX_LISTED, NotStored
 from .warm import Warm
 from .wire.unpacking import unpack
 
@@ -41,10 +41,12 @@ class Chosen:
 
 @dataclass(slots=True)
 class Found:
-    """The entries that could be read, and what is wrong with the others, by key."""
+    """The entries that could be read, and what is wrong with the others, by key. `is_cut` says that an endpoint may
+    have more than the oldest thousand."""
 
     stored: list[Stored] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    is_cut: bool = False
 
 
 def inspect(warm: Warm, options: Mapping[str, Any], deadline: float) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def choose(spool: Spool, known: Sequence[str], options: Mapping[str, Any], deadl
 def entries(spool: Spool, chosen: Chosen, deadline: float) -> Found:
     """Reads the chosen entries, oldest first. Raises StoreError; a key that is none raises NotStored."""
     found = Found()
-    for key in _keys(spool, chosen, deadline):
+    for key in _keys(spool, chosen, found, deadline):
         try:
             found.stored.append(spool.load(key, deadline))
         except Unreadable as error:
@@ -97,12 +99,14 @@ def entries(spool: Spool, chosen: Chosen, deadline: float) -> Found:
     return found
 
 
-def _keys(spool: Spool, chosen: Chosen, deadline: float) -> Iterator[str]:
+def _keys(spool: Spool, chosen: Chosen, found: Found, deadline: float) -> Iterator[str]:
     if chosen.key:
         yield chosen.key
         return
     for endpoint in chosen.endpoints:
-        yield from spool.keys(endpoint, deadline, chosen.part)
+        keys = spool.keys(endpoint, deadline, chosen.part)
+        found.is_cut = found.is_cut or len(keys) >= MAX_LISTED
+        yield from keys
 
 
 def listing(found: Found) -> dict[str, Any]:
@@ -111,6 +115,7 @@ def listing(found: Found) -> dict[str, Any]:
     return {
         "entries": rows,
         "unreadable": found.unreadable,
+        "is_cut": found.is_cut,
         "samples": sum(row["samples"] for row in rows),
         "oldest_ms": min((row["oldest_ms"] for row in rows), default=0),
     }

@@ -15,6 +15,7 @@ from .delivery.spool import Spool
 from .inspect_spool import Chosen, Found, NoSpool, choose, entries, exported, listing, spool_of
 from .openmetrics import Exported, exposition, openmetrics
 from .report import tally_dict
+from .store import MAX_LISTED
 from .warm import Warm
 
 _OK, _FAILED, _BAD = 0, 1, 2
@@ -62,7 +63,8 @@ class SpoolCommand:
         for key, said in found.unreadable.items():
             print(f"{key}  unreadable: {said}")
         counts = f"{_counted(len(listed['entries']), 'entry')}, {_counted(listed['samples'], 'sample')}"
-        print(f"{self._spool.store.place}: {counts}")
+        more = f"; only the oldest {MAX_LISTED} of an endpoint are shown" if found.is_cut else ""
+        print(f"{self._spool.store.place}: {counts}{more}")
         return _OK
 
     def _write(self, found: Found) -> int:

@@ -55,6 +55,7 @@ class Backlog:
         self._endpoint = books.endpoint
         self._own: Stored | None = None
         self._newest_key = ""
+        self._is_cut = False
 
     # what other runs have left
 
@@ -77,7 +78,7 @@ class Backlog:
                 waiting.oldest_ms = waiting.oldest_ms or started_ms_of(key)
                 return False
         depot.known.pop(self._endpoint, None)
-        if len(keys) >= MAX_LISTED:  # there may be more, for the next run
+        if self._is_cut:  # there may be more, for the next run
             waiting.entries, waiting.oldest_ms = 1, started_ms_of(self._newest_key)
             return False
         depot.state.is_drained(self._endpoint, self._newest_key)
@@ -88,6 +89,9 @@ class Backlog:
         depot, endpoint = self._depot, self._endpoint
         listed = depot.spool.keys(endpoint, until)
         known = depot.known.get(endpoint, set()) | {depot.state.facts.backlog.get(endpoint, "")}
+        self._is_cut = len(listed) >= MAX_LISTED
+        if self._is_cut:  # what comes after the end of the listing is not next
+            known = {key for key in known if key <= listed[-1]}
         keys = sorted({*listed, *known} - {"", self._own.key if self._own else ""})
         self._newest_key = keys[-1] if keys else ""
         return keys
