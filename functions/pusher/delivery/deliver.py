@@ -3,6 +3,7 @@ the receiver wants a person. Those that share no series may go side by side."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
 _MAX_CONNECTIONS = 4
 _REQUESTS_PER_CONNECTION = 4  # one more is worth opening for so many; min_shards asks for more
 _THROTTLED_BEFORE_SPLIT = 2  # a 429 refuses the whole request: the same again, and then smaller pieces
+_QUICK_SECONDS = 0.005  # a receiver that answers sooner is served over one connection
 _SPARE_SECONDS = 0.5
 
 
@@ -46,6 +48,8 @@ def deliver(endpoint: Endpoint, outbox: Outbox, edges: Edges, deadline: float, *
     """Sends what is in `outbox` and books every sample. `deadline` is monotonic seconds; of `disjoint` requests no two
     have a series in common. Returns whether all of it is settled; the outbox keeps the rest."""
     senders = [_Sender(endpoint, outbox, edges, deadline) for _ in range(connections(endpoint, len(outbox), disjoint))]
+    if len(senders) > endpoint.queue.min_shards and senders[0].settles_quickly():
+        del senders[max(endpoint.queue.min_shards, 1) :]
     threads = [threading.Thread(target=sender.settle_all, daemon=True) for sender in senders[1:]]
     for thread in threads:
         thread.start()
@@ -81,10 +85,20 @@ class _Sender:
         self._policy = BackoffPolicy(queue.min_backoff_ms / 1000, queue.max_backoff_ms / 1000)
         self.broken: Exception | None = None
 
-    def settle_all(self) -> None:
-        """Until nothing is left to take. A bug ends up in `broken`, with its samples still in the outbox."""
+    def settles_quickly(self) -> bool:
+        """Settles the first request, and tells whether more connections are worth their processor time."""
+        started = self._edges.monotonic()
+        self.settle_all(most=1)
+        return self._edges.monotonic() - started < _QUICK_SECONDS
+
+    def settle_all(self, most: int | None = None) -> None:
+        """Until nothing is left to take, or so many are settled. A bug ends up in `broken`, with its samples still in
+        the outbox."""
         try:
-            while lane := self._outbox.take():
+            for _ in itertools.count() if most is None else range(most):
+                lane = self._outbox.take()
+                if lane is None:
+                    return
                 while lane.pieces:
                     if self._settle(lane) in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
                         self._outbox.stop(lane)
