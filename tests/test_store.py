@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,162 @@ def test_what_is_being_written_is_not_there_yet(store: DirectoryStore, tmp_path:
     (tmp_path / "kept/spool/a/0/.1.0123").write_bytes(b"hal")  # as a killed process leaves it
     assert store.list("spool/", SOON) == ["spool/a/0/1"]
     assert os.path.exists(tmp_path / "kept/spool/a/0/1")
+
+
+def test_keys_come_in_the_order_of_their_bytes(store: DirectoryStore) -> None:
+    """Capital letters come before small ones, and both before what is not ASCII, also across folders."""
+    keys = ["a b", "a-b", "a.b", "a/b", "a0", "B", "Z/z", "z", "é", "日/本", "\uffee", "😀"]
+    for key in reversed(keys):
+        store.put(key, b"", SOON)
+    assert store.list("", SOON) == sorted(keys, key=str.encode)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["..", ".", "...", "%", "%2F", "%2E%2E", "a+b", " ", "a\\b", "*?[x]", "~", "\n", "日本", "x" * 200, "-rf"],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", ["{}", "p/{}", "{}/p", "p/{}/q"])
+def test_a_hostile_part_is_listed_as_it_was_given(store: DirectoryStore, tmp_path: Path, place: str, key: str) -> None:
+    """Whatever stands between two slashes comes back from a listing, and from one that begins with it."""
+    full = place.format(key)
+    store.put(full, b"x", SOON)
+    assert store.list("", SOON) == store.list(full, SOON) == [full]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    if "/" in full:
+        folder = full.partition("/")[0] + "/"
+        assert store.folders("", SOON) == [folder]
+        assert store.list(folder, SOON) == [full]
+
+
+@pytest.mark.parametrize(("one", "other"), [("%2F", "/"), ("..", "%2E%2E"), ("a b", "a%20b"), (".", "%2E"), ("a", "A")])
+def test_keys_that_look_alike_do_not_meet(store: DirectoryStore, one: str, other: str) -> None:
+    """Two keys are two objects."""
+    store.put(f"k{one}k/{one}x", b"1", SOON)
+    store.put(f"k{other}k/{other}x", b"2", SOON)
+    assert [read(store, f"k{part}k/{part}x") for part in (one, other)] == [b"1", b"2"]
+
+
+def read(store: DirectoryStore, key: str) -> bytes:
+    found = store.get(key, SOON)
+    assert found is not None
+    return found.content
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [pytest.param(0, 0, id="none"), (1, 1), (999, 999), pytest.param(None, 1_000, id="default")]
+)
+def test_a_listing_has_the_first_keys_and_no_more(store: DirectoryStore, most: int | None, expected: int) -> None:
+    """Without another number it ends after a thousand, as S3's does."""
+    store.put("k/0000", b"", SOON)
+    folder = Path(store.place) / "k"
+    for number in range(1, 1_003):
+        (folder / f"{number:04d}").touch()  # as put leaves them, without so many waits for the disk
+    found = store.list("k/", SOON) if most is None else store.list("k/", SOON, most)
+    assert found == [f"k/{number:04d}" for number in range(expected)]
+
+
+@pytest.mark.parametrize("key", ["nothing", "no/such/folder", "there/nothing", "there/is/below"])
+@pytest.mark.parametrize("etag", ["", '"other"'])
+def test_what_is_missing_is_said_to_be(store: DirectoryStore, key: str, etag: str) -> None:
+    """NotStored names the key, is a StoreError, and comes whatever ETag is asked for."""
+    store.put("there/is", b"", SOON)
+    with pytest.raises(NotStored, match=key) as caught:
+        store.get(key, SOON, etag)
+    assert isinstance(caught.value, StoreError)
+
+
+def test_a_condition_on_what_is_missing_does_not_hold(store: DirectoryStore) -> None:
+    """An object that is gone is not the one that was expected, and is not made anew."""
+    etag = store.put("k", b"one", SOON)
+    assert store.delete("k", SOON, etag)
+    with pytest.raises(Changed):
+        store.put("k", b"two", SOON, etag)
+    assert not store.delete("k", SOON, etag)
+    assert store.list("", SOON) == []
+    store.put("k", b"three", SOON, "")
+    assert read(store, "k") == b"three"
+
+
+def test_a_deletion_with_a_condition_leaves_another_object(store: DirectoryStore) -> None:
+    """Only the object that was seen goes away."""
+    seen = store.put("k", b"one", SOON)
+    newer = store.put("k", b"two", SOON)
+    assert newer != seen
+    assert not store.delete("k", SOON, seen)
+    assert read(store, "k") == b"two"
+    assert store.delete("k", SOON, newer)
+
+
+@pytest.mark.parametrize("place", ["kept", "kept/below"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda store: store.get("k", SOON), id="get"),
+        pytest.param(lambda store: store.put("k", b"", SOON), id="put"),
+        pytest.param(lambda store: store.put("a/k", b"", SOON, ""), id="put with a condition"),
+        pytest.param(lambda store: store.list("a/", SOON), id="list a folder"),
+        pytest.param(lambda store: store.list("a", SOON), id="list a beginning"),
+        pytest.param(lambda store: store.folders("a/", SOON), id="folders"),
+        pytest.param(lambda store: store.delete("k", SOON), id="delete"),
+    ],
+)
+def test_a_file_in_the_place_of_the_folder_is_named(
+    tmp_path: Path, place: str, act: Callable[[DirectoryStore], object]
+) -> None:
+    """Every operation raises StoreError with the place, and leaves the file alone."""
+    (tmp_path / "kept").write_text("in the way")
+    store = DirectoryStore(tmp_path / place)
+    with pytest.raises(StoreError, match=str(tmp_path / "kept")):
+        act(store)
+    assert store.place == str(tmp_path / place)
+    assert (tmp_path / "kept").read_text() == "in the way"
+
+
+def _count(folder: str, times: int) -> None:
+    store = DirectoryStore(folder)
+    for _ in range(times):
+        while True:
+            found = store.get("n", SOON)
+            assert found is not None
+            try:
+                store.put("n", b"%d" % (int(found.content) + 1), SOON, found.etag)
+                break
+            except Changed:
+                continue
+
+
+def test_no_write_of_two_processes_is_lost(tmp_path: Path) -> None:
+    """Two that read, add one and write with the ETag they have read count together."""
+    store, context = DirectoryStore(tmp_path), multiprocessing.get_context("fork")
+    store.put("n", b"0", SOON)
+    counters = [context.Process(target=_count, args=(str(tmp_path), 25)) for _ in range(2)]
+    for counter in counters:
+        counter.start()
+    for counter in counters:
+        counter.join(60)
+    assert [counter.exitcode for counter in counters] == [0, 0]
+    assert read(store, "n") == b"50"
+
+
+def _alternate(folder: str, contents: list[bytes], times: int) -> None:
+    store = DirectoryStore(folder)
+    for number in range(times):
+        store.put("a/k", contents[number % len(contents)], SOON)
+
+
+def test_a_reader_sees_whole_objects_only(tmp_path: Path) -> None:
+    """While another process writes, an object is the old one or the new one, and listings have no other key."""
+    contents = [b"x" * 400_000, b"y" * 700_000]
+    store = DirectoryStore(tmp_path)
+    store.put("a/k", contents[0], SOON)
+    writer = multiprocessing.get_context("fork").Process(target=_alternate, args=(str(tmp_path), contents, 60))
+    writer.start()
+    seen = set()
+    while writer.is_alive():
+        seen.add(read(store, "a/k"))
+        assert store.list("", SOON) == ["a/k"]
+        assert store.folders("", SOON) == ["a/"]
+    writer.join()
+    assert writer.exitcode == 0
+    assert seen <= set(contents)

@@ -217,3 +217,138 @@ def test_two_throttled_attempts_come_before_pieces() -> None:
         with warm_of(json.loads(json.dumps(config_text([job(source.url)], [endpoint(amp, "amp")])))) as warm:
             push(warm, tick(warm), time.monotonic() + 10)
         assert [record.sample_count for record in amp.requests if record.sample_count] == [8, 8, 4, 4]
+
+
+# --- The outbox alone -------------------------------------------------------------------------------------------------
+
+
+def reasons(box: Outbox) -> list[str]:
+    return [one.reason for one in box.close()]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_what_was_never_sent_ran_out_of_time(taken: int) -> None:
+    """A request that nobody has said anything of is left with the deadline as its reason, in words too."""
+    box, _ = outbox(3)
+    assert len(box) == 3
+    assert [lane and lane.pieces[0].body for lane in (box.take() for _ in range(taken))] == [b"0", b"1", b"2"][:taken]
+    left = box.close()
+    assert [one.request.body for one in left] == [b"0", b"1", b"2"]
+    assert {one.reason for one in left} == {"deadline"}
+    assert all(one.said for one in left)
+
+
+def test_every_request_is_taken_once() -> None:
+    """After the last one there is none, and threads that take at once get different ones."""
+    box, _ = outbox(200)
+    taken = list[bytes]()
+
+    def take_all() -> None:
+        while lane := box.take():
+            taken.append(lane.pieces[0].body)
+
+    threads = [threading.Thread(target=take_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken, key=int) == [b"%d" % number for number in range(200)]
+    assert box.take() is None
+
+
+def test_what_is_held_back_has_that_reason() -> None:
+    """All of it comes back, in order, for the reason that was given."""
+    box, _ = outbox(3)
+    box.hold_back("behind_backlog", "older samples go first")
+    left = box.close()
+    assert [(one.request.body, one.reason, one.said) for one in left] == [
+        (body, "behind_backlog", "older samples go first") for body in (b"0", b"1", b"2")
+    ]
+
+
+def test_a_stop_leaves_what_is_under_way_its_own_reason() -> None:
+    """Requests that others have taken keep theirs, the first stop counts, and nothing more is taken."""
+    box, _ = outbox(4)
+    first, second = box.take(), box.take()
+    assert first is not None
+    assert second is not None
+    first.reason, second.reason = "http_503", "http_429"
+    box.stop(first)
+    box.stop(second)
+    assert box.is_stopped
+    assert box.take() is None
+    assert reasons(box) == ["http_503", "http_429", "http_503", "http_503"]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "was_in_doubt", "expected"),
+    [
+        pytest.param(False, False, [False, False, False], id="nothing went out"),
+        pytest.param(True, False, [True, False, False], id="the first piece is under way"),
+        pytest.param(False, True, [True, False, False], id="an earlier attempt got no answer"),
+    ],
+)
+def test_what_may_be_stored_is_said_of_the_piece_that_went_out(
+    in_flight: bool, was_in_doubt: bool, expected: list[bool]
+) -> None:
+    """Of a request in pieces only the first one can be under way."""
+    box, _ = outbox(2)
+    lane = box.take()
+    assert lane is not None
+    lane.pieces.append(WriteRequest(b"0b", 1, 1))
+    lane.in_flight = in_flight
+    if was_in_doubt:
+        lane.doubt()
+    left = box.close()
+    assert [one.request.body for one in left] == [b"0", b"0b", b"1"]
+    assert [one.request.maybe_stored for one in left] == expected
+
+
+def test_a_settled_request_is_not_left() -> None:
+    """One that is under way for the last time and has nothing left is gone, without an error."""
+    box, _ = outbox(1)
+    lane = box.take()
+    assert lane is not None
+    lane.pieces.clear()
+    lane.in_flight = True
+    assert box.close() == []
+
+
+def test_threads_that_are_late_change_nothing_in_the_books() -> None:
+    """Closing waits for who is booking, and everybody after that gets Closed."""
+    box, books = outbox(1)
+    refused, begun = list[int](), threading.Barrier(9)
+
+    def book() -> None:
+        begun.wait()
+        try:
+            for _ in range(10_000):
+                with box.books() as open_books:
+                    open_books.accepted += 1
+        except Closed:
+            refused.append(1)
+
+    threads = [threading.Thread(target=book) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    time.sleep(0.01)
+    box.close()
+    seen = books.accepted
+    for thread in threads:
+        thread.join()
+    assert books.accepted == seen
+    with pytest.raises(Closed), box.books():
+        pass
+
+
+@given(st.integers(0, 300), st.booleans(), st.integers(1, 50), st.integers(1, 50))
+def test_connections_keep_their_bounds(requests: int, disjoint: bool, least: int, most: int) -> None:
+    """One where series are shared; never more than four, max_shards or requests; min_shards as far as these allow."""
+    found = connections(made.endpoint(QueueConfig(min_shards=least, max_shards=most)), requests, disjoint)
+    bound = max(min(4, most, requests), 1)
+    assert 1 <= found <= bound
+    if not disjoint:
+        assert found == 1
+    else:
+        assert found >= min(least, bound)

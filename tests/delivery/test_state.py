@@ -4,6 +4,7 @@ another run has written."""
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ import pytest
 
 from pusher.delivery.state import State
 from pusher.model import JobMark
+from pusher.store import Object
 from tests.stores import MemoryStore
 
 KEY = "state/0"
@@ -203,3 +205,234 @@ def test_without_a_store_it_is_memory(world: World) -> None:
     assert state.has_backlog("amp")
     assert state.mark_of("j") == JobMark(5, 5, 5, 3)
     assert state.problem == ""
+
+
+def joined(world: World) -> tuple[State, State]:
+    """Two environments that have both read the object, and have not written since."""
+    one, other = world.run(world.environment()), world.run(world.environment())
+    for state in (one, other):
+        state.start_reading(soon())
+        state.await_read()
+    return one, other
+
+
+@pytest.mark.parametrize("object_is", ["missing", "there"])
+def test_a_first_run_knows_whether_there_is_an_object(world: World, object_is: str) -> None:
+    """An object that is missing is no problem, and what is there is known after the reading."""
+    if object_is == "there":
+        world.run(world.environment(), spools("spool/amp/0/1"), marks(7, is_exact=True))
+    state = world.environment()
+    assert not state.is_known
+    state.start_reading(soon())
+    assert state.mark_of("j") == (JobMark(7, 7, 7, 3) if object_is == "there" else None)
+    assert state.has_backlog("amp") == (object_is == "there")
+    assert (state.is_known, state.problem) == (True, "")
+
+
+def test_a_mark_that_need_not_be_exact_goes_with_the_next_write(world: World) -> None:
+    """It is the clock that has moved: no write of its own, and not lost either."""
+    state = world.run(world.environment())
+    world.run(state, marks(5))
+    assert world.store.counts["put"] == 1
+    world.run(state, lambda state: state.use_config("v2"))
+    assert world.store.counts["put"] == 2
+    assert world.run(world.environment()).mark_of("j") == JobMark(5, 5, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param(JobMark(5, 5), JobMark(6, 6), JobMark(6, 6), id="the second is later"),
+        pytest.param(JobMark(6, 6), JobMark(5, 5), JobMark(6, 6), id="the first is later"),
+        pytest.param(
+            JobMark(6, 2, 1, 1), JobMark(5, 9, 4, 8), JobMark(6, 9, 1, 1), id="the newest sample never goes back"
+        ),
+        pytest.param(JobMark(5, 5, 5, 5), JobMark(5, 5, 5, 5), JobMark(5, 5, 5, 5), id="the same"),
+    ],
+)
+@pytest.mark.parametrize("is_exact", [True, False], ids=["exact", "with the next write"])
+def test_of_two_environments_marks_the_later_one_is_written(
+    world: World, first: JobMark, second: JobMark, expected: JobMark, is_exact: bool
+) -> None:
+    """Whoever writes last, and whoever has read before the other wrote."""
+    one, other = joined(world)
+    one.mark("j", first, is_exact=is_exact)
+    other.mark("j", second, is_exact=is_exact)
+    for state in (one, other):
+        state.use_config("v2")
+        state.save(soon(), ["j"])
+    assert world.run(world.environment()).mark_of("j") == expected
+    assert world.run(one).mark_of("j") == world.run(other).mark_of("j") == expected
+
+
+def test_a_drained_backlog_stays_drained_when_the_other_has_written_something_else(world: World) -> None:
+    """What the writer has cleared is not taken over again from the object that it finds."""
+    one, other = joined(world)
+    one.will_spool("amp", "spool/amp/0/1", soon())
+    other.use_config("v2")
+    other.save(soon())
+    one.is_drained("amp", "spool/amp/0/1")
+    one.save(soon())
+    assert (world.written()["backlog"], world.written()["config_version"]) == ({}, "v2")
+    assert not world.run(other).has_backlog("amp")
+
+
+def test_one_endpoints_backlog_is_not_the_others(world: World) -> None:
+    """While one environment drains its endpoint the other one's flag of a second endpoint stays."""
+    one, other = joined(world)
+    one.will_spool("amp", "spool/amp/0/1", soon())
+    other.will_spool("second", "spool/second/0/1", soon())
+    one.is_drained("amp", "spool/amp/0/1")
+    one.save(soon())
+    assert world.written()["backlog"] == {"second": "spool/second/0/1"}
+
+
+def test_a_backlog_that_comes_back_is_said_again(world: World) -> None:
+    """After it was drained the first entry is announced before it is written, as ever."""
+    state = world.run(world.environment(), spools("spool/amp/0/1"))
+    world.run(state, lambda state: state.is_drained("amp", "spool/amp/0/1"))
+    puts = world.store.counts["put"]
+    state.will_spool("amp", "spool/amp/0/2", soon())
+    assert world.store.counts["put"] == puts + 1
+    assert world.written()["backlog"] == {"amp": "spool/amp/0/2"}
+
+
+def test_a_new_environment_that_spools_before_it_has_read_loses_nothing_of_others(world: World) -> None:
+    """The reading that is under way is waited for."""
+    world.run(world.environment(), spools("spool/amp/0/1"), lambda state: state.use_config("v2"))
+    state = world.environment()
+    state.start_reading(soon())
+    state.will_spool("third", "spool/third/0/1", soon())
+    assert world.written()["backlog"] == {"amp": "spool/amp/0/1", "third": "spool/third/0/1"}
+    assert world.written()["config_version"] == "v2"
+
+
+@pytest.mark.parametrize("act", ["will_spool", "is_drained", "mark", "use_config"])
+def test_a_store_that_takes_no_writes_leaves_memory_right(world: World, act: str) -> None:
+    """Nothing is raised, `problem` says it, this environment acts on what it knows, and writes it when it can."""
+    state = world.run(world.environment(), lambda state: state.will_spool("old", "spool/old/0/1", soon()))
+    before = world.store.objects[KEY]
+    world.store.failing["put"] = 1
+    changes: dict[str, Callable[[], object]] = {
+        "will_spool": lambda: state.will_spool("amp", "spool/amp/0/1", soon()),
+        "is_drained": lambda: state.is_drained("old", "spool/old/0/1"),
+        "mark": lambda: state.mark("j", JobMark(8, 8), is_exact=True),
+        "use_config": lambda: state.use_config("v9"),
+    }
+
+    def is_right(seen: State) -> bool:
+        return {
+            "will_spool": seen.has_backlog("amp"),
+            "is_drained": not seen.has_backlog("old"),
+            "mark": seen.mark_of("j") == JobMark(8, 8),
+            "use_config": seen.facts.config_version == "v9",
+        }[act]
+
+    changes[act]()
+    if act != "will_spool":
+        state.save(soon())
+    assert world.store.objects[KEY] == before
+    assert "cannot be written" in state.problem
+    assert is_right(state)
+    assert is_right(world.run(state))  # the next reading does not take it back
+    assert state.problem == ""
+    assert is_right(world.run(world.environment()))
+
+
+def test_a_write_whose_answer_was_lost_is_no_other_writers(world: World) -> None:
+    """The next save meets this environment's own object, and both sides are right."""
+    state = world.run(world.environment(), spools("spool/amp/0/1"))
+    world.store.lost["put"] = 1
+    state.is_drained("amp", "spool/amp/0/1")
+    state.save(soon())
+    state.use_config("v2")
+    state.save(soon())
+    assert (world.written()["backlog"], world.written()["config_version"]) == ({}, "v2")
+    assert not state.has_backlog("amp")
+
+
+class Busy(MemoryStore):
+    """Somebody else writes before every write of this environment."""
+
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        number = self.counts["put"]
+        facts = {"backlog": {}, "jobs": {}, "config_version": f"v{number}", "written_ms": number}
+        self.objects[key] = json.dumps(facts).encode()
+        return super().put(key, content, deadline, expected)
+
+
+def test_a_writer_that_is_never_first_gives_up_and_says_so(world: World) -> None:
+    """It ends after a few tries; memory is right, and the object is the others'."""
+    world.store = Busy()
+    state = world.environment()
+    state.will_spool("amp", "spool/amp/0/1", soon())
+    assert "cannot be written" in state.problem
+    assert 1 < world.store.counts["put"] <= 5
+    assert state.has_backlog("amp")
+    assert world.written()["backlog"] == {}
+
+
+class Hanging(MemoryStore):
+    """Reads hang until `go`, whatever their deadline is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+        self.go.wait(10)
+        return super().get(key, deadline, etag)
+
+
+def test_a_reading_that_hangs_holds_nobody_up(world: World) -> None:
+    """It starts in the background, and whoever waits for it does so until its deadline and not much longer."""
+    world.store = Hanging()
+    state, started = world.environment(), time.monotonic()
+    state.start_reading(started + 0.5)
+    assert time.monotonic() - started < 0.4
+    state.await_read()
+    assert time.monotonic() - started < 2
+    assert "this run acts on memory" in state.problem
+    assert not state.is_known
+    world.store.go.set()
+
+
+@pytest.mark.parametrize(
+    ("hours", "in_config", "is_kept"),
+    [
+        pytest.param(23, False, True, id="gone for less than a day"),
+        pytest.param(25, False, False, id="gone for more than a day"),
+        pytest.param(25, True, True, id="still in the config"),
+        pytest.param(1_000, True, True, id="in the config, however old"),
+    ],
+)
+def test_who_forgets_which_jobs(world: World, hours: int, in_config: bool, is_kept: bool) -> None:
+    """A job is forgotten when it has left the config and has not come back for a day."""
+    state = world.run(world.environment())
+    state.mark("old", JobMark(world.now_ms, 1), is_exact=True)
+    world.now_ms += hours * 60 * MINUTE
+    state.save(soon(), ["j", "old"] if in_config else ["j"])
+    assert ("old" in world.written()["jobs"]) == is_kept  # type: ignore[operator]
+    assert (state.mark_of("old") is not None) == is_kept
+
+
+def test_many_threads_lose_nothing(world: World) -> None:
+    """Endpoints are delivered side by side, in two environments at once."""
+    one, other = joined(world)
+    names = [f"e{number}" for number in range(20)]
+
+    def work(state: State, name: str) -> None:
+        state.will_spool(name, f"spool/{name}/0/1", soon())
+        state.mark(name, JobMark(5, 5), is_exact=True)
+
+    threads = [threading.Thread(target=work, args=((one, other)[at % 2], name)) for at, name in enumerate(names)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for state in (one, other, one):
+        state.problem = ""
+        state.save(soon())
+    assert one.problem == other.problem == ""
+    assert world.written()["backlog"] == {name: f"spool/{name}/0/1" for name in names}
+    assert set(world.written()["jobs"]) == set(names)  # type: ignore[call-overload]
