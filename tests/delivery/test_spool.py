@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pusher.delivery.entry import Entry, Unreadable
 from pusher.delivery.spool import DEAD, Run, Spool, Stored, endpoint_of, started_ms_of
 from pusher.model import Kept, WriteRequest
-from pusher.store import Changed, NotStored, Object, StoreError
+from pusher.store import MAX_BYTES, Changed, NotStored, Object, StoreError
 from tests.stores import MemoryStore
 
 
@@ -342,3 +342,17 @@ def test_an_entry_stays_until_its_copy_is_under_dead(store: MemoryStore, spool: 
     with pytest.raises(StoreError):
         spool.set_aside("spool/amp/0/0000000000001-y", soon())
     assert store.objects == {"spool/amp/0/0000000000001-y": b"nonsense"}
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(MAX_BYTES - 1_000, True), (MAX_BYTES, False)], ids=["fits", "larger"])
+def test_what_could_not_be_read_again_is_not_taken(
+    store: MemoryStore, spool: Spool, size: int, *, is_kept: bool
+) -> None:
+    """An entry is refused when it is written, so that its samples are named, and blocks nothing for ever after."""
+    huge = Entry("amp", 5, [Kept(WriteRequest(bytes(size), 1, size, 7, 9))])
+    if is_kept:
+        assert spool.load(spool.keep(huge, Run(5, "abcd"), soon()).key, soon()).entry.samples == 1
+        return
+    with pytest.raises(StoreError, match=f"spool/amp/0/.* {MAX_BYTES} is the limit"):
+        spool.keep(huge, Run(5, "abcd"), soon())
+    assert not store.objects

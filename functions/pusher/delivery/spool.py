@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from ..model import Kept
-from ..store import MAX_LISTED, Changed, Keys, NotStored, Store, StoreError
+from ..store import MAX_BYTES, MAX_LISTED, Changed, Keys, NotStored, Store, StoreError
 from . import entry as entries
 from .entry import Entry
 
@@ -122,6 +122,8 @@ class Spool:
 
     def _write(self, key: str, entry: Entry, deadline: float, expected: str | None) -> Stored:
         content = entries.encode(entry)
+        if len(content) > MAX_BYTES:  # nobody could read it again
+            raise StoreError(f"{self.store.place}/{key}: an entry of {len(content)} bytes; {MAX_BYTES} is the limit")
 
         def put(until: float) -> str:
             try:
