@@ -135,8 +135,8 @@ deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m â€
 
 # SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never
 # needs the scripts in bin/, the type stubs, Powertools' HTTP router, utilities and Datadog (what neither Logger nor
-# Metrics imports), and what charset_normalizer and zlib_ng have beside the modules that are imported. Licences and
-# METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
+# Metrics imports), DNS zones, and what charset_normalizer, zlib_ng, zstd and protobuf have beside what is imported.
+# Licences and METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 build/packages-$(ARCH): functions/requirements.txt Makefile
 	@rm -rf $@ $@.new
 	$(BUILD_PYTHON) -m pip install --quiet --no-compile --no-deps --require-hashes --only-binary=:all: \
@@ -144,15 +144,19 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler $@.new/aws_lambda_powertools/metrics/provider/datadog
 	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
 	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng*
+	@rm -rf $@.new/backports/zstd/zipfile $@.new/backports/zstd/tarfile.py $@.new/backports/zstd/_cffi
+	@rm -rf $@.new/google/protobuf/descriptor_pb2.py $@.new/google/protobuf/compiler $@.new/google/protobuf/internal/*_benchmark.py
+	@rm -rf $(addprefix $@.new/dns/,dnssec.py dnssecalgs zone.py zonefile.py btree.py btreezone.py versioned.py update.py asyncresolver.py _trio_backend.py)
 	@find $@.new -name '*.pyi' -exec rm -f {} +
 	@mv $@.new $@
 	@touch $@
 
 # Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
+# What a schedule never imports, or only once, gets none.
 # The command line, which no function imports.
 SHELL_ONLY := convert cli.py shell_spool.py standalone.py __main__.py
-NEVER_IMPORTED := powertools/utilities/|/dns/|google/protobuf/(descriptor_pb2|.*_pb2|json_format|text_format|.*pool)|idna/uts46data|tzdata
+NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|pusher/backfill/|urllib3/(contrib|http2)/|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)
