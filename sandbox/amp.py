@@ -48,7 +48,16 @@ Version2 = Literal["taken", "refused", "ignored"]
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-ROUTE = re.compile(r"/workspaces/([^/]+)/api/v1/(remote_write|query|query_range)")
+CLIENT_TOKEN = re.compile(r"[!-~]{1,64}", re.ASCII)
+ROUTE = re.compile(r"/workspaces/([^/]+)/(.+)")
+CONFIGURATION = "configuration"
+# What may be asked of a workspace, and the permission that each needs.
+ACTIONS = {
+    "api/v1/remote_write": {"POST": "aps:RemoteWrite"},
+    "api/v1/query": {"GET": "aps:QueryMetrics", "POST": "aps:QueryMetrics"},
+    "api/v1/query_range": {"GET": "aps:QueryMetrics", "POST": "aps:QueryMetrics"},
+    CONFIGURATION: {"GET": "aps:DescribeWorkspaceConfiguration", "PATCH": "aps:UpdateWorkspaceConfiguration"},
+}
 
 # A head block takes samples in order only in its newer half: one hour, with blocks of two.
 HALF_BLOCK_MS = 3_600_000
@@ -716,6 +725,131 @@ def _accepted() -> Answer:
     return Answer(200, headers)
 
 
+# --- The control plane ---------------------------------------------------------------------------------------------
+
+# The user guide's limits and Terraform's; the API's own model knows the lower ones only.
+SETTING_RANGES = {
+    "outOfOrderTimeWindowInSeconds": (0, 600),
+    "retentionPeriodInDays": (1, 1095),
+    "ruleQueryOffsetInSeconds": (0, 86_400),
+}
+
+
+class ControlRequest(NamedTuple):
+    """One request about the configuration, refused ones included."""
+
+    method: str
+    body: Any  # decoded; None when there was no JSON
+    status: int
+
+
+def setting_problems(body: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with the fields of an UpdateWorkspaceConfiguration request, by name."""
+    found = {
+        name: f"must be a whole number from {low} to {high}"
+        for name, (low, high) in SETTING_RANGES.items()
+        if body.get(name) is not None and not _is_whole(body[name], low, high)
+    }
+    token = body.get("clientToken")
+    if token is not None and not (isinstance(token, str) and CLIENT_TOKEN.fullmatch(token)):
+        found["clientToken"] = "must be 1 to 64 printable characters without a space"
+    entries = body.get("limitsPerLabelSet")
+    if entries is not None and not (isinstance(entries, list) and all(map(_is_label_set_limit, entries))):
+        found["limitsPerLabelSet"] = "must be a list of label sets, each with its limits"
+    return found
+
+
+def _is_whole(value: Any, low: int, high: float = math.inf) -> bool:
+    return type(value) is int and low <= value <= high  # True is no number here
+
+
+def _is_label_set_limit(entry: Any) -> bool:
+    if not (isinstance(entry, dict) and isinstance(entry.get("labelSet"), dict)):
+        return False
+    limits = entry.get("limits")
+    named = all(LABEL_NAME.fullmatch(name) and isinstance(value, str) for name, value in entry["labelSet"].items())
+    return named and isinstance(limits, dict) and _is_whole(limits.get("maxSeries", 0), 0)
+
+
+class Configuration:
+    """The settings of a workspace. An update ends when it is asked about, so that no clock decides what is seen."""
+
+    def __init__(self, name: str, workspace: Workspace) -> None:
+        self._name = name
+        self._workspace = workspace
+        self._settings: dict[str, Any] = {
+            "retentionPeriodInDays": 150,
+            "ruleQueryOffsetInSeconds": 60,
+            "limitsPerLabelSet": [],
+        }
+        self._status = {"statusCode": "ACTIVE"}
+        self._update: dict[str, Any] = {}
+        self._polls_left = 0
+        self._fails = False
+
+    @property
+    def is_updating(self) -> bool:
+        return self._status["statusCode"] == "UPDATING"
+
+    def describe(self) -> Answer:
+        """DescribeWorkspaceConfiguration; it also moves an update on."""
+        if self.is_updating and self._polls_left:
+            self._polls_left -= 1
+        elif self.is_updating:
+            self._end_update()
+        window = int(self._workspace.limits.out_of_order_seconds)
+        settings = {"outOfOrderTimeWindowInSeconds": window, **self._settings}
+        return Answer.json({"workspaceConfiguration": {"status": self._status, **settings}})
+
+    def update(self, body: Any, polls: int, fails: bool) -> Answer:
+        """UpdateWorkspaceConfiguration: it is under way for the next `polls` descriptions, then there or failed."""
+        if not isinstance(body, dict):
+            return _invalid("The request body is not a JSON object", "CANNOT_PARSE")
+        problems = setting_problems(body)
+        if problems:
+            fields = [{"name": name, "message": text} for name, text in problems.items()]
+            return _invalid("; ".join(f"{name} {text}" for name, text in problems.items()), fieldList=fields)
+        known = (*SETTING_RANGES, "limitsPerLabelSet")
+        update = {name: body[name] for name in known if body.get(name) is not None}
+        if not update:
+            return _invalid("At least one setting must be specified", "OTHER")
+        if self.is_updating:
+            return _workspace_error("ConflictException", 409, "The configuration is being updated", self._name)
+        self._update, self._polls_left, self._fails = update, polls, fails
+        self._status = {"statusCode": "UPDATING"}
+        return Answer.json({"status": self._status}, 202)
+
+    def _end_update(self) -> None:
+        if self._fails:
+            self._status = {"statusCode": "UPDATE_FAILED", "statusReason": "Internal error. Try again later."}
+            return
+        update = dict(self._update)
+        window = update.pop("outOfOrderTimeWindowInSeconds", None)
+        if window is not None:
+            self._workspace.limits = replace(self._workspace.limits, out_of_order_seconds=window)
+        self._settings |= update
+        self._status = {"statusCode": "ACTIVE"}
+
+
+def _service_error(kind: str, status: int, message: str, **members: Any) -> Answer:
+    return Answer.json({"message": message, **members}, status, {"x-amzn-ErrorType": kind})
+
+
+def _invalid(message: str, reason: str = "FIELD_VALIDATION_FAILED", **members: Any) -> Answer:
+    return _service_error("ValidationException", 400, message, reason=reason, **members)
+
+
+def _workspace_error(kind: str, status: int, message: str, workspace: str) -> Answer:
+    return _service_error(kind, status, message, resourceId=workspace, resourceType="AWS::APS::Workspace")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
 # --- Queries -------------------------------------------------------------------------------------------------------
 
 
@@ -878,11 +1012,14 @@ class Received:
 
 
 class Receiver:
-    """One workspace behind a socket; a context manager.
+    """One workspace behind a socket, its control plane included; a context manager.
 
-    `auth` is checked on writes and queries, None switches it off. `keep_valid` chooses between Cortex (the valid rest
+    `auth` is checked on every request, None switches it off. `keep_valid` chooses between Cortex (the valid rest
     of a request is kept) and Prometheus (all or nothing). Queries go to `prometheus_url` when there is one; what was
     accepted whole is also written to `forward_url`. `version_2` says what becomes of requests of remote write 2.0.
+
+    An update of the configuration is under way for `configuration_delay` descriptions, then it is in force, or has
+    failed when `configuration_fails`. `denied` are the actions that IAM refuses. All three may be assigned at any time.
     """
 
     def __init__(
@@ -899,17 +1036,26 @@ class Receiver:
         forward_url: str | None = None,
         on_request: Callable[[Received], None] | None = None,
         version_2: Version2 = "taken",
+        configuration_delay: int = 0,
+        configuration_fails: bool = False,
+        denied: frozenset[str] = frozenset(),
     ) -> None:
         self.auth = auth
+        self.configuration_delay = configuration_delay
+        self.configuration_fails = configuration_fails
+        self.denied = denied
         self.version_2: Version2 = version_2
         self.workspace = workspace
         self.prometheus_url = prometheus_url
         self.forward_url = forward_url
+        self._account = account
         self._now = now
         self._on_request = on_request
         self._lock = threading.Lock()
         self._store = Workspace(f"{account}_{workspace}", limits, keep_valid)
+        self._configuration = Configuration(workspace, self._store)
         self._requests: list[Received] = []
+        self._control_requests: list[ControlRequest] = []
         self._faults = FaultScript()
         self._server = LoopbackServer(self._respond, plan=self._plan, port=port, now=now)
 
@@ -961,6 +1107,12 @@ class Receiver:
             return list(self._requests)
 
     @property
+    def control_requests(self) -> list[ControlRequest]:
+        """A copy of the records of all requests about the configuration, in the order of their answers."""
+        with self._lock:
+            return list(self._control_requests)
+
+    @property
     def accepted(self) -> int:
         """Samples answered as good so far; silently merged repetitions count again."""
         return sum(record.accepted for record in self.requests)
@@ -1007,6 +1159,8 @@ class Receiver:
 
     def _respond(self, request: Request) -> Answer:
         kind = request.path.rpartition("/")[2]
+        if kind == CONFIGURATION:
+            return self._control(request)
         if kind != "remote_write":
             return self._refusal(request) or self._query(request, kind)
         record = self._write(request)
@@ -1022,13 +1176,41 @@ class Receiver:
         if refusal:
             return refusal
         route = ROUTE.fullmatch(request.path)
-        if route is None:
+        if route is None or route[2] not in ACTIONS:
             return Answer.json({"message": "Unknown operation"}, 404)
-        if route[1] != self.workspace:
-            return Answer.json({"Message": "Workspace not found"}, 404)
-        if request.method not in (("POST",) if route[2] == "remote_write" else ("GET", "POST")):
-            return Answer.json({"message": "Method Not Allowed"}, 405)
-        return None
+        workspace, target = route.groups()
+        action = ACTIONS[target].get(request.method)
+        if action in self.denied:
+            return self._denial(action, workspace, "message" if target == CONFIGURATION else "Message")
+        if workspace != self.workspace:
+            text = "Workspace not found"
+            if target == CONFIGURATION:
+                return _workspace_error("ResourceNotFoundException", 404, text, workspace)
+            return Answer.json({"Message": text}, 404)
+        return Answer.json({"message": "Method Not Allowed"}, 405) if action is None else None
+
+    def _denial(self, action: str, workspace: str, key: str) -> Answer:
+        """What IAM says; the data plane spells the key of its message with a capital."""
+        region = self.auth.region if isinstance(self.auth, SigV4) else SigV4().region
+        user = f"arn:aws:sts::{self._account}:assumed-role/sandbox/sandbox"
+        resource = f"arn:aws:aps:{region}:{self._account}:workspace/{workspace}"
+        message = (
+            f"User: {user} is not authorized to perform: {action} on resource: {resource}"
+            f" because no identity-based policy allows the {action} action"
+        )
+        return Answer.json({key: message}, 403, {"x-amzn-ErrorType": "AccessDeniedException"})
+
+    def _control(self, request: Request) -> Answer:
+        refusal, body = self._refusal(request), _json(request.body)
+        with self._lock:
+            answer = refusal or self._configure(request.method, body)
+            self._control_requests.append(ControlRequest(request.method, body, answer.status))
+        return answer
+
+    def _configure(self, method: str, body: Any) -> Answer:
+        if method == "GET":
+            return self._configuration.describe()
+        return self._configuration.update(body, self.configuration_delay, self.configuration_fails)
 
     def _write(self, request: Request) -> Received:
         if request.fault and not request.fault.handled:
