@@ -51,6 +51,7 @@ def translate(template: dict[str, Any]) -> dict[str, Any]:
     """What SAM makes of it, with the tools that `sam deploy` uses."""
     template = copy.deepcopy(template)
     template["Globals"]["Function"]["CodeUri"] = "s3://artefacts/pusher.zip"  # as after the upload
+    template["Resources"]["BackfillStateMachine"]["Properties"]["DefinitionUri"] = "s3://artefacts/backfill.json"
     parameters = {name: given.get("Default", "") for name, given in template["Parameters"].items()}
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
     result: dict[str, Any] = translator.translate(template, parameters)
@@ -134,6 +135,16 @@ class Stack:
 
     def _not(self, argument: list[Any]) -> bool:
         return not self.resolve(argument[0])
+
+    def _and(self, argument: list[Any]) -> bool:
+        return all(self._condition(item) for item in argument)
+
+    def _or(self, argument: list[Any]) -> bool:
+        return any(self._condition(item) for item in argument)
+
+    def _condition(self, value: dict[str, Any]) -> bool:
+        """Of a rule, or of one by its name, which must stand before."""
+        return self.conditions[value["Condition"]] if "Condition" in value else bool(self.resolve(value))
 
     def _contains(self, argument: list[Any]) -> bool:
         return self.resolve(argument[1]) in self.resolve(argument[0])

@@ -48,6 +48,12 @@ def test_both_functions_get_the_same(built: Path) -> None:
     assert not compared.diff_files
 
 
+def test_the_built_template_finds_the_state_machine(built: Path) -> None:
+    named = re.search(r"DefinitionUri: (\S+)", (built / "template.yaml").read_text())
+    assert named
+    assert filecmp.cmp(built / named[1], ROOT / "statemachine/backfill.asl.json", shallow=False)
+
+
 def test_every_shared_object_is_for_the_target(artefact: Path) -> None:
     objects = sorted(artefact.rglob("*.so*"))
     assert {path.relative_to(artefact).parts[0] for path in objects} >= {"cramjam", "google", "msgspec", "re2", "yaml"}

@@ -15,6 +15,17 @@ from tests.template.test_template import WORKSPACE, grants, statements_of, varia
 
 StackOf = Callable[..., Stack]
 FOLDERS = {f"<SpoolBucket.Arn>/{folder}/*" for folder in ("spool", "dead", "state")}
+OWN = {
+    f"<SpoolBucket.Arn>/{keys}"
+    for keys in ("spool/*/operator/*", "dead/*/operator/*", "state/operator", "state/backfill/*", "backfill/*")
+}
+WRITES: dict[str, list[tuple[set[str], set[str]]]] = {
+    "PusherRole": [({"s3:PutObject", "s3:DeleteObject"}, FOLDERS)],
+    "OperatorRole": [
+        ({"s3:PutObject", "s3:DeleteObject"}, OWN),
+        ({"s3:PutObject", "s3:AbortMultipartUpload"}, {"<SpoolBucket.Arn>/export/*"}),
+    ],
+}
 ALARMS = {"SpoolAgeAlarm": "SpoolAgeSeconds", "DeadSamplesAlarm": "DeadSamples", "HeldSeriesAlarm": "HeldSeries"}
 
 
@@ -47,17 +58,47 @@ def test_parameters_say_how_long_things_are_kept(stack_of: StackOf) -> None:
         rules = stack["SpoolBucket"]["LifecycleConfiguration"]["Rules"]
         return {rule["Prefix"]: str(rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule}
 
-    assert lives(stack_of()) == {"spool/": "7", "dead/": "90"}
-    assert lives(stack_of(SpoolDays="2", DeadDays="30")) == {"spool/": "2", "dead/": "30"}
+    assert lives(stack_of()) == {"spool/": "7", "dead/": "90", "backfill/": "90", "export/": "90"}
+    shorter = lives(stack_of(SpoolDays="2", DeadDays="30"))
+    assert shorter == {"spool/": "2", "dead/": "30", "backfill/": "30", "export/": "30"}
 
 
-@pytest.mark.parametrize(
-    ("role", "writes"), [("PusherRole", [({"s3:PutObject", "s3:DeleteObject"}, FOLDERS)]), ("OperatorRole", [])]
-)
+@pytest.mark.parametrize(("role", "writes"), WRITES.items())
 def test_each_function_may_do_what_it_does(stack_of: StackOf, role: str, writes: list[Any]) -> None:
     before, after = statements_of(stack_of(Spool="no"), role), statements_of(stack_of(), role)
     added = [statement for statement in after if statement not in before]
     assert grants(added) == [*writes, ({"s3:GetObject"}, FOLDERS), ({"s3:ListBucket"}, {"<SpoolBucket.Arn>"})]
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [
+        ("spool/amp/operator/0001", True),
+        ("dead/amp/operator/0001", True),
+        ("state/operator", True),
+        ("state/backfill/usage", True),
+        ("backfill/by-hand.json", True),
+        ("export/usage.om", True),
+        ("spool/amp/0/0001", False),
+        ("dead/amp/12/0001", False),
+        ("state/0", False),
+        ("state/split", False),
+        ("state/operators", False),
+    ],
+)
+def test_what_is_done_by_hand_leaves_the_schedules_entries_alone(stack_of: StackOf, key: str, allowed: bool) -> None:
+    writes = [
+        places for actions, places in grants(statements_of(stack_of(), "OperatorRole")) if "s3:PutObject" in actions
+    ]
+    assert any(fnmatchcase(f"<SpoolBucket.Arn>/{key}", place) for place in set().union(*writes)) is allowed
+
+
+@pytest.mark.parametrize("role", ["PusherRole", "OperatorRole"])
+@pytest.mark.parametrize("key", ["state/0", "state/split", "state/operator", "state/backfill/usage"])
+def test_both_functions_read_all_of_the_state(stack_of: StackOf, role: str, key: str) -> None:
+    statements = statements_of(stack_of(), role)
+    reads = [places for actions, places in grants(statements) if actions == {"s3:GetObject"}]
+    assert any(fnmatchcase(f"<SpoolBucket.Arn>/{key}", place) for place in set().union(*reads))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The stack keeps its promises: least privilege, one schedule, nothing lost quietly, alarms that ring."""
+"""The stack keeps its promises: least privilege, a schedule per shard, nothing lost quietly, alarms that ring."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 GRAFANA = f"arn:aws:iam::{ACCOUNT}:role/grafana"
 TAGS = {"application": "lambda-remote-write", "stack": "metrics"}
 FUNCTIONS = ("PusherFunction", "OperatorFunction")
-ROLES = {"PusherRole", "OperatorRole", "SchedulerRole"}
+ROLES = {"PusherRole", "OperatorRole", "SchedulerRole", "BackfillRole"}
 VPC_ACTIONS = {
     "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
     "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
@@ -97,6 +97,7 @@ def test_only_the_entry_point_size_and_log_differ(stack_of: StackOf) -> None:
 
 def test_only_the_pusher_reserves_concurrency(stack_of: StackOf) -> None:
     assert stack_of()["PusherFunction"]["ReservedConcurrentExecutions"] == "1"
+    assert stack_of(Shards="6")["PusherFunction"]["ReservedConcurrentExecutions"] == "6"
     assert "ReservedConcurrentExecutions" not in stack_of(ReservedConcurrency="0")["PusherFunction"]
     assert "ReservedConcurrentExecutions" not in stack_of()["OperatorFunction"]
 
@@ -118,12 +119,14 @@ def test_the_environment_names_workspace_tick_and_metrics(stack_of: StackOf, fun
     assert variables_of(stack_of(WorkspaceId=WORKSPACE, Interval="5m"), function) == {
         "PUSHER_TICK": "5m",
         "PUSHER_WORKSPACE": WORKSPACE,
+        "PUSHER_SHARDS": "1",
         "PUSHER_SPOOL": "s3://<SpoolBucket>",
         "POWERTOOLS_SERVICE_NAME": service,
         "POWERTOOLS_METRICS_NAMESPACE": "LambdaRemoteWrite",
         "MALLOC_ARENA_MAX": "1",
     }
     assert variables_of(stack_of(Config="ssm:/pusher/config"), function)["PUSHER_CONFIG"] == "ssm:/pusher/config"
+    assert variables_of(stack_of(Shards="4"), function)["PUSHER_SHARDS"] == "4"
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -166,6 +169,7 @@ def test_a_timeout_that_reaches_the_interval_is_refused(
 
 
 def test_there_is_one_schedule_and_it_calls_the_pusher(stack_of: StackOf) -> None:
+    """Until Shards asks for more: test_shards.py."""
     (schedule,) = stack_of().of_type("AWS::Scheduler::Schedule").values()
     assert "Name" not in schedule  # a fixed name would allow one stack per account
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
@@ -178,11 +182,15 @@ def test_there_is_one_schedule_and_it_calls_the_pusher(stack_of: StackOf) -> Non
 
 
 def test_the_schedules_input_is_the_recorded_event(stack_of: StackOf) -> None:
+    """And says which shard of how many."""
     (schedule,) = stack_of().of_type("AWS::Scheduler::Schedule").values()
     recorded = json.loads((ROOT / "events/schedule.json").read_text())
     text = schedule["Target"]["Input"]
     assert "<aws.scheduler.scheduled-time>" in text
-    assert json.loads(text.replace("<aws.scheduler.scheduled-time>", recorded["scheduled_time"])) == recorded
+    assert json.loads(text.replace("<aws.scheduler.scheduled-time>", recorded["scheduled_time"])) == recorded | {
+        "shard": 0,
+        "shards": 1,
+    }
 
 
 def test_a_disabled_schedule_takes_its_alarm_along(stack_of: StackOf) -> None:
@@ -204,7 +212,7 @@ def test_a_disabled_schedule_takes_its_alarm_along(stack_of: StackOf) -> None:
 def test_a_function_may_write_one_workspace_and_little_else(
     stack_of: StackOf, function: str, workspace: str, arn: str
 ) -> None:
-    stack = stack_of(WorkspaceId=workspace, Spool="no")
+    stack = stack_of(WorkspaceId=workspace, Spool="no", Backfill="no")
     assert stack[f"{function}Function"]["Role"] == f"<{function}Role.Arn>"
     assert grants(statements_of(stack, f"{function}Role")) == [
         ({"logs:CreateLogStream", "logs:PutLogEvents"}, {f"<{function}LogGroup.Arn>"}),
@@ -483,6 +491,7 @@ def test_no_partition_is_written_down() -> None:
     assert set(re.findall(r"[\w.{}$:-]*amazonaws\.com", resources)) == {
         "lambda.amazonaws.com",
         "scheduler.amazonaws.com",
+        "states.amazonaws.com",
     }
 
 
@@ -503,6 +512,12 @@ def test_no_partition_is_written_down() -> None:
         ("EcsDiscovery", ["no", "yes"], ["true", ""]),
         ("DiscoveryBucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "lists"]),
         ("DiscoveryPrefix", ["", "targets/", "a/b.c-d_e"], ["*", "targets/?", "${aws:username}"]),
+        ("Backfill", ["yes", "no", "widen"], ["true", ""]),
+        ("BackfillHours", ["1", "24", "168"], ["0", "169", ""]),
+        ("BackfillBucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "files"]),
+        ("BackfillPrefix", ["", "history/", "a/b.c-d_e"], ["*", "history/?", "${aws:username}"]),
+        ("Shards", ["1", "2", "3", "4", "6", "8", "12", "16"], ["0", "5", "32", ""]),
+        ("ReservedConcurrency", ["shards", "0"], ["1", "-1", ""]),
         ("KmsKeyArn", ["", KEY], ["*", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/mine"]),
         ("PermissionsBoundaryArn", ["", BOUNDARY, "arn:aws:iam::aws:policy/PowerUserAccess"], ["boundary"]),
         ("AlarmTopicArn", ["", TOPIC], ["alerts"]),
@@ -514,7 +529,7 @@ def test_a_parameter_takes_only_what_it_means(
     template: dict[str, Any], parameter: str, good: list[str], bad: list[str]
 ) -> None:
     given = template["Parameters"][parameter]
-    pattern = given.get("AllowedPattern") or "|".join(given["AllowedValues"])
+    pattern = given.get("AllowedPattern") or "|".join(map(str, given["AllowedValues"]))
     assert all(re.fullmatch(pattern, text) for text in good)
     assert not any(re.fullmatch(pattern, text) for text in bad)
 
@@ -532,6 +547,7 @@ def test_outputs_name_what_people_look_for(stack_of: StackOf) -> None:
         "FailureQueueUrl": "<FailureQueue>",
         "SpoolBucketName": "<SpoolBucket>",
         "SpoolBucketArn": "<SpoolBucket.Arn>",
+        "BackfillStateMachineArn": "<BackfillStateMachine>",
         "PusherLogGroupName": "<PusherLogGroup>",
         "OperatorLogGroupName": "<OperatorLogGroup>",
     }
@@ -546,6 +562,9 @@ EVENT_KEYS = {
     "push-jobs.json": {"action", "jobs"},
     "plan.json": {"action"},
     "spool.json": {"action", "command"},
+    "backfill.json": {"action", "job", "start", "end"},
+    "push-samples.json": {"action", "samples"},
+    "push-text.json": {"action", "format", "text"},
     "empty.json": set(),
 }
 
@@ -558,7 +577,7 @@ def test_every_event_file_is_known() -> None:
 def test_an_event_is_an_action(name: str, keys: set[str]) -> None:
     event = json.loads((ROOT / "events" / name).read_text())
     assert set(event) == keys
-    assert event.get("action", "push") in {"push", "plan", "spool"}
+    assert event.get("action", "push") in {"push", "plan", "spool", "backfill", "push_samples"}
 
 
 def test_the_local_environment_sets_only_variables_of_the_template(stack_of: StackOf) -> None:

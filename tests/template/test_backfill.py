@@ -1,0 +1,105 @@
+"""Backfill by hand in the stack: what each parameter lets the operator function do, and the machine for long ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.template.machine import DEFINITION
+from tests.template.stack import ACCOUNT, REGION, ROOT, Stack
+from tests.template.test_template import BOUNDARY, BUCKET, WORKSPACE, grants, statements_of
+
+StackOf = Callable[..., Stack]
+ASKS = {"aps:DescribeWorkspaceConfiguration", "aps:QueryMetrics"}
+WIDENS = {"aps:UpdateWorkspaceConfiguration"}
+
+
+@pytest.mark.parametrize(
+    ("workspace", "arn"),
+    [("", "<Workspace.Arn>"), (WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}")],
+    ids=["created", "given"],
+)
+@pytest.mark.parametrize(("backfill", "actions"), [("no", []), ("yes", [ASKS]), ("widen", [ASKS, WIDENS])])
+def test_the_operator_may_ask_the_workspace_and_change_it_when_told_so(
+    stack_of: StackOf, backfill: str, actions: list[set[str]], workspace: str, arn: str
+) -> None:
+    statements = statements_of(stack_of(WorkspaceId=workspace, Backfill=backfill), "OperatorRole")
+    of_workspaces = [(found, places) for found, places in grants(statements) if "aps:" in str(found)]
+    assert of_workspaces == [*((found, {arn}) for found in actions), ({"aps:RemoteWrite"}, {arn})]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param({"Backfill": "no"}, id="no"),
+        pytest.param({"Backfill": "widen"}, id="widen"),
+        pytest.param({"BackfillBucketArn": BUCKET}, id="files"),
+        pytest.param({"BackfillHours": "168"}, id="hours"),
+    ],
+)
+def test_no_backfill_gives_the_schedules_function_anything(stack_of: StackOf, parameters: dict[str, str]) -> None:
+    before, after = stack_of(), stack_of(**parameters)
+    assert statements_of(before, "PusherRole") == statements_of(after, "PusherRole")
+    assert not [one for one in statements_of(after, "PusherRole") if "Workspace" in str(one["Action"])]
+
+
+@pytest.mark.parametrize("prefix", ["history/", ""])
+def test_files_are_read_below_one_prefix(stack_of: StackOf, prefix: str) -> None:
+    before = statements_of(stack_of(BackfillPrefix=prefix), "OperatorRole")
+    after = statements_of(stack_of(BackfillBucketArn=BUCKET, BackfillPrefix=prefix), "OperatorRole")
+    assert grants([one for one in after if one not in before]) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"})]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "there"),
+    [
+        ({}, True),
+        ({"Backfill": "widen"}, True),
+        ({"Backfill": "no"}, False),
+        ({"Spool": "no"}, False),  # its summary would have no place
+    ],
+)
+def test_the_machine_is_there_unless_told_otherwise(stack_of: StackOf, parameters: dict[str, str], there: bool) -> None:
+    stack = stack_of(**parameters)
+    assert ("BackfillStateMachine" in stack.resources) is there
+    assert ("BackfillRole" in stack.resources) is there
+    assert ("BackfillStateMachineArn" in stack.outputs()) is there
+
+
+def test_the_machine_runs_the_definition_under_its_own_role(template: dict[str, Any], stack_of: StackOf) -> None:
+    assert template["Resources"]["BackfillStateMachine"]["Properties"]["DefinitionUri"] == DEFINITION
+    machine = stack_of()["BackfillStateMachine"]
+    assert machine["StateMachineType"] == "STANDARD"  # an express one ends after five minutes
+    assert machine["RoleArn"] == "<BackfillRole.Arn>"
+    assert machine["DefinitionSubstitutions"] == {
+        "Partition": "aws",
+        "OperatorFunctionArn": "<OperatorFunction.Arn>",
+        "SpoolBucket": "<SpoolBucket>",
+        "TimeoutSeconds": 86400,
+    }
+
+
+def test_the_machine_ends_after_the_hours_given(template: dict[str, Any], stack_of: StackOf) -> None:
+    for hours in template["Parameters"]["BackfillHours"]["AllowedValues"]:
+        machine = stack_of(BackfillHours=str(hours))["BackfillStateMachine"]
+        assert machine["DefinitionSubstitutions"]["TimeoutSeconds"] == hours * 3600
+
+
+def test_the_machine_may_invoke_the_operator_and_write_summaries(stack_of: StackOf) -> None:
+    stack = stack_of(PermissionsBoundaryArn=BOUNDARY)
+    assert grants(statements_of(stack, "BackfillRole")) == [
+        ({"lambda:InvokeFunction"}, {"<OperatorFunction.Arn>"}),
+        ({"s3:PutObject"}, {"<SpoolBucket.Arn>/backfill/*"}),
+    ]
+    (trust,) = stack["BackfillRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "states.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def test_the_recorded_backfill_is_what_the_machine_takes_but_for_its_action() -> None:
+    event = json.loads((ROOT / "events/backfill.json").read_text())
+    assert event.pop("action") == "backfill"
+    assert {"job", "start", "end"} <= set(event)
