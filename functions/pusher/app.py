@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from .config.environment import read_environment
 from .config.nodes import ConfigError
+from .config.schema import Config
 from .config_source import Loaded, Unreadable, not_loaded
 from .delivery.state import State
 from .logs import Journal
 from .push import push
+from .shards import OPERATOR, WHOLE, Shard, Split, Turn
 from .sources.due import Tick
 from .warm import Outside, Warm
+from .wire.series import MAX_SERIES
 
 _RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
 _WITHOUT_CONTEXT_SECONDS = 60.0
 _STATE_SECONDS = 3.0
+_MAX_SHARDS = 100
+BACKFILL_KEYS = (
+    "job", "start", "end", "step", "window", "from", "format", "columns", "endpoint", "force", "dry_run", "export",
+    "widen_out_of_order", "resume", "plan",
+)  # fmt: skip
 
 
 class PushFailed(Exception):
@@ -29,6 +39,10 @@ class BadEvent(Exception):
     """The event is none of ours; the message says what is allowed."""
 
 
+class BackfillStopped(Exception):
+    """A backfill cannot go on before somebody has changed something; the message says what, and how it goes on."""
+
+
 class App:
     """One environment's function. Made once, at the first invocation."""
 
@@ -36,20 +50,22 @@ class App:
         self._outside, self._actions = outside, actions
         self._source = outside.config_source()
         self._journal = Journal(outside.environment.get("POWERTOOLS_SERVICE_NAME", ""))
-        self._warm: Warm | None = None
+        self._loaded_config: Config | None = None
+        self._warms: dict[Shard, Warm] = {}  # the one used last at the end
+        self._split: Split | None = None
 
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
         """An event -> the report. Raises PushFailed, BadEvent, ConfigError or Unreadable, each logged once."""
         request_id = str(getattr(context, "aws_request_id", ""))
-        facts = {"request_id": request_id, "cold_start": self._warm is None}
+        facts = {"request_id": request_id, "cold_start": self._loaded_config is None}
         try:
             action, options = parse_event(event, self._actions)
             if action not in self._actions:
                 raise BadEvent(f"action: this function never does {action}; invoke PusherFunction with this event")
-            warm, refused = self._load()
+            config, refused = self._load()
             if refused:
                 self._journal.refused(refused, facts)
-            result = _ACTIONS[action](self, warm, options, deadline_of(context), facts)
+            result = _ACTIONS[action](self, config, options, deadline_of(context), facts)
             return result | ({"config_refused": refused} if refused else {})
         except PushFailed:
             raise
@@ -60,14 +76,24 @@ class App:
             self._journal.refused(f"{type(error).__name__}: {error}", facts)
             raise
 
-    def _load(self) -> tuple[Warm, str]:
-        """The memory for the config in use, and what is wrong with a newer one that is not."""
+    def _load(self) -> tuple[Config, str]:
+        """The config in use, and what is wrong with a newer one that is not."""
         loaded = self._loaded()
-        if self._warm is None or self._warm.config is not loaded.config:
-            self._warm = Warm(loaded.config, self._outside, before=self._warm, heals=True)
-        if loaded.pinned and not loaded.refused:
-            self._warm.state.use_config(loaded.pinned)
-        return self._warm, loaded.refused
+        self._loaded_config = loaded.config
+        self._pinned = loaded.pinned if not loaded.refused else ""
+        return loaded.config, loaded.refused
+
+    def _warm(self, config: Config, shard: Shard) -> Warm:
+        """The memory for one shard. Shards share what an environment may hold: those used longest ago go first."""
+        before = self._warms.pop(shard, None)
+        if before is None or before.config is not config:
+            before = Warm(config, self._outside, before=before, heals=True, shard=shard)
+        self._warms[shard] = before
+        while len(self._warms) > 1 and sum(len(warm.series) for warm in self._warms.values()) > MAX_SERIES:
+            del self._warms[next(iter(self._warms))]
+        if self._pinned:
+            before.state.use_config(self._pinned)
+        return before
 
     def _loaded(self) -> Loaded:
         """The config to use. A new environment that finds a bad one takes the last good one, which other environments
@@ -85,18 +111,51 @@ class App:
         location = self._outside.environment.get("PUSHER_SPOOL", "")
         if not location or not self._source.keeps_versions:
             return ""
-        shard = self._outside.environment.get("PUSHER_SHARD") or "0"
-        state = State(self._outside.store(location), shard, self._outside.now_ms)
+        state = State(self._outside.store(location), WHOLE.name, self._outside.now_ms)
         state.start_reading(time.monotonic() + _STATE_SECONDS)
         state.await_read()
         return state.facts.config_version
 
-    def _push(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
-        report = push(warm, self._tick(warm, options), deadline)
-        self._journal.report(report, facts)
-        if report.failed:
-            raise PushFailed(report.summary())
-        return report.as_dict()
+    def _push(
+        self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        turn = self._turn(config, options, deadline)
+        reports = []
+        for place, shard in enumerate(turn.shards):
+            warm = self._warm(config, shard)
+            now = time.monotonic()
+            until = now + (deadline - now) / (len(turn.shards) - place)
+            report = push(warm, self._tick(warm, options), until)
+            report = replace(report, shard=str(shard), warnings=[*turn.notes, *report.warnings])
+            self._journal.report(report, facts)
+            reports.append(report)
+        failed = [report.summary() for report in reports if report.failed]
+        if failed:
+            raise PushFailed("; ".join(failed))
+        if len(reports) == 1:
+            return reports[0].as_dict()
+        return {
+            "action": "push",
+            "ok": True,
+            "shards": [one.as_dict() for one in reports],
+            "warnings": list(turn.notes),
+        }
+
+    def _turn(self, config: Config, options: Mapping[str, Any], deadline: float) -> Turn:
+        """The shards that are this invocation's: the event's, or all of them when it names none."""
+        index, wanted = options.get("shard"), options.get("shards") or self._shards
+        if index is not None and index >= wanted:
+            raise BadEvent(f"shard: {index} is none of {wanted} shards; the first one is 0")
+        if self._split is None:
+            location = config.spool.location
+            self._split = Split(self._outside.store(location) if location else None, config.tick_ms)
+        scheduled_ms = options.get("scheduled_ms") or self._outside.now_ms()
+        return self._split.turn(index, wanted, scheduled_ms, min(deadline, time.monotonic() + _STATE_SECONDS))
+
+    @property
+    def _shards(self) -> int:
+        text = self._outside.environment.get("PUSHER_SHARDS", "")
+        return int(text) if text.isdigit() and int(text) else 1
 
     def _tick(self, warm: Warm, options: Mapping[str, Any]) -> Tick:
         """What is wanted: the named jobs, or what is due at the event's scheduled time (now, when it names none)."""
@@ -114,22 +173,63 @@ class App:
         warm.last_tick_ms = max(scheduled_ms, warm.last_tick_ms or scheduled_ms)
         return tick
 
-    def _plan(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
+    def _plan(
+        self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
+    ) -> dict[str, Any]:
         from .plan import plan  # a schedule never plans
 
-        return plan(warm.config, self._outside, deadline)
+        return plan(config, self._outside, deadline, options.get("shards") or self._shards)
 
-    def _spool(self, warm: Warm, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]) -> dict[str, Any]:
+    def _spool(
+        self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
+    ) -> dict[str, Any]:
         from .inspect_spool import NoSpool, TooMuch, inspect  # nor does it look into the spool
 
         try:
-            return inspect(warm, options, deadline)
+            return inspect(self._warm(config, OPERATOR), options, deadline)
         except (NoSpool, TooMuch) as error:
             raise BadEvent(str(error)) from None
 
+    def _push_samples(
+        self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        from .pushed_samples import BadSamples, push_samples
 
-_Action = Callable[[App, Warm, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]
-_ACTIONS: dict[str, _Action] = {"push": App._push, "plan": App._plan, "spool": App._spool}
+        try:
+            report = push_samples(self._warm(config, OPERATOR), options, deadline)
+        except BadSamples as error:
+            raise BadEvent(str(error)) from None
+        self._journal.report(report, facts)
+        if report.failed:
+            raise PushFailed(report.summary())
+        return report.as_dict() | {"action": "push_samples"}
+
+    def _backfill(
+        self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
+    ) -> dict[str, Any]:
+        from .backfill import invoke
+
+        location = config.spool.location
+        store = self._outside.store(location) if location else None
+        try:
+            answer = invoke.backfill(options, config, invoke.Edges(self._outside, store), deadline)
+        except invoke.BadRequest as error:
+            raise BadEvent(str(error)) from None
+        self._journal.said(invoke.sentence(answer), {"backfill": answer, **facts}, is_error=bool(answer["stopped"]))
+        if answer["stopped"]:
+            going_on = json.dumps({"action": "backfill", "resume": answer["resume"]})
+            raise BackfillStopped(f"{answer['stopped']}. Mend that, and go on with {going_on}")
+        return answer
+
+
+_Action = Callable[[App, Config, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]
+_ACTIONS: dict[str, _Action] = {
+    "push": App._push,
+    "plan": App._plan,
+    "spool": App._spool,
+    "push_samples": App._push_samples,
+    "backfill": App._backfill,
+}
 _SPOOL_COMMANDS = ("list", "show", "export")
 
 
@@ -181,6 +281,22 @@ def _boolean(key: str, value: Any) -> bool:
     return value
 
 
+def _index(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_SHARDS:
+        raise BadEvent(f"{key}: {value!r:.60} is no shard; a number from 0 on is expected")
+    return value
+
+
+def _count(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_SHARDS:
+        raise BadEvent(f"{key}: {value!r:.60} is not allowed; a number from 1 to {_MAX_SHARDS} is expected")
+    return value
+
+
+def _as_it_is(key: str, value: Any) -> Any:
+    return value
+
+
 def _time_ms(key: str, text: Any) -> int:
     try:
         moment = datetime.fromisoformat(text)
@@ -193,14 +309,22 @@ def _time_ms(key: str, text: Any) -> int:
 
 _Reader = Callable[[str, Any], Any]
 _OPTIONS: dict[str, dict[str, tuple[str, _Reader]]] = {  # of each action: key of the event -> its option, who reads it
-    "push": {"jobs": ("jobs", _names), "scheduled_time": ("scheduled_ms", _time_ms)},
-    "plan": {},
+    "push": {
+        "jobs": ("jobs", _names),
+        "scheduled_time": ("scheduled_ms", _time_ms),
+        "shard": ("shard", _index),
+        "shards": ("shards", _count),
+    },
+    "plan": {"shards": ("shards", _count)},
     "spool": {
         "command": ("command", _command),
         "endpoint": ("endpoint", _text),
         "key": ("key", _text),
         "dead": ("dead", _boolean),
     },
+    # These two have readers of their own, which tell every mistake at once.
+    "push_samples": {key: (key, _as_it_is) for key in ("samples", "format", "text", "s3")},
+    "backfill": {key: (key, _as_it_is) for key in BACKFILL_KEYS},
 }
 
 
@@ -228,4 +352,4 @@ def push_handler(event: Any, context: Any) -> dict[str, Any]:
 
 def operator_handler(event: Any, context: Any) -> dict[str, Any]:
     """OperatorFunction: what people invoke. It never sends series of a scheduled job, whose order it would break."""
-    return _app("plan", "spool").handle(event, context)
+    return _app("plan", "spool", "push_samples", "backfill").handle(event, context)

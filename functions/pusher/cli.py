@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "read the config and tell every mistake in it"),
         ("plan", _plan, "collect and map, send nothing: series, relabelling, cardinality, lint, cost"),
         ("push", _push, "push every job once"),
+        ("backfill", _backfill, "send what an API, files or another server have of the past, as far as it is taken"),
         ("run", _run, "push for as long as the process lives, every job at its own interval"),
         ("spool", _spool, "what waits to be delivered, or never will be: list, show, export, delete, drain"),
     ):
@@ -69,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help=f"print {shape}")
         if name == "spool":
             _add_spool_arguments(command)
+        if name == "backfill":
+            from .shell_backfill import add_arguments
+
+            add_arguments(command)
+        if name == "plan":
+            command.add_argument("--shards", type=int, default=1, metavar="N", help="show how N shards split it")
         if name in ("plan", "push", "spool"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function)
@@ -169,7 +176,7 @@ def _print_delivery(endpoint: dict[str, Any]) -> None:
 
 
 def _plan(options: argparse.Namespace, config: Config, outside: Outside) -> int:
-    found = plan(config, outside, time.monotonic() + options.timeout)
+    found = plan(config, outside, time.monotonic() + options.timeout, options.shards)
     if options.json:
         _print_json(found)
     else:
@@ -193,6 +200,10 @@ def _print_plan(found: dict[str, Any]) -> None:
         requests = _counted(endpoint["requests"], "request")
         size = f"{_counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
         console.print(f"would send to {endpoint['url']}: {size}", highlight=False, markup=False)
+    for row in found.get("split", ()):
+        jobs = ", ".join(row["jobs"]) or "nothing"
+        counts = f"{_counted(row['targets'], 'target')}, {_counted(row['samples'], 'sample')}"
+        console.print(f"shard {row['shard']}: {counts} of {jobs}", highlight=False, markup=False)
     estimate = found["estimate"]
     dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"
     console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}", highlight=False)
@@ -242,6 +253,12 @@ def _spool(options: argparse.Namespace, config: Config, outside: Outside) -> int
     if options.do == "drain":
         return _delivered(_pushed(options, config, outside, ()))
     return SpoolCommand(options, Warm(config, outside), _print_json).run()
+
+
+def _backfill(options: argparse.Namespace, config: Config, outside: Outside) -> int:
+    from .shell_backfill import BackfillCommand
+
+    return BackfillCommand(options, config, outside, _print_json).run()
 
 
 def _run(options: argparse.Namespace, config: Config, outside: Outside) -> int:

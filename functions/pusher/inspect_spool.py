@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .delivery.entry import Unreadable
-from .delivery.spool import DEAD, SPOOL, Spool, Stored, endpoint_of, started_ms_of
+from .delivery.spool import ALL_SHARDS, DEAD, SPOOL, Spool, Stored, endpoint_of, started_ms_of
 from .model import Tally
 from .openmetrics import Exported, exposition, openmetrics
 from .report import tally_dict
@@ -73,7 +73,7 @@ def spool_of(warm: Warm) -> Spool:
     """Raises NoSpool."""
     if warm.depot is None:
         raise NoSpool("the config has no spool: set spool.location, or the variable PUSHER_SPOOL")
-    return warm.depot.spool
+    return Spool(warm.depot.spool.store, ALL_SHARDS)
 
 
 def choose(spool: Spool, known: Sequence[str], options: Mapping[str, Any], deadline: float) -> Chosen:

@@ -30,6 +30,10 @@ class Journal:
             metrics.add_metric(name=name, unit=unit, value=value)
         metrics.flush_metrics()
 
+    def said(self, message: str, context: dict[str, Any], *, is_error: bool) -> None:
+        """What an action other than a push came to."""
+        (self._log.error if is_error else self._log.info)(message, extra=context)
+
     def refused(self, message: str, context: dict[str, Any]) -> None:
         """Something that stopped a run before it began, or a config that was refused."""
         self._log.error(message, extra=context)

@@ -42,7 +42,7 @@ def openmetrics(exported: Exported) -> Iterator[str]:
     """Lines of OpenMetrics 1.0, `# EOF` at their end. Metrics stand together, in the order of their names."""
     for text, points in _named(exported):
         for stamp, value in sorted(points.items()):
-            yield f"{text} {number(value)} {_seconds(stamp)}\n"
+            yield f"{text} {number(value)} {seconds(stamp)}\n"
     yield "# EOF\n"
 
 
@@ -85,6 +85,7 @@ def number(value: float) -> str:
     return repr(value)
 
 
-def _seconds(milliseconds: int) -> str:
+def seconds(milliseconds: int) -> str:
+    """A time as OpenMetrics writes it."""
     sign, size = ("-", -milliseconds) if milliseconds < 0 else ("", milliseconds)
     return f"{sign}{size // 1000}.{size % 1000:03d}"

@@ -14,8 +14,11 @@ from .config.scalars import print_duration
 from .config.schema import Config, JsonJob, Metric
 from .model import Delivery, Labels, Scrape, Tally
 from .report import tally_dict
+from .shards import hashmod
 from .sources import collect
-from .sources.pool import ScrapePool
+from .sources.json_api import JsonSource
+from .sources.pool import ScrapePool, shard_key
+from .sources.scrape import TargetSource
 from .sources.targets import Dropped
 from .warm import Outside, Remote, Warm
 from .wire.series import AMP_LIMITS
@@ -56,8 +59,9 @@ class Trace:
                 self.values[name].add(value)
 
 
-def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
-    """Collects every job once and tells what a push would send. `deadline` is monotonic seconds."""
+def plan(config: Config, outside: Outside, deadline: float, shards: int = 1) -> dict[str, Any]:
+    """Collects every job once and tells what a push would send, and what of it each of several shards. `deadline` is
+    monotonic seconds."""
     traces = {name: Trace() for name in config.job_names()}
     warm = Warm(config, outside, observers=traces)
     warm.discover(deadline)
@@ -76,8 +80,24 @@ def plan(config: Config, outside: Outside, deadline: float) -> dict[str, Any]:
         "jobs": jobs,
         "endpoints": [_endpoint(remote, batch, warm) for remote in warm.remotes],
         "estimate": {"samples_per_month": monthly, "amp_usd_per_month": cost.ingestion_usd(monthly)},
+        **({"split": _split(sources, scrapes, shards)} if shards > 1 else {}),
         "warnings": warm.warnings(),
     }
+
+
+def _split(
+    sources: Sequence[JsonSource | TargetSource], scrapes: Sequence[Scrape], shards: int
+) -> list[dict[str, Any]]:
+    """What each shard asks and sends."""
+    rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
+    for source, scrape in zip(sources, scrapes, strict=True):
+        is_job = isinstance(source, JsonSource)
+        row = rows[hashmod(source.name if is_job else shard_key(source.target), shards)]  # type: ignore[union-attr]
+        row["samples"] += len(scrape.samples)
+        row["targets"] += not is_job
+        if scrape.job not in row["jobs"]:
+            row["jobs"].append(scrape.job)
+    return rows
 
 
 def _json_job(job: JsonJob, scrapes: Sequence[Scrape], trace: Trace, config: Config) -> dict[str, Any]:

@@ -28,8 +28,16 @@ def push(warm: Warm, tick: Tick, deadline: float) -> Report:
     warm.discover(until, tick.jobs)
     edges = collect.Edges(warm.fetcher, warm.outside.now_ms)
     scrapes = collect.collect(warm.due_sources(tick), edges, until, begun.number)
+    return ship(warm, begun, scrapes, warm.ended(tick), deadline, started)
+
+
+def ship(
+    warm: Warm, begun: Begun, scrapes: Sequence[Scrape], ended: Sequence[Scrape], deadline: float, started: float
+) -> Report:
+    """Acts 2 and 3 of a run, begun at `started`: what the scrapes have, and the markers of what has `ended`, goes to
+    every endpoint."""
     held_series = warm.newcomers.hold_back(scrapes, warm.series)
-    batch = Batch([*scrapes, *warm.ended(tick)])
+    batch = Batch([*scrapes, *ended])
     cargo = Cargo(batch, begun.run, _facts(warm, begun, batch, time.monotonic() - started), deadline)
     shipments = [Shipment(remote, warm, cargo) for remote in warm.remotes]
     _ship_all(shipments, deadline)
@@ -53,7 +61,7 @@ def _facts(warm: Warm, begun: Begun, batch: Batch, seconds: float) -> RunFacts:
     service = environment.get("POWERTOOLS_SERVICE_NAME") or environment.get("AWS_LAMBDA_FUNCTION_NAME")
     return RunFacts(
         instance=service or "pusher",
-        shard=warm.shard,
+        shard=warm.shard.name,
         is_cold_start=begun.is_cold_start,
         sources_seconds=seconds,
         collected=batch.count,

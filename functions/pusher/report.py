@@ -12,7 +12,8 @@ from .model import HELD, Delivery, Scrape, Tally
 @dataclass(frozen=True, slots=True)
 class Report:
     """One run. Counts of samples are sums over the endpoints; `undiscovered` says of jobs why targets are unknown,
-    `held_series` how many series `new_series_limit` holds back. `has_spool` says that something is kept at all."""
+    `held_series` how many series `new_series_limit` holds back. `has_spool` says that something is kept at all; `shard`
+    is which of how many this was, where there are several."""
 
     scrapes: Sequence[Scrape]
     undiscovered: Mapping[str, str]
@@ -22,6 +23,7 @@ class Report:
     seconds: float
     held_series: int = 0
     has_spool: bool = False
+    shard: str = ""
 
     def totals(self) -> dict[str, float]:
         """Samples by outcome, jobs and time, under the names of their metrics."""
@@ -69,6 +71,7 @@ class Report:
         return {
             "action": "push",
             "ok": not self.failed,
+            **({"shard": self.shard} if self.shard not in ("", "0/1") else {}),
             "started_ms": self.started_ms,
             "totals": self.totals(),
             "jobs": _jobs(self.scrapes),

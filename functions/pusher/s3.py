@@ -33,6 +33,15 @@ class _Page:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an object, with the ETag and the size of all of it."""
+
+    content: bytes
+    etag: str
+    size: int
+
+
 class S3:
     """The objects that this function's role may use, in its own region. Safe for several threads."""
 
@@ -73,6 +82,27 @@ class S3:
         with self._send(request, place, deadline) as answer:
             _check(answer, place, "s3:GetObjectVersion on this object")
             return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
+
+    def head(self, bucket: str, key: str, deadline: float) -> Piece:
+        """The object's size and ETag. Raises StoreError."""
+        return self.get_range(bucket, key, 0, 1, "", deadline)
+
+    def get_range(self, bucket: str, key: str, start: int, count: int, etag: str, deadline: float) -> Piece:
+        """`count` bytes from `start` on, fewer at the end of the object, none behind it. With `etag` only of these very
+        bytes: raises Changed when the object is another one by now. Raises StoreError."""
+        place = f"s3://{bucket}/{key}"
+        headers = {"Range": f"bytes={start}-{start + count - 1}"} | ({"If-Match": etag} if etag else {})
+        with self._send(HttpRequest("GET", self._url(bucket, key), headers), place, deadline) as answer:
+            if answer.status == 412:
+                raise Changed(f"{place}: it has changed")
+            if answer.status == 416:  # nothing is there, as in an empty object
+                size = int(answer.headers.get("Content-Range", "bytes */0").rpartition("/")[2] or 0)
+                return Piece(b"", answer.headers.get("ETag", etag), size)
+            if answer.status != 206:
+                _check(answer, place, "s3:GetObject on this object (a missing object also answers 403)")
+            content = _body(answer, place, MAX_BYTES)
+            size = int(answer.headers.get("Content-Range", "").rpartition("/")[2] or len(content))
+            return Piece(content, answer.headers.get("ETag", ""), size)
 
     def list(self, bucket: str, prefix: str, deadline: float) -> Keys:
         """All keys that begin with `prefix`, in S3's order. Raises StoreError."""

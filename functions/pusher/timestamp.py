@@ -55,7 +55,10 @@ class Format:
         return moment.strftime(self.name)
 
     def column(self, values: list[Any]) -> list[int]:
-        """A column of plain integers at once; raises TypeError when the column needs a look at each value."""
+        """A column of plain integers, or of texts that stand on many records, at once; raises TypeError when the column
+        needs a look at each value."""
+        if self.name not in UNIX_FORMATS and {str}.issuperset(map(type, values)):
+            return self._texts(values)
         if self.name not in UNIX_FORMATS or not set(map(type, values)) <= {int}:
             raise TypeError
         factor = UNIX_FORMATS[self.name]
@@ -66,6 +69,13 @@ class Format:
         if values and (min(milliseconds) < -_MAX_MS or max(milliseconds) > _MAX_MS):
             raise TypeError
         return milliseconds
+
+    def _texts(self, values: list[str]) -> list[int]:
+        try:
+            known = {text: self.milliseconds(text) for text in set(values)}
+        except BadTimestamp:
+            raise TypeError from None
+        return list(map(known.__getitem__, values))
 
     def _from_number(self, value: Any) -> int:
         if isinstance(value, str):

@@ -24,6 +24,7 @@ from .newcomers import Newcomers
 from .progress import Progress
 from .s3 import S3, S3Store
 from .self_metrics import EndpointFacts
+from .shards import WHOLE, Shard
 from .sources.due import Tick
 from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
@@ -140,12 +141,13 @@ class Warm:
         observers: Mapping[str, Observe] = MappingProxyType({}),
         *,
         heals: bool = False,
+        shard: Shard = WHOLE,
     ) -> None:
         """`observers` are told of every new series of a job, by its name. With `heals`, sources ask for what runs have
-        missed."""
+        missed. `shard` is which part of the jobs and targets is this one's."""
         self.config, self.outside, self._observers, self._heals = config, outside, observers, heals
         self.run: int = before.run if before else 0
-        self.shard = outside.environment.get("PUSHER_SHARD") or "0"
+        self.shard = shard
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
         self.fetcher: Fetcher = (
             before.fetcher if before else Fetcher(outside.transport, outside.secrets, outside.environment)
@@ -155,14 +157,14 @@ class Warm:
         self.series: SeriesCache = same.series if same else SeriesCache(config.external_labels, self.limits)
         self.remotes = [Remote(one, outside, self._view(one, same)) for one in config.endpoints]
         self.depot: Depot | None = self._depot(before.depot if before else None)
-        memory = before.state if before and not before.depot else State(None, self.shard, outside.now_ms)
+        memory = before.state if before and not before.depot else State(None, shard.name, outside.now_ms)
         self.state: State = self.depot.state if self.depot else memory
         self.progress = Progress(config, self.state, [remote.poster for remote in self.remotes], outside.transport)
         self.newcomers: Newcomers = Newcomers(config, self.state, before.newcomers if before else None)
         self._strangers: dict[str, int] = before._strangers if before else {}
         self.leaving: Leaving = before.leaving if before else Leaving()
         self._lists: discovery.Sources = before._lists if before else {}
-        self.jobs = [self._json_source(job) for job in config.jobs]
+        self.jobs = [self._json_source(job) for job in config.jobs if shard.takes(job.job_name)]
         self.pools = [self._pool(job) for job in config.scrape_jobs]
         if before:
             self._inherit(before)
@@ -210,8 +212,8 @@ class Warm:
         buries = frozenset(("too_old", "rejected") if config.keeps_rejected else ("too_old",))
         if before is not None and before.spool.store.place == store.place:
             return replace(before, mode=config.mode, buries=buries)
-        spool = Spool(store, self.shard, outside.sleep)
-        return Depot(spool, State(store, self.shard, outside.now_ms), config.mode, buries)
+        spool = Spool(store, self.shard.name, outside.sleep)
+        return Depot(spool, State(store, self.shard.name, outside.now_ms), config.mode, buries)
 
     # sources
 
@@ -241,7 +243,9 @@ class Warm:
         )
         finder = discovery.Discovery(job.discovery, self.outside.discovery_edges(self.fetcher), self._lists)
         observe, series = self._observers.get(job.job_name), self.series
-        return ScrapePool(job, finder, lambda one: TargetSource(one, series, receivers, observe), self.leaving)
+        return ScrapePool(
+            job, finder, lambda one: TargetSource(one, series, receivers, observe), self.leaving, self.shard.takes
+        )
 
     def sources(self) -> list[JsonSource | TargetSource]:
         """Every JSON job, and every target as it was discovered last."""

@@ -10,7 +10,7 @@ from . import http_client
 from .nodes import Section
 from .schema import Backfill, Metric
 
-PLACEHOLDERS = ("start", "end", "step")
+PLACEHOLDERS = ("start", "end", "step", "cursor")
 _PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
 _DEFAULT_WINDOW_MS = 3_600_000  # as much as AMP takes late
 

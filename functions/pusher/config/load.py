@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
 
-from . import foreign, global_config, json_configs, remote_write, scalars, scrape_configs, spool
+from . import backfill_configs, foreign, global_config, json_configs, remote_write, scalars, scrape_configs, spool
 from .nodes import ConfigError, Notes, Problem, Section, compose, is_null, kind_of
 from .schema import Config
 
@@ -35,6 +35,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], include: 
         scrape_jobs += scrape_configs.read(section, fallback, environment, taken)
         section.close()
     endpoints = remote_write.read(top, environment)
+    servers = backfill_configs.read(top, environment, taken)
     kept_in = spool.read(top, environment)
     self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
@@ -56,6 +57,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], include: 
         kept_in,
         self_metrics,
         new_series,
+        servers,
     )
 
 

@@ -56,8 +56,8 @@ def _with_defaults(url: str, sigv4: SigV4) -> Endpoint:
 
 
 def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
-    url, region = _address(entry, environment)
-    sigv4 = _sigv4(entry, region)
+    url, region = address(entry, environment)
+    sigv4 = read_sigv4(entry, region)
     client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, redirects=False)
     others = [key for key in ("basic_auth", "authorization", "oauth2") if entry.has(key)]
     if sigv4 and others and entry.has("sigv4"):
@@ -80,7 +80,10 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
         version=1 + _MESSAGES.index(entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])),
         send_exemplars=entry.boolean("send_exemplars", False),
         send_native_histograms=entry.boolean("send_native_histograms", False),
+        max_age_ms=entry.duration_ms("max_age", 0),
     )
+    if endpoint.is_amp and entry.has("max_age"):
+        entry.problem("max_age", "AMP takes nothing older than an hour, always: leave it out")
     _warn_of_amp(entry, endpoint)
     entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says
     entry.boolean("failed_request_logging", False)  # accepted: failures are always in the run's log line
@@ -103,7 +106,7 @@ def _default_name(url: str) -> str:
     return hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()[:6]
 
 
-def _address(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
+def address(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
     """(url, region that the address names or "")."""
     if entry.has("workspace") and entry.has("url"):
         entry.problem("workspace", "at most one of url and workspace may be set")
@@ -149,7 +152,8 @@ def _workspace_url(workspace: str, region: str) -> str:
     return f"https://aps-workspaces.{region}.amazonaws.com/workspaces/{workspace_id}{_PATH}"
 
 
-def _sigv4(entry: Section, address_region: str) -> SigV4 | None:
+def read_sigv4(entry: Section, address_region: str) -> SigV4 | None:
+    """The `sigv4` of an entry; the default one for an address that is AMP's workspace."""
     block = entry.section("sigv4")
     written = entry.has("sigv4")
     if block is None and not (entry.has("workspace") and not written):

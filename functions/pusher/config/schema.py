@@ -153,6 +153,26 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSource:
+    """One entry of `backfill_configs`: a server that speaks Prometheus's query API, to backfill from. `read` is
+    `query_range` (what a graph shows, every `step_ms`), `query` (the samples themselves) or `federate` (the newest
+    sample of each series)."""
+
+    job_name: str
+    url: str = field(repr=False)
+    read: str
+    match: tuple[str, ...]
+    step_ms: int
+    window_ms: int
+    timeout_ms: int
+    sigv4: SigV4 | None
+    http: HttpClientConfig
+    body_size_bytes: int
+    labels: tuple[tuple[str, str], ...]
+    metric_relabel: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JsonJob:
     """One entry of `json_configs`. Times in milliseconds."""
 
@@ -268,6 +288,7 @@ class Endpoint:
     version: int = 1  # of the protocol: 1 for prometheus.WriteRequest, 2 for io.prometheus.write.v2.Request
     send_exemplars: bool = False
     send_native_histograms: bool = False
+    max_age_ms: int = 0  # how old a backfilled sample may be; 0 where nobody has said so. AMP's is known
 
     @property
     def is_amp(self) -> bool:
@@ -300,6 +321,7 @@ class Config:
     spool: SpoolConfig = SpoolConfig()
     self_metrics: bool = True
     new_series_limit: int = 0
+    servers: tuple[ServerSource, ...] = ()
 
     def job_names(self) -> list[str]:
         return [*(job.job_name for job in self.jobs), *(job.job_name for job in self.scrape_jobs)]

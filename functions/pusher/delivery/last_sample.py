@@ -37,11 +37,13 @@ def query_url(endpoint: Endpoint) -> str:
 
 
 def expression(metrics: Mapping[str, Sequence[str]]) -> str:
-    """Job -> its metrics, as one PromQL expression of the newest timestamp of each job, in seconds."""
-    names = "|".join(sorted({name for some in metrics.values() for name in some}))
+    """Job -> its metrics, as one PromQL expression of the newest timestamp of each job, in seconds. `timestamp` drops
+    the metric's name, and two series that differ in nothing else are refused: each metric is asked by itself."""
+    names = sorted({name for some in metrics.values() for name in some})
     jobs = "|".join(_escaped(job) for job in sorted(metrics))
-    selector = f'{{__name__=~"{names}",job=~"{jobs}"}}'
-    return f"max by (job) (max_over_time(timestamp({selector})[{_RANGE}:1m]))"
+    times = (f'max_over_time(timestamp({{__name__="{name}",job=~"{jobs}"}})[{_RANGE}:1m])' for name in names)
+    named = (f'label_replace({one}, "metric__", "{name}", "", "")' for one, name in zip(times, names, strict=True))
+    return f"max by (job) ({' or '.join(named)})"
 
 
 def newest_ms(

@@ -21,6 +21,7 @@ from . import entry as entries
 from .entry import Entry
 
 SPOOL, DEAD = "spool", "dead"
+ALL_SHARDS = ""  # for looking into the spool, not for writing to it
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
 
@@ -49,8 +50,8 @@ class Stored:
 
 
 class Spool:
-    """One shard's entries of every endpoint. Deadlines are monotonic seconds; every method raises StoreError, after
-    a few tries. Safe for several threads."""
+    """One shard's entries of every endpoint (or those of ALL_SHARDS, shard by shard). Deadlines are monotonic seconds;
+    every method raises StoreError, after a few tries. Safe for several threads."""
 
     def __init__(self, store: Store, shard: str = "0", sleep: Callable[[float], None] = time.sleep) -> None:
         self.store, self.shard, self._sleep = store, shard, sleep
@@ -118,7 +119,8 @@ class Spool:
 
     def _folder(self, part: str, endpoint: str) -> str:
         name = quote(endpoint, safe="")
-        return f"{part}/{name if name.strip('.') else name.replace('.', '%2E')}/{self.shard}/"
+        of_endpoint = f"{part}/{name if name.strip('.') else name.replace('.', '%2E')}/"
+        return f"{of_endpoint}{self.shard}/" if self.shard else of_endpoint
 
     def _write(self, key: str, entry: Entry, deadline: float, expected: str | None) -> Stored:
         content = entries.encode(entry)

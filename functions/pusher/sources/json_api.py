@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ from .due import Tick, offset_ms
 from .fetch import Fetcher, FetchError, SourceRequest, origin
 from .mapping import InexactNumber, JobMapper, Observe, kind_of, label_text
 from .staleness import Alive
+
+CURSOR = "{cursor}"
+"""Where a body says from which record on it wants the next page."""
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ class JsonSource:
         self._is_first = True  # in this environment
         self._is_stamped = all(metric.timestamp for metric in job.metrics)
         self.mapper = JobMapper(job, intern, observe)
-        self._reader = _record_reader(job)
+        self._reader = record_reader(job)
         self._synthetic = synthetic.Synthetic(self.mapper.target, synthetic.NAMES, intern)
         self.alive = Alive()
 
@@ -105,19 +109,19 @@ class JsonSource:
         """
         pages: list[Page] = []
         left_bytes = self.job.limits.body_size_bytes
-        for url in self._urls(pages):
+        for url, body in self._asked(pages):
             request = SourceRequest(
                 self.job.method,
                 url,
                 self.job.headers,
-                _body_bytes(self.job),
+                body,
                 allow_link_local=self.job.allow_link_local,
             )
-            body = fetcher.fetch(
+            found = fetcher.fetch(
                 request, self.job.http, max_bytes=left_bytes, deadline=deadline, is_success=self._success
             )
-            left_bytes -= len(body.content)
-            page = Page(body.content, body.content_type, None, len(body.content))
+            left_bytes -= len(found.content)
+            page = Page(found.content, found.content_type, None, len(found.content))
             if self._reader is None:  # the next page's address may stand in this one
                 page.document = decode(page.content, page.content_type, exact=self.mapper.exact)
             pages.append(page)
@@ -202,6 +206,33 @@ class JsonSource:
 
     # pages
 
+    def _asked(self, pages: list[Page]) -> Iterator[tuple[str, bytes | None]]:
+        """Address and body of the request for the next page, made after the one before has been put into `pages`."""
+        if self._has_cursor_in_body:
+            yield from self._cursors(pages)
+        else:
+            for url in self._urls(pages):
+                yield url, _body_bytes(self.job.body)
+
+    @property
+    def _has_cursor_in_body(self) -> bool:
+        pagination = self.job.pagination
+        return pagination is not None and pagination.style == "cursor" and CURSOR in (self.job.body or "")
+
+    def _cursors(self, pages: list[Page]) -> Iterator[tuple[str, bytes | None]]:
+        """Requests whose body says where to go on: with an empty cursor first."""
+        pagination, url = self.job.pagination, with_query(self.job.url, dict(self.job.query))
+        assert pagination is not None  # noqa: S101 - _has_cursor_in_body said so
+        cursor, seen = "", set[str]()
+        while len(pages) < pagination.max_pages:
+            if cursor in seen:
+                raise FetchError(f"page {len(pages) + 1} names a cursor that was read before: {cursor!r:.60}")
+            seen.add(cursor)
+            yield url, _body_bytes((self.job.body or "").replace(CURSOR, json.dumps(cursor)[1:-1]))
+            if not self._has_more(pages):
+                return
+            cursor = self._cursor_of(pages)
+
     def _urls(self, pages: list[Page]) -> Iterator[str]:
         """The address of the next page, made after the one before has been put into `pages`."""
         pagination = self.job.pagination
@@ -252,16 +283,24 @@ class JsonSource:
         assert pagination is not None  # noqa: S101 - _has_more said so
         if pagination.style == "page":
             return with_query(first, {pagination.parameter: str(pagination.first_page + len(pages))})
+        if pagination.style == "cursor":
+            return with_query(first, {pagination.parameter: self._cursor_of(pages)})
         pointer = self._pointer(pages[-1])
+        if not isinstance(pointer, str):
+            said = f"a next link is a text, pagination.path finds {kind_of(pointer)}"
+            raise FetchError(f"page {len(pages)}: {said}")
+        return self._linked(url, pointer)
+
+    def _cursor_of(self, pages: list[Page]) -> str:
+        """What the last page says of the next one, as text."""
+        pagination, pointer = self.job.pagination, self._pointer(pages[-1])
         if isinstance(pointer, float):  # as the document wrote it
             exact = decode(pages[-1].content, pages[-1].content_type, exact=True)
-            pointer = pagination.path.one(exact) if pagination.path else None
-        if isinstance(pointer, list | dict) or (pagination.style == "next_link" and not isinstance(pointer, str)):
-            kind = "a cursor is a text or a number" if pagination.style == "cursor" else "a next link is a text"
-            raise FetchError(f"page {len(pages)}: {kind}, pagination.path finds {kind_of(pointer)}")
-        if pagination.style == "cursor":
-            return with_query(first, {pagination.parameter: label_text(pointer, exact=True)})
-        return self._linked(url, pointer)
+            pointer = pagination.path.one(exact) if pagination and pagination.path else None
+        if isinstance(pointer, list | dict):
+            said = f"a cursor is a text or a number, pagination.path finds {kind_of(pointer)}"
+            raise FetchError(f"page {len(pages)}: {said}")
+        return label_text(pointer, exact=True)
 
     def _linked(self, url: str, link: str) -> str:
         """The next page's address, when it is on the job's own origin. Raises FetchError."""
@@ -281,8 +320,9 @@ def _newer_than(floor_ms: int, samples: Samples, dropped: Tally) -> Samples:
     return samples.pick(kept)
 
 
-def _record_reader(job: JsonJob) -> RecordReader | None:
-    """A reader for jobs whose document is a plain list and whose expressions are plain fields of its records."""
+def record_reader(job: JsonJob) -> RecordReader | None:
+    """A reader for jobs whose document is a plain list and whose expressions are plain fields of its records; None for
+    others."""
     metrics = job.metrics
     if job.pagination or any(one.records.steps != metrics[0].records.steps for one in metrics):
         return None
@@ -300,8 +340,8 @@ def _record_reader(job: JsonJob) -> RecordReader | None:
     return RecordReader([name for expression in read for name in expression.path or ()], printed)
 
 
-def _body_bytes(job: JsonJob) -> bytes | None:
-    return job.body.encode() if job.body is not None else None
+def _body_bytes(body: str | None) -> bytes | None:
+    return body.encode() if body is not None else None
 
 
 def with_query(url: str, parameters: dict[str, str]) -> str:

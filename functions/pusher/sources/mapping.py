@@ -47,6 +47,13 @@ class Refused(NamedTuple):
     message: str
 
 
+def _has_duplicates(samples: Samples) -> bool:
+    """Whether a series has two samples of one time. Most answers have each series once; one for a range has not."""
+    if len(set(samples.series)) == len(samples):
+        return False
+    return len(set(zip(samples.series, samples.timestamps_ms, strict=True))) < len(samples)
+
+
 def label_text(value: Any, *, exact: bool = False) -> str:
     """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects.
 
@@ -102,7 +109,7 @@ class JobMapper:
             if not metric.is_stamped:
                 unstamped += found.series
         self.unstamped = unstamped
-        if len(set(scrape.samples.series)) < len(scrape.samples) and len(self._metrics) > 1:
+        if len(self._metrics) > 1 and _has_duplicates(scrape.samples):
             scrape.samples = _last_of_each(scrape.samples, scrape.dropped)
         limit = self.job.limits.sample_limit
         if limit and len(scrape.samples) > limit:
@@ -176,7 +183,7 @@ class MetricMapper:
             scrape.skipped.add("no_records", f"metric {self._metric.name}: records finds nothing in the document")
         if found and max(found.timestamps_ms) > now_ms + MAX_AHEAD_MS:
             found = self._without_future(found, now_ms, scrape.dropped)
-        if len(set(found.series)) < len(found):
+        if _has_duplicates(found):
             found = self._without_duplicates(found, scrape.dropped)
         return found
 

@@ -15,12 +15,18 @@ from .targets import Target, Targets, targets_of
 
 
 class ScrapePool:
-    """The targets of one job. `make` gives a target its source; targets that are gone go to `leaving`."""
+    """The targets of one job. `make` gives a target its source; targets that are gone go to `leaving`. Of all targets
+    those are scraped here whose key `takes` lets pass."""
 
     def __init__(
-        self, job: ScrapeJob, finder: Discovery, make: Callable[[Target], TargetSource], leaving: Leaving
+        self,
+        job: ScrapeJob,
+        finder: Discovery,
+        make: Callable[[Target], TargetSource],
+        leaving: Leaving,
+        takes: Callable[[str], bool] = lambda key: True,
     ) -> None:
-        self.job, self.finder, self._make, self._leaving = job, finder, make, leaving
+        self.job, self.finder, self._make, self._leaving, self._takes = job, finder, make, leaving, takes
         self.sources: dict[str, TargetSource] = {}
         self.targets = Targets()
         self.warnings: list[str] = []
@@ -36,6 +42,8 @@ class ScrapePool:
         self.targets = targets_of(self.job, found.groups)
         before, sources = self.sources, dict[str, TargetSource]()
         for key, target in self.targets.active.items():
+            if not self._takes(shard_key(target)):
+                continue
             source = sources[key] = before[key] if key in before else self._source(target)
             source.forced_error = self.targets.over_limit
         self.sources = sources  # at once, because another thread may be reading it
@@ -57,3 +65,8 @@ class ScrapePool:
         if known is not None:
             source.alive = known.alive
         return source
+
+
+def shard_key(target: Target) -> str:
+    """What decides in which shard a target is scraped: it moves only when its labels or its address change."""
+    return f"{target.job.job_name}/{target.key}"

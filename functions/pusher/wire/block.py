@@ -28,18 +28,24 @@ class Block:
     histograms: int
     prefixes: Sequence[bytes] | None = None  # where no series stands twice
 
-    def plain_values(self) -> Sequence[float] | None:
-        """The values of a usual block: one float of our days for each series, and nothing beside; None otherwise."""
+    def usual_values(self) -> Sequence[float] | None:
+        """The values of a usual block: floats of our days, and nothing beside; None otherwise."""
         if self.histograms or self.exemplars or self.starts_ms or not self.series:
-            return None
-        if self.prefixes is None and self._has_neighbours():
             return None
         if earliest(self.timestamps_ms) not in _SIX_BYTE_MS or latest(self.timestamps_ms) not in _SIX_BYTE_MS:
             return None
         return cast(Sequence[float], self.values)
 
-    def _has_neighbours(self) -> bool:
+    def has_neighbours(self) -> bool:
+        """Whether two samples of one series follow each other."""
+        if self.prefixes is not None:
+            return False
         return any(map(operator.is_, self.series, itertools.islice(self.series, 1, None)))
+
+    def changes(self) -> list[int]:
+        """Where another series begins, the end of the block among them."""
+        is_same = map(operator.is_, self.series, itertools.islice(self.series, 1, None))
+        return [*(place for place, same in enumerate(is_same, 1) if not same), len(self.series)]
 
     def tails(self) -> list[bytes]:
         """The timestamp fields of samples that have plain values: seven bytes each."""

@@ -31,6 +31,7 @@ _MAX_FIELDS = 16_384  # labels whose fields are kept
 _MIN_USUAL, _MAX_USUAL = 128 - _USUAL_SAMPLE + 6, 1024
 _ZERO_HEADS = [b"\x0a" + varint(max(length - 6 + _USUAL_ZERO, 0)) for length in range(_MAX_USUAL)]
 _ZERO_TAG = b"\x12\x07"
+_USUAL_POINT = b"\x12\x10\x09"
 
 
 def series_prefix(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -110,8 +111,23 @@ def is_stale(value: float) -> bool:
 
 def encode(block: Block) -> bytes:
     """A WriteRequest with one TimeSeries for each sample, or one for neighbours of the same series."""
-    values = block.plain_values()
-    return b"".join(_encode_runs(block) if values is None else _encode_plain(block, values))
+    values = block.usual_values()
+    if values is None:
+        return b"".join(_encode_runs(block))
+    return b"".join(_encode_usual_runs(block, values) if block.has_neighbours() else _encode_plain(block, values))
+
+
+def _encode_usual_runs(block: Block, values: Sequence[float]) -> Iterator[bytes]:
+    """Neighbours of one series in one TimeSeries: what a backfill is made of."""
+    tails = block.tails()
+    points = [_USUAL_POINT + point for point in values_and_tails(values, tails)]
+    for index in zeros_among(values):
+        points[index] = _ZERO_TAG + tails[index]
+    start = 0
+    for stop in block.changes():
+        labels, fields = _label_bytes(block.series[start].prefix), b"".join(points[start:stop])
+        yield b"\x0a" + varint(len(labels) + len(fields)) + labels + fields
+        start = stop
 
 
 def _encode_plain(block: Block, values: Sequence[float]) -> list[bytes]:

@@ -28,7 +28,7 @@ def encode(block: Block, families: Mapping[str, Metadata]) -> bytes:
     """A Request with one TimeSeries for each sample, or one for neighbours of the same series and kind."""
     symbols = _Symbols()
     described = _Described(families, symbols)
-    values = block.plain_values()
+    values = None if block.has_neighbours() else block.usual_values()
     parts = _runs(block, symbols) if values is None else _plain(block, values)
     series = [
         protobuf.message(b"\x2a", _refs(strings, symbols) + fields + described[_metric_of(strings)])

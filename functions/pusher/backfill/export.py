@@ -1,0 +1,126 @@
+"""Samples that nobody takes, as OpenMetrics for `promtool tsdb create-blocks-from openmetrics`: a file, or objects in
+S3."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from ..model import Histogram, Samples, Series
+from ..openmetrics import number, seconds, series_text
+from ..s3 import S3
+from ..store import StoreError
+from ..wire import v1
+
+_END = b"# EOF\n"
+_OBJECT_BYTES = 16 << 20
+_MAX_TEXTS = 200_000
+
+
+class NotWritten(Exception):
+    """The export cannot be written. The message names the place."""
+
+
+class Target(Protocol):
+    """Where lines go."""
+
+    objects: int
+
+    def write(self, lines: bytes, deadline: float) -> None: ...
+    def close(self, deadline: float) -> None: ...
+
+
+class Export:
+    """Writes samples in the order given. Raises NotWritten; deadlines are monotonic seconds."""
+
+    def __init__(self, target: Target) -> None:
+        self._target, self._texts = target, dict[Series, str]()
+        self.samples = self.left_out = 0
+
+    @property
+    def objects(self) -> int:
+        return self._target.objects
+
+    def write(self, samples: Samples, deadline: float) -> None:
+        lines = list[str]()
+        for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
+            if isinstance(value, Histogram) or v1.is_stale(value):  # the format has no place for them
+                self.left_out += 1
+                continue
+            text = self._texts.get(series)
+            if text is None:
+                if len(self._texts) >= _MAX_TEXTS:
+                    self._texts.clear()
+                text = self._texts[series] = series_text(v1.labels_of(series.prefix))
+            lines.append(f"{text} {number(value)} {seconds(stamp)}\n")
+        if lines:
+            self._target.write("".join(lines).encode(), deadline)
+            self.samples += len(lines)
+
+    def close(self, deadline: float) -> None:
+        self._target.close(deadline)
+
+
+class FileTarget:
+    """One file. With `goes_on`, what is there already stays, without its end."""
+
+    def __init__(self, path: str, *, goes_on: bool) -> None:
+        self._path, self.objects = Path(path), 1
+        try:
+            if goes_on and self._path.exists():
+                content_end = self._path.stat().st_size
+                with self._path.open("r+b") as file:
+                    file.seek(max(content_end - len(_END), 0))
+                    if file.read() == _END:
+                        file.truncate(content_end - len(_END))
+                self._file = self._path.open("ab")
+            else:
+                self._file = self._path.open("wb")
+        except OSError as error:
+            raise NotWritten(f"{path}: cannot be written: {error.strerror or error}") from None
+
+    def write(self, lines: bytes, deadline: float) -> None:
+        try:
+            self._file.write(lines)
+            self._file.flush()
+        except OSError as error:
+            raise NotWritten(f"{self._path}: cannot be written: {error.strerror or error}") from None
+
+    def close(self, deadline: float) -> None:
+        with contextlib.closing(self._file):
+            self.write(_END, deadline)
+
+
+class ObjectsTarget:
+    """Objects of a size that fits in memory, each complete: KEY, then KEY with -0002 and so on before its ending."""
+
+    def __init__(self, objects: S3, location: str, *, written: int = 0) -> None:
+        """`written` objects are there already."""
+        self._bucket, _, self._key = location.removeprefix("s3://").partition("/")
+        if not self._bucket or not self._key or self._key.endswith("/"):
+            raise NotWritten(f"{location!r:.200} is no object: s3://BUCKET/KEY is expected")
+        self._objects, self._lines, self.objects = objects, bytearray(), written
+
+    def write(self, lines: bytes, deadline: float) -> None:
+        self._lines += lines
+        if len(self._lines) >= _OBJECT_BYTES:
+            self._put(deadline)
+
+    def close(self, deadline: float) -> None:
+        if self._lines or not self.objects:
+            self._put(deadline)
+
+    def _put(self, deadline: float) -> None:
+        try:
+            self._objects.put(self._bucket, self._name(), bytes(self._lines) + _END, deadline)
+        except StoreError as error:
+            raise NotWritten(str(error)) from None
+        self.objects += 1
+        self._lines.clear()
+
+    def _name(self) -> str:
+        if not self.objects:
+            return self._key
+        path = PurePosixPath(self._key)
+        return str(path.with_name(f"{path.stem}-{self.objects + 1:04d}{path.suffix}"))

@@ -1,0 +1,265 @@
+"""Files to backfill from, on this machine or in S3: found, watched for changes, unpacked, cut into whole lines. They
+are read in pieces, so that their size does not matter."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from zlib_ng import zlib_ng as zlib
+
+from ..s3 import S3
+from ..store import Changed, StoreError
+
+BLOCK_BYTES = 2 << 20  # of text that is read at once
+_PIECE_BYTES = 8 << 20  # of an object, for each request to S3
+MAX_LINE_BYTES = 16 << 20
+_MAX_FILES = 1_000
+_TRIES = 3
+_PAUSE_SECONDS = 0.2
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class BadFile(Exception):
+    """A file that cannot be read (any further). The message names it, where, and what to do."""
+
+
+class FileChanged(BadFile):
+    """It is not the file any more that was begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileId:
+    """One file as it was found: where, which bytes (`version` changes with them), and how many."""
+
+    place: str
+    version: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines: their bytes, at which place of the unpacked file they begin, and the number of their first line,
+    from one on. `read` is how many bytes of the file itself it took up to here."""
+
+    content: bytes
+    offset: int
+    line: int
+    read: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.content)
+
+
+class Files:
+    """The files of S3, and of this machine where `is_local`."""
+
+    def __init__(self, objects: S3, *, is_local: bool) -> None:
+        self._objects, self._is_local = objects, is_local
+
+    def find(self, places: Sequence[str], deadline: float) -> list[FileId]:
+        """Paths and s3:// addresses, with `*` (paths) or ending with `*` or `/` (S3) for several -> the files, in the
+        order given, and by name where one stands for several. Raises BadFile."""
+        found = [file for place in places for file in self._expanded(place, deadline)]
+        if len(found) > _MAX_FILES:
+            raise BadFile(f"{len(found)} files; {_MAX_FILES} are allowed at once")
+        twice = [file.place for file in found if sum(other.place == file.place for other in found) > 1]
+        if twice:
+            raise BadFile(f"{twice[0]} is named twice")
+        return found
+
+    def _expanded(self, place: str, deadline: float) -> list[FileId]:
+        if not place.startswith("s3://"):
+            return self._local(place)
+        bucket, _, key = place.removeprefix("s3://").partition("/")
+        if not bucket or not key:
+            raise BadFile(f"{place!r:.200} is no object: s3://BUCKET/KEY is expected")
+        try:
+            several = key.endswith(("/", "*"))
+            keys = self._objects.list(bucket, key.rstrip("*"), deadline) if several else [key]
+            if not keys:
+                raise BadFile(f"{place}: no object begins like this")
+            return [self._object(bucket, one, deadline) for one in keys if not one.endswith("/")]
+        except StoreError as error:
+            raise BadFile(str(error)) from None
+
+    def _object(self, bucket: str, key: str, deadline: float) -> FileId:
+        found = self._objects.head(bucket, key, deadline)
+        return FileId(f"s3://{bucket}/{key}", found.etag, found.size)
+
+    def _local(self, place: str) -> list[FileId]:
+        if not self._is_local:
+            raise BadFile(f"{place!r:.200} is a file of some machine: a function reads s3://BUCKET/KEY")
+        paths = sorted(glob.glob(place)) if glob.has_magic(place) and not os.path.exists(place) else [place]
+        if not paths:
+            raise BadFile(f"{place}: no file has such a name")
+        try:
+            return [_local_id(path, os.stat(path)) for path in paths]
+        except OSError as error:
+            raise BadFile(f"{error.filename}: {error.strerror}") from None
+
+    def blocks(
+        self, file: FileId, deadline: float, start: int = 0, line: int = 1, most: int = BLOCK_BYTES
+    ) -> Iterator[Block]:
+        """The lines of a file from byte `start` of the unpacked text on, which is where line number `line` begins,
+        about `most` bytes at a time. `deadline` is monotonic seconds. Raises BadFile, and FileChanged when it is not
+        the same file any more; what was given out before stands."""
+        offset, rest, read = start, b"", 0
+        for piece, read in self.pieces(file, deadline, start, most):
+            rest += piece
+            end = rest.rfind(b"\n") + 1
+            if end == 0 and len(rest) > MAX_LINE_BYTES:
+                raise BadFile(f"{file.place}, line {line}: it has more than {MAX_LINE_BYTES} bytes")
+            if end:
+                block = Block(rest[:end], offset, line, read)
+                yield block
+                offset, line, rest = block.end, line + block.content.count(b"\n"), rest[end:]
+        if rest:
+            yield Block(rest, offset, line, read)
+
+    def pieces(
+        self, file: FileId, deadline: float, start: int = 0, most: int = BLOCK_BYTES
+    ) -> Iterator[tuple[bytes, int]]:
+        """The unpacked text from byte `start` on, `most` bytes at most at a time, and how many bytes of the file it
+        took. Raises BadFile."""
+        unpacked = _Unpacked(self._pieces(file, deadline), file.place)
+        position = 0
+        for piece in unpacked:
+            begin, position = position, position + len(piece)
+            for at in range(max(start - begin, 0), len(piece), most):  # what is before it is done already
+                yield piece[at : at + most], unpacked.read
+        if position < start:
+            raise FileChanged(f"{file.place}: it has {position} bytes, and {start} had been read before")
+
+    def _pieces(self, file: FileId, deadline: float) -> Iterator[bytes]:
+        yield from self._pieces_of_object(file, deadline) if file.place.startswith("s3://") else _pieces_of_path(file)
+
+    def _pieces_of_object(self, file: FileId, deadline: float) -> Iterator[bytes]:
+        at = 0
+        while at < file.size:
+            piece = self._piece(file, at, deadline)
+            if not piece:
+                raise FileChanged(f"{file.place}: it has become shorter while it was read")
+            yield piece
+            at += len(piece)
+
+    def _piece(self, file: FileId, at: int, deadline: float) -> bytes:
+        bucket, _, key = file.place.removeprefix("s3://").partition("/")
+        for tries_left in range(_TRIES - 1, -1, -1):
+            try:
+                return self._objects.get_range(bucket, key, at, _PIECE_BYTES, file.version, deadline).content
+            except Changed:
+                raise FileChanged(f"{file.place}: it has changed since it was begun; start again") from None
+            except StoreError as error:
+                if not tries_left or time.monotonic() >= deadline:
+                    raise BadFile(str(error)) from None
+                time.sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try has returned or raised")
+
+
+def _local_id(path: str, status: os.stat_result) -> FileId:
+    return FileId(path, f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}", status.st_size)
+
+
+def _pieces_of_path(file: FileId) -> Iterator[bytes]:
+    try:
+        with Path(file.place).open("rb") as opened:
+            while piece := opened.read(BLOCK_BYTES):
+                _check_same(file, os.fstat(opened.fileno()))
+                yield piece
+            _check_same(file, os.fstat(opened.fileno()))
+    except OSError as error:
+        raise BadFile(f"{file.place}: {error.strerror or error}") from None
+
+
+def _check_same(file: FileId, status: os.stat_result) -> None:
+    if _local_id(file.place, status).version != file.version:
+        raise FileChanged(f"{file.place}: it has changed since it was begun; start again")
+
+
+class _Decompressor(Protocol):
+    """What zlib's and zstd's have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+
+class _Unpacked:
+    """The text of a file that may be packed with gzip or zstd, as its first bytes say; `read` counts packed bytes."""
+
+    def __init__(self, pieces: Iterator[bytes], place: str) -> None:
+        self._pieces, self._place, self.read = pieces, place, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        first = next(self._pieces, b"")
+        if first.startswith(_GZIP):
+            yield from self._unpacked(first, "gzip", lambda: zlib.decompressobj(31), _gunzip)
+        elif first.startswith(_ZSTD):
+            yield from self._unpacked(first, "zstd", _zstd_decompressor, _unzstd)
+        else:
+            while first:
+                self.read += len(first)
+                yield from _cut(first)
+                first = next(self._pieces, b"")
+
+    def _unpacked(self, data: bytes, kind: str, new: Any, unpack: Any) -> Iterator[bytes]:
+        """Members one after the other, as both formats allow."""
+        decompressor: Any = new()
+        while True:
+            self.read += len(data)
+            while data:
+                if decompressor.eof:
+                    decompressor = new()
+                try:
+                    yield from unpack(decompressor, data)
+                except Exception as error:
+                    raise BadFile(f"{self._place}: the {kind} is damaged near byte {self.read}: {error}") from None
+                data = decompressor.unused_data if decompressor.eof else b""
+                if kind == "gzip" and not data.strip(b"\0"):  # what tape drives and some writers put behind
+                    data = b""
+            data = next(self._pieces, b"")
+            if not data:
+                break
+        if not decompressor.eof:
+            raise BadFile(f"{self._place}: the {kind} ends early, after {self.read} bytes: it may be cut off")
+
+
+def _cut(piece: bytes) -> Iterator[bytes]:
+    for start in range(0, len(piece), BLOCK_BYTES):
+        yield piece[start : start + BLOCK_BYTES]
+
+
+def _gunzip(decompressor: Any, data: bytes) -> Iterator[bytes]:
+    while data:
+        unpacked = decompressor.decompress(data, BLOCK_BYTES)
+        if unpacked:
+            yield unpacked
+        data = decompressor.unconsumed_tail
+        if decompressor.eof:
+            return
+
+
+def _zstd_decompressor() -> Any:
+    try:
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore]  # of Python 3.14
+    except ImportError:
+        from backports import zstd  # type: ignore[no-redef,unused-ignore]
+    return zstd.ZstdDecompressor()
+
+
+def _unzstd(decompressor: Any, data: bytes) -> Iterator[bytes]:
+    while True:
+        unpacked = decompressor.decompress(data, BLOCK_BYTES)
+        if unpacked:
+            yield unpacked
+        data = b""
+        if decompressor.eof or decompressor.needs_input:
+            return

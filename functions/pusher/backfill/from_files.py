@@ -1,0 +1,148 @@
+"""Files as a source: a job's own records in JSON or CSV, or text with series, values and times."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ..config.schema import JsonJob
+from ..model import Intern, Scrape
+from .files import BadFile, Block, FileId, Files
+from .records import TABLE_BYTES, RecordMapper, Table, elements
+from .source import Mark, Part, SourceFailed, within
+from .text import Resolve, TextFile
+
+RECORDS = ("json", "ndjson", "csv")
+TEXTS = ("openmetrics", "prometheus")
+FORMATS = (*RECORDS, *TEXTS)
+_ENDINGS = {
+    ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".om": "openmetrics",
+    ".openmetrics": "openmetrics", ".prom": "prometheus", ".txt": "prometheus",
+}  # fmt: skip
+
+
+def format_of(place: str) -> str:
+    """What a file's name says of its format; "" for nothing."""
+    name = place.removesuffix(".gz").removesuffix(".zst")
+    return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "")
+
+
+class FileSource:
+    """Some files of one format, one after the other."""
+
+    def __init__(
+        self, files: Files, found: Sequence[FileId], kind: str, span: tuple[int | None, int | None],
+        now_ms: Callable[[], int],
+    ) -> None:  # fmt: skip
+        """`span` is from when to when samples are wanted, in milliseconds, both included."""
+        self._files, self._found, self._kind, self._span, self._now_ms = files, found, kind, span, now_ms
+        self._mapper: RecordMapper | None = None
+        self._table: Table | None = None
+        self._resolve: Resolve | None = None
+
+    def of_records(self, job: JsonJob, intern: Intern, columns: Mapping[str, str]) -> FileSource:
+        """The files hold records of this job."""
+        self._mapper, self._table = RecordMapper(job, intern), Table(job, columns)
+        return self
+
+    def of_text(self, resolve: Resolve) -> FileSource:
+        """The files hold series."""
+        self._resolve = resolve
+        return self
+
+    @property
+    def identity(self) -> list[str]:
+        return [f"{file.place} {file.version}" for file in self._found]
+
+    @property
+    def windows(self) -> int | None:
+        return None
+
+    def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
+        try:
+            for number in range(mark.file, len(self._found)):
+                begin = mark if number == mark.file else Mark(file=number)
+                yield from map(self._limited, self._of_file(number, begin, deadline))
+        except BadFile as error:
+            raise SourceFailed(str(error)) from None
+
+    def _of_file(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+        readers = {"json": self._of_array, "csv": self._of_table}
+        return readers.get(self._kind, self._of_lines)(number, begin, deadline)
+
+    def _limited(self, part: Part) -> Part:
+        start_ms, end_ms = self._span
+        part.samples = within(part.samples, start_ms, end_ms, part.skipped, f"{part.where}: not in the range")
+        return part
+
+    def _share(self, number: int, read: int) -> float:
+        """How much of all files is read, with `read` bytes of one of them."""
+        before = sum(file.size for file in self._found[:number])
+        return min((before + read) / max(sum(file.size for file in self._found), 1), 1.0)
+
+    def _part(self, number: int, where: str, after: Mark, read: int, scrape: Scrape) -> Part:
+        share = self._share(number, read)
+        return Part(where, after, share, scrape.samples, scrape.skipped, scrape.dropped, scrape.records)
+
+    def _scrape(self) -> Scrape:
+        return Scrape("", "", self._now_ms())
+
+    # formats
+
+    def _of_lines(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+        file = self._found[number]
+        text = self._text_file(file, begin)
+        line = begin.line
+        for block in self._files.blocks(file, deadline, begin.at, begin.line):
+            scrape = self._scrape()
+            if text is not None:
+                scrape.samples = text.read(block.content, block.line, scrape.skipped, scrape.dropped)
+                scrape.records = len(scrape.samples)
+            elif self._mapper is not None:
+                self._mapper.lines(block, scrape, file.place, self._now_ms())
+            line = block.line + block.content.count(b"\n")
+            where = f"{file.place}, lines {block.line} to {line - 1}"
+            after = Mark(block.end, number, line, text.type if text is not None else ())
+            yield self._part(number, where, after, block.read, scrape)
+        wrong = text.close(line) if text is not None else ""
+        if wrong:
+            raise BadFile(wrong)
+
+    def _text_file(self, file: FileId, begin: Mark) -> TextFile | None:
+        if self._resolve is None:
+            return None
+        is_openmetrics = self._kind == "openmetrics"
+        return TextFile(self._resolve, file.place, is_openmetrics=is_openmetrics, family=begin.family)
+
+    def _of_array(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+        file, mapper = self._found[number], self._mapper
+        assert mapper is not None  # noqa: S101 - only records come as JSON
+        pieces = self._files.pieces(file, deadline, begin.at)
+        for some in elements(pieces, begin.at, file.place):
+            scrape, where = self._scrape(), f"{file.place}, up to byte {some.end}"
+            read = mapper.document if some.is_whole else mapper.array
+            read(some.content, scrape, where, self._now_ms())
+            yield self._part(number, where, Mark(some.end, number), some.read, scrape)
+
+    def _of_table(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+        file, mapper, table = self._found[number], self._mapper, self._table
+        assert mapper is not None  # noqa: S101 - only records come as a table
+        assert table is not None  # noqa: S101
+        header, blocks = self._rows_of(file, begin, deadline, table)
+        for rows in table.rows(header, blocks, file.place):
+            where = f"{file.place}, lines {rows.first_line} to {rows.line - 1}"
+            scrape = self._scrape()
+            scrape.skipped = rows.skipped
+            mapper.columns(rows.columns, scrape, where, self._now_ms())
+            yield self._part(number, where, Mark(rows.end, number, rows.line), rows.read, scrape)
+
+    def _rows_of(self, file: FileId, begin: Mark, deadline: float, table: Table) -> tuple[list[str], Iterator[Block]]:
+        """The header of a table, which is read in any case, and its rows from a mark on."""
+        blocks = self._files.blocks(file, deadline, most=TABLE_BYTES)
+        first = next(blocks, None)
+        if first is None:
+            raise BadFile(f"{file.place}: it is empty; a table begins with a header")
+        header, rest = table.header(first, file.place)
+        if begin.at <= rest.offset:
+            return header, itertools.chain([rest] if rest.content else [], blocks)
+        return header, self._files.blocks(file, deadline, begin.at, begin.line, TABLE_BYTES)

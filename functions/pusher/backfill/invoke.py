@@ -1,0 +1,59 @@
+"""The action of an event and of a command line: an answer that says what was done, and how it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..config.schema import Config
+from .request import BadRequest, read
+from .run import Backfill, Edges, begin, go_on
+from .token import BadToken, Progress, parsed
+
+__all__ = ["BadRequest", "Edges", "backfill", "sentence"]
+
+_STATE_SECONDS = 10.0
+
+
+def backfill(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> dict[str, Any]:
+    """As much of a backfill as the time until `deadline` (monotonic seconds) suffices for. Raises BadRequest."""
+    return Backfill(config, edges, _begun(given, config, edges, deadline), deadline).run()
+
+
+def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Progress:
+    resume = given.get("resume", False)
+    until = min(deadline, time.monotonic() + _STATE_SECONDS)
+    rest = {key: value for key, value in given.items() if key != "resume"}
+    if isinstance(resume, str) and resume:
+        try:
+            progress = parsed(resume)
+        except BadToken as error:
+            raise BadRequest(f"resume: {error}") from None
+        _check_agrees(rest, progress)
+        return go_on(progress, config, edges.store, until)
+    if not isinstance(resume, bool):
+        raise BadRequest(f"resume: the token of an answer is expected (or true), not {resume!r:.60}")
+    return begin(read(rest, config, edges.outside.now_ms()), config, edges.store, until, goes_on=resume)
+
+
+def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:
+    """What stands beside a token must not be another backfill. Raises BadRequest."""
+    request = progress.request
+    said = dict(request.said)
+    known = {"job": request.job, "start": said.get("start"), "end": said.get("end"), "from": list(request.files)}
+    for key in ("job", "start", "end"):
+        if key in given and str(given[key]) != str(known[key]):
+            raise BadRequest(
+                f"{key}: {given[key]!r:.60} is not what the token was made for ({known[key]}): leave it out"
+            )
+
+
+def sentence(answer: Mapping[str, Any]) -> str:
+    """What a backfill came to, for people."""
+    accepted = sum(one["accepted"] for one in answer["endpoints"])
+    rejected = sum(entry["count"] for one in answer["endpoints"] for entry in one["rejected"].values())
+    impossible = sum(one["classes"]["impossible"] for one in answer["endpoints"])
+    state = "done" if answer["done"] else f"stopped: {answer['stopped']}" if answer["stopped"] else "to be continued"
+    counts = f"{accepted} accepted, {rejected} rejected, {impossible} impossible of {answer['samples']} samples"
+    return f"backfill {state}: {counts} in {answer['parts']} parts"

@@ -1,0 +1,121 @@
+"""The newest sample of each series and of the workspace, as the receiver has them: what decides whether a late sample
+is in order."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlencode
+
+from ..config.schema import Endpoint
+from ..config.secrets import SecretError
+from ..delivery.attempt import Poster
+from ..delivery.credentials import CredentialsError
+from ..delivery.last_sample import NotKnown, query_url
+from ..model import Samples, Series
+from ..oauth2 import TokenError
+from ..transport import HttpRequest, Transport, TransportError
+from ..wire import v1
+from ..wire.series import SeriesLimits, validated
+
+_ANY_NAME = SeriesLimits(utf8_names=True)
+_TIMEOUT_SECONDS = 30.0
+_MAX_ANSWER_BYTES = 50_000_000
+_METRICS_AT_ONCE = 50
+_NAME = "metric__"
+_WIDE = "[1h:15s]"  # AMP takes nothing older in any case
+# A workspace that somebody writes to has a sample of now, as far as anybody can ask cheaply; else `up` tells.
+_HEAD = (
+    '(0 * count(last_over_time({__name__=~".+"}[1m])) + time())'
+    f" or max(timestamp(up)) or max(max_over_time(timestamp(up){_WIDE}))"
+)
+_IDLE_MS = 60_000
+
+
+class Newest:
+    """Asks one endpoint's receiver, each metric once. Raises nothing: why it does not say is in `unknown`."""
+
+    def __init__(self, endpoint: Endpoint, poster: Poster, transport: Transport, now_ms: Callable[[], int]) -> None:
+        self._url, self._poster, self._transport, self._now_ms = query_url(endpoint), poster, transport, now_ms
+        self._asked: set[str] = set()
+        self._known: set[Series] = set()
+        self._newest: dict[bytes, int] = {}
+        self.unknown = "" if self._url else "its url does not tell where it answers queries"
+
+    def head_ms(self, deadline: float) -> int | None:
+        """The time of the newest sample of all, not too early; None when that is not known."""
+        if self.unknown:
+            return None
+        try:
+            found = self._query(_HEAD, deadline)
+            return max((_ms(one["value"]) for one in found), default=self._now_ms() - _IDLE_MS)
+        except NotKnown as error:
+            self.unknown = str(error)
+        return None
+
+    def learn(self, samples: Samples, deadline: float) -> None:
+        """Sets `last_ms` of the series that are new here to what the receiver has of them."""
+        new = set(samples.series) - self._known
+        if not new or self.unknown:
+            return
+        self._known |= new
+        names = {v1.labels_of(series.prefix)["__name__"] for series in new} - self._asked
+        try:
+            self._ask(sorted(names), deadline)
+        except NotKnown as error:
+            self.unknown = str(error)
+        for series in new:
+            series.last_ms = max(series.last_ms, self._newest.get(series.prefix, series.last_ms))
+
+    def _ask(self, names: Sequence[str], deadline: float) -> None:
+        for start in range(0, len(names), _METRICS_AT_ONCE):
+            some = names[start : start + _METRICS_AT_ONCE]
+            for one in self._query(expression(some), deadline):
+                labels = {str(name): str(value) for name, value in one["metric"].items()}  # type: ignore[attr-defined]
+                labels["__name__"] = labels.pop(_NAME, "")
+                self._newest[v1.series_prefix(validated(labels, _ANY_NAME))] = _ms(one["value"])
+            self._asked |= set(some)
+
+    def _query(self, text: str, deadline: float) -> list[dict[str, object]]:
+        """The instant vector of an expression. Raises NotKnown."""
+        seconds = min(_TIMEOUT_SECONDS, max(deadline - time.monotonic(), 0.1))
+        form = urlencode({"query": text, "time": f"{self._now_ms() / 1000:.3f}"}).encode()
+        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            ask = HttpRequest("POST", self._url, headers, form)
+            ready = self._poster.authorised(ask, time.monotonic() + seconds)
+            with self._transport.send(ready, self._poster.channel(), seconds) as answer:
+                body = answer.read(_MAX_ANSWER_BYTES)
+        except (TransportError, TokenError, CredentialsError, SecretError) as error:
+            raise NotKnown(str(error)) from None
+        if answer.status != 200:
+            hint = "; the role needs aps:QueryMetrics (parameter Backfill)" if answer.status == 403 else ""
+            raise NotKnown(f"a query was answered {answer.status}{hint}")
+        try:
+            found: list[dict[str, object]] = json.loads(body)["data"]["result"]
+            return found
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotKnown(f"the answer to a query cannot be read ({type(error).__name__})") from None
+
+
+def expression(names: Iterable[str]) -> str:
+    """Metrics -> PromQL of the time of each series' newest sample, in seconds, with its labels and its name in a label
+    of its own: `timestamp` drops names, refuses two series that differ in nothing else, and looks back five minutes
+    only; older ones come from a subquery."""
+    return " or ".join(_of_metric(name) for name in names)
+
+
+def _of_metric(name: str) -> str:
+    quoted, replacement = (json.dumps(text, ensure_ascii=False) for text in (name, name.replace("$", "$$")))
+    selector = f"{{__name__={quoted}}}"
+    times = f"timestamp({selector}) or max_over_time(timestamp({selector}){_WIDE})"
+    return f'label_replace({times}, "{_NAME}", {replacement}, "", "")'
+
+
+def _ms(value: object) -> int:
+    """Raises NotKnown."""
+    try:
+        return round(float(value[1]) * 1000)  # type: ignore[index]
+    except (TypeError, ValueError, IndexError, OverflowError):
+        raise NotKnown("a query gave something that is no time") from None

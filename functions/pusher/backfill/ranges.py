@@ -1,0 +1,155 @@
+"""A range of time asked of a job's API, window by window, oldest first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..config.schema import JsonJob
+from ..model import Intern, Scrape
+from ..sources.collect import explained
+from ..sources.fetch import BodyTooLarge, Fetcher
+from ..sources.heal import ranged
+from ..sources.json_api import JsonSource, Page
+from .source import Mark, Part, SourceFailed, within
+from .times import shown
+
+MAX_WINDOWS = 20_000
+_TRIES = 3
+_PAUSE_SECONDS = 1.0
+_TOO_MUCH = "pages_left_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of time in milliseconds, both ends included, in windows of `window_ms` at most. Before `floor_ms` nobody
+    wants anything: that part is told, not fetched."""
+
+    start_ms: int
+    end_ms: int
+    window_ms: int
+    floor_ms: int = 0
+
+    def windows(self, mark: Mark) -> Iterator[tuple[int, int]]:
+        """The windows from a mark on."""
+        at = max(mark.at, self.start_ms)
+        while at <= self.end_ms:
+            end = min(at + self.window_ms - 1, self.end_ms)
+            if at < self.floor_ms:
+                end = min(self.floor_ms - 1, self.end_ms)
+            yield at, end
+            at = end + 1
+
+    @property
+    def count(self) -> int:
+        first = max(self.start_ms, self.floor_ms)
+        wanted = max(-(-(self.end_ms + 1 - first) // self.window_ms), 0)
+        return wanted + (1 if self.floor_ms > self.start_ms else 0)
+
+    def share(self, at: int) -> float:
+        return min(max((at - self.start_ms) / max(self.end_ms + 1 - self.start_ms, 1), 0.0), 1.0)
+
+    def part(self, start_ms: int, end_ms: int) -> Part:
+        """A window with nothing in it yet."""
+        where = f"{shown(start_ms)} to {shown(end_ms)}"
+        part = Part(where, Mark(end_ms + 1), self.share(end_ms + 1), span=(start_ms, end_ms))
+        part.is_fetched = start_ms >= self.floor_ms
+        return part
+
+
+class ApiSource:
+    """A JSON job whose config says how its API is asked for a range."""
+
+    def __init__(
+        self, job: JsonJob, span: Span, intern: Intern, fetcher: Fetcher, now_ms: Callable[[], int],
+        sleep: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        if job.backfill is None:
+            raise ValueError("the job has no backfill")
+        self._job, self._span, self._backfill = job, span, job.backfill
+        self._fetcher, self._now_ms, self._sleep = fetcher, now_ms, sleep
+        self._source = JsonSource(job, intern)
+        self._run = 0
+
+    @property
+    def identity(self) -> list[str]:
+        return [f"{self._span.start_ms}-{self._span.end_ms}"]
+
+    @property
+    def windows(self) -> int | None:
+        return self._span.count
+
+    def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
+        for start_ms, end_ms in self._span.windows(mark):
+            part = self._span.part(start_ms, end_ms)
+            if part.is_fetched:
+                yield from self._fetched(start_ms, end_ms, deadline)
+            else:
+                yield part
+
+    def _fetched(self, start_ms: int, end_ms: int, deadline: float) -> Iterator[Part]:
+        """One window; in halves, when the API has more for it than fits."""
+        part = self._span.part(start_ms, end_ms)
+        try:
+            pages = self._pages(start_ms, end_ms, deadline)
+            scrape = self._mapped(pages)
+        except BodyTooLarge as error:
+            yield from self._halves(start_ms, end_ms, deadline, explained(error))
+            return
+        if scrape.skipped.counts.pop(_TOO_MUCH, 0):
+            yield from self._halves(start_ms, end_ms, deadline, scrape.skipped.first[_TOO_MUCH])
+            return
+        said = f"{part.where}: the API answers outside of the range that it was asked for: does it know the parameters?"
+        part.samples = within(scrape.samples, start_ms, end_ms, scrape.skipped, said)
+        part.skipped, part.dropped, part.records = scrape.skipped, scrape.dropped, scrape.records
+        part.skipped.counts.pop("no_records", 0)
+        if not scrape.records:
+            part.notes.append(f"{part.where}: the API has nothing")
+        yield part
+
+    def _halves(self, start_ms: int, end_ms: int, deadline: float, why: str) -> Iterator[Part]:
+        step_ms = max(self._backfill.step_ms, 1)
+        half = (end_ms + 1 - start_ms) // 2 // step_ms * step_ms
+        if not half:
+            where = f"{shown(start_ms)} to {shown(end_ms)}"
+            raise SourceFailed(f"{self._job.job_name}: {where}: {why}, in the shortest window that is asked for")
+        yield from self._fetched(start_ms, start_ms + half - 1, deadline)
+        yield from self._fetched(start_ms + half, end_ms, deadline)
+
+    def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Sequence[Page]:
+        """What the API answers for one window, after a few tries. Raises SourceFailed and BodyTooLarge."""
+        self._source.job = ranged(self._job, self._backfill, start_ms, end_ms)
+        for tries_left in range(_TRIES - 1, -1, -1):
+            until = min(deadline, time.monotonic() + self._job.scrape_timeout_ms / 1000)
+            try:
+                return self._source.pages(self._fetcher, until)
+            except BodyTooLarge:
+                raise
+            except Exception as error:
+                if not tries_left or time.monotonic() + _PAUSE_SECONDS >= deadline:
+                    where = f"{shown(start_ms)} to {shown(end_ms)}"
+                    raise SourceFailed(f"{self._job.job_name}: {where}: {explained(error)}") from None
+                self._sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try has returned or raised")
+
+    def _mapped(self, pages: Sequence[Page]) -> Scrape:
+        self._run += 1
+        now_ms = self._now_ms()
+        scrape = Scrape(self._job.job_name, self._job.instance, now_ms)
+        try:
+            self._source.map(list(pages), scrape, self._run, now_ms)
+        except Exception as error:
+            raise SourceFailed(f"{self._job.job_name}: the answer cannot be read: {explained(error)}") from None
+        return scrape
+
+
+def with_window(job: JsonJob, window_ms: int, step_ms: int) -> JsonJob:
+    """The job with another window or step than its config says (0 for the same)."""
+    if job.backfill is None:
+        return job
+    found = job.backfill
+    return replace(
+        job,
+        backfill=replace(found, window_ms=window_ms or found.window_ms, step_ms=step_ms or found.step_ms),
+    )

@@ -1,0 +1,174 @@
+"""One endpoint in a backfill: what it can take is judged first, then sent, and every sample is in its books."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..batch import protocol_of
+from ..delivery import deliver
+from ..delivery.entry import with_doubt
+from ..delivery.outbox import Outbox
+from ..model import Delivery, Kept, Samples, Tally
+from ..report import tally_dict
+from ..transport import Transport
+from ..warm import Remote
+from ..wire import packing
+from .arrange import arrange
+from .judge import AMP_MAX_AGE_MS, Class, Judged, Rules, advance, joined, judge
+from .newest import Newest
+from .workspace import NotAnswered, Workspace
+
+_REFRESH_SECONDS = 60.0  # the schedule goes on meanwhile
+_QUERY_SECONDS = 30.0
+_DEFAULT_WINDOW_SECONDS = 60  # of every workspace, unless somebody has changed it
+
+
+@dataclass(slots=True)
+class Tallies:
+    """What became of the samples of all parts that are done, for one endpoint."""
+
+    books: Delivery
+    classes: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "window": 0, "impossible": 0})
+    reasons: Tally = field(default_factory=Tally)
+
+    def add(self, part: Delivery, classes: Mapping[str, int], reasons: Tally) -> None:
+        self.books.merge(part)
+        for name, count in classes.items():
+            self.classes[name] += count
+        self.reasons.merge(reasons)
+
+    def as_json(self) -> dict[str, Any]:
+        books = self.books
+        return {
+            "endpoint": books.endpoint,
+            "collected": books.collected,
+            "accepted": books.accepted,
+            "rejected": tally_dict(books.rejected),
+            "dropped": tally_dict(books.dropped),
+            "classes": dict(self.classes),
+            "reasons": tally_dict(self.reasons),
+            "requests": books.requests,
+            "retries": books.retries,
+            "bytes_sent": books.bytes_sent,
+            "warnings": list(books.warnings),
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Tallies:
+        """Raises ValueError, TypeError and KeyError."""
+        books = Delivery(str(found["endpoint"]))
+        for name in ("collected", "accepted", "requests", "retries", "bytes_sent"):
+            setattr(books, name, int(found[name]))
+        books.rejected, books.dropped = _tally(found["rejected"]), _tally(found["dropped"])
+        books.warnings = list(map(str, found["warnings"]))
+        return cls(books, {str(key): int(value) for key, value in found["classes"].items()}, _tally(found["reasons"]))
+
+
+def _tally(found: Mapping[str, Mapping[str, Any]]) -> Tally:
+    tally = Tally()
+    for reason, entry in found.items():
+        tally.add(str(reason), str(entry["first"]), int(entry["count"]))
+    return tally
+
+
+class Receiver:
+    """An endpoint and what is known of its receiver. Deadlines are monotonic seconds."""
+
+    def __init__(
+        self, remote: Remote, transport: Transport, environment: Mapping[str, str], now_ms: Callable[[], int],
+        sleep: Callable[[float], None], *, force: bool,
+    ) -> None:  # fmt: skip
+        self.remote, self._now_ms, self._force = remote, now_ms, force
+        endpoint = remote.endpoint
+        self.tallies = Tallies(Delivery(endpoint.name))
+        self.rules = Rules(now_ms(), AMP_MAX_AGE_MS if endpoint.is_amp else endpoint.max_age_ms)
+        self.workspace = Workspace(endpoint, remote.poster, transport, environment, sleep) if endpoint.is_amp else None
+        self._edges = deliver.Edges(remote.poster, now_ms, sleep=sleep, pace=remote.pace)
+        self._transport = transport
+        self._newest: Newest | None = None
+        self._asked_at = 0.0
+        self.window_seconds: int | None = None  # of the workspace, when it says
+
+    @property
+    def name(self) -> str:
+        return self.remote.endpoint.name
+
+    # before anything is sent
+
+    def ask(self, deadline: float) -> None:
+        """Asks the workspace what it takes late. What it does not say is stated in `rules.unknown`, and taken for the
+        worse."""
+        if self.workspace is None:
+            if not self.rules.max_age_ms:
+                self.rules.unknown = ["how old a sample may be: set max_age of this endpoint"]
+            return
+        unknown = list[str]()
+        try:
+            self.window_seconds = self.workspace.describe(
+                min(deadline, time.monotonic() + _QUERY_SECONDS)
+            ).window_seconds
+        except NotAnswered as error:
+            unknown.append(f"the out-of-order window, {_DEFAULT_WINDOW_SECONDS} s is assumed: {error}")
+        window = _DEFAULT_WINDOW_SECONDS if self.window_seconds is None else self.window_seconds
+        self.rules.window_ms = window * 1000
+        self._ask_for_newest(unknown, deadline)
+        self.rules.unknown = unknown
+
+    def _ask_for_newest(self, unknown: list[str], deadline: float) -> None:
+        self._asked_at = time.monotonic()
+        until = min(deadline, self._asked_at + _QUERY_SECONDS)
+        self._newest = Newest(self.remote.endpoint, self.remote.poster, self._transport, self._now_ms)
+        head_ms = self._newest.head_ms(until)
+        if head_ms is None:
+            said = "the newest sample of the workspace, the clock is taken for it, and that of each series"
+            unknown.append(f"{said}: {self._newest.unknown}")
+        self.rules.head_ms = max(self._now_ms() if head_ms is None else head_ms, self.rules.head_ms)
+
+    def judged(self, samples: Samples, dropped: Tally, deadline: float) -> Judged:
+        """The samples as this endpoint gets them, in order, by what becomes of them. Those that it does not get are
+        counted in `dropped`."""
+        seen = packing.through(self.remote.view, samples, dropped) if self.remote.view else samples
+        arranged = arrange(seen, dropped)
+        self.rules.now_ms = self._now_ms()
+        if self._newest is not None:
+            if time.monotonic() - self._asked_at > _REFRESH_SECONDS:
+                self._ask_for_newest([], deadline)
+            self._newest.learn(arranged, min(deadline, time.monotonic() + _QUERY_SECONDS))
+            if self._newest.unknown and not self.rules.unknown:
+                self.rules.unknown.append(f"the newest sample of each series: {self._newest.unknown}")
+        return judge(arranged, self.rules)
+
+    # sending
+
+    def send(self, judged: Judged, part: Delivery, deadline: float, *, doubt: bool) -> list[Kept]:
+        """Sends what can be taken (all of it, when that is forced), and books it in `part`. Returns what is left when
+        the receiver does not take any more in this run; nothing of the part then counts."""
+        impossible = judged.impossible
+        if len(impossible) and not self._force:
+            for reason in ("too_far_in_future", "too_old", "behind_window"):
+                if judged.reasons.counts[reason]:
+                    part.dropped.add(reason, judged.reasons.first[reason], judged.reasons.counts[reason])
+            impossible = Samples()
+        samples = joined([judged.accepted, judged.window, impossible])
+        if len(impossible) or (len(judged.window) and len(judged.accepted)):
+            samples = arrange(samples, part.dropped)
+        protocol = protocol_of(self.remote, ())
+        requests = packing.pack(samples, protocol, self._now_ms(), part.dropped)
+        outbox = Outbox(with_doubt(requests) if doubt else requests, part)
+        deliver.deliver(self.remote.endpoint, outbox, self._edges, deadline)
+        left = outbox.close()
+        if not left:
+            self.sent(judged)
+        return left
+
+    def sent(self, judged: Judged) -> None:
+        """What was judged has gone out: later samples of the same series are compared with it."""
+        advance(judged.accepted)
+        self.rules.head_ms = max(self.rules.head_ms, max(judged.accepted.timestamps_ms, default=0))
+
+    def is_wanted(self, start_ms: int, end_ms: int) -> bool:
+        """Whether something between two times may be taken."""
+        return self._force or self.rules.of_span(start_ms, end_ms)[0] is not Class.IMPOSSIBLE

@@ -1,0 +1,319 @@
+"""JSON and CSV files -> samples, as a job's metrics say: its own answers kept in a file (one array, or one document or
+record a line), or a table whose columns are the fields of its records."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from ..config.schema import JsonJob
+from ..expression import Columns, Scope
+from ..model import Intern, Samples, Scrape, Tally
+from ..sources.document import NotJson, decode
+from ..sources.json_api import record_reader
+from ..sources.mapping import InexactNumber, JobMapper, ScrapeFailed
+from .files import MAX_LINE_BYTES, BadFile, Block
+
+MAX_DOCUMENT_BYTES = 50_000_000
+TABLE_BYTES = 512 << 10  # of a table that are read at once: its rows are short, and each becomes a list
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]')
+_LAST_RECORD = re.compile(rb"\}\s*(,)")
+_JSON_FLOATS = msgspec.json.Decoder(list[float]).decode
+_JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
+
+
+class RecordMapper:
+    """Maps records of one job; remembers which belongs to which series."""
+
+    def __init__(self, job: JsonJob, intern: Intern) -> None:
+        self.job = replace(job, pagination=None, limits=replace(job.limits, sample_limit=0))
+        self._mapper = JobMapper(self.job, intern)
+        self._reader = record_reader(self.job)
+        first = self.job.metrics[0].records.steps[0] if self.job.metrics else None
+        self._is_record = first is not None and first.path == ()  # a record, not a document, is what a line holds
+        self._run = 0
+
+    # one piece of a file
+
+    def array(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
+        """Elements of an array, as an array of their own. Raises BadFile."""
+        columns = self._reader.read(content, "") if self._reader else None
+        try:
+            found = columns or decode(content, exact=self._mapper.exact)
+        except NotJson as error:
+            raise BadFile(f"{where}: {error}") from None
+        documents: Sequence[Any] = [found] if columns or self._is_record else found  # type: ignore[assignment]
+        self._map(documents, scrape, where, now_ms, lambda: decode(content, exact=True))
+
+    def document(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
+        """A whole answer of the API. Raises BadFile."""
+        try:
+            found = decode(content, exact=self._mapper.exact)
+        except NotJson as error:
+            raise BadFile(f"{where}: {error}") from None
+        self._map([found], scrape, where, now_ms, lambda: [decode(content, exact=True)])
+
+    def lines(self, block: Block, scrape: Scrape, place: str, now_ms: int) -> None:
+        """A record or a document a line; a line that is no JSON costs only itself. Raises BadFile."""
+        where = f"{place}, from line {block.line} on"
+        content = block.content.strip()
+        count = content.count(b"\n") + 1
+        if self._reader is not None and content:
+            columns = self._reader.read(b"[%b]" % content.replace(b"\n", b","), "")
+            if columns is not None and columns.count == count:  # else two lines have made one record
+                self._map([columns], scrape, where, now_ms, list)
+                return
+        found = list(_decoded_lines(block, place, scrape.skipped, exact=self._mapper.exact))
+        self._map(
+            [found] if self._is_record else found, scrape, where, now_ms,
+            lambda: list(_decoded_lines(block, place, Tally(), exact=True)),
+        )  # fmt: skip
+
+    def columns(self, columns: Columns, scrape: Scrape, where: str, now_ms: int) -> None:
+        """Rows of a table, by column. Raises BadFile."""
+        if self._reader is not None:
+            self._map([columns], scrape, where, now_ms, list)
+            return
+        names = list(columns.fields)
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.fields.values(), strict=True)]
+        records = [_nested(row) for row in rows]
+        self._map([records] if self._is_record else records, scrape, where, now_ms, lambda: records)
+
+    def _map(self, documents: Sequence[Any], scrape: Scrape, where: str, now_ms: int, exact: Any) -> None:
+        self._run += 1
+        try:
+            try:
+                self._mapper.map(documents, scrape, self._run, now_ms)
+            except InexactNumber:
+                self._mapper.exact = True  # from now on at once
+                scrape.dropped, scrape.samples, scrape.records = Tally(), Samples(), 0
+                again = exact()
+                self._mapper.map([again] if self._is_record else again, scrape, self._run, now_ms)
+        except ScrapeFailed as error:
+            raise BadFile(f"{where}: {error}") from None
+
+
+def _decoded_lines(block: Block, place: str, skipped: Tally, *, exact: bool) -> Iterator[Any]:
+    for number, line in enumerate(block.content.split(b"\n"), block.line):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            yield decode(text, exact=exact)
+        except NotJson as error:
+            skipped.add("not_json", f"{place}, line {number}: {error}")
+
+
+def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose headers may be paths: `a.b` is the field b of a."""
+    record: dict[str, Any] = {}
+    for name, value in row.items():
+        *path, last = name.split(".")
+        inner = record
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return record
+
+
+# --- Arrays -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """Some elements of an array, as an array of their own (`is_whole`: a document that is none). `end` is the place in
+    the unpacked text from which the next ones are read, `read` counts bytes of the file."""
+
+    content: bytes
+    end: int
+    read: int
+    is_whole: bool = False
+
+
+def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str) -> Iterator[Elements]:
+    """The text of one JSON array (or another document) from byte `start` on -> its elements, many at a time. Raises
+    BadFile."""
+    rest, at, read, is_array = b"", start, 0, start > 0
+    for piece, read in pieces:
+        rest += piece
+        if not is_array:
+            opened = _opened(rest)
+            if opened is None:
+                if len(rest) > MAX_DOCUMENT_BYTES:
+                    raise BadFile(f"{place}: a document that is no array has {MAX_DOCUMENT_BYTES} bytes at most")
+                continue
+            is_array, at, rest = True, opened, rest[opened:]
+        cut = _last_boundary(rest)
+        if cut is None:
+            if len(rest) > MAX_DOCUMENT_BYTES:
+                raise BadFile(f"{place}, byte {at}: an element of the array has more than {MAX_DOCUMENT_BYTES} bytes")
+            continue
+        yield Elements(b"[%b]" % rest[:cut], at + cut + 1, read)
+        at, rest = at + cut + 1, rest[cut + 1 :]
+    if not is_array:
+        yield Elements(rest, at + len(rest), read, is_whole=True)
+        return
+    last = rest.rstrip()
+    if not last.endswith(b"]"):
+        raise BadFile(f"{place}: the array does not end with ]: the file may be cut off")
+    yield Elements(b"[%b" % last, at + len(rest), read)
+
+
+def _opened(text: bytes) -> int | None:
+    """Where the elements of an array begin; None for a document that is none."""
+    begin = text.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return len(text) - len(begin) + 1 if begin.startswith(b"[") else None
+
+
+def _last_boundary(text: bytes) -> int | None:
+    """The place of the last comma between two elements, None when none is known."""
+    found = None
+    for found in _LAST_RECORD.finditer(text, max(len(text) - 100_000, 0)):  # noqa: B007 - the last one is meant
+        pass
+    if found is not None:
+        try:
+            msgspec.json.decode(b"[%b]" % text[: found.start(1)])
+            return found.start(1)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # inside an element, or a text
+            pass
+    depth, last = 0, None
+    for token in _STRUCTURE.finditer(text):
+        byte = token[0]
+        if byte in (b"{", b"["):
+            depth += 1
+        elif byte in (b"}", b"]"):
+            depth -= 1
+            if depth < 0:  # the end of the array
+                break
+        elif byte == b"," and depth == 0:
+            last = token.start()
+    return last
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a table, by column. `end` is the place in the unpacked text behind them, `line` the number of the
+    line there, `first_line` that of their first one."""
+
+    columns: Columns
+    end: int
+    line: int
+    first_line: int
+    read: int
+    skipped: Tally
+
+
+class Table:
+    """A CSV file with a header. `renamed` maps headers to the fields of the job's records."""
+
+    def __init__(self, job: JsonJob, renamed: Mapping[str, str]) -> None:
+        self._renamed = renamed
+        used = [(one, False) for metric in job.metrics for _, one in metric.labels]
+        used += [(metric.value, True) for metric in job.metrics]
+        used += [(metric.timestamp.path, True) for metric in job.metrics if metric.timestamp]
+        fields = [(one.path[0], needed) for one, needed in used if one.scope is Scope.RECORD and one.path]
+        self._needed = {name for name, needed in fields if needed}
+        self._labels = {name for name, needed in fields if not needed}
+
+    def rows(self, header: Sequence[str], blocks: Iterator[Block], place: str) -> Iterator[Rows]:
+        """The rows of blocks behind the header. Raises BadFile."""
+        for block in _closed(blocks, place):
+            skipped = Tally()
+            columns = self._columns(header, self._cells(block, header, place, skipped))
+            line = block.line + block.content.count(b"\n")
+            yield Rows(columns, block.end, line, block.line, block.read, skipped)
+
+    def header(self, block: Block, place: str) -> tuple[list[str], Block]:
+        """The columns' names, and what follows them in a file's first block. Raises BadFile."""
+        end = block.content.find(b"\n") + 1 or len(block.content)
+        while block.content.count(b'"', 0, end) % 2:
+            end = block.content.index(b"\n", end) + 1
+        row = next(csv.reader(_lines(block.content[:end].removeprefix(b"\xef\xbb\xbf"), place, block.line)), [])
+        header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
+        missing = sorted(self._needed - {name.partition(".")[0] for name in header})
+        if missing:
+            looks = " (it looks like data: has the file a header?)" if any(map(_is_number, row)) else ""
+            said = f"no column {missing[0]!r}; it has {', '.join(map(repr, row))[:200]}{looks}"
+            raise BadFile(f"{place}, line 1: {said}; columns maps headers to the job's fields")
+        twice = [name for name in header if header.count(name) > 1]
+        if twice:
+            raise BadFile(f"{place}, line 1: two columns are named {twice[0]!r}")
+        return header, Block(
+            block.content[end:], block.offset + end, 1 + block.content.count(b"\n", 0, end), block.read
+        )
+
+    def _cells(self, block: Block, header: Sequence[str], place: str, skipped: Tally) -> list[list[str]]:
+        """The rows of a block that have a cell for each column."""
+        reader = csv.reader(_lines(block.content, place, block.line))
+        rows, length = list[list[str]](), len(header)
+        try:
+            for row in reader:
+                if len(row) == length:
+                    rows.append(row)
+                elif row:
+                    where = f"{place}, line {block.line + reader.line_num - 1}"
+                    skipped.add("row_length", f"{where}: {len(row)} cells, and the header has {length}")
+        except csv.Error as error:
+            raise BadFile(f"{place}, line {block.line + reader.line_num - 1}: {error}") from None
+        return rows
+
+    def _columns(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
+        fields: dict[str, list[Any]] = {}
+        for name, cells in zip(header, zip(*rows, strict=True), strict=True):
+            if name.partition(".")[0] not in self._needed | self._labels:
+                continue
+            fields[name] = _numbers(cells) if name in self._needed and name not in self._labels else list(cells)
+        for name in self._labels - set(fields):
+            fields[name] = [None] * len(rows)
+        return Columns(len(rows), fields)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(cells: Sequence[str]) -> list[Any]:
+    """Cells as the numbers they are, where all are; else as texts, an empty one as nothing."""
+    joined = ",".join(cells).encode()
+    if joined.count(b",") == len(cells) - 1:
+        for read in (_JSON_INTEGERS, _JSON_FLOATS):
+            try:
+                return read(b"[%b]" % joined)
+            except msgspec.MsgspecError:
+                pass
+    return [cell.strip() or None for cell in cells]
+
+
+def _closed(blocks: Iterator[Block], place: str) -> Iterator[Block]:
+    """Blocks that end outside of quotes: a quoted cell may hold line breaks."""
+    begun: Block | None = None
+    for block in blocks:
+        if begun is not None:
+            block = Block(begun.content + block.content, begun.offset, begun.line, block.read)
+        begun = block if block.content.count(b'"') % 2 else None
+        if begun is None:
+            yield block
+        elif len(begun.content) > MAX_LINE_BYTES:
+            raise BadFile(f"{place}, line {begun.line}: a quotation mark without its other half")
+    if begun is not None:
+        raise BadFile(f"{place}: it ends within quotation marks: it may be cut off")
+
+
+def _lines(content: bytes, place: str, line: int) -> list[str]:
+    try:
+        return content.decode().split("\n")
+    except UnicodeDecodeError as error:
+        number = line + content.count(b"\n", 0, error.start)
+        raise BadFile(f"{place}, line {number}: not UTF-8: byte {content[error.start]:#04x}") from None

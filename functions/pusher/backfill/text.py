@@ -1,0 +1,232 @@
+"""OpenMetrics and Prometheus text with timestamps -> samples. A file may have any size: what is remembered is which
+series each identity stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ..model import Samples, Series, Tally
+from ..sources.exposition.labels import Unterminated, label_dict
+from ..sources.exposition.lines import Line, LineReader, Wishes
+from ..sources.exposition.numbers import go_float, go_floats
+from ..sources.exposition.openmetrics import OpenMetricsReader
+from ..sources.exposition.page import BadPage, Memory, Refused
+from ..sources.exposition.text import TextReader
+
+MAX_IDENTITIES = 200_000  # that are remembered; beyond, all are looked at again
+_MAX_COMMENTS = 10_000
+_JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
+_ENDS = b"# EOF"
+
+Resolved = Series | Refused | bool
+"""What an identity stands for: a series, one that no receiver takes, or False: dropped by relabelling."""
+Resolve = Callable[[dict[str, str]], Resolved]
+
+
+class TextFile:
+    """Reads one file, block by block. `type` is the last TYPE line's: what follows it depends on that."""
+
+    def __init__(
+        self, resolve: Resolve, place: str, *, is_openmetrics: bool, family: Sequence[str] = (),
+        untimed_ms: int | None = None,
+    ) -> None:  # fmt: skip
+        """`family` is `type` as it was where an earlier reading ended; `untimed_ms` the time of samples without one,
+        None where there may be none."""
+        self._resolve, self._place, self._is_openmetrics = resolve, place, is_openmetrics
+        self._untimed_ms = untimed_ms
+        kind = _OpenMetrics if is_openmetrics else _Text
+        self._parser = kind(Memory(), lambda labels: False, Wishes())
+        self._known: dict[bytes, Resolved] = {}
+        self._is_ended = False
+        if family:
+            self._parser.begin(family[0], family[1])
+
+    @property
+    def type(self) -> tuple[str, str]:
+        return self._parser.type
+
+    def read(self, content: bytes, first_line: int, skipped: Tally, dropped: Tally) -> Samples:
+        """Whole lines, of which the first has this number -> their samples. A line that cannot be read costs only
+        itself, and is counted in `skipped`; what relabelling or the receivers' limits drop, in `dropped`."""
+        samples = Samples()
+        if not content.endswith(b"\n"):
+            content += b"\n"
+        at, line = 0, first_line
+        while at < len(content):
+            comment = at if content.startswith(b"#", at) else content.find(b"\n#", at) + 1
+            until = comment if comment or content.startswith(b"#", at) else len(content)
+            if at < until:
+                line = self._lines(content[at:until], line, samples, skipped, dropped)
+            at = until
+            if at < len(content):
+                at = content.index(b"\n", until) + 1
+                self._comment(content[until : at - 1].rstrip(b"\r"), line, skipped)
+                line += 1
+        return samples
+
+    def close(self, line: int) -> str:
+        """What is wrong with the end of the file, "" for nothing."""
+        if self._is_openmetrics and not self._is_ended:
+            return f"{self._place}, line {line}: it does not end with # EOF: it may be cut off"
+        return ""
+
+    def _comment(self, line: bytes, number: int, skipped: Tally) -> None:
+        if self._is_openmetrics and line == _ENDS:
+            self._is_ended = True
+            return
+        before = self._parser.type
+        try:
+            self._parser.comment(line)
+        except (BadPage, UnicodeDecodeError) as error:
+            skipped.add("bad_line", f"{self._place}, line {number}: {error}")
+        if self._parser.type != before:  # le and quantile are written as the type says
+            self._known = {key: one for key, one in self._known.items() if b'le="' not in key and b"quant" not in key}
+
+    def _lines(self, content: bytes, line: int, samples: Samples, skipped: Tally, dropped: Tally) -> int:
+        """Lines that are no comments. Returns the number of the line behind them."""
+        if not content:
+            return line
+        count = content.count(b"\n")
+        if self._is_ended:
+            if content.strip():
+                skipped.add("after_eof", f"{self._place}, line {line}: lines after # EOF", count)
+            return line + count
+        if not self._take_all(content, count, samples, dropped):
+            self._take_each(content, line, samples, skipped, dropped)
+        return line + count
+
+    def _take_all(self, content: bytes, count: int, samples: Samples, dropped: Tally) -> bool:
+        """Lines of the usual form, `identity value timestamp` without another space, all at once. False, with nothing
+        taken, when one of them is not like that."""
+        words = content.replace(b"\n", b" ").split(b" ")
+        if len(words) != 3 * count + 1:
+            return False
+        identities, values, stamps = words[:-1:3], go_floats(words[1::3]), self._milliseconds(words[2::3])
+        if values is None or stamps is None:
+            return False
+        found = list(map(self._known.get, identities))
+        if None in found:
+            try:
+                new = {one: self._entry_of(one) for one in set(identities) if one not in self._known}
+            except (BadPage, Unterminated, UnicodeDecodeError):
+                return False
+            found = [new[one] if known is None else known for one, known in zip(identities, found, strict=True)]
+        if not {Series}.issuperset(map(type, found)):
+            kept = [index for index, one in enumerate(found) if _is_kept(one, dropped)]
+            found = [found[index] for index in kept]
+            values, stamps = [values[index] for index in kept], [stamps[index] for index in kept]
+        samples.series += found  # type: ignore[arg-type]
+        samples.values += values
+        samples.timestamps_ms += stamps
+        return True
+
+    def _milliseconds(self, words: Sequence[bytes]) -> list[int] | None:
+        """The timestamps, None when one needs a look of its own."""
+        if self._is_openmetrics:
+            seconds = go_floats(words)
+            if seconds is None or not all(map(_IN_RANGE, seconds)):
+                return None
+            return [int(one * 1000) for one in seconds]
+        try:
+            return _JSON_INTEGERS(b"[%b]" % b",".join(words))
+        except msgspec.MsgspecError:
+            return None
+
+    def _entry_of(self, identity: bytes) -> Resolved:
+        """Raises BadPage."""
+        return self._entry(self._parser.parsed(identity + b" 1"))
+
+    def _entry(self, line: Line) -> Resolved:
+        entry = self._known.get(line.identity)
+        if entry is None:
+            if len(self._known) >= MAX_IDENTITIES:
+                self._known.clear()
+            entry = self._known[line.identity] = self._resolve(self._parser.labels(line))
+        return entry
+
+    def _take_each(self, content: bytes, first: int, samples: Samples, skipped: Tally, dropped: Tally) -> None:
+        for number, text in enumerate(content[:-1].split(b"\n"), first):
+            if not text.strip():
+                continue
+            if text.lstrip().startswith(b"#"):
+                self._comment(text.strip(), number, skipped)
+                continue
+            try:
+                line = self._parser.parsed(text)
+                entry, value = self._entry(line), _value(line.value)
+                if not line.timestamp and self._untimed_ms is None:
+                    said = f"{self._place}, line {number}: no timestamp, and a backfill needs one"
+                    skipped.add("timestamp_missing", said)
+                elif isinstance(entry, Series):
+                    stamp = self._parser.milliseconds(line.timestamp) if line.timestamp else self._untimed_ms
+                    samples.add(entry, value, stamp or 0)
+                else:
+                    _is_kept(entry, dropped)
+            except (BadPage, Unterminated) as error:
+                said = getattr(error, "message", "") or "a quoted text does not end in its line"
+                skipped.add(
+                    "bad_line", f"{self._place}, line {number}: {said}: {text[:100].decode('utf-8', 'replace')!r}"
+                )
+            except UnicodeDecodeError:
+                skipped.add("bad_line", f"{self._place}, line {number}: not UTF-8")
+
+
+def _IN_RANGE(seconds: float) -> bool:  # noqa: N802 - used as the constant that it is
+    return -1e11 < seconds < 1e11
+
+
+def _is_kept(entry: Resolved | None, dropped: Tally) -> bool:
+    if isinstance(entry, Series):
+        return True
+    if isinstance(entry, Refused):
+        dropped.add(entry.reason, entry.message)
+    else:
+        dropped.add("metric_relabel", "dropped by metric_relabel_configs")
+    return False
+
+
+def _value(text: bytes) -> float:
+    try:
+        return go_float(text)
+    except ValueError as error:
+        raise BadPage(str(error)) from None
+
+
+class _Parsing(LineReader):
+    """The parts of a page's reader that a file needs."""
+
+    @property
+    def type(self) -> tuple[str, str]:
+        return self._type, self._family
+
+    def begin(self, type_name: str, family: str) -> None:
+        self._type, self._family = type_name, family
+
+    def comment(self, line: bytes) -> None:
+        """Raises BadPage."""
+        if not self._comment(line):
+            raise BadPage("neither a comment nor a sample")
+        if len(self._memory.comments) > _MAX_COMMENTS:
+            self._memory.forget_comments()
+
+    def labels(self, line: Line) -> dict[str, str]:
+        """Raises BadPage."""
+        return label_dict(list(map(self._normalised, line.labels)))
+
+    def parsed(self, line: bytes) -> Line:
+        """Raises BadPage and Unterminated."""
+        return self._parse(line)
+
+    def milliseconds(self, text: bytes) -> int:
+        """Raises BadPage."""
+        return self._timestamp_ms(text)
+
+
+class _OpenMetrics(_Parsing, OpenMetricsReader):
+    pass
+
+
+class _Text(_Parsing, TextReader):
+    pass

@@ -1,0 +1,115 @@
+"""Where a backfill goes on: a text that says so, and the same in the state store."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config.schema import Config, JsonJob
+from .request import Request, find_job
+from .source import Mark
+
+_PREFIX = "b1."
+_MAX_CHARACTERS = 100_000
+
+
+class BadToken(Exception):
+    """No token of this backfill. The message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a request has come. `identity` is what its source was; with `doubt`, an attempt at the next part may have
+    reached a receiver, but for the `settled` endpoints, which have all of it. `totals` are the counts so far;
+    `widened_from` is the out-of-order window in seconds that must come back, None for none."""
+
+    request: Request
+    config: str
+    mark: Mark
+    identity: tuple[str, ...] = ()
+    doubt: bool = False
+    settled: tuple[str, ...] = ()
+    totals: Mapping[str, Any] = field(default_factory=dict)
+    widened_from: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The same for the same request under the same config."""
+        asked = self.request.as_json()
+        kept = {name: asked[name] for name in ("job", "start_ms", "end_ms", "files", "format", "endpoint", "said")}
+        if kept["said"]:  # relative times are others every time, and the same backfill
+            kept["start_ms"] = kept["end_ms"] = None
+        return hashlib.sha256(json.dumps([self.config, kept], sort_keys=True).encode()).hexdigest()[:16]
+
+    def encoded(self) -> bytes:
+        return json.dumps(
+            {
+                "request": self.request.as_json(),
+                "config": self.config,
+                "mark": self.mark.as_json(),
+                "identity": list(self.identity),
+                "doubt": self.doubt,
+                "settled": list(self.settled),
+                "totals": dict(self.totals),
+                "widened_from": self.widened_from,
+            },
+            separators=(",", ":"),
+        ).encode()
+
+    def token(self) -> str:
+        """As a text for an event."""
+        packed = zlib.compress(self.encoded(), 9)
+        return _PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decoded(content: bytes) -> Progress:
+    """Raises BadToken."""
+    try:
+        found = json.loads(content)
+        return Progress(
+            Request.from_json(found["request"]),
+            str(found["config"]),
+            Mark.from_json(found["mark"]),
+            tuple(map(str, found["identity"])),
+            bool(found["doubt"]),
+            tuple(map(str, found["settled"])),
+            dict(found["totals"]),
+            found["widened_from"],
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadToken(f"it cannot be read ({type(error).__name__})") from None
+
+
+def parsed(token: str) -> Progress:
+    """The text of `token` -> Progress. Raises BadToken."""
+    if not token.startswith(_PREFIX):
+        raise BadToken("it does not begin as a token does: give the answer's resume as it is")
+    if len(token) > _MAX_CHARACTERS:
+        raise BadToken("it is too long")
+    text = token.removeprefix(_PREFIX)
+    try:
+        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        content = zlib.decompressobj().decompress(packed, 10 * _MAX_CHARACTERS)
+    except (ValueError, zlib.error):
+        raise BadToken("it is damaged: give the answer's resume as it is, to its end") from None
+    return decoded(content)
+
+
+def fingerprint(config: Config, name: str) -> str:
+    """Changes with what makes a backfill another one: what the job's records mean, who gets them."""
+    job = find_job(config, name)
+    about: list[Any] = [type(job).__name__, name, config.external_labels]
+    about.append([(endpoint.name, endpoint.url) for endpoint in config.endpoints])
+    if isinstance(job, JsonJob):
+        about.append([job.url, job.labels, job.honor_labels])
+        about += [
+            [one.name, one.value.text, one.scale, one.offset, [(key, label.text) for key, label in one.labels]]
+            for one in job.metrics
+        ]
+        about += [[one.timestamp.path.text, one.timestamp.format.name] for one in job.metrics if one.timestamp]
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]

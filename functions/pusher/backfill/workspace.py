@@ -1,0 +1,109 @@
+"""What a workspace takes late: its configuration, read and changed over signed requests.
+
+AWS's own client would do, but the one in the Lambda runtime may be too old to know the out-of-order window, and drops
+what it does not know without a word.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from ..config.schema import Endpoint
+from ..config.secrets import SecretError
+from ..delivery.attempt import Poster
+from ..delivery.credentials import CredentialsError
+from ..oauth2 import TokenError
+from ..transport import HttpRequest, Transport, TransportError, one_line
+
+MAX_WINDOW_SECONDS = 600
+_MAX_ANSWER_BYTES = 200_000
+_TIMEOUT_SECONDS = 10.0
+_POLL_SECONDS = 2.0
+_PATH = "/api/v1/remote_write"
+
+
+class NotAnswered(Exception):
+    """The workspace's configuration is not known, or could not be changed. The message says why, and what helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`status` is ACTIVE, UPDATING or UPDATE_FAILED; `window_seconds` None when the answer does not say."""
+
+    status: str
+    window_seconds: int | None
+
+
+class Workspace:
+    """The control plane of one endpoint's workspace."""
+
+    def __init__(
+        self, endpoint: Endpoint, poster: Poster, transport: Transport, environment: Mapping[str, str],
+        sleep: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        self._url = configuration_url(endpoint.url, environment)
+        self._poster, self._transport, self._sleep = poster, transport, sleep
+
+    def describe(self, deadline: float) -> Configuration:
+        """`deadline` is monotonic seconds. Raises NotAnswered."""
+        body = self._ask("GET", None, deadline, "aps:DescribeWorkspaceConfiguration")
+        try:
+            found = json.loads(body)["workspaceConfiguration"]
+            window = found.get("outOfOrderTimeWindowInSeconds")
+            return Configuration(str(found["status"]["statusCode"]), None if window is None else int(window))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise NotAnswered(f"the workspace's configuration cannot be read ({type(error).__name__})") from None
+
+    def set_window(self, seconds: int, deadline: float) -> None:
+        """Sets the out-of-order window and waits until it is in force, before `deadline` (monotonic seconds). Raises
+        NotAnswered."""
+        change = {"outOfOrderTimeWindowInSeconds": seconds, "clientToken": str(uuid.uuid4())}
+        self._ask("PATCH", json.dumps(change).encode(), deadline, "aps:UpdateWorkspaceConfiguration")
+        while True:
+            found = self.describe(deadline)
+            if found.status == "ACTIVE" and found.window_seconds == seconds:
+                return
+            if found.status == "UPDATE_FAILED":
+                raise NotAnswered(f"AMP could not set the out-of-order window to {seconds} s")
+            if time.monotonic() + _POLL_SECONDS >= deadline:
+                raise NotAnswered(f"the out-of-order window of {seconds} s is not in force yet ({found.status})")
+            self._sleep(_POLL_SECONDS)
+
+    def _ask(self, method: str, body: bytes | None, deadline: float, action: str) -> bytes:
+        seconds = min(_TIMEOUT_SECONDS, max(deadline - time.monotonic(), 0.1))
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+        try:
+            ready = self._poster.authorised(HttpRequest(method, self._url, headers, body), time.monotonic() + seconds)
+            with self._transport.send(ready, self._poster.channel(), seconds) as answer:
+                said = answer.read(_MAX_ANSWER_BYTES)
+        except (TransportError, TokenError, CredentialsError, SecretError) as error:
+            raise NotAnswered(f"{action}: {error}") from None
+        if answer.status not in (200, 202):
+            hint = f"; the role needs {action} (parameter Backfill)" if answer.status == 403 else ""
+            raise NotAnswered(f"{action}: AMP answered {answer.status}{hint}: {_message(said)}")
+        return said
+
+
+def configuration_url(write_url: str, environment: Mapping[str, str]) -> str:
+    """Where the configuration of the workspace is that `write_url` writes to. AMP's control plane is another host; a
+    workspace that is not on AWS has one address for both."""
+    parts = urlsplit(write_url.removesuffix(_PATH))
+    elsewhere = environment.get("AWS_ENDPOINT_URL_AMP") or environment.get("AWS_ENDPOINT_URL")
+    if elsewhere:
+        return f"{elsewhere.rstrip('/')}{parts.path}/configuration"
+    host = parts.netloc.replace("aps-workspaces", "aps", 1)
+    return urlunsplit((parts.scheme, host, f"{parts.path}/configuration", "", ""))
+
+
+def _message(body: bytes) -> str:
+    try:
+        found: Any = json.loads(body)
+        return one_line(str(found.get("message") or found.get("Message") or ""))[:300]
+    except (ValueError, AttributeError):
+        return one_line(body[:300].decode("utf-8", "replace"))

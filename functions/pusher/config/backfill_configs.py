@@ -1,0 +1,64 @@
+"""Reads `backfill_configs`: servers that speak Prometheus's query API, to backfill from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import global_config, http_client, relabel_configs, remote_write, scalars
+from .nodes import Section
+from .schema import MEGABYTE, ServerSource
+
+READS = ("query_range", "query", "federate")
+MAX_POINTS = 10_000  # of one series in an answer: Prometheus gives 11,000 at most
+_DEFAULT_BODY_BYTES = 50 * MEGABYTE
+_WRITE_PATH = "/api/v1/remote_write"
+
+
+def read(top: Section, environment: Mapping[str, str], taken: set[str]) -> tuple[ServerSource, ...]:
+    """The servers. `taken` holds the names of jobs, and gets these: a backfill names one or the other."""
+    found = []
+    for entry in top.sections("backfill_configs"):
+        one = _server(entry, environment)
+        if one.job_name and one.job_name in taken:
+            entry.problem("job_name", f"{one.job_name!r} is the name of another job; job names are unique")
+        taken.add(one.job_name)
+        found.append(one)
+    return tuple(found)
+
+
+def _server(entry: Section, environment: Mapping[str, str]) -> ServerSource:
+    name = entry.text("job_name")
+    if not name and not entry.is_wrong("job_name"):
+        entry.problem("job_name", "is required")
+    url, region = remote_write.address(entry, environment)
+    how = entry.choice("read", READS, READS[0])
+    step_ms = entry.duration_ms("step", 60_000) or 60_000
+    window_ms = entry.duration_ms("window", 0) or 3_600_000
+    if how == "query_range" and window_ms > MAX_POINTS * step_ms:
+        entry.problem("window", f"holds more than {MAX_POINTS} steps, and a server answers 11000 at most")
+    match = tuple(entry.texts("match"))
+    if not match and not entry.is_wrong("match"):
+        entry.problem("match", "is required: one selector at least, as '{job=\"node\"}'")
+    server = ServerSource(
+        job_name=name,
+        url=url.removesuffix(_WRITE_PATH).rstrip("/"),
+        read=how,
+        match=match,
+        step_ms=step_ms,
+        window_ms=window_ms,
+        timeout_ms=entry.duration_ms("timeout", 60_000) or 60_000,
+        sigv4=remote_write.read_sigv4(entry, region),
+        http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES, redirects=False),
+        body_size_bytes=entry.read("body_size_limit", scalars.size_bytes, 0) or _DEFAULT_BODY_BYTES,
+        labels=_labels(entry),
+        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
+    )
+    entry.close()
+    return server
+
+
+def _labels(entry: Section) -> tuple[tuple[str, str], ...]:
+    section = entry.section("labels")
+    if section is None:
+        return ()
+    return tuple((name, section.text(name)) for name in section if global_config.label_name(section, name))

@@ -1,0 +1,194 @@
+"""Samples in an event: what another function, a CI job or a rule hands over, sent like everything else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .backfill.text import Resolved, TextFile
+from .config.scalars import parse_float
+from .config.schema import Config
+from .model import InvalidSeries, Samples, Scrape, Series, Tally
+from .push import ship
+from .report import Report
+from .sources.exposition.page import Refused
+from .sources.limits import MAX_AHEAD_MS
+from .store import StoreError
+from .timestamp import BadTimestamp, Format
+from .warm import Warm
+
+FORMATS = ("openmetrics", "prometheus")
+KEYS = ("samples", "format", "text", "s3")
+_MAX_TEXT_BYTES = 50_000_000
+_SHOWN_PROBLEMS = 10
+_SAMPLE_KEYS = ("labels", "value", "timestamp", "timestamp_ms")
+_JOB = "pushed_samples"
+
+
+class BadSamples(Exception):
+    """Samples that cannot be taken: nothing of them is sent. The message names every mistake: place, value, what is
+    allowed."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Samples as they are read, and what is wrong with others."""
+
+    warm: Warm
+    now_ms: int
+    samples: Samples
+    problems: list[str]
+
+    def __post_init__(self) -> None:
+        self._taken = scheduled_jobs(self.warm.config)
+
+    def series(self, labels: Mapping[str, str]) -> Series:
+        """Raises InvalidSeries."""
+        job = labels.get("job", "")
+        if job in self._taken:
+            said = f"job {job!r} is pushed by the schedule: two writers would break the order of its series"
+            raise InvalidSeries("scheduled", f"{said}; use another job label")
+        return self.warm.series.intern(labels)
+
+    _taken: frozenset[str] = frozenset()
+
+
+def scheduled_jobs(config: Config) -> frozenset[str]:
+    """The values of the label `job` that belong to the schedule."""
+    names = {*config.job_names()}
+    for job in config.jobs:
+        names |= {dict(job.labels).get("job", job.job_name)}
+    return frozenset(names)
+
+
+def push_samples(warm: Warm, options: Mapping[str, Any], deadline: float) -> Report:
+    """Sends what the event has, or spools it. `deadline` is monotonic seconds. Raises BadSamples."""
+    started, begun = time.monotonic(), warm.begin(deadline)
+    scrape = Scrape(_JOB, "", warm.outside.now_ms())
+    reading = _Reading(warm, scrape.started_ms, scrape.samples, [])
+    _check_keys(options)
+    if "samples" in options:
+        _read_list(options["samples"], reading)
+    else:
+        _read_text(options, reading, deadline)
+    if reading.problems:
+        more = len(reading.problems) - _SHOWN_PROBLEMS
+        shown = [*reading.problems[:_SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+        raise BadSamples("; ".join(shown))
+    if not len(scrape.samples):
+        raise BadSamples("there is no sample in it")
+    scrape.records = len(scrape.samples)
+    return ship(warm, begun, [scrape], [], deadline, started)
+
+
+def _check_keys(options: Mapping[str, Any]) -> None:
+    given = [key for key in ("samples", "text", "s3") if key in options]
+    if len(given) != 1:
+        said = f"not {' and '.join(given)}" if given else "none of them is there"
+        raise BadSamples(f"one of samples, text and s3 is expected, {said}")
+    if given == ["samples"] and "format" in options:
+        raise BadSamples("format: belongs to text or s3; samples are a list")
+    if given != ["samples"] and options.get("format") not in FORMATS:
+        raise BadSamples(f"format: {options.get('format')!r:.60} is not allowed: allowed are {', '.join(FORMATS)}")
+
+
+# a list
+
+
+def _read_list(found: Any, reading: _Reading) -> None:
+    if not isinstance(found, list):
+        raise BadSamples(f"samples: a list is expected, not {type(found).__name__}")
+    for index, one in enumerate(found):
+        try:
+            _read_one(one, reading)
+        except (ValueError, InvalidSeries) as error:
+            reading.problems.append(
+                f"samples[{index}]{error}" if str(error)[:1] in ".:" else f"samples[{index}]: {error}"
+            )
+
+
+def _read_one(one: Any, reading: _Reading) -> None:
+    """Raises ValueError, whose message begins with the key where there is one, and InvalidSeries."""
+    if not isinstance(one, dict):
+        raise ValueError(f": an object with labels and value is expected, not {one!r:.60}")
+    for key in one:
+        if key not in _SAMPLE_KEYS:
+            raise ValueError(f".{key}: unknown; allowed are {', '.join(_SAMPLE_KEYS)}")
+    labels = one.get("labels")
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise ValueError(f".labels: a map of names to texts is expected, not {labels!r:.60}")
+    if not labels.get("__name__"):
+        raise ValueError(".labels.__name__: is required, the metric's name")
+    reading.samples.add(reading.series(labels), _value(one.get("value")), _timestamp_ms(one, reading.now_ms))
+
+
+def _value(raw: Any) -> float:
+    try:
+        if isinstance(raw, str):
+            return parse_float(raw)
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            return float(raw)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f'.value: {raw!r:.60} is no number; NaN, "+Inf" and "-Inf" are texts')
+
+
+def _timestamp_ms(one: Mapping[str, Any], now_ms: int) -> int:
+    """Of a sample without any, now."""
+    if "timestamp" in one and "timestamp_ms" in one:
+        raise ValueError(".timestamp: at most one of timestamp and timestamp_ms is allowed")
+    key = "timestamp" if "timestamp" in one else "timestamp_ms"
+    if key not in one:
+        return now_ms
+    raw = one[key]
+    try:
+        kind = "unix_ms" if key == "timestamp_ms" else "rfc3339" if isinstance(raw, str) else "unix"
+        stamp = Format(kind).milliseconds(raw)
+    except BadTimestamp as error:
+        raise ValueError(f".{key}: {error}; timestamp is unix seconds or RFC 3339") from None
+    if stamp > now_ms + MAX_AHEAD_MS:
+        raise ValueError(
+            f".{key}: {raw!r:.60} lies {(stamp - now_ms) // 1000} s ahead of the clock: is the unit right?"
+        )
+    return stamp
+
+
+# text
+
+
+def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -> None:
+    place = "s3" if "s3" in options else "text"
+    content = _content(options[place], place, reading.warm, deadline)
+    skipped, dropped = Tally(), Tally()
+
+    def resolve(labels: dict[str, str]) -> Resolved:
+        try:
+            return reading.series(labels)
+        except InvalidSeries as error:
+            return Refused(error.reason, str(error))
+
+    is_openmetrics = options["format"] == "openmetrics"
+    reader = TextFile(resolve, place, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)
+    found = reader.read(content, 1, skipped, dropped)
+    end = reader.close(content.count(b"\n") + 1)
+    reading.problems += [*skipped.first.values(), *dropped.first.values(), *([end] if end else [])]
+    ahead = [stamp for stamp in found.timestamps_ms if stamp > reading.now_ms + MAX_AHEAD_MS]
+    if ahead:
+        reading.problems.append(f"{place}: {len(ahead)} samples lie ahead of the clock: is the unit right?")
+    reading.samples.extend(found)
+
+
+def _content(raw: Any, place: str, warm: Warm, deadline: float) -> bytes:
+    if not isinstance(raw, str) or not raw:
+        raise BadSamples(f"{place}: a text is expected, not {raw!r:.60}")
+    if place == "text":
+        return raw.encode()
+    bucket, _, key = raw.removeprefix("s3://").partition("/")
+    if not raw.startswith("s3://") or not bucket or not key:
+        raise BadSamples(f"s3: {raw!r:.200} is no object: s3://BUCKET/KEY is expected")
+    try:
+        return warm.outside.objects.get(bucket, key, deadline, _MAX_TEXT_BYTES)
+    except StoreError as error:
+        raise BadSamples(f"s3: {error}") from None
