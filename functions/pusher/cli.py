@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import convert  # it has arguments of its own, and nobody else needs it
 
         return convert.command(given[1:])
-    options = _parser().parse_args(given)
+    options = _parser().parse_args(_with_relative_times(given))
     environment = read_environment()
     if options.command is _run:  # a process has no schedule that an interval could be below
         environment = {**environment, "PUSHER_TICK": "1ms"}
@@ -50,6 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(options, error)
     command: Callable[[argparse.Namespace, Config, Outside], int] = options.command
     return command(options, config, outside)
+
+
+def _with_relative_times(given: Sequence[str]) -> list[str]:
+    """`--start -2h` as argparse reads it: it would take -2h for an option of its own."""
+    words = list[str]()
+    for word in given:
+        if words and words[-1] in ("--start", "--end"):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _parser() -> argparse.ArgumentParser:
