@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import scrape, scrape_table, spool, table
+from bench import backfill, fan_out, scrape, scrape_table, spool, table
 from bench.runner import CANDIDATES, Figures, Runner
 from bench.side import BenchFailed
 
@@ -62,7 +62,23 @@ def spool_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
     return spool.printed(results), spool.numbers(results)
 
 
-PARTS = {"json": json_part, "scrape": scrape_part, "spool": spool_part}
+def backfill_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
+    results = backfill.measured(backfill.QUICK if is_quick else backfill.FULL, say)
+    return backfill.printed(results), backfill.numbers(results)
+
+
+def fan_out_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
+    results = fan_out.measured(fan_out.QUICK if is_quick else fan_out.FULL, say)
+    return fan_out.printed(results), fan_out.numbers(results)
+
+
+PARTS = {
+    "json": json_part,
+    "scrape": scrape_part,
+    "spool": spool_part,
+    "backfill": backfill_part,
+    "fan-out": fan_out_part,
+}
 
 
 def main() -> int:

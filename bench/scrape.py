@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,7 @@ class Results:
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     """Everybody takes turns, so that a slow minute of the machine is everybody's. Raises BenchFailed."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        bench = _Bench(
+        bench = ScrapeBench(
             Path(folder),
             stack.enter_context(Side("bench.pages", Path(folder))),
             stack.enter_context(Side("bench.receiver", Path(folder))),
@@ -139,7 +140,7 @@ class _Lane:
         return f"http://127.0.0.1:{self.port}/workspaces/{WORKSPACE}/api/v1/remote_write"
 
 
-class _Bench:
+class ScrapeBench:
     """Runs candidates, each in a fresh process, between the pages and the receiver."""
 
     def __init__(self, folder: Path, pages: Side, receiver: Side) -> None:
@@ -193,8 +194,21 @@ class _Bench:
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             yield _Lane(Path(folder), [f"127.0.0.1:{one}" for one in opened["ports"]], opened["totals"], port)
 
-    def _work(self, name: str, lane: _Lane, count: int, more: Sequence[str]) -> dict[str, Any]:
-        config, out = lane.folder / "config.yaml", lane.folder / "out.json"
+    def shards(self, targets: int, size: int, pushes: int, count: int) -> list[float]:
+        """So many shards side by side, each in a process on a core of its own where there are enough -> the CPU seconds
+        of a warm push of each."""
+        with self._lane(size, targets) as lane, ThreadPoolExecutor(count) as pool:
+            works = [pool.submit(self._work, OURS, lane, pushes, [], f"{index}/{count}") for index in range(count)]
+            found = [work.result() for work in works]
+            arrived = self._receiver.ask("check", port=lane.port, signed=True)
+        samples = sum(one[0] for one in arrived["scrapes"])
+        if arrived["problem"] or samples != targets * size * pushes:
+            raise BenchFailed(f"{count} shards: {samples} samples arrived; {arrived['problem']}")
+        return [sum(one["warm"]) / len(one["warm"]) for one in found]
+
+    def _work(self, name: str, lane: _Lane, count: int, more: Sequence[str], shard: str = "0/1") -> dict[str, Any]:
+        own = shard.replace("/", "-")
+        config, out = lane.folder / f"config{own}.yaml", lane.folder / f"out{own}.json"
         targets = ", ".join(f'"{target}"' for target in lane.targets)
         words = {"job": JOB, "targets": targets, "write_url": lane.write_url, "region": REGION}
         config.write_text(_CONFIG.format(**words), encoding="utf-8")
@@ -202,7 +216,11 @@ class _Bench:
         command += [lane.write_url, str(config), str(out), "--pushes", str(count), *more]
         try:
             done = subprocess.run(
-                command, env=environment(lane.folder), cwd=lane.folder, capture_output=True, timeout=_TIMEOUT_SECONDS
+                command,
+                env=environment(lane.folder) | {"BENCH_SHARD": shard},
+                cwd=lane.folder,
+                capture_output=True,
+                timeout=_TIMEOUT_SECONDS,
             )
         except subprocess.TimeoutExpired:
             raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None

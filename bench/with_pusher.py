@@ -1,6 +1,7 @@
 """Candidate: the function of this project, from the event to the report.
 
-Its clock moves on by a minute at every push, as a schedule's would: the job is due and metadata is sent each time.
+Its clock moves on by a minute at every push, as a schedule's would: the job is due and metadata is sent each time. The
+variable BENCH_SHARD makes it one shard of several, as 0/2.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ def prepare(place: Place) -> Push:
         return time.time_ns() // 1_000_000 + minutes * _MINUTE_MS
 
     app = App(Outside(os.environ | {"PUSHER_CONFIG": place.config}, now_ms=now_ms))
+    index, _, count = os.environ.get("BENCH_SHARD", "0/1").partition("/")
+    event = {"shard": int(index), "shards": int(count)}
 
     def push() -> None:
         nonlocal minutes
-        report = app.handle({}, None)
+        report = app.handle(event, None)
         minutes += 1
         totals = report["totals"]
         if totals["JobsDown"] or not totals["AcceptedSamples"] or totals["RejectedSamples"] + totals["DroppedSamples"]:

@@ -21,6 +21,7 @@ _HEARTBEAT_MS = 600_000
 _FORGET_MS = 86_400_000  # a job that has left the config, and has not come back for a day
 _TRIES = 3
 _SPARE_SECONDS = 0.1
+_ELSEWHERE_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class State:
         self._etag: str | None = None  # "" when there is no object; None before the first look
         self._is_changed = False
         self._cleared: dict[str, str] = {}  # endpoint -> the newest entry that was drained since the last write
+        self._elsewhere: dict[str, JobMark] | None = None  # what other shards' objects say
         self._lock = threading.RLock()
         self._reading: _Reading | None = None
 
@@ -137,10 +139,29 @@ class State:
                 self._is_changed = True
 
     def mark_of(self, job: str) -> JobMark | None:
-        """How far a job has come, as far as anybody has said."""
+        """How far a job has come, as far as anybody has said: also the shard that had it before the split changed."""
         self.await_read()
         with self._lock:
-            return self.facts.jobs.get(job)
+            return self.facts.jobs.get(job) or self._marks_elsewhere().get(job)
+
+    def _marks_elsewhere(self) -> dict[str, JobMark]:
+        """The marks in the objects of other shards. They are read once, for a job that this one does not know."""
+        if self._elsewhere is None:
+            self._elsewhere = {}
+            try:
+                self._read_elsewhere(self._elsewhere, time.monotonic() + _ELSEWHERE_SECONDS)
+            except (StoreError, ValueError) as error:
+                self.problem = f"how far jobs had come in other shards is not known: {error}"
+        return self._elsewhere
+
+    def _read_elsewhere(self, marks: dict[str, JobMark], deadline: float) -> None:
+        keys = self._store.list("state/", deadline) if self._store is not None else []
+        for key in keys:
+            if key == self._key or not key.removeprefix("state/").isdigit() or self._store is None:
+                continue
+            found = _read(self._store, key, "", deadline)
+            for job, mark in decoded(found.content).jobs.items() if found and found.etag else ():
+                marks[job] = mark.merged(marks[job]) if job in marks else mark
 
     def mark(self, job: str, mark: JobMark, *, is_exact: bool) -> None:
         """How far a job has come. Marks that must be exact are written with this run, others with the next write."""

@@ -1,0 +1,322 @@
+"""How fast a backfill reads, encodes and sends files of one size, beside what loads the same data into the peers' own
+storage. And how many samples a shard takes, and a dollar."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.place import REGION, WORKSPACE
+from bench.side import BenchFailed, Side, environment
+from bench.table import Target
+from pusher.model import Samples, Tally
+from pusher.wire import packing
+from pusher.wire.series import NO_LIMITS, SeriesCache
+
+FORMATS = ("ndjson", "csv", "openmetrics")
+_ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
+_SERIES, _STEP_SECONDS = 1_000, 15
+_TIMEOUT_SECONDS = 1_800
+_CONFIG = """\
+json_configs:
+  - job_name: custom_exporter
+    url: http://api.example.com/usage
+    metrics:
+      - name: api_requests
+        value: apiRequestCount
+        timestamp: {{path: currentTime, format: unix}}
+        labels: {{project: projectCode}}
+remote_write:
+  - url: http://127.0.0.1:{port}/workspaces/{workspace}/api/v1/remote_write
+    sigv4: {{region: {region}, service_name: bench}}
+    max_age: 10y
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    samples: int
+    rounds: int
+
+
+FULL = Plan(10_000_000, 1)
+QUICK = Plan(1_000_000, 1)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """One candidate's run: CPU and duration in seconds, peak memory in MiB."""
+
+    cpu: float
+    wall: float
+    peak_mib: float
+
+    def per_core(self, samples: int) -> float:
+        return samples / self.cpu
+
+
+@dataclass(slots=True)
+class Results:
+    plan: Plan
+    ours: dict[str, Loaded] = field(default_factory=dict)
+    peers: dict[str, Loaded] = field(default_factory=dict)
+    encoding: float = 0.0  # samples per CPU second
+    missing: list[str] = field(default_factory=list)
+
+
+def value_of(series: int, step: int) -> int:
+    return (step * 7_919 + series * 31) % 100_000 + 1
+
+
+def write_files(folder: Path, samples: int, first: int) -> float:
+    """The same samples in each format: records as they come in time, text series by series. Returns their sum."""
+    steps, total = samples // _SERIES, 0
+    with (folder / "data.ndjson").open("w") as ndjson, (folder / "data.csv").open("w") as table:
+        table.write("currentTime,apiRequestCount,projectCode\n")
+        for step in range(steps):
+            at = first + step * _STEP_SECONDS
+            values = [value_of(series, step) for series in range(_SERIES)]
+            total += sum(values)
+            ndjson.write("".join([
+                f'{{"currentTime": {at}, "apiRequestCount": {value}, "projectCode": "{series}"}}\n'
+                for series, value in enumerate(values)
+            ]))  # fmt: skip
+            table.write("".join([f"{at},{value},{series}\n" for series, value in enumerate(values)]))
+    with (folder / "data.om").open("w") as text, (folder / "data.prom").open("w") as plain:
+        text.write("# TYPE api_requests gauge\n")
+        for series in range(_SERIES):
+            head = f'api_requests{{instance="api.example.com",job="custom_exporter",project="{series}"}}'
+            points = [(value_of(series, step), first + step * _STEP_SECONDS) for step in range(steps)]
+            text.write("".join([f"{head} {value} {at}.000\n" for value, at in points]))
+            plain.write("".join([f"{head} {value} {at}000\n" for value, at in points]))
+        text.write("# EOF\n")
+    return float(total)
+
+
+def measured(plan: Plan, say: Callable[[str], None]) -> Results:
+    """Raises BenchFailed."""
+    results = Results(plan)
+    first = (int(time.time()) // 7_200 - 40) * 7_200 - plan.samples // _SERIES * _STEP_SECONDS
+    with tempfile.TemporaryDirectory() as name, Side("bench.sink", Path(name)) as sink:
+        folder = Path(name)
+        say(f"backfill: {plan.samples:,} samples in four formats")
+        total = write_files(folder, plan.samples, first)
+        words = {"port": sink.greeting["port"], "workspace": WORKSPACE, "region": REGION}
+        (folder / "config.yaml").write_text(_CONFIG.format(**words))
+        for kind in FORMATS:
+            say(f"backfill: {kind}")
+            results.ours[kind] = _ours(folder, kind, sink, plan.samples, total)
+        results.encoding = _encoding(200_000)
+        for label, run in (("promtool tsdb create-blocks-from", _promtool), ("VictoriaMetrics", _victoria)):
+            say(f"backfill: {label}")
+            found = run(folder, plan.samples)
+            results.peers |= found
+            if not found:
+                results.missing.append(label)
+    return results
+
+
+def _ours(folder: Path, kind: str, sink: Side, samples: int, total: float) -> Loaded:
+    out = folder / "out.json"
+    file = folder / f"data.{_ENDINGS[kind]}"
+    command = [sys.executable, "-P", "-m", "bench.with_backfill", str(folder / "config.yaml"), str(file), str(out)]
+    with _pinned(sink.pid):
+        done = subprocess.run(
+            command, env=environment(folder), cwd=folder, capture_output=True, timeout=_TIMEOUT_SECONDS
+        )
+    if done.returncode:
+        raise BenchFailed(f"backfill of {kind}: {done.stderr.decode('utf-8', 'replace').strip()[-2_000:]}")
+    found, arrived = json.loads(out.read_text()), sink.ask("tell")
+    if not found["done"] or arrived["samples"] != samples or not math.isclose(arrived["total"], total):
+        raise BenchFailed(f"backfill of {kind}: {found['said']}; {arrived['samples']} samples arrived")
+    return Loaded(found["cpu"], found["wall"], found["peak_mib"])
+
+
+def _encoding(count: int) -> float:
+    """Samples a second of CPU, from columns to compressed requests."""
+    cache, samples = SeriesCache((), NO_LIMITS), Samples()
+    for number in range(_SERIES):
+        labels = {"__name__": "api_requests", "job": "custom_exporter", "project": str(number)}
+        series = cache.intern(labels)
+        for step in range(count // _SERIES):
+            samples.add(series, float(value_of(number, step)), 1_700_000_000_000 + step * 15_000)
+    from pusher.config.load import parse_config
+
+    config = parse_config("remote_write: [{url: 'http://localhost/'}]", "bench.yaml", {})
+    protocol, best = packing.Protocol(config.endpoints[0], 1), math.inf
+    for _ in range(5):
+        begun = time.process_time()
+        packing.pack(samples, protocol, 1_700_000_000_000, Tally())
+        best = min(best, time.process_time() - begun)
+    return count / best
+
+
+# the peers, which write to storage of their own and send nothing
+
+
+def _promtool(folder: Path, samples: int) -> dict[str, Loaded]:
+    path = shutil.which("promtool")
+    if path is None:
+        return {}
+    blocks = folder / "blocks"
+    command = [path, "tsdb", "create-blocks-from", "openmetrics", "-q", str(folder / "data.om"), str(blocks)]
+    loaded = _waited_for(command, folder)
+    if not any(blocks.glob("*/meta.json")):
+        raise BenchFailed("promtool made no blocks")
+    shutil.rmtree(blocks)
+    return {"promtool tsdb create-blocks-from openmetrics": loaded}
+
+
+def _waited_for(command: Sequence[str], folder: Path) -> Loaded:
+    begun = time.monotonic()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        said = process.stderr.read().decode("utf-8", "replace") if process.stderr else ""
+        raise BenchFailed(f"{command[0]} ended with status {process.returncode}: {said[-1_000:]}")
+    return Loaded(used.ru_utime + used.ru_stime, time.monotonic() - begun, used.ru_maxrss / 1024)
+
+
+def _victoria(folder: Path, samples: int) -> dict[str, Loaded]:
+    path = shutil.which("victoria-metrics")
+    if path is None:
+        return {}
+    found = {}
+    for label, query, file in (
+        ("VictoriaMetrics, import of the text format", "/api/v1/import/prometheus", "data.prom"),
+        ("VictoriaMetrics, import of CSV",
+         "/api/v1/import/csv?format=1:time:unix_s,2:metric:api_requests,3:label:project", "data.csv"),
+    ):  # fmt: skip
+        with _victoria_server(path, folder) as (url, pid):
+            before, begun = _cpu_seconds(pid), time.monotonic()
+            _post_file(f"{url}{query}", folder / file)
+            with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=60):
+                pass
+            wall, cpu = time.monotonic() - begun, _cpu_seconds(pid) - before
+            rows = _rows_inserted(url)
+            if rows < samples:
+                raise BenchFailed(f"{label}: {rows} of {samples} samples are in")
+            found[label] = Loaded(cpu, wall, _peak_mib(pid))
+    return found
+
+
+@contextmanager
+def _victoria_server(path: str, folder: Path) -> Iterator[tuple[str, int]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    storage = folder / "victoria"
+    command = [path, f"-storageDataPath={storage}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=10y"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(100):
+            with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
+                break
+            time.sleep(0.1)
+        else:
+            raise BenchFailed("victoria-metrics did not start")
+        yield url, process.pid
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+        process.kill()
+        process.wait()
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+def _post_file(url: str, file: Path) -> None:
+    with file.open("rb") as content:
+        request = urllib.request.Request(url, data=content, headers={"Content-Length": str(file.stat().st_size)})
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+            if answer.status not in (200, 204):
+                raise BenchFailed(f"{url} answered {answer.status}")
+
+
+def _rows_inserted(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith("vm_rows_inserted_total"))
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
+
+
+@contextmanager
+def _pinned(other_pid: int) -> Iterator[None]:
+    """What is started meanwhile runs on one core, the other side on the others."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(cores) > 1:
+        os.sched_setaffinity(other_pid, cores - {max(cores)})
+        os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+
+# the tables
+
+
+def targets(results: Results) -> list[Target]:
+    samples, ours = results.plan.samples, results.ours
+    per_core = {kind: loaded.per_core(samples) for kind, loaded in ours.items()}
+    return [
+        Target("NDJSON: 400,000 samples a second and core over what it takes", 400_000 / per_core["ndjson"], 1.0),
+        Target("OpenMetrics: 600,000 samples a second and core over what it takes",
+               600_000 / per_core["openmetrics"], 1.0),
+        Target("encoding alone: 1,000,000 samples a second and core over what it takes",
+               1_000_000 / results.encoding, 1.0),
+        Target("peak memory over 128 MB", max(one.peak_mib for one in ours.values()) * 1.048576 / 128, 1.0),
+    ]  # fmt: skip
+
+
+def printed(results: Results) -> str:
+    samples = results.plan.samples
+    lines = [
+        f"Backfill of {samples:,} samples of {_SERIES:,} series: read, judged, encoded, signed, sent, acknowledged",
+        f"  {'':<48}{'samples/s of CPU':>18}{'CPU s':>9}{'s':>8}{'peak MiB':>10}",
+    ]
+    rows = [(f"lambda-remote-write, {kind}", one) for kind, one in results.ours.items()]
+    rows += [(f"{name} *", one) for name, one in results.peers.items()]
+    for name, one in rows:
+        lines.append(f"  {name:<48}{one.per_core(samples):>18,.0f}{one.cpu:>9.1f}{one.wall:>8.1f}{one.peak_mib:>10.0f}")
+    lines.append("  * writes to storage of its own and sends nothing; promtool reads the file once for every two hours")
+    lines += [f"  not on PATH: {name}" for name in results.missing]
+    encoding = [f"Encoding and compressing alone: {results.encoding:,.0f} samples a second of CPU"]
+    goals = ["Targets of the backfill", *(target.line() for target in targets(results))]
+    return "\n\n".join("\n".join(part) for part in (lines, encoding, goals))
+
+
+def numbers(results: Results) -> dict[str, Any]:
+    samples = results.plan.samples
+    return {
+        "samples": samples,
+        "per_core": {kind: one.per_core(samples) for kind, one in results.ours.items()},
+        "peak_mib": {kind: one.peak_mib for kind, one in results.ours.items()},
+        "peers": {name: one.per_core(samples) for name, one in results.peers.items()},
+        "encoding": results.encoding,
+    }
