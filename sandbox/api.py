@@ -26,6 +26,7 @@ BURST_MINUTES = 5
 # An API reads its shards one after another: their newest points are a few seconds apart, never in the future.
 LAG_SECONDS = {"4": 0, "5": 3, "6": 7}
 MAX_POINTS = 10_000
+MAX_RANGE_SECONDS = 86_400
 
 HOSTS = {"ap-northeast-2": ("web-1", "web-2", "db-1"), "us-east-1": ("web-1", "web-2")}
 RELEASE = "2.14.0"
@@ -147,10 +148,26 @@ class Api:
         return route(request) if route else Answer.json({"error": f"no such path: {request.path}"}, 404)
 
     def _usage(self, request: Request) -> Answer:
+        if "from" in request.params or "to" in request.params:
+            return self._usage_between(request)
         last = _positive(request.params.get("last", "1"))
         if last is None:
             return Answer.json({"error": f"last must be a number from 1 to {MAX_POINTS}"}, 400)
         return Answer.json(usage(self._now(), last))
+
+    def _usage_between(self, request: Request) -> Answer:
+        """The points of each project between two unix times, both included."""
+        start, end = (_unix(request.params.get(name, "")) for name in ("from", "to"))
+        if start is None or end is None or end - start > MAX_RANGE_SECONDS:
+            return Answer.json({"error": f"from and to are unix times, {MAX_RANGE_SECONDS} s apart at most"}, 400)
+        minutes = range(-(-start // 60) * 60, end + 60, 60)
+        times = {project: [at - lag for at in minutes] for project, lag in LAG_SECONDS.items()}
+        return Answer.json([
+            {"currentTime": at, "apiRequestCount": request_count(project, at), "projectCode": project}
+            for project, found in times.items()
+            for at in found
+            if start <= at <= min(end, self._now())
+        ])  # fmt: skip
 
     def _page(self, start: int) -> list[dict[str, Any]]:
         end = min(start + self._page_size, self._items)
@@ -179,6 +196,10 @@ class Api:
         number = _positive(request.params.get("page", "1")) or 1
         pages = -(-self._items // self._page_size)
         return Answer.json({"items": self._page((number - 1) * self._page_size), "page": number, "pages": pages})
+
+
+def _unix(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= 10 else None
 
 
 def _positive(text: str) -> int | None:

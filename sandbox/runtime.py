@@ -305,7 +305,8 @@ def main(argv: list[str] | None = None) -> int:
     with Api() as api, Receiver(auth=signed) as receiver, tempfile.TemporaryDirectory() as folder:
         config = options.config or Path(folder) / "config.yaml"
         if not options.config:
-            config.write_text(f"{usage_config(api.url, receiver.url)}spool: {{location: {folder}/spool}}\n")
+            job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
+            config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
         environment = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config.resolve())}
         runtime = LambdaRuntime(options.artefact, f"pusher.app.{handler}", environment, options.timeout, options.memory)
         print(f"{function}  {options.event}")

@@ -13,12 +13,13 @@ import pytest
 
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
-from sandbox.example import usage_config
+from sandbox.example import RANGES, usage_config
 from sandbox.runtime import LambdaRuntime
 from sandbox.server import Fault
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "session-token-of-the-sandbox"
+OPERATOR = "pusher.app.operator_handler"
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +69,22 @@ def test_every_event_file_is_answered(
 ) -> None:
     document = json.loads((ROOT / "events" / event).read_text())
     action = document.get("action", "push")
-    with (tmp_path / "config.yaml").open("a") as config:
-        config.write(f"spool: {{location: {tmp_path / 'kept'}}}\n")
-    result = runtime("pusher.app.operator_handler" if action == "spool" else "pusher.app.push_handler").invoke(document)
+    config = tmp_path / "config.yaml"
+    text = config.read_text()
+    ranges = RANGES if action == "backfill" else ""
+    spool = f"spool: {{location: {tmp_path / 'kept'}}}\n"
+    config.write_text(text.replace("\nremote_write:", f"{ranges}\nremote_write:") + spool)
+    result = runtime("pusher.app.push_handler" if action in ("push", "plan") else OPERATOR).invoke(document)
     assert not result.error, result.log
     assert result.payload["action"] == action
     assert result.payload.get("ok", True) is True
-    assert receiver.accepted == (8 if action == "push" else 0)
+    if action == "backfill":
+        (endpoint,) = result.payload["endpoints"]
+        assert result.payload["done"] is True
+        assert receiver.accepted == endpoint["accepted"] > 100  # of three projects, those of the last hour
+        assert receiver.refused == 0
+    else:
+        assert receiver.accepted == {"push": 8, "push_samples": 1}.get(action, 0)
 
 
 def test_a_warm_push_goes_over_the_same_environment(runtime: Callable[..., LambdaRuntime], receiver: Receiver) -> None:
