@@ -144,7 +144,7 @@ class BackfillCommand:
 def is_delivered(answer: Mapping[str, Any]) -> bool:
     """Whether every sample that the source has is where it should be (or would be, in a dry run)."""
     unread = {"bad_line", "not_json", "row_length", "after_eof", "timestamp_missing"} & set(answer["skipped"])
-    lost = any(one["rejected"] or one["classes"]["impossible"] for one in answer["endpoints"])
+    lost = answer["unasked"] or any(one["rejected"] or one["classes"]["impossible"] for one in answer["endpoints"])
     return bool(answer["done"]) and not unread and not lost and not answer["stopped"]
 
 

@@ -56,4 +56,5 @@ def sentence(answer: Mapping[str, Any]) -> str:
     impossible = sum(one["classes"]["impossible"] for one in answer["endpoints"])
     state = "done" if answer["done"] else f"stopped: {answer['stopped']}" if answer["stopped"] else "to be continued"
     counts = f"{accepted} accepted, {rejected} rejected, {impossible} impossible of {answer['samples']} samples"
-    return f"backfill {state}: {counts} in {answer['parts']} parts"
+    unasked = ", and what is too old was not asked for" if answer["unasked"] else ""
+    return f"backfill {state}: {counts} in {answer['parts']} parts{unasked}"

@@ -61,6 +61,7 @@ class Totals:
     empty: int = 0
     records: int = 0
     samples: int = 0
+    unasked: int = 0  # parts of which nothing can be accepted
     exported: int = 0
     objects: int = 0
     invocations: int = 0
@@ -157,6 +158,7 @@ class Backfill:
         totals = self._totals
         totals.parts += 1
         totals.empty += part.is_fetched and not part.records
+        totals.unasked += not part.is_fetched
         totals.records += part.records
         totals.samples += len(part.samples)
         totals.skipped.merge(part.skipped)
@@ -180,7 +182,7 @@ class Backfill:
     def _take_over(self, begun: Progress) -> None:
         found = begun.totals
         try:
-            for name in ("parts", "empty", "records", "samples", "exported", "objects", "invocations"):
+            for name in ("parts", "empty", "records", "samples", "unasked", "exported", "objects", "invocations"):
                 setattr(self._totals, name, int(found.get(name, 0)))
             for reason, entry in found.get("skipped", {}).items():
                 self._totals.skipped.add(reason, str(entry["first"]), int(entry["count"]))
@@ -290,7 +292,7 @@ class Backfill:
 
     def _totals_json(self) -> dict[str, Any]:
         totals = self._totals
-        names = ("parts", "empty", "records", "samples", "exported", "objects", "invocations")
+        names = ("parts", "empty", "records", "samples", "unasked", "exported", "objects", "invocations")
         found: dict[str, Any] = {name: getattr(totals, name) for name in names}
         return {
             **found,
