@@ -182,12 +182,14 @@ def _promtool(folder: Path, samples: int) -> dict[str, Loaded]:
 
 def _waited_for(command: Sequence[str], folder: Path) -> Loaded:
     begun = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _, status, used = os.wait4(process.pid, 0)
+    log = folder / "log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        said = process.stderr.read().decode("utf-8", "replace") if process.stderr else ""
-        raise BenchFailed(f"{command[0]} ended with status {process.returncode}: {said[-1_000:]}")
+        words = log.read_text(encoding="utf-8", errors="replace")[-1_000:]
+        raise BenchFailed(f"{command[0]} ended with status {process.returncode}: {words}")
     return Loaded(used.ru_utime + used.ru_stime, time.monotonic() - begun, used.ru_maxrss / 1024)
 
 

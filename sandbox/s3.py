@@ -6,6 +6,7 @@ Reached with AWS_ENDPOINT_URL_S3 set to `base_url`; addresses are path-style.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections import Counter
@@ -166,9 +167,20 @@ class ObjectStore:
         if key not in self._objects:
             return _NO_SUCH_KEY
         content = self._objects[key]
-        if request.headers.get("If-None-Match") == etag_of(content):
-            return Answer(304, {"ETag": etag_of(content)})
-        return Answer(200, {"ETag": etag_of(content), "Content-Type": "application/octet-stream"}, content)
+        headers = {"ETag": etag_of(content), "Content-Type": "application/octet-stream"}
+        if request.headers.get("If-Match", headers["ETag"]) != headers["ETag"]:
+            return _PRECONDITION
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return Answer(304, {"ETag": headers["ETag"]})
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))
+        if wanted is None:
+            return Answer(200, headers, content)
+        start, stop = int(wanted[1]), min(int(wanted[2]) + 1, len(content))
+        if start >= len(content):
+            headers["Content-Range"] = f"bytes */{len(content)}"
+            return Answer(416, headers)
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+        return Answer(206, headers, content[start:stop])
 
     def _delete(self, key: str, request: Request) -> Answer:
         expected = request.headers.get("If-Match") if self.conditional_delete else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import pages, scrape, scrape_table, spool
+from bench import backfill, fan_out, pages, scrape, scrape_table, spool
 from bench.agents import AGENTS
 
 PLAN = scrape.Plan((scrape.Round(70, 1, 3, 2, 1.0),), scrape.CrowdPlan(6, 5, 0.1, 2))
@@ -51,3 +51,32 @@ def test_the_bench_of_the_spool_measures_all_of_it() -> None:
     printed = spool.printed(results)
     assert "Drain of 4 entries" in printed
     assert printed.count("reached") + printed.count("MISSED") == 3
+
+
+def test_the_bench_of_the_backfill_measures_every_format() -> None:
+    results = backfill.measured(backfill.Plan(4_000, 1), lambda said: None)  # fails by itself when samples are missing
+    assert set(results.ours) == {"ndjson", "csv", "openmetrics"}
+    printed = backfill.printed(results)
+    assert printed.count("reached") + printed.count("MISSED") == 4
+    assert results.encoding > 0
+    for name in results.missing:
+        assert f"not on PATH: {name}" in printed
+
+
+def test_the_bench_of_shards_measures_two_of_them_and_counts_dollars() -> None:
+    results = fan_out.measured(fan_out.Plan(8, 20, 2), lambda said: None)
+    assert len(results.two) == 2
+    assert results.growth > 0
+    assert 6 < results.paper_growth(8) <= 8
+    printed = fan_out.printed(results)
+    assert "two side by side" in printed
+    assert "10,000,000" in printed
+
+
+def test_what_a_load_costs_grows_with_it_and_the_smallest_instance_that_holds_it_is_found() -> None:
+    """A microsecond a sample: ten million samples are ten seconds of a minute, two hundred need five shards."""
+    assert fan_out.lambda_dollars(10_000_000, 1e-6)[0] == 1
+    assert fan_out.lambda_dollars(200_000_000, 1e-6)[0] == 5
+    assert fan_out.collector_dollars(1_000_000, 1e-6)[0] == "t4g.nano"
+    assert fan_out.collector_dollars(20_000_000, 1e-6)[0] == "t4g.small"
+    assert fan_out.collector_dollars(10**9, 1e-6)[0] == "3 x c7g.2xlarge"

@@ -101,6 +101,20 @@ def test_conditions(bucket: ObjectStore) -> None:
     assert bucket.objects == {"k": b"2"}
 
 
+@pytest.mark.parametrize(("wanted", "found"), [("bytes=0-3", b"0123"), ("bytes=7-99", b"789")])
+def test_a_range_is_part_of_an_object(bucket: ObjectStore, wanted: str, found: bytes) -> None:
+    bucket.put("k", b"0123456789")
+    part = client(bucket).get_object(Bucket="spool", Key="k", Range=wanted, IfMatch=bucket.etag("k"))
+    assert part["Body"].read() == found
+    assert part["ContentRange"].endswith("/10")
+    with pytest.raises(ClientError) as raised:
+        client(bucket).get_object(Bucket="spool", Key="k", Range="bytes=10-11")
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 416
+    with pytest.raises(ClientError) as raised:
+        client(bucket).get_object(Bucket="spool", Key="k", Range=wanted, IfMatch='"other"')
+    assert code_of(raised) == "PreconditionFailed"
+
+
 def test_a_wrong_secret_and_a_wrong_clock_are_refused() -> None:
     with ObjectStore() as bucket, pytest.raises(ClientError) as raised:
         client(bucket, secret="wrong").put_object(Bucket="spool", Key="k", Body=b"1")
@@ -177,3 +191,21 @@ def test_a_stale_listing_and_the_count_of_requests(bucket: ObjectStore) -> None:
     bucket.thaw_lists()
     assert store.list("", soon()) == ["a", "b"]
     assert dict(bucket.counts) == {"put": 2, "list": 2}
+
+
+def test_our_ranges_say_how_large_the_object_is_and_notice_another_one(bucket: ObjectStore) -> None:
+    """Reading goes on in the same bytes, or not at all."""
+    bucket.put("k", b"0123456789")
+    objects = ours(bucket)._objects
+    first = objects.get_range("spool", "k", 0, 4, "", soon())
+    assert (first.content, first.etag, first.size) == (b"0123", bucket.etag("k"), 10)
+    assert objects.get_range("spool", "k", 8, 4, first.etag, soon()).content == b"89"
+    assert objects.get_range("spool", "k", 10, 4, first.etag, soon()).content == b""
+    assert objects.head("spool", "k", soon()).size == 10
+    bucket.put("k", b"abcdefghij")
+    with pytest.raises(Changed):
+        objects.get_range("spool", "k", 4, 4, first.etag, soon())
+    bucket.put("empty", b"")
+    assert (objects.head("spool", "empty", soon()).size, objects.head("spool", "empty", soon()).content) == (0, b"")
+    with pytest.raises(NotStored):
+        objects.head("spool", "nowhere", soon())

@@ -24,6 +24,18 @@ def request_of(samples: Samples) -> WriteRequest:
     return request
 
 
+_OF_OUR_DAYS = st.integers(made.NOW_MS - 10**9, made.NOW_MS)
+_FEW_SERIES = st.sampled_from([{"__name__": "m", "a": text} for text in ("a", "b", "c" * 120)])
+
+
+@given(
+    st.lists(st.tuples(_FEW_SERIES, st.sampled_from([0.0, -0.0, 1.5, 1e300]), _OF_OUR_DAYS), min_size=1, max_size=40)
+)
+def test_neighbours_of_one_series_share_a_time_series(points: list[made.Point]) -> None:
+    """What a backfill sends: runs of one series, the zeros among them written as the stubs do."""
+    assert encoded(points) == made.stub_message(points).SerializeToString(deterministic=True)
+
+
 @given(st.lists(st.tuples(made.label_sets, made.values, made.stamps), max_size=8))
 def test_bytes_equal_what_the_stubs_serialise(points: list[made.Point]) -> None:
     assert encoded(points) == made.stub_message(points).SerializeToString(deterministic=True)

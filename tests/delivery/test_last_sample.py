@@ -1,0 +1,34 @@
+"""The newest sample of jobs, asked of a real Prometheus."""
+
+from __future__ import annotations
+
+import time
+
+from pusher.config.load import parse_config
+from pusher.delivery import last_sample
+from pusher.model import Samples, Tally
+from pusher.warm import Outside, Warm
+from pusher.wire import packing
+from sandbox import prometheus
+from tests.conftest import Require
+
+
+def test_metrics_that_differ_in_nothing_but_their_names_are_told_apart(require: Require) -> None:
+    """`timestamp` drops names: two such series in one selector are an error of PromQL."""
+    require(prometheus.find(), "prometheus")
+    now_ms = time.time_ns() // 1_000_000
+    newest = {("a", "one"): now_ms - 300_000, ("b", "one"): now_ms - 120_000, ("c", "two"): now_ms - 600_000}
+    with prometheus.Prometheus() as server:
+        warm = Warm(parse_config(f"remote_write: [{{url: {server.write_url}}}]", "c", {}), Outside({}))
+        (remote,) = warm.remotes
+        samples = Samples()
+        for (metric, job), stamp in newest.items():
+            samples.add(warm.series.intern({"__name__": metric, "job": job}), 1.0, stamp)
+        for request in packing.pack(samples, packing.Protocol(remote.endpoint, 1), now_ms, Tally()):
+            assert remote.poster.post(request, 1, 10.0).status == 204
+        metrics = {"one": ["a", "b"], "two": ["c"], "three": ["a"]}
+        found = last_sample.newest_ms(
+            remote.poster, remote.endpoint, warm.outside.transport, metrics, time.monotonic() + 10
+        )
+        warm.outside.transport.close()
+    assert found == {"one": now_ms - 120_000, "two": now_ms - 600_000}
