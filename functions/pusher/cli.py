@@ -25,11 +25,14 @@ from .config_source import Unreadable, not_loaded, problems_json
 from .plan import plan
 from .push import push
 from .report import Report
+from .shards import WHOLE, Shard
 from .sources.due import Tick
 from .standalone import Runner, say_to_stderr
+from .store import StoreError
 from .warm import Outside, Warm
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
+_LIST_SECONDS = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,9 +146,11 @@ def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
     return _NOT_DELIVERED if report.totals()["JobsDown"] else _delivered(report)
 
 
-def _pushed(options: argparse.Namespace, config: Config, outside: Outside, jobs: Sequence[str]) -> Report:
+def _pushed(
+    options: argparse.Namespace, config: Config, outside: Outside, jobs: Sequence[str], shard: Shard = WHOLE
+) -> Report:
     """Pushes these jobs, and prints the report."""
-    warm = Warm(config, outside, heals=True)
+    warm = Warm(config, outside, heals=True, shard=shard)
     tick = Tick(outside.now_ms(), None, config.tick_ms, frozenset(jobs))
     report = push(warm, tick, time.monotonic() + options.timeout)
     if options.json:
@@ -262,7 +267,9 @@ def _spool(options: argparse.Namespace, config: Config, outside: Outside) -> int
     from .shell_spool import SpoolCommand
 
     if options.do == "drain":
-        return _delivered(_pushed(options, config, outside, ()))
+        return max(
+            _delivered(_pushed(options, config, outside, (), shard)) for shard in _waiting_shards(config, outside)
+        )
     return SpoolCommand(options, Warm(config, outside), _print_json).run()
 
 
@@ -270,6 +277,17 @@ def _backfill(options: argparse.Namespace, config: Config, outside: Outside) -> 
     from .shell_backfill import BackfillCommand
 
     return BackfillCommand(options, config, outside, _print_json).run()
+
+
+def _waiting_shards(config: Config, outside: Outside) -> list[Shard]:
+    """Every shard that something waits in; the first one where nothing does."""
+    location, until = config.spool.location, time.monotonic() + _LIST_SECONDS
+    try:
+        keys = outside.store(location).list("spool/", until) if location else []
+    except StoreError:  # the push says so
+        keys = []
+    names = sorted({key.split("/")[2] for key in keys if key.count("/") > 2})
+    return [Shard(0, 0, name) for name in names] or [WHOLE]
 
 
 def _run(options: argparse.Namespace, config: Config, outside: Outside) -> int:

@@ -39,6 +39,7 @@ class FileSource:
         self._mapper: RecordMapper | None = None
         self._table: Table | None = None
         self._resolve: Resolve | None = None
+        self._text: TextFile | None = None  # the one that is being read
 
     def of_records(self, job: JsonJob, intern: Intern, columns: Mapping[str, str]) -> FileSource:
         """The files hold records of this job."""
@@ -57,6 +58,11 @@ class FileSource:
     @property
     def windows(self) -> int | None:
         return None
+
+    def forget(self) -> None:
+        for one in (self._mapper, self._text):
+            if one is not None:
+                one.forget()
 
     def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
         try:
@@ -91,7 +97,7 @@ class FileSource:
 
     def _of_lines(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
         file = self._found[number]
-        text = self._text_file(file, begin)
+        text = self._text = self._text_file(file, begin)
         line = begin.line
         for block in self._files.blocks(file, deadline, begin.at, begin.line):
             scrape = self._scrape()

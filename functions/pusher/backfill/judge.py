@@ -51,14 +51,6 @@ class Rules:
         """From here on samples are taken in any order."""
         return self.head_ms - (self.window_ms or 0)
 
-    def of_span(self, start_ms: int, end_ms: int) -> tuple[Class, str]:
-        """The best that can become of samples between two times, and why; their series may have newer ones."""
-        if start_ms > self.now_ms + MAX_AHEAD_MS:
-            return Class.IMPOSSIBLE, "too_far_in_future"
-        if self.oldest_ms is not None and end_ms < self.oldest_ms:
-            return Class.IMPOSSIBLE, "too_old"
-        return Class.ACCEPTED, ""
-
 
 @dataclass(slots=True)
 class Judged:

@@ -68,6 +68,12 @@ class Newest:
         for series in new:
             series.last_ms = max(series.last_ms, self._newest.get(series.prefix, series.last_ms))
 
+    def forget(self) -> None:
+        """Asks again from now on."""
+        self._asked.clear()
+        self._known.clear()
+        self._newest.clear()
+
     def _ask(self, names: Sequence[str], deadline: float) -> None:
         for start in range(0, len(names), _METRICS_AT_ONCE):
             some = names[start : start + _METRICS_AT_ONCE]

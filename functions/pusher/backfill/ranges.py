@@ -69,8 +69,8 @@ class ApiSource:
             raise ValueError("the job has no backfill")
         self._job, self._span, self._backfill = job, span, job.backfill
         self._fetcher, self._now_ms, self._sleep = fetcher, now_ms, sleep
+        self._intern, self._run = intern, 0
         self._source = JsonSource(job, intern)
-        self._run = 0
 
     @property
     def identity(self) -> list[str]:
@@ -79,6 +79,9 @@ class ApiSource:
     @property
     def windows(self) -> int | None:
         return self._span.count
+
+    def forget(self) -> None:
+        self._source = JsonSource(self._job, self._intern)
 
     def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
         for start_ms, end_ms in self._span.windows(mark):

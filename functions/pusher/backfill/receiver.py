@@ -17,12 +17,13 @@ from ..transport import Transport
 from ..warm import Remote
 from ..wire import packing
 from .arrange import arrange
-from .judge import AMP_MAX_AGE_MS, Class, Judged, Rules, advance, joined, judge
+from .judge import AMP_MAX_AGE_MS, Judged, Rules, advance, joined, judge
 from .newest import Newest
 from .workspace import NotAnswered, Workspace
 
 _REFRESH_SECONDS = 60.0  # the schedule goes on meanwhile
 _QUERY_SECONDS = 30.0
+_NEVER = 2**62  # a run that will not come
 _DEFAULT_WINDOW_SECONDS = 60  # of every workspace, unless somebody has changed it
 
 
@@ -169,6 +170,9 @@ class Receiver:
         advance(judged.accepted)
         self.rules.head_ms = max(self.rules.head_ms, max(judged.accepted.timestamps_ms, default=0))
 
-    def is_wanted(self, start_ms: int, end_ms: int) -> bool:
-        """Whether something between two times may be taken."""
-        return self._force or self.rules.of_span(start_ms, end_ms)[0] is not Class.IMPOSSIBLE
+    def forget(self) -> None:
+        """Lets go of all series; what the workspace has of them is asked again."""
+        if self.remote.view:
+            self.remote.view.prune(_NEVER)
+        if self._newest is not None:
+            self._newest.forget()

@@ -32,11 +32,17 @@ class RecordMapper:
 
     def __init__(self, job: JsonJob, intern: Intern) -> None:
         self.job = replace(job, pagination=None, limits=replace(job.limits, sample_limit=0))
+        self._intern = intern
         self._mapper = JobMapper(self.job, intern)
         self._reader = record_reader(self.job)
         first = self.job.metrics[0].records.steps[0] if self.job.metrics else None
         self._is_record = first is not None and first.path == ()  # a record, not a document, is what a line holds
         self._run = 0
+
+    def forget(self) -> None:
+        """Lets go of all series."""
+        exact, self._mapper = self._mapper.exact, JobMapper(self.job, self._intern)
+        self._mapper.exact = exact
 
     # one piece of a file
 

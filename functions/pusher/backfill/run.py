@@ -14,6 +14,7 @@ from ..model import Delivery, Tally
 from ..report import tally_dict
 from ..store import NotStored, Store, StoreError
 from ..warm import Outside, Warm
+from ..wire.series import MAX_SERIES
 from .export import Export, FileTarget, NotWritten, ObjectsTarget
 from .files import BadFile, Files
 from .from_files import RECORDS, FileSource
@@ -166,7 +167,16 @@ class Backfill:
         self._rows.append(row)
         self._progress = replace(self._progress, mark=part.after, doubt=False, settled=())
         self._save()
+        if len(self._warm.series) > MAX_SERIES:
+            self._forget()
         self._edges.tell(Told(totals.parts, self._source.windows, totals.samples, part.share))
+
+    def _forget(self) -> None:
+        """Memory is bounded: all series go, and are made again as they come."""
+        self._warm.series.keep(set())
+        self._source.forget()
+        for receiver in self._receivers:
+            receiver.forget()
 
     def _leave(self, endpoint: str, reason: str, said: str, *, sent: bool) -> None:
         """Something of a part is left: all of it is sent again, and a receiver may then have some of it already."""

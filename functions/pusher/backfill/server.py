@@ -94,6 +94,9 @@ class Server:
     def windows(self) -> int | None:
         return 1 if self._config.read == "federate" else self._span.count
 
+    def forget(self) -> None:
+        self._known.clear()
+
     def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
         if self._config.read == "federate":
             if mark.at <= self._span.end_ms:

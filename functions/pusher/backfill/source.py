@@ -76,6 +76,9 @@ class Source(Protocol):
         """The parts from a mark on, oldest first where the source has an order. `deadline` is monotonic seconds. Raises
         SourceFailed; what was given out before stands."""
 
+    def forget(self) -> None:
+        """Lets go of all series: there are more of them than fit in memory."""
+
 
 def within(samples: Samples, start_ms: int | None, end_ms: int | None, outside: Tally, said: str) -> Samples:
     """The samples between two times, both included; the others are counted in `outside`."""

@@ -47,6 +47,10 @@ class TextFile:
     def type(self) -> tuple[str, str]:
         return self._parser.type
 
+    def forget(self) -> None:
+        """Lets go of all series."""
+        self._known.clear()
+
     def read(self, content: bytes, first_line: int, skipped: Tally, dropped: Tally) -> Samples:
         """Whole lines, of which the first has this number -> their samples. A line that cannot be read costs only
         itself, and is counted in `skipped`; what relabelling or the receivers' limits drop, in `dropped`."""
