@@ -61,7 +61,8 @@ class App:
         try:
             action, options = parse_event(event, self._actions)
             if action not in self._actions:
-                raise BadEvent(f"action: this function never does {action}; invoke PusherFunction with this event")
+                other = "PusherFunction" if action == "push" else "OperatorFunction"
+                raise BadEvent(f"action: this function never does {action}; invoke {other} with this event")
             config, refused = self._load()
             if refused:
                 self._journal.refused(refused, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .batch import Batch
 from .model import Scrape
@@ -28,15 +29,15 @@ def push(warm: Warm, tick: Tick, deadline: float) -> Report:
     warm.discover(until, tick.jobs)
     edges = collect.Edges(warm.fetcher, warm.outside.now_ms)
     scrapes = collect.collect(warm.due_sources(tick), edges, until, begun.number)
-    return ship(warm, begun, scrapes, warm.ended(tick), deadline, started)
+    held_series = warm.newcomers.hold_back(scrapes, warm.series)
+    return replace(ship(warm, begun, scrapes, warm.ended(tick), deadline, started), held_series=held_series)
 
 
 def ship(
     warm: Warm, begun: Begun, scrapes: Sequence[Scrape], ended: Sequence[Scrape], deadline: float, started: float
 ) -> Report:
-    """Acts 2 and 3 of a run, begun at `started`: what the scrapes have, and the markers of what has `ended`, goes to
-    every endpoint."""
-    held_series = warm.newcomers.hold_back(scrapes, warm.series)
+    """Acts 2 and 3 of a run, begun at `started` (monotonic seconds): what the scrapes have, and the markers of what has
+    `ended`, goes to every endpoint."""
     batch = Batch([*scrapes, *ended])
     cargo = Cargo(batch, begun.run, _facts(warm, begun, batch, time.monotonic() - started), deadline)
     shipments = [Shipment(remote, warm, cargo) for remote in warm.remotes]
@@ -51,7 +52,6 @@ def ship(
         [*warm.warnings(), *_notes(scrapes)],
         begun.run.started_ms,
         seconds,
-        held_series,
         has_spool=warm.depot is not None,
     )
 

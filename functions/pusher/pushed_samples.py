@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .backfill.text import Resolved, TextFile
-from .config.scalars import parse_float
+from .config.scalars import is_label_name, parse_float
 from .config.schema import Config
 from .model import InvalidSeries, Samples, Scrape, Series, Tally
 from .push import ship
@@ -25,6 +26,8 @@ _MAX_TEXT_BYTES = 50_000_000
 _SHOWN_PROBLEMS = 10
 _SAMPLE_KEYS = ("labels", "value", "timestamp", "timestamp_ms")
 _JOB = "pushed_samples"
+_WORDS = ("NaN", "Inf", "+Inf", "-Inf")  # which JSON has no numbers for
+Read = TypeVar("Read")
 
 
 class BadSamples(Exception):
@@ -101,37 +104,54 @@ def _read_list(found: Any, reading: _Reading) -> None:
     if not isinstance(found, list):
         raise BadSamples(f"samples: a list is expected, not {type(found).__name__}")
     for index, one in enumerate(found):
-        try:
-            _read_one(one, reading)
-        except (ValueError, InvalidSeries) as error:
-            reading.problems.append(
-                f"samples[{index}]{error}" if str(error)[:1] in ".:" else f"samples[{index}]: {error}"
-            )
+        problems = list(_read_one(one, reading))
+        reading.problems += [f"samples[{index}]{problem}" for problem in problems]
 
 
-def _read_one(one: Any, reading: _Reading) -> None:
-    """Raises ValueError, whose message begins with the key where there is one, and InvalidSeries."""
+def _read_one(one: Any, reading: _Reading) -> Iterator[str]:
+    """Takes a sample, or tells what is wrong with it: each mistake begins with its key."""
     if not isinstance(one, dict):
-        raise ValueError(f": an object with labels and value is expected, not {one!r:.60}")
-    for key in one:
-        if key not in _SAMPLE_KEYS:
-            raise ValueError(f".{key}: unknown; allowed are {', '.join(_SAMPLE_KEYS)}")
-    labels = one.get("labels")
+        yield f": an object with labels and value is expected, not {one!r:.60}"
+        return
+    yield from (f".{key}: unknown; allowed are {', '.join(_SAMPLE_KEYS)}" for key in one if key not in _SAMPLE_KEYS)
+    problems = list[str]()
+    value = _tried(lambda: _value(one.get("value")), problems)
+    stamp = _tried(lambda: _timestamp_ms(one, reading.now_ms), problems)
+    problems = [*_label_problems(one.get("labels")), *problems]
+    yield from problems
+    if problems or value is None or stamp is None:
+        return
+    try:
+        reading.samples.add(reading.series(one["labels"]), value, stamp)
+    except InvalidSeries as error:
+        yield f".labels: {error}"
+
+
+def _tried(read: Callable[[], Read], problems: list[str]) -> Read | None:
+    try:
+        return read()
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+
+
+def _label_problems(labels: Any) -> Iterator[str]:
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise ValueError(f".labels: a map of names to texts is expected, not {labels!r:.60}")
+        yield f".labels: a map of names to texts is expected, not {labels!r:.60}"
+        return
     if not labels.get("__name__"):
-        raise ValueError(".labels.__name__: is required, the metric's name")
-    reading.samples.add(reading.series(labels), _value(one.get("value")), _timestamp_ms(one, reading.now_ms))
+        yield ".labels.__name__: is required, the metric's name"
+        for name in labels:  # with a name, the series itself is looked at
+            if not is_label_name(name):
+                yield f".labels: {name!r:.80} is no label name"
 
 
 def _value(raw: Any) -> float:
-    try:
-        if isinstance(raw, str):
-            return parse_float(raw)
-        if isinstance(raw, int | float) and not isinstance(raw, bool):
+    if isinstance(raw, str) and raw in _WORDS:
+        return parse_float(raw)
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        with contextlib.suppress(OverflowError):
             return float(raw)
-    except (ValueError, OverflowError):
-        pass
     raise ValueError(f'.value: {raw!r:.60} is no number; NaN, "+Inf" and "-Inf" are texts')
 
 
@@ -161,7 +181,6 @@ def _timestamp_ms(one: Mapping[str, Any], now_ms: int) -> int:
 def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -> None:
     place = "s3" if "s3" in options else "text"
     content = _content(options[place], place, reading.warm, deadline)
-    skipped, dropped = Tally(), Tally()
 
     def resolve(labels: dict[str, str]) -> Resolved:
         try:
@@ -170,21 +189,36 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
             return Refused(error.reason, str(error))
 
     is_openmetrics = options["format"] == "openmetrics"
-    reader = TextFile(resolve, place, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)
-    found = reader.read(content, 1, skipped, dropped)
-    end = reader.close(content.count(b"\n") + 1)
-    reading.problems += [*skipped.first.values(), *dropped.first.values(), *([end] if end else [])]
-    ahead = [stamp for stamp in found.timestamps_ms if stamp > reading.now_ms + MAX_AHEAD_MS]
-    if ahead:
-        reading.problems.append(f"{place}: {len(ahead)} samples lie ahead of the clock: is the unit right?")
+
+    def read(text: bytes, line: int) -> tuple[Samples, list[str]]:
+        reader = TextFile(resolve, place, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)
+        skipped, dropped = Tally(), Tally()
+        found = reader.read(text, line, skipped, dropped)
+        ahead = [stamp for stamp in found.timestamps_ms if stamp > reading.now_ms + MAX_AHEAD_MS]
+        wrong = [*skipped.first.values()]
+        wrong += [f"{place}, line {line}: {said}" for said in dropped.first.values()]
+        wrong += [f"{place}, line {line}: it lies ahead of the clock: is the unit right?"] if ahead else []
+        end = reader.close(line + text.count(b"\n")) if text == content else ""
+        return found, [*wrong, *([end] if end else [])]
+
+    found, problems = read(content, 1)
+    if problems:  # each line by itself says what is wrong with it
+        lines = [line + b"\n" for line in content.split(b"\n")]
+        by_line = [said for number, line in enumerate(lines, 1) for said in read(line, number)[1]]
+        problems = by_line + [said for said in problems if "# EOF" in said and said not in by_line]
+    reading.problems += problems
     reading.samples.extend(found)
 
 
 def _content(raw: Any, place: str, warm: Warm, deadline: float) -> bytes:
     if not isinstance(raw, str) or not raw:
         raise BadSamples(f"{place}: a text is expected, not {raw!r:.60}")
+    try:
+        encoded = raw.encode()
+    except UnicodeEncodeError as error:
+        raise BadSamples(f"{place}: character {error.start} is half of one: this is no Unicode text") from None
     if place == "text":
-        return raw.encode()
+        return encoded
     bucket, _, key = raw.removeprefix("s3://").partition("/")
     if not raw.startswith("s3://") or not bucket or not key:
         raise BadSamples(f"s3: {raw!r:.200} is no object: s3://BUCKET/KEY is expected")

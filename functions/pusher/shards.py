@@ -2,20 +2,22 @@
 
 A shard has its own spool prefix and state. What waits in a prefix is older than anything that is sent now, so that a
 series must not move to another shard while its old one has a backlog: the number of shards changes only when nothing
-waits anywhere, and at a tick that all shards know beforehand. Until then the old split stays.
+waits anywhere. The change is announced two ticks before; the first shard that runs at its tick looks again whether
+something waits, and decides for all of them. Until then the old split stays.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 
 from .store import Changed, NotStored, Store, StoreError
 
 KEY = "state/split"
-_TICKS_AHEAD = 2  # the next tick looks again whether something waits, the one after it is the first of the new split
+_TICKS_AHEAD = 2  # the tick in between takes the change back when something waits again
+_TRIES = 3
 _MAX_SHARDS = 100
 
 
@@ -61,92 +63,133 @@ class Turn:
     notes: Sequence[str] = ()
 
 
+class _Damaged(StoreError):
+    """The object is there, and says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Agreed:
-    """The split in force, and the one from `from_ms` on, when one is agreed upon."""
+    """The split in force. `next_count` may follow it at the tick `from_ms`, when nothing waits then; `before` was the
+    split of the ticks before `since_ms`."""
 
     count: int
     next_count: int = 0
     from_ms: int = 0
+    before: int = 0
+    since_ms: int = 0
 
     def at(self, time_ms: int) -> int:
-        return self.next_count if self.next_count and time_ms >= self.from_ms else self.count
+        return self.before if self.before and time_ms < self.since_ms else self.count
 
     def encoded(self) -> bytes:
-        return json.dumps({"count": self.count, "next": self.next_count, "from_ms": self.from_ms}).encode()
+        return json.dumps(asdict(self)).encode()
 
 
-@dataclass(slots=True)
 class Split:
     """The split as this environment knows it, kept in `store` (None: the split is what is wanted)."""
 
-    store: Store | None
-    tick_ms: int
-    _settled: int = 0  # a split that was found in force, with none to come: nobody has to look again
-    _etag: str | None = field(default=None)
+    def __init__(self, store: Store | None, tick_ms: int) -> None:
+        self._store, self._tick_ms = store, tick_ms
+        self._known: _Agreed | None = None
+        self._etag = ""
+        self._is_one = False  # there is one shard, and no more are to come: nobody has to look again
 
     def turn(self, index: int | None, wanted: int, scheduled_ms: int, deadline: float) -> Turn:
         """What shard `index` (None: all of them) of `wanted` ones does at a tick. `deadline` is monotonic seconds."""
-        if self.store is None or self._settled == wanted:
+        if self._store is None or (self._is_one and wanted == 1):
             return Turn(_shards(index, wanted, wanted))
+        problem = ""
         try:
-            agreed = self._agreed(self.store, wanted, deadline)
-            return self._turn(self.store, agreed, index, wanted, scheduled_ms, deadline)
+            agreed = self._settled(self._store, wanted, scheduled_ms, deadline)
         except StoreError as error:
-            said = f"nobody knows which split is in force, {wanted} is taken for it: {error}"
-            return Turn(_shards(index, wanted, wanted), [said])
-
-    def _turn(
-        self, store: Store, agreed: _Agreed, index: int | None, wanted: int, scheduled_ms: int, deadline: float
-    ) -> Turn:
+            agreed = self._guess(wanted, scheduled_ms, is_damaged=isinstance(error, _Damaged))
+            count = agreed.at(scheduled_ms)
+            problem = f"nobody knows which split is in force, {count} is taken for it: {error}"
         count = agreed.at(scheduled_ms)
-        if count == wanted:
-            if agreed.next_count and index in (0, None):
-                self._write(store, _Agreed(wanted), deadline)
-            elif not agreed.next_count:
-                self._settled = wanted
-            return Turn(_shards(index, wanted, wanted))
-        note = self._prepare(store, agreed, wanted, scheduled_ms, deadline) if index in (0, None) else ""
-        said = f"the split into {count} shards stays until nothing waits in the spool; {wanted} are wanted"
-        return Turn(_shards(index, wanted, count), [note or said])
+        self._is_one = count == wanted == 1 and not agreed.next_count and not problem
+        notes = [one for one in (problem, _note(agreed, count, wanted)) if one]
+        return Turn(_shards(index, wanted, count), notes)
 
-    def _prepare(self, store: Store, agreed: _Agreed, wanted: int, scheduled_ms: int, deadline: float) -> str:
-        """Agrees upon the new split when nothing waits, and takes that back when something waits again."""
-        count, is_empty = agreed.at(scheduled_ms), not waiting(store, deadline)
-        if agreed.next_count == wanted and agreed.at(scheduled_ms) != wanted:
-            if is_empty:
-                return f"from the next tick on there are {wanted} shards"
-            self._write(store, _Agreed(count), deadline)
-            return ""
-        if not is_empty:
-            return ""
-        from_ms = scheduled_ms + _TICKS_AHEAD * self.tick_ms
-        self._write(store, _Agreed(count, wanted, from_ms), deadline)
-        return f"in {_TICKS_AHEAD} ticks there will be {wanted} shards instead of {count}"
+    def _guess(self, wanted: int, scheduled_ms: int, *, is_damaged: bool) -> _Agreed:
+        """What the others most likely do, who can read the object, or cannot read it either."""
+        known = self._known
+        if known is None or is_damaged:
+            return _Agreed(wanted)
+        is_time = known.next_count and scheduled_ms >= known.from_ms
+        return _Agreed(known.next_count) if is_time else known
 
-    def _agreed(self, store: Store, wanted: int, deadline: float) -> _Agreed:
+    def _settled(self, store: Store, wanted: int, scheduled_ms: int, deadline: float) -> _Agreed:
+        """What all shards take for agreed at this tick: whoever comes first decides. Raises StoreError."""
+        agreed = self._read(store, wanted, deadline)
+        for _ in range(_TRIES):
+            decision = _decided(agreed, wanted, scheduled_ms, self._tick_ms, lambda: waiting(store, deadline))
+            if decision == agreed or self._write(store, decision, deadline):
+                return decision
+            agreed = self._read(store, wanted, deadline)
+        return agreed
+
+    def _read(self, store: Store, wanted: int, deadline: float) -> _Agreed:
         try:
-            found = store.get(KEY, deadline)
+            found = store.get(KEY, deadline, self._etag if self._known else "")
         except NotStored:
             return self._first(store, wanted, deadline)
-        self._etag = found.etag if found else None
-        return _decoded(found.content if found else b"")
+        if found is not None:
+            self._known, self._etag = _decoded(found.content), found.etag
+        if self._known is None:
+            raise StoreError(f"{KEY} cannot be read")
+        return self._known
 
     def _first(self, store: Store, wanted: int, deadline: float) -> _Agreed:
         """Where nobody has split anything: there was one shard, unless nothing has run here before."""
+        self._known, self._etag = None, ""
         if wanted == 1:
             return _Agreed(1)
         is_new = not store.list("state/", deadline, 1) and not waiting(store, deadline)
-        self._etag = ""
         first = _Agreed(wanted if is_new else 1)
-        self._write(store, first, deadline)
-        return first
+        return first if self._write(store, first, deadline) else self._read_again(store, deadline)
 
-    def _write(self, store: Store, agreed: _Agreed, deadline: float) -> None:
+    def _read_again(self, store: Store, deadline: float) -> _Agreed:
+        """What another shard has written first."""
+        found = store.get(KEY, deadline)
+        if found is None:
+            raise StoreError(f"{KEY} cannot be read")
+        self._known, self._etag = _decoded(found.content), found.etag
+        return self._known
+
+    def _write(self, store: Store, agreed: _Agreed, deadline: float) -> bool:
+        """False when another shard was faster."""
         try:
             self._etag = store.put(KEY, agreed.encoded(), deadline, self._etag)
-        except Changed:  # another shard was faster: the next tick sees what it has written
-            self._etag = None
+        except Changed:
+            return False
+        self._known = agreed
+        return True
+
+
+def _decided(agreed: _Agreed, wanted: int, scheduled_ms: int, tick_ms: int, is_waiting: Callable[[], bool]) -> _Agreed:
+    """What becomes of an agreement at a tick."""
+    count = agreed.at(scheduled_ms)
+    if agreed.next_count and scheduled_ms >= agreed.from_ms:  # the tick of the change
+        if agreed.next_count != wanted or is_waiting():
+            return _Agreed(agreed.count)
+        return _Agreed(agreed.next_count, before=agreed.count, since_ms=scheduled_ms)
+    if scheduled_ms < agreed.since_ms or (count == wanted and not agreed.next_count):
+        return agreed
+    if count == wanted or is_waiting():  # nobody wants the change any more, or it cannot be
+        return _Agreed(agreed.count) if agreed.next_count else agreed
+    return (
+        agreed if agreed.next_count == wanted else _Agreed(agreed.count, wanted, scheduled_ms + _TICKS_AHEAD * tick_ms)
+    )
+
+
+def _note(agreed: _Agreed, count: int, wanted: int) -> str:
+    if count == wanted:
+        return ""
+    if agreed.next_count == wanted:
+        return (
+            f"two ticks after this was agreed there will be {wanted} shards instead of {count}, if nothing waits then"
+        )
+    return f"the split into {count} shards stays until nothing waits in the spool; {wanted} are wanted"
 
 
 def _shards(index: int | None, wanted: int, count: int) -> list[Shard]:
@@ -157,22 +200,23 @@ def _shards(index: int | None, wanted: int, count: int) -> list[Shard]:
 
 
 def waiting(store: Store, deadline: float) -> bool:
-    """Whether anything of the split waits in the spool. Raises StoreError."""
-    return any(_is_of_split(key) for key in store.list("spool/", deadline))
-
-
-def _is_of_split(key: str) -> bool:
-    parts = key.split("/")
-    return len(parts) > 2 and parts[2].isdigit()
+    """Whether anything of any shard waits in the spool. What people have pushed by hand does not count. Raises
+    StoreError."""
+    for endpoint in store.folders("spool/", deadline):
+        shards = store.folders(f"spool/{endpoint}", deadline)
+        if any(shard.rstrip("/").isdigit() for shard in shards):
+            return True
+    return False
 
 
 def _decoded(content: bytes) -> _Agreed:
     """Raises StoreError."""
     try:
         found = json.loads(content)
-        agreed = _Agreed(int(found["count"]), int(found["next"]), int(found["from_ms"]))
+        numbers = [found[one.name] for one in fields(_Agreed)]
     except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{KEY} cannot be read ({type(error).__name__}); delete it when nothing waits") from None
-    if not 1 <= agreed.count <= _MAX_SHARDS or not 0 <= agreed.next_count <= _MAX_SHARDS:
-        raise StoreError(f"{KEY} names {agreed.count} and {agreed.next_count} shards, which cannot be")
-    return agreed
+        raise _Damaged(f"{KEY} cannot be read ({type(error).__name__}); delete it when nothing waits") from None
+    counts = numbers[0], numbers[1] or 1, numbers[3] or 1
+    if any(type(number) is not int for number in numbers) or not all(1 <= one <= _MAX_SHARDS for one in counts):
+        raise _Damaged(f"{KEY} says what cannot be: {content[:200].decode('utf-8', 'replace')}")
+    return _Agreed(*numbers)

@@ -25,9 +25,10 @@ class NotWritten(Exception):
 class Target(Protocol):
     """Where lines go."""
 
-    objects: int
-
+    @property
+    def objects(self) -> int: ...
     def write(self, lines: bytes, deadline: float) -> None: ...
+    def flush(self, deadline: float) -> None: ...
     def close(self, deadline: float) -> None: ...
 
 
@@ -58,6 +59,10 @@ class Export:
             self._target.write("".join(lines).encode(), deadline)
             self.samples += len(lines)
 
+    def flush(self, deadline: float) -> None:
+        """What was written so far is safe now."""
+        self._target.flush(deadline)
+
     def close(self, deadline: float) -> None:
         self._target.close(deadline)
 
@@ -66,7 +71,7 @@ class FileTarget:
     """One file. With `goes_on`, what is there already stays, without its end."""
 
     def __init__(self, path: str, *, goes_on: bool) -> None:
-        self._path, self.objects = Path(path), 1
+        self._path = Path(path)
         try:
             if goes_on and self._path.exists():
                 content_end = self._path.stat().st_size
@@ -87,6 +92,13 @@ class FileTarget:
         except OSError as error:
             raise NotWritten(f"{self._path}: cannot be written: {error.strerror or error}") from None
 
+    @property
+    def objects(self) -> int:
+        return 1
+
+    def flush(self, deadline: float) -> None:
+        """Every write is."""
+
     def close(self, deadline: float) -> None:
         with contextlib.closing(self._file):
             self.write(_END, deadline)
@@ -100,27 +112,36 @@ class ObjectsTarget:
         self._bucket, _, self._key = location.removeprefix("s3://").partition("/")
         if not self._bucket or not self._key or self._key.endswith("/"):
             raise NotWritten(f"{location!r:.200} is no object: s3://BUCKET/KEY is expected")
-        self._objects, self._lines, self.objects = objects, bytearray(), written
+        self._objects, self._lines, self._full = objects, bytearray(), written
+        self._is_changed = False
 
     def write(self, lines: bytes, deadline: float) -> None:
         self._lines += lines
-        if len(self._lines) >= _OBJECT_BYTES:
-            self._put(deadline)
+        self._is_changed = True
 
-    def close(self, deadline: float) -> None:
-        if self._lines or not self.objects:
-            self._put(deadline)
-
-    def _put(self, deadline: float) -> None:
+    def flush(self, deadline: float) -> None:
+        """The object that is being filled is written anew, and left behind once it is full."""
+        if not self._is_changed:
+            return
         try:
             self._objects.put(self._bucket, self._name(), bytes(self._lines) + _END, deadline)
         except StoreError as error:
             raise NotWritten(str(error)) from None
-        self.objects += 1
-        self._lines.clear()
+        self._is_changed = False
+        if len(self._lines) >= _OBJECT_BYTES:
+            self._full += 1
+            self._lines.clear()
+
+    def close(self, deadline: float) -> None:
+        self._is_changed = self._is_changed or not self.objects  # without any sample there is an object that says so
+        self.flush(deadline)
+
+    @property
+    def objects(self) -> int:
+        return self._full + bool(self._lines)
 
     def _name(self) -> str:
-        if not self.objects:
+        if not self._full:
             return self._key
         path = PurePosixPath(self._key)
-        return str(path.with_name(f"{path.stem}-{self.objects + 1:04d}{path.suffix}"))
+        return str(path.with_name(f"{path.stem}-{self._full + 1:04d}{path.suffix}"))

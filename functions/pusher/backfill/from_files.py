@@ -28,14 +28,15 @@ def format_of(place: str) -> str:
 
 
 class FileSource:
-    """Some files of one format, one after the other."""
+    """Some files, one after the other."""
 
     def __init__(
-        self, files: Files, found: Sequence[FileId], kind: str, span: tuple[int | None, int | None],
+        self, files: Files, found: Sequence[FileId], kinds: Sequence[str], span: tuple[int | None, int | None],
         now_ms: Callable[[], int],
     ) -> None:  # fmt: skip
-        """`span` is from when to when samples are wanted, in milliseconds, both included."""
-        self._files, self._found, self._kind, self._span, self._now_ms = files, found, kind, span, now_ms
+        """`kinds` are the formats of the files; `span` is from when to when samples are
+        wanted, in milliseconds, both included."""
+        self._files, self._found, self._kinds, self._span, self._now_ms = files, found, kinds, span, now_ms
         self._mapper: RecordMapper | None = None
         self._table: Table | None = None
         self._resolve: Resolve | None = None
@@ -74,7 +75,7 @@ class FileSource:
 
     def _of_file(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
         readers = {"json": self._of_array, "csv": self._of_table}
-        return readers.get(self._kind, self._of_lines)(number, begin, deadline)
+        return readers.get(self._kinds[number], self._of_lines)(number, begin, deadline)
 
     def _limited(self, part: Part) -> Part:
         start_ms, end_ms = self._span
@@ -97,7 +98,7 @@ class FileSource:
 
     def _of_lines(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
         file = self._found[number]
-        text = self._text = self._text_file(file, begin)
+        text = self._text = self._text_file(number, begin)
         line = begin.line
         for block in self._files.blocks(file, deadline, begin.at, begin.line):
             scrape = self._scrape()
@@ -106,19 +107,31 @@ class FileSource:
                 scrape.records = len(scrape.samples)
             elif self._mapper is not None:
                 self._mapper.lines(block, scrape, file.place, self._now_ms())
-            line = block.line + block.content.count(b"\n")
+            line = block.line + block.content.count(b"\n") + (not block.content.endswith(b"\n"))
             where = f"{file.place}, lines {block.line} to {line - 1}"
             after = Mark(block.end, number, line, text.type if text is not None else ())
             yield self._part(number, where, after, block.read, scrape)
-        wrong = text.close(line) if text is not None else ""
+        if line == begin.line and begin.at:  # all of it was done before
+            return
+        if line == 1:
+            yield self._empty(number)
+        wrong = text.close(line) if text is not None and line > 1 else ""
         if wrong:
             raise BadFile(wrong)
 
-    def _text_file(self, file: FileId, begin: Mark) -> TextFile | None:
-        if self._resolve is None:
+    def _empty(self, number: int) -> Part:
+        place = self._found[number].place
+        part = Part(place, Mark(file=number), self._share(number, 0))
+        part.notes.append(f"{place}: it is empty")
+        return part
+
+    def _text_file(self, number: int, begin: Mark) -> TextFile | None:
+        """A reader for a file of series; None for one of records."""
+        kind = self._kinds[number]
+        if self._resolve is None or kind not in TEXTS:
             return None
-        is_openmetrics = self._kind == "openmetrics"
-        return TextFile(self._resolve, file.place, is_openmetrics=is_openmetrics, family=begin.family)
+        place, is_openmetrics = self._found[number].place, kind == "openmetrics"
+        return TextFile(self._resolve, place, is_openmetrics=is_openmetrics, family=begin.family)
 
     def _of_array(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
         file, mapper = self._found[number], self._mapper

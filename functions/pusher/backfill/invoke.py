@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config.schema import Config
-from .request import BadRequest, read
+from .request import BadRequest, as_text, read
 from .run import Backfill, Edges, begin, go_on
 from .token import BadToken, Progress, parsed
 
@@ -39,14 +39,12 @@ def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: flo
 
 def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:
     """What stands beside a token must not be another backfill. Raises BadRequest."""
-    request = progress.request
-    said = dict(request.said)
-    known = {"job": request.job, "start": said.get("start"), "end": said.get("end"), "from": list(request.files)}
-    for key in ("job", "start", "end"):
-        if key in given and str(given[key]) != str(known[key]):
-            raise BadRequest(
-                f"{key}: {given[key]!r:.60} is not what the token was made for ({known[key]}): leave it out"
-            )
+    asked = dict(progress.request.asked)
+    for key, value in given.items():
+        known = asked.get(key, "nothing")
+        if key != "plan" and as_text(value) != known:
+            said = f"{as_text(value):.60} is not what the token was made for ({known:.60})"
+            raise BadRequest(f"{key}: {said}: leave it out")
 
 
 def sentence(answer: Mapping[str, Any]) -> str:

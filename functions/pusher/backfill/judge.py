@@ -18,6 +18,9 @@ from ..sources.limits import MAX_AHEAD_MS
 from .times import shown
 
 AMP_MAX_AGE_MS = 3_600_000
+IMPOSSIBLE = ("too_far_in_future", "too_old", "behind_window")
+"""The reasons why a sample is impossible."""
+_HEAD_MS = 3_600_000  # half a block: behind the newest sample of all by more, nothing is in order any more
 _MARGIN_MS = 15_000  # what would become too old while it is on its way
 _LAST_MS = operator.attrgetter("last_ms")
 
@@ -47,6 +50,11 @@ class Rules:
         return self.now_ms - self.max_age_ms + min(_MARGIN_MS, self.max_age_ms // 10) if self.max_age_ms else None
 
     @property
+    def order_start_ms(self) -> int:
+        """Before this time nothing is in order, however new it is for its series (Prometheus tsdb/head_append.go)."""
+        return self.head_ms - _HEAD_MS if self.window_ms is not None else -(2**62)
+
+    @property
     def window_start_ms(self) -> int:
         """From here on samples are taken in any order."""
         return self.head_ms - (self.window_ms or 0)
@@ -71,7 +79,7 @@ def judge(samples: Samples, rules: Rules) -> Judged:
     latest_ms = rules.now_ms + MAX_AHEAD_MS
     if not stamps:
         return Judged(samples, Samples(), Samples(), Tally())
-    is_young = oldest_ms is None or min(stamps) >= oldest_ms
+    is_young = (oldest_ms is None or min(stamps) >= oldest_ms) and min(stamps) >= rules.order_start_ms
     if is_young and max(stamps) <= latest_ms and all(map(operator.gt, stamps, map(_LAST_MS, samples.series))):
         return Judged(samples, Samples(), Samples(), Tally())
     reasons, places = Tally(), {kind: list[int]() for kind in Class}
@@ -89,7 +97,7 @@ def _class_of(stamp: int, newest_ms: int, rules: Rules, latest_ms: int) -> tuple
         return Class.IMPOSSIBLE, "too_far_in_future"
     if rules.oldest_ms is not None and stamp < rules.oldest_ms:
         return Class.IMPOSSIBLE, "too_old"
-    if stamp > newest_ms:
+    if stamp > newest_ms and stamp >= rules.order_start_ms:
         return Class.ACCEPTED, ""
     if rules.window_ms is None or (rules.window_ms and stamp >= rules.window_start_ms):
         return Class.WINDOW, "out_of_order"
@@ -104,11 +112,17 @@ def _said(reason: str, stamp: int, newest_ms: int, rules: Rules) -> str:
         case "too_old":
             return f"{when} is older than {print_duration(rules.max_age_ms)}, and the receiver takes nothing so old"
         case "out_of_order":
-            return f"{when} is not newer than the newest sample of its series ({shown(newest_ms)})"
+            return f"{when} {_behind(stamp, newest_ms, rules)}"
         case _:
             window = print_duration(rules.window_ms or 0)
             said = f"the out-of-order window of {window} begins at {shown(rules.window_start_ms)}"
-            return f"{when} is not newer than the newest sample of its series ({shown(newest_ms)}), and {said}"
+            return f"{when} {_behind(stamp, newest_ms, rules)}, and {said}"
+
+
+def _behind(stamp: int, newest_ms: int, rules: Rules) -> str:
+    if stamp > newest_ms:
+        return f"is more than an hour behind the newest sample of the workspace ({shown(rules.head_ms)})"
+    return f"is not newer than the newest sample of its series ({shown(newest_ms)})"
 
 
 def advance(samples: Samples) -> None:

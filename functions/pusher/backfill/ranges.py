@@ -96,7 +96,7 @@ class ApiSource:
         part = self._span.part(start_ms, end_ms)
         try:
             pages = self._pages(start_ms, end_ms, deadline)
-            scrape = self._mapped(pages)
+            scrape = self._mapped(pages, part.where)
         except BodyTooLarge as error:
             yield from self._halves(start_ms, end_ms, deadline, explained(error))
             return
@@ -136,14 +136,16 @@ class ApiSource:
                 self._sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try has returned or raised")
 
-    def _mapped(self, pages: Sequence[Page]) -> Scrape:
+    def _mapped(self, pages: Sequence[Page], where: str) -> Scrape:
         self._run += 1
         now_ms = self._now_ms()
         scrape = Scrape(self._job.job_name, self._job.instance, now_ms)
         try:
             self._source.map(list(pages), scrape, self._run, now_ms)
         except Exception as error:
-            raise SourceFailed(f"{self._job.job_name}: the answer cannot be read: {explained(error)}") from None
+            raise SourceFailed(
+                f"{self._job.job_name}: {where}: the answer cannot be read: {explained(error)}"
+            ) from None
         return scrape
 
 

@@ -17,7 +17,7 @@ from ..transport import Transport
 from ..warm import Remote
 from ..wire import packing
 from .arrange import arrange
-from .judge import AMP_MAX_AGE_MS, Judged, Rules, advance, joined, judge
+from .judge import AMP_MAX_AGE_MS, IMPOSSIBLE, Judged, Rules, advance, joined, judge
 from .newest import Newest
 from .workspace import NotAnswered, Workspace
 
@@ -147,17 +147,17 @@ class Receiver:
     def send(self, judged: Judged, part: Delivery, deadline: float, *, doubt: bool) -> list[Kept]:
         """Sends what can be taken (all of it, when that is forced), and books it in `part`. Returns what is left when
         the receiver does not take any more in this run; nothing of the part then counts."""
-        impossible = judged.impossible
-        if len(impossible) and not self._force:
-            for reason in ("too_far_in_future", "too_old", "behind_window"):
+        possible = judged.accepted
+        if len(judged.window):
+            possible = arrange(joined([judged.accepted, judged.window]), part.dropped)
+        protocol, now_ms = protocol_of(self.remote, ()), self._now_ms()
+        requests = packing.pack(possible, protocol, now_ms, part.dropped)
+        if self._force:  # in requests of their own: one that is refused may cost its whole request
+            requests += packing.pack(judged.impossible, protocol, now_ms, part.dropped)
+        else:
+            for reason in IMPOSSIBLE:
                 if judged.reasons.counts[reason]:
                     part.dropped.add(reason, judged.reasons.first[reason], judged.reasons.counts[reason])
-            impossible = Samples()
-        samples = joined([judged.accepted, judged.window, impossible])
-        if len(impossible) or (len(judged.window) and len(judged.accepted)):
-            samples = arrange(samples, part.dropped)
-        protocol = protocol_of(self.remote, ())
-        requests = packing.pack(samples, protocol, self._now_ms(), part.dropped)
         outbox = Outbox(with_doubt(requests) if doubt else requests, part)
         deliver.deliver(self.remote.endpoint, outbox, self._edges, deadline)
         left = outbox.close()

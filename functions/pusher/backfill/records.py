@@ -4,6 +4,7 @@ record a line), or a table whose columns are the fields of its records."""
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from .files import MAX_LINE_BYTES, BadFile, Block
 
 MAX_DOCUMENT_BYTES = 50_000_000
 TABLE_BYTES = 512 << 10  # of a table that are read at once: its rows are short, and each becomes a list
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]')
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{},]', re.DOTALL)  # a lone " begins a text that goes on
 _LAST_RECORD = re.compile(rb"\}\s*(,)")
 _JSON_FLOATS = msgspec.json.Decoder(list[float]).decode
 _JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
@@ -198,6 +199,8 @@ def _last_boundary(text: bytes) -> int | None:
                 break
         elif byte == b"," and depth == 0:
             last = token.start()
+        elif byte == b'"':
+            break
     return last
 
 
@@ -304,22 +307,34 @@ def _numbers(cells: Sequence[str]) -> list[Any]:
 
 def _closed(blocks: Iterator[Block], place: str) -> Iterator[Block]:
     """Blocks that end outside of quotes: a quoted cell may hold line breaks."""
-    begun: Block | None = None
+    rest: Block | None = None
     for block in blocks:
-        if begun is not None:
-            block = Block(begun.content + block.content, begun.offset, begun.line, block.read)
-        begun = block if block.content.count(b'"') % 2 else None
-        if begun is None:
-            yield block
-        elif len(begun.content) > MAX_LINE_BYTES:
-            raise BadFile(f"{place}, line {begun.line}: a quotation mark without its other half")
-    if begun is not None:
-        raise BadFile(f"{place}: it ends within quotation marks: it may be cut off")
+        whole = Block(rest.content + block.content, rest.offset, rest.line, block.read) if rest else block
+        cut = _end_outside_of_quotes(whole.content)
+        if cut:
+            yield Block(whole.content[:cut], whole.offset, whole.line, whole.read)
+        left, line = whole.content[cut:], whole.line + whole.content.count(b"\n", 0, cut)
+        rest = Block(left, whole.offset + cut, line, whole.read) if left else None
+        if len(left) > MAX_LINE_BYTES:
+            raise BadFile(f"{place}, line {line}: a quotation mark without its other half")
+    if rest is not None:
+        raise BadFile(f"{place}, line {rest.line}: it ends within quotation marks: it may be cut off")
 
 
-def _lines(content: bytes, place: str, line: int) -> list[str]:
+def _end_outside_of_quotes(content: bytes) -> int:
+    """The end of the last line that ends outside of quotes: where the number of quotation marks is even."""
+    end, is_inside = len(content), content.count(b'"') % 2
+    while end and is_inside:
+        start = content.rfind(b"\n", 0, end - 1) + 1
+        is_inside ^= content.count(b'"', start, end) % 2
+        end = start
+    return end
+
+
+def _lines(content: bytes, place: str, line: int) -> Iterable[str]:
+    """Lines with their breaks, which may be part of a cell."""
     try:
-        return content.decode().split("\n")
+        return io.StringIO(content.decode(), newline="")
     except UnicodeDecodeError as error:
         number = line + content.count(b"\n", 0, error.start)
         raise BadFile(f"{place}, line {number}: not UTF-8: byte {content[error.start]:#04x}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ..config.scalars import duration_ms, print_duration
 from ..config.schema import Config, JsonJob, ScrapeJob, ServerSource
 from . import from_files
+from .judge import AMP_MAX_AGE_MS
 from .ranges import MAX_WINDOWS
 from .times import BadTime, parse_time, shown
 
@@ -45,7 +47,7 @@ class Request:
     export: str = ""
     widen: bool = False
     plan: bool = False
-    said: tuple[tuple[str, str], ...] = field(default=())  # start and end, as they were given
+    asked: tuple[tuple[str, str], ...] = field(default=())  # the keys as they were given, each as JSON
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,9 +55,9 @@ class Request:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Request:
         """Raises TypeError and ValueError."""
-        columns, said = (tuple((str(key), str(value)) for key, value in found[name]) for name in ("columns", "said"))
-        rest = {name: value for name, value in found.items() if name not in ("columns", "said", "files")}
-        return cls(**rest, files=tuple(map(str, found["files"])), columns=columns, said=said)
+        columns, asked = (tuple((str(key), str(value)) for key, value in found[name]) for name in ("columns", "asked"))
+        rest = {name: value for name, value in found.items() if name not in ("columns", "asked", "files")}
+        return cls(**rest, files=tuple(map(str, found["files"])), columns=columns, asked=asked)
 
 
 def read(given: Mapping[str, Any], config: Config, now_ms: int) -> Request:
@@ -83,12 +85,17 @@ def read(given: Mapping[str, Any], config: Config, now_ms: int) -> Request:
         dry_run=flags["dry_run"],
         widen=flags["widen_out_of_order"],
         plan=flags["plan"],
-        said=tuple((key, str(given[key])) for key in ("start", "end") if key in given),
+        asked=tuple((key, as_text(given[key])) for key in KEYS if key in given and key not in ("plan", "resume")),
     )
     request = _checked(request, config, now_ms, problems)
     if problems:
         raise BadRequest("; ".join(problems))
     return request
+
+
+def as_text(value: Any) -> str:
+    """A value of an event, to be compared."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def find_job(config: Config, name: str) -> JsonJob | ScrapeJob | ServerSource | None:
@@ -126,17 +133,24 @@ def _time(given: Mapping[str, Any], key: str, now_ms: int, problems: list[str]) 
 
 
 def _duration(texts: Mapping[str, str], key: str, problems: list[str]) -> int:
+    if not texts[key]:
+        return 0
     try:
-        return duration_ms(texts[key]) if texts[key] else 0
+        found = duration_ms(texts[key])
     except ValueError as error:
         problems.append(f"{key}: {texts[key]!r:.60} is not allowed: {error}")
         return 0
+    if not found:
+        problems.append(f"{key}: {texts[key]!r:.60} is not allowed: it must be longer than nothing")
+    return found
 
 
 def _files(given: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
-    value = given.get("from", ())
+    if "from" not in given:
+        return ()
+    value = given["from"]
     places = (value,) if isinstance(value, str) else value
-    if isinstance(places, list | tuple) and all(isinstance(place, str) and place for place in places):
+    if isinstance(places, list | tuple) and places and all(isinstance(place, str) and place for place in places):
         return tuple(places)
     problems.append(f"from: a path or s3:// address is expected, or a list of them, not {value!r:.60}")
     return ()
@@ -172,21 +186,23 @@ def _checked(request: Request, config: Config, now_ms: int, problems: list[str])
 
 
 def _of_files(request: Request, config: Config, problems: list[str]) -> Request:
-    kinds = {from_files.format_of(place) for place in request.files}
-    kind = request.format or (kinds.pop() if len(kinds) == 1 else "")
+    kinds = {place: request.format or from_files.format_of(place) for place in request.files}
     allowed = ", ".join(from_files.FORMATS)
+    unknown = [place for place, kind in kinds.items() if not kind and not place.endswith(("/", "*"))]
     if request.format and request.format not in from_files.FORMATS:
         problems.append(f"format: {request.format!r:.60} is unknown; allowed are {allowed}")
-    elif not kind:
-        problems.append(f"format: is required, because the file's name does not tell; allowed are {allowed}")
+    elif unknown:
+        said = f"is required, because the name of {unknown[0]!r:.200} does not tell"
+        problems.append(f"format: {said}; allowed are {allowed}")
     job = find_job(config, request.job)
+    of_records = [kind for kind in kinds.values() if kind in from_files.RECORDS]
     if request.job and job is None:
         problems.append(_no_such_job(request.job, config))
-    elif kind in from_files.RECORDS:
-        _check_records(request, job, config, kind, problems)
-    if request.columns and kind and kind != "csv":
-        problems.append(f"columns: only csv has some, not {kind}")
-    return replace(request, format=kind)
+    elif of_records:
+        _check_records(request, job, config, of_records[0], problems)
+    if request.columns and all(kinds.values()) and "csv" not in kinds.values():
+        problems.append(f"columns: only csv has some, not {', '.join(sorted(set(kinds.values())))}")
+    return request
 
 
 def _check_records(
@@ -221,16 +237,26 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
     if request.start_ms is None and not any(said.startswith("start") for said in problems):
         problems.append("start: is required: RFC 3339, unix seconds, or relative as -2h")
     request = replace(request, end_ms=now_ms if request.end_ms is None else request.end_ms)
-    _check_windows(request, job, problems)
+    _check_windows(request, job, _oldest_ms(request, config, now_ms), problems)
     return request
 
 
-def _check_windows(request: Request, job: object, problems: list[str]) -> None:
+def _oldest_ms(request: Request, config: Config, now_ms: int) -> int:
+    """Nothing older than this is asked for."""
+    endpoints = [one for one in config.endpoints if request.endpoint in ("", one.name)]
+    ages_ms = [AMP_MAX_AGE_MS if one.is_amp else one.max_age_ms for one in endpoints]
+    if request.force or request.export or request.dry_run or not ages_ms or not all(ages_ms):
+        return 0
+    return now_ms - max(ages_ms)
+
+
+def _check_windows(request: Request, job: object, oldest_ms: int, problems: list[str]) -> None:
     if not isinstance(job, JsonJob | ServerSource) or request.start_ms is None or request.end_ms is None:
         return
     of_config = job.window_ms if isinstance(job, ServerSource) else job.backfill.window_ms if job.backfill else 0
     window_ms = request.window_ms or of_config
-    count = -(-(request.end_ms - request.start_ms) // window_ms) if window_ms else 0
+    start_ms = max(request.start_ms, oldest_ms)
+    count = -(-(request.end_ms - start_ms) // window_ms) if window_ms else 0
     if count > MAX_WINDOWS:
         said = f"{shown(request.start_ms)} to {shown(request.end_ms)} is {count} windows of {print_duration(window_ms)}"
         problems.append(f"start: {said}; {MAX_WINDOWS} are allowed: say a longer window, or a shorter range")

@@ -17,7 +17,7 @@ from ..warm import Outside, Warm
 from ..wire.series import MAX_SERIES
 from .export import Export, FileTarget, NotWritten, ObjectsTarget
 from .files import BadFile, Files
-from .from_files import RECORDS, FileSource
+from .from_files import RECORDS, FileSource, format_of
 from .judge import AMP_MAX_AGE_MS
 from .ranges import ApiSource, Span, with_window
 from .receiver import Receiver, Tallies
@@ -102,6 +102,7 @@ class Backfill:
     def run(self) -> dict[str, Any]:
         """The whole way, or as far as the time goes. Raises nothing that a source or a receiver does."""
         if not self._request.plan:
+            self._save()
             before = self._progress.widened_from
             with Widening(self._request, self._receivers, self._save, self._deadline, before) as widening:
                 self._warnings += widening.warnings
@@ -150,6 +151,7 @@ class Backfill:
                 return False
             if self._export is not None and not self._request.force:
                 self._export.write(judged.impossible, self._deadline)
+                self._export.flush(self._deadline)
             receiver.tallies.add(books, judged.counts(), judged.reasons)
             self._progress = replace(self._progress, settled=(*self._progress.settled, receiver.name))
         self._acknowledge(part, row)
@@ -259,11 +261,16 @@ class Backfill:
             found = files.find(request.files, self._deadline)
         except BadFile as error:
             raise BadRequest(f"from: {error}") from None
+        kinds, job = [request.format or format_of(file.place) for file in found], find_job(config, request.job)
+        for file, kind in zip(found, kinds, strict=True):
+            if not kind:
+                raise BadRequest(f"format: is required, because the name of {file.place} does not tell")
+            if kind in RECORDS and not isinstance(job, JsonJob):
+                raise BadRequest(f"job: is required for {file.place}: it says what the records of {kind} mean")
         span = (request.start_ms, request.end_ms)
-        source = FileSource(files, found, request.format, span, self._edges.outside.now_ms)
-        job = find_job(config, request.job)
-        if request.format in RECORDS and isinstance(job, JsonJob):
-            return source.of_records(job, intern, dict(request.columns))
+        source = FileSource(files, found, kinds, span, self._edges.outside.now_ms)
+        if isinstance(job, JsonJob):
+            source = source.of_records(job, intern, dict(request.columns))
         return source.of_text(resolver(intern, job.metric_relabel if job else ()))
 
     def _poster(self, endpoint: Any) -> Poster:
@@ -294,7 +301,7 @@ class Backfill:
         try:
             self._export.close(self._deadline + _SPARE_SECONDS)
         except NotWritten as error:
-            self._stopped = self._stopped or str(error)
+            self._stopped, self._is_done = self._stopped or str(error), False
         self._totals.exported += self._export.samples
         self._totals.objects = self._export.objects
 

@@ -114,7 +114,7 @@ class Server:
         try:
             for selector in self._config.match:
                 for one in self._matrix(selector, start_ms, end_ms, deadline, part.where):
-                    self._take(one, part)
+                    self._take_values(one, part)
         except _TooLarge:
             step_ms = self._config.step_ms
             half = (end_ms + 1 - start_ms) // 2 // step_ms * step_ms
@@ -129,6 +129,14 @@ class Server:
         if not part.records:
             part.notes.append(f"{part.where}: the server has nothing")
         yield part
+
+    def _take_values(self, one: _Series, part: Part) -> None:
+        """Raises SourceFailed."""
+        try:
+            self._take(one, part)
+        except (ValueError, OverflowError) as error:
+            said = f"the answer is not one of Prometheus's: {error}"
+            raise SourceFailed(f"{self._name}: {part.where}: {said}") from None
 
     def _take(self, one: _Series, part: Part) -> None:
         key = tuple(one.metric.items())

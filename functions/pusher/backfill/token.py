@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config.schema import Config, JsonJob
+from ..config.schema import Config, JsonJob, ServerSource
 from .request import Request, find_job
 from .source import Mark
 
@@ -41,9 +41,11 @@ class Progress:
     def id(self) -> str:
         """The same for the same request under the same config."""
         asked = self.request.as_json()
-        kept = {name: asked[name] for name in ("job", "start_ms", "end_ms", "files", "format", "endpoint", "said")}
-        if kept["said"]:  # relative times are others every time, and the same backfill
-            kept["start_ms"] = kept["end_ms"] = None
+        names = ("job", "start_ms", "end_ms", "files", "format", "endpoint")
+        kept = {name: asked[name] for name in names}
+        said = dict(self.request.asked)
+        for key in ("start", "end"):  # relative times are others every time, and the same backfill
+            kept[f"{key}_ms"] = said.get(key)
         return hashlib.sha256(json.dumps([self.config, kept], sort_keys=True).encode()).hexdigest()[:16]
 
     def encoded(self) -> bytes:
@@ -94,9 +96,13 @@ def parsed(token: str) -> Progress:
     text = token.removeprefix(_PREFIX)
     try:
         packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        content = zlib.decompressobj().decompress(packed, 10 * _MAX_CHARACTERS)
+        unpacking = zlib.decompressobj()
+        content = unpacking.decompress(packed, 10 * _MAX_CHARACTERS)
+        is_whole = unpacking.eof and not unpacking.unused_data  # zlib's own checksum holds then
     except (ValueError, zlib.error):
-        raise BadToken("it is damaged: give the answer's resume as it is, to its end") from None
+        is_whole = False
+    if not is_whole:
+        raise BadToken("it is damaged: give the answer's resume as it is, to its end")
     return decoded(content)
 
 
@@ -104,7 +110,11 @@ def fingerprint(config: Config, name: str) -> str:
     """Changes with what makes a backfill another one: what the job's records mean, who gets them."""
     job = find_job(config, name)
     about: list[Any] = [type(job).__name__, name, config.external_labels]
-    about.append([(endpoint.name, endpoint.url) for endpoint in config.endpoints])
+    about.append([(one.name, one.url, repr(one.write_relabel)) for one in config.endpoints])
+    if job is not None:
+        about.append(repr(job.metric_relabel))
+    if isinstance(job, ServerSource):
+        about.append([job.url, job.match, job.read, job.labels])
     if isinstance(job, JsonJob):
         about.append([job.url, job.labels, job.honor_labels])
         about += [

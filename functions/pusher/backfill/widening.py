@@ -52,6 +52,9 @@ class Widening:
             receiver.rules.window_ms = wanted * 1000
         except NotAnswered as error:
             self.warnings.append(f"the out-of-order window could not be raised to {wanted} s: {error}")
+            if error.is_unchanged and old == receiver.window_seconds:
+                self._before = None
+                self._save(widened_from=None)
         return self
 
     def _needed_seconds(self, receiver: Receiver) -> int:

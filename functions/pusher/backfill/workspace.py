@@ -29,7 +29,12 @@ _PATH = "/api/v1/remote_write"
 
 
 class NotAnswered(Exception):
-    """The workspace's configuration is not known, or could not be changed. The message says why, and what helps."""
+    """The workspace's configuration is not known, or could not be changed. The message says why, and what helps.
+    `is_unchanged` when it is certain that a change was not made."""
+
+    def __init__(self, message: str, *, is_unchanged: bool = False) -> None:
+        self.is_unchanged = is_unchanged
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Workspace:
             if found.status == "ACTIVE" and found.window_seconds == seconds:
                 return
             if found.status == "UPDATE_FAILED":
-                raise NotAnswered(f"AMP could not set the out-of-order window to {seconds} s")
+                raise NotAnswered(f"AMP could not set the out-of-order window to {seconds} s", is_unchanged=True)
             if time.monotonic() + _POLL_SECONDS >= deadline:
                 raise NotAnswered(f"the out-of-order window of {seconds} s is not in force yet ({found.status})")
             self._sleep(_POLL_SECONDS)
@@ -86,7 +91,9 @@ class Workspace:
             raise NotAnswered(f"{action}: {error}") from None
         if answer.status not in (200, 202):
             hint = f"; the role needs {action} (parameter Backfill)" if answer.status == 403 else ""
-            raise NotAnswered(f"{action}: AMP answered {answer.status}{hint}: {_message(said)}")
+            is_refused = 400 <= answer.status < 500
+            said_so = f"{action}: AMP answered {answer.status}{hint}: {_message(said)}"
+            raise NotAnswered(said_so, is_unchanged=method == "PATCH" and is_refused)
         return said
 
 
