@@ -80,7 +80,7 @@ def job_of(backfill: dict[str, Any], **keys: Any) -> JsonJob:
 @pytest.mark.parametrize(
     ("keys", "query"),
     [
-        pytest.param({"format": "unix"}, {"from": "1716480000", "to": "1716480060"}, id="unix"),
+        pytest.param({"format": "unix"}, {"from": "1716480000", "to": "1716480061"}, id="unix"),
         pytest.param({"format": "unix_ms"}, {"from": "1716480000000", "to": "1716480060999"}, id="unix_ms"),
         pytest.param({"format": "unix_ns"}, {"from": "1716480000000000000", "to": "1716480060999000000"}, id="unix_ns"),
         pytest.param({}, {"from": "2024-05-23T16:00:00.000Z", "to": "2024-05-23T16:01:00.999Z"}, id="rfc3339"),
@@ -91,7 +91,7 @@ def job_of(backfill: dict[str, Any], **keys: Any) -> JsonJob:
         ),
         pytest.param(
             {"format": "%d/%m/%Y %H:%M:%S", "timezone": "Europe/Berlin"},
-            {"from": "23/05/2024 18:00:00", "to": "23/05/2024 18:01:00"},
+            {"from": "23/05/2024 18:00:00", "to": "23/05/2024 18:01:01"},
             id="strptime in a zone",
         ),
     ],

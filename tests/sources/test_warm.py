@@ -144,8 +144,8 @@ def test_label_values_without_end_that_relabelling_removes_stay_bounded(rig: Rig
     documents = ([{"v": 1, "id": f"{run}-{index}"} for index in range(3000)] for run in range(12))
     run_all(rig, app, documents)
     assert [value for _, value in next(iter(rig.receiver.series("m").values()))] == [3000.0] * 12
-    assert app._warm is not None
-    (metric,) = app._warm.jobs[0].mapper._metrics
+    (warm,) = app._warms.values()
+    (metric,) = warm.jobs[0].mapper._metrics
     assert len(metric._series) <= 30_000
 
 

@@ -37,7 +37,7 @@ class Export:
 
     def __init__(self, target: Target) -> None:
         self._target, self._texts = target, dict[Series, str]()
-        self.samples = self.left_out = 0
+        self.samples = self.stored = self.left_out = 0  # `stored` are safe
 
     @property
     def objects(self) -> int:
@@ -62,9 +62,11 @@ class Export:
     def flush(self, deadline: float) -> None:
         """What was written so far is safe now."""
         self._target.flush(deadline)
+        self.stored = self.samples
 
     def close(self, deadline: float) -> None:
         self._target.close(deadline)
+        self.stored = self.samples
 
 
 class FileTarget:

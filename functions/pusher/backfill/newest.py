@@ -24,11 +24,14 @@ _TIMEOUT_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 50_000_000
 _METRICS_AT_ONCE = 50
 _NAME = "metric__"
-_WIDE = "[1h:15s]"  # AMP takes nothing older in any case
-# A workspace that somebody writes to has a sample of now, as far as anybody can ask cheaply; else `up` tells.
+_AHEAD_MS = 600_000  # a receiver takes samples that lie so far ahead of its clock
+_WIDE = "[70m:30s]"  # up to then from an hour ago on: AMP takes nothing older in any case
+# Names of metrics that have samples ahead of the clock. Else a workspace that somebody writes to has a sample of now,
+# as far as anybody can ask cheaply; else `up` tells.
 _HEAD = (
-    '(0 * count(last_over_time({__name__=~".+"}[1m])) + time())'
-    f" or max(timestamp(up)) or max(max_over_time(timestamp(up){_WIDE}))"
+    'count by (__name__) (last_over_time({__name__=~".+"}[10m]))'
+    ' or (0 * count(last_over_time({__name__=~".+"}[1m] offset 10m)) + time() - 600)'
+    f" or max(max_over_time(timestamp(up){_WIDE}))"
 )
 _IDLE_MS = 60_000
 
@@ -49,10 +52,19 @@ class Newest:
             return None
         try:
             found = self._query(_HEAD, deadline)
+            ahead = [str(one["metric"]["__name__"]) for one in found if one["metric"]]  # type: ignore[index]
+            if ahead:
+                return self._newest_of(ahead, deadline)
             return max((_ms(one["value"]) for one in found), default=self._now_ms() - _IDLE_MS)
         except NotKnown as error:
             self.unknown = str(error)
         return None
+
+    def _newest_of(self, names: Sequence[str], deadline: float) -> int:
+        """The newest sample of some metrics; of too many the latest time that is possible. Raises NotKnown."""
+        if len(names) > _METRICS_AT_ONCE:
+            return self._now_ms() + _AHEAD_MS
+        return max((_ms(one["value"]) for one in self._query(expression(names), deadline)), default=self._now_ms())
 
     def learn(self, samples: Samples, deadline: float) -> None:
         """Sets `last_ms` of the series that are new here to what the receiver has of them."""
@@ -86,7 +98,7 @@ class Newest:
     def _query(self, text: str, deadline: float) -> list[dict[str, object]]:
         """The instant vector of an expression. Raises NotKnown."""
         seconds = min(_TIMEOUT_SECONDS, max(deadline - time.monotonic(), 0.1))
-        form = urlencode({"query": text, "time": f"{self._now_ms() / 1000:.3f}"}).encode()
+        form = urlencode({"query": text, "time": f"{(self._now_ms() + _AHEAD_MS) / 1000:.3f}"}).encode()
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         try:
             ask = HttpRequest("POST", self._url, headers, form)
@@ -108,14 +120,14 @@ class Newest:
 def expression(names: Iterable[str]) -> str:
     """Metrics -> PromQL of the time of each series' newest sample, in seconds, with its labels and its name in a label
     of its own: `timestamp` drops names, refuses two series that differ in nothing else, and looks back five minutes
-    only; older ones come from a subquery."""
+    only, so that a subquery looks at many times. It is asked for a time to come: samples may lie ahead of the clock."""
     return " or ".join(_of_metric(name) for name in names)
 
 
 def _of_metric(name: str) -> str:
     quoted, replacement = (json.dumps(text, ensure_ascii=False) for text in (name, name.replace("$", "$$")))
     selector = f"{{__name__={quoted}}}"
-    times = f"timestamp({selector}) or max_over_time(timestamp({selector}){_WIDE})"
+    times = f"max_over_time(timestamp({selector}){_WIDE})"
     return f'label_replace({times}, "{_NAME}", {replacement}, "", "")'
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..config.schema import JsonJob
-from ..model import Intern, Scrape
+from ..model import Intern, Scrape, Tally
 from ..sources.collect import explained
 from ..sources.fetch import BodyTooLarge, Fetcher
-from ..sources.heal import ranged
+from ..sources.heal import ranged, rounded_up
 from ..sources.json_api import JsonSource, Page
+from ..timestamp import BadTimestamp, Format
 from .source import Mark, Part, SourceFailed, within
 from .times import shown
 
@@ -104,7 +105,9 @@ class ApiSource:
             yield from self._halves(start_ms, end_ms, deadline, scrape.skipped.first[_TOO_MUCH])
             return
         said = f"{part.where}: the API answers outside of the range that it was asked for: does it know the parameters?"
-        part.samples = within(scrape.samples, start_ms, end_ms, scrape.skipped, said)
+        form = self._backfill.format
+        asked = within(scrape.samples, _rounded_down(form, start_ms), rounded_up(form, end_ms), scrape.skipped, said)
+        part.samples = within(asked, start_ms, end_ms, Tally(), "")  # the rest is a neighbour's
         part.skipped, part.dropped, part.records = scrape.skipped, scrape.dropped, scrape.records
         part.skipped.counts.pop("no_records", 0)
         if not scrape.records:
@@ -147,6 +150,14 @@ class ApiSource:
                 f"{self._job.job_name}: {where}: the answer cannot be read: {explained(error)}"
             ) from None
         return scrape
+
+
+def _rounded_down(form: Format, milliseconds: int) -> int:
+    """A time as the format writes it."""
+    try:
+        return min(form.milliseconds(form.written(milliseconds)), milliseconds)
+    except BadTimestamp:
+        return milliseconds
 
 
 def with_window(job: JsonJob, window_ms: int, step_ms: int) -> JsonJob:

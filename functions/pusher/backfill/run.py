@@ -102,12 +102,13 @@ class Backfill:
     def run(self) -> dict[str, Any]:
         """The whole way, or as far as the time goes. Raises nothing that a source or a receiver does."""
         if not self._request.plan:
-            self._save()
+            self._save(is_open=True)
             before = self._progress.widened_from
             with Widening(self._request, self._receivers, self._save, self._deadline, before) as widening:
                 self._warnings += widening.warnings
                 self._walk()
             self._warnings += [said for said in widening.warnings if said not in self._warnings]
+            self._save(is_open=False)
         return self._answer()
 
     def _walk(self) -> None:
@@ -122,7 +123,13 @@ class Backfill:
                     self._notes.append(f"the time is up after {part.where}; the next invocation goes on")
                     return
             self._is_done = True
-        except (SourceFailed, NotWritten) as error:
+        except SourceFailed as error:
+            is_out_of_time = time.monotonic() >= self._deadline - _SPARE_SECONDS
+            if is_out_of_time and self._rows:
+                self._notes.append(f"the time was up: {error}; the next invocation goes on")
+            else:
+                self._stopped = str(error)
+        except NotWritten as error:
             self._stopped = str(error)
         finally:
             self._close_export()
@@ -203,7 +210,7 @@ class Backfill:
             raise BadRequest(f"resume: its counts cannot be read ({type(error).__name__})") from None
         for receiver in self._receivers:
             receiver.tallies = known.get(receiver.name, receiver.tallies)
-        self._totals.invocations += 1
+        self._totals.invocations += not begun.request.plan
 
     def _check_identity(self) -> None:
         now = tuple(self._source.identity)
@@ -302,7 +309,7 @@ class Backfill:
             self._export.close(self._deadline + _SPARE_SECONDS)
         except NotWritten as error:
             self._stopped, self._is_done = self._stopped or str(error), False
-        self._totals.exported += self._export.samples
+        self._totals.exported += self._export.stored
         self._totals.objects = self._export.objects
 
     # the answer
@@ -342,8 +349,6 @@ class Backfill:
             self._progress = replace(self._progress, totals=totals)
             going_on = replace(self._progress, request=replace(request, plan=False))
             answer["resume"] = going_on.token()
-        elif self._edges.store is not None and not request.dry_run:
-            self._save()
         return answer
 
     def _plan_rows(self) -> list[dict[str, Any]]:
@@ -429,7 +434,8 @@ def begin(request: Request, config: Config, store: Store | None, deadline: float
     except StoreError as error:
         raise BadRequest(f"resume: {error}") from None
     try:
-        return replace(decoded(found.content if found else b""), doubt=True)
+        kept = decoded(found.content if found else b"")
+        return replace(kept, doubt=kept.doubt or kept.is_open)
     except BadToken as error:
         raise BadRequest(f"resume: {error}") from None
 
@@ -446,8 +452,11 @@ def go_on(given: Progress, config: Config, store: Store | None, deadline: float)
         kept = decoded(found.content) if found else given
     except (StoreError, BadToken):
         return given
-    is_later = kept.identity == given.identity and kept.mark.is_after(given.mark)
-    return replace(kept, request=given.request, doubt=True) if is_later else given
+    if kept.identity != given.identity or given.mark.is_after(kept.mark):
+        return given
+    if kept.mark == given.mark and not kept.is_open:
+        return given
+    return replace(kept, request=given.request, doubt=kept.doubt or kept.is_open)
 
 
 def _for_backfill(config: Config, request: Request) -> Config:

@@ -134,9 +134,10 @@ class TextFile:
                 return None
             return [int(one * 1000) for one in seconds]
         try:
-            return _JSON_INTEGERS(b"[%b]" % b",".join(words))
+            stamps = _JSON_INTEGERS(b"[%b]" % b",".join(words))
         except msgspec.MsgspecError:
             return None
+        return stamps if stamps and min(stamps) >= 0 and max(stamps) < 2**63 else None
 
     def _entry_of(self, identity: bytes) -> Resolved:
         """Raises BadPage."""

@@ -36,6 +36,7 @@ class Progress:
     settled: tuple[str, ...] = ()
     totals: Mapping[str, Any] = field(default_factory=dict)
     widened_from: int | None = None
+    is_open: bool = False  # an invocation is at work on it, or was killed
 
     @property
     def id(self) -> str:
@@ -59,6 +60,7 @@ class Progress:
                 "settled": list(self.settled),
                 "totals": dict(self.totals),
                 "widened_from": self.widened_from,
+                "open": self.is_open,
             },
             separators=(",", ":"),
         ).encode()
@@ -82,6 +84,7 @@ def decoded(content: bytes) -> Progress:
             tuple(map(str, found["settled"])),
             dict(found["totals"]),
             found["widened_from"],
+            bool(found["open"]),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise BadToken(f"it cannot be read ({type(error).__name__})") from None

@@ -7,6 +7,7 @@ out. Until it is filled, the job's fresh answer waits: the API still has it.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 
 from ..config.schema import Backfill, JsonJob
 from ..model import Intern, JobMark, Samples, Scrape
+from ..timestamp import BadTimestamp, Format
 from .collect import Fetched, explained
 from .fetch import Fetcher, FetchError
 from .json_api import JsonSource, Known, Page
@@ -68,11 +70,22 @@ def windows(gap: Gap, longest_ms: int) -> Iterator[tuple[int, int]]:
         start_ms = end_ms + 1
 
 
+def rounded_up(form: Format, milliseconds: int) -> int:
+    """A time as the format can write it, not before the one that is meant: in whole seconds, minutes, hours or days, or
+    points between two windows would be asked for in neither."""
+    for coarse in (0, 999, 59_999, 3_599_999, 86_399_999):
+        with contextlib.suppress(BadTimestamp):
+            written = form.milliseconds(form.written(milliseconds + coarse))
+            if written >= milliseconds:
+                return written
+    return milliseconds
+
+
 def ranged(job: JsonJob, backfill: Backfill, start_ms: int, end_ms: int) -> JsonJob:
     """The job as it asks for one range: its own query parameters stay, where `backfill` does not name them."""
     words = {
         "{start}": backfill.format.written(start_ms),
-        "{end}": backfill.format.written(end_ms),
+        "{end}": backfill.format.written(rounded_up(backfill.format, end_ms)),
         "{step}": str(backfill.step_ms // 1000 or 1),
     }
 
