@@ -1,0 +1,166 @@
+"""The template's state machine with the real function behind it: round after round, until all samples are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pusher.app import App
+from pusher.warm import Outside
+from sandbox.amp import Receiver
+from sandbox.api import Api
+from sandbox.server import Fault
+from tests.backfill.receiving import (
+    MINUTE_MS,
+    Past,
+    balances,
+    by_series,
+    config_text,
+    endpoint,
+    failing_after,
+    minutes,
+    now_ms,
+    only,
+    sent_stamps,
+    stored,
+)
+from tests.template.machine import Execution, Killed, definition_of, execute, hurried
+from tests.template.stack import Stack, load_template, translate
+from tests.test_app import Context
+
+EVENT = {"job": "usage", "start": "-50m", "end": "-5m"}
+SUMMARY = "backfill/by-hand.json"
+ALL = 88
+
+
+@pytest.fixture(scope="module")
+def definition() -> str:
+    template = load_template()
+    return hurried(definition_of(Stack(template, translate(template))))
+
+
+@pytest.fixture
+def past() -> Iterator[Past]:
+    """Forty-four minutes of two series, inside the range that is asked for."""
+    with Api() as api:
+        start = now_ms() - 50 * MINUTE_MS + 10_000
+        points = [*minutes("a", start, 44), *minutes("b", start + 7_000, 44)]
+        yield Past(api, sorted(points, key=lambda one: one[2]))
+
+
+@dataclass
+class Operator:
+    """The function that people invoke, with little time each; every invocation is one of a new environment."""
+
+    folder: Path
+    text: str
+    seconds: float = 1.2
+    asked: list[Any] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    dies: Callable[[int], bool] = lambda number: False
+
+    def __call__(self, payload: Any) -> Any:
+        self.asked.append(payload)
+        config = self.folder / "config.yaml"
+        config.write_text(self.text)
+        environment = {"PUSHER_CONFIG": str(config), "PUSHER_SPOOL": str(self.folder / "spool")}
+        outside = Outside(environment)
+        try:
+            answer = App(outside, ("plan", "spool", "push_samples", "backfill")).handle(payload, Context(self.seconds))
+        finally:
+            outside.transport.close()
+        self.answers.append(answer)
+        if self.dies(len(self.asked)):
+            raise Killed("Sandbox.Timedout")
+        return json.loads(json.dumps(answer))
+
+
+def operator(folder: Path, amp: Receiver, past: Past, **keys: Any) -> Operator:
+    return Operator(folder, config_text([endpoint(amp)], [past.job()]), **keys)
+
+
+def all_arrived_once(amp: Receiver, past: Past) -> bool:
+    return stored(amp) == by_series(past.points) and len(sent_stamps(amp)) == ALL
+
+
+def summary_of(ended: Execution) -> dict[str, Any]:
+    found = ended.document(SUMMARY)
+    assert set(ended.objects) == {SUMMARY}
+    return dict(found)
+
+
+def test_it_goes_round_until_every_sample_is_there(definition: str, tmp_path: Path, past: Past) -> None:
+    """A plan, then as many rounds as the time of each makes necessary, then the summary of all of them."""
+    with Receiver() as amp:
+        function = operator(tmp_path, amp, past)
+        ended = execute(definition, function, EVENT)
+        assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
+        assert len(function.asked) > 4
+        assert function.asked[0] == {**EVENT, "action": "backfill", "plan": True}
+        assert all(set(one) == {"action", "resume"} for one in function.asked[1:])
+        assert all_arrived_once(amp, past)
+        summary = summary_of(ended)
+        assert ended.output == summary
+        assert (summary["done"], only(summary)["accepted"], balances(summary)) == (True, ALL, True)
+
+
+def test_a_round_that_is_killed_after_its_work_is_done_again_without_harm(
+    definition: str, tmp_path: Path, past: Past
+) -> None:
+    """The same token a second time sends nothing a second time."""
+    with Receiver() as amp:
+        function = operator(tmp_path, amp, past, dies=lambda number: number in (3, 5))
+        ended = execute(definition, function, EVENT)
+        assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
+        assert function.asked[2] == function.asked[3]
+        assert all_arrived_once(amp, past)
+        assert only(summary_of(ended))["accepted"] == ALL
+
+
+def test_a_receiver_that_is_away_for_some_rounds_costs_nothing(definition: str, tmp_path: Path, past: Past) -> None:
+    with Receiver() as amp:
+        amp.script(None, *[Fault.status(503)] * 40)
+        ended = execute(definition, operator(tmp_path, amp, past), EVENT)
+        assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
+        assert stored(amp) == by_series(past.points)
+        assert only(summary_of(ended))["accepted"] == ALL
+
+
+def test_a_backfill_that_cannot_go_on_fails_and_says_how_it_would(definition: str, tmp_path: Path, past: Past) -> None:
+    """The summary has the reason, what was done, and a token that works once it is mended."""
+    refusal = Fault.status(403, b'{"Message":"User is not authorized to perform: aps:RemoteWrite"}')
+    with failing_after(2, refusal) as amp:
+        function = operator(tmp_path, amp, past)
+        ended = execute(definition, function, EVENT)
+        assert (ended.status, ended.error) == ("FAILED", "BackfillStopped")
+        failure = summary_of(ended)
+        assert failure["error"] == "BackfillStopped"
+        assert "aps:RemoteWrite" in failure["cause"]
+        assert failure["event"] == EVENT
+        assert (failure["last"]["done"], only(failure["last"])["accepted"]) == (False, 20)
+        amp.always(None)
+        resumed = execute(definition, function, {"resume": failure["last"]["resume"]})
+        assert resumed.status == "SUCCEEDED", (resumed.error, resumed.cause)
+        assert stored(amp) == by_series(past.points)
+
+
+def test_an_event_that_makes_no_sense_fails_at_once(definition: str, tmp_path: Path, past: Past) -> None:
+    with Receiver() as amp:
+        function = operator(tmp_path, amp, past)
+        ended = execute(definition, function, {"job": "another", "start": "-50m"})
+        assert (ended.status, ended.error, len(function.asked)) == ("FAILED", "BadEvent", 1)
+        assert "another" in summary_of(ended)["cause"]
+        assert (amp.requests, past.asked) == ([], [])
+
+
+def test_a_backfill_with_nothing_to_do_succeeds(definition: str, tmp_path: Path, past: Past) -> None:
+    """What is older than AMP takes is not even asked for."""
+    with Receiver() as amp:
+        ended = execute(definition, operator(tmp_path, amp, past), EVENT | {"start": "-3h", "end": "-2h"})
+        assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
+        assert (summary_of(ended)["done"], past.asked, amp.requests) == (True, [], [])
