@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from .backfill import invoke
-from .backfill.run import Told
 from .config.schema import Config
 from .store import DirectoryStore, Store
 from .warm import Outside
@@ -99,7 +98,7 @@ class BackfillCommand:
             task = bar.add_task("", total=1.0, parts="", samples="", rate="")
             started = time.monotonic()
 
-            def tell(told: Told) -> None:
+            def tell(told: invoke.Told) -> None:
                 of_all = f"/{told.windows}" if told.windows else ""
                 rate = told.samples / max(time.monotonic() - started, 0.001)
                 bar.update(

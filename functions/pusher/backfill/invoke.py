@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config.schema import Config
+from .keeping import begin, begin_again, go_on
+from .opening import Edges, Told
 from .request import BadRequest, as_text, read
-from .run import Backfill, Edges, begin, go_on
+from .run import Backfill
 from .token import BadToken, Progress, parsed
 
-__all__ = ["BadRequest", "Edges", "backfill", "sentence"]
+__all__ = ["BadRequest", "Edges", "Told", "backfill", "sentence"]
 
 _STATE_SECONDS = 10.0
 
@@ -34,7 +36,8 @@ def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: flo
         return go_on(progress, config, edges.store, until)
     if not isinstance(resume, bool):
         raise BadRequest(f"resume: the token of an answer is expected (or true), not {resume!r:.60}")
-    return begin(read(rest, config, edges.outside.now_ms()), config, edges.store, until, goes_on=resume)
+    request = read(rest, config, edges.outside.now_ms())
+    return begin_again(request, config, edges.store, until) if resume else begin(request, config)
 
 
 def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,7 @@ from ..delivery.entry import with_doubt
 from ..delivery.outbox import Outbox
 from ..model import Delivery, Kept, Samples, Tally
 from ..report import tally_dict
-from ..transport import Transport
-from ..warm import Remote
+from ..warm import Outside, Remote
 from ..wire import packing
 from .arrange import arrange
 from .judge import AMP_MAX_AGE_MS, IMPOSSIBLE, Judged, Rules, advance, joined, judge
@@ -35,11 +34,12 @@ class Tallies:
     classes: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "window": 0, "impossible": 0})
     reasons: Tally = field(default_factory=Tally)
 
-    def add(self, part: Delivery, classes: Mapping[str, int], reasons: Tally) -> None:
+    def add(self, part: Delivery, judged: Judged) -> None:
+        """A part that is done."""
         self.books.merge(part)
-        for name, count in classes.items():
+        for name, count in judged.counts().items():
             self.classes[name] += count
-        self.reasons.merge(reasons)
+        self.reasons.merge(judged.reasons)
 
     def as_json(self) -> dict[str, Any]:
         books = self.books
@@ -63,12 +63,13 @@ class Tallies:
         books = Delivery(str(found["endpoint"]))
         for name in ("collected", "accepted", "requests", "retries", "bytes_sent"):
             setattr(books, name, int(found[name]))
-        books.rejected, books.dropped = _tally(found["rejected"]), _tally(found["dropped"])
+        books.rejected, books.dropped = tally_of(found["rejected"]), tally_of(found["dropped"])
         books.warnings = list(map(str, found["warnings"]))
-        return cls(books, {str(key): int(value) for key, value in found["classes"].items()}, _tally(found["reasons"]))
+        return cls(books, {str(key): int(value) for key, value in found["classes"].items()}, tally_of(found["reasons"]))
 
 
-def _tally(found: Mapping[str, Mapping[str, Any]]) -> Tally:
+def tally_of(found: Mapping[str, Mapping[str, Any]]) -> Tally:
+    """What `tally_dict` has made of a tally, back. Raises ValueError, TypeError and KeyError."""
     tally = Tally()
     for reason, entry in found.items():
         tally.add(str(reason), str(entry["first"]), int(entry["count"]))
@@ -78,17 +79,13 @@ def _tally(found: Mapping[str, Mapping[str, Any]]) -> Tally:
 class Receiver:
     """An endpoint and what is known of its receiver. Deadlines are monotonic seconds."""
 
-    def __init__(
-        self, remote: Remote, transport: Transport, environment: Mapping[str, str], now_ms: Callable[[], int],
-        sleep: Callable[[float], None], *, force: bool,
-    ) -> None:  # fmt: skip
-        self.remote, self._now_ms, self._force = remote, now_ms, force
-        endpoint = remote.endpoint
+    def __init__(self, remote: Remote, outside: Outside, *, force: bool) -> None:
+        endpoint, now_ms = remote.endpoint, outside.now_ms
+        self.remote, self._transport, self._now_ms, self._force = remote, outside.transport, now_ms, force
         self.tallies = Tallies(Delivery(endpoint.name))
         self.rules = Rules(now_ms(), AMP_MAX_AGE_MS if endpoint.is_amp else endpoint.max_age_ms)
-        self.workspace = Workspace(endpoint, remote.poster, transport, environment, sleep) if endpoint.is_amp else None
-        self._edges = deliver.Edges(remote.poster, now_ms, sleep=sleep, pace=remote.pace)
-        self._transport = transport
+        self.workspace = Workspace(remote.poster, endpoint, outside) if endpoint.is_amp else None
+        self._edges = deliver.Edges(remote.poster, now_ms, sleep=outside.sleep, pace=remote.pace)
         self._newest: Newest | None = None
         self._asked_at = 0.0
         self.window_seconds: int | None = None  # of the workspace, when it says

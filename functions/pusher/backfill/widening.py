@@ -9,6 +9,7 @@ from typing import Any
 
 from .receiver import Receiver
 from .request import Request
+from .token import Progress
 from .workspace import MAX_WINDOW_SECONDS, NotAnswered
 
 _WAIT_SECONDS = 300.0
@@ -21,14 +22,14 @@ class Widening:
     `warnings`: the backfill goes on with the window as it is."""
 
     def __init__(
-        self, request: Request, receivers: Sequence[Receiver], save: Callable[..., Any], deadline: float,
-        before: int | None = None,
+        self, request: Request, receivers: Sequence[Receiver], keep: Callable[..., Any], deadline: float,
+        begun: Progress,
     ) -> None:  # fmt: skip
-        """`save` keeps the old window with the progress, under `widened_from`: a killed invocation leaves it so to the
-        next one. `before` is what such a one has left."""
-        self._request, self._save, self._deadline = request, save, deadline
+        """`keep` keeps the old window with the progress, under `widened_from`: a killed invocation leaves it so to the
+        next one. `begun` has what such a one has left."""
+        self._request, self._keep, self._deadline = request, keep, deadline
         self._receiver = next((one for one in receivers if one.workspace is not None), None)
-        self._before = before
+        self._before = begun.widened_from
         self.warnings: list[str] = []
 
     def __enter__(self) -> Widening:
@@ -46,7 +47,7 @@ class Widening:
         if wanted == receiver.window_seconds and self._before is None:
             return self
         self._before = old
-        self._save(widened_from=old)
+        self._keep(widened_from=old)
         try:
             receiver.workspace.set_window(wanted, min(self._deadline, time.monotonic() + _WAIT_SECONDS))
             receiver.rules.window_ms = wanted * 1000
@@ -54,7 +55,7 @@ class Widening:
             self.warnings.append(f"the out-of-order window could not be raised to {wanted} s: {error}")
             if error.is_unchanged and old == receiver.window_seconds:
                 self._before = None
-                self._save(widened_from=None)
+                self._keep(widened_from=None)
         return self
 
     def _needed_seconds(self, receiver: Receiver) -> int:
@@ -72,7 +73,7 @@ class Widening:
             return
         try:
             receiver.workspace.set_window(self._before, time.monotonic() + _BACK_SECONDS)
-            self._save(widened_from=None)
+            self._keep(widened_from=None)
         except NotAnswered as said:
             by_hand = f"set outOfOrderTimeWindowInSeconds back to {self._before}"
             self.warnings.append(f"the out-of-order window could not be put back: {said}; {by_hand}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,7 +19,8 @@ from ..config.secrets import SecretError
 from ..delivery.attempt import Poster
 from ..delivery.credentials import CredentialsError
 from ..oauth2 import TokenError
-from ..transport import HttpRequest, Transport, TransportError, one_line
+from ..transport import HttpRequest, TransportError, one_line
+from ..warm import Outside
 
 MAX_WINDOW_SECONDS = 600
 _MAX_ANSWER_BYTES = 200_000
@@ -48,12 +49,9 @@ class Configuration:
 class Workspace:
     """The control plane of one endpoint's workspace."""
 
-    def __init__(
-        self, endpoint: Endpoint, poster: Poster, transport: Transport, environment: Mapping[str, str],
-        sleep: Callable[[float], None],
-    ) -> None:  # fmt: skip
-        self._url = configuration_url(endpoint.url, environment)
-        self._poster, self._transport, self._sleep = poster, transport, sleep
+    def __init__(self, poster: Poster, endpoint: Endpoint, outside: Outside) -> None:
+        self._url = configuration_url(endpoint.url, outside.environment)
+        self._poster, self._transport, self._sleep = poster, outside.transport, outside.sleep
 
     def describe(self, deadline: float) -> Configuration:
         """`deadline` is monotonic seconds. Raises NotAnswered."""

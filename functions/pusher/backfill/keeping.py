@@ -1,0 +1,73 @@
+"""How far a backfill has come, in the state store: written with every part that is done, read by whoever goes on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ..config.schema import Config
+from ..store import NotStored, Store, StoreError
+from .request import BadRequest, Request
+from .source import Mark
+from .token import BadToken, Progress, decoded, fingerprint
+
+_PREFIX = "state/backfill/"
+_SECONDS = 5.0
+_SPARE_SECONDS = 2.0  # after the deadline: what is done must be known to the next invocation
+
+
+class Keeper:
+    """Keeps progress in `store` until `deadline` (monotonic seconds). Without a store the token is all there is."""
+
+    def __init__(self, store: Store | None, deadline: float) -> None:
+        self._store, self._deadline = store, deadline
+        self.warning = ""
+
+    def keep(self, progress: Progress) -> None:
+        """A store that fails is a warning: the answer's token says the same."""
+        if self._store is None:
+            return
+        try:
+            until = min(time.monotonic() + _SECONDS, self._deadline + _SPARE_SECONDS)
+            self._store.put(_PREFIX + progress.id, progress.encoded(), until)
+        except StoreError as error:
+            self.warning = f"the progress cannot be kept, only the answer's token has it: {error}"
+
+
+def begin(request: Request, config: Config) -> Progress:
+    """A new backfill."""
+    return Progress(request, fingerprint(config, request.job), Mark())
+
+
+def begin_again(request: Request, config: Config, store: Store | None, deadline: float) -> Progress:
+    """One that goes on from what the state store has of the same request. Raises BadRequest."""
+    if store is None:
+        raise BadRequest("resume: nothing is kept without a spool: give the token of the answer, or set spool.location")
+    try:
+        kept = _kept(store, begin(request, config), deadline)
+    except NotStored:
+        raise BadRequest("resume: no such backfill was begun with this config: leave resume out") from None
+    except (StoreError, BadToken) as error:
+        raise BadRequest(f"resume: {error}") from None
+    return replace(kept, doubt=kept.doubt or kept.is_open)
+
+
+def go_on(given: Progress, config: Config, store: Store | None, deadline: float) -> Progress:
+    """A token's progress, or what a killed invocation has done after it. Raises BadRequest."""
+    if given.config != fingerprint(config, given.request.job):
+        said = "it was made under another config (what the job's records mean, relabelling, endpoints, external labels)"
+        raise BadRequest(f"resume: {said}: start again without resume")
+    try:
+        kept = _kept(store, given, deadline) if store is not None else given
+    except (StoreError, BadToken):
+        return given
+    is_behind = given.mark.is_after(kept.mark) or (kept.mark == given.mark and not kept.is_open)
+    if is_behind or kept.identity != given.identity:
+        return given
+    return replace(kept, request=given.request, doubt=kept.doubt or kept.is_open)
+
+
+def _kept(store: Store, progress: Progress, deadline: float) -> Progress:
+    """Raises StoreError and BadToken."""
+    found = store.get(_PREFIX + progress.id, deadline)
+    return decoded(found.content if found else b"")

@@ -1,0 +1,126 @@
+"""What a request names, opened: the source that is read, the receivers' side of the config, the export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..config.schema import Config, Endpoint, JsonJob, ServerSource, SpoolConfig
+from ..delivery.attempt import Poster
+from ..delivery.credentials import CredentialsProvider
+from ..store import Store
+from ..warm import Outside, Warm
+from .export import Export, FileTarget, NotWritten, ObjectsTarget
+from .files import BadFile, Files
+from .from_files import RECORDS, FileSource, format_of
+from .judge import AMP_MAX_AGE_MS, Rules
+from .ranges import ApiSource, Span, with_window
+from .request import BadRequest, Request, find_job
+from .server import Server, resolver
+from .source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a backfill goes, for whoever watches: parts done and how many there are (None when nobody knows), samples
+    read, how much of everything that is (0 to 1)."""
+
+    parts: int
+    windows: int | None
+    samples: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What a backfill needs of the outside world. `store` keeps how far it has come (None: only its token does);
+    `is_local` lets it read and write files of this machine."""
+
+    outside: Outside
+    store: Store | None = None
+    is_local: bool = False
+    tell: Callable[[Told], None] = lambda told: None
+
+
+def warm_for(config: Config, request: Request, outside: Outside) -> Warm:
+    """The series and the endpoints of a backfill: those that are meant, with the age of samples left to be judged."""
+    endpoints = tuple(_aged(one, request) for one in config.endpoints if request.endpoint in ("", one.name))
+    return Warm(replace(config, jobs=(), scrape_jobs=(), spool=SpoolConfig(), endpoints=endpoints), outside)
+
+
+def _aged(endpoint: Endpoint, request: Request) -> Endpoint:
+    limit_ms = AMP_MAX_AGE_MS if endpoint.is_amp and not request.force else 0
+    return replace(endpoint, queue=replace(endpoint.queue, sample_age_limit_ms=limit_ms))
+
+
+def source_of(
+    config: Config, request: Request, warm: Warm, edges: Edges, rules: Sequence[Rules], deadline: float
+) -> Source:
+    """What the request reads. `rules` are the receivers', `deadline` monotonic seconds. Raises BadRequest."""
+    outside, job = edges.outside, find_job(config, request.job)
+    if request.files:
+        return _files(config, request, warm, edges, deadline)
+    if isinstance(job, ServerSource):
+        job = replace(job, step_ms=request.step_ms or job.step_ms)
+        resolve = resolver(warm.series.intern, job.metric_relabel, job.labels)
+        span = _span(request, job.window_ms, rules)
+        return Server(job, span, resolve, _poster(outside), outside.transport, outside.sleep)
+    if not isinstance(job, JsonJob) or job.backfill is None:
+        raise BadRequest(f"job: {request.job!r:.60} cannot be asked for a range")
+    asked = with_window(job, request.window_ms, request.step_ms)
+    span = _span(request, job.backfill.window_ms, rules)
+    return ApiSource(asked, span, warm.series.intern, warm.fetcher, outside.now_ms, outside.sleep)
+
+
+def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
+    """The range, and the time before which no receiver takes anything, unless somebody wants it all the same."""
+    start_ms, end_ms = request.start_ms or 0, request.end_ms or 0
+    oldest = [one.oldest_ms for one in rules]
+    wants_all = request.export or request.force or request.dry_run or None in oldest or not oldest
+    floor_ms = 0 if wants_all else min(one for one in oldest if one is not None)
+    return Span(start_ms, end_ms, request.window_ms or window_ms, min(floor_ms, end_ms + 1))
+
+
+def _files(config: Config, request: Request, warm: Warm, edges: Edges, deadline: float) -> FileSource:
+    files = Files(edges.outside.objects, is_local=edges.is_local)
+    try:
+        found = files.find(request.files, deadline)
+    except BadFile as error:
+        raise BadRequest(f"from: {error}") from None
+    kinds, job = [request.format or format_of(file.place) for file in found], find_job(config, request.job)
+    for file, kind in zip(found, kinds, strict=True):
+        if not kind:
+            raise BadRequest(f"format: is required, because the name of {file.place} does not tell")
+        if kind in RECORDS and not isinstance(job, JsonJob):
+            raise BadRequest(f"job: is required for {file.place}: it says what the records of {kind} mean")
+    source = FileSource(files, found, kinds, (request.start_ms, request.end_ms), edges.outside.now_ms)
+    if isinstance(job, JsonJob):
+        source.of_records(job, warm.series.intern, dict(request.columns))
+    return source.of_text(resolver(warm.series.intern, job.metric_relabel if job else ()))
+
+
+def _poster(outside: Outside) -> Callable[[Endpoint], Poster]:
+    def poster(endpoint: Endpoint) -> Poster:
+        environment, secrets, credentials = outside.environment, outside.secrets, None
+        if endpoint.sigv4:
+            credentials = CredentialsProvider(
+                endpoint.sigv4, environment, secrets, outside.session, lambda: outside.now_ms() / 1000
+            )
+        return Poster(endpoint, outside.transport, secrets, credentials, environment, outside.now_ms)
+
+    return poster
+
+
+def export_of(request: Request, edges: Edges, *, objects: int, goes_on: bool) -> Export | None:
+    """Where what is impossible is written to, None for nowhere. `objects` are written already. Raises BadRequest."""
+    place = request.export
+    if not place or request.plan or request.dry_run:
+        return None
+    try:
+        if place.startswith("s3://"):
+            return Export(ObjectsTarget(edges.outside.objects, place, written=objects))
+        if not edges.is_local:
+            raise BadRequest(f"export: {place!r:.200} is a file of some machine: a function writes s3://BUCKET/KEY")
+        return Export(FileTarget(place, goes_on=goes_on))
+    except NotWritten as error:
+        raise BadRequest(f"export: {error}") from None

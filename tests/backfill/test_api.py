@@ -1,0 +1,418 @@
+"""An API that is asked for ranges of its past: which ranges, each once, and what becomes of every point."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.server import Answer, Fault, Request
+from tests.backfill import rig as rigs
+from tests.backfill.rig import HOUR, MINUTE, NOW_MS, Points, Rig, counts
+
+END_MS = NOW_MS - 2 * HOUR
+START_MS = END_MS - HOUR
+RANGE = {"from": "{start}", "to": "{end}", "step": "{step}"}
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rigs.made(tmp_path) as made:
+        yield made
+
+
+Read = Callable[[str], int]
+
+
+def from_rfc3339(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+FORMATS: dict[str, Read] = {
+    "unix": lambda text: int(text) * 1000,
+    "unix_ms": int,
+    "unix_us": lambda text: int(text) // 1000,
+    "unix_ns": lambda text: int(text) // 1_000_000,
+    "rfc3339": from_rfc3339,
+    "%Y%m%d %H:%M:%S": lambda text: round(datetime.strptime(text + "+0000", "%Y%m%d %H:%M:%S%z").timestamp() * 1000),
+}
+
+
+class Series:
+    """An API with one point a minute, for as long as there are records; it remembers which ranges it was asked for."""
+
+    def __init__(
+        self, rig: Rig, *, read: Read = FORMATS["unix"], step_ms: int = MINUTE, most: int | None = None
+    ) -> None:
+        self._lock = threading.Lock()
+        self._read, self._step_ms, self._most = read, step_ms, most
+        self.asked: list[tuple[int, int]] = []
+        self.queries: list[dict[str, str]] = []
+        self.methods: set[str] = set()
+        self.empty: tuple[int, int] | None = None  # nothing is known of this range
+        rig.api.serve("/doc", self.answer)
+
+    def answer(self, request: Request) -> Answer | Fault:
+        params = self.params(request)
+        first, last = self._read(params["from"]), self._read(params["to"])
+        with self._lock:
+            self.methods.add(request.method)
+            self.queries.append(params)
+            self.asked.append((first, last))
+        return self.records(first, last)
+
+    def params(self, request: Request) -> dict[str, str]:
+        return request.params
+
+    def points(self, first: int, last: int) -> list[tuple[int, float]]:
+        """Both ends are included, as the API's own way is."""
+        begun = -(-first // self._step_ms) * self._step_ms
+        found = [(ms, ms / 1000 % 977) for ms in range(begun, last + 1, self._step_ms)]
+        return [one for one in found if not self.empty or not self.empty[0] <= one[0] <= self.empty[1]]
+
+    def records(self, first: int, last: int) -> Answer:
+        rows = [{"at": ms // 1000, "host": "a", "value": value} for ms, value in self.points(first, last)]
+        if self._most is not None and len(rows) > self._most:
+            return Answer.json({"error": "too many points"}, 400)
+        return Answer.json(rows)
+
+    def held(self, first: int = START_MS, last: int = END_MS) -> Points:
+        points = self.points(first, last)
+        return {'requests{host="a"}': points} if points else {}
+
+
+def job(rig: Rig, **keys: Any) -> dict[str, Any]:
+    backfill = {"query": RANGE, "format": "unix", "window": "10m", **keys.pop("backfill", {})}
+    return rig.job(backfill={key: value for key, value in backfill.items() if value is not None}, **keys)
+
+
+def event(**keys: Any) -> dict[str, Any]:
+    return {"job": "j", "start": START_MS // 1000, "end": END_MS // 1000, **keys}
+
+
+def held(rig: Rig) -> Points:
+    return rigs.stored(rig.receiver, "job", "instance")
+
+
+def assert_covers(asked: list[tuple[int, int]], start: int, end: int, window: int) -> None:
+    """Oldest first, none longer than the window, each beginning where the one before ended: the next millisecond, or
+    the same moment where the format knows no milliseconds."""
+    assert asked[0][0] == start
+    assert asked[-1][1] == end
+    for (first, last), (following, _) in itertools.pairwise(asked):
+        assert first < last <= following <= last + 1
+    assert all(last - first <= window for first, last in asked)
+
+
+# --- Windows -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_windows_are_disjoint_and_cover_the_range(rig: Rig, form: str) -> None:
+    """They are asked for oldest first, in the API's own way to write a time, and bring each point once."""
+    api = Series(rig, read=FORMATS[form])
+    answer = rig.backfill(event(), job(rig, backfill={"format": form}))
+    assert_covers(api.asked, START_MS, END_MS, 10 * MINUTE)
+    assert {query["step"] for query in api.queries} == {"60"}
+    assert held(rig) == api.held()
+    assert rig.receiver.accepted == 61, "each once"
+    assert (answer["done"], answer["windows"], answer["stopped"]) == (True, len(api.asked), "")
+    assert answer["parts"] == answer["windows"]
+    assert answer["skipped"] == {}
+
+
+COARSE: dict[str, tuple[Read, int]] = {
+    "unix": (FORMATS["unix"], 500),
+    "%Y%m%d %H:%M:%S": (FORMATS["%Y%m%d %H:%M:%S"], 250),
+    "%Y-%m-%dT%H:%M": (lambda text: from_rfc3339(text + ":00Z"), 15_000),
+}
+
+
+@pytest.mark.parametrize("form", COARSE)
+def test_no_point_falls_between_two_windows(rig: Rig, form: str) -> None:
+    """An API that is asked in seconds or minutes may have points of a finer time, also where a window ends."""
+    read, step_ms = COARSE[form]
+    api = Series(rig, read=read, step_ms=step_ms)
+    metric = rig.metric(timestamp={"path": "at", "format": "unix_ms"})
+
+    def records(first: int, last: int) -> Answer:
+        rows = [{"at": ms, "host": "a", "value": value} for ms, value in api.points(first, last)]
+        return Answer.json(rows)
+
+    api.records = records  # type: ignore[method-assign]
+    answer = rig.backfill(event(), rig.job(metric, backfill={"query": RANGE, "format": form, "window": "10m"}))
+    assert answer["done"], answer["stopped"]
+    assert held(rig) == api.held()
+
+
+@pytest.mark.parametrize("minutes", [1, 7, 59, 60, 61, 600])
+def test_the_window_of_the_event_counts(rig: Rig, minutes: int) -> None:
+    """Whether it divides the range or not, each point arrives once."""
+    api = Series(rig)
+    answer = rig.backfill(event(window=f"{minutes}m", step="30s"), job(rig))
+    assert_covers(api.asked, START_MS, END_MS, minutes * MINUTE)
+    assert {query["step"] for query in api.queries} == {"30"}
+    assert held(rig) == api.held()
+    assert rig.receiver.accepted == 61
+    assert abs(answer["windows"] - max(1, 60 / minutes)) <= 1
+
+
+def test_one_moment_is_a_range(rig: Rig) -> None:
+    """Start and end may be the same: both are included."""
+    api = Series(rig)
+    rig.backfill(event(start=END_MS // 1000), job(rig))
+    assert api.asked == [(END_MS, END_MS)]
+    assert held(rig) == api.held(END_MS)
+
+
+def test_a_body_with_other_braces_is_filled_in(rig: Rig) -> None:
+    """A template of JSON is sent with POST, to the address for ranges, and nothing but its placeholders is changed."""
+    bodies: list[Any] = []
+
+    class Posted(Series):
+        def params(self, request: Request) -> dict[str, str]:
+            bodies.append(json.loads(request.body))
+            return {"from": str(bodies[-1]["range"]["from"]), "to": bodies[-1]["range"]["to"], "step": ""}
+
+    api = Posted(rig, read=FORMATS["unix_ms"])
+    rig.api.serve("/history", api.answer)
+    rig.api.serve("/doc", Fault.status(500))
+    body = '{"range": {"from": {start}, "to": "{end}"}, "step": "{step}s", "query": "sum({x=\\"y\\"})", "more": {}}'
+    url = f"{rig.api.url}/history"
+    rig.backfill(event(), job(rig, backfill={"query": None, "body": body, "url": url, "format": "unix_ms"}))
+    assert held(rig) == api.held()
+    assert api.methods == {"POST"}
+    assert {(one["step"], one["query"]) for one in bodies} == {("60s", 'sum({x="y"})')}
+
+
+# --- Pages -------------------------------------------------------------------------------------------------------
+
+PAGE = 4
+
+
+def paged(api: Series, cursor: str, first: int, last: int) -> Answer:
+    points, at = api.points(first, last), int(cursor or 0)
+    rows = [{"at": ms // 1000, "host": "a", "value": value} for ms, value in points[at : at + PAGE]]
+    return Answer.json({"items": rows, "next": str(at + PAGE) if at + PAGE < len(points) else None})
+
+
+def walked(rig: Rig) -> dict[str, Any]:
+    return rig.metric(records="items")
+
+
+def test_a_cursor_in_a_body_is_followed(rig: Rig) -> None:
+    """`{cursor}` is empty at first and then what the answer before named, until there is none, in every window."""
+    cursors: list[str] = []
+
+    class Pages(Series):
+        def answer(self, request: Request) -> Answer | Fault:
+            asked = json.loads(request.body)
+            cursors.append(asked["after"])
+            return paged(self, asked["after"], asked["from"] * 1000, asked["to"] * 1000)
+
+    api = Pages(rig)
+    body = '{"from": {start}, "to": {end}, "after": "{cursor}"}'
+    pagination = {"style": "cursor", "path": "next"}
+    metric = walked(rig)
+    answer = rig.backfill(
+        event(), rig.job(metric, pagination=pagination, backfill={"body": body, "format": "unix", "window": "10m"})
+    )
+    assert held(rig) == api.held()
+    assert rig.receiver.accepted == 61
+    assert answer["done"]
+    assert cursors.count("") == answer["windows"]
+
+
+def test_a_cursor_in_the_query_is_followed(rig: Rig) -> None:
+    """The cursor joins the query of the window."""
+
+    class Pages(Series):
+        def records(self, first: int, last: int) -> Answer:
+            return paged(self, self.queries[-1].get("cursor", ""), first, last)
+
+    api = Pages(rig)
+    one = job(rig, pagination={"style": "cursor", "path": "next"}, metrics=[walked(rig)])
+    answer = rig.backfill(event(), one)
+    assert held(rig) == api.held()
+    assert rig.receiver.accepted == 61
+    assert answer["done"]
+
+
+def test_more_pages_than_are_allowed_halve_the_window(rig: Rig) -> None:
+    """Smaller windows have fewer pages: the halves are asked for until they fit, and nothing is lost."""
+
+    class Pages(Series):
+        def records(self, first: int, last: int) -> Answer:
+            return paged(self, self.queries[-1].get("cursor", ""), first, last)
+
+    api = Pages(rig)
+    pagination = {"style": "cursor", "path": "next", "max_pages": 2}
+    one = job(rig, pagination=pagination, metrics=[walked(rig)], backfill={"window": "1h"})
+    answer = rig.backfill(event(), one)
+    assert answer["done"], answer["stopped"]
+    assert held(rig) == api.held()
+    assert len(api.asked) < 200
+
+
+def test_an_answer_over_the_size_limit_halves_the_window(rig: Rig) -> None:
+    """A range whose answer is too large is asked for in halves, each point once."""
+    api = Series(rig)
+    answer = rig.backfill(event(), job(rig, backfill={"window": "1h"}, body_size_limit="700B"))
+    assert answer["done"], answer["stopped"]
+    assert held(rig) == api.held()
+    assert len(api.asked) < 100
+
+
+def test_a_window_that_fits_at_no_size_stops(rig: Rig) -> None:
+    """When one moment alone is too large, the backfill ends, says so, and has asked a bounded number of times."""
+    api = Series(rig)
+    answer = rig.backfill(event(), job(rig, body_size_limit="10B"))
+    assert not answer["done"]
+    rigs.assert_says(answer["stopped"], "j", "body_size_limit")
+    assert "resume" in answer
+    assert held(rig) == {}
+    assert len(api.asked) < 100
+
+
+def test_a_page_that_is_repeated_for_ever_stops(rig: Rig) -> None:
+    """An API whose cursor never ends is asked a bounded number of times; the message says what it did."""
+    page = {"items": [{"at": START_MS // 1000, "host": "a", "value": 1}], "next": "again"}
+    rig.api.serve("/doc", Answer.json(page))
+    one = job(rig, pagination={"style": "cursor", "path": "next"}, metrics=[walked(rig)])
+    answer = rig.backfill(event(), one)
+    assert not answer["done"]
+    rigs.assert_says(answer["stopped"], "j", "2025-10-09T06:00", "page", "before")
+    assert len(rig.api.requests) < 200
+    assert len(rig.receiver.samples) <= 1
+
+
+# --- Nothing, and too much ---------------------------------------------------------------------------------------
+
+
+def test_an_empty_window_is_no_error(rig: Rig) -> None:
+    """It is counted and noted, and those around it arrive."""
+    api = Series(rig)
+    api.empty = (START_MS + 15 * MINUTE, START_MS + 45 * MINUTE)
+    answer = rig.backfill(event(), job(rig))
+    asked_in_vain = [one for one in api.asked if not api.points(*one)]
+    assert asked_in_vain
+    assert answer["empty"] == len(asked_in_vain)
+    assert (answer["done"], answer["stopped"]) == (True, "")
+    assert held(rig) == api.held()
+    assert "2025-10-09T0" in rigs.everything(answer) + json.dumps(answer["preflight"])
+
+
+def test_a_range_without_any_point_is_no_error(rig: Rig) -> None:
+    """Nothing is sent, and the answer says that every window was empty."""
+    rig.serve([])
+    answer = rig.backfill(event(), job(rig))
+    assert (answer["done"], answer["stopped"], answer["empty"]) == (True, "", answer["windows"])
+    assert rig.receiver.requests == []
+
+
+def test_points_beside_the_asked_range_are_counted(rig: Rig) -> None:
+    """An API that says more than it was asked for, in every answer the same, brings each point once."""
+    rows = rigs.records(240, start_ms=START_MS - HOUR)
+    rig.serve(rows)
+    answer = rig.backfill(event(), job(rig))
+    wanted = [(one["at"] * 1000, one["value"]) for one in rows if START_MS <= one["at"] * 1000 <= END_MS]
+    assert held(rig) == {'requests{host="a"}': wanted}
+    assert rig.receiver.accepted == len(wanted)
+    beside, seams = 240 * answer["windows"] - len(wanted), answer["windows"] - 1  # a seam may be asked for twice
+    ((reason, count),) = counts(answer["skipped"]).items()
+    assert reason == "outside_range"
+    assert beside - seams <= count <= beside
+    rigs.assert_says(answer["skipped"]["outside_range"]["first"], "2025-10-09T0")
+
+
+def test_newest_first_is_put_in_order(rig: Rig) -> None:
+    """An API that lists its newest point first loses none."""
+
+    class Backwards(Series):
+        def points(self, first: int, last: int) -> list[tuple[int, float]]:
+            return super().points(first, last)[::-1]
+
+    api = Backwards(rig)
+    rig.backfill(event(), job(rig))
+    assert held(rig) == {series: sorted(points) for series, points in api.held().items()}
+    for points in rig.receiver.samples.values():
+        assert [ms for ms, _ in points] == sorted(ms for ms, _ in points)
+
+
+# --- Failures ----------------------------------------------------------------------------------------------------
+
+FOR_GOOD: dict[str, tuple[Answer | Fault, str]] = {
+    "500": (Fault.status(500, b"it is broken"), "500"),
+    "404": (Fault.status(404, b"no such thing"), "404"),
+    "401": (Fault.status(401, b"who are you"), "401"),
+    "no-json": (Answer(200, {"Content-Type": "text/html"}, b"<html>log in</html>"), "JSON"),
+    "reset": (Fault.reset(), ""),
+}
+
+
+@pytest.mark.parametrize("cause", FOR_GOOD)
+def test_an_api_that_fails_for_good_stops_the_backfill(rig: Rig, cause: str) -> None:
+    """The answer names job, window and cause; what came before is there, and the rest comes with `resume`."""
+    fault, words = FOR_GOOD[cause]
+    bad_from = START_MS + 30 * MINUTE
+    broken = True
+
+    class Broken(Series):
+        def answer(self, request: Request) -> Answer | Fault:
+            is_bad = broken and int(request.params["from"]) * 1000 >= bad_from
+            return fault if is_bad else super().answer(request)
+
+    api = Broken(rig)
+    answer = rig.backfill(event(), job(rig))
+    assert not answer["done"]
+    rigs.assert_says(answer["stopped"], "j", "2025-10-09T06:30", words)
+    sent = held(rig)
+    assert sent == api.held(START_MS, bad_from - 1)
+    assert answer["samples"] == sum(map(len, sent.values()))
+    assert len(rig.api.requests) < 40
+    broken = False
+    before = list(api.asked)
+    answer = rig.backfill({"resume": answer["resume"], "job": "j"}, job(rig))
+    assert answer["done"], answer["stopped"]
+    assert held(rig) == api.held()
+    assert rig.receiver.accepted == 61, "nothing is sent twice"
+    assert_covers([*before, *api.asked[len(before) :]], START_MS, END_MS, 10 * MINUTE)
+
+
+@pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.half_answer(), Fault.garbage()])
+def test_an_api_that_fails_once_is_asked_again(rig: Rig, fault: Fault) -> None:
+    """A failure that passes costs nothing."""
+    api = Series(rig)
+    rig.api.script(None, fault)
+    answer = rig.backfill(event(), job(rig))
+    assert answer["done"], answer["stopped"]
+    assert held(rig) == api.held()
+    assert rig.receiver.accepted == 61
+
+
+def test_a_failed_window_is_not_half_there(rig: Rig) -> None:
+    """When a page in the middle of a window fails for good, none of the window counts as done."""
+
+    class Pages(Series):
+        def records(self, first: int, last: int) -> Answer:
+            if first >= START_MS + 30 * MINUTE and "cursor" in self.queries[-1]:
+                return Answer(500)
+            return paged(self, self.queries[-1].get("cursor", ""), first, last)
+
+    api = Pages(rig)
+    one = job(rig, pagination={"style": "cursor", "path": "next"}, metrics=[walked(rig)])
+    answer = rig.backfill(event(), one)
+    assert not answer["done"]
+    whole: Mapping[str, Any] = held(rig)
+    (points,) = whole.values()
+    ends = {last for _, last in api.asked}
+    last_ms = points[-1][0]
+    assert {last_ms, last_ms + 59_000, last_ms + MINUTE} & ends, "up to the end of a window"
+    assert points == api.held(START_MS, last_ms)['requests{host="a"}']
+    assert answer["samples"] == len(points)

@@ -1,0 +1,545 @@
+"""Files of the job's own records: whatever shape they are written in, the receiver holds what is written there."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cramjam
+import pytest
+
+from sandbox.amp import Receiver
+from tests.backfill import rig as rigs
+from tests.backfill.rig import ANY_AGE, DAY, HOUR, MINUTE, NOW_MS, Points, Rig, counts
+
+ROOT = Path(__file__).parents[2]
+START_MS = NOW_MS - 30 * DAY
+# What splits a file into records must not fall for any of these.
+AWKWARD = [
+    '], [{"at": 1}',
+    'a "quoted" \\ one',
+    "{[",
+    "}]",
+    "comma, comma",
+    "tab\tand\nline",
+    "\\",
+    '\\"',
+    "한국어 🦊",
+    "",
+    "[]",
+]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rigs.made(tmp_path) as made:
+        yield made
+
+
+def held(rig: Rig) -> Points:
+    """What the receiver holds, but for the labels of the job."""
+    return rigs.stored(rig.receiver, "job", "instance")
+
+
+def told(records: Iterable[Mapping[str, Any]]) -> Points:
+    """What records say."""
+    found: Points = {}
+    for one in records:
+        series = rigs.series_text(
+            {"__name__": "requests", "host": one["host"]} if one.get("host") else {"__name__": "requests"}
+        )
+        found.setdefault(series, []).append((int(one["at"]) * 1000, float(one["value"])))
+    return {series: sorted(points) for series, points in sorted(found.items())}
+
+
+def awkward_records() -> list[dict[str, Any]]:
+    found = rigs.records(24, start_ms=START_MS, hosts=("a", "b"))
+    for index, one in enumerate(found):
+        note = AWKWARD[index % len(AWKWARD)]
+        one |= {"note": note, "more": {note or "x": [[], {}, [{"deep": note}]]}}
+    return found
+
+
+RECORDS = awkward_records()
+LINES = [json.dumps(one, ensure_ascii=index % 2 == 0) for index, one in enumerate(RECORDS)]
+HALVES = [RECORDS[:20], RECORDS[20:]]
+
+SHAPES: dict[str, tuple[str, str]] = {
+    "array-compact": ("a.json", json.dumps(RECORDS, separators=(",", ":"))),
+    "array-pretty": ("a.json", json.dumps(RECORDS, indent=4, ensure_ascii=False)),
+    "array-with-byte-order-mark": ("a.json", "\ufeff" + json.dumps(RECORDS)),
+    "array-and-white-space-around": ("a.json", "\r\n\t " + json.dumps(RECORDS, indent=1) + "\n \n"),
+    "ndjson": ("a.ndjson", "\n".join(LINES) + "\n"),
+    "ndjson-without-a-last-line-end": ("a.ndjson", "\n".join(LINES)),
+    "ndjson-with-crlf": ("a.ndjson", "\r\n".join(LINES) + "\r\n"),
+    "ndjson-with-empty-lines": ("a.ndjson", "\n\n" + "\n \n\n".join(LINES) + "\n\n\n"),
+    "ndjson-with-byte-order-mark": ("a.ndjson", "\ufeff" + "\n".join(LINES)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_way_to_write_records_as_json_is_read(rig: Rig, shape: str) -> None:
+    """Brackets, quotes and line ends in texts do not confuse where a record ends."""
+    name, text = SHAPES[shape]
+    answer = rig.backfill({"job": "j", "from": rig.file(name, text)}, rig.job())
+    assert held(rig) == told(RECORDS)
+    assert (answer["done"], answer["stopped"], answer["skipped"]) == (True, "", {})
+    assert (answer["records"], answer["samples"]) == (len(RECORDS), len(RECORDS))
+
+
+def test_the_series_of_a_file_are_those_of_the_job(rig: Rig) -> None:
+    """Labels job and instance, the job's own, and its relabelling are as in a push of the same job."""
+    job = rig.job(
+        rig.metric(labels={"host": "host", "note": "note"}, scale=2, value_map={"OK": 1}),
+        labels={"team": "x"},
+        metric_relabel_configs=[{"source_labels": ["host"], "regex": "b", "action": "drop"}],
+    )
+    rows = [{"at": 1_759_000_000, "host": host, "value": "OK", "note": "n"} for host in "ab"]
+    rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(rows))}, job)
+    instance = rig.api.url.removeprefix("http://")
+    labels = {"__name__": "requests", "host": "a", "instance": instance, "job": "j", "note": "n", "team": "x"}
+    assert rig.stored == {rigs.series_text(labels): [(1_759_000_000_000, 2.0)]}
+
+
+def walked(records: str) -> dict[str, Any]:
+    timestamp = {"path": "at", "format": "unix"}
+    return {
+        "name": "requests",
+        "records": records,
+        "value": "value",
+        "labels": {"host": "host"},
+        "timestamp": timestamp,
+    }
+
+
+DOCUMENTS: dict[str, tuple[str, str, str]] = {
+    "a-whole-document": ("a.json", json.dumps({"data": {"items": RECORDS}, "n": 1}), "data.items"),
+    "a-whole-document-over-lines": ("a.json", json.dumps({"data": {"items": RECORDS}}, indent=2), "data.items"),
+    "a-document-a-line": ("a.ndjson", "\n".join(json.dumps({"items": half}) for half in HALVES), "items"),
+    "one-line": ("a.ndjson", json.dumps({"items": RECORDS}), "items"),
+}
+
+
+@pytest.mark.parametrize("shape", DOCUMENTS)
+def test_documents_are_walked_as_the_job_walks_an_answer(rig: Rig, shape: str) -> None:
+    """The job's `records` finds them in the file as in the API's answer."""
+    name, text, path = DOCUMENTS[shape]
+    answer = rig.backfill({"job": "j", "from": rig.file(name, text)}, rig.job(walked(path)))
+    assert held(rig) == told(RECORDS)
+    assert answer["done"]
+    assert answer["skipped"] == {}
+
+
+def test_a_whole_document_is_seen_by_its_records(rig: Rig) -> None:
+    """`$.`, `^.` and `@key` see in a file what they see in an answer."""
+    document = {
+        "release": "2.14",
+        "regions": [{"name": "kr", "hosts": {"a": {"at": 1_759_000_000, "v": 1}, "b": {"at": 1_759_000_060, "v": 2}}}],
+    }
+    metric = {
+        "name": "requests", "records": ["regions[]", "hosts"], "value": "v",
+        "labels": {"region": "^.name", "host": "@key", "release": "$.release"},
+        "timestamp": {"path": "at", "format": "unix"},
+    }  # fmt: skip
+    rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(document))}, rig.job(metric))
+    assert held(rig) == {
+        'requests{host="a",region="kr",release="2.14"}': [(1_759_000_000_000, 1.0)],
+        'requests{host="b",region="kr",release="2.14"}': [(1_759_000_060_000, 2.0)],
+    }
+
+
+def test_several_metrics_of_one_record_all_arrive(rig: Rig) -> None:
+    """A record of a file is looked at by every metric of the job."""
+    job = rig.job(rig.metric(), rig.metric("doubled", scale=2))
+    rows = rigs.records(5, start_ms=START_MS)
+    answer = rig.backfill({"job": "j", "from": rig.file("a.ndjson", "\n".join(map(json.dumps, rows)))}, job)
+    points = told(rows)['requests{host="a"}']
+    assert held(rig) == {
+        'doubled{host="a"}': [(ms, 2 * value) for ms, value in points],
+        'requests{host="a"}': points,
+    }
+    assert answer["samples"] == 10
+
+
+# --- CSV ---------------------------------------------------------------------------------------------------------
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], **style: Any) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, **style)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+HOSTS = [
+    "a",
+    "with, comma",
+    'with "quotes"',
+    "over\ntwo lines",
+    "한국어",
+    "  spaces ",
+    "'",
+    "a;b\tc",
+    "007",
+    "1.50",
+    "1e3",
+]
+ROWS = [(1_759_000_000 + 60 * index, host, index / 4) for index, host in enumerate(HOSTS)]
+ROWS_AS_RECORDS = [{"at": at, "host": host, "value": value} for at, host, value in ROWS]
+HEADER = ("at", "host", "value")
+
+TABLES: dict[str, str] = {
+    "quoted-where-needed": as_csv(HEADER, ROWS),
+    "all-quoted": as_csv(HEADER, ROWS, quoting=csv.QUOTE_ALL),
+    "line-feeds": as_csv(HEADER, ROWS, lineterminator="\n"),
+    "without-a-last-line-end": as_csv(HEADER, ROWS).rstrip("\r\n"),
+    "byte-order-mark": "\ufeff" + as_csv(HEADER, ROWS),
+    "byte-order-mark-and-quoted-header": "\ufeff" + as_csv(HEADER, ROWS, quoting=csv.QUOTE_ALL),
+    "another-order-and-columns-nobody-asks-for": as_csv(
+        ("x", "value", "y", "host", "at"), [("1", value, '"', host, at) for at, host, value in ROWS]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_csv_is_read_by_its_header(rig: Rig, table: str) -> None:
+    """Cells are what the csv module reads, and a label keeps a number as it is written."""
+    reader = csv.DictReader(io.StringIO(TABLES[table].removeprefix("\ufeff"), newline=""))
+    assert told(reader) == told(ROWS_AS_RECORDS), "the test's own table"
+    answer = rig.backfill({"job": "j", "from": rig.file("a.csv", TABLES[table])}, rig.job())
+    assert held(rig) == told(ROWS_AS_RECORDS)
+    assert (answer["records"], answer["skipped"]) == (len(ROWS), {})
+
+
+def test_columns_say_which_header_is_which_field(rig: Rig) -> None:
+    """A header that is named differently, with spaces or letters of any script, is mapped; the others stay."""
+    text = as_csv(("Zeit (UTC)", "host", "값"), ROWS)
+    columns = {"Zeit (UTC)": "at", "값": "value"}
+    rig.backfill({"job": "j", "from": rig.file("a.csv", text), "columns": columns}, rig.job())
+    assert held(rig) == told(ROWS_AS_RECORDS)
+
+
+def test_an_empty_cell_is_a_missing_field(rig: Rig) -> None:
+    """An empty label is absent, an empty value is skipped and counted, as in a record without the field."""
+    rows = [(1_759_000_000, "", 1), (1_759_000_060, "a", ""), (1_759_000_120, "a", 3)]
+    answer = rig.backfill({"job": "j", "from": rig.file("a.csv", as_csv(HEADER, rows))}, rig.job())
+    assert held(rig) == {"requests": [(1_759_000_000_000, 1.0)], 'requests{host="a"}': [(1_759_000_120_000, 3.0)]}
+    assert sum(counts(answer["skipped"]).values()) == 1
+    assert answer["samples"] == 2
+
+
+NUMBERS = ["0", "-0.5", "1e-3", "1E+20", "123456789012345678", "3.0000000000000004", ".5", "5.", "NaN", "+Inf", "-Inf"]
+
+
+def test_numbers_of_a_csv_keep_every_digit(rig: Rig) -> None:
+    """A cell is read as the float that Python reads."""
+    rows = [(1_759_000_000 + index, f"h{index:02}", text) for index, text in enumerate(NUMBERS)]
+    rig.backfill({"job": "j", "from": rig.file("a.csv", as_csv(HEADER, rows))}, rig.job())
+    values = {series: points[0][1] for series, points in held(rig).items()}
+    assert list(map(repr, values.values())) == [repr(float(text)) for text in NUMBERS]
+
+
+# --- Compressed --------------------------------------------------------------------------------------------------
+
+
+def gz(content: bytes) -> bytes:
+    return gzip.compress(content)
+
+
+def gz_of_members(content: bytes) -> bytes:
+    """Cut anywhere, as when logs are appended to each other."""
+    cuts = [0, 1, len(content) // 3, len(content) // 2, len(content)]
+    return b"".join(gzip.compress(content[a:b]) for a, b in itertools.pairwise(cuts))
+
+
+def gz_with_a_name(content: bytes) -> bytes:
+    found = io.BytesIO()
+    with gzip.GzipFile("name.json", "wb", fileobj=found) as file:
+        file.write(content)
+    return found.getvalue()
+
+
+def zst(content: bytes) -> bytes:
+    return bytes(cramjam.zstd.compress(content))
+
+
+def zst_of_frames(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return zst(content[:middle]) + zst(content[middle:])
+
+
+COMPRESSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gz": (".gz", gz),
+    "gz-of-members": (".gz", gz_of_members),
+    "gz-with-a-name": (".gz", gz_with_a_name),
+    "zst": (".zst", zst),
+    "zst-of-frames": (".zst", zst_of_frames),
+}
+CONTENTS: dict[str, tuple[str, str]] = {
+    "json": (".json", SHAPES["array-pretty"][1]),
+    "ndjson": (".ndjson", SHAPES["ndjson"][1]),
+    "csv": (".csv", as_csv(HEADER, [(one["at"], one["host"], one["value"]) for one in RECORDS])),
+}
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+@pytest.mark.parametrize("how", COMPRESSED)
+def test_compressed_files_say_the_same(rig: Rig, kind: str, how: str) -> None:
+    """Members and frames after the first belong to the file."""
+    ending, text = CONTENTS[kind]
+    more, compress = COMPRESSED[how]
+    path = rig.file(f"a{ending}{more}", compress(text.encode()))
+    answer = rig.backfill({"job": "j", "from": path}, rig.job())
+    assert held(rig) == told(RECORDS)
+    assert answer["done"]
+
+
+def test_the_format_can_be_said(rig: Rig) -> None:
+    """A name that says nothing is no problem when `format` says it."""
+    path = rig.file("dump", gz(SHAPES["ndjson"][1].encode()))
+    plain = rig.file("plain", SHAPES["ndjson"][1])
+    answer = rig.backfill({"job": "j", "from": plain, "format": "ndjson"}, rig.job())
+    assert answer["done"]
+    assert held(rig) == told(RECORDS)
+    with pytest.raises(rigs.invoke.BadRequest) as refused:
+        rig.backfill({"job": "j", "from": path}, rig.job())
+    rigs.assert_says(str(refused.value), "format", "name", "ndjson", "csv", "openmetrics")
+
+
+# --- Places ------------------------------------------------------------------------------------------------------
+
+
+def test_files_of_a_bucket_are_read(tmp_path: Path) -> None:
+    """s3:// is read as a path is, compressed or not, several of them and beside local files."""
+    parts = [RECORDS[:10], RECORDS[10:30], RECORDS[30:]]
+    with rigs.made_with_bucket(tmp_path) as (rig, bucket):
+        bucket.put("dumps/1.ndjson", "\n".join(map(json.dumps, parts[0])).encode())
+        bucket.put("dumps/two words+한.ndjson.gz", gz("\n".join(map(json.dumps, parts[1])).encode()))
+        local = rig.file("3.ndjson", "\n".join(map(json.dumps, parts[2])))
+        sources = ["s3://spool/dumps/1.ndjson", "s3://spool/dumps/two words+한.ndjson.gz", local]
+        answer = rig.backfill({"job": "j", "from": sources}, rig.job())
+        assert held(rig) == told(RECORDS)
+        assert answer["done"]
+
+
+def test_files_of_a_bucket_are_read_in_a_lambda(tmp_path: Path) -> None:
+    """Where no local file may be read, an object may."""
+    with rigs.made_with_bucket(tmp_path) as (rig, bucket):
+        bucket.put("1.json", json.dumps(RECORDS).encode())
+        rig.backfill({"job": "j", "from": "s3://spool/1.json"}, rig.job(), is_local=False)
+        assert held(rig) == told(RECORDS)
+
+
+def test_a_glob_finds_all_that_match(rig: Rig) -> None:
+    """Files of a glob are read in the order of their names, so that times rise as they do in the names."""
+    for day in (3, 1, 2):
+        rows = rigs.records(5, start_ms=START_MS + day * DAY)
+        rig.file(f"logs/day-{day}.ndjson", "\n".join(map(json.dumps, rows)))
+    rig.file("logs/other.txt", "not asked for")
+    answer = rig.backfill({"job": "j", "from": f"{rig.folder}/logs/day-*.ndjson"}, rig.job())
+    assert answer["records"] == 15
+    (points,) = held(rig).values()
+    assert len(points) == 15
+    arrived = [ms for points in rig.receiver.samples.values() for ms, _ in points]
+    assert arrived == sorted(arrived)
+
+
+def test_files_of_several_kinds_go_together(rig: Rig) -> None:
+    """Each file's own name says what it is."""
+    third = len(RECORDS) // 3
+    parts = [RECORDS[:third], RECORDS[third : 2 * third], RECORDS[2 * third :]]
+    rows = [(one["at"], one["host"], one["value"]) for one in parts[2]]
+    paths = [
+        rig.file("a.json", json.dumps(parts[0])),
+        rig.file("b.ndjson", "\n".join(map(json.dumps, parts[1]))),
+        rig.file("c.csv.zst", zst(as_csv(HEADER, rows).encode())),
+    ]
+    rig.backfill({"job": "j", "from": paths}, rig.job())
+    assert held(rig) == told(RECORDS)
+
+
+# --- A part of it ------------------------------------------------------------------------------------------------
+
+FIRST, LAST = START_MS + 5 * MINUTE, START_MS + 9 * MINUTE
+ENDS: dict[str, tuple[dict[str, int], Callable[[int], bool]]] = {
+    "both": ({"start": FIRST // 1000, "end": LAST // 1000}, lambda ms: FIRST <= ms <= LAST),
+    "start": ({"start": FIRST // 1000}, lambda ms: ms >= FIRST),
+    "end": ({"end": LAST // 1000}, lambda ms: ms <= LAST),
+}
+
+
+@pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_start_and_end_choose_samples_of_a_file(rig: Rig, kind: str, ends: str) -> None:
+    """Both ends are included, and what lies outside is counted."""
+    ending, text = CONTENTS[kind]
+    event, is_inside = ENDS[ends]
+    answer = rig.backfill({"job": "j", "from": rig.file(f"a{ending}", text), **event}, rig.job())
+    inside = [one for one in RECORDS if is_inside(one["at"] * 1000)]
+    assert held(rig) == told(inside)
+    assert counts(answer["skipped"]) == {"outside_range": len(RECORDS) - len(inside)}
+    assert answer["done"]
+
+
+# --- Large -------------------------------------------------------------------------------------------------------
+
+LARGE_RECORDS = 24_000
+
+
+def large_records() -> Iterator[dict[str, Any]]:
+    """Records of very different lengths, with letters of one to four bytes."""
+    chance = random.Random(7)
+    for index in range(LARGE_RECORDS):
+        length = 60_000 if index % 3_000 == 17 else chance.randrange(0, 1_200)
+        yield {
+            "at": (START_MS + index // 8 * MINUTE) // 1000, "host": f"h{index % 8}", "value": chance.random(),
+            "note": "".join(chance.choices("aé한🦊\\\"{}[],\n ", k=length)),
+        }  # fmt: skip
+
+
+def large_array(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    yield "["
+    for index, one in enumerate(rows):
+        yield ("" if index == 0 else ",\n") + json.dumps(one, ensure_ascii=False)
+    yield "]"
+
+
+def large_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    return (json.dumps(one, ensure_ascii=False) + "\n" for one in rows)
+
+
+def large_csv(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    fields = ["note", "at", "host", "value"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields)
+    writer.writeheader()
+    for one in rows:
+        writer.writerow(one)
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+
+
+LARGE: dict[str, tuple[str, Callable[[Iterator[dict[str, Any]]], Iterator[str]]]] = {
+    "json": ("a.json", large_array),
+    "ndjson": ("a.ndjson", large_lines),
+    "csv": ("a.csv", large_csv),
+    "ndjson.gz": ("a.ndjson.gz", large_lines),
+    "csv.zst": ("a.csv.zst", large_csv),
+    "json.gz": ("a.json.gz", large_array),
+    "json.zst": ("a.json.zst", large_array),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_file_of_tens_of_megabytes_arrives_to_the_last_bit(rig: Rig, kind: str) -> None:
+    """No border between two blocks costs, doubles or changes a record."""
+    name, write = LARGE[kind]
+    content = "".join(write(large_records())).encode()
+    assert len(content) > 20_000_000
+    if name.endswith(".gz"):
+        content = gzip.compress(content, 1)
+    if name.endswith(".zst"):
+        content = zst(content)
+    answer = rig.backfill({"job": "j", "from": rig.file(name, content)}, rig.job())
+    assert answer["skipped"] == {}
+    assert (answer["records"], answer["samples"]) == (LARGE_RECORDS, LARGE_RECORDS)
+    assert held(rig) == told(large_records())
+    assert rig.receiver.accepted == LARGE_RECORDS, "each once"
+
+
+# What stands between the border of a block and the next record, three blocks long.
+BORDERS: dict[str, Any] = {
+    "objects-in-a-list": [{"a": 1}, {"a": 2}] * 60,
+    "lists-in-a-list": [[1], [2]] * 120,
+    "the-end-of-an-object-in-a-text": "},{" * 300,
+    "the-end-of-an-object-and-a-line-in-a-text": "},\n{" * 300,
+    "the-end-of-the-list-in-a-text": "}]" * 400,
+    "quotes": '"' * 801,
+    "backslashes": "\\" * 801,
+    "backslashes-and-quotes": '\\"' * 801,
+    "letters-of-three-bytes": "한" * 601,
+    "letters-of-four-bytes": "🦊" * 601,
+    "spaces": " " * 1_601,
+}
+
+
+@pytest.mark.parametrize("kind", ["json", "json-pretty", "ndjson"])
+@pytest.mark.parametrize("what", BORDERS)
+def test_no_border_of_a_block_is_taken_for_the_end_of_a_record(rig: Rig, what: str, kind: str) -> None:
+    """Whatever a record holds where a block ends, it is read whole."""
+    note = BORDERS[what]
+    text = json.dumps(note, ensure_ascii=False)
+    rows = [
+        {"at": one["at"], "note": note, "host": "a", "value": one["value"]}
+        for one in rigs.records(6_500_000 // len(text.encode()), start_ms=START_MS, step_ms=1_000)
+    ]
+    lines = [json.dumps(one, ensure_ascii=False) for one in rows]
+    written = {
+        "json": f"[{','.join(lines)}]",
+        "json-pretty": "[\n  " + ",\n  ".join(lines) + "\n]\n",
+        "ndjson": "\n".join(lines),
+    }[kind]
+    answer = rig.backfill({"job": "j", "from": rig.file(f"a.{kind.split('-')[0]}", written)}, rig.job())
+    assert answer["stopped"] == ""
+    assert held(rig) == told(rows)
+
+
+def test_a_record_of_several_blocks_is_read_whole(rig: Rig) -> None:
+    """One record of nine megabytes costs neither itself nor its neighbours."""
+    rows = rigs.records(3, start_ms=START_MS)
+    rows[1]["note"] = "x[{" * 3_000_000
+    for name, text in (("a.json", json.dumps(rows)), ("b.ndjson", "\n".join(map(json.dumps, rows)))):
+        rig.backfill({"job": "j", "from": rig.file(name, text)}, rig.job())
+        assert held(rig) == told(rows)
+
+
+# --- From a shell ------------------------------------------------------------------------------------------------
+
+
+def shell(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    """Status, answer and messages of `pusher backfill … --json`."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pusher", "backfill", *arguments, "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "functions"), "XDG_STATE_HOME": str(folder / "state")},
+        capture_output=True, text=True, timeout=120, check=False, cwd=folder,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def test_a_csv_goes_from_a_shell(tmp_path: Path) -> None:
+    """The command line says the same as an event, and its status is 0 when all of it is there."""
+    now = int(time.time())
+    rows = [(now - HOUR // 1000 * 24 + index, "a", index) for index in range(10)]
+    (tmp_path / "a.csv").write_text(as_csv(("when", "host", "count"), rows))
+    with Receiver(auth=None, limits=ANY_AGE) as receiver:
+        metric = {
+            "name": "requests",
+            "value": "value",
+            "labels": {"host": "host"},
+            "timestamp": {"path": "at", "format": "unix"},
+        }
+        config = {
+            "json_configs": [{"job_name": "j", "url": "http://127.0.0.1:1/doc", "metrics": [metric]}],
+            "remote_write": [{"url": receiver.url, "max_age": "10y"}],
+        }  # fmt: skip
+        (tmp_path / "pusher.yaml").write_text(json.dumps(config))
+        status, answer, said = shell(
+            tmp_path, "pusher.yaml", "--job", "j", "--from", "a.csv", "--columns", "when=at,count=value"
+        )
+        assert status == 0, said
+        assert answer["samples"] == 10
+        (points,) = receiver.samples.values()
+        assert points == [(at * 1000, float(value)) for at, _, value in rows]

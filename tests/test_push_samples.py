@@ -1,0 +1,629 @@
+"""Samples that people push in an event: what is taken and what is refused, how they arrive, and what waits."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pusher.app import App, BadEvent, PushFailed
+from pusher.warm import Outside
+from sandbox.amp import Labels, Limits, Receiver
+from sandbox.api import Api
+from sandbox.s3 import ObjectStore
+from sandbox.server import Answer, Fault
+from tests.delivery.rig import ENVIRONMENT, KEYS, no_session
+from tests.test_push import config_text, endpoint, job
+
+NOW_MS = 1_717_200_000_000  # 2024-06-01T00:00:00Z
+NOW = NOW_MS // 1000
+OPERATOR = ("plan", "spool", "push_samples", "backfill")
+DOWN = Fault.status(404, b'{"Message":"Workspace not found"}')
+
+
+class StandingClock:
+    """Moves only when it is told to, or when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.ms = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def time(self) -> float:
+        return self.ms / 1000
+
+    def sleep(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+
+class Operator:
+    """The operator's function over two endpoints: `plain` gets what it is given, `relabelled` has rules."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.clock = StandingClock()
+        self.folder, self.config = folder / "kept", folder / "config.yaml"
+        limits = Limits(out_of_order_seconds=0)
+        self.plain = stack.enter_context(Receiver(now=self.clock.time, limits=limits))
+        self.relabelled = stack.enter_context(Receiver(now=self.clock.time, limits=limits))
+        self.api = stack.enter_context(Api())
+        self.api.serve("/records", Answer.json([{"id": "a", "value": 1, "at": NOW_MS}]))
+        self.bucket = stack.enter_context(ObjectStore(bucket="files", now=self.clock.time))
+        self._stack = stack
+        self.write()
+        self.app = self.new_app()
+
+    def write(self, **top: Any) -> None:
+        rules = [
+            {"action": "drop", "source_labels": ["__name__"], "regex": "secret_.*"},
+            {"target_label": "seen_by", "replacement": "rules"},
+        ]
+        keys: dict[str, Any] = {
+            "global": {"external_labels": {"stack": "blue"}},
+            "scrape_configs": [{"job_name": "pages", "static_configs": []}],
+            "spool": {"location": str(self.folder)},
+        }
+        jobs = [
+            job(f"{self.api.url}/records", "usage"),
+            job(f"{self.api.url}/records", "own", labels={"job": "billing"}),
+        ]
+        endpoints = [endpoint(self.plain, "plain"), endpoint(self.relabelled, "rules", write_relabel_configs=rules)]
+        self.config.write_text(config_text(jobs, endpoints, **keys | top))
+
+    def new_app(self, actions: Sequence[str] = OPERATOR) -> App:
+        environment = ENVIRONMENT | {
+            "PUSHER_CONFIG": str(self.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}",
+            "AWS_REGION": KEYS.region, "AWS_ENDPOINT_URL_S3": self.bucket.base_url,
+        }  # fmt: skip
+        outside = Outside(environment, self.clock.now_ms, no_session, self.clock.sleep)
+        self._stack.callback(outside.transport.close)
+        return App(outside, actions)
+
+    def __call__(self, **keys: Any) -> dict[str, Any]:
+        report = self.app.handle({"action": "push_samples", **keys}, None)
+        for delivery in report["endpoints"]:
+            assert_balanced(delivery)
+        return report
+
+    def push(self, *samples: Any) -> dict[str, Any]:
+        return self(samples=list(samples))
+
+    def refusal(self, **keys: Any) -> str:
+        """What is said of an event of which nothing is sent or kept."""
+        before = len(self.plain.requests), len(self.relabelled.requests), self.waiting()
+        with pytest.raises(BadEvent) as caught:
+            self(**keys)
+        assert (len(self.plain.requests), len(self.relabelled.requests), self.waiting()) == before
+        return str(caught.value)
+
+    def down(self, fault: Fault | None = DOWN) -> None:
+        self.plain.always(fault)
+        self.relabelled.always(fault)
+
+    def waiting(self) -> list[str]:
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob("spool/*/*/*"))
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    with ExitStack() as stack:
+        yield Operator(tmp_path, stack)
+
+
+def assert_balanced(delivery: dict[str, Any]) -> None:
+    """The books of every report: what came is accounted for."""
+    tallies = ("spooled", "rejected", "dropped", "undelivered")
+    rest = sum(one["count"] for name in tallies for one in delivery[name].values())
+    assert delivery["collected"] + delivery["taken"] == delivery["accepted"] + rest
+
+
+def sample(value: Any = 1, name: str = "by_hand", **labels: str) -> dict[str, Any]:
+    return {"labels": {"__name__": name, **labels}, "value": value}
+
+
+def labels_of(name: str, **labels: str) -> Labels:
+    """As they arrive at `plain`."""
+    return tuple(sorted({"__name__": name, "stack": "blue", **labels}.items()))
+
+
+# --- What arrives -----------------------------------------------------------------------------------------------------
+
+
+def test_samples_arrive_at_every_endpoint_with_external_labels_and_its_rules(operator: Operator) -> None:
+    report = operator.push(sample(1.5, service="a"), sample(2, service="b"), sample(3, "secret_total"))
+    assert operator.plain.samples == {
+        labels_of("by_hand", service="a"): [(NOW_MS, 1.5)],
+        labels_of("by_hand", service="b"): [(NOW_MS, 2.0)],
+        labels_of("secret_total"): [(NOW_MS, 3.0)],
+    }
+    assert operator.relabelled.samples == {
+        labels_of("by_hand", service="a", seen_by="rules"): [(NOW_MS, 1.5)],
+        labels_of("by_hand", service="b", seen_by="rules"): [(NOW_MS, 2.0)],
+    }
+    assert (report["action"], report["ok"]) == ("push_samples", True)
+    assert report["totals"]["AcceptedSamples"] == 5
+    plain, rules = report["endpoints"]
+    assert (plain["endpoint"], plain["collected"], plain["accepted"]) == ("plain", 3, 3)
+    assert (rules["endpoint"], rules["accepted"]) == ("rules", 2)
+    json.dumps(report)
+
+
+def test_a_label_of_ones_own_wins_over_an_external_one(operator: Operator) -> None:
+    operator.push(sample(1, stack="green"))
+    assert list(operator.plain.samples) == [labels_of("by_hand", stack="green")]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected_ms"),
+    [
+        pytest.param({}, NOW_MS, id="none is now"),
+        pytest.param({"timestamp": NOW - 60}, NOW_MS - 60_000, id="unix seconds"),
+        pytest.param({"timestamp": NOW - 60 + 0.25}, NOW_MS - 59_750, id="a fraction of a second"),
+        pytest.param({"timestamp": "2024-05-31T23:59:00Z"}, NOW_MS - 60_000, id="RFC 3339"),
+        pytest.param({"timestamp": "2024-06-01T01:59:00.5+02:00"}, NOW_MS - 59_500, id="another zone and a fraction"),
+        pytest.param({"timestamp_ms": NOW_MS - 1234}, NOW_MS - 1234, id="milliseconds"),
+    ],
+)
+def test_times_are_what_their_key_says(operator: Operator, keys: dict[str, Any], expected_ms: int) -> None:
+    operator.push(sample(4) | keys)
+    assert operator.plain.samples == {labels_of("by_hand"): [(expected_ms, 4.0)]}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(1, 1.0, id="integer"),
+        pytest.param(-1.5e300, -1.5e300, id="great"),
+        pytest.param(0, 0.0, id="zero"),
+        pytest.param("+Inf", math.inf, id="+Inf"),
+        pytest.param("-Inf", -math.inf, id="-Inf"),
+        pytest.param("NaN", math.nan, id="NaN"),
+    ],
+)
+def test_values_are_numbers_or_what_json_has_no_number_for(operator: Operator, value: Any, expected: float) -> None:
+    operator.push(sample(value))
+    ((_, found),) = operator.plain.samples[labels_of("by_hand")]
+    assert found == expected or (math.isnan(found) and math.isnan(expected))
+
+
+def test_a_series_arrives_oldest_first_whatever_the_order_of_the_event(operator: Operator) -> None:
+    """The receiver takes nothing out of order, so that whatever came late would be refused."""
+    ages = [0, 300, 120, 240, 60, 180]
+    operator.push(*(sample(age, service=name) | {"timestamp": NOW - age} for age in ages for name in "ab"))
+    for name in "ab":
+        points = operator.plain.samples[labels_of("by_hand", service=name)]
+        assert points == [(NOW_MS - age * 1000, float(age)) for age in sorted(ages, reverse=True)]
+    assert operator.plain.refused == operator.relabelled.refused == 0
+
+
+def test_more_samples_than_a_request_holds_arrive_oldest_first_too(operator: Operator) -> None:
+    samples = [sample(age) | {"timestamp": NOW - age} for age in range(1_800)]
+    report = operator.push(*samples)
+    assert report["endpoints"][0]["accepted"] == 1_800
+    assert [value for _, value in operator.plain.samples[labels_of("by_hand")]] == [*map(float, range(1_799, -1, -1))]
+    assert operator.plain.refused == 0
+
+
+def test_a_second_event_is_sent_by_the_same_environment(operator: Operator) -> None:
+    operator.push(sample(1))
+    operator.clock.ms += 1000
+    operator.push(sample(1))
+    assert operator.plain.samples == {labels_of("by_hand"): [(NOW_MS, 1.0), (NOW_MS + 1000, 1.0)]}
+
+
+def test_what_is_older_than_an_earlier_event_is_not_lost_silently(operator: Operator) -> None:
+    """It is the receiver's to refuse; either way the books name it."""
+    operator.push(sample(1))
+    report = operator.push(sample(2) | {"timestamp": NOW - 30})
+    plain = report["endpoints"][0]
+    assert (plain["collected"], plain["accepted"]) == (1, 0)
+    assert plain["rejected"] or plain["dropped"]
+
+
+def test_what_is_too_old_for_the_receiver_is_in_the_books(operator: Operator) -> None:
+    report = operator.push(sample(1, service="old") | {"timestamp": NOW - 2 * 86_400}, sample(2, service="new"))
+    assert report["endpoints"][0]["dropped"]["too_old"]["count"] == 1
+    assert operator.plain.samples == {labels_of("by_hand", service="new"): [(NOW_MS, 2.0)]}
+
+
+# --- Text -------------------------------------------------------------------------------------------------------------
+
+OPENMETRICS = f"""\
+# TYPE build_seconds gauge
+# HELP build_seconds How long a build takes.
+build_seconds{{branch="main"}} 41.5 {NOW - 10}
+build_seconds{{branch="other"}} 40
+# TYPE builds counter
+builds_total 3
+# EOF
+"""
+PROMETHEUS = f"""\
+# TYPE build_seconds gauge
+build_seconds{{branch="main"}} 41.5 {NOW_MS - 10_000}
+build_seconds{{branch="other"}} 40
+builds_total 3
+"""
+OF_THE_TEXT = {
+    labels_of("build_seconds", branch="main"): [(NOW_MS - 10_000, 41.5)],
+    labels_of("build_seconds", branch="other"): [(NOW_MS, 40.0)],
+    labels_of("builds_total"): [(NOW_MS, 3.0)],
+}
+
+
+@pytest.mark.parametrize("from_s3", [False, True], ids=["in the event", "in S3"])
+@pytest.mark.parametrize(
+    ("format_", "text"), [("openmetrics", OPENMETRICS), ("prometheus", PROMETHEUS)], ids=["openmetrics", "prometheus"]
+)
+def test_text_is_pushed_and_lines_without_a_time_are_now(
+    operator: Operator, format_: str, text: str, from_s3: bool
+) -> None:
+    operator.bucket.put("history/page.txt", text.encode())
+    source = {"s3": "s3://files/history/page.txt"} if from_s3 else {"text": text}
+    report = operator(format=format_, **source)
+    assert operator.plain.samples == OF_THE_TEXT
+    assert report["endpoints"][0]["accepted"] == 3
+
+
+def test_lines_of_one_series_are_ordered(operator: Operator) -> None:
+    text = "".join(f"a {age} {NOW - age}\n" for age in (10, 30, 20))
+    operator(format="openmetrics", text=f"# TYPE a gauge\n{text}# EOF\n")
+    assert [value for _, value in operator.plain.samples[labels_of("a")]] == [30.0, 20.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("format_", "text", "words"),
+    [
+        pytest.param("prometheus", "a 1\nb 2\nc x\nd 4\n", ["line 3", "x"], id="no number"),
+        pytest.param("prometheus", 'a 1\nb{c="d} 2\n', ["line 2"], id="an open quote"),
+        pytest.param("prometheus", "a 1 noon\n", ["line 1", "noon"], id="no time"),
+        pytest.param("openmetrics", "# TYPE a gauge\na 1 2 3 4\n# EOF\n", ["line 2"], id="too much"),
+        pytest.param("openmetrics", "# TYPE a gauge\na 1\n", ["EOF"], id="no end"),
+        pytest.param("prometheus", "", ["text"], id="empty"),
+        pytest.param("prometheus", "# HELP a Nothing but comments.\n", ["no sample"], id="comments alone"),
+    ],
+)
+def test_text_that_cannot_be_read_is_refused_with_its_line(
+    operator: Operator, format_: str, text: str, words: list[str]
+) -> None:
+    said = operator.refusal(format=format_, text=text)
+    assert [word for word in words if word not in said] == []
+
+
+def test_all_lines_that_cannot_be_read_are_told_at_once(operator: Operator) -> None:
+    said = operator.refusal(format="prometheus", text="a x\nb 2\nc y\n")
+    assert "line 1" in said
+    assert "line 3" in said
+
+
+@pytest.mark.parametrize("name", ["usage", "pages", "billing"])
+def test_a_line_of_a_scheduled_job_is_refused(operator: Operator, name: str) -> None:
+    said = operator.refusal(format="prometheus", text=f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n')
+    assert name in said
+    assert "schedule" in said
+    assert "line 2" in said
+
+
+def test_a_line_of_the_far_future_is_refused(operator: Operator) -> None:
+    said = operator.refusal(format="prometheus", text=f"a 1\nb 2 {NOW_MS + 86_400_000}\n")
+    assert "ahead" in said
+    assert "line 2" in said
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        pytest.param("s3://files/none.txt", ["s3://files/none.txt"], id="missing"),
+        pytest.param("s3://other/page.txt", ["s3://other/page.txt"], id="another bucket"),
+        pytest.param("https://files/page.txt", ["s3", "https://files/page.txt", "s3://"], id="no S3"),
+        pytest.param("s3://files", ["s3", "s3://files"], id="no key"),
+        pytest.param("s3://", ["s3", "s3://"], id="nothing"),
+        pytest.param("", ["s3"], id="empty"),
+        pytest.param(7, ["s3", "7"], id="a number"),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_named(operator: Operator, address: Any, words: list[str]) -> None:
+    said = operator.refusal(format="prometheus", s3=address)
+    assert [word for word in words if word not in said] == []
+
+
+def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
+    operator.bucket.put("page.txt", b"a 1\n\xff\xfe 2\n")
+    operator.refusal(format="prometheus", s3="s3://files/page.txt")
+
+
+# --- What is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        pytest.param({}, ["samples", "text", "s3"], id="nothing"),
+        pytest.param({"samples": []}, ["no sample"], id="no samples"),
+        pytest.param({"samples": {}}, ["samples", "list"], id="samples are an object"),
+        pytest.param({"samples": "a 1"}, ["samples", "list"], id="samples are a text"),
+        pytest.param({"samples": None}, ["samples", "list"], id="samples are null"),
+        pytest.param({"format": "prometheus"}, ["text", "s3"], id="a format of nothing"),
+        pytest.param({"text": "a 1\n"}, ["format", "openmetrics", "prometheus"], id="a text without format"),
+        pytest.param({"format": "csv", "text": "a 1\n"}, ["format", "csv", "openmetrics", "prometheus"], id="csv"),
+        pytest.param({"format": 7, "text": "a 1\n"}, ["format", "7", "openmetrics"], id="a number as format"),
+        pytest.param({"format": "prometheus", "text": 7}, ["text", "7"], id="a number as text"),
+        pytest.param({"format": "prometheus", "text": "a 1\n", "s3": "s3://files/a"}, ["text", "s3"], id="both texts"),
+        pytest.param(
+            {"samples": [sample()], "format": "prometheus", "text": "a 1\n"}, ["samples", "text"], id="both ways"
+        ),
+        pytest.param({"samples": [sample()], "format": "prometheus"}, ["samples", "format"], id="a list with a format"),
+        pytest.param({"samples": [sample()], "job": "a"}, ["job", "samples"], id="an unknown key"),
+        pytest.param({"samples": [sample()], "shard": 0}, ["shard", "samples"], id="a key of push"),
+    ],
+)
+def test_an_event_that_says_too_little_or_too_much_is_refused(
+    operator: Operator, keys: dict[str, Any], words: list[str]
+) -> None:
+    said = operator.refusal(**keys)
+    assert [word for word in words if word not in said] == []
+
+
+def without(key: str) -> dict[str, Any]:
+    return {name: value for name, value in sample().items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        pytest.param("a 1", ["samples[1]"], id="a text"),
+        pytest.param(None, ["samples[1]"], id="null"),
+        pytest.param({}, ["samples[1]"], id="empty"),
+        pytest.param(without("labels"), ["samples[1].labels"], id="no labels"),
+        pytest.param({"labels": [], "value": 1}, ["samples[1].labels"], id="labels are a list"),
+        pytest.param({"labels": {}, "value": 1}, ["samples[1].labels", "__name__"], id="no label"),
+        pytest.param({"labels": {"a": "b"}, "value": 1}, ["samples[1].labels", "__name__"], id="no name"),
+        pytest.param(sample(1, ""), ["samples[1].labels", "__name__"], id="an empty name"),
+        pytest.param(sample(1, "1a"), ["samples[1]", "1a"], id="a bad name"),
+        pytest.param(sample(1, "a b"), ["samples[1]", "a b"], id="a name with a space"),
+        pytest.param(sample(1, **{"a-b": "c"}), ["samples[1]", "a-b"], id="a bad label name"),
+        pytest.param(sample(1, **{"": "c"}), ["samples[1]"], id="an empty label name"),
+        pytest.param(sample(1, a=7), ["samples[1].labels", "a", "7", "text"], id="a number as label"),  # type: ignore[arg-type]
+        pytest.param(sample(1, a=None), ["samples[1].labels", "a", "text"], id="null as label"),  # type: ignore[arg-type]
+        pytest.param(without("value"), ["samples[1].value"], id="no value"),
+        pytest.param(sample(None), ["samples[1].value", "number", "NaN"], id="null as value"),
+        pytest.param(sample("abc"), ["samples[1].value", "abc", "NaN", "+Inf"], id="a text as value"),
+        pytest.param(sample("1.5"), ["samples[1].value", "1.5", "number"], id="a number in quotes"),
+        pytest.param(sample(True), ["samples[1].value", "True", "number"], id="a truth as value"),
+        pytest.param(sample([1]), ["samples[1].value", "[1]", "number"], id="a list as value"),
+        pytest.param(sample(10**400), ["samples[1].value", "1000"], id="greater than a float"),
+        pytest.param(sample() | {"timestamp": "noon"}, ["samples[1].timestamp", "noon", "RFC 3339"], id="no time"),
+        pytest.param(
+            sample() | {"timestamp": "2024-05-31T23:59:00"}, ["samples[1].timestamp", "RFC 3339"], id="no zone"
+        ),
+        pytest.param(sample() | {"timestamp": True}, ["samples[1].timestamp", "True"], id="a truth as time"),
+        pytest.param(sample() | {"timestamp": None}, ["samples[1].timestamp", "None"], id="null as time"),
+        pytest.param(sample() | {"timestamp": [1]}, ["samples[1].timestamp", "[1]"], id="a list as time"),
+        pytest.param(sample() | {"timestamp": 1e300}, ["samples[1].timestamp", "1e+300"], id="no year has it"),
+        pytest.param(sample() | {"timestamp": math.nan}, ["samples[1].timestamp", "nan"], id="time is NaN"),
+        pytest.param(sample() | {"timestamp": math.inf}, ["samples[1].timestamp", "inf"], id="time is Inf"),
+        pytest.param(sample() | {"timestamp": NOW_MS}, ["samples[1].timestamp"], id="milliseconds as seconds"),
+        pytest.param(sample() | {"timestamp_ms": "x"}, ["samples[1].timestamp_ms", "'x'"], id="no milliseconds"),
+        pytest.param(sample() | {"timestamp_ms": True}, ["samples[1].timestamp_ms", "True"], id="a truth as ms"),
+        pytest.param(
+            sample() | {"timestamp": NOW, "timestamp_ms": NOW_MS}, ["samples[1]", "timestamp_ms"], id="two times"
+        ),
+        pytest.param(
+            sample() | {"timestamp": NOW + 86_400}, ["samples[1].timestamp", str(NOW + 86_400)], id="tomorrow"
+        ),
+        pytest.param(
+            sample() | {"timestamp_ms": NOW_MS + 3_600_000}, ["samples[1].timestamp_ms"], id="in an hour, in ms"
+        ),
+        pytest.param(sample() | {"time": NOW}, ["samples[1].time", "timestamp"], id="an unknown key"),
+        pytest.param(sample(job="usage"), ["samples[1]", "job", "usage", "schedule"], id="a JSON job"),
+        pytest.param(sample(job="pages"), ["samples[1]", "job", "pages", "schedule"], id="a scrape job"),
+        pytest.param(sample(job="billing"), ["samples[1]", "job", "billing", "schedule"], id="a job's own label"),
+    ],
+)
+def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(operator: Operator, wrong: Any, words: list[str]) -> None:
+    """The others are good, and stay at home too."""
+    said = operator.refusal(samples=[sample(), wrong, sample(2, service="c")])
+    assert [word for word in words if word not in said] == []
+    assert "samples[0]" not in said
+    assert "samples[2]" not in said
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param({"samples": [sample(1, a="\ud800")]}, id="in a label"),
+        pytest.param({"samples": [sample(1, "\ud800")]}, id="in a name"),
+        pytest.param({"format": "prometheus", "text": 'a{b="\ud800"} 1\n'}, id="in a text"),
+        pytest.param({"format": "prometheus", "s3": "s3://files/\ud800"}, id="in an address"),
+        pytest.param({"samples": [sample() | {"timestamp": "\ud800"}]}, id="in a time"),
+    ],
+)
+def test_half_a_character_is_refused(operator: Operator, keys: dict[str, Any]) -> None:
+    """JSON can say it, UTF-8 cannot."""
+    operator.refusal(**keys)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"timestamp": -1e300}, {"timestamp": -(10**30)}, {"timestamp_ms": -(10**30)}], ids=str
+)
+def test_a_time_that_no_request_can_hold_is_refused(operator: Operator, keys: dict[str, Any]) -> None:
+    assert "samples[0].timestamp" in operator.refusal(samples=[sample() | keys])
+
+
+def test_a_limit_of_new_series_does_not_lose_samples_that_never_come_again(operator: Operator) -> None:
+    """A job's series come in with later runs; what was pushed by hand is pushed once."""
+    operator.write(new_series_limit=1)
+    report = operator.push(*(sample(1, service=name) for name in "abc"))
+    plain = report["endpoints"][0]
+    assert (plain["collected"], plain["accepted"]) == (3, 3)
+
+
+def test_all_mistakes_are_told_at_once(operator: Operator) -> None:
+    said = operator.refusal(
+        samples=[sample("x"), sample(), sample(job="usage"), sample() | {"timestamp": "noon"}, without("labels")]
+    )
+    for place in ("samples[0].value", "samples[2]", "samples[3].timestamp", "samples[4].labels"):
+        assert place in said
+    assert "samples[1]" not in said
+
+
+def test_all_mistakes_of_one_sample_are_told_at_once(operator: Operator) -> None:
+    said = operator.refusal(samples=[{"labels": {"a-b": "c"}, "value": "x", "timestamp": "noon"}])
+    for word in ("a-b", "__name__", "samples[0].value", "samples[0].timestamp"):
+        assert word in said
+
+
+def test_a_thousand_mistakes_are_no_message_of_a_thousand_lines(operator: Operator) -> None:
+    assert len(operator.refusal(samples=[sample("x")] * 1_000)) < 10_000
+
+
+def test_jobs_that_nobody_schedules_are_taken(operator: Operator) -> None:
+    """The job `own` calls itself billing, and the config's names are no patterns."""
+    operator.push(sample(job="ci"), sample(job="usage2"), sample(job="Usage"), sample(job=""))
+    assert len(operator.plain.samples) == 4
+
+
+@pytest.mark.parametrize(
+    "keys", [{"timestamp": NOW + 60}, {"timestamp_ms": NOW_MS + 60_000}], ids=["seconds", "milliseconds"]
+)
+def test_a_clock_that_is_a_minute_ahead_is_taken(operator: Operator, keys: dict[str, Any]) -> None:
+    """AMP takes ten minutes."""
+    operator.push(sample() | keys)
+    assert operator.plain.samples == {labels_of("by_hand"): [(NOW_MS + 60_000, 1.0)]}
+
+
+# --- Which function ---------------------------------------------------------------------------------------------------
+
+
+def test_the_scheduled_function_names_the_one_that_does_it(operator: Operator) -> None:
+    with pytest.raises(BadEvent, match="OperatorFunction"):
+        operator.new_app(("push", "plan")).handle({"action": "push_samples", "samples": [sample()]}, None)
+    assert operator.plain.requests == []
+
+
+def test_the_operators_function_names_the_one_that_pushes(operator: Operator) -> None:
+    with pytest.raises(BadEvent, match="PusherFunction"):
+        operator.app.handle({"action": "push"}, None)
+
+
+# --- What waits -------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_delivered_waits_and_goes_out_first(operator: Operator) -> None:
+    operator.down()
+    for number in range(3):
+        report = operator.push(sample(number))
+        assert report["ok"] is True
+        assert report["totals"]["SpooledSamples"] > 0
+        operator.clock.ms += 1000
+    assert {tuple(key.split("/")[1:3]) for key in operator.waiting()} == {("plain", "operator"), ("rules", "operator")}
+    assert operator.plain.samples == {}
+    operator.down(None)
+    report = operator.push(sample(3))
+    for delivery in report["endpoints"]:
+        assert (delivery["collected"], delivery["taken"], delivery["accepted"]) == (1, 3, 4)
+    assert operator.waiting() == []
+    expected = [(NOW_MS + 1000 * number, float(number)) for number in range(4)]
+    assert list(operator.plain.samples.values()) == list(operator.relabelled.samples.values()) == [expected]
+    assert operator.plain.refused == operator.relabelled.refused == 0
+
+
+def test_another_environment_delivers_what_waits(operator: Operator) -> None:
+    operator.down()
+    operator.push(sample(1))
+    operator.down(None)
+    operator.clock.ms += 1000
+    operator.app = operator.new_app()
+    operator.push(sample(2))
+    assert list(operator.plain.samples.values()) == [[(NOW_MS, 1.0), (NOW_MS + 1000, 2.0)]]
+
+
+def test_an_endpoint_that_is_down_does_not_keep_them_from_the_other(operator: Operator) -> None:
+    operator.plain.always(DOWN)
+    report = operator.push(sample(1))
+    assert [one["accepted"] for one in report["endpoints"]] == [0, 1]
+    assert [key.split("/")[1] for key in operator.waiting()] == ["plain"]
+
+
+def test_a_refused_event_does_not_touch_what_waits(operator: Operator) -> None:
+    operator.down()
+    operator.push(sample(1))
+    operator.down(None)
+    operator.refusal(samples=[sample("x")])
+    assert len(operator.waiting()) == 2
+
+
+def test_the_schedule_leaves_the_operators_samples_alone(operator: Operator) -> None:
+    """Each drains its own."""
+    operator.down()
+    operator.push(sample(1))
+    kept = operator.waiting()
+    operator.down(None)
+    report = operator.new_app(("push", "plan")).handle({"action": "push"}, None)
+    assert [one["taken"] for one in report["endpoints"]] == [0, 0]
+    assert operator.waiting() == kept
+
+
+def test_the_operator_leaves_the_schedules_samples_alone(operator: Operator) -> None:
+    operator.down()
+    operator.new_app(("push", "plan")).handle({"action": "push"}, None)
+    kept = operator.waiting()
+    assert {key.split("/")[2] for key in kept} == {"0"}
+    operator.down(None)
+    report = operator.push(sample(1))
+    assert [one["taken"] for one in report["endpoints"]] == [0, 0]
+    assert operator.waiting() == kept
+
+
+def test_without_a_spool_what_is_undelivered_fails_the_invocation(operator: Operator) -> None:
+    operator.write(spool={"mode": "off"})
+    operator.down()
+    with pytest.raises(PushFailed, match=r"2 undelivered.*Workspace not found"):
+        operator.push(sample(1))
+
+
+def test_what_the_receiver_refuses_is_in_the_books(operator: Operator) -> None:
+    operator.plain.script(Fault.status(400, b"err: out of bounds"))
+    report = operator.push(sample(1), sample(2, service="b"))
+    plain, rules = report["endpoints"]
+    assert sum(one["count"] for one in plain["rejected"].values()) == 2
+    assert rules["accepted"] == 2
+    assert operator.waiting() == []
+
+
+def test_the_run_is_one_log_line(operator: Operator, capsys: pytest.CaptureFixture[str]) -> None:
+    operator.app = operator.new_app()
+    operator.push(sample(1))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (logged,) = [one for one in lines if "_aws" not in one]
+    assert logged["message"].startswith("2 accepted, 0 rejected")
+    assert logged["level"] == "INFO"
+
+
+# --- Both at once -----------------------------------------------------------------------------------------------------
+
+
+def test_pushes_by_hand_do_not_change_what_the_schedule_sends(operator: Operator) -> None:
+    """The schedule's series, with and without somebody's samples between its ticks."""
+
+    def ticks(between: Callable[[], Any]) -> dict[Labels, list[tuple[int, float]]]:
+        before, app = operator.plain.samples, operator.new_app(("push", "plan"))
+        for _ in range(3):
+            app.handle({"action": "push"}, None)
+            between()
+            operator.clock.ms += 60_000
+        return {
+            labels: points[len(before.get(labels, ())) :]
+            for labels, points in operator.plain.samples.items()
+            if ("__name__", "up") in labels
+        }
+
+    quiet = ticks(lambda: None)
+    busy = ticks(lambda: operator.push(sample(1)))
+    assert {labels: len(points) for labels, points in busy.items()} == dict.fromkeys(quiet, 3)
+    assert operator.plain.refused == 0
