@@ -437,14 +437,23 @@ def test_a_greater_number_is_used_two_ticks_later_by_all_shards(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("store", ["folder", "s3"])
-def test_a_smaller_number_is_used_two_ticks_later_and_nobody_is_forgotten(tmp_path: Path, store: str) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "between"),
+    [
+        pytest.param(5, 2, ["0/5, 2/5, 4/5", "1/5, 3/5"], id="5 to 2"),
+        pytest.param(4, 3, ["0/4, 3/4", "1/4", "2/4"], id="4 to 3"),
+        pytest.param(3, 1, ["0/3, 1/3, 2/3"], id="3 to 1"),
+    ],
+)
+def test_a_smaller_number_is_used_two_ticks_later_and_nobody_is_forgotten(
+    tmp_path: Path, store: str, before: int, after: int, between: list[str]
+) -> None:
     """Until then the shards that have lost their schedule are run by others: shard j by j modulo the new number."""
     with fleet_of(tmp_path, store) as fleet:
-        fleet.tick(5)
+        fleet.tick(before)
         for _ in range(2):
-            reports = fleet.tick(2)
-            assert shards_of(reports) == ["0/5, 2/5, 4/5", "1/5, 3/5"]
-        assert shards_of(fleet.tick(2)) == ["0/2", "1/2"]
+            assert shards_of(fleet.tick(after)) == between
+        assert shards_of(fleet.tick(after)) == [f"{shard}/{after}" for shard in range(after)]
         fleet.assert_every_tick_is_there_once()
 
 
@@ -573,19 +582,22 @@ def test_an_agreement_upon_another_number_is_taken_back_too_when_something_waits
     fleet.assert_every_tick_is_there_once()
 
 
-def test_an_environment_that_has_known_the_number_before_does_not_use_it_too_early(fleet: Fleet) -> None:
+@pytest.mark.parametrize(("known", "in_force"), [(4, 1), (4, 2), (1, 4), (1, 2)])
+def test_an_environment_that_has_known_the_number_before_does_not_use_it_too_early(
+    fleet: Fleet, known: int, in_force: int
+) -> None:
     """It may have slept through the split that is in force."""
-    slept = [fleet.new_app() for _ in range(4)]
+    slept = [fleet.new_app() for _ in range(known)]
     for shard, app in enumerate(slept):
-        app.handle(fleet.event(shard, 4), None)
+        app.handle(fleet.event(shard, known), None)
     fleet.clock.ms += MINUTE_MS
     for _ in range(4):
-        fleet.tick(1)
+        fleet.tick(in_force)
     for _ in range(2):
-        reports = {shard: app.handle(fleet.event(shard, 4), None) for shard, app in enumerate(slept)}
+        reports = {shard: app.handle(fleet.event(shard, known), None) for shard, app in enumerate(slept)}
         fleet.clock.ms += MINUTE_MS
-        assert shards_of(reports) == ["0/1", "", "", ""]
-    assert shards_of(fleet.tick(4)) == ["0/4", "1/4", "2/4", "3/4"]
+        assert all(f"/{known}" not in shard for shard in shards_of(reports))
+    assert shards_of(fleet.tick(known)) == [f"{shard}/{known}" for shard in range(known)]
     fleet.assert_every_tick_is_there_once()
 
 

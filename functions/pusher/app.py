@@ -16,7 +16,7 @@ from .config_source import Loaded, Unreadable, not_loaded
 from .delivery.state import State
 from .logs import Journal
 from .push import push
-from .shards import OPERATOR, WHOLE, Shard, Split, Turn
+from .shards import MAX_SHARDS, OPERATOR, WHOLE, Shard, Split, Turn
 from .sources.due import Tick
 from .warm import Outside, Warm
 from .wire.series import MAX_SERIES
@@ -24,8 +24,7 @@ from .wire.series import MAX_SERIES
 _RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
 _WITHOUT_CONTEXT_SECONDS = 60.0
 _STATE_SECONDS = 3.0
-_MAX_SHARDS = 100
-BACKFILL_KEYS = (
+BACKFILL_KEYS = (  # as in backfill.request, which a schedule does not import
     "job", "start", "end", "step", "window", "from", "format", "columns", "endpoint", "force", "dry_run", "export",
     "widen_out_of_order", "resume", "plan",
 )  # fmt: skip
@@ -55,7 +54,8 @@ class App:
         self._split: Split | None = None
 
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
-        """An event -> the report. Raises PushFailed, BadEvent, ConfigError or Unreadable, each logged once."""
+        """An event -> the report. Raises PushFailed, BackfillStopped, BadEvent, ConfigError or Unreadable, each logged
+        once."""
         request_id = str(getattr(context, "aws_request_id", ""))
         facts = {"request_id": request_id, "cold_start": self._loaded_config is None}
         try:
@@ -68,7 +68,7 @@ class App:
                 self._journal.refused(refused, facts)
             result = _ACTIONS[action](self, config, options, deadline_of(context), facts)
             return result | ({"config_refused": refused} if refused else {})
-        except PushFailed:
+        except (PushFailed, BackfillStopped):
             raise
         except (ConfigError, Unreadable) as error:
             self._journal.refused(not_loaded(self._source.location, error), facts)
@@ -149,14 +149,20 @@ class App:
             raise BadEvent(f"shard: {index} is none of {wanted} shards; the first one is 0")
         if self._split is None:
             location = config.spool.location
-            self._split = Split(self._outside.store(location) if location else None, config.tick_ms)
+            store, is_fixed = self._outside.store(location) if location else None, bool(self._named_shards)
+            self._split = Split(store, config.tick_ms, is_fixed=is_fixed)
         scheduled_ms = options.get("scheduled_ms") or self._outside.now_ms()
         return self._split.turn(index, wanted, scheduled_ms, min(deadline, time.monotonic() + _STATE_SECONDS))
 
     @property
     def _shards(self) -> int:
+        return self._named_shards or 1
+
+    @property
+    def _named_shards(self) -> int:
+        """As the template says to the function, whose environments end when that changes; 0 when it does not."""
         text = self._outside.environment.get("PUSHER_SHARDS", "")
-        return int(text) if text.isdigit() and int(text) else 1
+        return int(text) if text.isdecimal() else 0
 
     def _tick(self, warm: Warm, options: Mapping[str, Any]) -> Tick:
         """What is wanted: the named jobs, or what is due at the event's scheduled time (now, when it names none)."""
@@ -283,14 +289,14 @@ def _boolean(key: str, value: Any) -> bool:
 
 
 def _index(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_SHARDS:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_SHARDS:
         raise BadEvent(f"{key}: {value!r:.60} is no shard; a number from 0 on is expected")
     return value
 
 
 def _count(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_SHARDS:
-        raise BadEvent(f"{key}: {value!r:.60} is not allowed; a number from 1 to {_MAX_SHARDS} is expected")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_SHARDS:
+        raise BadEvent(f"{key}: {value!r:.60} is not allowed; a number from 1 to {MAX_SHARDS} is expected")
     return value
 
 
@@ -352,5 +358,6 @@ def push_handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def operator_handler(event: Any, context: Any) -> dict[str, Any]:
-    """OperatorFunction: what people invoke. It never sends series of a scheduled job, whose order it would break."""
+    """OperatorFunction: what people invoke. Of a scheduled job it sends what a backfill has judged to be in order, and
+    nothing else."""
     return _app("plan", "spool", "push_samples", "backfill").handle(event, context)

@@ -11,7 +11,6 @@ from .delivery import last_sample
 from .delivery.attempt import Poster
 from .delivery.state import State
 from .model import JobMark
-from .transport import Transport
 
 _QUERY_SECONDS = 3.0
 
@@ -20,10 +19,10 @@ class Progress:
     """Asked by the sources, from their own threads. The receiver is asked once in an environment, and only of jobs
     whose gaps can be healed."""
 
-    def __init__(self, config: Config, state: State, posters: Sequence[Poster], transport: Transport) -> None:
+    def __init__(self, config: Config, state: State, posters: Sequence[Poster]) -> None:
         self._endpoints = list(zip(config.endpoints, posters, strict=True))
         self._healable = {job.job_name: job for job in config.jobs if job.backfill}
-        self._state, self._transport = state, transport
+        self._state = state
         self._from_receiver: dict[str, JobMark] | None = None
         self._lock = threading.Lock()
         self.warning = ""
@@ -45,7 +44,7 @@ class Progress:
         for endpoint, poster in self._endpoints:
             try:
                 deadline = time.monotonic() + _QUERY_SECONDS
-                found = last_sample.newest_ms(poster, endpoint, self._transport, metrics, deadline)
+                found = last_sample.newest_ms(poster, endpoint, metrics, deadline)
                 return {job: JobMark(newest_ms, newest_ms) for job, newest_ms in found.items()}
             except last_sample.NotKnown as error:
                 why = f"{endpoint.name}: {error}"

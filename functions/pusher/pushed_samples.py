@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .backfill.text import Resolved, TextFile
@@ -21,7 +21,6 @@ from .timestamp import BadTimestamp, Format
 from .warm import Warm
 
 FORMATS = ("openmetrics", "prometheus")
-KEYS = ("samples", "format", "text", "s3")
 _MAX_TEXT_BYTES = 50_000_000
 _SHOWN_PROBLEMS = 10
 _SAMPLE_KEYS = ("labels", "value", "timestamp", "timestamp_ms")
@@ -37,25 +36,21 @@ class BadSamples(Exception):
 
 @dataclass(slots=True)
 class _Reading:
-    """Samples as they are read, and what is wrong with others."""
+    """Samples as they are read, and what is wrong with others. `taken` are the jobs of the schedule."""
 
     warm: Warm
     now_ms: int
     samples: Samples
-    problems: list[str]
-
-    def __post_init__(self) -> None:
-        self._taken = scheduled_jobs(self.warm.config)
+    taken: frozenset[str]
+    problems: list[str] = field(default_factory=list)
 
     def series(self, labels: Mapping[str, str]) -> Series:
         """Raises InvalidSeries."""
         job = labels.get("job", "")
-        if job in self._taken:
+        if job in self.taken:
             said = f"job {job!r} is pushed by the schedule: two writers would break the order of its series"
             raise InvalidSeries("scheduled", f"{said}; use another job label")
         return self.warm.series.intern(labels)
-
-    _taken: frozenset[str] = frozenset()
 
 
 def scheduled_jobs(config: Config) -> frozenset[str]:
@@ -70,7 +65,7 @@ def push_samples(warm: Warm, options: Mapping[str, Any], deadline: float) -> Rep
     """Sends what the event has, or spools it. `deadline` is monotonic seconds. Raises BadSamples."""
     started, begun = time.monotonic(), warm.begin(deadline)
     scrape = Scrape(_JOB, "", warm.outside.now_ms())
-    reading = _Reading(warm, scrape.started_ms, scrape.samples, [])
+    reading = _Reading(warm, scrape.started_ms, scrape.samples, scheduled_jobs(warm.config))
     _check_keys(options)
     if "samples" in options:
         _read_list(options["samples"], reading)

@@ -18,7 +18,7 @@ from .store import Changed, NotStored, Store, StoreError
 KEY = "state/split"
 _TICKS_AHEAD = 2  # the tick in between takes the change back when something waits again
 _TRIES = 3
-_MAX_SHARDS = 100
+MAX_SHARDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,9 @@ class _Agreed:
 class Split:
     """The split as this environment knows it, kept in `store` (None: the split is what is wanted)."""
 
-    def __init__(self, store: Store | None, tick_ms: int) -> None:
-        self._store, self._tick_ms = store, tick_ms
+    def __init__(self, store: Store | None, tick_ms: int, *, is_fixed: bool = False) -> None:
+        """`is_fixed` says that this environment ends when another number of shards is wanted."""
+        self._store, self._tick_ms, self._is_fixed = store, tick_ms, is_fixed
         self._known: _Agreed | None = None
         self._etag = ""
         self._is_one = False  # there is one shard, and no more are to come: nobody has to look again
@@ -106,7 +107,7 @@ class Split:
             count = agreed.at(scheduled_ms)
             problem = f"nobody knows which split is in force, {count} is taken for it: {error}"
         count = agreed.at(scheduled_ms)
-        self._is_one = count == wanted == 1 and not agreed.next_count and not problem
+        self._is_one = self._is_fixed and count == wanted == 1 and not agreed.next_count and not problem
         notes = [one for one in (problem, _note(agreed, count, wanted)) if one]
         return Turn(_shards(index, wanted, count), notes)
 
@@ -213,10 +214,12 @@ def _decoded(content: bytes) -> _Agreed:
     """Raises StoreError."""
     try:
         found = json.loads(content)
-        numbers = [found[one.name] for one in fields(_Agreed)]
+        agreed = _Agreed(*(found[one.name] for one in fields(_Agreed)))
     except (ValueError, TypeError, KeyError) as error:
         raise _Damaged(f"{KEY} cannot be read ({type(error).__name__}); delete it when nothing waits") from None
-    counts = numbers[0], numbers[1] or 1, numbers[3] or 1
-    if any(type(number) is not int for number in numbers) or not all(1 <= one <= _MAX_SHARDS for one in counts):
+    counts = agreed.count, agreed.next_count or 1, agreed.before or 1
+    if any(type(one) is not int for one in (*counts, agreed.from_ms, agreed.since_ms)) or not all(
+        1 <= one <= MAX_SHARDS for one in counts
+    ):
         raise _Damaged(f"{KEY} says what cannot be: {content[:200].decode('utf-8', 'replace')}")
-    return _Agreed(*numbers)
+    return agreed

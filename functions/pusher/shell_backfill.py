@@ -20,6 +20,7 @@ from .warm import Outside
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
 _SHOWN_ROWS = 40
+_LEFT_OUT = {"outside_range", "value_missing", "no_records", "metric_relabel", "write_relabel", "duplicate"}
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -141,10 +142,14 @@ class BackfillCommand:
 
 
 def is_delivered(answer: Mapping[str, Any]) -> bool:
-    """Whether every sample that the source has is where it should be (or would be, in a dry run)."""
-    unread = {"bad_line", "not_json", "row_length", "after_eof", "timestamp_missing"} & set(answer["skipped"])
-    lost = answer["unasked"] or any(one["rejected"] or one["classes"]["impossible"] for one in answer["endpoints"])
-    return bool(answer["done"]) and not unread and not lost and not answer["stopped"]
+    """Whether every sample that the source has is where it should be (or would be, in a dry run). What somebody has
+    left out on purpose does not count."""
+    unread = set(answer["skipped"]) - _LEFT_OUT
+    lost = any(
+        one["rejected"] or one["classes"]["impossible"] or set(one["dropped"]) - _LEFT_OUT
+        for one in answer["endpoints"]
+    )
+    return bool(answer["done"]) and not (unread or lost or answer["unasked"] or answer["stopped"])
 
 
 def print_answer(answer: Mapping[str, Any], console: Console) -> None:

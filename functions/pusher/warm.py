@@ -159,7 +159,7 @@ class Warm:
         self.depot: Depot | None = self._depot(before.depot if before else None)
         memory = before.state if before and not before.depot else State(None, shard.name, outside.now_ms)
         self.state: State = self.depot.state if self.depot else memory
-        self.progress = Progress(config, self.state, [remote.poster for remote in self.remotes], outside.transport)
+        self.progress = Progress(config, self.state, [remote.poster for remote in self.remotes])
         self.newcomers: Newcomers = Newcomers(config, self.state, before.newcomers if before else None)
         self._strangers: dict[str, int] = before._strangers if before else {}
         self.leaving: Leaving = before.leaving if before else Leaving()

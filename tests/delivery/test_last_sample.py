@@ -27,8 +27,6 @@ def test_metrics_that_differ_in_nothing_but_their_names_are_told_apart(require: 
         for request in packing.pack(samples, packing.Protocol(remote.endpoint, 1), now_ms, Tally()):
             assert remote.poster.post(request, 1, 10.0).status == 204
         metrics = {"one": ["a", "b"], "two": ["c"], "three": ["a"]}
-        found = last_sample.newest_ms(
-            remote.poster, remote.endpoint, warm.outside.transport, metrics, time.monotonic() + 10
-        )
+        found = last_sample.newest_ms(remote.poster, remote.endpoint, metrics, time.monotonic() + 10)
         warm.outside.transport.close()
     assert found == {"one": now_ms - 120_000, "two": now_ms - 600_000}

@@ -3,6 +3,7 @@ this one."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,9 +84,8 @@ class Account:
         self.rows.append(row)
         return row
 
-    def warn(self, message: str) -> None:
-        if message and message not in self.warnings:
-            self.warnings.append(message)
+    def warn(self, *messages: str) -> None:
+        self.warnings += [message for message in dict.fromkeys(messages) if message and message not in self.warnings]
 
     def as_json(self) -> dict[str, Any]:
         more = len(self.notes) - _MAX_NOTES
@@ -153,23 +153,29 @@ def _rules(receiver: Receiver) -> dict[str, Any]:
 
 
 def _half(rows: list[Row]) -> list[Row]:
-    """Each two neighbours as one row."""
-    pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]
-    return [_both(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    """Each two neighbours as one row; the part that was not asked for stays by itself."""
+    first, rest = (rows[:1], rows[1:]) if _is_unasked(rows[0]) else ([], rows)
+    pairs = [rest[at : at + 2] for at in range(0, len(rest), 2)]
+    return [*first, *(_both(*pair) if len(pair) == 2 else pair[0] for pair in pairs)]
+
+
+def _is_unasked(row: Row) -> bool:
+    return any(each.get("impossible", 0) is None for each in row["endpoints"].values())
 
 
 def _both(one: Row, other: Row) -> Row:
     endpoints = {name: _joined(name, one, other) for name in {**one["endpoints"], **other["endpoints"]}}
-    where = f"{one['where'].partition(' to ')[0]} to {other['where'].rpartition(' to ')[2]}"
+    (begin, _, _), (same, _, end) = one["where"].rpartition(" to "), other["where"].rpartition(" to ")
+    is_one_file = begin.partition(", lines ")[0] == same.partition(", lines ")[0]
+    where = f"{begin} to {end if is_one_file or ', lines ' not in same else other['where']}"
     return {"where": where, "samples": one["samples"] + other["samples"], "endpoints": endpoints}
 
 
 def _joined(endpoint: str, *rows: Row) -> Row:
-    """The counts of an endpoint in two rows. Of parts that were not asked for nobody has any."""
+    """The counts of an endpoint in two rows."""
     some = [row["endpoints"][endpoint] for row in rows if endpoint in row["endpoints"]]
     kinds = {kind for each in some for kind in each if kind != "reasons"}
-    reasons: dict[str, Any] = {}
-    for reason, count in [pair for each in some for pair in each["reasons"].items()]:
-        known = reasons.get(reason, 0)
-        reasons[reason] = known + count if isinstance(count, int) and isinstance(known, int) else count
-    return {**{kind: sum(each.get(kind) or 0 for each in some) for kind in kinds}, "reasons": reasons}
+    reasons = Counter[str]()
+    for each in some:
+        reasons.update(each["reasons"])
+    return {**{kind: sum(each.get(kind, 0) for each in some) for kind in kinds}, "reasons": dict(reasons)}

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from zlib_ng import zlib_ng as zlib
 
@@ -22,7 +22,7 @@ MAX_LINE_BYTES = 16 << 20
 _MAX_FILES = 1_000
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP, _ZSTD, _MAGIC_BYTES = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", 4
 
 
 class BadFile(Exception):
@@ -128,32 +128,38 @@ class Files:
     ) -> Iterator[tuple[bytes, int]]:
         """The unpacked text from byte `start` on, `most` bytes at most at a time, and how many bytes of the file it
         took. Raises BadFile."""
-        unpacked = _Unpacked(self._pieces(file, deadline), file.place)
-        position = 0
-        for piece in unpacked:
+        is_packed = self._is_packed(file, deadline)
+        position = 0 if is_packed else min(start, file.size)  # of a packed file all has to be unpacked
+        unpacked = _Unpacked(self._pieces(file, deadline, position), file.place, position)
+        for piece in unpacked if is_packed else unpacked.plain():
             begin, position = position, position + len(piece)
             for at in range(max(start - begin, 0), len(piece), most):  # what is before it is done already
                 yield piece[at : at + most], unpacked.read
         if position < start:
             raise FileChanged(f"{file.place}: it has {position} bytes, and {start} had been read before")
 
-    def _pieces(self, file: FileId, deadline: float) -> Iterator[bytes]:
-        yield from self._pieces_of_object(file, deadline) if file.place.startswith("s3://") else _pieces_of_path(file)
+    def _is_packed(self, file: FileId, deadline: float) -> bool:
+        first = next(self._pieces(file, deadline, 0, _MAGIC_BYTES), b"")
+        return first.startswith((_GZIP, _ZSTD))
 
-    def _pieces_of_object(self, file: FileId, deadline: float) -> Iterator[bytes]:
-        at = 0
+    def _pieces(self, file: FileId, deadline: float, at: int, most: int = _PIECE_BYTES) -> Iterator[bytes]:
+        """The file's own bytes from `at` on."""
+        is_object = file.place.startswith("s3://")
+        yield from self._pieces_of_object(file, deadline, at, most) if is_object else _pieces_of_path(file, at)
+
+    def _pieces_of_object(self, file: FileId, deadline: float, at: int, most: int) -> Iterator[bytes]:
         while at < file.size:
-            piece = self._piece(file, at, deadline)
+            piece = self._piece(file, at, most, deadline)
             if not piece:
                 raise FileChanged(f"{file.place}: it has become shorter while it was read")
             yield piece
             at += len(piece)
 
-    def _piece(self, file: FileId, at: int, deadline: float) -> bytes:
+    def _piece(self, file: FileId, at: int, most: int, deadline: float) -> bytes:
         bucket, _, key = file.place.removeprefix("s3://").partition("/")
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
-                return self._objects.get_range(bucket, key, at, _PIECE_BYTES, file.version, deadline).content
+                return self._objects.get_range(bucket, key, at, most, file.version, deadline).content
             except Changed:
                 raise FileChanged(f"{file.place}: it has changed since it was begun; start again") from None
             except StoreError as error:
@@ -167,9 +173,10 @@ def _local_id(path: str, status: os.stat_result) -> FileId:
     return FileId(path, f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}", status.st_size)
 
 
-def _pieces_of_path(file: FileId) -> Iterator[bytes]:
+def _pieces_of_path(file: FileId, at: int) -> Iterator[bytes]:
     try:
         with Path(file.place).open("rb") as opened:
+            opened.seek(at)
             while piece := opened.read(BLOCK_BYTES):
                 _check_same(file, os.fstat(opened.fileno()))
                 yield piece
@@ -183,32 +190,25 @@ def _check_same(file: FileId, status: os.stat_result) -> None:
         raise FileChanged(f"{file.place}: it has changed since it was begun; start again")
 
 
-class _Decompressor(Protocol):
-    """What zlib's and zstd's have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-
-
 class _Unpacked:
-    """The text of a file that may be packed with gzip or zstd, as its first bytes say; `read` counts packed bytes."""
+    """The text of a file; `read` counts the file's own bytes, from `begun` on."""
 
-    def __init__(self, pieces: Iterator[bytes], place: str) -> None:
-        self._pieces, self._place, self.read = pieces, place, 0
+    def __init__(self, pieces: Iterator[bytes], place: str, begun: int) -> None:
+        self._pieces, self._place, self.read = pieces, place, begun
+
+    def plain(self) -> Iterator[bytes]:
+        """Of a file that is not packed."""
+        for piece in self._pieces:
+            self.read += len(piece)
+            yield piece
 
     def __iter__(self) -> Iterator[bytes]:
+        """Of one that is packed with gzip or zstd, as its first bytes say."""
         first = next(self._pieces, b"")
         if first.startswith(_GZIP):
             yield from self._unpacked(first, "gzip", lambda: zlib.decompressobj(31), _gunzip)
-        elif first.startswith(_ZSTD):
-            yield from self._unpacked(first, "zstd", _zstd_decompressor, _unzstd)
         else:
-            while first:
-                self.read += len(first)
-                yield from _cut(first)
-                first = next(self._pieces, b"")
+            yield from self._unpacked(first, "zstd", _zstd_decompressor, _unzstd)
 
     def _unpacked(self, data: bytes, kind: str, new: Any, unpack: Any) -> Iterator[bytes]:
         """Members one after the other, as both formats allow."""
@@ -230,11 +230,6 @@ class _Unpacked:
                 break
         if not decompressor.eof:
             raise BadFile(f"{self._place}: the {kind} ends early, after {self.read} bytes: it may be cut off")
-
-
-def _cut(piece: bytes) -> Iterator[bytes]:
-    for start in range(0, len(piece), BLOCK_BYTES):
-        yield piece[start : start + BLOCK_BYTES]
 
 
 def _gunzip(decompressor: Any, data: bytes) -> Iterator[bytes]:

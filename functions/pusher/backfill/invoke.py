@@ -25,6 +25,8 @@ def backfill(given: Mapping[str, Any], config: Config, edges: Edges, deadline: f
 
 def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Progress:
     resume = given.get("resume", False)
+    if resume and given.get("plan"):
+        raise BadRequest("plan: a plan is made before a backfill: leave resume out, or plan")
     until = min(deadline, time.monotonic() + _STATE_SECONDS)
     rest = {key: value for key, value in given.items() if key != "resume"}
     if isinstance(resume, str) and resume:
@@ -37,7 +39,7 @@ def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: flo
     if not isinstance(resume, bool):
         raise BadRequest(f"resume: the token of an answer is expected (or true), not {resume!r:.60}")
     request = read(rest, config, edges.outside.now_ms())
-    return begin_again(request, config, edges.store, until) if resume else begin(request, config)
+    return (begin_again if resume else begin)(request, config, edges.store, until)
 
 
 def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:
@@ -45,7 +47,7 @@ def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:
     asked = dict(progress.request.asked)
     for key, value in given.items():
         known = asked.get(key, "nothing")
-        if key != "plan" and as_text(value) != known:
+        if as_text(value) != known and (key, value) != ("plan", False):
             said = f"{as_text(value):.60} is not what the token was made for ({known:.60})"
             raise BadRequest(f"{key}: {said}: leave it out")
 

@@ -1,4 +1,4 @@
-"""What a receiver can take late, decided before anything is sent (DESIGN, section 6).
+"""What a receiver can take late, decided before anything is sent (docs/backfill.md).
 
 AMP takes nothing older than an hour. A sample newer than its series' newest is in order; any other needs the
 out-of-order window, which is counted back from the workspace's newest sample. Another receiver takes what `max_age` of

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import replace
 
 from ..config.schema import Config
-from ..store import NotStored, Store, StoreError
+from ..store import Changed, NotStored, Store, StoreError
 from .request import BadRequest, Request
 from .source import Mark
 from .token import BadToken, Progress, decoded, fingerprint
@@ -16,27 +17,41 @@ _SECONDS = 5.0
 _SPARE_SECONDS = 2.0  # after the deadline: what is done must be known to the next invocation
 
 
+class AnotherAtWork(Exception):
+    """Another invocation has taken the backfill over. The message says what to do."""
+
+
 class Keeper:
     """Keeps progress in `store` until `deadline` (monotonic seconds). Without a store the token is all there is."""
 
     def __init__(self, store: Store | None, deadline: float) -> None:
         self._store, self._deadline = store, deadline
+        self._etag: str | None = None  # of what this invocation has written
         self.warning = ""
 
     def keep(self, progress: Progress) -> None:
-        """A store that fails is a warning: the answer's token says the same."""
+        """A store that fails is a warning: the answer's token says the same. The first write takes the backfill over;
+        raises AnotherAtWork when another invocation has done that since."""
         if self._store is None:
             return
         try:
             until = min(time.monotonic() + _SECONDS, self._deadline + _SPARE_SECONDS)
-            self._store.put(_PREFIX + progress.id, progress.encoded(), until)
+            self._etag = self._store.put(_PREFIX + progress.id, progress.encoded(), until, self._etag)
+        except Changed:
+            raise AnotherAtWork("another invocation of this backfill is at work: wait for its answer") from None
         except StoreError as error:
+            self._etag = None  # nobody knows whether it was written
             self.warning = f"the progress cannot be kept, only the answer's token has it: {error}"
 
 
-def begin(request: Request, config: Config) -> Progress:
-    """A new backfill."""
-    return Progress(request, fingerprint(config, request.job), Mark())
+def begin(request: Request, config: Config, store: Store | None, deadline: float) -> Progress:
+    """A new backfill. Windows that a killed one of the same request has left wide come back with it."""
+    fresh = Progress(request, fingerprint(config, request.job), Mark(), secrets.token_hex(4))
+    try:
+        left = _kept(store, fresh, deadline).widened_from if store is not None and request.widen else {}
+    except (StoreError, BadToken):
+        left = {}
+    return replace(fresh, widened_from=left)
 
 
 def begin_again(request: Request, config: Config, store: Store | None, deadline: float) -> Progress:
@@ -44,12 +59,15 @@ def begin_again(request: Request, config: Config, store: Store | None, deadline:
     if store is None:
         raise BadRequest("resume: nothing is kept without a spool: give the token of the answer, or set spool.location")
     try:
-        kept = _kept(store, begin(request, config), deadline)
+        kept = _kept(store, Progress(request, fingerprint(config, request.job), Mark()), deadline)
     except NotStored:
-        raise BadRequest("resume: no such backfill was begun with this config: leave resume out") from None
+        said = "no such backfill was begun with this config, and with the same keys as now"
+        raise BadRequest(f"resume: {said}: leave resume out") from None
     except (StoreError, BadToken) as error:
         raise BadRequest(f"resume: {error}") from None
-    return replace(kept, doubt=kept.doubt or kept.is_open)
+    # Relative times mean what they meant when it was begun.
+    same = replace(request, start_ms=kept.request.start_ms, end_ms=kept.request.end_ms)
+    return replace(kept, request=same).taken_up()
 
 
 def go_on(given: Progress, config: Config, store: Store | None, deadline: float) -> Progress:
@@ -62,9 +80,9 @@ def go_on(given: Progress, config: Config, store: Store | None, deadline: float)
     except (StoreError, BadToken):
         return given
     is_behind = given.mark.is_after(kept.mark) or (kept.mark == given.mark and not kept.is_open)
-    if is_behind or kept.identity != given.identity:
+    if is_behind or kept.run != given.run:
         return given
-    return replace(kept, request=given.request, doubt=kept.doubt or kept.is_open)
+    return replace(kept, request=given.request).taken_up()
 
 
 def _kept(store: Store, progress: Progress, deadline: float) -> Progress:

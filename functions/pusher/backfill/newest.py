@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlencode
 
 from ..config.schema import Endpoint
-from ..config.secrets import SecretError
-from ..delivery.attempt import Poster
-from ..delivery.credentials import CredentialsError
+from ..delivery.attempt import NoAnswer, Poster
 from ..delivery.last_sample import NotKnown, query_url
 from ..model import Samples, Series
-from ..oauth2 import TokenError
-from ..transport import HttpRequest, Transport, TransportError
+from ..transport import HttpRequest
 from ..wire import v1
 from ..wire.series import SeriesLimits, validated
 
@@ -39,8 +36,8 @@ _IDLE_MS = 60_000
 class Newest:
     """Asks one endpoint's receiver, each metric once. Raises nothing: why it does not say is in `unknown`."""
 
-    def __init__(self, endpoint: Endpoint, poster: Poster, transport: Transport, now_ms: Callable[[], int]) -> None:
-        self._url, self._poster, self._transport, self._now_ms = query_url(endpoint), poster, transport, now_ms
+    def __init__(self, endpoint: Endpoint, poster: Poster, now_ms: Callable[[], int]) -> None:
+        self._url, self._poster, self._now_ms = query_url(endpoint), poster, now_ms
         self._asked: set[str] = set()
         self._known: set[Series] = set()
         self._newest: dict[bytes, int] = {}
@@ -98,18 +95,16 @@ class Newest:
     def _query(self, text: str, deadline: float) -> list[dict[str, object]]:
         """The instant vector of an expression. Raises NotKnown."""
         seconds = min(_TIMEOUT_SECONDS, max(deadline - time.monotonic(), 0.1))
-        form = urlencode({"query": text, "time": f"{(self._now_ms() + _AHEAD_MS) / 1000:.3f}"}).encode()
+        form = {"query": text, "time": f"{(self._now_ms() + _AHEAD_MS) / 1000:.3f}"}
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         try:
-            ask = HttpRequest("POST", self._url, headers, form)
-            ready = self._poster.authorised(ask, time.monotonic() + seconds)
-            with self._transport.send(ready, self._poster.channel(), seconds) as answer:
-                body = answer.read(_MAX_ANSWER_BYTES)
-        except (TransportError, TokenError, CredentialsError, SecretError) as error:
+            ask = HttpRequest("POST", self._url, headers, urlencode(form).encode())
+            status, body = self._poster.ask(ask, seconds, _MAX_ANSWER_BYTES)
+        except NoAnswer as error:
             raise NotKnown(str(error)) from None
-        if answer.status != 200:
-            hint = "; the role needs aps:QueryMetrics (parameter Backfill)" if answer.status == 403 else ""
-            raise NotKnown(f"a query was answered {answer.status}{hint}")
+        if status != 200:
+            hint = "; the role needs aps:QueryMetrics (parameter Backfill)" if status == 403 else ""
+            raise NotKnown(f"a query was answered {status}{hint}")
         try:
             found: list[dict[str, object]] = json.loads(body)["data"]["result"]
             return found

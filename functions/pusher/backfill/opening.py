@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..config.schema import Config, Endpoint, JsonJob, ServerSource, SpoolConfig
+from ..config.schema import BackfillServer, Config, Endpoint, JsonJob, SpoolConfig
 from ..delivery.attempt import Poster
 from ..delivery.credentials import CredentialsProvider
 from ..store import Store
 from ..warm import Outside, Warm
+from .api_source import ApiSource, Span, with_window
 from .export import Export, FileTarget, NotWritten, ObjectsTarget
+from .file_source import RECORDS, FileSource, format_of, meaning_of
 from .files import BadFile, Files
-from .from_files import RECORDS, FileSource, format_of
 from .judge import AMP_MAX_AGE_MS, Rules
-from .ranges import ApiSource, Span, with_window
 from .request import BadRequest, Request, find_job
-from .server import Server, resolver
+from .server_source import ServerSource, resolver
 from .source import Source
 
 
@@ -60,11 +60,11 @@ def source_of(
     outside, job = edges.outside, find_job(config, request.job)
     if request.files:
         return _files(config, request, warm, edges, deadline)
-    if isinstance(job, ServerSource):
+    if isinstance(job, BackfillServer):
         job = replace(job, step_ms=request.step_ms or job.step_ms)
         resolve = resolver(warm.series.intern, job.metric_relabel, job.labels)
         span = _span(request, job.window_ms, rules)
-        return Server(job, span, resolve, _poster(outside), outside.transport, outside.sleep)
+        return ServerSource(job, span, resolve, _poster(outside), outside.transport, outside.sleep)
     if not isinstance(job, JsonJob) or job.backfill is None:
         raise BadRequest(f"job: {request.job!r:.60} cannot be asked for a range")
     asked = with_window(job, request.window_ms, request.step_ms)
@@ -93,10 +93,10 @@ def _files(config: Config, request: Request, warm: Warm, edges: Edges, deadline:
             raise BadRequest(f"format: is required, because the name of {file.place} does not tell")
         if kind in RECORDS and not isinstance(job, JsonJob):
             raise BadRequest(f"job: is required for {file.place}: it says what the records of {kind} mean")
-    source = FileSource(files, found, kinds, (request.start_ms, request.end_ms), edges.outside.now_ms)
-    if isinstance(job, JsonJob):
-        source.of_records(job, warm.series.intern, dict(request.columns))
-    return source.of_text(resolver(warm.series.intern, job.metric_relabel if job else ()))
+    intern, of_records = warm.series.intern, job if isinstance(job, JsonJob) else None
+    resolve = resolver(intern, job.metric_relabel if job else ())
+    meaning, span = meaning_of(of_records, intern, dict(request.columns), resolve), (request.start_ms, request.end_ms)
+    return FileSource(files, list(zip(found, kinds, strict=True)), meaning, span, edges.outside.now_ms)
 
 
 def _poster(outside: Outside) -> Callable[[Endpoint], Poster]:

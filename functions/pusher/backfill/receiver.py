@@ -34,9 +34,9 @@ class Tallies:
     classes: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "window": 0, "impossible": 0})
     reasons: Tally = field(default_factory=Tally)
 
-    def add(self, part: Delivery, judged: Judged) -> None:
+    def add(self, books: Delivery, judged: Judged) -> None:
         """A part that is done."""
-        self.books.merge(part)
+        self.books.merge(books)
         for name, count in judged.counts().items():
             self.classes[name] += count
         self.reasons.merge(judged.reasons)
@@ -81,7 +81,7 @@ class Receiver:
 
     def __init__(self, remote: Remote, outside: Outside, *, force: bool) -> None:
         endpoint, now_ms = remote.endpoint, outside.now_ms
-        self.remote, self._transport, self._now_ms, self._force = remote, outside.transport, now_ms, force
+        self.remote, self._now_ms, self._force = remote, now_ms, force
         self.tallies = Tallies(Delivery(endpoint.name))
         self.rules = Rules(now_ms(), AMP_MAX_AGE_MS if endpoint.is_amp else endpoint.max_age_ms)
         self.workspace = Workspace(remote.poster, endpoint, outside) if endpoint.is_amp else None
@@ -101,31 +101,32 @@ class Receiver:
         worse."""
         if self.workspace is None:
             if not self.rules.max_age_ms:
-                self.rules.unknown = ["how old a sample may be: set max_age of this endpoint"]
+                self._do_not_know("how old a sample may be: set max_age of this endpoint")
             return
-        unknown = list[str]()
+        until = min(deadline, time.monotonic() + _QUERY_SECONDS)
         try:
-            self.window_seconds = self.workspace.describe(
-                min(deadline, time.monotonic() + _QUERY_SECONDS)
-            ).window_seconds
+            self.window_seconds = self.workspace.describe(until).window_seconds
         except NotAnswered as error:
-            unknown.append(f"the out-of-order window, {_DEFAULT_WINDOW_SECONDS} s is assumed: {error}")
+            self._do_not_know(f"the out-of-order window, {_DEFAULT_WINDOW_SECONDS} s is assumed: {error}")
         window = _DEFAULT_WINDOW_SECONDS if self.window_seconds is None else self.window_seconds
         self.rules.window_ms = window * 1000
-        self._ask_for_newest(unknown, deadline)
-        self.rules.unknown = unknown
+        self._ask_for_newest(deadline)
 
-    def _ask_for_newest(self, unknown: list[str], deadline: float) -> None:
+    def _ask_for_newest(self, deadline: float) -> None:
         self._asked_at = time.monotonic()
         until = min(deadline, self._asked_at + _QUERY_SECONDS)
-        self._newest = Newest(self.remote.endpoint, self.remote.poster, self._transport, self._now_ms)
+        self._newest = Newest(self.remote.endpoint, self.remote.poster, self._now_ms)
         head_ms = self._newest.head_ms(until)
         if head_ms is None:
             said = "the newest sample of the workspace, the clock is taken for it, and that of each series"
-            unknown.append(f"{said}: {self._newest.unknown}")
+            self._do_not_know(f"{said}: {self._newest.unknown}")
         self.rules.head_ms = max(self._now_ms() if head_ms is None else head_ms, self.rules.head_ms)
 
-    def judged(self, samples: Samples, dropped: Tally, deadline: float) -> Judged:
+    def _do_not_know(self, said: str) -> None:
+        if said not in self.rules.unknown:
+            self.rules.unknown.append(said)
+
+    def judge(self, samples: Samples, dropped: Tally, deadline: float) -> Judged:
         """The samples as this endpoint gets them, in order, by what becomes of them. Those that it does not get are
         counted in `dropped`."""
         seen = packing.through(self.remote.view, samples, dropped) if self.remote.view else samples
@@ -133,29 +134,30 @@ class Receiver:
         self.rules.now_ms = self._now_ms()
         if self._newest is not None:
             if time.monotonic() - self._asked_at > _REFRESH_SECONDS:
-                self._ask_for_newest([], deadline)
+                self._ask_for_newest(deadline)
+            was_known = not self._newest.unknown
             self._newest.learn(arranged, min(deadline, time.monotonic() + _QUERY_SECONDS))
-            if self._newest.unknown and not self.rules.unknown:
-                self.rules.unknown.append(f"the newest sample of each series: {self._newest.unknown}")
+            if was_known and self._newest.unknown:
+                self._do_not_know(f"the newest sample of each series: {self._newest.unknown}")
         return judge(arranged, self.rules)
 
     # sending
 
-    def send(self, judged: Judged, part: Delivery, deadline: float, *, doubt: bool) -> list[Kept]:
-        """Sends what can be taken (all of it, when that is forced), and books it in `part`. Returns what is left when
+    def send(self, judged: Judged, books: Delivery, deadline: float, *, doubt: bool) -> list[Kept]:
+        """Sends what can be taken (all of it, when that is forced), and books it in `books`. Returns what is left when
         the receiver does not take any more in this run; nothing of the part then counts."""
         possible = judged.accepted
         if len(judged.window):
-            possible = arrange(joined([judged.accepted, judged.window]), part.dropped)
+            possible = arrange(joined([judged.accepted, judged.window]), books.dropped)
         protocol, now_ms = protocol_of(self.remote, ()), self._now_ms()
-        requests = packing.pack(possible, protocol, now_ms, part.dropped)
+        requests = packing.pack(possible, protocol, now_ms, books.dropped)
         if self._force:  # in requests of their own: one that is refused may cost its whole request
-            requests += packing.pack(judged.impossible, protocol, now_ms, part.dropped)
+            requests += packing.pack(judged.impossible, protocol, now_ms, books.dropped)
         else:
             for reason in IMPOSSIBLE:
                 if judged.reasons.counts[reason]:
-                    part.dropped.add(reason, judged.reasons.first[reason], judged.reasons.counts[reason])
-        outbox = Outbox(with_doubt(requests) if doubt else requests, part)
+                    books.dropped.add(reason, judged.reasons.first[reason], judged.reasons.counts[reason])
+        outbox = Outbox(with_doubt(requests) if doubt else requests, books)
         deliver.deliver(self.remote.endpoint, outbox, self._edges, deadline)
         left = outbox.close()
         if not left:

@@ -234,7 +234,7 @@ class Table:
 
     def rows(self, header: Sequence[str], blocks: Iterator[Block], place: str) -> Iterator[Rows]:
         """The rows of blocks behind the header. Raises BadFile."""
-        for block in _closed(blocks, place):
+        for block in _closed(blocks):
             skipped = Tally()
             columns = self._columns(header, self._cells(block, header, place, skipped))
             line = block.line + block.content.count(b"\n")
@@ -243,9 +243,12 @@ class Table:
     def header(self, block: Block, place: str) -> tuple[list[str], Block]:
         """The columns' names, and what follows them in a file's first block. Raises BadFile."""
         end = block.content.find(b"\n") + 1 or len(block.content)
-        while block.content.count(b'"', 0, end) % 2:
+        while block.content.count(b'"', 0, end) % 2 and b"\n" in block.content[end:]:
             end = block.content.index(b"\n", end) + 1
-        row = next(csv.reader(_lines(block.content[:end].removeprefix(b"\xef\xbb\xbf"), place, block.line)), [])
+        text, is_whole = _text(block.content[:end].removeprefix(b"\xef\xbb\xbf"))
+        if not is_whole:
+            raise BadFile(f"{place}, line 1: not UTF-8")
+        row = next(csv.reader(io.StringIO(text, newline="")), [])
         header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
         missing = sorted(self._needed - {name.partition(".")[0] for name in header})
         if missing:
@@ -260,19 +263,20 @@ class Table:
         )
 
     def _cells(self, block: Block, header: Sequence[str], place: str, skipped: Tally) -> list[list[str]]:
-        """The rows of a block that have a cell for each column."""
-        reader = csv.reader(_lines(block.content, place, block.line))
-        rows, length = list[list[str]](), len(header)
-        try:
-            for row in reader:
-                if len(row) == length:
-                    rows.append(row)
-                elif row:
-                    where = f"{place}, line {block.line + reader.line_num - 1}"
-                    skipped.add("row_length", f"{where}: {len(row)} cells, and the header has {length}")
-        except csv.Error as error:
-            raise BadFile(f"{place}, line {block.line + reader.line_num - 1}: {error}") from None
-        return rows
+        """The rows of a block that have a cell for each column. One that cannot be read costs only itself."""
+        text, is_whole = _text(block.content)
+        reader, rows, length = csv.reader(io.StringIO(text, newline="")), list[list[str]](), len(header)
+        while True:
+            try:
+                for row in reader:
+                    if len(row) == length and (is_whole or not any(map(_is_broken, row))):
+                        rows.append(row)
+                    elif row:
+                        where = f"{place}, line {block.line + reader.line_num - 1}"
+                        skipped.add(*_what_is_wrong(row, length, where))
+                return rows
+            except csv.Error as error:
+                skipped.add("bad_line", f"{place}, line {block.line + reader.line_num - 1}: {error}")
 
     def _columns(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
         fields: dict[str, list[Any]] = {}
@@ -305,20 +309,20 @@ def _numbers(cells: Sequence[str]) -> list[Any]:
     return [cell.strip() or None for cell in cells]
 
 
-def _closed(blocks: Iterator[Block], place: str) -> Iterator[Block]:
-    """Blocks that end outside of quotes: a quoted cell may hold line breaks."""
+def _closed(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Blocks that end outside of quotes, as far as one can tell: a quoted cell may hold line breaks."""
     rest: Block | None = None
     for block in blocks:
         whole = Block(rest.content + block.content, rest.offset, rest.line, block.read) if rest else block
         cut = _end_outside_of_quotes(whole.content)
+        if len(whole.content) - cut > MAX_LINE_BYTES:  # a stray quotation mark, somewhere
+            cut = len(whole.content)
         if cut:
             yield Block(whole.content[:cut], whole.offset, whole.line, whole.read)
         left, line = whole.content[cut:], whole.line + whole.content.count(b"\n", 0, cut)
         rest = Block(left, whole.offset + cut, line, whole.read) if left else None
-        if len(left) > MAX_LINE_BYTES:
-            raise BadFile(f"{place}, line {line}: a quotation mark without its other half")
     if rest is not None:
-        raise BadFile(f"{place}, line {rest.line}: it ends within quotation marks: it may be cut off")
+        yield rest
 
 
 def _end_outside_of_quotes(content: bytes) -> int:
@@ -331,10 +335,20 @@ def _end_outside_of_quotes(content: bytes) -> int:
     return end
 
 
-def _lines(content: bytes, place: str, line: int) -> Iterable[str]:
-    """Lines with their breaks, which may be part of a cell."""
+def _text(content: bytes) -> tuple[str, bool]:
+    """The text, and whether all of it is UTF-8; bytes that are not stay as they are, so that they can be found."""
     try:
-        return io.StringIO(content.decode(), newline="")
-    except UnicodeDecodeError as error:
-        number = line + content.count(b"\n", 0, error.start)
-        raise BadFile(f"{place}, line {number}: not UTF-8: byte {content[error.start]:#04x}") from None
+        return content.decode(), True
+    except UnicodeDecodeError:
+        return content.decode(errors="surrogateescape"), False
+
+
+def _is_broken(cell: str) -> bool:
+    return any("\udc80" <= letter <= "\udcff" for letter in cell)
+
+
+def _what_is_wrong(row: Sequence[str], length: int, where: str) -> tuple[str, str]:
+    """The reason why a row is skipped, and the words for it."""
+    if len(row) != length:
+        return "row_length", f"{where}: {len(row)} cells, and the header has {length}"
+    return "bad_line", f"{where}: not UTF-8"

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..config.scalars import duration_ms, print_duration
-from ..config.schema import Config, JsonJob, ScrapeJob, ServerSource
-from . import from_files
+from ..config.schema import BackfillServer, Config, JsonJob, ScrapeJob
+from . import file_source
+from .api_source import MAX_WINDOWS
 from .judge import AMP_MAX_AGE_MS
-from .ranges import MAX_WINDOWS
 from .times import BadTime, parse_time, shown
 
 KEYS = (
@@ -98,8 +98,8 @@ def as_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def find_job(config: Config, name: str) -> JsonJob | ScrapeJob | ServerSource | None:
-    every: Sequence[JsonJob | ScrapeJob | ServerSource] = [*config.jobs, *config.scrape_jobs, *config.servers]
+def find_job(config: Config, name: str) -> JsonJob | ScrapeJob | BackfillServer | None:
+    every: Sequence[JsonJob | ScrapeJob | BackfillServer] = [*config.jobs, *config.scrape_jobs, *config.servers]
     return next((job for job in every if job.job_name == name), None)
 
 
@@ -186,16 +186,16 @@ def _checked(request: Request, config: Config, now_ms: int, problems: list[str])
 
 
 def _of_files(request: Request, config: Config, problems: list[str]) -> Request:
-    kinds = {place: request.format or from_files.format_of(place) for place in request.files}
-    allowed = ", ".join(from_files.FORMATS)
+    kinds = {place: request.format or file_source.format_of(place) for place in request.files}
+    allowed = ", ".join(file_source.FORMATS)
     unknown = [place for place, kind in kinds.items() if not kind and not place.endswith(("/", "*"))]
-    if request.format and request.format not in from_files.FORMATS:
+    if request.format and request.format not in file_source.FORMATS:
         problems.append(f"format: {request.format!r:.60} is unknown; allowed are {allowed}")
     elif unknown:
         said = f"is required, because the name of {unknown[0]!r:.200} does not tell"
         problems.append(f"format: {said}; allowed are {allowed}")
     job = find_job(config, request.job)
-    of_records = [kind for kind in kinds.values() if kind in from_files.RECORDS]
+    of_records = [kind for kind in kinds.values() if kind in file_source.RECORDS]
     if request.job and job is None:
         problems.append(_no_such_job(request.job, config))
     elif of_records:
@@ -206,7 +206,7 @@ def _of_files(request: Request, config: Config, problems: list[str]) -> Request:
 
 
 def _check_records(
-    request: Request, job: JsonJob | ScrapeJob | ServerSource | None, config: Config, kind: str, problems: list[str]
+    request: Request, job: JsonJob | ScrapeJob | BackfillServer | None, config: Config, kind: str, problems: list[str]
 ) -> None:
     names = [one.job_name for one in config.jobs]
     if not isinstance(job, JsonJob):
@@ -221,7 +221,7 @@ def _check_records(
 def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]) -> Request:
     given = [key for key in ("format", "columns") if getattr(request, key)]
     problems += [f"{key}: belongs to a file, and from names none" for key in given]
-    job: JsonJob | ScrapeJob | ServerSource | None = find_job(config, request.job)
+    job: JsonJob | ScrapeJob | BackfillServer | None = find_job(config, request.job)
     if not request.job:
         names = [*(one.job_name for one in config.jobs), *(one.job_name for one in config.servers)]
         problems.append(f"job: is required (or from, for a file); the config has {', '.join(names) or 'none'}")
@@ -232,7 +232,7 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
     elif isinstance(job, JsonJob) and job.backfill is None:
         said = "its config has no backfill that says how the API is asked for a range (or say from, for a file)"
         problems.append(f"job: {job.job_name}: {said}")
-    elif isinstance(job, ServerSource) and job.read == "federate":
+    elif isinstance(job, BackfillServer) and job.read == "federate":
         return replace(request, start_ms=request.start_ms or 0, end_ms=request.end_ms or now_ms)
     if request.start_ms is None and not any(said.startswith("start") for said in problems):
         problems.append("start: is required: RFC 3339, unix seconds, or relative as -2h")
@@ -251,9 +251,9 @@ def _oldest_ms(request: Request, config: Config, now_ms: int) -> int:
 
 
 def _check_windows(request: Request, job: object, oldest_ms: int, problems: list[str]) -> None:
-    if not isinstance(job, JsonJob | ServerSource) or request.start_ms is None or request.end_ms is None:
+    if not isinstance(job, JsonJob | BackfillServer) or request.start_ms is None or request.end_ms is None:
         return
-    of_config = job.window_ms if isinstance(job, ServerSource) else job.backfill.window_ms if job.backfill else 0
+    of_config = job.window_ms if isinstance(job, BackfillServer) else job.backfill.window_ms if job.backfill else 0
     window_ms = request.window_ms or of_config
     start_ms = max(request.start_ms, oldest_ms)
     count = -(-(request.end_ms - start_ms) // window_ms) if window_ms else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from ..model import Delivery, Kept
 from ..wire.series import MAX_SERIES
 from .answer import Account, Row, answer, totals_of
 from .export import NotWritten
-from .keeping import Keeper
+from .keeping import AnotherAtWork, Keeper
 from .opening import Edges, Told, export_of, source_of, warm_for
 from .receiver import Receiver
 from .request import BadRequest
@@ -29,7 +30,8 @@ class Backfill:
     def __init__(self, config: Config, edges: Edges, begun: Progress, deadline: float) -> None:
         """`begun` is how far it had come; `deadline` is monotonic seconds. Raises BadRequest."""
         request, outside = begun.request, edges.outside
-        self._request, self._edges, self._deadline, self._started = request, edges, deadline, time.monotonic()
+        self._request, self._edges, self._started = request, edges, time.monotonic()
+        self._deadline = self._until = deadline
         self._warm = warm_for(config, request, outside)
         self._receivers = [Receiver(one, outside, force=request.force) for one in self._warm.remotes]
         self._totals = totals_of(begun.totals, self._receivers)
@@ -50,10 +52,11 @@ class Backfill:
         if not self._request.plan:
             self._keep(is_open=True)
             with Widening(self._request, self._receivers, self._keep, self._deadline, self._progress) as widening:
+                self._until = widening.until
                 self._walk()
-            for message in widening.warnings:
-                self._account.warn(message)
-            self._keep(is_open=False)
+            self._account.warn(*widening.warnings)
+            with contextlib.suppress(AnotherAtWork):
+                self._keep(is_open=False)
         return self._answer()
 
     def _walk(self) -> None:
@@ -62,20 +65,21 @@ class Backfill:
             self._account.is_done = self._walk_on()
         except SourceFailed as error:
             self._fail(error)
-        except NotWritten as error:
+        except (NotWritten, AnotherAtWork) as error:
             self._account.stopped = str(error)
         finally:
             self._close_export()
 
     def _walk_on(self) -> bool:
-        longest, begun = 0.0, time.monotonic()
-        for part in self._source.parts(self._progress.mark, self._deadline):
+        longest, begun = 0.0, 0.0
+        for part in self._source.parts(self._progress.mark, self._until):
+            begun = begun or time.monotonic()  # the way to the first part is not gone again
             row = self._account.row(part)
             if not all(self._settle(part, receiver, row) for receiver in self._receivers):
                 return False
             self._acknowledge(part)
             longest, begun = max(longest, time.monotonic() - begun), time.monotonic()
-            if self._deadline - begun < 2 * longest + _SPARE_SECONDS and part.share < 1.0:
+            if self._until - begun < 2 * longest + _SPARE_SECONDS and part.share < 1.0:
                 self._account.notes.append(f"the time is up after {part.where}; the next invocation goes on")
                 return False
         return True
@@ -91,13 +95,13 @@ class Backfill:
             return True
         books = Delivery(receiver.name, collected=len(part.samples) + part.dropped.total())
         books.dropped.merge(part.dropped)
-        judged = receiver.judged(part.samples, books.dropped, self._deadline)
+        judged = receiver.judge(part.samples, books.dropped, self._until)
         row["endpoints"][receiver.name] = {**judged.counts(), "reasons": dict(judged.reasons.counts)}
         if self._request.dry_run:
             receiver.sent(judged)
             receiver.tallies.add(Delivery(receiver.name), judged)
             return True
-        left = receiver.send(judged, books, self._deadline, doubt=self._progress.doubt)
+        left = receiver.send(judged, books, self._until, doubt=self._progress.doubt)
         if left:
             self._leave(receiver, left)
             return False
@@ -131,7 +135,7 @@ class Backfill:
 
     def _fail(self, error: SourceFailed) -> None:
         """A source that was cut off by the end of the time is asked again, as long as that leads on."""
-        is_out_of_time = time.monotonic() >= self._deadline - _SPARE_SECONDS
+        is_out_of_time = time.monotonic() >= self._until - _SPARE_SECONDS
         if is_out_of_time and self._account.rows:
             self._account.notes.append(f"the time was up: {error}; the next invocation goes on")
         else:

@@ -7,10 +7,10 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..config.schema import Config, JsonJob, ServerSource
+from ..config.schema import BackfillServer, Config, JsonJob
 from .request import Request, find_job
 from .source import Mark
 
@@ -24,42 +24,50 @@ class BadToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a request has come. `identity` is what its source was; with `doubt`, an attempt at the next part may have
-    reached a receiver, but for the `settled` endpoints, which have all of it. `totals` are the counts so far;
-    `widened_from` is the out-of-order window in seconds that must come back, None for none."""
+    """How far a request has come. `run` tells one backfill from another one of the same request, `identity` is what its
+    source was, `totals` are the counts so far. `widened_from` are the out-of-order windows in seconds that must come
+    back, by endpoint.
+
+    What is known of the part at `mark`:
+
+        is_open   an invocation is at work on it, or was killed at it
+        doubt     an attempt at it may have reached receivers; what they refuse of it counts as `maybe_stored`
+        settled   the endpoints that have all of it, and are not sent any of it again
+    """
 
     request: Request
     config: str
     mark: Mark
+    run: str = ""
     identity: tuple[str, ...] = ()
     doubt: bool = False
     settled: tuple[str, ...] = ()
     totals: Mapping[str, Any] = field(default_factory=dict)
-    widened_from: int | None = None
-    is_open: bool = False  # an invocation is at work on it, or was killed
+    widened_from: Mapping[str, int] = field(default_factory=dict)
+    is_open: bool = False
 
     @property
     def id(self) -> str:
-        """The same for the same request under the same config."""
-        asked = self.request.as_json()
-        names = ("job", "start_ms", "end_ms", "files", "format", "endpoint")
-        kept = {name: asked[name] for name in names}
-        said = dict(self.request.asked)
-        for key in ("start", "end"):  # relative times are others every time, and the same backfill
-            kept[f"{key}_ms"] = said.get(key)
-        return hashlib.sha256(json.dumps([self.config, kept], sort_keys=True).encode()).hexdigest()[:16]
+        """The same for the same request under the same config: its keys as they were given, however late it is."""
+        asked = [pair for pair in self.request.asked if pair[0] != "dry_run"]
+        return hashlib.sha256(json.dumps([self.config, asked]).encode()).hexdigest()[:16]
+
+    def taken_up(self) -> Progress:
+        """As whoever goes on sees it: nobody knows how far a killed invocation came with its part."""
+        return replace(self, doubt=self.doubt or self.is_open)
 
     def encoded(self) -> bytes:
         return json.dumps(
             {
                 "request": self.request.as_json(),
                 "config": self.config,
+                "run": self.run,
                 "mark": self.mark.as_json(),
                 "identity": list(self.identity),
                 "doubt": self.doubt,
                 "settled": list(self.settled),
                 "totals": dict(self.totals),
-                "widened_from": self.widened_from,
+                "widened_from": dict(self.widened_from),
                 "open": self.is_open,
             },
             separators=(",", ":"),
@@ -79,14 +87,15 @@ def decoded(content: bytes) -> Progress:
             Request.from_json(found["request"]),
             str(found["config"]),
             Mark.from_json(found["mark"]),
+            str(found["run"]),
             tuple(map(str, found["identity"])),
             bool(found["doubt"]),
             tuple(map(str, found["settled"])),
             dict(found["totals"]),
-            found["widened_from"],
+            {str(name): int(seconds) for name, seconds in found["widened_from"].items()},
             bool(found["open"]),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadToken(f"it cannot be read ({type(error).__name__})") from None
 
 
@@ -116,7 +125,7 @@ def fingerprint(config: Config, name: str) -> str:
     about.append([(one.name, one.url, repr(one.write_relabel)) for one in config.endpoints])
     if job is not None:
         about.append(repr(job.metric_relabel))
-    if isinstance(job, ServerSource):
+    if isinstance(job, BackfillServer):
         about.append([job.url, job.match, job.read, job.labels])
     if isinstance(job, JsonJob):
         about.append([job.url, job.labels, job.honor_labels])

@@ -15,11 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..config.schema import Endpoint
-from ..config.secrets import SecretError
-from ..delivery.attempt import Poster
-from ..delivery.credentials import CredentialsError
-from ..oauth2 import TokenError
-from ..transport import HttpRequest, TransportError, one_line
+from ..delivery.attempt import NoAnswer, Poster
+from ..transport import HttpRequest, one_line
 from ..warm import Outside
 
 MAX_WINDOW_SECONDS = 600
@@ -51,7 +48,7 @@ class Workspace:
 
     def __init__(self, poster: Poster, endpoint: Endpoint, outside: Outside) -> None:
         self._url = configuration_url(endpoint.url, outside.environment)
-        self._poster, self._transport, self._sleep = poster, outside.transport, outside.sleep
+        self._poster, self._sleep = poster, outside.sleep
 
     def describe(self, deadline: float) -> Configuration:
         """`deadline` is monotonic seconds. Raises NotAnswered."""
@@ -82,16 +79,13 @@ class Workspace:
         seconds = min(_TIMEOUT_SECONDS, max(deadline - time.monotonic(), 0.1))
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
         try:
-            ready = self._poster.authorised(HttpRequest(method, self._url, headers, body), time.monotonic() + seconds)
-            with self._transport.send(ready, self._poster.channel(), seconds) as answer:
-                said = answer.read(_MAX_ANSWER_BYTES)
-        except (TransportError, TokenError, CredentialsError, SecretError) as error:
+            status, said = self._poster.ask(HttpRequest(method, self._url, headers, body), seconds, _MAX_ANSWER_BYTES)
+        except NoAnswer as error:
             raise NotAnswered(f"{action}: {error}") from None
-        if answer.status not in (200, 202):
-            hint = f"; the role needs {action} (parameter Backfill)" if answer.status == 403 else ""
-            is_refused = 400 <= answer.status < 500
-            said_so = f"{action}: AMP answered {answer.status}{hint}: {_message(said)}"
-            raise NotAnswered(said_so, is_unchanged=method == "PATCH" and is_refused)
+        if status not in (200, 202):
+            hint = f"; the role needs {action} (parameter Backfill)" if status == 403 else ""
+            words = f"{action}: AMP answered {status}{hint}: {_message(said)}"
+            raise NotAnswered(words, is_unchanged=method == "PATCH" and 400 <= status < 500)
         return said
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from . import global_config, http_client, relabel_configs, remote_write, scalars
 from .nodes import Section
-from .schema import MEGABYTE, ServerSource
+from .schema import MEGABYTE, BackfillServer
 
 READS = ("query_range", "query", "federate")
 MAX_POINTS = 10_000  # of one series in an answer: Prometheus gives 11,000 at most
@@ -14,7 +14,7 @@ _DEFAULT_BODY_BYTES = 50 * MEGABYTE
 _WRITE_PATH = "/api/v1/remote_write"
 
 
-def read(top: Section, environment: Mapping[str, str], taken: set[str]) -> tuple[ServerSource, ...]:
+def read(top: Section, environment: Mapping[str, str], taken: set[str]) -> tuple[BackfillServer, ...]:
     """The servers. `taken` holds the names of jobs, and gets these: a backfill names one or the other."""
     found = []
     for entry in top.sections("backfill_configs"):
@@ -26,7 +26,7 @@ def read(top: Section, environment: Mapping[str, str], taken: set[str]) -> tuple
     return tuple(found)
 
 
-def _server(entry: Section, environment: Mapping[str, str]) -> ServerSource:
+def _server(entry: Section, environment: Mapping[str, str]) -> BackfillServer:
     name = entry.text("job_name")
     if not name and not entry.is_wrong("job_name"):
         entry.problem("job_name", "is required")
@@ -39,7 +39,7 @@ def _server(entry: Section, environment: Mapping[str, str]) -> ServerSource:
     match = tuple(entry.texts("match"))
     if not match and not entry.is_wrong("match"):
         entry.problem("match", "is required: one selector at least, as '{job=\"node\"}'")
-    server = ServerSource(
+    server = BackfillServer(
         job_name=name,
         url=url.removesuffix(_WRITE_PATH).rstrip("/"),
         read=how,

@@ -153,7 +153,7 @@ class Backfill:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSource:
+class BackfillServer:
     """One entry of `backfill_configs`: a server that speaks Prometheus's query API, to backfill from. `read` is
     `query_range` (what a graph shows, every `step_ms`), `query` (the samples themselves) or `federate` (the newest
     sample of each series)."""
@@ -321,7 +321,7 @@ class Config:
     spool: SpoolConfig = SpoolConfig()
     self_metrics: bool = True
     new_series_limit: int = 0
-    servers: tuple[ServerSource, ...] = ()
+    servers: tuple[BackfillServer, ...] = ()
 
     def job_names(self) -> list[str]:
         return [*(job.job_name for job in self.jobs), *(job.job_name for job in self.scrape_jobs)]

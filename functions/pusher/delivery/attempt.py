@@ -52,8 +52,13 @@ class Response:
         return not self.status and not self.unsent
 
 
+class NoAnswer(Exception):
+    """A receiver could not be asked, or has not answered. The message says why."""
+
+
 class Poster:
-    """Posts to one endpoint. `version` of the protocol is the configured one, until the receiver refuses it."""
+    """Posts to one endpoint, and asks its receiver other things. `version` of the protocol is the configured one, until
+    the receiver refuses it."""
 
     def __init__(
         self,
@@ -91,6 +96,16 @@ class Poster:
             return Response(0, str(error), unsent=True)
         except (CredentialsError, SecretError) as error:
             return Response(0, str(error), fixable=True, unsent=True)
+
+    def ask(self, request: HttpRequest, timeout_seconds: float, max_bytes: int) -> tuple[int, bytes]:
+        """Another request to the same receiver, as it lets us in -> status and the first bytes of the body. Raises
+        NoAnswer."""
+        try:
+            ready = self.authorised(request, time.monotonic() + timeout_seconds)
+            with self._transport.send(ready, self.channel(), timeout_seconds) as answer:
+                return answer.status, answer.read(max_bytes)
+        except (TransportError, TokenError, CredentialsError, SecretError) as error:
+            raise NoAnswer(str(error)) from None
 
     def _signed(self, request: WriteRequest, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
         headers = _HEADERS[request.version]

@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from ..config.schema import Endpoint
-from ..config.secrets import SecretError
-from ..oauth2 import TokenError
-from ..transport import HttpRequest, Transport, TransportError
-from .attempt import Poster
-from .credentials import CredentialsError
+from ..transport import HttpRequest
+from .attempt import NoAnswer, Poster
 
 _MAX_ANSWER_BYTES = 1_000_000
 _TIMEOUT_SECONDS = 3.0
@@ -47,25 +44,22 @@ def expression(metrics: Mapping[str, Sequence[str]]) -> str:
 
 
 def newest_ms(
-    poster: Poster, endpoint: Endpoint, transport: Transport, metrics: Mapping[str, Sequence[str]], deadline: float
+    poster: Poster, endpoint: Endpoint, metrics: Mapping[str, Sequence[str]], deadline: float
 ) -> dict[str, int]:
     """Job -> the time of its newest sample of the last hour, in milliseconds; jobs without any are left out.
     `deadline` is monotonic seconds. Raises NotKnown."""
     url = query_url(endpoint)
     if not url:
         raise NotKnown("its url does not tell where it answers queries")
-    seconds = min(_TIMEOUT_SECONDS, deadline - time.monotonic())
+    query = urlencode({"query": expression(metrics)}, quote_via=quote)  # a plus sign would be signed as itself
+    ask = HttpRequest("GET", f"{url}?{query}", {"Accept": "application/json"})
     try:
-        query = urlencode({"query": expression(metrics)}, quote_via=quote)  # a plus sign would be signed as itself
-        ask = HttpRequest("GET", f"{url}?{query}", {"Accept": "application/json"})
-        ready = poster.authorised(ask, time.monotonic() + seconds)
-        with transport.send(ready, poster.channel(), seconds) as answer:
-            body = answer.read(_MAX_ANSWER_BYTES)
-    except (TransportError, TokenError, CredentialsError, SecretError) as error:
+        status, body = poster.ask(ask, min(_TIMEOUT_SECONDS, deadline - time.monotonic()), _MAX_ANSWER_BYTES)
+    except NoAnswer as error:
         raise NotKnown(str(error)) from None
-    if answer.status != 200:
-        hint = "; the role needs aps:QueryMetrics (parameter QueryWorkspace)" if answer.status == 403 else ""
-        raise NotKnown(f"it answered {answer.status}{hint}")
+    if status != 200:
+        hint = "; the role needs aps:QueryMetrics (parameter QueryWorkspace)" if status == 403 else ""
+        raise NotKnown(f"it answered {status}{hint}")
     return _read(body)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from .. import relabel
 from ..config.nodes import shown_url
 from ..config.scalars import print_duration
-from ..config.schema import Endpoint, MetadataConfig, QueueConfig, ServerSource
+from ..config.schema import BackfillServer, Endpoint, MetadataConfig, QueueConfig
 from ..config.secrets import SecretError
 from ..delivery.attempt import Poster
 from ..delivery.credentials import CredentialsError
@@ -21,7 +21,7 @@ from ..oauth2 import TokenError
 from ..sources.exposition.numbers import go_float
 from ..sources.exposition.page import Refused
 from ..transport import HttpRequest, Transport, TransportError, one_line
-from .ranges import Span
+from .api_source import Span
 from .source import Mark, Part, SourceFailed, within
 from .text import Resolve, Resolved, TextFile
 from .times import shown
@@ -71,11 +71,11 @@ def resolver(intern: Intern, rules: object, added: tuple[tuple[str, str], ...] =
     return resolve
 
 
-class Server:
-    """One entry of `backfill_configs`."""
+class ServerSource:
+    """One server of `backfill_configs`."""
 
     def __init__(
-        self, config: ServerSource, span: Span, resolve: Resolve, poster: Callable[[Endpoint], Poster],
+        self, config: BackfillServer, span: Span, resolve: Resolve, poster: Callable[[Endpoint], Poster],
         transport: Transport, sleep: Callable[[float], None],
     ) -> None:  # fmt: skip
         self._config, self._resolve, self._transport, self._sleep = config, resolve, transport, sleep
@@ -238,7 +238,7 @@ def _seconds(milliseconds: int) -> str:
     return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"
 
 
-def _as_endpoint(config: ServerSource) -> Endpoint:
+def _as_endpoint(config: BackfillServer) -> Endpoint:
     """How the server is reached and who asks, as for one that is written to."""
     return Endpoint(
         config.job_name, config.url, config.timeout_ms, (), config.sigv4, config.http,

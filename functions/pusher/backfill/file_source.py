@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..config.schema import JsonJob
 from ..model import Intern, Scrape
@@ -27,30 +28,34 @@ def format_of(place: str) -> str:
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "")
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What files hold: series by `resolve`; records of a job by `mapper` and `table`, where there is such a job."""
+
+    resolve: Resolve
+    mapper: RecordMapper | None = None
+    table: Table | None = None
+
+
+def meaning_of(job: JsonJob | None, intern: Intern, columns: Mapping[str, str], resolve: Resolve) -> Meaning:
+    """`columns` maps headers of tables to fields of the job's records."""
+    if job is None:
+        return Meaning(resolve)
+    return Meaning(resolve, RecordMapper(job, intern), Table(job, columns))
+
+
 class FileSource:
     """Some files, one after the other."""
 
     def __init__(
-        self, files: Files, found: Sequence[FileId], kinds: Sequence[str], span: tuple[int | None, int | None],
-        now_ms: Callable[[], int],
+        self, files: Files, found: Sequence[tuple[FileId, str]], meaning: Meaning,
+        span: tuple[int | None, int | None], now_ms: Callable[[], int],
     ) -> None:  # fmt: skip
-        """`kinds` are the formats of the files; `span` is from when to when samples are
-        wanted, in milliseconds, both included."""
-        self._files, self._found, self._kinds, self._span, self._now_ms = files, found, kinds, span, now_ms
-        self._mapper: RecordMapper | None = None
-        self._table: Table | None = None
-        self._resolve: Resolve | None = None
+        """The files that were found, each with its format; `span` is from when to when samples are wanted, in
+        milliseconds, both included."""
+        self._files, self._meaning, self._span, self._now_ms = files, meaning, span, now_ms
+        self._found, self._kinds = [file for file, _ in found], [kind for _, kind in found]
         self._text: TextFile | None = None  # the one that is being read
-
-    def of_records(self, job: JsonJob, intern: Intern, columns: Mapping[str, str]) -> FileSource:
-        """The files hold records of this job."""
-        self._mapper, self._table = RecordMapper(job, intern), Table(job, columns)
-        return self
-
-    def of_text(self, resolve: Resolve) -> FileSource:
-        """The files hold series."""
-        self._resolve = resolve
-        return self
 
     @property
     def identity(self) -> list[str]:
@@ -61,7 +66,7 @@ class FileSource:
         return None
 
     def forget(self) -> None:
-        for one in (self._mapper, self._text):
+        for one in (self._meaning.mapper, self._text):
             if one is not None:
                 one.forget()
 
@@ -91,6 +96,12 @@ class FileSource:
         share = self._share(number, read)
         return Part(where, after, share, scrape.samples, scrape.skipped, scrape.dropped, scrape.records)
 
+    def _mapper_for(self, file: FileId) -> RecordMapper:
+        """Raises BadFile."""
+        if self._meaning.mapper is None:
+            raise BadFile(f"{file.place}: records need a job that says what they mean")
+        return self._meaning.mapper
+
     def _scrape(self) -> Scrape:
         return Scrape("", "", self._now_ms())
 
@@ -105,8 +116,8 @@ class FileSource:
             if text is not None:
                 scrape.samples = text.read(block.content, block.line, scrape.skipped, scrape.dropped)
                 scrape.records = len(scrape.samples)
-            elif self._mapper is not None:
-                self._mapper.lines(block, scrape, file.place, self._now_ms())
+            else:
+                self._mapper_for(file).lines(block, scrape, file.place, self._now_ms())
             line = block.line + block.content.count(b"\n") + (not block.content.endswith(b"\n"))
             where = f"{file.place}, lines {block.line} to {line - 1}"
             after = Mark(block.end, number, line, text.type if text is not None else ())
@@ -128,14 +139,13 @@ class FileSource:
     def _text_file(self, number: int, begin: Mark) -> TextFile | None:
         """A reader for a file of series; None for one of records."""
         kind = self._kinds[number]
-        if self._resolve is None or kind not in TEXTS:
+        if kind not in TEXTS:
             return None
         place, is_openmetrics = self._found[number].place, kind == "openmetrics"
-        return TextFile(self._resolve, place, is_openmetrics=is_openmetrics, family=begin.family)
+        return TextFile(self._meaning.resolve, place, is_openmetrics=is_openmetrics, family=begin.family)
 
     def _of_array(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
-        file, mapper = self._found[number], self._mapper
-        assert mapper is not None  # noqa: S101 - only records come as JSON
+        file, mapper = self._found[number], self._mapper_for(self._found[number])
         pieces = self._files.pieces(file, deadline, begin.at)
         for some in elements(pieces, begin.at, file.place):
             scrape, where = self._scrape(), f"{file.place}, up to byte {some.end}"
@@ -144,9 +154,10 @@ class FileSource:
             yield self._part(number, where, Mark(some.end, number), some.read, scrape)
 
     def _of_table(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
-        file, mapper, table = self._found[number], self._mapper, self._table
-        assert mapper is not None  # noqa: S101 - only records come as a table
-        assert table is not None  # noqa: S101
+        file, table = self._found[number], self._meaning.table
+        mapper = self._mapper_for(file)
+        if table is None:
+            raise BadFile(f"{file.place}: a table needs a job that says what its columns mean")
         header, blocks = self._rows_of(file, begin, deadline, table)
         for rows in table.rows(header, blocks, file.place):
             where = f"{file.place}, lines {rows.first_line} to {rows.line - 1}"
