@@ -340,8 +340,6 @@ STOPPING: dict[str, tuple[str, str | bytes, list[str]]] = {
     "csv-without-a-header": ("a.csv", "1759000000,a,1\n1759000060,a,2\n", ["a.csv", "line 1", "column", "at"]),
     "csv-without-the-time": ("a.csv", "host,value\na,1\n", ["a.csv", "at", "host", "value"]),
     "csv-with-a-column-twice": ("a.csv", "at,host,value,at\n1,a,1,1\n", ["a.csv", "'at'"]),
-    "csv-with-an-open-quote": ("a.csv", 'at,host,value\n1759000000,"a,1\n', ["a.csv", "quot"]),
-    "csv-in-another-encoding": ("a.csv", "at,host,value\n1759000000,é,1\n".encode("latin-1"), ["a.csv", "UTF-8"]),
     "json-cut": ("a.json", CUT_ARRAY, ["a.json", "cut"]),
     "json-cut-in-a-record": ("a.json", CUT_ARRAY[:-8], ["a.json"]),
     "json-that-is-ndjson": ("a.json", "\n".join(line(index) for index in range(4)), ["a.json", "JSON"]),
@@ -349,6 +347,28 @@ STOPPING: dict[str, tuple[str, str | bytes, list[str]]] = {
     "json-with-garbage-behind": ("a.json", CUT_ARRAY + "] garbage", ["a.json"]),
     "openmetrics-without-an-end": ("a.om", "a 1 1759000000\na 2 1759000060\n", ["a.om", "# EOF"]),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason", "words"),
+    [
+        (b'1759000060,"b,2', "row_length", ["a.csv", "2 cells"]),
+        ("1759000060,é,2".encode("latin-1"), "bad_line", ["a.csv, line 3", "UTF-8"]),
+        (b'1759000060,5" disk,2,', "row_length", ["a.csv, line 3", "4 cells"]),
+        (b'1759000060,"' + b"b" * 200_000 + b'",2', "bad_line", ["a.csv", "field"]),
+    ],
+    ids=["an-open-quote", "another-encoding", "a-stray-quote", "a-huge-cell"],
+)
+def test_a_row_that_cannot_be_read_costs_only_itself(rig: Rig, broken: bytes, reason: str, words: list[str]) -> None:
+    """The rows before it arrive, and so do those behind it, unless it swallows them by a quotation mark."""
+    behind = b"" if reason == "row_length" and b'"b' in broken else b"1759000120,c,3\n"
+    content = b"at,host,value\n1759000000,a,1\n" + broken + b"\n" + behind
+    answer = rig.backfill({"job": "j", "from": rig.file("a.csv", content)}, rig.job())
+    assert answer["done"], answer["stopped"]
+    assert answer["skipped"][reason]["count"] == 1
+    for word in words:
+        assert word in answer["skipped"][reason]["first"]
+    assert rig.receiver.accepted == 1 + bool(behind)
 
 
 @pytest.mark.parametrize("case", STOPPING)

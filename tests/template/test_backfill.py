@@ -50,7 +50,9 @@ def test_no_backfill_gives_the_schedules_function_anything(stack_of: StackOf, pa
 def test_files_are_read_below_one_prefix(stack_of: StackOf, prefix: str) -> None:
     before = statements_of(stack_of(BackfillPrefix=prefix), "OperatorRole")
     after = statements_of(stack_of(BackfillBucketArn=BUCKET, BackfillPrefix=prefix), "OperatorRole")
-    assert grants([one for one in after if one not in before]) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"})]
+    new = [one for one in after if one not in before]
+    assert grants(new) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"}), ({"s3:ListBucket"}, {BUCKET})]
+    assert new[1]["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ WRITES: dict[str, list[tuple[set[str], set[str]]]] = {
     "PusherRole": [({"s3:PutObject", "s3:DeleteObject"}, FOLDERS)],
     "OperatorRole": [
         ({"s3:PutObject", "s3:DeleteObject"}, OWN),
-        ({"s3:PutObject", "s3:AbortMultipartUpload"}, {"<SpoolBucket.Arn>/export/*"}),
+        ({"s3:PutObject"}, {"<SpoolBucket.Arn>/export/*"}),
     ],
 }
 ALARMS = {"SpoolAgeAlarm": "SpoolAgeSeconds", "DeadSamplesAlarm": "DeadSamples", "HeldSeriesAlarm": "HeldSeries"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..config.schema import Config
@@ -25,8 +26,6 @@ def backfill(given: Mapping[str, Any], config: Config, edges: Edges, deadline: f
 
 def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Progress:
     resume = given.get("resume", False)
-    if resume and given.get("plan"):
-        raise BadRequest("plan: a plan is made before a backfill: leave resume out, or plan")
     until = min(deadline, time.monotonic() + _STATE_SECONDS)
     rest = {key: value for key, value in given.items() if key != "resume"}
     if isinstance(resume, str) and resume:
@@ -35,7 +34,8 @@ def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: flo
         except BadToken as error:
             raise BadRequest(f"resume: {error}") from None
         _check_agrees(rest, progress)
-        return go_on(progress, config, edges.store, until)
+        found = go_on(progress, config, edges.store, until)
+        return replace(found, request=replace(found.request, plan=bool(rest.get("plan"))))
     if not isinstance(resume, bool):
         raise BadRequest(f"resume: the token of an answer is expected (or true), not {resume!r:.60}")
     request = read(rest, config, edges.outside.now_ms())
@@ -47,7 +47,7 @@ def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:
     asked = dict(progress.request.asked)
     for key, value in given.items():
         known = asked.get(key, "nothing")
-        if as_text(value) != known and (key, value) != ("plan", False):
+        if key != "plan" and as_text(value) != known:  # a plan of what is left is one too
             said = f"{as_text(value):.60} is not what the token was made for ({known:.60})"
             raise BadRequest(f"{key}: {said}: leave it out")
 

@@ -280,7 +280,8 @@ class Table:
 
     def _columns(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
         fields: dict[str, list[Any]] = {}
-        for name, cells in zip(header, zip(*rows, strict=True), strict=True):
+        columns = zip(*rows, strict=True) if rows else [()] * len(header)
+        for name, cells in zip(header, columns, strict=True):
             if name.partition(".")[0] not in self._needed | self._labels:
                 continue
             fields[name] = _numbers(cells) if name in self._needed and name not in self._labels else list(cells)

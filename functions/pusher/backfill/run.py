@@ -106,15 +106,15 @@ class Backfill:
             self._leave(receiver, left)
             return False
         if self._export is not None and not self._request.force:
-            self._export.write(judged.impossible, self._deadline)
+            self._export.write(judged.impossible, self._until)
+            self._export.flush(self._until)
         receiver.tallies.add(books, judged)
         self._progress = replace(self._progress, settled=(*self._progress.settled, receiver.name))
         return True
 
     def _acknowledge(self, part: Part) -> None:
-        """Every endpoint has what it can take of the part: nobody reads it again. Raises NotWritten."""
+        """Every endpoint has what it can take of the part: nobody reads it again. Raises AnotherAtWork."""
         if self._export is not None:
-            self._export.flush(self._deadline)
             self._totals.exported = self._exported_before + self._export.stored
             self._totals.objects = self._export.objects
         self._totals.add(part)
