@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from urllib.parse import unquote
 
 from .store import Changed, NotStored, Store, StoreError
 
@@ -93,6 +94,7 @@ class Split:
         self._store, self._tick_ms, self._is_fixed = store, tick_ms, is_fixed
         self._known: _Agreed | None = None
         self._etag = ""
+        self._waiting: list[str] = []  # endpoints of which something waits
         self._is_one = False  # there is one shard, and no more are to come: nobody has to look again
 
     def turn(self, index: int | None, wanted: int, scheduled_ms: int, deadline: float) -> Turn:
@@ -108,7 +110,7 @@ class Split:
             problem = f"nobody knows which split is in force, {count} is taken for it: {error}"
         count = agreed.at(scheduled_ms)
         self._is_one = self._is_fixed and count == wanted == 1 and not agreed.next_count and not problem
-        notes = [one for one in (problem, _note(agreed, count, wanted)) if one]
+        notes = [one for one in (problem, _note(agreed, count, wanted, self._waiting)) if one]
         return Turn(_shards(index, wanted, count), notes)
 
     def _guess(self, wanted: int, scheduled_ms: int, *, is_damaged: bool) -> _Agreed:
@@ -123,11 +125,15 @@ class Split:
         """What all shards take for agreed at this tick: whoever comes first decides. Raises StoreError."""
         agreed = self._read(store, wanted, deadline)
         for _ in range(_TRIES):
-            decision = _decided(agreed, wanted, scheduled_ms, self._tick_ms, lambda: waiting(store, deadline))
+            decision = _decided(agreed, wanted, scheduled_ms, self._tick_ms, lambda: self._is_waiting(store, deadline))
             if decision == agreed or self._write(store, decision, deadline):
                 return decision
             agreed = self._read(store, wanted, deadline)
         return agreed
+
+    def _is_waiting(self, store: Store, deadline: float) -> bool:
+        self._waiting = waiting(store, deadline)
+        return bool(self._waiting)
 
     def _read(self, store: Store, wanted: int, deadline: float) -> _Agreed:
         try:
@@ -183,14 +189,15 @@ def _decided(agreed: _Agreed, wanted: int, scheduled_ms: int, tick_ms: int, is_w
     )
 
 
-def _note(agreed: _Agreed, count: int, wanted: int) -> str:
+def _note(agreed: _Agreed, count: int, wanted: int, waits: Sequence[str]) -> str:
     if count == wanted:
         return ""
     if agreed.next_count == wanted:
         return (
             f"two ticks after this was agreed there will be {wanted} shards instead of {count}, if nothing waits then"
         )
-    return f"the split into {count} shards stays until nothing waits in the spool; {wanted} are wanted"
+    of_whom = f" (of {', '.join(waits)})" if waits else ""
+    return f"the split into {count} shards stays until nothing waits in the spool{of_whom}; {wanted} are wanted"
 
 
 def _shards(index: int | None, wanted: int, count: int) -> list[Shard]:
@@ -200,14 +207,15 @@ def _shards(index: int | None, wanted: int, count: int) -> list[Shard]:
     return [Shard(one, count) for turn in turns for one in range(turn, count, wanted)]
 
 
-def waiting(store: Store, deadline: float) -> bool:
-    """Whether anything of any shard waits in the spool. What people have pushed by hand does not count. Raises
-    StoreError."""
+def waiting(store: Store, deadline: float) -> list[str]:
+    """The endpoints of which anything waits in the spool, in any shard. What people have pushed by hand does not count.
+    Raises StoreError."""
+    found = []
     for endpoint in store.folders("spool/", deadline):
         shards = store.folders(f"spool/{endpoint}", deadline)
         if any(shard.rstrip("/").isdigit() for shard in shards):
-            return True
-    return False
+            found.append(unquote(endpoint.rstrip("/")))
+    return found
 
 
 def _decoded(content: bytes) -> _Agreed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -50,14 +49,20 @@ class Backfill:
     def run(self) -> dict[str, Any]:
         """The whole way, or as far as the time goes -> the answer. Raises nothing that a source or a receiver does."""
         if not self._request.plan:
-            self._keep(is_open=True)
-            with Widening(self._request, self._receivers, self._keep, self._deadline, self._progress) as widening:
-                self._until = widening.until
-                self._walk()
-            self._account.warn(*widening.warnings)
-            with contextlib.suppress(AnotherAtWork):
-                self._keep(is_open=False)
+            try:
+                self._run()
+            except AnotherAtWork as error:
+                self._account.stopped, self._account.is_done = str(error), False
         return self._answer()
+
+    def _run(self) -> None:
+        """Raises AnotherAtWork."""
+        self._keep(is_open=True)
+        with Widening(self._request, self._receivers, self._keep, self._deadline, self._progress) as widening:
+            self._until = widening.until
+            self._walk()
+        self._account.warn(*widening.warnings)
+        self._keep(is_open=False)
 
     def _walk(self) -> None:
         """Part by part, until all is done, the time is up, or somebody has to change something."""
@@ -65,7 +70,7 @@ class Backfill:
             self._account.is_done = self._walk_on()
         except SourceFailed as error:
             self._fail(error)
-        except (NotWritten, AnotherAtWork) as error:
+        except NotWritten as error:
             self._account.stopped = str(error)
         finally:
             self._close_export()
