@@ -25,7 +25,7 @@ from .config_source import Unreadable, not_loaded, problems_json
 from .plan import plan
 from .push import push
 from .report import Report
-from .shards import WHOLE, Shard
+from .shards import MAX_SHARDS, WHOLE, Shard
 from .sources.due import Tick
 from .standalone import Runner, say_to_stderr
 from .store import StoreError
@@ -87,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "backfill":
             from .shell_backfill import add_arguments
 
-            add_arguments(command)
+            add_arguments(command, seconds)
         if name == "plan":
-            command.add_argument("--shards", type=int, default=1, metavar="N", help="show how N shards split it")
+            command.add_argument("--shards", type=shards, default=1, metavar="N", help="show how N shards split it")
         if name in ("plan", "push", "spool"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function)
@@ -106,6 +106,12 @@ def _add_spool_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dead", action="store_true", help="what nobody sends again, instead of what waits")
     command.add_argument("-o", "--output", metavar="FILE", help="where show and export write to, instead of here")
     command.add_argument("--yes", action="store_true", help="delete without asking")
+
+
+def shards(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_SHARDS:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {MAX_SHARDS} is expected")
+    return int(text)
 
 
 def seconds(text: str) -> float:

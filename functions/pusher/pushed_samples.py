@@ -12,6 +12,7 @@ from .backfill.text import Resolved, TextFile
 from .config.scalars import is_label_name, parse_float
 from .config.schema import Config
 from .model import InvalidSeries, Samples, Scrape, Series, Tally
+from .openmetrics import series_text
 from .push import ship
 from .report import Report
 from .sources.exposition.page import Refused
@@ -19,6 +20,7 @@ from .sources.limits import MAX_AHEAD_MS
 from .store import StoreError
 from .timestamp import BadTimestamp, Format
 from .warm import Warm
+from .wire import v1
 
 FORMATS = ("openmetrics", "prometheus")
 _MAX_TEXT_BYTES = 50_000_000
@@ -77,8 +79,19 @@ def push_samples(warm: Warm, options: Mapping[str, Any], deadline: float) -> Rep
         raise BadSamples("; ".join(shown))
     if not len(scrape.samples):
         raise BadSamples("there is no sample in it")
+    _check_times(scrape.samples)
     scrape.records = len(scrape.samples)
     return ship(warm, begun, [scrape], [], deadline, started)
+
+
+def _check_times(samples: Samples) -> None:
+    """A series has one sample of a time. Raises BadSamples."""
+    seen = set[tuple[Series, int]]()
+    for series, stamp in zip(samples.series, samples.timestamps_ms, strict=True):
+        if (series, stamp) in seen:
+            name = series_text(v1.labels_of(series.prefix))
+            raise BadSamples(f"{name:.200}: two samples have the same time, {stamp} ms")
+        seen.add((series, stamp))
 
 
 def _check_keys(options: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,10 +21,10 @@ from .warm import Outside
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
 _SHOWN_ROWS = 40
-_LEFT_OUT = {"outside_range", "value_missing", "no_records", "metric_relabel", "write_relabel", "duplicate"}
+_LEFT_OUT = {"outside_range", "value_missing", "metric_relabel", "write_relabel", "duplicate"}
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+def add_arguments(command: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
     """What a backfill from a shell can be told."""
     command.add_argument("--job", default="", help="of json_configs or backfill_configs; with --from, whose records")
     command.add_argument("--start", help="RFC 3339, unix seconds, or relative as -2h")
@@ -39,7 +40,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--force", action="store_true", help="send what is impossible, too")
     command.add_argument("--widen-out-of-order", action="store_true", help="raise AMP's window meanwhile, 10m at most")
     command.add_argument("--resume", nargs="?", const=True, default=False, metavar="TOKEN", help="go on where it ended")
-    command.add_argument("--timeout", type=float, default=86_400.0, metavar="SECONDS", help="for all of it (a day)")
+    command.add_argument("--timeout", type=seconds, default=86_400.0, metavar="SECONDS", help="for all of it (a day)")
 
 
 def event_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -79,13 +80,14 @@ class BackfillCommand:
 
     def run(self) -> int:
         """Returns the exit status: 0 all of it is delivered, 1 something is not, 2 it cannot be."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             answer = self._answer()
         except invoke.BadRequest as error:
             self._refuse(str(error))
             return _BAD
         except KeyboardInterrupt:
-            print("interrupted: --resume goes on where it ended", file=sys.stderr)
+            print("interrupted: the same with --resume goes on where it ended", file=sys.stderr)
             return _NOT_DELIVERED
         if self._options.json:
             self._print_json(answer)
@@ -156,7 +158,7 @@ def print_answer(answer: Mapping[str, Any], console: Console) -> None:
     """What was done, and what was not, for people."""
     console.print(invoke.sentence(answer), highlight=False, markup=False)
     _print_rows(answer, console)
-    for one in answer["endpoints"]:
+    for one in answer["endpoints"] if answer["parts"] else ():
         _print_endpoint(one, console)
     for reason, entry in answer["skipped"].items():
         console.print(f"skipped {entry['count']}, {reason}: {entry['first']}", highlight=False, markup=False)
@@ -166,8 +168,9 @@ def print_answer(answer: Mapping[str, Any], console: Console) -> None:
         console.print(note, highlight=False, markup=False)
     for warning in answer["warnings"]:
         console.print(f"warning: {warning}", highlight=False, markup=False)
-    if "resume" in answer:
-        print(f"to go on: --resume {answer['resume']}")
+    if "resume" in answer and answer["parts"]:
+        first = "when that is mended, " if answer["stopped"] else ""
+        console.print(f"to go on: {first}the same with --resume (--json has a token)", highlight=False)
 
 
 def _print_rows(answer: Mapping[str, Any], console: Console) -> None:

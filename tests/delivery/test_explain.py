@@ -268,9 +268,16 @@ def test_what_labels_say_is_not_what_the_receiver_says() -> None:
     assert (found.reason, found.series) == ("sample-out-of-order", hostile)
 
 
-def test_unknown_names_are_left_open() -> None:
+def test_another_receiver_is_not_told_to_use_the_commands_of_aws() -> None:
     other = endpoint(workspace=None, url="http://receiver:9090/api/v1/write")
-    assert "--workspace-id ws-… --region REGION" in explain(400, "too old sample", other).help
+    for text, advice in (
+        ("too old sample", "storage.tsdb.out_of_order_time_window"),
+        ("per-user series limit of 10 exceeded", "the receiver's own limit"),
+    ):
+        found = explain(400, text, other).help
+        assert advice in found
+        assert "aws " not in found
+        assert "aws " in explain(400, text, AMP).help
 
 
 def test_other_texts_keep_the_meaning_of_their_status() -> None:

@@ -17,7 +17,7 @@ from .times import shown
 
 _MAX_ROWS = 200
 _MAX_NOTES = 50
-_COUNTS = ("parts", "empty", "records", "samples", "unasked", "exported", "objects", "invocations")
+_COUNTS = ("parts", "empty", "records", "samples", "unasked", "exported", "objects", "export_bytes", "invocations")
 
 Row = dict[str, Any]
 
@@ -25,7 +25,8 @@ Row = dict[str, Any]
 @dataclass(slots=True)
 class Totals:
     """Counts of everything that is done, over all invocations. `unasked` are parts of which nothing can be accepted,
-    `objects` those that an export has written."""
+    `objects` and `export_bytes` what an export has
+    written."""
 
     parts: int = 0
     empty: int = 0
@@ -34,6 +35,7 @@ class Totals:
     unasked: int = 0
     exported: int = 0
     objects: int = 0
+    export_bytes: int = 0
     invocations: int = 0
     skipped: Tally = field(default_factory=Tally)
 
@@ -106,6 +108,7 @@ def answer(
         {**counts["endpoints"][place], "rules": _rules(one), "unknown": list(one.rules.unknown)}
         for place, one in enumerate(receivers)
     ]
+    del counts["export_bytes"]
     told = account.as_json()
     if request.plan:
         told["preflight"] = plan_rows(request, receivers)

@@ -37,6 +37,8 @@ class Span:
         at = max(mark.at, self.start_ms)
         while at <= self.end_ms:
             end = min(at + self.window_ms - 1, self.end_ms)
+            if self.end_ms - end == 1:  # both ends are included: a range of whole windows has one moment more
+                end = self.end_ms
             if at < self.floor_ms:
                 end = min(self.floor_ms - 1, self.end_ms)
             yield at, end
@@ -45,7 +47,7 @@ class Span:
     @property
     def count(self) -> int:
         first = max(self.start_ms, self.floor_ms)
-        wanted = max(-(-(self.end_ms + 1 - first) // self.window_ms), 0)
+        wanted = max(-(-max(self.end_ms - first, 1) // self.window_ms), 0) if first <= self.end_ms else 0
         return wanted + (1 if self.floor_ms > self.start_ms else 0)
 
     def share(self, at: int) -> float:

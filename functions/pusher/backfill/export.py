@@ -27,6 +27,8 @@ class Target(Protocol):
 
     @property
     def objects(self) -> int: ...
+    @property
+    def size(self) -> int: ...
     def write(self, lines: bytes, deadline: float) -> None: ...
     def flush(self, deadline: float) -> None: ...
     def close(self, deadline: float) -> None: ...
@@ -38,10 +40,16 @@ class Export:
     def __init__(self, target: Target) -> None:
         self._target, self._texts = target, dict[Series, str]()
         self.samples = self.stored = self.left_out = 0  # `stored` are safe
+        self._size = target.size
 
     @property
     def objects(self) -> int:
         return self._target.objects
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file that are safe, without its end."""
+        return self._size
 
     def write(self, samples: Samples, deadline: float) -> None:
         lines = list[str]()
@@ -62,7 +70,7 @@ class Export:
     def flush(self, deadline: float) -> None:
         """What was written so far is safe now."""
         self._target.flush(deadline)
-        self.stored = self.samples
+        self.stored, self._size = self.samples, self._target.size
 
     def close(self, deadline: float) -> None:
         self._target.close(deadline)
@@ -70,22 +78,25 @@ class Export:
 
 
 class FileTarget:
-    """One file. With `goes_on`, what is there already stays, without its end."""
+    """One file. It goes on behind its first `size` bytes, which are known to be there; 0 is a new file."""
 
-    def __init__(self, path: str, *, goes_on: bool) -> None:
+    def __init__(self, path: str, *, size: int) -> None:
         self._path = Path(path)
         try:
-            if goes_on and self._path.exists():
-                content_end = self._path.stat().st_size
-                with self._path.open("r+b") as file:
-                    file.seek(max(content_end - len(_END), 0))
-                    if file.read() == _END:
-                        file.truncate(content_end - len(_END))
-                self._file = self._path.open("ab")
-            else:
-                self._file = self._path.open("wb")
+            found = self._path.stat().st_size if size else 0
+            if found < size:
+                raise NotWritten(
+                    f"{path}: it has {found} bytes, and {size} had been written: start again without resume"
+                )
+            self._file = self._path.open("r+b" if size else "wb")
+            self._file.truncate(size)
+            self._file.seek(size)
         except OSError as error:
             raise NotWritten(f"{path}: cannot be written: {error.strerror or error}") from None
+
+    @property
+    def size(self) -> int:
+        return self._file.tell()
 
     def write(self, lines: bytes, deadline: float) -> None:
         try:
@@ -96,7 +107,7 @@ class FileTarget:
 
     @property
     def objects(self) -> int:
-        return 1
+        return 0
 
     def flush(self, deadline: float) -> None:
         """Every write is."""
@@ -141,6 +152,10 @@ class ObjectsTarget:
     @property
     def objects(self) -> int:
         return self._full + bool(self._lines)
+
+    @property
+    def size(self) -> int:
+        return 0
 
     def _name(self) -> str:
         if not self._full:

@@ -120,13 +120,12 @@ class FileSource:
                 self._mapper_for(file).lines(block, scrape, file.place, self._now_ms())
             line = block.line + block.content.count(b"\n") + (not block.content.endswith(b"\n"))
             where = f"{file.place}, lines {block.line} to {line - 1}"
-            after = Mark(block.end, number, line, text.type if text is not None else ())
+            after = Mark(block.end, number, line, text.state if text is not None else ())
             yield self._part(number, where, after, block.read, scrape)
-        if line == begin.line and begin.at:  # all of it was done before
-            return
-        if line == 1:
+        if line == 1 and not begin.at:
             yield self._empty(number)
-        wrong = text.close(line) if text is not None and line > 1 else ""
+            return
+        wrong = text.close(line) if text is not None else ""
         if wrong:
             raise BadFile(wrong)
 

@@ -100,6 +100,9 @@ class Files:
         if not paths:
             raise BadFile(f"{place}: no file has such a name")
         try:
+            folders = [path for path in paths if os.path.isdir(path)]
+            if folders:
+                raise BadFile(f"{folders[0]}: it is a directory; name its files, as {folders[0].rstrip('/')}/*")
             return [_local_id(path, os.stat(path)) for path in paths]
         except OSError as error:
             raise BadFile(f"{error.filename}: {error.strerror}") from None

@@ -54,10 +54,18 @@ def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:
 
 def sentence(answer: Mapping[str, Any]) -> str:
     """What a backfill came to, for people."""
+    classes = {
+        kind: sum(one["classes"][kind] for one in answer["endpoints"]) for kind in ("accepted", "window", "impossible")
+    }
+    unasked = ", and what is too old was not asked for" if answer["unasked"] else ""
+    of_all = f"of {answer['samples']} samples in {answer['parts']} parts{unasked}"
+    state = "done" if answer["done"] else "stopped" if answer["stopped"] else "to be continued"
+    why = f"; {answer['stopped']}" if answer["stopped"] else ""
+    if answer["dry_run"]:
+        counts = f"{classes['accepted']} can be accepted, {classes['window']} only inside the out-of-order window"
+        return f"dry run {state}: {counts}, {classes['impossible']} impossible {of_all}{why}"
     accepted = sum(one["accepted"] for one in answer["endpoints"])
     rejected = sum(entry["count"] for one in answer["endpoints"] for entry in one["rejected"].values())
-    impossible = sum(one["classes"]["impossible"] for one in answer["endpoints"])
-    state = "done" if answer["done"] else f"stopped: {answer['stopped']}" if answer["stopped"] else "to be continued"
-    counts = f"{accepted} accepted, {rejected} rejected, {impossible} impossible of {answer['samples']} samples"
-    unasked = ", and what is too old was not asked for" if answer["unasked"] else ""
-    return f"backfill {state}: {counts} in {answer['parts']} parts{unasked}"
+    return (
+        f"backfill {state}: {accepted} accepted, {rejected} rejected, {classes['impossible']} impossible {of_all}{why}"
+    )

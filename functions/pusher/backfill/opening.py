@@ -111,8 +111,9 @@ def _poster(outside: Outside) -> Callable[[Endpoint], Poster]:
     return poster
 
 
-def export_of(request: Request, edges: Edges, *, objects: int, goes_on: bool) -> Export | None:
-    """Where what is impossible is written to, None for nowhere. `objects` are written already. Raises BadRequest."""
+def export_of(request: Request, edges: Edges, *, objects: int, size: int) -> Export | None:
+    """Where what is impossible is written to, None for nowhere. `objects`, or `size` bytes of a file, are written
+    already. Raises BadRequest."""
     place = request.export
     if not place or request.plan or request.dry_run:
         return None
@@ -121,6 +122,6 @@ def export_of(request: Request, edges: Edges, *, objects: int, goes_on: bool) ->
             return Export(ObjectsTarget(edges.outside.objects, place, written=objects))
         if not edges.is_local:
             raise BadRequest(f"export: {place!r:.200} is a file of some machine: a function writes s3://BUCKET/KEY")
-        return Export(FileTarget(place, goes_on=goes_on))
+        return Export(FileTarget(place, size=size))
     except NotWritten as error:
         raise BadRequest(f"export: {error}") from None

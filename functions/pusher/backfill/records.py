@@ -103,6 +103,10 @@ class RecordMapper:
                 self._mapper.map([again] if self._is_record else again, scrape, self._run, now_ms)
         except ScrapeFailed as error:
             raise BadFile(f"{where}: {error}") from None
+        for tally in (scrape.skipped, scrape.dropped):
+            for reason, said in tally.first.items():
+                if said.startswith("metric "):  # which names a record, and not where that is
+                    tally.first[reason] = f"{where}: {said}"
 
 
 def _decoded_lines(block: Block, place: str, skipped: Tally, *, exact: bool) -> Iterator[Any]:
@@ -250,10 +254,14 @@ class Table:
             raise BadFile(f"{place}, line 1: not UTF-8")
         row = next(csv.reader(io.StringIO(text, newline="")), [])
         header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
-        missing = sorted(self._needed - {name.partition(".")[0] for name in header})
+        strange = [name for name in self._renamed if name not in map(str.strip, row)]
+        if strange:
+            raise BadFile(f"{place}, line 1: no column {strange[0]!r}, which columns names; it has {_shown(row)}")
+        missing = sorted((self._needed | self._labels) - {name.partition(".")[0] for name in header})
         if missing:
             looks = " (it looks like data: has the file a header?)" if any(map(_is_number, row)) else ""
-            said = f"no column {missing[0]!r}; it has {', '.join(map(repr, row))[:200]}{looks}"
+            looks += "; cells are separated by commas" if len(row) == 1 and set(row[0]) & set(";\t|") else ""
+            said = f"no column {missing[0]!r}; it has {_shown(row)}{looks}"
             raise BadFile(f"{place}, line 1: {said}; columns maps headers to the job's fields")
         twice = [name for name in header if header.count(name) > 1]
         if twice:
@@ -285,9 +293,11 @@ class Table:
             if name.partition(".")[0] not in self._needed | self._labels:
                 continue
             fields[name] = _numbers(cells) if name in self._needed and name not in self._labels else list(cells)
-        for name in self._labels - set(fields):
-            fields[name] = [None] * len(rows)
         return Columns(len(rows), fields)
+
+
+def _shown(row: Sequence[str]) -> str:
+    return ", ".join(map(repr, row))[:200]
 
 
 def _is_number(cell: str) -> bool:

@@ -178,6 +178,8 @@ def _checked(request: Request, config: Config, now_ms: int, problems: list[str])
     names = [endpoint.name for endpoint in config.endpoints]
     if request.endpoint and request.endpoint not in names:
         problems.append(f"endpoint: {request.endpoint!r:.60} is none; the config has {', '.join(names) or 'none'}")
+    if request.export and request.force:
+        problems.append("export: with force everything is sent, and nothing is left to export: choose one")
     if request.export and not request.endpoint and len(names) > 1:
         problems.append(f"export: say of which endpoint; the config has {', '.join(names)}")
     if request.files:

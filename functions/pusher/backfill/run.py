@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..model import Delivery, Kept
 from ..wire.series import MAX_SERIES
 from .answer import Account, Row, answer, totals_of
 from .export import NotWritten
+from .judge import Judged
 from .keeping import AnotherAtWork, Keeper
 from .opening import Edges, Told, export_of, source_of, warm_for
 from .receiver import Receiver
@@ -20,6 +22,8 @@ from .token import Progress
 from .widening import Widening
 
 _SPARE_SECONDS = 2.0  # of an invocation's time, for its end
+_PATIENCE_SECONDS = 300.0  # with a receiver that takes nothing, until that is told
+_YEAR_2000_MS = 946_684_800_000
 _PASSING = ("deadline", "unavailable", "no_result", "http_408", "http_429", "http_5")  # how such reasons begin
 
 
@@ -40,8 +44,7 @@ class Backfill:
         rules = [receiver.rules for receiver in self._receivers]
         self._source = source_of(config, request, self._warm, edges, rules, deadline)
         self._progress = _of_the_same(begun, tuple(self._source.identity))
-        goes_on, objects = self._totals.invocations > 1, self._totals.objects
-        self._export = export_of(request, edges, objects=objects, goes_on=goes_on)
+        self._export = export_of(request, edges, objects=self._totals.objects, size=self._totals.export_bytes)
         self._exported_before = self._totals.exported
         self._keeper = Keeper(None if request.dry_run else edges.store, deadline)
         self._account = Account()
@@ -62,6 +65,8 @@ class Backfill:
             self._until = widening.until
             self._walk()
         self._account.warn(*widening.warnings)
+        if self._account.is_done and not self._account.rows and self._totals.parts:
+            self._account.notes.append("it was done before, and nothing was left: without resume it begins anew")
         self._keep(is_open=False)
 
     def _walk(self) -> None:
@@ -102,11 +107,13 @@ class Backfill:
         books.dropped.merge(part.dropped)
         judged = receiver.judge(part.samples, books.dropped, self._until)
         row["endpoints"][receiver.name] = {**judged.counts(), "reasons": dict(judged.reasons.counts)}
+        self._account.warn(*_hints(part, judged))
         if self._request.dry_run:
             receiver.sent(judged)
             receiver.tallies.add(Delivery(receiver.name), judged)
             return True
-        left = receiver.send(judged, books, self._until, doubt=self._progress.doubt)
+        until = min(self._until, time.monotonic() + _PATIENCE_SECONDS)
+        left = receiver.send(judged, books, until, doubt=self._progress.doubt)
         if left:
             self._leave(receiver, left)
             return False
@@ -121,7 +128,7 @@ class Backfill:
         """Every endpoint has what it can take of the part: nobody reads it again. Raises AnotherAtWork."""
         if self._export is not None:
             self._totals.exported = self._exported_before + self._export.stored
-            self._totals.objects = self._export.objects
+            self._totals.objects, self._totals.export_bytes = self._export.objects, self._export.size
         self._totals.add(part)
         self._account.notes += part.notes
         self._keep(mark=part.after, doubt=False, settled=())
@@ -184,3 +191,11 @@ def _of_the_same(begun: Progress, identity: tuple[str, ...]) -> Progress:
         changed = next((old for old in begun.identity if old not in identity), "the files")
         raise BadRequest(f"resume: what it was made for has changed ({changed}): start again without resume")
     return replace(begun, identity=identity)
+
+
+def _hints(part: Part, judged: Judged) -> Iterator[str]:
+    """What most likely is wrong with samples of such times."""
+    if len(part.samples) and max(part.samples.timestamps_ms) < _YEAR_2000_MS:
+        yield "there are samples of the last century: is the unit of their times right?"
+    if judged.reasons.counts["behind_window"] and part.span is None:
+        yield "there are samples behind what their series have: a file is read in order, so sort it by time"

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from .. import relabel
+from ..config.backfill_configs import MAX_POINTS
 from ..config.nodes import shown_url
 from ..config.scalars import print_duration
 from ..config.schema import BackfillServer, Endpoint, MetadataConfig, QueueConfig
@@ -81,7 +82,7 @@ class ServerSource:
         self._config, self._resolve, self._transport, self._sleep = config, resolve, transport, sleep
         window_ms = span.window_ms
         if config.read == "query_range":  # whole steps, so that no step is asked for twice, or never
-            window_ms = max(window_ms // config.step_ms, 1) * config.step_ms
+            window_ms = min(max(window_ms // config.step_ms, 1), MAX_POINTS) * config.step_ms
         self._span = replace(span, window_ms=window_ms)
         self._poster = poster(_as_endpoint(config))
         self._known: dict[tuple[tuple[str, str], ...], Resolved] = {}
@@ -120,7 +121,7 @@ class ServerSource:
             half = (end_ms + 1 - start_ms) // 2 // step_ms * step_ms
             if not half:
                 limit = f"the answer has more than body_size_limit, {self._config.body_size_bytes} bytes"
-                raise SourceFailed(f"{self._name}: {part.where}: {limit}, in the shortest window") from None
+                raise SourceFailed(f"{self._name}: {part.where}: {limit}, in the shortest window: raise it") from None
             yield from self._asked(start_ms, start_ms + half - 1, deadline)
             yield from self._asked(start_ms + half, end_ms, deadline)
             return

@@ -26,13 +26,13 @@ Resolve = Callable[[dict[str, str]], Resolved]
 
 
 class TextFile:
-    """Reads one file, block by block. `type` is the last TYPE line's: what follows it depends on that."""
+    """Reads one file, block by block."""
 
     def __init__(
         self, resolve: Resolve, place: str, *, is_openmetrics: bool, family: Sequence[str] = (),
         untimed_ms: int | None = None,
     ) -> None:  # fmt: skip
-        """`family` is `type` as it was where an earlier reading ended; `untimed_ms` the time of samples without one,
+        """`family` is `state` as it was where an earlier reading ended; `untimed_ms` the time of samples without one,
         None where there may be none."""
         self._resolve, self._place, self._is_openmetrics = resolve, place, is_openmetrics
         self._untimed_ms = untimed_ms
@@ -42,10 +42,12 @@ class TextFile:
         self._is_ended = False
         if family:
             self._parser.begin(family[0], family[1])
+            self._is_ended = len(family) > 2
 
     @property
-    def type(self) -> tuple[str, str]:
-        return self._parser.type
+    def state(self) -> tuple[str, ...]:
+        """What holds for the lines that follow: type and family of the last TYPE line, and whether # EOF has come."""
+        return (*self._parser.type, "# EOF") if self._is_ended else self._parser.type
 
     def forget(self) -> None:
         """Lets go of all series."""
@@ -56,7 +58,7 @@ class TextFile:
         itself, and is counted in `skipped`; what relabelling or the receivers' limits drop, in `dropped`."""
         samples = Samples()
         if not content.endswith(b"\n"):
-            content += b"\n"
+            content = self._whole(content, first_line, skipped)
         at, line = 0, first_line
         while at < len(content):
             comment = at if content.startswith(b"#", at) else content.find(b"\n#", at) + 1
@@ -69,6 +71,15 @@ class TextFile:
                 self._comment(content[until : at - 1].rstrip(b"\r"), line, skipped)
                 line += 1
         return samples
+
+    def _whole(self, content: bytes, first_line: int, skipped: Tally) -> bytes:
+        """A last line without its end. In OpenMetrics only # EOF may stand so: any other may be cut off anywhere."""
+        start = content.rfind(b"\n") + 1
+        if not self._is_openmetrics or content[start:] == _ENDS:
+            return content + b"\n"
+        line = first_line + content.count(b"\n")
+        skipped.add("bad_line", f"{self._place}, line {line}: it has no end: it may be cut off")
+        return content[:start]
 
     def close(self, line: int) -> str:
         """What is wrong with the end of the file, "" for nothing."""

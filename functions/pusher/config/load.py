@@ -42,7 +42,7 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], include: 
     top.close(foreign.TOP_LEVEL)
     for key, found in (("json_configs", jobs), ("scrape_configs", scrape_jobs)):
         _warn_below_tick(notes, key, [job.scrape_interval_ms for job in found], tick_ms)
-    if not jobs and not scrape_jobs:
+    if not jobs and not scrape_jobs and not servers:
         notes.warnings.append(Problem(file, 0, "", "neither json_configs nor scrape_configs: nothing will be sent"))
     if notes.problems:
         raise ConfigError(notes.problems)

@@ -7,12 +7,15 @@ on it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _WIDEN = (
     "aws amp update-workspace-configuration --workspace-id {workspace} --region {region} "
     "--out-of-order-time-window-in-seconds 600"
 )
+_WIDEN_OTHERS = "a longer out-of-order window of the receiver (Prometheus: storage.tsdb.out_of_order_time_window)"
+_AWS_COMMAND = re.compile(r"aws (?:amp|service-quotas) [^;]*")
 _RAISE = (
     "aws service-quotas request-service-quota-increase --service-code aps --region {region} --quota-code {code} "
     "--desired-value N"
@@ -33,6 +36,11 @@ class Refusal:
     reason: str
     meaning: str
     help: str = ""
+
+
+def for_others(advice: str) -> str:
+    """An advice for a receiver that is not AMP: settings of its own in the place of AWS's commands."""
+    return _AWS_COMMAND.sub("raise the receiver's own limit", advice.replace(_WIDEN, _WIDEN_OTHERS))
 
 
 def _bad(reason: str, meaning: str, help: str, *texts: str) -> list[Refusal]:  # noqa: A002 - the field's name
