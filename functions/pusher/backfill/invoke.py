@@ -12,7 +12,7 @@ from .keeping import begin, begin_again, go_on
 from .opening import Edges, Told
 from .request import BadRequest, as_text, read
 from .run import Backfill
-from .token import BadToken, Progress, parsed
+from .token import BadToken, Checkpoint, parsed
 
 __all__ = ["BadRequest", "Edges", "Told", "backfill", "sentence"]
 
@@ -24,17 +24,17 @@ def backfill(given: Mapping[str, Any], config: Config, edges: Edges, deadline: f
     return Backfill(config, edges, _begun(given, config, edges, deadline), deadline).run()
 
 
-def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Progress:
+def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Checkpoint:
     resume = given.get("resume", False)
     until = min(deadline, time.monotonic() + _STATE_SECONDS)
     rest = {key: value for key, value in given.items() if key != "resume"}
     if isinstance(resume, str) and resume:
         try:
-            progress = parsed(resume)
+            checkpoint = parsed(resume)
         except BadToken as error:
             raise BadRequest(f"resume: {error}") from None
-        _check_agrees(rest, progress)
-        found = go_on(progress, config, edges.store, until)
+        _check_agrees(rest, checkpoint)
+        found = go_on(checkpoint, config, edges.store, until)
         return replace(found, request=replace(found.request, plan=bool(rest.get("plan"))))
     if not isinstance(resume, bool):
         raise BadRequest(f"resume: the token of an answer is expected (or true), not {resume!r:.60}")
@@ -42,9 +42,9 @@ def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: flo
     return (begin_again if resume else begin)(request, config, edges.store, until)
 
 
-def _check_agrees(given: Mapping[str, Any], progress: Progress) -> None:
+def _check_agrees(given: Mapping[str, Any], checkpoint: Checkpoint) -> None:
     """What stands beside a token must not be another backfill. Raises BadRequest."""
-    asked = dict(progress.request.asked)
+    asked = dict(checkpoint.request.asked)
     for key, value in given.items():
         known = asked.get(key, "nothing")
         if key != "plan" and as_text(value) != known:  # a plan of what is left is one too

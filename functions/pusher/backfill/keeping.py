@@ -10,7 +10,7 @@ from ..config.schema import Config
 from ..store import Changed, NotStored, Store, StoreError
 from .request import BadRequest, Request
 from .source import Mark
-from .token import BadToken, Progress, decoded, fingerprint
+from .token import BadToken, Checkpoint, decoded, fingerprint
 
 _PREFIX = "state/backfill/"
 _SECONDS = 5.0
@@ -29,14 +29,14 @@ class Keeper:
         self._etag: str | None = None  # of what this invocation has written
         self.warning = ""
 
-    def keep(self, progress: Progress) -> None:
+    def keep(self, checkpoint: Checkpoint) -> None:
         """A store that fails is a warning: the answer's token says the same. The first write takes the backfill over;
         raises AnotherAtWork when another invocation has done that since."""
         if self._store is None:
             return
         try:
             until = min(time.monotonic() + _SECONDS, self._deadline + _SPARE_SECONDS)
-            self._etag = self._store.put(_PREFIX + progress.id, progress.encoded(), until, self._etag)
+            self._etag = self._store.put(_PREFIX + checkpoint.id, checkpoint.encoded(), until, self._etag)
         except Changed:
             raise AnotherAtWork("another invocation of this backfill is at work: wait for its answer") from None
         except StoreError as error:
@@ -44,9 +44,9 @@ class Keeper:
             self.warning = f"the progress cannot be kept, only the answer's token has it: {error}"
 
 
-def begin(request: Request, config: Config, store: Store | None, deadline: float) -> Progress:
+def begin(request: Request, config: Config, store: Store | None, deadline: float) -> Checkpoint:
     """A new backfill. Windows that a killed one of the same request has left wide come back with it."""
-    fresh = Progress(request, fingerprint(config, request.job), Mark(), secrets.token_hex(4))
+    fresh = Checkpoint(request, fingerprint(config, request.job), Mark(), secrets.token_hex(4))
     try:
         left = _kept(store, fresh, deadline).widened_from if store is not None and request.widen else {}
     except (StoreError, BadToken):
@@ -54,12 +54,12 @@ def begin(request: Request, config: Config, store: Store | None, deadline: float
     return replace(fresh, widened_from=left)
 
 
-def begin_again(request: Request, config: Config, store: Store | None, deadline: float) -> Progress:
+def begin_again(request: Request, config: Config, store: Store | None, deadline: float) -> Checkpoint:
     """One that goes on from what the state store has of the same request. Raises BadRequest."""
     if store is None:
         raise BadRequest("resume: nothing is kept without a spool: give the token of the answer, or set spool.location")
     try:
-        kept = _kept(store, Progress(request, fingerprint(config, request.job), Mark()), deadline)
+        kept = _kept(store, Checkpoint(request, fingerprint(config, request.job), Mark()), deadline)
     except NotStored:
         said = "no such backfill was begun with this config, and with the same keys as now"
         raise BadRequest(f"resume: {said}: leave resume out") from None
@@ -70,7 +70,7 @@ def begin_again(request: Request, config: Config, store: Store | None, deadline:
     return replace(kept, request=same).taken_up()
 
 
-def go_on(given: Progress, config: Config, store: Store | None, deadline: float) -> Progress:
+def go_on(given: Checkpoint, config: Config, store: Store | None, deadline: float) -> Checkpoint:
     """A token's progress, or what a killed invocation has done after it. Raises BadRequest."""
     if given.config != fingerprint(config, given.request.job):
         said = "it was made under another config (what the job's records mean, relabelling, endpoints, external labels)"
@@ -85,7 +85,7 @@ def go_on(given: Progress, config: Config, store: Store | None, deadline: float)
     return replace(kept, request=given.request).taken_up()
 
 
-def _kept(store: Store, progress: Progress, deadline: float) -> Progress:
+def _kept(store: Store, checkpoint: Checkpoint, deadline: float) -> Checkpoint:
     """Raises StoreError and BadToken."""
-    found = store.get(_PREFIX + progress.id, deadline)
+    found = store.get(_PREFIX + checkpoint.id, deadline)
     return decoded(found.content if found else b"")

@@ -18,7 +18,7 @@ from .opening import Edges, Told, export_of, source_of, warm_for
 from .receiver import Receiver
 from .request import BadRequest
 from .source import Part, SourceFailed
-from .token import Progress
+from .token import Checkpoint
 from .widening import Widening
 
 _SPARE_SECONDS = 2.0  # of an invocation's time, for its end
@@ -30,7 +30,7 @@ _PASSING = ("deadline", "unavailable", "no_result", "http_408", "http_429", "htt
 class Backfill:
     """One invocation of a request. `run` does as much as the time suffices for."""
 
-    def __init__(self, config: Config, edges: Edges, begun: Progress, deadline: float) -> None:
+    def __init__(self, config: Config, edges: Edges, begun: Checkpoint, deadline: float) -> None:
         """`begun` is how far it had come; `deadline` is monotonic seconds. Raises BadRequest."""
         request, outside = begun.request, edges.outside
         self._request, self._edges, self._started = request, edges, time.monotonic()
@@ -43,7 +43,7 @@ class Backfill:
             receiver.ask(deadline)
         rules = [receiver.rules for receiver in self._receivers]
         self._source = source_of(config, request, self._warm, edges, rules, deadline)
-        self._progress = _of_the_same(begun, tuple(self._source.identity))
+        self._checkpoint = _of_the_same(begun, tuple(self._source.identity))
         self._export = export_of(request, edges, objects=self._totals.objects, size=self._totals.export_bytes)
         self._exported_before = self._totals.exported
         self._keeper = Keeper(None if request.dry_run else edges.store, deadline)
@@ -61,7 +61,7 @@ class Backfill:
     def _run(self) -> None:
         """Raises AnotherAtWork."""
         self._keep(is_open=True)
-        with Widening(self._request, self._receivers, self._keep, self._deadline, self._progress) as widening:
+        with Widening(self._request, self._receivers, self._keep, self._deadline, self._checkpoint) as widening:
             self._until = widening.until
             self._walk()
         self._account.warn(*widening.warnings)
@@ -82,7 +82,7 @@ class Backfill:
 
     def _walk_on(self) -> bool:
         longest, begun = 0.0, 0.0
-        for part in self._source.parts(self._progress.mark, self._until):
+        for part in self._source.parts(self._checkpoint.mark, self._until):
             begun = begun or time.monotonic()  # the way to the first part is not gone again
             row = self._account.row(part)
             if not all(self._settle(part, receiver, row) for receiver in self._receivers):
@@ -98,7 +98,7 @@ class Backfill:
 
     def _settle(self, part: Part, receiver: Receiver, row: Row) -> bool:
         """One part for one endpoint: judged, sent, booked. False when something of it is left."""
-        if receiver.name in self._progress.settled:
+        if receiver.name in self._checkpoint.settled:
             return True
         if not part.is_fetched:
             row["endpoints"][receiver.name] = {"impossible": None, "reasons": {"too_old": "all of it"}}
@@ -113,7 +113,7 @@ class Backfill:
             receiver.tallies.add(Delivery(receiver.name), judged)
             return True
         until = min(self._until, time.monotonic() + _PATIENCE_SECONDS)
-        left = receiver.send(judged, books, until, doubt=self._progress.doubt)
+        left = receiver.send(judged, books, until, doubt=self._checkpoint.doubt)
         if left:
             self._leave(receiver, left)
             return False
@@ -121,7 +121,7 @@ class Backfill:
             self._export.write(judged.impossible, self._until)
             self._export.flush(self._until)
         receiver.tallies.add(books, judged)
-        self._progress = replace(self._progress, settled=(*self._progress.settled, receiver.name))
+        self._checkpoint = replace(self._checkpoint, settled=(*self._checkpoint.settled, receiver.name))
         return True
 
     def _acknowledge(self, part: Part) -> None:
@@ -164,8 +164,8 @@ class Backfill:
 
     def _keep(self, **changes: Any) -> None:
         """Changes the progress, and keeps it."""
-        self._progress = replace(self._progress, totals=self._totals.as_json(self._receivers), **changes)
-        self._keeper.keep(self._progress)
+        self._checkpoint = replace(self._checkpoint, totals=self._totals.as_json(self._receivers), **changes)
+        self._keeper.keep(self._checkpoint)
 
     def _close_export(self) -> None:
         if self._export is None:
@@ -180,12 +180,12 @@ class Backfill:
         found = answer(self._request, self._source.windows, self._totals, self._receivers, self._account)
         found["seconds"] = round(time.monotonic() - self._started, 3)
         if not self._account.is_done:
-            going_on = replace(self._progress, request=replace(self._request, plan=False))
+            going_on = replace(self._checkpoint, request=replace(self._request, plan=False))
             found["resume"] = replace(going_on, totals=self._totals.as_json(self._receivers)).token()
         return found
 
 
-def _of_the_same(begun: Progress, identity: tuple[str, ...]) -> Progress:
+def _of_the_same(begun: Checkpoint, identity: tuple[str, ...]) -> Checkpoint:
     """The progress, when its source is still what it was. Raises BadRequest."""
     if begun.identity and begun.identity != identity:
         changed = next((old for old in begun.identity if old not in identity), "the files")

@@ -23,7 +23,7 @@ class BadToken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Checkpoint:
     """How far a request has come. `run` tells one backfill from another one of the same request, `identity` is what its
     source was, `totals` are the counts so far. `widened_from` are the out-of-order windows in seconds that must come
     back, by endpoint.
@@ -52,7 +52,7 @@ class Progress:
         asked = [pair for pair in self.request.asked if pair[0] != "dry_run"]
         return hashlib.sha256(json.dumps([self.config, asked]).encode()).hexdigest()[:16]
 
-    def taken_up(self) -> Progress:
+    def taken_up(self) -> Checkpoint:
         """As whoever goes on sees it: nobody knows how far a killed invocation came with its part."""
         return replace(self, doubt=self.doubt or self.is_open)
 
@@ -79,11 +79,11 @@ class Progress:
         return _PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def decoded(content: bytes) -> Progress:
+def decoded(content: bytes) -> Checkpoint:
     """Raises BadToken."""
     try:
         found = json.loads(content)
-        return Progress(
+        return Checkpoint(
             Request.from_json(found["request"]),
             str(found["config"]),
             Mark.from_json(found["mark"]),
@@ -99,8 +99,8 @@ def decoded(content: bytes) -> Progress:
         raise BadToken(f"it cannot be read ({type(error).__name__})") from None
 
 
-def parsed(token: str) -> Progress:
-    """The text of `token` -> Progress. Raises BadToken."""
+def parsed(token: str) -> Checkpoint:
+    """The text of `token` -> Checkpoint. Raises BadToken."""
     if not token.startswith(_PREFIX):
         raise BadToken("it does not begin as a token does: give the answer's resume as it is")
     if len(token) > _MAX_CHARACTERS:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .receiver import Receiver
 from .request import Request
-from .token import Progress
+from .token import Checkpoint
 from .workspace import MAX_WINDOW_SECONDS, NotAnswered
 
 _WAIT_SECONDS = 300.0
@@ -23,7 +23,7 @@ class Widening:
 
     def __init__(
         self, request: Request, receivers: Sequence[Receiver], keep: Callable[..., Any], deadline: float,
-        begun: Progress,
+        begun: Checkpoint,
     ) -> None:  # fmt: skip
         """`keep` keeps the old windows with the progress, under `widened_from`: a killed invocation leaves them so to
         the next one. `begun` has what such a one has left."""
