@@ -401,7 +401,7 @@ def test_not_loaded(tmp_path: Path, source_at: SourceAt) -> None:
         "line": 2,
         "path": "jobs",
         "message": "unknown key (allowed here: "
-        "global, json_configs, new_series_limit, remote_write, scrape_config_files, scrape_configs, "
+        "backfill_configs, global, json_configs, new_series_limit, remote_write, scrape_config_files, scrape_configs, "
         "self_metrics, spool)",
     }
 

@@ -145,7 +145,10 @@ class State:
             return self.facts.jobs.get(job) or self._marks_elsewhere().get(job)
 
     def _marks_elsewhere(self) -> dict[str, JobMark]:
-        """The marks in the objects of other shards. They are read once, for a job that this one does not know."""
+        """The marks in the objects of other shards. They are read once, for a job that this one does not know; a store
+        that has failed already is not asked again."""
+        if not self.is_known:
+            return {}
         if self._elsewhere is None:
             self._elsewhere = {}
             try:
