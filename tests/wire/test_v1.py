@@ -193,3 +193,10 @@ def test_the_body_is_a_snappy_block_and_not_the_framed_format() -> None:
     assert not request.body.startswith(b"\xff\x06\x00\x00sNaPpY")
     with pytest.raises(cramjam.DecompressionError):
         cramjam.snappy.decompress(request.body)
+
+
+@given(st.lists(st.integers(2**35, 2**42 - 1), min_size=100, max_size=200, unique=True))
+def test_many_times_in_one_request_are_written_as_the_stubs_write_them(stamps: list[int]) -> None:
+    """From February 1971 to May 2109, from tables."""
+    points: list[made.Point] = [(LABELS, 1.5, stamp) for stamp in sorted(stamps)]
+    assert encoded(points) == made.stub_message(points).SerializeToString(deterministic=True)

@@ -126,9 +126,9 @@ def _behind(stamp: int, newest_ms: int, rules: Rules) -> str:
 
 
 def advance(samples: Samples) -> None:
-    """These samples have been sent: their series have nothing newer."""
+    """These samples, which were in order, have been sent: their series have nothing newer."""
     for series, stamp in zip(samples.series, samples.timestamps_ms, strict=True):
-        series.last_ms = max(series.last_ms, stamp)
+        series.last_ms = stamp
 
 
 def joined(parts: Sequence[Samples]) -> Samples:

@@ -17,6 +17,7 @@ from ..sources.exposition.text import TextReader
 
 MAX_IDENTITIES = 200_000  # that are remembered; beyond, all are looked at again
 _MAX_COMMENTS = 10_000
+_MAX_SECONDS = 1e11
 _JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
 _ENDS = b"# EOF"
 
@@ -141,9 +142,12 @@ class TextFile:
         """The timestamps, None when one needs a look of its own."""
         if self._is_openmetrics:
             seconds = go_floats(words)
-            if seconds is None or not all(map(_IN_RANGE, seconds)):
+            if not seconds or min(seconds) <= -_MAX_SECONDS or max(seconds) >= _MAX_SECONDS:
                 return None
-            return [int(one * 1000) for one in seconds]
+            try:
+                return [int(one * 1000) for one in seconds]
+            except ValueError:  # NaN is neither small nor large
+                return None
         try:
             stamps = _JSON_INTEGERS(b"[%b]" % b",".join(words))
         except msgspec.MsgspecError:
@@ -187,10 +191,6 @@ class TextFile:
                 )
             except UnicodeDecodeError:
                 skipped.add("bad_line", f"{self._place}, line {number}: not UTF-8")
-
-
-def _IN_RANGE(seconds: float) -> bool:  # noqa: N802 - used as the constant that it is
-    return -1e11 < seconds < 1e11
 
 
 def _is_kept(entry: Resolved | None, dropped: Tally) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from . import histogram, protobuf
 
 Beside = TypeVar("Beside")
 
+_TAG = b"\x10"
+_MANY_TIMES = 64  # in one request: tables are worth it
 _SIX_BYTE_MS = range(2**35, 2**42)  # February 1971 to May 2109, in milliseconds
 
 
@@ -48,11 +51,14 @@ class Block:
         return [*(place for place, same in enumerate(is_same, 1) if not same), len(self.series)]
 
     def tails(self) -> list[bytes]:
-        """The timestamp fields of samples that have plain values: seven bytes each."""
+        """The timestamp fields of samples that have usual values: seven bytes each."""
         stamps = self.timestamps_ms
         if _are_one(stamps):
             return [timestamp_field(stamps[0])] * len(stamps)
-        fields = {stamp: timestamp_field(stamp) for stamp in set(stamps)}
+        distinct = set(stamps)
+        if len(distinct) > _MANY_TIMES:
+            return _many_fields(stamps)
+        fields = {stamp: timestamp_field(stamp) for stamp in distinct}
         return list(map(fields.__getitem__, stamps))
 
     def runs(self) -> Iterator[tuple[int, int]]:
@@ -98,8 +104,22 @@ def _are_one(timestamps_ms: Sequence[int]) -> bool:
     return bool(timestamps_ms) and timestamps_ms.count(timestamps_ms[0]) == len(timestamps_ms)
 
 
+def _many_fields(timestamps_ms: Sequence[int]) -> list[bytes]:
+    """The fields of times of our days, from tables of what 14 bits of a number become: two bytes of its varint."""
+    first, middle = _tables()
+    last = {high: protobuf.varint(high) for high in {stamp >> 28 for stamp in timestamps_ms}}
+    return [first[stamp & 16383] + middle[stamp >> 14 & 16383] + last[stamp >> 28] for stamp in timestamps_ms]
+
+
+@functools.cache  # made when a backfill needs them, not in a cold start
+def _tables() -> tuple[list[bytes], list[bytes]]:
+    """14 bits -> two bytes that say that more follow; in the first table behind the field's tag."""
+    middle = [bytes((low & 127 | 128, low >> 7 | 128)) for low in range(16384)]
+    return [_TAG + pair for pair in middle], middle
+
+
 def timestamp_field(timestamp_ms: int) -> bytes:
-    return protobuf.integer(b"\x10", timestamp_ms)
+    return protobuf.integer(_TAG, timestamp_ms)
 
 
 class Blocks:
