@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,18 +27,32 @@ END_MS = NOW - 5 * MINUTE
 START_MS = END_MS - 40 * MINUTE
 
 
-@pytest.fixture(scope="module")
-def server(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+@contextmanager
+def seeded_server(folder: Path, *arguments: str) -> Iterator[Prometheus]:
     """A Prometheus with an hour of samples, which our own backfill from a text file has put there."""
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
-    with Prometheus(out_of_order_window="2h") as running:
-        with rigs.made(tmp_path_factory.mktemp("seed")) as rig:
+    with Prometheus(out_of_order_window="2h", arguments=arguments) as running:
+        with rigs.made(folder) as rig:
             rig.clock.ms = NOW
             path = rig.file("seed.prom", seed())
             endpoint = {"url": running.write_url, "max_age": "10y"}
             answer = rig.backfill({"from": path}, endpoint=endpoint)
             assert answer["done"], answer
             assert not answer["endpoints"][0]["rejected"], answer
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+    with seeded_server(tmp_path_factory.mktemp("seed")) as running:
+        yield running
+
+
+@pytest.fixture
+def patient_server(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """One that federates what is old, too: it goes by its own clock, and NOW may be long ago by then."""
+    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+    with seeded_server(tmp_path_factory.mktemp("patient"), "--query.lookback-delta=3h") as running:
         yield running
 
 
@@ -117,9 +132,9 @@ def test_query_range_gives_what_the_api_gives(rig: Rig, server: Prometheus, step
     assert answer["done"], answer["stopped"]
 
 
-def test_federate_gives_the_newest_of_each(rig: Rig, server: Prometheus) -> None:
+def test_federate_gives_the_newest_of_each(rig: Rig, patient_server: Prometheus) -> None:
     """One sample of each series that is still alive, as it is stored."""
-    one = source(server.url, read="federate")
+    one = source(patient_server.url, read="federate")
     keys: dict[str, Any] = {"start": (NOW - HOUR) / 1000, "end": NOW / 1000}
     answer = rig.backfill(event(**keys), backfill_configs=[one])
     newest = {series: points[-1] for series, points in seeded().items() if 'job="node"' in series}
