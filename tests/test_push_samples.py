@@ -18,6 +18,7 @@ from sandbox.amp import Labels, Limits, Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault
+from tests.clock import StandingClock
 from tests.delivery.rig import ENVIRONMENT, KEYS, no_session
 from tests.test_push import config_text, endpoint, job
 
@@ -27,27 +28,11 @@ OPERATOR = ("plan", "spool", "push_samples", "backfill")
 DOWN = Fault.status(404, b'{"Message":"Workspace not found"}')
 
 
-class StandingClock:
-    """Moves only when it is told to, or when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.ms = NOW_MS
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def time(self) -> float:
-        return self.ms / 1000
-
-    def sleep(self, seconds: float) -> None:
-        self.ms += int(seconds * 1000)
-
-
 class Operator:
     """The operator's function over two endpoints: `plain` gets what it is given, `relabelled` has rules."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.clock = StandingClock()
+        self.clock = StandingClock(NOW_MS)
         self.folder, self.config = folder / "kept", folder / "config.yaml"
         limits = Limits(out_of_order_seconds=0)
         self.plain = stack.enter_context(Receiver(now=self.clock.time, limits=limits))

@@ -22,6 +22,7 @@ from sandbox.amp import Labels, Limits, Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, Request
+from tests.clock import StandingClock
 from tests.delivery.rig import ENVIRONMENT, KEYS, no_session
 from tests.test_push import config_text, endpoint, job
 
@@ -38,22 +39,6 @@ SERIES = len(JOBS) * (2 + 5) + PAGES * (3 + 5)
 def hashmod(text: str, modulus: int) -> int:
     """As Prometheus's relabelling has it: the last eight bytes of the MD5, big endian."""
     return int.from_bytes(md5(text.encode(), usedforsecurity=False).digest()[8:], "big") % modulus
-
-
-class StandingClock:
-    """Moves only when it is told to, or when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def time(self) -> float:
-        return self.ms / 1000
-
-    def sleep(self, seconds: float) -> None:
-        self.ms += int(seconds * 1000)
 
 
 class Fleet:
@@ -169,7 +154,7 @@ class Fleet:
 @contextlib.contextmanager
 def fleet_of(folder: Path, store: str = "folder", **environment: str) -> Iterator[Fleet]:
     """`store` is folder, s3 or none."""
-    clock = StandingClock()
+    clock = StandingClock(START_MS)
     limits = Limits(out_of_order_seconds=0)
     with Api() as api, Receiver(now=clock.time, limits=limits) as amp, ObjectStore(now=clock.time) as bucket:
         location = {"folder": str(folder / "kept"), "s3": "s3://spool", "none": None}[store]
@@ -620,7 +605,7 @@ def test_a_change_that_is_taken_back_by_an_environment_that_slept_is_taken_back(
 
 def test_a_shard_that_begins_while_another_writes_a_new_stacks_split_takes_it(tmp_path: Path) -> None:
     """The other one is quicker between two requests of this one."""
-    clock = StandingClock()
+    clock = StandingClock(START_MS)
     first = {"apps": 0}
 
     def quicker(operation: str, request: Request) -> None:
@@ -791,7 +776,7 @@ def test_numbers_that_cannot_be_are_damage_too(fleet: Fleet, value: Any) -> None
 
 @pytest.mark.parametrize("operation", ["get", "list", "put", "*"])
 def test_a_store_that_fails_does_not_end_the_run(tmp_path: Path, operation: str) -> None:
-    clock = StandingClock()
+    clock = StandingClock(START_MS)
     with Api() as api, Receiver(now=clock.time) as amp, ObjectStore(now=clock.time) as bucket:
         fleet = Fleet(tmp_path, api, amp, clock, "s3://spool", AWS_ENDPOINT_URL_S3=bucket.base_url)
         for _ in range(2):
@@ -809,7 +794,7 @@ def test_a_store_that_fails_does_not_end_the_run(tmp_path: Path, operation: str)
 @pytest.mark.parametrize("operation", ["get", "put"])
 def test_a_shard_whose_store_fails_during_a_change_does_what_the_others_expect(tmp_path: Path, operation: str) -> None:
     """The old split stays for all, or none."""
-    clock = StandingClock()
+    clock = StandingClock(START_MS)
     with Api() as api, Receiver(now=clock.time) as amp, ObjectStore(now=clock.time) as bucket:
         fleet = Fleet(tmp_path, api, amp, clock, "s3://spool", AWS_ENDPOINT_URL_S3=bucket.base_url)
         apps = [fleet.new_app() for _ in range(4)]

@@ -50,6 +50,7 @@ class App:
         self._source = outside.config_source()
         self._journal = Journal(outside.environment.get("POWERTOOLS_SERVICE_NAME", ""))
         self._loaded_config: Config | None = None
+        self._pinned = ""
         self._warms: dict[Shard, Warm] = {}  # the one used last at the end
         self._split: Split | None = None
 

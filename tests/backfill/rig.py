@@ -19,6 +19,7 @@ from sandbox.amp import Limits, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Answer
+from tests.clock import StandingClock
 
 NOW_MS = 1_760_000_400_000  # 2025-10-09T09:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -32,24 +33,11 @@ Points = dict[str, list[tuple[int, float]]]
 
 
 @dataclass(slots=True)
-class Clock:
-    """A wall clock that moves only when told to."""
-
-    ms: int = NOW_MS
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def seconds(self) -> float:
-        return self.ms / 1000
-
-
-@dataclass(slots=True)
 class Rig:
     """One receiver for samples of any age, an API beside it, and a folder for files."""
 
     folder: Path
-    clock: Clock
+    clock: StandingClock
     api: Api
     receiver: Receiver
     outside: Outside
@@ -156,11 +144,11 @@ def made(
     folder: Path, *, amp: bool = False, limits: Limits | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[Rig]:
     """A rig whose receiver takes samples of any age, or is AMP with its documented limits."""
-    clock = Clock()
+    clock = StandingClock(NOW_MS)
     with (
-        Api(now=clock.seconds) as api,
+        Api(now=clock.time) as api,
         Receiver(
-            auth=SigV4() if amp else None, limits=limits or (Limits() if amp else ANY_AGE), now=clock.seconds
+            auth=SigV4() if amp else None, limits=limits or (Limits() if amp else ANY_AGE), now=clock.time
         ) as receiver,
     ):
         outside = Outside(dict(environment or {}), now_ms=clock.now_ms)

@@ -14,6 +14,7 @@ from pusher.warm import Outside
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer
+from tests.clock import StandingClock
 
 NOW_MS = 1_716_479_900_000  # three seconds after the newest record of the example API
 SYNTHETIC = (
@@ -31,24 +32,11 @@ TO_AMP = (
 
 
 @dataclass(slots=True)
-class Clock:
-    """A wall clock that moves only when told to."""
-
-    ms: int = NOW_MS
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def seconds(self) -> float:
-        return self.ms / 1000
-
-
-@dataclass(slots=True)
 class Rig:
     """Jobs against `api`, samples to `receiver`. Documents are served at /doc unless a job names another path."""
 
     folder: Path
-    clock: Clock = field(default_factory=Clock)
+    clock: StandingClock = field(default_factory=lambda: StandingClock(NOW_MS))
     environment: dict[str, str] = field(default_factory=dict)
     signed: bool = False
     session: Any = None  # (profile, region) -> a boto3 session, for the tests that need one
@@ -57,8 +45,8 @@ class Rig:
     _outsides: list[Outside] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.api = Api(now=self.clock.seconds)
-        self.receiver = Receiver(auth=SigV4() if self.signed else None, now=self.clock.seconds)
+        self.api = Api(now=self.clock.time)
+        self.receiver = Receiver(auth=SigV4() if self.signed else None, now=self.clock.time)
 
     def __enter__(self) -> Self:
         return self

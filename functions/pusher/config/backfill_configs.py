@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import global_config, http_client, relabel_configs, remote_write, scalars
+from . import global_config, http_client, job_names, relabel_configs, remote_write, scalars
 from .nodes import Section
 from .schema import MEGABYTE, BackfillServer
 
@@ -16,20 +16,11 @@ _WRITE_PATH = "/api/v1/remote_write"
 
 def read(top: Section, environment: Mapping[str, str], taken: set[str]) -> tuple[BackfillServer, ...]:
     """The servers. `taken` holds the names of jobs, and gets these: a backfill names one or the other."""
-    found = []
-    for entry in top.sections("backfill_configs"):
-        one = _server(entry, environment)
-        if one.job_name and one.job_name in taken:
-            entry.problem("job_name", f"{one.job_name!r} is the name of another job; job names are unique")
-        taken.add(one.job_name)
-        found.append(one)
-    return tuple(found)
+    return tuple(_server(entry, environment, taken) for entry in top.sections("backfill_configs"))
 
 
-def _server(entry: Section, environment: Mapping[str, str]) -> BackfillServer:
-    name = entry.text("job_name")
-    if not name and not entry.is_wrong("job_name"):
-        entry.problem("job_name", "is required")
+def _server(entry: Section, environment: Mapping[str, str], taken: set[str]) -> BackfillServer:
+    name = job_names.read(entry, taken)
     url, region = remote_write.address(entry, environment)
     how = entry.choice("read", READS, READS[0])
     step_ms = entry.duration_ms("step", 60_000) or 60_000

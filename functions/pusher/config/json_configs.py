@@ -12,7 +12,7 @@ import re2
 from .. import expression
 from ..expression import Expression
 from ..timestamp import parse_format, parse_zone
-from . import backfill, foreign, http_client, relabel_configs, scalars
+from . import backfill, foreign, http_client, job_names, relabel_configs, scalars
 from .global_config import GlobalConfig, intervals, label_name, limits
 from .nodes import Section
 from .schema import MEGABYTE, JsonJob, Metric, Pagination, Timestamp
@@ -31,18 +31,11 @@ _DEFAULT_BODY_SIZE = 50 * MEGABYTE  # an API answer is decoded in memory; Promet
 
 def read(section: Section, fallback: GlobalConfig, taken: set[str]) -> tuple[JsonJob, ...]:
     """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
-    jobs = []
-    for entry in section.sections("json_configs"):
-        job = _job(entry, fallback)
-        if job.job_name and job.job_name in taken:
-            entry.problem("job_name", f"{job.job_name!r} is the name of another job; job names are unique")
-        taken.add(job.job_name)
-        jobs.append(job)
-    return tuple(jobs)
+    return tuple(_job(entry, fallback, taken) for entry in section.sections("json_configs"))
 
 
-def _job(entry: Section, fallback: GlobalConfig) -> JsonJob:
-    name, url = _required(entry, "job_name"), entry.hidden("url", http_client.url)
+def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
+    name, url = job_names.read(entry, taken), entry.hidden("url", http_client.url)
     if url is None and not entry.has("url"):
         entry.problem("url", "is required")
     interval_ms, timeout_ms = intervals(entry, fallback)
@@ -77,13 +70,6 @@ def _job(entry: Section, fallback: GlobalConfig) -> JsonJob:
         entry.problem("body", "a GET request has no body; leave method out or set it to POST")
     entry.close(foreign.JOB)
     return job
-
-
-def _required(entry: Section, key: str) -> str:
-    text = entry.text(key)
-    if not text and not entry.is_wrong(key):
-        entry.problem(key, "is required")
-    return text
 
 
 def _status_code(text: str) -> int:

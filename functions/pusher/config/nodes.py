@@ -263,6 +263,13 @@ class Section:
     def text(self, key: str, default: str = "") -> str:
         return self.read(key, str, default)
 
+    def required(self, key: str) -> str:
+        """A text that may not be left out or empty."""
+        text = self.text(key)
+        if not text and not self.is_wrong(key):
+            self.problem(key, "is required")
+        return text
+
     def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
         """Like `read` for a value that may be or hold a secret: a mistake is told without the value."""
         node = self._expect(key, yaml.ScalarNode)

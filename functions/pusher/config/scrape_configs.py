@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import foreign, global_config, http_client, relabel_configs
+from . import foreign, global_config, http_client, job_names, relabel_configs
 from .global_config import GlobalConfig
 from .nodes import Section
 from .schema import ScrapeJob
@@ -17,24 +17,17 @@ def read(
     top: Section, fallback: GlobalConfig, environment: Mapping[str, str], taken: set[str]
 ) -> tuple[ScrapeJob, ...]:
     """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
-    jobs = []
-    for entry in top.sections("scrape_configs"):
-        job = _job(entry, fallback, environment)
-        if job.job_name and job.job_name in taken:
-            entry.problem("job_name", f"{job.job_name!r} is the name of another job; job names are unique")
-        taken.add(job.job_name)
-        jobs.append(job)
-    return tuple(jobs)
+    return tuple(_job(entry, fallback, environment, taken) for entry in top.sections("scrape_configs"))
 
 
-def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str]) -> ScrapeJob:
+def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str], taken: set[str]) -> ScrapeJob:
     from . import service_discovery  # a config that scrapes nothing need not pay for it in every cold start
 
     interval_ms, timeout_ms = global_config.intervals(entry, fallback)
     validation, escaping = global_config.names(entry, fallback.name_validation, _inherited_escaping(entry, fallback))
     native = entry.boolean("scrape_native_histograms", fallback.scrape_native_histograms)
     job = ScrapeJob(
-        job_name=_job_name(entry),
+        job_name=job_names.read(entry, taken),
         scrape_interval_ms=interval_ms,
         scrape_timeout_ms=timeout_ms,
         scrape_protocols=_protocols(entry, fallback, native),
@@ -70,13 +63,6 @@ def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str])
         entry.warn("scrape_failure_log_file", "ignored: failures are in the run's log line")
     entry.close(foreign.SCRAPE_JOB)
     return job
-
-
-def _job_name(entry: Section) -> str:
-    name = entry.text("job_name")
-    if not name and not entry.is_wrong("job_name"):
-        entry.problem("job_name", "is required")
-    return name
 
 
 def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
