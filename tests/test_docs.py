@@ -48,7 +48,7 @@ def test_what_the_packaged_config_holds_ready_loads_too() -> None:
     assert (config.job_names(), config.warnings) == (["custom_exporter", "node"], ())
 
 
-READERS = "read|text|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
+READERS = "read|text|required|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ READERS = "read|text|choice|integer|number|boolean|duration_ms|section|sections|
     [
         ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("service_discovery", 15),
         ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
-        ("backfill_configs", 9),
+        ("backfill_configs", 8), ("job_names", 1),
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:
