@@ -48,7 +48,9 @@ def test_what_the_packaged_config_holds_ready_loads_too() -> None:
     assert (config.job_names(), config.warnings) == (["custom_exporter", "node"], ())
 
 
-READERS = "read|text|required|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
+READERS = (
+    "read|text|required|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
+)
 
 
 @pytest.mark.parametrize(
