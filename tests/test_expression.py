@@ -77,10 +77,10 @@ SCOPES: list[tuple[str, list[str], dict[str, str], list[dict[str, Any]]]] = [
         [{"k": "a", "v": 1}, {"k": "b", "v": 2}],
     ),
     (
-        "list-has-no-keys",
+        "key-of-a-list-is-the-index",
         ["regions"],
         {"k": "@key", "n": "name"},
-        [{"n": "eu"}, {"n": "us"}, {"n": "empty"}, {"n": "none"}],
+        [{"k": "0", "n": "eu"}, {"k": "1", "n": "us"}, {"k": "2", "n": "empty"}, {"k": "3", "n": "none"}],
     ),
     ("object-by-wildcard", ["byRegion.eu.hosts.*"], {"v": "@"}, [{"v": 1}, {"v": 2}]),
     (

@@ -67,7 +67,7 @@ def test_labels_are_shown_before_and_after_relabelling() -> None:
 """
     with Api() as api:
         (job,) = planned(api, CPU + rules)["jobs"]
-    first, _, last = job["shown_series"]
+    first, _, last = job["metrics"][0]["shown"]
     assert first["before"] | first["after"] == first["before"] | {"region": "eu"}
     assert set(first["after"]) == {"__name__", "job", "instance", "host", "region"}
     assert (last["before"]["zone"], last["after"], last["dropped_by_rule"]) == ("us", None, 0)

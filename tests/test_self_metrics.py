@@ -111,7 +111,7 @@ def test_what_was_spooled_shows_as_taken_once_it_is_delivered(world: World) -> N
     for _ in range(2):
         report = world.run(warm)
         assert report.deliveries[0].spooled.total() >= SAMPLES
-    assert report.metrics()["SpoolAgeSeconds"] == pytest.approx(60, abs=2)
+    assert report.alarm_metrics()["OldestWaitingSeconds"] == pytest.approx(60, abs=2)
     world.amp.always(None)
     world.run(warm)
     assert world.outcomes() == {("collected", ""): SAMPLES, ("taken", ""): 2 * SAMPLES, ("accepted", ""): 3 * SAMPLES}

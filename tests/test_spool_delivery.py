@@ -149,7 +149,7 @@ def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, r
         amp.script(Fault.status(400, b"no good"))
         report = world.run(world.environment([endpoint(amp, "amp")], rejected=rejected))
         assert report.deliveries[0].rejected.counts == {"http_400": SAMPLES}
-        assert report.metrics()["DeadSamples"] == count * SAMPLES
+        assert report.totals()["DeadSamples"] == count * SAMPLES
         dead = world.kept("dead")
         assert len(dead) == count
         assert all("no good" in one.said for entry in dead for one in entry.kept)
@@ -191,9 +191,9 @@ def test_the_function_succeeds_while_the_spool_holds_the_data(world: World, caps
     logs, metrics = [one for one in lines if "_aws" not in one], [one for one in lines if "_aws" in one]
     assert [one["level"] for one in logs] == ["WARNING", "WARNING", "INFO"]
     assert "Workspace not found" in logs[0]["message"]
-    assert [one["SpoolAgeSeconds"][0] // 10 for one in metrics] == [0, 6, 0]
-    assert [one["DeadSamples"] for one in metrics] == [[0.0]] * 3
-    assert all("HeldSeries" not in one for one in metrics)
+    assert [one["OldestWaitingSeconds"][0] // 10 for one in metrics] == [0, 6, 0]
+    assert [one["LostSamples"][0] for one in metrics] == [0] * 3
+    assert [one["Delivered"][0] for one in metrics] == [0, 0, 1]
 
 
 def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world: World) -> None:

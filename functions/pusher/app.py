@@ -14,8 +14,9 @@ from .config.nodes import ConfigError
 from .config.schema import Config
 from .config_source import Loaded, Unreadable, not_loaded
 from .delivery.state import State
-from .logs import Journal
+from .logs import ALARM_METRICS, NO_METRICS, Journal
 from .push import push
+from .report import Report
 from .shards import MAX_SHARDS, OPERATOR, WHOLE, Shard, Split, Turn
 from .sources.due import Tick
 from .warm import Outside, Warm
@@ -24,6 +25,7 @@ from .wire.series import MAX_SERIES
 _RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
 _WITHOUT_CONTEXT_SECONDS = 60.0
 _STATE_SECONDS = 3.0
+_OLDEST_WAITING_SECONDS = 600.0  # without metrics, when what waits is old enough to fail a run
 BACKFILL_KEYS = (  # as in backfill.request, which a schedule does not import
     "job", "start", "end", "step", "window", "from", "format", "columns", "endpoint", "force", "dry_run", "export",
     "widen_out_of_order", "resume", "plan",
@@ -31,7 +33,8 @@ BACKFILL_KEYS = (  # as in backfill.request, which a schedule does not import
 
 
 class PushFailed(Exception):
-    """Samples are undelivered: the invocation fails, so that the alarm sees it. The report is in the log."""
+    """Samples are undelivered: the invocation fails, so that the alarm sees it. The report is in the log. Without
+    metrics, this is also how an alarm sees what is lost, down or waiting for long."""
 
 
 class BadEvent(Exception):
@@ -48,7 +51,8 @@ class App:
     def __init__(self, outside: Outside, actions: Collection[str] = ("push", "plan")) -> None:
         self._outside, self._actions = outside, actions
         self._source = outside.config_source()
-        self._journal = Journal(outside.environment.get("POWERTOOLS_SERVICE_NAME", ""))
+        self._metrics = outside.environment.get("PUSHER_METRICS", "") or ALARM_METRICS
+        self._journal = Journal(outside.environment.get("POWERTOOLS_SERVICE_NAME", ""), self._metrics)
         self._loaded_config: Config | None = None
         self._pinned = ""
         self._warms: dict[Shard, Warm] = {}  # the one used last at the end
@@ -131,17 +135,24 @@ class App:
             report = replace(report, shard=str(shard), warnings=[*turn.notes, *report.warnings])
             self._journal.report(report, facts)
             reports.append(report)
-        failed = [report.summary() for report in reports if report.failed]
+        failed = [report.summary() for report in reports if report.failed or self._must_ring(report)]
         if failed:
             raise PushFailed("; ".join(failed))
         if len(reports) == 1:
             return reports[0].as_dict()
         return {
             "action": "push",
-            "ok": True,
+            "ok": not any(report.jobs_down for report in reports),
             "shards": [one.as_dict() for one in reports],
             "warnings": list(turn.notes),
         }
+
+    def _must_ring(self, report: Report) -> bool:
+        """Whether a run has to fail because no metric says what is wrong with it."""
+        text = self._outside.environment.get("PUSHER_OLDEST_WAITING_SECONDS", "")
+        limit = float(text) if text.isdecimal() else _OLDEST_WAITING_SECONDS
+        is_wrong = report.lost or report.jobs_down or report.oldest_waiting_seconds > limit
+        return self._metrics == NO_METRICS and bool(is_wrong)
 
     def _turn(self, config: Config, options: Mapping[str, Any], deadline: float) -> Turn:
         """The shards that are this invocation's: the event's, or all of them when it names none."""
@@ -170,11 +181,7 @@ class App:
         now_ms, config = self._outside.now_ms(), warm.config
         names = options.get("jobs")
         if names is not None:
-            known = config.job_names()
-            unknown = [name for name in names if name not in known]
-            if unknown:
-                raise BadEvent(f"jobs: no job is named {unknown[0]!r}; the config has {', '.join(known) or 'none'}")
-            return Tick(now_ms, None, config.tick_ms, frozenset(names))
+            return Tick(now_ms, None, config.tick_ms, frozenset(_known(names, config)))
         # A time ahead of the clock would count as the last tick, and no job would be due until it has come.
         scheduled_ms = min(options.get("scheduled_ms") or now_ms, now_ms + config.tick_ms)
         tick = Tick(scheduled_ms, warm.last_tick_ms, config.tick_ms)
@@ -186,7 +193,9 @@ class App:
     ) -> dict[str, Any]:
         from .plan import plan  # a schedule never plans
 
-        return plan(config, self._outside, deadline, options.get("shards") or self._shards)
+        names = options.get("jobs")
+        jobs = _known(names, config) if names is not None else None
+        return plan(config, self._outside, deadline, options.get("shards") or self._shards, jobs)
 
     def _spool(
         self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
@@ -228,6 +237,15 @@ class App:
             going_on = json.dumps({"action": "backfill", "resume": answer["resume"]})
             raise BackfillStopped(f"{answer['stopped']}. Mend that, and go on with {going_on}")
         return answer
+
+
+def _known(names: Collection[str], config: Config) -> Collection[str]:
+    """The names, when the config has them all. Raises BadEvent."""
+    known = config.job_names()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise BadEvent(f"jobs: no job is named {unknown[0]!r}; the config has {', '.join(known) or 'none'}")
+    return names
 
 
 _Action = Callable[[App, Config, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]
@@ -323,7 +341,7 @@ _OPTIONS: dict[str, dict[str, tuple[str, _Reader]]] = {  # of each action: key o
         "shard": ("shard", _index),
         "shards": ("shards", _count),
     },
-    "plan": {"shards": ("shards", _count)},
+    "plan": {"jobs": ("jobs", _names), "shards": ("shards", _count)},
     "spool": {
         "command": ("command", _command),
         "endpoint": ("endpoint", _text),

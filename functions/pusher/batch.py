@@ -23,6 +23,7 @@ class Batch:
     """The samples of a run as they were collected, and what each endpoint gets of them."""
 
     def __init__(self, scrapes: Sequence[Scrape]) -> None:
+        self.scrapes = scrapes
         self._raw = scrapes[0].samples if len(scrapes) == 1 else Samples()  # the only ones are not copied
         self._dropped = Tally()
         for scrape in scrapes:
@@ -34,7 +35,7 @@ class Batch:
 
     def packed_for(self, remote: Remote, dropped: Tally, now_ms: int) -> Packed:
         """The endpoint's requests; what goes into none is booked in `dropped`."""
-        samples = self.ordered_for(remote, dropped)
+        samples = self.ordered_for(remote, dropped, now_ms)
         try:
             requests = packing.pack(samples, protocol_of(remote, self.metadata), now_ms, dropped)
         except Exception:  # a bug: nothing of it has been sent
@@ -42,11 +43,13 @@ class Batch:
             raise
         return Packed(requests, disjoint=samples.prefixes is not None)
 
-    def ordered_for(self, remote: Remote, dropped: Tally) -> Samples:
+    def ordered_for(self, remote: Remote, dropped: Tally, now_ms: int) -> Samples:
         """The samples that this endpoint gets, in order; the others are counted in `dropped`. Once for each endpoint:
         what was handed out counts as sent, and does not come again."""
         dropped.merge(self._dropped)
         samples = packing.through(remote.view, self._raw, dropped) if remote.view else self._raw
+        if limit_ms := remote.endpoint.queue.sample_age_limit_ms:
+            samples = order.without_history(samples, now_ms - limit_ms, dropped)
         return order.order(samples, dropped, remote.prefixes)
 
 

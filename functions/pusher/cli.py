@@ -11,20 +11,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from . import __version__
 from .config.environment import read_environment
 from .config.nodes import ConfigError
+from .config.scalars import print_duration
 from .config.schema import Config
 from .config_source import Unreadable, not_loaded, problems_json
+from .model import Scrape
 from .plan import plan
 from .push import push
-from .report import Report
+from .report import Report, skipped_dict
 from .shards import MAX_SHARDS, WHOLE, Shard
 from .sources.due import Tick
 from .standalone import Runner, say_to_stderr
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = outside.config_source(options.config).load().config
     except (ConfigError, Unreadable) as error:
         return _refuse(options, error)
+    unknown = [name for name in getattr(options, "job", None) or () if name not in config.job_names()]
+    if unknown:
+        print(f"--job: no job is named {unknown[0]!r}; the config has {', '.join(config.job_names())}", file=sys.stderr)
+        return _BAD
     command: Callable[[argparse.Namespace, Config, Outside], int] = options.command
     return command(options, config, outside)
 
@@ -90,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
             add_arguments(command, seconds)
         if name == "plan":
             command.add_argument("--shards", type=shards, default=1, metavar="N", help="show how N shards split it")
+        if name in ("plan", "push"):
+            command.add_argument("--job", action="append", metavar="NAME", help="only this job; may be repeated")
         if name in ("plan", "push", "spool"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function)
@@ -148,8 +155,8 @@ def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
 
 
 def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
-    report = _pushed(options, config, outside, config.job_names())
-    return _NOT_DELIVERED if report.totals()["JobsDown"] else _delivered(report)
+    report = _pushed(options, config, outside, options.job or config.job_names())
+    return _NOT_DELIVERED if report.jobs_down or report.lost else _delivered(report)
 
 
 def _pushed(
@@ -166,11 +173,25 @@ def _pushed(
     for scrape in report.scrapes:
         state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
         print(f"  {scrape.job} {scrape.instance}: {state}")
+        _print_records(scrape)
     for endpoint in report.as_dict()["endpoints"]:
         _print_delivery(endpoint)
     for warning in report.warnings:
         print(f"warning: {warning}")
     return report
+
+
+def _print_records(scrape: Scrape) -> None:
+    """What of a JSON job's records became no sample."""
+    for why in () if scrape.error else scrape.failed.values():
+        print(f"    failed: {why}")
+    for reason, entry in skipped_dict(scrape.metrics).items():
+        print(f"    skipped {entry['count']}, {reason}: {entry['examples'][0]}")
+        for example in entry["examples"][1:]:
+            print(f"      and {example}")
+    for result in scrape.metrics:
+        if result.merged:
+            print(f"    merged {result.merged}: metric {result.metric}, duplicates: sum")
 
 
 def _delivered(report: Report) -> int:
@@ -198,7 +219,7 @@ def _print_delivery(endpoint: dict[str, Any]) -> None:
 
 
 def _plan(options: argparse.Namespace, config: Config, outside: Outside) -> int:
-    found = plan(config, outside, time.monotonic() + options.timeout, options.shards)
+    found = plan(config, outside, time.monotonic() + options.timeout, options.shards, options.job)
     if options.json:
         _print_json(found)
     else:
@@ -207,61 +228,94 @@ def _plan(options: argparse.Namespace, config: Config, outside: Outside) -> int:
 
 
 def _print_plan(found: dict[str, Any]) -> None:
-    console = Console()
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     for job in found["jobs"]:
         state = f"down: {job['error']}" if job["error"] else f"{job['series']} series every {job['interval']}"
-        console.print(f"{job['job']}: {state}", style="bold", highlight=False, markup=False)
+        console.print(f"{job['job']}: {state}", style="bold")
         _print_series(console, job)
-        for fate in ("skipped", "dropped"):
-            for reason, entry in job[fate].items():
-                console.print(f"  {fate} {entry['count']}, {reason}: {entry['first']}", highlight=False, markup=False)
+        for reason, entry in job["dropped"].items():
+            console.print(f"  dropped {entry['count']}, {reason}: {entry['first']}")
         _print_targets(console, job)
         for message in job["lint"]:
-            console.print(f"  lint: {message}", highlight=False, markup=False)
+            console.print(f"  lint: {message}")
     for endpoint in found["endpoints"]:
         requests = _counted(endpoint["requests"], "request")
         size = f"{_counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
-        console.print(f"would send to {endpoint['url']}: {size}", highlight=False, markup=False)
+        console.print(f"would send to {endpoint['url']}: {size}")
+        for reason, entry in endpoint["dropped"].items():
+            said = f"  would drop {entry['count']}, {reason}: {entry['first']}"
+            console.print(said)
     for row in found.get("split", ()):
         jobs = ", ".join(row["jobs"]) or "nothing"
         counts = f"{_counted(row['targets'], 'target')}, {_counted(row['samples'], 'sample')}"
-        console.print(f"shard {row['shard']}: {counts} of {jobs}", highlight=False, markup=False)
+        console.print(f"shard {row['shard']}: {counts} of {jobs}")
     estimate = found["estimate"]
     dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"
-    console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}", highlight=False)
+    console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}")
     told = {message for job in found["jobs"] for message in job.get("messages", ())}
     for warning in (one for one in found["warnings"] if one not in told):
-        console.print(f"warning: {warning}", highlight=False, markup=False)
+        console.print(f"warning: {warning}")
 
 
 def _print_targets(console: Console, job: dict[str, Any]) -> None:
     for target in job.get("targets", ()):
         state = f"down: {target['error']}" if target["error"] else f"{target['samples']} samples"
-        console.print(f"  {target['url']}: {state}", highlight=False, markup=False)
+        console.print(f"  {target['url']}: {state}")
     for one in job.get("dropped_targets", ()):
         address = one["discovered"].get("__address__", "a target without address")
-        console.print(f"  not scraped: {address}, by {one['by']}", highlight=False, markup=False)
+        console.print(f"  not scraped: {address}, by {one['by']}")
     left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
     if left > 0:
-        console.print(f"  not scraped: {left} more; keep_dropped_targets says how many to show", highlight=False)
+        console.print(f"  not scraped: {left} more; keep_dropped_targets says how many to show")
     for message in job.get("messages", ()):
-        console.print(f"  {message}", highlight=False, markup=False)
+        console.print(f"  {message}")
 
 
 def _print_series(console: Console, job: dict[str, Any]) -> None:
-    if not job["shown_series"]:
-        return
-    table = Table("labels", "after metric_relabel_configs", box=None, pad_edge=False)
-    for shown in job["shown_series"]:
-        before, after = _labels(shown["before"]), shown["after"]
-        if after is None:
-            fate = f"dropped by metric_relabel_configs[{shown.get('dropped_by_rule', '?')}]"
-        else:
-            fate = "the same" if after == shown["before"] else _labels(after)
-        table.add_row(Text(before), Text(fate))
-    console.print(table)
-    counts = ", ".join(f"{name} {count}" for name, count in job["cardinality"].items())
-    console.print(f"  values per label: {counts}", highlight=False, markup=False)
+    """Each metric with its first series, and what of its records became no sample."""
+    for metric in job["metrics"]:
+        for shown in metric["shown"]:
+            console.print(f"  {_series_line(shown)}")
+        if metric["not_shown"]:
+            said = f"  {metric['metric']}: {metric['not_shown']} more not shown"
+            console.print(said)
+        _print_result(console, metric, job["error"])
+    if job["metrics"]:
+        counts = ", ".join(f"{name} {count}" for name, count in job["cardinality"].items())
+        console.print(f"  values per label: {counts}")
+
+
+def _print_result(console: Console, metric: dict[str, Any], error: str) -> None:
+    """What a JSON metric's records came to; a failure that is the job's own error has been said."""
+    failed = metric.get("failed", "")
+    lines = [f"failed: {failed}"] if failed and failed != error else []
+    for reason, entry in metric.get("skipped", {}).items():
+        lines.append(f"skipped {entry['count']}, {reason}: {entry['examples'][0]}")
+    missing = metric.get("labels_not_found", ())
+    lines += [f"{metric['metric']}: label {label} was found in no record" for label in missing]
+    for line in lines:
+        console.print(f"  {line}")
+
+
+def _series_line(shown: dict[str, Any]) -> str:
+    """One series: its labels, value, time and age, and what relabelling made of it."""
+    before, after = shown["before"], shown["after"]
+    if after is None:
+        return f"{_labels(before)} dropped by metric_relabel_configs[{shown.get('dropped_by_rule', '?')}]"
+    line = _labels(after)
+    if "value" in shown:
+        at = datetime.fromtimestamp(shown["timestamp_ms"] / 1000, UTC).isoformat(timespec="seconds")
+        line += f" {_value(shown['value'])} at {at.replace('+00:00', 'Z')}, {_age(shown['age_seconds'])}"
+    return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
+
+
+def _value(value: float | str) -> str:
+    return str(value).removesuffix(".0")
+
+
+def _age(seconds: float) -> str:
+    shown = print_duration(max(round(abs(seconds)), 0) * 1000)
+    return f"{shown} {'old' if seconds >= 0 else 'ahead of the clock'}"
 
 
 def _labels(labels: dict[str, str]) -> str:

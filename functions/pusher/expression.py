@@ -1,7 +1,8 @@
 """The expressions of `json_configs`: JMESPath, with prefixes that widen the scope.
 
 `path` looks in the record, `$.path` in the whole document, `^.path` in the enclosing object (`^.^.path` two levels
-up), `@key` is the key of a walked map (`^@key` the outer one's). A number or a quoted `'text'` is a constant.
+up), `@key` is the key of a walked map or the index in a walked list (`^@key` the outer one's). A number or a quoted
+`'text'` is a constant.
 Plain dotted names, `[]` and constants never touch the jmespath library: they are what a run spends its time on.
 """
 
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
+
+from . import absence
+from .absence import Kind, Trace
 
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _STEP = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?(\[\]|\[\*\])?|@)", re.ASCII)
@@ -40,8 +44,9 @@ class InvalidExpression(ValueError):
 class Group:
     """Records that lie side by side, with what encloses them.
 
-    `keys` are the map keys of the records when a map was walked. `enclosing[0]` is the object around them,
-    `enclosing[-1]` the document; `outer_keys` run in step with `enclosing`.
+    `keys` are the records' keys in a walked map, or their indices as text in a walked list, where an expression uses
+    them. `enclosing[0]` is the object around the records, `enclosing[-1]` the document; `outer_keys` run in step with
+    `enclosing`. `not_a_list` says that `[]` has found something else, which gives no record.
     """
 
     records: Sequence[Any]
@@ -49,6 +54,7 @@ class Group:
     enclosing: tuple[Any, ...]
     outer_keys: tuple[str | None, ...]
     columns: Mapping[str, list[Any]] | None = None
+    not_a_list: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Columns:
 
     count: int
     fields: Mapping[str, list[Any]] = field(repr=False)
+    head: bytes = field(default=b"", repr=False)  # how the document begins, for messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,11 @@ class Expression:
         """For a label: a number that stands for itself is the text that was written (`1.10`, not 1.1)."""
         is_number = self.scope is Scope.CONSTANT and not isinstance(self.constant, str)
         return replace(self, constant=self.text.strip()) if is_number else self
+
+    def trace(self, value: Any) -> Trace:
+        """How far the expression goes into one object."""
+        start = Trace(Kind.FOUND, value)
+        return absence.follow_names(self.path, start) if self.path is not None else _followed(self.program, start)
 
     def one(self, value: Any) -> Any:
         """The expression applied to one object; None where it finds nothing. Raises nothing."""
@@ -213,6 +225,28 @@ class Step:
             return value
         return _flattened(value) if type(value) is list else None
 
+    @property
+    def is_index(self) -> bool:
+        """Whether it ends with the choice of one element, as `items[0]` does."""
+        parsed = self.program.parsed if self.program is not None else {}
+        return parsed.get("type") == "index_expression" and parsed["children"][-1]["type"] == "index"
+
+    def without_flatten(self, value: Any) -> Any:
+        """What a step that ends with `[]` has before that."""
+        step = parse_step(self.text.strip().removesuffix("[]") or "@")
+        return step(value)
+
+    def trace(self, start: Trace) -> Trace:
+        """How far the step goes from what was found at `start`."""
+        if self.path is None:
+            return _followed(self.program, start)
+        at = absence.follow_names(self.path, start)
+        return absence.flattened(at) if self.flatten and at.kind is Kind.FOUND else at
+
+
+def _followed(program: Any, start: Trace) -> Trace:
+    return absence.follow(program.parsed, start)
+
 
 def _flattened(values: list[Any]) -> list[Any]:
     """JMESPath's `[]`: one level of lists is dissolved, and a null is no element."""
@@ -237,11 +271,17 @@ def parse_step(text: str) -> Step:
 
 @dataclass(slots=True)
 class Records:
-    """`records`: steps, each walked inside the one before; `map_levels` are the steps whose objects are walked as
-    maps because some expression of the metric uses their key."""
+    """`records`: steps, each walked inside the one before; `key_levels` are the steps whose objects are walked as
+    maps, and whose lists have indices, because some expression of the metric uses their key."""
 
     steps: tuple[Step, ...]
-    map_levels: frozenset[int] = frozenset()
+    key_levels: frozenset[int] = frozenset()
+
+    @property
+    def text(self) -> str:
+        """As it is written: one step, or a list of steps."""
+        texts = [step.text for step in self.steps]
+        return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
     @property
     def is_list(self) -> bool:
@@ -259,15 +299,12 @@ class Records:
         self, value: Any, level: int, enclosing: tuple[Any, ...], outer_keys: tuple[str | None, ...]
     ) -> Iterator[Group]:
         found = self.steps[level](value)
-        keys: Sequence[str] | None = None
         if found is None:
+            at = self.steps[level].trace(Trace(Kind.FOUND, value))
+            if at.kind is Kind.NOT_A_LIST:
+                yield Group((), None, enclosing, outer_keys, not_a_list=at)
             return
-        if type(found) is list:
-            records: Sequence[Any] = found
-        elif type(found) is dict and level in self.map_levels:
-            keys, records = list(found), list(found.values())
-        else:
-            records = [found]
+        keys, records = self._records_of(found, level)
         if level == len(self.steps) - 1:
             yield Group(records, keys, enclosing, outer_keys)
             return
@@ -275,17 +312,42 @@ class Records:
             key = keys[index] if keys is not None else None
             yield from self._walk(record, level + 1, (record, *enclosing), (key, *outer_keys))
 
+    def _records_of(self, found: Any, level: int) -> tuple[Sequence[str] | None, Sequence[Any]]:
+        """What a step has found, as records with their keys where these are used."""
+        has_keys = level in self.key_levels
+        if type(found) is list:
+            return list(map(str, range(len(found)))) if has_keys else None, found
+        if type(found) is dict and has_keys:
+            return list(found), list(found.values())
+        return None, [found]
+
+    def absence(self, documents: Iterable[Any]) -> Trace | None:
+        """Why no document has records; None where an empty list says that there are none."""
+        whole = [one for one in documents if type(one) is not Columns]
+        traces = [self._trace(Trace(Kind.FOUND, document), 0) for document in whole]
+        best = absence.first_of(traces)
+        return best if best is not None and best.is_absence else None
+
+    def _trace(self, start: Trace, level: int) -> Trace:
+        at = self.steps[level].trace(start)
+        if at.kind is not Kind.FOUND or level == len(self.steps) - 1:
+            return at
+        records = self._records_of(at.value, level)[1]
+        path = at.path if at.path.endswith("]") or records is not at.value else f"{at.path}[]"
+        inner = [self._trace(Trace(Kind.FOUND, record, path), level + 1) for record in records]
+        return absence.first_of(inner) or Trace(Kind.EMPTY, [], at.path)
+
 
 def records(steps: Sequence[Step], expressions: Sequence[Expression]) -> Records:
     """Steps and the expressions evaluated under them -> Records. Raises InvalidExpression for a `^` that leaves
     the document."""
-    depth, map_levels = len(steps), set()
+    depth, key_levels = len(steps), set()
     out = f"reaches out of records, which has {depth} step{'s' if depth != 1 else ''}"
     for expression in expressions:
         if expression.scope is Scope.KEY:
             if expression.levels >= depth:
                 raise InvalidExpression(out)
-            map_levels.add(depth - 1 - expression.levels)
+            key_levels.add(depth - 1 - expression.levels)
         elif expression.scope is Scope.ENCLOSING and expression.levels > depth:
             raise InvalidExpression(out)
-    return Records(tuple(steps), frozenset(map_levels))
+    return Records(tuple(steps), frozenset(key_levels))

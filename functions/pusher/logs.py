@@ -1,4 +1,7 @@
-"""The run's one log line, and its metrics as an EMF line that CloudWatch turns into metrics."""
+"""The run's one log line, and its metrics as an EMF line that CloudWatch turns into metrics.
+
+CloudWatch bills each metric, so that only those go out that an alarm watches, unless all or none are asked for.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,28 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from .report import Report
 
 _NAMESPACE = "LambdaRemoteWrite"
+ALARM_METRICS, ALL_METRICS, NO_METRICS = "alarms", "all", "none"  # values of PUSHER_METRICS
 
 
 class Journal:
-    """Writes what happened. `service` is the dimension of the metrics and a field of every line."""
+    """Writes what happened. `service` is the dimension of the metrics and a field of every line; `metrics` says which
+    of them go out."""
 
-    def __init__(self, service: str) -> None:
-        self._service = service or "lambda-remote-write"
+    def __init__(self, service: str, metrics: str = ALARM_METRICS) -> None:
+        self._service, self._metrics = service or "lambda-remote-write", metrics
         self._log = Logger(service=self._service)
 
     def report(self, report: Report, context: dict[str, Any]) -> None:
-        """One line for the run, an error when it failed, a warning when something waits, and its metrics in one
-        dimension set."""
-        write = self._log.error if report.failed else self._log.warning if report.is_waiting else self._log.info
+        """One line for the run, an error when it failed, a warning when something waits, was lost or is down, and its
+        metrics in one dimension set."""
+        is_odd = report.is_waiting or report.lost or report.jobs_down
+        write = self._log.error if report.failed else self._log.warning if is_odd else self._log.info
         write(report.summary(), extra={"report": report.as_dict(), **context})
+        if self._metrics == NO_METRICS:
+            return
         metrics = EphemeralMetrics(namespace=_NAMESPACE, service=self._service)
-        for name, value in report.metrics().items():
+        found = report.totals() if self._metrics == ALL_METRICS else report.alarm_metrics()
+        for name, value in found.items():
             unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
             metrics.add_metric(name=name, unit=unit, value=value)
         metrics.flush_metrics()

@@ -25,7 +25,7 @@ class Series:
     def __init__(self, prefix: bytes) -> None:
         self.prefix = prefix
         self.strings: tuple[str, ...] = ()
-        self.last_ms = -(2**63)
+        self.last_ms = NEVER_MS
         self.seen = 0
 
 
@@ -57,8 +57,17 @@ STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
 """The value that says a series has ended: one bit pattern of NaN (remote write 1.0, "Stale markers")."""
 
 
+NEVER_MS = -(2**63)
+"""`Series.last_ms` of a series that has sent nothing yet."""
+
 HELD = "new_series_limit"
 """The reason under which samples of series beyond that limit are dropped."""
+
+LOSSES = ("too_old", "too_far_in_future", HELD)
+"""Reasons of dropped samples that count as lost: the receiver should have had them."""
+
+IGNORED = "null_ignored"
+"""The reason of records whose value is null where `on_missing: ignore` says that this is normal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +192,39 @@ class JobMark:
 
 
 @dataclass(slots=True)
+class MetricResult:
+    """What the records of one metric came to in one scrape: each was mapped to a sample or `skipped`, by reason.
+
+    `merged` samples went into another one with the same series and time (`duplicates: sum`). `failed` says why the
+    metric has failed, "" when it has not. `labels_not_found` are labels whose expression gave nothing in any record.
+    """
+
+    metric: str
+    records: int = 0
+    merged: int = 0
+    skipped: Tally = field(default_factory=Tally)
+    failed: str = ""
+    labels_not_found: tuple[str, ...] = ()
+
+    @property
+    def mapped(self) -> int:
+        return self.records - self.skipped.total()
+
+    def merge(self, other: MetricResult) -> None:
+        """Adds what the same metric came to in another answer; whether it has failed is this one's."""
+        self.records += other.records
+        self.merged += other.merged
+        self.skipped.merge(other.skipped)
+
+
+@dataclass(slots=True)
 class Scrape:
     """What one JSON job or target gave in one run. A failed one has `error`, its synthetic series, and the markers of
     those that have ended with it. `is_target` is one of many that a job may have.
 
-    `skipped` counts records that yield no sample; `dropped` counts samples that go no further. `mark` is how far the
-    job has come with it, once its samples are delivered or kept; `notes` are for people.
+    `skipped` counts records that yield no sample, of all `metrics` together; `dropped` counts samples that go no
+    further. `more_pages` says that pages were left out, and why. `mark` is how far the job has come with it, once its
+    samples are delivered or kept; `notes` are for people.
     """
 
     job: str
@@ -199,13 +235,20 @@ class Scrape:
     samples: Samples = field(default_factory=Samples)
     skipped: Tally = field(default_factory=Tally)
     dropped: Tally = field(default_factory=Tally)
+    metrics: list[MetricResult] = field(default_factory=list)
     metadata: tuple[Metadata, ...] = ()
     records: int = 0
     pages: int = 0
+    more_pages: str = ""
     body_bytes: int = 0
     is_target: bool = False
     mark: JobMark | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why metrics have failed, by their names."""
+        return {one.metric: one.failed for one in self.metrics if one.failed}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""`plan`: collect and map, send nothing; show the series, what relabelling did to them, lint and cost."""
+"""`plan`: collect and map, send nothing; show the series with their values, what relabelling did to them, what each
+endpoint would drop, lint and cost."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,8 @@ from .batch import Batch
 from .config.nodes import shown_url
 from .config.scalars import print_duration
 from .config.schema import Config, JsonJob, Metric
-from .model import Delivery, Labels, Scrape, Tally
-from .report import tally_dict
+from .model import STALE, Delivery, InvalidSeries, Labels, MetricResult, Scrape, Series, Tally
+from .report import skipped_dict, tally_dict
 from .shards import hashmod
 from .sources import collect
 from .sources.json_api import JsonSource
@@ -23,7 +24,7 @@ from .sources.targets import Dropped
 from .warm import Outside, Remote, Warm
 from .wire.series import AMP_LIMITS
 
-_SHOWN_SERIES = 20
+_SHOWN_SERIES = 20  # of a job; at least one of each metric
 _SHOWN_TARGETS = 20  # of those that are dropped, unless keep_dropped_targets says how many
 _MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label
 _MANY_LABELS = 30
@@ -37,9 +38,11 @@ _BASE_UNITS = {
 
 @dataclass(slots=True)
 class Trace:
-    """What relabelling did in one job, series by series."""
+    """What relabelling did in one job, series by series. `shown` has the first series of each metric, by the name that
+    it has before relabelling; `count` how many there are."""
 
-    shown: list[dict[str, Any]] = field(default_factory=list)
+    shown: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    count: Counter[str] = field(default_factory=Counter)
     dropped_by_rule: Counter[int] = field(default_factory=Counter)
     values: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     series: int = 0
@@ -47,42 +50,107 @@ class Trace:
 
     def __call__(self, before: Labels, after: Labels | None, dropped_by: int | None) -> None:
         """Observes one new series: its labels before and after `metric_relabel_configs`."""
-        if len(self.shown) < _SHOWN_SERIES:
+        name = before.get("__name__", "")
+        self.count[name] += 1
+        if len(self.shown[name]) < _SHOWN_SERIES:
             seen = {"before": dict(before), "after": dict(after) if after else None}
-            self.shown.append(seen | ({"dropped_by_rule": dropped_by} if dropped_by is not None else {}))
+            self.shown[name].append(seen | ({"dropped_by_rule": dropped_by} if dropped_by is not None else {}))
         if dropped_by is not None:
             self.dropped_by_rule[dropped_by] += 1
         if after:
             self.series += 1
             self.most_labels = max(self.most_labels, len(after))
-            for name, value in after.items():
-                self.values[name].add(value)
+            for label, value in after.items():
+                self.values[label].add(value)
 
 
-def plan(config: Config, outside: Outside, deadline: float, shards: int = 1) -> dict[str, Any]:
-    """Collects every job once and tells what a push would send, and what of it each of several shards. `deadline` is
-    monotonic seconds."""
-    traces = {name: Trace() for name in config.job_names()}
+def plan(
+    config: Config, outside: Outside, deadline: float, shards: int = 1, jobs: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Collects every job (or these) once and tells what a push would send, and what of it each of several shards.
+    `deadline` is monotonic seconds."""
+    wanted = [name for name in config.job_names() if jobs is None or name in jobs]
+    traces = {name: Trace() for name in wanted}
     warm = Warm(config, outside, observers=traces)
-    warm.discover(deadline)
-    sources = warm.sources()
+    warm.discover(deadline, jobs)
+    sources = [source for source in warm.sources() if source.name in traces]
     scrapes = collect.collect(sources, collect.Edges(warm.fetcher, outside.now_ms), deadline, run=1)
+    warm.judge(list(zip(sources, scrapes, strict=True)))
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
     for scrape in scrapes:
         by_job[scrape.job].append(scrape)
-    jobs = [_json_job(job, by_job[job.job_name], traces[job.job_name], config) for job in config.jobs]
-    jobs += [_scrape_job(pool, by_job[pool.job.job_name], traces[pool.job.job_name], config) for pool in warm.pools]
-    monthly = sum(job["samples_per_month"] for job in jobs)
+    shown = [_Shown(by_job[name], trace, warm, outside.now_ms()) for name, trace in traces.items()]
+    by_name = dict(zip(traces, shown, strict=True))
+    found = [_json_job(job, by_name[job.job_name], config) for job in config.jobs if job.job_name in traces]
+    found += [
+        _scrape_job(pool, by_name[pool.job.job_name], config) for pool in warm.pools if pool.job.job_name in traces
+    ]
+    monthly = sum(job["samples_per_month"] for job in found)
     batch = Batch(scrapes)
+    down = {job: why for job, why in warm.jobs_down().items() if job in traces}
     return {
         "action": "plan",
-        "ok": not warm.undiscovered() and not any(scrape.error for scrape in scrapes),
-        "jobs": jobs,
+        "ok": not down,
+        "jobs_down": down,
+        "jobs": found,
         "endpoints": [_endpoint(remote, batch, warm) for remote in warm.remotes],
         "estimate": {"samples_per_month": monthly, "amp_usd_per_month": cost.ingestion_usd(monthly)},
         **({"split": _split(sources, scrapes, shards)} if shards > 1 else {}),
-        "warnings": warm.warnings(),
+        "warnings": [*warm.warnings(), *(f"{scrape.job}: {note}" for scrape in scrapes for note in scrape.notes)],
     }
+
+
+class _Shown:
+    """One job's scrapes with what was observed of their series, and the sample that each series has."""
+
+    def __init__(self, scrapes: Sequence[Scrape], trace: Trace, warm: Warm, now_ms: int) -> None:
+        self.scrapes, self.trace, self._warm, self._now_ms = scrapes, trace, warm, now_ms
+        self._samples: dict[Series, tuple[Any, int]] = {}
+        for scrape in scrapes:
+            columns = scrape.samples.series, scrape.samples.values, scrape.samples.timestamps_ms
+            for series, value, at_ms in zip(*columns, strict=True):
+                if value is not STALE:
+                    self._samples.setdefault(series, (value, at_ms))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every metric with its first series; one of many does not hide another."""
+        results: dict[str, MetricResult] = {}
+        for result in (one for scrape in self.scrapes for one in scrape.metrics):
+            empty = MetricResult(result.metric, failed=result.failed, labels_not_found=result.labels_not_found)
+            results.setdefault(result.metric, empty).merge(result)
+        names = list(dict.fromkeys([*results, *self.trace.count]))
+        most = max(_SHOWN_SERIES // max(len(names), 1), 1)
+        return [self._metric(name, results.get(name), most) for name in names]
+
+    def _metric(self, name: str, result: MetricResult | None, most: int) -> dict[str, Any]:
+        shown = [self._with_sample(one) for one in self.trace.shown.get(name, ())[:most]]
+        found = {"metric": name, "series": self.trace.count[name], "shown": shown}
+        found["not_shown"] = self.trace.count[name] - len(shown)
+        if result is None:
+            return found
+        return found | {
+            "records": result.records,
+            "failed": result.failed,
+            "skipped": skipped_dict([result]),
+            "labels_not_found": list(result.labels_not_found),
+        }
+
+    def _with_sample(self, one: dict[str, Any]) -> dict[str, Any]:
+        """The series with the value, time and age of its first sample, when it has one."""
+        sample = self._sample_of(one["after"])
+        if sample is None:
+            return one
+        value, at_ms = sample
+        shown = value if isinstance(value, float | int) else "a native histogram"
+        return one | {"value": shown, "timestamp_ms": at_ms, "age_seconds": round((self._now_ms - at_ms) / 1000, 3)}
+
+    def _sample_of(self, labels: Labels | None) -> tuple[Any, int] | None:
+        if not labels:
+            return None
+        try:
+            return self._samples.get(self._warm.series.intern(labels))
+        except InvalidSeries:
+            return None
 
 
 def _split(
@@ -100,14 +168,14 @@ def _split(
     return rows
 
 
-def _json_job(job: JsonJob, scrapes: Sequence[Scrape], trace: Trace, config: Config) -> dict[str, Any]:
-    found = _job(job.job_name, scrapes, trace, max(job.scrape_interval_ms, config.tick_ms))
-    return found | {"lint": [*lint(job, trace), *_lint_interval(job.scrape_interval_ms, config.tick_ms)]}
+def _json_job(job: JsonJob, shown: _Shown, config: Config) -> dict[str, Any]:
+    found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
+    return found | {"lint": [*lint(job, shown.trace), *_lint_interval(job.scrape_interval_ms, config.tick_ms)]}
 
 
-def _scrape_job(pool: ScrapePool, scrapes: Sequence[Scrape], trace: Trace, config: Config) -> dict[str, Any]:
-    job = pool.job
-    found = _job(job.job_name, scrapes, trace, max(job.scrape_interval_ms, config.tick_ms))
+def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, Any]:
+    job, trace, scrapes = pool.job, shown.trace, shown.scrapes
+    found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
     kept = job.keep_dropped_targets or _SHOWN_TARGETS
     return found | {
         "targets": [
@@ -133,13 +201,13 @@ def _dropped_target(dropped: Dropped) -> dict[str, Any]:
     return {"discovered": dict(dropped.discovered), "by": by}
 
 
-def _job(name: str, scrapes: Sequence[Scrape], trace: Trace, interval_ms: int) -> dict[str, Any]:
+def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
     """What a job's sources gave together."""
+    scrapes, trace = shown.scrapes, shown.trace
     cardinality = {label: len(values) for label, values in trace.values.items()}
     errors = [scrape.error for scrape in scrapes if scrape.error]
-    skipped, dropped = Tally(), Tally()
+    dropped = Tally()
     for scrape in scrapes:
-        skipped.merge(scrape.skipped)
         dropped.merge(scrape.dropped)
     samples = sum(len(scrape.samples) for scrape in scrapes)
     return {
@@ -149,13 +217,13 @@ def _job(name: str, scrapes: Sequence[Scrape], trace: Trace, interval_ms: int) -
         "records": sum(scrape.records for scrape in scrapes),
         "series": trace.series,
         "samples": samples,
-        "skipped": tally_dict(skipped),
+        "skipped": skipped_dict([result for scrape in scrapes for result in scrape.metrics]),
         "dropped": tally_dict(dropped),
         "dropped_by_rule": {
             f"metric_relabel_configs[{index}]": count for index, count in trace.dropped_by_rule.items()
         },
         "cardinality": dict(sorted(cardinality.items(), key=lambda item: -item[1])),
-        "shown_series": trace.shown,
+        "metrics": shown.metrics(),
         "interval": print_duration(interval_ms),
         "samples_per_month": cost.samples_per_month(samples, interval_ms / 1000),
     }

@@ -27,8 +27,9 @@ def push(warm: Warm, tick: Tick, deadline: float) -> Report:
     started, begun = time.monotonic(), warm.begin(deadline)
     until = started + (deadline - started) * _SOURCES_SHARE
     warm.discover(until, tick.jobs)
-    edges = collect.Edges(warm.fetcher, warm.outside.now_ms)
-    scrapes = collect.collect(warm.due_sources(tick), edges, until, begun.number)
+    edges, due = collect.Edges(warm.fetcher, warm.outside.now_ms), warm.due_sources(tick)
+    scrapes = collect.collect(due, edges, until, begun.number)
+    warm.judge(list(zip(due, scrapes, strict=True)))
     held_series = warm.newcomers.hold_back(scrapes, warm.series)
     return replace(ship(warm, begun, scrapes, warm.ended(tick), deadline, started), held_series=held_series)
 
@@ -47,7 +48,7 @@ def ship(
     seconds = time.monotonic() - started
     return Report(
         scrapes,
-        warm.undiscovered(),
+        warm.jobs_down(),
         deliveries,
         [*warm.warnings(), *_notes(scrapes)],
         begun.run.started_ms,
@@ -67,7 +68,20 @@ def _facts(warm: Warm, begun: Begun, batch: Batch, seconds: float) -> RunFacts:
         collected=batch.count,
         series=series,
         added=series - warm.newcomers.cached,
+        records=_records(batch.scrapes),
     )
+
+
+def _records(scrapes: Sequence[Scrape]) -> dict[tuple[str, str, str], int]:
+    """(job, outcome, reason) -> records of JSON jobs."""
+    found: dict[tuple[str, str, str], int] = {}
+    for scrape in scrapes:
+        for result in scrape.metrics:
+            counts = {("mapped", ""): result.mapped} | {("skipped", why): n for why, n in result.skipped.counts.items()}
+            for (outcome, reason), count in counts.items():
+                key = (scrape.job, outcome, reason)
+                found[key] = found.get(key, 0) + count
+    return found
 
 
 def _notes(scrapes: Sequence[Scrape]) -> list[str]:

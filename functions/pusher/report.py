@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .model import HELD, Delivery, Scrape, Tally
+from .model import HELD, LOSSES, Delivery, MetricResult, Scrape, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. Counts of samples are sums over the endpoints; `undiscovered` says of jobs why targets are unknown,
-    `held_series` how many series `new_series_limit` holds back. `has_spool` says that something is kept at all; `shard`
-    is which of how many this was, where there are several."""
+    """One run. Counts of samples are sums over the endpoints; `jobs_down` says why jobs are down or have a failed
+    metric since their last own scrape, whether or not this run asked them, `held_series` how many series
+    `new_series_limit` holds back. `has_spool` says that something is kept at all; `shard` is which of how many this
+    was, where there are several."""
 
     scrapes: Sequence[Scrape]
-    undiscovered: Mapping[str, str]
+    jobs_down: Mapping[str, str]
     deliveries: Sequence[Delivery]
     warnings: Sequence[str]
     started_ms: int
@@ -26,32 +27,44 @@ class Report:
     shard: str = ""
 
     def totals(self) -> dict[str, float]:
-        """Samples by outcome, jobs and time, under the names of their metrics."""
+        """Everything that is counted: samples by outcome, records, jobs and time."""
         spooled = sum(delivery.spooled.total() for delivery in self.deliveries)
-        return self.metrics() | ({"SpooledSamples": spooled} if self.has_spool else {})
-
-    def metrics(self) -> dict[str, float]:
-        """The numbers that are also metrics; those of the spool where there is one, those of a limit where it holds."""
-        found = self._always()
-        if self.has_spool:
-            found["SpoolAgeSeconds"] = self._spool_age_seconds()
-            found["DeadSamples"] = sum(delivery.buried for delivery in self.deliveries)
-        return found | ({"HeldSeries": self.held_series} if self.held_series else {})
-
-    def _spool_age_seconds(self) -> float:
-        """The age of the oldest sample that waits."""
-        oldest_ms = [delivery.waiting.oldest_ms for delivery in self.deliveries if delivery.waiting.oldest_ms]
-        return round(max((self.started_ms - min(oldest_ms)) / 1000, 0.0), 3) if oldest_ms else 0.0
-
-    def _always(self) -> dict[str, float]:
-        return {
+        found = self.alarm_metrics() | {
             "AcceptedSamples": sum(delivery.accepted for delivery in self.deliveries),
             "RejectedSamples": sum(delivery.rejected.total() for delivery in self.deliveries),
             "DroppedSamples": sum(delivery.dropped.total() for delivery in self.deliveries),
             "UndeliveredSamples": sum(delivery.undelivered.total() for delivery in self.deliveries),
-            "JobsDown": len({*self.undiscovered, *(scrape.job for scrape in self.scrapes if scrape.error)}),
+            "SkippedRecords": sum(scrape.skipped.total() for scrape in self.scrapes),
+            "FailedMetrics": sum(len(scrape.failed) for scrape in self.scrapes),
             "RunSeconds": round(self.seconds, 3),
         }
+        if self.has_spool:
+            found |= {"SpooledSamples": spooled, "DeadSamples": sum(delivery.buried for delivery in self.deliveries)}
+        return found | ({"HeldSeries": self.held_series} if self.held_series else {})
+
+    def alarm_metrics(self) -> dict[str, float]:
+        """The numbers that alarms watch, each by one alarm. Nothing can wait where there is no spool."""
+        found = {"Delivered": int(self.delivered), "JobsDown": len(self.jobs_down), "LostSamples": self.lost}
+        return found | ({"OldestWaitingSeconds": self.oldest_waiting_seconds} if self.has_spool else {})
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the run delivered all it had, or some of it was accepted. What a receiver refused was delivered; it
+        counts as lost."""
+        is_left = self.is_waiting or any(delivery.undelivered.total() for delivery in self.deliveries)
+        return not is_left or any(delivery.accepted for delivery in self.deliveries)
+
+    @property
+    def lost(self) -> int:
+        """Samples that no later run will deliver: rejected, or dropped for a reason that counts as a loss."""
+        dropped = sum(delivery.dropped.counts[reason] for delivery in self.deliveries for reason in LOSSES)
+        return dropped + sum(delivery.rejected.total() for delivery in self.deliveries)
+
+    @property
+    def oldest_waiting_seconds(self) -> float:
+        """The age of the oldest sample that waits in the spool; 0 when none does."""
+        oldest_ms = [delivery.waiting.oldest_ms for delivery in self.deliveries if delivery.waiting.oldest_ms]
+        return round(max((self.started_ms - min(oldest_ms)) / 1000, 0.0), 3) if oldest_ms else 0.0
 
     @property
     def failed(self) -> bool:
@@ -70,10 +83,11 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         return {
             "action": "push",
-            "ok": not self.failed,
+            "ok": not (self.failed or self.jobs_down),
             **({"shard": self.shard} if self.shard not in ("", "0/1") else {}),
             "started_ms": self.started_ms,
             "totals": self.totals(),
+            "jobs_down": dict(self.jobs_down),
             "jobs": _jobs(self.scrapes),
             "endpoints": [_endpoint(delivery) for delivery in self.deliveries],
             "warnings": list(self.warnings),
@@ -83,19 +97,22 @@ class Report:
         """One sentence for people: how many samples went where, and the first thing that is wrong."""
         totals = self.totals()
         words = [*_WORDS, "spooled"] if self.has_spool else _WORDS
-        counts = ", ".join(f"{int(totals[f'{word.capitalize()}Samples'])} {word}" for word in words)
+        counts = ", ".join(f"{int(totals[f'{word.capitalize()}Samples'])} {word}" for word in words) + " samples"
+        counts += f", {int(totals['SkippedRecords'])} records skipped" if totals["SkippedRecords"] else ""
         wrong = [
             f"{delivery.endpoint}: {said}"
             for delivery in self.deliveries
             for tally in (delivery.undelivered, delivery.rejected, delivery.spooled)
             for said in tally.first.values()
         ]
-        wrong += [f"{job}: {said}" for job, said in self.undiscovered.items()]
+        wrong += [f"{job}: {said}" for job, said in self.jobs_down.items()]
         wrong += [f"{scrape.job}: {scrape.instance}: {scrape.error}" for scrape in self.scrapes if scrape.error]
+        wrong += [f"{scrape.job}: {why}" for scrape in self.scrapes for why in scrape.failed.values()]
+        wrong += [f"{scrape.job}: {said}" for scrape in self.scrapes for said in scrape.skipped.first.values()]
         wrong += self._held()
         if not self.balances:
             wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
-        return f"{counts} samples" + (f"; {wrong[0]}" if wrong else "")
+        return counts + (f"; {wrong[0]}" if wrong else "")
 
     def _held(self) -> list[str]:
         tallies = [scrape.dropped for scrape in self.scrapes]
@@ -143,8 +160,11 @@ def _job(scrape: Scrape) -> dict[str, Any]:
         "pages": scrape.pages,
         "body_bytes": scrape.body_bytes,
         "records": scrape.records,
+        "mapped": scrape.records - scrape.skipped.total(),
+        "merged": sum(one.merged for one in scrape.metrics) or None,
         "samples": len(scrape.samples),
-        "skipped": tally_dict(scrape.skipped),
+        "failed": scrape.failed,
+        "skipped": skipped_dict(scrape.metrics),
         "dropped": tally_dict(scrape.dropped),
     }
     return {key: value for key, value in found.items() if value not in ("", {}, None)}
@@ -176,3 +196,18 @@ def _endpoint(delivery: Delivery) -> dict[str, Any]:
 def tally_dict(tally: Tally) -> dict[str, Any]:
     """Reason -> how many, and the first in words."""
     return {reason: {"count": count, "first": tally.first[reason]} for reason, count in tally.counts.items() if count}
+
+
+def skipped_dict(metrics: Sequence[MetricResult]) -> dict[str, Any]:
+    """Reason -> how many records, and an example of each metric that has it."""
+    total = Tally()
+    for one in metrics:
+        total.merge(one.skipped)
+    return {
+        reason: {
+            "count": count,
+            "examples": [one.skipped.first[reason] for one in metrics if reason in one.skipped.first],
+        }
+        for reason, count in total.counts.items()
+        if count
+    }

@@ -7,7 +7,7 @@ same series without counting for each other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import __version__
 from .model import Delivery, Intern, InvalidSeries, Metadata, Samples
@@ -18,6 +18,7 @@ FAMILIES = (
     Metadata("pusher_run_cold_start", "gauge", "Whether the run was the first of its environment.", ""),
     Metadata("pusher_run_act_duration_seconds", "gauge", "Time that an act of the run took.", "seconds"),
     Metadata("pusher_run_samples", "gauge", "Samples of the run by outcome and reason, these not among them.", ""),
+    Metadata("pusher_job_records", "gauge", "Records of a JSON job in its last scrape, by outcome and reason.", ""),
     Metadata("pusher_run_requests", "gauge", "Requests that the receiver accepted in the run.", ""),
     Metadata("pusher_run_retries", "gauge", "Attempts of the run after the first of each request.", ""),
     Metadata("pusher_run_sent_bytes", "gauge", "Compressed bytes sent in the run, repeated ones included.", "bytes"),
@@ -31,7 +32,8 @@ FAMILIES = (
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a run knows of itself before it delivers. Durations in seconds; `added` series are new to the cache."""
+    """What a run knows of itself before it delivers. Durations in seconds; `added` series are new to the cache.
+    `records` counts the records of JSON jobs by job, outcome and reason."""
 
     instance: str
     shard: str
@@ -40,14 +42,16 @@ class RunFacts:
     collected: int
     series: int
     added: int
+    records: Mapping[tuple[str, str, str], int]
 
 
 @dataclass(slots=True)
 class EndpointFacts:
-    """What the environment remembers of an endpoint for its own metrics: outcomes that were seen, so that each goes
-    back to 0, and the last success in milliseconds (0 for none known)."""
+    """What the environment remembers of an endpoint for its own metrics: outcomes and records' outcomes that were seen,
+    so that each goes back to 0, and the last success in milliseconds (0 for none known)."""
 
-    outcomes: dict[tuple[str, str], None]
+    outcomes: dict[tuple[str, str], None] = field(default_factory=dict)
+    records: dict[tuple[str, str, str], None] = field(default_factory=dict)
     last_success_ms: int = 0
 
 
@@ -87,6 +91,9 @@ def _values(
         yield "pusher_run_act_duration_seconds", {**to, "act": act}, duration
     for (outcome, reason), count in _outcomes(books, remembered).items():
         yield "pusher_run_samples", {**to, "outcome": outcome, "reason": reason}, float(count)
+    for (job, outcome, reason), count in _records(facts, remembered).items():
+        labels = {"job": job, "outcome": outcome, "reason": reason}
+        yield "pusher_job_records", labels, float(count)
     yield "pusher_run_requests", to, float(books.requests)
     yield "pusher_run_retries", to, float(books.retries)
     yield "pusher_run_sent_bytes", to, float(books.bytes_sent)
@@ -107,4 +114,12 @@ def _outcomes(books: Delivery, remembered: EndpointFacts) -> dict[tuple[str, str
         for reason, count in tally.counts.items():
             found[outcome, reason] = count
     remembered.outcomes.update(dict.fromkeys(found))
+    return found
+
+
+def _records(facts: RunFacts, remembered: EndpointFacts) -> dict[tuple[str, str, str], int]:
+    """Records of the jobs in this run; of these jobs, an outcome that was seen before and is not now is 0."""
+    jobs = {job for job, _, _ in facts.records}
+    found = {key: 0 for key in remembered.records if key[0] in jobs} | dict(facts.records)
+    remembered.records.update(dict.fromkeys(found))
     return found

@@ -214,7 +214,7 @@ class Runner:
             dropped = Tally()
             metadata = sender.metadata | {one.name: one for one in batch.metadata}
             sender.metadata = dict(list(metadata.items())[-_MAX_FAMILIES:])  # anew, because another thread reads it
-            sender.queue.put(batch.ordered_for(remote, dropped))
+            sender.queue.put(batch.ordered_for(remote, dropped, self._outside.now_ms()))
             for reason, count in dropped.counts.items():
                 if reason != "metric_relabel":
                     said = f"{remote.endpoint.name}: {count} samples {reason}: {dropped.first[reason]}"

@@ -19,6 +19,7 @@ from .delivery.credentials import CredentialsProvider, aws_patience
 from .delivery.pace import Pace
 from .delivery.spool import Run, Spool
 from .delivery.state import State
+from .job_health import JobHealth
 from .model import Delivery, JobMark, Scrape, Series
 from .newcomers import Newcomers
 from .progress import Progress
@@ -103,7 +104,7 @@ class Remote:
     def __init__(self, endpoint: Endpoint, outside: Outside, view: EndpointView | None) -> None:
         self.endpoint, self.view = endpoint, view
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
-        self.own_facts = EndpointFacts({})
+        self.own_facts = EndpointFacts()
         self.pace = Pace(endpoint.queue.max_samples_per_second)
         self.prefixes = PrefixCache()
         credentials = None
@@ -160,6 +161,7 @@ class Warm:
         memory = before.state if before and not before.depot else State(None, shard.name, outside.now_ms)
         self.state: State = self.depot.state if self.depot else memory
         self.progress = Progress(config, self.state, [remote.poster for remote in self.remotes])
+        self.health: JobHealth = JobHealth(self.state, before.health if before else None)
         self.newcomers: Newcomers = Newcomers(config, self.state, before.newcomers if before else None)
         self._strangers: dict[str, int] = before._strangers if before else {}
         self.leaving: Leaving = before.leaving if before else Leaving()
@@ -219,13 +221,13 @@ class Warm:
 
     def _json_source(self, job: JsonJob) -> JsonSource:
         observe = self._observers.get(job.job_name)
+        limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
+        age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
         if job.backfill is None or not self._heals:
-            return JsonSource(job, self.series.intern, observe, self.progress)
+            return JsonSource(job, self.series.intern, observe, self.progress, age_limit_ms)
         from .sources.heal import HealingSource
 
         every_ms = max(job.scrape_interval_ms, self.config.tick_ms)
-        limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
-        age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
         return HealingSource(
             job, self.series.intern, observe, self.progress, every_ms, age_limit_ms, self.outside.now_ms
         )
@@ -299,6 +301,21 @@ class Warm:
         now = time.monotonic()
         self.state.start_reading(now + min(_STATE_SECONDS, _STATE_SHARE * (deadline - now)))
         return Begun(number, run, is_cold_start)
+
+    def judge(self, scraped: Sequence[tuple[JsonSource | TargetSource, Scrape]]) -> None:
+        """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""
+        unknown = self.undiscovered()
+        self.health.update(scraped, self.sources(), [name for name in self._own_jobs() if name not in unknown])
+
+    def _own_jobs(self) -> list[str]:
+        """The jobs of which this shard may have a part."""
+        return [*(job.name for job in self.jobs), *(pool.job.job_name for pool in self.pools)]
+
+    def jobs_down(self) -> dict[str, str]:
+        """Why jobs are down or have a failed metric, since their last own scrape. A job of which discovery has never
+        given the targets is down, too."""
+        known = set(self.config.job_names())
+        return self.undiscovered() | {job: why for job, why in self.health.problems().items() if job in known}
 
     def end(self, scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], deadline: float) -> None:
         """Ends a run: what other environments should know goes into the state object."""

@@ -100,24 +100,32 @@ def test_an_api_that_is_not_there(rig: Rig, url: Callable[[], str], said: str) -
 
 
 WRONG_TYPES = [
-    ("number", "5", {"no_records": 1}),
-    ("text", '"x"', {"no_records": 1}),
-    ("true", "true", {"no_records": 1}),
-    ("null", "null", {"no_records": 1}),
-    ("empty list", "[]", {"no_records": 1}),
-    ("object where a list is meant", '{"v":1}', {"no_records": 1}),
-    ("list of lists", "[[1],[2]]", {"value_missing": 2}),
-    ("list of scalars", '[1,"x",true]', {"value_missing": 3}),
+    ("number", "5", {"not_a_list": 1}, "a number, 5"),
+    ("text", '"x"', {"not_a_list": 1}, 'a text, "x"'),
+    ("true", "true", {"not_a_list": 1}, "a boolean, true"),
+    ("null", "null", {"not_a_list": 1}, "null"),
+    ("empty list", "[]", {}, ""),
+    ("object where a list is meant", '{"v":1}', {"not_a_list": 1}, 'an object, {"v": 1}'),
+    ("list of lists", "[[1],[2]]", {"value_missing": 2}, "write no records at all"),
+    ("list of scalars", '[1,"x",true]', {"value_missing": 3}, "a number, 1"),
 ]
 
 
-@pytest.mark.parametrize(("document", "reasons"), [row[1:] for row in WRONG_TYPES], ids=[row[0] for row in WRONG_TYPES])
-def test_a_document_of_another_shape_is_counted(rig: Rig, document: str, reasons: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("document", "reasons", "stands"), [row[1:] for row in WRONG_TYPES], ids=[row[0] for row in WRONG_TYPES]
+)
+def test_a_document_of_another_shape_fails_the_metric(
+    rig: Rig, document: str, reasons: dict[str, int], stands: str
+) -> None:
+    """An empty list is a fact; anything else is said with what stands there."""
     rig.serve(document)
     report = rig.push(rig.job(METRIC))
     assert rig.lines() == []
-    assert rig.value("up") == 1
+    assert rig.value("up") == (0 if stands else 1)
     assert skipped(report) == reasons
+    assert stands in error(report)
+    assert bool(error(report)) == bool(stands) == bool(report["totals"]["JobsDown"])
+    assert report["ok"] is not bool(stands)
 
 
 READABLE = [
@@ -185,7 +193,7 @@ def test_one_bad_record_never_costs_the_others(rig: Rig) -> None:
         "label_not_scalar": 1,
     }
     assert dropped(report) == {"too_far_in_future": 1, "too_old": 1, "invalid_label_value": 1}
-    assert all(entry["first"] for entry in report["jobs"][0]["skipped"].values())
+    assert all(entry["examples"] for entry in report["jobs"][0]["skipped"].values())
 
 
 def test_all_jobs_down_is_still_a_run(rig: Rig) -> None:

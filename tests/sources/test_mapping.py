@@ -293,7 +293,7 @@ def test_value_that_gives_no_sample_is_counted_and_costs_nothing_else(
     report = pushed(rig, metric, f'[{{"n":"bad","v":{bad}}},{{"n":"good","v":{good}}}]')
     assert error(report) == ""
     assert skipped(report) == {reason: 1}
-    first = report["jobs"][0]["skipped"][reason]["first"]
+    first = report["jobs"][0]["skipped"][reason]["examples"][0]
     assert "metric m" in first
     assert "record 0" in first
     assert "label" not in first
@@ -302,7 +302,8 @@ def test_value_that_gives_no_sample_is_counted_and_costs_nothing_else(
 
 MISSING = [
     ("skip is the default", "", '{"a":[{"n":"x","v":1},{"n":"y"}]}', ['m{n="x"} 1'], {"value_missing": 1}, ""),
-    ("skip", ", on_missing: skip", '{"a":[{"n":"y","v":null}]}', [], {"value_missing": 1}, ""),
+    ("skip", ", on_missing: skip", '{"a":[{"n":"y","v":null}]}', [], {"value_missing": 1}, "v is null"),
+    ("ignore", ", on_missing: ignore", '{"a":[{"n":"y","v":null}]}', [], {"null_ignored": 1}, ""),
     ("number", ", on_missing: 0.5", '{"a":[{"n":"y"}]}', ['m{n="y"} 0.5'], {}, ""),
     (
         "error",
@@ -312,8 +313,9 @@ MISSING = [
         {},
         "finds no value, on_missing is error",
     ),
-    ("no record at all", "", '{"b":[]}', [], {"no_records": 1}, ""),
-    ("empty list", "", '{"a":[]}', [], {"no_records": 1}, ""),
+    ("no record at all", "", '{"b":[]}', [], {}, "records a[] is missing"),
+    ("a number stands for values, not for records", ", on_missing: 0", '{"b":[]}', [], {}, "records a[] is missing"),
+    ("empty list", "", '{"a":[]}', [], {}, ""),
     (
         "a record that is no object",
         "",
@@ -406,8 +408,7 @@ AGES = [
     ("in the year 5000", 95_617_584_000_000, False, {"too_far_in_future": 1}),
     ("54 minutes old", NOW_MS - 54 * 60_000, True, {}),
     ("older than an hour", NOW_MS - HOUR_MS - 1, False, {"too_old": 1}),
-    ("from 1970", 0, False, {"too_old": 1}),
-    ("before 1970", -5, False, {"too_old": 1}),
+    ("from the year 2000", 946_684_800_000, False, {"too_old": 1}),
 ]
 
 
@@ -419,6 +420,18 @@ def test_age_of_a_sample(rig: Rig, stamp: int, arrives: bool, reasons: dict[str,
     assert error(report) == ""
     assert dropped(report) == reasons
     assert rig.lines() == ([f'm{{n="a"}} 1 @{stamp}'] if arrives else []) + [f'm{{n="b"}} 2 {AT}']
+
+
+@pytest.mark.parametrize(("stamp", "unit"), [(0, "unix_ms"), (-5, "unix"), (NOW_MS // 1000, "unix_ms")])
+def test_a_time_of_1970_is_one_in_another_unit(rig: Rig, stamp: int, unit: str) -> None:
+    """Seconds where milliseconds are declared: the metric has failed when all of its times are so."""
+    metric = f'{{name: m, records: "[]", value: v, labels: {{n: n}}, timestamp: {{path: t, format: {unit}}}}}'
+    good = NOW_MS if unit == "unix_ms" else NOW_MS // 1000
+    report = pushed(rig, metric, f'[{{"n":"a","v":1,"t":{stamp}}},{{"n":"b","v":2,"t":{good}}}]')
+    assert skipped(report) == {"timestamp_invalid": 1}
+    assert error(report) == ""
+    rig.clock.ms += 60_000
+    assert "is the unit right" in error(pushed(rig, metric, f'[{{"n":"a","v":1,"t":{stamp}}}]'))
 
 
 @pytest.mark.parametrize("more", ["", ',{"n":"c","v":null,"t":0}'], ids=["plain column", "a record beside it"])
@@ -436,7 +449,7 @@ DUPLICATES = [
     ("last is the default", "", ["m 3"], {"duplicate": 2}, ""),
     ("last", ", duplicates: last", ["m 3"], {"duplicate": 2}, ""),
     ("first", ", duplicates: first", ["m 1"], {"duplicate": 2}, ""),
-    ("sum", ", duplicates: sum", ["m 6"], {"duplicate": 2}, ""),
+    ("sum", ", duplicates: sum", ["m 6"], {}, ""),
     ("error", ", duplicates: error", [], {}, "duplicates is error"),
 ]
 
@@ -453,6 +466,7 @@ def test_duplicates(rig: Rig, policy: str, stamp: str, expected: list[str], reas
     assert rig.lines() == [f"{line} {at}" for line in expected]
     assert dropped(report) == reasons
     assert said in error(report)
+    assert report["jobs"][0].get("merged", 0) == (2 if "sum" in policy else 0)
 
 
 def test_points_of_one_series_at_several_times_are_no_duplicates(rig: Rig) -> None:
@@ -711,8 +725,8 @@ def test_every_reason_shows_its_first(rig: Rig) -> None:
     report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document)
     found = report["jobs"][0]["skipped"]
     assert counts(found) == {"not_a_number": 2, "value_missing": 2, "label_not_scalar": 2}
-    assert "record 0" in found["not_a_number"]["first"]
-    assert "'a'" in found["not_a_number"]["first"]
-    assert "record 2" in found["value_missing"]["first"]
-    assert "record 4" in found["label_not_scalar"]["first"]
+    assert "record 0" in found["not_a_number"]["examples"][0]
+    assert "'a'" in found["not_a_number"]["examples"][0]
+    assert "record 2" in found["value_missing"]["examples"][0]
+    assert "record 4" in found["label_not_scalar"]["examples"][0]
     assert rig.lines() == [f"m 7 {AT}"]

@@ -26,7 +26,6 @@ WRITES: dict[str, list[tuple[set[str], set[str]]]] = {
         ({"s3:PutObject"}, {"<SpoolBucket.Arn>/export/*"}),
     ],
 }
-ALARMS = {"SpoolAgeAlarm": "SpoolAgeSeconds", "DeadSamplesAlarm": "DeadSamples", "HeldSeriesAlarm": "HeldSeries"}
 
 
 def test_the_bucket_is_closed_encrypted_and_kept(stack_of: StackOf) -> None:
@@ -119,22 +118,9 @@ def test_what_may_be_listed(stack_of: StackOf, prefix: str | None, allowed: bool
 def test_a_stack_without_a_spool_has_nothing_of_it(stack_of: StackOf, function: str) -> None:
     stack = stack_of(Spool="no")
     assert "PUSHER_SPOOL" not in variables_of(stack, function)
-    assert not [name for name in stack.resources if name.startswith(("Spool", "Dead"))]
+    assert not [name for name in stack.resources if name.startswith(("Spool", "Dead", "OldestWaiting"))]
     assert not [name for name in stack.outputs() if name.startswith("Spool")]
     assert "s3:" not in json.dumps(stack.resources)
-
-
-@pytest.mark.parametrize(("alarm", "metric"), ALARMS.items())
-def test_alarms_ring_for_what_waits_dies_or_is_held_back(stack_of: StackOf, alarm: str, metric: str) -> None:
-    found = stack_of(SpoolAgeAlarmSeconds="900", Interval="5m")[alarm]
-    assert (found["Namespace"], found["MetricName"]) == ("LambdaRemoteWrite", metric)
-    assert found["Dimensions"] == [{"Name": "service", "Value": "metrics"}]
-    assert found["Period"] == 300
-    assert (found["Statistic"], str(found["Threshold"])) == (
-        ("Maximum", "900") if metric == "SpoolAgeSeconds" else ("Sum", "0")
-    )
-    assert found["ComparisonOperator"] == "GreaterThanThreshold"
-    assert found["TreatMissingData"] == "notBreaching"
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def test_the_environment_names_workspace_tick_and_metrics(stack_of: StackOf, fun
         "PUSHER_TICK": "5m",
         "PUSHER_WORKSPACE": WORKSPACE,
         "PUSHER_SHARDS": "1",
+        "PUSHER_METRICS": "alarms",
+        "PUSHER_OLDEST_WAITING_SECONDS": "600",
         "PUSHER_SPOOL": "s3://<SpoolBucket>",
         "POWERTOOLS_SERVICE_NAME": service,
         "POWERTOOLS_METRICS_NAMESPACE": "LambdaRemoteWrite",
@@ -154,9 +156,10 @@ def test_schedule_tick_and_alarms_follow_the_interval(stack_of: StackOf, interva
     assert (found[1] == "1") == (not found[2].endswith("s"))
     assert variables_of(stack, "PusherFunction")["PUSHER_TICK"] == interval
     periods = {
-        name: stack[name]["Period"] for name in ("FunctionErrorsAlarm", "RejectedSamplesAlarm", "NoSamplesAlarm")
+        name: stack[name]["Period"] for name in ("ErrorsAlarm", "SilenceAlarm", "JobsDownAlarm", "OldestWaitingAlarm")
     }
     assert set(periods.values()) == {seconds}
+    assert stack["LostSamplesAlarm"]["Period"] == max(seconds, 300)
 
 
 @pytest.mark.parametrize("interval", SECONDS)
@@ -197,7 +200,7 @@ def test_a_disabled_schedule_takes_its_alarm_along(stack_of: StackOf) -> None:
     stack = stack_of(ScheduleState="DISABLED")
     (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
     assert schedule["State"] == "DISABLED"
-    assert "NoSamplesAlarm" not in stack.resources
+    assert "SilenceAlarm" not in stack.resources
 
 
 # --- Roles -----------------------------------------------------------------------------------------------------------
@@ -394,24 +397,20 @@ def test_logs_have_their_own_group_and_an_end(stack_of: StackOf, function: str) 
 @pytest.mark.parametrize(
     ("alarm", "expected"),
     [
-        ("FunctionErrorsAlarm", ("AWS/Lambda", "Errors", {"FunctionName": "<PusherFunction>"}, "Sum", ">0", 1)),
-        ("RejectedSamplesAlarm", ("LambdaRemoteWrite", "RejectedSamples", {"service": "metrics"}, "Sum", ">0", 1)),
-        ("NoSamplesAlarm", ("LambdaRemoteWrite", "AcceptedSamples", {"service": "metrics"}, "Sum", "<1", 7)),
+        ("ErrorsAlarm", ("AWS/Lambda", "Errors", {"FunctionName": "<PusherFunction>"}, "Sum", ">0", 1)),
+        ("SilenceAlarm", ("LambdaRemoteWrite", "Delivered", {"service": "metrics"}, "Maximum", "<1", 7)),
+        ("JobsDownAlarm", ("LambdaRemoteWrite", "JobsDown", {"service": "metrics"}, "Maximum", ">0", 7)),
+        ("LostSamplesAlarm", ("LambdaRemoteWrite", "LostSamples", {"service": "metrics"}, "Sum", ">0", 1)),
         (
-            "FailureQueueAlarm",
-            (
-                "AWS/SQS",
-                "ApproximateNumberOfMessagesVisible",
-                {"QueueName": "<FailureQueue.QueueName>"},
-                "Maximum",
-                ">0",
-                1,
-            ),
+            "OldestWaitingAlarm",
+            ("LambdaRemoteWrite", "OldestWaitingSeconds", {"service": "metrics"}, "Maximum", ">900", 1),
         ),
     ],
 )
 def test_an_alarm_watches(stack_of: StackOf, alarm: str, expected: tuple[object, ...]) -> None:
-    found = stack_of(SilentIntervals="7")[alarm]
+    stack = stack_of(SilentIntervals="7", OldestWaitingAlarmSeconds="900")
+    assert len(stack.of_type("AWS::CloudWatch::Alarm")) == 5
+    found = stack[alarm]
     sign = {"GreaterThanThreshold": ">", "LessThanThreshold": "<"}[found["ComparisonOperator"]]
     assert (
         found["Namespace"],
@@ -423,17 +422,18 @@ def test_an_alarm_watches(stack_of: StackOf, alarm: str, expected: tuple[object,
     ) == expected
 
 
-def test_silence_rings_and_other_missing_data_does_not(stack_of: StackOf) -> None:
-    alarms = stack_of().of_type("AWS::CloudWatch::Alarm")
+def test_only_missing_data_of_the_silence_alarm_rings(stack_of: StackOf) -> None:
+    alarms = stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm")
     missing = {name: alarm["TreatMissingData"] for name, alarm in alarms.items()}
-    assert missing.pop("NoSamplesAlarm") == "breaching"
-    assert set(missing.values()) == {"notBreaching"}
+    assert missing.pop("SilenceAlarm") == "missing"
+    assert set(missing.values()) == {"notBreaching", "ignore"}
+    assert [name for name, alarm in alarms.items() if "InsufficientDataActions" in alarm] == ["SilenceAlarm"]
 
 
 def test_alarms_watch_the_names_the_functions_write(stack_of: StackOf) -> None:
     stack = stack_of()
     variables = variables_of(stack, "PusherFunction")
-    for alarm in ("RejectedSamplesAlarm", "NoSamplesAlarm"):
+    for alarm in ("SilenceAlarm", "JobsDownAlarm", "LostSamplesAlarm", "OldestWaitingAlarm"):
         assert stack[alarm]["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
         assert stack[alarm]["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
 

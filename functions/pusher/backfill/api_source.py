@@ -19,7 +19,6 @@ from .times import shown
 MAX_WINDOWS = 20_000
 _TRIES = 3
 _PAUSE_SECONDS = 1.0
-_TOO_MUCH = "pages_left_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +102,16 @@ class ApiSource:
         except BodyTooLarge as error:
             yield from self._halves(start_ms, end_ms, deadline, explained(error))
             return
-        if scrape.skipped.counts.pop(_TOO_MUCH, 0):
-            yield from self._halves(start_ms, end_ms, deadline, scrape.skipped.first[_TOO_MUCH])
+        if scrape.more_pages:
+            yield from self._halves(start_ms, end_ms, deadline, scrape.more_pages)
             return
         said = f"{part.where}: the API answers outside of the range that it was asked for: does it know the parameters?"
         form = self._backfill.format
         asked = within(scrape.samples, _rounded_down(form, start_ms), rounded_up(form, end_ms), scrape.skipped, said)
         part.samples = within(asked, start_ms, end_ms, Tally(), "")  # the rest is a neighbour's
         part.skipped, part.dropped, part.records = scrape.skipped, scrape.dropped, scrape.records
-        part.skipped.counts.pop("no_records", 0)
-        if not scrape.records:
+        part.notes += [f"{part.where}: {why}" for why in scrape.failed.values()]
+        if not scrape.records and not scrape.failed:
             part.notes.append(f"{part.where}: the API has nothing")
         yield part
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import re2
 
 from .. import expression
-from ..expression import Expression
+from ..expression import Expression, Scope
 from ..timestamp import parse_format, parse_zone
 from . import backfill, foreign, http_client, job_names, relabel_configs, scalars
 from .global_config import GlobalConfig, intervals, label_name, limits
@@ -57,6 +57,8 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
         scrape_interval_ms=interval_ms,
         scrape_timeout_ms=timeout_ms,
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
+        fail_if=entry.read("fail_if", _of_document),
+        fail_message=entry.read("fail_message", _of_document),
         pagination=_pagination(entry),
         allow_link_local=entry.boolean("allow_link_local", False),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
@@ -68,8 +70,18 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
     )
     if job.body is not None and job.method == "GET":
         entry.problem("body", "a GET request has no body; leave method out or set it to POST")
+    if entry.has("fail_message") and not entry.has("fail_if"):
+        entry.problem("fail_message", "is the text of a failure that fail_if finds; write fail_if, too")
     entry.close(foreign.JOB)
     return job
+
+
+def _of_document(text: str) -> Expression:
+    """An expression over the whole document."""
+    found = expression.parse(text)
+    if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
+        raise ValueError("an expression over the document is expected, as errors or code != `200`")
+    return found
 
 
 def _status_code(text: str) -> int:
@@ -189,12 +201,12 @@ def _regex(text: str) -> Any:
 
 
 def _on_missing(text: str) -> str | float:
-    if text in ("skip", "error"):
+    if text in ("skip", "ignore", "error"):
         return text
     try:
         return scalars.yaml_float(text)
     except ValueError:
-        raise ValueError("allowed are skip, error or a number to use instead") from None
+        raise ValueError("allowed are skip, ignore, error or a number to use instead") from None
 
 
 def _value_map(section: Section) -> tuple[tuple[str, float], ...]:

@@ -122,7 +122,7 @@ class Metric:
     value_regex: Any  # None or a compiled RE2 pattern, searched, not anchored
     scale: float
     offset: float
-    on_missing: str | float  # "skip", "error" or the number that stands in
+    on_missing: str | float  # "skip", "ignore", "error" or the number that stands in
     duplicates: str  # "last", "first", "sum" or "error"
 
 
@@ -188,6 +188,8 @@ class JsonJob:
     scrape_interval_ms: int
     scrape_timeout_ms: int
     valid_status_codes: tuple[int, ...]  # empty: any 2xx
+    fail_if: Expression | None  # over the document: when it holds, the API has failed in spite of its status
+    fail_message: Expression | None  # finds the API's own words for that
     pagination: Pagination | None
     allow_link_local: bool
     http: HttpClientConfig

@@ -1,5 +1,5 @@
 """What a shard's runs tell each other, in one small object of the store: which endpoint has a backlog, how far each job
-has come, which version of the config was the last good one.
+has come, which jobs are down, which version of the config was the last good one.
 
 It is read at the start of every run, while the sources are asked, and written only when something but the clock has
 changed, or every ten minutes. Nobody holds a lock: a write that finds another writer's object takes that over first.
@@ -22,14 +22,17 @@ _FORGET_MS = 86_400_000  # a job that has left the config, and has not come back
 _TRIES = 3
 _SPARE_SECONDS = 0.1
 _ELSEWHERE_SECONDS = 3.0
+_MAX_PROBLEM_CHARACTERS = 300
 
 
 @dataclass(slots=True)
 class Facts:
-    """The content of the state object. `backlog` has the newest entry's key for each endpoint that has any."""
+    """The content of the state object. `backlog` has the newest entry's key for each endpoint that has any; `problems`
+    say of jobs that are down, or have a failed metric, why."""
 
     backlog: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, JobMark] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
     config_version: str = ""
     written_ms: int = 0
 
@@ -43,7 +46,8 @@ def decoded(content: bytes) -> Facts:
         found = json.loads(content)
         jobs = {str(name): _job_mark(mark) for name, mark in found["jobs"].items()}
         backlog = {str(name): str(key) for name, key in found["backlog"].items()}
-        return Facts(backlog, jobs, str(found["config_version"]), int(found["written_ms"]))
+        problems = {str(name): str(problem) for name, problem in found.get("problems", {}).items()}
+        return Facts(backlog, jobs, problems, str(found["config_version"]), int(found["written_ms"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
@@ -64,6 +68,7 @@ class State:
         self._etag: str | None = None  # "" when there is no object; None before the first look
         self._is_changed = False
         self._cleared: dict[str, str] = {}  # endpoint -> the newest entry that was drained since the last write
+        self._judged: dict[str, str] = {}  # job -> its problem as it was found since the last write
         self._elsewhere: dict[str, JobMark] | None = None  # what other shards' objects say
         self._lock = threading.RLock()
         self._reading: _Reading | None = None
@@ -109,6 +114,8 @@ class State:
             theirs.config_version = ours.config_version or theirs.config_version
         for job, mark in ours.jobs.items():
             theirs.jobs[job] = mark.merged(theirs.jobs[job]) if job in theirs.jobs else mark
+        for job, problem in self._judged.items():
+            self._judge(theirs, job, problem)
 
     # changing
 
@@ -173,6 +180,24 @@ class State:
             self.facts.jobs[job] = mark.merged(known) if known else mark
             self._is_changed = self._is_changed or (is_exact and known != self.facts.jobs[job])
 
+    def set_problem(self, job: str, problem: str) -> None:
+        """What is wrong with a job, "" when it is well. Only the change from one to the other is worth a write."""
+        with self._lock:
+            self._judged[job] = problem
+            self._judge(self.facts, job, problem)
+
+    def _judge(self, facts: Facts, job: str, problem: str) -> None:
+        self._is_changed = self._is_changed or (job in facts.problems) != bool(problem)
+        if problem:
+            facts.problems[job] = problem[:_MAX_PROBLEM_CHARACTERS]
+        else:
+            facts.problems.pop(job, None)
+
+    def problems(self) -> dict[str, str]:
+        """Job -> what is wrong with it, as far as any environment has said."""
+        with self._lock:
+            return dict(self.facts.problems)
+
     def use_config(self, version: str) -> None:
         with self._lock:
             if version and version != self.facts.config_version:
@@ -191,6 +216,7 @@ class State:
             if self._reading is not None:
                 self.await_read()
             if self._store is None or not (self._is_changed or self.is_heartbeat_due):
+                self._judged = self._judged if self.problem else {}  # the object says the same
                 return
             self._forget_jobs(jobs)
             try:
@@ -205,7 +231,7 @@ class State:
             self.facts.written_ms = self._now_ms()
             try:
                 self._etag = store.put(self._key, self.facts.encoded(), deadline, self._etag)
-                self._is_changed, self._cleared, self.is_known = False, {}, True
+                self._is_changed, self._cleared, self._judged, self.is_known = False, {}, {}, True
                 return
             except Changed:  # another writer was faster
                 self._take_over(_read(store, self._key, "", deadline))
@@ -216,6 +242,7 @@ class State:
         known = self.facts.jobs
         if jobs:
             self.facts.jobs = {job: mark for job, mark in known.items() if job in jobs or mark.scraped_ms > oldest_ms}
+            self.facts.problems = {job: why for job, why in self.facts.problems.items() if job in jobs}
 
 
 class _Reading:

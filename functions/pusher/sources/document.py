@@ -15,6 +15,8 @@ from ..expression import Columns
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 
 
+_HEAD_BYTES = 16_384  # of a document, to show its first record
+
 _PLAIN = msgspec.json.Decoder()
 
 
@@ -54,17 +56,18 @@ class RecordReader:
         """The columns; None when the document is anything but a plain list of objects in UTF-8."""
         if _other_charset(content_type):
             return None
+        head = bytes(content[:_HEAD_BYTES])
         try:
-            columns = self._columns(self._plain.decode(content))
+            columns = self._columns(self._plain.decode(content), head)
             if any(float in set(map(type, columns.fields[name])) for name in self._labels):
-                columns = self._columns(self._exact.decode(content))
+                columns = self._columns(self._exact.decode(content), head)
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
         return columns
 
-    def _columns(self, records: list[Any]) -> Columns:
+    def _columns(self, records: list[Any], head: bytes) -> Columns:
         fields = {name: list(map(attrgetter(member), records)) for member, name in self._fields.items()}
-        return Columns(len(records), fields)
+        return Columns(len(records), fields, head)
 
 
 def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:

@@ -19,7 +19,7 @@ from ..timestamp import BadTimestamp, Format
 from .collect import Fetched, explained
 from .fetch import Fetcher, FetchError
 from .json_api import JsonSource, Known, Page
-from .mapping import Observe
+from .mapping import Observe, ScrapeFailed
 
 _LATE_INTERVALS = 1.5  # a schedule fires somewhere within its minute
 _MAX_FAILURES = 3  # of the API's range, one after the other; then the gap is given up, and the fresh answer goes out
@@ -120,9 +120,9 @@ class HealingSource(JsonSource):
         age_limit_ms: int,
         now_ms: Callable[[], int],
     ) -> None:
-        super().__init__(job, intern, observe, known)
+        super().__init__(job, intern, observe, known, age_limit_ms)
         self._intern, self._now_ms = intern, now_ms
-        self._every_ms, self._age_limit_ms = every_ms, age_limit_ms
+        self._every_ms = every_ms
         self._failures = 0
 
     @property
@@ -186,7 +186,7 @@ class HealingSource(JsonSource):
         healed = Scrape(self.name, self.instance, fetched.started_ms)
         try:
             for _, source, pages in answer.windows:
-                source.map(pages, healed, run, now_ms)
+                _map_window(source, pages, healed, run, now_ms)
         except Exception as error:
             self._failures += 1
             said = f"the answer for a gap cannot be read: {explained(error)}"
@@ -206,6 +206,10 @@ class HealingSource(JsonSource):
         scrape.samples = samples
         for mine, its in ((scrape.skipped, healed.skipped), (scrape.dropped, healed.dropped)):
             mine.merge(its)
+        results = {one.metric: one for one in scrape.metrics}
+        for one in healed.metrics:
+            if one.metric in results:
+                results[one.metric].merge(one)
         scrape.records += healed.records
         scrape.notes += answer.notes
         healed_ms = max((end_ms for end_ms, *_ in answer.windows), default=0)
@@ -213,6 +217,15 @@ class HealingSource(JsonSource):
             before = self.known.mark_of(self.name)
             scrape.mark = replace(before, newest_ms=healed_ms) if before else None
         return scrape
+
+
+def _map_window(source: JsonSource, pages: list[Page], healed: Scrape, run: int, now_ms: int) -> None:
+    """Adds one window's samples. Raises ScrapeFailed when its answer has none of what the metrics look for."""
+    before = len(healed.metrics)
+    source.map(pages, healed, run, now_ms)
+    results = healed.metrics[before:]
+    if all(one.failed for one in results):
+        raise ScrapeFailed("; ".join(one.failed for one in results))
 
 
 def _clock(milliseconds: int) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
+from .. import absence
 from ..config.nodes import shown_url
+from ..config.scalars import print_duration
 from ..config.schema import JsonJob
 from ..expression import Scope
 from ..model import Intern, JobMark, Metadata, Samples, Scrape, Tally
@@ -17,9 +19,10 @@ from .collect import Fetched, explained
 from .document import RecordReader, decode
 from .due import Tick, offset_ms
 from .fetch import Fetcher, FetchError, SourceRequest, origin
-from .mapping import InexactNumber, JobMapper, Observe, kind_of, label_text
+from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed, kind_of, label_text
 from .staleness import Alive
 
+_MESSAGE_CHARACTERS = 200  # of what fail_message finds
 CURSOR = "{cursor}"
 """Where a body says from which record on it wants the next page."""
 
@@ -51,10 +54,16 @@ class JsonSource:
     is_target = False
 
     def __init__(
-        self, job: JsonJob, intern: Intern, observe: Observe | None = None, known: Known | None = None
+        self,
+        job: JsonJob,
+        intern: Intern,
+        observe: Observe | None = None,
+        known: Known | None = None,
+        age_limit_ms: int = 0,
     ) -> None:
-        """`known` says how far the job has come in other environments."""
-        self.job = job
+        """`known` says how far the job has come in other environments. No endpoint takes what is older than
+        `age_limit_ms` (0: some takes any age)."""
+        self.job, self._age_limit_ms = job, age_limit_ms
         self.known: Known = known or _NobodyKnows()
         self._is_first = True  # in this environment
         self._is_stamped = all(metric.timestamp for metric in job.metrics)
@@ -159,6 +168,8 @@ class JsonSource:
         after_relabel = scraped - scrape.dropped.counts["metric_relabel"]
         if scrape.error:  # nothing of it counts, but one still sees by how much a limit was crossed
             scrape.samples, scrape.dropped = Samples(), Tally()
+        elif scrape.metrics and len(scrape.failed) == len(scrape.metrics):
+            scrape.error = "; ".join(scrape.failed.values())
         else:
             self._mark(scrape)
         current = [] if scrape.error else self.mapper.unstamped
@@ -179,8 +190,16 @@ class JsonSource:
         scrape.mark = JobMark(scrape.started_ms, newest_ms, oldest_ms, series)
         known = self.known.mark_of(self.name) if self._is_first else None
         self._is_first = False
-        if known is not None and oldest_ms <= known.floor_ms:
-            scrape.samples = _newer_than(known.floor_ms, scrape.samples, scrape.dropped)
+        if known is None:
+            return
+        too_old_ms = scrape.started_ms - self._age_limit_ms if self._age_limit_ms else known.floor_ms
+        repeated_ms = max(known.floor_ms, min(known.newest_ms, too_old_ms))
+        if oldest_ms <= repeated_ms:
+            said = "not newer than what the job has sent from another environment"
+            scrape.samples = _newer_than(repeated_ms, scrape.samples, scrape.dropped, "not_newer", said)
+        if oldest_ms < too_old_ms:  # and newer than what the job has sent: it was missed
+            said = f"came too late for every endpoint, after {print_duration(self._age_limit_ms)}"
+            scrape.samples = _newer_than(too_old_ms - 1, scrape.samples, scrape.dropped, "too_old", said)
 
     def end(self, timestamp_ms: int) -> Samples:
         """Markers for all its series: the job is no more."""
@@ -192,17 +211,29 @@ class JsonSource:
         """Fills the scrape; returns how many series are new. Raises ScrapeFailed."""
         scrape.pages = len(pages)
         scrape.body_bytes = sum(page.size for page in pages)
+        documents = [self._document(page) for page in pages]
+        self._check(documents)
         try:
-            added = self.mapper.map([self._document(page) for page in pages], scrape, run, now_ms)
+            added = self.mapper.map(documents, scrape, run, now_ms)
         except InexactNumber:
             self.mapper.exact = True  # from now on at once
             documents = [decode(page.content, page.content_type, exact=True) for page in pages]
             scrape.skipped, scrape.dropped, scrape.samples, scrape.records = Tally(), Tally(), Samples(), 0
+            scrape.metrics, scrape.notes = [], []
             added = self.mapper.map(documents, scrape, run, now_ms)
         if self.job.pagination and len(pages) >= self.job.pagination.max_pages and self._has_more(pages):
-            said = f"stopped after {len(pages)} pages, max_pages; the API has more"
-            scrape.skipped.add("pages_left_out", said)
+            scrape.more_pages = f"stopped after {len(pages)} pages, max_pages; the API has more"
+            scrape.notes.append(scrape.more_pages)
         return added
+
+    def _check(self, documents: list[Any]) -> None:
+        """Whether the API says itself that it has failed. Raises ScrapeFailed."""
+        condition, message = self.job.fail_if, self.job.fail_message
+        for document in documents if condition is not None else ():
+            if condition is not None and absence.is_true(condition.one(document)):
+                said = message.one(document) if message is not None else None
+                words = f": {absence.first_characters(said, _MESSAGE_CHARACTERS)}" if said is not None else ""
+                raise ScrapeFailed(f"fail_if {condition.text} holds{words}")
 
     # pages
 
@@ -314,9 +345,10 @@ class JsonSource:
         return target
 
 
-def _newer_than(floor_ms: int, samples: Samples, dropped: Tally) -> Samples:
+def _newer_than(floor_ms: int, samples: Samples, dropped: Tally, reason: str, said: str) -> Samples:
     kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp > floor_ms]
-    dropped.add("not_newer", "not newer than what the job has sent from another environment", len(samples) - len(kept))
+    if len(kept) < len(samples):
+        dropped.add(reason, said, len(samples) - len(kept))
     return samples.pick(kept)
 
 
@@ -324,7 +356,7 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     """A reader for jobs whose document is a plain list and whose expressions are plain fields of its records; None for
     others."""
     metrics = job.metrics
-    if job.pagination or any(one.records.steps != metrics[0].records.steps for one in metrics):
+    if job.pagination or job.fail_if or any(one.records.steps != metrics[0].records.steps for one in metrics):
         return None
     if any(one.value_map or one.value_regex is not None for one in metrics):  # they look at the text of a number
         return None

@@ -11,16 +11,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .. import relabel
+from ..absence import shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
 from ..expression import Group
-from ..model import Intern, InvalidSeries, Labels, Samples, Scrape, Series, Tally, Value
-from ..timestamp import BadTimestamp
+from ..model import IGNORED, Intern, InvalidSeries, Labels, MetricResult, Samples, Scrape, Series, Tally, Value
+from ..timestamp import UNIX_FORMATS, BadTimestamp
+from . import failed_metric
 from .document import ExactFloat
 from .limits import MAX_AHEAD_MS, LimitCrossed, check_labels
+from .scaling import Scaling
 
 _SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
 _PLAIN_NUMBERS = {int, float, ExactFloat}
+_END_OF_1970_MS = 31_536_000_000  # a time before that is one of today, read in a unit that is too small
 Observe = Callable[[Labels, Labels | None, int | None], None]
 """Told of every new series of a job: labels before and after relabelling, and the rule that dropped it."""
 Key = Any  # label values of a record: a text, or a tuple of texts
@@ -104,7 +108,7 @@ class JobMapper:
             metric.start()
             for document in documents:
                 metric.map(document, scrape)
-            found = metric.finish(scrape, now_ms)
+            found = metric.finish(documents, scrape, now_ms)
             scrape.samples.extend(found)
             if not metric.is_stamped:
                 unstamped += found.series
@@ -153,20 +157,25 @@ class MetricMapper:
         self._series: dict[Key, Series | Refused] = {}
         self._value_map = dict(metric.value_map)
         self.is_stamped = metric.timestamp is not None
+        self._has_unit = metric.timestamp is not None and metric.timestamp.format.name in UNIX_FORMATS
         self._is_plain = not metric.value_map and metric.value_regex is None
-        self._is_scaled = (metric.scale, metric.offset) != (1.0, 0.0)
-        self._found, self._records = Samples(), 0
+        self._scaling = Scaling.of(metric.scale, metric.offset)
+        self._found, self._result = Samples(), MetricResult(metric.name)
+        self._labels_found: set[str] = set()
 
     def start(self) -> None:
         """Forgets what a failed scrape may have left, and label values that have piled up unused."""
-        if len(self._series) > _SPARE_KEYS + 4 * self._records:
+        if len(self._series) > _SPARE_KEYS + 4 * self._result.records:
             self._series.clear()
-        self._found, self._records = Samples(), 0
+        self._found, self._result = Samples(), MetricResult(self._metric.name)
+        self._labels_found = set()
 
     def map(self, document: Any, scrape: Scrape) -> None:
         """Reads one document; the samples are handed out by `finish`."""
         for group in self._metric.records.walk(document):
-            self._records += len(group.records)
+            self._result.records += len(group.records)
+            if group.not_a_list is not None:
+                self._skip_place(group)
             if not group.records:
                 continue
             try:
@@ -175,17 +184,33 @@ class MetricMapper:
                 values, stamps, keys = self._careful_columns(group, scrape)
             self._add(values, stamps, keys, scrape)
 
-    def finish(self, scrape: Scrape, now_ms: int) -> Samples:
-        """The metric's samples of all documents, duplicates settled and far future dropped."""
-        found, self._found = self._found, Samples()
-        scrape.records += self._records
-        if not self._records:
-            scrape.skipped.add("no_records", f"metric {self._metric.name}: records finds nothing in the document")
+    def finish(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
+        """The metric's samples of all documents, duplicates settled and far future dropped. Adds its result to the
+        scrape."""
+        (found, self._found), result = (self._found, Samples()), self._result
+        ahead = ""
         if found and max(found.timestamps_ms) > now_ms + MAX_AHEAD_MS:
-            found = self._without_future(found, now_ms, scrape.dropped)
+            found, ahead = self._without_future(found, now_ms, scrape.dropped)
         if _has_duplicates(found):
             found = self._without_duplicates(found, scrape.dropped)
+        if result.mapped:
+            result.labels_not_found = tuple(name for name in self._label_names if name not in self._labels_found)
+        if not found:
+            result.failed = failed_metric.why(self._metric, result, documents, ahead)
+        elif result.labels_not_found:
+            scrape.notes += failed_metric.hints(self._metric, result, documents)
+        scrape.records += result.records
+        scrape.skipped.merge(result.skipped)
+        scrape.metrics.append(result)
         return found
+
+    def _skip_place(self, group: Group) -> None:
+        """Something that is no list stands where records should be: one record that gives no sample."""
+        assert group.not_a_list is not None  # noqa: S101 - the caller has looked
+        self._result.records += 1
+        said = f"records {self._metric.records.text} expects a list at {group.not_a_list.path or 'the top'}"
+        said = f"metric {self._metric.name}: {said}, where {shown(group.not_a_list.value)} stands"
+        self._result.skipped.add("not_a_list", f"{said}; [] and [n] only read lists")
 
     def prune(self, oldest_kept: int) -> None:
         self._series = {
@@ -202,20 +227,21 @@ class MetricMapper:
         raw = metric.value.column(group)
         if not self._is_plain or not set(map(type, raw)) <= _PLAIN_NUMBERS:
             raise TypeError
-        values = list(map(float, raw))
-        if self._is_scaled:
-            values = [value * metric.scale + metric.offset for value in values]
+        values = list(map(float, raw)) if self._scaling is None else self._scaling.column(raw)
         if metric.timestamp is None:
             stamps = [started_ms] * len(raw)
         else:
             stamps = metric.timestamp.format.column(metric.timestamp.path.column(group))
+            if self._has_unit and min(stamps) < _END_OF_1970_MS:
+                raise TypeError
         columns = [_text_column(expression.column(group)) for expression in self._label_values]
+        self._labels_found.update(self._label_names)
         if len(columns) == 1:
             return values, stamps, columns[0]
         return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
 
     def _careful_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
-        """Record by record; what gives no sample is counted in the scrape's `skipped`."""
+        """Record by record; what gives no sample is counted as skipped."""
         metric = self._metric
         values: list[float] = []
         stamps: list[int] = []
@@ -229,10 +255,11 @@ class MetricMapper:
                 stamp = self._timestamp_ms(raw_stamps[index], scrape.started_ms)
                 texts = [label_text(column[index], exact=exact) for column in columns]
             except _Skip as skip:
-                scrape.skipped.add(skip.reason, f"metric {metric.name}, record {index}: {skip}")
+                self._result.skipped.add(skip.reason, f"metric {metric.name}, record {index}: {skip}")
                 continue
             values.append(value)
             stamps.append(stamp)
+            self._labels_found.update(name for name, text in zip(self._label_names, texts, strict=True) if text)
             keys.append(texts[0] if len(texts) == 1 else tuple(texts))
         return values, stamps, keys
 
@@ -246,7 +273,7 @@ class MetricMapper:
             raw = self._extracted(label_text(raw, exact=self._job.exact))
         mapped = self._value_map.get(label_text(raw, exact=self._job.exact)) if self._value_map else None
         value = _number(raw) if mapped is None else mapped
-        return value * self._metric.scale + self._metric.offset if self._is_scaled else value
+        return value if self._scaling is None else self._scaling.one(value)
 
     def _missing(self) -> float:
         policy = self._metric.on_missing
@@ -256,6 +283,8 @@ class MetricMapper:
             )
         if policy == "skip":
             raise _Skip("value_missing", f"{self._metric.value.text} finds no value")
+        if policy == "ignore":
+            raise _Skip(IGNORED, f"{self._metric.value.text} finds no value, which on_missing says is normal")
         return float(policy)
 
     def _extracted(self, text: str) -> str:
@@ -274,9 +303,13 @@ class MetricMapper:
         if raw is None:
             raise _Skip("timestamp_missing", f"{self._metric.timestamp.path.text} finds no timestamp")
         try:
-            return self._metric.timestamp.format.milliseconds(raw)
+            stamp = self._metric.timestamp.format.milliseconds(raw)
         except BadTimestamp as error:
             raise _Skip("timestamp_invalid", str(error)) from None
+        if self._has_unit and stamp < _END_OF_1970_MS:
+            name = self._metric.timestamp.format.name
+            raise _Skip("timestamp_invalid", f"{raw!r:.60} lies in 1970 or before in {name}; is the unit right?")
+        return stamp
 
     # series
 
@@ -303,12 +336,13 @@ class MetricMapper:
 
     # policies
 
-    def _without_future(self, samples: Samples, now_ms: int, dropped: Tally) -> Samples:
+    def _without_future(self, samples: Samples, now_ms: int, dropped: Tally) -> tuple[Samples, str]:
+        """The samples that are not too far in the future, and the words for those that are."""
         kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + MAX_AHEAD_MS]
         ahead = f"{(max(samples.timestamps_ms) - now_ms) // 1000} s ahead of the clock"
         said = f"metric {self._metric.name}: a timestamp lies {ahead}; is the unit or time zone right?"
         dropped.add("too_far_in_future", said, len(samples) - len(kept))
-        return samples.pick(kept)
+        return samples.pick(kept), said
 
     def _without_duplicates(self, samples: Samples, dropped: Tally) -> Samples:
         """Settles samples of one series at one time by the metric's `duplicates` policy."""
@@ -325,9 +359,12 @@ class MetricMapper:
                 )
             elif policy != "first":
                 kept.values[place] = _added(value, kept.values[place]) if policy == "sum" else value
-        if len(kept) < len(samples):
+        gone = len(samples) - len(kept)
+        if policy == "sum":
+            self._result.merged += gone
+        elif gone:
             said = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
-            dropped.add("duplicate", said, len(samples) - len(kept))
+            dropped.add("duplicate", said, gone)
         return kept
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 
-from ..model import Samples, Series, Tally, WriteRequest
+from ..model import NEVER_MS, Samples, Series, Tally, WriteRequest
 from .block import earliest
 from .unpacking import unpack
 
@@ -42,6 +42,20 @@ def order(samples: Samples, dropped: Tally, cache: PrefixCache | None = None) ->
     if not samples or _advance_all(samples, cache or PrefixCache()):
         return samples
     return _sorted(samples, dropped)
+
+
+def without_history(samples: Samples, oldest_allowed_ms: int, dropped: Tally) -> Samples:
+    """Leaves out what an API repeats of the time before a series sent its first sample: what is too old of a series
+    that has never sent anything, when the same answer has a younger sample of it. It is counted as `not_newer`."""
+    if not samples or earliest(samples.timestamps_ms) >= oldest_allowed_ms:
+        return samples
+    points = list(zip(samples.series, samples.timestamps_ms, strict=True))
+    beginning = {series for series, at_ms in points if at_ms >= oldest_allowed_ms and series.last_ms == NEVER_MS}
+    kept = [at for at, (series, at_ms) in enumerate(points) if at_ms >= oldest_allowed_ms or series not in beginning]
+    if len(kept) < len(points):
+        said = "older than the first sample that is sent of its series: what an API repeats of the past"
+        dropped.add("not_newer", said, len(points) - len(kept))
+    return samples.pick(kept)
 
 
 def take_back(requests: Iterable[WriteRequest], find: Callable[[bytes], Series | None]) -> None:

@@ -1,0 +1,57 @@
+"""`scale` and `offset` of a metric, exact in decimals: 56725789 with `scale: 1e-3` is 56725.789, no digit more.
+
+A float stands for the shortest decimal that reads as it, which is what the API wrote and what the config says. The
+result is the float nearest to the decimal one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from fractions import Fraction
+
+_EXACT = Context(prec=2_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # no three floats need more digits
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """value * scale + offset. For whole numbers that is (value * factor + addend) / divisor, all of them integers (a
+    divisor of 0: there are none). `exponent` is that of a scale which is a power of ten, where nothing is added."""
+
+    scale: Decimal
+    offset: Decimal
+    factor: int = 0
+    addend: int = 0
+    divisor: int = 0
+    exponent: int | None = None
+
+    @staticmethod
+    def of(scale: float, offset: float) -> Scaling | None:
+        """None when there is nothing to do."""
+        if (scale, offset) == (1.0, 0.0):
+            return None
+        exact_scale, exact_offset = Decimal(repr(scale)), Decimal(repr(offset))
+        if not (math.isfinite(scale) and math.isfinite(offset)):
+            return Scaling(exact_scale, exact_offset)
+        times, plus = Fraction(exact_scale), Fraction(exact_offset)
+        divisor = math.lcm(times.denominator, plus.denominator)
+        shift = exact_scale.normalize()
+        exponent = shift.adjusted() if not offset and shift.as_tuple()[:2] == (0, (1,)) else None
+        return Scaling(exact_scale, exact_offset, int(times * divisor), int(plus * divisor), divisor, exponent)
+
+    def column(self, values: Sequence[float]) -> list[float]:
+        """Many at once. Raises OverflowError for a whole number whose result is beyond floats."""
+        kinds = set(map(type, values))
+        factor, addend, divisor = self.factor, self.addend, self.divisor
+        if divisor and kinds == {int}:
+            return [(value * factor + addend) / divisor for value in values]  # int / int is rounded once
+        return list(map(self.one, values))
+
+    def one(self, value: float) -> float:
+        """One value; what is beyond floats is infinite."""
+        text = repr(value) if isinstance(value, int) else repr(float(value))
+        if self.exponent is not None and "e" not in text and "n" not in text:  # no exponent yet, neither inf nor nan
+            return float(f"{text}e{self.exponent}")
+        return float(_EXACT.add(_EXACT.multiply(Decimal(text), self.scale), self.offset))
