@@ -29,8 +29,12 @@ FARGATE_ARM_VCPU_HOUR, FARGATE_ARM_GB_HOUR = 0.03238, 0.00356
 MANAGED_COLLECTOR_HOUR = 0.04
 
 MEMORY_GB = 0.25
-METRICS, ALARMS = 8, 7
+METRICS, ALARMS = 4, 5  # of template.yaml, as its parameters stand
+ALL_METRICS, ALARMS_WITHOUT_METRICS = 13, 2  # Metrics=all, with the spool; Metrics=none
 STATE_WRITES_PER_MONTH = HOURS * 6  # every ten minutes, with a listing
+DASHBOARD_MONTH = 3.00
+AMP_BILLION_QUERY_SAMPLES = 0.10
+RULES, SAMPLES_PER_RULE = 10, 5_000  # a group of rules, each evaluated every minute over so many samples
 LOG_BYTES_PER_RUN = 3_000  # one report line, one metrics line and Lambda's own
 
 
@@ -50,6 +54,23 @@ def pusher(run_seconds: float) -> list[Line]:
         Line(f"CloudWatch, {ALARMS} alarms", ALARMS * ALARM_MONTH),
         Line("CloudWatch, logs", RUNS_PER_MONTH * LOG_BYTES_PER_RUN / 1e9 * LOG_GB),
         Line("S3, state and listings of the spool", RUNS_PER_MONTH * S3_GET + 2 * STATE_WRITES_PER_MONTH * S3_PUT),
+    ]
+
+
+def options() -> list[Line]:
+    """What parameters and config change in the price of the stack."""
+    state_writes = (RUNS_PER_MONTH - STATE_WRITES_PER_MONTH) * S3_PUT
+    none = METRICS * CUSTOM_METRIC_MONTH + (ALARMS - ALARMS_WITHOUT_METRICS) * ALARM_MONTH
+    rules = RULES * SAMPLES_PER_RULE * RUNS_PER_MONTH / 1e9 * AMP_BILLION_QUERY_SAMPLES
+    return [
+        Line("a job with `backfill`, whose state is written every run", state_writes),
+        Line(
+            f"`Metrics` = `all`, {ALL_METRICS} metrics instead of {METRICS}",
+            (ALL_METRICS - METRICS) * CUSTOM_METRIC_MONTH,
+        ),
+        Line(f"`Metrics` = `none`, {ALARMS_WITHOUT_METRICS} alarms", -none),
+        Line("a CloudWatch dashboard", DASHBOARD_MONTH),
+        Line(f"AMP rules, {RULES} over {SAMPLES_PER_RULE:,} samples every minute", rules),
     ]
 
 
@@ -93,6 +114,10 @@ def table() -> str:
     rows = ["| a month, us-east-1 | dollars |", "|---|--:|"]
     rows += [f"| {line.what} | {line.dollars:.2f} |" for line in pusher(1)]
     rows.append(f"| **this stack** | **{total(pusher(1)):.2f}** |")
+    rows += [f"| with {line.what} | {line.dollars:+.2f} |" for line in options()]
+    with_backfill, without_metrics = options()[0], options()[2]
+    rows.append(f"| **this stack, with a job with `backfill`** | **{total([*pusher(1), with_backfill]):.2f}** |")
+    rows.append(f"| **this stack, without metrics** | **{total([*pusher(1), without_metrics]):.2f}** |")
     rows += [f"| {line.what} | {line.dollars:.2f} |" for line in collector()]
     rows.append(f"| **collector on the smallest host** | **{total(collector()):.2f}** |")
     rows += [f"| {line.what} | {line.dollars:.2f} |" for line in others()]

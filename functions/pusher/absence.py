@@ -54,7 +54,7 @@ def first_of(traces: Iterable[Trace]) -> Trace | None:
 
 def follow_names(names: Sequence[str], start: Trace) -> Trace:
     """Follows a plain dotted path."""
-    at = start
+    at = _itself(None, start)
     for name in names:
         at = _field({"value": name}, at)
         if at.kind is not Kind.FOUND:
@@ -71,10 +71,12 @@ def flattened(at: Trace) -> Trace:
     """What `[]` makes of what was found."""
     if not isinstance(at.value, list):
         return Trace(Kind.NOT_A_LIST, at.value, at.path)
-    if not at.value:
-        return Trace(Kind.EMPTY, [], at.path)
     items = [item for value in at.value for item in (value if isinstance(value, list) else (value,))]
-    return Trace(Kind.FOUND, items, f"{at.path}[]")
+    return Trace(Kind.FOUND, items, f"{at.path}[]") if items else Trace(Kind.EMPTY, [], at.path)
+
+
+def _itself(_: Node, at: Trace) -> Trace:
+    return Trace(Kind.MISSING, None, at.path) if at.value is None else at
 
 
 def _field(node: Node, at: Trace) -> Trace:
@@ -199,8 +201,8 @@ _FOLLOWERS: dict[str, Callable[[Node, Trace], Trace]] = {
     "filter_projection": _filter,
     "value_projection": _map_values,
     "or_expression": _or,
-    "identity": lambda _, at: at,
-    "current": lambda _, at: at,
+    "identity": _itself,
+    "current": _itself,
 }
 
 
@@ -251,9 +253,8 @@ def joined(path: str, name: str) -> str:
 def nearest_path(wanted: str, value: Any, *, lists: bool) -> str:
     """The path in `value` that is most like `wanted`, of those that lead to lists (or to anything but lists and
     objects); "" when there is none."""
-    found = [(path, one) for path, one in _paths(value) if isinstance(one, list) == lists]
-    found = [(path, one) for path, one in found if lists or not isinstance(one, dict)]
-    paths = [path for path, _ in found]
+    found = [(path, one) for path, one in _paths(value) if one is not None and isinstance(one, list) == lists]
+    paths = [path for path, one in found if lists or not isinstance(one, dict)]
     best = max(paths, key=lambda path: _likeness(wanted, path), default="")
     return best if best and (_likeness(wanted, best) >= _CLOSE or len(paths) == 1) else ""
 

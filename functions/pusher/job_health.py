@@ -38,12 +38,17 @@ class JobHealth:
     def __init__(self, state: State, before: JobHealth | None = None) -> None:
         self._state = state
         self._results: dict[str, _Result] = dict(before._results) if before else {}
+        self._keys: dict[str, list[str]] = (
+            dict(before._keys) if before else {}
+        )  # of each job's sources, in the last run
 
     def update(self, scraped: Sequence[tuple[Source, Scrape]], current: Iterable[Source], jobs: Iterable[str]) -> None:
         """After a run: `scraped` are the sources it asked, `current` all that there are. Of `jobs` all targets are
-        known."""
+        known. A job that was not asked, and has the same targets, stays as it was said to be: another environment may
+        know more."""
         for source, scrape in scraped:
             self._results[source.key] = _Result(scrape.error, scrape.failed)
+        asked = {source.name for source, _ in scraped}
         by_job: dict[str, list[str]] = {job: [] for job in jobs}
         for source in current:
             if source.name in by_job:
@@ -51,7 +56,9 @@ class JobHealth:
         kept = {key for keys in by_job.values() for key in keys}
         self._results = {key: result for key, result in self._results.items() if key in kept}
         for job, keys in by_job.items():
-            self._judge(job, keys)
+            if job in asked or not keys or self._keys.get(job, keys) != keys:
+                self._judge(job, keys)
+        self._keys |= by_job
 
     def _judge(self, job: str, keys: Sequence[str]) -> None:
         """Tells the state object what is wrong with a job; nothing, while too few of its targets were asked here."""

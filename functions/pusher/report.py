@@ -98,7 +98,8 @@ class Report:
         totals = self.totals()
         words = [*_WORDS, "spooled"] if self.has_spool else _WORDS
         counts = ", ".join(f"{int(totals[f'{word.capitalize()}Samples'])} {word}" for word in words) + " samples"
-        counts += f", {int(totals['SkippedRecords'])} records skipped" if totals["SkippedRecords"] else ""
+        if skipped := int(totals["SkippedRecords"]):
+            counts += f", {skipped} record{'' if skipped == 1 else 's'} skipped"
         wrong = [
             f"{delivery.endpoint}: {said}"
             for delivery in self.deliveries
