@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.example import usage_config
-from sandbox.server import Fault
+from sandbox.server import Answer, Fault
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {
@@ -216,3 +218,61 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
+
+
+# --- What a person sees of records ------------------------------------------------------------------------------------
+
+JOBS = """
+json_configs:
+  - job_name: good
+    url: {url}
+    metrics: [{{name: good_value, records: list, value: v, labels: {{k: k}}}}, {{name: gone, value: w}}]
+  - job_name: other
+    url: {url}
+    metrics: [{{name: other_value, records: "list[-1:]", value: v}}]
+remote_write: [{{url: "{receiver}"}}]
+"""
+DOCUMENT = {"list": [{"k": "a", "v": 1.5}, {"k": "b", "v": "many"}, {"k": "c", "v": 3}]}
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
+    receiver.auth = None
+    path = tmp_path / "jobs.yaml"
+    path.write_text(JOBS.format(url=api.serve("/doc", Answer.json(DOCUMENT)), receiver=receiver.url))
+    return path
+
+
+def test_push_shows_skipped_records_and_failed_metrics(jobs: Path) -> None:
+    result = pusher("push", jobs)
+    assert result.returncode == 1
+    assert "2 records skipped" in result.stdout.splitlines()[0]
+    assert "    skipped 1, not_a_number: metric good_value, record 1: a text is no number: 'many'" in result.stdout
+    assert "    failed: metric gone: the record gives no sample: value w finds nothing" in result.stdout
+
+
+def test_plan_shows_each_metric_with_value_time_and_age(jobs: Path) -> None:
+    result = pusher("plan", jobs)
+    assert result.returncode == 1
+    found = re.search(r'good_value\{.*k="a"\} 1\.5 at (\S+Z), \d+s old', result.stdout)
+    assert found, result.stdout
+    datetime.fromisoformat(found[1])
+    assert "  skipped 1, not_a_number: metric good_value, record 1" in result.stdout
+    assert "  failed: metric gone" in result.stdout
+    assert all(len(line) < 1_000 for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", ["plan", "push"])
+def test_one_job_alone(jobs: Path, api: Api, command: str) -> None:
+    result = pusher(command, jobs, "--job", "other")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "other" in result.stdout
+    assert "good" not in result.stdout
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("command", ["plan", "push"])
+def test_a_job_that_is_not_in_the_config_exits_2_and_names_those_that_are(jobs: Path, command: str) -> None:
+    result = pusher(command, jobs, "--job", "othr")
+    assert result.returncode == 2
+    assert result.stderr == "--job: no job is named 'othr'; the config has good, other\n"

@@ -24,9 +24,16 @@ HOSTS = [
 
 
 def planned(
-    api: Api, job: str, *, receiver: Receiver | None = None, tick: str = "1m", more: str = ""
+    api: Api,
+    job: str,
+    *,
+    receiver: Receiver | None = None,
+    tick: str = "1m",
+    more: str = "",
+    records: Any = HOSTS,
+    now_ms: int | None = None,
 ) -> dict[str, Any]:
-    url = api.serve("/hosts", Answer.json(HOSTS))
+    url = api.serve("/hosts", Answer.json(records))
     text = f"""
 json_configs:
   - job_name: hosts
@@ -37,7 +44,8 @@ remote_write:
     sigv4: {{region: us-east-1}}
 {more}"""
     config = parse_config(text, "config.yaml", ENVIRONMENT | {"PUSHER_TICK": tick})
-    return plan(config, Outside(ENVIRONMENT), time.monotonic() + 20)
+    clock = {"now_ms": lambda: now_ms} if now_ms is not None else {}
+    return plan(config, Outside(ENVIRONMENT, **clock), time.monotonic() + 20)  # type: ignore[arg-type]
 
 
 CPU = """
@@ -149,3 +157,75 @@ def test_amp_prices_fall_with_the_tiers() -> None:
     assert cost.ingestion_usd(cost.FREE_SAMPLES + 2_000_000_000) == 180.0
     assert cost.ingestion_usd(cost.FREE_SAMPLES + 252_000_000_000) == 180.0 + 8750.0
     assert cost.ingestion_usd(cost.FREE_SAMPLES + 262_000_000_000) == 180.0 + 8750.0 + 160.0
+
+
+# --- What one sees of each metric -------------------------------------------------------------------------------------
+
+NOW_MS = 1_800_000_000_000
+
+
+def test_each_metrics_first_series_has_value_time_and_age() -> None:
+    metrics = "metrics: [{name: m, value: v, labels: {host: host}, timestamp: {path: at, format: unix}}]"
+    records = [{"host": "a", "v": 7.5, "at": NOW_MS // 1000 - 90}]
+    with Api() as api:
+        (job,) = planned(api, f"    {metrics}", records=records, now_ms=NOW_MS)["jobs"]
+    (metric,) = job["metrics"]
+    (shown,) = metric["shown"]
+    assert (shown["value"], shown["timestamp_ms"], shown["age_seconds"]) == (7.5, NOW_MS - 90_000, 90.0)
+    assert (metric["metric"], metric["series"], metric["not_shown"], metric["records"]) == ("m", 1, 0, 1)
+
+
+def test_no_metric_is_hidden_behind_anothers_series() -> None:
+    metrics = """
+    metrics:
+      - {name: many, value: v, labels: {host: host}}
+      - {name: one, records: "[:1]", value: v}
+      - {name: renamed, value: w}
+"""
+    records = [{"host": f"h{index}", "v": index} for index in range(50)]
+    with Api() as api:
+        (job,) = planned(api, metrics, records=records)["jobs"]
+    many, one, renamed = job["metrics"]
+    assert (many["series"], len(many["shown"]) + many["not_shown"]) == (50, 50)
+    assert 1 <= len(many["shown"]) < 50
+    assert [shown["value"] for shown in one["shown"]] == [0.0]
+    assert (renamed["shown"], renamed["series"]) == ([], 0)
+    assert "value w finds nothing" in renamed["failed"]
+    assert renamed["skipped"]["value_missing"]["count"] == 50
+
+
+def test_a_page_of_many_metrics_shows_each_of_them() -> None:
+    page = "".join(f"metric_{index} {index}\n" for index in range(60)) + 'labelled{a="1"} 1\nlabelled{a="2"} 2\n'
+    with Api() as api:
+        api.serve("/metrics", Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, page.encode()))
+        address = api.url.removeprefix("http://")
+        text = f"scrape_configs: [{{job_name: s, static_configs: [{{targets: ['{address}']}}]}}]\n"
+        text += "remote_write: [{url: 'http://127.0.0.1:1/w'}]"
+        (job,) = plan(parse_config(text, "c", ENVIRONMENT), Outside(ENVIRONMENT), time.monotonic() + 20)["jobs"]
+    assert {metric["metric"] for metric in job["metrics"]} == {f"metric_{index}" for index in range(60)} | {"labelled"}
+    assert all(metric["shown"] and "value" in metric["shown"][0] for metric in job["metrics"])
+    (labelled,) = [metric for metric in job["metrics"] if metric["metric"] == "labelled"]
+    assert (len(labelled["shown"]), labelled["not_shown"]) == (1, 1)
+
+
+def test_labels_that_were_never_found_are_named() -> None:
+    metrics = "metrics: [{name: m, value: cpu_ms, labels: {host: host, zone: zone, region: region, job: host}}]"
+    with Api() as api:
+        (job,) = planned(api, f"    {metrics}")["jobs"]
+    assert job["metrics"][0]["labels_not_found"] == ["region"]
+
+
+def test_what_each_endpoint_would_drop_is_said_by_reason() -> None:
+    metrics = "metrics: [{name: m, value: v, labels: {k: k}, timestamp: {path: at, format: unix}}]"
+    records = [{"k": "old", "v": 1, "at": NOW_MS // 1000 - 7200}, {"k": "new", "v": 1, "at": NOW_MS // 1000}]
+    with Api() as api:
+        (endpoint,) = planned(api, f"    {metrics}", records=records, now_ms=NOW_MS)["endpoints"]
+    assert {reason: entry["count"] for reason, entry in endpoint["dropped"].items()} == {"too_old": 1}
+
+
+def test_a_failed_metric_makes_the_plan_fail() -> None:
+    with Api() as api:
+        found = planned(api, "    metrics: [{name: m, value: cpu}, {name: n, records: '[:1]', value: cpu_ms}]")
+    assert found["ok"] is False
+    assert list(found["jobs_down"]) == ["hosts"]
+    assert found["jobs"][0]["error"] == ""

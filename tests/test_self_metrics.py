@@ -26,12 +26,14 @@ class World:
     def __init__(self, api: Api, amp: Receiver, folder: Path) -> None:
         self.amp, self.clock, self.folder = amp, Clock(), folder
         self.clock.ahead = -3600.0
-        self.url = api.serve(
-            "/r", lambda _: Answer.json([{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)])
-        )
+        self.more: list[dict[str, Any]] = []
+        self.url = api.serve("/r", lambda _: Answer.json([*self.records(), *self.more]))
         self.outside = Outside(
             ENVIRONMENT | {"POWERTOOLS_SERVICE_NAME": "metrics"}, self.clock.now_ms, no_session, self.clock.sleep
         )
+
+    def records(self) -> list[dict[str, Any]]:
+        return [{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)]
 
     def environment(self, **keys: Any) -> Warm:
         entry = endpoint(self.amp, "amp", **keys.pop("endpoint", {}))
@@ -45,7 +47,7 @@ class World:
 
     def last(self, name: str, **labels: str) -> float | None:
         """The newest value of the one series."""
-        found = self.amp.series(name, job="pusher", instance="metrics", shard="0", **labels)
+        found = self.amp.series(name, **{"job": "pusher", "instance": "metrics", "shard": "0", **labels})
         assert len(found) <= 1, found
         return next((points[-1][1] for points in found.values()), None)
 
@@ -175,3 +177,16 @@ def test_metadata_comes_along(world: World) -> None:
     assert world.amp.metadata["pusher_spool_age_seconds"].type == "gauge"
     assert world.amp.metadata["requests_total"].type == "counter"
     assert len(world.amp.requests) == 2  # the data, and both of these together
+
+
+def test_records_of_a_job_show_by_outcome_and_reason_and_go_back_to_zero(world: World) -> None:
+    warm = world.environment()
+    world.run(warm)
+    assert world.last("pusher_job_records", job="usage", outcome="mapped", reason="") == 3
+    world.more = [{"id": "a", "value": "x", "at": 1}]
+    world.run(warm)
+    assert world.last("pusher_job_records", job="usage", outcome="mapped", reason="") == 3
+    assert world.last("pusher_job_records", job="usage", outcome="skipped", reason="not_a_number") == 1
+    world.more = []
+    world.run(warm)
+    assert world.last("pusher_job_records", job="usage", outcome="skipped", reason="not_a_number") == 0

@@ -12,6 +12,8 @@ import pytest
 from botocore import xform_name
 from botocore.session import get_session
 
+from bench import cost
+from pusher.report import Report
 from tests.discovery.rig import Rig
 from tests.template.stack import ACCOUNT, REGION, ROOT, Stack, references
 
@@ -444,6 +446,26 @@ def test_every_alarm_tells_the_topic_when_there_is_one(stack_of: StackOf) -> Non
         assert "OKActions" not in alarm
     for alarm in stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm").values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]
+
+
+def test_what_a_month_costs_counts_the_templates_metrics_and_alarms(stack_of: StackOf) -> None:
+    alarms = stack_of().of_type("AWS::CloudWatch::Alarm").values()
+    own = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == "LambdaRemoteWrite"}
+    assert (len(own), len(alarms)) == (cost.METRICS, cost.ALARMS)
+    without = stack_of(Metrics="none").of_type("AWS::CloudWatch::Alarm").values()
+    assert {alarm["Namespace"] for alarm in without} == {"AWS/Lambda"}
+    assert len(without) == cost.ALARMS_WITHOUT_METRICS
+    empty = Report((), {}, (), (), 0, 0.0, has_spool=True)
+    assert set(empty.alarm_metrics()) == own
+    assert len(empty.totals()) == cost.ALL_METRICS
+
+
+def test_the_default_stack_keeps_its_price() -> None:
+    """Promised: at most $2.05 a month, $2.30 with a job with `backfill`, $0.60 without metrics."""
+    backfill, _, none, *_ = cost.options()
+    assert cost.total(cost.pusher(1)) <= 2.05
+    assert cost.total([*cost.pusher(1), backfill]) <= 2.30
+    assert cost.total([*cost.pusher(1), none]) <= 0.60
 
 
 def test_no_alarm_looks_back_further_than_cloudwatch_allows(template: dict[str, Any]) -> None:
