@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from pusher.config.load import parse_config
 from pusher.delivery.state import State
 from pusher.job_health import JobHealth
 from pusher.model import MetricResult, Scrape
+from pusher.push import push
+from pusher.shards import Shard
+from pusher.sources.due import Tick
+from pusher.sources.scrape import TargetSource
 from pusher.store import DirectoryStore
+from pusher.warm import Outside, Warm
+from sandbox.api import Api
+from sandbox.server import Answer
 
 NOW_MS = 1_800_000_000_000
 A, B, C = "job/a", "job/b", "job/c"
@@ -160,3 +169,49 @@ def test_a_state_object_from_before_has_no_problems(environments: Environments) 
     old = b'{"backlog":{},"config_version":"","jobs":{},"written_ms":0}'
     environments.store.put("state/0", old, time.monotonic() + 5)
     assert environments.environment()({}) == {}
+
+
+# --- Shards -----------------------------------------------------------------------------------------------------------
+
+
+DOWN = "127.0.0.1:1"
+
+
+def sharded(targets: dict[int, str], folder: Path) -> list[Warm]:
+    """Two shards over targets, each with a label of its own."""
+    static = [{"targets": [target], "labels": {"n": str(number)}} for number, target in targets.items()]
+    config = {
+        "scrape_configs": [{"job_name": "node", "static_configs": static}],
+        "remote_write": [{"url": f"http://{DOWN}/w"}],
+        "spool": {"location": str(folder)},
+    }
+    parsed = parse_config(json.dumps(config), "c", {})
+    return [Warm(parsed, Outside({}), shard=Shard(index, 2)) for index in (0, 1)]
+
+
+def numbers_in(warm: Warm) -> set[int]:
+    warm.discover(time.monotonic() + 5)
+    return {int(source.target.labels["n"]) for source in warm.sources() if isinstance(source, TargetSource)}
+
+
+@pytest.mark.parametrize("answering", [False, True])
+def test_a_shard_whose_targets_are_all_down_is_not_the_whole_job(tmp_path: Path, answering: bool) -> None:
+    """One of two shards has all of the stopped instances: the job is down when the other one says so, too."""
+    with Api() as api:
+        api.serve("/metrics", Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, b"a 1\n"))
+        address = api.url.removeprefix("http://")
+        stopped = numbers_in(sharded(dict.fromkeys(range(9), DOWN), tmp_path)[0])
+        others = numbers_in(sharded(dict.fromkeys(range(9, 20), address if answering else DOWN), tmp_path)[1])
+        assert stopped
+        assert others
+        targets = dict.fromkeys(stopped, DOWN) | dict.fromkeys(others, address if answering else DOWN)
+        warms = sharded(targets, tmp_path)
+        for _ in range(2):
+            tick = Tick(1, None, 60_000, frozenset(["node"]))
+            reports = [push(warm, tick, time.monotonic() + 5) for warm in warms]
+        for warm in warms:
+            warm.outside.transport.close()
+    assert [len([one for one in report.scrapes if one.error]) for report in reports] == [
+        len(stopped), 0 if answering else len(others)
+    ]  # fmt: skip
+    assert [list(report.jobs_down) for report in reports] == ([[], []] if answering else [["node"], ["node"]])

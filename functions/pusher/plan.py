@@ -87,7 +87,7 @@ def plan(
     ]
     monthly = sum(job["samples_per_month"] for job in found)
     batch = Batch(scrapes)
-    down = {job: why for job, why in warm.jobs_down().items() if job in traces}
+    down = {job: why for job, why in warm.jobs_down(deadline).items() if job in traces}
     return {
         "action": "plan",
         "ok": not down,

@@ -48,7 +48,7 @@ def ship(
     seconds = time.monotonic() - started
     return Report(
         scrapes,
-        warm.jobs_down(),
+        warm.jobs_down(deadline),
         deliveries,
         [*warm.warnings(), *_notes(scrapes)],
         begun.run.started_ms,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from urllib.parse import unquote
 
@@ -38,6 +38,10 @@ class Shard:
     def takes(self, key: str) -> bool:
         """Whether a job or target with this key is this shard's."""
         return self.count > 0 and (self.count == 1 or hashmod(key, self.count) == self.index)
+
+    def others(self, keys: Iterable[str]) -> list[int]:
+        """The other shards that take jobs or targets with these keys."""
+        return sorted({hashmod(key, self.count) for key in keys} - {self.index}) if self.count > 1 else []
 
     def __str__(self) -> str:
         return self.label or f"{self.index}/{self.count}"

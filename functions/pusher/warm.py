@@ -311,11 +311,18 @@ class Warm:
         """The jobs of which this shard may have a part."""
         return [*(job.name for job in self.jobs), *(pool.job.job_name for pool in self.pools)]
 
-    def jobs_down(self) -> dict[str, str]:
+    def jobs_down(self, deadline: float) -> dict[str, str]:
         """Why jobs are down or have a failed metric, since their last own scrape. A job of which discovery has never
-        given the targets is down, too."""
+        given the targets is down, too. `deadline` is monotonic seconds."""
         known = set(self.config.job_names())
-        return self.undiscovered() | {job: why for job, why in self.health.problems().items() if job in known}
+        problems = {job: why for job, why in self.health.problems().items() if job in known}
+        part = {job for job in problems if self._is_well_elsewhere(job, deadline)}
+        return self.undiscovered() | {job: why for job, why in problems.items() if job not in part}
+
+    def _is_well_elsewhere(self, job: str, deadline: float) -> bool:
+        """Whether another shard has targets of this job, and does not call it down."""
+        keys = [key for pool in self.pools if pool.job.job_name == job for key in pool.keys()]
+        return any(self.state.is_well_in(str(index), job, deadline) for index in self.shard.others(keys))
 
     def end(self, scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], deadline: float) -> None:
         """Ends a run: what other environments should know goes into the state object."""

@@ -198,6 +198,16 @@ class State:
         with self._lock:
             return dict(self.facts.problems)
 
+    def is_well_in(self, shard: str, job: str, deadline: float) -> bool:
+        """Whether the state object of another shard does not call a job down; False when nobody can say."""
+        if self._store is None:
+            return False
+        try:
+            found = _read(self._store, f"state/{shard}", "", deadline)
+            return found is not None and bool(found.etag) and job not in decoded(found.content).problems
+        except (StoreError, ValueError):
+            return False
+
     def use_config(self, version: str) -> None:
         with self._lock:
             if version and version != self.facts.config_version:

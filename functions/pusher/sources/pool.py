@@ -51,6 +51,10 @@ class ScrapePool:
             if key not in sources:
                 self._leaving.add(source)
 
+    def keys(self) -> list[str]:
+        """What decides of each target, scraped here or not, in which shard it is."""
+        return [shard_key(target) for target in self.targets.active.values()]
+
     def messages(self) -> list[str]:
         """What people should know: discovery that failed, a limit, targets that cannot be scraped."""
         said = [*self.warnings, self.targets.over_limit, *(one.error for one in self.targets.dropped)]
