@@ -321,7 +321,7 @@ class Warm:
 
     def _is_well_elsewhere(self, job: str, deadline: float) -> bool:
         """Whether another shard has targets of this job, and does not call it down."""
-        keys = [key for pool in self.pools if pool.job.job_name == job for key in pool.keys()]
+        keys = [key for pool in self.pools if pool.job.job_name == job for key in pool.shard_keys()]
         return any(self.state.is_well_in(str(index), job, deadline) for index in self.shard.others(keys))
 
     def end(self, scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], deadline: float) -> None:

@@ -230,6 +230,19 @@ def test_texts_that_were_taken_for_records_are_said(rig: Rig) -> None:
     assert 'each element is a record, and the first is a text, "fd00::5"' in warnings
 
 
+def test_a_label_that_was_there_before_is_missed(rig: Rig) -> None:
+    """Its series are others without it, which no value shows."""
+    app = rig.app(rig.job("{name: m, value: v, labels: {code: code, zone: zone}}"))
+    for document in ('{"v":1,"code":"a"}', '{"v":2,"codes":"a"}'):
+        rig.serve(document)
+        report = app.handle({}, None)
+        rig.clock.ms += 60_000
+    assert "label code: code finds nothing" in " ".join(report["warnings"])
+    assert "the nearest path that exists is codes" in " ".join(report["warnings"])
+    assert "zone" not in " ".join(report["warnings"])  # it never was there: plan says so
+    assert report["ok"] is True
+
+
 @pytest.mark.parametrize("labels", ['{k: "@key"}', "{k: '@key', n: n}"])
 def test_the_key_of_a_list_is_its_index(rig: Rig, labels: str) -> None:
     rig.serve('{"list":[{"v":5},{"v":6},{"v":7}]}')

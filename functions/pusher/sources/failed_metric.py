@@ -30,12 +30,19 @@ def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: s
     return _all_skipped(metric, result, documents) if counted and not result.mapped else ""
 
 
-def hints(metric: Metric, result: MetricResult, documents: Sequence[Any]) -> list[str]:
-    """What to say of labels that no record has, where the records are not the objects that were meant."""
-    shape = _shape(metric, documents)
-    if not shape:
-        return []
-    return [f"metric {metric.name}: labels {', '.join(result.labels_not_found)} find nothing in any record{shape}"]
+def hints(metric: Metric, result: MetricResult, gone: Sequence[str], documents: Sequence[Any]) -> list[str]:
+    """What to say of labels that no record has: where the records are not the objects that were meant, and of those
+    that were there before (`gone`)."""
+    said = []
+    if shape := _shape(metric, documents):
+        said.append(
+            f"metric {metric.name}: labels {', '.join(result.labels_not_found)} find nothing in any record{shape}"
+        )
+    expressions = dict(metric.labels)
+    for name in () if shape else gone:
+        found = _nothing_found(f"label {name}:", expressions[name], metric, documents)
+        said.append(f"metric {metric.name}: {found}; it was there before, and the series are others without it")
+    return said
 
 
 def _records_missing(metric: Metric, absence: Trace, documents: Sequence[Any]) -> str:

@@ -161,7 +161,8 @@ class MetricMapper:
         self._is_plain = not metric.value_map and metric.value_regex is None
         self._scaling = Scaling.of(metric.scale, metric.offset)
         self._found, self._result = Samples(), MetricResult(metric.name)
-        self._labels_found: set[str] = set()
+        self._labels_found: set[str] = set()  # in this scrape
+        self._labels_known: set[str] = set()  # in any scrape of this environment
 
     def start(self) -> None:
         """Forgets what a failed scrape may have left, and label values that have piled up unused."""
@@ -198,7 +199,9 @@ class MetricMapper:
         if not found:
             result.failed = failed_metric.why(self._metric, result, documents, ahead)
         elif result.labels_not_found:
-            scrape.notes += failed_metric.hints(self._metric, result, documents)
+            gone = [name for name in result.labels_not_found if name in self._labels_known]
+            scrape.notes += failed_metric.hints(self._metric, result, gone, documents)
+        self._labels_known |= self._labels_found
         scrape.records += result.records
         scrape.skipped.merge(result.skipped)
         scrape.metrics.append(result)

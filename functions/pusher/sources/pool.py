@@ -51,7 +51,7 @@ class ScrapePool:
             if key not in sources:
                 self._leaving.add(source)
 
-    def keys(self) -> list[str]:
+    def shard_keys(self) -> list[str]:
         """What decides of each target, scraped here or not, in which shard it is."""
         return [shard_key(target) for target in self.targets.active.values()]
 
