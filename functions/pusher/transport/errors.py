@@ -24,6 +24,8 @@ def _parts(error: BaseException) -> tuple[object, ...]:
 
 def is_dead_connection(error: BaseException) -> bool:
     """The other side closed a kept connection before it answered anything."""
+    if isinstance(error, urllib3_errors.ProxyError):  # so it is when a proxy's kept connection has died
+        error = error.original_error
     return any(isinstance(part, ConnectionError) for part in _parts(error))
 
 
