@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ResponseStreamingError
 
 from pusher.config.secrets import SecretStore
 from pusher.config_source import ConfigSource, Edges, Unreadable
@@ -19,7 +20,7 @@ from pusher.model import JobMark
 from pusher.s3 import S3, S3Store
 from pusher.store import StoreError
 from pusher.transport import Transport
-from pusher.warm import Outside
+from pusher.warm import Outside, boto3_session
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
@@ -242,6 +243,39 @@ def test_the_last_good_config_stays(bucket: ObjectStore, lines: int) -> None:
     with pytest.raises(Unreadable, match="the connection broke"):
         cold.load()
     transport.close()
+
+
+# --- AWS's own client -------------------------------------------------------------------------------------------------
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "ecs": lambda session: session.client("ecs").list_tasks(cluster="c"),
+    "ec2": lambda session: session.client("ec2").describe_instances(),
+    "ssm": lambda session: session.client("ssm").get_parameter(Name="/n"),
+    "secretsmanager": lambda session: session.client("secretsmanager").get_secret_value(SecretId="s"),
+    "sts": lambda session: session.client("sts").assume_role(
+        RoleArn="arn:aws:iam::123456789012:role/r", RoleSessionName="ours"
+    ),
+}
+
+
+@pytest.fixture
+def aws_that_dies(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[LoopbackServer]:
+    """What the AWS services are for boto3 here. Its own retries are a session's and no part of this."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, ENVIRONMENT[name])
+    with LoopbackServer(lambda _: Answer.json({"taskArns": []}, headers={"X-A": "b"})) as server:
+        server.plan = lambda method, path: Fault.cut_head(request.param)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.base_url)
+        yield server
+
+
+@pytest.mark.parametrize("aws_that_dies", [1, 2, 3], ids=lambda lines: f"{lines} lines", indirect=True)
+@pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
+def test_a_call_of_boto3_fails(aws_that_dies: LoopbackServer, call: Callable[[Any], object]) -> None:
+    """botocore alone gives an empty answer, which says that there are no tasks or that a secret has no text."""
+    with pytest.raises(ResponseStreamingError, match="the connection broke"):
+        call(boto3_session("", "eu-west-1"))
 
 
 def no_client(service: str) -> Any:
