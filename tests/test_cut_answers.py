@@ -11,8 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
+from urllib3.exceptions import SSLError
 
 from pusher.transport import Channel, HttpRequest, Transport, TransportError
+from pusher.transport.errors import explained
 from tests.sources.peers import Certificates, listening, make_certificates
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n"
@@ -217,6 +219,26 @@ def test_the_error_says_that_the_connection_broke(certificates: Certificates, wa
             transport.send(peer.request(), peer.channel, 5)
     assert caught.value.kind == "reset"
     transport.close()
+
+
+EOF = ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
+
+
+@pytest.mark.parametrize("error", [EOF, SSLError(EOF)], ids=["direct", "through a proxy"])
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        ("connecting", "tls"),
+        ("sending the request", "reset"),
+        ("waiting for the answer", "reset"),
+        ("reading the body", "reset"),
+    ],
+)
+def test_an_end_of_tls_without_a_notice_is_a_failure_of_tls_only_in_its_handshake(
+    error: Exception, step: str, kind: str
+) -> None:
+    """Afterwards the request may have left: kind `tls` says that it has not."""
+    assert explained(error, "host", step).kind == kind
 
 
 def test_a_tunnel_whose_answer_is_cut_is_none(certificates: Certificates) -> None:

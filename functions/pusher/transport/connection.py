@@ -92,7 +92,8 @@ class _TotalTimeout:
             self.connect()
         current.step = "sending the request"
         self.sock.settimeout(left_seconds())
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it closed
+        # It may have answered before it closed.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             self.sock.sendall(request_bytes(request, target, self._host_header()))
         current.step = "waiting for the answer"
         return read_reply(self.sock, request.method)
