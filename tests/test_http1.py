@@ -497,6 +497,21 @@ def test_what_follows_an_answer_is_not_the_next_one(transport: Transport, segmen
         assert body_of(ask(transport, peer)) == b"right"
 
 
+@pytest.mark.parametrize("is_proxied", [False, True], ids=["direct", "proxy"])
+@pytest.mark.parametrize("status", ["102 Processing", "103 Early Hints", "199 Odd"])
+def test_what_follows_an_interim_answer_is_not_the_next_one(
+    transport: Transport, status: str, *, is_proxied: bool
+) -> None:
+    """RFC 9110, 15.2: the final answer is still to come, and belongs to the same request."""
+    late = [f"HTTP/1.1 {status}\r\nX: 1\r\n\r\n".encode(), 0.3, f"{OK}{FIVE}\r\nwrong".encode()]
+    with Peer(late, RIGHT) as peer:
+        channel = Channel(proxy_url=peer.url) if is_proxied else PLAIN
+        request = HttpRequest("GET", peer.url, {})
+        with transport.send(request, channel, 2) as answer:
+            assert answer.status == int(status[:3])
+        assert body_of(transport.send(request, channel, 2)) == b"right"
+
+
 BROKEN = {
     "a chunk without a size": [f"{OK}Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n".encode()],
     "a chunk that never ends": [f"{OK}Transfer-Encoding: chunked\r\n\r\n5\r\nhe".encode(), 0.5],
