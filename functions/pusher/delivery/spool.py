@@ -133,15 +133,16 @@ class Spool:
     def _put(self, key: str, content: bytes, deadline: float, expected: str | None) -> str:
         """Returns the ETag. A write counts as failed only after a look has not found it."""
 
+        last = deadline - max(deadline - time.monotonic(), 0.0) * _LOOK_SHARE
+
         def put(until: float) -> str:
             try:
-                return self.store.put(key, content, until, expected)
+                return self.store.put(key, content, min(until, last), expected)
             except Changed:
                 return self._etag_if_ours(key, content, until)
 
-        left = max(deadline - time.monotonic(), 0.0)
         try:
-            return self._insist(put, deadline - left * _LOOK_SHARE)
+            return self._insist(put, deadline)
         except (NotStored, Changed):
             raise
         except StoreError as error:
