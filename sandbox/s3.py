@@ -34,7 +34,8 @@ def etag_of(content: bytes) -> str:
 class ObjectStore:
     """One bucket behind a socket; a context manager. Requests are signed as S3 wants it, unless `auth` is None.
 
-    `conditional_delete` is off for older services, which delete whatever is there.
+    `conditional_delete` is off for services that delete whatever is there (MinIO); `says_missing` is off for those that
+    answer the conditional DELETE of a missing key with 204 (versitygw), where AWS answers 404.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ObjectStore:
         on_request: Callable[[str, Request], None] | None = None,
     ) -> None:
         self.bucket, self.auth = bucket, auth
-        self.conditional_delete = True
+        self.conditional_delete = self.says_missing = True
         self.counts: Counter[str] = Counter()
         self.bytes_in = self.bytes_out = 0
         self._now, self._on_request = now, on_request
@@ -184,9 +185,10 @@ class ObjectStore:
 
     def _delete(self, key: str, request: Request) -> Answer:
         expected = request.headers.get("If-Match") if self.conditional_delete else None
-        if expected is not None and key not in self._objects:
+        known = self._objects.get(key)
+        if expected is not None and known is None and self.says_missing:
             return _NO_SUCH_KEY
-        if expected is not None and expected != etag_of(self._objects[key]):
+        if expected is not None and known is not None and expected != etag_of(known):
             return _PRECONDITION
         self._objects.pop(key, None)
         return Answer(204)

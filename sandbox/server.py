@@ -55,6 +55,7 @@ class Fault:
     raw: bytes | None = None  # sent as it is, in place of an HTTP answer
     silent: bool = False  # no byte of an answer is sent
     sent: float = 1.0  # part of the answer's body that is sent
+    head_lines: int | None = None  # of the answer's head that are sent, and nothing else of it; None for all
     ending: Literal["keep", "close", "reset", "hang"] = "keep"
 
     @classmethod
@@ -103,6 +104,11 @@ class Fault:
     def half_answer(cls, sent: float = 0.5) -> Fault:
         """Content-Length promises more than is sent before the connection ends."""
         return cls(sent=sent, ending="close")
+
+    @classmethod
+    def cut_head(cls, lines: int = 1) -> Fault:
+        """The connection ends within the answer's head, after so many lines of it."""
+        return cls(head_lines=lines, ending="close")
 
     @classmethod
     def garbage(cls, raw: bytes = b"\x15\x03\x03\x00\x02\x02\x16 this is not HTTP\r\n\r\n") -> Fault:
@@ -313,6 +319,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.delay_seconds:
             owner.pause(fault.delay_seconds)
         payload = b"" if fault.silent else self._encode(answer, fault) if fault.raw is None else fault.raw
+        if fault.head_lines is not None:
+            payload = b"".join(payload.splitlines(keepends=True)[: fault.head_lines])
         if fault.drip_seconds:
             head = 0 if fault.drips_head else payload.find(b"\r\n\r\n") + 4
             self.wfile.write(payload[:head])

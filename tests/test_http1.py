@@ -1,5 +1,5 @@
-"""The bytes of a request and of its answer: what is taken from the buffer at once is what http.client would read, and a
-connection serves again only where RFC 9112 allows it."""
+"""The bytes of a request and of its answer: what is taken from the buffer at once is what http.client would read, but
+for a head without its end, and a connection serves again only where RFC 9112 allows it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import gc
 import http.client
 import io
+import re
 import socket
 import struct
 import threading
@@ -24,6 +25,7 @@ from pusher import USER_AGENT
 from pusher.transport import Answer, Channel, HttpRequest, Transport, TransportError
 from pusher.transport.connection import Host
 from pusher.transport.http1 import read_reply
+from pusher.transport.reader import AnswerReader
 from sandbox.api import Api
 from sandbox.server import Answer as Served
 from sandbox.server import Fault, Request
@@ -31,14 +33,23 @@ from sandbox.server import Fault, Request
 PLAIN = Channel()
 BUFFER_BYTES = 262_144
 CUT_OFF = "cut off"
+INTERIM = re.compile(rb"HTTP/1\.1 100 [^\r\n]*\r\n(X: 1\r\n)?\r\n")
 Read = tuple[int, dict[str, str], bytes, bool] | str
+
+
+class Come(io.BytesIO):
+    """What came until the connection's orderly end."""
+
+    is_cut = False
 
 
 class Wire:
     """A socket of which the whole answer has come, and which keeps what is sent."""
 
-    def __init__(self, come: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") -> None:
-        self._reader: Any = io.BufferedReader(io.BytesIO(come), BUFFER_BYTES)
+    def __init__(
+        self, come: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", reader: Any = AnswerReader
+    ) -> None:
+        self._reader: Any = reader(Come(come), BUFFER_BYTES)
         self.sent = b""
 
     def makefile(self, *_: Any, **__: Any) -> Any:
@@ -67,9 +78,12 @@ def by_us(come: bytes) -> Read:
 
 
 def by_http_client(come: bytes) -> Read:
-    """The same of http.client alone."""
+    """The same of http.client alone, except that it does not mind a head without the empty line at its end."""
+    final = come[interim.end() :] if (interim := INTERIM.match(come)) else come
+    if final and not re.search(rb"\n\r?\n", final):
+        return CUT_OFF
     try:
-        response = http.client.HTTPResponse(Wire(come), method="GET")  # type: ignore[arg-type]
+        response = http.client.HTTPResponse(Wire(come, io.BufferedReader), method="GET")  # type: ignore[arg-type]
         response.begin()
         headers, is_last = urllib3.HTTPHeaderDict(response.headers.items()), response.will_close
         return response.status, stripped(headers), response.read(), not is_last
@@ -175,6 +189,8 @@ WHOLE = {
     "a bare carriage return in a value": f"{OK}X: a\rb\r\n{FIVE}\r\nhello",
     "a length hidden behind a carriage return": f"{OK}X: a\rContent-Length: 4\r\n{FIVE}\r\nhello",
     "no head's end": f"{OK}{FIVE}",
+    "no head's end and no length": f"{OK}X: 1\r\n",
+    "a status line alone": OK,
 }  # fmt: skip
 
 
@@ -479,6 +495,21 @@ def test_what_follows_an_answer_is_not_the_next_one(transport: Transport, segmen
         body_of(ask(transport, peer))
         time.sleep(0.06)
         assert body_of(ask(transport, peer)) == b"right"
+
+
+@pytest.mark.parametrize("is_proxied", [False, True], ids=["direct", "proxy"])
+@pytest.mark.parametrize("status", ["102 Processing", "103 Early Hints", "199 Odd"])
+def test_what_follows_an_interim_answer_is_not_the_next_one(
+    transport: Transport, status: str, *, is_proxied: bool
+) -> None:
+    """RFC 9110, 15.2: the final answer is still to come, and belongs to the same request."""
+    late = [f"HTTP/1.1 {status}\r\nX: 1\r\n\r\n".encode(), 0.3, f"{OK}{FIVE}\r\nwrong".encode()]
+    with Peer(late, RIGHT) as peer:
+        channel = Channel(proxy_url=peer.url) if is_proxied else PLAIN
+        request = HttpRequest("GET", peer.url, {})
+        with transport.send(request, channel, 2) as answer:
+            assert answer.status == int(status[:3])
+        assert body_of(transport.send(request, channel, 2)) == b"right"
 
 
 BROKEN = {

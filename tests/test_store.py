@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -280,3 +283,71 @@ def test_a_reader_sees_whole_objects_only(tmp_path: Path) -> None:
     writer.join()
     assert writer.exitcode == 0
     assert seen <= set(contents)
+
+
+# --- What killed processes leave --------------------------------------------------------------------------------------
+
+DAY = 86_400
+
+
+def _die_writing(folder: str) -> None:
+    """The kernel kills the process within its write."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+    DirectoryStore(folder).put("spool/a/0/2", b"x" * 5_000, SOON)
+
+
+@pytest.fixture
+def orphan(store: DirectoryStore) -> Path:
+    """A file that a killed process has left beside an object."""
+    store.put("spool/a/0/1", b"whole", SOON)
+    writer = multiprocessing.get_context("fork").Process(target=_die_writing, args=(store.place,))
+    writer.start()
+    writer.join(20)
+    assert writer.exitcode == -signal.SIGXFSZ
+    (left,) = (Path(store.place) / "spool/a/0").glob(".*")
+    assert left.stat().st_size == 1_000
+    return left
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize(("seconds", "stays"), [(DAY, False), (1_800, True), (-DAY, True)], ids=["old", "new", "ahead"])
+def test_what_a_killed_process_left_goes_when_it_is_old(
+    store: DirectoryStore, orphan: Path, seconds: float, *, stays: bool
+) -> None:
+    """The next process that writes removes it, wherever it lies. A young one may be another machine's, which writes."""
+    age(orphan, seconds)
+    DirectoryStore(store.place).put("state/0", b"", SOON)
+    assert orphan.exists() is stays
+    assert store.list("", SOON) == ["spool/a/0/1", "state/0"]
+    assert read(store, "spool/a/0/1") == b"whole"
+
+
+def test_a_process_looks_for_leavings_once(store: DirectoryStore, orphan: Path) -> None:
+    """At its first write: a folder is not walked through for each."""
+    age(orphan, DAY)
+    store.put("state/0", b"", SOON)  # not its first
+    assert orphan.exists()
+
+
+@pytest.mark.parametrize("key", ["a", "a.0123abcd", "a/.b/c", "spool/a/0/1", "ü.0123abcd", ".hidden/x.0123abcd"])
+def test_objects_are_no_leavings(store: DirectoryStore, key: str) -> None:
+    store.put(key, b"old", SOON)
+    for path in Path(store.place).rglob("*"):
+        age(path, DAY)
+    DirectoryStore(store.place).put("state/0", b"", SOON)
+    assert read(store, key) == b"old"
+
+
+def test_leavings_that_cannot_be_removed_do_not_stop_a_write(store: DirectoryStore, orphan: Path) -> None:
+    age(orphan, DAY)
+    orphan.unlink()
+    orphan.mkdir()  # a folder by that name
+    age(orphan, DAY)
+    DirectoryStore(store.place).put("state/0", b"new", SOON)
+    assert read(store, "state/0") == b"new"

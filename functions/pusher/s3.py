@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 
 from .config.schema import SigV4
 from .config.secrets import SecretStore
@@ -136,6 +136,8 @@ class S3:
         """Away with an object, when it still has the ETag `expected` ("" for any). False when it was gone, or is
         another; S3 does not tell without an ETag. Raises StoreError."""
         place = f"s3://{bucket}/{key}"
+        if expected and not self._is_aws and not self._is_there(bucket, key, expected, deadline):
+            return False
         request = HttpRequest("DELETE", self._url(bucket, key), {"If-Match": expected} if expected else {})
         with self._send(request, place, deadline) as answer:
             if answer.status in (404, 409, 412):  # sent twice over a connection that died, it has found its own trace
@@ -144,6 +146,15 @@ class S3:
                 _check(answer, place, "s3:DeleteObject on this object")
             answer.read(_MAX_ANSWER_BYTES)
             return True
+
+    def _is_there(self, bucket: str, key: str, etag: str, deadline: float) -> bool:
+        """Whether the object exists and has this ETag. Only AWS answers the conditional DELETE of a missing key with
+        404: other stores answer 204 as if they had deleted it, and MinIO does not look at the condition at all. What
+        happens between this look and the DELETE is not seen."""
+        try:
+            return self.get_range(bucket, key, 0, 1, etag, deadline).etag == etag
+        except (NotStored, Changed):
+            return False
 
     def _pages(self, bucket: str, prefix: str, deadline: float, more: Mapping[str, str] = _NO_MORE) -> Iterator[_Page]:
         place, token = f"s3://{bucket}/{prefix}*", ""
@@ -169,9 +180,18 @@ class S3:
         except (TransportError, CredentialsError) as error:
             raise StoreError(f"{place}: {error}") from None
 
+    @property
+    def _endpoint(self) -> str:
+        """Where the environment says that S3 is; "" for AWS's own address."""
+        return self._environment.get("AWS_ENDPOINT_URL_S3") or self._environment.get("AWS_ENDPOINT_URL") or ""
+
+    @property
+    def _is_aws(self) -> bool:
+        host = urlsplit(self._endpoint).hostname or ""
+        return not self._endpoint or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
     def _url(self, bucket: str, key: str, query: Mapping[str, str] | None = None) -> str:
-        region = self._sigv4.region
-        endpoint = self._environment.get("AWS_ENDPOINT_URL_S3") or self._environment.get("AWS_ENDPOINT_URL")
+        region, endpoint = self._sigv4.region, self._endpoint
         if endpoint:
             base = f"{endpoint.rstrip('/')}/{bucket}"
         elif "." in bucket:  # its certificate covers one name level only

@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ from urllib.parse import quote, unquote
 
 MAX_LISTED = 1_000  # keys that one listing gives at most, as in S3
 MAX_BYTES = 50_000_000
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")  # a name that `_replace` makes
+_ABANDONED_SECONDS = 3_600.0
 
 Keys = list[str]  # inside a store, `list` is a method
 
@@ -69,6 +73,7 @@ class DirectoryStore:
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder).expanduser()
+        self._is_swept = False
 
     @property
     def place(self) -> str:
@@ -84,6 +89,7 @@ class DirectoryStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._alone():
+                self._sweep()
                 if expected is not None and self._etag_of(path) != expected:
                     raise Changed(f"{path}: another writer was faster")
                 _replace(path, content)
@@ -145,6 +151,19 @@ class DirectoryStore:
             return _etag(path.read_bytes())
         except FileNotFoundError:
             return ""
+
+    def _sweep(self) -> None:
+        """Removes what processes left behind that were killed while they wrote, once. Each writer holds the lock, so
+        that no file is one that is being written; the age is for a folder on a network, whose locks may not hold."""
+        if self._is_swept:
+            return
+        self._is_swept = True
+        oldest = time.time() - _ABANDONED_SECONDS
+        for root, _, names in os.walk(self._folder):
+            for path in (Path(root) / name for name in names if _TEMPORARY.fullmatch(name)):
+                with contextlib.suppress(OSError):  # another process was faster, or it is not ours
+                    if path.lstat().st_mtime < oldest:
+                        path.unlink()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

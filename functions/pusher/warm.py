@@ -58,7 +58,18 @@ def boto3_session(profile: str, region: str) -> Any:
 
     session = botocore.session.Session(profile=profile or None)
     session.set_default_client_config(aws_patience())
+    session.register("before-parse", _refuse_empty)
     return boto3.Session(botocore_session=session, region_name=region or None)
+
+
+def _refuse_empty(**event: Any) -> None:
+    """botocore takes an answer that was cut within its head as one with nothing in it: no tasks, no secret. All the
+    operations that are called here answer with a body."""
+    response = event["response_dict"]
+    if response["status_code"] == 200 and not response["body"]:
+        from botocore.exceptions import ResponseStreamingError
+
+        raise ResponseStreamingError(error="the connection broke, or the answer is empty")
 
 
 class Outside:

@@ -136,6 +136,18 @@ def test_a_change_whose_answer_was_lost_is_this_runs_own(store: MemoryStore, spo
     assert store.objects == {}
 
 
+@pytest.mark.parametrize("found", ["nothing", "another", "no answer"])
+def test_a_write_has_failed_when_a_look_does_not_find_it(store: MemoryStore, spool: Spool, found: str) -> None:
+    """What is raised is why the write failed."""
+    store.failing["put"] = 3
+    if found == "another":
+        store.objects[spool.key("amp", Run(5, "x"))] = b"something else"
+    store.failing["get"] = 99 if found == "no answer" else 0
+    with pytest.raises(StoreError, match="put fails"):
+        spool.keep(entry(), Run(5, "x"), soon())
+    assert (store.counts["put"], store.counts["get"]) == (3, 1)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "shard", "run", "key"),
     [
@@ -292,14 +304,16 @@ def test_every_act_survives_a_store_that_fails_twice(act: Act, failures: int) ->
 @pytest.mark.parametrize(("seconds", "tries"), [(0.05, 1), (0.5, 3)], ids=["no time for another", "for all"])
 @pytest.mark.parametrize("act", ACTS)
 def test_every_act_gives_up_within_its_deadline(act: Act, seconds: float, tries: int) -> None:
-    """A store that always fails is tried three times at most, raises its own error, and costs no more than was left."""
+    """A store that always fails is tried three times at most, raises its own error, and costs no more than was left.
+    After a write it is asked once whether that was done all the same."""
     store, spool, stored = with_entry()
     store.left = 99
     started = time.monotonic()
     with pytest.raises(StoreError, match="the store is down"):
         act(spool, stored, started + seconds)
     assert time.monotonic() - started < seconds + 0.3
-    assert 1 <= store.counts.total() <= tries
+    assert 1 <= max(store.counts.values()) <= tries
+    assert store.counts.total() <= tries + (store.counts["put"] > 0)
 
 
 @pytest.mark.parametrize("error", [NotStored("no such bucket"), Changed("another was faster")], ids=["gone", "changed"])
@@ -313,6 +327,61 @@ def test_what_is_no_failure_is_never_tried_again(act: Act, error: StoreError) ->
         act(spool, stored, soon())
     assert set(store.counts.values()) == {1}  # a write that is Changed may be this run's own: it looks, once
     assert slept == []
+
+
+class Mute(MemoryStore):
+    """Once it `is_mute` it does the first write, and answers none."""
+
+    is_mute = False
+
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        if not self.is_mute:
+            return super().put(key, content, deadline, expected)
+        if not self.counts["put"]:
+            super().put(key, content, deadline, expected)
+        raise StoreError("no answer")
+
+
+WRITES: list[Any] = [
+    pytest.param(lambda spool, old, until: spool.keep(old.entry, Run(9, "x"), until), id="a new entry"),
+    pytest.param(lambda spool, old, until: spool.replace(old, old.entry.kept[1:], until), id="what is left of one"),
+    pytest.param(lambda spool, old, until: spool.bury("amp", Run(9, "x"), old.entry.kept, until), id="dead requests"),
+]
+
+
+@pytest.mark.parametrize("act", WRITES)
+def test_a_write_that_was_done_has_not_failed_although_no_answer_came(act: Act) -> None:
+    """What the store has is not undelivered: when all tries are over, it is looked at."""
+    store = Mute()
+    spool = Spool(store, sleep=lambda seconds: None)
+    stored = spool.keep(entry("amp", 5, b"a", b"b"), Run(5, "x"), soon())
+    store.counts.clear()
+    store.is_mute = True
+    calm_store, calm, calm_stored = with_entry()
+    assert act(spool, stored, soon()) == act(calm, calm_stored, soon())
+    assert store.objects == calm_store.objects
+
+
+def test_a_look_has_time_left_after_a_write_that_hangs() -> None:
+    """The tries for the write end before the deadline, and the look has the rest."""
+    until = time.monotonic() + 8
+    deadlines = list[float]()
+
+    class Hanging(MemoryStore):
+        def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+            deadlines.append(deadline)
+            raise StoreError("timed out")
+
+        def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+            deadlines.append(deadline)
+            return super().get(key, deadline, etag)
+
+    with pytest.raises(StoreError, match="timed out"):
+        Spool(Hanging(), sleep=lambda seconds: None).keep(entry(), Run(5, "x"), until)
+    *tries, look = deadlines
+    assert len(tries) == 3
+    assert max(tries) <= until - 0.9
+    assert look == pytest.approx(until)
 
 
 def test_no_try_may_take_longer_than_all_of_them(store: MemoryStore) -> None:

@@ -365,6 +365,7 @@ CASES = [
     _receiver("half a response", Fault.half_answer()),
     _receiver("reset within the response", Fault.reset_mid_answer()),
     _receiver("answers no HTTP", Fault.garbage()),
+    _receiver("dies within the head of its answer", Fault.cut_head()),
     _receiver("hangs", Fault.hang()),
     _receiver("hangs", Fault.hang(), mode="always"),
     _receiver("hangs within the response", Fault.hang_mid_answer()),
@@ -401,6 +402,8 @@ CASES = [
                           ("reset", Fault.reset()), ("answer lost", Fault.lost_answer()))),
     *(Case(f"S3 {operation}: 500 at recovery", receiver_does(Fault.status(503)), s3_fails_twice(operation))
       for operation in ("get", "list", "delete", "put")),
+    *(Case(f"S3 {operation}: heads cut, receiver well", s3_does(operation, Fault.cut_head()), all_is_well)
+      for operation in ("put", "get", "list", "delete", "*")),
     Case("S3 lists are stale", _freeze, all_is_well),
     Case("S3 lists are stale, cold starts", _freeze, all_is_well, between=Scene.cold_start),
     Case("entries are damaged", receiver_does(Fault.status(503)), _damage_and_mend, may_lose=True),

@@ -81,7 +81,7 @@ def tls_server(certificates: Certificates, answer: bytes = OK_ANSWER, *, client:
         except OSError as error:
             seen.failures.append(str(error))
 
-    with _listening(serve) as port:
+    with listening(serve) as port:
         seen.port = port
         yield seen
 
@@ -111,7 +111,7 @@ def proxy(*, drip_seconds: float = 0.0, refuse: bytes = b"", delay_seconds: floa
                     upstream.sendall(head.replace(target, parts.path or "/", 1).encode("latin-1"))
                 _relay(connection, upstream)
 
-    with _listening(serve) as port:
+    with listening(serve) as port:
         seen.port = port
         yield seen
 
@@ -141,7 +141,7 @@ def _relay(client: socket.socket, upstream: socket.socket) -> None:
 
 
 @contextmanager
-def _listening(serve: object) -> Iterator[int]:
+def listening(serve: object) -> Iterator[int]:
     """Calls `serve(connection)` in a thread for each connection; on leaving, all of them end."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.02)

@@ -24,6 +24,7 @@ SPOOL, DEAD = "spool", "dead"
 ALL_SHARDS = ""  # for looking into the spool, not for writing to it
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
+_LOOK_SHARE = 1 / 8  # of the time for a write: kept back to see whether it was done, when no answer came
 
 Result = TypeVar("Result")
 
@@ -127,15 +128,34 @@ class Spool:
         if len(content) > MAX_BYTES:  # nobody could read it again
             raise StoreError(f"{self.store.place}/{key}: an entry of {len(content)} bytes; {MAX_BYTES} is the limit")
 
+        return Stored(key, self._put(key, content, deadline, expected), entry)
+
+    def _put(self, key: str, content: bytes, deadline: float, expected: str | None) -> str:
+        """Returns the ETag. A write counts as failed only after a look has not found it."""
+
+        last = deadline - max(deadline - time.monotonic(), 0.0) * _LOOK_SHARE
+
         def put(until: float) -> str:
             try:
-                return self.store.put(key, content, until, expected)
+                return self.store.put(key, content, min(until, last), expected)
             except Changed:
                 return self._etag_if_ours(key, content, until)
 
-        return Stored(key, self._insist(put, deadline), entry)
+        try:
+            return self._insist(put, deadline)
+        except (NotStored, Changed):
+            raise
+        except StoreError as error:
+            return self._etag_after(error, key, content, deadline)
 
     # a write or a removal may have been done although its answer was lost: the change is then this run's own
+
+    def _etag_after(self, error: StoreError, key: str, content: bytes, deadline: float) -> str:
+        """Raises `error`, with which a write has ended, when the object is not there or cannot be read."""
+        try:
+            return self._etag_if_ours(key, content, deadline)
+        except StoreError:
+            raise error from None
 
     def _etag_if_ours(self, key: str, content: bytes, deadline: float) -> str:
         """Raises Changed when the object is not what this run has written."""

@@ -3,7 +3,8 @@
 No redirects, no retries of answers, no environment proxies: whoever calls decides those. Connections are kept
 between invocations, but not trusted after a freeze.
 
-`exchange` sends and reads, `http1` is the wire's format, `connection` makes and keeps connections, `errors` explains.
+`exchange` sends and reads, `http1` is the wire's format, `reader` notices answers that break off, `connection` makes
+and keeps connections, `errors` explains.
 """
 
 from .exchange import Answer, Transport

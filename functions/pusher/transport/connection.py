@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import ipaddress
 import socket
 import ssl
@@ -21,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from .http1 import Reply, read_reply, request_bytes
+from .reader import AnswerReader, TimedReader
 from .types import Channel, HttpRequest, TransportError
 
 CHUNK_BYTES = 256 * 1024
@@ -46,44 +46,21 @@ def left_seconds() -> float:
     return max(current.deadline - time.monotonic(), 0.001)
 
 
-class _TimedReader(io.RawIOBase):
-    """A socket's reading side whose every read gets what is left of the exchange's time."""
-
-    def __init__(self, sock: Any, deadline: float) -> None:
-        self._sock, self.deadline = sock, deadline
-        self._raw = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left)
-        count: int | None = self._raw.readinto(buffer)
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
 class _TimedSocket:
     """A socket that is read against a deadline, through one buffer as long as nobody closes that; everything else is
     the socket itself."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        self._reader: io.BufferedReader | None = None
+        if hasattr(sock, "suppress_ragged_eofs"):  # of TLS: by default the end without a close_notify is an end
+            sock.suppress_ragged_eofs = False
+        self._reader: AnswerReader | None = None
 
-    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
+    def makefile(self, *_: Any, **__: Any) -> AnswerReader:
         """For one answer, which is read within the time of this thread's exchange."""
         if self._reader is None or self._reader.closed:
-            self._timed = _TimedReader(self._sock, current.deadline)
-            self._reader = io.BufferedReader(self._timed, CHUNK_BYTES)
-        self._timed.deadline = current.deadline
+            self._reader = AnswerReader(TimedReader(self._sock, current.deadline), CHUNK_BYTES)
+        self._reader.begin(current.deadline)
         return self._reader
 
     def close(self) -> None:
@@ -115,7 +92,8 @@ class _TotalTimeout:
             self.connect()
         current.step = "sending the request"
         self.sock.settimeout(left_seconds())
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it closed
+        # It may have answered before it closed.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             self.sock.sendall(request_bytes(request, target, self._host_header()))
         current.step = "waiting for the answer"
         return read_reply(self.sock, request.method)

@@ -13,6 +13,7 @@ from .types import TransportError
 _TLS_HINT = "is it an https port, and does tls_config trust its certificate?"
 _REFUSED_HINT = "does anything listen on this port, and may this network reach it?"
 _BROKEN_HINT = "the other side, or something between, closed it"
+_AFTER_THE_HANDSHAKE = ("sending the request", "waiting for the answer", "reading the body")
 _SLOW_HINT = "the other side is slow or stuck"
 _SLOW_HINTS = {"connecting": "a security group, route or firewall may drop the packets"}
 
@@ -24,6 +25,8 @@ def _parts(error: BaseException) -> tuple[object, ...]:
 
 def is_dead_connection(error: BaseException) -> bool:
     """The other side closed a kept connection before it answered anything."""
+    if isinstance(error, urllib3_errors.ProxyError):  # so it is when a proxy's kept connection has died
+        error = error.original_error
     return any(isinstance(part, ConnectionError) for part in _parts(error))
 
 
@@ -39,6 +42,8 @@ def explained(error: Exception, host: str, step: str) -> TransportError:
     if isinstance(error, urllib3_errors.ProxyError):
         inner = error.original_error
         return TransportError("proxy", f"{host}: the proxy failed while {step} ({inner})")
+    if step in _AFTER_THE_HANDSHAKE and isinstance(_inner(error), ssl.SSLEOFError):
+        return TransportError("reset", f"{host}: the connection broke while {step}; {_BROKEN_HINT}")
     if isinstance(error, urllib3_errors.SSLError | ssl.SSLError | CertificateError):
         return TransportError("tls", f"{host}: TLS failed while {step} ({_tls_reason(error)}); {_TLS_HINT}")
     if isinstance(error, urllib3_errors.NewConnectionError | ConnectionRefusedError):
@@ -54,8 +59,13 @@ def explained(error: Exception, host: str, step: str) -> TransportError:
     return TransportError("protocol", f"{host}: {type(error).__name__} while {step} ({_short(error)})")
 
 
+def _inner(error: Exception) -> Exception:
+    """What a library's error wraps, or the error itself."""
+    return error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+
+
 def _tls_reason(error: Exception) -> str:
-    inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    inner = _inner(error)
     return str(getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or inner)
 
 

@@ -112,7 +112,8 @@ class _ProxiedAnswer:
         return self._response.stream(CHUNK_BYTES, decode_content=False)
 
     def finish(self) -> None:
-        if self._response.closed or getattr(self._response, "length_remaining", None) == 0:
+        is_final = self.status >= 200  # behind an interim answer the final one is still to come
+        if is_final and (self._response.closed or getattr(self._response, "length_remaining", None) == 0):
             self._response.drain_conn()  # an answer without a body is at its end only once that was read
             self._response.release_conn()
         else:

@@ -92,7 +92,8 @@ class _Long(Reply):
             response.chunked = False
         self.status = response.status
         self.headers = Headers((name, value.strip(" \t")) for name, value in response.headers.items())
-        self._is_last = response.will_close or "close" in self.headers.get("Connection", "").lower()
+        is_interim = response.status < 200  # http.client knows 100 alone: the final answer is still to come
+        self._is_last = is_interim or response.will_close or "close" in self.headers.get("Connection", "").lower()
         self._is_broken = False
 
     def chunks(self, size: int) -> Iterator[bytes]:
