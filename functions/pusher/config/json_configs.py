@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import re2
 
 from .. import expression
-from ..expression import Expression
+from ..expression import Expression, Scope
 from ..timestamp import parse_format, parse_zone
 from . import backfill, foreign, http_client, job_names, relabel_configs, scalars
 from .global_config import GlobalConfig, intervals, label_name, limits
@@ -93,7 +93,7 @@ def _pagination(entry: Section) -> Pagination | None:
     style = section.choice("style", ("next_link", "cursor", "page"), "")
     found = Pagination(
         style=style,
-        path=section.read("path", expression.parse),
+        path=section.read("path", _page_path),
         parameter=section.text("parameter", "page" if style == "page" else "cursor"),
         first_page=section.integer("first_page", 1),
         max_pages=section.integer("max_pages", 100, minimum=1),
@@ -103,6 +103,13 @@ def _pagination(entry: Section) -> Pagination | None:
     if style in ("next_link", "cursor") and not section.has("path"):
         section.problem("path", f"is required for style {style}: where the document names the next page")
     section.close()
+    return found
+
+
+def _page_path(text: str) -> Expression:
+    found = expression.parse(text)
+    if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
+        raise ValueError("a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there")
     return found
 
 

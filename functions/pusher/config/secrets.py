@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .mask import Mask
+
 _KEEP_SECONDS = 300.0  # long enough to cost nothing, short enough for a rotated secret
 _SCHEMES = ("secretsmanager", "ssm", "env")
 
@@ -45,18 +47,26 @@ def parse_reference(text: str) -> str:
 
 class SecretStore:
     """Fetches secrets and keeps those of AWS for five minutes. `aws_client(service)` makes a boto3 client;
-    `now` is monotonic seconds."""
+    `now` is monotonic seconds. `mask` knows every secret that was revealed: foreign text is shown through it only."""
 
     def __init__(
         self, environment: Mapping[str, str], aws_client: Callable[[str], Any], now: Callable[[], float]
     ) -> None:
         self._environment, self._aws_client, self._now = environment, aws_client, now
+        self.mask = Mask()
         self._kept: dict[str, tuple[float, str]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def reveal(self, secret: Secret) -> str:
-        """The secret's text; a file's without the white space around it, as in Prometheus. Raises SecretError."""
+    def reveal(self, secret: Secret, *, is_public: bool = False) -> str:
+        """The secret's text; a file's without the white space around it, as in Prometheus. Unless it `is_public`, as
+        a certificate, messages do not show it from now on. Raises SecretError."""
+        text = self._text_of(secret)
+        if not is_public:
+            self.mask.add(text)
+        return text
+
+    def _text_of(self, secret: Secret) -> str:
         if secret.literal is not None:
             return secret.literal
         if secret.file is not None:
