@@ -12,7 +12,7 @@ import re2
 from .. import expression
 from ..expression import Expression, Scope
 from ..timestamp import parse_format, parse_zone
-from . import backfill, foreign, http_client, job_names, relabel_configs, scalars
+from . import backfill, foreign, http_client, job_names, plain_text, relabel_configs, scalars
 from .global_config import GlobalConfig, intervals, label_name, limits
 from .nodes import Section
 from .schema import MEGABYTE, JsonJob, Metric, Pagination, Timestamp
@@ -39,14 +39,14 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
     if url is None and not entry.has("url"):
         entry.problem("url", "is required")
     interval_ms, timeout_ms = intervals(entry, fallback)
-    body = entry.hidden("body", str)
+    body = read_body(entry)
     metrics = _metrics(entry)
     job = JsonJob(
         job_name=name,
         url=url or "",
         instance=urlsplit(url or "").netloc,
         method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else "GET"),
-        query=tuple(entry.text_map("query").items()),
+        query=tuple(plain_text.text_map(entry, "query", plain_text.BY_HEADER).items()),
         body=body,
         headers=tuple(
             (name, Secret(literal=value))
@@ -72,6 +72,13 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
     return job
 
 
+def read_body(section: Section) -> str | None:
+    body = plain_text.text(section, "body", plain_text.BY_HEADER)
+    if body is not None and not section.is_map("body"):
+        plain_text.warn_of_references_within(section, "body", body)
+    return body
+
+
 def _status_code(text: str) -> int:
     code = scalars.integer(text)
     if not 100 <= code <= 599:
@@ -83,7 +90,8 @@ def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
     section = entry.section("labels")
     if section is None:
         return ()
-    return tuple((name, section.text(name)) for name in section if label_name(section, name))
+    read = ((name, plain_text.text(section, name, plain_text.NOWHERE)) for name in section)
+    return tuple((name, value or "") for name, value in read if label_name(section, name))
 
 
 def _pagination(entry: Section) -> Pagination | None:

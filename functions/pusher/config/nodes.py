@@ -362,6 +362,13 @@ class Section:
     def is_list(self, key: str) -> bool:
         return isinstance(self._node(key), yaml.SequenceNode)
 
+    def is_map(self, key: str) -> bool:
+        return isinstance(self._node(key), yaml.MappingNode)
+
+    def at(self, node: yaml.MappingNode, path: str) -> Section:
+        """A map that stands at `path` below this one."""
+        return Section(node, self._path_of(path), self.notes)
+
     def text_map(self, key: str) -> dict[str, str]:
         """A map of single values to text; a value that is no text is reported without showing it."""
         section = self.section(key)

@@ -6,6 +6,7 @@ A Secret prints as `<secret>` everywhere. References are `secretsmanager:NAME[#j
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 from .mask import Mask
 
 _KEEP_SECONDS = 300.0  # long enough to cost nothing, short enough for a rotated secret
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_.-]*|ssm:/[\w./-]+|secretsmanager:[\w/+=.@:!-]+(?:#.+)?")
 _SCHEMES = ("secretsmanager", "ssm", "env")
 
 
@@ -43,6 +45,11 @@ def parse_reference(text: str) -> str:
     if scheme not in _SCHEMES or not name_of_all or (scheme == "ssm" and not name.startswith("/")):
         raise ValueError("a reference is secretsmanager:NAME[#json-key], ssm:/path or env:NAME")
     return text
+
+
+def looks_like_reference(text: str) -> bool:
+    """Whether a whole text has the form of a reference, wherever it stands."""
+    return _REFERENCE.fullmatch(text.strip()) is not None
 
 
 class SecretStore:
