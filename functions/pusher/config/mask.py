@@ -81,8 +81,7 @@ class Mask:
 
     def add_request(self, url: str, body: bytes | None = None) -> None:
         """What stands in an address and in a body of JSON or form fields under names as `token` or `apiKey`."""
-        query = urlsplit(url).query
-        fields = [*parse_qsl(query), *(_body_fields(body) if body else ())]
+        fields = [*_form_fields(urlsplit(url).query), *(_body_fields(body) if body else ())]
         self.add(*(value for name, value in fields if names_credential(name)))
 
     def __call__(self, text: str) -> str:
@@ -128,7 +127,13 @@ def _body_fields(body: bytes) -> Iterator[tuple[str, str]]:
     try:
         yield from _texts_of(json.loads(text))
     except (ValueError, RecursionError):
-        yield from parse_qsl(text)
+        yield from _form_fields(text)
+
+
+def _form_fields(text: str) -> list[tuple[str, str]]:
+    """Names and values of a query, as they are meant and as they are written."""
+    written = (part.partition("=") for part in text.split("&"))
+    return [*parse_qsl(text), *((unquote(name), value) for name, _, value in written)]
 
 
 def _texts_of(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

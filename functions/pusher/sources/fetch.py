@@ -127,7 +127,7 @@ class Fetcher:
                 if not is_success(answer.status):
                     raise FetchError(self._refused(answer, url, request, client))
                 yield Opened(
-                    answer.headers.get("Content-Type", ""), in_time(_decoded(answer, max_bytes), deadline, url)
+                    answer.headers.get("Content-Type", ""), in_time(self._decoded(answer, max_bytes), deadline, url)
                 )
         except (TransportError, SecretError, TokenError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
@@ -152,6 +152,19 @@ class Fetcher:
         said = f'it says "{quoted}"' if (quoted := self._secrets.mask.quoted(text, _MAX_MESSAGE)) else ""
         details = "; ".join(filter(None, (hint, said)))
         return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
+
+    def _decoded(self, answer: Answer, max_bytes: int) -> Iterator[bytes]:
+        """The body uncompressed. Raises FetchError at `max_bytes` (0: no bound), before more than that is held."""
+        encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "", "gzip", "x-gzip"):
+            shown = self._secrets.mask.quoted(answer.headers.get("Content-Encoding", ""), 30)
+            raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
+        size = 0
+        for piece in _gunzipped(answer.chunks()) if "gzip" in encoding else answer.chunks():
+            size += len(piece)
+            if max_bytes and size >= max_bytes:
+                raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
+            yield piece
 
     def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str]:
         url, method, body = request.url, request.method, request.body
@@ -207,19 +220,6 @@ def _hint(status: int) -> str:
     if status in _REDIRECTS:
         return "a redirect, and follow_redirects is false (or it names no target)"
     return "too many requests; a longer scrape_interval may help" if status == 429 else ""
-
-
-def _decoded(answer: Answer, max_bytes: int) -> Iterator[bytes]:
-    """The body uncompressed. Raises FetchError at `max_bytes` (0: no bound), before more than that is held."""
-    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", "", "gzip", "x-gzip"):
-        raise FetchError(f"the answer is encoded as {encoding!r:.30}, which was not asked for; gzip is understood")
-    size = 0
-    for piece in _gunzipped(answer.chunks()) if "gzip" in encoding else answer.chunks():
-        size += len(piece)
-        if max_bytes and size >= max_bytes:
-            raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
-        yield piece
 
 
 def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[bytes]:

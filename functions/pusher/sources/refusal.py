@@ -17,7 +17,7 @@ MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginni
 _MAX_DEPTH = 6
 _MESSAGE_NAMES = (
     "errordescription", "message", "msg", "errormessage", "errormessages", "detail", "details", "description", "reason",
-    "errors", "error", "title", "fault", "faultstring", "text", "info", "cause", "exception", "statustext",
+    "errors", "error", "title", "fault", "faultstring", "text", "info", "cause", "exception", "statustext", "value",
 )  # fmt: skip
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
