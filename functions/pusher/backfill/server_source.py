@@ -136,7 +136,7 @@ class ServerSource:
         try:
             self._take(one, part)
         except (ValueError, OverflowError) as error:
-            said = f"the answer is not one of Prometheus's: {error}"
+            said = self._poster.masked(f"the answer is not one of Prometheus's: {error}")
             raise SourceFailed(f"{self._name}: {part.where}: {said}") from None
 
     def _take(self, one: _Series, part: Part) -> None:
@@ -170,7 +170,8 @@ class ServerSource:
         try:
             return _decode(body).data.result
         except msgspec.MsgspecError as error:
-            raise SourceFailed(f"{self._name}: {where}: the answer is not one of Prometheus's: {error}") from None
+            said = self._poster.masked(f"the answer is not one of Prometheus's: {error}")
+            raise SourceFailed(f"{self._name}: {where}: {said}") from None
 
     def _federated(self, deadline: float) -> Part:
         """The newest sample of each series, in one part."""

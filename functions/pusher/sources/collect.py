@@ -113,19 +113,22 @@ def ask(source: Source, edges: Edges, deadline: float) -> Fetched:
 
 
 def settle(source: Source, fetched: Fetched, run: int, now_ms: int) -> Scrape:
-    """The samples of one source, and messages without secrets: they quote what a source says, and it may repeat what it
-    was sent. A bug in settling one must not cost the others."""
+    """The samples of one source, and messages without secrets. A bug in settling one must not cost the others."""
     try:
         scrape = source.settle(fetched, run, now_ms)
     except Exception as error:
         said = f"{type(error).__name__}: {error}, which is a bug"[:500]
         scrape = Scrape(source.name, source.instance, fetched.started_ms, error=said, is_target=source.is_target)
-    masked = fetched.masked
+    hide_secrets(scrape, fetched.masked)
+    return scrape
+
+
+def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
+    """Masks every message of a scrape: they quote what a source says, and it may repeat what it was sent."""
     scrape.error = masked(scrape.error) if scrape.error else ""
     scrape.notes = [masked(note) for note in scrape.notes]
     for tally in (scrape.skipped, scrape.dropped):
         tally.first = {reason: masked(example) for reason, example in tally.first.items()}
-    return scrape
 
 
 def explained(error: Exception) -> str:
