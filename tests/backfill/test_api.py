@@ -429,10 +429,12 @@ REPEATED = {
 }
 
 
+@pytest.mark.parametrize("pagination", [None, {"style": "cursor", "path": "next"}], ids=["one page", "pages"])
 @pytest.mark.parametrize("answer", REPEATED.values(), ids=REPEATED)
-def test_an_api_that_repeats_its_token_shows_nobody(rig: Rig, answer: Answer) -> None:
-    """What stops a backfill, and what it skips, is told without the secret."""
+def test_an_api_that_repeats_its_token_shows_nobody(rig: Rig, answer: Answer, pagination: Any) -> None:
+    """What stops a backfill, and what it skips, is told without the secret, wherever an answer is read."""
     rig.api.serve("/doc", answer)
-    told = rig.backfill(event(window="10m"), job(rig, authorization={"credentials": TOKEN}))
+    keys = {"authorization": {"credentials": TOKEN}, "pagination": pagination}
+    told = rig.backfill(event(window="10m"), job(rig, **keys))
     assert "<secret>" in json.dumps(told)
     assert "canary" not in json.dumps(told) + str(rig.told)

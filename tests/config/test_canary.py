@@ -281,6 +281,9 @@ def repeating(encode: Callable[[str], str]) -> Iterator[Api]:
     def cookie(text: str) -> dict[str, str]:
         return {"Content-Type": "text/plain", "Set-Cookie": "sid=CANARY-cookie-0123456789; Path=/"}
 
+    def list_of(text: str) -> Answer:
+        return Answer(200, {"Content-Type": f"text/{text}"}, text.encode())
+
     with Api() as api:
         api.serve(
             "/echo", with_text(lambda text: Answer.json({"message": f"no {text}"}, 401, {"WWW-Authenticate": text}))
@@ -296,7 +299,7 @@ def repeating(encode: Callable[[str], str]) -> Iterator[Api]:
                 lambda text: Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, f"a b {text}\n".encode())
             ),
         )
-        api.serve("/list", with_text(lambda text: Answer(200, {"Content-Type": f"text/{text}"}, text.encode())))
+        api.serve("/list", lambda request: list_of(encode(request.headers["Authorization"])))
         api.serve(
             "/write", with_text(lambda text: Answer(400, cookie(text), f"CANARY-cookie-0123456789 {text}".encode()))
         )
