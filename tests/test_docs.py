@@ -63,7 +63,7 @@ READERS = (
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:
     source = (ROOT / "functions" / "pusher" / "config" / f"{module}.py").read_text()
-    keys = set(re.findall(rf"\.(?:{READERS})\(\s*\"(\w+)\"", source))
+    keys = set(re.findall(rf"\.(?:{READERS})\((?:\w+,)?\s*\"(\w+)\"", source))
     assert len(keys) >= at_least
     known = "".join(CONFIG_DOC.split("spool."))  # `spool.mode` documents mode
     assert sorted(key for key in keys if f"`{key}`" not in known and f"## {key}" not in known) == []

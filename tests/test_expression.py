@@ -8,6 +8,7 @@ from typing import Any
 
 import jmespath
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -385,3 +386,80 @@ def test_constant_label(text: str, label: str) -> None:
 def test_as_text_leaves_paths_alone() -> None:
     """Only constants are texts; a path still finds what the document has."""
     assert parse("a.b").as_text().one({"a": {"b": 1.5}}) == 1.5
+
+
+# --- Texts that are no expressions ------------------------------------------------------------------------------------
+
+ODD_KEYS = [  # (what people write, what they mean)
+    ("some-key", '"some-key"'),
+    ("status/5xx", '"status/5xx"'),
+    ("1min", '"1min"'),
+    ("5xx", '"5xx"'),
+    ("µs", '"µs"'),
+    ("Température °C", '"Température °C"'),
+    ("CPU %", '"CPU %"'),
+    ("%cpu", '"%cpu"'),
+    ("a b", '"a b"'),
+    ("with'quote", '"with\'quote"'),
+    ("xs:element", '"xs:element"'),
+    ("@type", '"@type"'),
+    ("#text", '"#text"'),
+    ("a.b.c d[1]", 'a.b."c d"[1]'),
+    ("a.some-key.b", 'a."some-key".b'),
+    ("a.1min", 'a."1min"'),
+    ("items[].some-key", 'items[]."some-key"'),
+    ("items[?some-key=='x'].v", "items[?\"some-key\"=='x'].v"),
+    ("max_by(items, &some-key)", 'max_by(items, &"some-key")'),
+    ("$.some-key", '$."some-key"'),
+    ("^.some-key", '^."some-key"'),
+]
+
+
+@pytest.mark.parametrize(("text", "right"), ODD_KEYS, ids=[text for text, _ in ODD_KEYS])
+def test_an_odd_key_is_told_with_its_double_quotes(text: str, right: str) -> None:
+    """As an expression and inside YAML's single quotes; what is shown is an expression indeed."""
+    with pytest.raises(InvalidExpression) as raised:
+        parse(text)
+    assert "needs double quotes" in str(raised.value)
+    assert f" {right} " in str(raised.value)
+    in_yaml = str(raised.value).partition("(in YAML: ")[2].partition(")")[0]
+    if in_yaml.count("(") == in_yaml.count(")"):
+        assert yaml.safe_load(in_yaml) == right
+    parse(right)
+
+
+ARITHMETIC = [
+    ("used / total", "recording rule"),
+    ("used - free", "recording rule"),
+    ("sum(a)/sum(b)", "recording rule"),
+    ("(a+b)/c", "recording rule"),
+    ("a*b", "recording rule"),
+    ("100 * used / total", "recording rule"),
+    ("used * 100", "write value: used and scale: 100"),
+    ("100 * used", "write value: used and scale: 100"),
+    ("used / 1024", "write value: used and scale: 0.0009765625"),
+    ("length(files) / `2`", "write value: length(files) and scale: 0.5"),
+    ("temp - 273.15", "write value: temp and offset: -273.15"),
+    ("temp + 5", "write value: temp and offset: 5"),
+]
+
+
+@pytest.mark.parametrize(("text", "right"), ARITHMETIC, ids=[text for text, _ in ARITHMETIC])
+def test_arithmetic_is_told_with_what_to_do_instead(text: str, right: str) -> None:
+    with pytest.raises(InvalidExpression) as raised:
+        parse(text)
+    assert "JMESPath has no arithmetic" in str(raised.value)
+    assert right in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["a[", "foo]", "'abc", '"abc', "foo.[bar"])
+def test_something_without_its_end_is_no_odd_key(text: str) -> None:
+    with pytest.raises(InvalidExpression) as raised:
+        parse(text)
+    assert "quotes" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["(" * 5_000 + "a" + ")" * 5_000, "[" * 3_000, "!" * 5_000 + "a"])
+def test_a_deep_expression_is_a_mistake(text: str) -> None:
+    with pytest.raises(InvalidExpression, match="nested too deeply"):
+        parse(text)

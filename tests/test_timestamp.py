@@ -298,3 +298,27 @@ def test_unix_is_exact(name: str, milliseconds: int) -> None:
     expected = value * 1_000 if name == "unix" else milliseconds
     assert parse_format(name).milliseconds(value) == expected
     assert parse_format(name).milliseconds(str(value)) == expected
+
+
+TWICE = ["%Y-%Y", "%p %p", "%Y %p %p", "%d/%m/%Y %d", "%Y %y %y", "%Y %c", "%x %c", "%Y %j %j", "%Y %z %z", "%Y%%%Y"]
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_part_that_stands_twice(name: str) -> None:
+    """It is a mistake of the config, whatever Python's own reader makes of it."""
+    with pytest.raises(ValueError, match=r"stands twice|may stand once|needs a year"):
+        parse_format(name)
+
+
+DIRECTIVES = [f"%{char}" for char in "aAwdbBmyYHIMSfzZjUWcxXGuVpqsE-%O0"]
+
+
+@given(st.lists(st.sampled_from([*DIRECTIVES, "-", " ", "T", "(", "[", "\\", "{", "?", "*", "é", "\0"]), max_size=6))
+def test_any_format_reads_or_is_a_mistake(parts: list[str]) -> None:
+    """Nothing but a ValueError comes of a format, and nothing but a BadTimestamp of a time in one that loads."""
+    try:
+        found = parse_format("".join(parts))
+    except ValueError:
+        return
+    with suppress(BadTimestamp):
+        found.milliseconds(found.written(MS))

@@ -22,8 +22,8 @@ def channel_for(
     proxy_url = _proxy_for(urlsplit(url), proxy, secrets, environment)
     connect_header = [(name, _reveal(value, secrets)) for name, values in proxy.connect_header for value in values]
     return Channel(
-        ca=_reveal(tls.ca, secrets),
-        cert=_reveal(tls.cert, secrets),
+        ca=_reveal(tls.ca, secrets, is_public=True),
+        cert=_reveal(tls.cert, secrets, is_public=True),
         key=_reveal(tls.key, secrets),
         server_name=tls.server_name,
         verify=not tls.insecure_skip_verify,
@@ -42,7 +42,9 @@ def auth_headers(client: HttpClientConfig, secrets: SecretStore) -> dict[str, st
     }
     if client.basic_auth:
         pair = f"{_reveal(client.basic_auth.username, secrets)}:{_reveal(client.basic_auth.password, secrets)}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        encoded = base64.b64encode(pair.encode()).decode()
+        secrets.mask.add(encoded)
+        headers["Authorization"] = f"Basic {encoded}"
     if client.authorization:
         credentials = _reveal_for_header("Authorization", client.authorization.credentials, secrets)
         headers["Authorization"] = f"{client.authorization.type} {credentials}".strip()
@@ -58,14 +60,15 @@ def merged(*parts: Mapping[str, str]) -> dict[str, str]:
     return dict(found.values())
 
 
-def _reveal(secret: Secret | None, secrets: SecretStore) -> str:
-    return secrets.reveal(secret) if secret else ""
+def _reveal(secret: Secret | None, secrets: SecretStore, *, is_public: bool = False) -> str:
+    return secrets.reveal(secret, is_public=is_public) if secret else ""
 
 
 def _reveal_for_header(name: str, secret: Secret | None, secrets: SecretStore) -> str:
     """A secret without the white space around it; one that no header takes is refused here, because a library would
     quote it in its error."""
-    text = _reveal(secret, secrets).strip()
+    text = _reveal(secret, secrets, is_public=True).strip()
+    secrets.mask.add_header(name, text)
     try:
         return header_value(text)
     except ValueError as error:
@@ -77,6 +80,7 @@ def _proxy_for(url: SplitResult, proxy: ProxyConfig, secrets: SecretStore, envir
     if proxy.from_environment:
         name = f"{url.scheme}_proxy"
         address = environment.get(name.upper()) or environment.get(name, "")
+        secrets.mask.add(address)
         no_proxy = environment.get("NO_PROXY") or environment.get("no_proxy", "")
     else:
         address, no_proxy = _reveal(proxy.url, secrets), proxy.no_proxy

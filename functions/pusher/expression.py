@@ -17,6 +17,7 @@ from typing import Any
 
 from . import absence
 from .absence import Kind, Trace
+from .expression_errors import advice
 
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _STEP = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?(\[\]|\[\*\])?|@)", re.ASCII)
@@ -151,7 +152,9 @@ def parse(text: str) -> Expression:
     if levels:
         return _compiled(text, stripped[2 * levels :], Scope.ENCLOSING, levels)
     if stripped[0] in "$^":
-        raise InvalidExpression("after $ or ^ comes a dot and a path, as $.release or ^.name")
+        said = "after $ or ^ comes a dot and a path, as $.release or ^.name"
+        is_key = re.fullmatch(r"[$^]\w+", stripped)
+        raise InvalidExpression(f"{said}; a key of this name needs double quotes: '\"{stripped}\"'" if is_key else said)
     return _compiled(text, stripped, Scope.RECORD, 0)
 
 
@@ -162,21 +165,35 @@ def _compiled(text: str, rest: str, scope: Scope, levels: int) -> Expression:
         return Expression(text, scope, levels, path=tuple(rest.split(".")))
     if rest == "@":
         return Expression(text, scope, levels, path=())
-    return Expression(text, scope, levels, program=_jmespath(rest))
+    return Expression(text, scope, levels, program=_jmespath(rest, prefix=text.strip().removesuffix(rest)))
 
 
-def _jmespath(text: str) -> Any:
+def _jmespath(text: str, prefix: str = "") -> Any:
+    """The compiled text, which stands behind `prefix`. Raises InvalidExpression."""
     import jmespath  # only configs that need more than dotted names pay for it
 
     if text.startswith("{."):
         raise InvalidExpression("this is JSONPath; expressions are JMESPath, as a.b")
     try:
         program = jmespath.compile(text)
+        _check_calls(program.parsed)
     except jmespath.exceptions.JMESPathError as error:
         said = _NO_NEWS.sub("", str(error).partition("\n")[0])
-        raise InvalidExpression(f"not a JMESPath expression: {said}") from None
-    _check_calls(program.parsed)
+        hint = advice(prefix, text, _compiles)
+        raise InvalidExpression(f"not a JMESPath expression: {said}{f'; {hint}' if hint else ''}") from None
+    except RecursionError:
+        raise InvalidExpression("not a JMESPath expression: it is nested too deeply") from None
     return program
+
+
+def _compiles(text: str) -> bool:
+    import jmespath
+
+    try:
+        jmespath.compile(text)
+    except (jmespath.exceptions.JMESPathError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _check_calls(node: Mapping[str, Any]) -> None:

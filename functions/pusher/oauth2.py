@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ import msgspec
 
 from . import USER_AGENT
 from .channel import channel_for
+from .config.mask import cut, printable
 from .config.nodes import shown_url
 from .config.schema import OAuth2
 from .config.secrets import SecretStore
@@ -19,6 +21,9 @@ from .transport import HttpRequest, Transport, TransportError
 
 _TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
 _MAX_TOKEN_BYTES = 100_000
+_MAX_TYPE, _MAX_KEYS = 60, 8  # of an answer's Content-Type, and of its keys, in a message
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")  # what a name of a member looks like, and a token does not
+_CHECK = "client_id, client_secret and scopes"
 
 
 class TokenError(Exception):
@@ -63,18 +68,22 @@ class TokenStore:
         """
         where = f"token endpoint {shown_url(oauth2.token_url)}"
         channel = channel_for(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._environment)
-        status = 0
+        status, shape = 0, ""
         for request in self._token_requests(oauth2):
             try:
                 with self._transport.send(request, channel, deadline - time.monotonic()) as answer:
                     status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
+                    shape = self._secrets.mask(_shape(content, answer.headers.get("Content-Type", "")))
             except TransportError as error:
-                raise TokenError(f"{where}: {error}") from None
+                raise TokenError(self._secrets.mask(f"{where}: {error}")) from None
             if status == 200:
-                return _parsed_token(content, where)
+                token, seconds = _parsed_token(content, where, shape)
+                self._secrets.mask.add(token)
+                return token, seconds
             if status not in (400, 401, 403):
                 break
-        raise TokenError(f"{where} answered {status}: check client_id, client_secret and scopes")
+        check = "client_id, client_secret, scopes and endpoint_params" if oauth2.endpoint_params else _CHECK
+        raise TokenError(f"{where} answered {status}: check {check}; it answered {shape}")
 
     def _token_requests(self, oauth2: OAuth2) -> Iterator[HttpRequest]:
         secret = self._secrets.reveal(oauth2.client_secret) if oauth2.client_secret else ""
@@ -88,13 +97,15 @@ class TokenStore:
             "Accept": "application/json",
         }
         basic = base64.b64encode(f"{quote_plus(oauth2.client_id)}:{quote_plus(secret)}".encode()).decode()
+        self._secrets.mask.add(basic)
+        self._secrets.mask.add_request(oauth2.token_url, urlencode(oauth2.endpoint_params).encode())
         with_basic = headers | {"Authorization": f"Basic {basic}"}
         yield HttpRequest("POST", oauth2.token_url, with_basic, urlencode(form).encode())
         form |= {"client_id": oauth2.client_id} | ({"client_secret": secret} if secret else {})
         yield HttpRequest("POST", oauth2.token_url, headers, urlencode(form).encode())
 
 
-def _parsed_token(content: bytes, where: str) -> tuple[str, float]:
+def _parsed_token(content: bytes, where: str, shape: str) -> tuple[str, float]:
     try:
         document = msgspec.json.decode(content)
         token, seconds = document["access_token"], float(document.get("expires_in") or 300)
@@ -102,4 +113,17 @@ def _parsed_token(content: bytes, where: str) -> tuple[str, float]:
             return token, seconds
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
         pass
-    raise TokenError(f"{where} answered no JSON with an access_token")
+    raise TokenError(f"{where} answered no JSON with an access_token, but {shape}")
+
+
+def _shape(content: bytes, content_type: str) -> str:
+    """What an answer is, without any value of it: it may hold a token under a name that we do not know."""
+    kind = cut(printable(content_type), _MAX_TYPE) or "no Content-Type"
+    try:
+        document = msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return f"{len(content)} bytes that are no JSON ({kind})"
+    if not isinstance(document, dict):
+        return f"JSON that is no object ({kind})"
+    keys = [key for key in document if _KEY.fullmatch(key)][:_MAX_KEYS]
+    return f"JSON with the keys {', '.join(keys)} ({kind})" if keys else f"JSON without a usable key ({kind})"

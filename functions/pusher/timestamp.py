@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -17,6 +18,7 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:[0-5]\d))?",
     re.ASCII,
 )
+_DIRECTIVE = re.compile(r"%.", re.DOTALL)
 _YEAR_DIRECTIVES = ("%Y", "%y", "%G", "%c", "%x")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 253_402_300_799_999  # the end of the year 9999
@@ -143,10 +145,16 @@ def parse_format(name: str, timezone: str = "") -> Format:
         )
     if not any(directive in name for directive in _YEAR_DIRECTIVES):
         raise ValueError("an strptime format needs a year (%Y)")
+    directives = Counter(_DIRECTIVE.findall(name))
+    twice = next((one for one, count in directives.items() if count > 1 and one != "%%"), "")
+    if twice:
+        raise ValueError(f"{twice} stands twice; each part of a time may stand once in a format")
     try:
         datetime.strptime(datetime(2024, 5, 23, 15, 58, 17, tzinfo=UTC).strftime(name), name)
-    except ValueError:
-        raise ValueError("not an strptime format that Python's datetime reads") from None
+    except (ValueError, re.error):  # two directives that stand for the same part, as %c and %Y
+        raise ValueError(
+            "not an strptime format that Python's datetime reads, as %d/%m/%Y %H:%M:%S; each part may stand once"
+        ) from None
     return Format(name, zone)
 
 

@@ -416,3 +416,25 @@ def test_a_failed_window_is_not_half_there(rig: Rig) -> None:
     assert {last_ms, last_ms + 59_000, last_ms + MINUTE} & ends, "up to the end of a window"
     assert points == api.held(START_MS, last_ms)['requests{host="a"}']
     assert answer["samples"] == len(points)
+
+
+# --- Secrets -----------------------------------------------------------------------------------------------------
+
+TOKEN = "canary-token-0123456789"
+REPEATED = {
+    "an error": Answer.json({"message": f"bad token {TOKEN}"}, 400),
+    "no JSON": Answer(200, {"Content-Type": "text/plain"}, f"bad token {TOKEN}".encode()),
+    "a value": Answer.json([{"at": START_MS // 1000, "host": "a", "value": f"x {TOKEN}"}]),
+    "a time": Answer.json([{"at": f"x {TOKEN}", "host": "a", "value": 1}]),
+}
+
+
+@pytest.mark.parametrize("pagination", [None, {"style": "cursor", "path": "next"}], ids=["one page", "pages"])
+@pytest.mark.parametrize("answer", REPEATED.values(), ids=REPEATED)
+def test_an_api_that_repeats_its_token_shows_nobody(rig: Rig, answer: Answer, pagination: Any) -> None:
+    """What stops a backfill, and what it skips, is told without the secret, wherever an answer is read."""
+    rig.api.serve("/doc", answer)
+    keys = {"authorization": {"credentials": TOKEN}, "pagination": pagination}
+    told = rig.backfill(event(window="10m"), job(rig, **keys))
+    assert "<secret>" in json.dumps(told)
+    assert "canary" not in json.dumps(told) + str(rig.told)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
 
 from pusher.config.load import parse_config
 from pusher.config.nodes import ConfigError
+from sandbox.api import Api
+from sandbox.server import Answer, Request
 
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"AWS_REGION": "eu-west-1"}
 CANARY = re.compile("canary", re.IGNORECASE)
 METRICS = [{"name": "a", "value": "v"}]
@@ -194,3 +205,129 @@ def test_not_yaml(text: str) -> None:
     said = shown(text)
     assert "pusher.yaml:" in said
     assert not CANARY.search(said)
+
+
+# --- Programs that repeat what they were sent -------------------------------------------------------------------------
+
+ENCODED: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent-encoded": lambda text: quote(text, safe=""),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "JSON in JSON": lambda text: json.dumps(text)[1:-1],
+}
+VALUES = {
+    "CANARY_PASSWORD": "CANARY/pass+word&<1>",
+    "CANARY_TOKEN": "CANARY-token-0123456789",
+    "CANARY_HEADER": 'CANARY "header" 0123456789',
+    "CANARY_SECRET": "CANARY-client-secret-xyz",
+}
+REPEATING = """
+spool: {mode: "off"}
+json_configs:
+  - {job_name: basic, url: "API/echo", basic_auth: {username: CANARY-user, password_ref: "env:CANARY_PASSWORD"}, METRIC}
+  - {job_name: bearer, url: "API/echo", authorization: {credentials_ref: "env:CANARY_TOKEN"}, METRIC}
+  - {job_name: header, url: "API/text", http_headers: {X-Key: {refs: ["env:CANARY_HEADER"]}}, METRIC}
+  - {job_name: query, url: "API/text?token=CANARY-url-token", query: {api_key: CANARY-query-key}, METRIC}
+  - {job_name: body, url: "API/text", body: '{"login": {"password": "CANARY-body-password"}}', METRIC}
+  - {job_name: record, url: "API/record", authorization: {credentials_ref: "env:CANARY_TOKEN"}, METRIC}
+  - job_name: token
+    url: API/echo
+    oauth2:
+      client_id: a
+      client_secret_ref: env:CANARY_SECRET
+      token_url: API/token
+      endpoint_params: {password: CANARY-form-password}
+    METRIC
+  - job_name: no-token
+    url: API/echo
+    oauth2: {client_id: a, client_secret_ref: "env:CANARY_SECRET", token_url: "API/echo"}
+    METRIC
+scrape_configs:
+  - job_name: page
+    metrics_path: /page
+    http_headers: {X-Key: {refs: ["env:CANARY_HEADER"]}}
+    static_configs: [{targets: ["HOST"]}]
+  - {job_name: sd, http_sd_configs: [{url: "API/echo", basic_auth: {username: u, password_ref: "env:CANARY_PASSWORD"}}]}
+  - {job_name: sd-text, http_sd_configs: [{url: "API/list", authorization: {credentials_ref: "env:CANARY_TOKEN"}}]}
+remote_write:
+  - name: refuses
+    url: API/write?token=CANARY-write-token
+    basic_auth: {username: u, password_ref: "env:CANARY_PASSWORD"}
+  - name: denies
+    url: API/deny
+    authorization: {credentials_ref: "env:CANARY_TOKEN"}
+    headers: {X-Key: CANARY-write-header}
+  - name: signed
+    url: API/write
+    sigv4: {region: eu-west-1, service_name: x, access_key: CANARY-AKID, secret_key: CANARY-secret-key}
+"""
+
+
+def repeated(request: Request, encode: Callable[[str], str]) -> str:
+    """All that a request brings, as it came and taken apart."""
+    basic = request.headers.get("Authorization", "").partition("Basic ")[2]
+    found = [value for _, value in request.headers.items()]
+    found += base64.b64decode(basic).decode().split(":") if basic else []
+    found += [request.query, *request.params.values()]
+    found += [request.body.decode("latin-1")] if len(request.body) < 300 else []
+    return " ".join(map(encode, found))
+
+
+@contextmanager
+def repeating(encode: Callable[[str], str]) -> Iterator[Api]:
+    def with_text(make: Callable[[str], Answer]) -> Callable[[Request], Answer]:
+        return lambda request: make(repeated(request, encode))
+
+    def cookie(text: str) -> dict[str, str]:
+        return {"Content-Type": "text/plain", "Set-Cookie": "sid=CANARY-cookie-0123456789; Path=/"}
+
+    def list_of(text: str) -> Answer:
+        return Answer(200, {"Content-Type": f"text/{text}"}, text.encode())
+
+    with Api() as api:
+        api.serve(
+            "/echo", with_text(lambda text: Answer.json({"message": f"no {text}"}, 401, {"WWW-Authenticate": text}))
+        )
+        api.serve(
+            "/text", with_text(lambda text: Answer(200, cookie(text), f"CANARY-cookie-0123456789 {text}".encode()))
+        )
+        api.serve("/record", with_text(lambda text: Answer.json([{"v": text}, {"v": text[:60]}])))
+        api.serve("/token", lambda request: Answer.json({"access_token": "CANARY-access-token-0123"}))
+        api.serve(
+            "/page",
+            with_text(
+                lambda text: Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, f"a b {text}\n".encode())
+            ),
+        )
+        api.serve("/list", lambda request: list_of(encode(request.headers["Authorization"])))
+        api.serve(
+            "/write", with_text(lambda text: Answer(400, cookie(text), f"CANARY-cookie-0123456789 {text}".encode()))
+        )
+        api.serve("/deny", with_text(lambda text: Answer(403, {}, text.encode())))
+        yield api
+
+
+def hidden_forms() -> list[str]:
+    """What no output may hold: the word of every secret, plain and in base64 at each of its three places."""
+    places = [base64.b64encode(b"x" * shift + b"CANARY").decode() for shift in range(3)]
+    return ["CANARY", "canary", *(text[(0, 2, 3)[shift] : 8] for shift, text in enumerate(places))]
+
+
+@pytest.mark.parametrize("command", ["push", "plan", "plan --json"])
+@pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
+def test_what_others_repeat(tmp_path: Path, encode: Callable[[str], str], command: str) -> None:
+    """APIs, token endpoints, lists of targets, pages and receivers that repeat what they were sent, in any encoding."""
+    with repeating(encode) as api:
+        path = tmp_path / "pusher.yaml"
+        text = REPEATING.replace("METRIC", 'metrics: [{name: a, records: "[]", value: v}]')
+        path.write_text(text.replace("API", api.url).replace("HOST", api.url.removeprefix("http://")))
+        environment = {**os.environ, **VALUES, "PYTHONPATH": str(ROOT / "functions"), "COLUMNS": "400"}
+        done = subprocess.run(
+            [sys.executable, "-m", "pusher", *command.split(), str(path)],
+            env=environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert "answered 401" in said
+    assert "<secret>" in said
+    shown = [said[max(at - 60, 0) : at + 60] for form in hidden_forms() if (at := said.find(form)) >= 0]
+    assert shown == []

@@ -369,9 +369,9 @@ FIELDS = [
     ("pagination", "jobs[3].pagination.parameter", "page"),
     ("pagination", "jobs[3].pagination.first_page", 1),
     # Records: which steps walk an object as a map.
-    ("records", "jobs[0].metrics[0].records.map_levels", frozenset()),
-    ("records", "jobs[0].metrics[3].records.map_levels", frozenset({0})),
-    ("records", "jobs[0].metrics[4].records.map_levels", frozenset({0, 1})),
+    ("records", "jobs[0].metrics[0].records.key_levels", frozenset()),
+    ("records", "jobs[0].metrics[3].records.key_levels", frozenset({0})),
+    ("records", "jobs[0].metrics[4].records.key_levels", frozenset({0, 1})),
     # Other ways to write the same.
     ("json", "jobs[0].metrics[0].scale", 0.5),
     ("json", "endpoints[0].is_amp", False),

@@ -120,7 +120,7 @@ def test_the_defaults_of_backfill() -> None:
         pytest.param({"query": RANGE, "timezone": "Mars"}, "backfill.timezone", ["'Mars'", "Asia/Seoul"], id="zone"),
         pytest.param({"query": RANGE, "window": "1.5h"}, "backfill.window", ["'1.5h'"], id="window"),
         pytest.param({"query": RANGE, "url": "ftp://x"}, "backfill.url", ["http"], id="url"),
-        pytest.param({"query": RANGE, "until": "now"}, "backfill.until", ["unknown key", "window"], id="a key"),
+        pytest.param({"query": RANGE, "until": "now"}, "backfill.until", ["unknown key", "docs/config.md"], id="a key"),
     ],
 )
 def test_a_mistake_in_backfill(backfill: dict[str, Any], place: str, words: list[str]) -> None:

@@ -84,7 +84,7 @@ CUT = Answer(200, {"Content-Type": "application/json"}, b"[]", fault=Fault.half_
 REFUSED = {
     "status": (Answer(503), "/targets answered 503"),
     "no-content": (Answer(204), "/targets answered 204"),
-    "denied": (Answer(401), "check basic_auth, authorization or oauth2"),
+    "denied": (Answer(401), "/targets answered 401: no credentials are configured"),
     "text": (plain(b"[]", "text/plain"), "/targets answered 'text/plain'; Content-Type must be application/json"),
     "charset": (plain(b"[]", "application/json; charset=latin-1"), "Content-Type must be application/json"),
     "no-type": (Answer(200, {}, b"[]"), "answered ''; Content-Type must be application/json"),

@@ -7,11 +7,15 @@ import json
 import socket
 import struct
 import time
+import zlib
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pusher.model import STALE
+from pusher.sources.body_kind import described
 from sandbox.server import Answer, Fault
 from tests.sources.rig import NOW_MS, Rig, dropped, error, skipped
 
@@ -103,7 +107,7 @@ WRONG_TYPES = [
     ("number", "5", {"not_a_list": 1}, "a number, 5"),
     ("text", '"x"', {"not_a_list": 1}, 'a text, "x"'),
     ("true", "true", {"not_a_list": 1}, "a boolean, true"),
-    ("null", "null", {"not_a_list": 1}, "null"),
+    ("null", "null", {}, "the document is null"),
     ("empty list", "[]", {}, ""),
     ("object where a list is meant", '{"v":1}', {"not_a_list": 1}, 'an object, {"v": 1}'),
     ("list of lists", "[[1],[2]]", {"value_missing": 2}, "write no records at all"),
@@ -216,3 +220,60 @@ def test_an_api_that_recovers_is_up_again(rig: Rig) -> None:
     assert ups == [1, 0, 0, 0, 1]
     (points,) = rig.receiver.series("m").values()
     assert [struct.pack("<d", value) for _, value in points] == [struct.pack("<d", value) for value in (1, STALE, 1)]
+
+
+UMLAUT = '{"v":7,"n":"Zürich"}'
+RAW = zlib.compressobj(wbits=-15)
+KINDS: list[tuple[str, bytes, str, list[str]]] = [
+    ("gzip", gzip.compress(UMLAUT.encode()), "application/gzip", ["this is gzip", "application/gzip"]),
+    ("zlib", zlib.compress(UMLAUT.encode()), "application/json", ["this is deflate"]),
+    ("raw deflate", RAW.compress(UMLAUT.encode()) + RAW.flush(), "", ["this is deflate", "no Content-Type"]),
+    ("zstd", b"\x28\xb5\x2f\xfd\x04\x58", "application/json", ["this is zstd"]),
+    ("zip", b"PK\x03\x04rest", "application/zip", ["a zip file"]),
+    ("UTF-16", UMLAUT.encode("utf-16"), "application/json", ["not UTF-8", "UTF-16 text with a byte order mark"]),
+    ("UTF-16 without a mark", UMLAUT.encode("utf-16-le"), "", ["UTF-16"]),
+    ("ASCII in UTF-16", '{"v":7}'.encode("utf-16-be"), "", ["UTF-16"]),
+    ("UTF-32", UMLAUT.encode("utf-32"), "", ["UTF-32"]),
+    ("Latin-1", UMLAUT.encode("latin-1"), "application/json", ["not UTF-8", "ISO-8859-1", "Z\\xfcrich"]),
+    ("bytes", bytes(range(256)), "application/octet-stream", ["binary data", "\\x00\\x01"]),
+    ("XML", b'<?xml version="1.0"?><a><b>1</b></a>', "application/xml", ["this is XML", "application/xml", "<?xml"]),
+    ("XML without a head", b"<entries><entry/></entries>", "", ["this is XML"]),
+    ("XHTML", b'<?xml version="1.0"?><!DOCTYPE html><html/>', "text/html", ["looks like HTML"]),
+    ("HTML behind a comment", b"<!-- x --><!doctype HTML><p>", "", ["looks like HTML"]),
+    ("NDJSON", b'{"id":"c1"}\n{"id":"c2"}\n', "application/x-ndjson", ["this is NDJSON", "line 2", '{"id":"c1"}\\n{']),
+    ("JSON one after the other", b'{"a":1} {"a":2}', "", ["NDJSON"]),
+    ("numbers on lines", b"1\n2\n", "", ["NDJSON"]),
+    ("CSV", b"name,scur,smax\nweb,5,10\n", "text/csv", ["this is CSV", "text/csv", "name,scur,smax\\nweb"]),
+    ("CSV unannounced", b"name;scur\nweb;5\n", "text/plain", ["this is CSV"]),
+    ("text", b"temperature: 21.5 C\n", "text/plain", ["plain text", "'temperature: 21.5 C"]),
+    ("a page of metrics", b"# HELP up x\n# TYPE up gauge\nup 1\n", "text/plain", ["metrics", "scrape_configs"]),
+    ("an event stream", b'data: {"a":1}\n\n', "text/event-stream", ["event stream"]),
+    ("Angular's prefix", b')]}\'\n{"a":1}', "application/json", ["JSON behind a prefix", ")]}'"]),
+    ("a loop", b"while(1);[1]", "", ["JSON behind a prefix", "while(1);"]),
+    ("another loop", b"for (;;); {}", "", ["JSON behind a prefix", "for (;;);"]),
+    ("JSONP", b'callback({"a":1});', "application/javascript", ["JSON behind a prefix", "callback(", "JSONP"]),
+    ("a variable", b'var data = {"a":1};', "", ["JSON behind a prefix", "var data ="]),
+    ("broken off", b'[{"v": 1}, {"v": ', "", ["JSON that breaks off"]),
+    ("a mistake", b"[{'v':1}]", "", ["double quotes", "[{'v':1}]"]),
+    ("control characters", b"a\x1b[31m\r\nb", "text/\x7fplain", ["\\x1b[31m\\r\\nb"]),
+    ("long", b"x" * 1000, "text/plain" + "y" * 500, ["plain text", "…"]),
+    ("empty", b"", "text/plain", ["it is empty", "text/plain"]),
+    ("blank", b" \n ", "", ["white space"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "content_type", "said"), [row[1:] for row in KINDS], ids=[row[0] for row in KINDS])
+def test_a_body_that_is_no_json_is_named(rig: Rig, body: bytes, content_type: str, said: list[str]) -> None:
+    """The message has the Content-Type, what the body is, and how it begins, on one printable line."""
+    rig.api.serve("/doc", Answer(200, {"Content-Type": content_type} if content_type else {}, body))
+    found = error(rig.push(rig.job(METRIC)))
+    assert [word for word in said if word not in found] == []
+    assert found.isprintable()
+    assert len(found) < 400
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode), st.sampled_from(["", "text/csv", "text/html"]))
+def test_any_body_is_described(body: bytes, content_type: str) -> None:
+    said = described(body, content_type)
+    assert said.isprintable()
+    assert len(said) < 400

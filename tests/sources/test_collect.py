@@ -12,7 +12,15 @@ from pusher.model import Scrape
 from pusher.sources.collect import Edges, Fetched, collect
 from pusher.sources.fetch import Fetcher
 
-EDGES = Edges(cast(Fetcher, None), lambda: time.time_ns() // 1_000_000)
+
+class Untouched:
+    """HTTP that no test here uses; the messages hold no secret."""
+
+    def masked(self, text: str) -> str:
+        return text
+
+
+EDGES = Edges(cast(Fetcher, Untouched()), lambda: time.time_ns() // 1_000_000)
 
 
 @dataclass

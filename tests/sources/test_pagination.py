@@ -182,3 +182,122 @@ def test_the_body_limit_is_for_all_pages_together(rig: Rig) -> None:
     report = rig.push(rig.job(ITEMS, keys=f"{LINK}, body_size_limit: 35KB"))
     assert "body_size_limit" in error(report)
     assert len(rig.api.requests) == 4
+
+
+def warnings(report: dict[str, Any]) -> list[str]:
+    return [one for one in report["warnings"] if one.startswith("j: ")]
+
+
+NEVER = [
+    ("no such key", LINK, page(1, links={"next": "?p=2"}), ["pagination.path 'next'", "links"]),
+    ("a key nearby", LINK, page(1, next_url="?p=2"), ['did you mean "next_url"?']),
+    (
+        "a step too short",
+        "pagination: {style: cursor, path: meta.nxt}",
+        page(1, meta={"next": "a"}),
+        ["meta is an object", '"meta.next"'],
+    ),
+    ("a text on the way", "pagination: {style: cursor, path: meta.next}", page(1, meta="a"), ["meta is a text"]),
+    ("a filter", "pagination: {style: next_link, path: \"links[?rel=='n'].href | [0]\"}", page(1, links=[]), ["links"]),
+]
+
+
+@pytest.mark.parametrize(("keys", "document", "said"), [row[1:] for row in NEVER], ids=[row[0] for row in NEVER])
+def test_a_path_that_never_found_anything_is_a_warning(
+    rig: Rig, keys: str, document: dict[str, Any], said: list[str]
+) -> None:
+    """It names the key to set and what stood there; the page counts, and nothing fails."""
+    paged(rig, {"": document})
+    report = rig.push(rig.job(ITEMS, keys=keys))
+    assert (error(report), rig.value("up"), len(rig.lines())) == ("", 1, 1)
+    (warning,) = warnings(report)
+    assert "pagination.path" in warning
+    assert all(word in warning for word in said)
+
+
+@pytest.mark.parametrize(
+    ("keys", "document"),
+    [
+        (LINK, page(1, next=None)),
+        (LINK, page(1, next="")),
+        ("pagination: {style: next_link, path: links.next}", page(1, links={"next": None})),
+        (LINK, page()),
+    ],
+    ids=["null", "empty text", "null below", "no records"],
+)
+def test_an_answer_that_says_it_is_the_last_page_is_no_warning(rig: Rig, keys: str, document: dict[str, Any]) -> None:
+    paged(rig, {"": document})
+    assert warnings(rig.push(rig.job(ITEMS, keys=keys))) == []
+
+
+def test_a_path_that_has_worked_before_is_no_warning(rig: Rig) -> None:
+    """An API that leaves the link out on a day with one page."""
+    paged(rig, {"": page(1, next="?p=2"), "p=2": page(2)})
+    app = rig.app(rig.job(ITEMS, keys=LINK))
+    assert warnings(app.handle({}, None)) == []
+    paged(rig, {"": page(1)})
+    rig.clock.ms += 60_000
+    assert warnings(app.handle({}, None)) == []
+
+
+OVERLAPPING = [
+    (
+        "an offset counted by one",
+        "pagination: {style: page, parameter: startAt, first_page: 0, path: items}",
+        {"startAt=0": page(1, 2), "startAt=1": page(2, 3), "startAt=2": page(3), "startAt=3": page()},
+        ["pages 1 and 2 have 1 record in common", "2 times", "'startAt'", "pagination.style"],
+    ),
+    (
+        "a cursor",
+        CURSOR,
+        {"": page(1, 2, nextCursor="a"), "cursor=a": page(2, 3, nextCursor=None)},
+        ["pages 1 and 2", "pagination.path"],
+    ),
+    ("links", LINK, {"": page(1, 2, next="?p=2"), "p=2": page(1, 2, 3)}, ["2 records in common", "pagination.path"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("keys", "pages", "said"), [row[1:] for row in OVERLAPPING], ids=[row[0] for row in OVERLAPPING]
+)
+def test_pages_that_overlap_are_a_warning(rig: Rig, keys: str, pages: dict[str, Any], said: list[str]) -> None:
+    """Never a failure: every record is counted as before."""
+    paged(rig, pages)
+    report = rig.push(rig.job(ITEMS, keys=keys))
+    assert (error(report), rig.value("up")) == ("", 1)
+    assert len(rig.lines()) == 3
+    (warning,) = warnings(report)
+    assert all(word in warning for word in said)
+
+
+def test_records_that_are_equal_anyway_do_not_overlap(rig: Rig) -> None:
+    """Plain numbers, and records without a name, may well be the same on two pages."""
+    paged(rig, {"": {"items": [{"v": 1}, {"v": 1}], "next": "?p=2"}, "p=2": {"items": [{"v": 1}]}})
+    metric = '{name: item_id, records: "items[]", value: v, duplicates: sum}'
+    assert warnings(rig.push(rig.job(metric, keys=LINK))) == []
+
+
+def test_half_a_character_does_not_break_the_comparison(rig: Rig) -> None:
+    half = '{"items":[{"id":1,"name":"\\ud800"}],"next":%s}'
+    paged(rig, {"": half % '"?p=2"', "p=2": half % "null"})
+    report = rig.push(rig.job('{name: item_id, records: "items[]", value: id}', keys=LINK))
+    assert error(report) == ""
+    assert "1 record in common" in warnings(report)[0]
+
+
+REPEATED = [
+    ("page", NUMBER, "'page'"),
+    ("cursor", CURSOR, "'cursor'"),
+    ("cursor in a body", f'{CURSOR}, body: \'{{"after": "{{cursor}}"}}\'', "'cursor'"),
+    ("next link", LINK, "pagination.path"),
+]
+
+
+@pytest.mark.parametrize(("keys", "said"), [row[1:] for row in REPEATED], ids=[row[0] for row in REPEATED])
+def test_a_page_that_comes_twice_ends_the_walk_and_fails_the_scrape(rig: Rig, keys: str, said: str) -> None:
+    rig.api.serve("/doc", Answer.json(page(1, next="/doc?p=2", nextCursor="x")))
+    report = rig.push(rig.job(ITEMS, keys=keys))
+    assert "page 2 is the same as the one before" in error(report)
+    assert said in error(report)
+    assert len(rig.api.requests) == 2
+    assert (rig.value("up"), rig.lines()) == (0, [])

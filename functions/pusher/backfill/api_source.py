@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..config.schema import JsonJob
 from ..model import Intern, Scrape, Tally
-from ..sources.collect import explained
+from ..sources.collect import explained, hide_secrets
 from ..sources.fetch import BodyTooLarge, Fetcher
 from ..sources.heal import ranged, rounded_up
 from ..sources.json_api import JsonSource, Page
@@ -136,7 +136,8 @@ class ApiSource:
             except Exception as error:
                 if not tries_left or time.monotonic() + _PAUSE_SECONDS >= deadline:
                     where = f"{shown(start_ms)} to {shown(end_ms)}"
-                    raise SourceFailed(f"{self._job.job_name}: {where}: {explained(error)}") from None
+                    said = self._fetcher.masked(explained(error))
+                    raise SourceFailed(f"{self._job.job_name}: {where}: {said}") from None
                 self._sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try has returned or raised")
 
@@ -147,9 +148,9 @@ class ApiSource:
         try:
             self._source.map(list(pages), scrape, self._run, now_ms)
         except Exception as error:
-            raise SourceFailed(
-                f"{self._job.job_name}: {where}: the answer cannot be read: {explained(error)}"
-            ) from None
+            said = self._fetcher.masked(explained(error))
+            raise SourceFailed(f"{self._job.job_name}: {where}: the answer cannot be read: {said}") from None
+        hide_secrets(scrape, self._fetcher.masked)
         return scrape
 
 

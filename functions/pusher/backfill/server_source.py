@@ -136,7 +136,7 @@ class ServerSource:
         try:
             self._take(one, part)
         except (ValueError, OverflowError) as error:
-            said = f"the answer is not one of Prometheus's: {error}"
+            said = self._poster.masked(f"the answer is not one of Prometheus's: {error}")
             raise SourceFailed(f"{self._name}: {part.where}: {said}") from None
 
     def _take(self, one: _Series, part: Part) -> None:
@@ -170,7 +170,8 @@ class ServerSource:
         try:
             return _decode(body).data.result
         except msgspec.MsgspecError as error:
-            raise SourceFailed(f"{self._name}: {where}: the answer is not one of Prometheus's: {error}") from None
+            said = self._poster.masked(f"the answer is not one of Prometheus's: {error}")
+            raise SourceFailed(f"{self._name}: {where}: {said}") from None
 
     def _federated(self, deadline: float) -> Part:
         """The newest sample of each series, in one part."""
@@ -215,7 +216,7 @@ class ServerSource:
             ready = self._poster.authorised(request, time.monotonic() + seconds)
             with self._transport.send(ready, self._poster.channel(), seconds) as answer:
                 if answer.status != 200:
-                    text = one_line(answer.read(_MAX_ERROR_BYTES).decode("utf-8", "replace"))
+                    text = one_line(self._poster.masked(answer.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")))
                     hint = "; does the role have aps:QueryMetrics there?" if answer.status == 403 else ""
                     said = f"{shown_url(request.url)} answered {answer.status}{hint}: {text}"
                     return answer.status, said, body
@@ -225,7 +226,7 @@ class ServerSource:
                         raise _TooLarge
                 return 200, "", body
         except (TransportError, TokenError, CredentialsError, SecretError) as error:
-            return 0, str(error), body
+            return 0, self._poster.masked(str(error)), body
 
 
 def _drop(entry: Resolved, count: int, dropped: Tally) -> None:

@@ -84,7 +84,7 @@ class Workspace:
             raise NotAnswered(f"{action}: {error}") from None
         if status not in (200, 202):
             hint = f"; the role needs {action} (parameter Backfill)" if status == 403 else ""
-            words = f"{action}: AMP answered {status}{hint}: {_message(said)}"
+            words = f"{action}: AMP answered {status}{hint}: {self._poster.masked(_message(said))}"
             raise NotAnswered(words, is_unchanged=method == "PATCH" and 400 <= status < 500)
         return said
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..timestamp import parse_format, parse_zone
-from . import http_client
+from . import http_client, plain_text
 from .nodes import Section
 from .schema import Backfill, Metric
 
@@ -23,8 +24,8 @@ def read(entry: Section, metrics: tuple[Metric, ...], interval_ms: int) -> Backf
     zone = section.read("timezone", parse_zone)
     found = Backfill(
         url=section.hidden("url", http_client.url) or "",
-        query=tuple((name, _template(section, "query", value)) for name, value in section.text_map("query").items()),
-        body=section.hidden("body", lambda text: _template(section, "body", text)),
+        query=tuple((name, _template(section, "query", value)) for name, value in _query(section)),
+        body=plain_text.text(section, "body", plain_text.BY_HEADER, lambda text: _template(section, "body", text)),
         format=replace(section.read("format", parse_format) or parse_format("rfc3339"), zone=zone),
         window_ms=section.duration_ms("window", 0) or _DEFAULT_WINDOW_MS,
         step_ms=section.duration_ms("step", 0) or interval_ms,
@@ -40,6 +41,10 @@ def read(entry: Section, metrics: tuple[Metric, ...], interval_ms: int) -> Backf
         entry.problem("backfill", f"every metric needs a timestamp, and {untimed[0]} has none: {said}")
     section.close()
     return found
+
+
+def _query(section: Section) -> Iterable[tuple[str, str]]:
+    return plain_text.text_map(section, "query", plain_text.BY_HEADER).items()
 
 
 def _template(section: Section, key: str, text: str) -> str:

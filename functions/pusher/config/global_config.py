@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from . import foreign, scalars
 from .nodes import Section
 from .schema import Limits
+from .secrets import looks_like_reference
 
 PROTOCOLS = (
     "PrometheusProto",
@@ -153,6 +154,8 @@ def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[
         value = scalars.expand_environment(written, environment)
         if written and not value:
             labels.warn(name, f"{written!r:.60} expands to nothing in this environment: the label is left out")
+        if looks_like_reference(written):
+            labels.warn(name, "looks like a reference, and none is read here: the label is this text; $VAR expands")
         if label_name(labels, name) and value:
             found.append((name, value))
     return tuple(found)

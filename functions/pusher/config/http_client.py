@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from . import foreign
+from . import foreign, plain_text
 from .nodes import Section, shown_url
 from .schema import Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig
-from .secrets import Secret, parse_reference
+from .secrets import Secret, looks_like_reference, parse_reference
 
+_OAUTH2 = "of oauth2, client_secret_ref is the one key that takes a reference"
 _TLS_VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CLIENT_CREDENTIALS = "client_credentials"
@@ -36,6 +37,8 @@ def url(text: str) -> str:
     except ValueError:
         valid = False
         parts = urlsplit("")
+    if looks_like_reference(text):
+        raise ValueError("a URL is expected, and no reference is read here")
     if "@" in (parts.netloc if valid else text):
         raise ValueError("a URL holds no user and password; put them into basic_auth")
     if not valid or any(char.isspace() or ord(char) < 0x20 for char in text):
@@ -48,6 +51,7 @@ def url(text: str) -> str:
     return text
 
 
+_INSTEAD = {"bearer_token": "write authorization: {credentials_ref: …}"}  # it has no form by reference of its own
 _FORMS = {"": "literal", "_file": "file", "_ref": "reference"}
 
 
@@ -61,7 +65,11 @@ def secret(section: Section, key: str, *, reference: bool = True, literal: Calla
     if not given:
         return None
     name, form = given[0]
-    text = section.hidden(name, {"reference": parse_reference, "literal": literal}.get(form, str))
+    if form == "literal":
+        instead = f"write {key}_ref" if reference else _INSTEAD.get(key, f"write {key}_file")
+        text = plain_text.text(section, name, instead, literal)
+    else:
+        text = section.hidden(name, parse_reference if form == "reference" else str)
     return Secret(**{form: text}) if text is not None else None
 
 
@@ -124,7 +132,7 @@ def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...
     if header is None:
         return ()
     return tuple(
-        (name, tuple(Secret(literal=text) for text in header.read_list(name, header_value, hidden=True)))
+        (name, tuple(Secret(literal=text) for text in plain_text.texts(header, name, plain_text.NOWHERE, header_value)))
         for name in header
         if header_name(header, name, ())
     )
@@ -156,7 +164,8 @@ def static_headers(entry: Section, reserved: Collection[str]) -> tuple[tuple[str
     section = entry.section("headers")
     found = []
     for name in section or ():
-        value = section.hidden(name, header_value) if section else None
+        instead = f'write http_headers: {{{name}: {{refs: ["…"]}}}}'
+        value = plain_text.text(section, name, instead, header_value) if section else None
         if section and header_name(section, name, reserved) and value is not None:
             found.append((name, value))
     return tuple(found)
@@ -172,7 +181,8 @@ def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str
         header = headers.section(name)
         if header is None or not header_name(headers, name, reserved):
             continue
-        literals = [header.read_list(key, header_value, hidden=True) for key in ("values", "secrets")]
+        instead = f"write refs: […] below {name}"
+        literals = [plain_text.texts(header, key, instead, header_value) for key in ("values", "secrets")]
         values = [Secret(literal=text) for texts in literals for text in texts]
         values += [Secret(file=text) for text in header.texts("files")]
         values += [Secret(reference=text) for text in header.read_list("refs", parse_reference, hidden=True)]
@@ -254,11 +264,11 @@ def _oauth2(section: Section) -> OAuth2 | None:
 
     block.read("grant_type", grant, _CLIENT_CREDENTIALS)
     found = OAuth2(
-        client_id=block.text("client_id"),
+        client_id=plain_text.text(block, "client_id", _OAUTH2) or "",
         client_secret=secret(block, "client_secret"),
         token_url=block.hidden("token_url", url) or "",
         scopes=tuple(block.texts("scopes")),
-        endpoint_params=tuple(block.text_map("endpoint_params").items()),
+        endpoint_params=tuple(plain_text.text_map(block, "endpoint_params", _OAUTH2).items()),
         tls=tls_config(block),
         proxy=proxy_config(block),
     )

@@ -12,7 +12,7 @@ import re2
 from .. import expression
 from ..expression import Expression, Scope
 from ..timestamp import parse_format, parse_zone
-from . import backfill, foreign, http_client, job_names, relabel_configs, scalars
+from . import backfill, foreign, http_client, job_names, plain_text, relabel_configs, scalars
 from .global_config import GlobalConfig, intervals, label_name, limits
 from .nodes import Section
 from .schema import MEGABYTE, JsonJob, Metric, Pagination, Timestamp
@@ -39,14 +39,14 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
     if url is None and not entry.has("url"):
         entry.problem("url", "is required")
     interval_ms, timeout_ms = intervals(entry, fallback)
-    body = entry.hidden("body", str)
+    body = read_body(entry)
     metrics = _metrics(entry)
     job = JsonJob(
         job_name=name,
         url=url or "",
         instance=urlsplit(url or "").netloc,
         method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else "GET"),
-        query=tuple(entry.text_map("query").items()),
+        query=tuple(plain_text.text_map(entry, "query", plain_text.BY_HEADER).items()),
         body=body,
         headers=tuple(
             (name, Secret(literal=value))
@@ -84,6 +84,13 @@ def _of_document(text: str) -> Expression:
     return found
 
 
+def read_body(section: Section) -> str | None:
+    body = plain_text.text(section, "body", plain_text.BY_HEADER)
+    if body is not None and not section.is_map("body"):
+        plain_text.warn_of_references_within(section, "body", body)
+    return body
+
+
 def _status_code(text: str) -> int:
     code = scalars.integer(text)
     if not 100 <= code <= 599:
@@ -95,7 +102,8 @@ def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
     section = entry.section("labels")
     if section is None:
         return ()
-    return tuple((name, section.text(name)) for name in section if label_name(section, name))
+    read = ((name, plain_text.text(section, name, plain_text.NOWHERE)) for name in section)
+    return tuple((name, value or "") for name, value in read if label_name(section, name))
 
 
 def _pagination(entry: Section) -> Pagination | None:
@@ -105,7 +113,7 @@ def _pagination(entry: Section) -> Pagination | None:
     style = section.choice("style", ("next_link", "cursor", "page"), "")
     found = Pagination(
         style=style,
-        path=section.read("path", expression.parse),
+        path=section.read("path", _page_path),
         parameter=section.text("parameter", "page" if style == "page" else "cursor"),
         first_page=section.integer("first_page", 1),
         max_pages=section.integer("max_pages", 100, minimum=1),
@@ -115,6 +123,13 @@ def _pagination(entry: Section) -> Pagination | None:
     if style in ("next_link", "cursor") and not section.has("path"):
         section.problem("path", f"is required for style {style}: where the document names the next page")
     section.close()
+    return found
+
+
+def _page_path(text: str) -> Expression:
+    found = expression.parse(text)
+    if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
+        raise ValueError("a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there")
     return found
 
 

@@ -23,6 +23,7 @@ _MAX_CONFIG_BYTES = 1_000_000  # a config is written by people; more is a wrong 
 _MAX_DEPTH = 64
 _MAX_NODES = 200_000  # with every alias written out: a few lines of aliases can stand for billions
 _MAX_PROBLEMS = 1_000  # a file with more is not a config of ours
+_MAX_SHOWN_KEYS = 3  # in place of an unknown one; the whole list would hide the answer
 _KINDS = {yaml.MappingNode: "a map", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
 
@@ -144,6 +145,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known words in a sentence: all of a few, else those that are nearest to this one."""
+    allowed = sorted(known)
+    if len(allowed) <= _MAX_SHOWN_KEYS:
+        return f"allowed here: {', '.join(allowed)}" if allowed else "no key is allowed here"
+    near = difflib.get_close_matches(word, allowed, n=_MAX_SHOWN_KEYS, cutoff=0.0)
+    return f"nearest: {', '.join(near)}; docs/config.md has all keys"
+
+
 def shown_url(url: str) -> str:
     """A URL without user, password, query and fragment: those may hold secrets."""
     try:
@@ -217,8 +227,9 @@ class Section:
             if foreign and name in foreign:
                 self.problem_at(key, name, foreign[name])
             else:
-                near = did_you_mean(name, self._asked)
-                self.problem_at(key, name, f"unknown key{near} (allowed here: {', '.join(sorted(self._asked))})")
+                self.problem_at(
+                    key, name, f"unknown key{did_you_mean(name, self._asked)} ({nearest(name, self._asked)})"
+                )
 
     # reading
 
@@ -350,6 +361,13 @@ class Section:
 
     def is_list(self, key: str) -> bool:
         return isinstance(self._node(key), yaml.SequenceNode)
+
+    def is_map(self, key: str) -> bool:
+        return isinstance(self._node(key), yaml.MappingNode)
+
+    def at(self, node: yaml.MappingNode, path: str) -> Section:
+        """A map that stands at `path` below this one."""
+        return Section(node, self._path_of(path), self.notes)
 
     def text_map(self, key: str) -> dict[str, str]:
         """A map of single values to text; a value that is no text is reported without showing it."""

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from . import foreign, http_client, relabel_configs, scalars
+from . import foreign, http_client, plain_text, relabel_configs, scalars
 from .nodes import Problem, Section
 from .schema import Endpoint, HttpClientConfig, MetadataConfig, QueueConfig, SigV4
 from .secrets import Secret
 
+_SIGV4 = "sigv4 takes keys from the function's role, its environment or a profile: leave it out"
 _PATH = "/api/v1/remote_write"
 _AMP_HOST = re.compile(r"aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)")
 _WORKSPACE = re.compile(r"ws-[A-Za-z0-9-]+")
@@ -162,7 +163,7 @@ def read_sigv4(entry: Section, address_region: str) -> SigV4 | None:
         return SigV4(region=address_region)
     found = SigV4(
         region=block.read("region", _region, "") or address_region,
-        access_key=block.text("access_key"),
+        access_key=plain_text.text(block, "access_key", _SIGV4) or "",
         secret_key=_secret_key(block),
         profile=block.text("profile"),
         role_arn=block.text("role_arn"),
@@ -185,7 +186,7 @@ def read_sigv4(entry: Section, address_region: str) -> SigV4 | None:
 
 
 def _secret_key(block: Section) -> Secret | None:
-    text = block.hidden("secret_key", str)
+    text = plain_text.text(block, "secret_key", _SIGV4)
     return Secret(literal=text) if text else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import foreign, global_config, http_client, job_names, relabel_configs
+from . import foreign, global_config, http_client, job_names, plain_text, relabel_configs
 from .global_config import GlobalConfig
 from .nodes import Section
 from .schema import ScrapeJob
@@ -86,4 +86,5 @@ def _always_classic(entry: Section, fallback: GlobalConfig) -> bool:
 def _params(entry: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """`params: {name: [value, …]}`."""
     section = entry.section("params")
-    return tuple((name, tuple(section.texts(name))) for name in section) if section else ()
+    read = plain_text.texts
+    return tuple((name, tuple(read(section, name, plain_text.BY_HEADER))) for name in section) if section else ()

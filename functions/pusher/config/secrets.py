@@ -6,13 +6,17 @@ A Secret prints as `<secret>` everywhere. References are `secretsmanager:NAME[#j
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .mask import Mask
+
 _KEEP_SECONDS = 300.0  # long enough to cost nothing, short enough for a rotated secret
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_.-]*|ssm:/[\w./-]+|secretsmanager:[\w/+=.@:!-]+(?:#.+)?")
 _SCHEMES = ("secretsmanager", "ssm", "env")
 
 
@@ -43,20 +47,33 @@ def parse_reference(text: str) -> str:
     return text
 
 
+def looks_like_reference(text: str) -> bool:
+    """Whether a whole text has the form of a reference, wherever it stands."""
+    return _REFERENCE.fullmatch(text.strip()) is not None
+
+
 class SecretStore:
     """Fetches secrets and keeps those of AWS for five minutes. `aws_client(service)` makes a boto3 client;
-    `now` is monotonic seconds."""
+    `now` is monotonic seconds. `mask` knows every secret that was revealed: foreign text is shown through it only."""
 
     def __init__(
         self, environment: Mapping[str, str], aws_client: Callable[[str], Any], now: Callable[[], float]
     ) -> None:
         self._environment, self._aws_client, self._now = environment, aws_client, now
+        self.mask = Mask()
         self._kept: dict[str, tuple[float, str]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def reveal(self, secret: Secret) -> str:
-        """The secret's text; a file's without the white space around it, as in Prometheus. Raises SecretError."""
+    def reveal(self, secret: Secret, *, is_public: bool = False) -> str:
+        """The secret's text; a file's without the white space around it, as in Prometheus. Unless it `is_public`, as
+        a certificate, messages do not show it from now on. Raises SecretError."""
+        text = self._text_of(secret)
+        if not is_public:
+            self.mask.add(text)
+        return text
+
+    def _text_of(self, secret: Secret) -> str:
         if secret.literal is not None:
             return secret.literal
         if secret.file is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import http_client, scalars
+from . import http_client, plain_text, scalars
 from .nodes import Section, did_you_mean
 from .schema import HttpClientConfig
 from .secrets import Secret
@@ -298,11 +298,11 @@ def _aws_sd(block: Section, environment: Environment) -> Ec2Sd | EcsSd | None:
 
 def _aws(block: Section, environment: Environment) -> dict[str, Any]:
     """The keys that every role has, by field name."""
-    secret_key = block.hidden("secret_key", str)
+    secret_key = plain_text.text(block, "secret_key", plain_text.NOWHERE)
     found = {
         "region": _region(block, environment),
         "endpoint": block.hidden("endpoint", http_client.url) or "",
-        "access_key": block.text("access_key"),
+        "access_key": plain_text.text(block, "access_key", plain_text.NOWHERE) or "",
         "secret_key": Secret(literal=secret_key) if secret_key else None,
         "profile": block.text("profile"),
         "role_arn": block.text("role_arn"),

@@ -12,7 +12,7 @@ from ..config.schema import Endpoint
 from ..config.secrets import SecretError, SecretStore
 from ..model import WriteRequest
 from ..oauth2 import TokenError, TokenStore
-from ..transport import Channel, HttpRequest, Transport, TransportError, one_line
+from ..transport import Answer, Channel, HttpRequest, Transport, TransportError, one_line
 from .credentials import CredentialsError, CredentialsProvider
 from .sign import signed
 from .written import Written, written
@@ -85,17 +85,17 @@ class Poster:
             post = self._signed(request, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
             with self._transport.send(post, self.channel(), timeout_seconds) as answer:
                 said = answer.read(_MAX_ERROR_BYTES)  # of a success too: the connection serves again once it was read
-                text = "" if 200 <= answer.status < 300 else _words(said)
+                text = "" if 200 <= answer.status < 300 else self._words(answer, said)
                 says = written(answer.headers) if request.version > 1 else None  # of 1.0 it means nothing
                 retry_after = answer.headers.get("Retry-After")
                 return Response(answer.status, text, retry_after, resent=answer.resent, written=says)
         except TransportError as error:
             is_fixable = error.kind == "tls" and "certificate" in str(error).lower()
-            return Response(0, str(error), fixable=is_fixable, unsent=error.kind in _NOTHING_SENT)
+            return Response(0, self.masked(str(error)), fixable=is_fixable, unsent=error.kind in _NOTHING_SENT)
         except TokenError as error:
-            return Response(0, str(error), unsent=True)
+            return Response(0, self.masked(str(error)), unsent=True)
         except (CredentialsError, SecretError) as error:
-            return Response(0, str(error), fixable=True, unsent=True)
+            return Response(0, self.masked(str(error)), fixable=True, unsent=True)
 
     def ask(self, request: HttpRequest, timeout_seconds: float, max_bytes: int) -> tuple[int, bytes]:
         """Another request to the same receiver, as it lets us in -> status and the first bytes of the body. Raises
@@ -105,7 +105,17 @@ class Poster:
             with self._transport.send(ready, self.channel(), timeout_seconds) as answer:
                 return answer.status, answer.read(max_bytes)
         except (TransportError, TokenError, CredentialsError, SecretError) as error:
-            raise NoAnswer(str(error)) from None
+            raise NoAnswer(self.masked(str(error))) from None
+
+    def masked(self, text: str) -> str:
+        """Words of the receiver, or about it, without the secrets that it was sent."""
+        return self._secrets.mask(text)
+
+    def _words(self, answer: Answer, text: bytes) -> str:
+        """A refusal's text for a log line: at most 1,024 bytes, without what the receiver repeats of our secrets."""
+        self._secrets.mask.add_cookies(answer.headers.get("Set-Cookie", ""))
+        words = one_line(self.masked(text.decode("utf-8", "replace")))
+        return words.encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")
 
     def _signed(self, request: WriteRequest, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
         headers = _HEADERS[request.version]
@@ -123,20 +133,19 @@ class Poster:
             self._secrets.forget()
             self._tokens.forget(endpoint.http.oauth2)
         headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), request.headers)
+        for name, value in endpoint.headers:
+            self._secrets.mask.add_header(name, value)
+        self._secrets.mask.add_request(request.url)
         if endpoint.http.oauth2:
             headers["Authorization"] = f"Bearer {self._tokens.token(endpoint.http.oauth2, deadline)}"
         ready = replace(request, headers=headers)
         if endpoint.sigv4 is None or self._credentials is None:
             return ready
         credentials = self._credentials.get(renewed=renewed)
+        self._secrets.mask.add(credentials.access_key, credentials.secret_key, credentials.session_token)
         return replace(ready, headers=signed(ready, endpoint.sigv4, credentials, self._now_ms()))
 
     def channel(self) -> Channel:
         """How the receiver is reached. Raises SecretError."""
         http = self._endpoint.http
         return channel_for(self._endpoint.url, http.tls, http.proxy, self._secrets, self._environment)
-
-
-def _words(text: bytes) -> str:
-    """A receiver's text for a log line: at most 1,024 bytes."""
-    return one_line(text.decode("utf-8", "replace")).encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")

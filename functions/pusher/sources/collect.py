@@ -46,6 +46,7 @@ class Fetched:
 
     started_ms: int
     started: float
+    masked: Callable[[str], str]  # what every message that quotes the answer passes
     answer: Any = None
     error: str = ""
     ended: float = 0.0
@@ -65,7 +66,7 @@ class Edges:
 def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) -> list[Scrape]:
     """Asks side by side and settles one after the other, as the answers come. `deadline` is monotonic seconds, `run`
     the number of this run. Scrapes come back in the order of the sources."""
-    late = Fetched(edges.now_ms(), time.monotonic(), error=_LATE)
+    late = Fetched(edges.now_ms(), time.monotonic(), edges.fetcher.masked, error=_LATE)
     answers: queue.SimpleQueue[tuple[int, Fetched]] = queue.SimpleQueue()
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(sources)):
@@ -101,7 +102,7 @@ def _ask_all(
 
 def ask(source: Source, edges: Edges, deadline: float) -> Fetched:
     """One source's answer, within its own timeout and the deadline."""
-    fetched = Fetched(edges.now_ms(), time.monotonic())
+    fetched = Fetched(edges.now_ms(), time.monotonic(), edges.fetcher.masked)
     try:
         timeout = source.timeout_ms / 1000
         fetched.answer = source.fetch(edges.fetcher, min(deadline, fetched.started + timeout))
@@ -112,12 +113,24 @@ def ask(source: Source, edges: Edges, deadline: float) -> Fetched:
 
 
 def settle(source: Source, fetched: Fetched, run: int, now_ms: int) -> Scrape:
-    """The samples of one source; a bug in settling one must not cost the others."""
+    """The samples of one source, and messages without secrets. A bug in settling one must not cost the others."""
     try:
-        return source.settle(fetched, run, now_ms)
+        scrape = source.settle(fetched, run, now_ms)
     except Exception as error:
         said = f"{type(error).__name__}: {error}, which is a bug"[:500]
-        return Scrape(source.name, source.instance, fetched.started_ms, error=said, is_target=source.is_target)
+        scrape = Scrape(source.name, source.instance, fetched.started_ms, error=said, is_target=source.is_target)
+    hide_secrets(scrape, fetched.masked)
+    return scrape
+
+
+def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
+    """Masks every message of a scrape: they quote what a source says, and it may repeat what it was sent."""
+    scrape.error = masked(scrape.error) if scrape.error else ""
+    scrape.notes = [masked(note) for note in scrape.notes]
+    for result in scrape.metrics:
+        result.failed = masked(result.failed) if result.failed else ""
+    for tally in (scrape.skipped, scrape.dropped, *(result.skipped for result in scrape.metrics)):
+        tally.first = {reason: masked(example) for reason, example in tally.first.items()}
 
 
 def explained(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..expression import Columns
+from .body_kind import described
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 
@@ -78,7 +79,7 @@ def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = 
     if content.startswith(b"\xef\xbb\xbf"):
         content = content[3:]
     if charset := _other_charset(content_type):
-        content = _recoded(content, charset)
+        content = _recoded(content, content_type, charset)
     try:
         return (_EXACT if exact else _PLAIN).decode(content)
     except (msgspec.DecodeError, ValueError):
@@ -93,11 +94,12 @@ def _other_charset(content_type: str) -> str:
     return charset[1] if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii") else ""
 
 
-def _recoded(content: bytes | bytearray, charset: str) -> bytes:
+def _recoded(content: bytes | bytearray, content_type: str, charset: str) -> bytes:
     try:
         return content.decode(charset).encode()
     except (LookupError, UnicodeError):
-        raise NotJson(f"the body is not the {charset} text it claims to be") from None
+        said = f"the body is not the {charset} text that it claims to be"
+        raise NotJson(f"{said}: {described(content, content_type)}") from None
 
 
 def _integer(text: str) -> int | float:
@@ -114,17 +116,14 @@ def _lenient(content: bytes | bytearray, content_type: str, exact: bool) -> Any:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise NotJson(f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}") from None
+        said = f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
+        raise NotJson(f"{said}; {described(content, content_type)}") from None
     try:
         number = ExactFloat if exact else float
         return json.loads(text, parse_float=number, parse_constant=number, parse_int=_integer)
     except json.JSONDecodeError as error:
-        looks = ", it looks like HTML" if text.lstrip()[:1] == "<" else ""
-        kind = f" (Content-Type {content_type.partition(';')[0]}{looks})" if content_type or looks else ""
-        size = f"{len(content)} bytes"
-        raise NotJson(
-            f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno} of {size}{kind}"
-        ) from None
+        said = f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
+        raise NotJson(f"{said}; {described(content, content_type)}") from None
     except (RecursionError, ValueError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise NotJson(f"the document is not usable: {said:.200}") from None

@@ -18,9 +18,11 @@ from ..config.schema import HttpClientConfig
 from ..config.secrets import Secret, SecretError, SecretStore
 from ..oauth2 import TokenError, TokenStore
 from ..transport import Answer, HttpRequest, Transport, TransportError
+from .refusal import MAX_ERROR_BYTES, asked_schemes, credentials_used, message_of, not_let_in
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_MESSAGE = 200  # characters of a source's own error message
 _UNPACKED_BYTES = 256 * 1024  # at once
 
 
@@ -121,13 +123,48 @@ class Fetcher:
                 self._tokens.forget(client.oauth2)
                 answer, url = self._follow(request, client, deadline)
             with answer:
+                self._secrets.mask.add_cookies(answer.headers.get("Set-Cookie", ""))
                 if not is_success(answer.status):
-                    raise FetchError(f"{shown_url(url)} answered {answer.status}{_hint(answer)}")
+                    raise FetchError(self._refused(answer, url, request, client))
                 yield Opened(
-                    answer.headers.get("Content-Type", ""), in_time(_decoded(answer, max_bytes), deadline, url)
+                    answer.headers.get("Content-Type", ""), in_time(self._decoded(answer, max_bytes), deadline, url)
                 )
-        except (TransportError, SecretError, TokenError) as error:
-            raise FetchError(str(error)) from None
+        except (TransportError, SecretError, TokenError, FetchError) as error:
+            kind = type(error) if isinstance(error, FetchError) else FetchError
+            raise kind(self.masked(str(error))) from None
+
+    def masked(self, text: str) -> str:
+        """A message that may quote what a source said, without the secrets that this process knows of."""
+        return self._secrets.mask(text)
+
+    def _refused(self, answer: Answer, url: str, request: SourceRequest, client: HttpClientConfig) -> str:
+        """An answer with a bad status in words, its own message among them."""
+        hint = _hint(answer.status)
+        if answer.status in (401, 403):
+            asked = asked_schemes(answer.headers.get("WWW-Authenticate", ""))
+            names = [name for name, _ in request.headers]
+            hint = not_let_in(credentials_used(client, names, request.url), asked)
+            if origin(url) != origin(request.url):
+                hint += "; a redirect has led to another origin, where credentials are never sent"
+        headers = answer.headers
+        body = answer.read(MAX_ERROR_BYTES)
+        text = message_of(body, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
+        said = f'it says "{quoted}"' if (quoted := self._secrets.mask.quoted(text, _MAX_MESSAGE)) else ""
+        details = "; ".join(filter(None, (hint, said)))
+        return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
+
+    def _decoded(self, answer: Answer, max_bytes: int) -> Iterator[bytes]:
+        """The body uncompressed. Raises FetchError at `max_bytes` (0: no bound), before more than that is held."""
+        encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "", "gzip", "x-gzip"):
+            shown = self._secrets.mask.quoted(answer.headers.get("Content-Encoding", ""), 30)
+            raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
+        size = 0
+        for piece in _gunzipped(answer.chunks()) if "gzip" in encoding else answer.chunks():
+            size += len(piece)
+            if max_bytes and size >= max_bytes:
+                raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
+            yield piece
 
     def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str]:
         url, method, body = request.url, request.method, request.body
@@ -169,34 +206,20 @@ class Fetcher:
         return target, method, body
 
     def _headers(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> dict[str, str]:
-        own = {name: self._secrets.reveal(secret) for name, secret in request.headers}
+        own = {name: self._secrets.reveal(secret, is_public=True) for name, secret in request.headers}
+        for name, value in own.items():
+            self._secrets.mask.add_header(name, value)
+        self._secrets.mask.add_request(request.url, request.body)
         headers = merged(auth_headers(client, self._secrets), own)
         if client.oauth2:
             headers["Authorization"] = f"Bearer {self._tokens.token(client.oauth2, deadline)}"
         return headers
 
 
-def _hint(answer: Answer) -> str:
-    if answer.status in (401, 403):
-        return ": it does not take our credentials; check basic_auth, authorization or oauth2"
-    if answer.status in _REDIRECTS:
-        return ": a redirect, and follow_redirects is false (or it names no target)"
-    if answer.status == 429:
-        return ": too many requests; a longer scrape_interval may help"
-    return ""
-
-
-def _decoded(answer: Answer, max_bytes: int) -> Iterator[bytes]:
-    """The body uncompressed. Raises FetchError at `max_bytes` (0: no bound), before more than that is held."""
-    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", "", "gzip", "x-gzip"):
-        raise FetchError(f"the answer is encoded as {encoding!r:.30}, which was not asked for; gzip is understood")
-    size = 0
-    for piece in _gunzipped(answer.chunks()) if "gzip" in encoding else answer.chunks():
-        size += len(piece)
-        if max_bytes and size >= max_bytes:
-            raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
-        yield piece
+def _hint(status: int) -> str:
+    if status in _REDIRECTS:
+        return "a redirect, and follow_redirects is false (or it names no target)"
+    return "too many requests; a longer scrape_interval may help" if status == 429 else ""
 
 
 def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[bytes]:

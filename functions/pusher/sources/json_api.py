@@ -14,7 +14,7 @@ from ..config.scalars import print_duration
 from ..config.schema import JsonJob
 from ..expression import Scope
 from ..model import Intern, JobMark, Metadata, Samples, Scrape, Tally
-from . import synthetic
+from . import page_walk, synthetic
 from .collect import Fetched, explained
 from .document import RecordReader, decode
 from .due import Tick, offset_ms
@@ -66,6 +66,7 @@ class JsonSource:
         self.job, self._age_limit_ms = job, age_limit_ms
         self.known: Known = known or _NobodyKnows()
         self._is_first = True  # in this environment
+        self._has_followed = False  # the way from one page to the next has been found, in this environment
         self._is_stamped = all(metric.timestamp for metric in job.metrics)
         self.mapper = JobMapper(job, intern, observe)
         self._reader = record_reader(job)
@@ -131,6 +132,8 @@ class JsonSource:
             )
             left_bytes -= len(found.content)
             page = Page(found.content, found.content_type, None, len(found.content))
+            if pages and page.content == pages[-1].content:
+                raise FetchError(self._same_page(len(pages) + 1))
             if self._reader is None:  # the next page's address may stand in this one
                 page.document = decode(page.content, page.content_type, exact=self.mapper.exact)
             pages.append(page)
@@ -224,6 +227,10 @@ class JsonSource:
         if self.job.pagination and len(pages) >= self.job.pagination.max_pages and self._has_more(pages):
             scrape.more_pages = f"stopped after {len(pages)} pages, max_pages; the API has more"
             scrape.notes.append(scrape.more_pages)
+        if self.job.pagination:
+            documents = [page.document for page in pages]
+            self._has_followed = self._has_followed or len(pages) > 1
+            scrape.notes += page_walk.warnings(self.job, documents, has_followed=self._has_followed)
         return added
 
     def _check(self, documents: list[Any]) -> None:
@@ -287,11 +294,14 @@ class JsonSource:
             return False
         if pagination.style != "page":
             return bool(self._pointer(pages[-1]))
-        if len(pages) > 1 and pages[-1].content == pages[-2].content:
-            raise FetchError(
-                f"page {len(pages)} is the same as the one before: does the API know {pagination.parameter!r}?"
-            )
         return self._record_count(pages[-1]) > 0
+
+    def _same_page(self, number: int) -> str:
+        pagination = self.job.pagination
+        said = f"page {number} is the same as the one before"
+        if pagination is None or pagination.style == "next_link":
+            return f"{said}: the address at pagination.path leads to the same answer"
+        return f"{said}: does the API know {pagination.parameter!r}, pagination.parameter?"
 
     def _pointer(self, page: Page) -> Any:
         """What the document says of the next page: a link or a cursor."""

@@ -10,6 +10,7 @@ import yaml
 
 from ...config import scalars
 from ...config.nodes import ConfigError, Notes, Section, compose, is_null, kind_of
+from ..body_kind import kind_and_beginning
 
 ADDRESS = "__address__"
 _NOT_A_NAME = "is not a label name: letters, digits and _, no digit first"
@@ -62,7 +63,8 @@ def parse_json(content: bytes | bytearray, place: str, meta: Mapping[str, str]) 
         listed = msgspec.json.decode(content, type=list[_Listed] | None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         form = 'a list of {"targets": [host:port, …], "labels": {…}} is expected'
-        raise DiscoveryError(f"{place}: {error}; {form}") from None
+        what = "" if isinstance(error, msgspec.ValidationError) else f"; {kind_and_beginning(content)}"
+        raise DiscoveryError(f"{place}: {error}; {form}{what}") from None
     return _groups(listed or [], place, meta)
 
 

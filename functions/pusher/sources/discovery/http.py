@@ -8,6 +8,7 @@ from functools import partial
 from ...config.nodes import shown_url
 from ...config.secrets import Secret
 from ...config.service_discovery import HttpSd
+from ..body_kind import beginning
 from ..fetch import Fetcher, FetchError, SourceRequest
 from .groups import DiscoveryError, Parts, Refresh, parse_json
 
@@ -29,6 +30,10 @@ def _refresh(config: HttpSd, fetcher: Fetcher, request: SourceRequest, deadline:
         )
     except FetchError as error:
         raise DiscoveryError(str(error)) from None
-    if not _JSON.fullmatch(body.content_type.strip()):
-        raise DiscoveryError(f"{place} answered {body.content_type!r:.60}; Content-Type must be application/json")
-    return {"": parse_json(body.content, place, {"__meta_url": config.url})}
+    try:
+        if not _JSON.fullmatch(body.content_type.strip()):
+            said = f"{place} answered {body.content_type!r:.60}; Content-Type must be application/json"
+            raise DiscoveryError(f"{said}; the body begins {beginning(body.content)}")
+        return {"": parse_json(body.content, place, {"__meta_url": config.url})}
+    except DiscoveryError as error:  # it may quote the answer
+        raise DiscoveryError(fetcher.masked(str(error))) from None

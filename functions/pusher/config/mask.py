@@ -1,0 +1,270 @@
+"""Keeps secrets out of messages that quote what other programs say: an API may well repeat the key that it was sent.
+
+A Mask knows every secret, token and cookie of this process that went out or came in, as it is and as it looks in URLs,
+JSON, HTML, base64 and so on. Every message that holds foreign text passes it before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+MASKED = "<secret>"
+_MIN_ANYWHERE = 8
+"""A secret of so many characters is masked wherever it stands, and also its beginning where a message was cut. A
+shorter one is masked as a word of its own only: it may be part of many an honest word. A single character never is."""
+_MAX_SECRETS, _MAX_COOKIES = 1_000, 200  # tokens and cookies change for as long as the process lives
+_MIN_LINE = 16  # characters of one line of a longer secret, as a PEM key
+_CREDENTIAL_WORDS = frozenset(
+    ("key", "apikey", "appid", "appkey", "accesskey", "token", "secret", "password", "passwd", "passphrase", "pwd",
+     "pass", "auth", "authorization", "credential", "credentials", "signature", "sig", "session", "sessionid", "sid",
+     "jwt", "assertion", "cookie", "pin")
+)  # fmt: skip
+_PUBLIC_HEADERS = re.compile(
+    r"accept(-.+)?|content-.+|user-agent|cache-control|pragma|origin|referer|prefer|range|date|from|te|if-.+|"
+    r"x-requested-with|x-scope-orgid|x-prometheus-.+|.+-version",
+    re.IGNORECASE,
+)
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_WORD_BEFORE, _WORD_AFTER = re.compile(r"(?<!%[0-9A-Fa-f])[A-Za-z0-9]\Z"), re.compile(r"[A-Za-z0-9]")
+
+
+def names_credential(name: str) -> bool:
+    """Whether a query parameter or field of this name likely holds a credential: `appid`, `api_key`, `accessToken`."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    pairs = map("".join, itertools.pairwise(words))
+    return not _CREDENTIAL_WORDS.isdisjoint([*words, *pairs, name.lower()])
+
+
+def is_public_header(name: str) -> bool:
+    """A header whose value is no secret, even where it stands beside secrets."""
+    return _PUBLIC_HEADERS.fullmatch(name) is not None
+
+
+def printable(text: str) -> str:
+    """One line: what does not print is written as an escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+class Mask:
+    """The secrets of one process. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, tuple[str, ...] | None] = {}  # -> the forms to look for, once they were needed
+        self._cookies: dict[str, tuple[str, ...] | None] = {}
+        self._lock = threading.Lock()
+
+    def add(self, *secrets: str) -> None:
+        """From now on these are masked. One that was added before costs nothing."""
+        _add(self._secrets, secrets, _MAX_SECRETS, self._lock)
+
+    def add_header(self, name: str, value: str) -> None:
+        """The value of a header that goes out, unless its name says that it is no secret."""
+        if name.lower() == "cookie":
+            self.add(*_cookie_values(value))
+        elif not is_public_header(name):
+            self.add(value)
+
+    def add_cookies(self, set_cookie: str) -> None:
+        """The values of an answer's `Set-Cookie` headers, joined by commas or not."""
+        _add(self._cookies, _cookie_values(set_cookie), _MAX_COOKIES, self._lock)
+
+    def add_request(self, url: str, body: bytes | None = None) -> None:
+        """What stands in an address and in a body of JSON or form fields under names as `token` or `apiKey`."""
+        fields = [*_form_fields(urlsplit(url).query), *(_body_fields(body) if body else ())]
+        self.add(*(value for name, value in fields if names_credential(name)))
+
+    def __call__(self, text: str) -> str:
+        """The text with every secret in it replaced."""
+        with self._lock:
+            known = [(held, secret) for held in (self._secrets, self._cookies) for secret in held]
+        spans: list[tuple[int, int]] = []
+        for held, secret in known:
+            forms = held.get(secret)
+            if forms is None:
+                forms = tuple(_forms(secret))
+                if secret in held:
+                    held[secret] = forms
+            for form in forms:
+                spans += _spans(text, form)
+        return _covered(text, spans)
+
+    def quoted(self, text: str, limit: int) -> str:
+        """Foreign text for a message: without secrets, on one printable line, of at most `limit` characters."""
+        return cut(printable(" ".join(self(text).split())), limit)
+
+
+def _add(held: dict[str, tuple[str, ...] | None], secrets: Iterable[str], maximum: int, lock: threading.Lock) -> None:
+    for secret in secrets:
+        if secret in held:
+            continue
+        with lock:
+            held[secret] = None
+            while len(held) > maximum:
+                held.pop(next(iter(held)))
+
+
+def _cookie_values(header: str) -> Iterator[str]:
+    """Values of `name=value` pairs; attributes of a cookie, as its path and dates, are too short or harmless."""
+    for pair in re.split(r"[;,]", header):
+        name, equals, value = pair.strip().partition("=")
+        if equals and name.lower() not in ("path", "domain", "expires", "max-age", "samesite", "version", "priority"):
+            yield value.strip('" ')
+
+
+def _body_fields(body: bytes) -> Iterator[tuple[str, str]]:
+    text = body[:100_000].decode("utf-8", "replace")
+    try:
+        yield from _texts_of(json.loads(text))
+    except (ValueError, RecursionError):
+        yield from _form_fields(text)
+
+
+def _form_fields(text: str) -> list[tuple[str, str]]:
+    """Names and values of a query, as they are meant and as they are written."""
+    written = (part.partition("=") for part in text.split("&"))
+    return [*parse_qsl(text), *((unquote(name), value) for name, _, value in written)]
+
+
+def _texts_of(value: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """The texts of a JSON document with the name of the member that they are."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict) and depth < 20:
+        for key, item in value.items():
+            yield from _texts_of(item, key, depth + 1)
+    elif isinstance(value, list) and depth < 20:
+        for item in value:
+            yield from _texts_of(item, name, depth + 1)
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """What of a secret is to be masked: of an address its password, of several lines each, of two words each."""
+    if "://" in secret:
+        yield from _parts_of_url(secret)
+        return
+    lines = secret.split("\n")
+    if len(lines) > 1:
+        yield from (line.strip() for line in lines if len(line.strip()) >= _MIN_LINE and "-----" not in line)
+    yield secret.strip()
+    scheme, _, token = secret.strip().partition(" ")
+    if scheme and len(token) >= _MIN_ANYWHERE and " " not in token:  # "Bearer …"
+        yield token
+
+
+def _parts_of_url(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        yield url
+        return
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    if password:
+        plain = unquote(user), unquote(password)
+        yield from (password, plain[1], base64.b64encode(":".join(plain).encode()).decode())
+    yield from (value for name, value in parse_qsl(parts.query) if names_credential(name))
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it may look in a message."""
+    found: set[str] = set()
+    for part in _parts(secret):
+        once = {encode(text) for text in (part, " ".join(part.split())) for encode in _ENCODERS}
+        found |= once | {encode(text) for text in once for encode in _ENCODERS}
+        found |= {part.encode("utf-8", "replace").hex(), *_base64_forms(part)}
+        if len(part) >= _MIN_ANYWHERE:
+            found |= {part.lower(), part.upper()}
+    return {form for form in found if len(form) > 1}
+
+
+def _all_percent(text: str) -> str:
+    """Everything but letters and digits percent-encoded."""
+    return "".join(
+        char
+        if char.isascii() and char.isalnum()
+        else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+        for char in text
+    )
+
+
+def _lower_percent(encode: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), encode(text))
+
+
+def _percent(text: str) -> str:
+    return quote(text, safe="", errors="replace")
+
+
+def _escaped_like_go(text: str) -> str:
+    return json.dumps(text)[1:-1].replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+_ENCODERS: tuple[Callable[[str], str], ...] = (
+    lambda text: text,
+    _percent,
+    lambda text: quote(text, errors="replace"),
+    lambda text: quote(text, safe="!~*'()", errors="replace"),  # JavaScript's
+    lambda text: quote_plus(text, errors="replace"),
+    _all_percent,
+    _lower_percent(_percent),
+    _lower_percent(_all_percent),
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1].replace("/", "\\/"),
+    lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    _escaped_like_go,
+    html.escape,
+    lambda text: html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    lambda text: repr(text)[1:-1],
+    printable,
+)
+
+
+def _base64_forms(secret: str) -> Iterator[str]:
+    """The secret in base64, by itself and inside a longer text: there it begins at any of three places."""
+    data = secret.encode("utf-8", "replace")
+    alone = base64.b64encode(data).decode()
+    yield from (alone, alone.rstrip("="))
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + data).decode().rstrip("=")
+        inner = text[(0, 2, 3)[shift] : len(text) - ((shift + len(data)) % 3 > 0)]
+        if len(inner) >= _MIN_ANYWHERE:
+            yield from (inner, inner.translate(str.maketrans("+/", "-_")))
+
+
+def _spans(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """Where a form stands in the text, or begins to and was cut."""
+    head = form[:_MIN_ANYWHERE]
+    at = text.find(head)
+    while at >= 0:
+        end = at + len(head)
+        while end < len(text) and end - at < len(form) and text[end] == form[end - at]:
+            end += 1
+        is_whole, is_word_behind = end - at == len(form), _WORD_AFTER.match(text, end) is not None
+        if len(form) < _MIN_ANYWHERE:
+            is_masked = not is_word_behind and not _WORD_BEFORE.search(text, 0, at)
+        else:
+            is_masked = is_whole or not is_word_behind
+        if is_masked and text[max(at - 1, 0) : end + 1] != MASKED:
+            yield at, end
+        at = text.find(head, at + 1)
+
+
+def _covered(text: str, spans: list[tuple[int, int]]) -> str:
+    pieces: list[str] = []
+    last = 0
+    for start, end in sorted(spans):
+        if start >= last:
+            pieces += [text[last:start], "" if pieces and start == last else MASKED]
+        last = max(last, end)
+    return "".join([*pieces, text[last:]])
