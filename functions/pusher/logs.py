@@ -20,9 +20,10 @@ class Journal:
         self._log = Logger(service=self._service)
 
     def report(self, report: Report, context: dict[str, Any]) -> None:
-        """One line for the run, an error when it failed, a warning when something waits, and its metrics in one
-        dimension set."""
-        write = self._log.error if report.failed else self._log.warning if report.is_waiting else self._log.info
+        """One line for the run, an error when it failed, a warning when something waits or may wait, and its metrics in
+        one dimension set."""
+        is_pending = report.is_waiting or report.backlog_unknown
+        write = self._log.error if report.failed else self._log.warning if is_pending else self._log.info
         write(report.summary(), extra={"report": report.as_dict(), **context})
         metrics = EphemeralMetrics(namespace=_NAMESPACE, service=self._service)
         for name, value in report.metrics().items():

@@ -64,6 +64,11 @@ class Report:
         return any(delivery.spooled.total() or delivery.waiting.entries for delivery in self.deliveries)
 
     @property
+    def backlog_unknown(self) -> bool:
+        """True when fresh samples were sent to an endpoint although the spool could not say whether older ones wait."""
+        return any(delivery.backlog_unknown for delivery in self.deliveries)
+
+    @property
     def balances(self) -> bool:
         return all(delivery.balances for delivery in self.deliveries)
 
@@ -90,6 +95,7 @@ class Report:
             for tally in (delivery.undelivered, delivery.rejected, delivery.spooled)
             for said in tally.first.values()
         ]
+        wrong += [f"{one.endpoint}: backlog_unknown: {_UNLISTED}" for one in self.deliveries if one.backlog_unknown]
         wrong += [f"{job}: {said}" for job, said in self.undiscovered.items()]
         wrong += [f"{scrape.job}: {scrape.instance}: {scrape.error}" for scrape in self.scrapes if scrape.error]
         wrong += self._held()
@@ -103,6 +109,7 @@ class Report:
 
 
 _SHOWN_DOWN = 20
+_UNLISTED = "the spool could not be listed, and what waits there may be overtaken"
 _WORDS = ("accepted", "rejected", "dropped", "undelivered")
 
 
@@ -169,6 +176,7 @@ def _endpoint(delivery: Delivery) -> dict[str, Any]:
         "metadata_rejected": delivery.metadata_rejected,
         "buried": delivery.buried,
         "waiting": asdict(delivery.waiting),
+        "backlog_unknown": delivery.backlog_unknown,
         "warnings": delivery.warnings,
     }
 
