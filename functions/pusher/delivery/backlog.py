@@ -97,7 +97,6 @@ class Backlog:
             if time.monotonic() >= until or not self._drain_one(key, send, until):
                 self._wait_with(keys[index:])
                 return False
-        depot.known[self._endpoint] = set(self._overdue)
         if self._is_cut:  # there may be more, for the next run
             self._wait_with([self._newest_key])
             return False
@@ -107,8 +106,11 @@ class Backlog:
         return True
 
     def _wait_with(self, keys: Sequence[str]) -> None:
-        """These entries, oldest first, are for the next run, after those that it tries to read once more."""
+        """These entries, oldest first, are for the next run, after those that it tries to read once more. The
+        environment knows of them from now on, so that the next run looks."""
         waiting, left = self._books.waiting, [*self._overdue, *keys]
+        unlisted = {key for key in self._depot.known.get(self._endpoint, ()) if key > self._newest_key}
+        self._depot.known[self._endpoint] = unlisted | set(left)
         waiting.entries = len(left)
         if self._overdue or (left and not waiting.oldest_ms):
             waiting.oldest_ms = started_ms_of(left[0])
@@ -162,6 +164,7 @@ class Backlog:
                 return True
             stored = spool.load(key, until)
         except NotStored:  # another run's, or never written
+            self._depot.state.forget_unread(lambda other: other == key)
             return True
         except Damaged as damaged:
             return self._judge(damaged)
