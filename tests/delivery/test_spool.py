@@ -164,9 +164,23 @@ def test_an_entry_stays_when_its_copy_is_not_what_was_written(store: MemoryStore
     assert store.objects[DAMAGED] == b"nonsense"
 
 
-def test_what_another_run_has_written_over_a_damaged_entry_stays(store: MemoryStore, spool: Spool) -> None:
+def test_bytes_that_the_store_does_not_hold_are_not_set_aside(store: MemoryStore, spool: Spool) -> None:
+    """Another run has written over them; or the way to the store made them up, ETag included."""
     found = damaged(store, spool)
     store.objects[DAMAGED] = b"another run's"
+    with pytest.raises(StoreError, match="does not confirm"):
+        spool.set_aside(found, soon())
+    assert store.objects == {DAMAGED: b"another run's"}
+
+
+def test_what_another_run_writes_over_a_damaged_entry_at_the_same_time_stays(store: MemoryStore, spool: Spool) -> None:
+    found, real_put = damaged(store, spool), store.put
+
+    def late(key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        store.objects[DAMAGED] = b"another run's"
+        return real_put(key, content, deadline, expected)
+
+    store.put = late  # type: ignore[method-assign]
     with pytest.raises(Changed):
         spool.set_aside(found, soon())
     assert store.objects[DAMAGED] == b"another run's"
@@ -420,7 +434,7 @@ def test_a_damaged_entry_that_is_gone_is_not_booked(store: MemoryStore, spool: S
     """Another run has set it aside, under the same name."""
     found = damaged(store, spool)
     aside = spool.set_aside(found, soon())
-    with pytest.raises(Changed):
+    with pytest.raises(NotStored):
         spool.set_aside(found, soon())
     assert store.objects == {aside: b"nonsense"}
 

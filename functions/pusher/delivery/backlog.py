@@ -167,7 +167,7 @@ class Backlog:
             self._depot.state.forget_unread(lambda other: other == key)
             return True
         except Damaged as damaged:
-            return self._judge(damaged)
+            return self._judge(damaged, send, until)
         except StoreError as error:
             return self._hold(key, str(error))
         self._unread_since_ms = 0
@@ -199,7 +199,7 @@ class Backlog:
 
     # entries that cannot be read
 
-    def _judge(self, damaged: Damaged) -> bool:
+    def _judge(self, damaged: Damaged, send: Send, until: float) -> bool:
         """Sets an entry aside when an earlier run has read the same bytes; until then it is held."""
         noted = self._depot.state.unread(damaged.key)
         if noted is None or noted.fingerprint != damaged.fingerprint:
@@ -207,7 +207,7 @@ class Backlog:
         try:
             aside = self._depot.spool.set_aside(damaged, self.deadline)
         except (Changed, NotStored):  # another run has set it aside, or has replaced it
-            return True
+            return self._drain_one(damaged.key, send, until)
         except StoreError as error:
             return self._hold(damaged.key, f"{damaged}; and it cannot be set aside: {error}", damaged.fingerprint)
         self._depot.state.forget_unread(lambda key: key == damaged.key)

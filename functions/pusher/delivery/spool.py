@@ -134,9 +134,12 @@ class Spool:
         return self._insist(lambda until: self.store.delete(key, until), deadline)
 
     def set_aside(self, damaged: Damaged, deadline: float) -> str:
-        """Moves a damaged entry under dead/ as it is, and returns its new key. The entry is removed only after its copy
-        was read back, and only if its ETag still matches: raises Changed when another run was faster."""
+        """Moves a damaged entry under dead/ as it is, and returns its new key. Its bytes are copied only if the store
+        confirms their ETag, and it is removed only after the copy was read back, if its ETag still matches: raises
+        Changed when another run was faster."""
         key, found = damaged.key, damaged.found
+        if self._insist(lambda until: self.store.get(key, until, found.etag), deadline) is not None:
+            raise StoreError(f"{self.store.place}/{key}: the store does not confirm the bytes that it gave")
         aside = f"{DEAD}/{key.partition('/')[2]}.unreadable"
         self._insist(lambda until: self.store.put(aside, found.content, until), deadline)
         if self._read(aside, deadline).content != found.content:
