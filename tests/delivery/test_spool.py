@@ -14,7 +14,11 @@ from pusher.delivery import entry as entries
 from pusher.delivery.entry import Entry
 from pusher.delivery.spool import DEAD, Damaged, Run, Spool, Stored, endpoint_of, started_ms_of
 from pusher.model import Kept, WriteRequest
+from pusher.s3 import S3Store
 from pusher.store import MAX_BYTES, Changed, NotStored, Object, StoreError
+from pusher.warm import Outside
+from tests.config.aws import REGION, Aws
+from tests.delivery.rig import no_session
 from tests.stores import MemoryStore
 
 
@@ -184,6 +188,29 @@ def test_what_another_run_writes_over_a_damaged_entry_at_the_same_time_stays(sto
     with pytest.raises(Changed):
         spool.set_aside(found, soon())
     assert store.objects[DAMAGED] == b"another run's"
+
+
+def test_what_is_set_aside_over_another_s3() -> None:
+    """moto knows nothing of what the sandbox's bucket thinks S3 does."""
+    with Aws() as aws:
+        aws.client("s3").create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": REGION})
+        environment = {
+            "AWS_ENDPOINT_URL_S3": aws.url, "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+        }  # fmt: skip
+        store = S3Store(Outside(environment, session=no_session).objects, "s3://kept")
+        spool = Spool(store, sleep=lambda seconds: None)
+        whole = spool.keep(entry("amp", 5, b"a", b"b"), Run(5, "x"), soon())
+        assert spool.load(whole.key, soon()) == whole
+        store.put(DAMAGED, b"nonsense", soon())
+        with pytest.raises(Damaged) as raised:
+            spool.load(DAMAGED, soon())
+        aside = spool.set_aside(raised.value, soon())
+        assert spool.keys("amp", soon()) == [whole.key]
+        assert spool.keys("amp", soon(), DEAD) == [aside]
+        found = store.get(aside, soon())
+        assert found is not None
+        assert found.content == b"nonsense"
 
 
 def test_an_entry_is_removed_only_while_it_is_the_one_that_was_meant(store: MemoryStore, spool: Spool) -> None:

@@ -340,10 +340,12 @@ def _part_of(deadline: float) -> float:
 
 def _is_as_it_was(stored: Stored, left: Sequence[Kept]) -> bool:
     """Nothing of the entry has changed, so that it need not be written again."""
-    before = stored.entry.kept
-    return len(left) == len(before) and all(
-        one.request == other.request for one, other in zip(left, before, strict=True)
-    )
+    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.kept]
+
+
+def _fate(one: Kept) -> tuple[WriteRequest, bool]:
+    """What is sent, and whether it will be sent at all."""
+    return one.request, one.reason != OVERTAKEN
 
 
 def _book(spooled: Tally, left: Sequence[Kept]) -> None:
