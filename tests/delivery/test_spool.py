@@ -177,6 +177,35 @@ def test_bytes_that_the_store_does_not_hold_are_not_set_aside(store: MemoryStore
     assert store.objects == {DAMAGED: b"another run's"}
 
 
+def test_an_intact_entry_that_is_always_cut_on_its_way_is_not_set_aside(store: MemoryStore, spool: Spool) -> None:
+    """The ETag of a copy tells: the same bytes would have the same."""
+    stored = spool.keep(entry("amp", 5, b"a", b"b"), Run(5, "x"), soon())
+    before, store.cut = dict(store.objects), 3
+    with pytest.raises(Damaged) as raised:
+        spool.load(stored.key, soon())
+    with pytest.raises(StoreError, match="holds other bytes than it gave"):
+        spool.set_aside(raised.value, soon())
+    assert store.objects == before
+
+
+class Encrypted(MemoryStore):
+    """ETags that say nothing of the bytes, and are others at every write, as in a bucket with a key in KMS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.etags: dict[str, str] = {}
+
+    def _etag(self, key: str) -> str:
+        return self.etags.setdefault(key, f'"{len(self.etags)}"') if key in self.objects else ""
+
+
+def test_a_damaged_entry_is_set_aside_where_etags_say_nothing_of_the_bytes() -> None:
+    store = Encrypted()
+    spool = Spool(store, sleep=lambda seconds: None)
+    aside = spool.set_aside(damaged(store, spool), soon())
+    assert store.objects == {aside: b"nonsense"}
+
+
 def test_what_another_run_writes_over_a_damaged_entry_at_the_same_time_stays(store: MemoryStore, spool: Spool) -> None:
     found, real_put = damaged(store, spool), store.put
 

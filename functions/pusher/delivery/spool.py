@@ -134,14 +134,16 @@ class Spool:
         return self._insist(lambda until: self.store.delete(key, until), deadline)
 
     def set_aside(self, damaged: Damaged, deadline: float) -> str:
-        """Moves a damaged entry under dead/ as it is, and returns its new key. Its bytes are copied only if the store
-        confirms their ETag, and it is removed only after the copy was read back, if its ETag still matches: raises
-        Changed when another run was faster."""
+        """Moves a damaged entry under dead/ as it is, and returns its new key. The copy is checked before the entry is
+        removed, and that only if its ETag still matches: raises Changed when another run was faster."""
         key, found = damaged.key, damaged.found
         if self._insist(lambda until: self.store.get(key, until, found.etag), deadline) is not None:
             raise StoreError(f"{self.store.place}/{key}: the store does not confirm the bytes that it gave")
         aside = f"{DEAD}/{key.partition('/')[2]}.unreadable"
-        self._insist(lambda until: self.store.put(aside, found.content, until), deadline)
+        etag = self._insist(lambda until: self.store.put(aside, found.content, until), deadline)
+        if etag != found.etag and etag == _md5_etag(found.content):  # here the same bytes would have the same ETag
+            self.remove_version(aside, etag, deadline)
+            raise StoreError(f"{self.store.place}/{key}: the store holds other bytes than it gave")
         if self._read(aside, deadline).content != found.content:
             raise StoreError(f"{self.store.place}/{aside}: the copy is not what was written")
         if not self.remove_version(key, found.etag, deadline):
@@ -222,6 +224,11 @@ class Spool:
             return False
         self._sleep(seconds)
         return True
+
+
+def _md5_etag(content: bytes) -> str:
+    """The ETag in S3 of an object that is not encrypted with a key of one's own."""
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
 def endpoint_of(key: str) -> str:
