@@ -46,13 +46,15 @@ def nothing(scene: Scene) -> None:
 @dataclass(frozen=True, slots=True)
 class Case:
     """What breaks (`start`), and what mends it (`stop`). `between` happens after each broken run. `may_lose` says that
-    the books may name samples that are missing, `spool` where what is left waits."""
+    the books may name samples that are missing, `takes_all` that the receiver must get each of them; `spool` is where
+    what is left waits."""
 
     name: str
     start: Act
     stop: Act = nothing
     between: Act = nothing
     may_lose: bool = False
+    takes_all: bool = False
     mode: str = "on_failure"
     spool: str = "s3"
     seconds: float = RUN_SECONDS
@@ -225,6 +227,8 @@ def _row(scene: Scene) -> Row:
     row.lost = max(row.samples - row.accepted - row.dead - row.named, 0)
     if len(stored) != len(set(stored)):
         row.problems.append("the receiver holds a sample twice")
+    if scene.case.takes_all and row.accepted < row.samples:
+        row.problems.append("the receiver lacks a sample")
     if scene.kept("spool"):
         row.problems.append("something still waits")
     if not scene.is_well():
@@ -456,16 +460,17 @@ CASES = [
     Case("entries are damaged, cold starts", receiver_does(NOT_FOUND), _damage_and_mend, may_lose=True,
          between=Scene.cold_start, seconds=5.0),
     *(Case(f"S3 get: the first {count} reads of an entry are {name}", receiver_does(NOT_FOUND),
-           bad_reads(*[fault] * count), seconds=5.0)
+           bad_reads(*[fault] * count), seconds=5.0, takes_all=True)
       for count in (1, 2, 9)
       for name, fault in (("garbled", GARBLED), ("cut in the head", CUT_HEAD), ("cut", Fault.half_answer()))),
     *(Case(f"S3 get: {share:.0%} fail while many entries are drained", _many_wait, _some_bad_reads(share),
-           seconds=5.0)
+           seconds=5.0, takes_all=True)
       for share in (0.05, 0.4)),
     Case("S3 is away at a cold start, and something waits", cold_while_s3(), all_is_well, may_lose=True, seconds=2.0),
     Case("S3 is away at cold starts, and something waits", cold_while_s3(), all_is_well, may_lose=True,
          between=Scene.cold_start, seconds=2.0),
-    Case("S3 is back within a cold run, and something waits", cold_while_s3(get=4, list=4), all_is_well, seconds=10.0),
+    Case("S3 is back within a cold run, and something waits", cold_while_s3(get=4, list=4), all_is_well, seconds=10.0,
+         takes_all=True),
     *(Case(f"S3 {operation}: 500, receiver well", s3_does(operation, Fault.status(500)), all_is_well, mode="always")
       for operation in ("put", "list", "delete", "get")),
 ]  # fmt: skip
