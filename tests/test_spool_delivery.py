@@ -168,7 +168,7 @@ def overtaken(world: World, amp: Receiver, **spool: Any) -> Warm:
 
 @pytest.mark.parametrize("rejected", ["drop", "keep"])
 def test_what_waited_and_is_refused_because_newer_samples_were_first_is_dead(world: World, rejected: str) -> None:
-    """Whatever the config does with refusals: it would be lost without anybody's fault."""
+    """Whatever the config does with refusals: otherwise it would be lost."""
     with Receiver(now=world.clock.time) as amp:
         (delivery,) = world.run(overtaken(world, amp, rejected=rejected)).deliveries
         assert (delivery.taken, delivery.accepted) == (SAMPLES, SAMPLES)

@@ -108,6 +108,10 @@ def test_a_damaged_entry_is_set_aside_as_it_is(store: MemoryStore, spool: Spool)
     aside = spool.set_aside(damaged(store, spool), soon())
     assert store.objects == {aside: b"nonsense"}
     assert aside.startswith("dead/amp/0/")
+    store.counts.clear()
+    with pytest.raises(Damaged):
+        spool.load(aside, soon())
+    assert store.counts["get"] == 1  # it is known to be damaged
 
 
 @pytest.mark.parametrize("reads", [1, 2])

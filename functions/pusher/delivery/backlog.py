@@ -23,13 +23,13 @@ from .spool import Damaged, Run, Spool, Stored, endpoint_of, started_ms_of
 from .state import State, Unread
 
 _FIRST_SHARE = 0.4
-_SENDING_SECONDS = 10.0  # that fresh samples need, if nobody knows better
+_SENDING_SECONDS = 10.0  # that fresh samples need, unless the caller says otherwise
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0  # between listings that fail
 _PATIENCE_MS = 3_600_000  # for an entry that cannot be read, where the receiver takes samples of any age
 _RETURNING = ("too_old", OVERTAKEN)  # dead letters that go back into their entry when they cannot be written
 _UNKNOWN = (
-    "backlog_unknown: the spool cannot be listed, so that nobody knows what waits there. Fresh samples went out; what "
-    "waits of the same series may be refused as overtaken, and is then kept under dead/"
+    "backlog_unknown: the spool cannot be listed, so it is not known whether older samples wait there. Fresh samples "
+    "were sent; older ones of the same series may be refused as overtaken, and are then kept under dead/"
 )
 _ELSEWHERE = "settled_elsewhere"
 _ELSEWHERE_SAID = "another run, at the same time, has settled this entry of the spool and booked its samples"
@@ -81,8 +81,8 @@ class Backlog:
 
     def drain(self, send: Send, until: float, sending_seconds: float = _SENDING_SECONDS) -> bool:
         """Sends what waits, oldest first, until `until` (monotonic seconds). True when fresh samples may go: nothing
-        waits any more, or nobody can say so and no more than `sending_seconds` are left. Whatever is wrong with the
-        store is a warning."""
+        waits any more, or the store does not tell and no more than `sending_seconds` are left. Whatever is wrong with
+        the store is a warning."""
         depot = self._depot
         depot.state.await_read()
         if not depot.must_look(self._endpoint):
@@ -167,7 +167,7 @@ class Backlog:
             self._depot.state.forget_unread(lambda other: other == key)
             return True
         except Damaged as damaged:
-            return self._judge(damaged, send, until)
+            return self._judge(damaged)
         except StoreError as error:
             return self._hold(key, str(error))
         self._unread_since_ms = 0
@@ -190,8 +190,8 @@ class Backlog:
         return is_removed
 
     def _send_entry(self, entry: Entry, send: Send, part: Delivery) -> list[Kept]:
-        """Returns what is left. What a receiver has refused before, and could not be kept under dead/ then, is not sent
-        again."""
+        """Sends an entry and returns what is left of it. Requests that a receiver has refused as overtaken are not sent
+        again: they are here because they could not be kept under dead/."""
         part.dead = [one for one in entry.kept if one.reason == OVERTAKEN]
         for one in part.dead:
             part.rejected.add(one.reason, one.said, one.request.samples)
@@ -199,15 +199,15 @@ class Backlog:
 
     # entries that cannot be read
 
-    def _judge(self, damaged: Damaged, send: Send, until: float) -> bool:
+    def _judge(self, damaged: Damaged) -> bool:
         """Sets an entry aside when an earlier run has read the same bytes; until then it is held."""
         noted = self._depot.state.unread(damaged.key)
         if noted is None or noted.fingerprint != damaged.fingerprint:
             return self._hold(damaged.key, f"{damaged}, at every read of this run", damaged.fingerprint)
         try:
             aside = self._depot.spool.set_aside(damaged, self.deadline)
-        except (Changed, NotStored):  # another run has set it aside, or has replaced it
-            return self._drain_one(damaged.key, send, until)
+        except NotStored:  # another run has set it aside
+            return True
         except StoreError as error:
             return self._hold(damaged.key, f"{damaged}; and it cannot be set aside: {error}", damaged.fingerprint)
         self._depot.state.forget_unread(lambda key: key == damaged.key)
@@ -220,7 +220,7 @@ class Backlog:
         said = f"the entry {damaged.key} is damaged ({damaged}); it is set aside as {aside}"
         books.waiting.unreadable += 1
         if not samples:
-            books.warn(f"{said}. How many samples its {size} bytes held cannot be told: they are in no count")
+            books.warn(f"{said}. How many samples its {size} bytes held is not known: no count has them")
             return
         books.warn(said)
         books.taken += samples

@@ -227,7 +227,7 @@ class _Sender:
     def _book(self, lane: Lane, response: Response, outcome: Outcome) -> Outcome:
         if outcome is Outcome.MISCONFIGURED:
             self._remember(lane, outcome, response)
-            lane.in_flight = False  # it was answered: nobody has stored it
+            lane.in_flight = False  # it was answered, and not stored
         elif outcome is Outcome.TOO_LARGE:
             self._replace(lane, split(lane.pieces[0]))
         else:

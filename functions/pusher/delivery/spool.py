@@ -26,6 +26,7 @@ ALL_SHARDS = ""  # for looking into the spool, not for writing to it
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
 _READS = 3  # of bytes that are no entry, before a run calls the entry damaged
+_ASIDE = ".unreadable"
 
 Result = TypeVar("Result")
 
@@ -85,7 +86,7 @@ class Spool:
         """Raises NotStored when it is gone, and Damaged. Bytes that are no entry are read again: they may have been
         damaged on their way, and no judgement is possible (StoreError) until each read gives the same."""
         place, problem, reads = f"{self.store.place}/{key}", "", list[Object]()
-        while len(reads) < _READS:
+        while len(reads) < (1 if key.endswith(_ASIDE) else _READS):  # what was set aside is known to be damaged
             if reads and not self.wait(_PAUSE_SECONDS, deadline):
                 raise StoreError(f"{place}: {problem}, and there is no time to read it again")
             found = self._read(key, deadline)
@@ -139,7 +140,7 @@ class Spool:
         key, found = damaged.key, damaged.found
         if self._insist(lambda until: self.store.get(key, until, found.etag), deadline) is not None:
             raise StoreError(f"{self.store.place}/{key}: the store does not confirm the bytes that it gave")
-        aside = f"{DEAD}/{key.partition('/')[2]}.unreadable"
+        aside = f"{DEAD}/{key.partition('/')[2]}{_ASIDE}"
         etag = self._insist(lambda until: self.store.put(aside, found.content, until), deadline)
         if etag != found.etag and etag == _md5_etag(found.content):  # here the same bytes would have the same ETag
             self.remove_version(aside, etag, deadline)
