@@ -151,7 +151,7 @@ def test_fresh_samples_pass_a_backlog_that_is_not_known() -> None:
     """An outage of the store must not cost the data of its time; the report says that the order was not kept."""
     place = Place(3)
     place.store.failing["list"] = NEVER
-    may_go, books = place.drain(seconds=0.3)
+    may_go, books = place.drain(seconds=0.3)  # the sleeping is not real, but the asking ends with the time
     assert (may_go, place.sent, books.backlog_unknown) == (True, [], True)
     assert any(said.startswith("backlog_unknown: ") for said in books.warnings)
     place.store.failing.clear()
@@ -202,18 +202,33 @@ def test_a_bucket_that_is_not_there_is_not_waited_for() -> None:
     assert (may_go, books.backlog_unknown, place.store.counts["list"]) == (True, True, 1)
 
 
-def test_time_to_send_is_left_when_the_store_stays_silent() -> None:
-    """Of a short run more than half, of a long one as much as the sender says."""
+class Impatient(Spool):
+    """Waits for nothing, and remembers until when it might have."""
+
+    latest = 0.0
+
+    def wait(self, seconds: float, deadline: float) -> bool:
+        self.latest = deadline
+        return False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sending_seconds", "asking_seconds"),
+    [
+        pytest.param(1_000.0, 10.0, 990.0, id="a long run: as much as sending needs"),
+        pytest.param(1_000.0, 900.0, 400.0, id="a run that is short for what it has: more than half"),
+    ],
+)
+def test_time_to_send_is_left_when_the_store_stays_silent(
+    seconds: float, sending_seconds: float, asking_seconds: float
+) -> None:
     place = Place(0)
     place.store.failing["list"] = NEVER
-    for seconds, sending_seconds, most in ((1.0, 10.0, 0.45), (1.0, 0.7, 0.45), (1.0, 0.5, 0.6)):
-        place.cold_start()
-        place.spool = Spool(place.store, sleep=time.sleep)
-        place.depot.spool = place.spool
-        started = time.monotonic()
-        backlog = Backlog(place.depot, Run(1, "now"), Delivery("amp"), started + seconds + 1)
-        assert backlog.drain(place.send, started + seconds, sending_seconds)
-        assert time.monotonic() - started < most + 0.2
+    spool = Impatient(place.store)
+    started = time.monotonic()
+    backlog = Backlog(Depot(spool, place.state), Run(1, "now"), Delivery("amp"), started + seconds + 1)
+    assert backlog.drain(place.send, started + seconds, sending_seconds)
+    assert spool.latest - started == pytest.approx(asking_seconds, abs=30)
 
 
 # --- Entries that cannot be read --------------------------------------------------------------------------------------
@@ -348,6 +363,17 @@ def test_an_entry_that_can_be_read_again_starts_anew() -> None:
     place.now_ms += 61 * MINUTE_MS
     assert (place.run()[0], place.sent) == (False, [0])
     assert list(place.state.facts.unread) == [place.key(1)]
+
+
+def test_an_entry_that_was_read_parts_what_could_not_be() -> None:
+    """Only entries in a row share their hour."""
+    place = Place(3)
+    place.store.silent = {place.key(0)}
+    place.run()
+    place.store.silent = {place.key(0), place.key(2)}
+    place.now_ms += 61 * MINUTE_MS
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.entries) == (False, [1], 2)
 
 
 def test_what_was_noted_of_an_entry_goes_with_it() -> None:
