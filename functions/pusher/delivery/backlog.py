@@ -11,7 +11,7 @@ its samples. It is set aside only when a later run reads the same damaged bytes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..model import Delivery, Kept, Tally, WriteRequest
@@ -118,18 +118,18 @@ class Backlog:
     def _listed(self, until: float, sending_seconds: float) -> Keys:
         """The entries. Where nothing says whether there are any, a store that fails is asked again for as long as
         sending can wait; once fresh samples have passed an unknown backlog, waiting keeps no order any more."""
-        pause, now = _PAUSE_SECONDS, time.monotonic()
+        now = time.monotonic()
         latest = until - min(sending_seconds, (1 - _FIRST_SHARE) * (until - now))
-        while True:
+        for pause in _pauses(latest - now):
             try:
-                return self._keys(_part_of(until) if now <= latest else latest)
+                return self._keys(_part_of(until))
             except StoreError as error:
                 is_known = self._endpoint in self._depot.looked or self._depot.expects_entries(self._endpoint)
                 if is_known or self._endpoint in self._depot.passed or isinstance(error, NotStored):
                     raise
                 if not self._depot.spool.wait(pause, latest):
                     raise
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        return self._keys(_part_of(until))
 
     def _may_go_unlisted(self, error: StoreError) -> bool:
         """Whether fresh samples may go although the spool cannot be listed: not past a backlog that is known of."""
@@ -330,6 +330,15 @@ class Backlog:
             tally = part.rejected if one.reason == OVERTAKEN else part.dropped
             tally.counts[one.reason] -= one.request.samples
         return [*returning, *left]
+
+
+def _pauses(seconds: float) -> Iterator[float]:
+    """Longer and longer ones, no more together than there is time for."""
+    pause = _PAUSE_SECONDS
+    while pause < seconds:
+        yield pause
+        seconds -= pause
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _part_of(deadline: float) -> float:
