@@ -78,6 +78,7 @@ class Shipment:
     def __init__(self, remote: Remote, warm: Warm, cargo: Cargo) -> None:
         self._remote, self._warm, self._cargo = remote, warm, cargo
         self.books = Delivery(remote.endpoint.name, collected=cargo.batch.count)
+        self._run_books = self.books  # a thread that comes late writes here, also when others were reported
         self._part = Delivery(remote.endpoint.name)  # the fresh requests' books
         self._fresh: Outbox | None = None
         self._packed = Packed((), disjoint=True)
@@ -167,7 +168,7 @@ class Shipment:
             lost = self._backlog.keep(left, self._part, disjoint=self._packed.disjoint)
         else:
             book_undelivered(self._part, left)
-        self.books.merge(self._part)
+        self._run_books.merge(self._part)
         if self._backlog is not None:
             self._backlog.bury()
         order.take_back([one.request for one in lost], self._remote.find(self._warm))

@@ -300,6 +300,8 @@ def _read(store: Store, key: str, etag: str, deadline: float) -> Object | None:
     if _is_understood(first):
         return first
     for _ in range(_TRIES - 1):
+        if time.monotonic() + _PAUSE_SECONDS >= deadline:
+            raise StoreError(f"{store.place}/{key}: it is no state object, and there is no time to read it again")
         time.sleep(_PAUSE_SECONDS)
         again = _get(store, key, etag, deadline)
         if _is_understood(again):
