@@ -13,7 +13,8 @@ def etag_of(content: bytes) -> str:
 
 
 class MemoryStore:
-    """`failing` says how often an operation fails yet, before it is done; `lost` how often after that."""
+    """`failing` says how often an operation fails yet, before it is done; `lost` how often after that. So many of the
+    next gets as `cut` says give half of the object, under its own ETag; those of `silent` keys always fail."""
 
     place = "memory"
 
@@ -23,6 +24,8 @@ class MemoryStore:
         self.failing: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self.transferred = 0
+        self.cut = 0
+        self.silent: set[str] = set()
 
     def _begin(self, operation: str) -> None:
         self.counts[operation] += 1
@@ -42,8 +45,14 @@ class MemoryStore:
             raise NotStored(f"no {key}")
         if etag and etag == self._etag(key):
             return None
-        self.transferred += len(self.objects[key])
-        return Object(self.objects[key], self._etag(key))
+        if key in self.silent:
+            raise StoreError(f"{key} is not given")
+        content = self.objects[key]
+        if self.cut:
+            self.cut -= 1
+            content = content[: len(content) // 2]
+        self.transferred += len(content)
+        return Object(content, self._etag(key))
 
     def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
         self._begin("put")

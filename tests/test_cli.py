@@ -32,9 +32,9 @@ ENVIRONMENT = {
 Pusher = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def pusher(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def pusher(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pusher", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture

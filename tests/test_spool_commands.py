@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from pusher.app import App, BadEvent, parse_event
 from pusher.warm import Outside
-from sandbox.amp import Receiver
+from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
+from sandbox.s3 import ObjectStore
 from sandbox.server import Fault
 from tests.delivery.rig import ENVIRONMENT, Clock, no_session
 from tests.test_cli import pusher
@@ -100,6 +102,67 @@ def test_drain_sends_what_waits_and_nothing_fresh(place: Place) -> None:
     assert "spool: 1 entry drained with 8 samples taken, 0 entries left" in drained.stdout
     assert place.amp.accepted == 8
     assert place.entries() == []
+
+
+@dataclass
+class Remote:
+    """A config whose spool is in S3, with one run's samples in it; its receiver is well again."""
+
+    config: Path
+    amp: Receiver
+    bucket: ObjectStore
+
+    def pusher(self, *arguments: Any) -> subprocess.CompletedProcess[str]:
+        """A command line of its own each time: every push is cold."""
+        return pusher(*arguments, AWS_ENDPOINT_URL_S3=self.bucket.base_url, AWS_REGION="us-east-1")
+
+    def push(self, seconds: int) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """The exit status, the report, and the part of the endpoint."""
+        done = self.pusher("push", self.config, "--timeout", str(seconds), "--json")
+        report = json.loads(done.stdout)
+        return done.returncode, report, report["endpoints"][0]
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[Remote]:
+    with Api() as api, Receiver(limits=Limits(out_of_order_seconds=0)) as amp, ObjectStore() as bucket:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
+        found = Remote(tmp_path / "config.yaml", amp, bucket)
+        entry = endpoint(amp, "amp", queue_config={"sample_age_limit": "1h"})
+        found.config.write_text(config_text([job(source.url)], [entry], spool={"location": "s3://spool"}))
+        amp.always(Fault.status(404))
+        assert found.push(20)[1]["totals"]["SpooledSamples"] == 8
+        amp.always(None)
+        yield found
+
+
+def test_a_push_that_cannot_tell_what_waits_says_so_and_loses_nothing_quietly(remote: Remote, tmp_path: Path) -> None:
+    """What it overtook is counted as refused, and can be exported."""
+    remote.bucket.always("*", Fault.status(503))
+    status, report, endpoint = remote.push(4)
+    assert (status, report["ok"], endpoint["backlog_unknown"], endpoint["accepted"]) == (1, True, True, 8)
+    shown = remote.pusher("push", remote.config, "--timeout", "4")
+    assert (shown.returncode, "backlog_unknown" in shown.stdout.splitlines()[0]) == (1, True)
+    remote.bucket.always("*", None)
+    status, _, endpoint = remote.push(20)
+    assert (status, endpoint["backlog_unknown"]) == (1, False)
+    assert (endpoint["rejected"]["overtaken"]["count"], endpoint["buried"]) == (8, 8)
+    exported = tmp_path / "dead.om"
+    assert remote.pusher("spool", remote.config, "export", "--dead", "-o", exported).returncode == 0
+    assert sum(not line.startswith("#") for line in exported.read_text().splitlines()) == 8
+    assert remote.push(20)[0] == 0
+
+
+def test_a_damaged_entry_is_in_the_books_and_in_the_exit_status(remote: Remote) -> None:
+    (key,) = [key for key in remote.bucket.objects if key.startswith("spool/")]
+    remote.bucket.put(key, remote.bucket.objects[key][:-1])
+    status, _, endpoint = remote.push(20)
+    assert (status, endpoint["accepted"], endpoint["waiting"]["entries"]) == (1, 0, 2)
+    status, _, endpoint = remote.push(20)
+    assert (status, endpoint["taken"], endpoint["accepted"]) == (1, 16, 16)
+    assert (endpoint["dropped"]["unreadable"]["count"], endpoint["waiting"]["unreadable"]) == (8, 1)
+    assert remote.push(20)[0] == 0
 
 
 def test_delete_asks_and_deletes_what_is_named(place: Place) -> None:

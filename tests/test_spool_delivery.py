@@ -155,6 +155,67 @@ def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, r
         assert all("no good" in one.said for entry in dead for one in entry.kept)
 
 
+def overtaken(world: World, amp: Receiver, **spool: Any) -> Warm:
+    """Something waits, and newer samples of the same series go out past it, from an environment without a spool."""
+    warm = world.environment([endpoint(amp, "amp")], **spool)
+    amp.script(Fault.status(404))
+    world.run(warm)
+    world.clock.ahead += 120
+    (delivery,) = world.run(world.environment([endpoint(amp, "amp")], mode="off")).deliveries
+    assert delivery.accepted == SAMPLES
+    return warm
+
+
+@pytest.mark.parametrize("rejected", ["drop", "keep"])
+def test_what_waited_and_is_refused_because_newer_samples_were_first_is_dead(world: World, rejected: str) -> None:
+    """Whatever the config does with refusals: otherwise it would be lost."""
+    with Receiver(now=world.clock.time) as amp:
+        (delivery,) = world.run(overtaken(world, amp, rejected=rejected)).deliveries
+        assert (delivery.taken, delivery.accepted) == (SAMPLES, SAMPLES)
+        assert (delivery.rejected.counts, delivery.buried) == ({"overtaken": SAMPLES}, SAMPLES)
+        (dead,) = world.kept("dead")
+        assert {one.reason for one in dead.kept} == {"overtaken"}
+        assert dead.samples == SAMPLES
+        assert all("too old sample" in one.said for one in dead.kept)
+        assert world.kept("spool") == []
+
+
+def test_a_fresh_sample_that_comes_too_late_is_refused_as_before(world: World) -> None:
+    """Only what waited in the spool may have been overtaken by this function."""
+    with Receiver(now=world.clock.time) as amp:
+        world.run(world.environment([endpoint(amp, "amp")], mode="off"))
+        world.clock.ahead -= 240
+        (delivery,) = world.run(world.environment([endpoint(amp, "amp")])).deliveries
+        assert (delivery.rejected.counts, delivery.buried) == ({"sample-too-old": SAMPLES}, 0)
+        assert world.kept("dead") == []
+
+
+def test_overtaken_samples_wait_until_they_can_be_kept_and_are_not_sent_again(world: World) -> None:
+    with Receiver(now=world.clock.time) as amp:
+        warm = overtaken(world, amp)
+        (world.folder / "dead").write_text("in the way")
+        (delivery,) = world.run(warm).deliveries
+        assert (delivery.rejected.total(), delivery.spooled.counts["overtaken"]) == (0, SAMPLES)
+        assert delivery.spooled.counts["behind_backlog"] == SAMPLES
+        assert any("could not be kept under dead/" in said for said in delivery.warnings)
+        refused = amp.refused
+        (world.folder / "dead").unlink()
+        (delivery,) = world.run(warm).deliveries
+        assert (delivery.rejected.counts, delivery.buried) == ({"overtaken": SAMPLES}, SAMPLES)
+        assert (delivery.taken, delivery.accepted, amp.refused) == (2 * SAMPLES, 2 * SAMPLES, refused)
+        assert sum(one.samples for one in world.kept("dead")) == SAMPLES
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_was_answered_with_a_refusal_to_read_it_is_in_no_doubt(world: World, status: int) -> None:
+    """Nobody has stored it, so that a later refusal is one."""
+    with Receiver(now=world.clock.time) as amp:
+        amp.always(Fault.status(status))
+        world.run(world.environment([endpoint(amp, "amp")]))
+    (entry,) = world.kept("spool")
+    assert not any(request.maybe_stored for request in entry.requests)
+
+
 def test_an_entry_holds_no_secrets(world: World) -> None:
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(404))

@@ -195,8 +195,9 @@ def _print_records(scrape: Scrape) -> None:
 
 
 def _delivered(report: Report) -> int:
-    rejected = any(delivery.rejected.total() for delivery in report.deliveries)
-    return _NOT_DELIVERED if report.failed or rejected or report.is_waiting else _OK
+    rejected = any(delivery.rejected.total() or delivery.waiting.unreadable for delivery in report.deliveries)
+    is_pending = report.is_waiting or report.backlog_unknown
+    return _NOT_DELIVERED if report.failed or rejected or is_pending else _OK
 
 
 def _counted(count: int, noun: str) -> str:

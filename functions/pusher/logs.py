@@ -25,9 +25,9 @@ class Journal:
         self._log = Logger(service=self._service)
 
     def report(self, report: Report, context: dict[str, Any]) -> None:
-        """One line for the run, an error when it failed, a warning when something waits, was lost or is down, and its
-        metrics in one dimension set."""
-        is_odd = report.is_waiting or report.lost or report.jobs_down
+        """One line for the run, an error when it failed, a warning when something waits (or may), was lost or is down,
+        and its metrics in one dimension set."""
+        is_odd = report.is_waiting or report.backlog_unknown or report.lost or report.jobs_down
         write = self._log.error if report.failed else self._log.warning if is_odd else self._log.info
         write(report.summary(), extra={"report": report.as_dict(), **context})
         if self._metrics == NO_METRICS:

@@ -63,7 +63,7 @@ NEVER_MS = -(2**63)
 HELD = "new_series_limit"
 """The reason under which samples of series beyond that limit are dropped."""
 
-LOSSES = ("too_old", "too_far_in_future", HELD)
+LOSSES = ("too_old", "too_far_in_future", "unreadable", HELD)
 """Reasons of dropped samples that count as lost: the receiver should have had them."""
 
 IGNORED = "null_ignored"
@@ -304,7 +304,8 @@ class Waiting:
 class Delivery:
     """What became of the samples for one endpoint in one run: those that it `collected`, and those `taken` from the
     spool. `spooled` are in the spool when the run ends, `undelivered` are nowhere. `dead` are requests that nobody
-    will send again but that are kept for people to look at: `buried` counts the samples that got there."""
+    will send again but that are kept for people to look at: `buried` counts the samples that got there.
+    `backlog_unknown` says that fresh samples were sent although the store did not tell whether older ones wait."""
 
     endpoint: str
     collected: int = 0
@@ -324,6 +325,7 @@ class Delivery:
     dead: list[Kept] = field(default_factory=list)
     buried: int = 0
     waiting: Waiting = field(default_factory=Waiting)
+    backlog_unknown: bool = False
     warnings: list[str] = field(default_factory=list)
 
     @property

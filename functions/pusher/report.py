@@ -51,7 +51,8 @@ class Report:
     def delivered(self) -> bool:
         """Whether the run delivered all it had, or some of it was accepted. What a receiver refused was delivered; it
         counts as lost."""
-        is_left = self.is_waiting or any(delivery.undelivered.total() for delivery in self.deliveries)
+        is_left = any(delivery.undelivered.total() for delivery in self.deliveries)
+        is_left = is_left or self.is_waiting or self.backlog_unknown
         return not is_left or any(delivery.accepted for delivery in self.deliveries)
 
     @property
@@ -75,6 +76,11 @@ class Report:
     def is_waiting(self) -> bool:
         """True when samples are in the spool."""
         return any(delivery.spooled.total() or delivery.waiting.entries for delivery in self.deliveries)
+
+    @property
+    def backlog_unknown(self) -> bool:
+        """True when fresh samples were sent to an endpoint although the spool could not say whether older ones wait."""
+        return any(delivery.backlog_unknown for delivery in self.deliveries)
 
     @property
     def balances(self) -> bool:
@@ -106,6 +112,7 @@ class Report:
             for tally in (delivery.undelivered, delivery.rejected, delivery.spooled)
             for said in tally.first.values()
         ]
+        wrong += [f"{one.endpoint}: backlog_unknown: {_UNLISTED}" for one in self.deliveries if one.backlog_unknown]
         wrong += [f"{job}: {said}" for job, said in self.jobs_down.items()]
         wrong += [f"{scrape.job}: {scrape.instance}: {scrape.error}" for scrape in self.scrapes if scrape.error]
         wrong += [f"{scrape.job}: {why}" for scrape in self.scrapes for why in scrape.failed.values()]
@@ -121,6 +128,7 @@ class Report:
 
 
 _SHOWN_DOWN = 20
+_UNLISTED = "the spool could not be listed, and what waits there may be overtaken"
 _WORDS = ("accepted", "rejected", "dropped", "undelivered")
 
 
@@ -190,6 +198,7 @@ def _endpoint(delivery: Delivery) -> dict[str, Any]:
         "metadata_rejected": delivery.metadata_rejected,
         "buried": delivery.buried,
         "waiting": asdict(delivery.waiting),
+        "backlog_unknown": delivery.backlog_unknown,
         "warnings": delivery.warnings,
     }
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import self_metrics
 from .batch import Batch, Packed
 from .delivery import deliver
 from .delivery.backlog import Backlog
 from .delivery.outbox import Closed, Outbox
+from .delivery.refusals import OVERTAKEN
 from .delivery.spool import Run
 from .model import Delivery, Kept, Metadata, Samples, WriteRequest
 from .trailer import Trailer
@@ -21,6 +22,7 @@ from .wire import order, packing
 
 _NOT_THE_RECEIVERS = {"deadline", "behind_backlog"}  # reasons to have something left while the receiver takes requests
 _TRAILER_SHARE, _TRAILER_SECONDS = 0.6, 5.0  # of the time that is reserved to keep what is left, and at most
+_SENDING_SECONDS, _REQUEST_SECONDS = 10.0, 0.05  # to send what is fresh: at least, and for each request
 _SPOOL_SHARE, _SPOOL_SECONDS = 0.2, 5.0  # of the time that is left, and at most, to keep what could not be sent
 
 
@@ -76,6 +78,7 @@ class Shipment:
     def __init__(self, remote: Remote, warm: Warm, cargo: Cargo) -> None:
         self._remote, self._warm, self._cargo = remote, warm, cargo
         self.books = Delivery(remote.endpoint.name, collected=cargo.batch.count)
+        self._run_books = self.books  # a thread that comes late writes here, also when others were reported
         self._part = Delivery(remote.endpoint.name)  # the fresh requests' books
         self._fresh: Outbox | None = None
         self._packed = Packed((), disjoint=True)
@@ -84,7 +87,8 @@ class Shipment:
         self._lock = threading.Lock()
         self._seconds = {"sources": cargo.facts.sources_seconds, "wire": 0.0, "delivery": 0.0}
         depot = warm.depot
-        self._backlog = Backlog(depot, cargo.run, self.books, cargo.deadline) if depot else None
+        age_limit_ms = remote.endpoint.queue.sample_age_limit_ms
+        self._backlog = Backlog(depot, cargo.run, self.books, cargo.deadline, age_limit_ms) if depot else None
         left = max(cargo.deadline - time.monotonic(), 0.0)
         self._until = cargo.deadline - (min(_SPOOL_SECONDS, _SPOOL_SHARE * left) if depot else 0.0)
         outside = warm.outside
@@ -95,6 +99,7 @@ class Shipment:
             pace=remote.pace,
             buries=depot.buries if depot else frozenset(),
         )
+        self._entry_edges = replace(self._edges, buries=self._edges.buries | {OVERTAKEN})
 
     def ship(self) -> None:
         """Everything that the endpoint gets, booked to the last sample."""
@@ -118,26 +123,27 @@ class Shipment:
         """The backlog, then the fresh requests, while nothing of the backlog is left."""
         if self._backlog is not None:
             self._backlog.write_ahead(self._packed.requests, disjoint=self._packed.disjoint)
-            if not self._backlog.drain(self._send_entry, self._until):
+            sending_seconds = _SENDING_SECONDS + _REQUEST_SECONDS * len(self._packed.requests)
+            if not self._backlog.drain(self._send_entry, self._until, sending_seconds):
                 why = next(iter([*self.books.spooled.first.values(), *self.books.warnings]), "there was no time for it")
                 fresh.hold_back(
                     "behind_backlog", f"what was spooled before goes first, and is not delivered yet: {why}"
                 )
                 return
-        self._send(fresh, disjoint=self._packed.disjoint)
+        self._send(fresh, self._edges, disjoint=self._packed.disjoint)
 
     def _send_entry(self, requests: Sequence[WriteRequest], books: Delivery, disjoint: bool) -> list[Kept]:
         outbox = Outbox(requests, books)
-        self._send(outbox, disjoint=disjoint)
+        self._send(outbox, self._entry_edges, disjoint=disjoint)
         return outbox.close()
 
-    def _send(self, outbox: Outbox, *, disjoint: bool) -> None:
+    def _send(self, outbox: Outbox, edges: deliver.Edges, *, disjoint: bool) -> None:
         """Raises Closed when the shipment was abandoned: what is in the outbox is then somebody else's."""
         with self._lock:
             if self._is_over:
                 raise Closed
             self._open.append(outbox)
-        deliver.deliver(self._remote.endpoint, outbox, self._edges, self._until, disjoint=disjoint)
+        deliver.deliver(self._remote.endpoint, outbox, edges, self._until, disjoint=disjoint)
         if self._is_over:
             raise Closed
 
@@ -162,7 +168,7 @@ class Shipment:
             lost = self._backlog.keep(left, self._part, disjoint=self._packed.disjoint)
         else:
             book_undelivered(self._part, left)
-        self.books.merge(self._part)
+        self._run_books.merge(self._part)
         if self._backlog is not None:
             self._backlog.bury()
         order.take_back([one.request for one in lost], self._remote.find(self._warm))

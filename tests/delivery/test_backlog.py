@@ -1,5 +1,5 @@
-"""One endpoint's backlog over a store in memory: order, also where a listing has no room for all of it, and where it is
-behind the times."""
+"""One endpoint's backlog over a store in memory: order, also where a listing has no room for all of it, where it is
+behind the times, where there is none, and where an entry cannot be read."""
 
 from __future__ import annotations
 
@@ -9,26 +9,45 @@ from collections.abc import Sequence
 import pytest
 
 from pusher.delivery.backlog import Backlog, Depot
-from pusher.delivery.entry import Entry
+from pusher.delivery.entry import MAGIC, Entry
 from pusher.delivery.spool import Run, Spool
 from pusher.delivery.state import State
 from pusher.model import Delivery, Kept, WriteRequest
-from pusher.store import Keys
+from pusher.store import Keys, NotStored
 from tests.stores import MemoryStore
 
 
 class Place:
     """A spool with so many entries, one sample each, and what was sent of them."""
 
-    def __init__(self, entries: int, store: MemoryStore | None = None) -> None:
+    def __init__(self, entries: int, store: MemoryStore | None = None, *, age_limit_ms: int = 0) -> None:
         self.store = store or MemoryStore()
-        self.spool = Spool(self.store, sleep=lambda seconds: None)
-        self.state = State(self.store, "0", lambda: int(time.time() * 1000))
-        self.depot = Depot(self.spool, self.state)
+        self.now_ms, self.age_limit_ms = 10**9, age_limit_ms
+        self.cold_start()
         for number in range(entries):
             entry = Entry("amp", number, [Kept(WriteRequest(b"%d" % number, 1, 1, number, number))])
             self.spool.keep(entry, Run(number, "x"), time.monotonic() + 5)
         self.sent: list[int] = []
+
+    def cold_start(self) -> None:
+        """Another environment over the same store."""
+        self.slept: list[float] = []
+        self.spool = Spool(self.store, sleep=self.slept.append)
+        self.state = State(self.store, "0", lambda: int(time.time() * 1000))
+        self.depot = Depot(self.spool, self.state)
+
+    def key(self, number: int) -> str:
+        return self.spool.key("amp", Run(number, "x"))
+
+    def run(self) -> tuple[bool, Delivery]:
+        """A run as a push makes it: the state object is read before and written after."""
+        self.state.start_reading(time.monotonic() + 5)
+        found = self.drain()
+        self.state.save(time.monotonic() + 5)
+        return found
+
+    def waiting(self) -> list[int]:
+        return [int(key.split("/")[-1].partition("-")[0]) for key in self.store.objects if key.startswith("spool/")]
 
     def send(self, requests: Sequence[WriteRequest], books: Delivery, disjoint: bool) -> list[Kept]:
         self.sent += [int(request.body) for request in requests]
@@ -38,7 +57,8 @@ class Place:
     def drain(self, seconds: float = 20.0) -> tuple[bool, Delivery]:
         books = Delivery("amp")
         until = time.monotonic() + seconds
-        is_empty = Backlog(self.depot, Run(10**9, "now"), books, until + 1).drain(self.send, until)
+        run = Run(self.now_ms, "now")
+        is_empty = Backlog(self.depot, run, books, until + 1, self.age_limit_ms).drain(self.send, until)
         assert books.balances
         return is_empty, books
 
@@ -75,6 +95,18 @@ def test_a_listing_that_is_behind_lacks_nothing_that_is_known_of(who: str) -> No
     assert place.sent == [0, 1, 2]
 
 
+def test_what_a_run_had_no_time_for_is_known_to_the_next_one() -> None:
+    """Also where only the listing told of it."""
+    place = Place(3)
+    place.state.save(time.monotonic() + 5)  # no heartbeat is due
+    real_send = place.send
+    place.send = lambda requests, books, disjoint: list(map(Kept, requests))  # type: ignore[method-assign]
+    assert not place.drain()[0]
+    place.send = real_send  # type: ignore[method-assign]
+    assert place.drain()[0]
+    assert place.sent == [0, 1, 2]
+
+
 def test_nothing_is_listed_where_nothing_says_that_there_is_something() -> None:
     place = Place(0)
     place.state.save(time.monotonic() + 5)  # a heartbeat is not due
@@ -101,10 +133,267 @@ def test_time_that_is_up_leaves_the_rest_for_the_next_run() -> None:
     assert any("cannot be listed" in said for said in books.warnings) or books.waiting.entries == 5
 
 
-def test_fresh_samples_go_when_a_store_that_nobody_has_used_cannot_be_listed() -> None:
-    """Nothing says that anything waits; with a backlog in memory they wait."""
+# --- A spool that does not say what is in it --------------------------------------------------------------------------
+
+NEVER = 10**6  # more failures than any test has time for
+
+
+def test_a_store_that_comes_back_within_the_run_keeps_the_order() -> None:
+    """Not known is not nothing waits: a new environment asks until it knows."""
+    place = Place(3)
+    place.store.failing["list"] = 11
+    may_go, books = place.drain()
+    assert (may_go, place.sent, books.backlog_unknown, books.warnings) == (True, [0, 1, 2], False, [])
+    assert {0.5, 1.0, 2.0} <= set(place.slept)  # longer and longer between the rounds
+
+
+def test_fresh_samples_pass_a_backlog_that_is_not_known() -> None:
+    """An outage of the store must not cost the data of its time; the report says that the order was not kept."""
+    place = Place(3)
+    place.store.failing["list"] = NEVER
+    may_go, books = place.drain(seconds=0.3)  # the sleeping is not real, but the asking ends with the time
+    assert (may_go, place.sent, books.backlog_unknown) == (True, [], True)
+    assert any(said.startswith("backlog_unknown: ") for said in books.warnings)
+    place.store.failing.clear()
+    may_go, books = place.drain()
+    assert (may_go, place.sent, books.backlog_unknown) == (True, [0, 1, 2], False)
+
+
+@pytest.mark.parametrize("by", ["memory", "the state object"])
+def test_fresh_samples_wait_for_a_backlog_that_is_known(by: str) -> None:
     place = Place(0)
-    place.store.failing["list"] = 99
+    place.store.failing["list"] = NEVER
+    if by == "memory":
+        place.depot.known["amp"] = {place.key(1)}
+    else:
+        place.state.will_spool("amp", place.key(1), time.monotonic() + 5)
+    may_go, books = place.drain()
+    assert (may_go, books.backlog_unknown) == (False, False)
+    assert place.store.counts["list"] == 3
+
+
+def test_an_environment_that_has_looked_does_not_wait_for_the_store() -> None:
+    """It knows what it has left, which is nothing."""
+    place = Place(0)
     assert place.drain()[0]
-    place.depot.known["amp"] = {"spool/amp/0/0000000000001-x"}
-    assert not place.drain()[0]
+    place.store.failing["list"] = NEVER
+    may_go, books = place.drain()  # the state object was never written: a heartbeat is due
+    assert (may_go, books.backlog_unknown, place.store.counts["list"]) == (True, False, 4)
+
+
+def test_waiting_ends_once_the_order_is_lost_but_the_report_goes_on() -> None:
+    place = Place(1)
+    place.store.failing["list"] = NEVER
+    place.drain(seconds=0.3)
+    place.store.counts.clear()
+    may_go, books = place.drain()
+    assert (may_go, books.backlog_unknown, place.store.counts["list"]) == (True, True, 3)
+
+
+class NoBucket(MemoryStore):
+    def list(self, prefix: str, deadline: float, most: int = 1000) -> Keys:
+        self.counts["list"] += 1
+        raise NotStored("no such bucket")
+
+
+def test_a_bucket_that_is_not_there_is_not_waited_for() -> None:
+    place = Place(0, NoBucket())
+    may_go, books = place.drain()
+    assert (may_go, books.backlog_unknown, place.store.counts["list"]) == (True, True, 1)
+
+
+class Impatient(Spool):
+    """Waits for nothing, and remembers until when it might have."""
+
+    latest = 0.0
+
+    def wait(self, seconds: float, deadline: float) -> bool:
+        self.latest = deadline
+        return False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sending_seconds", "asking_seconds"),
+    [
+        pytest.param(1_000.0, 10.0, 990.0, id="a long run: as much as sending needs"),
+        pytest.param(1_000.0, 900.0, 400.0, id="a run that is short for what it has: more than half"),
+    ],
+)
+def test_time_to_send_is_left_when_the_store_stays_silent(
+    seconds: float, sending_seconds: float, asking_seconds: float
+) -> None:
+    place = Place(0)
+    place.store.failing["list"] = NEVER
+    spool = Impatient(place.store)
+    started = time.monotonic()
+    backlog = Backlog(Depot(spool, place.state), Run(1, "now"), Delivery("amp"), started + seconds + 1)
+    assert backlog.drain(place.send, started + seconds, sending_seconds)
+    assert spool.latest - started == pytest.approx(asking_seconds, abs=30)
+
+
+# --- Entries that cannot be read --------------------------------------------------------------------------------------
+
+
+def test_an_intact_entry_whose_reads_were_all_damaged_in_one_run_is_sent_by_the_next() -> None:
+    """Nothing overtakes it meanwhile, and nothing is set aside."""
+    place = Place(3)
+    place.store.cut = 3
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.entries, books.waiting.unreadable) == (False, [], 3, 0)
+    assert any("what comes after it waits" in said for said in books.warnings)
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.entries) == (True, [0, 1, 2], 0)
+    assert not [key for key in place.store.objects if key.startswith("dead/")]
+
+
+@pytest.mark.parametrize("is_cold", [False, True], ids=["same environment", "cold starts"])
+def test_damage_is_judged_by_a_later_run_that_reads_the_same_bytes(*, is_cold: bool) -> None:
+    """Its samples are booked as far as its header tells them, and what comes after it goes out."""
+    place = Place(3)
+    place.store.objects[place.key(1)] = content = place.store.objects[place.key(1)][:-1]
+    assert (place.run()[0], place.sent) == (False, [0])
+    if is_cold:
+        place.cold_start()
+    may_go, books = place.run()
+    assert (may_go, place.sent) == (True, [0, 2])
+    assert (books.taken, books.accepted, books.dropped.counts, books.buried) == (2, 1, {"unreadable": 1}, 1)
+    assert books.waiting.unreadable == 1
+    aside = f"dead/amp/0/{1:013d}-x.unreadable"
+    assert {key: one for key, one in place.store.objects.items() if not key.startswith("state")} == {aside: content}
+    assert not place.state.facts.unread
+    assert aside in books.dropped.first["unreadable"]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", MAGIC, MAGIC + b"\0\0\0\x02[]"], ids=repr)
+def test_damage_to_the_header_leaves_the_name_and_the_size(content: bytes) -> None:
+    place = Place(2)
+    place.store.objects[place.key(0)] = content
+    place.run()
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.taken, books.waiting.unreadable) == (True, [1], 1, 1)
+    (said,) = [said for said in books.warnings if "is not known" in said]
+    assert place.key(0) in said
+    assert f"its {len(content)} bytes" in said
+
+
+def test_other_damage_in_the_next_run_is_no_proof() -> None:
+    place = Place(1)
+    whole = place.store.objects[place.key(0)]
+    for kept in range(1, 5):
+        place.store.objects[place.key(0)] = whole[:-kept]
+        assert not place.run()[0]
+    place.store.objects[place.key(0)] = whole
+    assert place.run()[0]
+    assert place.sent == [0]
+
+
+@pytest.mark.parametrize("operation", ["put", "delete"])
+def test_a_damaged_entry_stays_while_it_cannot_be_set_aside(operation: str) -> None:
+    place = Place(2)
+    place.store.objects[place.key(0)] = b"garbage"
+    place.run()
+    place.store.failing[operation] = 3
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.unreadable) == (False, [], 0)
+    assert place.store.objects[place.key(0)] == b"garbage"
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.unreadable) == (True, [1], 1)
+
+
+def test_a_damaged_entry_that_another_run_has_set_aside_is_not_booked_twice() -> None:
+    place = Place(1)
+    place.store.objects[place.key(0)] = place.store.objects[place.key(0)][:-1]
+    place.run()
+    real_delete = place.store.delete
+
+    def late(key: str, deadline: float, expected: str = "") -> bool:
+        place.store.objects.pop(key, None)
+        return real_delete(key, deadline, expected)
+
+    place.store.delete = late  # type: ignore[method-assign]
+    _, books = place.run()
+    assert (books.taken, books.waiting.unreadable) == (0, 0)
+    may_go, books = place.run()
+    assert (may_go, books.taken, books.waiting.entries) == (True, 0, 0)
+    assert not place.state.facts.unread
+
+
+MINUTE_MS, LIMIT_MS = 60_000, 55 * 60_000
+
+
+def test_what_comes_after_an_entry_waits_while_the_receiver_may_take_its_samples() -> None:
+    """Then it goes out; the entry itself stays, and is sent should it be read again."""
+    place = Place(3, age_limit_ms=LIMIT_MS)
+    place.store.silent = {place.key(1)}
+    place.now_ms = LIMIT_MS
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.entries, books.waiting.oldest_ms) == (False, [0], 2, 1)
+    place.cold_start()
+    place.now_ms = LIMIT_MS + 2
+    may_go, books = place.run()
+    assert (may_go, place.sent) == (True, [0, 2])
+    assert (books.waiting.entries, books.waiting.oldest_ms, books.waiting.unreadable) == (1, 1, 0)
+    assert any("goes past it" in said for said in books.warnings)
+    place.store.silent.clear()
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.entries, place.waiting()) == (True, [0, 2, 1], 0, [])
+    assert not place.state.has_backlog("amp")
+
+
+@pytest.mark.parametrize("is_cold", [False, True], ids=["same environment", "cold starts"])
+def test_a_receiver_that_takes_any_age_waits_for_an_hour(*, is_cold: bool) -> None:
+    """Counted from the first run that could not read, for several entries in a row together."""
+    place = Place(4)
+    place.store.silent = {place.key(0), place.key(1)}
+    for minute in range(60):
+        assert not place.run()[0], minute
+        place.now_ms += MINUTE_MS
+        if is_cold:
+            place.cold_start()
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.entries) == (True, [2, 3], 2)
+    assert place.waiting() == [0, 1]
+
+
+def test_an_entry_that_can_be_read_again_starts_anew() -> None:
+    place = Place(2)
+    place.store.silent = {place.key(0)}
+    place.run()
+    place.store.silent = {place.key(1)}
+    place.now_ms += 61 * MINUTE_MS
+    assert (place.run()[0], place.sent) == (False, [0])
+    assert list(place.state.facts.unread) == [place.key(1)]
+
+
+def test_an_entry_that_was_read_parts_what_could_not_be() -> None:
+    """Only entries in a row share their hour."""
+    place = Place(3)
+    place.store.silent = {place.key(0)}
+    place.run()
+    place.store.silent = {place.key(0), place.key(2)}
+    place.now_ms += 61 * MINUTE_MS
+    may_go, books = place.run()
+    assert (may_go, place.sent, books.waiting.entries) == (False, [1], 2)
+
+
+def test_what_was_noted_of_an_entry_goes_with_it() -> None:
+    place = Place(2)
+    place.store.silent = {place.key(0)}
+    place.run()
+    assert list(place.state.facts.unread) == [place.key(0)]
+    place.spool.forget(place.key(0), time.monotonic() + 5)
+    assert place.run()[0]
+    assert not place.state.facts.unread
+
+
+def test_a_settled_entry_that_another_run_has_replaced_is_not_removed_unsent() -> None:
+    """It could not be removed when it was done; what stands there now is somebody else's."""
+    place = Place(1)
+    place.store.failing["delete"] = NEVER
+    assert place.drain()[0]
+    place.store.failing.clear()
+    other = Entry("amp", 0, [Kept(WriteRequest(b"7", 1, 1))])
+    place.spool.keep(other, Run(0, "x"), time.monotonic() + 5)
+    assert place.drain()[0]
+    assert place.sent == [0, 7]
+    assert place.waiting() == []

@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pusher.delivery.entry import Entry, Unreadable
-from pusher.delivery.spool import DEAD, Run, Spool, Stored, endpoint_of, started_ms_of
+from pusher.delivery import entry as entries
+from pusher.delivery.entry import Entry
+from pusher.delivery.spool import DEAD, Damaged, Run, Spool, Stored, endpoint_of, started_ms_of
 from pusher.model import Kept, WriteRequest
+from pusher.s3 import S3Store
 from pusher.store import MAX_BYTES, Changed, NotStored, Object, StoreError
+from pusher.warm import Outside
+from tests.config.aws import REGION, Aws
+from tests.delivery.rig import no_session
 from tests.stores import MemoryStore
 
 
@@ -88,13 +93,165 @@ def test_what_is_dead_is_kept_beside(store: MemoryStore, spool: Spool) -> None:
     assert spool.keys("amp", soon(), DEAD) == sorted([own, other])
 
 
-def test_an_unreadable_entry_is_set_aside_as_it_is(store: MemoryStore, spool: Spool) -> None:
-    store.objects["spool/amp/0/0000000000001-y"] = b"nonsense"
-    with pytest.raises(Unreadable):
-        spool.load("spool/amp/0/0000000000001-y", soon())
-    aside = spool.set_aside("spool/amp/0/0000000000001-y", soon())
+DAMAGED = "spool/amp/0/0000000000001-y"
+
+
+def damaged(store: MemoryStore, spool: Spool, content: bytes = b"nonsense") -> Damaged:
+    """An entry that is none, as a run finds it."""
+    store.objects[DAMAGED] = content
+    with pytest.raises(Damaged) as raised:
+        spool.load(DAMAGED, soon())
+    return raised.value
+
+
+def test_a_damaged_entry_is_set_aside_as_it_is(store: MemoryStore, spool: Spool) -> None:
+    aside = spool.set_aside(damaged(store, spool), soon())
     assert store.objects == {aside: b"nonsense"}
     assert aside.startswith("dead/amp/0/")
+    store.counts.clear()
+    with pytest.raises(Damaged):
+        spool.load(aside, soon())
+    assert store.counts["get"] == 1  # it is known to be damaged
+
+
+@pytest.mark.parametrize("reads", [1, 2])
+def test_an_entry_that_comes_back_damaged_is_read_again(store: MemoryStore, spool: Spool, reads: int) -> None:
+    """The damage may have happened on the way."""
+    stored = spool.keep(entry("amp", 5, b"a", b"b"), Run(5, "x"), soon())
+    store.cut = reads
+    assert spool.load(stored.key, soon()) == stored
+
+
+def test_an_entry_is_damaged_when_every_read_of_a_run_says_so(store: MemoryStore, spool: Spool) -> None:
+    stored = spool.keep(entry("amp", 5, b"a", b"b"), Run(5, "x"), soon())
+    store.cut = 3
+    with pytest.raises(Damaged) as raised:
+        spool.load(stored.key, soon())
+    assert raised.value.found.content == store.objects[stored.key][: len(store.objects[stored.key]) // 2]
+    assert store.counts["get"] == 3
+
+
+class Unsteady(MemoryStore):
+    """Gives other bytes each time, or bytes without an ETag: neither is what is stored."""
+
+    def __init__(self, etag: str = "") -> None:
+        super().__init__()
+        self.given_etag = etag
+
+    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+        found = super().get(key, deadline)
+        assert found is not None
+        if not self.given_etag:
+            return Object(b"", "")
+        return Object(found.content[: self.counts["get"]], self.given_etag)
+
+
+@pytest.mark.parametrize(
+    ("etag", "said"), [("", "without an ETag"), ('"e"', "not give the same bytes")], ids=["no ETag", "other bytes"]
+)
+def test_what_does_not_stay_the_same_is_no_damage_but_a_failure(etag: str, said: str) -> None:
+    store = Unsteady(etag)
+    spool = Spool(store, sleep=lambda seconds: None)
+    stored = spool.keep(entry(), Run(5, "x"), soon())
+    with pytest.raises(StoreError, match=said):
+        spool.load(stored.key, soon())
+
+
+def test_no_time_to_read_again_is_a_failure_and_no_damage(store: MemoryStore, spool: Spool) -> None:
+    stored = spool.keep(entry(), Run(5, "x"), soon())
+    store.cut = 99
+    with pytest.raises(StoreError, match="no time to read it again"):
+        spool.load(stored.key, time.monotonic() + 0.1)
+
+
+def test_an_entry_stays_when_its_copy_is_not_what_was_written(store: MemoryStore, spool: Spool) -> None:
+    found = damaged(store, spool)
+    store.cut = 1
+    with pytest.raises(StoreError, match="the copy is not what was written"):
+        spool.set_aside(found, soon())
+    assert store.objects[DAMAGED] == b"nonsense"
+
+
+def test_bytes_that_the_store_does_not_hold_are_not_set_aside(store: MemoryStore, spool: Spool) -> None:
+    """Another run has written over them; or the way to the store made them up, ETag included."""
+    found = damaged(store, spool)
+    store.objects[DAMAGED] = b"another run's"
+    with pytest.raises(StoreError, match="does not confirm"):
+        spool.set_aside(found, soon())
+    assert store.objects == {DAMAGED: b"another run's"}
+
+
+def test_an_intact_entry_that_is_always_cut_on_its_way_is_not_set_aside(store: MemoryStore, spool: Spool) -> None:
+    """The ETag of a copy tells: the same bytes would have the same."""
+    stored = spool.keep(entry("amp", 5, b"a", b"b"), Run(5, "x"), soon())
+    before, store.cut = dict(store.objects), 3
+    with pytest.raises(Damaged) as raised:
+        spool.load(stored.key, soon())
+    with pytest.raises(StoreError, match="holds other bytes than it gave"):
+        spool.set_aside(raised.value, soon())
+    assert store.objects == before
+
+
+class Encrypted(MemoryStore):
+    """ETags that say nothing of the bytes, and are others at every write, as in a bucket with a key in KMS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.etags: dict[str, str] = {}
+
+    def _etag(self, key: str) -> str:
+        return self.etags.setdefault(key, f'"{len(self.etags)}"') if key in self.objects else ""
+
+
+def test_a_damaged_entry_is_set_aside_where_etags_say_nothing_of_the_bytes() -> None:
+    store = Encrypted()
+    spool = Spool(store, sleep=lambda seconds: None)
+    aside = spool.set_aside(damaged(store, spool), soon())
+    assert store.objects == {aside: b"nonsense"}
+
+
+def test_what_another_run_writes_over_a_damaged_entry_at_the_same_time_stays(store: MemoryStore, spool: Spool) -> None:
+    found, real_put = damaged(store, spool), store.put
+
+    def late(key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        store.objects[DAMAGED] = b"another run's"
+        return real_put(key, content, deadline, expected)
+
+    store.put = late  # type: ignore[method-assign]
+    with pytest.raises(Changed):
+        spool.set_aside(found, soon())
+    assert store.objects[DAMAGED] == b"another run's"
+
+
+def test_what_is_set_aside_over_another_s3() -> None:
+    """moto knows nothing of what the sandbox's bucket thinks S3 does."""
+    with Aws() as aws:
+        aws.client("s3").create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": REGION})
+        environment = {
+            "AWS_ENDPOINT_URL_S3": aws.url, "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+        }  # fmt: skip
+        store = S3Store(Outside(environment, session=no_session).objects, "s3://kept")
+        spool = Spool(store, sleep=lambda seconds: None)
+        whole = spool.keep(entry("amp", 5, b"a", b"b"), Run(5, "x"), soon())
+        assert spool.load(whole.key, soon()) == whole
+        store.put(DAMAGED, b"nonsense", soon())
+        with pytest.raises(Damaged) as raised:
+            spool.load(DAMAGED, soon())
+        aside = spool.set_aside(raised.value, soon())
+        assert spool.keys("amp", soon()) == [whole.key]
+        assert spool.keys("amp", soon(), DEAD) == [aside]
+        found = store.get(aside, soon())
+        assert found is not None
+        assert found.content == b"nonsense"
+
+
+def test_an_entry_is_removed_only_while_it_is_the_one_that_was_meant(store: MemoryStore, spool: Spool) -> None:
+    stored = spool.keep(entry(), Run(5, "x"), soon())
+    newer = spool.replace(stored, list(entry("amp", 5, b"left").kept), soon())
+    assert not spool.remove_version(stored.key, stored.etag, soon())
+    assert spool.remove_version(stored.key, newer.etag, soon())
+    assert store.objects == {}
 
 
 @pytest.mark.parametrize("failures", [1, 2])
@@ -275,11 +432,16 @@ ACTS: list[Any] = [
     pytest.param(lambda spool, old, until: spool.replace(old, old.entry.kept[1:], until), id="replace"),
     pytest.param(lambda spool, old, until: spool.remove(old, until), id="remove"),
     pytest.param(lambda spool, old, until: spool.forget(old.key, until), id="forget"),
-    pytest.param(lambda spool, old, until: spool.set_aside(old.key, until), id="set_aside"),
+    pytest.param(lambda spool, old, until: spool.set_aside(damage_of(old), until), id="set_aside"),
     pytest.param(lambda spool, old, until: spool.bury("amp", Run(9, "x"), old.entry.kept, until), id="bury"),
     pytest.param(lambda spool, old, until: spool.strangers([], until), id="strangers"),
 ]
 Act = Callable[[Spool, Stored, float], object]
+
+
+def damage_of(old: Stored) -> Damaged:
+    """An entry as if every read of it had been damaged."""
+    return Damaged(old.key, Object(entries.encode(old.entry), old.etag), "damaged")
 
 
 def with_entry(sleep: Callable[[float], None] = time.sleep) -> tuple[Failing, Spool, Stored]:
@@ -397,20 +559,22 @@ def test_no_try_may_take_longer_than_all_of_them(store: MemoryStore) -> None:
     assert failing.deadlines[-1] == pytest.approx(until)
 
 
-def test_an_unreadable_entry_that_is_gone_is_not_set_aside(store: MemoryStore, spool: Spool) -> None:
-    """Another run has done it: NotStored, and nothing is made up under dead/."""
+def test_a_damaged_entry_that_is_gone_is_not_booked(store: MemoryStore, spool: Spool) -> None:
+    """Another run has set it aside, under the same name."""
+    found = damaged(store, spool)
+    aside = spool.set_aside(found, soon())
     with pytest.raises(NotStored):
-        spool.set_aside("spool/amp/0/0000000000001-y", soon())
-    assert store.objects == {}
+        spool.set_aside(found, soon())
+    assert store.objects == {aside: b"nonsense"}
 
 
 def test_an_entry_stays_until_its_copy_is_under_dead(store: MemoryStore, spool: Spool) -> None:
     """When the copy cannot be written nothing is lost."""
-    store.objects["spool/amp/0/0000000000001-y"] = b"nonsense"
+    found = damaged(store, spool)
     store.failing["put"] = 99
     with pytest.raises(StoreError):
-        spool.set_aside("spool/amp/0/0000000000001-y", soon())
-    assert store.objects == {"spool/amp/0/0000000000001-y": b"nonsense"}
+        spool.set_aside(found, soon())
+    assert store.objects == {DAMAGED: b"nonsense"}
 
 
 @pytest.mark.parametrize(("size", "is_kept"), [(MAX_BYTES - 1_000, True), (MAX_BYTES, False)], ids=["fits", "larger"])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pusher.delivery.state import State
+from pusher.delivery.state import State, Unread, decoded
 from pusher.model import JobMark
 from pusher.store import Object
 from tests.stores import MemoryStore
@@ -205,6 +205,86 @@ def test_without_a_store_it_is_memory(world: World) -> None:
     assert state.has_backlog("amp")
     assert state.mark_of("j") == JobMark(5, 5, 5, 3)
     assert state.problem == ""
+
+
+def test_what_was_noted_of_an_entry_is_known_to_other_environments(world: World) -> None:
+    one, other = world.run(world.environment()), world.run(world.environment())
+    note = Unread(5, '"e" abc')
+    world.run(one, lambda state: state.note_unread("spool/amp/0/1", note))
+    world.run(other, lambda state: state.note_unread("spool/amp/0/2", Unread(6)))
+    assert world.run(one).unread("spool/amp/0/2") == Unread(6)
+    assert world.run(world.environment()).unread("spool/amp/0/1") == note
+    world.run(other, lambda state: state.forget_unread(lambda key: key.endswith("1")))
+    cold = world.run(world.environment())
+    assert (cold.unread("spool/amp/0/1"), cold.unread("spool/amp/0/2")) == (None, Unread(6))
+    assert world.store.counts["put"] == 4  # the first one, and whenever a note came or went
+
+
+def test_an_object_without_notes_is_one_of_an_older_version() -> None:
+    facts = decoded(b'{"backlog":{"amp":"k"},"jobs":{},"config_version":"v","written_ms":3}')
+    assert (facts.backlog, facts.unread) == ({"amp": "k"}, {})
+    assert decoded(facts.encoded()) == facts
+
+
+@pytest.mark.parametrize("notes", ["[]", '{"k":5}', '{"k":{}}', '{"k":{"since_ms":"x","fingerprint":""}}'])
+def test_notes_that_are_none_make_no_state_object(notes: str) -> None:
+    with pytest.raises(ValueError, match=r"Error: |invalid literal"):
+        decoded(f'{{"backlog":{{}},"jobs":{{}},"config_version":"","written_ms":3,"unread":{notes}}}'.encode())
+
+
+def test_a_new_environment_asks_a_store_that_fails_again(world: World) -> None:
+    """It knows nothing yet, and needs the answer; one that knows goes on with what it knows."""
+    world.run(world.environment(), spools("spool/amp/0/1"))
+    state = world.environment()
+    world.store.failing["get"] = 2
+    world.run(state)
+    assert (state.is_known, state.has_backlog("amp"), state.problem) == (True, True, "")
+    world.store.counts.clear()
+    world.store.failing["get"] = 1
+    world.run(state)
+    assert "cannot be read" in state.problem
+    assert world.store.counts["get"] == 1
+
+
+def test_an_object_that_came_damaged_is_read_again_and_not_written_over(world: World) -> None:
+    world.run(world.environment(), spools("spool/amp/0/1"))
+    state = world.environment()
+    world.store.cut = 2
+    world.run(state, marks(9, is_exact=True))
+    assert (state.problem, state.has_backlog("amp")) == ("", True)
+    assert world.written()["backlog"] == {"amp": "spool/amp/0/1"}
+
+
+def test_an_object_that_was_not_understood_is_not_known_when_it_is_unchanged(world: World) -> None:
+    """Its ETag says nothing to an environment that has not seen what is in it."""
+    world.run(world.environment(), spools("spool/amp/0/1"))
+    state = world.environment()
+    world.store.cut = 3
+    state.start_reading(soon())
+    state.await_read()
+    assert (state.is_known, state.has_backlog("amp")) == (False, False)
+    state.start_reading(soon())
+    state.await_read()
+    assert (state.is_known, state.has_backlog("amp")) == (True, True)
+
+
+class Unnamed(MemoryStore):
+    """An answer that lost its head on the way."""
+
+    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+        found = super().get(key, deadline, etag)
+        return found and Object(b"", "")
+
+
+def test_an_answer_without_an_etag_does_not_say_that_there_is_no_object(world: World) -> None:
+    world.run(world.environment(), spools("spool/amp/0/1"))
+    content = world.store.objects
+    world.store = Unnamed()
+    world.store.objects = content
+    state = world.environment()
+    state.start_reading(time.monotonic() + 0.1)
+    state.await_read()
+    assert (state.is_known, "without an ETag" in state.problem) == (False, True)
 
 
 def joined(world: World) -> tuple[State, State]:

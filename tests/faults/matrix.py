@@ -8,6 +8,7 @@ table.
 from __future__ import annotations
 
 import contextlib
+import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -45,13 +46,15 @@ def nothing(scene: Scene) -> None:
 @dataclass(frozen=True, slots=True)
 class Case:
     """What breaks (`start`), and what mends it (`stop`). `between` happens after each broken run. `may_lose` says that
-    the books may name samples that are missing, `spool` where what is left waits."""
+    the books may name samples that are missing, `takes_all` that the receiver must get each of them; `spool` is where
+    what is left waits."""
 
     name: str
     start: Act
     stop: Act = nothing
     between: Act = nothing
     may_lose: bool = False
+    takes_all: bool = False
     mode: str = "on_failure"
     spool: str = "s3"
     seconds: float = RUN_SECONDS
@@ -152,7 +155,7 @@ class Scene:
         return found
 
     def set_aside(self) -> int:
-        """Entries that could not be read: nobody can say what they held, but the report has named them."""
+        """Entries that were damaged, each of one run; the report has named them."""
         keys = self.store().list("dead/", time.monotonic() + 5)
         count = sum(key.endswith(".unreadable") for key in keys)
         assert count == sum(one.waiting.unreadable for report in self.reports for one in report.deliveries)
@@ -203,13 +206,17 @@ def _row(scene: Scene) -> Row:
     stored = scene.stored()
     deliveries = [delivery for report in scene.reports for delivery in report.deliveries]
     named = sum(one.rejected.total() + one.dropped.total() + one.undelivered.total() for one in deliveries)
+    in_dead = sum(
+        one.dropped.counts["too_old"] + one.dropped.counts["unreadable"] + one.rejected.counts["overtaken"]
+        for one in deliveries
+    )
     dead = len(scene.kept("dead")) + SERIES * scene.set_aside()
     row = Row(
         scene.case.name,
         samples=scene.handed_over(),
         accepted=len(set(stored)),
         dead=dead,
-        named=named - sum(one.dropped.counts["too_old"] for one in deliveries),
+        named=named - in_dead,
         lost=0,
         in_order=all(
             [stamp for stamp, _ in points] == sorted(stamp for stamp, _ in points)
@@ -220,6 +227,8 @@ def _row(scene: Scene) -> Row:
     row.lost = max(row.samples - row.accepted - row.dead - row.named, 0)
     if len(stored) != len(set(stored)):
         row.problems.append("the receiver holds a sample twice")
+    if scene.case.takes_all and row.accepted < row.samples:
+        row.problems.append("the receiver lacks a sample")
     if scene.kept("spool"):
         row.problems.append("something still waits")
     if not scene.is_well():
@@ -346,6 +355,50 @@ def _damage_and_mend(scene: Scene) -> None:
     scene.amp.always(None)
 
 
+NOT_FOUND = Fault.status(404)  # ends a run at once, however long it might take
+GARBLED = Fault(instead=Answer(200, {"ETag": '"e"'}, b"not what was stored"), handled=False)
+CUT_HEAD = Fault.garbage(b'HTTP/1.1 200 OK\r\nETag: "e"\r\n')  # the stream ends within the head
+BAD_READS = (GARBLED, CUT_HEAD, Fault.half_answer(), Fault.reset_mid_answer(), Fault.status(500))
+
+
+def _many_wait(scene: Scene) -> None:
+    scene.amp.always(NOT_FOUND)
+    for _ in range(20):
+        scene.run()
+
+
+def bad_reads(*faults: Fault | None) -> Act:
+    """When the receiver is well again; the first read is that of the state object."""
+
+    def stop(scene: Scene) -> None:
+        scene.amp.always(None)
+        scene.bucket.script("get", None, *faults)
+
+    return stop
+
+
+def _some_bad_reads(share: float) -> Act:
+    chance = random.Random(20261129)
+    return bad_reads(*(chance.choice(BAD_READS) if chance.random() < share else None for _ in range(200)))
+
+
+def cold_while_s3(**failures: int) -> Act:
+    """Something waits, the receiver is well again, and a new environment finds a bucket that fails so often, or for as
+    long as the case lasts."""
+
+    def start(scene: Scene) -> None:
+        scene.amp.always(NOT_FOUND)
+        scene.run()
+        scene.amp.always(None)
+        scene.cold_start()
+        if not failures:
+            scene.bucket.always("*", Fault.status(500))
+        for operation, count in failures.items():
+            scene.bucket.script(operation, *[Fault.status(500)] * count)
+
+    return start
+
+
 NEVER = "Fri, 31 Dec 2100 23:59:59 GMT"
 STATUSES = (301, 401, 403, 404, 408, 429, 500, 501, 502, 503, 504, 599)
 HARD = (400, 402, 405, 410, 413, 415, 422, 431, 451)  # refused for good: the books name what is missing
@@ -407,6 +460,20 @@ CASES = [
     Case("S3 lists are stale", _freeze, all_is_well),
     Case("S3 lists are stale, cold starts", _freeze, all_is_well, between=Scene.cold_start),
     Case("entries are damaged", receiver_does(Fault.status(503)), _damage_and_mend, may_lose=True),
+    Case("entries are damaged, cold starts", receiver_does(NOT_FOUND), _damage_and_mend, may_lose=True,
+         between=Scene.cold_start, seconds=5.0),
+    *(Case(f"S3 get: the first {count} reads of an entry are {name}", receiver_does(NOT_FOUND),
+           bad_reads(*[fault] * count), seconds=5.0, takes_all=True)
+      for count in (1, 2, 9)
+      for name, fault in (("garbled", GARBLED), ("cut in the head", CUT_HEAD), ("cut", Fault.half_answer()))),
+    *(Case(f"S3 get: {share:.0%} fail while many entries are drained", _many_wait, _some_bad_reads(share),
+           seconds=5.0, takes_all=True)
+      for share in (0.05, 0.4)),
+    Case("S3 is away at a cold start, and something waits", cold_while_s3(), all_is_well, may_lose=True, seconds=2.0),
+    Case("S3 is away at cold starts, and something waits", cold_while_s3(), all_is_well, may_lose=True,
+         between=Scene.cold_start, seconds=2.0),
+    Case("S3 is back within a cold run, and something waits", cold_while_s3(get=4, list=4), all_is_well, seconds=10.0,
+         takes_all=True),
     *(Case(f"S3 {operation}: 500, receiver well", s3_does(operation, Fault.status(500)), all_is_well, mode="always")
       for operation in ("put", "list", "delete", "get")),
 ]  # fmt: skip

@@ -3,22 +3,34 @@ its end.
 
 Other runs may do the same at the same time. Whoever removes an entry books its samples; a run that finds an entry gone
 when it wants to book it leaves that to the other one.
+
+An entry that cannot be read keeps its place, and what comes after it waits, for as long as the receiver may still take
+its samples. It is set aside only when a later run reads the same damaged bytes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..model import Delivery, Kept, Tally, WriteRequest
 from ..store import MAX_LISTED, Changed, Keys, NotStored, StoreError
 from ..wire.packing import samples_alone
-from .entry import Entry, Unreadable, with_doubt
-from .spool import Run, Spool, Stored, started_ms_of
-from .state import State
+from .entry import Entry, with_doubt
+from .refusals import OVERTAKEN
+from .spool import Damaged, Run, Spool, Stored, endpoint_of, started_ms_of
+from .state import State, Unread
 
 _FIRST_SHARE = 0.4
+_SENDING_SECONDS = 10.0  # that fresh samples need, unless the caller says otherwise
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0  # between listings that fail
+_PATIENCE_MS = 3_600_000  # for an entry that cannot be read, where the receiver takes samples of any age
+_RETURNING = ("too_old", OVERTAKEN)  # dead letters that go back into their entry when they cannot be written
+_UNKNOWN = (
+    "backlog_unknown: the spool cannot be listed, so it is not known whether older samples wait there. Fresh samples "
+    "were sent; older ones of the same series may be refused as overtaken, and are then kept under dead/"
+)
 _ELSEWHERE = "settled_elsewhere"
 _ELSEWHERE_SAID = "another run, at the same time, has settled this entry of the spool and booked its samples"
 
@@ -35,8 +47,9 @@ class Depot:
     mode: str = "on_failure"
     buries: frozenset[str] = frozenset(("too_old",))
     known: dict[str, set[str]] = field(default_factory=dict)  # entries that this environment has written, by endpoint
-    settled: set[str] = field(default_factory=set)  # entries that are done, but could not be removed
+    settled: dict[str, str] = field(default_factory=dict)  # ETags of entries that are done, but could not be removed
     looked: set[str] = field(default_factory=set)  # endpoints whose entries were listed in this environment
+    passed: set[str] = field(default_factory=set)  # endpoints that got fresh samples while the backlog was unknown
 
     def must_look(self, endpoint: str) -> bool:
         """A listing costs as much as a write: only where something says that there may be entries. A run that was
@@ -45,13 +58,20 @@ class Depot:
             return True
         return self.state.has_backlog(endpoint) or self.state.is_heartbeat_due
 
+    def expects_entries(self, endpoint: str) -> bool:
+        """Memory or the state object says that something waits."""
+        return bool(self.known.get(endpoint)) or self.state.has_backlog(endpoint)
+
 
 class Backlog:
     """What waits for one endpoint, and this run's own entry. `books` are those of the whole run; `deadline` is the
-    store's, in monotonic seconds."""
+    store's, in monotonic seconds. The receiver takes samples up to `age_limit_ms` old, of any age when it is 0."""
 
-    def __init__(self, depot: Depot, run: Run, books: Delivery, deadline: float) -> None:
+    def __init__(self, depot: Depot, run: Run, books: Delivery, deadline: float, age_limit_ms: int = 0) -> None:
         self._depot, self._run, self._books, self.deadline = depot, run, books, deadline
+        self._age_limit_ms = age_limit_ms
+        self._unread_since_ms = 0  # the entry before this one could not be read since then
+        self._overdue: list[str] = []  # entries that cannot be read, for which nothing waits any more
         self._endpoint = books.endpoint
         self._own: Stored | None = None
         self._newest_key = ""
@@ -59,29 +79,67 @@ class Backlog:
 
     # what other runs have left
 
-    def drain(self, send: Send, until: float) -> bool:
-        """Sends what waits, oldest first, until `until` (monotonic seconds). True when nothing waits any more, so that
-        fresh samples may go; whatever is wrong with the store is a warning."""
-        depot, waiting = self._depot, self._books.waiting
+    def drain(self, send: Send, until: float, sending_seconds: float = _SENDING_SECONDS) -> bool:
+        """Sends what waits, oldest first, until `until` (monotonic seconds). True when fresh samples may go: nothing
+        waits any more, or the store does not tell and no more than `sending_seconds` are left. Whatever is wrong with
+        the store is a warning."""
+        depot = self._depot
         depot.state.await_read()
         if not depot.must_look(self._endpoint):
             return True
         try:
-            keys = self._keys(_part_of(until))
+            keys = self._listed(until, sending_seconds)
         except StoreError as error:
-            self._books.warn(f"the spool cannot be listed: {error}")
-            return not (depot.known.get(self._endpoint) or depot.state.has_backlog(self._endpoint))
+            return self._may_go_unlisted(error)
         depot.looked.add(self._endpoint)
+        depot.passed.discard(self._endpoint)
         for index, key in enumerate(keys):
             if time.monotonic() >= until or not self._drain_one(key, send, until):
-                waiting.entries = len(keys) - index
-                waiting.oldest_ms = waiting.oldest_ms or started_ms_of(key)
+                self._wait_with(keys[index:])
                 return False
-        depot.known.pop(self._endpoint, None)
         if self._is_cut:  # there may be more, for the next run
-            waiting.entries, waiting.oldest_ms = 1, started_ms_of(self._newest_key)
+            self._wait_with([self._newest_key])
             return False
-        depot.state.is_drained(self._endpoint, self._newest_key)
+        self._wait_with([])
+        if not self._overdue:
+            depot.state.is_drained(self._endpoint, self._newest_key)
+        return True
+
+    def _wait_with(self, keys: Sequence[str]) -> None:
+        """These entries, oldest first, are for the next run, after those that it tries to read once more. The
+        environment knows of them from now on, so that the next run looks."""
+        waiting, left = self._books.waiting, [*self._overdue, *keys]
+        unlisted = {key for key in self._depot.known.get(self._endpoint, ()) if key > self._newest_key}
+        self._depot.known[self._endpoint] = unlisted | set(left)
+        waiting.entries = len(left)
+        if self._overdue or (left and not waiting.oldest_ms):
+            waiting.oldest_ms = started_ms_of(left[0])
+
+    def _listed(self, until: float, sending_seconds: float) -> Keys:
+        """The entries. Where nothing says whether there are any, a store that fails is asked again for as long as
+        sending can wait; once fresh samples have passed an unknown backlog, waiting keeps no order any more."""
+        now = time.monotonic()
+        latest = until - min(sending_seconds, (1 - _FIRST_SHARE) * (until - now))
+        for pause in _pauses(latest - now):
+            try:
+                return self._keys(_part_of(until))
+            except StoreError as error:
+                is_known = self._endpoint in self._depot.looked or self._depot.expects_entries(self._endpoint)
+                if is_known or self._endpoint in self._depot.passed or isinstance(error, NotStored):
+                    raise
+                if not self._depot.spool.wait(pause, latest):
+                    raise
+        return self._keys(_part_of(until))
+
+    def _may_go_unlisted(self, error: StoreError) -> bool:
+        """Whether fresh samples may go although the spool cannot be listed: not past a backlog that is known of."""
+        self._books.warn(f"the spool cannot be listed: {error}")
+        if self._depot.expects_entries(self._endpoint):
+            return False
+        if self._endpoint not in self._depot.looked:
+            self._books.backlog_unknown = True
+            self._books.warn(_UNKNOWN)
+            self._depot.passed.add(self._endpoint)
         return True
 
     def _keys(self, until: float) -> Keys:
@@ -94,42 +152,95 @@ class Backlog:
             known = {key for key in known if key <= listed[-1]}
         keys = sorted({*listed, *known} - {"", self._own.key if self._own else ""})
         self._newest_key = keys[-1] if keys else ""
+        if not self._is_cut:
+            depot.state.forget_unread(lambda key: endpoint_of(key) == endpoint and key not in keys)
         return keys
 
     def _drain_one(self, key: str, send: Send, until: float) -> bool:
         """One entry; False when something of it is left."""
         spool, books = self._depot.spool, self._books
         try:
-            if key in self._depot.settled:
-                spool.forget(key, until)
-                self._depot.settled.discard(key)
+            if self._has_removed_settled(key, until):
                 return True
             stored = spool.load(key, until)
         except NotStored:  # another run's, or never written
+            self._depot.state.forget_unread(lambda other: other == key)
             return True
-        except Unreadable as error:
-            return self._set_aside(key, error)
+        except Damaged as damaged:
+            return self._judge(damaged)
         except StoreError as error:
-            books.warn(f"an entry of the spool cannot be read: {error}")
-            return False
+            return self._hold(key, str(error))
+        self._unread_since_ms = 0
+        self._depot.state.forget_unread(lambda other: other == key)
         part = Delivery(self._endpoint, taken=stored.entry.samples)
-        left = self._bury_of_entry(part, send(stored.entry.requests, part, stored.entry.disjoint), key)
+        left = self._bury_of_entry(part, self._send_entry(stored.entry, send, part), key)
         self._settle(stored, left, part)
         books.merge(part)
         books.waiting.drained += not left
         books.waiting.oldest_ms = min((one.request.oldest_ms for one in left), default=0)
         return not left
 
-    def _set_aside(self, key: str, error: Unreadable) -> bool:
-        """An unreadable entry must not hold up the others."""
-        try:
-            aside = self._depot.spool.set_aside(key, self.deadline)
-        except StoreError as failed:
-            self._books.warn(f"the entry {key} cannot be read ({error}), and cannot be set aside: {failed}")
+    def _has_removed_settled(self, key: str, until: float) -> bool:
+        """Removes an entry that an earlier run has settled. False when it is none, or not the same any more."""
+        etag = self._depot.settled.get(key)
+        if etag is None:
             return False
-        self._books.waiting.unreadable += 1
-        self._books.warn(f"the entry {key} cannot be read ({error}); it is set aside as {aside}")
+        is_removed = self._depot.spool.remove_version(key, etag, until)
+        del self._depot.settled[key]
+        return is_removed
+
+    def _send_entry(self, entry: Entry, send: Send, part: Delivery) -> list[Kept]:
+        """Sends an entry and returns what is left of it. Requests that a receiver has refused as overtaken are not sent
+        again: they are here because they could not be kept under dead/."""
+        part.dead = [one for one in entry.kept if one.reason == OVERTAKEN]
+        for one in part.dead:
+            part.rejected.add(one.reason, one.said, one.request.samples)
+        return send([one.request for one in entry.kept if one.reason != OVERTAKEN], part, entry.disjoint)
+
+    # entries that cannot be read
+
+    def _judge(self, damaged: Damaged) -> bool:
+        """Sets an entry aside when an earlier run has read the same bytes; until then it is held."""
+        noted = self._depot.state.unread(damaged.key)
+        if noted is None or noted.fingerprint != damaged.fingerprint:
+            return self._hold(damaged.key, f"{damaged}, at every read of this run", damaged.fingerprint)
+        try:
+            aside = self._depot.spool.set_aside(damaged, self.deadline)
+        except NotStored:  # another run has set it aside
+            return True
+        except StoreError as error:
+            return self._hold(damaged.key, f"{damaged}; and it cannot be set aside: {error}", damaged.fingerprint)
+        self._depot.state.forget_unread(lambda key: key == damaged.key)
+        self._book_set_aside(damaged, aside)
         return True
+
+    def _book_set_aside(self, damaged: Damaged, aside: str) -> None:
+        """Its samples leave the spool unsent, as many as its header says."""
+        books, samples, size = self._books, damaged.samples, len(damaged.found.content)
+        said = f"the entry {damaged.key} is damaged ({damaged}); it is set aside as {aside}"
+        books.waiting.unreadable += 1
+        if not samples:
+            books.warn(f"{said}. How many samples its {size} bytes held is not known: no count has them")
+            return
+        books.warn(said)
+        books.taken += samples
+        books.dropped.add("unreadable", said, samples)
+        books.buried += samples
+
+    def _hold(self, key: str, why: str, fingerprint: str = "") -> bool:
+        """Leaves an entry that could not be read to later runs. True when what comes after it need not wait any longer:
+        its samples are too old by now, or it could not be read for an hour."""
+        state, now_ms = self._depot.state, self._run.started_ms
+        noted = state.unread(key) or Unread(self._unread_since_ms or now_ms)
+        self._unread_since_ms = noted.since_ms
+        state.note_unread(key, Unread(noted.since_ms, fingerprint or noted.fingerprint))
+        is_too_old = 0 < self._age_limit_ms < now_ms - started_ms_of(key)
+        if is_too_old or now_ms - noted.since_ms >= _PATIENCE_MS:
+            self._overdue.append(key)
+            self._books.warn(f"an entry of the spool cannot be read, and what comes after it goes past it: {why}")
+            return True
+        self._books.warn(f"an entry of the spool cannot be read, and what comes after it waits: {why}")
+        return False
 
     def _settle(self, stored: Stored, left: list[Kept], part: Delivery) -> None:
         """What is left of an entry takes its place, and an entry of which nothing is left goes. Books what is left."""
@@ -146,7 +257,7 @@ class Backlog:
         except StoreError as error:  # the entry stays as it was
             part.warn(f"an entry of the spool cannot be updated, and what is done of it may be sent again: {error}")
             if not left:
-                self._depot.settled.add(stored.key)
+                self._depot.settled[stored.key] = stored.etag
 
     # what this run leaves
 
@@ -210,14 +321,24 @@ class Backlog:
         return True
 
     def _bury_of_entry(self, part: Delivery, left: list[Kept], source: str) -> list[Kept]:
-        """Buries what became too old in the spool before its entry goes. When that fails it stays there, the oldest
-        of what is left."""
-        old = [one for one in part.dead if one.reason == "too_old"]
+        """Buries what became too old in the spool, or was overtaken, before its entry goes. When that fails it stays
+        there, the oldest of what is left."""
+        returning = [one for one in part.dead if one.reason in _RETURNING]
         if self._bury(part, source):
             return left
-        for one in old:
-            part.dropped.counts[one.reason] -= one.request.samples
-        return [*old, *left]
+        for one in returning:
+            tally = part.rejected if one.reason == OVERTAKEN else part.dropped
+            tally.counts[one.reason] -= one.request.samples
+        return [*returning, *left]
+
+
+def _pauses(seconds: float) -> Iterator[float]:
+    """Longer and longer ones, no more together than there is time for."""
+    pause = _PAUSE_SECONDS
+    while pause < seconds:
+        yield pause
+        seconds -= pause
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _part_of(deadline: float) -> float:
@@ -228,10 +349,12 @@ def _part_of(deadline: float) -> float:
 
 def _is_as_it_was(stored: Stored, left: Sequence[Kept]) -> bool:
     """Nothing of the entry has changed, so that it need not be written again."""
-    before = stored.entry.kept
-    return len(left) == len(before) and all(
-        one.request == other.request for one, other in zip(left, before, strict=True)
-    )
+    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.kept]
+
+
+def _fate(one: Kept) -> tuple[WriteRequest, bool]:
+    """What is sent, and whether it will be sent at all."""
+    return one.request, one.reason != OVERTAKEN
 
 
 def _book(spooled: Tally, left: Sequence[Kept]) -> None:

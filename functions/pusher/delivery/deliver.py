@@ -17,6 +17,7 @@ from .classify import classify
 from .explain import Explanation, explain
 from .outbox import OUT_OF_TIME, Closed, Lane, Outbox
 from .pace import Pace
+from .refusals import OUT_OF_ORDER, OVERTAKEN, TOO_LATE
 from .retry import BackoffPolicy, next_wait, retry_after_seconds
 from .written import Written
 
@@ -31,7 +32,8 @@ _SPARE_SECONDS = 0.5
 @dataclass(frozen=True, slots=True)
 class Edges:
     """What delivering needs of the outside world: how to post, wall clock (ms), monotonic clock and sleep (seconds).
-    `buries` names what becomes `dead` instead of nothing: samples that are "too_old", requests that are "rejected".
+    `buries` names what becomes `dead` instead of nothing: samples that are "too_old", requests that are "rejected", and
+    requests "overtaken": they waited, and are refused because they come too late.
     With `splits_throttled`, a request that is throttled again goes out in pieces: AMP refuses one that is larger than
     what its rate still allows."""
 
@@ -225,6 +227,7 @@ class _Sender:
     def _book(self, lane: Lane, response: Response, outcome: Outcome) -> Outcome:
         if outcome is Outcome.MISCONFIGURED:
             self._remember(lane, outcome, response)
+            lane.in_flight = False  # it was answered, and not stored
         elif outcome is Outcome.TOO_LARGE:
             self._replace(lane, split(lane.pieces[0]))
         else:
@@ -276,12 +279,16 @@ class _Sender:
         if maybe_stored:
             said = f"refused after an attempt without an answer, which may have stored it; {said}"
         refused = request.samples - self._take(books, request, response.written or Written())
+        is_late = OVERTAKEN in self._edges.buries and explained.reason in TOO_LATE
         reason = "maybe_stored" if maybe_stored else explained.reason
+        if is_late and reason in OUT_OF_ORDER:
+            reason = OVERTAKEN
         count = f"{refused} samples" if response.written else f"up to {refused} samples"
         if refused:
             books.rejected.add(reason, f"{count}: {said}", refused)
-            if "rejected" in self._edges.buries:
-                books.dead.append(Kept(request, reason, said))
+            if is_late or "rejected" in self._edges.buries:
+                is_whole = refused == request.samples  # else a part of it was accepted, and is booked so
+                books.dead.append(Kept(request, reason if is_whole else explained.reason, said))
 
     def _remember(self, lane: Lane, outcome: Outcome, response: Response) -> None:
         """Why the run stops here, should it stop."""

@@ -86,6 +86,16 @@ def decode(content: bytes) -> Entry:
     return entry
 
 
+def counted_samples(content: bytes) -> int | None:
+    """How many samples the header counts of bytes that are no whole entry; None when the header is damaged too."""
+    try:
+        text, _ = _piece(content, len(MAGIC), "its header")
+        counts = [int(described["samples"]) for described in json.loads(text)["requests"]]
+    except (Unreadable, ValueError, TypeError, KeyError):
+        return None
+    return sum(counts) if min(counts, default=0) >= 0 else None
+
+
 def _described(one: Kept) -> dict[str, int | str | bool]:
     request = one.request
     described: dict[str, int | str | bool] = {name: getattr(request, name) for name in _COUNTS}

@@ -38,6 +38,14 @@ class Refusal:
     help: str = ""
 
 
+OVERTAKEN = "overtaken"
+"""The reason under which samples of the spool are counted that were refused because newer ones went out before."""
+
+OUT_OF_ORDER = frozenset({"sample-out-of-order", "sample-too-old"})
+TOO_LATE = OUT_OF_ORDER | {"greater_than_max_sample_age", "new-value-for-timestamp"}
+"""What a receiver says of samples that would have been in order when they were scraped."""
+
+
 def for_others(advice: str) -> str:
     """An advice for a receiver that is not AMP: settings of its own in the place of AWS's commands."""
     return _AWS_COMMAND.sub("raise the receiver's own limit", advice.replace(_WIDEN, _WIDEN_OTHERS))

@@ -8,6 +8,7 @@ An entry goes only after all of it was accepted, refused for good, or buried und
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -16,15 +17,17 @@ from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from ..model import Kept
-from ..store import MAX_BYTES, MAX_LISTED, Changed, Keys, NotStored, Store, StoreError
+from ..store import MAX_BYTES, MAX_LISTED, Changed, Keys, NotStored, Object, Store, StoreError
 from . import entry as entries
-from .entry import Entry
+from .entry import Entry, Unreadable
 
 SPOOL, DEAD = "spool", "dead"
 ALL_SHARDS = ""  # for looking into the spool, not for writing to it
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
 _LOOK_SHARE = 1 / 8  # of the time for a write: kept back to see whether it was done, when no answer came
+_READS = 3  # of bytes that are no entry, before a run calls the entry damaged
+_ASIDE = ".unreadable"
 
 Result = TypeVar("Result")
 
@@ -50,6 +53,25 @@ class Stored:
     entry: Entry
 
 
+class Damaged(Unreadable):
+    """Every read gave the same bytes, with the store's ETag, and they are no entry. Whether the store or the way to it
+    damages them, only another run can tell."""
+
+    def __init__(self, key: str, found: Object, problem: str) -> None:
+        super().__init__(problem)
+        self.key, self.found = key, found
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same bytes of the same object."""
+        return f"{self.found.etag} {hashlib.sha256(self.found.content).hexdigest()}"
+
+    @property
+    def samples(self) -> int | None:
+        """As its header says; None when that is damaged too."""
+        return entries.counted_samples(self.found.content)
+
+
 class Spool:
     """One shard's entries of every endpoint (or those of ALL_SHARDS, shard by shard). Deadlines are monotonic seconds;
     every method raises StoreError, after a few tries. Safe for several threads."""
@@ -62,11 +84,29 @@ class Spool:
         return self._insist(lambda until: self.store.list(self._folder(part, endpoint), until, MAX_LISTED), deadline)
 
     def load(self, key: str, deadline: float) -> Stored:
-        """Raises NotStored when it is gone, and Unreadable."""
+        """Raises NotStored when it is gone, and Damaged. Bytes that are no entry are read again: they may have been
+        damaged on their way, and no judgement is possible (StoreError) until each read gives the same."""
+        place, problem, reads = f"{self.store.place}/{key}", "", list[Object]()
+        while len(reads) < (1 if key.endswith(_ASIDE) else _READS):  # what was set aside is known to be damaged
+            if reads and not self.wait(_PAUSE_SECONDS, deadline):
+                raise StoreError(f"{place}: {problem}, and there is no time to read it again")
+            found = self._read(key, deadline)
+            try:
+                return Stored(key, found.etag, entries.decode(found.content))
+            except Unreadable as error:
+                problem = str(error)
+            reads.append(found)
+        if any(found != reads[0] for found in reads):
+            raise StoreError(f"{place}: {problem}, and the store does not give the same bytes each time")
+        raise Damaged(key, reads[0], problem)
+
+    def _read(self, key: str, deadline: float) -> Object:
         found = self._insist(lambda until: self.store.get(key, until), deadline)
         if found is None:  # only an object with a known ETag is unchanged
             raise NotStored(f"{self.store.place}/{key}: it cannot be read")
-        return Stored(key, found.etag, entries.decode(found.content))
+        if not found.etag:
+            raise StoreError(f"{self.store.place}/{key}: an answer without an ETag")
+        return found
 
     def keep(self, entry: Entry, run: Run, deadline: float) -> Stored:
         """A new entry of this run, in the place of one that it has made before."""
@@ -79,11 +119,15 @@ class Spool:
 
     def remove(self, old: Stored, deadline: float) -> bool:
         """False when somebody else has removed or changed it."""
+        return self.remove_version(old.key, old.etag, deadline)
+
+    def remove_version(self, key: str, etag: str, deadline: float) -> bool:
+        """Removes an entry if its ETag still matches. False when it does not, or when the entry is gone."""
         tries = itertools.count()
 
         def delete(until: float) -> bool:
             is_again = next(tries) > 0
-            return self.store.delete(old.key, until, old.etag) or (is_again and self._is_gone(old.key, until))
+            return self.store.delete(key, until, etag) or (is_again and self._is_gone(key, until))
 
         return self._insist(delete, deadline)
 
@@ -91,13 +135,21 @@ class Spool:
         """Away with an entry, whatever it holds by now."""
         return self._insist(lambda until: self.store.delete(key, until), deadline)
 
-    def set_aside(self, key: str, deadline: float) -> str:
-        """An unreadable entry goes under dead/ as it is. Returns its new key."""
-        found = self._insist(lambda until: self.store.get(key, until), deadline)
-        aside = f"{DEAD}/{key.partition('/')[2]}.unreadable"
-        content = found.content if found else b""
-        self._insist(lambda until: self.store.put(aside, content, until), deadline)
-        self.forget(key, deadline)
+    def set_aside(self, damaged: Damaged, deadline: float) -> str:
+        """Moves a damaged entry under dead/ as it is, and returns its new key. The copy is checked before the entry is
+        removed, and that only if its ETag still matches: raises Changed when another run was faster."""
+        key, found = damaged.key, damaged.found
+        if self._insist(lambda until: self.store.get(key, until, found.etag), deadline) is not None:
+            raise StoreError(f"{self.store.place}/{key}: the store does not confirm the bytes that it gave")
+        aside = f"{DEAD}/{key.partition('/')[2]}{_ASIDE}"
+        etag = self._insist(lambda until: self.store.put(aside, found.content, until), deadline)
+        if etag != found.etag and etag == _md5_etag(found.content):  # here the same bytes would have the same ETag
+            self.remove_version(aside, etag, deadline)
+            raise StoreError(f"{self.store.place}/{key}: the store holds other bytes than it gave")
+        if self._read(aside, deadline).content != found.content:
+            raise StoreError(f"{self.store.place}/{aside}: the copy is not what was written")
+        if not self.remove_version(key, found.etag, deadline):
+            raise Changed(f"{self.store.place}/{key}: another run was faster")
         return aside
 
     def bury(self, endpoint: str, run: Run, dead: Sequence[Kept], deadline: float, source: str = "") -> str:
@@ -183,10 +235,21 @@ class Spool:
             except (NotStored, Changed):
                 raise
             except StoreError:
-                if tries_left == 1 or time.monotonic() + _PAUSE_SECONDS >= deadline:
+                if tries_left == 1 or not self.wait(_PAUSE_SECONDS, deadline):
                     raise
-                self._sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try has returned or raised")
+
+    def wait(self, seconds: float, deadline: float) -> bool:
+        """Lets the store recover for so long; False, at once, when that would take until the deadline."""
+        if time.monotonic() + seconds >= deadline:
+            return False
+        self._sleep(seconds)
+        return True
+
+
+def _md5_etag(content: bytes) -> str:
+    """The ETag in S3 of an object that is not encrypted with a key of one's own."""
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
 def endpoint_of(key: str) -> str:

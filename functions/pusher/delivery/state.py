@@ -21,20 +21,31 @@ _HEARTBEAT_MS = 600_000
 _FORGET_MS = 86_400_000  # a job that has left the config, and has not come back for a day
 _TRIES = 3
 _SPARE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.2  # after a reading that failed, and twice as long after each more
 _ELSEWHERE_SECONDS = 3.0
 _MAX_PROBLEM_CHARACTERS = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """An entry that runs could not read: since when, and the fingerprint of the damaged bytes that they got ("" for
+    none)."""
+
+    since_ms: int
+    fingerprint: str = ""
+
+
 @dataclass(slots=True)
 class Facts:
-    """The content of the state object. `backlog` has the newest entry's key for each endpoint that has any; `problems`
-    say of jobs that are down, or have a failed metric, why."""
+    """The content of the state object. `backlog` has the newest entry's key for each endpoint that has any, `unread`
+    the entries that could not be read, by key; `problems` say of jobs that are down, or have a failed metric, why."""
 
     backlog: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, JobMark] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     config_version: str = ""
     written_ms: int = 0
+    unread: dict[str, Unread] = field(default_factory=dict)
 
     def encoded(self) -> bytes:
         return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
@@ -47,7 +58,11 @@ def decoded(content: bytes) -> Facts:
         jobs = {str(name): _job_mark(mark) for name, mark in found["jobs"].items()}
         backlog = {str(name): str(key) for name, key in found["backlog"].items()}
         problems = {str(name): str(problem) for name, problem in found.get("problems", {}).items()}
-        return Facts(backlog, jobs, problems, str(found["config_version"]), int(found["written_ms"]))
+        unread = {
+            str(key): Unread(int(one["since_ms"]), str(one["fingerprint"]))
+            for key, one in found.get("unread", {}).items()  # an older version has written none
+        }
+        return Facts(backlog, jobs, problems, str(found["config_version"]), int(found["written_ms"]), unread)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
@@ -80,7 +95,8 @@ class State:
         self.problem = ""
         if self._store is None:
             return
-        self._reading = _Reading(self._store, self._key, self._etag or "", deadline)
+        etag = self._etag or "" if self.is_known else ""  # what was not understood is read in full again
+        self._reading = _Reading(self._store, self._key, etag, deadline, is_patient=not self.is_known)
 
     def await_read(self) -> None:
         """Waits for the reading that was started. An object that cannot be read leaves memory in force."""
@@ -99,11 +115,14 @@ class State:
         if found is None:  # unchanged, or missing
             self._etag = self._etag or ""
             return
-        if not found.etag:  # there is none
-            self._etag = ""
-            return
         self._etag = found.etag
-        theirs = decoded(found.content)
+        if not found.etag:  # there is none
+            return
+        try:
+            theirs = decoded(found.content)
+        except ValueError:
+            self.is_known = False
+            raise
         ours, self.facts = self.facts, theirs
         for endpoint, drained in self._cleared.items():
             if theirs.backlog.get(endpoint, "") <= drained:
@@ -112,6 +131,7 @@ class State:
             for endpoint, key in ours.backlog.items():
                 theirs.backlog[endpoint] = max(key, theirs.backlog.get(endpoint, ""))
             theirs.config_version = ours.config_version or theirs.config_version
+            theirs.unread |= ours.unread
         for job, mark in ours.jobs.items():
             theirs.jobs[job] = mark.merged(theirs.jobs[job]) if job in theirs.jobs else mark
         for job, problem in self._judged.items():
@@ -143,6 +163,24 @@ class State:
             if known is not None:
                 del self.facts.backlog[endpoint]
                 self._cleared[endpoint] = max(newest_key, known)
+                self._is_changed = True
+
+    def unread(self, key: str) -> Unread | None:
+        """What earlier runs have noted of an entry that they could not read."""
+        with self._lock:
+            return self.facts.unread.get(key)
+
+    def note_unread(self, key: str, unread: Unread) -> None:
+        with self._lock:
+            if self.facts.unread.get(key) != unread:
+                self.facts.unread[key] = unread
+                self._is_changed = True
+
+    def forget_unread(self, is_over: Callable[[str], bool]) -> None:
+        """Forgets entries, by key, that were read meanwhile, or are gone."""
+        with self._lock:
+            for key in list(filter(is_over, self.facts.unread)):
+                del self.facts.unread[key]
                 self._is_changed = True
 
     def mark_of(self, job: str) -> JobMark | None:
@@ -256,10 +294,11 @@ class State:
 
 
 class _Reading:
-    """One reading of the object, in a thread of its own: a name look-up that hangs must not hold up the run."""
+    """One reading of the object, in a thread of its own: a name look-up that hangs must not hold up the run. A patient
+    one asks a store that fails again until the deadline: an environment that knows nothing yet needs the answer."""
 
-    def __init__(self, store: Store, key: str, etag: str, deadline: float) -> None:
-        self._deadline = deadline
+    def __init__(self, store: Store, key: str, etag: str, deadline: float, *, is_patient: bool) -> None:
+        self._deadline, self._is_patient = deadline, is_patient
         self._found: Object | None = None
         self._error: StoreError | None = None
         self._store, self._key, self._etag = store, key, etag
@@ -267,10 +306,18 @@ class _Reading:
         self._thread.start()
 
     def _read(self) -> None:
-        try:
-            self._found = _read(self._store, self._key, self._etag, self._deadline)
-        except StoreError as error:
-            self._error = error
+        pause = _PAUSE_SECONDS
+        while True:
+            try:
+                self._found = _read(self._store, self._key, self._etag, self._deadline)
+                self._error = None
+                return
+            except StoreError as error:
+                self._error = error
+            if not self._is_patient or time.monotonic() + pause >= self._deadline:
+                return
+            time.sleep(pause)
+            pause *= 2
 
     def result(self) -> Object | None:
         """The object; None when it is unchanged, one without ETag when there is none. Raises StoreError."""
@@ -283,7 +330,38 @@ class _Reading:
 
 
 def _read(store: Store, key: str, etag: str, deadline: float) -> Object | None:
+    """The object; None when it is unchanged, one without ETag when there is none. What is no state object is read
+    again: it may be written over only when every reading gives the same bytes."""
+    first = _get(store, key, etag, deadline)
+    if _is_understood(first):
+        return first
+    for _ in range(_TRIES - 1):
+        if time.monotonic() + _PAUSE_SECONDS >= deadline:
+            raise StoreError(f"{store.place}/{key}: it is no state object, and there is no time to read it again")
+        time.sleep(_PAUSE_SECONDS)
+        again = _get(store, key, etag, deadline)
+        if _is_understood(again):
+            return again
+        if again != first:
+            raise StoreError(f"{store.place}/{key}: the store does not give the same bytes each time")
+    return first
+
+
+def _get(store: Store, key: str, etag: str, deadline: float) -> Object | None:
     try:
-        return store.get(key, deadline, etag)
+        found = store.get(key, deadline, etag)
     except NotStored:
         return Object(b"", "")
+    if found is not None and not found.etag:
+        raise StoreError(f"{store.place}/{key}: an answer without an ETag")
+    return found
+
+
+def _is_understood(found: Object | None) -> bool:
+    if found is None or not found.etag:
+        return True
+    try:
+        decoded(found.content)
+    except ValueError:
+        return False
+    return True
