@@ -177,8 +177,11 @@ class App:
             return Tick(now_ms, None, config.tick_ms, frozenset(names))
         # A time ahead of the clock would count as the last tick, and no job would be due until it has come.
         scheduled_ms = min(options.get("scheduled_ms") or now_ms, now_ms + config.tick_ms)
-        tick = Tick(scheduled_ms, warm.last_tick_ms, config.tick_ms)
-        warm.last_tick_ms = max(scheduled_ms, warm.last_tick_ms or scheduled_ms)
+        last_ms = warm.last_tick_ms
+        if last_ms is not None and last_ms > now_ms + config.tick_ms:  # the clock was set back since
+            last_ms = None
+        tick = Tick(scheduled_ms, last_ms, config.tick_ms)
+        warm.last_tick_ms = max(scheduled_ms, last_ms or scheduled_ms)
         return tick
 
     def _plan(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..config.schema import Endpoint
 from ..model import Delivery, Kept, Outcome, WriteRequest
@@ -28,6 +29,13 @@ _QUICK_SECONDS = 0.005  # a receiver that answers sooner is served over one conn
 _SPARE_SECONDS = 0.5
 
 
+class Watch(Protocol):
+    """Hears of every attempt."""
+
+    def asked(self) -> None: ...
+    def answered(self, response: Response) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Edges:
     """What delivering needs of the outside world: how to post, wall clock (ms), monotonic clock and sleep (seconds).
@@ -42,6 +50,7 @@ class Edges:
     pace: Pace | None = None
     buries: frozenset[str] = frozenset()
     splits_throttled: bool = True
+    watch: Watch | None = None
 
 
 def deliver(endpoint: Endpoint, outbox: Outbox, edges: Edges, deadline: float, *, disjoint: bool = False) -> bool:
@@ -184,7 +193,12 @@ class _Sender:
         request = lane.pieces[0]
         lane.in_flight = True
         left = self._deadline - self._edges.monotonic()
+        watch = self._edges.watch
+        if watch:
+            watch.asked()
         response = self._edges.poster.post(request, attempt, left, renewed=renew)
+        if watch:
+            watch.answered(response)
         with self._outbox.books() as books:
             books.attempts += 1
             books.retries += attempt > 1
