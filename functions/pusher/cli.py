@@ -329,4 +329,6 @@ def _run(options: argparse.Namespace, outside: Outside) -> int:
         print(line if options.json else f"{time_of_day} {message}", file=sys.stderr, flush=True)
 
     name = options.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:100]
-    return Runner(load, options.config, name, outside, say).run()
+    runner = Runner(load, options.config, name, outside, say)
+    runner.obey_signals()
+    return runner.run()

@@ -96,7 +96,7 @@ def warn_below_tick(top: Section, fallback: GlobalConfig, intervals_ms: Sequence
         said = _below_tick(interval_ms, fallback.tick_ms)
         section = top.section("global")
         if section is None:
-            top.warn("global", f"scrape_interval is by default {said}")
+            top.warn("global", f"by default scrape_interval {said}")
         else:
             section.warn("scrape_interval", said)
 

@@ -118,10 +118,18 @@ class Problems:
         elif not problem and key in self._known:
             self._say(f"{self._known.pop(key)}: well again")
 
-    def forget(self, keys: set[str]) -> None:
-        """These are no more."""
-        for key in keys & self._known.keys():
-            del self._known[key]
+    def guard(self, what: str, act: Callable[[], None]) -> None:
+        """Does something that is done again later: no exception ends it for good."""
+        try:
+            act()
+        except Exception as error:
+            self.note(f"bug {what}", what, bug(error))
+        else:
+            self.note(f"bug {what}", what, "")
+
+
+def bug(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}, which is a bug"
 
 
 def _seconds(seconds: float) -> str:

@@ -21,7 +21,7 @@ from ..sources.due import Tick
 from ..warm import Outside, Remote, Warm
 from ..wire import order
 from .marks import Marks
-from .messages import Problems, Say
+from .messages import Problems, Say, bug
 from .schedule import ClockWatch, Schedule, shown_intervals
 from .sender import Sender, Tools
 
@@ -65,16 +65,19 @@ class Runner:
         self._reload.set()
         self._wake.set()
 
-    def run(self) -> int:
-        """Runs until SIGINT or SIGTERM, and returns the exit status; SIGHUP reads the config again."""
+    def obey_signals(self) -> None:
+        """SIGINT and SIGTERM stop it, SIGHUP makes it read the config again. To be called in the main thread."""
         for number, handler in ((signal.SIGINT, self.stop), (signal.SIGTERM, self.stop), (signal.SIGHUP, self.reload)):
             signal.signal(number, handler)
+
+    def run(self) -> int:
+        """Runs until it is stopped, and returns the exit status."""
         self._say(self._started())
         self._say_warnings()
         self._warm.state.start_reading(time.monotonic() + _STORE_SECONDS)
         for sender in self._senders:
             sender.start()
-        self._survive("discovery", self._discover)
+        self._problems.guard("discovery", self._discover)
         threading.Thread(target=self._discover_again, name="discovery", daemon=True).start()
         watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         watching.start()
@@ -109,7 +112,7 @@ class Runner:
         while not self._stop.is_set():
             if self._reload.is_set():
                 self._reload.clear()
-                self._survive("the new config", self._read_again)
+                self._problems.guard("the new config", self._read_again)
             for source in self._schedule.due(self._warm.sources(), self._busy):
                 self._busy.add(source.key)
                 threading.Thread(target=self._scrape_or_say, args=(source, self._warm), daemon=True).start()
@@ -127,7 +130,7 @@ class Runner:
         try:
             self._scrape(source, warm)
         except Exception as error:
-            self._say(f"{source.name} {source.instance}: a scrape is lost: {_bug(error)}")
+            self._say(f"{source.name} {source.instance}: a scrape is lost: {bug(error)}")
         finally:
             self._busy.discard(source.key)
 
@@ -188,16 +191,7 @@ class Runner:
 
     def _discover_again(self) -> None:
         while not self._stop.wait(_DISCOVERY_SECONDS):
-            self._survive("discovery", self._discover)
-
-    def _survive(self, what: str, act: Callable[[], None]) -> None:
-        """Whatever goes wrong once is tried again."""
-        problem = ""
-        try:
-            act()
-        except Exception as error:
-            problem = _bug(error)
-        self._problems.note(f"bug {what}", what, problem)
+            self._problems.guard("discovery", self._discover)
 
     def _watch(self) -> None:
         """Says what there is to say, and keeps how far the jobs have come."""
@@ -207,7 +201,7 @@ class Runner:
                 sender.look()
             if time.monotonic() >= save_at:
                 save_at = time.monotonic() + _SAVE_SECONDS
-                self._survive("the state object", self._save)
+                self._problems.guard("the state object", self._save)
             time.sleep(1.0)
 
     def _all_senders(self) -> list[Sender]:
@@ -263,7 +257,3 @@ class Runner:
             sender.stop(FLUSH_SECONDS)
         for sender in self._all_senders():
             sender.join()
-
-
-def _bug(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}, which is a bug"

@@ -19,7 +19,7 @@ from ..shipment import book_undelivered
 from ..trailer import Trailer
 from ..warm import Remote
 from ..wire import packing
-from .messages import LossLog, ReceiverWatch, Say
+from .messages import LossLog, ReceiverWatch, Say, bug
 from .patience import NEVER, Patience
 from .waiting import SampleQueue
 
@@ -121,8 +121,7 @@ class Sender(threading.Thread):
         try:
             act()
         except Exception as error:
-            said = f"{type(error).__name__}: {error}, which is a bug"
-            self._tools.say(f"{self.endpoint_name}: {samples} samples lost: {said}")
+            self._tools.say(f"{self.endpoint_name}: {samples} samples lost: {bug(error)}")
 
     def _drain_at_start(self) -> None:
         books = Delivery(self.endpoint_name)
