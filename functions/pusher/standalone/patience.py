@@ -25,6 +25,11 @@ class Patience:
             self._ends_at = ends_at if self._ends_at is None else min(self._ends_at, ends_at)
             self._changed.notify_all()
 
+    def give_up(self) -> None:
+        """A delivery has come to nothing. While flushing, that is the end: the requests after it are not tried."""
+        if self._ends_at is not None:
+            self.end_in(0)
+
     def monotonic(self) -> float:
         now, ends_at = self._monotonic(), self._ends_at
         return now if ends_at is None else NEVER - (ends_at - now)

@@ -35,11 +35,21 @@ _IDLE_SECONDS = 0.5  # the longest that the main loop sleeps
 
 
 class Runner:
-    """`load` reads the config `place`; `name` is this process's own in the spool."""
+    """`load` reads the config `place`; `name` is this process's own in the spool. After the end is asked for, what
+    waits is sent for `flush_seconds` at most."""
 
-    def __init__(self, load: Callable[[], Config], place: str, name: str, outside: Outside, say: Say) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        place: str,
+        name: str,
+        outside: Outside,
+        say: Say,
+        flush_seconds: float = FLUSH_SECONDS,
+    ) -> None:
         """Raises ConfigError and Unreadable."""
         self._load, self._place, self._outside, self._say = load, place, outside, say
+        self._flush_seconds = flush_seconds
         self._shard = Shard(label=f"run-{name}")
         self._warm = Warm(load(), outside, heals=True, shard=self._shard)
         self._marks = Marks()
@@ -246,14 +256,14 @@ class Runner:
                 sender.start()
             senders.append(sender)
         for gone in known.values():
-            gone.stop(FLUSH_SECONDS)
+            gone.stop(self._flush_seconds)
         self._flushing = [*flushing.values(), *known.values()]
         return senders
 
     def _flush(self) -> None:
         waiting = sum(len(sender.queue) for sender in self._all_senders())
-        self._say(f"flushing {waiting} samples, at most {FLUSH_SECONDS:.0f} s")
+        self._say(f"flushing {waiting} samples, at most {self._flush_seconds:.0f} s")
         for sender in self._senders:
-            sender.stop(FLUSH_SECONDS)
+            sender.stop(self._flush_seconds)
         for sender in self._all_senders():
             sender.join()

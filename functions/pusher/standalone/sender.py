@@ -159,7 +159,10 @@ class Sender(threading.Thread):
             route, outbox = self._route, Outbox(requests, books)
             deliver.deliver(route.remote.endpoint, outbox, self._edges(route), NEVER)
             left = outbox.close()
-            if not left or route.patience is self._route.patience:
+            if not left:
+                return left
+            if route.patience is self._route.patience:
+                route.patience.give_up()
                 return left
             requests = [one.request for one in left]
 
