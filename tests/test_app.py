@@ -431,6 +431,20 @@ def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) ->
     assert pushed == 2
 
 
+def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
+    """The tick before it lies in the future, and says nothing any more."""
+    text = json.loads(function.config.read_text())
+    text["json_configs"][0]["scrape_interval"] = "5m"
+    function.config.write_text(json.dumps(text))
+    function({})
+    function.clock.ahead -= 7_200
+    pushed = 0
+    for _ in range(11):
+        function.clock.ahead += 60
+        pushed += len(function({})["jobs"])
+    assert pushed == 2
+
+
 # --- What a cold start pays for ---------------------------------------------------------------------------------------
 
 SCRAPING = ("pusher.sources.exposition", "pusher.sources.discovery", "pusher.config.service_discovery")

@@ -1,73 +1,82 @@
-"""`pusher run` as a process: jobs that do not wait for each other, a queue that is full, a receiver that refuses."""
+"""`pusher run` as a process: jobs that do not wait for each other, a queue that is full, a receiver that refuses, and
+signals."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
-from sandbox.amp import Receiver
+import pytest
+
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
-from tests.delivery.rig import ENVIRONMENT
-from tests.test_push import Source, config_text, endpoint, job, now_ms
-
-ROOT = Path(__file__).parents[1]
-
-
-def started(config: Path) -> subprocess.Popen[str]:
-    environment = ENVIRONMENT | {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "functions")}
-    command = [sys.executable, "-m", "pusher", "run", str(config)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+from tests.compliance import rig
+from tests.test_push import Source, job, now_ms
 
 
 def test_polls_other_jobs_while_one_hangs(tmp_path: Path) -> None:
-    with Api() as api, Receiver() as amp:
+    with Api() as api, rig.Receiver() as receiver:
         asked: list[float] = []
 
         def quick(request: Request) -> Answer:
             asked.append(time.monotonic())
             return Answer.json([])
 
-        keys = {"scrape_interval": "10s", "scrape_timeout": "8s"}
-        slow = job(api.serve("/slow", Fault.hang()), "slow", **keys)
+        slow = job(api.serve("/slow", Fault.hang()), "slow", scrape_interval="1m", scrape_timeout="1m")
         fast = job(api.serve("/fast", quick), "fast", scrape_interval="1s")
-        config = tmp_path / "config.yaml"
-        config.write_text(config_text([slow, fast], [endpoint(amp, "amp")]))
-        process = started(config)
-        try:
-            time.sleep(5)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=15) == 0
-        finally:
-            process.kill()
-            process.communicate()
-        assert len(asked) >= 4
+        config = {"json_configs": [slow, fast], "remote_write": [rig.endpoint(receiver.url("w"))]}
+        with rig.sender(config, tmp_path) as process:
+            process.wait_for(lambda: len(asked) >= 4, "four answers of the other job")
+            assert process.stop() == 0
 
 
 def test_says_what_did_not_fit_its_queue_and_what_was_refused(tmp_path: Path) -> None:
-    with Api() as api, Receiver() as amp:
+    with Api() as api, rig.Receiver() as receiver:
         source = Source(api)
         source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(30)]
-        amp.always(Fault.status(503))
-        queue = {"capacity": 40, "max_shards": 1, "max_backoff": "100ms", "batch_send_deadline": "100ms"}
-        config = tmp_path / "config.yaml"
-        text = [job(source.url, scrape_interval="1s")], [endpoint(amp, "amp", queue_config=queue)]
-        config.write_text(config_text(*text))
-        process = started(config)
-        try:
-            time.sleep(5)
-            amp.always(Fault.status(400, json.dumps({"error": "no"}).encode()))
-            time.sleep(2)
-            process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=15)
-        finally:
-            process.kill()
-            process.wait()
-        assert process.returncode == 0
-        assert "queue_full" in said
-        assert "http_400" in said
+        receiver.faults("w").always(Fault.status(503))
+        small = rig.endpoint(receiver.url("w"), queue={"capacity": 40, "max_shards": 1, "max_backoff": "100ms"})
+        config = {"json_configs": [job(source.url, scrape_interval="1s")], "remote_write": [small]}
+        with rig.sender(config, tmp_path) as process:
+            process.wait_for(lambda: "queue_full" in process.said, "a full queue")
+            receiver.faults("w").always(Fault.status(400, json.dumps({"error": "no"}).encode()))
+            process.wait_for(lambda: "http_400" in process.said, "a refusal")
+            assert process.stop() == 0
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "JSON"])
+def test_every_message_has_its_time(tmp_path: Path, as_json: bool) -> None:
+    with rig.Pages({"/metrics": (b"m 1\n", rig.TEXT)}) as pages, rig.Receiver() as receiver:
+        config = rig.config([rig.endpoint(receiver.url("w"))], [rig.job(pages.target)])
+        with rig.sender(config, tmp_path, *(["--json"] if as_json else [])) as process:
+            process.wait_for(lambda: receiver.writes("w"), "a request")
+            assert process.stop() == 0
+    lines = process.said.splitlines()
+    assert len(lines) >= 3
+    for line in lines:
+        stamp = json.loads(line)["time"] if as_json else line.split()[0]
+        assert stamp.endswith("Z")
+        assert abs(datetime.fromisoformat(stamp).timestamp() - time.time()) < 600
+
+
+def test_a_hangup_reads_the_config_again(tmp_path: Path) -> None:
+    with rig.Pages({"/metrics": (b"m 1\n", rig.TEXT)}) as pages, rig.Receiver() as receiver:
+        config = rig.config([rig.endpoint(receiver.url("w"))], [rig.job(pages.target)])
+        with rig.sender(config, tmp_path) as process:
+            process.wait_for(lambda: rig.scrape_count(receiver.writes("w")), "a scrape")
+            process.rewrite("nonsense: [")
+            process.interrupt(signal.SIGHUP)
+            process.wait_for(lambda: "the new config is refused, the old one stays" in process.said, "a refusal")
+            process.rewrite(json.dumps(config | {"scrape_configs": [rig.job(pages.target, "second")]}))
+            process.interrupt(signal.SIGHUP)
+            process.wait_for(lambda: rig.scrape_count(receiver.writes("w"), "second"), "a scrape of the new job")
+            assert process.stop() == 0
+
+
+def test_a_bad_config_at_the_start_is_an_error(tmp_path: Path) -> None:
+    with rig.sender({"remote_write": 1}, tmp_path) as process:
+        assert process.wait() == 2
+        assert "mistake" in process.said
