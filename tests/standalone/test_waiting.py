@@ -73,8 +73,26 @@ def test_a_closed_queue_gives_all_of_it_and_then_none() -> None:
     for number in (1, 2, 3):
         waiting.put(number, samples(3), keeps_all=False)
     waiting.close()
-    assert [len(waiting.take() or ()) for _ in range(3)] == [6, 3, 0]
+    assert [len(waiting.take() or ()) for _ in range(3)] == [3, 3, 3]
     assert waiting.take() is None
+
+
+def test_a_batch_holds_whole_scrapes() -> None:
+    """As many as fit a request, and one that is larger than a request by itself; what is left waits."""
+    clocks = Clocks()
+    waiting = queue(clocks)
+    for number, count in enumerate([4, 4, 4, 25], 1):
+        waiting.put(number, samples(count), keeps_all=False)
+    taken = []
+    while waiting.wait_seconds() == 0:
+        taken.append(len(waiting.take() or ()))
+        waiting.settled()
+    assert taken == [8, 4, 25]
+    waiting.put(5, samples(6), keeps_all=False)
+    waiting.put(6, samples(6), keeps_all=False)
+    assert len(waiting.take() or ()) == 6
+    waiting.settled()
+    assert waiting.wait_seconds() == 5
 
 
 def test_a_sleeping_taker_wakes_up() -> None:

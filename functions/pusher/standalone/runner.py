@@ -12,6 +12,7 @@ from types import FrameType
 from .. import __version__
 from ..batch import Batch
 from ..config.nodes import ConfigError, shown_url
+from ..config.scalars import print_duration
 from ..config.schema import Config
 from ..config_source import Unreadable, not_loaded
 from ..model import Scrape, Tally, WriteRequest
@@ -22,7 +23,7 @@ from ..warm import Outside, Remote, Warm
 from ..wire import order
 from .marks import Marks
 from .messages import Problems, Say, bug
-from .schedule import ClockWatch, Schedule, shown_intervals
+from .schedule import ClockWatch, Schedule
 from .sender import Sender, Tools
 
 FLUSH_SECONDS = 60.0  # after a signal, as Prometheus's flush deadline
@@ -31,6 +32,7 @@ _SAVE_SECONDS = 60.0  # how often the state object is written, when it has chang
 _STORE_SECONDS = 10.0
 _GAP_SECONDS = 60.0  # for a scrape that heals a gap, where its interval is shorter
 _MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
+_LISTED = 10  # jobs and endpoints in a message
 _IDLE_SECONDS = 0.5  # the longest that the main loop sleeps
 
 
@@ -100,14 +102,16 @@ class Runner:
 
     def _started(self) -> str:
         config = self._warm.config
-        both = (config.jobs, config.scrape_jobs)
-        jobs = [(job.job_name, job.scrape_interval_ms) for found in both for job in found]
-        endpoints = ", ".join(f"{one.name} at {shown_url(one.url)}" for one in config.endpoints)
+        intervals = [
+            (job.job_name, job.scrape_interval_ms) for found in (config.jobs, config.scrape_jobs) for job in found
+        ]
+        jobs = [f"{name} every {print_duration(interval_ms)}" for name, interval_ms in intervals]
+        endpoints = [f"{one.name} at {shown_url(one.url)}" for one in config.endpoints]
         depot = self._warm.depot
         keeps = f"the spool {depot.spool.store.place} as {self._shard}" if depot else "memory only"
         return (
-            f"pusher {__version__}: config {self._place}; jobs: {shown_intervals(jobs) or 'none'}; "
-            f"endpoints: {endpoints or 'none'}; what waits is kept in {keeps}"
+            f"pusher {__version__}: config {self._place}; jobs: {_listed(jobs)}; "
+            f"endpoints: {_listed(endpoints)}; what waits is kept in {keeps}"
         )
 
     def _say_warnings(self) -> None:
@@ -267,3 +271,8 @@ class Runner:
             sender.stop(self._flush_seconds)
         for sender in self._all_senders():
             sender.join()
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return ", ".join(items[:_LISTED]) + more if items else "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from ..config.scalars import print_duration
@@ -82,7 +82,3 @@ class ClockWatch:
             return f"the clock has jumped ahead by {size}, as after a suspension; intervals go on as before"
         dropped = "what is not newer than its series' last sample is dropped (not_newer) until that time has come again"
         return f"the clock was set back by {size}; intervals go on as before, samples carry the new time, and {dropped}"
-
-
-def shown_intervals(jobs: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{name} every {print_duration(interval_ms)}" for name, interval_ms in jobs)

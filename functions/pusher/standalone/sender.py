@@ -105,14 +105,14 @@ class Sender(threading.Thread):
         if self._after is not None:
             self._after.join()
         self._survive(self._drain_at_start, 0)
-        while (samples := self.queue.take(self._least())) is not None:
+        while (samples := self.queue.take(self._most())) is not None:
             self._survive(partial(self._send, samples), len(samples))
             self.queue.settled()
             self._survive(self._spill, 0)
         self.losses.add("dropped", self.queue.take_dropped())
         self.losses.look(is_end=True)
 
-    def _least(self) -> int:
+    def _most(self) -> int:
         """After the flush, what is left goes into few entries of the spool."""
         return _SPOOLED_AT_ONCE if self._route.patience.is_over else 0
 

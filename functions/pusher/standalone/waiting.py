@@ -82,18 +82,19 @@ class SampleQueue:
 
     # taking
 
-    def take(self, least: int = 0) -> Samples | None:
+    def take(self, most: int = 0) -> Samples | None:
         """Waits for a batch: `max_samples_per_send` samples, or what is there when `batch_send_deadline` has passed
         since the last batch was settled (Prometheus storage/remote/queue_manager.go, runShard). None when the queue is
-        closed and empty. `least` asks for a larger batch, where so much waits."""
+        closed and empty. A batch holds whole scrapes: as many as fit a request, or one that is larger. `most` asks for
+        a larger batch."""
         with self._changed:
             while (left := self.wait_seconds()) > 0:
                 self._changed.wait(left)
             if not self._parts:
                 return None
             self._first_in_flight = self._parts[0].number
-            taken, least = Samples(), max(least, self._config.max_samples_per_send)
-            while self._parts and len(taken) < least:
+            taken, most = Samples(), max(most, self._config.max_samples_per_send)
+            while self._parts and (not taken or len(taken) + len(self._parts[0].samples) <= most):
                 taken.extend(self._pop_oldest())
             self._in_flight = len(taken)
             return taken
