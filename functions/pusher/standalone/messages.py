@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..config.scalars import print_duration
 from ..delivery.attempt import Response
@@ -117,6 +117,10 @@ class Problems:
             self._known[key] = who
         elif not problem and key in self._known:
             self._say(f"{self._known.pop(key)}: well again")
+
+    def keep(self, keys: Collection[str]) -> None:
+        """Whatever has another key is no more."""
+        self._known = {key: who for key, who in self._known.items() if key in keys}
 
     def guard(self, what: str, act: Callable[[], None]) -> None:
         """Does something that is done again later: no exception ends it for good."""
