@@ -57,7 +57,14 @@ def config(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
 def test_check_of_a_good_config_says_so(config: Path) -> None:
     result = pusher("check", config)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"{config}: 1 job, 1 endpoint, no mistakes\n"
+    note = "note: pusher run keeps what waits in memory only, until it ends: no spool is configured\n"
+    assert result.stdout == f"{note}{config}: 1 job, 1 endpoint, no mistakes\n"
+
+
+def test_check_of_a_config_with_a_spool_has_no_note(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + f"\nspool: {{location: {tmp_path / 'kept'}}}\n")
+    assert "note" not in pusher("check", config).stdout
+    assert json.loads(pusher("check", config, "--json").stdout)["notes"] == []
 
 
 def test_check_names_every_mistake_and_exits_2(tmp_path: Path) -> None:

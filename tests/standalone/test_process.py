@@ -76,6 +76,44 @@ def test_a_hangup_reads_the_config_again(tmp_path: Path) -> None:
             assert process.stop() == 0
 
 
+def test_a_killed_process_loses_nothing_that_was_written_ahead(tmp_path: Path) -> None:
+    """With mode `always` that is all but what came since the last batch."""
+    kept, folder = tmp_path / "kept", tmp_path / "again"
+    folder.mkdir()
+    with rig.Pages({"/metrics": (b"m 1\n", rig.TEXT)}) as pages, rig.Receiver() as receiver:
+        receiver.faults("w").always(Fault.status(503))
+        named = rig.endpoint(receiver.url("w"), queue={"max_backoff": "200ms"}) | {"name": "amp"}
+        config = rig.config([named], [rig.job(pages.target)]) | {"spool": {"location": str(kept), "mode": "always"}}
+        with rig.sender(config, tmp_path, "--name", "mine") as process:
+            folder_of_it = kept / "spool" / "amp" / "run-mine"
+            process.wait_for(
+                lambda: folder_of_it.exists() and len(list(folder_of_it.iterdir())) >= 4, "entries of the spool"
+            )
+            asked = pages.asked("/metrics")
+            process.kill()
+        receiver.faults("w").always(None)
+        with rig.sender(config, folder, "--name", "mine") as process:
+            process.wait_for(lambda: pages.asked("/metrics") >= asked + 2, "scrapes of the next process")
+            assert process.stop() == 0
+        stamps = rig.stamps_of([write for write in receiver.writes("w") if write.status == 204], "m")
+    assert len(stamps) >= asked - 1 + 2
+    assert stamps == sorted(set(stamps))
+
+
+def test_tells_what_others_have_left(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    (kept / "spool" / "amp" / "run-old").mkdir(parents=True)
+    (kept / "spool" / "amp" / "run-old" / "1700000000000-abcd").write_bytes(b"")
+    with rig.Pages({"/metrics": (b"m 1\n", rig.TEXT)}) as pages, rig.Receiver() as receiver:
+        named = rig.endpoint(receiver.url("w")) | {"name": "amp"}
+        config = rig.config([named], [rig.job(pages.target)]) | {"spool": {"location": str(kept)}}
+        with rig.sender(config, tmp_path) as process:
+            process.wait_for(lambda: "entries of old" in process.said, "a message about them")
+            assert "--name old" in process.said
+            assert process.stop() == 0
+    assert (kept / "spool" / "amp" / "run-old" / "1700000000000-abcd").exists()
+
+
 def test_a_bad_config_at_the_start_is_an_error(tmp_path: Path) -> None:
     with rig.sender({"remote_write": 1}, tmp_path) as process:
         assert process.wait() == 2

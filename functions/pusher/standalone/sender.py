@@ -25,6 +25,7 @@ from .waiting import SampleQueue
 
 _STORE_SECONDS = 30.0  # for the spool, each time that it is used
 _SPOOLED_AT_ONCE = 100_000  # samples of one entry, which has an upper size
+_LOOK_SECONDS = 5.0  # how long a backoff sleeps without looking at the queue
 _DRAIN_AGAIN_SECONDS = 5.0  # after something of the spool could not go out
 
 
@@ -62,6 +63,7 @@ class Sender(threading.Thread):
         self._route = _Route(remote, Patience(tools.monotonic))
         self._may_have_backlog = depot is not None
         self._last_run_ms = 0
+        self._write_at = 0.0  # monotonic seconds
 
     # from other threads
 
@@ -167,20 +169,31 @@ class Sender(threading.Thread):
             requests = [one.request for one in left]
 
     def _edges(self, route: _Route) -> deliver.Edges:
-        def sleep(seconds: float) -> None:
-            self._spill()
-            route.patience.sleep(seconds)
-
         return deliver.Edges(
             route.remote.poster,
             self._tools.now_ms,
             route.patience.monotonic,
-            sleep,
+            partial(self._sleep, route.patience),
             route.remote.pace,
             buries=self._depot.buries if self._depot else frozenset(),
             splits_throttled=False,
             watch=self.watch,
         )
+
+    def _sleep(self, patience: Patience, seconds: float) -> None:
+        """Waits, and looks after what comes meanwhile."""
+        until = self._tools.monotonic() + seconds
+        while (left := until - self._tools.monotonic()) > 0 and not patience.is_over:
+            self._spill(everything=self._must_write_ahead())
+            patience.sleep(min(left, _LOOK_SECONDS))
+
+    def _must_write_ahead(self) -> bool:
+        """With mode `always`, what comes while a batch is being retried is written too, once a batch's time."""
+        now = self._tools.monotonic()
+        if self._depot is None or self._depot.mode != "always" or now < self._write_at:
+            return False
+        self._write_at = now + self._route.remote.endpoint.queue.batch_send_deadline_ms / 1000
+        return True
 
     def _send_metadata(self, part: Delivery) -> None:
         """The metadata that is due, last, so that a refused entry costs no sample."""
@@ -218,8 +231,7 @@ class Sender(threading.Thread):
             backlog.deadline = until = time.monotonic() + _STORE_SECONDS
             self._may_have_backlog = not backlog.drain(send, until)
             if self._may_have_backlog:
-                self._spill()
-                patience.sleep(_DRAIN_AGAIN_SECONDS)
+                self._sleep(patience, _DRAIN_AGAIN_SECONDS)
         return True
 
     def _keep(self, left: list[Kept], part: Delivery, backlog: Backlog | None) -> None:
@@ -234,15 +246,17 @@ class Sender(threading.Thread):
         if lost:
             self._tools.lost(self._route.remote, [one.request for one in lost])
 
-    def _spill(self) -> None:
-        """Moves what no longer fits in memory into the spool, behind all that is there."""
-        samples = self.queue.take_excess()
+    def _spill(self, *, everything: bool = False) -> None:
+        """Moves what no longer fits in memory, or `everything` that waits, into the spool, behind all that is there."""
+        samples = self.queue.take_excess(everything=everything)
         if not samples:
             return
+        why = ("queue_full", "more samples were waiting than fit in memory")
+        if everything:
+            why = ("behind_backlog", "what came before is not delivered yet")
         books = Delivery(self.endpoint_name)
         backlog = self._backlog(books)
-        said = "more samples were waiting than fit in memory"
-        self._keep([Kept(one, "queue_full", said) for one in self._packed(samples, books)], books, backlog)
+        self._keep([Kept(one, *why) for one in self._packed(samples, books)], books, backlog)
         self._report(books)
 
     def _report(self, books: Delivery) -> None:

@@ -116,11 +116,11 @@ class SampleQueue:
             self._first_in_flight = self._in_flight = 0
             self._send_at = self._monotonic() + self._deadline_seconds
 
-    def take_excess(self) -> Samples:
-        """The oldest samples of those that are too many."""
+    def take_excess(self, *, everything: bool = False) -> Samples:
+        """The oldest samples of those that are too many, or `everything`."""
         with self._changed:
             taken = Samples()
-            while self._has_excess():
+            while self._has_excess() or (everything and self._parts):
                 taken.extend(self._pop_oldest())
             return taken
 
