@@ -121,6 +121,7 @@ class _Sender:
         """Attempts the first piece of a lane until its outcome is final for this run. UNAVAILABLE and MISCONFIGURED
         leave it where it is; after any other outcome it is booked and gone, or in smaller pieces."""
         attempt, throttled, renew, renewed = 0, 0, False, False
+        policy = self._policy.of_one_request()
         while self._make_ready(lane):
             request = lane.pieces[0]
             if not self._wait_for_turn(request, lane):
@@ -137,7 +138,7 @@ class _Sender:
             self._remember(lane, outcome, response)
             lane.in_flight = False
             throttled += response.status == 429
-            if not self._back_off(response, attempt):
+            if not self._back_off(policy, response, attempt):
                 return outcome
             if self._edges.splits_throttled and throttled >= _THROTTLED_BEFORE_SPLIT and request.samples > 1:
                 self._replace(lane, split(request))
@@ -207,10 +208,10 @@ class _Sender:
                 lane.doubt()
         return response
 
-    def _back_off(self, response: Response, attempt: int) -> bool:
+    def _back_off(self, policy: BackoffPolicy, response: Response, attempt: int) -> bool:
         """Waits before the next attempt; False when that would be after the deadline."""
         retry_after = retry_after_seconds(response.retry_after, self._edges.now_ms() / 1000)
-        wait = next_wait(self._policy, attempt, retry_after, self._deadline - self._edges.monotonic())
+        wait = next_wait(policy, attempt, retry_after, self._deadline - self._edges.monotonic())
         if wait is None:
             return False
         self._edges.sleep(wait)

@@ -27,6 +27,7 @@ _DISCOVER_SECONDS = 5.0  # how often discovery is looked at; each mechanism keep
 _SAVE_SECONDS = 60.0  # how often the state object is written, when it has changed
 _LOOK_SECONDS = 1.0
 _STORE_SECONDS = 10.0
+_LAST_SCRAPES_SECONDS = 2.0  # after a signal, for those that are under way
 _LISTED = 10  # jobs and endpoints in a message
 _IDLE_SECONDS = 0.5  # the longest that the main loop sleeps
 
@@ -211,6 +212,7 @@ class Runner:
 
     def _flush(self) -> None:
         self._stopped.set()
+        self._scraping.finish(_LAST_SCRAPES_SECONDS)
         waiting = sum(len(sender.queue) for sender in self._all_senders())
         self._say(f"flushing {waiting} samples, at most {self._flush_seconds:.0f} s")
         for sender in self._scraping.senders:

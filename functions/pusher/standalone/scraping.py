@@ -19,6 +19,7 @@ from .sender import Sender
 
 _DISCOVERY_SECONDS = 15.0  # of which discovery gets a third
 _GAP_SECONDS = 60.0  # for a scrape that heals a gap, where its interval is shorter
+_LOOK_SECONDS = 0.02
 _MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
 
 
@@ -52,6 +53,12 @@ class Scraping:
         if said := self._clock.step():
             self._say(said)
         return self._schedule.wait_seconds()
+
+    def finish(self, seconds: float) -> None:
+        """Waits for the scrapes that are under way, for so long at most: what they bring is flushed too."""
+        until = time.monotonic() + seconds
+        while self._busy and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
 
     def discover(self) -> None:
         """Brings the targets up to date."""
