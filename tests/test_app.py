@@ -438,11 +438,13 @@ def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
     function.config.write_text(json.dumps(text))
     function({})
     function.clock.ahead -= 7_200
-    pushed = 0
+    reports = []
     for _ in range(11):
         function.clock.ahead += 60
-        pushed += len(function({})["jobs"])
-    assert pushed == 2
+        reports.append(function({}))
+    assert sum(len(report["jobs"]) for report in reports) == 2
+    told = [any("the clock was set back by about 1h5" in said for said in report["warnings"]) for report in reports]
+    assert told == [True, *[False] * 10]
 
 
 # --- What a cold start pays for ---------------------------------------------------------------------------------------

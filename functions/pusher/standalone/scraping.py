@@ -105,6 +105,7 @@ class Scraping:
         self._down.note(source.key, f"{scrape.job} {scrape.instance}", problem)
         for note in scrape.notes:
             self._say(f"{scrape.job}: {note}")
+        self._discovery.note("progress", "gaps", self.warm.progress.warning)
 
     def _put(self, scrapes: Sequence[Scrape]) -> None:
         batch = Batch(scrapes)
