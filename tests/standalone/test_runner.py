@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +144,29 @@ def test_a_good_config_takes_over_what_there_is(pages: rig.Pages, receiver: rig.
     assert first <= set(accepted)
     values = rig.values_of(receiver.writes("w"), "m", number="3")
     assert set(values) == {3.0}
+
+
+def test_what_was_sent_before_a_new_config_is_known_after_it(
+    pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path
+) -> None:
+    """A record that has not moved does not come again, and a target that is gone ends."""
+    records = [{"id": "a", "value": 1, "at": int(time.time() * 1000)}]
+    with Api() as api:
+        usage = job(api.serve("/usage", Answer.json(records)), scrape_interval="1s")
+        before = config_of(pages, endpoint(receiver), json_configs=[usage])
+        with running(before, tmp_path) as process:
+            process.wait_for(lambda: stamps(receiver.writes("w"), "m"), "the page")
+            process.wait_for(lambda: stamps(receiver.writes("w"), "requests_total"), "the record")
+            process.reload(config_of(pages, endpoint(receiver), path="/b", json_configs=[usage]))
+            process.wait_for(lambda: len(stamps(receiver.writes("w"), "other")) >= 3, "the other page")
+            process.wait_for(
+                lambda: any(map(is_stale, rig.values_of(receiver.writes("w"), "m", number="3"))), "the end of the first"
+            )
+    assert len(stamps(receiver.writes("w"), "requests_total")) == 1
+
+
+def is_stale(value: float) -> bool:
+    return struct.pack("<d", value) == rig.STALE_BITS.to_bytes(8, "little")
 
 
 def test_a_request_that_is_being_retried_goes_to_the_new_address(
