@@ -429,6 +429,22 @@ def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) ->
     assert pushed == 2
 
 
+def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
+    """The tick before it lies in the future, and says nothing any more."""
+    text = json.loads(function.config.read_text())
+    text["json_configs"][0]["scrape_interval"] = "5m"
+    function.config.write_text(json.dumps(text))
+    function({})
+    function.clock.ahead -= 7_200
+    reports = []
+    for _ in range(11):
+        function.clock.ahead += 60
+        reports.append(function({}))
+    assert sum(len(report["jobs"]) for report in reports) == 2
+    told = [any("the clock was set back by about 1h5" in said for said in report["warnings"]) for report in reports]
+    assert told == [True, *[False] * 10]
+
+
 # --- What a cold start pays for ---------------------------------------------------------------------------------------
 
 SCRAPING = ("pusher.sources.exposition", "pusher.sources.discovery", "pusher.config.service_discovery")

@@ -59,7 +59,14 @@ def config(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
 def test_check_of_a_good_config_says_so(config: Path) -> None:
     result = pusher("check", config)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"{config}: 1 job, 1 endpoint, no mistakes\n"
+    note = "note: pusher run keeps what waits in memory only, until it ends: no spool is configured\n"
+    assert result.stdout == f"{note}{config}: 1 job, 1 endpoint, no mistakes\n"
+
+
+def test_check_of_a_config_with_a_spool_has_no_note(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + f"\nspool: {{location: {tmp_path / 'kept'}}}\n")
+    assert "note" not in pusher("check", config).stdout
+    assert json.loads(pusher("check", config, "--json").stdout)["notes"] == []
 
 
 def test_check_names_every_mistake_and_exits_2(tmp_path: Path) -> None:
@@ -173,12 +180,12 @@ def test_plan_sends_nothing_and_shows_what_would_go(config: Path, receiver: Rece
     assert "8 samples in 1 request," in result.stdout
 
 
-def test_run_pushes_until_told_to_stop_and_flushes(config: Path, receiver: Receiver) -> None:
-    """SIGTERM ends it with status 0, and what was collected before has arrived."""
+def test_run_pushes_until_told_to_stop_and_flushes(config: Path, api: Api, receiver: Receiver) -> None:
+    """SIGTERM ends it with status 0, and what was asked for before has arrived."""
     config.write_text(config.read_text() + "    queue_config: {batch_send_deadline: 1h}\n")
     process = subprocess.Popen([sys.executable, "-m", "pusher", "run", str(config)], env=ENVIRONMENT)
     try:
-        time.sleep(2)
+        _wait_for(lambda: api.requests)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
     finally:

@@ -308,6 +308,16 @@ def test_metadata_goes_out_at_its_own_pace(source: Source, config: dict[str, str
         assert (receiver.metadata.get("requests_total") is not None) == bool(sum(sent))
 
 
+def test_metadata_goes_out_though_the_clock_was_set_back(source: Source) -> None:
+    clock = Clock()
+    with Receiver(now=clock.time) as receiver:
+        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")]), clock) as warm:
+            run(warm)
+            clock.ahead -= 7_200
+            run(warm)
+        assert len(metadata_requests(receiver)) == 2
+
+
 @pytest.mark.parametrize("status", [400, 413, 415], ids=str)
 def test_refused_metadata_costs_no_sample_and_keeps_its_pace(source: Source, status: int) -> None:
     clock = Clock()

@@ -11,6 +11,7 @@ from typing import Any
 
 from .config.environment import read_environment
 from .config.nodes import ConfigError
+from .config.scalars import print_duration
 from .config.schema import Config
 from .config_source import Loaded, Unreadable, not_loaded
 from .delivery.state import State
@@ -131,8 +132,9 @@ class App:
             warm = self._warm(config, shard)
             now = time.monotonic()
             until = now + (deadline - now) / (len(turn.shards) - place)
+            notes = [*turn.notes, *self._clock_notes(warm)]
             report = push(warm, self._tick(warm, options), until)
-            report = replace(report, shard=str(shard), warnings=[*turn.notes, *report.warnings])
+            report = replace(report, shard=str(shard), warnings=[*notes, *report.warnings])
             self._journal.report(report, facts)
             reports.append(report)
         failed = [report.summary() for report in reports if report.failed or self._must_ring(report)]
@@ -184,9 +186,20 @@ class App:
             return Tick(now_ms, None, config.tick_ms, frozenset(_known(names, config)))
         # A time ahead of the clock would count as the last tick, and no job would be due until it has come.
         scheduled_ms = min(options.get("scheduled_ms") or now_ms, now_ms + config.tick_ms)
-        tick = Tick(scheduled_ms, warm.last_tick_ms, config.tick_ms)
-        warm.last_tick_ms = max(scheduled_ms, warm.last_tick_ms or scheduled_ms)
+        last_ms = None if _clock_was_set_back(warm, now_ms) else warm.last_tick_ms
+        tick = Tick(scheduled_ms, last_ms, config.tick_ms)
+        warm.last_tick_ms = max(scheduled_ms, last_ms or scheduled_ms)
         return tick
+
+    def _clock_notes(self, warm: Warm) -> list[str]:
+        now_ms = self._outside.now_ms()
+        if warm.last_tick_ms is None or not _clock_was_set_back(warm, now_ms):
+            return []
+        size = print_duration((warm.last_tick_ms - now_ms) // 1000 * 1000)
+        return [
+            f"the clock was set back by about {size}: what is not newer than its series' last sample is dropped "
+            "(not_newer) until that time has come again"
+        ]
 
     def _plan(
         self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
@@ -246,6 +259,11 @@ def _known(names: Collection[str], config: Config) -> Collection[str]:
     if unknown:
         raise BadEvent(f"jobs: no job is named {unknown[0]!r}; the config has {', '.join(known) or 'none'}")
     return names
+
+
+def _clock_was_set_back(warm: Warm, now_ms: int) -> bool:
+    """The last tick lies ahead of all that may come now, so that it says nothing about what is due."""
+    return warm.last_tick_ms is not None and warm.last_tick_ms > now_ms + warm.config.tick_ms
 
 
 _Action = Callable[[App, Config, Mapping[str, Any], float, dict[str, Any]], dict[str, Any]]

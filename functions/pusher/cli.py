@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ from .push import push
 from .report import Report, skipped_dict
 from .shards import MAX_SHARDS, WHOLE, Shard
 from .sources.due import Tick
-from .standalone import Runner, say_to_stderr
+from .standalone.runner import Runner
 from .store import StoreError
 from .warm import Outside, Warm
 
@@ -44,11 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return convert.command(given[1:])
     options = _parser().parse_args(_with_relative_times(given))
-    environment = read_environment()
-    if options.command is _run:  # a process has no schedule that an interval could be below
-        environment = {**environment, "PUSHER_TICK": "1ms"}
-    outside = Outside(environment)
+    outside = Outside(read_environment())
     try:
+        if options.is_run:  # it reads its config more than once
+            return _run(options, outside)
         config = outside.config_source(options.config).load().config
     except (ConfigError, Unreadable) as error:
         return _refuse(options, error)
@@ -87,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("config", metavar="CONFIG", help="a path, s3://bucket/key or ssm:/name")
         shape = "every message as a JSON line" if name == "run" else "one JSON document instead of text"
         command.add_argument("--json", action="store_true", help=f"print {shape}")
+        if name == "run":
+            helps = "whose entries of the spool are this process's own, under run-NAME; by default the host's name"
+            command.add_argument("--name", type=process_name, metavar="NAME", help=helps)
         if name == "spool":
             _add_spool_arguments(command)
         if name == "backfill":
@@ -99,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--job", action="append", metavar="NAME", help="only this job; may be repeated")
         if name in ("plan", "push", "spool"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
-        command.set_defaults(command=function)
+        command.set_defaults(command=function, is_run=name == "run")
     commands.add_parser("convert", help="turn a collector's, a Prometheus's or a json_exporter's config into ours")
     return parser
 
@@ -119,6 +123,12 @@ def shards(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_SHARDS:
         raise argparse.ArgumentTypeError(f"a number from 1 to {MAX_SHARDS} is expected")
     return int(text)
+
+
+def process_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        raise argparse.ArgumentTypeError("up to 100 letters, digits, '.', '_' and '-' are expected")
+    return text
 
 
 def seconds(text: str) -> float:
@@ -145,13 +155,22 @@ def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
     if options.json:
         endpoints = [endpoint.name for endpoint in config.endpoints]
         jobs = config.job_names()
-        _print_json({"ok": True, "jobs": jobs, "endpoints": endpoints, "warnings": list(config.warnings)})
+        found = {"jobs": jobs, "endpoints": endpoints, "warnings": list(config.warnings), "notes": _notes(config)}
+        _print_json({"ok": True, **found})
         return _OK
     for warning in config.warnings:
         print(f"warning: {warning}")
+    for note in _notes(config):
+        print(f"note: {note}")
     counts = f"{_counted(len(config.job_names()), 'job')}, {_counted(len(config.endpoints), 'endpoint')}"
     print(f"{options.config}: {counts}, no mistakes")
     return _OK
+
+
+def _notes(config: Config) -> list[str]:
+    """What is no mistake, and good to know."""
+    memory_only = "pusher run keeps what waits in memory only, until it ends: no spool is configured"
+    return [] if config.spool.location else [memory_only]
 
 
 def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
@@ -351,12 +370,19 @@ def _waiting_shards(config: Config, outside: Outside) -> list[Shard]:
     return [Shard(0, 0, name) for name in names] or [WHOLE]
 
 
-def _run(options: argparse.Namespace, config: Config, outside: Outside) -> int:
-    say = _say_json if options.json else say_to_stderr
-    for warning in config.warnings:
-        say(f"warning: {warning}")
-    return Runner(config, outside, say).run()
+def _run(options: argparse.Namespace, outside: Outside) -> int:
+    """Raises ConfigError and Unreadable when the config is bad from the start."""
 
+    def load() -> Config:
+        return outside.config_source(options.config, has_schedule=False).load().config
 
-def _say_json(line: str) -> None:
-    say_to_stderr(json.dumps({"message": line}, ensure_ascii=False))
+    def say(message: str) -> None:
+        now = datetime.fromtimestamp(outside.now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
+        time_of_day = now.replace("+00:00", "Z")
+        line = json.dumps({"time": time_of_day, "message": message}, ensure_ascii=False)
+        print(line if options.json else f"{time_of_day} {message}", file=sys.stderr, flush=True)
+
+    name = options.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:100]
+    runner = Runner(load, options.config, name, outside, say)
+    runner.obey_signals()
+    return runner.run()

@@ -57,6 +57,7 @@ class Edges:
     secrets: SecretStore
     session: Callable[[str, str], Any]
     now_ms: Callable[[], int]
+    has_schedule: bool = True
 
 
 class ConfigSource:
@@ -81,7 +82,10 @@ class ConfigSource:
             if fetched is None and last:
                 return last
             found = fetched or _Text("", "")
-            config = parse_config(found.text, self.location, self._edges.environment, self._include())
+            edges = self._edges
+            config = parse_config(
+                found.text, self.location, edges.environment, self._include(), has_schedule=edges.has_schedule
+            )
         except (ConfigError, Unreadable) as error:
             if last is None:
                 raise

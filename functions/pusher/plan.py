@@ -170,7 +170,7 @@ def _split(
 
 def _json_job(job: JsonJob, shown: _Shown, config: Config) -> dict[str, Any]:
     found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
-    return found | {"lint": [*lint(job, shown.trace), *_lint_interval(job.scrape_interval_ms, config.tick_ms)]}
+    return found | {"lint": [*lint(job, shown.trace), *_lint_interval(job.scrape_interval_ms)]}
 
 
 def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, An
         "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
         "dropped_targets_count": len(pool.targets.dropped),
         "messages": pool.messages(),
-        "lint": [*_lint_labels(trace), *_lint_interval(job.scrape_interval_ms, config.tick_ms)],
+        "lint": [*_lint_labels(trace), *_lint_interval(job.scrape_interval_ms)],
     }
 
 
@@ -261,16 +261,11 @@ def _lint_labels(trace: Trace) -> list[str]:
     return found
 
 
-def _lint_interval(interval_ms: int, tick_ms: int) -> list[str]:
-    shown, found = print_duration, []
-    if interval_ms < tick_ms:
-        found.append(f"scrape_interval {shown(interval_ms)} is below the schedule's tick {shown(tick_ms)}")
-    if interval_ms > 300_000:
-        found.append(
-            f"scrape_interval {shown(interval_ms)} is longer than the 5m look-back: "
-            "query with last_over_time, or graphs show gaps"
-        )
-    return found
+def _lint_interval(interval_ms: int) -> list[str]:
+    if interval_ms <= 300_000:
+        return []
+    said = f"scrape_interval {print_duration(interval_ms)} is longer than the 5m look-back"
+    return [f"{said}: query with last_over_time, or graphs show gaps"]
 
 
 def _lint_metric(metric: Metric) -> Sequence[str]:

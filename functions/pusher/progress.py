@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .config.schema import Config, JsonJob
 from .delivery import last_sample
@@ -26,9 +26,10 @@ class Progress:
         self._from_receiver: dict[str, JobMark] | None = None
         self._lock = threading.Lock()
         self.warning = ""
+        self.ahead: Mapping[str, JobMark] = {}  # scraped by this process, by job, but not safe enough for the state
 
     def mark_of(self, job: str) -> JobMark | None:
-        mark = self._state.mark_of(job)
+        mark = self.ahead.get(job) or self._state.mark_of(job)
         if mark is not None or job not in self._healable:
             return mark
         with self._lock:

@@ -26,28 +26,6 @@ _SENDING_SECONDS, _REQUEST_SECONDS = 10.0, 0.05  # to send what is fresh: at lea
 _SPOOL_SHARE, _SPOOL_SECONDS = 0.2, 5.0  # of the time that is left, and at most, to keep what could not be sent
 
 
-def send(
-    remote: Remote, requests: Sequence[WriteRequest], metadata: Sequence[Metadata], books: Delivery,
-    edges: deliver.Edges, deadline: float,
-) -> list[Kept]:  # fmt: skip
-    """Without a spool: the requests, and then the metadata that is due. Returns what is left, booked as undelivered."""
-    left = _deliver(remote, requests, books, edges, deadline)
-    if not left:
-        trailer = Trailer(remote, metadata, edges.now_ms())
-        left = _deliver(remote, trailer.requests(Samples(), (), books), books, edges, deadline)
-        trailer.remember(books)
-    book_undelivered(books, left)
-    return left
-
-
-def _deliver(
-    remote: Remote, requests: Sequence[WriteRequest], books: Delivery, edges: deliver.Edges, deadline: float
-) -> list[Kept]:
-    outbox = Outbox(requests, books)
-    deliver.deliver(remote.endpoint, outbox, edges, deadline)
-    return outbox.close()
-
-
 def without_samples(part: Delivery) -> Delivery:
     """The books of a trailer without its samples."""
     names = ("requests", "attempts", "retries", "bytes_sent", "metadata_accepted", "metadata_rejected", "warnings")

@@ -44,7 +44,8 @@ class Trailer:
 
 def metadata_due(remote: Remote, metadata: Sequence[Metadata], now_ms: int) -> list[Metadata]:
     """The entries for which `metadata_config` says that it is time, each by itself, because jobs run at their own
-    intervals; a run a little early counts as in time."""
+    intervals; a run a little early counts as in time, and what was sent after now was sent before the clock was set
+    back."""
     policy, sent_ms = remote.endpoint.metadata, remote.metadata_sent_ms
     newest_ms = now_ms - policy.send_interval_ms + policy.send_interval_ms // 10
-    return [one for one in metadata if policy.send and sent_ms.get(one.name, newest_ms) <= newest_ms]
+    return [one for one in metadata if policy.send and not newest_ms < sent_ms.get(one.name, newest_ms) <= now_ms]

@@ -103,9 +103,11 @@ class Outside:
         """`s3://BUCKET[/PREFIX]`, or a folder."""
         return S3Store(self.objects, location) if location.startswith("s3://") else DirectoryStore(location)
 
-    def config_source(self, location: str = "") -> config_source.ConfigSource:
+    def config_source(self, location: str = "", *, has_schedule: bool = True) -> config_source.ConfigSource:
         place = location or self.environment.get("PUSHER_CONFIG", "")
-        edges = config_source.Edges(self.environment, self.transport, self.secrets, self.session, self.now_ms)
+        edges = config_source.Edges(
+            self.environment, self.transport, self.secrets, self.session, self.now_ms, has_schedule
+        )
         return config_source.ConfigSource(place, edges)
 
 

@@ -263,17 +263,20 @@ class Pages:
 class Sender:
     """`pusher run` as a process of its own."""
 
-    def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, config: Mapping[str, Any], folder: Path, *options: str) -> None:
         self._log = folder / "said.txt"
-        path = folder / "prometheus.yml"
-        path.write_text(json.dumps(config, indent=1))  # YAML reads JSON
+        self._path = path = folder / "prometheus.yml"
+        self.rewrite(json.dumps(config, indent=1))  # YAML reads JSON
         self.started_at = time.time()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pusher", "run", str(path)],
+                [sys.executable, "-P", "-m", "pusher", "run", str(path), *options],
                 env={**os.environ, "PYTHONPATH": str(TREE / "functions"), "PYTHONUNBUFFERED": "1"},
                 stdout=log, stderr=log, cwd=folder,
             )  # fmt: skip
+
+    def rewrite(self, config: str) -> None:
+        self._path.write_text(config)
 
     @property
     def is_running(self) -> bool:
@@ -299,6 +302,10 @@ class Sender:
         """Its exit status."""
         if self.is_running:
             self.interrupt(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit status of a process that ends by itself."""
         return self._process.wait(timeout=PATIENCE_SECONDS)
 
     def kill(self) -> None:
@@ -308,9 +315,9 @@ class Sender:
 
 
 @contextmanager
-def sender(config: Mapping[str, Any], folder: Path) -> Iterator[Sender]:
+def sender(config: Mapping[str, Any], folder: Path, *options: str) -> Iterator[Sender]:
     """A running sender; killed at the end when nobody stopped it."""
-    running = Sender(config, folder)
+    running = Sender(config, folder, *options)
     try:
         yield running
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -97,11 +98,45 @@ def test_gathered(batched: Run, protocol: str) -> None:
     assert max(len(rig.stamps_of([write], "up")) for write in at(batched, protocol, "slow")) >= 2
 
 
-def test_first_at_once(batched: Run, protocol: str) -> None:
-    """SHOULD: after a pause, the first samples do not wait for others."""
+def test_first_waits_too(batched: Run, protocol: str) -> None:
+    """SHOULD: the deadline runs from the start and from the last batch on, as in Prometheus: the first samples after a
+    pause wait for it as others do."""
     first = next(write for write in at(batched, protocol, "slow") if write.series)
-    assert len(rig.stamps_of([first], "up")) == 1
-    assert first.received_at - first.newest_ms / 1000 < DEADLINE
+    assert len(rig.stamps_of([first], "up")) >= 2
+    assert first.received_at - min(rig.stamps_of([first], "up")) / 1000 > DEADLINE - 1.5
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413])
+@pytest.mark.parametrize("protocol_of_it", PROTOCOLS)
+def test_refusals_come_no_faster_than_batches(tmp_path: Path, protocol_of_it: str, status: int) -> None:
+    """MUST NOT: what is refused is not sent again: a receiver that refuses everything is asked once a deadline."""
+    with rig.Pages({"/metrics": (b"refused 1\n", rig.TEXT)}) as served, rig.Receiver() as receiver:
+        receiver.faults("w").always(Fault.status(status, b"no"))
+        endpoint = rig.endpoint(receiver.url("w"), protocol_of_it, {"batch_send_deadline": f"{DEADLINE}s"})
+        with rig.sender(rig.config([endpoint], [rig.job(served.target)]), tmp_path) as sender:
+            sender.wait_for(lambda: len(receiver.writes("w")) >= 2, "two requests")
+            writes = receiver.writes("w")
+            assert sender.stop() == 0, sender.said
+            at_the_end = len(receiver.writes("w")) - len(writes)
+    assert writes[1].received_at - writes[0].received_at >= 0.9 * DEADLINE
+    assert at_the_end <= 2  # the flush, and a batch that was due just then
+    stamps = rig.stamps_of(receiver.writes("w"), "refused")
+    assert len(stamps) == len(set(stamps))
+
+
+def test_exemplar_of_the_first_scrape(tmp_path: Path) -> None:
+    """MAY: an exemplar goes along with the batch of its scrape, also when later scrapes of that batch repeat it."""
+    page = b'# TYPE traced counter\ntraced_total 1000 # {trace_id="abc"} 999 1234567890.123\n# EOF\n'
+    with rig.Pages({"/metrics": (page, rig.OPENMETRICS)}) as served, rig.Receiver() as receiver:
+        endpoint = rig.endpoint(receiver.url("w"), "v2", {"batch_send_deadline": "1h"}, send_exemplars=True)
+        with rig.sender(rig.config([endpoint], [rig.job(served.target)]), tmp_path) as sender:
+            sender.wait_for(lambda: served.asked("/metrics") >= 3, "three scrapes")
+            assert not receiver.writes("w")
+            assert sender.stop() == 0, sender.said
+    (write,) = [write for write in receiver.writes("w") if write.named("traced_total")]
+    (exemplar,) = [one for series in write.named("traced_total") for one in series.exemplars]
+    assert (exemplar.pairs, exemplar.value, exemplar.ms) == ((("trace_id", "abc"),), 999, 1234567890123)
+    assert len(rig.stamps_of([write], "traced_total")) >= 2
 
 
 def test_in_order(batched: Run, protocol: str) -> None:
@@ -123,7 +158,7 @@ def test_flush(tmp_path: Path, protocol_at_the_end: str, number: int) -> None:
             before = len(receiver.writes("w"))
             assert sender.stop(number) == 0, sender.said
             writes = receiver.writes("w")
-    assert len(writes) > before > 0, "no request was seen"
+    assert len(writes) > before == 0, "no request was seen"
     assert rig.scrape_count(writes) >= 2
     assert set(rig.values_of(writes, "waiting")) == {1.0}
 
@@ -135,13 +170,15 @@ def test_flush_of_a_retry(tmp_path: Path) -> None:
         receiver.faults("w").always(Fault.status(503))
         endpoint = rig.endpoint(receiver.url("w"), queue={"max_samples_per_send": 10})  # a scrape and a half
         with rig.sender(rig.config([endpoint], [rig.job(served.target)]), tmp_path) as sender:
-            sender.wait_for(lambda: len(receiver.writes("w")) >= 3 and served.asked("/metrics") >= 5, "five scrapes")
+            sender.wait_for(lambda: len(receiver.writes("w")) >= 8 and served.asked("/metrics") >= 5, "five scrapes")
             sender.interrupt()
             tried = len(receiver.writes("w"))
-            sender.wait_for(lambda: len(receiver.writes("w")) > tried, "another attempt")
+            sender.wait_for(lambda: len(receiver.writes("w")) >= tried + 4, "more attempts")
+            waited = [after.received_at - one.received_at for one, after in pairwise(receiver.writes("w")[5:])]
             receiver.faults("w").always(None)
             assert sender.stop() == 0, sender.said
             writes = receiver.writes("w")
+    assert min(waited) >= 0.8 * 0.4  # max_backoff: being told to end does not make it hurry
     accepted = [write for write in writes if write.status == 204]
     assert len(accepted) > 0
     assert accepted[0].body == writes[0].body

@@ -188,7 +188,40 @@ def test_interval_below_the_tick() -> None:
     """An interval that the schedule cannot keep loads, and the warning names the real one."""
     (warning,) = load(with_job("scrape_interval: 15s"), PUSHER_TICK="5m").warnings
     said = "15s is below the schedule's tick: the real interval is 5m"
-    assert warning == f"pusher.yaml: json_configs[0].scrape_interval: {said}"
+    assert warning == f"pusher.yaml:2: json_configs[0].scrape_interval: {said}"
+
+
+TWO_JOBS = """
+json_configs:
+  - {job_name: a, url: "http://api/a", metrics: [{name: a, value: v}]}
+  - {job_name: b, url: "http://api/b", metrics: [{name: b, value: v}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "warning"),
+    [
+        (
+            "global: {scrape_interval: 15s}",
+            "pusher.yaml:1: global.scrape_interval: 15s is below the schedule's tick: the real interval is 5m",
+        ),
+        (
+            "",
+            "pusher.yaml:2: global: by default scrape_interval "
+            "1m is below the schedule's tick: the real interval is 5m",
+        ),
+    ],
+    ids=["of global", "by default"],
+)
+def test_interval_of_several_jobs_below_the_tick(before: str, warning: str) -> None:
+    """Jobs that share an interval share the warning, at the line of the key that gives it to them."""
+    assert load(before + TWO_JOBS + PUSH, PUSHER_TICK="5m").warnings == (warning,)
+
+
+def test_without_a_schedule_no_interval_is_too_short() -> None:
+    """`pusher run` has no tick, whatever the environment says."""
+    text = with_job("scrape_interval: 15s")
+    assert parse_config(text, "pusher.yaml", {"PUSHER_TICK": "5m"}, has_schedule=False).warnings == ()
 
 
 def test_interval_of_the_tick() -> None:

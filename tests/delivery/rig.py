@@ -13,7 +13,9 @@ from pusher import batch, shipment
 from pusher.config.load import parse_config
 from pusher.config.schema import Endpoint
 from pusher.delivery import deliver
-from pusher.model import Delivery, Metadata, Samples
+from pusher.delivery.outbox import Outbox
+from pusher.model import Delivery, Kept, Metadata, Samples, WriteRequest
+from pusher.trailer import Trailer
 from pusher.warm import Outside, Remote
 from pusher.wire import packing
 from pusher.wire.series import SeriesCache
@@ -82,9 +84,23 @@ class Rig:
         delivery, now_ms = Delivery("test", collected=len(samples)), self.clock.now_ms()
         requests = packing.pack(samples, batch.protocol_of(self.remote, metadata), now_ms, delivery.dropped)
         edges = deliver.Edges(self.remote.poster, self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
-        shipment.send(self.remote, requests, metadata, delivery, edges, self.clock.monotonic() + seconds)
+        deadline = self.clock.monotonic() + seconds
+        left = self._settled(requests, delivery, edges, deadline)
+        if not left:
+            trailer = Trailer(self.remote, metadata, self.clock.now_ms())
+            left = self._settled(trailer.requests(Samples(), (), delivery), delivery, edges, deadline)
+            trailer.remember(delivery)
+        shipment.book_undelivered(delivery, left)
         assert delivery.balances
         return delivery
+
+    def _settled(
+        self, requests: Sequence[WriteRequest], books: Delivery, edges: deliver.Edges, deadline: float
+    ) -> list[Kept]:
+        """What is left of the requests."""
+        outbox = Outbox(requests, books)
+        deliver.deliver(self.remote.endpoint, outbox, edges, deadline)
+        return outbox.close()
 
     def points(self, times: int = 3, step_ms: int = 1000, age_ms: int = 10_000) -> list[made.Point]:
         """Two series at so many times, oldest first: with QUICK, one request for each time."""

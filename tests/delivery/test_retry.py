@@ -95,3 +95,13 @@ def test_the_next_wait_ends_before_the_deadline(
     attempt: int, retry_after: float | None, left: float, wait: float | None
 ) -> None:
     assert next_wait(MIDDLE, attempt, retry_after, left) == (None if wait is None else pytest.approx(wait))
+
+
+@given(st.floats(0, 1), st.integers(1, 30))
+def test_the_waits_of_one_request_never_shrink(first: float, attempt: int) -> None:
+    """Its jitter is drawn once: senders drift apart all the same."""
+    drawn = iter([first, *([0.0, 1.0] * 30)])
+    policy = BackoffPolicy(0.03, 5.0, lambda: next(drawn)).of_one_request()
+    waits = [policy.wait_seconds(one) for one in range(1, attempt + 1)]
+    assert waits == sorted(waits)
+    assert waits[0] == pytest.approx(0.03 * (0.9 + 0.2 * first))

@@ -56,6 +56,15 @@ def test_marker_of_the_first_missed_scrape(busy_until: int, expected: list[tuple
     assert markers(leaving, busy_until=busy_until) == expected
 
 
+def test_a_clock_that_is_set_back() -> None:
+    """The markers come with the time of the slot that was missed, and not only when the clock is there again."""
+    leaving, day_ms = Leaving(), 86_400 * SECOND
+    leaving.add(Gone())
+    assert leaving.ended(Tick(day_ms, day_ms - SECOND, 0), day_ms) == []
+    (scrape,) = leaving.ended(Tick(0, -SECOND, 0), 0)
+    assert scrape.samples.timestamps_ms == [day_ms]
+
+
 def test_back_in_time() -> None:
     """A source that comes back is handed over as it was, and ends no more."""
     leaving, source = Leaving(), Gone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import foreign, scalars
@@ -40,12 +40,13 @@ class GlobalConfig:
     always_scrape_classic_histograms: bool = False
     extra_scrape_metrics: bool = False
     new_series_limit: int = 0
+    tick_ms: int = 0  # of the schedule
 
 
-def read(top: Section, environment: Mapping[str, str]) -> GlobalConfig:
+def read(top: Section, environment: Mapping[str, str], tick_ms: int) -> GlobalConfig:
     section = top.section("global")
     if section is None:
-        return GlobalConfig()
+        return GlobalConfig(tick_ms=tick_ms)
     interval_ms = section.duration_ms("scrape_interval", 0) or 60_000
     timeout_ms = section.duration_ms("scrape_timeout", 0) or None
     if timeout_ms and timeout_ms > interval_ms and not section.is_wrong("scrape_interval"):
@@ -67,6 +68,7 @@ def read(top: Section, environment: Mapping[str, str]) -> GlobalConfig:
         always_scrape_classic_histograms=section.boolean("always_scrape_classic_histograms", False),
         extra_scrape_metrics=section.boolean("extra_scrape_metrics", False),
         new_series_limit=section.integer("new_series_limit", 0),
+        tick_ms=tick_ms,
     )
     ignore(section, foreign.IGNORED_GLOBAL)
     section.close()
@@ -75,7 +77,10 @@ def read(top: Section, environment: Mapping[str, str]) -> GlobalConfig:
 
 def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
     """`scrape_interval` and `scrape_timeout`: absent (or 0) means the global one, the timeout at most the interval."""
-    interval_ms = entry.duration_ms("scrape_interval", 0) or fallback.interval_ms
+    own_ms = entry.duration_ms("scrape_interval", 0)
+    if 0 < own_ms < fallback.tick_ms:
+        entry.warn("scrape_interval", _below_tick(own_ms, fallback.tick_ms))
+    interval_ms = own_ms or fallback.interval_ms
     timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(fallback.timeout_ms or 10_000, interval_ms)
     if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
         longest = scalars.print_duration(interval_ms)
@@ -83,6 +88,23 @@ def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
             "scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}"
         )
     return interval_ms, timeout_ms
+
+
+def warn_below_tick(top: Section, fallback: GlobalConfig, intervals_ms: Sequence[int]) -> None:
+    """Once for all jobs that have their interval from `global`, or by default."""
+    interval_ms = fallback.interval_ms
+    if interval_ms < fallback.tick_ms and interval_ms in intervals_ms:
+        said = _below_tick(interval_ms, fallback.tick_ms)
+        section = top.section("global")
+        if section is None:
+            top.warn("global", f"by default scrape_interval {said}")
+        else:
+            section.warn("scrape_interval", said)
+
+
+def _below_tick(interval_ms: int, tick_ms: int) -> str:
+    shown = scalars.print_duration
+    return f"{shown(interval_ms)} is below the schedule's tick: the real interval is {shown(tick_ms)}"
 
 
 def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:

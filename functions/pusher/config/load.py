@@ -14,11 +14,19 @@ Include = Callable[[str], Sequence[tuple[str, str]]]
 """A pattern of `scrape_config_files` -> the names and texts of these files. Raises OSError and ValueError."""
 
 
-def parse_config(text: str, file: str, environment: Mapping[str, str], include: Include | None = None) -> Config:
+def parse_config(
+    text: str,
+    file: str,
+    environment: Mapping[str, str],
+    include: Include | None = None,
+    *,
+    has_schedule: bool = True,
+) -> Config:
     """One config file -> Config.
 
     `environment` gives the variables that `external_labels` expand, and AWS_REGION, PUSHER_WORKSPACE, PUSHER_SPOOL
-    and PUSHER_TICK; `include` reads the files that it names. Raises ConfigError with all problems.
+    and PUSHER_TICK; `include` reads the files that it names. Without a schedule (`pusher run`) there is no tick.
+    Raises ConfigError with all problems.
     """
     notes = Notes(file)
     node = compose(text, file)
@@ -26,8 +34,8 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], include: 
         said = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", f"{said}; a config has json_configs and remote_write")])
     top = Section(node, "", notes)
-    tick_ms = _tick_ms(environment, notes)
-    fallback = global_config.read(top, environment)
+    tick_ms = _tick_ms(environment, notes) if has_schedule else 0
+    fallback = global_config.read(top, environment, tick_ms)
     taken: set[str] = set()
     jobs = json_configs.read(top, fallback, taken)
     scrape_jobs = scrape_configs.read(top, fallback, environment, taken)
@@ -40,8 +48,9 @@ def parse_config(text: str, file: str, environment: Mapping[str, str], include: 
     self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
     top.close(foreign.TOP_LEVEL)
-    for key, found in (("json_configs", jobs), ("scrape_configs", scrape_jobs)):
-        _warn_below_tick(notes, key, [job.scrape_interval_ms for job in found], tick_ms)
+    global_config.warn_below_tick(
+        top, fallback, [job.scrape_interval_ms for found in (jobs, scrape_jobs) for job in found]
+    )
     if not jobs and not scrape_jobs and not servers:
         notes.warnings.append(Problem(file, 0, "", "neither json_configs nor scrape_configs: nothing will be sent"))
     if notes.problems:
@@ -91,11 +100,3 @@ def _tick_ms(environment: Mapping[str, str], notes: Notes) -> int:
     except ValueError as error:
         notes.problems.append(Problem("environment", 0, "PUSHER_TICK", f"{text!r} is not allowed: {error}"))
         return 60_000
-
-
-def _warn_below_tick(notes: Notes, key: str, intervals_ms: Sequence[int], tick_ms: int) -> None:
-    shown = scalars.print_duration
-    for index, interval_ms in enumerate(intervals_ms):
-        if interval_ms < tick_ms:
-            said = f"{shown(interval_ms)} is below the schedule's tick: the real interval is {shown(tick_ms)}"
-            notes.warnings.append(Problem(notes.file, 0, f"{key}[{index}].scrape_interval", said))

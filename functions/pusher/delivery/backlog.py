@@ -131,6 +131,11 @@ class Backlog:
                     raise
         return self._keys(_part_of(until))
 
+    @property
+    def is_unknown(self) -> bool:
+        """Fresh samples may go although the store did not tell whether something waits."""
+        return self._books.backlog_unknown
+
     def _may_go_unlisted(self, error: StoreError) -> bool:
         """Whether fresh samples may go although the spool cannot be listed: not past a backlog that is known of."""
         self._books.warn(f"the spool cannot be listed: {error}")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..config.schema import Endpoint
 from ..model import Delivery, Kept, Outcome, WriteRequest
@@ -29,6 +30,13 @@ _QUICK_SECONDS = 0.005  # a receiver that answers sooner is served over one conn
 _SPARE_SECONDS = 0.5
 
 
+class Watch(Protocol):
+    """Hears of every attempt."""
+
+    def asked(self) -> None: ...
+    def answered(self, response: Response) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Edges:
     """What delivering needs of the outside world: how to post, wall clock (ms), monotonic clock and sleep (seconds).
@@ -44,6 +52,7 @@ class Edges:
     pace: Pace | None = None
     buries: frozenset[str] = frozenset()
     splits_throttled: bool = True
+    watch: Watch | None = None
 
 
 def deliver(endpoint: Endpoint, outbox: Outbox, edges: Edges, deadline: float, *, disjoint: bool = False) -> bool:
@@ -114,6 +123,7 @@ class _Sender:
         """Attempts the first piece of a lane until its outcome is final for this run. UNAVAILABLE and MISCONFIGURED
         leave it where it is; after any other outcome it is booked and gone, or in smaller pieces."""
         attempt, throttled, renew, renewed = 0, 0, False, False
+        policy = self._policy.of_one_request()
         while self._make_ready(lane):
             request = lane.pieces[0]
             if not self._wait_for_turn(request, lane):
@@ -130,7 +140,7 @@ class _Sender:
             self._remember(lane, outcome, response)
             lane.in_flight = False
             throttled += response.status == 429
-            if not self._back_off(response, attempt):
+            if not self._back_off(policy, response, attempt):
                 return outcome
             if self._edges.splits_throttled and throttled >= _THROTTLED_BEFORE_SPLIT and request.samples > 1:
                 self._replace(lane, split(request))
@@ -186,7 +196,12 @@ class _Sender:
         request = lane.pieces[0]
         lane.in_flight = True
         left = self._deadline - self._edges.monotonic()
+        watch = self._edges.watch
+        if watch:
+            watch.asked()
         response = self._edges.poster.post(request, attempt, left, renewed=renew)
+        if watch:
+            watch.answered(response)
         with self._outbox.books() as books:
             books.attempts += 1
             books.retries += attempt > 1
@@ -195,10 +210,10 @@ class _Sender:
                 lane.doubt()
         return response
 
-    def _back_off(self, response: Response, attempt: int) -> bool:
+    def _back_off(self, policy: BackoffPolicy, response: Response, attempt: int) -> bool:
         """Waits before the next attempt; False when that would be after the deadline."""
         retry_after = retry_after_seconds(response.retry_after, self._edges.now_ms() / 1000)
-        wait = next_wait(self._policy, attempt, retry_after, self._deadline - self._edges.monotonic())
+        wait = next_wait(policy, attempt, retry_after, self._deadline - self._edges.monotonic())
         if wait is None:
             return False
         self._edges.sleep(wait)

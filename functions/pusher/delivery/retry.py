@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 _JITTER = 0.1
@@ -14,11 +14,16 @@ _MAX_RETRY_AFTER_SECONDS = 86_400.0  # an absurd one is a day; no run is that lo
 
 @dataclass(frozen=True, slots=True)
 class BackoffPolicy:
-    """`queue_config`'s backoff: doubles from the minimum to the maximum, in seconds, each wait ±10 %."""
+    """`queue_config`'s backoff: doubles from the minimum to the maximum, in seconds, ±10 %."""
 
     min_seconds: float
     max_seconds: float
     random: Callable[[], float] = random.random
+
+    def of_one_request(self) -> BackoffPolicy:
+        """The same with one jitter for all its waits, so that none is shorter than the one before."""
+        jitter = self.random()
+        return replace(self, random=lambda: jitter)
 
     def wait_seconds(self, attempt: int) -> float:
         """The wait after the failed attempt number `attempt` (the first is 1)."""

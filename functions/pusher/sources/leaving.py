@@ -64,7 +64,10 @@ class Leaving:
                 continue
             if leave.missed_ms is None and leave.source.is_due(tick):
                 leave.missed_ms = now_ms
-            if leave.missed_ms is not None and now_ms >= leave.missed_ms + _AFTER_INTERVALS * leave.source.interval_ms:
+            if leave.missed_ms is None:
+                continue
+            waited_ms = abs(now_ms - leave.missed_ms)  # a clock that was set back must not keep them for that long
+            if waited_ms >= _AFTER_INTERVALS * leave.source.interval_ms:
                 del self._leaves[key]
                 over.append(_last_scrape(leave.source, leave.missed_ms))
         return over
