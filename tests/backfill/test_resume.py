@@ -532,13 +532,6 @@ def test_a_process_killed_twice(tmp_path: Path, past: Past) -> None:
         assert counted(only(answer)["rejected"]).keys() <= {"maybe_stored"}
 
 
-def test_resume_without_a_beginning_is_refused(tmp_path: Path, amp: Receiver, past: Past) -> None:
-    """There is nothing to go on with, and the message says so."""
-    with pytest.raises(BadRequest, match="resume"):
-        desk(tmp_path, [endpoint(amp)], [past.job()]).backfill(**HOUR, resume=True)
-    assert (amp.requests, past.asked) == ([], [])
-
-
 def test_resume_of_something_that_is_done_sends_nothing_again(tmp_path: Path, amp: Receiver, past: Past) -> None:
     at_desk = desk(tmp_path, [endpoint(amp)], [past.job()])
     at_desk.backfill(**HOUR)
