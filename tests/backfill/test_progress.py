@@ -196,17 +196,19 @@ def test_each_endpoint_goes_on_at_its_own_place(tmp_path: Path) -> None:
 
 
 def padded(points: Sequence[Point], kind: str) -> str:
-    """A file of several parts: each line has a kilobyte that no sample is made of."""
-    pad = "x" * 1_000
-    rows = records(points)
+    """A file of several parts: each line has a kilobyte that no sample is made of, and one is so long that the first
+    part ends well before it would otherwise."""
+    long, length = (440, 120_000) if kind == "csv" else (1_500, 1_200_000)
+    pads = ["x" * (length if number == long else 1_000) for number in range(len(points))]
+    rows = [{**row, "pad": pad} for row, pad in zip(records(points), pads, strict=True)]
     if kind == "ndjson":
-        return "".join(json.dumps({**row, "pad": pad}) + "\n" for row in rows)
+        return "".join(json.dumps(row) + "\n" for row in rows)
     if kind == "json":
-        return json.dumps([{**row, "pad": pad} for row in rows])
+        return json.dumps(rows)
     if kind == "csv":
-        return "id,value,at,pad\n" + "".join(f"{row['id']},{row['value']},{row['at']},{pad}\n" for row in rows)
-    lines = as_text(points).splitlines()
-    return f"\n# {pad}\n".join(lines)
+        return "id,value,at,pad\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+    *lines, end = as_text(points).splitlines()
+    return "".join(f"{line}\n# {pad}\n" for line, pad in zip(lines, pads, strict=True)) + f"{end}\n"
 
 
 @pytest.mark.parametrize("kind", ["om", "ndjson", "json", "csv"])

@@ -53,9 +53,10 @@ AWAY = Fault.status(503, headers={"Retry-After": "3600"})  # no invocation waits
 
 @pytest.fixture
 def past() -> Iterator[Past]:
-    """Forty minutes of two series, inside the range that is asked for: nine windows of five minutes."""
+    """Forty minutes of two series, inside the range that is asked for: nine windows of five minutes. A test may ask for
+    them up to 50 seconds later."""
     with Api() as api:
-        start = now_ms() - 50 * MINUTE_MS + 10 * SECOND
+        start = now_ms() - 50 * MINUTE_MS + 50 * SECOND
         points = [*minutes("a", start, 44), *minutes("b", start + 7 * SECOND, 44)]
         yield Past(api, sorted(points, key=lambda one: one[2]))
 

@@ -47,9 +47,9 @@ def definition() -> str:
 
 @pytest.fixture
 def past() -> Iterator[Past]:
-    """Forty-four minutes of two series, inside the range that is asked for."""
+    """Forty-four minutes of two series, inside the range that is asked for also when that is 50 seconds later."""
     with Api() as api:
-        start = now_ms() - 50 * MINUTE_MS + 10_000
+        start = now_ms() - 50 * MINUTE_MS + 50_000
         points = [*minutes("a", start, 44), *minutes("b", start + 7_000, 44)]
         yield Past(api, sorted(points, key=lambda one: one[2]))
 
@@ -60,7 +60,7 @@ class Operator:
 
     folder: Path
     text: str
-    seconds: float = 2.4
+    seconds: float = 2.6
     asked: list[Any] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     dies: Callable[[int], bool] = lambda number: False
