@@ -25,7 +25,7 @@ from .widening import Widening
 _SPARE_SECONDS = 2.0  # of an invocation's time, for its end
 _PATIENCE_SECONDS = 300.0  # with a receiver that takes nothing, until that is told
 _YEAR_2000_MS = 946_684_800_000
-_KEEP_SECONDS = 1.0  # between two writes of how far a part has come
+_KEEP_SECONDS, _KEEP_SHARE = 1.0, 0.1  # between two writes of how far a part has come; of the time, at most
 _MAX_STALLED = 3
 _KILLED = "each was killed or interrupted. Give it more time, or the function more memory"
 _PASSING = ("deadline", "unavailable", "no_result", "http_408", "http_429", "http_5")  # how such reasons begin
@@ -53,7 +53,7 @@ class Backfill:
         self._keeper = Keeper(None if request.dry_run else edges.store, deadline)
         self._account = Account(notes=[note] if note else [])
         self._obstacle = ""  # why this invocation ends before all is done, and what helps
-        self._kept_at = 0.0  # monotonic seconds
+        self._keep_at = 0.0  # when how far a part has come is written again, in monotonic seconds
 
     def run(self) -> dict[str, Any]:
         """The whole way, or as far as the time goes -> the answer. Raises nothing that a source or a receiver does."""
@@ -149,7 +149,7 @@ class Backfill:
                 self._leave(part, going, left)
                 return False
             # An export is written as a whole with each acknowledgement: it takes its time once a part.
-            if self._export is None and time.monotonic() - self._kept_at >= _KEEP_SECONDS:
+            if self._export is None and time.monotonic() >= self._keep_at:
                 self._acknowledge_within(part, going)
         self._book(going)
         name, within = going.receiver.name, dict(self._checkpoint.within)
@@ -228,8 +228,10 @@ class Backfill:
     def _keep(self, **changes: Any) -> None:
         """Changes the progress, and keeps it."""
         self._checkpoint = replace(self._checkpoint, totals=self._totals.as_json(self._receivers), **changes)
+        began = time.monotonic()
         self._keeper.keep(self._checkpoint)
-        self._kept_at = time.monotonic()
+        ended = time.monotonic()
+        self._keep_at = ended + max(_KEEP_SECONDS, (ended - began) / _KEEP_SHARE)
 
     def _close_export(self) -> None:
         if self._export is None:
