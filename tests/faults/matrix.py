@@ -105,7 +105,7 @@ class Scene:
 
     def config(self) -> str:
         quick = {"max_samples_per_send": "3", "min_backoff": "20ms", "max_backoff": "50ms"}
-        entry = endpoint(self.amp, "amp", queue_config=quick, remote_timeout="250ms") | {"url": self.url}
+        entry = endpoint(self.amp, "amp", queue_config=quick, remote_timeout="1s") | {"url": self.url}
         spool = {"location": self.location, "mode": self.case.mode}
         return config_text([job(self._source)], [entry], spool=spool)
 
@@ -369,7 +369,7 @@ CASES = [
     _receiver("hangs", Fault.hang(), mode="always"),
     _receiver("hangs within the response", Fault.hang_mid_answer()),
     _receiver("slow loris: a byte at a time", Fault.drip(0.1)),
-    _receiver("answers after the timeout", Fault.delay(0.6)),
+    _receiver("answers after the timeout", Fault.delay(1.5)),
     Case("flaps", nothing, receiver_is_well, between=_flap),
     Case("flaps", nothing, receiver_is_well, between=_flap, mode="always"),
     Case("429 storm: a rate of two samples a second", _throttle, _unthrottle),
