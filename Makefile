@@ -52,9 +52,10 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt | $(PY) $(VENV)/bin/push
 demo: $(VENV)/.run ## the main job from end to end, without AWS
 	@$(WITH_SOURCES) $(PY) -m sandbox.demo
 
-# Two of the tests build the artefact for arm64 and lint the template.
+# Two of the tests build the artefact for arm64 and lint the template. Every core runs some of the tests, and takes over
+# from another one in the end: servers that a file of tests starts once are then started twice.
 test: lint types ## everything that must hold: lint, types, tests, template, artefact
-	$(PY) -m pytest
+	$(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: lint types ## what takes seconds: lint, types, template
 	$(SAM) validate --lint

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 
 Require = Callable[[object, str], None]
+Building = Callable[[], AbstractContextManager[None]]
+BUILD = Path(__file__).parents[1] / "build"
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +31,25 @@ def require() -> Require:
     return check
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What was collected with times that are near the present runs before they have passed."""
-    items.sort(key=lambda item: item.path.name != "test_differential.py")
+@pytest.fixture(scope="session")
+def building() -> Building:
+    """A time in which nothing else builds: what is built goes through build/, which all test processes share."""
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        BUILD.mkdir(exist_ok=True)
+        with (BUILD / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    return alone
+
+
+@pytest.fixture(scope="session")
+def host_artefact(building: Building) -> Path:
+    """The artefact for this machine, built by the rule that `sam build` uses."""
+    command = ["make", "build/host.stamp", "ARCH=host", f"BUILD_PYTHON={sys.executable}"]
+    with building():
+        result = subprocess.run(command, cwd=BUILD.parent, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return BUILD / "host"

@@ -59,6 +59,30 @@ def test_a_dry_run_sends_nothing_and_shows_the_table(config: Path, receiver: Rec
     assert (receiver.requests, list((tmp_path / "kept").rglob("backfill*"))) == ([], [])
 
 
+def test_resume_serves_the_first_time_too(config: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """Nothing was recorded before: it begins, and says so. Once it is done, nothing is sent again."""
+    arguments = ("backfill", config, "--job", "custom_exporter", "--start", "-50m", "--end", "-20m", "--resume")
+    done = pusher(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "it begins" in done.stdout
+    accepted = receiver.accepted
+    assert accepted > 3 * 29
+    assert pusher(*arguments).returncode == 0
+    assert receiver.accepted == accepted
+
+
+def test_what_was_skipped_stands_there_with_its_first_example(config: Path, tmp_path: Path) -> None:
+    """By reason: how many, and file and line of the first."""
+    file = tmp_path / "usage.ndjson"
+    file.write_text(records([40]) + "no json\n" + '{"apiRequestCount": 1}\n' + records([30]) + "none either\n")
+    done = pusher("backfill", config, "--job", "custom_exporter", "--from", file)
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if line.startswith("skipped ")]
+    assert len(lines) == 2
+    assert any(line.startswith("skipped 2, not_json: ") and "usage.ndjson, line 2" in line for line in lines)
+    assert all("usage.ndjson" in line for line in lines)
+
+
 def test_json_is_the_whole_answer(config: Path, receiver: Receiver, tmp_path: Path) -> None:
     file, export = tmp_path / "usage.ndjson", tmp_path / "old.om"
     file.write_text(records([90, 40]))

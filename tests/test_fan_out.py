@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,15 +22,6 @@ TOKEN = "session-token-of-the-sandbox"
 PAGES, LINES, JOBS, RECORDS, TICKS = 4, 2_500, 4, 3, 3
 SYNTHETIC = 5  # up and its four companions, for each job and page
 SERIES = PAGES * (LINES + SYNTHETIC) + JOBS * (RECORDS + SYNTHETIC)
-
-
-@pytest.fixture(scope="module")
-def artefact() -> Path:
-    """The artefact for this machine, built by the rule that `sam build` uses."""
-    command = ["make", "build/host.stamp", "ARCH=host", f"BUILD_PYTHON={sys.executable}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return ROOT / "build" / "host"
 
 
 class Sources:
@@ -108,14 +97,14 @@ class Stack:
 
 
 @pytest.fixture
-def stacks(artefact: Path, tmp_path: Path) -> Iterator[tuple[Sources, Stack, Stack]]:
+def stacks(host_artefact: Path, tmp_path: Path) -> Iterator[tuple[Sources, Stack, Stack]]:
     """One function, and two of which each has a half, over the same sources."""
     with ExitStack() as stack:
         sources = Sources(stack.enter_context(Api()))
         yield (
             sources,
-            Stack(artefact, sources, tmp_path / "one", 1, stack),
-            Stack(artefact, sources, tmp_path / "two", 2, stack),
+            Stack(host_artefact, sources, tmp_path / "one", 1, stack),
+            Stack(host_artefact, sources, tmp_path / "two", 2, stack),
         )
 
 

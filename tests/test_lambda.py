@@ -22,15 +22,6 @@ TOKEN = "session-token-of-the-sandbox"
 OPERATOR = "pusher.app.operator_handler"
 
 
-@pytest.fixture(scope="module")
-def artefact() -> Path:
-    """The artefact for this machine, built by the rule that `sam build` uses."""
-    command = ["make", "build/host.stamp", "ARCH=host", f"BUILD_PYTHON={sys.executable}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return ROOT / "build" / "host"
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with Receiver(auth=SigV4(token=TOKEN)) as found:
@@ -44,14 +35,16 @@ def api() -> Iterator[Api]:
 
 
 @pytest.fixture
-def runtime(artefact: Path, api: Api, receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., LambdaRuntime]]:
+def runtime(
+    host_artefact: Path, api: Api, receiver: Receiver, tmp_path: Path
+) -> Iterator[Callable[..., LambdaRuntime]]:
     config = tmp_path / "config.yaml"
     config.write_text(usage_config(api.url, receiver.url))
     started = []
 
     def start(handler: str = "pusher.app.push_handler", **options: int) -> LambdaRuntime:
         environment = {"PUSHER_CONFIG": str(config), "PUSHER_TICK": "1m", "POWERTOOLS_SERVICE_NAME": "metrics"}
-        found = LambdaRuntime(artefact, handler, environment, **options)
+        found = LambdaRuntime(host_artefact, handler, environment, **options)
         found.__enter__()
         started.append(found)
         return found
@@ -134,7 +127,7 @@ def test_the_operator_plans_and_never_pushes(runtime: Callable[..., LambdaRuntim
     assert receiver.requests == []
 
 
-def test_make_invoke_prints_the_report_and_the_durations(artefact: Path) -> None:
+def test_make_invoke_prints_the_report_and_the_durations(host_artefact: Path) -> None:
     command = ["make", "invoke", "EVENT=events/schedule.json"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -158,8 +158,9 @@ def print_answer(answer: Mapping[str, Any], console: Console) -> None:
     """What was done, and what was not, for people."""
     console.print(invoke.sentence(answer), highlight=False, markup=False)
     _print_rows(answer, console)
-    for one in answer["endpoints"] if answer["parts"] else ():
-        _print_endpoint(one, console)
+    for one in answer["endpoints"]:
+        if answer["parts"] or one["collected"]:
+            _print_endpoint(one, console)
     for reason, entry in answer["skipped"].items():
         console.print(f"skipped {entry['count']}, {reason}: {entry['first']}", highlight=False, markup=False)
     if answer["exported"]:
@@ -168,7 +169,7 @@ def print_answer(answer: Mapping[str, Any], console: Console) -> None:
         console.print(note, highlight=False, markup=False)
     for warning in answer["warnings"]:
         console.print(f"warning: {warning}", highlight=False, markup=False)
-    if "resume" in answer and answer["parts"]:
+    if "resume" in answer:
         first = "when that is mended, " if answer["stopped"] else ""
         console.print(f"to go on: {first}the same with --resume (--json has a token)", highlight=False)
 

@@ -37,7 +37,7 @@ from tests.wire.made import Point, stub_message
 
 KEYS = SigV4()
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 SECONDS = 30.0
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000

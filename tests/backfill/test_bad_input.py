@@ -699,9 +699,9 @@ def test_what_the_receiver_did_not_take_is_not_acknowledged(rig: Rig) -> None:
     def tell(told: Any) -> None:
         calls.append(told.parts)
         if len(calls) == 2:
-            rig.receiver.always(Fault.status(503))
+            rig.receiver.always(Fault.status(503, headers={"Retry-After": "3600"}))
 
-    answer = rig.backfill({"job": "j", "from": path}, rig.job(), tell=tell, seconds=4)
+    answer = rig.backfill({"job": "j", "from": path}, rig.job(), tell=tell)
     assert not answer["done"]
     assert_says(everything(answer), "here", "goes on")
     assert_acknowledged(rig, answer)

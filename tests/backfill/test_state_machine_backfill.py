@@ -36,6 +36,7 @@ from tests.test_app import Context
 EVENT = {"job": "usage", "start": "-50m", "end": "-5m"}
 SUMMARY = "backfill/by-hand.json"
 ALL = 88
+AWAY = Fault.status(503, b"maintenance", headers={"Retry-After": "3600"})  # no round waits so long
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,9 @@ def definition() -> str:
 
 @pytest.fixture
 def past() -> Iterator[Past]:
-    """Forty-four minutes of two series, inside the range that is asked for."""
+    """Forty-four minutes of two series, inside the range that is asked for also when that is 50 seconds later."""
     with Api() as api:
-        start = now_ms() - 50 * MINUTE_MS + 10_000
+        start = now_ms() - 50 * MINUTE_MS + 50_000
         points = [*minutes("a", start, 44), *minutes("b", start + 7_000, 44)]
         yield Past(api, sorted(points, key=lambda one: one[2]))
 
@@ -59,7 +60,7 @@ class Operator:
 
     folder: Path
     text: str
-    seconds: float = 1.2
+    seconds: float = 2.6
     asked: list[Any] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     dies: Callable[[int], bool] = lambda number: False
@@ -122,9 +123,9 @@ def test_a_round_that_is_killed_after_its_work_is_done_again_without_harm(
         assert only(summary_of(ended))["accepted"] == ALL
 
 
-def test_a_receiver_that_is_away_for_some_rounds_costs_nothing(definition: str, tmp_path: Path, past: Past) -> None:
+def test_a_receiver_that_is_away_for_two_rounds_costs_nothing(definition: str, tmp_path: Path, past: Past) -> None:
     with Receiver() as amp:
-        amp.script(None, *[Fault.status(503)] * 40)
+        amp.script(None, AWAY, AWAY)
         ended = execute(definition, operator(tmp_path, amp, past), EVENT)
         assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
         assert stored(amp) == by_series(past.points)
@@ -147,6 +148,24 @@ def test_a_backfill_that_cannot_go_on_fails_and_says_how_it_would(definition: st
         resumed = execute(definition, function, {"resume": failure["last"]["resume"]})
         assert resumed.status == "SUCCEEDED", (resumed.error, resumed.cause)
         assert stored(amp) == by_series(past.points)
+
+
+def test_rounds_without_progress_end_it(definition: str, tmp_path: Path, past: Past) -> None:
+    """Three in a row, whose last answer the failure has; the token goes on once the receiver is back."""
+    with Receiver() as amp:
+        amp.always(AWAY)
+        function = operator(tmp_path, amp, past)
+        ended = execute(definition, function, EVENT)
+        assert (ended.status, ended.error) == ("FAILED", "BackfillStopped")
+        assert len(function.asked) == 1 + 3
+        failure = summary_of(ended)
+        for words in ("3 invocations", "no progress", "503", "maintenance"):
+            assert words in failure["cause"]
+        amp.always(None)
+        resumed = execute(definition, function, {"resume": failure["last"]["resume"]})
+        assert resumed.status == "SUCCEEDED", (resumed.error, resumed.cause)
+        assert stored(amp) == by_series(past.points)
+        assert amp.accepted == ALL
 
 
 def test_an_event_that_makes_no_sense_fails_at_once(definition: str, tmp_path: Path, past: Past) -> None:

@@ -261,13 +261,15 @@ def test_a_killed_process_leaves_a_note_of_the_original(
     limits = Limits(out_of_order_seconds=original)
     with workspace([point("live", now_ms() - SECOND)], limits=limits, on_request=seen) as place:
         amp = place.amp
+        start, end = str(now_ms() // 1000 - 540), str(now_ms() // 1000 - 60)  # however late the process starts
         live_past(past)
         amp.script(*[None] * (request_number - 1), Fault.hang())
         process = Shell(tmp_path, config_text([endpoint(amp)], [past.job("2m")]))
-        arguments = ["--job", "usage", "--start", "-9m", "--end", "-1m", "--widen-out-of-order"]
+        arguments = ["--job", "usage", "--start", start, "--end", end, "--widen-out-of-order"]
         again = [*arguments, "--resume"]
         if how == "the same token":
-            arguments = again = ["--resume", wide(process.desk, plan=True)["resume"]]
+            plan = process.desk.backfill(job="usage", start=start, end=end, widen_out_of_order=True, plan=True)
+            arguments = again = ["--resume", plan["resume"]]
         process.kill_when(moment, *arguments)
         assert amp.limits.out_of_order_seconds > original
         assert process.end(*again)["done"]

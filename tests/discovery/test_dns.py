@@ -138,7 +138,7 @@ def test_a_silent_server(rig: Rig, names: Names) -> None:
     discovery = rig.discovery("dns_sd_configs: [{names: [web.example.com, many.example.com], type: A, port: 80}]")
     started = time.monotonic()
     found = discovery.targets(rig.deadline(0.6))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert len(addresses(found)) == 256
     assert "web.example.com: no answer" in found.warnings[0]
 

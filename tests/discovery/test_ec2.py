@@ -261,7 +261,7 @@ def test_hung(make_rig: Callable[..., Rig]) -> None:
         discovery = rig.discovery(ENTRY)
         started = time.monotonic()
         (warning,) = discovery.targets(rig.deadline(0.5)).warnings
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
     assert warning == "ec2_sd_configs: eu-west-1: no answer within the run's time; no targets are known"
 
 

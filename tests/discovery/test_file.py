@@ -212,5 +212,5 @@ def test_s3_hangs(make_rig: Callable[..., Rig]) -> None:
         discovery = rig.discovery("file_sd_configs: [{files: ['s3://targets/a.json']}]")
         started = time.monotonic()
         (warning,) = discovery.targets(rig.deadline(0.5)).warnings
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
     assert "timed out" in warning

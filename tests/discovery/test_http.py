@@ -145,5 +145,5 @@ def test_a_dripping_server(rig: Rig) -> None:
     with Lister(Answer(200, {"Content-Type": "application/json"}, b" " * 1000, fault=Fault.drip(0.05))) as lister:
         started = time.monotonic()
         (warning,) = rig.discovery(lister.entry()).targets(rig.deadline(0.5)).warnings
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
     assert "timed out" in warning

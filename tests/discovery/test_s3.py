@@ -186,7 +186,7 @@ def test_deadline(store: Store, s3: S3) -> None:
     started = time.monotonic()
     with pytest.raises(StoreError, match="timed out"):
         s3.get("b", "k", started + 0.3)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     with pytest.raises(StoreError, match="no time was left"):
         s3.get("b", "k", started)
 

@@ -37,7 +37,7 @@ PAGES = ROOT / "tests" / "testdata" / "pages"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-INTERVAL_MS = 2_000
+INTERVAL_MS = 4_000  # and the time that a scrape may take: all pages at once, by two clients
 _LARGE = 1 << 30
 STALE = "7ff0000000000002"
 

@@ -22,7 +22,7 @@ from tests.scrape import rig
 from tests.scrape.rig import OPENMETRICS, PAGES, TEXT, Page, Received, Scrapes, Sink, Site, page_file, text
 
 ROUNDS = 3  # scrapes that are compared of a page that stays the same
-SOON = int(time.time()) + 300  # the times in pages: later than those of all scrapes, and less than ten minutes away
+SOON_SECONDS = 300  # from now to the times in pages: later than all scrapes, and less than ten minutes away
 WAYS = ("run", "push")
 PROCESSES = ("prometheus", "run")
 
@@ -51,8 +51,8 @@ def case(name: str, pages: Page | str | Sequence[Page | str], **keys: Any) -> Ca
     return Case(name, [text(page) if isinstance(page, str) else page for page in listed], keys)
 
 
-def file_case(name: str, path: str, **keys: Any) -> Case:
-    return Case(name, [page_file(PAGES / path, SOON)], keys)
+def file_case(name: str, path: str, soon: int, **keys: Any) -> Case:
+    return Case(name, [page_file(PAGES / path, soon)], keys)
 
 
 def status(code: int, body: str = "a 1\n", **headers: str) -> Answer:
@@ -85,20 +85,25 @@ LIMITED = 'm{x="12345",yy="1"} 1\nn 2\n'
 LABELS = ["job", "instance", "case", "__name__", "x", "yy"]
 
 
-def cases() -> Iterator[Case]:
+def cases(soon: int) -> list[Case]:
+    """All of them, with this time in seconds in their pages. Only the pages depend on it."""
+    return [replace(one, id=f"c{number}") for number, one in enumerate(_cases(soon))]
+
+
+def _cases(soon: int) -> Iterator[Case]:
     for path in FILES:
         if path.stem in CRASHING:
             continue
-        yield Case(f"{path.parent.name} {path.stem}", [page_file(path, SOON)])
+        yield Case(f"{path.parent.name} {path.stem}", [page_file(path, soon)])
     for name in ("text/target-labels.txt", "text/empty-label-values.txt", "protobuf/target-labels.textproto"):
-        yield file_case(f"honor_labels {name}", name, honor_labels=True)
+        yield file_case(f"honor_labels {name}", name, soon, honor_labels=True)
     for name in ("text/timestamps.txt", "text/duplicates-stamped.txt", "openmetrics/timestamps.txt"):
-        yield file_case(f"honor_timestamps false {name}", name, honor_timestamps=False)
+        yield file_case(f"honor_timestamps false {name}", name, soon, honor_timestamps=False)
     yield from content_types()
     yield from answers()
     yield from limits()
     yield from relabelling()
-    yield from sequences()
+    yield from sequences(soon)
 
 
 def content_types() -> Iterator[Case]:
@@ -165,8 +170,8 @@ def relabelling() -> Iterator[Case]:
     yield case("legacy names only", AB, **LEGACY)
 
 
-def sequences() -> Iterator[Case]:
-    stamp = f"{SOON}000"
+def sequences(soon: int) -> Iterator[Case]:
+    stamp = f"{soon}000"
     unwell = status(500)
     yield case("a series goes and comes back", [AB, A, AB])
     yield case("a series comes", [A, AB])
@@ -204,7 +209,7 @@ DIFFERENT = {
 }
 """What is meant to be different, and need not be compared."""
 
-CASES = [replace(one, id=f"c{number}") for number, one in enumerate(cases())]
+CASES = cases(0)
 BY_NAME = {one.name: one for one in CASES}
 REFUSED, CROWD, LEAVES, NODE = "refused", "crowd", "leaves", "node"
 SYNTHETIC = ("up", *COUNTS, "scrape_duration_seconds")
@@ -214,11 +219,13 @@ DOWN = rig.bits(0.0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What all clients have sent: by client and version of the protocol; when each was told that a target is gone."""
+    """What all clients have sent: by client and version of the protocol; when each was told that a target is gone.
+    `soon_ms` is the time in the pages."""
 
     cases: Mapping[tuple[str, int], Mapping[str, Scrapes]]
     received: Mapping[tuple[str, int], Received]
     gone_ms: Mapping[str, int]
+    soon_ms: int
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +246,8 @@ def seen(require: Require, node_exporter: str, tmp_path_factory: pytest.TempPath
     require(binary, "prometheus >= 3.5 on PATH")
     assert binary is not None
     folder = tmp_path_factory.mktemp("differential")
-    pages = {one.id: one.pages for one in CASES} | {LEAVES: [text(AB)]}
+    soon = int(time.time()) + SOON_SECONDS  # not when tests are collected: others may run first, for long
+    pages = {one.id: one.pages for one in cases(soon)} | {LEAVES: [text(AB)]}
     with Site(pages) as site, Sink(lambda: site.ours) as sink:
         targets = folder / "targets.json"
         jobs = jobs_of(site, targets, node_exporter)
@@ -268,7 +276,7 @@ def seen(require: Require, node_exporter: str, tmp_path_factory: pytest.TempPath
         every = {
             (client, version): sink.cases(client, version) for client in (*PROCESSES, "push") for version in (1, 2)
         }
-        return Seen(every, dict(sink.received), gone_ms)
+        return Seen(every, dict(sink.received), gone_ms, soon * 1000)
 
 
 def jobs_of(site: Site, targets: Path, node_exporter: str) -> list[dict[str, Any]]:
@@ -319,7 +327,7 @@ def test_same_scrapes(seen: Seen, name: str, way: str) -> None:
     ignored = DIFFERENT.get(name, ())
     assert len(real.times()) >= one.rounds
     assert ours.rounds(one.rounds, ignored) == real.rounds(one.rounds, ignored)
-    assert ours.stamped(SOON * 1000) == real.stamped(SOON * 1000)
+    assert ours.stamped(seen.soon_ms) == real.stamped(seen.soon_ms)
     assert ours.examples() == real.examples()
 
 
@@ -332,7 +340,7 @@ def test_same_scrapes_in_version_1(seen: Seen, way: str) -> None:
         ignored = DIFFERENT.get(one.name, ())
         if ours.rounds(one.rounds, ignored) != real.rounds(one.rounds, ignored):
             different.append(one.name)
-        if (ours.stamped(SOON * 1000), ours.examples()) != (real.stamped(SOON * 1000), real.examples()):
+        if (ours.stamped(seen.soon_ms), ours.examples()) != (real.stamped(seen.soon_ms), real.examples()):
             different.append(f"{one.name}: times or exemplars")
     assert different == []
 

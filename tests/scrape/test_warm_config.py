@@ -109,4 +109,4 @@ def test_unpacking_and_reading_count_against_the_timeout() -> None:
     with pytest.raises(FetchError, match=r"127\.0\.0\.1:1: timed out while the body was unpacked and read"):
         for _ in in_time(endless(), started + 0.2, "http://127.0.0.1:1/metrics"):
             pass
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20

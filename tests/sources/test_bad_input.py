@@ -163,7 +163,7 @@ def test_100_mb_of_json_are_stopped_by_the_default_limit(rig: Rig, encoding: str
     report = rig.push(rig.job(METRIC))
     assert "body_size_limit" in error(report)
     assert str(50 << 20) in error(report)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_one_bad_record_never_costs_the_others(rig: Rig) -> None:

@@ -53,16 +53,16 @@ def test_one_that_hangs_has_waited_from_the_start() -> None:
     hold = threading.Event()
     hung, well = Source("hung", hold.wait), Source("well")
     began, began_ms = time.monotonic(), time.time_ns() // 1_000_000
-    scrapes = collect([hung, well], EDGES, began + 0.3, 1)
+    scrapes = collect([hung, well], EDGES, began + 1.0, 1)
     waited = time.monotonic() - began
     hold.set()
     (fetched,) = hung.got
     assert [scrape.instance for scrape in scrapes] == ["hung", "well"]
     assert "within the run's time" in scrapes[0].error
     assert not scrapes[1].error
-    assert 0.3 < waited < 3
-    assert 0.3 < fetched.seconds() < 3
-    assert began_ms <= fetched.started_ms < began_ms + 200
+    assert 1.0 < waited < 20
+    assert 1.0 < fetched.seconds() < 20
+    assert began_ms <= fetched.started_ms < began_ms + 900
 
 
 def test_a_bug_in_one_source_costs_itself_and_keeps_its_kind() -> None:

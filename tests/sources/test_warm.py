@@ -201,7 +201,7 @@ def test_scrape_duration_is_seconds_of_the_whole_scrape(rig: Rig) -> None:
     rig.serve('{"v":1}')
     rig.api.script(Fault.delay(0.2))
     rig.push(rig.job("{name: m, value: v}"))
-    assert 0.2 <= rig.value("scrape_duration_seconds") < 1
+    assert 0.2 <= rig.value("scrape_duration_seconds") < 20
 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one metric", "three metrics"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Building
 from tests.template.stack import ROOT, Stack, load_template, translate
 
 StackOf = Callable[..., Stack]
@@ -47,9 +48,12 @@ def sam(require: Callable[[object, str], None]) -> Callable[..., subprocess.Comp
 
 
 @pytest.fixture(scope="session")
-def built(sam: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(
+    sam: Callable[..., subprocess.CompletedProcess[str]], building: Building, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """What `sam build` makes for arm64: one folder per function, and the template."""
     folder = tmp_path_factory.mktemp("sam")
-    result = sam("build", "--build-dir", str(folder), "--parameter-overrides", "Architecture=arm64")
+    with building():
+        result = sam("build", "--build-dir", str(folder), "--parameter-overrides", "Architecture=arm64")
     assert result.returncode == 0, result.stdout + result.stderr
     return folder

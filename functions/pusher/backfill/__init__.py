@@ -10,7 +10,8 @@ Read in this order:
       api_source        a job's API, window by window
       file_source       files      files: found, unpacked, cut into lines; records: JSON and CSV; text: series
       server_source     another server that speaks Prometheus's query API
-    receiver    one endpoint: judged, sent, booked           arrange: series by series, each time once
+    endpoint_part  a part on its way to an endpoint          receiver: one endpoint: judged, sent, booked
+    arrange     series by series, each time once
     judge       what a receiver takes late                   newest, workspace: what AMP says of that
     export      what is impossible, for promtool             widening: a longer out-of-order window
 """

@@ -52,12 +52,18 @@ class Span:
     def share(self, at: int) -> float:
         return min(max((at - self.start_ms) / max(self.end_ms + 1 - self.start_ms, 1), 0.0), 1.0)
 
-    def part(self, start_ms: int, end_ms: int) -> Part:
+    def under_way(self, mark: Mark, until: Mark) -> tuple[int, int]:
+        """The window that began at `mark` and ended at `until`."""
+        return max(mark.at, self.start_ms), until.at - 1
+
+    def place(self, mark: Mark) -> str:
+        return f"from {shown(max(mark.at, self.start_ms))} on"
+
+    def part(self, start_ms: int, end_ms: int, *, is_fetched: bool = True) -> Part:
         """A window with nothing in it yet."""
         where = f"{shown(start_ms)} to {shown(end_ms)}"
-        part = Part(where, Mark(end_ms + 1), self.share(end_ms + 1), span=(start_ms, end_ms))
-        part.is_fetched = start_ms >= self.floor_ms
-        return part
+        share = self.share(end_ms + 1)
+        return Part(where, Mark(end_ms + 1), share, span=(start_ms, end_ms), is_fetched=is_fetched)
 
 
 class ApiSource:
@@ -85,13 +91,17 @@ class ApiSource:
     def forget(self) -> None:
         self._source = JsonSource(self._job, self._intern)
 
-    def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
-        for start_ms, end_ms in self._span.windows(mark):
-            part = self._span.part(start_ms, end_ms)
-            if part.is_fetched:
-                yield from self._fetched(start_ms, end_ms, deadline)
+    def place(self, mark: Mark) -> str:
+        return f"{self._job.job_name}, {self._span.place(mark)}"
+
+    def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
+        if until is not None:
+            yield from self._fetched(*self._span.under_way(mark, until), deadline)
+        for start_ms, end_ms in self._span.windows(until or mark):
+            if start_ms < self._span.floor_ms:
+                yield self._span.part(start_ms, end_ms, is_fetched=False)
             else:
-                yield part
+                yield from self._fetched(start_ms, end_ms, deadline)
 
     def _fetched(self, start_ms: int, end_ms: int, deadline: float) -> Iterator[Part]:
         """One window; in halves, when the API has more for it than fits."""

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from itertools import islice
 
 from ..model import Samples, Series, Tally
 
 _DUPLICATE = "two samples of one series have the same time; the last one counts"
+
+
+def piece(samples: Samples, start: int, stop: int) -> Samples:
+    """The samples from number `start` on, up to `stop`."""
+    found = slice(start, stop)
+    return Samples(samples.series[found], samples.values[found], samples.timestamps_ms[found])
+
+
+def digest(samples: Samples, count: int) -> str:
+    """Changes with which series the first `count` samples are of, and with their times."""
+    found = hashlib.blake2b(digest_size=8)
+    found.update(b"".join(series.prefix for series in samples.series[:count]))
+    found.update(",".join(map(str, samples.timestamps_ms[:count])).encode())
+    return found.hexdigest()
 
 
 def arrange(samples: Samples, dropped: Tally) -> Samples:

@@ -70,17 +70,23 @@ class FileSource:
             if one is not None:
                 one.forget()
 
-    def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
+    def place(self, mark: Mark) -> str:
+        where = f"line {mark.line}" if self._kinds[mark.file] != "json" else f"byte {mark.at}"
+        return f"{self._found[mark.file].place}, from {where} on"
+
+    def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
         try:
             for number in range(mark.file, len(self._found)):
                 begin = mark if number == mark.file else Mark(file=number)
-                yield from map(self._limited, self._of_file(number, begin, deadline))
+                end = until.at if until is not None and until.file == number else 0
+                yield from map(self._limited, self._of_file(number, begin, deadline, end))
         except BadFile as error:
             raise SourceFailed(str(error)) from None
 
-    def _of_file(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+    def _of_file(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
+        """With `until` the first part ends at that byte of the unpacked text."""
         readers = {"json": self._of_array, "csv": self._of_table}
-        return readers.get(self._kinds[number], self._of_lines)(number, begin, deadline)
+        return readers.get(self._kinds[number], self._of_lines)(number, begin, deadline, until)
 
     def _limited(self, part: Part) -> Part:
         start_ms, end_ms = self._span
@@ -107,11 +113,11 @@ class FileSource:
 
     # formats
 
-    def _of_lines(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+    def _of_lines(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
         file = self._found[number]
         text = self._text = self._text_file(number, begin)
         line = begin.line
-        for block in self._files.blocks(file, deadline, begin.at, begin.line):
+        for block in self._files.blocks(file, deadline, begin.at, begin.line, until=until):
             scrape = self._scrape()
             if text is not None:
                 scrape.samples = text.read(block.content, block.line, scrape.skipped, scrape.dropped)
@@ -143,21 +149,21 @@ class FileSource:
         place, is_openmetrics = self._found[number].place, kind == "openmetrics"
         return TextFile(self._meaning.resolve, place, is_openmetrics=is_openmetrics, family=begin.family)
 
-    def _of_array(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+    def _of_array(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
         file, mapper = self._found[number], self._mapper_for(self._found[number])
         pieces = self._files.pieces(file, deadline, begin.at)
-        for some in elements(pieces, begin.at, file.place):
+        for some in elements(pieces, begin.at, file.place, until):
             scrape, where = self._scrape(), f"{file.place}, up to byte {some.end}"
             read = mapper.document if some.is_whole else mapper.array
             read(some.content, scrape, where, self._now_ms())
             yield self._part(number, where, Mark(some.end, number), some.read, scrape)
 
-    def _of_table(self, number: int, begin: Mark, deadline: float) -> Iterator[Part]:
+    def _of_table(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
         file, table = self._found[number], self._meaning.table
         mapper = self._mapper_for(file)
         if table is None:
             raise BadFile(f"{file.place}: a table needs a job that says what its columns mean")
-        header, blocks = self._rows_of(file, begin, deadline, table)
+        header, blocks = self._rows_of(file, begin, deadline, table, until)
         for rows in table.rows(header, blocks, file.place):
             where = f"{file.place}, lines {rows.first_line} to {rows.line - 1}"
             scrape = self._scrape()
@@ -165,13 +171,15 @@ class FileSource:
             mapper.columns(rows.columns, scrape, where, self._now_ms())
             yield self._part(number, where, Mark(rows.end, number, rows.line), rows.read, scrape)
 
-    def _rows_of(self, file: FileId, begin: Mark, deadline: float, table: Table) -> tuple[list[str], Iterator[Block]]:
+    def _rows_of(
+        self, file: FileId, begin: Mark, deadline: float, table: Table, until: int
+    ) -> tuple[list[str], Iterator[Block]]:
         """The header of a table, which is read in any case, and its rows from a mark on."""
-        blocks = self._files.blocks(file, deadline, most=TABLE_BYTES)
+        blocks = self._files.blocks(file, deadline, most=TABLE_BYTES, until=0 if begin.at else until)
         first = next(blocks, None)
         if first is None:
             raise BadFile(f"{file.place}: it is empty; a table begins with a header")
         header, rest = table.header(first, file.place)
         if begin.at <= rest.offset:
             return header, itertools.chain([rest] if rest.content else [], blocks)
-        return header, self._files.blocks(file, deadline, begin.at, begin.line, TABLE_BYTES)
+        return header, self._files.blocks(file, deadline, begin.at, begin.line, TABLE_BYTES, until)

@@ -108,15 +108,17 @@ class Files:
             raise BadFile(f"{error.filename}: {error.strerror}") from None
 
     def blocks(
-        self, file: FileId, deadline: float, start: int = 0, line: int = 1, most: int = BLOCK_BYTES
+        self, file: FileId, deadline: float, start: int = 0, line: int = 1, most: int = BLOCK_BYTES, until: int = 0
     ) -> Iterator[Block]:
         """The lines of a file from byte `start` of the unpacked text on, which is where line number `line` begins,
-        about `most` bytes at a time. `deadline` is monotonic seconds. Raises BadFile, and FileChanged when it is not
-        the same file any more; what was given out before stands."""
+        about `most` bytes at a time; with `until` the first block ends at that byte. `deadline` is monotonic seconds.
+        Raises BadFile, and FileChanged when it is not the same file any more; what was given out before stands."""
         offset, rest, read = start, b"", 0
         for piece, read in self.pieces(file, deadline, start, most):
             rest += piece
-            end = rest.rfind(b"\n") + 1
+            if offset + len(rest) < until:
+                continue
+            end = until - offset if offset < until else rest.rfind(b"\n") + 1
             if end == 0 and len(rest) > MAX_LINE_BYTES:
                 raise BadFile(f"{file.place}, line {line}: it has more than {MAX_LINE_BYTES} bytes")
             if end:

@@ -21,7 +21,10 @@ _STATE_SECONDS = 10.0
 
 def backfill(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> dict[str, Any]:
     """As much of a backfill as the time until `deadline` (monotonic seconds) suffices for. Raises BadRequest."""
-    return Backfill(config, edges, _begun(given, config, edges, deadline), deadline).run()
+    begun = _begun(given, config, edges, deadline)
+    is_new = given.get("resume") is True and not begun.identity
+    note = "nothing of this backfill was recorded before: it begins" if is_new else ""
+    return Backfill(config, edges, begun, deadline, note).run()
 
 
 def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Checkpoint:

@@ -15,6 +15,7 @@ from enum import Enum
 from ..config.scalars import print_duration
 from ..model import Samples, Tally
 from ..sources.limits import MAX_AHEAD_MS
+from .arrange import piece
 from .times import shown
 
 AMP_MAX_AGE_MS = 3_600_000
@@ -71,6 +72,35 @@ class Judged:
 
     def counts(self) -> dict[str, int]:
         return {"accepted": len(self.accepted), "window": len(self.window), "impossible": len(self.impossible)}
+
+    def __len__(self) -> int:
+        return len(self.accepted) + len(self.window) + len(self.impossible)
+
+
+def merged(some: Sequence[Judged]) -> Judged:
+    """What was judged apart, as one; nothing of nothing."""
+    if len(some) == 1:
+        return some[0]
+    reasons = Tally()
+    for one in some:
+        reasons.merge(one.reasons)
+    accepted, window = joined([one.accepted for one in some]), joined([one.window for one in some])
+    return Judged(accepted, window, joined([one.impossible for one in some]), reasons)
+
+
+def judge_slices(samples: Samples, rules: Rules, most: int, *, start: int = 0, force: bool = False) -> list[Judged]:
+    """Samples, arranged, from number `start` on -> their classes, in slices of which at most `most` samples are sent.
+    All are judged by what the receiver has now. With `force` the impossible are sent, too."""
+    found, sent = list[list[Judged]](), 0
+    for at in range(start, len(samples), most):
+        judged = judge(piece(samples, at, at + most), rules)
+        count = len(judged) if force else len(judged) - len(judged.impossible)
+        if not found or sent + count > most:
+            found.append([])
+            sent = 0
+        found[-1].append(judged)
+        sent += count
+    return list(map(merged, found))
 
 
 def judge(samples: Samples, rules: Rules) -> Judged:

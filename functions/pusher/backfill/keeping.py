@@ -55,14 +55,14 @@ def begin(request: Request, config: Config, store: Store | None, deadline: float
 
 
 def begin_again(request: Request, config: Config, store: Store | None, deadline: float) -> Checkpoint:
-    """One that goes on from what the state store has of the same request. Raises BadRequest."""
+    """One that goes on from what the state store has of the same request; a new one when it has nothing yet. Raises
+    BadRequest."""
     if store is None:
         raise BadRequest("resume: nothing is kept without a spool: give the token of the answer, or set spool.location")
     try:
         kept = _kept(store, Checkpoint(request, fingerprint(config, request.job), Mark()), deadline)
     except NotStored:
-        said = "no such backfill was begun with this config, and with the same keys as now"
-        raise BadRequest(f"resume: {said}: leave resume out") from None
+        return begin(request, config, store, deadline)
     except (StoreError, BadToken) as error:
         raise BadRequest(f"resume: {error}") from None
     # Relative times mean what they meant when it was begun.
@@ -79,8 +79,7 @@ def go_on(given: Checkpoint, config: Config, store: Store | None, deadline: floa
         kept = _kept(store, given, deadline) if store is not None else given
     except (StoreError, BadToken):
         return given
-    is_behind = given.mark.is_after(kept.mark) or (kept.mark == given.mark and not kept.is_open)
-    if is_behind or kept.run != given.run:
+    if kept.run != given.run or given.position > kept.position:
         return given
     return replace(kept, request=given.request).taken_up()
 

@@ -16,7 +16,7 @@ from ..report import tally_dict
 from ..warm import Outside, Remote
 from ..wire import packing
 from .arrange import arrange
-from .judge import AMP_MAX_AGE_MS, IMPOSSIBLE, Judged, Rules, advance, joined, judge
+from .judge import AMP_MAX_AGE_MS, IMPOSSIBLE, Judged, Rules, advance, joined, judge_slices
 from .newest import Newest
 from .workspace import NotAnswered, Workspace
 
@@ -126,11 +126,13 @@ class Receiver:
         if said not in self.rules.unknown:
             self.rules.unknown.append(said)
 
-    def judge(self, samples: Samples, dropped: Tally, deadline: float) -> Judged:
-        """The samples as this endpoint gets them, in order, by what becomes of them. Those that it does not get are
-        counted in `dropped`."""
+    def arranged(self, samples: Samples, dropped: Tally) -> Samples:
+        """The samples as this endpoint gets them, in order. Those that it does not get are counted in `dropped`."""
         seen = packing.through(self.remote.view, samples, dropped) if self.remote.view else samples
-        arranged = arrange(seen, dropped)
+        return arrange(seen, dropped)
+
+    def judge(self, arranged: Samples, start: int, deadline: float) -> list[Judged]:
+        """The samples from number `start` on by what becomes of them, in slices of one request each."""
         self.rules.now_ms = self._now_ms()
         if self._newest is not None:
             if time.monotonic() - self._asked_at > _REFRESH_SECONDS:
@@ -139,13 +141,14 @@ class Receiver:
             self._newest.learn(arranged, min(deadline, time.monotonic() + _QUERY_SECONDS))
             if was_known and self._newest.unknown:
                 self._do_not_know(f"the newest sample of each series: {self._newest.unknown}")
-        return judge(arranged, self.rules)
+        most = self.remote.endpoint.queue.max_samples_per_send
+        return judge_slices(arranged, self.rules, most, start=start, force=self._force)
 
     # sending
 
     def send(self, judged: Judged, books: Delivery, deadline: float, *, doubt: bool) -> list[Kept]:
         """Sends what can be taken (all of it, when that is forced), and books it in `books`. Returns what is left when
-        the receiver does not take any more in this run; nothing of the part then counts."""
+        the receiver does not take any more in this run."""
         possible = judged.accepted
         if len(judged.window):
             possible = arrange(joined([judged.accepted, judged.window]), books.dropped)

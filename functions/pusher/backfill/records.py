@@ -146,9 +146,9 @@ class Elements:
     is_whole: bool = False
 
 
-def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str) -> Iterator[Elements]:
-    """The text of one JSON array (or another document) from byte `start` on -> its elements, many at a time. Raises
-    BadFile."""
+def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str, until: int = 0) -> Iterator[Elements]:
+    """The text of one JSON array (or another document) from byte `start` on -> its elements, many at a time; with
+    `until` the first ones end at that byte. Raises BadFile."""
     rest, at, read, is_array = b"", start, 0, start > 0
     for piece, read in pieces:
         rest += piece
@@ -159,7 +159,7 @@ def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str) -> Ite
                     raise BadFile(f"{place}: a document that is no array has {MAX_DOCUMENT_BYTES} bytes at most")
                 continue
             is_array, at, rest = True, opened, rest[opened:]
-        cut = _last_boundary(rest)
+        cut = _comma_before(rest, until - at) if at < until else _last_boundary(rest)
         if cut is None:
             if len(rest) > MAX_DOCUMENT_BYTES:
                 raise BadFile(f"{place}, byte {at}: an element of the array has more than {MAX_DOCUMENT_BYTES} bytes")
@@ -173,6 +173,11 @@ def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str) -> Ite
     if not last.endswith(b"]"):
         raise BadFile(f"{place}: the array does not end with ]: the file may be cut off")
     yield Elements(b"[%b" % last, at + len(rest), read)
+
+
+def _comma_before(text: bytes, end: int) -> int | None:
+    """The place of the comma that ends just before `end`; None when the text does not go so far, or ends there."""
+    return end - 1 if text[end - 1 : end] == b"," else None
 
 
 def _opened(text: bytes) -> int | None:

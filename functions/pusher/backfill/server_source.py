@@ -98,14 +98,19 @@ class ServerSource:
     def forget(self) -> None:
         self._known.clear()
 
-    def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
+    def place(self, mark: Mark) -> str:
+        return f"{self._name}, {self._span.place(mark)}"
+
+    def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
         if self._config.read == "federate":
             if mark.at <= self._span.end_ms:
                 yield self._federated(deadline)
             return
-        for start_ms, end_ms in self._span.windows(mark):
+        if until is not None:
+            yield from self._asked(*self._span.under_way(mark, until), deadline)
+        for start_ms, end_ms in self._span.windows(until or mark):
             if start_ms < self._span.floor_ms:
-                yield self._span.part(start_ms, end_ms)
+                yield self._span.part(start_ms, end_ms, is_fetched=False)
             else:
                 yield from self._asked(start_ms, end_ms, deadline)
 

@@ -32,8 +32,9 @@ class Mark:
         at, file, line, family = found
         return cls(int(at), int(file), int(line), tuple(map(str, family)))
 
-    def is_after(self, other: Mark) -> bool:
-        return (self.file, self.at) > (other.file, other.at)
+    def is_at(self, other: Mark) -> bool:
+        """Whether both are the same place."""
+        return (self.file, self.at) == (other.file, other.at)
 
 
 @dataclass(slots=True)
@@ -72,9 +73,13 @@ class Source(Protocol):
     def windows(self) -> int | None:
         """How many parts there are, when that is known."""
 
-    def parts(self, mark: Mark, deadline: float) -> Iterator[Part]:
-        """The parts from a mark on, oldest first where the source has an order. `deadline` is monotonic seconds. Raises
-        SourceFailed; what was given out before stands."""
+    def place(self, mark: Mark) -> str:
+        """Where a mark is, in words."""
+
+    def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
+        """The parts from a mark on, oldest first where the source has an order. With `until` the first part is the one
+        that ended there when it was read before. `deadline` is monotonic seconds. Raises SourceFailed; what was given
+        out before stands."""
 
     def forget(self) -> None:
         """Lets go of all series: there are more of them than fit in memory."""

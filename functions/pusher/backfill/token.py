@@ -7,14 +7,14 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from ..config.schema import BackfillServer, Config, JsonJob
 from .request import Request, find_job
 from .source import Mark
 
-_PREFIX = "b1."
+_PREFIX = "b2."
 _MAX_CHARACTERS = 100_000
 
 
@@ -23,16 +23,31 @@ class BadToken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class PartProgress:
+    """How far one endpoint has come with the part that is under way. Of the part's samples, in the order in which they
+    are sent, the first `samples` are settled; `digest` is theirs, so that a source that gives other samples the next
+    time is noticed. `doubt` is how many of the samples behind them may have arrived without an answer. `furthest` is
+    the most that was settled before such a source made the endpoint begin again."""
+
+    samples: int = 0
+    digest: str = ""
+    doubt: int = 0
+    furthest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far a request has come. `run` tells one backfill from another one of the same request, `identity` is what its
     source was, `totals` are the counts so far. `widened_from` are the out-of-order windows in seconds that must come
-    back, by endpoint.
+    back, by endpoint. `stalled` counts the invocations in a row, the one under way included, that made no progress.
 
     What is known of the part at `mark`:
 
         is_open   an invocation is at work on it, or was killed at it
         doubt     an attempt at it may have reached receivers; what they refuse of it counts as `maybe_stored`
         settled   the endpoints that have all of it, and are not sent any of it again
+        within    how far the other endpoints have come in it, by name
+        part_end  where it ends; None as long as nothing of it is settled
     """
 
     request: Request
@@ -45,6 +60,14 @@ class Checkpoint:
     totals: Mapping[str, Any] = field(default_factory=dict)
     widened_from: Mapping[str, int] = field(default_factory=dict)
     is_open: bool = False
+    stalled: int = 0
+    within: Mapping[str, PartProgress] = field(default_factory=dict)
+    part_end: Mark | None = None
+
+    @property
+    def position(self) -> tuple[int, int, int, int]:
+        """Grows with everything that is settled."""
+        return self.mark.file, self.mark.at, len(self.settled), sum(one.samples for one in self.within.values())
 
     @property
     def id(self) -> str:
@@ -69,6 +92,9 @@ class Checkpoint:
                 "totals": dict(self.totals),
                 "widened_from": dict(self.widened_from),
                 "open": self.is_open,
+                "stalled": self.stalled,
+                "within": {name: list(astuple(one)) for name, one in self.within.items()},
+                "part_end": self.part_end and self.part_end.as_json(),
             },
             separators=(",", ":"),
         ).encode()
@@ -94,9 +120,17 @@ def decoded(content: bytes) -> Checkpoint:
             dict(found["totals"]),
             {str(name): int(seconds) for name, seconds in found["widened_from"].items()},
             bool(found["open"]),
+            int(found["stalled"]),
+            {str(name): _part_progress(*one) for name, one in found["within"].items()},
+            Mark.from_json(found["part_end"]) if found["part_end"] else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadToken(f"it cannot be read ({type(error).__name__})") from None
+
+
+def _part_progress(samples: Any, digest: Any, doubt: Any, furthest: Any) -> PartProgress:
+    """Raises ValueError and TypeError."""
+    return PartProgress(int(samples), str(digest), int(doubt), int(furthest))
 
 
 def parsed(token: str) -> Checkpoint:

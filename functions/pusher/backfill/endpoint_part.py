@@ -1,0 +1,76 @@
+"""One part on its way to one endpoint, slice by slice: what the receiver has of it is not sent again when the time was
+up in the middle."""
+
+from __future__ import annotations
+
+from ..model import Delivery, Kept, Tally
+from .arrange import digest
+from .judge import Judged, merged
+from .receiver import Receiver
+from .source import Part
+from .token import PartProgress
+
+
+class EndpointPart:
+    """What one endpoint gets of a part. Of its samples, in the order in which they are sent, `settled` are settled."""
+
+    def __init__(self, part: Part, receiver: Receiver, begun: PartProgress, deadline: float) -> None:
+        """`begun` is how far the endpoint had come with it; `deadline` is monotonic seconds."""
+        self.receiver, dropped = receiver, Tally()
+        dropped.merge(part.dropped)
+        self._samples = receiver.arranged(part.samples, dropped)
+        self.is_changed = begun.samples > 0 and digest(self._samples, begun.samples) != begun.digest
+        if self.is_changed:  # all of it is sent again, and any of it may be there
+            begun = PartProgress(doubt=len(self._samples), furthest=max(begun.samples, begun.furthest))
+        self._begun = begun
+        self.settled, self._doubt_until = self._begun.samples, self._begun.samples + self._begun.doubt
+        self._slices = receiver.judge(self._samples, self.settled, deadline)
+        self.judged = merged(self._slices)
+        self._sent, self._booked = 0, 0
+        self._books = self._new_books()
+        if not self.settled:  # what goes no further is booked with the first samples
+            self._books.collected += dropped.total()
+            self._books.dropped.merge(dropped)
+
+    def _new_books(self) -> Delivery:
+        return Delivery(self.receiver.name)
+
+    @property
+    def is_sent(self) -> bool:
+        return self._sent == len(self._slices)
+
+    @property
+    def is_booked(self) -> bool:
+        """Whether everything that is settled is booked."""
+        return self._booked == self._sent
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether more of the part is settled than in any invocation before."""
+        return self.settled > max(self._begun.samples, self._begun.furthest)
+
+    def send(self, deadline: float, *, doubt: bool) -> list[Kept]:
+        """Sends the next slice. Returns what is left of it when the receiver does not take any more in this run; the
+        slice then counts as not sent. `doubt` says that anything of the part may have arrived before."""
+        judged, books = self._slices[self._sent], self._new_books()
+        books.collected = len(judged)
+        left = self.receiver.send(judged, books, deadline, doubt=doubt or self.settled < self._doubt_until)
+        if not left:
+            self._sent += 1
+            self.settled += len(judged)
+            self._books.merge(books)
+        elif books.accepted or books.rejected.total() or any(one.request.maybe_stored for one in left):
+            self._doubt_until = max(self._doubt_until, self.settled + len(judged))
+        return left
+
+    def book(self) -> tuple[Delivery, Judged]:
+        """What became of the samples that were settled since the last time."""
+        books, self._books = self._books, self._new_books()
+        some = self._slices[self._booked : self._sent]
+        self._booked = self._sent
+        return books, merged(some)
+
+    def progress(self) -> PartProgress:
+        """How far the endpoint has come with the part."""
+        found = digest(self._samples, self.settled) if self.settled else ""
+        return PartProgress(self.settled, found, max(self._doubt_until - self.settled, 0), self._begun.furthest)
