@@ -88,6 +88,29 @@ def test_targets_of_one_job_and_instance_are_told_apart(receiver: rig.Receiver, 
         assert "down" in said[0]
 
 
+def test_says_once_what_of_an_answer_became_no_sample_and_when_it_does_again(
+    receiver: rig.Receiver, tmp_path: Path
+) -> None:
+    document: list[dict[str, Any]] = [{"v": 1, "w": 1, "k": "a"}, {"v": "x", "w": 2, "k": "b"}]
+
+    def renamed() -> list[dict[str, Any]]:
+        return [{"ww" if name == "w" else name: value for name, value in record.items()} for record in document]
+
+    with Api() as api:
+        url = api.serve("/doc", Answer.json(renamed()))
+        metrics = [{"name": "a", "value": "v", "labels": {"k": "k"}}, {"name": "b", "value": "w", "labels": {"k": "k"}}]
+        usage = {"job_name": "usage", "url": url, "scrape_interval": "1s", "metrics": metrics}
+        config = {"json_configs": [usage], "remote_write": [endpoint(receiver)]}
+        with running(config, tmp_path) as process:
+            process.wait_to_hear("usage", "b: failed", "value w finds nothing", "the nearest path that exists is ww")
+            process.wait_to_hear("usage", "a: records skipped: 1, not_a_number: metric a, record 1")
+            process.wait_for(lambda: len(api.requests) >= 4, "four scrapes")
+            assert len([line for line in process.said if "finds nothing" in line]) == 1
+            api.serve("/doc", Answer.json([document[0]]))
+            process.wait_to_hear("b: well again")
+            process.wait_to_hear("a: well again")
+
+
 def test_a_clock_that_is_set_back_is_told_and_stops_nothing(
     pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path
 ) -> None:
