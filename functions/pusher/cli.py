@@ -27,7 +27,7 @@ from .config_source import Unreadable, not_loaded, problems_json
 from .model import Scrape
 from .plan import plan
 from .push import push
-from .report import Report, skipped_dict
+from .report import Report, skipped_dict, skipped_lines
 from .shards import MAX_SHARDS, WHOLE, Shard
 from .sources.due import Tick
 from .standalone.runner import Runner
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = outside.config_source(options.config).load().config
     except (ConfigError, Unreadable) as error:
         return _refuse(options, error)
-    unknown = [name for name in getattr(options, "job", None) or () if name not in config.job_names()]
+    unknown = [name for name in getattr(options, "jobs", None) or () if name not in config.job_names()]
     if unknown:
         print(f"--job: no job is named {unknown[0]!r}; the config has {', '.join(config.job_names())}", file=sys.stderr)
         return _BAD
@@ -100,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "plan":
             command.add_argument("--shards", type=shards, default=1, metavar="N", help="show how N shards split it")
         if name in ("plan", "push"):
-            command.add_argument("--job", action="append", metavar="NAME", help="only this job; may be repeated")
+            command.add_argument(
+                "--job", dest="jobs", action="append", metavar="NAME", help="only this job; may be repeated"
+            )
         if name in ("plan", "push", "spool"):
             command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
         command.set_defaults(command=function, is_run=name == "run")
@@ -174,7 +176,7 @@ def _notes(config: Config) -> list[str]:
 
 
 def _push(options: argparse.Namespace, config: Config, outside: Outside) -> int:
-    report = _pushed(options, config, outside, options.job or config.job_names())
+    report = _pushed(options, config, outside, options.jobs or config.job_names())
     return _NOT_DELIVERED if report.jobs_down or report.lost else _delivered(report)
 
 
@@ -204,10 +206,8 @@ def _print_records(scrape: Scrape) -> None:
     """What of a JSON job's records became no sample."""
     for why in () if scrape.error else scrape.failed.values():
         print(f"    failed: {why}")
-    for reason, entry in skipped_dict(scrape.metrics).items():
-        print(f"    skipped {entry['count']}, {reason}: {entry['examples'][0]}")
-        for example in entry["examples"][1:]:
-            print(f"      and {example}")
+    for line in skipped_lines(skipped_dict(scrape.skipped)):
+        print(f"    {line}")
     for result in scrape.metrics:
         if result.merged:
             print(f"    merged {result.merged}: metric {result.metric}, duplicates: sum")
@@ -239,7 +239,7 @@ def _print_delivery(endpoint: dict[str, Any]) -> None:
 
 
 def _plan(options: argparse.Namespace, config: Config, outside: Outside) -> int:
-    found = plan(config, outside, time.monotonic() + options.timeout, options.shards, options.job)
+    found = plan(config, outside, time.monotonic() + options.timeout, options.shards, options.jobs)
     if options.json:
         _print_json(found)
     else:
@@ -309,8 +309,7 @@ def _print_result(console: Console, metric: dict[str, Any], error: str) -> None:
     """What a JSON metric's records came to; a failure that is the job's own error has been said."""
     failed = metric.get("failed", "")
     lines = [f"failed: {failed}"] if failed and failed != error else []
-    for reason, entry in metric.get("skipped", {}).items():
-        lines.append(f"skipped {entry['count']}, {reason}: {entry['examples'][0]}")
+    lines += skipped_lines(metric.get("skipped", {}))
     missing = metric.get("labels_not_found", ())
     lines += [f"{metric['metric']}: label {label} was found in no record" for label in missing]
     for line in lines:

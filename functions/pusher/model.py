@@ -66,6 +66,9 @@ HELD = "new_series_limit"
 LOSSES = ("too_old", "too_far_in_future", "unreadable", HELD)
 """Reasons of dropped samples that count as lost: the receiver should have had them."""
 
+ANYTHING = "records"
+"""What an example is about that concerns no metric."""
+
 IGNORED = "null_ignored"
 """The reason of records whose value is null where `on_missing: ignore` says that this is normal."""
 
@@ -145,19 +148,30 @@ class Samples:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts by reason, and the first occurrence of each reason in words."""
+    """Counts by reason, and of each reason the first occurrence in words: one for each subject, as a metric, that it
+    concerns."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    first: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, reason: str, example: str, count: int = 1) -> None:
+    @property
+    def first(self) -> dict[str, str]:
+        """The first example of each reason."""
+        return {reason: next(iter(found.values())) for reason, found in self.examples.items()}
+
+    def add(self, reason: str, example: str, count: int = 1, subject: str = ANYTHING) -> None:
         self.counts[reason] += count
-        self.first.setdefault(reason, example)
+        self.examples.setdefault(reason, {}).setdefault(subject, example)
 
     def merge(self, other: Tally) -> None:
         self.counts.update(other.counts)
-        for reason, example in other.first.items():
-            self.first.setdefault(reason, example)
+        for reason, found in other.examples.items():
+            self.examples[reason] = found | self.examples.get(reason, {})
+
+    def rewrite(self, change: Callable[[str], str]) -> None:
+        """Changes the words of every example."""
+        for found in self.examples.values():
+            found.update({subject: change(example) for subject, example in found.items()})
 
     def total(self) -> int:
         return self.counts.total()

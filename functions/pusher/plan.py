@@ -131,7 +131,7 @@ class _Shown:
         return found | {
             "records": result.records,
             "failed": result.failed,
-            "skipped": skipped_dict([result]),
+            "skipped": skipped_dict(result.skipped),
             "labels_not_found": list(result.labels_not_found),
         }
 
@@ -206,8 +206,9 @@ def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
     scrapes, trace = shown.scrapes, shown.trace
     cardinality = {label: len(values) for label, values in trace.values.items()}
     errors = [scrape.error for scrape in scrapes if scrape.error]
-    dropped = Tally()
+    skipped, dropped = Tally(), Tally()
     for scrape in scrapes:
+        skipped.merge(scrape.skipped)
         dropped.merge(scrape.dropped)
     samples = sum(len(scrape.samples) for scrape in scrapes)
     return {
@@ -217,7 +218,7 @@ def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
         "records": sum(scrape.records for scrape in scrapes),
         "series": trace.series,
         "samples": samples,
-        "skipped": skipped_dict([result for scrape in scrapes for result in scrape.metrics]),
+        "skipped": skipped_dict(skipped),
         "dropped": tally_dict(dropped),
         "dropped_by_rule": {
             f"metric_relabel_configs[{index}]": count for index, count in trace.dropped_by_rule.items()

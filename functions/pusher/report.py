@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .model import HELD, LOSSES, Delivery, MetricResult, Scrape, Tally
+from .model import HELD, LOSSES, Delivery, Scrape, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _job(scrape: Scrape) -> dict[str, Any]:
         "merged": sum(one.merged for one in scrape.metrics) or None,
         "samples": len(scrape.samples),
         "failed": scrape.failed,
-        "skipped": skipped_dict(scrape.metrics),
+        "skipped": skipped_dict(scrape.skipped),
         "dropped": tally_dict(scrape.dropped),
     }
     return {key: value for key, value in found.items() if value not in ("", {}, None)}
@@ -208,16 +208,15 @@ def tally_dict(tally: Tally) -> dict[str, Any]:
     return {reason: {"count": count, "first": tally.first[reason]} for reason, count in tally.counts.items() if count}
 
 
-def skipped_dict(metrics: Sequence[MetricResult]) -> dict[str, Any]:
+def skipped_dict(skipped: Tally) -> dict[str, Any]:
     """Reason -> how many records, and an example of each metric that has it."""
-    total = Tally()
-    for one in metrics:
-        total.merge(one.skipped)
-    return {
-        reason: {
-            "count": count,
-            "examples": [one.skipped.first[reason] for one in metrics if reason in one.skipped.first],
-        }
-        for reason, count in total.counts.items()
-        if count
-    }
+    counts = {reason: count for reason, count in skipped.counts.items() if count}
+    return {reason: {"count": count, "examples": skipped.examples[reason]} for reason, count in counts.items()}
+
+
+def skipped_lines(skipped: Mapping[str, Any]) -> Iterator[str]:
+    """What `skipped_dict` has made, for people: a line a reason, and one for each further metric."""
+    for reason, entry in skipped.items():
+        first, *others = entry["examples"].values()
+        yield f"skipped {entry['count']}, {reason}: {first}"
+        yield from (f"  and {example}" for example in others)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from .backfill import invoke
 from .config.schema import Config
+from .report import skipped_lines
 from .store import DirectoryStore, Store
 from .warm import Outside
 
@@ -161,8 +162,8 @@ def print_answer(answer: Mapping[str, Any], console: Console) -> None:
     for one in answer["endpoints"]:
         if answer["parts"] or one["collected"]:
             _print_endpoint(one, console)
-    for reason, entry in answer["skipped"].items():
-        console.print(f"skipped {entry['count']}, {reason}: {entry['first']}", highlight=False, markup=False)
+    for line in skipped_lines(answer["skipped"]):
+        console.print(line, highlight=False, markup=False)
     if answer["exported"]:
         console.print(f"{answer['exported']} samples exported, for promtool tsdb create-blocks-from openmetrics")
     for note in answer["notes"]:

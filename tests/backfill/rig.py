@@ -20,6 +20,7 @@ from sandbox.api import Api
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Answer
 from tests.clock import StandingClock
+from tests.sources.rig import example
 
 NOW_MS = 1_760_000_400_000  # 2025-10-09T09:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -135,7 +136,7 @@ def assert_says(text: str, *words: str) -> None:
 
 def everything(answer: Mapping[str, Any]) -> str:
     """All that an answer says in words."""
-    firsts = [entry["first"] for entry in answer["skipped"].values()]
+    firsts = [example(entry) for entry in answer["skipped"].values()]
     return "\n".join([answer["stopped"], *answer["notes"], *answer["warnings"], *map(str, firsts)])
 
 

@@ -19,6 +19,7 @@ from pusher.backfill import invoke
 from sandbox.server import Fault
 from tests.backfill import rig as rigs
 from tests.backfill.rig import DAY, HOUR, MINUTE, NOW_MS, Points, Rig, assert_says, counts, everything
+from tests.sources.rig import example
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -257,7 +258,7 @@ def test_a_time_without_a_zone_is_skipped_and_said(rig: Rig) -> None:
     assert held(rig) == points(0, 3)
     ((reason, skipped),) = answer["skipped"].items()
     assert (reason, skipped["count"]) == ("timestamp_invalid", 2)
-    assert_says(skipped["first"], "2025-10-06T09:00:01", "timezone")
+    assert_says(example(skipped), "2025-10-06T09:00:01", "timezone")
     assert_acknowledged(rig, answer)
     rig.backfill({"job": "j", "from": path}, timed(rig, timezone="UTC"))
     assert held(rig) == points(0, 1, 2, 3)
@@ -367,7 +368,7 @@ def test_a_row_that_cannot_be_read_costs_only_itself(rig: Rig, broken: bytes, re
     assert answer["done"], answer["stopped"]
     assert answer["skipped"][reason]["count"] == 1
     for word in words:
-        assert word in answer["skipped"][reason]["first"]
+        assert word in example(answer["skipped"][reason])
     assert rig.receiver.accepted == 1 + bool(behind)
 
 
@@ -417,7 +418,7 @@ def test_a_broken_line_costs_itself_alone(rig: Rig, case: str) -> None:
     answer = rig.backfill({"job": "j", "from": rig.file("a.ndjson", "\n".join(lines) + "\n")}, rig.job())
     assert held(rig) == points(*expected)
     assert counts(answer["skipped"]) == {"not_json": count}
-    assert_says(answer["skipped"]["not_json"]["first"], "a.ndjson", f"line {first}")
+    assert_says(example(answer["skipped"]["not_json"]), "a.ndjson", f"line {first}")
     assert answer["done"]
     assert_acknowledged(rig, answer)
 
@@ -429,7 +430,7 @@ def test_lines_are_counted_through_a_large_file(rig: Rig) -> None:
     answer = rig.backfill({"job": "j", "from": rig.file("a.ndjson", b"\n".join(lines))}, rig.job())
     assert held(rig) == points(*range(60_000))
     assert sum(counts(answer["skipped"]).values()) == 1
-    assert_says(next(iter(answer["skipped"].values()))["first"], "a.ndjson", "line 50001")
+    assert_says(example(next(iter(answer["skipped"].values()))), "a.ndjson", "line 50001")
 
 
 NO_RECORDS: dict[str, str] = {
@@ -464,7 +465,7 @@ def test_rows_of_the_wrong_length_are_counted_by_line(rig: Rig) -> None:
     answer = rig.backfill({"job": "j", "from": rig.file("a.csv", text)}, rig.job())
     assert held(rig) == points(0, 3, 4)
     assert counts(answer["skipped"]) == {"row_length": 2}
-    assert_says(answer["skipped"]["row_length"]["first"], "a.csv", "line 4", "3", "4")
+    assert_says(example(answer["skipped"]["row_length"]), "a.csv", "line 4", "3", "4")
     assert answer["done"]
 
 
@@ -494,7 +495,7 @@ def test_a_broken_line_of_a_text_costs_itself_alone(rig: Rig, case: str, form: s
     answer = rig.backfill({"from": rig.file("page", page), "format": form})
     assert rig.stored == {"good": [(1_759_000_000_000, 1.0), (1_759_000_060_000, 2.0)]}
     assert counts(answer["skipped"]) == {"bad_line": 1}
-    assert_says(answer["skipped"]["bad_line"]["first"], "page", "line 2")
+    assert_says(example(answer["skipped"]["bad_line"]), "page", "line 2")
     assert answer["done"]
 
 
@@ -504,7 +505,7 @@ def test_what_follows_the_end_is_not_sent(rig: Rig) -> None:
     answer = rig.backfill({"from": rig.file("page.om", page)})
     assert rig.stored == {"a": [(1_759_000_000_000, 1.0)]}
     assert "after_eof" in answer["skipped"]
-    assert_says(answer["skipped"]["after_eof"]["first"], "page.om", "line 3")
+    assert_says(example(answer["skipped"]["after_eof"]), "page.om", "line 3")
 
 
 # --- Files that change, or are not there ---------------------------------------------------------------------------

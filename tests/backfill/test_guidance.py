@@ -173,7 +173,7 @@ def test_a_last_line_without_its_end_is_not_sent(rig: Rig) -> None:
     again = rig.backfill({"from": path, "resume": True})
     for answer in (first, again):
         rigs.assert_says(answer["stopped"], "a.om", "# EOF")
-        rigs.assert_says(answer["skipped"]["bad_line"]["first"], "line 2", "cut off")
+        rigs.assert_says(rigs.example(answer["skipped"]["bad_line"]), "line 2", "cut off")
     assert rig.stored == {"a": [(1_759_000_000_000, 1.0)]}
 
 
@@ -185,7 +185,7 @@ def test_a_folder_is_no_file(rig: Rig) -> None:
 def test_a_skipped_record_is_named_with_its_file(rig: Rig) -> None:
     path = rig.file("a.ndjson", '{"at": 1759000000, "host": "a", "value": "x"}\n')
     answer = rig.backfill({"job": "j", "from": path}, rig.job())
-    rigs.assert_says(answer["skipped"]["not_a_number"]["first"], "a.ndjson", "line 1", "record 0")
+    rigs.assert_says(rigs.example(answer["skipped"]["not_a_number"]), "a.ndjson", "line 1", "record 0")
 
 
 def test_a_reader_that_stops_is_no_traceback(tmp_path: Path) -> None:

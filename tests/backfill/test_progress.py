@@ -33,6 +33,7 @@ from tests.backfill.receiving import (
     stored,
     total,
 )
+from tests.sources.rig import example
 from tests.wire.made import Point
 
 # A receiver that asks to come back in an hour: no invocation waits so long, and none needs time to notice.
@@ -464,6 +465,6 @@ def test_what_was_skipped_is_told_with_its_first_example(tmp_path: Path) -> None
             event = {"resume": answer.get("resume")}
         assert answer["done"]
         assert sorted(counted(answer["skipped"]).values()) == [2, 2]
-        firsts = [entry["first"] for entry in answer["skipped"].values()]
+        firsts = [example(entry) for entry in answer["skipped"].values()]
         assert any("line 2" in one for one in firsts)
         assert all("past.ndjson" in one for one in firsts)

@@ -199,7 +199,7 @@ def test_a_line_without_a_time_is_skipped_and_counted(rig: Rig, form: str) -> No
     answer = rig.backfill({"from": rig.file("page", page), "format": form})
     assert rig.stored == {"b": [(1_759_000_000_000, 2.0)]}
     assert counts(answer["skipped"]) == {"timestamp_missing": 2}
-    rigs.assert_says(answer["skipped"]["timestamp_missing"]["first"], "page", "1", "timestamp")
+    rigs.assert_says(rigs.example(answer["skipped"]["timestamp_missing"]), "page", "1", "timestamp")
 
 
 @pytest.mark.parametrize("form", ["openmetrics", "prometheus"])

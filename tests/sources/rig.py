@@ -123,6 +123,11 @@ def counts(tally: Mapping[str, Any]) -> dict[str, int]:
     return {reason: entry["count"] for reason, entry in tally.items()}
 
 
+def example(entry: Mapping[str, Any]) -> str:
+    """The first example of a reason in a report."""
+    return str(next(iter(entry["examples"].values())))
+
+
 def skipped(report: Mapping[str, Any], job: int = 0) -> dict[str, int]:
     return counts(report["jobs"][job].get("skipped", {}))
 

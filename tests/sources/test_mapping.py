@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.sources.rig import NOW_MS, Rig, counts, dropped, error, skipped
+from tests.sources.rig import NOW_MS, Rig, counts, dropped, error, example, skipped
 
 CORPUS = sorted((Path(__file__).parents[1] / "testdata" / "json").glob("*.yaml"))
 AT = f"@{NOW_MS}"
@@ -293,7 +293,7 @@ def test_value_that_gives_no_sample_is_counted_and_costs_nothing_else(
     report = pushed(rig, metric, f'[{{"n":"bad","v":{bad}}},{{"n":"good","v":{good}}}]')
     assert error(report) == ""
     assert skipped(report) == {reason: 1}
-    first = report["jobs"][0]["skipped"][reason]["examples"][0]
+    first = example(report["jobs"][0]["skipped"][reason])
     assert "metric m" in first
     assert "record 0" in first
     assert "label" not in first
@@ -725,8 +725,8 @@ def test_every_reason_shows_its_first(rig: Rig) -> None:
     report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document)
     found = report["jobs"][0]["skipped"]
     assert counts(found) == {"not_a_number": 2, "value_missing": 2, "label_not_scalar": 2}
-    assert "record 0" in found["not_a_number"]["examples"][0]
-    assert "'a'" in found["not_a_number"]["examples"][0]
-    assert "record 2" in found["value_missing"]["examples"][0]
-    assert "record 4" in found["label_not_scalar"]["examples"][0]
+    assert "record 0" in example(found["not_a_number"])
+    assert "'a'" in example(found["not_a_number"])
+    assert "record 2" in example(found["value_missing"])
+    assert "record 4" in example(found["label_not_scalar"])
     assert rig.lines() == [f"m 7 {AT}"]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.amp import Labels
-from tests.sources.rig import NOW_MS, Rig, dropped, error, skipped
+from tests.sources.rig import NOW_MS, Rig, dropped, error, example, skipped
 
 NOW = NOW_MS // 1000
 METRIC = (
@@ -125,7 +125,7 @@ def test_good_records_survive_and_bad_ones_are_counted_once(folder: Path, record
     shown = report["jobs"][0].get("skipped", {})
     for reason, entry in shown.items():
         first = next(index for index, record in enumerate(records) if record.reason == reason)
-        assert f"record {first}:" in entry["examples"][0]
+        assert f"record {first}:" in example(entry)
     (endpoint,) = report["endpoints"]
     assert endpoint["collected"] == endpoint["accepted"] + sum(dropped(report).values())
 

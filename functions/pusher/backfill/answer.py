@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..model import Tally
-from ..report import tally_dict
-from .receiver import Receiver, Tallies, tally_of
+from ..report import skipped_dict
+from .receiver import Receiver, Tallies
 from .request import BadRequest, Request
 from .source import Part
 from .times import shown
@@ -50,7 +50,16 @@ class Totals:
     def as_json(self, receivers: Sequence[Receiver]) -> dict[str, Any]:
         counts = {name: getattr(self, name) for name in _COUNTS}
         endpoints = [one.tallies.as_json() for one in receivers]
-        return {**counts, "skipped": tally_dict(self.skipped), "endpoints": endpoints}
+        return {**counts, "skipped": skipped_dict(self.skipped), "endpoints": endpoints}
+
+
+def _skipped_of(found: Mapping[str, Mapping[str, Any]]) -> Tally:
+    """What `skipped_dict` has made, back. Raises ValueError, TypeError, KeyError and AttributeError."""
+    tally = Tally()
+    for reason, entry in found.items():
+        examples = {str(subject): str(example) for subject, example in entry["examples"].items()}
+        tally.merge(Tally(Counter({str(reason): int(entry["count"])}), {str(reason): examples}))
+    return tally
 
 
 def totals_of(found: Mapping[str, Any], receivers: Sequence[Receiver]) -> Totals:
@@ -59,7 +68,7 @@ def totals_of(found: Mapping[str, Any], receivers: Sequence[Receiver]) -> Totals
     try:
         for name in _COUNTS:
             setattr(totals, name, int(found.get(name, 0)))
-        totals.skipped = tally_of(found.get("skipped", {}))
+        totals.skipped = _skipped_of(found.get("skipped", {}))
         known = {one["endpoint"]: Tallies.from_json(one) for one in found.get("endpoints", ())}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadRequest(f"resume: its counts cannot be read ({type(error).__name__})") from None

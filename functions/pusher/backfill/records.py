@@ -104,9 +104,7 @@ class RecordMapper:
         except ScrapeFailed as error:
             raise BadFile(f"{where}: {error}") from None
         for tally in (scrape.skipped, scrape.dropped):
-            for reason, said in tally.first.items():
-                if said.startswith("metric "):  # which names a record, and not where that is
-                    tally.first[reason] = f"{where}: {said}"
+            tally.rewrite(lambda said: f"{where}: {said}" if said.startswith("metric ") else said)  # it names no place
 
 
 def _decoded_lines(block: Block, place: str, skipped: Tally, *, exact: bool) -> Iterator[Any]:

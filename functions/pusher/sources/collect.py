@@ -130,7 +130,7 @@ def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
     for result in scrape.metrics:
         result.failed = masked(result.failed) if result.failed else ""
     for tally in (scrape.skipped, scrape.dropped, *(result.skipped for result in scrape.metrics)):
-        tally.first = {reason: masked(example) for reason, example in tally.first.items()}
+        tally.rewrite(masked)
 
 
 def explained(error: Exception) -> str:

@@ -207,13 +207,17 @@ class MetricMapper:
         scrape.metrics.append(result)
         return found
 
+    def _skip(self, reason: str, said: str) -> None:
+        name = self._metric.name
+        self._result.skipped.add(reason, f"metric {name}{said}", subject=name)
+
     def _skip_place(self, group: Group) -> None:
         """Something that is no list stands where records should be: one record that gives no sample."""
         assert group.not_a_list is not None  # noqa: S101 - the caller has looked
         self._result.records += 1
         said = f"records {self._metric.records.text} expects a list at {group.not_a_list.path or 'the top'}"
-        said = f"metric {self._metric.name}: {said}, where {shown(group.not_a_list.value)} stands"
-        self._result.skipped.add("not_a_list", f"{said}; [] and [n] only read lists")
+        said = f": {said}, where {shown(group.not_a_list.value)} stands"
+        self._skip("not_a_list", f"{said}; [] and [n] only read lists")
 
     def prune(self, oldest_kept: int) -> None:
         self._series = {
@@ -258,7 +262,7 @@ class MetricMapper:
                 stamp = self._timestamp_ms(raw_stamps[index], scrape.started_ms)
                 texts = [label_text(column[index], exact=exact) for column in columns]
             except _Skip as skip:
-                self._result.skipped.add(skip.reason, f"metric {metric.name}, record {index}: {skip}")
+                self._skip(skip.reason, f", record {index}: {skip}")
                 continue
             values.append(value)
             stamps.append(stamp)
