@@ -227,10 +227,13 @@ def is_true(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """The type of a value and its first characters, as JSON."""
-    if value is None:
-        return "null"
-    kind = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}.get(type(value), "a number")
-    return f"{kind}, {first_characters(value)}"
+    return f"{kind_of(value)}, {first_characters(value)}" if value is not None else "null"
+
+
+def kind_of(value: Any) -> str:
+    """The type of a JSON value, with its article."""
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def first_characters(value: Any, most: int = SHOWN_CHARACTERS) -> str:

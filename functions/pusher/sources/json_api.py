@@ -19,7 +19,7 @@ from .collect import Fetched, explained
 from .document import RecordReader, decode
 from .due import Tick, offset_ms
 from .fetch import Fetcher, FetchError, SourceRequest, origin
-from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed, kind_of, label_text
+from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed, label_text
 from .staleness import Alive
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds
@@ -328,7 +328,7 @@ class JsonSource:
             return with_query(first, {pagination.parameter: self._cursor_of(pages)})
         pointer = self._pointer(pages[-1])
         if not isinstance(pointer, str):
-            said = f"a next link is a text, pagination.path finds {kind_of(pointer)}"
+            said = f"a next link is a text, pagination.path finds {absence.kind_of(pointer)}"
             raise FetchError(f"page {len(pages)}: {said}")
         return self._linked(url, pointer)
 
@@ -339,7 +339,7 @@ class JsonSource:
             exact = decode(pages[-1].content, pages[-1].content_type, exact=True)
             pointer = pagination.path.one(exact) if pagination and pagination.path else None
         if isinstance(pointer, list | dict):
-            said = f"a cursor is a text or a number, pagination.path finds {kind_of(pointer)}"
+            said = f"a cursor is a text or a number, pagination.path finds {absence.kind_of(pointer)}"
             raise FetchError(f"page {len(pages)}: {said}")
         return label_text(pointer, exact=True)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .. import relabel
-from ..absence import shown
+from ..absence import kind_of, shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
 from ..expression import Group
@@ -78,12 +78,6 @@ def label_text(value: Any, *, exact: bool = False) -> str:
             raise InexactNumber
         return repr(value).removesuffix(".0")
     raise _Skip("label_not_scalar", f"a label is {kind_of(value)}: {value!r:.60}")
-
-
-def kind_of(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(
-        type(value), "a number"
-    )
 
 
 class JobMapper:
