@@ -135,8 +135,9 @@ deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m â€
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 # SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never
-# needs the scripts in bin/, the type stubs, Powertools' HTTP router, utilities and Datadog (what neither Logger nor
-# Metrics imports), DNS zones, and what charset_normalizer, zlib_ng, zstd and protobuf have beside what is imported.
+# needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP router, utilities and Datadog (what
+# neither Logger nor Metrics imports), DNS zones, the time zones' sources, and what charset_normalizer, zlib_ng, zstd and
+# protobuf have beside what is imported.
 # Licences and METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 build/packages-$(ARCH): functions/requirements.txt Makefile
 	@rm -rf $@ $@.new
@@ -144,11 +145,11 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r functions/requirements.txt
 	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler $@.new/aws_lambda_powertools/metrics/provider/datadog
 	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
-	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng*
+	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng* $@.new/tzdata/zoneinfo/*.tab $@.new/tzdata/zoneinfo/tzdata.zi
 	@rm -rf $@.new/backports/zstd/zipfile $@.new/backports/zstd/tarfile.py $@.new/backports/zstd/_cffi
 	@rm -rf $@.new/google/protobuf/descriptor_pb2.py $@.new/google/protobuf/compiler $@.new/google/protobuf/internal/*_benchmark.py
 	@rm -rf $(addprefix $@.new/dns/,dnssec.py dnssecalgs zone.py zonefile.py btree.py btreezone.py versioned.py update.py asyncresolver.py _trio_backend.py)
-	@find $@.new -name '*.pyi' -exec rm -f {} +
+	@find $@.new \( -name '*.pyi' -o -path '*.dist-info/RECORD' \) -exec rm -f {} +
 	@mv $@.new $@
 	@touch $@
 
@@ -157,7 +158,7 @@ build/packages-$(ARCH): functions/requirements.txt Makefile
 # What a schedule never imports, or only once, gets none.
 # The command line, which no function imports.
 SHELL_ONLY := convert cli.py shell_backfill.py shell_spool.py standalone __main__.py
-NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|pusher/backfill/|urllib3/(contrib|http2)/|idna/uts46data|tzdata
+NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|pusher/backfill/|pusher/(plan|pushed_samples|inspect_spool)[.]py|urllib3/(contrib|http2)/|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)

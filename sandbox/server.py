@@ -147,6 +147,12 @@ class FaultScript:
         with self._lock:
             self._permanent = fault
 
+    def end(self) -> None:
+        """All requests are treated well from now on."""
+        with self._lock:
+            self._queue.clear()
+            self._permanent = None
+
     def next(self) -> Fault | None:
         with self._lock:
             return self._queue.popleft() if self._queue else self._permanent

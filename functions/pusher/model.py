@@ -166,7 +166,8 @@ class Tally:
     def merge(self, other: Tally) -> None:
         self.counts.update(other.counts)
         for reason, found in other.examples.items():
-            self.examples[reason] = found | self.examples.get(reason, {})
+            own = self.examples.setdefault(reason, {})
+            own.update({subject: example for subject, example in found.items() if subject not in own})
 
     def rewrite(self, change: Callable[[str], str]) -> None:
         """Changes the words of every example."""

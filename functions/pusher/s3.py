@@ -152,9 +152,12 @@ class S3:
         404: other stores answer 204 as if they had deleted it, and MinIO does not look at the condition at all. What
         happens between this look and the DELETE is not seen."""
         try:
-            return self.get_range(bucket, key, 0, 1, etag, deadline).etag == etag
+            found = self.get_range(bucket, key, 0, 1, etag, deadline).etag
         except (NotStored, Changed):
             return False
+        if found != etag:  # the answer to another ETag is 412: this one comes from somebody else
+            raise StoreError(f"s3://{bucket}/{key}: it was answered with the ETag {found!r:.50}, not {etag}")
+        return True
 
     def _pages(self, bucket: str, prefix: str, deadline: float, more: Mapping[str, str] = _NO_MORE) -> Iterator[_Page]:
         place, token = f"s3://{bucket}/{prefix}*", ""
