@@ -52,10 +52,13 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt | $(PY) $(VENV)/bin/push
 demo: $(VENV)/.run ## the main job from end to end, without AWS
 	@$(WITH_SOURCES) $(PY) -m sandbox.demo
 
-# Two of the tests build the artefact for arm64 and lint the template. Every core runs some of the tests, and takes over
-# from another one in the end: servers that a file of tests starts once are then started twice.
+# Two of the tests build the artefact for arm64 and lint the template. Processes share the tests, one more than there
+# are cores, because many tests wait; one that is done takes over from another, so that servers which a file of tests
+# starts once are then started twice.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)')
+
 test: lint types ## everything that must hold: lint, types, tests, template, artefact
-	$(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 check: lint types ## what takes seconds: lint, types, template
 	$(SAM) validate --lint
