@@ -437,12 +437,12 @@ def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
     function({})
     function.clock.ahead -= 7_200
     reports = []
-    for _ in range(11):
+    for _ in range(10):
         function.clock.ahead += 60
         reports.append(function({}))
-    assert sum(len(report["jobs"]) for report in reports) == 2
+    assert sum(len(report["jobs"]) for report in reports) in (2, 3)  # real time goes on, too, and may reach a third
     told = [any("the clock was set back by about 1h5" in said for said in report["warnings"]) for report in reports]
-    assert told == [True, *[False] * 10]
+    assert told == [True, *[False] * 9]
 
 
 # --- What a cold start pays for ---------------------------------------------------------------------------------------
