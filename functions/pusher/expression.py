@@ -17,7 +17,6 @@ from typing import Any
 
 from . import absence
 from .absence import Kind, Trace
-from .expression_errors import advice
 
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _STEP = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?(\[\]|\[\*\])?|@)", re.ASCII)
@@ -178,6 +177,8 @@ def _jmespath(text: str, prefix: str = "") -> Any:
         program = jmespath.compile(text)
         _check_calls(program.parsed)
     except jmespath.exceptions.JMESPathError as error:
+        from .expression_errors import advice  # only a mistake needs it
+
         said = _NO_NEWS.sub("", str(error).partition("\n")[0])
         hint = advice(prefix, text, _compiles)
         raise InvalidExpression(f"not a JMESPath expression: {said}{f'; {hint}' if hint else ''}") from None

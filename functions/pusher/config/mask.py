@@ -7,7 +7,6 @@ JSON, HTML, base64 and so on. Every message that holds foreign text passes it be
 from __future__ import annotations
 
 import base64
-import html
 import itertools
 import json
 import re
@@ -205,6 +204,12 @@ def _percent(text: str) -> str:
     return quote(text, safe="", errors="replace")
 
 
+def _html(text: str) -> str:
+    import html  # its table of entities is large, and only a message that is masked needs it
+
+    return html.escape(text)
+
+
 def _escaped_like_go(text: str) -> str:
     return json.dumps(text)[1:-1].replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -223,8 +228,8 @@ _ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1].replace("/", "\\/"),
     lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     _escaped_like_go,
-    html.escape,
-    lambda text: html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    _html,
+    lambda text: _html(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
     lambda text: repr(text)[1:-1],
     printable,
 )

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from ..expression import Columns
-from .body_kind import described
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 
@@ -99,7 +98,13 @@ def _recoded(content: bytes | bytearray, content_type: str, charset: str) -> byt
         return content.decode(charset).encode()
     except (LookupError, UnicodeError):
         said = f"the body is not the {charset} text that it claims to be"
-        raise NotJson(f"{said}: {described(content, content_type)}") from None
+        raise NotJson(f"{said}: {_described(content, content_type)}") from None
+
+
+def _described(content: bytes | bytearray, content_type: str) -> str:
+    from .body_kind import described  # only an error needs it: a cold start does not wait for it
+
+    return described(content, content_type)
 
 
 def _integer(text: str) -> int | float:
@@ -117,13 +122,13 @@ def _lenient(content: bytes | bytearray, content_type: str, exact: bool) -> Any:
         text = content.decode()
     except UnicodeDecodeError as error:
         said = f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
-        raise NotJson(f"{said}; {described(content, content_type)}") from None
+        raise NotJson(f"{said}; {_described(content, content_type)}") from None
     try:
         number = ExactFloat if exact else float
         return json.loads(text, parse_float=number, parse_constant=number, parse_int=_integer)
     except json.JSONDecodeError as error:
         said = f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
-        raise NotJson(f"{said}; {described(content, content_type)}") from None
+        raise NotJson(f"{said}; {_described(content, content_type)}") from None
     except (RecursionError, ValueError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise NotJson(f"the document is not usable: {said:.200}") from None

@@ -18,7 +18,6 @@ from ..config.schema import HttpClientConfig
 from ..config.secrets import Secret, SecretError, SecretStore
 from ..oauth2 import TokenError, TokenStore
 from ..transport import Answer, HttpRequest, Transport, TransportError
-from .refusal import MAX_ERROR_BYTES, asked_schemes, credentials_used, message_of, not_let_in
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -139,6 +138,8 @@ class Fetcher:
 
     def _refused(self, answer: Answer, url: str, request: SourceRequest, client: HttpClientConfig) -> str:
         """An answer with a bad status in words, its own message among them."""
+        from .refusal import MAX_ERROR_BYTES, asked_schemes, credentials_used, message_of, not_let_in  # seldom needed
+
         hint = _hint(answer.status)
         if answer.status in (401, 403):
             asked = asked_schemes(answer.headers.get("WWW-Authenticate", ""))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import relabel
 from ..absence import kind_of, shown
@@ -17,10 +17,11 @@ from ..config.schema import JsonJob, Metric
 from ..expression import Group
 from ..model import IGNORED, Intern, InvalidSeries, Labels, MetricResult, Samples, Scrape, Series, Tally, Value
 from ..timestamp import UNIX_FORMATS, BadTimestamp
-from . import failed_metric
 from .document import ExactFloat
 from .limits import MAX_AHEAD_MS, LimitCrossed, check_labels
-from .scaling import Scaling
+
+if TYPE_CHECKING:
+    from .scaling import Scaling
 
 _SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
 _PLAIN_NUMBERS = {int, float, ExactFloat}
@@ -153,7 +154,7 @@ class MetricMapper:
         self.is_stamped = metric.timestamp is not None
         self._has_unit = metric.timestamp is not None and metric.timestamp.format.name in UNIX_FORMATS
         self._is_plain = not metric.value_map and metric.value_regex is None
-        self._scaling = Scaling.of(metric.scale, metric.offset)
+        self._scaling = _scaling_of(metric)
         self._found, self._result = Samples(), MetricResult(metric.name)
         self._labels_found: set[str] = set()  # in this scrape
         self._labels_known: set[str] = set()  # in any scrape of this environment
@@ -190,16 +191,24 @@ class MetricMapper:
             found = self._without_duplicates(found, scrape.dropped)
         if result.mapped:
             result.labels_not_found = tuple(name for name in self._label_names if name not in self._labels_found)
-        if not found:
-            result.failed = failed_metric.why(self._metric, result, documents, ahead)
-        elif result.labels_not_found:
-            gone = [name for name in result.labels_not_found if name in self._labels_known]
-            scrape.notes += failed_metric.hints(self._metric, result, gone, documents)
+        if not found or result.labels_not_found:
+            self._explain(documents, scrape, ahead, is_empty=not found)
         self._labels_known |= self._labels_found
         scrape.records += result.records
         scrape.skipped.merge(result.skipped)
         scrape.metrics.append(result)
         return found
+
+    def _explain(self, documents: Sequence[Any], scrape: Scrape, ahead: str, *, is_empty: bool) -> None:
+        """Why there are no samples, if that is a failure, and what is odd about labels."""
+        from . import failed_metric  # a usual answer needs no words
+
+        result = self._result
+        if is_empty:
+            result.failed = failed_metric.why(self._metric, result, documents, ahead)
+            return
+        gone = [name for name in result.labels_not_found if name in self._labels_known]
+        scrape.notes += failed_metric.hints(self._metric, result, gone, documents)
 
     def _skip(self, reason: str, said: str) -> None:
         name = self._metric.name
@@ -367,6 +376,15 @@ class MetricMapper:
             said = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
             dropped.add("duplicate", said, gone)
         return kept
+
+
+def _scaling_of(metric: Metric) -> Scaling | None:
+    """None where nothing is scaled: only other metrics pay for decimals and fractions."""
+    if (metric.scale, metric.offset) == (1.0, 0.0):
+        return None
+    from .scaling import Scaling
+
+    return Scaling.of(metric.scale, metric.offset)
 
 
 def _added(one: Value, other: Value) -> float:
