@@ -124,24 +124,25 @@ def _flatten(node: Node, at: Trace) -> Trace:
     return flattened(inner) if inner.kind is Kind.FOUND else inner
 
 
+def _list_at(node: Node, at: Trace) -> Trace:
+    """The list that a projection walks."""
+    base = follow(node, at)
+    is_other = base.kind is Kind.FOUND and not isinstance(base.value, list)
+    return Trace(Kind.NOT_A_LIST, base.value, base.path) if is_other else base
+
+
 def _projection(node: Node, at: Trace) -> Trace:
     left, right = node["children"]
-    base = follow(left, at)
-    if base.kind is not Kind.FOUND:
-        return base
-    if not isinstance(base.value, list):
-        return Trace(Kind.NOT_A_LIST, base.value, base.path)
-    return _each(right, base.value, base.path)
+    base = _list_at(left, at)
+    return _each(right, base.value, base.path) if base.kind is Kind.FOUND else base
 
 
 def _filter(node: Node, at: Trace) -> Trace:
     """A filter that lets nothing pass has looked at a list: an empty result is a fact."""
     left, right, condition = node["children"]
-    base = follow(left, at)
+    base = _list_at(left, at)
     if base.kind is not Kind.FOUND:
         return base
-    if not isinstance(base.value, list):
-        return Trace(Kind.NOT_A_LIST, base.value, base.path)
     return _each(right, [item for item in base.value if is_true(evaluate(condition, item))], base.path)
 
 
