@@ -713,6 +713,7 @@ def test_the_local_environment_sets_only_variables_of_the_template(stack_of: Sta
 def test_sam_is_configured_once_for_everybody() -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
     assert config["build"]["parameters"]["build_in_source"] is True
+    assert config["sync"]["parameters"] == {"build_in_source": True, "dependency_layer": False}
     assert config["validate"]["parameters"]["lint"] is True
     assert config["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
     assert config["deploy"]["parameters"]["resolve_s3"] is True
