@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -205,6 +206,42 @@ EVERYTHING = GIVEN | {
     "Ec2Discovery": "yes",
     "EcsDiscovery": "yes",
 }
+
+
+@cache
+def partitions() -> dict[str, tuple[str, str]]:
+    """Of all partitions that botocore knows: the suffix of host names, and one region."""
+    found = get_session().get_data("partitions")["partitions"]
+    return {one["id"]: (one["outputs"]["dnsSuffix"], next(iter(one["regions"]))) for one in found}
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e"])
+def test_arns_and_host_names_are_those_of_the_partition(
+    template: dict[str, Any], translated: dict[str, Any], partition: str
+) -> None:
+    """AWS::Partition and AWS::URLSuffix are as botocore has them. Principals of services and the names of gateway
+    endpoints are the same everywhere."""
+    suffix, region = partitions()[partition]
+
+    class There(Stack):
+        pseudo = LONGEST | {"AWS::Partition": partition, "AWS::URLSuffix": suffix, "AWS::Region": region}
+
+    key = f"arn:{partition}:kms:{region}:{ACCOUNT}:key/1"
+    stack = There(template, translated, WorkspaceId=WORKSPACE, KmsKeyArn=key, QueryWorkspace="yes", Backfill="widen")
+    url = f"https://aps-workspaces.{region}.{suffix}/workspaces/{WORKSPACE}/api/v1/remote_write"
+    assert stack.outputs()["RemoteWriteUrl"] == url
+    assert f"secretsmanager.{region}.{suffix}" in json.dumps(stack.resources)
+    assert set(re.findall(r"arn:([\w-]+):", json.dumps([stack.resources, stack.outputs()]))) == {partition}
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e"])
+def test_a_parameter_takes_arns_of_every_partition(template: dict[str, Any], partition: str) -> None:
+    region = partitions()[partition][1]
+    for name, given in GIVEN.items():
+        pattern = template["Parameters"][name].get("AllowedPattern")
+        if pattern and given.startswith("arn:aws:"):
+            there = re.sub(r":(kms|sns):[\w-]+:", rf":\1:{region}:", given.replace("arn:aws:", f"arn:{partition}:"))
+            assert re.fullmatch(pattern, there), (name, there)
 
 
 def size(document: Any) -> int:
