@@ -186,7 +186,7 @@ RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 # the make that holds it, however that ends.
 ALONE = $(BUILD_PYTHON) -c 'import fcntl, os, sys; \
   os.makedirs(os.path.dirname(sys.argv[1]) or ".", exist_ok=True); \
-  lock = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR); \
+  lock = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR, 0o644); \
   fcntl.flock(lock, fcntl.LOCK_EX); \
   os.set_inheritable(lock, True); \
   os.execvp(sys.argv[2], sys.argv[2:])' $(PACKAGES).lock
