@@ -1,16 +1,25 @@
 # Everything a checkout does, from `make demo` to `make deploy`. The two build-… targets are also what `sam build` runs:
 # they need python3 with pip, and nothing else.
 
+ifeq ($(OS),Windows_NT)
+  $(error Windows has no Unix shell: work inside WSL (wsl --install), with sam installed there too)
+endif
+
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test build invoke deploy bench faults cost proto lock lint types check clean
-.PHONY: build-PusherFunction build-OperatorFunction
+.PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 SAM := SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam
 WITH_SOURCES := PYTHONPATH=functions
+
+# SAM reads AWS_DEFAULT_REGION alone. The AWS command line and the SDKs read AWS_REGION, and prefer it.
+ifdef AWS_REGION
+  export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -137,15 +146,24 @@ build: $(VENV)/.dev ## the deployable artefact in .aws-sam/build (ARCH=x86_64 fo
 deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m …"; what is not named stays)
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
-# SAM gives every makefile function a build of its own; this is the part they share. Of what is installed Lambda never
-# needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP router, utilities and Datadog (what
-# neither Logger nor Metrics imports), DNS zones, the time zones' sources, and what charset_normalizer, zlib_ng, zstd and
-# protobuf have beside what is imported.
+# SAM gives every makefile function a build of its own; PACKAGES is the part they share.
+PACKAGES := build/packages-$(ARCH)
+
+# pip asks the Python that runs it what markers mean, also when it installs for another one: on Python 3.14 it would
+# leave out what 3.13 needs, on macOS what Linux needs. All that is locked is for the runtime, so markers go.
+$(PACKAGES).txt: functions/requirements.txt Makefile
+	@mkdir -p $(@D)
+	@sed $(if $(filter host,$(ARCH)),'','s/ *;[^\\]*/ /') functions/requirements.txt > $@.new
+	@mv $@.new $@
+
+# Of what is installed Lambda never needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP
+# router, utilities and Datadog (what neither Logger nor Metrics imports), DNS zones, the time zones' sources, and what
+# charset_normalizer, zlib_ng, zstd and protobuf have beside what is imported.
 # Licences and METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
-build/packages-$(ARCH): functions/requirements.txt Makefile
+$(PACKAGES): $(PACKAGES).txt
 	@rm -rf $@ $@.new
 	$(BUILD_PYTHON) -m pip install --quiet --no-compile --no-deps --require-hashes --only-binary=:all: \
-	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r functions/requirements.txt
+	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r $<
 	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler $@.new/aws_lambda_powertools/metrics/provider/datadog
 	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
 	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng* $@.new/tzdata/zoneinfo/*.tab $@.new/tzdata/zoneinfo/tzdata.zi
@@ -164,10 +182,22 @@ SHELL_ONLY := convert cli.py shell_backfill.py shell_spool.py standalone __main_
 NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|pusher/backfill/|pusher/(plan|pushed_samples|inspect_spool)[.]py|urllib3/(contrib|http2)/|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
-build-PusherFunction build-OperatorFunction: build/packages-$(ARCH)
+# `sam build --parallel` and `sam sync` run both rules at once: one waits until the other has left. The lock ends with
+# the make that holds it, however that ends.
+ALONE = $(BUILD_PYTHON) -c 'import fcntl, os, sys; \
+  os.makedirs(os.path.dirname(sys.argv[1]) or ".", exist_ok=True); \
+  lock = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR, 0o644); \
+  fcntl.flock(lock, fcntl.LOCK_EX); \
+  os.set_inheritable(lock, True); \
+  os.execvp(sys.argv[2], sys.argv[2:])' $(PACKAGES).lock
+
+build-PusherFunction build-OperatorFunction:
 	@test -n "$(ARTIFACTS_DIR)" || { echo "ARTIFACTS_DIR says where to; sam build sets it" >&2; exit 1; }
+	@$(ALONE) $(MAKE) --no-print-directory artefact
+
+artefact: $(PACKAGES)
 	@mkdir -p "$(ARTIFACTS_DIR)"
-	@cp -R build/packages-$(ARCH)/. functions/pusher "$(ARTIFACTS_DIR)/"
+	@cp -R $(PACKAGES)/. functions/pusher "$(ARTIFACTS_DIR)/"
 	@rm -rf $(addprefix "$(ARTIFACTS_DIR)"/pusher/,$(SHELL_ONLY))
 	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
 	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \

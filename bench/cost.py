@@ -31,7 +31,9 @@ MANAGED_COLLECTOR_HOUR = 0.04
 MEMORY_GB = 0.25
 METRICS, ALARMS = 4, 5  # of template.yaml, as its parameters stand
 ALL_METRICS, ALARMS_WITHOUT_METRICS = 13, 2  # Metrics=all, with the spool; Metrics=none
-STATE_WRITES_PER_MONTH = HOURS * 6  # every ten minutes, with a listing
+BACKFILL_ALARMS = 2  # of the state machine, with AlarmTopicArn
+STATE_WRITES_PER_MONTH = HOURS * 6  # every ten minutes
+LISTINGS = 2  # with each of them: of one endpoint's entries, and of the endpoints that have any
 DASHBOARD_MONTH = 3.00
 AMP_BILLION_QUERY_SAMPLES = 0.10
 RULES, SAMPLES_PER_RULE = 10, 5_000  # a group of rules, each evaluated every minute over so many samples
@@ -47,19 +49,20 @@ class Line:
 def pusher(run_seconds: float) -> list[Line]:
     """The stack of template.yaml at one push a minute, each of `run_seconds`."""
     compute = RUNS_PER_MONTH * (run_seconds * MEMORY_GB * LAMBDA_GB_SECOND_ARM + LAMBDA_REQUEST)
+    s3 = RUNS_PER_MONTH * S3_GET + (1 + LISTINGS) * STATE_WRITES_PER_MONTH * S3_PUT
     return [
         Line(f"Lambda, arm64, 256 MB, {run_seconds:g} s a minute", compute),
         Line("EventBridge Scheduler", RUNS_PER_MONTH * SCHEDULER_INVOCATION),
         Line(f"CloudWatch, {METRICS} metrics", METRICS * CUSTOM_METRIC_MONTH),
         Line(f"CloudWatch, {ALARMS} alarms", ALARMS * ALARM_MONTH),
         Line("CloudWatch, logs", RUNS_PER_MONTH * LOG_BYTES_PER_RUN / 1e9 * LOG_GB),
-        Line("S3, state and listings of the spool", RUNS_PER_MONTH * S3_GET + 2 * STATE_WRITES_PER_MONTH * S3_PUT),
+        Line("S3, state and listings of the spool", s3),
     ]
 
 
 def options() -> list[Line]:
     """What parameters and config change in the price of the stack."""
-    state_writes = (RUNS_PER_MONTH - STATE_WRITES_PER_MONTH) * S3_PUT
+    state_writes = (RUNS_PER_MONTH - (1 + LISTINGS) * STATE_WRITES_PER_MONTH) * S3_PUT  # and nothing is listed
     none = METRICS * CUSTOM_METRIC_MONTH + (ALARMS - ALARMS_WITHOUT_METRICS) * ALARM_MONTH
     rules = RULES * SAMPLES_PER_RULE * RUNS_PER_MONTH / 1e9 * AMP_BILLION_QUERY_SAMPLES
     return [
@@ -69,6 +72,7 @@ def options() -> list[Line]:
             (ALL_METRICS - METRICS) * CUSTOM_METRIC_MONTH,
         ),
         Line(f"`Metrics` = `none`, {ALARMS_WITHOUT_METRICS} alarms", -none),
+        Line(f"`AlarmTopicArn`, {BACKFILL_ALARMS} alarms of the state machine", BACKFILL_ALARMS * ALARM_MONTH),
         Line("a CloudWatch dashboard", DASHBOARD_MONTH),
         Line(f"AMP rules, {RULES} over {SAMPLES_PER_RULE:,} samples every minute", rules),
     ]

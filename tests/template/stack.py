@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +63,16 @@ def translate(template: dict[str, Any]) -> dict[str, Any]:
 class Stack:
     """A translated template with parameters; resources carry their resolved values.
 
-    A Ref to a resource reads `<Name>`, an attribute `<Name.Attribute>`.
+    A Ref to a resource reads `<Name>`, an attribute `<Name.Attribute>`. Raises KeyError for what refers to nothing, or
+    to a resource that the stack does not have, and for what a mapping lacks.
     """
+
+    pseudo: Mapping[str, str] = PSEUDO
 
     def __init__(self, template: dict[str, Any], translated: dict[str, Any], **parameters: str) -> None:
         unknown = set(parameters) - set(template["Parameters"])
         assert not unknown, unknown
-        self._template = template
+        self._template, self._translated = template, translated
         self.parameters: dict[str, Any] = {}
         for name, given in template["Parameters"].items():
             value = parameters.get(name, str(given["Default"]))
@@ -75,11 +80,14 @@ class Stack:
         self.conditions: dict[str, bool] = {}
         for name, rule in template["Conditions"].items():
             self.conditions[name] = self.resolve(rule)
-        self.resources: dict[str, dict[str, Any]] = {
-            name: self.resolve(resource)
-            for name, resource in translated["Resources"].items()
-            if self.conditions.get(resource.get("Condition"), True)
-        }
+
+    @cached_property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        return {name: self.resolve(found) for name, found in self._translated["Resources"].items() if self.has(name)}
+
+    def has(self, name: str) -> bool:
+        """Whether the stack has this resource. Raises KeyError."""
+        return self.conditions.get(self._translated["Resources"][name].get("Condition"), True)
 
     def __getitem__(self, name: str) -> dict[str, Any]:
         properties: dict[str, Any] = self.resources[name]["Properties"]
@@ -121,10 +129,17 @@ class Stack:
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return GONE
-        return PSEUDO.get(name) or self.parameters.get(name, f"<{name}>")
+        if name in self.pseudo:
+            return self.pseudo[name]
+        return self.parameters[name] if name in self.parameters else self._of_resource(name, name)
 
     def _getatt(self, path: list[str]) -> str:
-        return f"<{'.'.join(path)}>"
+        return self._of_resource(path[0], ".".join(path))
+
+    def _of_resource(self, name: str, said: str) -> str:
+        if not self.has(name):
+            raise KeyError(f"{said}: the stack has no {name}")
+        return f"<{said}>"
 
     def _if(self, argument: list[Any]) -> Any:
         return self.resolve(argument[1] if self.conditions[argument[0]] else argument[2])
@@ -163,7 +178,18 @@ class Stack:
     def _sub(self, argument: str | list[Any]) -> str:
         text, names = (argument, {}) if isinstance(argument, str) else argument
         local = {name: self.resolve(value) for name, value in names.items()}
-        return re.sub(r"\$\{([^}]+)\}", lambda found: str(local.get(found[1]) or self._ref(found[1])), text)
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            return str(
+                local[name]
+                if name in local
+                else self._getatt([*name.split(".", 1)])
+                if "." in name
+                else self._ref(name)
+            )
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
 
 
 def references(value: Any) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.template.machine import DEFINITION
 from tests.template.stack import ACCOUNT, REGION, ROOT, Stack
-from tests.template.test_template import BOUNDARY, BUCKET, WORKSPACE, grants, statements_of
+from tests.template.test_template import BOUNDARY, BUCKET, OWN_BUCKETS, WORKSPACE, grants, statements_of
 
 StackOf = Callable[..., Stack]
 ASKS = {"aps:DescribeWorkspaceConfiguration", "aps:QueryMetrics"}
@@ -52,7 +52,7 @@ def test_files_are_read_below_one_prefix(stack_of: StackOf, prefix: str) -> None
     after = statements_of(stack_of(BackfillBucketArn=BUCKET, BackfillPrefix=prefix), "OperatorRole")
     new = [one for one in after if one not in before]
     assert grants(new) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"}), ({"s3:ListBucket"}, {BUCKET})]
-    assert new[1]["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}}
+    assert new[1]["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}} | OWN_BUCKETS
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ import re
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.template.stack import ROOT, load_template
 
@@ -29,12 +32,17 @@ def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def make(*arguments: str, variables: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "ARCH", "ARTIFACTS"))
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "ARCH", "ARTIFACTS", "AWS_"))
     }
     return subprocess.run(
-        ["make", *arguments], cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=False
+        ["make", *arguments, *variables],
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -118,6 +126,117 @@ def test_the_rule_asks_for_wheels_of_the_machine(arch: str, machine: str) -> Non
     assert all(tag.endswith(machine) for tag in tags)
     assert "--require-hashes" in result.stdout
     assert "--only-binary=:all:" in result.stdout
+
+
+PYTHONS = [("3.11", "linux"), ("3.13", "linux"), ("3.14", "linux"), ("3.15", "darwin")]
+
+
+def there(python: str, system: str, machine: str) -> dict[str, str]:
+    """What markers are compared with on such a machine."""
+    system_name = {"linux": "Linux", "darwin": "Darwin"}[system]
+    return {
+        "python_version": python, "python_full_version": f"{python}.1", "implementation_version": f"{python}.1",
+        "sys_platform": system, "platform_system": system_name, "platform_machine": machine,
+        "platform_python_implementation": "CPython", "implementation_name": "cpython", "os_name": "posix",
+    }  # fmt: skip
+
+
+def requirements_in(lock: Path) -> dict[str, Requirement]:
+    """By name, each of which stands there once."""
+    found = [Requirement(line.rstrip("\\ ")) for line in lock.read_text().splitlines() if re.match(r"[a-z0-9]", line)]
+    by_name = {one.name: one for one in found}
+    assert len(by_name) == len(found) > 10
+    return by_name
+
+
+@pytest.mark.parametrize("arch", ["arm64", "x86_64"])
+@pytest.mark.parametrize(("python", "system"), PYTHONS)
+def test_whatever_python_builds_gets_all_that_is_locked(tmp_path: Path, arch: str, python: str, system: str) -> None:
+    """pip evaluates markers for the Python that runs it, whatever --python-version and --platform say: on 3.14
+    `backports-zstd ; python_full_version < '3.14'` is left out."""
+    made = make(str(tmp_path / "packages.txt"), ARCH=arch, variables=[f"PACKAGES={tmp_path / 'packages'}"])
+    assert made.returncode == 0, made.stderr
+    given, locked = requirements_in(tmp_path / "packages.txt"), requirements_in(ROOT / "functions/requirements.txt")
+    builder = there(python, system, "arm64" if system == "darwin" else "x86_64")
+    taken = {name for name, one in given.items() if one.marker is None or one.marker.evaluate(builder)}
+    assert taken == set(locked)
+    hashes = re.findall(r"--hash=sha256:\w+", (ROOT / "functions/requirements.txt").read_text())
+    assert re.findall(r"--hash=sha256:\w+", (tmp_path / "packages.txt").read_text()) == hashes
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
+def test_all_that_is_locked_is_for_the_runtime(machine: str) -> None:
+    runtime = there("3.13", "linux", machine)
+    for name, one in requirements_in(ROOT / "functions/requirements.txt").items():
+        assert one.marker is None or one.marker.evaluate(runtime), name
+
+
+def test_the_host_gets_what_its_own_python_needs(tmp_path: Path) -> None:
+    """There the markers stay: what the standard library of a newer Python has cannot even be installed."""
+    made = make(str(tmp_path / "packages.txt"), ARCH="host", variables=[f"PACKAGES={tmp_path / 'packages'}"])
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "packages.txt").read_text() == (ROOT / "functions/requirements.txt").read_text()
+
+
+# Stands for the Python that builds: its pip takes a moment, and writes down when it begins and ends.
+SLOW_PIP = """#!/bin/sh
+[ "$1" = -m ] || exec {python} "$@"
+echo begin >> {folder}/log
+while [ "$1" != --target ]; do shift; done
+mkdir -p "$2/aws_lambda_powertools/utilities" && sleep 0.5 && echo 1 > "$2/package.py" && echo end >> {folder}/log
+"""
+
+
+def test_two_builds_at_once_share_the_packages(tmp_path: Path) -> None:
+    """As `sam build --parallel` and `sam sync` start them: pip runs once, and neither copies what is half there."""
+    python = tmp_path / "python"
+    python.write_text(SLOW_PIP.format(python=sys.executable, folder=tmp_path))
+    python.chmod(0o755)
+    variables = [f"PACKAGES={tmp_path}/packages", f"BUILD_PYTHON={python}"]
+    functions = ["PusherFunction", "OperatorFunction", "PusherFunction", "OperatorFunction"]
+    with ThreadPoolExecutor() as pool:
+        running = [
+            pool.submit(make, f"build-{name}", variables=variables, ARCH="arm64", ARTIFACTS_DIR=str(tmp_path / str(at)))
+            for at, name in enumerate(functions)
+        ]
+        for at, one in enumerate(running):
+            assert one.result().returncode == 0, one.result().stderr
+            assert (tmp_path / str(at) / "package.py").read_text() == "1\n"
+            assert (tmp_path / str(at) / "pusher/app.py").is_file()
+    assert (tmp_path / "log").read_text().split() == ["begin", "end"]
+
+
+def test_windows_is_told_to_use_wsl(tmp_path: Path) -> None:
+    """Its own environment says OS=Windows_NT; inside WSL nothing does."""
+    result = make("build-PusherFunction", OS="Windows_NT", ARTIFACTS_DIR=str(tmp_path))
+    assert result.returncode != 0
+    assert "work inside WSL" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ({}, None),
+    ],
+    ids=["AWS_REGION", "AWS_DEFAULT_REGION", "both", "neither: the profile's"],
+)
+def test_make_deploy_goes_where_the_aws_command_line_would(
+    tmp_path: Path, given: dict[str, str], used: str | None
+) -> None:
+    """Its documentation: AWS_REGION "overrides the AWS_DEFAULT_REGION environment variable". SAM's botocore reads the
+    latter alone."""
+    sam = tmp_path / "sam"
+    sam.write_text(
+        f"#!{sys.executable}\nfrom botocore.session import Session\nprint(Session().get_config_variable('region'))\n"
+    )
+    sam.chmod(0o755)
+    given |= {"AWS_CONFIG_FILE": str(tmp_path / "none")}
+    result = make("--old-file=build", "deploy", variables=[f"SAM={sam}"], **given)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == str(used)
 
 
 def test_an_unknown_machine_is_refused() -> None:

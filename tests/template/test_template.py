@@ -35,6 +35,7 @@ GRAFANA = f"arn:aws:iam::{ACCOUNT}:role/grafana"
 TAGS = {"application": "lambda-remote-write", "stack": "metrics"}
 FUNCTIONS = ("PusherFunction", "OperatorFunction")
 ROLES = {"PusherRole", "OperatorRole", "SchedulerRole", "BackfillRole"}
+OWN_BUCKETS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 VPC_ACTIONS = {
     "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
     "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
@@ -97,11 +98,15 @@ def test_only_the_entry_point_size_and_log_differ(stack_of: StackOf) -> None:
     assert stack_of(Architecture="x86_64")["PusherFunction"]["Architectures"] == ["x86_64"]
 
 
-def test_only_the_pusher_reserves_concurrency(stack_of: StackOf) -> None:
-    assert stack_of()["PusherFunction"]["ReservedConcurrentExecutions"] == "1"
-    assert stack_of(Shards="6")["PusherFunction"]["ReservedConcurrentExecutions"] == "6"
-    assert "ReservedConcurrentExecutions" not in stack_of(ReservedConcurrency="0")["PusherFunction"]
-    assert "ReservedConcurrentExecutions" not in stack_of()["OperatorFunction"]
+def test_concurrency_is_reserved_only_when_asked_for_and_for_the_pusher_alone(stack_of: StackOf) -> None:
+    """Lambda: "You can reserve up to the Unreserved account concurrency value minus 100. The remaining 100 units of
+    concurrency are for functions that aren't using reserved concurrency." A new account has 10 or 50 in all."""
+    for parameters in ({}, {"Shards": "16"}, {"ReservedConcurrency": "0"}):
+        functions = stack_of(**parameters).of_type("AWS::Lambda::Function").values()
+        assert not [one for one in functions if "ReservedConcurrentExecutions" in one]
+    asked = stack_of(ReservedConcurrency="shards", Shards="6")
+    assert asked["PusherFunction"]["ReservedConcurrentExecutions"] == "6"
+    assert "ReservedConcurrentExecutions" not in asked["OperatorFunction"]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -258,7 +263,48 @@ def test_lists_of_targets_are_read_below_one_prefix(stack_of: StackOf, role: str
     after = statements_of(stack_of(DiscoveryBucketArn=BUCKET, DiscoveryPrefix=prefix), role)
     read, listed = (statement for statement in after if statement not in before)
     assert grants([read, listed]) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"}), ({"s3:ListBucket"}, {BUCKET})]
-    assert listed["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}}
+    assert listed["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}} | OWN_BUCKETS
+
+
+@pytest.mark.parametrize("role", ["PusherRole", "OperatorRole", "BackfillRole"])
+def test_a_bucket_of_another_account_is_never_asked(stack_of: StackOf, role: str) -> None:
+    """A bucket is known by its name alone, which anybody may take once it is free.
+
+    IAM on aws:ResourceAccount: "Use this key to compare the requested resource owner's AWS account ID with the
+    resource account in the policy."
+    """
+    stack = stack_of(ConfigObjectArn=OBJECT, DiscoveryBucketArn=BUCKET, BackfillBucketArn=BUCKET)
+    statements = [one for one in statements_of(stack, role) if "s3:" in str(one["Action"])]
+    assert len(statements) == {"PusherRole": 6, "OperatorRole": 9, "BackfillRole": 1}[role]
+    for statement in statements:
+        assert statement["Condition"].items() >= OWN_BUCKETS.items(), statement["Sid"]
+
+
+@pytest.mark.parametrize(
+    ("ecs", "looked_up"), [("no", set()), ("yes", {"ec2:DescribeNetworkInterfaces"})], ids=["alone", "with ECS"]
+)
+def test_the_code_in_a_vpc_may_not_touch_its_interfaces(stack_of: StackOf, ecs: str, looked_up: set[str]) -> None:
+    """Lambda, "Security best practices": the role needs these actions, and a Deny with lambda:SourceFunctionArn keeps
+    the code from them. "Other AWS API calls that Lambda makes outside of your execution environment on your behalf
+    using the same execution role don't contain the source function ARN."
+    """
+    assert "NetworkInterfacesPolicy" not in stack_of().resources
+    policy = stack_of(SubnetIds="subnet-1", SecurityGroupIds="sg-1", EcsDiscovery=ecs)["NetworkInterfacesPolicy"]
+    assert policy["Roles"] == ["<PusherRole>", "<OperatorRole>"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Deny", "*")
+    assert set(statement["Action"]) == (VPC_ACTIONS | {"ec2:DetachNetworkInterface"}) - looked_up
+    functions = ["<PusherFunction.Arn>", "<OperatorFunction.Arn>"]
+    assert statement["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": functions}}
+
+
+@pytest.mark.parametrize(
+    ("discovery", "actions"), [("Ec2Discovery", EC2_ACTIONS), ("EcsDiscovery", ECS_ACTIONS)], ids=["EC2", "ECS"]
+)
+def test_discovery_works_in_a_vpc(stack_of: StackOf, discovery: str, actions: set[str]) -> None:
+    stack = stack_of(SubnetIds="subnet-1", SecurityGroupIds="sg-1", **{discovery: "yes"})
+    (denied,) = stack["NetworkInterfacesPolicy"]["PolicyDocument"]["Statement"]
+    assert not actions & set(denied["Action"])
 
 
 class Everything:
@@ -344,11 +390,19 @@ def test_there_are_no_roles_but_ours_and_a_boundary_covers_all(stack_of: StackOf
     assert {role["PermissionsBoundary"] for role in bound.values()} == {BOUNDARY}
 
 
-def test_grafana_reads_with_exactly_its_policy(stack_of: StackOf) -> None:
+@pytest.mark.parametrize(
+    ("workspace", "arn"),
+    [("", "<Workspace.Arn>"), (WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}")],
+    ids=["created", "given"],
+)
+def test_grafana_reads_this_workspace_alone(stack_of: StackOf, workspace: str, arn: str) -> None:
+    """With the actions of Grafana's own policy but the one that lists the workspaces of the account: it knows no
+    resource, so that it could only be allowed for all of them."""
     assert "GrafanaRole" not in stack_of().resources
-    role = stack_of(GrafanaPrincipalArn=GRAFANA)["GrafanaRole"]
-    (policy,) = role["Policies"]
-    assert policy["PolicyDocument"] == json.loads((ROOT / "tests/testdata/grafana-amp-policy.json").read_text())
+    stack = stack_of(WorkspaceId=workspace, GrafanaPrincipalArn=GRAFANA)
+    (usual,) = json.loads((ROOT / "tests/testdata/grafana-amp-policy.json").read_text())["Statement"]
+    assert grants(statements_of(stack, "GrafanaRole")) == [(set(usual["Action"]) - {"aps:ListWorkspaces"}, {arn})]
+    role = stack["GrafanaRole"]
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust == {"Effect": "Allow", "Principal": {"AWS": GRAFANA}, "Action": "sts:AssumeRole"}
 
@@ -362,9 +416,18 @@ def test_grafanas_external_id_is_demanded_when_given(stack_of: StackOf) -> None:
 # --- What keeps data, logs and failures ------------------------------------------------------------------------------
 
 
-def test_a_created_workspace_survives_the_stack(stack_of: StackOf) -> None:
+def test_what_holds_data_survives_the_stack_but_not_a_first_deployment_that_fails(stack_of: StackOf) -> None:
+    """CloudFormation: "RetainExceptOnCreate behaves like Retain for stack operations, except for the stack operation
+    that initially created the resource. If the stack operation that created the resource is rolled back,
+    CloudFormation deletes the resource." A replacement knows Delete, Retain and Snapshot only."""
+    kept = {name: found for name, found in stack_of().resources.items() if "DeletionPolicy" in found}
+    assert set(kept) == {"Workspace", "SpoolBucket", "SpoolBucketPolicy"}
+    assert {found["DeletionPolicy"] for found in kept.values()} == {"RetainExceptOnCreate"}
+    assert {found["UpdateReplacePolicy"] for found in kept.values()} == {"Retain"}
+
+
+def test_a_created_workspace_has_what_the_parameters_say(stack_of: StackOf) -> None:
     workspace = stack_of(OutOfOrderTimeWindowInSeconds="600", RetentionPeriodInDays="90").resources["Workspace"]
-    assert workspace["DeletionPolicy"] == workspace["UpdateReplacePolicy"] == "Retain"
     assert workspace["Properties"]["WorkspaceConfiguration"] == {
         "RetentionPeriodInDays": "90",
         "OutOfOrderTimeWindowInSeconds": "600",
@@ -440,6 +503,41 @@ def test_alarms_watch_the_names_the_functions_write(stack_of: StackOf) -> None:
         assert stack[alarm]["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
 
 
+@pytest.mark.parametrize("ended", ["Failed", "TimedOut"])
+def test_a_backfill_that_failed_or_took_too_long_tells_the_topic(stack_of: StackOf, ended: str) -> None:
+    """Step Functions: ExecutionsFailed and ExecutionsTimedOut count executions, by StateMachineArn. Who stops one by
+    hand (ExecutionsAborted) needs no alarm. A period without executions is well, so that the alarm ends by itself.
+    """
+    alarm = stack_of(AlarmTopicArn=TOPIC)[f"Backfill{ended}Alarm"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/States", f"Executions{ended}", "Sum")
+    assert alarm["Dimensions"] == [{"Name": "StateMachineArn", "Value": "<BackfillStateMachine>"}]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert (alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (1, "notBreaching")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "count"),
+    [
+        pytest.param({}, 0, id="no topic: Step Functions shows it for nothing"),
+        pytest.param({"AlarmTopicArn": TOPIC}, 2, id="a topic"),
+        pytest.param({"AlarmTopicArn": TOPIC, "Backfill": "no"}, 0, id="no machine"),
+        pytest.param({"AlarmTopicArn": TOPIC, "Spool": "no"}, 0, id="no bucket, hence no machine"),
+        pytest.param({"AlarmTopicArn": TOPIC, "Metrics": "none"}, 0, id="the cheapest stack has two alarms"),
+    ],
+)
+def test_the_state_machine_has_alarms_where_they_tell_somebody(
+    stack_of: StackOf, parameters: dict[str, str], count: int
+) -> None:
+    stack = stack_of(**parameters)
+    assert len([name for name in stack.of_type("AWS::CloudWatch::Alarm") if name.startswith("Backfill")]) == count
+
+
+def test_the_failure_queue_has_no_alarm(stack_of: StackOf) -> None:
+    """Its cause rings, and messages that stay for two weeks would keep such an alarm ringing."""
+    watched = {alarm["Namespace"] for alarm in stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm").values()}
+    assert watched == {"AWS/Lambda", "LambdaRemoteWrite", "AWS/States"}
+
+
 def test_every_alarm_tells_the_topic_when_there_is_one(stack_of: StackOf) -> None:
     for alarm in stack_of().of_type("AWS::CloudWatch::Alarm").values():
         assert "AlarmActions" not in alarm
@@ -455,6 +553,8 @@ def test_what_a_month_costs_counts_the_templates_metrics_and_alarms(stack_of: St
     without = stack_of(Metrics="none").of_type("AWS::CloudWatch::Alarm").values()
     assert {alarm["Namespace"] for alarm in without} == {"AWS/Lambda"}
     assert len(without) == cost.ALARMS_WITHOUT_METRICS
+    told = stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm")
+    assert len(told) == cost.ALARMS + cost.BACKFILL_ALARMS
     empty = Report((), {}, (), (), 0, 0.0, has_spool=True)
     assert set(empty.alarm_metrics()) == own
     assert len(empty.totals()) == cost.ALL_METRICS
@@ -613,6 +713,7 @@ def test_the_local_environment_sets_only_variables_of_the_template(stack_of: Sta
 def test_sam_is_configured_once_for_everybody() -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
     assert config["build"]["parameters"]["build_in_source"] is True
+    assert config["sync"]["parameters"] == {"build_in_source": True, "dependency_layer": False}
     assert config["validate"]["parameters"]["lint"] is True
     assert config["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
     assert config["deploy"]["parameters"]["resolve_s3"] is True
