@@ -15,7 +15,7 @@ ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1", "CLUSTER":
 
 
 def collector(
-    scrape: str = "[]", exporter: str = "endpoint: https://a.example/w", more: str = "", **given: str
+    scrape: str = "[{job_name: a}]", exporter: str = "endpoint: https://a.example/w", more: str = "", **given: str
 ) -> dict[str, Any]:
     """The converted config, as plain data, of a collector with one receiver and one exporter."""
     text = f"""
@@ -236,17 +236,21 @@ def test_different_globals_go_into_the_jobs() -> None:
     assert [job["scrape_interval"] for job in config["scrape_configs"]] == ["1m", "1m", "30s", "30s"]
 
 
-def test_pipelines_without_metrics_use_nothing() -> None:
-    more = "service: {pipelines: {logs: {receivers: [filelog], exporters: [debug]}}}"
-    assert collector("[{job_name: a}]", more=more) == {"scrape_configs": []}
-
-
-def test_what_no_pipeline_uses_stays_out() -> None:
-    more = """
-service:
-  pipelines:
-    metrics/other: {receivers: [otlp], exporters: [prometheusremotewrite]}
-    logs: {receivers: [prometheus], exporters: [debug]}
+@pytest.mark.parametrize(
+    "pipelines",
+    [
+        "{logs: {receivers: [filelog], exporters: [debug]}}",
+        "{metrics: {receivers: [otlp], exporters: [prometheusremotewrite]}, logs: {receivers: [prometheus]}}",
+    ],
+    ids=["no-metrics", "another-receiver"],
+)
+def test_what_no_pipeline_of_metrics_uses_stays_out(pipelines: str) -> None:
+    """Without a job and an endpoint the result is of no use, and says so."""
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w'}}}}
+service: {{pipelines: {pipelines}}}
 """
-    config = collector("[{job_name: a}]", more=more)
-    assert config == {"scrape_configs": []}
+    found = convert(text, "adot.yaml")
+    assert yaml.load(found.config, yaml.CBaseLoader) == {"scrape_configs": []}
+    assert [problem.message[:18] for problem in found.problems] == ["there is no endpoi", "there is no job: n"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from . import components
 from .http_client import variable_of
 from .tree import Entry, List, Losses, Map, Scalar, Value, is_empty, listing, scalar
 
@@ -19,7 +20,7 @@ _NEEDS_NONE = {"timeout": "the endpoint's remote_timeout counts", "expiry_buffer
 def put(client: Map, entry: Entry, losses: Losses) -> None:
     """Adds what an extension (its entry in `extensions`) does to an endpoint."""
     block = entry.value if isinstance(entry.value, Map) else Map()
-    writer = _WRITERS.get(entry.key.partition("/")[0])
+    writer = _WRITERS.get(components.type_of(entry.key))
     if writer is None:
         client.entries.append(losses.note(entry, "this authenticator has no counterpart here: requests go out without"))
         return

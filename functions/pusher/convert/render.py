@@ -131,7 +131,7 @@ _CONTEXT = {"value": "k: {}", "key": "{}: v", "flow": "[{}]"}
 @functools.lru_cache(maxsize=4096)
 def is_plain(text: str, place: str) -> bool:
     """True when the text, written without quotes, reads as itself. (Readers differ about tabs, and ? in a flow.)"""
-    if "\t" in text or (place == "flow" and "?" in text):
+    if "\t" in text or text[:1] in ("[", "{") or (place == "flow" and "?" in text):
         return False
     try:
         node = yaml.compose(_CONTEXT[place].replace("{}", text), Loader=_Loader)
