@@ -10,7 +10,6 @@ import yaml
 from pusher.convert import Conversion, convert
 from pusher.convert.prometheus import NO_ENDPOINT
 
-
 JOB = "scrape_configs: [{job_name: a}]\n"
 
 

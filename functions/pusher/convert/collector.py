@@ -23,7 +23,7 @@ _FILTERED = (
 )
 _NO_ENDPOINT = (
     "there is no endpoint: none of the exporters that get scraped data speaks remote write ({names}). Write where the "
-    "samples go: remote_write: [{{workspace: ws-…}}]"
+    "samples go: remote_write: [{{workspace: ws-CHANGE-ME}}]"
 )
 _RECEIVER = {
     "use_start_time_metric": "remote write 1.0 sends no start times",

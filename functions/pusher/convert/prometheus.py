@@ -8,7 +8,7 @@ from .tree import Entry, List, Losses, Map, Remark
 
 NO_ENDPOINT = (
     "no remote_write: the samples go to the workspace in PUSHER_WORKSPACE, which the template sets. To name one here: "
-    "remote_write: [{workspace: ws-…}]"
+    "remote_write: [{workspace: ws-CHANGE-ME}]"
 )
 _FILES = "the files named here are read as they stand: convert each, and keep them where the config can name them"
 REPLICA = "__replica__"

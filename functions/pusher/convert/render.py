@@ -87,7 +87,7 @@ def _inline(value: Value, column: int) -> str | None:
         return "{}" if isinstance(value, Map) else "[]"
     if not value.flow or not _is_bare(value):
         return None
-    text = _flow(value)
+    text = flow_text(value)
     return text if column + len(text) <= _WIDTH + 2 else None
 
 
@@ -101,12 +101,13 @@ def _is_bare(value: Value) -> bool:
     )
 
 
-def _flow(value: Value) -> str:
+def flow_text(value: Value) -> str:
+    """A value in one line, as `{a: [b]}`."""
     if isinstance(value, Scalar):
         return scalar_text(value.text, value.style, "flow") or "null"
     if isinstance(value, List):
-        return f"[{', '.join(_flow(item.value) for item in value.pairs())}]"
-    pairs = (f"{scalar_text(pair.key, pair.key_style, 'flow')}: {_flow(pair.value)}" for pair in value.pairs())
+        return f"[{', '.join(flow_text(item.value) for item in value.pairs())}]"
+    pairs = (f"{scalar_text(pair.key, pair.key_style, 'flow')}: {flow_text(pair.value)}" for pair in value.pairs())
     return f"{{{', '.join(pairs)}}}"
 
 
