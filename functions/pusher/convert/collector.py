@@ -22,7 +22,7 @@ _FILTERED = (
     "the collector filtered whole metrics, with the series of a histogram or summary; up and the scrape_ series stay"
 )
 _NO_ENDPOINT = (
-    "there is no endpoint: none of the exporters that get scraped data speaks remote write ({names}). Write where the "
+    "there is no endpoint: of the exporters ({names}) none that gets scraped data speaks remote write. Write where the "
     "samples go: remote_write: [{{workspace: ws-CHANGE-ME}}]"
 )
 _RECEIVER = {
@@ -127,7 +127,7 @@ def convert(top: Map, losses: Losses, given: Mapping[str, str]) -> Map:
     if endpoints:
         section = result.put("remote_write", List([_as_item(one) for one in endpoints]), top.get("exporters"))
         section.above = [*section.above, *exporter.what_changes(endpoints)]
-    elif (names := ", ".join(collector.names("exporters"))) and (exporters := top.get("exporters")):
+    elif (names := ", ".join(_exporters_of_scraped(collector))) and (exporters := top.get("exporters")):
         result.entries.append(losses.by_hand(exporters, _NO_ENDPOINT.format(names=names)))
     else:
         result.entries.append(Remark(prometheus.NO_ENDPOINT))
@@ -136,6 +136,11 @@ def convert(top: Map, losses: Losses, given: Mapping[str, str]) -> Map:
     result.entries += [Remark("", above=[""]), *collector.leftovers] if collector.leftovers else []
     result.entries[:0] = [*collector.warnings, Remark("", above=[""])] if collector.warnings else []
     return result
+
+
+def _exporters_of_scraped(collector: Collector) -> list[str]:
+    """The exporters that get scraped data, or all when none does."""
+    return list(dict.fromkeys(route.exporter for route in collector.routes)) or collector.names("exporters")
 
 
 def _as_item(endpoint: Endpoint) -> Entry:
@@ -247,6 +252,8 @@ def _leave_processor(collector: Collector, entry: Entry, receivers: list[Receive
 def _of_processor(collector: Collector, name: str, routes: list[Route]) -> str:
     """What a processor did, and to which samples when not all went through it."""
     said = components.processor(name)
+    if components.type_of(name) in components.OF_RESOURCES and not _reaches_series(collector, name, routes):
+        return components.ONLY_IN_TARGET_INFO
     if len(routes) == len(collector.written) or not said.startswith("CHANGES"):
         return said
     rest = [route for route in collector.written if route not in routes]
@@ -255,6 +262,19 @@ def _of_processor(collector: Collector, name: str, routes: list[Route]) -> str:
         return f"{said} (what {', '.join(whole)} scraped)"
     ways = dict.fromkeys(f"from {route.receiver} to {route.exporter}" for route in routes)
     return f"{said} (what went {', '.join(ways)})"
+
+
+def _reaches_series(collector: Collector, name: str, routes: list[Route]) -> bool:
+    """True when what a processor sets in a resource becomes a label: an exporter makes labels of all attributes, and of
+    service.name, service.namespace and service.instance.id always (they are job and instance)."""
+    exporters = [entry for route in routes if (entry := collector.top.map("exporters").get(route.exporter))]
+    converted = (one.value.map("resource_to_telemetry_conversion") for one in exporters if isinstance(one.value, Map))
+    processor = collector.top.map("processors").get(name)
+    settings = processor.value if processor and isinstance(processor.value, Map) else Map()
+    set_here = [item.value for item in settings.items("attributes") if isinstance(item.value, Map)]
+    return any(block.text("enabled") == "true" for block in converted) or any(
+        block.text("key").startswith("service.") for block in set_here
+    )
 
 
 def _filter(

@@ -31,6 +31,7 @@ NOT_NEEDED = {
     "batch": "not needed: samples are packed into full requests",
     "memorylimiter": "not needed: the function's memory is the limit, and pages are read in pieces",
     "groupbyattrs": "not needed: every series has its labels",
+    "deltatocumulative": "not needed: scraped counters are cumulative already",
 }
 """Processors that change no series."""
 
@@ -44,7 +45,6 @@ PROCESSORS = {
     "transform": "write renames and drops into metric_relabel_configs",
     "k8sattributes": "take the labels from the discovery with relabel_configs",
     "cumulativetodelta": "remote write takes cumulative counters as they are; leave it out",
-    "deltatocumulative": "scraped counters are cumulative already; leave it out",
     "deltatorate": "let the query do it: rate()",
     "interval": "write a longer scrape_interval",
     "redaction": "write labeldrop rules into metric_relabel_configs",
@@ -52,6 +52,10 @@ PROCESSORS = {
     "probabilisticsampler": "it samples traces and logs, not metrics",
 }
 """Processors that change series, with what to write instead."""
+
+OF_RESOURCES = frozenset(("resource", "resourcedetection", "k8sattributes"))
+"""Processors that set attributes of the resource: they reach a series only where an exporter makes labels of them."""
+ONLY_IN_TARGET_INFO = "not needed: what it set stood in the series target_info alone, which is not made here"
 
 KEEPS_NAMES = frozenset(
     ("filter", "attributes", "resource", "resourcedetection", "k8sattributes", "cumulativetodelta", "redaction")

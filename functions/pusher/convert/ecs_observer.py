@@ -131,7 +131,7 @@ class _Job:
                 if isinstance(item.value, Map):
                     self._match(item, item.value, key, label)
         if self._first:
-            self._first.append(rule((_MATCHED,), regex="yes", action="keep"))
+            self._first.append(rule((_MATCHED,), regex="keep", action="keep"))
         labels = self._settings.get("docker_labels")
         if self._ports() and not (labels and isinstance(labels.value, List) and not labels.value.pairs()):
             note = _ALSO.format(label=self._docker_labels())
@@ -141,14 +141,16 @@ class _Job:
                 self._losses.change(self._job, note)
 
     def _match(self, item: Entry, block: Map, key: str, label: str) -> None:
-        pattern = relabelling.anchored(block.text(key))
+        pattern, ports = relabelling.anchored(block.text(key)), block.texts("metrics_ports")
+        if not ports:  # it matched containers by these ports, so that it found none
+            self._losses.change(self._job, f"{item.path.rpartition('.')[2]} has no metrics_ports and found nothing")
+            return
         if pattern is None:
             self._losses.change_by_hand(self._job, item, _PATTERN.format(label=_PREFIX + label))
             return
-        ports = block.texts("metrics_ports")
-        address = f".*:(?:{'|'.join(ports)})" if ports else ".*"
+        address = f".*:{relabelling.one_of(ports)}"
         for target, value in (
-            (_MATCHED, "yes"),
+            (_MATCHED, "keep"),
             ("__metrics_path__", block.text("metrics_path")),
             (self._settings.text("job_label_name") or "prometheus_job", block.text("job_name")),
         ):
