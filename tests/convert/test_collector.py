@@ -143,6 +143,37 @@ def test_an_amp_address_is_signed_for() -> None:
     assert collector(exporter=f"endpoint: {address}")["remote_write"] == [{"url": address, "sigv4": {}}]
 
 
+@pytest.mark.parametrize(
+    ("extension", "expected"),
+    [
+        ("headers: [{key: X-Scope-OrgID, value: '7'}]", {"headers": {"X-A": "b", "X-Scope-OrgID": "7"}}),
+        (
+            "headers: [{action: upsert, key: X-Scope-OrgID, value: '${TENANT}'}]",
+            {"headers": {"X-A": "b"}, "http_headers": {"X-Scope-OrgID": {"refs": ["env:TENANT"]}}},
+        ),
+        ("headers: [{key: X-Scope-OrgID, from_context: tenant}]", {"headers": {"X-A": "b"}}),
+        ("headers: [{key: X-B, from_context: t, default_value: c}]", {"headers": {"X-A": "b", "X-B": "c"}}),
+    ],
+    ids=["value", "variable", "context", "default"],
+)
+def test_headers_that_an_extension_sets(extension: str, expected: dict[str, Any]) -> None:
+    exporter = "endpoint: https://a.example/w, headers: {X-A: b}, auth: {authenticator: headers_setter}"
+    (found,) = collector(exporter=exporter, more=f"extensions: {{headers_setter: {{{extension}}}}}")["remote_write"]
+    assert found == {"url": "https://a.example/w", **expected}
+
+
+@pytest.mark.parametrize("name", ["asapclient", "googleclientauth", "made_up"])
+def test_without_credentials_the_result_is_left_to_a_person(name: str) -> None:
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+extensions: {{{name}: {{}}}}
+exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w', auth: {{authenticator: {name}}}}}}}
+"""
+    (problem,) = convert(text, "c.yaml").problems
+    assert (problem.path, problem.line) == (f"extensions.{name}", 3)
+    assert "requests go out without" in problem.message
+
+
 AMP = "https://aps-workspaces.%s.amazonaws.com/workspaces/%s/api/v1/remote_write"
 
 

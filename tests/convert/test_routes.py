@@ -186,9 +186,11 @@ def _passes(name: str, rules: Any) -> bool:
         "metrics: {include: {match_type: strict, metric_names: [a], resource_attributes: [{key: k, value: v}]}}",
         'metrics: {datapoint: [\'attributes["x"] == "y"\']}',
         "metrics: {metric: ['name == \"a\" and type == METRIC_DATA_TYPE_SUM']}",
+        "metrics: {metric: ['type == METRIC_DATA_TYPE_SUM']}",
+        "metric_conditions: [{context: resource, conditions: ['attributes[\"a\"] == 1']}]",
         "metrics: {include: {match_type: regexp, metric_names: ['^a|b$']}}",
     ],
-    ids=["expr", "resource", "datapoint", "type", "anchors"],
+    ids=["expr", "resource", "datapoint", "name-and-type", "type", "advanced", "anchors"],
 )
 def test_a_filter_by_more_than_names_is_named(settings: str) -> None:
     config, found = converted(f"""

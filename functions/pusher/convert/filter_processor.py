@@ -69,8 +69,8 @@ def _condition(text: str) -> list[Entry] | None:
     for alternative in re.split(r"\s+or\s+", text.strip()):
         parts = [_CONDITION.fullmatch(part.strip()) for part in re.split(r"\s+and\s+", alternative)]
         read = [_compared(part) for part in parts if part]
-        pattern = _any_of([one for _, one in read])
-        if len(read) < len(parts) or pattern is None:
+        pattern = _any_of([one for _, one in read]) if len(read) == len(parts) else None
+        if pattern is None:
             return None
         if all(is_negative for is_negative, _ in read):
             found.append(_by_name(pattern, "keep"))
