@@ -69,6 +69,19 @@ def test_check_of_a_config_with_a_spool_has_no_note(config: Path, tmp_path: Path
     assert json.loads(pusher("check", config, "--json").stdout)["notes"] == []
 
 
+def test_check_warns_of_a_list_that_a_function_never_finds(tmp_path: Path) -> None:
+    """A Lambda has its package under /var/task and its layers under /opt; nothing writes other files there."""
+    files = ["/etc/found.yaml", "/var/task/targets.yaml", "/opt/targets.json", "targets.yml", "s3://bucket/targets.yml"]
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"scrape_configs: [{{job_name: a, file_sd_configs: [{{files: {files}}}]}}]\n"
+        "remote_write: [{url: 'https://receiver.example/w'}]\n"
+    )
+    (warning,) = json.loads(pusher("check", path, "--json").stdout)["warnings"]
+    assert warning.startswith("job a: file_sd_configs reads /etc/found.yaml, which nothing writes in a Lambda")
+    assert f"warning: {warning}" in pusher("check", path).stdout
+
+
 def test_check_names_every_mistake_and_exits_2(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("global: {scrape_intervall: 1m}\njson_configs: [{job_name: a}]\nremote_write: [{url: nowhere}]\n")

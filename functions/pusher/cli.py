@@ -23,6 +23,7 @@ from .config.environment import read_environment
 from .config.nodes import ConfigError
 from .config.scalars import print_duration
 from .config.schema import Config
+from .config.service_discovery import FileSd
 from .config_source import Unreadable, not_loaded, problems_json
 from .model import Scrape
 from .plan import plan
@@ -35,6 +36,7 @@ from .store import StoreError
 from .warm import Outside, Warm
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
+_IN_A_FUNCTION = ("/var/task/", "/opt/")  # its package and its layers
 _LIST_SECONDS = 30.0
 
 
@@ -157,16 +159,34 @@ def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
     if options.json:
         endpoints = [endpoint.name for endpoint in config.endpoints]
         jobs = config.job_names()
-        found = {"jobs": jobs, "endpoints": endpoints, "warnings": list(config.warnings), "notes": _notes(config)}
+        warnings = [*config.warnings, *_files_that_nothing_writes(config)]
+        found = {"jobs": jobs, "endpoints": endpoints, "warnings": warnings, "notes": _notes(config)}
         _print_json({"ok": True, **found})
         return _OK
-    for warning in config.warnings:
+    for warning in (*config.warnings, *_files_that_nothing_writes(config)):
         print(f"warning: {warning}")
     for note in _notes(config):
         print(f"note: {note}")
     counts = f"{_counted(len(config.job_names()), 'job')}, {_counted(len(config.endpoints), 'endpoint')}"
     print(f"{options.config}: {counts}, no mistakes")
     return _OK
+
+
+def _files_that_nothing_writes(config: Config) -> list[str]:
+    """Lists of targets that a function never finds: a path that neither its package nor a layer can hold."""
+    files = [
+        (job.job_name, file)
+        for job in config.scrape_jobs
+        for discovery in job.discovery
+        if isinstance(discovery, FileSd)
+        for file in discovery.files
+    ]
+    return [
+        f"job {name}: file_sd_configs reads {file}, which nothing writes in a Lambda: keep the list at s3://bucket/key "
+        "or in the package (pusher run finds this file)"
+        for name, file in files
+        if file.startswith("/") and not file.startswith(_IN_A_FUNCTION)
+    ]
 
 
 def _notes(config: Config) -> list[str]:

@@ -43,6 +43,11 @@ def chain(length: int) -> str:
     return "\n".join([*lines, f"global: *a{length - 1}"])
 
 
+def chain_of_lists(length: int) -> str:
+    """Each list holds the one before: few values, and as many levels as there are lists."""
+    return "\n".join(["x0: &a0 [v]", *(f"x{i}: &a{i} [*a{i - 1}]" for i in range(1, length))])
+
+
 DEEP = "nested deeper than 64 levels"
 BOMB = "more than 200000 values, aliases written out"
 HOSTILE = {
@@ -55,6 +60,7 @@ HOSTILE = {
     "laughs": (laughs(10, 10), f"pusher.yaml:6: {BOMB}"),
     "jobs": (jobs(300), f"pusher.yaml:4: {BOMB}"),
     "chain": (chain(5_000), BOMB),
+    "chain-of-lists": (chain_of_lists(600), f"pusher.yaml:65: {DEEP}, aliases written out"),
     "circle-of-lists": ("json_configs: &a [*a]", "pusher.yaml:1: an alias stands inside what it names"),
     "circle-of-merges": ("global: &a {<<: *a}", "pusher.yaml:1: an alias stands inside what it names"),
     "unknown-keys": ("\n".join(f"key_number_{i}: 1" for i in range(50_000)), "there are more mistakes than these"),

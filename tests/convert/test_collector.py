@@ -15,7 +15,7 @@ ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1", "CLUSTER":
 
 
 def collector(
-    scrape: str = "[]", exporter: str = "endpoint: https://a.example/w", more: str = "", **given: str
+    scrape: str = "[{job_name: a}]", exporter: str = "endpoint: https://a.example/w", more: str = "", **given: str
 ) -> dict[str, Any]:
     """The converted config, as plain data, of a collector with one receiver and one exporter."""
     text = f"""
@@ -143,6 +143,37 @@ def test_an_amp_address_is_signed_for() -> None:
     assert collector(exporter=f"endpoint: {address}")["remote_write"] == [{"url": address, "sigv4": {}}]
 
 
+@pytest.mark.parametrize(
+    ("extension", "expected"),
+    [
+        ("headers: [{key: X-Scope-OrgID, value: '7'}]", {"headers": {"X-A": "b", "X-Scope-OrgID": "7"}}),
+        (
+            "headers: [{action: upsert, key: X-Scope-OrgID, value: '${TENANT}'}]",
+            {"headers": {"X-A": "b"}, "http_headers": {"X-Scope-OrgID": {"refs": ["env:TENANT"]}}},
+        ),
+        ("headers: [{key: X-Scope-OrgID, from_context: tenant}]", {"headers": {"X-A": "b"}}),
+        ("headers: [{key: X-B, from_context: t, default_value: c}]", {"headers": {"X-A": "b", "X-B": "c"}}),
+    ],
+    ids=["value", "variable", "context", "default"],
+)
+def test_headers_that_an_extension_sets(extension: str, expected: dict[str, Any]) -> None:
+    exporter = "endpoint: https://a.example/w, headers: {X-A: b}, auth: {authenticator: headers_setter}"
+    (found,) = collector(exporter=exporter, more=f"extensions: {{headers_setter: {{{extension}}}}}")["remote_write"]
+    assert found == {"url": "https://a.example/w", **expected}
+
+
+@pytest.mark.parametrize("name", ["asapclient", "googleclientauth", "made_up"])
+def test_without_credentials_the_result_is_left_to_a_person(name: str) -> None:
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+extensions: {{{name}: {{}}}}
+exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w', auth: {{authenticator: {name}}}}}}}
+"""
+    (problem,) = convert(text, "c.yaml").problems
+    assert (problem.path, problem.line) == (f"extensions.{name}", 3)
+    assert "requests go out without" in problem.message
+
+
 AMP = "https://aps-workspaces.%s.amazonaws.com/workspaces/%s/api/v1/remote_write"
 
 
@@ -236,17 +267,21 @@ def test_different_globals_go_into_the_jobs() -> None:
     assert [job["scrape_interval"] for job in config["scrape_configs"]] == ["1m", "1m", "30s", "30s"]
 
 
-def test_pipelines_without_metrics_use_nothing() -> None:
-    more = "service: {pipelines: {logs: {receivers: [filelog], exporters: [debug]}}}"
-    assert collector("[{job_name: a}]", more=more) == {"scrape_configs": []}
-
-
-def test_what_no_pipeline_uses_stays_out() -> None:
-    more = """
-service:
-  pipelines:
-    metrics/other: {receivers: [otlp], exporters: [prometheusremotewrite]}
-    logs: {receivers: [prometheus], exporters: [debug]}
+@pytest.mark.parametrize(
+    "pipelines",
+    [
+        "{logs: {receivers: [filelog], exporters: [debug]}}",
+        "{metrics: {receivers: [otlp], exporters: [prometheusremotewrite]}, logs: {receivers: [prometheus]}}",
+    ],
+    ids=["no-metrics", "another-receiver"],
+)
+def test_what_no_pipeline_of_metrics_uses_stays_out(pipelines: str) -> None:
+    """Without a job and an endpoint the result is of no use, and says so."""
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w'}}}}
+service: {{pipelines: {pipelines}}}
 """
-    config = collector("[{job_name: a}]", more=more)
-    assert config == {"scrape_configs": []}
+    found = convert(text, "adot.yaml")
+    assert yaml.load(found.config, yaml.CBaseLoader) == {"scrape_configs": []}
+    assert [problem.message[:18] for problem in found.problems] == ["there is no endpoi", "there is no job: n"]

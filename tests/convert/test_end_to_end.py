@@ -123,15 +123,35 @@ def test_kinds_of_values(rig: Rig) -> None:
 
 
 def test_exact_values(rig: Rig) -> None:
-    """As json_exporter has them: null is NaN, a word for a truth is a number; a missing key is still nothing."""
+    """As json_exporter 0.7.0 has them: a word for a truth is a number; a null or missing key is no sample."""
     report = run(rig, VALUES, VALUES_DOCUMENT, exact=True)
     found = lines(rig)
-    assert "nothing nan" in found
     assert "word 1" in found
     assert "off 0" in found
     assert "joined 2.1" in found
     assert "text 95.5" in found
-    assert skipped(report) == {"value_missing": 1}
+    assert [line for line in found if line.startswith("nothing")] == []
+    assert skipped(report) == {"value_missing": 2}
+
+
+ROOMS = """
+    modules:
+      m:
+        metrics:
+          - {name: room, type: object, path: '{ .rooms[*] }', labels: {floor: '{.floor}'}, values: {temp: '{.temp}'}}
+"""
+
+
+def test_a_null_label_tells_two_records_apart(rig: Rig) -> None:
+    """What json_exporter 0.7.0 answers to this document."""
+    rooms = [{"floor": None, "temp": 21}, {"temp": 19}, {"floor": "2", "temp": 20}, {"floor": ["a"], "temp": 18}]
+    run(rig, ROOMS, {"rooms": rooms}, exact=True)
+    assert lines(rig) == [
+        "room_temp 19",
+        'room_temp{floor="2"} 20',
+        'room_temp{floor="[\\"a\\"]"} 18',
+        'room_temp{floor="null"} 21',
+    ]
 
 
 def test_labels_of_a_value_come_from_the_document_and_of_an_object_from_the_object(rig: Rig) -> None:

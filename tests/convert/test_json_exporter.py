@@ -80,7 +80,7 @@ scrape_configs:
 
 def test_nothing_translated_is_no_job() -> None:
     found = convert("modules: {m: {metrics: [{name: a, path: '{..a}'}]}}\n", "je.yml")
-    assert found.problems == ()
+    assert [problem.message[:15] for problem in found.problems] == ["there is no job"]
     assert "dropped m: none of its metrics is translated" in found.config
     assert "# - {name: a, path: '{..a}'}" in found.config
 

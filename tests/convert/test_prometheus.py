@@ -10,6 +10,8 @@ import yaml
 from pusher.convert import Conversion, convert
 from pusher.convert.prometheus import NO_ENDPOINT
 
+JOB = "scrape_configs: [{job_name: a}]\n"
+
 
 def converted(text: str) -> tuple[dict[str, Any], Conversion]:
     found = convert(text, "prometheus.yml")
@@ -19,7 +21,7 @@ def converted(text: str) -> tuple[dict[str, Any], Conversion]:
 
 
 def test_without_an_endpoint_the_result_says_where_samples_go() -> None:
-    _, found = converted("scrape_configs: [{job_name: a}]\n")
+    _, found = converted(JOB)
     assert NO_ENDPOINT.partition(":")[0] in found.config
     assert found.dropped == ()
 
@@ -27,7 +29,7 @@ def test_without_an_endpoint_the_result_says_where_samples_go() -> None:
 @pytest.mark.parametrize("place", ["basic_auth: {username: u}", "authorization: {credentials: x}"])
 def test_a_user_in_an_address_is_not_told_twice(place: str) -> None:
     """Another auth block wins, as it does in Go's client."""
-    config, _ = converted(f"remote_write: [{{url: 'https://a:b@c.example/w', {place}}}]\n")
+    config, _ = converted(f"{JOB}remote_write: [{{url: 'https://a:b@c.example/w', {place}}}]\n")
     (endpoint,) = config["remote_write"]
     assert endpoint["url"] == "https://c.example/w"
     assert set(endpoint) == {"url", place.partition(":")[0]}

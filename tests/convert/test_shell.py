@@ -87,7 +87,7 @@ def test_output_that_cannot_be_written(written: Path, tmp_path: Path, capsys: py
 
 
 def test_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"scrape_configs: []\n")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"scrape_configs: [{job_name: a}]\n")))
     assert command(["-"]) == 0
     assert "(stdin)" in capsys.readouterr().out
 
@@ -151,7 +151,7 @@ def test_the_kind_can_be_forced(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_variables_of_the_collector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "in.yaml"
     path.write_text(
-        "receivers: {prometheus: {config: {scrape_configs: []}}}\n"
+        "receivers: {prometheus: {config: {scrape_configs: [{job_name: a}]}}}\n"
         "exporters:\n  prometheusremotewrite:\n    endpoint: ${env:URL}\n"
     )
     assert command([str(path)]) == 0

@@ -148,10 +148,19 @@ def names(section: Section, validation: str, escaping: str) -> tuple[str, str]:
     return validation, escaping
 
 
+_REPLICA = (
+    "tells a pair of Prometheus servers apart, of which AMP keeps one: leave it out, one sender is enough here; the "
+    "label cluster may stay"
+)
+
+
 def label_name(section: Section, name: str) -> bool:
     """Reports a label name that remote write does not allow or that is reserved; True when it is good."""
     if not scalars.LABEL_NAME.fullmatch(name):
         section.problem(name, "not a label name: letters, digits and _, no digit first")
+        return False
+    if name == "__replica__":
+        section.problem(name, _REPLICA)
         return False
     if name.startswith("__"):
         section.problem(name, "not a label name here: names with a leading __ are reserved")

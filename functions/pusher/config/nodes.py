@@ -77,7 +77,10 @@ def compose(text: str, file: str) -> yaml.Node | None:
         _check_depth(text)
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
         if node is not None:
-            _check_aliases(node, {})
+            too_deep: list[yaml.Node] = []
+            _check_aliases(node, {}, too_deep)
+            if too_deep:
+                raise _TooMuch(too_deep[0].start_mark, f"nested deeper than {_MAX_DEPTH} levels, aliases written out")
         return node
     except yaml.YAMLError as error:
         raise ConfigError([_not_yaml(error, text, file)]) from None
@@ -115,19 +118,25 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _check_aliases(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """How many nodes the tree has with its aliases written out; an alias is the very node that it names."""
+def _check_aliases(node: yaml.Node, sizes: dict[int, tuple[int, int]], too_deep: list[yaml.Node]) -> tuple[int, int]:
+    """How many nodes, and how many levels, the tree has with its aliases written out; an alias is the very node that it
+    names. What an alias names stands before it and is counted by then, so that this goes no deeper than the text does.
+    """
     if isinstance(node, yaml.ScalarNode):
-        return 1
+        return 1, 0
     if id(node) not in sizes:
-        sizes[id(node)] = 0  # being counted: to meet it again inside itself is a circle
+        sizes[id(node)] = 0, 0  # being counted: to meet it again inside itself is a circle
         children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        sizes[id(node)] = 1 + sum(_check_aliases(child, sizes) for child in children)
-    if not sizes[id(node)]:
+        counted = [_check_aliases(child, sizes, too_deep) for child in children]
+        sizes[id(node)] = 1 + sum(size for size, _ in counted), 1 + max((depth for _, depth in counted), default=0)
+    size, depth = sizes[id(node)]
+    if not size:
         raise _TooMuch(node.start_mark, "an alias stands inside what it names")
-    if sizes[id(node)] > _MAX_NODES:
+    if size > _MAX_NODES:
         raise _TooMuch(node.start_mark, f"more than {_MAX_NODES} values, aliases written out")
-    return sizes[id(node)]
+    if depth > _MAX_DEPTH:
+        too_deep.append(node)
+    return size, depth
 
 
 def is_null(node: yaml.Node | None) -> bool:

@@ -132,7 +132,7 @@ def _json_member(reference: str, text: str, key: str) -> str:
     try:
         document = json.loads(text)
         value = document[key]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SecretError(f"{reference}: the secret has no JSON key {key!r}") from None
     return value if isinstance(value, str) else json.dumps(value)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .http_client import variable_of
+from . import components
+from .http_client import put_headers, variable_of
 from .tree import Entry, List, Losses, Map, Scalar, Value, is_empty, listing, scalar
 
+_UNKNOWN = "this authenticator has no counterpart here, and requests go out without: write credentials of another kind"
+_FROM_CONTEXT = "it came from the request that the collector had got, and none comes in here"
 _ROLE = {"arn": "role_arn", "external_id": "external_id"}
 _NO_ROLE_KEY = {
     "sts_region": "the role is assumed in sigv4's own region",
@@ -19,9 +22,9 @@ _NEEDS_NONE = {"timeout": "the endpoint's remote_timeout counts", "expiry_buffer
 def put(client: Map, entry: Entry, losses: Losses) -> None:
     """Adds what an extension (its entry in `extensions`) does to an endpoint."""
     block = entry.value if isinstance(entry.value, Map) else Map()
-    writer = _WRITERS.get(entry.key.partition("/")[0])
+    writer = _WRITERS.get(components.type_of(entry.key))
     if writer is None:
-        client.entries.append(losses.note(entry, "this authenticator has no counterpart here: requests go out without"))
+        client.entries.append(losses.by_hand(entry, f"{entry.key}: {_UNKNOWN}"))
         return
     writer(client, block, losses, entry)
 
@@ -95,6 +98,20 @@ def _header_value(token: Entry) -> Value:
     return Map([Entry("secrets", List([Entry("", token.value)], flow=True))])
 
 
+def _headers(client: Map, block: Map, losses: Losses, like: Entry) -> None:
+    """`headers_setter`: what it sets by itself is a header like any other."""
+    found, lost = Map(), []
+    for item in block.items("headers"):
+        header = item.value if isinstance(item.value, Map) else Map()
+        value = header.get("value") or header.get("default_value")
+        if value and header.text("action") != "delete":
+            found.put(header.text("key"), value.value, value)
+        else:
+            lost.append(losses.note(item, _FROM_CONTEXT, name=header.text("key")))
+    put_headers(client, Entry("headers", found, like.line, like.path), losses, for_remote_write=True)
+    client.entries += lost
+
+
 def _oauth2(client: Map, block: Map, losses: Losses, like: Entry) -> None:
     found = Map()
     for entry in block.pairs():
@@ -126,6 +143,7 @@ _WRITERS: dict[str, Callable[[Map, Map, Losses, Entry], None]] = {
     "basicauth": _basic,
     "bearertokenauth": _bearer,
     "oauth2client": _oauth2,
+    "headerssetter": _headers,
 }
 
 _TLS = {

@@ -3,55 +3,60 @@ exporters, wired as its pipelines wire them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..config import foreign
-from . import expansion, exporter, prometheus
+from . import components, ecs_observer, expansion, exporter, filter_processor, prometheus
 from .exporter import Endpoint
+from .relabelling import escaped, rules_of
 from .render import render
-from .tree import Dropped, Entry, List, Losses, Map, Remark, Value, comment, listing, mapping, scalar
+from .tree import Dropped, Entry, List, Losses, Map, Remark, Value, listing, mapping, scalar
 
 _METRICS = "metrics"
 _NO_PIPELINE = "no pipeline of metrics uses it"
-_NOT_NEEDED = {
-    "batch": "not needed: samples are packed into full requests",
-    "memory_limiter": "not needed: the function's memory is the limit, and pages are read in pieces",
-}
-_PROCESSORS = {
-    "filter": "write keep and drop rules into metric_relabel_configs",
-    "attributes": "write the labels into metric_relabel_configs, or into labels of static_configs",
-    "resource": "write the labels into relabel_configs",
-    "resourcedetection": "take the labels from the discovery's __meta_ labels with relabel_configs",
-    "metricstransform": "write renames and drops into metric_relabel_configs",
-    "transform": "write renames and drops into metric_relabel_configs",
-    "k8sattributes": "take the labels from the discovery with relabel_configs",
-    "cumulativetodelta": "remote write takes cumulative counters as they are; leave it out",
-    "deltatorate": "let the query do it: rate()",
-}
+_NO_PROMETHEUS = "its pipeline has no prometheus receiver"
+_NOT_WRITTEN = "what its pipeline gets goes to no remote-write exporter"
+_MADE = "what it makes of the samples is not made here"
+_FILTERED = (
+    "the collector filtered whole metrics, with the series of a histogram or summary; up and the scrape_ series stay"
+)
+_NO_ENDPOINT = (
+    "there is no endpoint: of the exporters ({names}) none that gets scraped data speaks remote write. Write where the "
+    "samples go: remote_write: [{{workspace: ws-CHANGE-ME}}]"
+)
 _RECEIVER = {
     "use_start_time_metric": "remote write 1.0 sends no start times",
     "start_time_metric_regex": "remote write 1.0 sends no start times",
     "trim_metric_suffixes": "CHANGES NAMES: metrics keep the names that their pages give them",
     "target_allocator": "its jobs come from elsewhere: write them here as scrape_configs",
     "api_server": "nothing listens here",
+    "scrape_on_shutdown": "nothing is shut down here",
+    "discovery_reload_on_startup": "targets are found at the start anyway",
+    "initial_scrape_offset": "jobs run on the schedule's tick",
 }
+_OF_PROMETHEUS = ("global", "scrape_configs", "scrape_config_files")
+_MISPLACED = "stands beside config, not inside it, so that it is no job: write config: {{{key}: …}}"
 _CONFIG = {**foreign.IGNORED_TOP_LEVEL, "scrape_config_files": "put the jobs of these files into this one"}
-_NEVER_TAKEN = {
-    "connectors": "data goes from the jobs to every endpoint directly",
-    "processors": _NO_PIPELINE,
-    "extensions": "nothing here needs it",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One entry of service.pipelines: names of components."""
+    """One entry of service.pipelines: names of components. `is_metrics` says what it carries."""
 
+    is_metrics: bool
     receivers: tuple[str, ...]
     processors: tuple[str, ...]
     exporters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way of samples from a prometheus receiver to an exporter, through every processor and connector between."""
+
+    receiver: str
+    between: tuple[str, ...]
+    exporter: str
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class Collector:
     top: Map
     losses: Losses
     pipelines: list[Pipeline] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
     leftovers: list[Remark] = field(default_factory=list)
     warnings: list[Remark] = field(default_factory=list)
 
@@ -69,9 +75,22 @@ class Collector:
         remark = self.losses.note(entry, why, name=entry.path)
         (self.warnings if why.startswith("CHANGES") else self.leftovers).append(remark)
 
+    def names(self, section: str) -> list[str]:
+        return [pair.key for pair in self.top.map(section).pairs()]
+
+    @property
+    def written(self) -> list[Route]:
+        """The routes that end at a remote-write exporter."""
+        defined = self.names("exporters")
+        return [
+            route
+            for route in self.routes
+            if route.exporter in defined and components.type_of(route.exporter) == components.REMOTE_WRITE
+        ]
+
     def feeding(self, exporter_name: str) -> set[str]:
         """The receivers whose data reaches an exporter."""
-        return {name for line in self.pipelines if exporter_name in line.exporters for name in line.receivers}
+        return {route.receiver for route in self.routes if route.exporter == exporter_name}
 
 
 @dataclass(slots=True)
@@ -96,24 +115,32 @@ def convert(top: Map, losses: Losses, given: Mapping[str, str]) -> Map:
     _read_service(collector)
     receivers = _receivers(collector)
     endpoints = _endpoints(collector, {receiver.name for receiver in receivers})
+    observers = _observe(collector, receivers)
     result = Map()
     settings = _common(receivers)
     _spread_external_labels(endpoints, settings, given)
+    _process(collector, receivers, endpoints)
     _route(collector, receivers, endpoints)
     if settings.entries:
         result.put("global", settings)
     result.put("scrape_configs", List([job for receiver in receivers for job in receiver.jobs]), top.get("receivers"))
     if endpoints:
         section = result.put("remote_write", List([_as_item(one) for one in endpoints]), top.get("exporters"))
-        if any(endpoint.renames for endpoint in endpoints):
-            section.above = [*section.above, *comment(exporter.RENAMES)]
+        section.above = [*section.above, *exporter.what_changes(endpoints)]
+    elif (names := ", ".join(_exporters_of_scraped(collector))) and (exporters := top.get("exporters")):
+        result.entries.append(losses.by_hand(exporters, _NO_ENDPOINT.format(names=names)))
     else:
         result.entries.append(Remark(prometheus.NO_ENDPOINT))
     expansion.settle(result, losses)
-    _leave_the_rest(collector, endpoints)
+    _leave_the_rest(collector, endpoints, observers)
     result.entries += [Remark("", above=[""]), *collector.leftovers] if collector.leftovers else []
     result.entries[:0] = [*collector.warnings, Remark("", above=[""])] if collector.warnings else []
     return result
+
+
+def _exporters_of_scraped(collector: Collector) -> list[str]:
+    """The exporters that get scraped data, or all when none does."""
+    return list(dict.fromkeys(route.exporter for route in collector.routes)) or collector.names("exporters")
 
 
 def _as_item(endpoint: Endpoint) -> Entry:
@@ -129,52 +156,189 @@ def _read_service(collector: Collector) -> None:
     service = collector.top.map("service")
     for entry in service.map("pipelines").pairs():
         block = entry.value if isinstance(entry.value, Map) else Map()
-        if entry.key.partition("/")[0] == _METRICS:
-            parts = (tuple(block.texts(key)) for key in ("receivers", "processors", "exporters"))
-            collector.pipelines.append(Pipeline(*parts))
-        else:
+        is_metrics = components.type_of(entry.key) == _METRICS
+        receivers, processors, exporters = (tuple(block.texts(key)) for key in ("receivers", "processors", "exporters"))
+        collector.pipelines.append(Pipeline(is_metrics, receivers, processors, exporters))
+        if not is_metrics:
             collector.leave(entry, "only metrics are handled here")
     if telemetry := service.get("telemetry"):
         collector.leave(telemetry, "the function reports its own metrics")
     if not service.get("pipelines"):  # a part of a config that was pasted: everything in it counts
-        sections = (collector.top.map(key) for key in ("receivers", "processors", "exporters"))
-        collector.pipelines.append(Pipeline(*(tuple(pair.key for pair in section.pairs()) for section in sections)))
+        sections = (tuple(collector.names(key)) for key in ("receivers", "processors", "exporters"))
+        collector.pipelines.append(Pipeline(True, *sections))
+    collector.routes += dict.fromkeys(_routes(collector))
 
 
-def _leave_the_rest(collector: Collector, endpoints: list[Endpoint]) -> None:
+def _routes(collector: Collector) -> Iterator[Route]:
+    connectors = set(collector.names("connectors"))
+    for name in collector.names("receivers"):
+        if components.type_of(name) == components.PROMETHEUS:
+            yield from _onward(name, name, (), collector.pipelines, connectors)
+
+
+def _onward(
+    start: str, source: str, between: tuple[str, ...], pipelines: list[Pipeline], connectors: set[str]
+) -> Iterator[Route]:
+    """The routes through all pipelines of metrics that a receiver, or a connector in its place, feeds."""
+    for pipeline in pipelines:
+        if not pipeline.is_metrics or source not in pipeline.receivers:
+            continue
+        passed = (*between, *pipeline.processors)
+        for name in pipeline.exporters:
+            if name not in connectors:
+                yield Route(start, passed, name)
+            elif components.type_of(name) in components.PASSING and name not in between:
+                yield from _onward(start, name, (*passed, name), pipelines, connectors)
+
+
+def _leave_the_rest(collector: Collector, endpoints: list[Endpoint], observers: set[str]) -> None:
     """Components that are in no pipeline or mean nothing here, each by name."""
-    used = {name for line in collector.pipelines for name in line.processors}
-    referenced = {endpoint.authenticator for endpoint in endpoints}
-    for section, why in _NEVER_TAKEN.items():
-        for entry in collector.top.map(section).pairs():
-            if entry.key in used and section == "processors":
-                collector.leave(entry, _of_processor(entry.key))
-            elif entry.key not in referenced or section != "extensions":
-                collector.leave(entry, why)
-    defined = {pair.key for pair in collector.top.map("processors").pairs()}
-    for name in sorted(used - defined):
+    for entry in collector.top.map("connectors").pairs():
+        _leave_connector(collector, entry)
+    referenced = {endpoint.authenticator for endpoint in endpoints} | observers
+    for entry in collector.top.map("extensions").pairs():
+        if entry.key in referenced:
+            continue
+        if components.type_of(entry.key) == components.ECS_OBSERVER:
+            collector.leave(entry, "no job reads the file that it wrote")
+        else:
+            collector.leave(entry, components.unneeded(entry.key))
+
+
+def _leave_connector(collector: Collector, entry: Entry) -> None:
+    said = components.PASSING.get(components.type_of(entry.key))
+    if any(entry.key in route.between for route in collector.written):
+        collector.leave(entry, said or "not needed: samples go from the jobs to every endpoint directly")
+    elif any(entry.key in one.exporters for one in collector.pipelines if _carries_scraped(collector, one)):
+        collector.leave(entry, _NOT_WRITTEN if said is not None else _MADE)
+    else:
+        collector.leave(entry, _NO_PROMETHEUS)
+
+
+def _carries_scraped(collector: Collector, pipeline: Pipeline) -> bool:
+    """True when samples of a prometheus receiver come into a pipeline."""
+    carriers = {name for route in collector.routes for name in (route.receiver, *route.between)}
+    return pipeline.is_metrics and any(name in carriers for name in pipeline.receivers)
+
+
+# processors
+
+
+def _process(collector: Collector, receivers: list[Receiver], endpoints: list[Endpoint]) -> None:
+    """Says what each processor did to scraped data; a filter by names becomes rules."""
+    defined = collector.top.map("processors")
+    used = dict.fromkeys(name for line in collector.pipelines for name in line.processors)
+    for entry in defined.pairs():
+        _leave_processor(collector, entry, receivers, endpoints)
+    for name in sorted(name for name in used if defined.get(name) is None):
         entry = Entry(name, scalar(""), path=f"service.pipelines.{name}")
-        collector.leave(entry, _of_processor(name))
+        _leave_processor(collector, entry, receivers, endpoints)
 
 
-def _of_processor(name: str) -> str:
-    kind = name.partition("/")[0]
-    if kind in _NOT_NEEDED:
-        return _NOT_NEEDED[kind]
-    return f"CHANGES DATA and is not translated: {_PROCESSORS.get(kind, 'what it did has to be done in relabelling')}"
+def _leave_processor(collector: Collector, entry: Entry, receivers: list[Receiver], endpoints: list[Endpoint]) -> None:
+    routes = [route for route in collector.written if entry.key in route.between]
+    using = [line for line in collector.pipelines if entry.key in line.processors]
+    if routes:
+        if not _filter(collector, entry, routes, receivers, endpoints):
+            collector.leave(entry, _of_processor(collector, entry.key, routes))
+    elif any(_carries_scraped(collector, line) for line in using):
+        collector.leave(entry, _NOT_WRITTEN)
+    elif any(line.is_metrics for line in using):
+        collector.leave(entry, _NO_PROMETHEUS)
+    else:
+        collector.leave(entry, "only metrics are handled here" if using else _NO_PIPELINE)
+
+
+def _of_processor(collector: Collector, name: str, routes: list[Route]) -> str:
+    """What a processor did, and to which samples when not all went through it."""
+    said = components.processor(name)
+    if components.type_of(name) in components.OF_RESOURCES and not _reaches_series(collector, name, routes):
+        return components.ONLY_IN_TARGET_INFO
+    if len(routes) == len(collector.written) or not said.startswith("CHANGES"):
+        return said
+    rest = [route for route in collector.written if route not in routes]
+    whole = dict.fromkeys(route.receiver for route in routes)
+    if whole.keys().isdisjoint(route.receiver for route in rest):
+        return f"{said} (what {', '.join(whole)} scraped)"
+    ways = dict.fromkeys(f"from {route.receiver} to {route.exporter}" for route in routes)
+    return f"{said} (what went {', '.join(ways)})"
+
+
+def _reaches_series(collector: Collector, name: str, routes: list[Route]) -> bool:
+    """True when what a processor sets in a resource becomes a label: an exporter makes labels of all attributes, and of
+    service.name, service.namespace and service.instance.id always (they are job and instance)."""
+    exporters = [entry for route in routes if (entry := collector.top.map("exporters").get(route.exporter))]
+    converted = (one.value.map("resource_to_telemetry_conversion") for one in exporters if isinstance(one.value, Map))
+    processor = collector.top.map("processors").get(name)
+    settings = processor.value if processor and isinstance(processor.value, Map) else Map()
+    set_here = [item.value for item in settings.items("attributes") if isinstance(item.value, Map)]
+    return any(block.text("enabled") == "true" for block in converted) or any(
+        block.text("key").startswith("service.") for block in set_here
+    )
+
+
+def _filter(
+    collector: Collector, entry: Entry, routes: list[Route], receivers: list[Receiver], endpoints: list[Endpoint]
+) -> bool:
+    """Puts a filter's rules where all samples of its routes pass, and no others do; True when that could be done."""
+    if components.type_of(entry.key) != components.FILTER or any(_is_renamed(route, entry.key) for route in routes):
+        return False
+    rules = filter_processor.rules(entry.value)
+    if rules is None:
+        return False
+    rest = [route for route in collector.written if route not in routes]
+    filtered = {route.receiver for route in routes}
+    into = {route.exporter for route in routes}
+    if filtered.isdisjoint(route.receiver for route in rest):
+        blocks = [job.value for one in receivers if one.name in filtered for job in one.jobs]
+        places = [rules_of(block, "metric_relabel_configs") for block in blocks if isinstance(block, Map)]
+    elif into.isdisjoint(route.exporter for route in rest):
+        places = [endpoint.relabel for endpoint in endpoints if endpoint.exporter.key in into]
+    else:
+        return False
+    for place in places:
+        place.entries += [Remark(f"{entry.key}: {_FILTERED}"), *_copies(rules)] if rules else []
+    return True
+
+
+def _copies(rules: list[Entry]) -> list[Entry]:
+    return [Entry("", Map(list(rule.value.entries), flow=True)) for rule in rules if isinstance(rule.value, Map)]
+
+
+def _is_renamed(route: Route, name: str) -> bool:
+    """True when something before a processor may have changed names."""
+    before = route.between[: route.between.index(name)]
+    kinds = map(components.type_of, before)
+    return not all(kind in components.KEEPS_NAMES or kind in components.PASSING for kind in kinds)
+
+
+# extensions
+
+
+def _observe(collector: Collector, receivers: list[Receiver]) -> set[str]:
+    """Jobs that read what an ecs_observer wrote find its targets themselves; the names of these extensions."""
+    jobs = [job for receiver in receivers for job in receiver.jobs]
+    return {
+        entry.key
+        for entry in collector.top.map("extensions").pairs()
+        if components.type_of(entry.key) == components.ECS_OBSERVER
+        and ecs_observer.replace(entry, jobs, collector.losses)
+    }
 
 
 # receivers
 
 
 def _receivers(collector: Collector) -> list[Receiver]:
-    used = {name for line in collector.pipelines for name in line.receivers}
+    """The receivers whose samples are written, or all that have a pipeline when nothing is."""
+    running = {name for line in collector.pipelines if line.is_metrics for name in line.receivers}
+    used = {route.receiver for route in collector.written} or running
     found: list[Receiver] = []
     for entry in collector.top.map("receivers").pairs():
-        if entry.key.partition("/")[0] != "prometheus":
+        if components.type_of(entry.key) != components.PROMETHEUS:
             collector.leave(entry, "only prometheus receivers are taken over: nothing listens or measures here")
         elif entry.key not in used:
-            collector.leave(entry, _NO_PIPELINE)
+            collector.leave(entry, _NOT_WRITTEN if entry.key in running else _NO_PIPELINE)
         else:
             found.append(_receiver(entry, collector))
     _make_names_unique(found, collector.losses)
@@ -185,7 +349,9 @@ def _receiver(entry: Entry, collector: Collector) -> Receiver:
     settings = entry.value if isinstance(entry.value, Map) else Map()
     config = settings.map("config")
     for setting in settings.pairs():
-        if setting.key not in ("config", "report_extra_scrape_metrics"):
+        if setting.key in _OF_PROMETHEUS:
+            collector.leftovers.append(collector.losses.by_hand(setting, _MISPLACED.format(key=setting.key)))
+        elif setting.key not in ("config", "report_extra_scrape_metrics"):
             collector.leave(setting, _RECEIVER.get(setting.key, "has no counterpart here"))
     for part in config.pairs():
         if part.key not in ("global", "scrape_configs"):
@@ -233,15 +399,7 @@ def _rename(job: Entry, block: Map, entry: Entry, name: str, losses: Losses) -> 
     said = f"another receiver has a job {entry.text!r}, and names are unique in a file"
     losses.change(entry, f"renamed: {said}; the label job stays {entry.text!r}")
     entry.value = scalar(name)
-    _relabel(block).entries.insert(0, Entry("", rule))
-
-
-def _relabel(block: Map) -> List:
-    entry = block.get("relabel_configs")
-    if entry is None or not isinstance(entry.value, List):
-        entry = block.put("relabel_configs", List())
-    assert isinstance(entry.value, List)  # noqa: S101 - it was made a list just now
-    return entry.value
+    rules_of(block, "relabel_configs").entries.insert(0, Entry("", rule))
 
 
 # global
@@ -281,7 +439,7 @@ def _label_jobs(receiver: Receiver, labels: Map) -> None:
                 rule = Map([Entry("target_label", scalar(label.key))], flow=True)
                 rule.put("replacement", exporter.replacement(label.value)).path = label.path
                 rule.pairs()[-1].line = label.line
-                _relabel(job.value).entries.append(Entry("", rule))
+                rules_of(job.value, "relabel_configs").entries.append(Entry("", rule))
 
 
 # exporters
@@ -291,7 +449,7 @@ def _endpoints(collector: Collector, receivers: set[str]) -> list[Endpoint]:
     used = {name for line in collector.pipelines for name in line.exporters}
     found: list[Endpoint] = []
     for entry in collector.top.map("exporters").pairs():
-        if entry.key.partition("/")[0] not in exporter.KINDS:
+        if components.type_of(entry.key) != components.REMOTE_WRITE:
             collector.leave(entry, "only remote write is spoken here")
         elif entry.key not in used:
             collector.leave(entry, _NO_PIPELINE)
@@ -335,7 +493,7 @@ def _route(collector: Collector, receivers: list[Receiver], endpoints: list[Endp
         names = {label for receiver in fed for label in _job_labels(receiver)}
         rule = Map()
         rule.put("source_labels", listing(scalar("job"), flow=True))
-        rule.put("regex", scalar("|".join(_escaped(name) for name in sorted(names))))
+        rule.put("regex", scalar("|".join(escaped(name) for name in sorted(names))))
         rule.put("action", scalar("keep"))
         said = f"only {', '.join(receiver.name for receiver in fed)} fed this exporter: the rule goes by the label job"
         others = {label for receiver in receivers if receiver not in fed for label in _job_labels(receiver)}
@@ -354,8 +512,3 @@ def _job_labels(receiver: Receiver) -> list[str]:
         is_renamed = bool(rules) and rules[0].text("target_label") == "job" and not rules[0].get("source_labels")
         found.append(rules[0].text("replacement").replace("$$", "$") if is_renamed else block.text("job_name"))
     return found
-
-
-def _escaped(text: str) -> str:
-    """The text as RE2 matches it literally."""
-    return re.sub(r"([^A-Za-z0-9_ :/-])", r"\\\1", text)

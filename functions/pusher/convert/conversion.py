@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from ..config.nodes import ConfigError, Problem
 from . import collector, fit, json_exporter, prometheus
-from .tree import Dropped, Losses, Map, Remark, read
+from .tree import Dropped, Entry, Losses, Map, Remark, read
 
 KINDS = {
     "collector": "an OpenTelemetry collector config",
@@ -20,12 +20,19 @@ _SIGNS = {
     "json_exporter": ("modules",),
     "prometheus": ("scrape_configs", "global", "remote_write", "scrape_config_files", "rule_files", "alerting"),
 }
+_JOBS = ("scrape_configs", "json_configs", "backfill_configs")
+_NO_JOB = {
+    "collector": "there is no job: no pipeline of metrics has a prometheus receiver with scrape_configs",
+    "prometheus": "there is no job: the file has no scrape_configs",
+    "json_exporter": "there is no job: no module has a metric that could be translated",
+}
 _HEADER = "Converted by pusher convert from "
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """Our config as text, what it lacks, and the mistakes that it still has (taken over with the input)."""
+    """Our config as text, what it lacks, and what a person has to do before it is of use: the mistakes that it still
+    has (taken over with the input), and what could not be converted at all."""
 
     kind: str
     config: str
@@ -58,10 +65,13 @@ def convert(text: str, file: str, options: Options | None = None) -> Conversion:
         "json_exporter": lambda: json_exporter.convert(top, losses, asking, exact=options.exact),
     }
     result = converters[kind]()
+    if not any(result.items(key) for key in _JOBS) and result.get("scrape_config_files") is None:
+        result.entries.append(losses.by_hand(Entry("", result), _NO_JOB[kind]))
     _put_header(result, f"{_HEADER}{KINDS[kind]} ({PurePath(file).name}). What was dropped is named in its place.")
     config, problems = fit.fit(result, "the result", losses)
     dropped = sorted(dict.fromkeys(losses.dropped), key=lambda one: one.line)
-    return Conversion(kind, config, tuple(dropped), problems)
+    left = [Problem(file, one.line, one.path, one.why) for one in dict.fromkeys(losses.left)]
+    return Conversion(kind, config, tuple(dropped), (*left, *problems))
 
 
 def _kind_of(top: Map, file: str) -> str:

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from ..config import scalars
 from . import authenticator, expansion
 from .http_client import move_userinfo, put_headers
-from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, is_empty, listing, mapping, scalar
+from .prometheus import drop_replica
+from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, comment, is_empty, listing, mapping, scalar
 
-KINDS = ("prometheusremotewrite", "awsprometheusremotewrite")
 _PLACEHOLDER = "https://CHANGE.ME/api/v1/remote_write"
 _IN_OWN_REGION = re.compile(
     r"https://aps-workspaces\.\$\{AWS_(?:DEFAULT_)?REGION\}\.amazonaws\.com/workspaces/(ws-[A-Za-z0-9-]+)"
@@ -26,10 +26,27 @@ _ORDER = (
     "tls_config", "proxy_url", "headers", "http_headers", "queue_config", "metadata_config", "write_relabel_configs",
 )  # fmt: skip
 
-RENAMES = (
+_NAMES = (
     "The collector may have renamed metrics (add_metric_suffixes: counters without _total got it, units became "
     "suffixes), and it added a series target_info per target. Here names are as the pages have them, nothing is added."
 )
+_LABELS = (
+    'It also wrote le="1" and quantile="1" where le="1.0" and quantile="1.0" stand here, as in Prometheus 3 (and 1e+06 '
+    'for a million): a query for {le="1"} finds nothing from now on, and sums by (le) over the change mix both. It '
+    "left out _created series of OpenMetrics pages{scope}. It read a page without a Content-Type as text. These lines "
+    "in a job keep the old form:"
+)
+_SCOPE = ", and gave every series the labels otel_scope_name and otel_scope_version, so that every series begins anew"
+KEEPING = r"""fallback_scrape_protocol: PrometheusText0.0.4
+metric_relabel_configs:
+  - {source_labels: [le], regex: '(\d+)\.0', target_label: le}
+  - {source_labels: [quantile], regex: '(\d+)\.0', target_label: quantile}
+  - {source_labels: [__name__], regex: '.+_created', action: drop}
+"""
+KEEPING_SCOPE = """  - target_label: otel_scope_name
+    replacement: github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver
+  - {target_label: otel_scope_version, replacement: COLLECTOR_VERSION}
+"""
 _CONNECTIONS = "connections are managed here"
 _LOSES = {
     "wal": "nothing is written to a local disk; docs/operations.md says what becomes of undelivered samples",
@@ -57,13 +74,14 @@ _LOSES = {
 @dataclass(slots=True)
 class Endpoint:
     """What one exporter becomes. `external_labels` are settled when all exporters are known; `renames` says that its
-    add_metric_suffixes was on."""
+    add_metric_suffixes was on, `scopes` that it wrote labels of the scope."""
 
     exporter: Entry
     block: Map = field(default_factory=Map)
     external_labels: Map = field(default_factory=Map)
     relabel: List = field(default_factory=List)
     renames: bool = True
+    scopes: bool = True
 
     @property
     def authenticator(self) -> str:
@@ -97,7 +115,17 @@ def endpoint(exporter: Entry, extensions: Map, losses: Losses) -> Endpoint:
             found.block.entries.append(losses.note(entry, _LOSES.get(entry.key, "has no counterpart here")))
     _put_address(found, settings.get("endpoint"), losses)
     found.renames = settings.text("add_metric_suffixes") != "false"
+    found.scopes = settings.text("disable_scope_info") != "true"
     return found
+
+
+def what_changes(endpoints: list[Endpoint]) -> list[str]:
+    """What the collector did to every series, and nothing does here, as lines of comment."""
+    renames = any(endpoint.renames for endpoint in endpoints)
+    scopes = any(endpoint.scopes for endpoint in endpoints)
+    said = _LABELS.replace("{scope}", _SCOPE if scopes else "")
+    kept = KEEPING + (KEEPING_SCOPE if scopes else "")
+    return [*(comment(_NAMES) if renames else []), *comment(said), *(f"#   {line}" for line in kept.splitlines())]
 
 
 def _put_address(found: Endpoint, written: Entry | None, losses: Losses) -> None:
@@ -187,6 +215,7 @@ def _headers(found: Endpoint, entry: Entry, losses: Losses) -> None:
 
 def _external_labels(found: Endpoint, entry: Entry, losses: Losses) -> None:
     if isinstance(entry.value, Map):
+        drop_replica(entry.value, losses)
         found.external_labels = entry.value
 
 

@@ -55,10 +55,12 @@ def put_headers(client: Map, headers: Entry, losses: Losses, *, for_remote_write
             references.put(header.key, Map([Entry("refs", listing(scalar(f"env:{variable}"), flow=True))]), header)
         else:
             plain.entries.append(header)
-    if plain.entries:
-        client.put("headers", plain, headers)
-    if references.entries:
-        client.put("http_headers", references)
+    for key, found, like in (("headers", plain, headers), ("http_headers", references, None)):
+        known = client.get(key)
+        if known and isinstance(known.value, Map):
+            known.value.entries += found.entries
+        elif found.entries:
+            client.put(key, found, like)
 
 
 def _named(header: Entry) -> Entry:

@@ -9,20 +9,29 @@ from dataclasses import dataclass, field
 from . import jsonpath, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
-from .render import commented
-from .tree import Entry, List, Losses, Map, Remark, Value, is_empty, listing, scalar
+from .render import commented, flow_text
+from .tree import Entry, List, Losses, Map, Remark, Value, is_empty, listing, mapping, scalar
 
 _PLACEHOLDER = "https://CHANGE.ME/"
 _KINDS = {"gauge": "gauge", "counter": "counter", "untyped": ""}
 _DIFFERENCES = (
-    'A null gives no sample here, and a text such as "true" is no number (a boolean is); json_exporter makes NaN and '
-    "1 of them. Both are counted in the job's `skipped`. To have them as there: pusher convert --exact"
+    'Here a text such as "true" is no number (a boolean is), a label that is null is absent, and one that is a list or '
+    'an object takes its sample along, which the job\'s `skipped` counts. json_exporter makes 1, "null" and JSON of '
+    "them. To have them as there: pusher convert --exact"
+)
+_COMPARES = (
+    "A record that lacks what a filter compares costs json_exporter the whole metric; here the filter passes it over, "
+    "so that there may be series that were not there."
+)
+_ONLY_HERE = (
+    "json_exporter compares no JSON number with an integer and finds nothing by this filter (with 5.0 for 5 it would); "
+    "here it works, so there are series that were not there"
 )
 _FIRST_COUNTS = "json_exporter has no value when the path finds several; here the first one counts"
 _MILLISECONDS = "milliseconds, as json_exporter reads it; seconds would be unix"
 _IGNORED_SPELLING = (
     "json_exporter reads epochtimestamp and ignores this spelling, so its samples had the time of the scrape and still "
-    "do. For the record's own time: timestamp: {{path: {path}, format: unix_ms}}, or unix when it counts seconds"
+    "do. For the record's own time: timestamp: {hint}, or unix when it counts seconds"
 )
 _OTHER_KEY = "json_exporter does not read this key either"
 _TEMPLATE = "the body is a Go template, and nothing fills one here: write the body that is to be sent"
@@ -39,7 +48,8 @@ class Target:
 
 
 def convert(top: Map, losses: Losses, targets: Map | None = None, *, exact: bool = False) -> Map:
-    """`targets` is the prometheus.yml whose jobs ask the modules. `exact`: see `jsonpath.exact_expression`."""
+    """`targets` is the prometheus.yml whose jobs ask the modules. `exact`: see `jsonpath.label_expression`; and words
+    for a truth are numbers."""
     jobs = List()
     names: set[str] = set()
     for module in top.map("modules").pairs():
@@ -47,7 +57,22 @@ def convert(top: Map, losses: Losses, targets: Map | None = None, *, exact: bool
             jobs.entries += _jobs(_Module(module, module.value, losses, exact), targets, names)
     others = [losses.note(entry, _OTHER_KEY) for entry in top.pairs() if entry.key != "modules"]
     said = [] if exact else [Remark(_DIFFERENCES, below=[""])]
+    if _compares(top):
+        said.append(Remark(_COMPARES, below=[""]))
     return Map([*said, Entry("json_configs", jobs), *others, Remark(prometheus.NO_ENDPOINT, above=[""])])
+
+
+def _compares(top: Map) -> bool:
+    """True when the file has a filter that compares."""
+    metrics = [item.value for module in top.map("modules").pairs() for item in _items(module.value, "metrics")]
+    blocks = [metric for metric in metrics if isinstance(metric, Map)]
+    texts = [metric.text("path") for metric in blocks]
+    texts += [pair.text for metric in blocks for key in ("labels", "values") for pair in metric.map(key).pairs()]
+    return any(path.compares for text in texts for path in jsonpath.paths_of(text))
+
+
+def _items(block: Value, key: str) -> list[Entry]:
+    return block.items(key) if isinstance(block, Map) else []
 
 
 def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator[Entry | Remark]:
@@ -166,8 +191,9 @@ def _metric(item: Entry, losses: Losses, *, exact: bool) -> list[Entry | Remark]
             raise Untranslatable(f"the engine {metric.text('engine')}: only JSONPath is translated")
         of_kind = _of_object if metric.text("type") == "object" else _of_value
         found = of_kind(item, _Metric(metric, losses, exact))
-    except Untranslatable as error:
-        remark = losses.note(item, f"not translated: {error}", name=name)
+    except (Untranslatable, RecursionError) as error:
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        remark = losses.note(item, f"not translated: {said}", name=name)
         remark.below = commented(List([Entry("", metric)]))
         return [remark]
     return found
@@ -178,7 +204,7 @@ def _of_value(item: Entry, result: _Metric) -> list[Entry | Remark]:
     metric = result.metric
     if metric.text("type") not in ("", "value"):
         raise Untranslatable(f"the type {metric.text('type')!r}: allowed are value and object")
-    result.head(metric.text("name"))
+    result.head(metric.text("name"), metric.text("path"))
     if any(map(_begins_with_index, [metric.text("path"), *result.label_texts()])):
         result.put("records", scalar("[@]"))
     result.value(metric.text("path"))
@@ -211,7 +237,7 @@ class _NotThisValue(Exception):
 
 
 def _of_one_value(result: _Metric, name: str, records: jsonpath.Path, text: str) -> _Metric:
-    result.head(name)
+    result.head(name, text)
     _put_records(result.block, records, any(map(_begins_with_index, [text, *result.label_texts()])))
     try:
         result.value(text)
@@ -222,10 +248,8 @@ def _of_one_value(result: _Metric, name: str, records: jsonpath.Path, text: str)
 
 
 def _begins_with_index(text: str) -> bool:
-    try:
-        return jsonpath.begins_with_index(text)
-    except Untranslatable:  # said where the text is translated
-        return False
+    """True when some action of a template needs a list as its document."""
+    return any(path.begins_with_index for path in jsonpath.paths_of(text))
 
 
 def _put_records(block: Map, path: jsonpath.Path, has_lists: bool) -> None:
@@ -254,8 +278,11 @@ class _Metric:
     def label_texts(self) -> list[str]:
         return [label.text for label in self.metric.map("labels").pairs()]
 
-    def head(self, name: str) -> None:
+    def head(self, name: str, value: str) -> None:
         self.put("name", scalar(name))
+        texts = [self.metric.text("path"), value, *self.label_texts()]
+        if any(path.only_here for text in texts for path in jsonpath.paths_of(text)):
+            self.block.entries.append(Remark(_ONLY_HERE))
         kind = self.metric.text("valuetype")
         if _KINDS.get(kind):
             self.put("type", scalar(kind))
@@ -266,7 +293,7 @@ class _Metric:
         expression = jsonpath.value_expression(text)
         if expression.endswith("| [0]"):
             self.block.entries.append(Remark(_FIRST_COUNTS))
-        self.put("value", scalar(jsonpath.exact_expression(text) if self.exact else expression))
+        self.put("value", scalar(expression))
         if self.exact and "{" in text:
             self.put(
                 "value_map",
@@ -276,7 +303,7 @@ class _Metric:
     def tail(self) -> None:
         labels = Map()
         for label in self.metric.map("labels").pairs():
-            if expression := jsonpath.label_expression(label.text):
+            if expression := jsonpath.label_expression(label.text, exact=self.exact):
                 labels.put(label.key, scalar(expression), label)
         if labels.entries:
             self.put("labels", labels)
@@ -296,8 +323,9 @@ class _Metric:
             try:
                 path_text = jsonpath.single_path(entry.text, "epochTimestamp").text
             except Untranslatable:
-                path_text = "…"
-            self.block.entries.append(self.losses.note(entry, _IGNORED_SPELLING.format(path=path_text)))
+                path_text = "at"
+            hint = flow_text(mapping(path=path_text, format="unix_ms"))
+            self.block.entries.append(self.losses.note(entry, _IGNORED_SPELLING.format(hint=hint)))
 
     def item(self, like: Entry, *, is_first: bool = True) -> Entry:
         """The finished metric; the user's comments stand above the first that theirs becomes."""

@@ -15,6 +15,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FIELD = re.compile(r"\.((?:\\.|[^\s.,\[\]$@{}\\])*)")
 _SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d*))?")
 _COMPARISON = re.compile(r"([^!<>=]+?)\s*(==|!=|<=|>=|<|>)\s*([^=~].*)", re.S)
+_INTEGER_SIDE = re.compile(r"^\s*[-+]?\d+\s*[!<>=]|[!<>=]\s*[-+]?\d+\s*$")
+"""A comparison with an integer. JSON has no integers for Go, and its templates compare no float with one."""
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?")
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -38,8 +40,12 @@ class Path:
     depth: int
     groups: tuple[str, ...]
     begins_with_index: bool = False
-    last: tuple[str, str] = ("", "")
-    """What the last step looks into, and its key, when that step is a plain one."""
+    is_there: str = ""
+    """A condition: the path finds something, which may be null. Empty where only null tells that it does not."""
+    compares: bool = False
+    """True for a filter that compares: json_exporter fails when a record lacks what is compared."""
+    only_here: bool = False
+    """True when json_exporter fails in any case where our expression finds something."""
 
     @property
     def flat(self) -> str:
@@ -64,27 +70,19 @@ def value_expression(text: str) -> str:
     return _joined(template)
 
 
-def exact_expression(text: str) -> str:
-    """As `value_expression`, but a key whose value is null gives NaN, as in json_exporter; one that is not there gives
-    nothing, as there."""
-    plain = value_expression(text)
-    template = parse_template(text.strip())
-    path = template[0] if len(template) == 1 else None
-    if not isinstance(path, Path) or path.depth or not path.last[1]:
-        return plain
-    container, key = path.last
-    return f"contains(keys({container}), {quoted(key)}) && [not_null({plain}, 'NaN')] | [0]"
-
-
-def label_expression(text: str) -> str:
-    """A template whose text becomes a label value; empty when it is always empty. Raises Untranslatable."""
+def label_expression(text: str, *, exact: bool = False) -> str:
+    """A template whose text becomes a label value; empty when it is always empty. `exact`: null is the text null, and a
+    list or an object is JSON, as in json_exporter. Raises Untranslatable."""
     template = parse_template(text)
     constant = _constant(template)
     if constant is not None:
         return quoted(constant) if constant else ""
-    if len(template) == 1 and isinstance(template[0], Path):
-        return template[0].text if template[0].depth == 0 else _all_of(template[0])
-    return _joined(template)
+    if len(template) != 1 or not isinstance(template[0], Path):
+        return _joined(template, exact=exact)
+    path = template[0]
+    if path.depth:
+        return _all_of(path)
+    return f"{path.is_there or f'{path.text} != {NULL}'} && to_string({path.text}) || {NULL}" if exact else path.text
 
 
 def single_path(text: str, what: str) -> Path:
@@ -95,9 +93,12 @@ def single_path(text: str, what: str) -> Path:
     return template[0]
 
 
-def begins_with_index(text: str) -> bool:
-    """True when some action of a template needs a list as its document."""
-    return any(isinstance(part, Path) and part.begins_with_index for part in parse_template(text.strip()))
+def paths_of(text: str) -> list[Path]:
+    """The paths of a template; none when it cannot be translated."""
+    try:
+        return [part for part in parse_template(text.strip()) if isinstance(part, Path)]
+    except Untranslatable:  # said where the text is translated
+        return []
 
 
 def _constant(template: Template) -> str | None:
@@ -122,10 +123,11 @@ def quoted(text: str) -> str:
 
 def _all_of(path: Path) -> str:
     """Several results, printed as they are: one blank between them."""
-    return f"join(' ', map(&to_string(@), {path.flat}))"
+    values = path.flat.removesuffix("[*]") or "@" if path.depth == 1 else path.flat  # `[*]` leaves null out
+    return f"join(' ', map(&to_string(@), {values}))"
 
 
-def _joined(template: Template) -> str:
+def _joined(template: Template, *, exact: bool = False) -> str:
     """Text and paths side by side; nothing at all when one of the paths finds nothing."""
     parts, guards = [], []
     for part in template:
@@ -135,7 +137,7 @@ def _joined(template: Template) -> str:
             parts.append(_all_of(part))
         else:
             parts.append(f"to_string({part.text})")
-            guards.append(f"{part.text} != {NULL}")
+            guards.append((part.is_there if exact else "") or f"{part.text} != {NULL}")
     joined = f"join('', [{', '.join(parts)}])"
     return " && ".join([*dict.fromkeys(guards), joined]) + (f" || {NULL}" if guards else "")
 
@@ -196,7 +198,8 @@ class _PathReader:
         self._text, self._group, self._depth = "", "", 0
         self._groups: list[list[str]] = []  # each with its variants: `.*` goes into objects and lists
         self._begins_with_index = False
-        self._last = ("", "")
+        self._is_there = ""
+        self._compares, self._only_here = False, False
 
     def path(self) -> Path:
         while self._rest:
@@ -205,7 +208,15 @@ class _PathReader:
             self._groups[-1] = [_after(variant, self._group) for variant in self._groups[-1]]
         groups = self._groups or [[self._group or "@"]]
         variants = tuple(map(" || ".join, groups))
-        return Path(self._text or "@", self._depth, variants, self._begins_with_index, self._last)
+        return Path(
+            self._text or "@",
+            self._depth,
+            variants,
+            self._begins_with_index,
+            self._is_there,
+            self._compares,
+            self._only_here,
+        )
 
     def _step(self) -> None:
         char = self._rest[0]
@@ -248,8 +259,10 @@ class _PathReader:
             self._several("[*]")
         elif name := _QUOTED.fullmatch(parts[0]):
             self._add(*_bracketed(name))
-        elif re.fullmatch(r"-?\d+", parts[0]):
-            self._add(f"[{int(parts[0])}]")
+        elif re.fullmatch(
+            r"-?\d*", parts[0]
+        ):  # `[]` is a slice from 0, and a slice without a second number is one value
+            self._add_index(int(parts[0] or 0))
         elif piece := _SLICE.fullmatch(parts[0]):
             self._slice(piece)
         else:
@@ -275,11 +288,19 @@ class _PathReader:
         if not self._rest.startswith("]"):
             self._fail(f"the filter {condition:.60}")
         self._rest = self._rest[1:]
+        self._compares = self._compares or _COMPARISON.fullmatch(condition.strip()) is not None
+        self._only_here = self._only_here or bool(_INTEGER_SIDE.search(_QUOTED.sub("''", condition)))
         self._several(f"[?{_condition(condition.strip())}]")
 
     def _add(self, piece: str, key: str = "") -> None:
-        self._last = (self._text or "@", key)
+        self._is_there = f"contains(keys({self._text or '@'}), {quoted(key)})" if key else ""
         self._text, self._group = _after(self._text, piece), _after(self._group, piece)
+
+    def _add_index(self, index: int) -> None:
+        needed = index if index >= 0 else -index - 1
+        container = self._text or "@"
+        self._add(f"[{index}]")
+        self._is_there = f"length({container}) > `{needed}`"
 
     def _several(self, piece: str) -> None:
         """A step that gives several results."""

@@ -8,9 +8,14 @@ from .tree import Entry, List, Losses, Map, Remark
 
 NO_ENDPOINT = (
     "no remote_write: the samples go to the workspace in PUSHER_WORKSPACE, which the template sets. To name one here: "
-    "remote_write: [{workspace: ws-…}]"
+    "remote_write: [{workspace: ws-CHANGE-ME}]"
 )
 _FILES = "the files named here are read as they stand: convert each, and keep them where the config can name them"
+REPLICA = "__replica__"
+NO_REPLICA = (
+    "AMP keeps one of a pair of Prometheus servers by it, and stores nothing of the other: one sender is enough here; "
+    "the label cluster may stay"
+)
 _NO_LOG_FILE = "failures are in the run's log line"
 
 
@@ -43,6 +48,13 @@ def tidy_global(settings: Map, losses: Losses) -> None:
     for entry in settings.pairs():
         if entry.key in foreign.IGNORED_GLOBAL:
             losses.drop(settings, entry, foreign.IGNORED_GLOBAL[entry.key])
+    drop_replica(settings.map("external_labels"), losses)
+
+
+def drop_replica(labels: Map, losses: Losses) -> None:
+    """Of the labels of a pair of servers, the one that says which of them this is."""
+    if entry := labels.get(REPLICA):
+        losses.drop(labels, entry, NO_REPLICA)
 
 
 def tidy_job(job: Entry, losses: Losses) -> None:
@@ -63,6 +75,11 @@ def _tidy_endpoint(endpoint: Map, losses: Losses) -> None:
     for key in ("azuread", "google_iam"):
         if entry := endpoint.get(key):
             losses.drop(endpoint, entry, foreign.REMOTE_WRITE[key])
+    rules = endpoint.get("write_relabel_configs")
+    for rule in endpoint.items("write_relabel_configs"):
+        sets_it = isinstance(rule.value, Map) and rule.value.text("target_label") == REPLICA
+        if sets_it and rules and isinstance(rules.value, List):
+            losses.drop(rules.value, rule, NO_REPLICA, name=REPLICA)
 
 
 def jobs_of(top: Map) -> list[Entry]:

@@ -87,7 +87,7 @@ def _inline(value: Value, column: int) -> str | None:
         return "{}" if isinstance(value, Map) else "[]"
     if not value.flow or not _is_bare(value):
         return None
-    text = _flow(value)
+    text = flow_text(value)
     return text if column + len(text) <= _WIDTH + 2 else None
 
 
@@ -101,12 +101,13 @@ def _is_bare(value: Value) -> bool:
     )
 
 
-def _flow(value: Value) -> str:
+def flow_text(value: Value) -> str:
+    """A value in one line, as `{a: [b]}`."""
     if isinstance(value, Scalar):
         return scalar_text(value.text, value.style, "flow") or "null"
     if isinstance(value, List):
-        return f"[{', '.join(_flow(item.value) for item in value.pairs())}]"
-    pairs = (f"{scalar_text(pair.key, pair.key_style, 'flow')}: {_flow(pair.value)}" for pair in value.pairs())
+        return f"[{', '.join(flow_text(item.value) for item in value.pairs())}]"
+    pairs = (f"{scalar_text(pair.key, pair.key_style, 'flow')}: {flow_text(pair.value)}" for pair in value.pairs())
     return f"{{{', '.join(pairs)}}}"
 
 
@@ -131,7 +132,7 @@ _CONTEXT = {"value": "k: {}", "key": "{}: v", "flow": "[{}]"}
 @functools.lru_cache(maxsize=4096)
 def is_plain(text: str, place: str) -> bool:
     """True when the text, written without quotes, reads as itself. (Readers differ about tabs, and ? in a flow.)"""
-    if "\t" in text or (place == "flow" and "?" in text):
+    if "\t" in text or text[:1] in ("[", "{") or (place == "flow" and "?" in text):
         return False
     try:
         node = yaml.compose(_CONTEXT[place].replace("{}", text), Loader=_Loader)

@@ -147,9 +147,10 @@ class Dropped:
 
 @dataclass(slots=True)
 class Losses:
-    """What a conversion has dropped so far."""
+    """What a conversion has dropped so far, and what only a person can do."""
 
     dropped: list[Dropped] = field(default_factory=list)
+    left: list[Dropped] = field(default_factory=list)
 
     def note(self, entry: Entry, why: str, *, name: str = "") -> Remark:
         """Remembers the loss of an entry; the remark is for its place."""
@@ -162,6 +163,16 @@ class Losses:
         place = next(index for index, other in enumerate(container.entries) if other is entry)
         container.entries[place] = remark
         return remark
+
+    def by_hand(self, entry: Entry, why: str) -> Remark:
+        """Remembers that the result is of no use until a person has done something about this entry of the input."""
+        self.left.append(Dropped(entry.path, entry.line, why))
+        return Remark(f"TO DO: {why}")
+
+    def change_by_hand(self, place: Entry, entry: Entry, why: str) -> None:
+        """As `by_hand`, said above an entry of the result."""
+        self.by_hand(entry, why)
+        place.above = [*place.above, *comment(f"TO DO: {why}")]
 
     def change(self, entry: Entry, why: str) -> None:
         """Says above an entry that stays why it is not as it was, unless an earlier conversion said it already."""
