@@ -240,7 +240,7 @@ def test_a_function_may_write_one_workspace_and_little_else(
             {"SsmParameterArns": PARAMETER}, {"ssm:GetParameter", "ssm:GetParameters"}, {PARAMETER}, id="parameters"
         ),
         pytest.param({"KmsKeyArn": KEY}, {"kms:Decrypt"}, {KEY}, id="key"),
-        pytest.param({"AssumeRoleArns": READER}, {"sts:AssumeRole"}, {READER}, id="roles"),
+        pytest.param({"AssumeRoleArns": READER}, {"sts:AssumeRole", "sts:TagSession"}, {READER}, id="roles"),
         pytest.param({"Ec2Discovery": "yes"}, EC2_ACTIONS, {"*"}, id="instances"),
         pytest.param({"EcsDiscovery": "yes"}, ECS_ACTIONS, {"*"}, id="tasks"),
         pytest.param({"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}, VPC_ACTIONS, {"*"}, id="vpc"),
