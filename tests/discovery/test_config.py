@@ -142,8 +142,8 @@ MISTAKES = {
         "job.static_configs[0].targets[0]: '' is not allowed: a target is host or host:port",
     ),
     "label-name": (
-        "static_configs: [{labels: {a-b: c}}]",
-        "job.static_configs[0].labels.a-b: not a label name: letters, digits and _, no digit first",
+        "static_configs: [{labels: {: c}}]",
+        "job.static_configs[0].labels: not a label name: it is empty, or no Unicode text",
     ),
     "label-address": (
         "static_configs: [{labels: {__address__: c}}]",

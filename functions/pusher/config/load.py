@@ -42,8 +42,8 @@ def parse_config(
     for section in _included(top, include):
         scrape_jobs += scrape_configs.read(section, fallback, environment, taken)
         section.close()
-    endpoints = remote_write.read(top, environment)
-    servers = backfill_configs.read(top, environment, taken)
+    endpoints = remote_write.read(top, environment, fallback.name_validation)
+    servers = backfill_configs.read(top, environment, taken, fallback.name_validation)
     kept_in = spool.read(top, environment)
     self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
@@ -67,6 +67,7 @@ def parse_config(
         self_metrics,
         new_series,
         servers,
+        fallback.name_escaping or ("underscores" if fallback.name_validation == "legacy" else "allow-utf-8"),
     )
 
 

@@ -135,6 +135,11 @@ def is_null(node: yaml.Node | None) -> bool:
     return node is None or (isinstance(node, yaml.ScalarNode) and not node.style and node.value in scalars.NULL)
 
 
+def _text_of(node: yaml.ScalarNode) -> str:
+    """What Go reads into a string: the text, or the empty one for a null."""
+    return "" if is_null(node) else str(node.value)
+
+
 def kind_of(node: yaml.Node | None) -> str:
     """`a map`, `a list` or `a single value`."""
     return _KINDS[type(node)] if node is not None else "nothing"
@@ -353,11 +358,17 @@ class Section:
             if not isinstance(node, yaml.ScalarNode):
                 self.problem_at(node, path, f"a single value is expected here, not {kind_of(node)}")
                 continue
+            text = _text_of(node)
             try:
-                found.append(convert(node.value))
+                found.append(convert(text))
             except ValueError as error:
-                self.problem_at(node, path, str(error) if hidden else f"{node.value[:100]!r} is not allowed: {error}")
+                self.problem_at(node, path, str(error) if hidden else f"{text[:100]!r} is not allowed: {error}")
         return found
+
+    def is_null_key(self, key: str) -> bool:
+        """True for a key that is written as null: where keys are names, it is the empty one."""
+        entry = self._entries.get(key)
+        return entry is not None and is_null(entry[0])
 
     def is_list(self, key: str) -> bool:
         return isinstance(self._node(key), yaml.SequenceNode)
@@ -378,5 +389,5 @@ class Section:
         for name in section:
             node = section._expect(name, yaml.ScalarNode)
             if node is not None:
-                found[name] = str(node.value)
+                found["" if section.is_null_key(name) else name] = str(node.value)
         return found

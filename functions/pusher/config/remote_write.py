@@ -21,11 +21,12 @@ _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
 _MESSAGES = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
 
 
-def read(section: Section, environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """The endpoints. Without any, the workspace of the environment (`PUSHER_WORKSPACE`) is the only one."""
+def read(section: Section, environment: Mapping[str, str], name_validation: str = "utf8") -> tuple[Endpoint, ...]:
+    """The endpoints. Without any, the workspace of the environment (`PUSHER_WORKSPACE`) is the only one.
+    `name_validation` is the `metric_name_validation_scheme` of `global`."""
     endpoints, names = [], set()
     for entry in section.sections("remote_write"):
-        endpoint = _endpoint(entry, environment)
+        endpoint = _endpoint(entry, environment, name_validation)
         if endpoint.name in names and entry.has("name"):
             entry.problem("name", f"{endpoint.name!r} is the name of another endpoint; names are unique")
         elif endpoint.name in names and endpoint.url:
@@ -56,7 +57,7 @@ def _with_defaults(url: str, sigv4: SigV4) -> Endpoint:
     )  # fmt: skip
 
 
-def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
+def _endpoint(entry: Section, environment: Mapping[str, str], name_validation: str) -> Endpoint:
     url, region = address(entry, environment)
     sigv4 = read_sigv4(entry, region)
     client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, redirects=False)
@@ -77,7 +78,7 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
         http=client,
         queue=_queue_config(entry),
         metadata=_metadata_config(entry),
-        write_relabel=relabel_configs.read(entry, "write_relabel_configs"),
+        write_relabel=relabel_configs.read(entry, "write_relabel_configs", name_validation),
         version=1 + _MESSAGES.index(entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])),
         send_exemplars=entry.boolean("send_exemplars", False),
         send_native_histograms=entry.boolean("send_native_histograms", False),

@@ -54,9 +54,9 @@ def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str],
         name_escaping=escaping or ("underscores" if validation == "legacy" else "allow-utf-8"),
         allow_link_local=entry.boolean("allow_link_local", False),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
-        relabel=relabel_configs.read(entry, "relabel_configs"),
-        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
-        discovery=service_discovery.read(entry, environment),
+        relabel=relabel_configs.read(entry, "relabel_configs", validation),
+        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", validation),
+        discovery=service_discovery.read(entry, environment, validation),
         new_series_limit=entry.integer("new_series_limit", 0) or fallback.new_series_limit,
     )
     if entry.text("scrape_failure_log_file"):

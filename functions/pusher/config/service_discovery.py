@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import http_client, plain_text, scalars
+from .global_config import NOT_A_NAME
 from .nodes import Section, did_you_mean
 from .schema import HttpClientConfig
 from .secrets import Secret
@@ -137,10 +138,11 @@ _HTTP_CLIENT_KEYS = (
 )  # fmt: skip
 
 
-def read(entry: Section, environment: Environment) -> tuple[SdConfig, ...]:
-    """All discovery keys of one entry of `scrape_configs`; `environment` gives AWS_REGION."""
+def read(entry: Section, environment: Environment, name_validation: str = "utf8") -> tuple[SdConfig, ...]:
+    """All discovery keys of one entry of `scrape_configs`; `environment` gives AWS_REGION, and `name_validation` is
+    the job's `metric_name_validation_scheme`."""
     readers: dict[str, Callable[[Section], SdConfig | None]] = {
-        "static_configs": lambda block: _static(block, entry.has("relabel_configs")),
+        "static_configs": lambda block: _static(block, entry.has("relabel_configs"), name_validation),
         "file_sd_configs": _file_sd,
         "http_sd_configs": _http_sd,
         "dns_sd_configs": _dns_sd,
@@ -165,7 +167,7 @@ def _refuse(entry: Section) -> None:
 # static_configs
 
 
-def _static(block: Section, is_relabelled: bool) -> StaticConfig:
+def _static(block: Section, is_relabelled: bool, name_validation: str) -> StaticConfig:
     def target(text: str) -> str:
         if "/" in text and not is_relabelled:
             hint = "scheme and metrics_path are keys of the job"
@@ -174,24 +176,24 @@ def _static(block: Section, is_relabelled: bool) -> StaticConfig:
             raise ValueError("a target is host or host:port")
         return text
 
-    config = StaticConfig(targets=tuple(block.read_list("targets", target)), labels=_labels(block))
+    config = StaticConfig(targets=tuple(block.read_list("targets", target)), labels=_labels(block, name_validation))
     block.close()
     return config
 
 
-def _labels(block: Section) -> tuple[tuple[str, str], ...]:
+def _labels(block: Section, name_validation: str) -> tuple[tuple[str, str], ...]:
     """Names with a leading __ are allowed here: that is how one target gets its own path or parameter."""
     labels = block.section("labels")
     if labels is None:
         return ()
-    return tuple((name, labels.text(name)) for name in labels if _is_label_name(labels, name))
+    return tuple((name, labels.text(name)) for name in labels if _is_label_name(labels, name, name_validation))
 
 
-def _is_label_name(labels: Section, name: str) -> bool:
+def _is_label_name(labels: Section, name: str, validation: str) -> bool:
     if name == "__address__":
         labels.problem(name, "comes from targets; leave it out")
-    elif not scalars.LABEL_NAME.fullmatch(name):
-        labels.problem(name, "not a label name: letters, digits and _, no digit first")
+    elif labels.is_null_key(name) or not scalars.is_valid_label_name(name, validation):
+        labels.problem(name, NOT_A_NAME[validation])
     return not labels.is_wrong(name)
 
 
