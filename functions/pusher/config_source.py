@@ -6,13 +6,13 @@ stays in use.
 
 from __future__ import annotations
 
-import glob
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .config import go_glob
 from .config.load import Include, parse_config
 from .config.nodes import ConfigError, Problem
 from .config.schema import Config
@@ -116,7 +116,7 @@ class ConfigSource:
         folder = Path(self.location).parent
 
         def include(pattern: str) -> list[tuple[str, str]]:
-            names = sorted(glob.glob(str(folder / pattern)))
+            names = go_glob.find(str(folder / pattern))
             return [(name, Path(name).read_text(encoding="utf-8")) for name in names]
 
         return include

@@ -115,8 +115,8 @@ LABELS = {  # of http.requests, as Prometheus stores it
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_rules_and_all_labels_of_a_job_take_them(version: int) -> None:
-    """Static and external labels, targets of a list and rules of all three kinds name labels by any text, and what
-    remote write 1.0 has no place for is escaped after the last rule (Prometheus relabel.Config, NameValidationScheme)."""
+    """Static and external labels and rules of all three kinds name labels by any text (Prometheus relabel.Config,
+    NameValidationScheme), and what remote write 1.0 has no place for is escaped after the last rule."""
     with Site({"page": [text(PAGE)]}) as site, Sink(lambda: "push") as sink:
         job = {
             "job_name": "j", "metrics_path": "/page", "scrape_interval": "2s", **RULES,

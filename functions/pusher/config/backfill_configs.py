@@ -41,7 +41,7 @@ def _server(entry: Section, environment: Mapping[str, str], taken: set[str], nam
         step_ms=step_ms,
         window_ms=window_ms,
         timeout_ms=entry.duration_ms("timeout", 60_000) or 60_000,
-        sigv4=remote_write.read_sigv4(entry, region),
+        sigv4=remote_write.read_sigv4(entry, region, environment),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES, redirects=False),
         body_size_bytes=entry.read("body_size_limit", scalars.size_bytes, 0) or _DEFAULT_BODY_BYTES,
         labels=_labels(entry),

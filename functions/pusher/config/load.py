@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
 
-from . import backfill_configs, foreign, global_config, json_configs, remote_write, scalars, scrape_configs, spool
+from . import (
+    backfill_configs,
+    foreign,
+    global_config,
+    go_glob,
+    json_configs,
+    remote_write,
+    scalars,
+    scrape_configs,
+    spool,
+)
 from .nodes import ConfigError, Notes, Problem, Section, compose, is_null, kind_of
 from .schema import Config
 
@@ -29,7 +39,7 @@ def parse_config(
     Raises ConfigError with all problems.
     """
     notes = Notes(file)
-    node = compose(text, file)
+    node = compose(text, file, notes)
     if not isinstance(node, yaml.MappingNode):
         said = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", f"{said}; a config has json_configs and remote_write")])
@@ -46,6 +56,10 @@ def parse_config(
     servers = backfill_configs.read(top, environment, taken, fallback.name_validation)
     kept_in = spool.read(top, environment)
     self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
+    for index, pattern in enumerate(top.texts("rule_files")):
+        if not go_glob.RULE_PATH.fullmatch(pattern):
+            problem = f"{pattern!r:.100} is not allowed: a * stands in the last part of a path only"
+            top.problem(f"rule_files[{index}]", problem)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
     top.close(foreign.TOP_LEVEL)
     global_config.warn_below_tick(
@@ -75,6 +89,9 @@ def _included(top: Section, include: Include | None) -> Iterator[Section]:
     """The files of `scrape_config_files`, each with a `scrape_configs` of its own and nothing else."""
     for index, pattern in enumerate(top.texts("scrape_config_files")):
         key = f"scrape_config_files[{index}]"
+        if not go_glob.RULE_PATH.fullmatch(pattern):
+            top.problem(key, f"{pattern!r:.100} is not allowed: a * stands in the last part of a path only")
+            continue
         if include is None:
             top.problem(key, "only a config in a local file can name others: put the jobs into this one")
             return
@@ -87,7 +104,7 @@ def _included(top: Section, include: Include | None) -> Iterator[Section]:
             top.warn("scrape_config_files", f"{pattern!r:.100} names no file")
         for name, text in found:
             notes = Notes(name, top.notes.problems, top.notes.warnings)
-            node = compose(text, name)
+            node = compose(text, name, notes)
             if isinstance(node, yaml.MappingNode):
                 yield Section(node, "", notes)
             elif not is_null(node):
