@@ -77,8 +77,10 @@ def compose(text: str, file: str, notes: Notes | None = None) -> yaml.Node | Non
         problem = f"the file has {len(text)} characters; a config has at most {_MAX_CONFIG_BYTES}"
         raise ConfigError([Problem(file, 0, "", problem)])
     try:
-        _check_events(text)
+        has_binary = _check_events(text)
         node, ends_here = _first_document(text)
+        for scalar in _binary_scalars(node, set()) if has_binary else ():
+            scalar.value, scalar.tag = _from_base64(scalar.value), _STR
         if notes is not None and not ends_here:
             said = "only the first YAML document of a file counts, and this one goes on after it"
             notes.warnings.append(Problem(file, 0, "", said))
@@ -119,8 +121,6 @@ def _first_document(text: str) -> tuple[yaml.Node | None, bool]:
         ends_here = _has_ended(loader)
     finally:
         loader.dispose()
-    for scalar in _binary_scalars(node, set()):
-        scalar.value, scalar.tag = _from_base64(scalar.value), _STR
     return node, ends_here
 
 
@@ -174,24 +174,27 @@ def _check_tag(event: yaml.ScalarEvent) -> None:
         raise _TooMuch(event.start_mark, said) from None
 
 
-def _check_events(text: str) -> None:
-    """Looks at the first document: its depth, its version, and the tags of its scalars."""
-    depth = 0
+def _check_events(text: str) -> bool:
+    """Looks at the first document: its depth, its version, and the tags of its scalars. Returns whether one of these
+    is `!!binary`."""
+    depth, has_binary = 0, False
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.ScalarEvent):
             if event.tag:
                 _check_tag(event)
+                has_binary = has_binary or event.tag == _BINARY
         elif isinstance(event, yaml.DocumentStartEvent):
             if event.version not in (None, (1, 1)):
                 raise _TooMuch(event.start_mark, "not YAML 1.1, which is what Prometheus reads: leave out %YAML")
         elif isinstance(event, yaml.DocumentEndEvent):
-            return
+            break
         elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _MAX_DEPTH:
                 raise _TooMuch(event.start_mark, f"nested deeper than {_MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+    return has_binary
 
 
 def _check_aliases(node: yaml.Node, sizes: dict[int, int]) -> int:
