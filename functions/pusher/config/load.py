@@ -20,6 +20,7 @@ from . import (
 from .nodes import ConfigError, Notes, Problem, Section, compose, is_null, kind_of
 from .schema import Config
 
+_ONE_STAR = "a * stands in the last part of a path only"
 Include = Callable[[str], Sequence[tuple[str, str]]]
 """A pattern of `scrape_config_files` -> the names and texts of these files. Raises OSError and ValueError."""
 
@@ -56,10 +57,7 @@ def parse_config(
     servers = backfill_configs.read(top, environment, taken, fallback.name_validation)
     kept_in = spool.read(top, environment)
     self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
-    for index, pattern in enumerate(top.texts("rule_files")):
-        if not go_glob.RULE_PATH.fullmatch(pattern):
-            problem = f"{pattern!r:.100} is not allowed: a * stands in the last part of a path only"
-            top.problem(f"rule_files[{index}]", problem)
+    _check_rule_files(top)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
     top.close(foreign.TOP_LEVEL)
     global_config.warn_below_tick(
@@ -85,12 +83,19 @@ def parse_config(
     )
 
 
+def _check_rule_files(top: Section) -> None:
+    """They do nothing here, and a bad pattern is a mistake all the same."""
+    for index, node in enumerate(top.items("rule_files") if top.is_list("rule_files") else ()):
+        if isinstance(node, yaml.ScalarNode) and not go_glob.RULE_PATH.fullmatch(node.value):
+            top.problem_at(node, f"rule_files[{index}]", f"{node.value!r:.100} is not allowed: {_ONE_STAR}")
+
+
 def _included(top: Section, include: Include | None) -> Iterator[Section]:
     """The files of `scrape_config_files`, each with a `scrape_configs` of its own and nothing else."""
     for index, pattern in enumerate(top.texts("scrape_config_files")):
         key = f"scrape_config_files[{index}]"
         if not go_glob.RULE_PATH.fullmatch(pattern):
-            top.problem(key, f"{pattern!r:.100} is not allowed: a * stands in the last part of a path only")
+            top.problem(key, f"{pattern!r:.100} is not allowed: {_ONE_STAR}")
             continue
         if include is None:
             top.problem(key, "only a config in a local file can name others: put the jobs into this one")
