@@ -29,10 +29,13 @@ def escaped(labels: Mapping[str, str], scheme: str) -> dict[str, str]:
     return found
 
 
-def escaping(intern: Intern, scheme: str) -> Intern:
-    """`intern` for labels of any names: where only legacy names are taken, the others are escaped."""
+def escaping(intern: Intern, scheme: str, *, metric_names: bool = True) -> Intern:
+    """`intern` for labels of any names: where only legacy names are taken, the others are escaped. Without
+    `metric_names` that of a metric is refused: a config of ours has made it, and no page."""
 
     def interned(labels: Labels) -> Series:
+        if not metric_names and not is_metric_name(name := labels.get("__name__", "")):
+            raise InvalidSeries("invalid_metric_name", f"{name!r:.80} is no metric name")
         try:
             return intern(labels)
         except InvalidSeries:
