@@ -170,8 +170,8 @@ class Warm:
         self.limits = _common_limits(config.endpoints)
         same = before if before and before._makes_the_same_series(self) else None
         self.series: SeriesCache = same.series if same else SeriesCache(self._external_labels(), self.limits)
-        any_name = any(one.version > 1 for one in config.endpoints)
-        self.intern: Intern = names.escaping(self.series.intern, config.name_escaping, metric_names=any_name)
+        self.takes_any_name: bool = any(one.version > 1 for one in config.endpoints)
+        self.intern: Intern = names.escaping(self.series.intern, config.name_escaping, metric_names=self.takes_any_name)
         self.remotes = [Remote(one, outside, self._view(one, same)) for one in config.endpoints]
         self.depot: Depot | None = self._depot(before.depot if before else None)
         memory = before.state if before and not before.depot else State(None, shard.name, outside.now_ms)
