@@ -199,7 +199,9 @@ CASES: list[tuple[str, Mapping[str, str], list[Given], Mapping[str, str] | None]
     ("braces-with-nothing", {"a": "foo"}, replace(replacement="${}$1"), {"d": "${}foo"}),
     ("braces-with-a-minus", {"a": "foo"}, replace(replacement="${a-b}"), {"d": "${a-b}"}),
     ("backslash-is-no-reference", {"a": "foo"}, replace(replacement=r"\1"), {"d": r"\1"}),
-    ("invalid-expanded-target", {"a": "9x"}, replace(target_label="$1", replacement="z"), {}),
+    ("expanded-target-of-any-text", {"a": "9.x y"}, replace(target_label="$1", replacement="z"), {"9.x y": "z"}),
+    ("empty-expanded-target", {"a": "x"}, replace(target_label="$2", replacement="z"), {}),
+    ("target-of-any-text", {"a.b": "x"}, replace(source_labels=["a.b"], target_label="ž $1"), {"ž x": "x"}),
     ("target-label-around-a-group", {"a": "x"}, replace(target_label="_${1}_", replacement="z"), {"_x_": "z"}),
     # the other actions
     (
@@ -261,7 +263,7 @@ CASES: list[tuple[str, Mapping[str, str], list[Given], Mapping[str, str] | None]
         ],
         {"a": "3", "b": "2", "x": "2"},
     ),
-    ("labelmap-skips-what-is-no-name", {"m_9": "1"}, only("labelmap", regex="m_(.*)"), {}),
+    ("labelmap-to-any-text", {"m_9.": "1"}, only("labelmap", regex="m_(.*)", replacement="ž $1"), {"ž 9.": "1"}),
     ("labelmap-skips-the-empty-name", {"m_": "1"}, only("labelmap", regex="m_(.*)"), {}),
     ("labeldrop-is-anchored", {"ab": "1", "b": "2"}, only("labeldrop", regex="b"), {"b": ""}),
     ("labeldrop-default-drops-all", {"a": "1", "b": "2"}, only("labeldrop"), {"a": "", "b": ""}),
@@ -498,9 +500,10 @@ REFUSED: list[tuple[str, Given, list[tuple[str, str]], str]] = [
 
 @pytest.mark.parametrize(("keys", "problems", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_refuses(keys: Given, problems: list[tuple[str, str]], words: str) -> None:
-    """Every mistake of a rule is told with its key, its value and what is allowed."""
+    """Every mistake of a rule is told with its key, its value and what is allowed. The names that legacy validation
+    refuses are among them."""
     with pytest.raises(InvalidRule) as refused:
-        rule(**keys)
+        rule("legacy", **keys)
     told = refused.value.problems
     assert sorted((key, value) for key, value, _ in told) == sorted(problems)
     pattern = words if "RE2" in words else re.escape(words)

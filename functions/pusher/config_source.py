@@ -6,13 +6,13 @@ stays in use.
 
 from __future__ import annotations
 
-import glob
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .config import go_glob
 from .config.load import Include, parse_config
 from .config.nodes import ConfigError, Problem
 from .config.schema import Config
@@ -116,7 +116,7 @@ class ConfigSource:
         folder = Path(self.location).parent
 
         def include(pattern: str) -> list[tuple[str, str]]:
-            names = sorted(glob.glob(str(folder / pattern)))
+            names = go_glob.find(str(folder / pattern))
             return [(name, Path(name).read_text(encoding="utf-8")) for name in names]
 
         return include
@@ -134,7 +134,7 @@ class ConfigSource:
             seen = f"{path.stat().st_mtime_ns}"
             return None if seen == version else _Text(path.read_text(encoding="utf-8"), seen)
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            reason = error.strerror if isinstance(error, OSError) else _not_utf8(error)
             raise Unreadable(f"{self.location}: {reason}") from None
 
     def _from_ssm(self, version: str) -> _Text | None:
@@ -160,14 +160,19 @@ class ConfigSource:
             return _Text(found.content.decode("utf-8"), found.etag, found.version) if found else None
         except StoreError as error:
             raise Unreadable(str(error)) from None
-        except UnicodeDecodeError:
-            raise Unreadable(f"{self.location}: not UTF-8 text") from None
+        except UnicodeDecodeError as error:
+            raise Unreadable(f"{self.location}: {_not_utf8(error)}") from None
 
     def _bucket_and_key(self) -> tuple[str, str]:
         bucket, _, key = self.location.removeprefix("s3://").partition("/")
         if not bucket or not key:
             raise Unreadable(f"{self.location}: an object is s3://BUCKET/KEY")
         return bucket, key
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"not UTF-8 text (line {line})"
 
 
 def _refused(error: Exception) -> str:

@@ -148,7 +148,7 @@ class _Shown:
         if not labels:
             return None
         try:
-            return self._samples.get(self._warm.series.intern(labels))
+            return self._samples.get(self._warm.intern(labels))
         except InvalidSeries:
             return None
 

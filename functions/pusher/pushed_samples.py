@@ -17,10 +17,12 @@ from .push import ship
 from .report import Report
 from .sources.exposition.page import Refused
 from .sources.limits import MAX_AHEAD_MS
+from .sources.names import is_legacy
 from .store import StoreError
 from .timestamp import BadTimestamp, Format
 from .warm import Warm
 from .wire import v1
+from .wire.series import NO_LIMITS, validated
 
 FORMATS = ("openmetrics", "prometheus")
 _MAX_TEXT_BYTES = 50_000_000
@@ -52,6 +54,8 @@ class _Reading:
         if job in self.taken:
             said = f"job {job!r} is pushed by the schedule: two writers would break the order of its series"
             raise InvalidSeries("scheduled", f"{said}; use another job label")
+        if not self.warm.takes_any_name and not is_legacy(labels):
+            validated(labels, NO_LIMITS)  # raises for the name that no endpoint takes, before rules of any
         return self.warm.series.intern(labels)
 
 

@@ -1,9 +1,11 @@
 """Relabelling: `relabel_configs`, `metric_relabel_configs` and `write_relabel_configs`, applied as Prometheus does.
 
 Source of every rule here: Prometheus model/relabel/relabel.go and scrape/scrape.go (mutateSampleLabels), Go
-regexp.Expand. An empty value and an absent label are the same thing: empty labels are never returned. Label names
-follow the legacy pattern. Two deliberate differences from Prometheus: `labelmap` skips a new name that is not a label
-name (Prometheus sets it, and the scrape fails later), and a regex must be complete by itself (`a)|(b` is refused).
+regexp.Expand. An empty value and an absent label are the same thing: empty labels are never returned. A label name is
+any text in UTF-8, or follows the legacy pattern where `metric_name_validation_scheme` says so. Three deliberate
+differences from Prometheus: `labelmap` skips a new name that is not a label name (Prometheus sets it, and the scrape
+fails later), legacy validation also holds for `source_labels` (Prometheus lets other names pass there, which no label
+can have), and a regex must be complete by itself (`a)|(b` is refused).
 
 Text that is not UTF-8 (a lone surrogate) is carried through as its three surrogate bytes: rules copy, match and hash it
 without failing, and whoever sends the label decides about it.
@@ -50,6 +52,9 @@ _CACHED_TEXTS = 1024  # per regex: metric and label names repeat across targets,
 Parts = tuple[str | int, ...]  # a template: literal text, and the numbers of the groups between
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
+_NAMES = {"utf8": _UTF8_NAME, "legacy": _LABEL_NAME}  # by metric_name_validation_scheme
+_ALLOWED = {"utf8": "any text but an empty one", "legacy": _LABEL_NAME.pattern}
 _LABEL_NAME_TEMPLATE = re2.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+")  # relabelTargetLegacy
 _REGEX_TOKEN = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\(\?P?<(\w+)>", re.DOTALL)
 
@@ -194,10 +199,13 @@ class Rule:
     modulus: int = 0
     target_label: str = ""
     replacement: str = DEFAULT_REPLACEMENT
+    name_validation: str = "utf8"
     target_parts: Parts = field(init=False, compare=False)
     replacement_parts: Parts = field(init=False, compare=False)
+    is_name: Callable[[str], object] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "is_name", _NAMES[self.name_validation].fullmatch)
         object.__setattr__(self, "target_parts", _template(self.target_label, self.regex))
         object.__setattr__(self, "replacement_parts", _template(self.replacement, self.regex))
 
@@ -216,6 +224,8 @@ class Rule:
             shown.append(f"target_label={self.target_label!r}")
         if self.replacement != DEFAULT_REPLACEMENT:
             shown.append(f"replacement={self.replacement!r}")
+        if self.name_validation != "utf8":
+            shown.append(f"name_validation={self.name_validation!r}")
         return f"Rule({', '.join(shown)})"
 
 
@@ -228,9 +238,10 @@ class InvalidRule(ValueError):
         super().__init__("; ".join(f"{key} {value!r}: {wrong}" for key, value, wrong in self.problems))
 
 
-def rule(**given: object) -> Rule:
+def rule(name_validation: str = "utf8", /, **given: object) -> Rule:
     """The keys that the user wrote -> a compiled rule over Prometheus's defaults.
 
+    `name_validation` is the `metric_name_validation_scheme` that holds for the rule, `utf8` or `legacy`.
     Values: `modulus` an int, `source_labels` a list of names, the others text. An explicit `replacement=""` deletes
     the target label, an explicit `regex=""` matches only the empty value. Raises InvalidRule with every problem.
     """
@@ -238,15 +249,17 @@ def rule(**given: object) -> Rule:
     read: dict[str, object] = {}
     for key, value in given.items():
         try:
-            read[key] = _reader(key)(value)
+            read[key] = _read_source_labels(value, name_validation) if key == "source_labels" else _reader(key)(value)
         except ValueError as error:
-            problems.append((key, _shown(key, value), str(error)))
+            problems.append((key, _shown(key, value, name_validation), str(error)))
     action = read.get("action", Action.REPLACE)
     if isinstance(action, Action) and ("action" in read or "action" not in given):
         unread = given.keys() - read.keys()
-        problems += [problem for problem in _action_problems(action, read, given) if problem[0] not in unread]
+        found = _action_problems(action, read, given, name_validation)
+        problems += [problem for problem in found if problem[0] not in unread]
     if problems:
         raise InvalidRule(problems)
+    read["name_validation"] = name_validation
     return Rule(**read)  # type: ignore[arg-type]  # every reader returns its field's type
 
 
@@ -280,11 +293,11 @@ def _read_modulus(value: object) -> int:
     return value
 
 
-def _read_source_labels(value: object) -> tuple[str, ...]:
+def _read_source_labels(value: object, name_validation: str = "utf8") -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError("must be a list of label names")
-    if not all(_is_label_name(name) for name in value):
-        raise ValueError(f"each must be a label name, {_LABEL_NAME.pattern}")
+    if not all(_is_label_name(name, name_validation) for name in value):
+        raise ValueError(f"each must be a label name, {_ALLOWED[name_validation]}")
     return tuple(value)
 
 
@@ -305,13 +318,13 @@ def _reader(key: str) -> Callable[[object], object]:
     return _READERS[key]
 
 
-def _is_label_name(name: object) -> bool:
-    return isinstance(name, str) and _LABEL_NAME.fullmatch(name) is not None
+def _is_label_name(name: object, name_validation: str) -> bool:
+    return isinstance(name, str) and _NAMES[name_validation].fullmatch(name) is not None
 
 
-def _shown(key: str, value: object) -> str:
+def _shown(key: str, value: object, name_validation: str) -> str:
     if key == "source_labels" and isinstance(value, list | tuple):
-        wrong = [name for name in value if not _is_label_name(name)] or value
+        wrong = [name for name in value if not _is_label_name(name, name_validation)] or value
         return ", ".join(map(str, wrong))
     return str(value)
 
@@ -341,15 +354,15 @@ _NEEDS_TARGET_LABEL = {
 
 
 def _action_problems(
-    action: Action, read: Mapping[str, object], given: Mapping[str, object]
+    action: Action, read: Mapping[str, object], given: Mapping[str, object], name_validation: str
 ) -> Iterable[tuple[str, str, str]]:
     target_label = str(read.get("target_label", ""))
     replacement = str(read.get("replacement", DEFAULT_REPLACEMENT))
-    if wrong := _target_label_problem(action, target_label):
+    if wrong := _target_label_problem(action, target_label, name_validation):
         yield "target_label", target_label, wrong
     if action is Action.HASHMOD and not read.get("modulus"):
         yield "modulus", str(given.get("modulus", "")), f"hashmod needs a whole number from 1 to {MAX_MODULUS}"
-    if action is Action.LABELMAP and not _LABEL_NAME_TEMPLATE.fullmatch(replacement):
+    if action is Action.LABELMAP and not _is_template(replacement, name_validation):
         yield "replacement", replacement, "labelmap needs a label name, in which $1 and ${1} may stand for groups"
     if action in {Action.LOWERCASE, Action.UPPERCASE} and replacement != DEFAULT_REPLACEMENT:
         yield "replacement", replacement, f"cannot be set for {action}"
@@ -357,15 +370,21 @@ def _action_problems(
         yield from _superfluous_keys(action, read, given)
 
 
-def _target_label_problem(action: Action, target_label: str) -> str:
+def _is_template(text: str, name_validation: str) -> bool:
+    """Whether a label name may come of it. As UTF-8, `$1` is a name by itself."""
+    pattern = _LABEL_NAME_TEMPLATE if name_validation == "legacy" else _UTF8_NAME
+    return pattern.fullmatch(text) is not None
+
+
+def _target_label_problem(action: Action, target_label: str, name_validation: str) -> str:
     if action not in _NEEDS_TARGET_LABEL:
         return ""
     if not target_label:
         return f"{action} needs a label name"
     if action is Action.REPLACE and "$" in target_label:
-        valid = _LABEL_NAME_TEMPLATE.fullmatch(target_label) is not None
+        valid = _is_template(target_label, name_validation)
         return "" if valid else "must be a label name, in which $1 and ${1} may stand for groups"
-    return "" if _is_label_name(target_label) else f"must be a label name, {_LABEL_NAME.pattern}"
+    return "" if _is_label_name(target_label, name_validation) else f"must be a label name, {_ALLOWED[name_validation]}"
 
 
 def _superfluous_keys(
@@ -376,7 +395,11 @@ def _superfluous_keys(
     for key, value in read.items():
         repeats_default = key in _DEFAULTS and value == _DEFAULTS[key]
         if key not in ("action", *allowed) and not repeats_default:
-            yield key, _shown(key, given[key]), f"cannot be set for {action}, which takes only {' and '.join(allowed)}"
+            yield (
+                key,
+                _shown(key, given[key], "utf8"),
+                f"cannot be set for {action}, which takes only {' and '.join(allowed)}",
+            )
 
 
 # applying rules
@@ -439,7 +462,7 @@ def _replace(rule: Rule, builder: _Builder) -> bool:
     groups = rule.regex.groups(_value(rule, builder))
     if groups is not None:
         target_label = _expand(rule.target_parts, groups)
-        if _LABEL_NAME.fullmatch(target_label):
+        if rule.is_name(target_label):
             builder.set(target_label, _expand(rule.replacement_parts, groups))
     return True
 
@@ -481,7 +504,7 @@ def _labelmap(rule: Rule, builder: _Builder) -> bool:
         groups = rule.regex.groups(name)
         if groups is not None:
             copy = _expand(rule.replacement_parts, groups)
-            if _LABEL_NAME.fullmatch(copy):
+            if rule.is_name(copy):
                 builder.set(copy, value)
     return True
 

@@ -20,12 +20,13 @@ from .delivery.pace import Pace
 from .delivery.spool import Run, Spool
 from .delivery.state import State
 from .job_health import JobHealth
-from .model import Delivery, JobMark, Scrape, Series
+from .model import Delivery, Intern, JobMark, Labels, Scrape, Series
 from .newcomers import Newcomers
 from .progress import Progress
 from .s3 import S3, S3Store
 from .self_metrics import EndpointFacts
 from .shards import WHOLE, Shard
+from .sources import names
 from .sources.due import Tick
 from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
@@ -168,7 +169,9 @@ class Warm:
         )
         self.limits = _common_limits(config.endpoints)
         same = before if before and before._makes_the_same_series(self) else None
-        self.series: SeriesCache = same.series if same else SeriesCache(config.external_labels, self.limits)
+        self.series: SeriesCache = same.series if same else SeriesCache(self._external_labels(), self.limits)
+        self.takes_any_name: bool = any(one.version > 1 for one in config.endpoints)
+        self.intern: Intern = names.escaping(self.series.intern, config.name_escaping, metric_names=self.takes_any_name)
         self.remotes = [Remote(one, outside, self._view(one, same)) for one in config.endpoints]
         self.depot: Depot | None = self._depot(before.depot if before else None)
         memory = before.state if before and not before.depot else State(None, shard.name, outside.now_ms)
@@ -186,8 +189,20 @@ class Warm:
 
     # what a config shares with the one before it
 
+    def _external_labels(self) -> Sequence[tuple[str, str]]:
+        """Under names that the series' own labels have there, too."""
+        labels = self.config.external_labels
+        if self.limits.utf8_names:
+            return labels
+        return tuple(names.escaped(dict(labels), self.config.name_escaping).items())
+
     def _makes_the_same_series(self, other: Warm) -> bool:
-        return (self.config.external_labels, self.limits) == (other.config.external_labels, other.limits)
+        return (self._external_labels(), self.limits) == (other._external_labels(), other.limits)
+
+    def _escape(self, labels: Labels) -> Labels:
+        """Labels of a series for a receiver that takes legacy names only: escaped as its job says."""
+        schemes = {job.job_name: job.name_escaping for job in self.config.scrape_jobs}
+        return names.escaped(labels, schemes.get(labels.get("job", ""), self.config.name_escaping))
 
     def _view(self, endpoint: Endpoint, same: Warm | None) -> EndpointView | None:
         """The endpoint's own series; None for the only endpoint when it gets them as they are."""
@@ -199,7 +214,7 @@ class Warm:
             if remote.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
                 return remote.view
         held = limits == self.limits and not endpoint.write_relabel
-        return EndpointView(endpoint.write_relabel, None if held else limits)
+        return EndpointView(endpoint.write_relabel, None if held else limits, self._escape)
 
     def _inherit(self, before: Warm) -> None:
         """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
@@ -237,13 +252,11 @@ class Warm:
         limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
         age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
         if job.backfill is None or not self._heals:
-            return JsonSource(job, self.series.intern, observe, self.progress, age_limit_ms)
+            return JsonSource(job, self.intern, observe, self.progress, age_limit_ms)
         from .sources.heal import HealingSource
 
         every_ms = max(job.scrape_interval_ms, self.config.tick_ms)
-        return HealingSource(
-            job, self.series.intern, observe, self.progress, every_ms, age_limit_ms, self.outside.now_ms
-        )
+        return HealingSource(job, self.intern, observe, self.progress, every_ms, age_limit_ms, self.outside.now_ms)
 
     def _pool(self, job: ScrapeJob) -> ScrapePool:
         from .sources import discovery
@@ -400,6 +413,7 @@ def _limits(endpoint: Endpoint) -> SeriesLimits:
 
 
 def _common_limits(endpoints: Sequence[Endpoint]) -> SeriesLimits:
-    """What holds for every series: AMP's limits when nobody else gets them, legacy names when nobody takes others."""
+    """What holds for every series: AMP's limits when nobody else gets them, legacy names when nobody takes others and
+    no `write_relabel_configs` sees the series before: it finds the names as they are, as in Prometheus."""
     common = AMP_LIMITS if all(one.is_amp for one in endpoints) else NO_LIMITS
-    return replace(common, utf8_names=any(one.version > 1 for one in endpoints))
+    return replace(common, utf8_names=any(one.version > 1 or one.write_relabel for one in endpoints))

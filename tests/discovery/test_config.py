@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pusher.config.nodes import ConfigError, Notes, Section, compose
-from pusher.config.schema import Authorization, HttpClientConfig
+from pusher.config.schema import Authorization, BasicAuth, HttpClientConfig
 from pusher.config.secrets import Secret
 from pusher.config.service_discovery import (
     REFUSED,
@@ -111,6 +112,29 @@ WRITTEN = {
         "aws_sd_configs: [{role: ecs, clusters: [one, two], port: 8080}]",
         EcsSd(**aws_defaults(port=8080), clusters=("one", "two")),
     ),
+    "http-login": (
+        "http_sd_configs: [{url: 'http://me:p%40ss@h/t?k=1', authorization: {credentials: c}}]",
+        HttpSd(
+            "http://h/t?k=1", 60_000,
+            HttpClientConfig(basic_auth=BasicAuth(Secret(literal="me"), Secret(literal="p@ss"))),
+        ),
+    ),
+    "files-by-pattern": (
+        "file_sd_configs: [{files: ['u?.json', 'a*b*.json', 'd?/[ab].yml']}]",
+        FileSd(("u?.json", "a*b*.json", "d?/[ab].yml"), 300_000),
+    ),
+    "port-0": ("ec2_sd_configs: [{port: 0}]", Ec2Sd(**aws_defaults(port=0))),
+    "role-port-0": ("aws_sd_configs: [{role: ec2, port: 0}]", Ec2Sd(**aws_defaults())),
+    "region-eusc": ("ec2_sd_configs: [{region: eusc-de-east-1}]", Ec2Sd(**aws_defaults(region="eusc-de-east-1"))),
+    "region-local": ("ec2_sd_configs: [{region: local}]", Ec2Sd(**aws_defaults(region="local"))),
+    "region-empty": ("ec2_sd_configs: [{region: ''}]", Ec2Sd(**aws_defaults())),
+    "half-key": ("ec2_sd_configs: [{access_key: a}]", Ec2Sd(**aws_defaults())),
+    "half-secret": ("ecs_sd_configs: [{secret_key: s}]", EcsSd(**aws_defaults())),
+    "external-id": ("ec2_sd_configs: [{external_id: e}]", Ec2Sd(**aws_defaults())),
+    "role-ec2-clusters": ("aws_sd_configs: [{role: ec2, clusters: [c]}]", Ec2Sd(**aws_defaults())),
+    "role-ecs-filters": (
+        "aws_sd_configs: [{role: ecs, filters: [{name: n, values: [v]}]}]", EcsSd(**aws_defaults()),
+    ),
     "ecs-concurrency": ("ecs_sd_configs: [{request_concurrency: 5}]", EcsSd(**aws_defaults())),
 }  # fmt: skip
 
@@ -142,8 +166,8 @@ MISTAKES = {
         "job.static_configs[0].targets[0]: '' is not allowed: a target is host or host:port",
     ),
     "label-name": (
-        "static_configs: [{labels: {a-b: c}}]",
-        "job.static_configs[0].labels.a-b: not a label name: letters, digits and _, no digit first",
+        "static_configs: [{labels: {'': c}}]",
+        "job.static_configs[0].labels: not a label name: it is empty, or no Unicode text",
     ),
     "label-address": (
         "static_configs: [{labels: {__address__: c}}]",
@@ -155,8 +179,8 @@ MISTAKES = {
     ),
     "files-none": ("file_sd_configs: [{}]", "job.file_sd_configs[0].files: is required: at least one path or s3://"),
     "file-ending": ("file_sd_configs: [{files: [a.txt]}]", "'a.txt' is not allowed: a file ends in .json, .yml or"),
-    "file-star-in-folder": ("file_sd_configs: [{files: ['*/a.yml']}]", "with at most one * and that in its last part"),
-    "file-two-stars": ("file_sd_configs: [{files: ['a*b*.yml']}]", "with at most one * and that in its last part"),
+    "file-star-in-folder": ("file_sd_configs: [{files: ['*/a.yml']}]", "and a * stands in its last part only"),
+    "file-bad-pattern": ("file_sd_configs: [{files: ['a[.yml']}]", "'a[.yml' is not allowed: a [ has no ]"),
     "file-http": ("file_sd_configs: [{files: ['http://h/a.yml']}]", "for http:// use http_sd_configs"),
     "file-empty-part": ("file_sd_configs: [{files: ['s3://bucket/a//b.yml']}]", "s3://bucket/key without empty parts"),
     "file-dot-part": ("file_sd_configs: [{files: ['s3://bucket/../b.yml']}]", "s3://bucket/key without empty parts"),
@@ -176,16 +200,22 @@ MISTAKES = {
         "job.ec2_sd_configs[0].filters[0].values: is required: a filter without values would find nothing",
     ),
     "filter-no-name": ("ec2_sd_configs: [{filters: [{values: [a]}]}]", "filters[0].name: is required"),
-    "half-key": (
-        "ec2_sd_configs: [{access_key: a}]",
-        "job.ec2_sd_configs[0].access_key: access_key and secret_key are set both or neither",
+    "two-tokens": (
+        "ec2_sd_configs: [{bearer_token: a, bearer_token_file: b}]",
+        "job.ec2_sd_configs[0].bearer_token_file: at most one of bearer_token, bearer_token_file may be set",
     ),
-    "half-secret": ("ecs_sd_configs: [{secret_key: s}]", "ecs_sd_configs[0].secret_key: access_key and secret_key"),
-    "external-id": ("ec2_sd_configs: [{external_id: e}]", "job.ec2_sd_configs[0].external_id: needs a role_arn"),
+    "http-user-agent": (
+        "http_sd_configs: [{url: 'http://h', http_headers: {User-Agent: {values: [a]}}}]",
+        "job.http_sd_configs[0].http_headers.User-Agent: this header may not be set",
+    ),
+    "http-escape": ("http_sd_configs: [{url: 'http://h/%zz'}]", "a % in a URL stands before two hexadecimal digits"),
+    "target-null": ("static_configs: [{targets: [~]}]", "targets[0]: '' is not allowed: a target is host or host:port"),
+    "role-concurrency": ("aws_sd_configs: [{role: ecs, request_concurrency: 5}]", "unknown key"),
+    "region-word": ("ec2_sd_configs: [{region: 'eu west'}]", "'eu west' is not allowed: not an AWS region"),
     "region-form": ("ec2_sd_configs: [{region: Ireland}]", "'Ireland' is not allowed: not an AWS region"),
     "endpoint": ("ec2_sd_configs: [{endpoint: ec2.local}]", "is not an absolute http:// or https:// URL"),
     "clusters-of-ec2": ("ec2_sd_configs: [{clusters: [a]}]", "clusters: is for ECS; EC2 takes filters"),
-    "filters-of-ecs": ("aws_sd_configs: [{role: ecs, filters: []}]", "filters: is for EC2; ECS takes clusters"),
+    "filters-of-ecs": ("ecs_sd_configs: [{filters: []}]", "filters: is for EC2; ECS takes clusters"),
     "no-role": ("aws_sd_configs: [{}]", "job.aws_sd_configs[0].role: is required: ec2 or ecs"),
     "role": ("aws_sd_configs: [{role: eks}]", "'eks' is not allowed: allowed are ec2 and ecs"),
     "role-msk": ("aws_sd_configs: [{role: msk}]", "use static_configs or dns_sd_configs with the brokers' names"),
@@ -214,6 +244,9 @@ def test_secrets_do_not_show() -> None:
     entry = "ec2_sd_configs: [{access_key: AKID, secret_key: hunter2, external_id: e, role_arn: r}]"
     assert not {"AKID", "hunter2"} & set(repr(configs(entry)).replace("'", " ").split())
     assert "hunter2" not in str(problems("ec2_sd_configs: [{secret_key: hunter2}]", **HERE))
+    (url,) = configs("http_sd_configs: [{url: 'http://me:hunter2@h/t'}]")
+    assert "hunter2" not in repr(url)
+    assert "hunter2" not in str(problems("http_sd_configs: [{url: 'http://me:hunter2@h:x/t'}]"))
 
 
 KNOWN_TO_PROMETHEUS = """
@@ -240,6 +273,42 @@ def warnings(entry: str) -> list[str]:
     written = section(entry)
     read(written, HERE)
     return [f"{one.path}: {one.message}" for one in written.notes.warnings]
+
+
+IGNORED = {  # as in Prometheus, which says nothing
+    "half-key": ("ec2_sd_configs: [{access_key: a}]", "access_key: ignored without secret_key"),
+    "half-secret": ("ecs_sd_configs: [{secret_key: a}]", "secret_key: ignored without access_key"),
+    "external-id": ("ec2_sd_configs: [{external_id: e}]", "external_id: ignored: it belongs to a role_arn"),
+    "clusters": ("aws_sd_configs: [{role: ec2, clusters: [c]}]", "clusters: ignored: the role ec2 does not take it"),
+    "filters": ("aws_sd_configs: [{role: ecs, filters: []}]", "filters: ignored: the role ecs does not take it"),
+}
+
+
+@pytest.mark.parametrize(("entry", "said"), IGNORED.values(), ids=IGNORED)
+def test_what_is_ignored_is_said(entry: str, said: str) -> None:
+    (found,) = warnings(entry)
+    assert said in found
+
+
+REGIONS = {
+    "first": ({"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "", "eu-north-1"),
+    "default": ({"AWS_DEFAULT_REGION": "eu-west-2"}, "", "eu-west-2"),
+    "file": ({}, "", "eu-south-1"),
+    "named-profile": ({"AWS_PROFILE": "far"}, "", "sa-east-1"),
+    "own-profile": ({"AWS_PROFILE": "default"}, ", profile: far", "sa-east-1"),
+}
+
+
+@pytest.mark.parametrize(("environment", "keys", "region"), REGIONS.values(), ids=REGIONS)
+def test_the_region_of_the_environment(environment: dict[str, str], keys: str, region: str, tmp_path: Path) -> None:
+    """The order of the AWS SDKs: variables, then the profile's in the shared config file ("AWS SDKs and Tools
+    Reference Guide", "AWS Region")."""
+    shared = tmp_path / "config"
+    shared.write_text("[default]\nregion = eu-south-1\n[profile far]\nregion=sa-east-1\n", encoding="utf-8")
+    written = section(f"ec2_sd_configs: [{{port: 1{keys}}}]")
+    (found,) = read(written, {**environment, "AWS_CONFIG_FILE": str(shared)})
+    assert isinstance(found, Ec2Sd)
+    assert (found.region, written.notes.problems) == (region, [])
 
 
 def test_no_discovery() -> None:

@@ -149,6 +149,8 @@ class Cloud:
             services=[
                 {"clusterArn": PROD, "serviceName": "web", "serviceArn": f"{ARN}service/prod/web", "status": "ACTIVE",
                  "tags": [{"key": "team", "value": "a"}]},
+                {"clusterArn": PROD, "serviceName": "old", "serviceArn": f"{ARN}service/prod/old",
+                 "status": "DRAINING", "tags": [{"key": "team", "value": "b"}]},
             ],
             tasks=tasks,
             hosts=[{"containerInstanceArn": f"{ARN}container-instance/prod/h1", "ec2InstanceId": "i-1"}],
@@ -230,6 +232,16 @@ def test_an_empty_cluster_costs_two_calls(make_rig: Callable[..., Rig]) -> None:
     assert cloud.targets("ecs_sd_configs: [{clusters: [lab]}]") == []
     assert [name for name in cloud.ecs.names() if " " not in name] == ["describe_clusters", "list_tasks"]
     assert cloud.ec2.calls == []
+
+
+def test_a_service_that_is_draining(make_rig: Callable[..., Rig]) -> None:
+    """Prometheus takes services from ListServices, which does not have one that "moves from ACTIVE to DRAINING" (ECS
+    API Reference, DeleteService). Its tasks run on, without its labels."""
+    cloud = Cloud(make_rig, {**FARGATE, "group": "service:old"})
+    (target,) = cloud.targets()
+    assert target["__address__"] == FARGATE_LABELS["__address__"]
+    assert target[f"{ECS}task_group"] == "service:old"
+    assert not target.keys() & {f"{ECS}{name}" for name in SERVICE_NAMES}
 
 
 def test_many_services(make_rig: Callable[..., Rig]) -> None:

@@ -87,12 +87,21 @@ def test_pattern(place: Place) -> None:
     assert found.groups[1].labels["__meta_filepath"] == f"{place.root}/a-1.json"
 
 
+def test_other_signs(place: Place) -> None:
+    """A question mark is one character, brackets are a choice of them (filepath.Match)."""
+    for name in ("u1.json", "u22.json", "uc.json", "axbx.json"):
+        place.save(name, one(name))
+    assert addresses(place.rig.found(entry(place, "u?.json"))) == ["u1.json", "uc.json"]
+    assert addresses(place.rig.found(entry(place, "u[a-f].json"))) == ["uc.json"]
+    assert addresses(place.rig.found(entry(place, "a*b*.json"))) == ["axbx.json"]
+
+
 def test_hidden_files_match(place: Place) -> None:
-    """As in Go, where a star also stands for a leading dot; other signs stand for themselves."""
+    """As in Go, where a star also stands for a leading dot, and other signs stand for themselves as a choice of one."""
     place.save(".a.json", one("hidden"))
     place.save("a?[b].json", one("signs"))
     assert addresses(place.rig.found(entry(place, "*.json"))) == ["hidden", "signs"]
-    assert addresses(place.rig.found(entry(place, "a?[b]*.json"))) == ["signs"]
+    assert addresses(place.rig.found(entry(place, "a[?][[]b]*.json"))) == ["signs"]
 
 
 def test_pattern_without_files(place: Place) -> None:

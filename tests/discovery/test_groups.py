@@ -53,6 +53,50 @@ def test_groups_without_targets(parse: Parse, content: bytes) -> None:
     assert [group.targets for group in parse(content, "place", META)] == [(), ()]
 
 
+UTF8_NAMES = {
+    "json": (parse_json, '[{"targets": ["a:1"], "labels": {"svc.name": "x", "ž": "y"}}]'.encode()),
+    "yaml": (parse_yaml, "- {targets: ['a:1'], labels: {svc.name: x, ž: y}}".encode()),
+}
+
+
+@pytest.mark.parametrize(("parse", "content"), UTF8_NAMES.values(), ids=UTF8_NAMES)
+def test_label_names_are_any_text(parse: Parse, content: bytes) -> None:
+    """As in Prometheus 3, a label name is any text in UTF-8 (model.LabelName.IsValid)."""
+    (group,) = parse(content, "place", META)
+    assert (group.labels, group.error) == ({"svc.name": "x", "ž": "y", **META}, "")
+
+
+NO_NAMES = {
+    "json": (parse_json, b'[{"targets": ["a:1"], "labels": {"": "x"}}, {"targets": ["b:1"], "labels": {"x": "1"}}]'),
+    "yaml": (parse_yaml, b"- {targets: ['a:1'], labels: {'': x}}\n- {targets: ['b:1'], labels: {x: 1}}\n"),
+    "yaml-null-key": (parse_yaml, b"- {targets: ['a:1'], labels: {~: x}}\n- {targets: ['b:1'], labels: {x: 1}}\n"),
+}
+
+
+@pytest.mark.parametrize(("parse", "content"), NO_NAMES.values(), ids=NO_NAMES)
+def test_a_label_that_is_not_allowed_costs_its_own_group_only(parse: Parse, content: bytes) -> None:
+    """The other groups stay, and the error names the targets that are not scraped."""
+    bad, good = parse(content, "place", META)
+    assert bad.targets == ()
+    assert bad.error.startswith("place: '' of group 0 is not a label name")
+    assert bad.error.endswith("not scraped: 'a:1'")
+    assert good == TargetGroup("place:1", ({"__address__": "b:1"},), {"x": "1", **META})
+
+
+NULLS = {
+    "json": (parse_json, b'[{"targets": [null, "a:1"], "labels": {"x": null}}]'),
+    "yaml": (parse_yaml, b"- {targets: [null, 'a:1'], labels: {x: }}\n"),
+}
+
+
+@pytest.mark.parametrize(("parse", "content"), NULLS.values(), ids=NULLS)
+def test_null_is_the_empty_text(parse: Parse, content: bytes) -> None:
+    """As Go reads a null into a string; the target without an address is then no target, the other one is."""
+    (group,) = parse(content, "place", META)
+    assert [target["__address__"] for target in group.targets] == ["", "a:1"]
+    assert not group.labels.get("x")
+
+
 BAD = {
     "json-cut": (parse_json, b'[{"targets"', "truncated"),
     "json-map": (parse_json, b'{"targets": []}', "Expected `array | null`, got `object`"),
@@ -60,7 +104,6 @@ BAD = {
     "json-number": (parse_json, b'[{"targets": [1]}]', "Expected `str`, got `int` - at `$[0].targets[0]`"),
     "json-label-number": (parse_json, b'[{"labels": {"a": 1}}]', "Expected `str`, got `int` - at `$[0].labels[...]`"),
     "json-unknown": (parse_json, b'[{"target": []}]', "unknown field `target` - at `$[0]`"),
-    "json-label-name": (parse_json, b'[{"labels": {"a-b": "c"}}]', "'a-b' of group 0 is not a label name"),
     "json-latin-1": (parse_json, b'[{"targets": ["\xfc"]}]', "place: "),
     "yaml-map": (parse_yaml, b"targets: [a]", "a list of maps with targets and labels is expected, not a map"),
     "yaml-null-group": (parse_yaml, b"- ~", "place:1: [0]: a map is expected here, not a single value"),
@@ -68,7 +111,6 @@ BAD = {
     "yaml-deep": (parse_yaml, b"- labels:\n    a: [b]", "place:2: [0].labels.a: a single value is expected here"),
     "yaml-unknown": (parse_yaml, b"- target: [a]", 'place:1: [0].target: unknown key; did you mean "targets"?'),
     "yaml-twice": (parse_yaml, b"- targets: [a]\n  targets: [b]", "place:2: [0].targets: the key stands twice"),
-    "yaml-label-name": (parse_yaml, b"- labels: {a-b: c}", "'a-b' of group 0 is not a label name"),
     "yaml-not": (parse_yaml, b"- targets: [a", "not YAML: "),
     "yaml-latin-1": (parse_yaml, b"- targets: [\xfc]", "place: not UTF-8 text"),
     "yaml-many": (parse_yaml, b"- a: 1\n- b: 1\n- c: 1", "(and 2 more)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import Any
 
@@ -44,6 +45,28 @@ def test_a_list(rig: Rig) -> None:
         assert addresses(found) == ["h:1", "h:2", "h:3"]
         meta = {"__meta_url": f"{lister.url}/targets?team=a"}
         assert [group.labels for group in found.groups] == [{"env": "prod", **meta}, meta]
+
+
+def test_a_login_in_the_url(rig: Rig) -> None:
+    """Go's client makes basic auth of it, before any other of the config. No label and no message has it."""
+    with Lister(Answer.json([{"targets": ["h:1"]}])) as lister:
+        url = lister.url.replace("http://", "http://me:p%40ss@")
+        found = rig.found(f'http_sd_configs: [{{url: "{url}/t", authorization: {{credentials: c}}}}]')
+        (request,) = lister.requests
+        assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'me:p@ss').decode()}"
+        assert [group.labels for group in found.groups] == [{"__meta_url": f"{lister.url}/t"}]
+
+
+def test_a_label_that_is_not_allowed_costs_its_own_targets(rig: Rig) -> None:
+    """The other groups of the answer are targets, and the warning says which are not."""
+    listed = [{"targets": ["h:1"], "labels": {"": "x"}}, {"targets": ["h:2"], "labels": {"svc.name": "x"}}]
+    with Lister(Answer.json(listed)) as lister:
+        found = rig.found(lister.entry())
+        assert addresses(found) == ["h:2"]
+        (warning,) = found.warnings
+        assert warning.startswith(f"http_sd_configs: {lister.url}/targets: '' of group 0 is not a label name")
+        assert warning.endswith("not scraped: 'h:1'")
+        assert not found.is_unknown
 
 
 INTERVALS = [("", "60"), (", refresh_interval: 1m30s", "90"), (", refresh_interval: 1500ms", "1.5")]

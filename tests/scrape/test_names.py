@@ -83,13 +83,57 @@ def test_version_2_gets_them_as_they_are() -> None:
     assert (found, up) == (expected, rig.bits(1.0))
 
 
-def test_beside_an_endpoint_of_version_2_one_of_version_1_goes_without_them() -> None:
-    """The series are the same for all endpoints; one that cannot take a name does not get the series."""
-    found, up = pushed([V1, V2], 1)
-    assert (found, up) == ({("_",)}, rig.bits(1.0))
+@pytest.mark.parametrize(("scheme", "expected"), ESCAPED, ids=[row[0] for row in ESCAPED])
+def test_version_1_gets_them_escaped_beside_an_endpoint_of_version_2(scheme: str, expected: Named) -> None:
+    """The series are the same for all endpoints; the names are escaped for the one that has no place for others."""
+    found, up = pushed([V1, V2], 1, metric_name_escaping_scheme=scheme)
+    assert (found, up) == (expected, rig.bits(1.0))
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_legacy_validation_fails_the_scrape(version: int) -> None:
     found, up = pushed([V1 if version == 1 else V2], version, metric_name_validation_scheme="legacy")
     assert (found, up) == (set(), rig.bits(0.0))
+
+
+RULES = {
+    "relabel_configs": [
+        {"source_labels": ["svc.name"], "regex": "(.+)", "target_label": "by.${1}", "replacement": "r"}
+    ],
+    "metric_relabel_configs": [
+        {"source_labels": ["status.code"], "target_label": "copied.code"},
+        {"action": "labelmap", "regex": "svc[.](.*)", "replacement": "mapped.$1"},
+        {"action": "labeldrop", "regex": "plain[_]label"},
+    ],
+}
+GIVEN = {"case": "c", "svc.name": "web", "status.code": "of the target"}
+LABELS = {  # of http.requests, as Prometheus stores it
+    "case": "c", "svc.name": "web", "by.web": "r", "mapped.name": "web", "copied.code": "of the target",
+    "status.code": "of the target", "exported_status.code": "200", "written.code": "of the target", "out.side": "e",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_rules_and_all_labels_of_a_job_take_them(version: int) -> None:
+    """Static and external labels and rules of all three kinds name labels by any text (Prometheus relabel.Config,
+    NameValidationScheme), and what remote write 1.0 has no place for is escaped after the last rule."""
+    with Site({"page": [text(PAGE)]}) as site, Sink(lambda: "push") as sink:
+        job = {
+            "job_name": "j", "metrics_path": "/page", "scrape_interval": "2s", **RULES,
+            "static_configs": [{"targets": [site.address], "labels": GIVEN}],
+        }  # fmt: skip
+        written = {"source_labels": ["status.code"], "target_label": "written.code"}
+        endpoint = {
+            "name": "one", "url": sink.url, "protobuf_message": [V1, V2][version - 1],
+            "write_relabel_configs": [written],
+        }  # fmt: skip
+        config = {"global": {"external_labels": {"out.side": "e"}}, "scrape_configs": [job], "remote_write": [endpoint]}
+        with rig.Lambda(json.dumps(config)) as function:
+            function.push()
+        points = sink.cases("push", version)["c"].points
+    name = "http.requests" if version > 1 else "http_requests"
+    (found,) = [dict(labels) for labels in points if dict(labels)["__name__"] == name]
+    own = {label: value for label, value in found.items() if label not in ("__name__", "instance", "job")}
+    assert own == {label if version > 1 else label.replace(".", "_"): value for label, value in LABELS.items()}
+    (up,) = [dict(labels) for labels in points if dict(labels)["__name__"] == "up"]
+    assert up["svc.name" if version > 1 else "svc_name"] == "web"

@@ -187,6 +187,23 @@ def test_targets_that_cannot_be_scraped(discovered: Mapping[str, str], rules: li
     assert broken[0].by_rule is None
 
 
+def test_names_that_legacy_validation_refuses_cost_their_own_target() -> None:
+    """A list of targets is shared by jobs of both schemes. Names that rules take away, or that reach no series, do no
+    harm."""
+    found = [
+        {"__address__": "bad:1", "svc.name": "x"},
+        {"__address__": "good:1", "__meta_tag.of": "x", "__own.of": "x", "svc.name": ""},
+        {"__address__": "dropped:1", "goes.away": "x"},
+    ]
+    rules = [{"action": "labeldrop", "regex": "goes.*"}]
+    legacy = targets(*found, metric_name_validation_scheme="legacy", relabel_configs=rules)
+    assert [target.instance for target in legacy.active.values()] == ["good:1", "dropped:1"]
+    assert [one.error for one in legacy.dropped] == [
+        "'svc.name' is not a label name under metric_name_validation_scheme legacy"
+    ]
+    assert len(targets(*found, relabel_configs=rules).active) == 3
+
+
 def test_dropped_targets_name_their_rule() -> None:
     keep = {"source_labels": ["keep"], "regex": "yes", "action": "keep"}
     drop = {"source_labels": ["__address__"], "regex": "b:.*", "action": "drop"}

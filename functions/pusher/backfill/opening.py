@@ -62,14 +62,14 @@ def source_of(
         return _files(config, request, warm, edges, deadline)
     if isinstance(job, BackfillServer):
         job = replace(job, step_ms=request.step_ms or job.step_ms)
-        resolve = resolver(warm.series.intern, job.metric_relabel, job.labels)
+        resolve = resolver(warm.intern, job.metric_relabel, job.labels)
         span = _span(request, job.window_ms, rules)
         return ServerSource(job, span, resolve, _poster(outside), outside.transport, outside.sleep)
     if not isinstance(job, JsonJob) or job.backfill is None:
         raise BadRequest(f"job: {request.job!r:.60} cannot be asked for a range")
     asked = with_window(job, request.window_ms, request.step_ms)
     span = _span(request, job.backfill.window_ms, rules)
-    return ApiSource(asked, span, warm.series.intern, warm.fetcher, outside.now_ms, outside.sleep)
+    return ApiSource(asked, span, warm.intern, warm.fetcher, outside.now_ms, outside.sleep)
 
 
 def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
@@ -93,7 +93,7 @@ def _files(config: Config, request: Request, warm: Warm, edges: Edges, deadline:
             raise BadRequest(f"format: is required, because the name of {file.place} does not tell")
         if kind in RECORDS and not isinstance(job, JsonJob):
             raise BadRequest(f"job: is required for {file.place}: it says what the records of {kind} mean")
-    intern, of_records = warm.series.intern, job if isinstance(job, JsonJob) else None
+    intern, of_records = warm.intern, job if isinstance(job, JsonJob) else None
     resolve = resolver(intern, job.metric_relabel if job else ())
     meaning, span = meaning_of(of_records, intern, dict(request.columns), resolve), (request.start_ms, request.end_ms)
     return FileSource(files, list(zip(found, kinds, strict=True)), meaning, span, edges.outside.now_ms)

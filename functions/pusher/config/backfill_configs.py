@@ -14,12 +14,15 @@ _DEFAULT_BODY_BYTES = 50 * MEGABYTE
 _WRITE_PATH = "/api/v1/remote_write"
 
 
-def read(top: Section, environment: Mapping[str, str], taken: set[str]) -> tuple[BackfillServer, ...]:
-    """The servers. `taken` holds the names of jobs, and gets these: a backfill names one or the other."""
-    return tuple(_server(entry, environment, taken) for entry in top.sections("backfill_configs"))
+def read(
+    top: Section, environment: Mapping[str, str], taken: set[str], name_validation: str = "utf8"
+) -> tuple[BackfillServer, ...]:
+    """The servers. `taken` holds the names of jobs, and gets these: a backfill names one or the other.
+    `name_validation` is the `metric_name_validation_scheme` of `global`."""
+    return tuple(_server(entry, environment, taken, name_validation) for entry in top.sections("backfill_configs"))
 
 
-def _server(entry: Section, environment: Mapping[str, str], taken: set[str]) -> BackfillServer:
+def _server(entry: Section, environment: Mapping[str, str], taken: set[str], name_validation: str) -> BackfillServer:
     name = job_names.read(entry, taken)
     url, region = remote_write.address(entry, environment)
     how = entry.choice("read", READS, READS[0])
@@ -38,11 +41,11 @@ def _server(entry: Section, environment: Mapping[str, str], taken: set[str]) -> 
         step_ms=step_ms,
         window_ms=window_ms,
         timeout_ms=entry.duration_ms("timeout", 60_000) or 60_000,
-        sigv4=remote_write.read_sigv4(entry, region),
+        sigv4=remote_write.read_sigv4(entry, region, environment),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES, redirects=False),
         body_size_bytes=entry.read("body_size_limit", scalars.size_bytes, 0) or _DEFAULT_BODY_BYTES,
         labels=_labels(entry),
-        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
+        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", name_validation),
     )
     entry.close()
     return server

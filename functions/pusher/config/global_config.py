@@ -17,7 +17,17 @@ PROTOCOLS = (
     "PrometheusText1.0.0",
     "PrometheusText0.0.4",
 )
+HA_REPLICA = "__replica__"
+"""By this external label and `cluster`, AMP knows the two servers of a pair, and stores the samples of one of them."""
+PAIR_OF_SERVERS = (
+    "the label by which AMP stores the samples of one of two servers; it is for pairs of Prometheus servers: leave it "
+    "out, one sender is enough; a bare `cluster` is harmless"
+)
 VALIDATION_SCHEMES = ("utf8", "legacy")
+NOT_A_NAME = {
+    "utf8": "not a label name: it is empty, or no Unicode text",
+    "legacy": "not a label name: letters, digits and _, no digit first",
+}
 ESCAPING_SCHEMES = ("allow-utf-8", "underscores", "dots", "values")
 
 
@@ -54,7 +64,7 @@ def read(top: Section, environment: Mapping[str, str], tick_ms: int) -> GlobalCo
         section.problem("scrape_timeout", f"{shown(timeout_ms)} is longer than scrape_interval {shown(interval_ms)}")
     validation, escaping = names(section, "utf8", "")
     found = GlobalConfig(
-        external_labels=_external_labels(section, environment),
+        external_labels=_external_labels(section, environment, validation),
         interval_ms=interval_ms,
         timeout_ms=timeout_ms,
         limits=limits(section, Limits()),
@@ -148,19 +158,10 @@ def names(section: Section, validation: str, escaping: str) -> tuple[str, str]:
     return validation, escaping
 
 
-_REPLICA = (
-    "tells a pair of Prometheus servers apart, of which AMP keeps one: leave it out, one sender is enough here; the "
-    "label cluster may stay"
-)
-
-
-def label_name(section: Section, name: str) -> bool:
-    """Reports a label name that remote write does not allow or that is reserved; True when it is good."""
-    if not scalars.LABEL_NAME.fullmatch(name):
-        section.problem(name, "not a label name: letters, digits and _, no digit first")
-        return False
-    if name == "__replica__":
-        section.problem(name, _REPLICA)
+def label_name(section: Section, name: str, validation: str = "legacy") -> bool:
+    """Reports a label name that is reserved, or that the validation scheme does not allow; True when it is good."""
+    if section.is_null_key(name) or not scalars.is_valid_label_name(name, validation):
+        section.problem(name, NOT_A_NAME[validation])
         return False
     if name.startswith("__"):
         section.problem(name, "not a label name here: names with a leading __ are reserved")
@@ -175,7 +176,7 @@ def ignore(section: Section, keys: Mapping[str, str]) -> None:
             section.warn(key, f"ignored: {keys[key]}")
 
 
-def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _external_labels(section: Section, environment: Mapping[str, str], validation: str) -> tuple[tuple[str, str], ...]:
     labels = section.section("external_labels")
     if labels is None:
         return ()
@@ -187,6 +188,8 @@ def _external_labels(section: Section, environment: Mapping[str, str]) -> tuple[
             labels.warn(name, f"{written!r:.60} expands to nothing in this environment: the label is left out")
         if looks_like_reference(written):
             labels.warn(name, "looks like a reference, and none is read here: the label is this text; $VAR expands")
-        if label_name(labels, name) and value:
+        if name == HA_REPLICA:
+            labels.problem(name, PAIR_OF_SERVERS)
+        elif label_name(labels, name, validation) and value:
             found.append((name, value))
     return tuple(found)

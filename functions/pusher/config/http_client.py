@@ -23,9 +23,14 @@ RESERVED_FOR_SOURCES = frozenset(
     ("authorization", "host", "content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive",
      "proxy-authenticate", "proxy-authorization", "www-authenticate", "accept-encoding")
 )  # fmt: skip
+RESERVED_FOR_SCRAPES = RESERVED_FOR_SOURCES | frozenset(  # prometheus/common config/headers.go, ReservedHeaders
+    ("content-type", "user-agent", "x-prometheus-remote-write-version", "x-prometheus-remote-read-version",
+     "x-prometheus-scrape-timeout-seconds", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256")
+)  # fmt: skip
 RESERVED_FOR_REMOTE_WRITE = RESERVED_FOR_SOURCES | frozenset(
     ("content-type", "user-agent", "x-prometheus-remote-write-version", "x-prometheus-remote-read-version",
-     "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "retry-attempt")
+     "x-prometheus-scrape-timeout-seconds", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256",
+     "retry-attempt")
 )  # fmt: skip
 
 
@@ -60,6 +65,8 @@ def secret(section: Section, key: str, *, reference: bool = True, literal: Calla
     stands in the config itself."""
     forms = {f"{key}{ending}": form for ending, form in _FORMS.items() if reference or form != "reference"}
     given = [(name, form) for name, form in forms.items() if section.has(name)]
+    if len(given) > 1:  # an empty one counts as absent then, as in Prometheus
+        given = [one for one in given if not section.is_empty(one[0])] or given[:1]
     if len(given) > 1:
         section.problem(given[1][0], f"at most one of {', '.join(forms)} may be set")
     if not given:

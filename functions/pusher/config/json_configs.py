@@ -63,7 +63,7 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
         allow_link_local=entry.boolean("allow_link_local", False),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
         limits=limits(entry, fallback.limits, _DEFAULT_BODY_SIZE),
-        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs"),
+        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", fallback.name_validation),
         metrics=metrics,
         backfill=backfill.read(entry, metrics, interval_ms),
         new_series_limit=entry.integer("new_series_limit", 0) or fallback.new_series_limit,

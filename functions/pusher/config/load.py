@@ -6,10 +6,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
 
-from . import backfill_configs, foreign, global_config, json_configs, remote_write, scalars, scrape_configs, spool
+from . import (
+    backfill_configs,
+    foreign,
+    global_config,
+    go_glob,
+    json_configs,
+    remote_write,
+    scalars,
+    scrape_configs,
+    spool,
+)
 from .nodes import ConfigError, Notes, Problem, Section, compose, is_null, kind_of
 from .schema import Config
 
+_ONE_STAR = "a * stands in the last part of a path only"
 Include = Callable[[str], Sequence[tuple[str, str]]]
 """A pattern of `scrape_config_files` -> the names and texts of these files. Raises OSError and ValueError."""
 
@@ -29,7 +40,7 @@ def parse_config(
     Raises ConfigError with all problems.
     """
     notes = Notes(file)
-    node = compose(text, file)
+    node = compose(text, file, notes)
     if not isinstance(node, yaml.MappingNode):
         said = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", f"{said}; a config has json_configs and remote_write")])
@@ -42,10 +53,11 @@ def parse_config(
     for section in _included(top, include):
         scrape_jobs += scrape_configs.read(section, fallback, environment, taken)
         section.close()
-    endpoints = remote_write.read(top, environment)
-    servers = backfill_configs.read(top, environment, taken)
+    endpoints = remote_write.read(top, environment, fallback.name_validation)
+    servers = backfill_configs.read(top, environment, taken, fallback.name_validation)
     kept_in = spool.read(top, environment)
     self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
+    _check_rule_files(top)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
     top.close(foreign.TOP_LEVEL)
     global_config.warn_below_tick(
@@ -67,13 +79,24 @@ def parse_config(
         self_metrics,
         new_series,
         servers,
+        fallback.name_escaping or ("underscores" if fallback.name_validation == "legacy" else "allow-utf-8"),
     )
+
+
+def _check_rule_files(top: Section) -> None:
+    """They do nothing here, and a bad pattern is a mistake all the same."""
+    for index, node in enumerate(top.items("rule_files") if top.is_list("rule_files") else ()):
+        if isinstance(node, yaml.ScalarNode) and not go_glob.RULE_PATH.fullmatch(node.value):
+            top.problem_at(node, f"rule_files[{index}]", f"{node.value!r:.100} is not allowed: {_ONE_STAR}")
 
 
 def _included(top: Section, include: Include | None) -> Iterator[Section]:
     """The files of `scrape_config_files`, each with a `scrape_configs` of its own and nothing else."""
     for index, pattern in enumerate(top.texts("scrape_config_files")):
         key = f"scrape_config_files[{index}]"
+        if not go_glob.RULE_PATH.fullmatch(pattern):
+            top.problem(key, f"{pattern!r:.100} is not allowed: {_ONE_STAR}")
+            continue
         if include is None:
             top.problem(key, "only a config in a local file can name others: put the jobs into this one")
             return
@@ -86,7 +109,7 @@ def _included(top: Section, include: Include | None) -> Iterator[Section]:
             top.warn("scrape_config_files", f"{pattern!r:.100} names no file")
         for name, text in found:
             notes = Notes(name, top.notes.problems, top.notes.warnings)
-            node = compose(text, name)
+            node = compose(text, name, notes)
             if isinstance(node, yaml.MappingNode):
                 yield Section(node, "", notes)
             elif not is_null(node):

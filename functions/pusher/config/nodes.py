@@ -24,6 +24,8 @@ _MAX_DEPTH = 64
 _MAX_NODES = 200_000  # with every alias written out: a few lines of aliases can stand for billions
 _MAX_PROBLEMS = 1_000  # a file with more is not a config of ours
 _MAX_SHOWN_KEYS = 3  # in place of an unknown one; the whole list would hide the answer
+_YAML = "tag:yaml.org,2002:"
+_BINARY, _NULL, _STR = f"{_YAML}binary", f"{_YAML}null", f"{_YAML}str"
 _KINDS = {yaml.MappingNode: "a map", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
 
@@ -68,14 +70,20 @@ class Notes:
         return len(self.problems) >= _MAX_PROBLEMS
 
 
-def compose(text: str, file: str) -> yaml.Node | None:
-    """YAML text -> node tree (None for an empty file). Raises ConfigError for what is not one YAML document."""
+def compose(text: str, file: str, notes: Notes | None = None) -> yaml.Node | None:
+    """YAML text -> node tree of its first document (None for an empty file). As in Prometheus, what comes after it does
+    not count, which `notes` are told. Raises ConfigError for what is not YAML."""
     if len(text) > _MAX_CONFIG_BYTES:
         problem = f"the file has {len(text)} characters; a config has at most {_MAX_CONFIG_BYTES}"
         raise ConfigError([Problem(file, 0, "", problem)])
     try:
-        _check_depth(text)
-        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        has_binary = _check_events(text)
+        node, ends_here = _first_document(text)
+        for scalar in _binary_scalars(node, set()) if has_binary else ():
+            scalar.value, scalar.tag = _from_base64(scalar.value), _STR
+        if notes is not None and not ends_here:
+            said = "only the first YAML document of a file counts, and this one goes on after it"
+            notes.warnings.append(Problem(file, 0, "", said))
         if node is not None:
             too_deep: list[yaml.Node] = []
             _check_aliases(node, {}, too_deep)
@@ -100,22 +108,96 @@ def _not_yaml(error: yaml.YAMLError, text: str, file: str) -> Problem:
 
 
 class _TooMuch(Exception):
-    """The tree would cost more than any config is worth. `where` is the mark of the node at which that shows."""
+    """The tree would cost more than any config is worth, or cannot be read. `where` is the mark of the node at which
+    that shows."""
 
     def __init__(self, where: Any, message: str) -> None:
         self.line: int = where.line + 1
         super().__init__(message)
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
+def _first_document(text: str) -> tuple[yaml.Node | None, bool]:
+    """The document, and whether the text ends with it."""
+    loader = _Loader(text)
+    try:
+        node: yaml.Node | None = loader.get_node() if loader.check_node() else None
+        ends_here = _has_ended(loader)
+    finally:
+        loader.dispose()
+    return node, ends_here
+
+
+def _has_ended(loader: Any) -> bool:
+    try:
+        return not loader.check_node()
+    except yaml.YAMLError:
+        return False
+
+
+def _binary_scalars(node: yaml.Node | None, known: set[int]) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag == _BINARY:
+            yield node
+    elif node is not None and id(node) not in known:
+        known.add(id(node))
+        pairs = node.value if isinstance(node, yaml.MappingNode) else [node.value]
+        for child in (part for pair in pairs for part in pair):
+            yield from _binary_scalars(child, known)
+
+
+def _from_base64(text: str) -> str:
+    """What a `!!binary` scalar stands for, as Go's yaml.v2 decodes it. Raises ValueError."""
+    import base64
+
+    try:
+        return base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True).decode()
+    except UnicodeDecodeError:
+        raise ValueError("!!binary holds bytes that are no UTF-8 text") from None
+    except ValueError:
+        raise ValueError("!!binary holds no base64") from None
+
+
+def _null(text: str) -> None:
+    if text not in scalars.NULL:
+        raise ValueError
+
+
+_TAGGED: dict[str, Callable[[str], object]] = {  # how a text must read that has this tag written before it
+    "binary": _from_base64, "int": scalars.integer, "float": scalars.yaml_float, "bool": scalars.boolean, "null": _null,
+}  # fmt: skip
+
+
+def _check_tag(event: yaml.ScalarEvent) -> None:
+    """What Go refuses to read as its own tag says. A tag beyond YAML's says nothing."""
+    name = (event.tag or "").removeprefix(_YAML)
+    try:
+        _TAGGED.get(name, str)(event.value)
+    except ValueError as error:
+        said = str(error) if event.tag == _BINARY else f"this value cannot be read as !!{name}"
+        raise _TooMuch(event.start_mark, said) from None
+
+
+def _check_events(text: str) -> bool:
+    """Looks at the first document: its depth, its version, and the tags of its scalars. Returns whether one of these
+    is `!!binary`."""
+    depth, has_binary = 0, False
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
+        if isinstance(event, yaml.ScalarEvent):
+            if event.tag:
+                _check_tag(event)
+                has_binary = has_binary or event.tag == _BINARY
+        elif isinstance(event, yaml.DocumentStartEvent):
+            if event.version not in (None, (1, 1)):
+                raise _TooMuch(event.start_mark, "not YAML 1.1, which is what Prometheus reads: leave out %YAML")
+        elif isinstance(event, yaml.DocumentEndEvent):
+            break
+        elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _MAX_DEPTH:
                 raise _TooMuch(event.start_mark, f"nested deeper than {_MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+    return has_binary
 
 
 def _check_aliases(node: yaml.Node, sizes: dict[int, tuple[int, int]], too_deep: list[yaml.Node]) -> tuple[int, int]:
@@ -141,7 +223,12 @@ def _check_aliases(node: yaml.Node, sizes: dict[int, tuple[int, int]], too_deep:
 
 def is_null(node: yaml.Node | None) -> bool:
     """True for a key that is absent or written without a value: both leave the default, as in Prometheus."""
-    return node is None or (isinstance(node, yaml.ScalarNode) and not node.style and node.value in scalars.NULL)
+    return node is None or node.tag == _NULL
+
+
+def _text_of(node: yaml.ScalarNode) -> str:
+    """What Go reads into a string: the text, or the empty one for a null."""
+    return "" if is_null(node) else str(node.value)
 
 
 def kind_of(node: yaml.Node | None) -> str:
@@ -250,6 +337,11 @@ class Section:
         """True when the key is written with a value (`key:` alone counts as absent)."""
         self._asked.add(key)
         return not is_null(self._node(key))
+
+    def is_empty(self, key: str) -> bool:
+        """True for a key whose value is the empty text."""
+        node = self._node(key)
+        return isinstance(node, yaml.ScalarNode) and not node.value
 
     def _node(self, key: str) -> yaml.Node | None:
         self._asked.add(key)
@@ -362,11 +454,17 @@ class Section:
             if not isinstance(node, yaml.ScalarNode):
                 self.problem_at(node, path, f"a single value is expected here, not {kind_of(node)}")
                 continue
+            text = _text_of(node)
             try:
-                found.append(convert(node.value))
+                found.append(convert(text))
             except ValueError as error:
-                self.problem_at(node, path, str(error) if hidden else f"{node.value[:100]!r} is not allowed: {error}")
+                self.problem_at(node, path, str(error) if hidden else f"{text[:100]!r} is not allowed: {error}")
         return found
+
+    def is_null_key(self, key: str) -> bool:
+        """True for a key that is written as null: where keys are names, it is the empty one."""
+        entry = self._entries.get(key)
+        return entry is not None and is_null(entry[0])
 
     def is_list(self, key: str) -> bool:
         return isinstance(self._node(key), yaml.SequenceNode)
@@ -387,5 +485,5 @@ class Section:
         for name in section:
             node = section._expect(name, yaml.ScalarNode)
             if node is not None:
-                found[name] = str(node.value)
+                found["" if section.is_null_key(name) else name] = str(node.value)
         return found

@@ -9,12 +9,12 @@ from . import scalars
 from .nodes import Section, did_you_mean
 
 
-def read(section: Section, key: str) -> tuple[relabel.Rule, ...]:
-    """A list of relabel rules; the mistakes of all of them are reported."""
-    return tuple(rule for entry in section.sections(key) if (rule := _rule(entry)) is not None)
+def read(section: Section, key: str, name_validation: str = "utf8") -> tuple[relabel.Rule, ...]:
+    """A list of relabel rules under a `metric_name_validation_scheme`; the mistakes of all of them are reported."""
+    return tuple(rule for entry in section.sections(key) if (rule := _rule(entry, name_validation)) is not None)
 
 
-def _rule(entry: Section) -> relabel.Rule | None:
+def _rule(entry: Section, name_validation: str) -> relabel.Rule | None:
     before = len(entry.notes.problems)
     given: dict[str, Any] = {}
     if entry.has("source_labels"):
@@ -31,7 +31,7 @@ def _rule(entry: Section) -> relabel.Rule | None:
     if len(entry.notes.problems) > before:
         return None
     try:
-        return relabel.rule(**given)
+        return relabel.rule(name_validation, **given)
     except relabel.InvalidRule as error:
         for key, value, message in error.problems:
             near = did_you_mean(value, relabel.Action) if key == "action" else ""

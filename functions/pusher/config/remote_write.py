@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from . import foreign, http_client, plain_text, relabel_configs, scalars
+from . import env_region, foreign, http_client, partitions, plain_text, relabel_configs, scalars
 from .nodes import Problem, Section
 from .schema import Endpoint, HttpClientConfig, MetadataConfig, QueueConfig, SigV4
 from .secrets import Secret
@@ -17,15 +17,15 @@ _PATH = "/api/v1/remote_write"
 _AMP_HOST = re.compile(r"aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)")
 _WORKSPACE = re.compile(r"ws-[A-Za-z0-9-]+")
 _WORKSPACE_ARN = re.compile(r"arn:aws[a-z-]*:aps:([a-z0-9-]+):[0-9]{12}:workspace/(ws-[A-Za-z0-9-]+)")
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
 _MESSAGES = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
 
 
-def read(section: Section, environment: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """The endpoints. Without any, the workspace of the environment (`PUSHER_WORKSPACE`) is the only one."""
+def read(section: Section, environment: Mapping[str, str], name_validation: str = "utf8") -> tuple[Endpoint, ...]:
+    """The endpoints. Without any, the workspace of the environment (`PUSHER_WORKSPACE`) is the only one.
+    `name_validation` is the `metric_name_validation_scheme` of `global`."""
     endpoints, names = [], set()
     for entry in section.sections("remote_write"):
-        endpoint = _endpoint(entry, environment)
+        endpoint = _endpoint(entry, environment, name_validation)
         if endpoint.name in names and entry.has("name"):
             entry.problem("name", f"{endpoint.name!r} is the name of another endpoint; names are unique")
         elif endpoint.name in names and endpoint.url:
@@ -56,9 +56,9 @@ def _with_defaults(url: str, sigv4: SigV4) -> Endpoint:
     )  # fmt: skip
 
 
-def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
+def _endpoint(entry: Section, environment: Mapping[str, str], name_validation: str) -> Endpoint:
     url, region = address(entry, environment)
-    sigv4 = read_sigv4(entry, region)
+    sigv4 = read_sigv4(entry, region, environment)
     client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, redirects=False)
     others = [key for key in ("basic_auth", "authorization", "oauth2") if entry.has(key)]
     if sigv4 and others and entry.has("sigv4"):
@@ -77,7 +77,7 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
         http=client,
         queue=_queue_config(entry),
         metadata=_metadata_config(entry),
-        write_relabel=relabel_configs.read(entry, "write_relabel_configs"),
+        write_relabel=relabel_configs.read(entry, "write_relabel_configs", name_validation),
         version=1 + _MESSAGES.index(entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])),
         send_exemplars=entry.boolean("send_exemplars", False),
         send_native_histograms=entry.boolean("send_native_histograms", False),
@@ -153,7 +153,7 @@ def _workspace_url(workspace: str, region: str) -> str:
     return f"https://aps-workspaces.{region}.amazonaws.com/workspaces/{workspace_id}{_PATH}"
 
 
-def read_sigv4(entry: Section, address_region: str) -> SigV4 | None:
+def read_sigv4(entry: Section, address_region: str, environment: Mapping[str, str]) -> SigV4 | None:
     """The `sigv4` of an entry; the default one for an address that is AMP's workspace."""
     block = entry.section("sigv4")
     written = entry.has("sigv4")
@@ -162,7 +162,7 @@ def read_sigv4(entry: Section, address_region: str) -> SigV4 | None:
     if block is None:
         return SigV4(region=address_region)
     found = SigV4(
-        region=block.read("region", _region, "") or address_region,
+        region=block.read("region", _region, "") or address_region or env_region.of(environment, block.text("profile")),
         access_key=plain_text.text(block, "access_key", _SIGV4) or "",
         secret_key=_secret_key(block),
         profile=block.text("profile"),
@@ -172,7 +172,7 @@ def read_sigv4(entry: Section, address_region: str) -> SigV4 | None:
         service=block.text("service_name", "aps"),
     )
     if not found.region and not block.is_wrong("region"):
-        block.problem("region", "is required: the region of the workspace")
+        block.problem("region", "is required: neither the config nor AWS_REGION names one")
     if address_region and found.region != address_region:
         said = f"{found.region!r} is not the region of the address ({address_region})"
         block.problem("region", f"{said}; AMP would refuse the signature")
@@ -191,9 +191,7 @@ def _secret_key(block: Section) -> Secret | None:
 
 
 def _region(text: str) -> str:
-    if not _REGION.fullmatch(text):
-        raise ValueError("not an AWS region, as eu-west-1")
-    return text
+    return text and partitions.checked_region(text)
 
 
 def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:

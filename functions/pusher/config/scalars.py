@@ -35,6 +35,7 @@ NULL = {"", "~", "null", "Null", "NULL"}
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
 
 
 @functools.lru_cache(maxsize=16_384)
@@ -47,6 +48,11 @@ def is_metric_name(name: str) -> bool:
 def is_label_name(name: str) -> bool:
     """Whether a label may have this name; remembered likewise."""
     return LABEL_NAME.fullmatch(name) is not None
+
+
+def is_valid_label_name(name: str, validation: str) -> bool:
+    """Whether a `metric_name_validation_scheme`, `utf8` or `legacy`, allows the name."""
+    return (LABEL_NAME if validation == "legacy" else UTF8_NAME).fullmatch(name) is not None
 
 
 def duration_ms(text: str) -> int:

@@ -312,7 +312,8 @@ class SpoolConfig:
 @dataclass(frozen=True, slots=True)
 class Config:
     """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are for people.
-    `new_series_limit` is for all jobs of a run together, 0 for none."""
+    `new_series_limit` is for all jobs of a run together, 0 for none. `name_escaping` is `global`'s: by it names are
+    escaped for which remote write 1.0 has no place, where no job has a way of its own."""
 
     external_labels: tuple[tuple[str, str], ...]
     jobs: tuple[JsonJob, ...]
@@ -324,6 +325,7 @@ class Config:
     self_metrics: bool = True
     new_series_limit: int = 0
     servers: tuple[BackfillServer, ...] = ()
+    name_escaping: str = "allow-utf-8"
 
     def job_names(self) -> list[str]:
         return [*(job.job_name for job in self.jobs), *(job.job_name for job in self.scrape_jobs)]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from . import http_client, plain_text, scalars
+from . import env_region, go_glob, http_client, partitions, plain_text, scalars
+from .global_config import NOT_A_NAME
 from .nodes import Section, did_you_mean
-from .schema import HttpClientConfig
+from .schema import BasicAuth, HttpClientConfig
 from .secrets import Secret
 
 Environment = Mapping[str, str]
@@ -20,8 +22,8 @@ Environment = Mapping[str, str]
 S3_SCHEME = "s3://"
 
 _RECORD_TYPES = ("SRV", "A", "AAAA", "MX", "NS")
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
-_FILE_NAME = re.compile(r"[^*]*(\*[^/*]*)?\.(json|yml|yaml|JSON|YML|YAML)")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_FILE_NAME = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml|JSON|YML|YAML)")
 _S3_FILE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/(?!\.{1,2}/)[^/]+)+")
 
 
@@ -35,7 +37,7 @@ class StaticConfig:
 
 @dataclass(frozen=True, slots=True)
 class FileSd:
-    """Local paths and `s3://bucket/key`, each with one `*` in its last part at most."""
+    """Local paths and `s3://bucket/key`, or patterns of them as `go_glob` reads them."""
 
     files: tuple[str, ...]
     refresh_interval_ms: int
@@ -137,10 +139,11 @@ _HTTP_CLIENT_KEYS = (
 )  # fmt: skip
 
 
-def read(entry: Section, environment: Environment) -> tuple[SdConfig, ...]:
-    """All discovery keys of one entry of `scrape_configs`; `environment` gives AWS_REGION."""
+def read(entry: Section, environment: Environment, name_validation: str = "utf8") -> tuple[SdConfig, ...]:
+    """All discovery keys of one entry of `scrape_configs`; `environment` gives AWS_REGION, and `name_validation` is
+    the job's `metric_name_validation_scheme`."""
     readers: dict[str, Callable[[Section], SdConfig | None]] = {
-        "static_configs": lambda block: _static(block, entry.has("relabel_configs")),
+        "static_configs": lambda block: _static(block, entry.has("relabel_configs"), name_validation),
         "file_sd_configs": _file_sd,
         "http_sd_configs": _http_sd,
         "dns_sd_configs": _dns_sd,
@@ -165,7 +168,7 @@ def _refuse(entry: Section) -> None:
 # static_configs
 
 
-def _static(block: Section, is_relabelled: bool) -> StaticConfig:
+def _static(block: Section, is_relabelled: bool, name_validation: str) -> StaticConfig:
     def target(text: str) -> str:
         if "/" in text and not is_relabelled:
             hint = "scheme and metrics_path are keys of the job"
@@ -174,24 +177,24 @@ def _static(block: Section, is_relabelled: bool) -> StaticConfig:
             raise ValueError("a target is host or host:port")
         return text
 
-    config = StaticConfig(targets=tuple(block.read_list("targets", target)), labels=_labels(block))
+    config = StaticConfig(targets=tuple(block.read_list("targets", target)), labels=_labels(block, name_validation))
     block.close()
     return config
 
 
-def _labels(block: Section) -> tuple[tuple[str, str], ...]:
+def _labels(block: Section, name_validation: str) -> tuple[tuple[str, str], ...]:
     """Names with a leading __ are allowed here: that is how one target gets its own path or parameter."""
     labels = block.section("labels")
     if labels is None:
         return ()
-    return tuple((name, labels.text(name)) for name in labels if _is_label_name(labels, name))
+    return tuple((name, labels.text(name)) for name in labels if _is_label_name(labels, name, name_validation))
 
 
-def _is_label_name(labels: Section, name: str) -> bool:
+def _is_label_name(labels: Section, name: str, validation: str) -> bool:
     if name == "__address__":
         labels.problem(name, "comes from targets; leave it out")
-    elif not scalars.LABEL_NAME.fullmatch(name):
-        labels.problem(name, "not a label name: letters, digits and _, no digit first")
+    elif labels.is_null_key(name) or not scalars.is_valid_label_name(name, validation):
+        labels.problem(name, NOT_A_NAME[validation])
     return not labels.is_wrong(name)
 
 
@@ -208,22 +211,39 @@ def _file_sd(block: Section) -> FileSd:
 
 def _file_name(text: str) -> str:
     if not _FILE_NAME.fullmatch(text):
-        raise ValueError("a file ends in .json, .yml or .yaml, with at most one * and that in its last part")
+        raise ValueError("a file ends in .json, .yml or .yaml, and a * stands in its last part only")
     if "://" in text and not _S3_FILE.fullmatch(text):
         raise ValueError("a file is a path or s3://bucket/key without empty parts; for http:// use http_sd_configs")
+    go_glob.compiled(text)
     return text
 
 
 def _http_sd(block: Section) -> HttpSd:
-    config = HttpSd(
-        url=block.hidden("url", http_client.url) or "",
-        refresh_interval_ms=_refresh_interval_ms(block, 60_000),
-        http=http_client.read(block, http_client.RESERVED_FOR_SOURCES),
-    )
+    url, login = block.hidden("url", _with_login) or ("", None)
+    http = http_client.read(block, http_client.RESERVED_FOR_SCRAPES)
+    if login:  # Go's client sets this one first, and none of the others replaces it but a token of oauth2
+        http = replace(http, basic_auth=login, authorization=None)
+    config = HttpSd(url=url, refresh_interval_ms=_refresh_interval_ms(block, 60_000), http=http)
     if not block.has("url"):
         block.problem("url", "is required")
     block.close()
     return config
+
+
+def _with_login(text: str) -> tuple[str, BasicAuth | None]:
+    """A URL without the user and password that may stand in it, and these. Raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        login, at, host = parts.netloc.rpartition("@")
+    except ValueError:
+        at = ""
+    if _BAD_ESCAPE.search(text.partition("?")[0]):
+        raise ValueError("a % in a URL stands before two hexadecimal digits")
+    if not at:
+        return http_client.url(text), None
+    user, _, password = login.partition(":")
+    address = http_client.url(urlunsplit(parts._replace(netloc=host)))
+    return address, BasicAuth(Secret(literal=unquote(user)), Secret(literal=unquote(password)))
 
 
 def _dns_sd(block: Section) -> DnsSd:
@@ -257,6 +277,10 @@ def _refresh_interval_ms(block: Section, default: int) -> int:
     return block.duration_ms("refresh_interval", default) or default
 
 
+def _port_or_0(text: str) -> int:
+    return 0 if scalars.integer(text) == 0 else _port(text)
+
+
 def _port(text: str) -> int:
     number = scalars.integer(text)
     if not 1 <= number <= 65_535:
@@ -268,16 +292,34 @@ def _port(text: str) -> int:
 
 
 def _ec2_sd(block: Section, environment: Environment) -> Ec2Sd:
+    _check_http_client(block)
     config = Ec2Sd(**_aws(block, environment), filters=_filters(block))
     block.close({"clusters": "is for ECS; EC2 takes filters"})
     return config
 
 
 def _ecs_sd(block: Section, environment: Environment) -> EcsSd:
+    _check_http_client(block)
     config = EcsSd(**_aws(block, environment), clusters=tuple(block.texts("clusters")))
     block.integer("request_concurrency", 20, minimum=1)  # accepted: one call at a time stays below every rate limit
     block.close({"filters": "is for EC2; ECS takes clusters"})
     return config
+
+
+def _of_role(block: Section, environment: Environment, role: str) -> Ec2Sd | EcsSd:
+    """An entry of `aws_sd_configs`. Keys of another role do nothing, and a port of 0 is the default one. Prometheus
+    does not look here whether the keys of an HTTP client fit together."""
+    http_client.tls_config(block)
+    for flag in ("follow_redirects", "enable_http2", "proxy_from_environment"):
+        block.boolean(flag, False)
+    found = _aws(block, environment)
+    found["port"] = found["port"] or 80
+    filters, clusters = _filters(block), tuple(block.texts("clusters"))
+    other = "clusters" if role == "ec2" else "filters"
+    if block.has(other):
+        block.warn(other, f"ignored: the role {role} does not take it")
+    block.close()
+    return Ec2Sd(**found, filters=filters) if role == "ec2" else EcsSd(**found, clusters=clusters)
 
 
 def _aws_sd(block: Section, environment: Environment) -> Ec2Sd | EcsSd | None:
@@ -293,7 +335,7 @@ def _aws_sd(block: Section, environment: Environment) -> Ec2Sd | EcsSd | None:
         block.problem("role", "is required: ec2 or ecs")
     if not found:
         return None
-    return _ecs_sd(block, environment) if found == "ecs" else _ec2_sd(block, environment)
+    return _of_role(block, environment, found)
 
 
 def _aws(block: Section, environment: Environment) -> dict[str, Any]:
@@ -308,26 +350,33 @@ def _aws(block: Section, environment: Environment) -> dict[str, Any]:
         "role_arn": block.text("role_arn"),
         "external_id": block.text("external_id"),
         "refresh_interval_ms": _refresh_interval_ms(block, 60_000),
-        "port": block.read("port", _port, 80),
+        "port": block.read("port", _port_or_0, 80),
     }
     if bool(found["access_key"]) != bool(secret_key):
-        half = "access_key" if found["access_key"] else "secret_key"
-        block.problem(half, "access_key and secret_key are set both or neither")
+        half, other = ("access_key", "secret_key") if found["access_key"] else ("secret_key", "access_key")
+        block.warn(half, f"ignored without {other}: the keys are those of the function's role or of the profile")
+        found |= {"access_key": "", "secret_key": None}
     if found["external_id"] and not found["role_arn"]:
-        block.problem("external_id", "needs a role_arn")
+        block.warn("external_id", "ignored: it belongs to a role_arn")
+        found["external_id"] = ""
     for key in _HTTP_CLIENT_KEYS:
         if key in block and block.has(key):
             block.warn(key, "ignored: calls to AWS are signed, and take a proxy from HTTPS_PROXY in the environment")
     return found
 
 
+def _check_http_client(block: Section) -> None:
+    """Mistakes are mistakes also in what is ignored; a warning of a key would only say how it is written today."""
+    count = len(block.notes.warnings)
+    http_client.read(block, http_client.RESERVED_FOR_SCRAPES)
+    del block.notes.warnings[count:]
+
+
 def _region(block: Section, environment: Environment) -> str:
     def region(text: str) -> str:
-        if not _REGION.fullmatch(text):
-            raise ValueError("not an AWS region, as eu-west-1")
-        return text
+        return text and partitions.checked_region(text)
 
-    found = block.read("region", region, "") or environment.get("AWS_REGION", "")
+    found = block.read("region", region, "") or env_region.of(environment, block.text("profile"))
     if not found and not block.is_wrong("region"):
         block.problem("region", "is required: neither the config nor AWS_REGION names one")
     return found

@@ -25,7 +25,7 @@ from .exposition.text import TextReader
 from .fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
 from .limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .mapping import Observe
-from .names import escaped, is_legacy
+from .names import escaping, is_legacy
 from .staleness import Alive
 from .targets import Target
 
@@ -70,7 +70,8 @@ class TargetSource:
         self._cached: list[Series] = []  # of the last pages, for telling what is new
         self.alive = Alive()
         names = synthetic.NAMES + (synthetic.EXTRA_NAMES if job.extra_scrape_metrics else ())
-        self._synthetic = synthetic.Synthetic(target.labels, names, series.intern)
+        self._intern = series.intern if receivers.utf8_names else escaping(series.intern, job.name_escaping)
+        self._synthetic = synthetic.Synthetic(target.labels, names, self._intern)
         self._exemplars: dict[Series, Exemplar] = {}  # the newest of each series
         self._request = SourceRequest(
             "GET",
@@ -201,16 +202,9 @@ class TargetSource:
 
     def _interned(self, labels: dict[str, str]) -> Series:
         """The series of final labels, under names that the receivers take. Raises BadPage and InvalidSeries."""
-        job, takes_all = self.target.job, self._receivers.utf8_names
-        try:
-            if not takes_all or job.name_validation == "utf8" or is_legacy(labels):
-                return self._series.intern(labels)
-        except InvalidSeries:
-            if is_legacy(labels):
-                raise
-        if job.name_validation == "legacy":
+        if self.target.job.name_validation == "legacy" and not is_legacy(labels):
             raise BadPage(f"{labels['__name__']!r:.80}: a name that metric_name_validation_scheme legacy refuses")
-        return self._series.intern(labels if takes_all else escaped(labels, job.name_escaping))
+        return self._intern(labels)
 
     # settling: one target after the other
 

@@ -6,27 +6,26 @@ Rules: remote write 1.0, "Labels" (names, order, no empty ones), and AMP's quota
 from __future__ import annotations
 
 import itertools
-import re
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.scalars import LABEL_NAME, METRIC_NAME, is_label_name, is_metric_name
+from ..config.scalars import LABEL_NAME, METRIC_NAME, UTF8_NAME, is_label_name, is_metric_name
 from ..model import InvalidSeries, Labels, PlainIntern, Series
+from ..sources.names import is_legacy
 from . import v1
 from .plain import PlainSeries
 
 _MAX_NAMES = 10_000
 MAX_SERIES = 200_000  # about 60 MB
-_UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesLimits:
     """What a receiver takes; 0 means no limit. Sizes in bytes, all names and values of a series together. With
-    `utf8_names` any text is a name; that is for receivers of 2.0."""
+    `utf8_names` any text is a name; that is for receivers of 2.0, and before `write_relabel_configs`."""
 
     labels: int = 0
     label_bytes: int = 0
@@ -43,7 +42,7 @@ def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]
     Raises InvalidSeries with the rule that is broken.
     """
     name = labels.get("__name__", "")
-    metric_name, label_name = (_UTF8_NAME, _UTF8_NAME) if limits.utf8_names else (METRIC_NAME, LABEL_NAME)
+    metric_name, label_name = (UTF8_NAME, UTF8_NAME) if limits.utf8_names else (METRIC_NAME, LABEL_NAME)
     if not metric_name.fullmatch(name):
         raise InvalidSeries("invalid_metric_name", f"{name!r:.80} is no metric name")
     pairs = []
@@ -180,9 +179,12 @@ class EndpointView:
     """One endpoint's own series, under its `write_relabel_configs` and its receiver's limits: each series maps to one
     of them, or to none. They remember what this endpoint has got, whatever became of it at another."""
 
-    def __init__(self, rules: Sequence[relabel.Rule], limits: SeriesLimits | None) -> None:
-        """`limits` is None where all series are known to keep to them."""
-        self._rules, self._limits = rules, limits
+    def __init__(
+        self, rules: Sequence[relabel.Rule], limits: SeriesLimits | None, escape: Callable[[Labels], Labels] = dict
+    ) -> None:
+        """`limits` is None where all series are known to keep to them. `escape` makes the names legacy of which the
+        receiver would take no other."""
+        self._rules, self._limits, self._escape = rules, limits, escape
         self._cache = SeriesCache((), limits or NO_LIMITS)
         self._mapped: dict[Series, Series | str] = {}
 
@@ -209,8 +211,11 @@ class EndpointView:
         labels = relabel.relabel(v1.labels_of(series.prefix), self._rules)
         if not labels:
             return "write_relabel"
+        limits = self._limits or NO_LIMITS
+        if not limits.utf8_names and not is_legacy(labels):
+            labels = dict(self._escape(labels))
         try:
-            return self._cache.interned(v1.series_prefix(validated(labels, self._limits or NO_LIMITS)))
+            return self._cache.interned(v1.series_prefix(validated(labels, limits)))
         except InvalidSeries as error:
             return error.reason
 

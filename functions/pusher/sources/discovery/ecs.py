@@ -17,6 +17,7 @@ from .groups import ADDRESS, DiscoveryError, Gone, Groups, Parts, Refresh, Targe
 _PREFIX = "__meta_ecs_"
 _BATCH = 100  # what one call describes at most: clusters, tasks, container instances
 _SERVICE_BATCH = 10
+_LISTED = "ACTIVE"  # a DRAINING service "is no longer visible in the console or in the ListServices API operation"
 _FILTER_BATCH = 200  # values of one EC2 filter
 
 Item = Mapping[str, Any]
@@ -105,7 +106,8 @@ def _surroundings(region: _Region, cluster: str, tasks: list[Item]) -> _Surround
     if instance_ids or interfaces:
         ec2 = region.ec2()
         instances, public_ips = _instances(ec2, instance_ids.values()), _public_ips(ec2, interfaces)
-    return _Surroundings({one["serviceName"]: one for one in services}, instance_ids, instances, public_ips)
+    listed = {one["serviceName"]: one for one in services if one.get("status", _LISTED) == _LISTED}
+    return _Surroundings(listed, instance_ids, instances, public_ips)
 
 
 def _hosts(ecs: Api, cluster: str, arns: Iterable[str]) -> list[Item]:

@@ -1,12 +1,12 @@
-"""`file_sd_configs`: lists of targets in local files and in S3, by name or with a `*` in the last part."""
+"""`file_sd_configs`: lists of targets in local files and in S3, by name or by a pattern as Go reads it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ...config import go_glob
 from ...config.service_discovery import S3_SCHEME
 from .edges import Objects
 from .groups import DiscoveryError, Gone, Groups, Parts, Refresh, parse_json, parse_yaml
@@ -22,17 +22,17 @@ def refresher(pattern: str, objects: Objects) -> Refresh:
 
 
 def _from_disk(pattern: str) -> Parts:
-    folder, slash, name = pattern.rpartition("/")
-    if "*" not in name:
+    if not go_glob.is_pattern(pattern):
         return {pattern: _read(pattern, partial(_content, pattern))}
-    try:
-        names = [path.name for path in Path(f"{folder}{slash}").iterdir()]
-    except FileNotFoundError as error:
-        return {pattern: Gone(_said(pattern, error))}
-    except OSError as error:
-        raise DiscoveryError(_said(pattern, error)) from None
-    paths = [f"{folder}{slash}{found}" for found in sorted(names) if _matches(name, found)]
-    return {path: _read(path, partial(_content, path)) for path in paths}
+    folder, slash, _ = pattern.rpartition("/")
+    if not go_glob.is_pattern(folder):
+        try:
+            next(Path(f"{folder}{slash}").iterdir(), None)
+        except FileNotFoundError as error:
+            return {pattern: Gone(_said(pattern, error))}
+        except OSError as error:
+            raise DiscoveryError(_said(pattern, error)) from None
+    return {path: _read(path, partial(_content, path)) for path in go_glob.find(pattern)}
 
 
 def _content(path: str) -> bytes:
@@ -46,19 +46,15 @@ def _content(path: str) -> bytes:
 def _from_s3(pattern: str, objects: Objects, deadline: float) -> Parts:
     bucket, _, wanted = pattern.removeprefix(S3_SCHEME).partition("/")
     keys = [wanted]
-    if "*" in wanted:
+    if go_glob.is_pattern(wanted):
         try:
-            listed = objects.list(bucket, wanted.partition("*")[0], deadline)
+            listed = objects.list(bucket, go_glob.fixed_part(wanted), deadline)
         except OSError as error:
             raise DiscoveryError(str(error)) from None
-        keys = [key for key in listed if _matches(wanted, key)]
+        matches = go_glob.compiled(wanted).fullmatch
+        keys = [key for key in listed if matches(key)]
     places = {f"{S3_SCHEME}{bucket}/{key}": key for key in keys}
     return {place: _read(place, partial(objects.get, bucket, key, deadline)) for place, key in places.items()}
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """A `*` stands for any text without a slash; every other character for itself."""
-    return bool(re.fullmatch("[^/]*".join(map(re.escape, pattern.split("*"))), name))
 
 
 def _read(place: str, content: Callable[[], bytes]) -> Groups | DiscoveryError:

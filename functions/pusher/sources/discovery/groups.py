@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,16 +13,18 @@ from ...config.nodes import ConfigError, Notes, Section, compose, is_null, kind_
 from ..body_kind import kind_and_beginning
 
 ADDRESS = "__address__"
-_NOT_A_NAME = "is not a label name: letters, digits and _, no digit first"
+_SHOWN_TARGETS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TargetGroup:
-    """Targets and the labels they share. `source` says where they come from, unique among the groups of one list."""
+    """Targets and the labels they share. `source` says where they come from, unique among the groups of one list.
+    `error` says why a group that was listed has no targets."""
 
     source: str
     targets: tuple[Mapping[str, str], ...]
     labels: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
 
 
 class DiscoveryError(Exception):
@@ -57,15 +59,39 @@ class _Listed(msgspec.Struct, forbid_unknown_fields=True):
     labels: dict[str, str] | None = None
 
 
+class _WithNulls(msgspec.Struct, forbid_unknown_fields=True):
+    """The same with a null, which is the empty text, as Go reads it."""
+
+    targets: list[str | None] | None = None
+    labels: dict[str, str | None] | None = None
+
+
 def parse_json(content: bytes | bytearray, place: str, meta: Mapping[str, str]) -> Groups:
     """`[{"targets": ["host:port"], "labels": {…}}]` -> groups with the labels of `meta`. Raises DiscoveryError."""
     try:
-        listed = msgspec.json.decode(content, type=list[_Listed] | None)
+        listed = _decoded(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         form = 'a list of {"targets": [host:port, …], "labels": {…}} is expected'
         what = "" if isinstance(error, msgspec.ValidationError) else f"; {kind_and_beginning(content)}"
         raise DiscoveryError(f"{place}: {error}; {form}{what}") from None
     return _groups(listed or [], place, meta)
+
+
+def _decoded(content: bytes | bytearray) -> list[_Listed] | None:
+    try:
+        return msgspec.json.decode(content, type=list[_Listed] | None)
+    except msgspec.ValidationError as error:
+        try:
+            read = msgspec.json.decode(content, type=list[_WithNulls])
+        except msgspec.ValidationError:
+            raise error from None
+    return [
+        _Listed(
+            [target or "" for target in one.targets or ()],
+            {name: value or "" for name, value in (one.labels or {}).items()},
+        )
+        for one in read
+    ]
 
 
 def parse_yaml(content: bytes | bytearray, place: str, meta: Mapping[str, str]) -> Groups:
@@ -103,11 +129,22 @@ def _first_of(error: ConfigError) -> DiscoveryError:
 
 
 def _groups(listed: list[_Listed], place: str, meta: Mapping[str, str]) -> Groups:
+    """A group with a label that is not allowed loses its targets, and says so; the others stay. (Prometheus keeps the
+    list that it had before, or none at all.)"""
     found = []
     for index, one in enumerate(listed):
-        labels = one.labels or {}
-        for name in labels:
-            if not scalars.LABEL_NAME.fullmatch(name):
-                raise DiscoveryError(f"{place}: {name!r:.60} of group {index} {_NOT_A_NAME}")
-        found.append(group(f"{place}:{index}", one.targets or [], {**labels, **meta}))
+        source, labels = f"{place}:{index}", one.labels or {}
+        targets = one.targets or []
+        wrong = next((name for name in labels if not scalars.is_valid_label_name(name, "utf8")), None)
+        if wrong is None:
+            found.append(group(source, targets, {**labels, **meta}))
+            continue
+        problem = f"{wrong!r:.60} of group {index} is not a label name: it is empty, or no Unicode text"
+        found.append(TargetGroup(source, (), error=f"{place}: {problem}; not scraped: {_shown(targets)}"))
     return tuple(found)
+
+
+def _shown(targets: Sequence[str]) -> str:
+    """The first targets of a list, for messages."""
+    shown = ", ".join(f"{target!r:.100}" for target in targets[:_SHOWN_TARGETS])
+    return f"{shown} and {len(targets) - _SHOWN_TARGETS} more" if len(targets) > _SHOWN_TARGETS else shown

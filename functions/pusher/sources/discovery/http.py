@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 
 from ...config.nodes import shown_url
@@ -34,6 +35,7 @@ def _refresh(config: HttpSd, fetcher: Fetcher, request: SourceRequest, deadline:
         if not _JSON.fullmatch(body.content_type.strip()):
             said = f"{place} answered {body.content_type!r:.60}; Content-Type must be application/json"
             raise DiscoveryError(f"{said}; the body begins {beginning(body.content)}")
-        return {"": parse_json(body.content, place, {"__meta_url": config.url})}
+        groups = parse_json(body.content, place, {"__meta_url": config.url})
+        return {"": tuple(replace(one, error=fetcher.masked(one.error)) if one.error else one for one in groups)}
     except DiscoveryError as error:  # it may quote the answer
         raise DiscoveryError(fetcher.masked(str(error))) from None

@@ -82,6 +82,7 @@ class Source:
             failures = {"": self._late} if is_late else self._failures
             groups = [group for part in self._parts.values() for group in part.groups]
             warnings = [self._warning(key, error) for key, error in failures.items()]
+            warnings += [f"{self._key}: {group.error}" for group in groups if group.error]
             return Found(groups, warnings, is_unknown=not all(map(self._kept, failures)))
 
     def _take(self) -> None:

@@ -1,0 +1,98 @@
+"""YAML as yaml.v2 for Go reads it for Prometheus: documents, versions, and tags that stand before a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.config.nodes import ConfigError
+from pusher.config.schema import Config
+
+JOB = "scrape_configs: [{job_name: a, static_configs: [{targets: ['h:1']}]}]\n"
+WRITE = "remote_write: [{url: 'http://127.0.0.1:1/w'}]\n"
+
+
+def load(text: str, **environment: str) -> Config:
+    return parse_config(text, "f.yml", {"AWS_REGION": "eu-west-1", **environment}, lambda pattern: [])
+
+
+MORE = {
+    "a-second": "---\nnonsense: 1\n", "no-yaml": "---\n[: }{\n", "behind-the-end": "...\njunk\n", "alias": "---\n*x\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+def test_the_first_document_counts(more: str) -> None:
+    """What comes after it is not read, which is said."""
+    config = load(JOB + WRITE + more)
+    assert [job.job_name for job in config.scrape_jobs] == ["a"]
+    assert config.warnings == ("f.yml: only the first YAML document of a file counts, and this one goes on after it",)
+
+
+@pytest.mark.parametrize("text", [f"---\n{JOB}{WRITE}", f"{JOB}{WRITE}...\n", f"%YAML 1.1\n---\n{JOB}{WRITE}"])
+def test_one_document(text: str) -> None:
+    assert load(text).warnings == ()
+
+
+BINARY = {"text": ('"aGk="', "hi"), "lines": ('"aG\n\n  k="', "hi"), "not-ascii": ("w6Q=", "ä")}
+
+
+@pytest.mark.parametrize(("written", "value"), BINARY.values(), ids=BINARY)
+def test_binary_is_decoded(written: str, value: str) -> None:
+    config = load(f"global:\n  external_labels:\n    n: !!binary {written}\n{JOB}{WRITE}")
+    assert config.external_labels == (("n", value),)
+
+
+BAD = {
+    "no-utf8": ('!!binary "/w=="', "!!binary holds bytes that are no UTF-8 text"),
+    "no-base64": ('!!binary "***"', "!!binary holds no base64"),
+    "int": ("!!int hidden", "this value cannot be read as !!int"),
+    "null": ("!!null hidden", "this value cannot be read as !!null"),
+}
+
+
+@pytest.mark.parametrize(("written", "said"), BAD.values(), ids=BAD)
+def test_a_tag_that_does_not_fit(written: str, said: str) -> None:
+    """It is told with its line, and not with the value, which may be a secret."""
+    with pytest.raises(ConfigError) as raised:
+        load(f"global:\n  external_labels:\n    n: {written}\n{JOB}{WRITE}")
+    assert str(raised.value) == f"f.yml:3: {said}"
+
+
+def test_the_replica_label_of_a_pair() -> None:
+    """AMP would store the samples of one server of the pair only (AMP user guide, "Send high-availability data")."""
+    with pytest.raises(ConfigError) as raised:
+        load(f"global: {{external_labels: {{cluster: c, __replica__: a}}}}\n{JOB}{WRITE}")
+    (problem,) = raised.value.problems
+    assert (problem.line, problem.path) == (1, "global.external_labels.__replica__")
+    advice = "pairs of Prometheus servers: leave it out, one sender is enough; a bare `cluster` is harmless"
+    assert problem.message.endswith(advice)
+
+
+SIGV4 = {
+    "environment": ("http://h/w", "{}", "eu-west-1"),
+    "empty": ("http://h/w", "{region: ''}", "eu-west-1"),
+    "written": ("http://h/w", "{region: eusc-de-east-1}", "eusc-de-east-1"),
+    "local": ("http://h/w", "{region: local}", "local"),
+    "workspace": (
+        "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write", "{}", "us-east-1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "sigv4", "region"), SIGV4.values(), ids=SIGV4)
+def test_the_region_that_signs(url: str, sigv4: str, region: str) -> None:
+    """Where the config has none it is that of the environment, as in Prometheus; an address of AMP says it better."""
+    (endpoint,) = load(f"{JOB}remote_write: [{{url: '{url}', sigv4: {sigv4}}}]\n").endpoints
+    assert endpoint.sigv4
+    assert endpoint.sigv4.region == region
+
+
+def test_no_region_to_sign_with() -> None:
+    with pytest.raises(ConfigError, match=r"sigv4\.region: is required: neither the config nor AWS_REGION names one"):
+        load(f"{JOB}remote_write: [{{url: 'http://h/w', sigv4: {{}}}}]\n", AWS_REGION="")
+
+
+def test_a_star_stands_in_the_last_part() -> None:
+    with pytest.raises(ConfigError, match=r"scrape_config_files\[0\]: 'd/\*/\*\.yml' is not allowed: a \* stands in"):
+        load(f"scrape_config_files: ['d/*/*.yml']\n{WRITE}")
