@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ..config import scalars
+from ..config import partitions, scalars
 from . import authenticator, expansion
 from .http_client import move_userinfo, put_headers
 from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, is_empty, listing, mapping, scalar
@@ -16,7 +16,8 @@ from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, is_empty, lis
 KINDS = ("prometheusremotewrite", "awsprometheusremotewrite")
 _PLACEHOLDER = "https://CHANGE.ME/api/v1/remote_write"
 _IN_OWN_REGION = re.compile(
-    r"https://aps-workspaces\.\$\{AWS_(?:DEFAULT_)?REGION\}\.amazonaws\.com/workspaces/(ws-[A-Za-z0-9-]+)"
+    r"https://aps-workspaces\.\$\{AWS_(?:DEFAULT_)?REGION\}"
+    rf"\.(?:{'|'.join(re.escape(one.suffix) for one in partitions.PARTITIONS)})/workspaces/(ws-[A-Za-z0-9-]+)"
     r"/api/v1/remote_write"
 )
 _MAX_AMP_BODY = 1_000_000
