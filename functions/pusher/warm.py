@@ -316,6 +316,7 @@ class Warm:
     def begin(self, deadline: float) -> Begun:
         """Starts a run: the state object is read from now on. `deadline` is monotonic seconds."""
         is_cold_start = self.run == 0
+        self.outside.secrets.begin_run()
         number, run = self.next_run(), Run(self.outside.now_ms(), secrets.token_hex(4))
         self.newcomers.start(self.series)
         self.progress.warning = ""
