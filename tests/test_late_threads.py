@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pusher.config.load import parse_config
 from pusher.in_time import NotInTime, Pending, Permit, Withdrawn, in_time
 from pusher.model import NEVER_MS
 from pusher.push import push
+from pusher.sources import collect
 from pusher.store import DirectoryStore, Keys, Object, PunctualStore, Store, StoreError
 from pusher.warm import Outside, Warm
 from sandbox.amp import Receiver
@@ -24,7 +26,7 @@ from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.delivery.rig import ENVIRONMENT, no_session
 from tests.stores import MemoryStore
-from tests.test_push import config_text, endpoint, job, tick
+from tests.test_push import SYNTHETIC, config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
 
@@ -164,6 +166,36 @@ def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> Non
         store.released.set()
         assert report.deliveries[0].accepted == SAMPLES
         assert any("the state object cannot be" in said for said in report.warnings)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"])
+def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str) -> None:
+    """What a target's lines were read as belongs to the run that waits for them."""
+    with Api() as api:
+        url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
+        host, _, path = url.removeprefix("http://").partition("/")
+        job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
+        config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
+        outside = Outside(ENVIRONMENT, session=no_session)
+        warm = Warm(config, outside)
+        (source,) = due(warm)
+        edges = collect.Edges(warm.fetcher, outside.now_ms)
+        first = collect.ask(source, edges, time.monotonic() + 10)
+        assert not collect.settle(source, first, 1, outside.now_ms()).error
+        late = collect.ask(source, edges, time.monotonic() + 10)
+        given_up = collect.Fetched(outside.now_ms(), time.monotonic(), warm.fetcher.masked, error="late")
+        assert collect.settle(source, given_up, 2, outside.now_ms()).error == "late"
+        next_one = collect.ask(source, edges, time.monotonic() + 10)
+        assert first.answer.memory is late.answer.memory
+        assert next_one.answer.memory is not late.answer.memory
+        scrape = collect.settle(source, next_one, 3, outside.now_ms())
+        assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
+        outside.transport.close()
+
+
+def due(warm: Warm) -> list[Any]:
+    warm.discover(time.monotonic() + 10)
+    return warm.sources()
 
 
 # --- The pieces -------------------------------------------------------------------------------------------------------

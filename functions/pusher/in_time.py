@@ -81,6 +81,8 @@ class Permit:
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:
         """What is done here may hang; the thread has the permit before and after. Raises Withdrawn."""
+        if self._is_withdrawn:
+            raise Withdrawn
         self._lock.release()
         try:
             yield

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ..config import partitions, scalars
+from ..config.remote_write import amp_host
 from . import authenticator, expansion
 from .http_client import move_userinfo, put_headers
 from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, is_empty, listing, mapping, scalar
@@ -107,7 +108,7 @@ def _put_address(found: Endpoint, written: Entry | None, losses: Losses) -> None
     if written and isinstance(written.value, Scalar) and not written.value.variables and written.text:
         block.put("url", written.value, written)
         move_userinfo(block, "url")
-        is_amp = (urlsplit(written.text).hostname or "").startswith("aps-workspaces")
+        is_amp = amp_host(written.text) or (urlsplit(written.text).hostname or "").startswith("aps-workspaces")
         if (is_amp or found.exporter.key.startswith("aws")) and block.get("sigv4") is None:
             block.put("sigv4", Map(flow=True))
     elif written and (workspace := _IN_OWN_REGION.fullmatch(written.text)):
