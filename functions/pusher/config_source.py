@@ -162,11 +162,12 @@ class ConfigSource:
 
     def _ssm_parameter(self, name: str, until: float) -> Mapping[str, Any]:
         """Raises Unreadable."""
+        region = self._edges.environment.get("AWS_REGION", "")
         for tries_left in range(_TRIES, 0, -1):
             try:
-                if self._ssm is None:
-                    self._ssm = self._edges.session("", self._edges.environment.get("AWS_REGION", "")).client("ssm")
-                found: Mapping[str, Any] = self._ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+                client = self._ssm or self._edges.session("", region).client("ssm")
+                found: Mapping[str, Any] = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+                self._ssm = client
                 return found
             except Exception as error:  # botocore's errors are made at run time
                 if not _may_pass(error) or tries_left == 1 or time.monotonic() >= until:

@@ -93,8 +93,9 @@ class Shipment:
         if self._errand is None or not self._errand.is_done_by(deadline):
             self._abandon(_LATE, until)
         elif self._errand.failure is not None:
-            error = self._errand.failure
-            self._lose(f"{type(error).__name__}: {error}, which is a bug")
+            said = f"{type(self._errand.failure).__name__}: {self._errand.failure}, which is a bug"
+            self.books.warn(said)
+            self._lose(said)
 
     def _ship(self) -> None:
         """Everything that the endpoint gets, booked to the last sample."""
@@ -150,8 +151,8 @@ class Shipment:
         else:
             book_undelivered(self._part, left)
         self.books.merge(self._part)
-        self._take_back(lost)
         self._is_booked = True
+        self._take_back(lost)
         if self._backlog is not None:
             self._backlog.bury()
 

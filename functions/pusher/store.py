@@ -21,7 +21,7 @@ MAX_LISTED = 1_000  # keys that one listing gives at most, as in S3
 MAX_BYTES = 50_000_000
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")  # a name that `_replace` makes
 _ABANDONED_SECONDS = 3_600.0
-_SPARE_SECONDS = 0.5  # after its deadline, for a store to tell its own error
+_SPARE_SECONDS = 0.2  # after its deadline, for a store to tell its own error
 _LOOK_SECONDS = 0.01  # between two looks at a lock that another process has
 
 Keys = list[str]  # inside a store, `list` is a method
