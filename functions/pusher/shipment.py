@@ -107,7 +107,9 @@ class Shipment:
         try:
             self._go_out(self._fresh)
         except Exception as error:
-            self.books.warn(f"{type(error).__name__}: {error}, which is a bug")
+            said = f"{type(error).__name__}: {error}, which is a bug"
+            self.books.warn(said)
+            self._fresh.hold_back("no_result", said)
         self._left = self._fresh.close()
         self._seconds["delivery"] = time.monotonic() - started - self._seconds["wire"]
         self._finish()
