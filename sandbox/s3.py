@@ -118,7 +118,8 @@ class ObjectStore:
         return list(self._scripts.values()) if operation == "*" else [self._scripts[operation]]
 
     def _plan(self, method: str, path: str) -> Fault | None:
-        operation = "list" if method == "GET" and path.strip("/") == self.bucket else _BY_METHOD.get(method, "get")
+        is_bucket = path.removesuffix("/") == f"/{self.bucket}"  # a key may be "/", too
+        operation = "list" if method == "GET" and is_bucket else _BY_METHOD.get(method, "get")
         with self._lock:
             self.counts[operation] += 1
         self._planned.operation = operation

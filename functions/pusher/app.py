@@ -26,6 +26,7 @@ from .wire.series import MAX_SERIES
 _RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
 _WITHOUT_CONTEXT_SECONDS = 60.0
 _STATE_SECONDS = 3.0
+_CONFIG_SHARE = 0.3  # of the time that is left, and twelve seconds, to read the config
 _OLDEST_WAITING_SECONDS = 600.0  # without metrics, when what waits is old enough to fail a run
 BACKFILL_KEYS = (  # as in backfill.request, which a schedule does not import
     "job", "start", "end", "step", "window", "from", "format", "columns", "endpoint", "force", "dry_run", "export",
@@ -69,10 +70,11 @@ class App:
             if action not in self._actions:
                 other = "PusherFunction" if action == "push" else "OperatorFunction"
                 raise BadEvent(f"action: this function never does {action}; invoke {other} with this event")
-            config, refused = self._load()
+            deadline = deadline_of(context)
+            config, refused = self._load(deadline)
             if refused:
                 self._journal.refused(refused, facts)
-            result = _ACTIONS[action](self, config, options, deadline_of(context), facts)
+            result = _ACTIONS[action](self, config, options, deadline, facts)
             return result | ({"config_refused": refused} if refused else {})
         except (PushFailed, BackfillStopped):
             raise
@@ -83,9 +85,9 @@ class App:
             self._journal.refused(f"{type(error).__name__}: {error}", facts)
             raise
 
-    def _load(self) -> tuple[Config, str]:
+    def _load(self, deadline: float) -> tuple[Config, str]:
         """The config in use, and what is wrong with a newer one that is not."""
-        loaded = self._loaded()
+        loaded = self._loaded(deadline)
         self._loaded_config = loaded.config
         self._pinned = loaded.pinned if not loaded.refused else ""
         return loaded.config, loaded.refused
@@ -102,16 +104,21 @@ class App:
             before.state.use_config(self._pinned)
         return before
 
-    def _loaded(self) -> Loaded:
-        """The config to use. A new environment that finds a bad one takes the last good one, which other environments
-        have left a note of."""
+    def _loaded(self, deadline: float) -> Loaded:
+        """The config to use. A new environment that finds a bad one, or cannot read it, takes the last good one, which
+        other environments have left a note of."""
+        now = time.monotonic()
         try:
-            return self._source.load()
-        except ConfigError as error:
+            return self._source.load(now + _CONFIG_SHARE * (deadline - now))
+        except (ConfigError, Unreadable) as error:
             pinned = self._last_good_version()
             if not pinned:
                 raise
-            return self._source.load_pinned(pinned, error)
+            try:
+                now = time.monotonic()
+                return self._source.load_pinned(pinned, error, now + _CONFIG_SHARE * (deadline - now))
+            except (ConfigError, Unreadable):
+                raise error from None
 
     def _last_good_version(self) -> str:
         """As the state object says, where one is known without the config."""

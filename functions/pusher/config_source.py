@@ -10,19 +10,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .config import go_glob
 from .config.load import Include, parse_config
 from .config.nodes import ConfigError, Problem
 from .config.schema import Config
 from .config.secrets import SecretStore
+from .in_time import NotInTime, in_time
 from .s3 import S3
 from .store import StoreError
 from .transport import Transport
 
+Result = TypeVar("Result")
 PACKAGED = Path(__file__).with_name("config.yaml")
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 12.0  # for reading it, three tries included
+_SPARE_SECONDS = 0.5  # for a reading to tell its own error
+_TRIES = 3
 _MAX_BYTES = 1_000_000
 
 
@@ -68,17 +72,19 @@ class ConfigSource:
         self._edges = edges
         self._s3 = S3(edges.environment, edges.transport, edges.secrets, edges.session, edges.now_ms)
         self._loaded: Loaded | None = None
+        self._ssm: Any = None  # made once: that costs more than asking
 
     @property
     def keeps_versions(self) -> bool:
         """Whether an earlier version can be had again."""
         return self.location.startswith(("s3://", "ssm:"))
 
-    def load(self) -> Loaded:
-        """The config to use now. Raises ConfigError or Unreadable when there is no good one yet."""
+    def load(self, deadline: float = float("inf")) -> Loaded:
+        """The config to use now, read before `deadline` (monotonic seconds). Raises ConfigError or Unreadable when
+        there is no good one yet."""
         last = self._loaded
         try:
-            fetched = self._fetch(last.version if last else "")
+            fetched = self._in_time(lambda until: self._fetch(last.version if last else "", until), deadline)
             if fetched is None and last:
                 return last
             found = fetched or _Text("", "")
@@ -93,21 +99,33 @@ class ConfigSource:
         self._loaded = Loaded(config, found.version, pinned=found.pinned)
         return self._loaded
 
-    def load_pinned(self, pinned: str, newer: Exception) -> Loaded:
-        """The last good config, for an environment that has none and finds a bad one (`newer` says why). The next run
-        looks for a newer one again. Raises ConfigError or Unreadable."""
-        if self.location.startswith("s3://"):
-            bucket, key = self._bucket_and_key()
-            try:
-                deadline = time.monotonic() + _TIMEOUT_SECONDS
-                text = self._s3.get_version(bucket, key, pinned, deadline, _MAX_BYTES).content.decode("utf-8")
-            except (StoreError, UnicodeDecodeError) as error:
-                raise Unreadable(f"{self.location}: {error}") from None
-        else:
-            text = str(self._ssm_parameter(f"{self.location.removeprefix('ssm:')}:{pinned}")["Value"])
-        config = parse_config(text, f"{self.location} (version {pinned})", self._edges.environment)
+    def load_pinned(self, pinned: str, newer: Exception, deadline: float = float("inf")) -> Loaded:
+        """The last good config, for an environment that has none and finds a bad one, or cannot read the newest
+        (`newer` says why). The next run looks for a newer one again. Raises ConfigError or Unreadable."""
+        text = self._in_time(lambda until: self._pinned_text(pinned, until), deadline)
+        edges, place = self._edges, f"{self.location} (version {pinned})"
+        config = parse_config(text, place, edges.environment, has_schedule=edges.has_schedule)
         self._loaded = Loaded(config, "", pinned=pinned)
         return replace(self._loaded, refused=_refused(newer))
+
+    def _pinned_text(self, pinned: str, until: float) -> str:
+        if self.location.startswith("ssm:"):
+            return str(self._ssm_parameter(f"{self.location.removeprefix('ssm:')}:{pinned}", until)["Value"])
+        bucket, key = self._bucket_and_key()
+        try:
+            return self._s3.get_version(bucket, key, pinned, until, _MAX_BYTES).content.decode("utf-8")
+        except (StoreError, UnicodeDecodeError) as error:
+            raise Unreadable(f"{self.location}: {error}") from None
+
+    def _in_time(self, read: Callable[[float], Result], deadline: float) -> Result:
+        """What is read before the deadline, and in a bounded time. Raises Unreadable."""
+        until = min(deadline, time.monotonic() + _TIMEOUT_SECONDS)
+        if not self.keeps_versions:
+            return read(until)
+        try:
+            return in_time(lambda: read(until), until + _SPARE_SECONDS)
+        except NotInTime:
+            raise Unreadable(f"{self.location}: no answer in time; a name look-up may hang") from None
 
     def _include(self) -> Include | None:
         """Reads the files that a local config names, relative to its own folder."""
@@ -121,12 +139,12 @@ class ConfigSource:
 
         return include
 
-    def _fetch(self, version: str) -> _Text | None:
+    def _fetch(self, version: str, until: float) -> _Text | None:
         """The text, or None when it is still this version. Raises Unreadable."""
         if self.location.startswith("s3://"):
-            return self._from_s3(version)
+            return self._from_s3(version, until)
         if self.location.startswith("ssm:"):
-            return self._from_ssm(version)
+            return self._from_ssm(version, until)
         if "://" in self.location:
             raise Unreadable(f"{self.location}: a config is a path, s3://bucket/key or ssm:/name")
         try:
@@ -137,26 +155,31 @@ class ConfigSource:
             reason = error.strerror if isinstance(error, OSError) else _not_utf8(error)
             raise Unreadable(f"{self.location}: {reason}") from None
 
-    def _from_ssm(self, version: str) -> _Text | None:
-        parameter = self._ssm_parameter(self.location.removeprefix("ssm:"))
+    def _from_ssm(self, version: str, until: float) -> _Text | None:
+        parameter = self._ssm_parameter(self.location.removeprefix("ssm:"), until)
         seen = f"{parameter['Version']} of {parameter['LastModifiedDate']}"  # made anew, it counts from 1 again
         return None if seen == version else _Text(str(parameter["Value"]), seen, str(parameter["Version"]))
 
-    def _ssm_parameter(self, name: str) -> Mapping[str, Any]:
+    def _ssm_parameter(self, name: str, until: float) -> Mapping[str, Any]:
         """Raises Unreadable."""
-        try:
-            region = self._edges.environment.get("AWS_REGION", "")
-            client = self._edges.session("", region).client("ssm")
-            found: Mapping[str, Any] = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
-            return found
-        except Exception as error:  # botocore's errors are made at run time; any of them means the same here
-            said, allow = f"{type(error).__name__}: {str(error)[:300]}", "ssm:GetParameter"
-            raise Unreadable(f"{self.location}: {said}; does the role allow {allow} on it?") from None
+        region = self._edges.environment.get("AWS_REGION", "")
+        for tries_left in range(_TRIES, 0, -1):
+            try:
+                client = self._ssm or self._edges.session("", region).client("ssm")
+                found: Mapping[str, Any] = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+                self._ssm = client
+                return found
+            except Exception as error:  # botocore's errors are made at run time
+                if not _may_pass(error) or tries_left == 1 or time.monotonic() >= until:
+                    self._ssm = None  # its credentials may have ended
+                    said, allow = f"{type(error).__name__}: {str(error)[:300]}", "ssm:GetParameter"
+                    raise Unreadable(f"{self.location}: {said}; does the role allow {allow} on it?") from None
+        raise AssertionError("the last try has returned or raised")
 
-    def _from_s3(self, version: str) -> _Text | None:
+    def _from_s3(self, version: str, until: float) -> _Text | None:
         bucket, key = self._bucket_and_key()
         try:
-            found = self._s3.get_changed(bucket, key, version, time.monotonic() + _TIMEOUT_SECONDS, _MAX_BYTES)
+            found = self._s3.get_changed(bucket, key, version, until, _MAX_BYTES)
             return _Text(found.content.decode("utf-8"), found.etag, found.version) if found else None
         except StoreError as error:
             raise Unreadable(str(error)) from None
@@ -175,8 +198,15 @@ def _not_utf8(error: UnicodeDecodeError) -> str:
     return f"not UTF-8 text (line {line})"
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether botocore's client, which has tried a 5xx, a timeout and a reset three times, is asked again: it does not
+    try an answer again that was cut where it seems to be whole (`boto3_session`)."""
+    return type(error).__name__ == "ResponseStreamingError"
+
+
 def _refused(error: Exception) -> str:
-    return f"the new config is refused, the last good one stays in use: {error}"
+    what = "the newest config cannot be read" if isinstance(error, Unreadable) else "the new config is refused"
+    return f"{what}, the last good one stays in use: {error}"
 
 
 def not_loaded(location: str, error: Exception) -> str:

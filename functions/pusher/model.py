@@ -346,7 +346,12 @@ class Delivery:
     @property
     def balances(self) -> bool:
         """The identity every run keeps: what was collected or taken is accounted for, each sample once."""
-        return self.collected + self.taken == self.accepted + sum(tally.total() for tally in self.tallies().values())
+        return not self.unaccounted
+
+    @property
+    def unaccounted(self) -> int:
+        """How many samples were collected or taken of which the books do not say what became of them."""
+        return self.collected + self.taken - self.accepted - sum(tally.total() for tally in self.tallies().values())
 
     def tallies(self) -> dict[str, Tally]:
         """What became of the samples that were not accepted."""

@@ -35,12 +35,14 @@ class TokenStore:
 
     def __init__(self, transport: Transport, secrets: SecretStore, environment: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._environment = transport, secrets, environment
-        self._tokens: dict[OAuth2, tuple[float, str]] = {}
+        self._tokens: dict[OAuth2, tuple[float, str, float]] = {}  # until when, the token, since when
         self._locks: dict[OAuth2, threading.Lock] = {}
 
-    def forget(self, oauth2: OAuth2 | None) -> None:
-        """The client's next use fetches a new token (it was refused)."""
-        if oauth2:
+    def forget(self, oauth2: OAuth2 | None, asked_at: float = float("inf")) -> None:
+        """The client's next use fetches a new token: a request made at `asked_at` (monotonic seconds) was refused. A
+        token that is newer stays."""
+        kept = self._tokens.get(oauth2) if oauth2 else None
+        if oauth2 and kept and self._secrets.may_renew(oauth2, kept[2], asked_at):
             self._tokens.pop(oauth2, None)
 
     def token(self, oauth2: OAuth2, deadline: float) -> str:
@@ -56,7 +58,8 @@ class TokenStore:
             if kept and kept[0] > time.time():
                 return kept[1]
             token, seconds = self._fetch_token(oauth2, deadline)
-            self._tokens[oauth2] = (time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2), token)
+            until = time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2)
+            self._tokens[oauth2] = until, token, self._secrets.now()
             return token
         finally:
             lock.release()

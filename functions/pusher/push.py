@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,19 +90,7 @@ def _notes(scrapes: Sequence[Scrape]) -> list[str]:
 def _ship_all(shipments: Sequence[Shipment], deadline: float) -> None:
     """Endpoints side by side, so that one that hangs delays no other. One whose delivery breaks, or does not come back
     in time, has books all the same."""
-
-    def one(shipment: Shipment) -> None:
-        try:
-            shipment.ship()
-        except Exception as error:
-            shipment.lose(f"{type(error).__name__}: {error}, which is a bug")
-
-    threads = [threading.Thread(target=one, args=(shipment,), daemon=True) for shipment in shipments]
-    for thread in threads:
-        thread.start()
-    for thread in threads:  # each ends by itself at the deadline, but for what no timeout reaches
-        thread.join(max(deadline + _SPARE_SECONDS - time.monotonic(), 0.0))
-    late = "no answer within the run's time; a name look-up may hang"
-    for thread, shipment in zip(threads, shipments, strict=True):
-        if thread.is_alive():
-            shipment.abandon(late, deadline + _LAST_SECONDS)
+    for shipment in shipments:
+        shipment.start()
+    for shipment in shipments:
+        shipment.finish(deadline + _SPARE_SECONDS, deadline + _LAST_SECONDS)

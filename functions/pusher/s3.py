@@ -3,13 +3,15 @@ start."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote_plus, urlsplit
 
+from .config.partitions import is_aws_host, partition_of
 from .config.schema import SigV4
 from .config.secrets import SecretStore
 from .delivery.credentials import CredentialsError, CredentialsProvider
@@ -22,6 +24,14 @@ _MAX_LIST_BYTES = 5_000_000  # one page of a listing has 1,000 keys of 1,024 byt
 _MAX_ANSWER_BYTES = 100_000  # of what S3 says to a write; read, so that the connection serves again
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 _NO_MORE: Mapping[str, str] = MappingProxyType({})
+_TRIES, _PAUSE_SECONDS = 3, 0.05
+_CONTENT_RANGE = re.compile(r"bytes (?P<bytes>\d{1,18}-\d{1,18}|\*)/(?P<size>\d{1,18})", re.ASCII)
+
+Result = TypeVar("Result")
+
+
+class _Passing(StoreError):
+    """No answer, or one that asks to come back: it may be another one in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +77,27 @@ class S3:
     def get_changed(self, bucket: str, key: str, etag: str, deadline: float, max_bytes: int) -> Object | None:
         """The object, or None when it still has this `etag` ("" for none known). Raises StoreError."""
         place = f"s3://{bucket}/{key}"
-        request = HttpRequest("GET", self._url(bucket, key), {"If-None-Match": etag} if etag else {})
-        with self._send(request, place, deadline) as answer:
+
+        def taken(answer: Answer) -> Object | None:
             if answer.status == 304 and etag:
                 return None
             _check(answer, place, "s3:GetObject on this object (a missing object also answers 403)")
             version = answer.headers.get("x-amz-version-id", "")
             return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
 
+        request = self._request("GET", self._url(bucket, key), {"If-None-Match": etag} if etag else {})
+        return self._read(request, place, deadline, taken)
+
     def get_version(self, bucket: str, key: str, version: str, deadline: float, max_bytes: int) -> Object:
         """The object as it was. Raises StoreError."""
         place = f"s3://{bucket}/{key}, version {version}"
-        request = HttpRequest("GET", self._url(bucket, key, {"versionId": version}), {})
-        with self._send(request, place, deadline) as answer:
+
+        def taken(answer: Answer) -> Object:
             _check(answer, place, "s3:GetObjectVersion on this object")
             return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
+
+        request = self._request("GET", self._url(bucket, key, {"versionId": version}))
+        return self._read(request, place, deadline, taken)
 
     def head(self, bucket: str, key: str, deadline: float) -> Piece:
         """The object's size and ETag. Raises StoreError."""
@@ -91,20 +107,21 @@ class S3:
         """`count` bytes from `start` on, fewer at the end of the object, none behind it. With `etag` only of these very
         bytes: raises Changed when the object is another one by now. Raises StoreError."""
         place = f"s3://{bucket}/{key}"
-        headers = {"Range": f"bytes={start}-{start + count - 1}"} | ({"If-Match": etag} if etag else {})
-        with self._send(HttpRequest("GET", self._url(bucket, key), headers), place, deadline) as answer:
+
+        def taken(answer: Answer) -> Piece:
             if answer.status == 412:
                 raise Changed(f"{place}: it has changed")
             if answer.status == 416:  # nothing is there, as in an empty object
-                size = int(answer.headers.get("Content-Range", "bytes */0").rpartition("/")[2])
-                return Piece(b"", answer.headers.get("ETag", etag), size)
+                return Piece(b"", answer.headers.get("ETag", etag), _size(answer, place, start, 0))
             if answer.status != 206:
                 _check(answer, place, "s3:GetObject on this object (a missing object also answers 403)")
             content = _body(answer, place, MAX_BYTES)
             if answer.status == 200:  # a store that knows no ranges
                 return Piece(content[start : start + count], answer.headers.get("ETag", ""), len(content))
-            size = int(answer.headers.get("Content-Range", "").rpartition("/")[2])
-            return Piece(content, answer.headers.get("ETag", ""), size)
+            return Piece(content, answer.headers.get("ETag", ""), _size(answer, place, start, len(content)))
+
+        headers = {"Range": f"bytes={start}-{start + count - 1}"} | ({"If-Match": etag} if etag else {})
+        return self._read(self._request("GET", self._url(bucket, key), headers), place, deadline, taken)
 
     def list(self, bucket: str, prefix: str, deadline: float) -> Keys:
         """All keys that begin with `prefix`, in S3's order. Raises StoreError."""
@@ -124,7 +141,7 @@ class S3:
         it is ""). Raises StoreError, and Changed among them."""
         place = f"s3://{bucket}/{key}"
         only = {} if expected is None else {"If-Match": expected} if expected else {"If-None-Match": "*"}
-        request = HttpRequest("PUT", self._url(bucket, key), only, content)
+        request = self._request("PUT", self._url(bucket, key), only, content)
         with self._send(request, place, deadline) as answer:
             if answer.status in (409, 412) or (answer.status == 404 and expected):
                 raise Changed(f"{place}: another writer was faster")
@@ -138,7 +155,7 @@ class S3:
         place = f"s3://{bucket}/{key}"
         if expected and not self._is_aws and not self._is_there(bucket, key, expected, deadline):
             return False
-        request = HttpRequest("DELETE", self._url(bucket, key), {"If-Match": expected} if expected else {})
+        request = self._request("DELETE", self._url(bucket, key), {"If-Match": expected} if expected else {})
         with self._send(request, place, deadline) as answer:
             if answer.status in (404, 409, 412):  # sent twice over a connection that died, it has found its own trace
                 return answer.status == 404 and answer.resent
@@ -165,14 +182,34 @@ class S3:
             query = {"encoding-type": "url", "list-type": "2", "prefix": prefix, **more}
             if token:
                 query["continuation-token"] = token
-            request = HttpRequest("GET", self._url(bucket, "", query), {})
-            with self._send(request, place, deadline) as answer:
-                _check(answer, place, "s3:ListBucket on this bucket")
-                page = _listed(_body(answer, place, _MAX_LIST_BYTES), place)
+            page = self._read(
+                self._request("GET", self._url(bucket, "", query)), place, deadline, lambda one: _page_of(one, place)
+            )
             yield page
             token = page.token
             if not token:
                 return
+
+    @staticmethod
+    def _request(
+        method: str, url: str, headers: Mapping[str, str] = _NO_MORE, body: bytes | None = None
+    ) -> HttpRequest:
+        return HttpRequest(method, url, headers, body, is_verbatim=True)  # `a//../b` is a key like any other
+
+    def _read(self, request: HttpRequest, place: str, deadline: float, take: Callable[[Answer], Result]) -> Result:
+        """What `take` makes of the answer to a request that changes nothing. What may be better a moment later is tried
+        three times, each time with a fair part of what is left of the time. Raises StoreError."""
+        for tries_left in range(_TRIES, 0, -1):
+            now = time.monotonic()
+            try:
+                with self._send(request, place, now + (deadline - now) / min(tries_left, 2)) as answer:
+                    return take(answer)
+            except _Passing:
+                pause = _PAUSE_SECONDS * (_TRIES - tries_left + 1)
+                if tries_left == 1 or time.monotonic() + pause >= deadline:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last try has returned or raised")
 
     def _send(self, request: HttpRequest, place: str, deadline: float) -> Answer:
         """One signed exchange; the body is still to be read, which raises StoreError through `_body` only."""
@@ -180,8 +217,10 @@ class S3:
             headers = signed(request, self._sigv4, self._credentials.get(), self._now_ms())
             left = deadline - time.monotonic()
             return self._transport.send(replace(request, headers=headers), Channel(), left)
-        except (TransportError, CredentialsError) as error:
+        except CredentialsError as error:
             raise StoreError(f"{place}: {error}") from None
+        except TransportError as error:
+            raise _Passing(f"{place}: {error}") from None
 
     @property
     def _endpoint(self) -> str:
@@ -191,16 +230,16 @@ class S3:
     @property
     def _is_aws(self) -> bool:
         host = urlsplit(self._endpoint).hostname or ""
-        return not self._endpoint or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+        return not self._endpoint or is_aws_host(host)
 
     def _url(self, bucket: str, key: str, query: Mapping[str, str] | None = None) -> str:
         region, endpoint = self._sigv4.region, self._endpoint
         if endpoint:
             base = f"{endpoint.rstrip('/')}/{bucket}"
         elif "." in bucket:  # its certificate covers one name level only
-            base = f"https://s3.{region}.amazonaws.com/{bucket}"
+            base = f"https://s3.{region}.{partition_of(region).suffix}/{bucket}"
         else:
-            base = f"https://{bucket}.s3.{region}.amazonaws.com"
+            base = f"https://{bucket}.s3.{region}.{partition_of(region).suffix}"
         pairs = [f"{name}={quote(value, safe=_UNRESERVED)}" for name, value in sorted((query or {}).items())]
         path = quote(key, safe=f"/{_UNRESERVED}")
         return f"{base}/{path}?{'&'.join(pairs)}" if pairs else f"{base}/{path}"
@@ -217,7 +256,20 @@ def _check(answer: Answer, place: str, allowance: str) -> None:
         301: f": the bucket is in another region{f' ({elsewhere})' if elsewhere else ''}",
         403: f": the role needs {allowance}",
     }.get(answer.status, "")
-    raise StoreError(f"{place}: S3 answered {answer.status}{hint}")
+    is_passing = answer.status >= 500 or answer.status == 429
+    raise (_Passing if is_passing else StoreError)(f"{place}: S3 answered {answer.status}{hint}")
+
+
+def _size(answer: Answer, place: str, start: int, count: int) -> int:
+    """Of the whole object, as the answer to a request from `start` on says that has `count` bytes: `Content-Range` is
+    `bytes 0-9/10`, or `bytes */10` where no byte is (RFC 9110, 14.4). Raises StoreError."""
+    said = answer.headers.get("Content-Range", "")
+    found = _CONTENT_RANGE.fullmatch(said)
+    if not said and not count:  # a 416 need not say more: the object ends there, or before
+        return start
+    if found and found["bytes"] == (f"{start}-{start + count - 1}" if count else "*"):
+        return int(found["size"])
+    raise StoreError(f"{place}: {count} bytes from {start} on were answered with the Content-Range {said!r:.60}")
 
 
 def _body(answer: Answer, place: str, max_bytes: int) -> bytes:
@@ -229,8 +281,13 @@ def _body(answer: Answer, place: str, max_bytes: int) -> bytes:
             if len(content) > max_bytes:
                 raise StoreError(f"{place}: it has more than {max_bytes} bytes")
     except TransportError as error:
-        raise StoreError(f"{place}: {error}") from None
+        raise _Passing(f"{place}: {error}") from None
     return bytes(content)
+
+
+def _page_of(answer: Answer, place: str) -> _Page:
+    _check(answer, place, "s3:ListBucket on this bucket")
+    return _listed(_body(answer, place, _MAX_LIST_BYTES), place)
 
 
 def _listed(body: bytes, place: str) -> _Page:

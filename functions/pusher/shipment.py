@@ -3,7 +3,6 @@ in the spool, or booked as undelivered."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +11,10 @@ from . import self_metrics
 from .batch import Batch, Packed
 from .delivery import deliver
 from .delivery.backlog import Backlog
-from .delivery.outbox import Closed, Outbox
+from .delivery.outbox import Outbox
 from .delivery.refusals import OVERTAKEN
 from .delivery.spool import Run
+from .in_time import Errand, Permit
 from .model import Delivery, Kept, Metadata, Samples, WriteRequest
 from .trailer import Trailer
 from .warm import Remote, Warm
@@ -23,6 +23,7 @@ from .wire import order, packing
 _NOT_THE_RECEIVERS = {"deadline", "behind_backlog"}  # reasons to have something left while the receiver takes requests
 _TRAILER_SHARE, _TRAILER_SECONDS = 0.6, 5.0  # of the time that is reserved to keep what is left, and at most
 _SENDING_SECONDS, _REQUEST_SECONDS = 10.0, 0.05  # to send what is fresh: at least, and for each request
+_LATE = "no answer within the run's time; a name look-up may hang"
 _SPOOL_SHARE, _SPOOL_SECONDS = 0.2, 5.0  # of the time that is left, and at most, to keep what could not be sent
 
 
@@ -51,22 +52,26 @@ class Cargo:
 
 
 class Shipment:
-    """One endpoint's part of a run. `ship` works in a thread of its own; whoever waits for it may `abandon` it."""
+    """One endpoint's part of a run. `start` ships it in a thread of its own, and `finish` waits for that; what comes
+    later changes nothing, neither these books nor what the environment remembers."""
 
     def __init__(self, remote: Remote, warm: Warm, cargo: Cargo) -> None:
         self._remote, self._warm, self._cargo = remote, warm, cargo
         self.books = Delivery(remote.endpoint.name, collected=cargo.batch.count)
-        self._run_books = self.books  # a thread that comes late writes here, also when others were reported
         self._part = Delivery(remote.endpoint.name)  # the fresh requests' books
         self._fresh: Outbox | None = None
+        self._left: list[Kept] = []  # of the fresh requests, once they are closed
         self._packed = Packed((), disjoint=True)
         self._open: list[Outbox] = []
-        self._is_over = self._is_booked = False
-        self._lock = threading.Lock()
+        self._is_booked = False
+        self._permit = Permit()
+        self._errand: Errand | None = None
         self._seconds = {"sources": cargo.facts.sources_seconds, "wire": 0.0, "delivery": 0.0}
         depot = warm.depot
         age_limit_ms = remote.endpoint.queue.sample_age_limit_ms
         self._backlog = Backlog(depot, cargo.run, self.books, cargo.deadline, age_limit_ms) if depot else None
+        if self._backlog is not None:
+            self._backlog.permit = self._permit
         left = max(cargo.deadline - time.monotonic(), 0.0)
         self._until = cargo.deadline - (min(_SPOOL_SECONDS, _SPOOL_SHARE * left) if depot else 0.0)
         outside = warm.outside
@@ -79,7 +84,20 @@ class Shipment:
         )
         self._entry_edges = replace(self._edges, buries=self._edges.buries | {OVERTAKEN})
 
-    def ship(self) -> None:
+    def start(self) -> None:
+        self._errand = Errand(self._permit, self._ship)
+
+    def finish(self, deadline: float, until: float) -> None:
+        """Waits until `deadline` (monotonic seconds) for the shipment. Of one that hangs longer, as in a name look-up,
+        what had not been settled is kept before `until`, as far as there is time."""
+        if self._errand is None or not self._errand.is_done_by(deadline):
+            self._abandon(_LATE, until)
+        elif self._errand.failure is not None:
+            said = f"{type(self._errand.failure).__name__}: {self._errand.failure}, which is a bug"
+            self.books.warn(said)
+            self._lose(said)
+
+    def _ship(self) -> None:
         """Everything that the endpoint gets, booked to the last sample."""
         started = time.monotonic()
         now_ms = self._edges.now_ms()
@@ -88,14 +106,13 @@ class Shipment:
         self._fresh = Outbox(self._packed.requests, self._part)
         try:
             self._go_out(self._fresh)
-        except Closed:
-            return
         except Exception as error:
-            self.books.warn(f"{type(error).__name__}: {error}, which is a bug")
-        if self._end():
-            left = self._fresh.close()
-            self._seconds["delivery"] = time.monotonic() - started - self._seconds["wire"]
-            self._finish(left)
+            said = f"{type(error).__name__}: {error}, which is a bug"
+            self.books.warn(said)
+            self._fresh.hold_back("no_result", said)
+        self._left = self._fresh.close()
+        self._seconds["delivery"] = time.monotonic() - started - self._seconds["wire"]
+        self._finish()
 
     def _go_out(self, fresh: Outbox) -> None:
         """The backlog, then the fresh requests, while nothing of the backlog is left."""
@@ -116,41 +133,33 @@ class Shipment:
         return outbox.close()
 
     def _send(self, outbox: Outbox, edges: deliver.Edges, *, disjoint: bool) -> None:
-        """Raises Closed when the shipment was abandoned: what is in the outbox is then somebody else's."""
-        with self._lock:
-            if self._is_over:
-                raise Closed
-            self._open.append(outbox)
-        deliver.deliver(self._remote.endpoint, outbox, edges, self._until, disjoint=disjoint)
-        if self._is_over:
-            raise Closed
+        """What hangs in here when the shipment is abandoned books nothing more: the outbox is closed then."""
+        self._open.append(outbox)
+        with self._permit.outside():
+            deliver.deliver(self._remote.endpoint, outbox, edges, self._until, disjoint=disjoint)
 
     # the end
 
-    def _end(self) -> bool:
-        """Only one thread may end a shipment: the one that ships it, or the one that waited too long."""
-        with self._lock:
-            is_first, self._is_over = not self._is_over, True
-            return is_first
-
-    def _finish(self, left: list[Kept]) -> None:
-        reasons = {one.reason for one in left}
-        self._keep(left)
-        if reasons <= _NOT_THE_RECEIVERS:
+    def _finish(self) -> None:
+        self._keep()
+        if {one.reason for one in self._left} <= _NOT_THE_RECEIVERS:
             self._send_trailer()
 
-    def _keep(self, left: list[Kept]) -> None:
+    def _keep(self) -> None:
         """What is left goes into the spool; without one, or when it fails, it is booked as undelivered."""
-        lost = left
+        lost = left = self._left
         if self._backlog is not None:
             lost = self._backlog.keep(left, self._part, disjoint=self._packed.disjoint)
         else:
             book_undelivered(self._part, left)
-        self._run_books.merge(self._part)
+        self.books.merge(self._part)
+        self._is_booked = True
+        self._take_back(lost)
         if self._backlog is not None:
             self._backlog.bury()
+
+    def _take_back(self, lost: Sequence[Kept]) -> None:
         order.take_back([one.request for one in lost], self._remote.find(self._warm))
-        self._is_booked = True
 
     def _send_trailer(self) -> None:
         """Metadata and the run's own metrics. Neither is part of the books of the samples, nor worth keeping."""
@@ -159,7 +168,8 @@ class Shipment:
         outbox = Outbox(trailer.requests(self._own_samples(part), self_metrics.FAMILIES, part), part)
         until = self._until + _TRAILER_SHARE * (self._cargo.deadline - self._until)
         until = min(until, time.monotonic() + _TRAILER_SECONDS)  # it is not worth a whole run
-        deliver.deliver(remote.endpoint, outbox, self._edges, until)
+        with self._permit.outside():
+            deliver.deliver(remote.endpoint, outbox, self._edges, until)
         trailer.remember(part)
         for one in outbox.close():
             part.warn(f"{'self-metrics' if one.request.samples else 'metadata'} not sent: {one.said}")
@@ -183,27 +193,30 @@ class Shipment:
 
     # a thread that hangs where no timeout reaches, as in a name look-up
 
-    def abandon(self, why: str, until: float) -> None:
-        """Ends the shipment for a thread that does not come back, before `until` (monotonic seconds): what had not
-        been settled is kept as far as there is time."""
-        if not self._end() or self._fresh is None:
-            if not self._is_booked:  # else only the trailer hangs
-                self.lose(why)
-            return
-        self._fresh.hold_back("no_result", why)
-        left = self._fresh.close()
+    def _abandon(self, why: str, until: float) -> None:
+        """Ends the shipment in place of its thread, which has no permit any more."""
         for outbox in self._open:
             outbox.close()
+        if self._is_booked:  # only the dead letters or the trailer hang
+            return
+        if self._fresh is None or self._left:  # it hangs where it packs, or where it keeps what is left
+            self._lose(why)
+            return
+        self._fresh.hold_back("no_result", why)
+        self._left = self._fresh.close()
+        permit = Permit()
         if self._backlog is not None:
-            self._backlog.deadline = until
-        keeping = threading.Thread(target=self._keep, args=(left,), daemon=True)
-        keeping.start()
-        keeping.join(max(until - time.monotonic(), 0.1))
-        if keeping.is_alive():
-            self.lose(why)
+            self._backlog.deadline, self._backlog.permit = until, permit
+        keeping = Errand(permit, self._keep)
+        if not keeping.is_done_by(max(until, time.monotonic() + 0.1)) or keeping.failure is not None:
+            self._lose(why)
 
-    def lose(self, why: str) -> None:
-        """Nobody knows what became of the run's samples."""
-        self.books = Delivery(self.books.endpoint, collected=self._cargo.batch.count)
-        if self.books.collected:
-            self.books.undelivered.add("no_result", why, self.books.collected)
+    def _lose(self, why: str) -> None:
+        """Books as undelivered what nothing is known of, and lets the next run send it again."""
+        if self._is_booked:
+            return
+        self.books.merge(self._part)
+        unknown = self.books.unaccounted
+        if unknown:
+            self.books.undelivered.add("no_result", why, unknown)
+            self._take_back(self._left)

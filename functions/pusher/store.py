@@ -9,18 +9,23 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
+
+from .in_time import NotInTime, in_time
 
 MAX_LISTED = 1_000  # keys that one listing gives at most, as in S3
 MAX_BYTES = 50_000_000
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")  # a name that `_replace` makes
 _ABANDONED_SECONDS = 3_600.0
+_SPARE_SECONDS = 0.2  # after its deadline, for a store to tell its own error
+_LOOK_SECONDS = 0.01  # between two looks at a lock that another process has
 
 Keys = list[str]  # inside a store, `list` is a method
+Result = TypeVar("Result")
 
 
 class StoreError(OSError):
@@ -68,6 +73,40 @@ class Store(Protocol):
         """Away with the object, when it still has this ETag ("" for any). False when it was gone, or is another."""
 
 
+class PunctualStore:
+    """A store that answers by the deadline, or not at all: also when a name look-up or a file system hangs, where no
+    timeout reaches."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def place(self) -> str:
+        return self._store.place
+
+    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+        return self._in_time(lambda: self._store.get(key, deadline, etag), deadline)
+
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        return self._in_time(lambda: self._store.put(key, content, deadline, expected), deadline)
+
+    def list(self, prefix: str, deadline: float, most: int = MAX_LISTED) -> Keys:
+        return self._in_time(lambda: self._store.list(prefix, deadline, most), deadline)
+
+    def folders(self, prefix: str, deadline: float) -> Keys:
+        return self._in_time(lambda: self._store.folders(prefix, deadline), deadline)
+
+    def delete(self, key: str, deadline: float, expected: str = "") -> bool:
+        return self._in_time(lambda: self._store.delete(key, deadline, expected), deadline)
+
+    def _in_time(self, act: Callable[[], Result], deadline: float) -> Result:
+        try:
+            return in_time(act, max(deadline, time.monotonic()) + _SPARE_SECONDS)
+        except NotInTime:
+            said = "no answer in time; a name look-up or a file system may hang"
+            raise StoreError(f"{self.place}: {said}") from None
+
+
 class DirectoryStore:
     """A store in a folder of this machine. Writes are atomic; several processes may share it."""
 
@@ -88,7 +127,7 @@ class DirectoryStore:
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with self._alone():
+            with self._alone(deadline):
                 self._sweep()
                 if expected is not None and self._etag_of(path) != expected:
                     raise Changed(f"{path}: another writer was faster")
@@ -109,13 +148,15 @@ class DirectoryStore:
     def delete(self, key: str, deadline: float, expected: str = "") -> bool:
         path = self._path(key)
         try:
-            with self._alone():
+            with self._alone(deadline):
                 if expected and self._etag_of(path) != expected:
                     return False
                 path.unlink()
             return True
         except FileNotFoundError:
             return False
+        except StoreError:
+            raise
         except OSError as error:
             raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from None
 
@@ -166,11 +207,21 @@ class DirectoryStore:
                         path.unlink()
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """What is read and then written here is not written by another process in between."""
+    def _alone(self, deadline: float) -> Iterator[None]:
+        """What is read and then written here is not written by another process in between. Raises StoreError when that
+        one has not ended at the deadline."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise StoreError(
+                            f"{lock.name}: another process has held this lock until the deadline"
+                        ) from None
+                time.sleep(_LOOK_SECONDS)
             yield
 
 

@@ -4,6 +4,7 @@ waits in the spool."""
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from .sources.fetch import Fetcher
 from .sources.json_api import JsonSource
 from .sources.leaving import Leaving
 from .sources.mapping import Observe
-from .store import DirectoryStore, Store, StoreError
+from .store import DirectoryStore, PunctualStore, Store, StoreError
 from .transport import Transport
 from .wire.order import PrefixCache
 from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
@@ -58,7 +59,7 @@ def boto3_session(profile: str, region: str) -> Any:
     import botocore.session
 
     session = botocore.session.Session(profile=profile or None)
-    session.set_default_client_config(aws_patience())
+    session.set_default_client_config(aws_patience(attempts=3))  # it only reads: SSM, secrets, discovery
     session.register("before-parse", _refuse_empty)
     return boto3.Session(botocore_session=session, region_name=region or None)
 
@@ -85,12 +86,18 @@ class Outside:
     ) -> None:
         self.environment, self.now_ms, self.session, self.sleep = environment, now_ms, session, sleep
         self.transport = Transport()
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self.secrets = SecretStore(environment, self._client, time.monotonic)
         self.objects = S3(environment, self.transport, self.secrets, session, now_ms)
         self._aws_clients: AwsClients | None = None
 
     def _client(self, service: str) -> Any:
-        return self.session("", self.environment.get("AWS_REGION", "")).client(service)
+        """Made once: that costs more than asking."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self.session("", self.environment.get("AWS_REGION", "")).client(service)
+            return self._clients[service]
 
     def discovery_edges(self, fetcher: Fetcher) -> discovery.Edges:
         from .aws_clients import AwsClients
@@ -102,7 +109,8 @@ class Outside:
 
     def store(self, location: str) -> Store:
         """`s3://BUCKET[/PREFIX]`, or a folder."""
-        return S3Store(self.objects, location) if location.startswith("s3://") else DirectoryStore(location)
+        is_bucket = location.startswith("s3://")
+        return PunctualStore(S3Store(self.objects, location) if is_bucket else DirectoryStore(location))
 
     def config_source(self, location: str = "", *, has_schedule: bool = True) -> config_source.ConfigSource:
         place = location or self.environment.get("PUSHER_CONFIG", "")
@@ -321,6 +329,7 @@ class Warm:
     def begin(self, deadline: float) -> Begun:
         """Starts a run: the state object is read from now on. `deadline` is monotonic seconds."""
         is_cold_start = self.run == 0
+        self.outside.secrets.begin_run()
         number, run = self.next_run(), Run(self.outside.now_ms(), secrets.token_hex(4))
         self.newcomers.start(self.series)
         self.progress.warning = ""

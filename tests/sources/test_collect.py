@@ -72,3 +72,24 @@ def test_a_bug_in_one_source_costs_itself_and_keeps_its_kind() -> None:
     assert "KeyError" in first.error
     assert first.is_target
     assert not second.error
+
+
+def test_a_thread_that_wakes_up_later_asks_nobody_else() -> None:
+    """It is within another run then."""
+    hold, asked, threads = threading.Event(), list[str](), set[threading.Thread]()
+
+    def hang() -> None:
+        asked.append("hung")
+        threads.add(threading.current_thread())
+        hold.wait(30)
+
+    def ask() -> None:
+        asked.append("well")
+
+    hung = [Source(f"hung {number}", hang) for number in range(128)]
+    scrapes = collect([*hung, *(Source(f"well {number}", ask) for number in range(3))], EDGES, time.monotonic() + 1, 1)
+    assert all("within the run's time" in scrape.error for scrape in scrapes)
+    hold.set()
+    for thread in threads:
+        thread.join(20)
+    assert asked == ["hung"] * 128

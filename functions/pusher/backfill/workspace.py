@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from ..config.remote_write import amp_host
 from ..config.schema import Endpoint
 from ..delivery.attempt import NoAnswer, Poster
 from ..transport import HttpRequest, one_line
@@ -24,6 +25,8 @@ _MAX_ANSWER_BYTES = 200_000
 _TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 2.0
 _PATH = "/api/v1/remote_write"
+_WINDOW = "outOfOrderTimeWindowInSeconds"
+_ONE_OF = frozenset(("limitsPerLabelSet", "retentionPeriodInDays"))  # at least one goes with every update
 
 
 class NotAnswered(Exception):
@@ -37,10 +40,12 @@ class NotAnswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`status` is ACTIVE, UPDATING or UPDATE_FAILED; `window_seconds` None when the answer does not say."""
+    """`status` is ACTIVE, UPDATING or UPDATE_FAILED; `window_seconds` None when the answer does not say. `settings`
+    are all of the answer's but the status."""
 
     status: str
     window_seconds: int | None
+    settings: Mapping[str, Any]
 
 
 class Workspace:
@@ -55,15 +60,27 @@ class Workspace:
         body = self._ask("GET", None, deadline, "aps:DescribeWorkspaceConfiguration")
         try:
             found = json.loads(body)["workspaceConfiguration"]
-            window = found.get("outOfOrderTimeWindowInSeconds")
-            return Configuration(str(found["status"]["statusCode"]), None if window is None else int(window))
+            settings = {name: value for name, value in found.items() if name != "status" and value is not None}
+            window = settings.get(_WINDOW)
+            return Configuration(str(found["status"]["statusCode"]), None if window is None else int(window), settings)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise NotAnswered(f"the workspace's configuration cannot be read ({type(error).__name__})") from None
 
     def set_window(self, seconds: int, deadline: float) -> None:
         """Sets the out-of-order window and waits until it is in force, before `deadline` (monotonic seconds). Raises
-        NotAnswered."""
-        change = {"outOfOrderTimeWindowInSeconds": seconds, "clientToken": str(uuid.uuid4())}
+        NotAnswered.
+
+        Every other setting goes back as it was read. UpdateWorkspaceConfiguration says of its request: "You must
+        specify at least one of limitsPerLabelSet or retentionPeriodInDays for the request to be valid", and does not
+        say what becomes of a setting that is left out.
+        """
+        try:
+            settings = self.describe(deadline).settings
+        except NotAnswered as error:
+            raise NotAnswered(str(error), is_unchanged=True) from None
+        if not _ONE_OF.intersection(settings):
+            settings = {**settings, "limitsPerLabelSet": []}  # there are none
+        change = {**settings, _WINDOW: seconds, "clientToken": str(uuid.uuid4())}
         self._ask("PATCH", json.dumps(change).encode(), deadline, "aps:UpdateWorkspaceConfiguration")
         while True:
             found = self.describe(deadline)
@@ -96,8 +113,8 @@ def configuration_url(write_url: str, environment: Mapping[str, str]) -> str:
     elsewhere = environment.get("AWS_ENDPOINT_URL_AMP") or environment.get("AWS_ENDPOINT_URL")
     if elsewhere:
         return f"{elsewhere.rstrip('/')}{parts.path}/configuration"
-    host = parts.netloc.replace("aps-workspaces", "aps", 1)
-    return urlunsplit((parts.scheme, host, f"{parts.path}/configuration", "", ""))
+    amp = amp_host(write_url)
+    return urlunsplit((parts.scheme, amp.control_plane if amp else parts.netloc, f"{parts.path}/configuration", "", ""))
 
 
 def _message(body: bytes) -> str:

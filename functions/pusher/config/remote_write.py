@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from . import env_region, foreign, http_client, partitions, plain_text, relabel_configs, scalars
@@ -14,10 +15,35 @@ from .secrets import Secret
 
 _SIGV4 = "sigv4 takes keys from the function's role, its environment or a profile: leave it out"
 _PATH = "/api/v1/remote_write"
-_AMP_HOST = re.compile(r"aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)")
+_AMP_HOST = re.compile(
+    r"(?P<endpoint>vpce-[a-z0-9-]+\.)?aps-workspaces(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.(?(endpoint)vpce\.)"
+    rf"(?P<suffix>{'|'.join(map(re.escape, partitions.SUFFIXES))})"
+)
 _WORKSPACE = re.compile(r"ws-[A-Za-z0-9-]+")
 _WORKSPACE_ARN = re.compile(r"arn:aws[a-z-]*:aps:([a-z0-9-]+):[0-9]{12}:workspace/(ws-[A-Za-z0-9-]+)")
 _MESSAGES = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
+
+
+@dataclass(frozen=True, slots=True)
+class AmpHost:
+    """A host of AMP's data plane: the public one of a region, or an interface endpoint's own name (PrivateLink), as
+    `vpce-0123-abc.aps-workspaces.eu-west-1.vpce.amazonaws.com`."""
+
+    region: str
+    suffix: str
+    fips: str
+
+    @property
+    def control_plane(self) -> str:
+        """The host that describes and changes workspaces. PrivateLink has another endpoint for it, whose own name
+        nobody can tell from this one's; with private DNS its name is the public one."""
+        return f"aps{self.fips}.{self.region}.{self.suffix}"
+
+
+def amp_host(url: str) -> AmpHost | None:
+    """What the host of a URL says, when it is one of AMP's."""
+    match = _AMP_HOST.fullmatch(urlsplit(url).hostname or "")
+    return AmpHost(match["region"], match["suffix"], match["fips"] or "") if match else None
 
 
 def read(section: Section, environment: Mapping[str, str], name_validation: str = "utf8") -> tuple[Endpoint, ...]:
@@ -116,8 +142,8 @@ def address(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
     url = entry.hidden("url", http_client.url) or ""
     if not entry.has("url"):
         entry.problem("url", "is required (or workspace: ws-…)")
-    match = _AMP_HOST.fullmatch(urlsplit(url).hostname or "")
-    return url, match[1] if match else ""
+    host = amp_host(url)
+    return url, host.region if host else ""
 
 
 def _from_workspace(entry: Section, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -150,7 +176,8 @@ def _region_of(workspace: str) -> str:
 
 def _workspace_url(workspace: str, region: str) -> str:
     workspace_id = workspace.rpartition("/")[2]
-    return f"https://aps-workspaces.{region}.amazonaws.com/workspaces/{workspace_id}{_PATH}"
+    suffix = partitions.partition_of(region).suffix
+    return f"https://aps-workspaces.{region}.{suffix}/workspaces/{workspace_id}{_PATH}"
 
 
 def read_sigv4(entry: Section, address_region: str, environment: Mapping[str, str]) -> SigV4 | None:
@@ -197,7 +224,7 @@ def _region(text: str) -> str:
 def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
     """What AMP would answer with a 403 or 404 every minute is found here."""
     parts = urlsplit(url)
-    if not _AMP_HOST.fullmatch(parts.hostname or ""):
+    if amp_host(url) is None:
         return
     if sigv4 is None and not entry.has("sigv4"):
         entry.problem("sigv4", "AMP takes signed requests only: add sigv4: {} (the region is taken from the url)")

@@ -78,11 +78,17 @@ class HttpClientConfig:
     @property
     def may_renew(self) -> bool:
         """Whether who we are may have changed outside since it was read: a token, a file, a reference."""
-        basic, authorization = self.basic_auth, self.authorization
+        return self.oauth2 is not None or any(secret.literal is None for secret in self.held)
+
+    @property
+    def held(self) -> list[Secret]:
+        """What says who we are."""
+        basic, authorization, oauth2 = self.basic_auth, self.authorization, self.oauth2
         held = [secret for _, values in self.http_headers for secret in values]
         held += [one for one in ((basic.username, basic.password) if basic else ()) if one]
         held += [authorization.credentials] if authorization and authorization.credentials else []
-        return self.oauth2 is not None or any(secret.literal is None for secret in held)
+        held += [oauth2.client_secret] if oauth2 and oauth2.client_secret else []
+        return held
 
 
 @dataclass(frozen=True, slots=True)

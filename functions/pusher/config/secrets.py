@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from .mask import Mask
 
 _KEEP_SECONDS = 300.0  # long enough to cost nothing, short enough for a rotated secret
+_AGAIN_SECONDS = 30.0  # until a secret that is refused, and has not been rotated, is fetched once more
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_.-]*|ssm:/[\w./-]+|secretsmanager:[\w/+=.@:!-]+(?:#.+)?")
 _SCHEMES = ("secretsmanager", "ssm", "env")
 
@@ -52,6 +53,15 @@ def looks_like_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text.strip()) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A secret, and when it was fetched. It `is_confirmed` when it is what was refused before."""
+
+    at: float
+    text: str = field(repr=False)
+    is_confirmed: bool = False
+
+
 class SecretStore:
     """Fetches secrets and keeps those of AWS for five minutes. `aws_client(service)` makes a boto3 client;
     `now` is monotonic seconds. `mask` knows every secret that was revealed: foreign text is shown through it only."""
@@ -61,7 +71,10 @@ class SecretStore:
     ) -> None:
         self._environment, self._aws_client, self._now = environment, aws_client, now
         self.mask = Mask()
-        self._kept: dict[str, tuple[float, str]] = {}
+        self._kept: dict[str, _Fetched] = {}
+        self._refused: dict[str, str] = {}  # what was forgotten, by reference
+        self._renewed: dict[Hashable, float] = {}  # when something was last dropped because it was refused
+        self._run_began = float("inf")
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -80,10 +93,40 @@ class SecretStore:
             return _read_file(secret.file)
         return self._fetch(secret.reference or "")
 
-    def forget(self) -> None:
-        """Drops what is kept: the next use fetches again (after a 401 or 403, a secret may have been rotated)."""
+    def now(self) -> float:
+        """Monotonic seconds, as `forget` takes them."""
+        return self._now()
+
+    def begin_run(self) -> None:
+        """What was refused is fetched anew once more."""
+        self._run_began = self._now()
+
+    def forget(self, secrets: Iterable[Secret] | None = None, asked_at: float = float("inf")) -> None:
+        """Drops what is kept of these secrets, or of all: the next use fetches again. After a 401 or 403 to a request
+        made at `asked_at`, a secret may have been rotated that is older than the request."""
         with self._lock:
-            self._kept.clear()
+            of_these = list(self._kept) if secrets is None else [one.reference or "" for one in secrets]
+            for reference in of_these:
+                kept = self._kept.get(reference)
+                if kept and not self._is_vain(kept) and self._may_renew(reference, kept.at, asked_at):
+                    self._refused[reference] = self._kept.pop(reference).text
+
+    def may_renew(self, key: Hashable, fetched_at: float, asked_at: float) -> bool:
+        """Whether what was fetched then is to be fetched anew, after a request made at `asked_at` was refused: once a
+        run, so that many targets which refuse one token cost one call."""
+        with self._lock:
+            return self._may_renew(key, fetched_at, asked_at)
+
+    def _may_renew(self, key: Hashable, fetched_at: float, asked_at: float) -> bool:
+        if fetched_at > asked_at or self._renewed.get(key, float("-inf")) >= self._run_began:
+            return False
+        self._renewed[key] = self._now()
+        return True
+
+    def _is_vain(self, kept: _Fetched) -> bool:
+        """Where there are no runs: it was fetched anew a moment ago, and was what had been refused."""
+        has_runs = self._run_began != float("inf")
+        return kept.is_confirmed and not has_runs and self._now() - kept.at < _AGAIN_SECONDS
 
     def _fetch(self, reference: str) -> str:
         scheme, _, name = reference.partition(":")
@@ -95,10 +138,12 @@ class SecretStore:
             lock = self._locks.setdefault(reference, threading.Lock())
         with lock:  # one slow reference holds up only those who want the same
             kept = self._kept.get(reference)
-            if kept and self._now() - kept[0] < _KEEP_SECONDS:
-                return kept[1]
+            if kept and self._now() - kept.at < _KEEP_SECONDS:
+                return kept.text
             text = self._from_ssm(reference, name) if scheme == "ssm" else self._from_secrets_manager(reference, name)
-            self._kept[reference] = (self._now(), text)
+            with self._lock:
+                is_confirmed = self._refused.pop(reference, None) == text
+                self._kept[reference] = _Fetched(self._now(), text, is_confirmed)
             return text
 
     def _from_ssm(self, reference: str, name: str) -> str:

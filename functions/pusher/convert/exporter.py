@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ..config import scalars
+from ..config import partitions, scalars
+from ..config.remote_write import amp_host
 from . import authenticator, expansion
 from .http_client import move_userinfo, put_headers
 from .prometheus import drop_replica
@@ -16,7 +17,8 @@ from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, comment, is_e
 
 _PLACEHOLDER = "https://CHANGE.ME/api/v1/remote_write"
 _IN_OWN_REGION = re.compile(
-    r"https://aps-workspaces\.\$\{AWS_(?:DEFAULT_)?REGION\}\.amazonaws\.com/workspaces/(ws-[A-Za-z0-9-]+)"
+    r"https://aps-workspaces\.\$\{AWS_(?:DEFAULT_)?REGION\}"
+    rf"\.(?:{'|'.join(re.escape(one.suffix) for one in partitions.PARTITIONS)})/workspaces/(ws-[A-Za-z0-9-]+)"
     r"/api/v1/remote_write"
 )
 _MAX_AMP_BODY = 1_000_000
@@ -134,7 +136,7 @@ def _put_address(found: Endpoint, written: Entry | None, losses: Losses) -> None
     if written and isinstance(written.value, Scalar) and not written.value.variables and written.text:
         block.put("url", written.value, written)
         move_userinfo(block, "url")
-        is_amp = (urlsplit(written.text).hostname or "").startswith("aps-workspaces")
+        is_amp = amp_host(written.text) or (urlsplit(written.text).hostname or "").startswith("aps-workspaces")
         if (is_amp or found.exporter.key.startswith("aws")) and block.get("sigv4") is None:
             block.put("sigv4", Map(flow=True))
     elif written and (workspace := _IN_OWN_REGION.fullmatch(written.text)):

@@ -130,8 +130,8 @@ class Poster:
         CredentialsError and SecretError."""
         endpoint = self._endpoint
         if renewed:
-            self._secrets.forget()
-            self._tokens.forget(endpoint.http.oauth2)
+            self._secrets.forget(endpoint.http.held, self._secrets.now())
+            self._tokens.forget(endpoint.http.oauth2, self._secrets.now())
         headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), request.headers)
         for name, value in endpoint.headers:
             self._secrets.mask.add_header(name, value)

@@ -13,7 +13,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
+from ..in_time import Permit
 from ..model import Delivery, Kept, Tally, WriteRequest
 from ..store import MAX_LISTED, Changed, Keys, NotStored, StoreError
 from ..wire.packing import samples_alone
@@ -34,6 +37,7 @@ _UNKNOWN = (
 _ELSEWHERE = "settled_elsewhere"
 _ELSEWHERE_SAID = "another run, at the same time, has settled this entry of the spool and booked its samples"
 
+Result = TypeVar("Result")
 Send = Callable[[Sequence[WriteRequest], Delivery, bool], list[Kept]]
 """Sends requests (which may share no series) and books them -> those that are left."""
 
@@ -69,6 +73,8 @@ class Backlog:
 
     def __init__(self, depot: Depot, run: Run, books: Delivery, deadline: float, age_limit_ms: int = 0) -> None:
         self._depot, self._run, self._books, self.deadline = depot, run, books, deadline
+        self.permit: Permit | None = None  # of the thread that works here; let go of while the store is asked
+        self._spool = depot.spool
         self._age_limit_ms = age_limit_ms
         self._unread_since_ms = 0  # the entry before this one could not be read since then
         self._overdue: list[str] = []  # entries that cannot be read, for which nothing waits any more
@@ -77,6 +83,13 @@ class Backlog:
         self._newest_key = ""
         self._is_cut = False
 
+    def _ask(self, act: Callable[[], Result]) -> Result:
+        """What the store answers, which may take for ever."""
+        if self.permit is None:
+            return act()
+        with self.permit.outside():
+            return act()
+
     # what other runs have left
 
     def drain(self, send: Send, until: float, sending_seconds: float = _SENDING_SECONDS) -> bool:
@@ -84,7 +97,7 @@ class Backlog:
         waits any more, or the store does not tell and no more than `sending_seconds` are left. Whatever is wrong with
         the store is a warning."""
         depot = self._depot
-        depot.state.await_read()
+        self._ask(depot.state.await_read)
         if not depot.must_look(self._endpoint):
             return True
         try:
@@ -127,7 +140,7 @@ class Backlog:
                 is_known = self._endpoint in self._depot.looked or self._depot.expects_entries(self._endpoint)
                 if is_known or self._endpoint in self._depot.passed or isinstance(error, NotStored):
                     raise
-                if not self._depot.spool.wait(pause, latest):
+                if not self._ask(partial(self._spool.wait, pause, latest)):
                     raise
         return self._keys(_part_of(until))
 
@@ -150,7 +163,7 @@ class Backlog:
     def _keys(self, until: float) -> Keys:
         """The entries that other runs have left; a listing that is behind the times lacks none that is known of."""
         depot, endpoint = self._depot, self._endpoint
-        listed = depot.spool.keys(endpoint, until)
+        listed = self._ask(lambda: self._spool.keys(endpoint, until))
         known = depot.known.get(endpoint, set()) | {depot.state.facts.backlog.get(endpoint, "")}
         self._is_cut = len(listed) >= MAX_LISTED
         if self._is_cut:  # what comes after the end of the listing is not next
@@ -163,11 +176,11 @@ class Backlog:
 
     def _drain_one(self, key: str, send: Send, until: float) -> bool:
         """One entry; False when something of it is left."""
-        spool, books = self._depot.spool, self._books
+        books = self._books
         try:
             if self._has_removed_settled(key, until):
                 return True
-            stored = spool.load(key, until)
+            stored = self._ask(lambda: self._spool.load(key, until))
         except NotStored:  # another run's, or never written
             self._depot.state.forget_unread(lambda other: other == key)
             return True
@@ -190,7 +203,7 @@ class Backlog:
         etag = self._depot.settled.get(key)
         if etag is None:
             return False
-        is_removed = self._depot.spool.remove_version(key, etag, until)
+        is_removed = self._ask(lambda: self._spool.remove_version(key, etag, until))
         del self._depot.settled[key]
         return is_removed
 
@@ -210,7 +223,7 @@ class Backlog:
         if noted is None or noted.fingerprint != damaged.fingerprint:
             return self._hold(damaged.key, f"{damaged}, at every read of this run", damaged.fingerprint)
         try:
-            aside = self._depot.spool.set_aside(damaged, self.deadline)
+            aside = self._ask(lambda: self._spool.set_aside(damaged, self.deadline))
         except NotStored:  # another run has set it aside
             return True
         except StoreError as error:
@@ -249,13 +262,12 @@ class Backlog:
 
     def _settle(self, stored: Stored, left: list[Kept], part: Delivery) -> None:
         """What is left of an entry takes its place, and an entry of which nothing is left goes. Books what is left."""
-        spool = self._depot.spool
         _book(part.spooled, left)
         try:
-            if not left and not spool.remove(stored, self.deadline):
+            if not left and not self._ask(lambda: self._spool.remove(stored, self.deadline)):
                 _leave_to_the_other(part)
             if left and not _is_as_it_was(stored, left):
-                spool.replace(stored, left, self.deadline)
+                self._ask(lambda: self._spool.replace(stored, left, self.deadline))
         except (Changed, NotStored):
             left.clear()
             _leave_to_the_other(part)
@@ -272,7 +284,7 @@ class Backlog:
             return
         ahead = Entry(self._endpoint, self._run.started_ms, list(map(Kept, with_doubt(requests))), disjoint)
         try:
-            self._own = self._depot.spool.keep(ahead, self._run, _part_of(self.deadline))
+            self._own = self._ask(lambda: self._spool.keep(ahead, self._run, _part_of(self.deadline)))
         except StoreError as error:
             self._books.warn(f"the spool takes nothing ahead of sending, and a killed run would lose it: {error}")
 
@@ -289,7 +301,7 @@ class Backlog:
             waiting = self._books.waiting
             waiting.entries += 1
             waiting.oldest_ms = waiting.oldest_ms or min(one.request.oldest_ms for one in left)
-            key = self._depot.spool.key(self._endpoint, self._run)
+            key = self._spool.key(self._endpoint, self._run)
             self._depot.known.setdefault(self._endpoint, set()).add(key)
         return lost
 
@@ -297,9 +309,9 @@ class Backlog:
         """Returns what could not be kept."""
         depot = self._depot
         try:
-            key = depot.spool.key(self._endpoint, self._run)
-            depot.state.will_spool(self._endpoint, key, _part_of(self.deadline))
-            depot.spool.keep(entry, self._run, self.deadline)
+            key = self._spool.key(self._endpoint, self._run)
+            self._ask(lambda: depot.state.will_spool(self._endpoint, key, _part_of(self.deadline)))
+            self._ask(lambda: self._spool.keep(entry, self._run, self.deadline))
         except StoreError as error:
             said = f"the spool did not take them: {error}; they were not sent because: {entry.kept[0].said}"
             part.undelivered.add("spool_failed", said, entry.samples)
@@ -318,7 +330,7 @@ class Backlog:
         books.dead = []
         try:
             if dead:
-                self._depot.spool.bury(self._endpoint, self._run, dead, self.deadline, source)
+                self._ask(lambda: self._spool.bury(self._endpoint, self._run, dead, self.deadline, source))
         except StoreError as error:
             books.warn(f"{samples} samples that are not sent again could not be kept under dead/: {error}")
             return False

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..config.partitions import partition_of
 from ..config.schema import SigV4
 from ..config.secrets import SecretError, SecretStore
 
@@ -15,11 +16,11 @@ _RENEW_BEFORE_SECONDS = 300.0  # an assumed role is renewed this long before its
 _ROLE_SECONDS = 3600
 
 
-def aws_patience() -> Any:
+def aws_patience(attempts: int = 2) -> Any:
     """A botocore Config: boto3's own patience (minutes, where a VPC has no endpoint) is longer than a run."""
     from botocore.config import Config
 
-    return Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+    return Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": attempts})
 
 
 class CredentialsError(Exception):
@@ -114,12 +115,11 @@ class CredentialsProvider:
 
     def _sts(self) -> Any:
         sigv4 = self._sigv4
-
         session = self._session(sigv4.profile, sigv4.region)
         options: dict[str, Any] = {"config": aws_patience()}
         if sigv4.access_key and sigv4.secret_key:
             options["aws_access_key_id"] = sigv4.access_key
             options["aws_secret_access_key"] = self._secrets.reveal(sigv4.secret_key)
         if sigv4.use_fips_sts_endpoint:
-            options["endpoint_url"] = f"https://sts-fips.{sigv4.region}.amazonaws.com"
+            options["endpoint_url"] = f"https://{partition_of(sigv4.region).fips_sts_host(sigv4.region)}"
         return session.client("sts", region_name=sigv4.region, **options)

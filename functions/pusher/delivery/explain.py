@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from ..config.partitions import partition_of
 from ..config.schema import Endpoint
 from .classify import meaning
 from .refusals import REFUSALS, for_others
@@ -55,7 +56,7 @@ def _words_of(endpoint: Endpoint, text: str) -> dict[str, str]:
     named = _RESOURCE.search(text)
     region = endpoint.sigv4.region if endpoint.sigv4 else ""
     found = {"workspace": workspace[0] if workspace else "ws-…", "region": region or "REGION", "skew": _skew(text)}
-    arn = f"arn:aws:aps:{found['region']}:ACCOUNT:workspace/{found['workspace']}"
+    arn = f"arn:{partition_of(region).id}:aps:{found['region']}:ACCOUNT:workspace/{found['workspace']}"
     return found | {"resource": named[1] if named else arn}
 
 

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes
 
 import requests
 from requests_aws4auth import AWS4Auth, AWS4SigningKey
@@ -23,7 +24,8 @@ def signed(request: HttpRequest, sigv4: SigV4, credentials: Credentials, now_ms:
     """The request's headers with its signature added; the date in it is `now_ms`, so each attempt is signed anew."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ms / 1000))
     body_hash = hashlib.sha256(request.body or b"").hexdigest()
-    template = _template(request.method, request.url, tuple(request.headers.items()), sigv4, credentials)
+    url = _verbatim(request.url) if request.is_verbatim else _normalised(request.url)
+    template = _template(request.method, url, tuple(request.headers.items()), sigv4, credentials)
     canonical = template.canonical.replace(_ANY_HASH, body_hash).replace(_ANY_STAMP, stamp)
     key, scope = _key(sigv4, credentials, stamp[:8])
     digest = hashlib.sha256(canonical.encode()).hexdigest()
@@ -58,7 +60,7 @@ def _template(
         every["x-amz-security-token"] = credentials.session_token
     names = frozenset(name.lower() for name in every) - _UNSIGNED
     signer = _Signer(credentials.access_key, credentials.secret_key, sigv4.region, sigv4.service)
-    unsigned = _Unsigned(method, _normalised(url), every, b"")
+    unsigned = _Unsigned(method, url, every, b"")
     canonical_headers, signed_names = signer.get_canonical_headers(unsigned, names | {"host", "x-amz-*"})
     canonical = signer.get_canonical_request(unsigned, canonical_headers, signed_names)
     return _Template(_text(canonical), _text(signed_names), every)
@@ -87,9 +89,21 @@ def _normalised(url: str) -> str:
     return requests.Request("GET", url).prepare().url or url
 
 
+def _verbatim(url: str) -> str:
+    """The same for a request that is verbatim: only the host is normalised."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    return _normalised(f"{scheme}://{host}/") + path
+
+
 class _Signer(AWS4Auth):  # type: ignore[misc]
     """Runs of white space count as one space everywhere: the library leaves those between quotes and fails on an
-    apostrophe, AWS's signers do neither."""
+    apostrophe, AWS's signers do neither. A path in S3 is signed as it goes over the wire, since keys may hold `//` and
+    `..`: "You do not normalize URI paths for requests to Amazon S3" (IAM User Guide, "Create a signed AWS API
+    request")."""
+
+    def amz_cano_path(self, path: str) -> str:
+        return quote(unquote_to_bytes(path), safe="/~") if self.service == "s3" else str(super().amz_cano_path(path))
 
     @staticmethod
     def amz_norm_whitespace(text: str | bytes) -> str:

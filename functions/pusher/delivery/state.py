@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
+from ..in_time import NotInTime, Pending
 from ..model import JobMark
 from ..store import Changed, NotStored, Object, Store, StoreError
 
@@ -86,7 +88,7 @@ class State:
         self._judged: dict[str, str] = {}  # job -> its problem as it was found since the last write
         self._elsewhere: dict[str, JobMark] | None = None  # what other shards' objects say
         self._lock = threading.RLock()
-        self._reading: _Reading | None = None
+        self._reading: tuple[Pending[Object | None], float] | None = None  # and its deadline
 
     # reading
 
@@ -96,7 +98,8 @@ class State:
         if self._store is None:
             return
         etag = self._etag or "" if self.is_known else ""  # what was not understood is read in full again
-        self._reading = _Reading(self._store, self._key, etag, deadline, is_patient=not self.is_known)
+        act = partial(_read_patiently, self._store, self._key, etag, deadline, not self.is_known)
+        self._reading = Pending(act), deadline
 
     def await_read(self) -> None:
         """Waits for the reading that was started. An object that cannot be read leaves memory in force."""
@@ -105,7 +108,10 @@ class State:
             if reading is None:
                 return
             try:
-                self._take_over(reading.result())
+                pending, deadline = reading
+                self._take_over(pending.result(deadline + _SPARE_SECONDS))
+            except NotInTime:
+                self.problem = "the state object cannot be read, this run acts on memory: no answer in time"
             except (StoreError, ValueError) as error:
                 self.problem = f"the state object cannot be read, this run acts on memory: {error}"
 
@@ -293,40 +299,18 @@ class State:
             self.facts.problems = {job: why for job, why in self.facts.problems.items() if job in jobs}
 
 
-class _Reading:
-    """One reading of the object, in a thread of its own: a name look-up that hangs must not hold up the run. A patient
-    one asks a store that fails again until the deadline: an environment that knows nothing yet needs the answer."""
-
-    def __init__(self, store: Store, key: str, etag: str, deadline: float, *, is_patient: bool) -> None:
-        self._deadline, self._is_patient = deadline, is_patient
-        self._found: Object | None = None
-        self._error: StoreError | None = None
-        self._store, self._key, self._etag = store, key, etag
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        pause = _PAUSE_SECONDS
-        while True:
-            try:
-                self._found = _read(self._store, self._key, self._etag, self._deadline)
-                self._error = None
-                return
-            except StoreError as error:
-                self._error = error
-            if not self._is_patient or time.monotonic() + pause >= self._deadline:
-                return
-            time.sleep(pause)
-            pause *= 2
-
-    def result(self) -> Object | None:
-        """The object; None when it is unchanged, one without ETag when there is none. Raises StoreError."""
-        self._thread.join(max(self._deadline + _SPARE_SECONDS - time.monotonic(), 0.0))
-        if self._thread.is_alive():
-            raise StoreError(f"{self._store.place}/{self._key}: no answer in time")
-        if self._error:
-            raise self._error
-        return self._found
+def _read_patiently(store: Store, key: str, etag: str, deadline: float, is_patient: bool) -> Object | None:
+    """Reads the object; a patient reading asks a store that fails again until the deadline: an environment that knows
+    nothing yet needs the answer."""
+    pause = _PAUSE_SECONDS
+    while True:
+        try:
+            return _read(store, key, etag, deadline)
+        except StoreError:
+            if not is_patient or time.monotonic() + pause >= deadline:
+                raise
+        time.sleep(pause)
+        pause *= 2
 
 
 def _read(store: Store, key: str, etag: str, deadline: float) -> Object | None:

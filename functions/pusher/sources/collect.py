@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -34,7 +35,8 @@ class Source(Protocol):
     @property
     def is_target(self) -> bool: ...  # one of many that its job may have
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
-        """What the source answers, before `deadline` (monotonic seconds). Any exception is its failure."""
+        """What the source answers, before `deadline` (monotonic seconds). Any exception is its failure. It may come
+        too late, within another run: what the source remembers is changed in `settle` only."""
 
     def settle(self, fetched: Fetched, run: int, now_ms: int) -> Scrape:
         """What it answered -> its samples."""
@@ -78,6 +80,7 @@ def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) 
         try:
             index, fetched = answers.get(timeout=max(deadline + 0.5 - time.monotonic(), 0.01))
         except queue.Empty:  # a thread hangs where no timeout reaches, as in a name look-up: its answer is not awaited
+            _take_all(waiting)  # when it wakes up, within another run, it asks nobody else
             break
         scrapes[index] = settle(sources[index], fetched, run, edges.now_ms())
     return [
@@ -98,6 +101,12 @@ def _ask_all(
         except queue.Empty:
             return
         answers.put((index, ask(sources[index], edges, deadline)))
+
+
+def _take_all(waiting: queue.SimpleQueue[int]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            waiting.get_nowait()
 
 
 def ask(source: Source, edges: Edges, deadline: float) -> Fetched:

@@ -112,15 +112,15 @@ class Fetcher:
     ) -> Iterator[Opened]:
         """One answer, to be read piece by piece before `deadline`. Raises FetchError, while it is read too.
 
-        A 401 or 403 makes secrets and tokens be fetched anew, once.
+        A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
         try:
-            answer, url = self._follow(request, client, deadline)
+            answer, url, asked_at = self._follow(request, client, deadline)
             if answer.status in (401, 403) and not is_success(answer.status) and client.may_renew:
                 answer.__exit__(None, None, None)
-                self._secrets.forget()
-                self._tokens.forget(client.oauth2)
-                answer, url = self._follow(request, client, deadline)
+                self._secrets.forget([*client.held, *(secret for _, secret in request.headers)], asked_at)
+                self._tokens.forget(client.oauth2, asked_at)
+                answer, url, _ = self._follow(request, client, deadline)
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.get("Set-Cookie", ""))
                 if not is_success(answer.status):
@@ -167,7 +167,8 @@ class Fetcher:
                 raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
             yield piece
 
-    def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str]:
+    def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str, float]:
+        """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
         url, method, body = request.url, request.method, request.body
         for _ in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
@@ -179,11 +180,11 @@ class Fetcher:
             guarded = not request.allow_link_local
             stranger = guarded and not at_home and not is_loopback(request.url)
             channel = replace(channel, refuse_link_local=guarded, refuse_loopback=stranger)
-            left = deadline - time.monotonic()
+            left, asked_at = deadline - time.monotonic(), self._secrets.now()
             answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
-                return answer, url
+                return answer, url, asked_at
             with answer:
                 url, method, body = self._redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")

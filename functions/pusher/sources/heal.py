@@ -17,7 +17,7 @@ from ..config.schema import Backfill, JsonJob
 from ..model import Intern, JobMark, Samples, Scrape
 from ..timestamp import BadTimestamp, Format
 from .collect import Fetched, explained
-from .fetch import Fetcher, FetchError
+from .fetch import Fetcher
 from .json_api import JsonSource, Known, Page
 from .mapping import Observe, ScrapeFailed
 
@@ -49,6 +49,8 @@ class _Answer:
     windows: list[tuple[int, JsonSource, list[Page]]] = field(default_factory=list)
     pages: list[Page] | None = None
     notes: list[str] = field(default_factory=list)
+    error: str = ""
+    failures: int = 0  # of gaps, one after the other
 
 
 def gap_of(mark: JobMark | None, every_ms: int, now_ms: int, age_limit_ms: int) -> Gap | None:
@@ -132,20 +134,23 @@ class HealingSource(JsonSource):
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> _Answer:
         """What is missing, and then the fresh answer; without the latter when the run's time does not suffice.
-        `deadline` is monotonic seconds. Raises FetchError, also when the gap cannot be had."""
-        answer = _Answer()
+        `deadline` is monotonic seconds. Raises nothing: what fails is the answer's `error`."""
+        answer = _Answer(failures=self._failures)
         gap = gap_of(self.known.mark_of(self.name), self._every_ms, self._now_ms(), self._age_limit_ms)
         if gap is not None and not self._fetch_gap(gap, answer, fetcher, deadline):
             return answer
-        answer.pages = self.pages(fetcher, min(deadline, self._timeout_from_now()))
+        try:
+            answer.pages = self.pages(fetcher, min(deadline, self._timeout_from_now()))
+        except Exception as error:
+            answer.error = explained(error)
         return answer
 
     def _fetch_gap(self, gap: Gap, answer: _Answer, fetcher: Fetcher, deadline: float) -> bool:
         """The windows of a gap, as many as the time is long; True when that is all of it, or it was given up."""
         backfill = self.job.backfill
         assert backfill is not None  # noqa: S101 - only such jobs are healing sources
-        if self._failures >= _MAX_FAILURES:
-            self._failures = 0
+        if answer.failures >= _MAX_FAILURES:
+            answer.failures = 0
             answer.notes.append(f"a gap is given up from {gap.span}, after {_MAX_FAILURES} failures")
             return True
         if gap.missed_ms < gap.start_ms:
@@ -169,11 +174,12 @@ class HealingSource(JsonSource):
 
     def _fail(self, answer: _Answer, left: Gap, why: str) -> bool:
         """The API does not give the range. What came before it is kept; the fresh answer waits a few runs for it."""
-        self._failures += 1
+        answer.failures += 1
         said = f"a gap cannot be healed yet from {left.span}, and fresh samples wait for it: {why}"
-        if not answer.windows:
-            raise FetchError(said)
-        answer.notes.append(said)
+        if answer.windows:
+            answer.notes.append(said)
+        else:
+            answer.error = said
         return False
 
     def _timeout_from_now(self) -> float:
@@ -183,6 +189,9 @@ class HealingSource(JsonSource):
         answer = fetched.answer
         if fetched.error or not isinstance(answer, _Answer):
             return super().settle(fetched, run, now_ms)
+        self._failures = answer.failures
+        if answer.error:
+            return super().settle(replace(fetched, error=answer.error, answer=None), run, now_ms)
         healed = Scrape(self.name, self.instance, fetched.started_ms)
         try:
             for _, source, pages in answer.windows:

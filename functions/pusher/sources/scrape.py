@@ -54,6 +54,8 @@ class PageAnswer:
     page: Page
     error: str = ""
     body_bytes: int = 0
+    memory: Memory | None = None  # that the page was read with
+    media_type: str = ""
 
 
 class TargetSource:
@@ -142,7 +144,7 @@ class TargetSource:
             if answer.error or not piece:
                 continue
             try:
-                reader = reader or self._reader(header)
+                reader = reader or self._reader(header, answer)
                 answer.page = reader.page
                 reader.feed(piece)
             except (BadPage, content_type.UnknownFormat) as error:
@@ -150,16 +152,16 @@ class TargetSource:
         if reader and not answer.error:
             try:
                 page = reader.close()
-                if page.parts:
-                    custom_buckets.convert(page, self._memory)
+                if page.parts and answer.memory is not None:
+                    custom_buckets.convert(page, answer.memory)
             except BadPage as error:
                 answer.error = str(error)
 
-    def _reader(self, header: str) -> LineReader | ProtobufReader:
+    def _reader(self, header: str, answer: PageAnswer) -> LineReader | ProtobufReader:
         job, receivers, target = self.target.job, self._receivers, self.target
         media_type = content_type.media_type(header, job.fallback_scrape_protocol)
-        if media_type != self._media_type:  # a line that one format takes, another may refuse
-            self._memory, self._media_type = self._new_memory(), media_type
+        is_same = media_type == self._media_type  # a line that one format takes, another may refuse
+        answer.memory, answer.media_type = self._memory if is_same else self._new_memory(), media_type
         wishes = Wishes(
             honor_timestamps=job.honor_timestamps,
             exemplars=receivers.exemplars,
@@ -170,7 +172,7 @@ class TargetSource:
             max_buckets=job.native_histogram_bucket_limit,
             max_schema=buckets.schema_of(job.native_histogram_min_bucket_factor),
         )
-        return _READERS[media_type](self._memory, self._resolve, wishes)
+        return _READERS[media_type](answer.memory, self._resolve, wishes)
 
     def _new_memory(self) -> Memory:
         job = self.target.job
@@ -213,6 +215,10 @@ class TargetSource:
         job, target = self.target.job, self.target
         answer: PageAnswer = fetched.answer or PageAnswer(Page(), fetched.error)
         page = answer.page
+        if answer.memory is not None:
+            self._memory, self._media_type = answer.memory, answer.media_type
+        elif fetched.answer is None:  # its thread may still be reading, within another run
+            self._memory, self._media_type = self._new_memory(), ""
         scrape = Scrape(
             job.job_name, target.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True
         )

@@ -161,7 +161,8 @@ class Transport:
         current.channel = replace(channel, refuse_link_local=False) if channel.proxy_url else channel
         self._last_used = time.time()
         if not channel.proxy_url:
-            return _DirectAnswer(self._host(channel, request.url), request, _parsed(request.url).request_uri)
+            target = _verbatim_target(request.url) if request.is_verbatim else _parsed(request.url).request_uri
+            return _DirectAnswer(self._host(channel, request.url), request, target)
         if channel.refuse_link_local:
             check_named_address(_parsed(request.url).host or "", channel)
         return _ProxiedAnswer(self._pool(channel, request.url), request)
@@ -214,6 +215,11 @@ class Transport:
 @functools.lru_cache(maxsize=256)
 def _parsed(url: str) -> urllib3.util.Url:
     return urllib3.util.parse_url(url)
+
+
+def _verbatim_target(url: str) -> str:
+    """Path and query as they stand in an `http://` or `https://` URL."""
+    return "/" + url.partition("://")[2].partition("/")[2]
 
 
 def _check_headers(headers: Iterable[tuple[str, str]], host: str) -> None:

@@ -42,7 +42,11 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
+    """One that `is_verbatim` goes to a host itself with the path as it stands in the URL, already percent-encoded:
+    `..`, `.` and `//` are parts of it, not ways (S3's keys)."""
+
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    is_verbatim: bool = False

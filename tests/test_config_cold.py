@@ -1,0 +1,205 @@
+"""A new environment that reads its config: one bad answer of S3 or SSM costs no tick, and the last good version serves
+when the newest cannot be read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pusher.app import App
+from pusher.config.nodes import ConfigError
+from pusher.config_source import Unreadable
+from pusher.warm import Outside, boto3_session
+from sandbox.s3 import KEYS as STORE_KEYS
+from sandbox.s3 import ObjectStore
+from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
+from tests.config.aws import REGION
+from tests.delivery.rig import no_session
+from tests.test_config_source import KEYS
+from tests.test_last_good_config import BAD, GOOD, Place, place
+
+__all__ = ["place"]  # a fixture
+
+FAULTS = {
+    "503": Fault.status(503),
+    "500": Fault.status(500),
+    "timeout": Fault.hang(),
+    "reset": Fault.reset(),
+    "reset within the body": Fault.reset_mid_answer(),
+}
+
+
+class Context:
+    """What Lambda says of an invocation: it has a minute."""
+
+    aws_request_id = "id"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+def handled(app: App) -> dict[str, Any]:
+    return app.handle({}, Context())
+
+
+# --- One bad answer ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def from_s3() -> Iterator[tuple[ObjectStore, App]]:
+    with ObjectStore(bucket="configs") as bucket:
+        bucket.put("pusher.yaml", GOOD.encode())
+        outside = Outside(
+            {
+                "AWS_ENDPOINT_URL_S3": bucket.base_url, "PUSHER_CONFIG": "s3://configs/pusher.yaml",
+                "AWS_ACCESS_KEY_ID": STORE_KEYS.access_key, "AWS_SECRET_ACCESS_KEY": STORE_KEYS.secret_key,
+                "AWS_REGION": STORE_KEYS.region,
+            },
+            session=no_session,
+        )  # fmt: skip
+        yield bucket, App(outside)
+        outside.transport.close()
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_one_bad_answer_of_s3_costs_no_tick(from_s3: tuple[ObjectStore, App], fault: Fault) -> None:
+    bucket, app = from_s3
+    bucket.script("get", fault)
+    assert handled(app)["ok"]
+
+
+def test_reading_ends_with_the_invocation(from_s3: tuple[ObjectStore, App]) -> None:
+    bucket, app = from_s3
+    bucket.always("get", Fault.hang())
+
+    class Short(Context):
+        def get_remaining_time_in_millis(self) -> int:
+            return 4_000
+
+    started = time.monotonic()
+    with pytest.raises(Unreadable, match="timed out"):
+        app.handle({}, Short())
+    assert time.monotonic() - started < 8
+
+
+class Ssm:
+    """Systems Manager with one parameter, behind a socket, and botocore's own client with a run's patience."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.script = FaultScript()
+        self.requests = 0
+        self.server = LoopbackServer(self._answer, plan=lambda method, path: self.script.next())
+        self.clients = 0
+        self.refuses_newest = False
+        for name, value in {"AWS_ENDPOINT_URL_SSM": self.server.base_url, **KEYS, "AWS_REGION": REGION}.items():
+            monkeypatch.setenv(name, value)
+
+    def _answer(self, request: Request) -> Answer:
+        self.requests += 1
+        if self.refuses_newest and json.loads(request.body)["Name"] == "/pusher":
+            return Answer.json({"__type": "AccessDeniedException", "Message": "no"}, 400)
+        parameter = {
+            "Name": "/pusher",
+            "Value": GOOD,
+            "Version": 1,
+            "LastModifiedDate": 1_700_000_000,
+            "Type": "String",
+        }
+        return Answer.json({"Parameter": parameter})
+
+    def session(self, profile: str, region: str) -> Any:
+        made = boto3_session(profile, region)
+        self.clients += 1
+        return made
+
+    def app(self, **environment: str) -> App:
+        given = {"PUSHER_CONFIG": "ssm:/pusher", "AWS_REGION": REGION, **KEYS, **environment}
+        return App(Outside(given, session=self.session))
+
+
+@pytest.fixture
+def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ssm]:
+    made = Ssm(monkeypatch)
+    with made.server:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "fault", [*FAULTS.values(), Fault.cut_head(2)], ids=[*FAULTS, "an answer that is cut within its head"]
+)
+def test_one_bad_answer_of_ssm_costs_no_tick(ssm: Ssm, fault: Fault) -> None:
+    ssm.script.script(fault)
+    assert handled(ssm.app())["ok"]
+
+
+def test_two_bad_answers_of_ssm_cost_no_tick(ssm: Ssm) -> None:
+    ssm.script.script(Fault.status(503), Fault.reset())
+    assert handled(ssm.app())["ok"]
+
+
+def test_a_config_in_ssm_makes_one_client_per_environment(ssm: Ssm) -> None:
+    app = ssm.app()
+    for _ in range(4):
+        assert handled(app)["ok"]
+    assert (ssm.clients, ssm.requests) == (1, 4)
+
+
+# --- The newest cannot be read ----------------------------------------------------------------------------------------
+
+
+in_a_bucket = pytest.mark.parametrize("place", ["s3"], indirect=True)
+
+
+def refused(app: App) -> str:
+    return str(handled(app).get("config_refused", ""))
+
+
+@in_a_bucket
+def test_the_last_good_one_serves_when_the_newest_is_gone(place: Place) -> None:
+    place.versioned(on=True)
+    place.write(GOOD)
+    assert refused(place.environment()) == ""
+    place._client.delete_object(Bucket="configs", Key="pusher.yaml")
+    cold = place.environment()
+    for _ in range(2):
+        assert "cannot be read, the last good one stays in use" in refused(cold)
+    place.write(GOOD)
+    assert refused(cold) == ""
+
+
+@in_a_bucket
+def test_the_last_good_one_serves_when_the_newest_is_no_text(place: Place) -> None:
+    place.versioned(on=True)
+    place.write(GOOD)
+    assert refused(place.environment()) == ""
+    place._client.put_object(Bucket="configs", Key="pusher.yaml", Body=b"\xff")
+    assert "not UTF-8 text" in refused(place.environment())
+
+
+def test_the_last_good_one_serves_when_ssm_refuses_the_newest(ssm: Ssm, tmp_path: Path) -> None:
+    """As where the key that it is encrypted with is another one."""
+    assert refused(ssm.app(PUSHER_SPOOL=str(tmp_path))) == ""
+    ssm.refuses_newest = True
+    said = refused(ssm.app(PUSHER_SPOOL=str(tmp_path)))
+    assert "cannot be read, the last good one stays in use" in said
+    assert "ssm:GetParameter" in said
+    with pytest.raises(Unreadable, match="ssm:GetParameter"):
+        handled(ssm.app())
+
+
+@in_a_bucket
+def test_without_a_good_one_the_first_error_is_told(place: Place) -> None:
+    """Not the one of a version that cannot be had either."""
+    place.versioned(on=True)
+    place.write(GOOD)
+    assert refused(place.environment()) == ""
+    (version,) = place._client.list_object_versions(Bucket="configs")["Versions"]
+    place.write(BAD)
+    place._client.delete_object(Bucket="configs", Key="pusher.yaml", VersionId=version["VersionId"])
+    with pytest.raises(ConfigError, match="json_config"):
+        handled(place.environment())

@@ -1,0 +1,256 @@
+"""A thread that hangs where no timeout reaches, and wakes up when the run is over: it changes nothing any more."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.in_time import NotInTime, Pending, Permit, Withdrawn, in_time
+from pusher.model import NEVER_MS
+from pusher.push import push
+from pusher.sources import collect
+from pusher.store import DirectoryStore, Keys, Object, PunctualStore, Store, StoreError
+from pusher.warm import Outside, Warm
+from sandbox.amp import Receiver
+from sandbox.api import Api
+from sandbox.server import Answer, Fault
+from tests.delivery.rig import ENVIRONMENT, no_session
+from tests.stores import MemoryStore
+from tests.test_push import SYNTHETIC, config_text, endpoint, job, tick
+
+SAMPLES = 8  # three records, and five that the job has anyway
+
+
+@dataclass
+class Hanging:
+    """A store of which one operation hangs until it is released, and is then done all the same."""
+
+    inner: Store
+    operation: str
+    part: str = ""  # only for keys with this in them
+    released: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def place(self) -> str:
+        return self.inner.place
+
+    def _do(self, operation: str, key: str, act: Callable[[], Any]) -> Any:
+        if operation != self.operation or self.part not in key or self.released.is_set():
+            return act()
+        self.reached.set()
+        self.released.wait(60)
+        try:
+            return act()
+        finally:
+            self.done.set()
+
+    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+        found: Object | None = self._do("get", key, lambda: self.inner.get(key, deadline, etag))
+        return found
+
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        return str(self._do("put", key, lambda: self.inner.put(key, content, deadline, expected)))
+
+    def list(self, prefix: str, deadline: float, most: int = 1000) -> Keys:
+        found: Keys = self._do("list", prefix, lambda: self.inner.list(prefix, deadline, most))
+        return found
+
+    def folders(self, prefix: str, deadline: float) -> Keys:
+        return self.inner.folders(prefix, deadline)
+
+    def delete(self, key: str, deadline: float, expected: str = "") -> bool:
+        return bool(self._do("delete", key, lambda: self.inner.delete(key, deadline, expected)))
+
+
+class World(Outside):
+    """The outside world with one store, which everybody has; `is_punctual` is how `Outside` gives it."""
+
+    def __init__(self, store: Store, *, is_punctual: bool) -> None:
+        super().__init__(ENVIRONMENT, session=no_session)
+        self._given = PunctualStore(store) if is_punctual else store
+
+    def store(self, location: str) -> Store:
+        return self._given
+
+
+@contextmanager
+def environment(store: Store, api: Api, amp: Receiver, mode: str, *, is_punctual: bool) -> Iterator[Warm]:
+    """An API that repeats its last records, one endpoint, and a spool in `store`."""
+    at = int(time.time() * 1000)
+    url = api.serve("/r", lambda _: Answer.json([{"id": str(n), "value": n, "at": at} for n in range(3)]))
+    text = config_text([job(url)], [endpoint(amp, "amp")], spool={"location": "memory", "mode": mode})
+    outside = World(store, is_punctual=is_punctual)
+    try:
+        yield Warm(parse_config(text, "config.yaml", ENVIRONMENT), outside)
+    finally:
+        outside.transport.close()
+
+
+def marks(warm: Warm) -> dict[bytes, int]:
+    return {one.prefix: one.last_ms for one in warm.series.since(0) if one.last_ms != NEVER_MS}
+
+
+@pytest.mark.parametrize(
+    ("operation", "mode", "is_punctual"),
+    [
+        pytest.param("put", "on_failure", False, id="write"),
+        pytest.param("put", "on_failure", True, id="write to a store that is punctual"),
+        pytest.param("put", "always", False, id="write ahead"),
+        pytest.param("list", "on_failure", False, id="listing"),
+        pytest.param("delete", "always", False, id="removal"),
+    ],
+)
+def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, *, is_punctual: bool) -> None:
+    store = Hanging(MemoryStore(), operation, "spool/")
+    with Api() as api, Receiver() as amp:
+        amp.always(None if operation == "delete" else Fault.status(503))
+        with environment(store, api, amp, mode, is_punctual=is_punctual) as warm:
+            try:
+                report = push(warm, tick(warm), time.monotonic() + 1)
+                assert report.balances
+                before = report.as_dict(), marks(warm)
+                facts, known = warm.state.facts.encoded(), {key: set(of) for key, of in warm.depot.known.items()}  # type: ignore[union-attr]
+            finally:
+                store.released.set()
+            assert store.reached.is_set()
+            assert store.done.wait(20)
+            time.sleep(0.2)  # for what the thread would do now
+            assert (report.as_dict(), marks(warm)) == before
+            assert warm.state.facts.encoded() == facts
+            assert warm.depot is not None
+            assert warm.depot.known == known
+            amp.always(None)
+            later = push(warm, tick(warm), time.monotonic() + 10)
+            assert later.balances
+            assert later.deliveries[0].undelivered.total() == 0
+        assert len(amp.samples) == SAMPLES
+
+
+def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_again() -> None:
+    """Nobody knows whether it arrives: the record counts as not sent."""
+    store = Hanging(MemoryStore(), "put", "spool/")
+    with Api() as api, Receiver() as amp:
+        amp.always(Fault.status(503))
+        with environment(store, api, amp, "on_failure", is_punctual=False) as warm:
+            (books,) = push(warm, tick(warm), time.monotonic() + 1).deliveries
+            assert books.undelivered.counts == {"no_result": books.collected}
+            amp.always(None)
+            fresh = push(warm, tick(warm), time.monotonic() + 10).deliveries[0]
+            assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
+            store.released.set()
+            assert store.done.wait(20)
+
+
+@pytest.mark.parametrize("operation", ["get", "put"])
+def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> None:
+    store = Hanging(MemoryStore(), operation, "state/")
+    with Api() as api, Receiver() as amp, environment(store, api, amp, "on_failure", is_punctual=True) as warm:
+        started = time.monotonic()
+        report = push(warm, tick(warm), started + 3)
+        assert time.monotonic() - started < 30
+        store.released.set()
+        assert report.deliveries[0].accepted == report.deliveries[0].collected
+        assert any("the state object cannot be" in said for said in report.warnings)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"])
+def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str) -> None:
+    """What a target's lines were read as belongs to the run that waits for them."""
+    with Api() as api:
+        url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
+        host, _, path = url.removeprefix("http://").partition("/")
+        job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
+        config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
+        outside = Outside(ENVIRONMENT, session=no_session)
+        warm = Warm(config, outside)
+        (source,) = due(warm)
+        edges = collect.Edges(warm.fetcher, outside.now_ms)
+        first = collect.ask(source, edges, time.monotonic() + 10)
+        assert not collect.settle(source, first, 1, outside.now_ms()).error
+        late = collect.ask(source, edges, time.monotonic() + 10)
+        given_up = collect.Fetched(outside.now_ms(), time.monotonic(), warm.fetcher.masked, error="late")
+        assert collect.settle(source, given_up, 2, outside.now_ms()).error == "late"
+        next_one = collect.ask(source, edges, time.monotonic() + 10)
+        assert first.answer.memory is late.answer.memory
+        assert next_one.answer.memory is not late.answer.memory
+        scrape = collect.settle(source, next_one, 3, outside.now_ms())
+        assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
+        outside.transport.close()
+
+
+def due(warm: Warm) -> list[Any]:
+    warm.discover(time.monotonic() + 10)
+    return warm.sources()
+
+
+# --- The pieces -------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_late_is_nobodys() -> None:
+    released = threading.Event()
+    late = Pending(lambda: released.wait(20))
+    with pytest.raises(NotInTime):
+        late.result(time.monotonic() + 0.05)
+    released.set()
+    assert late.result(time.monotonic() + 20)
+
+
+def test_what_an_act_raises_is_raised_where_it_is_waited_for() -> None:
+    with pytest.raises(ZeroDivisionError):
+        in_time(lambda: 1 / 0, float("inf"))
+
+
+def test_a_thread_without_permit_gets_no_result() -> None:
+    """Neither what it waited for nor the error of it: it ends."""
+    permit, changed, ended = Permit(), [], threading.Event()
+    waits, released = threading.Event(), threading.Event()
+
+    def act() -> None:
+        try:
+            with permit:
+                try:
+                    with permit.outside():
+                        waits.set()
+                        released.wait(20)
+                        raise StoreError("late")
+                except Exception:
+                    changed.append("error")
+                changed.append("result")
+        except Withdrawn:
+            ended.set()
+
+    threading.Thread(target=act, daemon=True).start()
+    assert waits.wait(20)
+    permit.withdraw()
+    released.set()
+    assert ended.wait(20)
+    assert changed == []
+    with pytest.raises(Withdrawn), permit:
+        pass
+
+
+def test_a_folder_whose_lock_another_process_has_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
+    """And is not written after it."""
+    store = DirectoryStore(tmp_path)
+    store.put("a", b"1", time.monotonic() + 5)
+    with (tmp_path / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for act in (store.put, lambda key, _, until: store.delete(key, until)):
+            with pytest.raises(StoreError, match=r"\.lock: another process"):
+                act("a", b"2", time.monotonic() + 0.1)
+    time.sleep(0.1)
+    found = store.get("a", time.monotonic() + 5)
+    assert found is not None
+    assert found.content == b"1"

@@ -1,0 +1,215 @@
+"""A source that refuses a secret makes this one be fetched anew, once a run however many targets refuse it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.config.secrets import Secret, SecretStore
+from pusher.push import push
+from pusher.report import Report
+from pusher.warm import Outside, Warm
+from sandbox.server import Answer, LoopbackServer, Request
+from tests.delivery.rig import ENVIRONMENT, Clock
+from tests.test_push import tick
+
+TARGETS = 200  # more than are asked at the same time
+
+
+class Manager:
+    """Secrets Manager as boto3 shows it; `asked` counts calls by secret. Also a session of boto3."""
+
+    def __init__(self, **secrets: str) -> None:
+        self.secrets = secrets
+        self.asked: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, profile: str, region: str) -> Manager:
+        return self
+
+    def client(self, service: str) -> Manager:
+        assert service == "secretsmanager"
+        return self
+
+    def get_secret_value(self, SecretId: str) -> dict[str, str]:  # noqa: N803 - as boto3 calls it
+        with self._lock:
+            self.asked[SecretId] += 1
+        return {"SecretString": self.secrets[SecretId]}
+
+
+class Site:
+    """Many targets, each at a path of its own, which let in whoever has `good` at that time."""
+
+    def __init__(self) -> None:
+        self.good = "one"
+        self.tokens: Counter[str] = Counter()
+        self.server = LoopbackServer(self._answer)
+
+    def _answer(self, request: Request) -> Answer:
+        if request.path == "/token":
+            with threading.Lock():
+                self.tokens["asked"] += 1
+            return Answer.json({"access_token": self.good, "expires_in": 3600})
+        if request.headers.get("Authorization") != f"Bearer {self.good}":
+            return Answer(401)
+        return Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, b"a 1\n")
+
+
+@contextmanager
+def warm_of(manager: Manager, auth: Callable[[str], dict[str, Any]]) -> Iterator[tuple[Site, Warm, Clock]]:
+    site = Site()
+    with site.server as server:
+        host = server.base_url.removeprefix("http://")
+        targets = [{"targets": [host], "labels": {"__metrics_path__": f"/{n}"}} for n in range(TARGETS)]
+        job = {"job_name": "many", "scrape_interval": "1m", "scrape_timeout": "30s", "static_configs": targets}
+        other = {
+            "job_name": "other",
+            "static_configs": [{"targets": [host]}],
+            "metrics_path": "/other",
+            "authorization": {"credentials_ref": "secretsmanager:other"},
+        }
+        config = {"scrape_configs": [job | auth(server.base_url), other], "remote_write": [], "self_metrics": False}
+        clock = Clock(really_sleeps=True)
+        environment = ENVIRONMENT | {"AWS_REGION": "eu-west-1"}
+        outside = Outside(environment, clock.now_ms, manager, clock.sleep)
+        try:
+            yield site, Warm(parse_config(json.dumps(config), "c", environment), outside), clock
+        finally:
+            outside.transport.close()
+
+
+def run(warm: Warm, clock: Clock) -> Report:
+    report = push(warm, tick(warm), time.monotonic() + 100)
+    clock.ahead += 60
+    return report
+
+
+def down(report: Report, job: str = "many") -> int:
+    return sum(bool(scrape.error) for scrape in report.scrapes if scrape.job == job)
+
+
+def by_reference(url: str) -> dict[str, Any]:
+    return {"authorization": {"credentials_ref": "secretsmanager:token"}}
+
+
+def test_a_revoked_secret_costs_one_call_a_run() -> None:
+    """Besides the one that a new environment makes anyway; and no call for a secret that nobody has refused."""
+    manager = Manager(token="one", other="one")
+    with warm_of(manager, by_reference) as (site, warm, clock):
+        site.good = "two"
+        manager.secrets["other"] = "two"
+        for calls in (2, 3):
+            assert down(run(warm, clock)) == TARGETS
+            assert manager.asked == {"token": calls, "other": 1}
+
+
+def test_a_secret_that_was_revoked_while_warm_costs_one_call_a_run() -> None:
+    manager = Manager(token="one", other="one")
+    with warm_of(manager, by_reference) as (site, warm, clock):
+        assert down(run(warm, clock)) == 0
+        assert manager.asked == {"token": 1, "other": 1}
+        site.good = "two"
+        assert down(run(warm, clock)) == TARGETS
+        assert manager.asked["token"] == 2
+
+
+def test_a_rotated_secret_lets_all_in_with_one_call() -> None:
+    manager = Manager(token="one", other="one")
+    with warm_of(manager, by_reference) as (site, warm, clock):
+        assert down(run(warm, clock)) == 0
+        site.good = manager.secrets["token"] = manager.secrets["other"] = "two"
+        report = run(warm, clock)
+        assert (down(report), down(report, "other")) == (0, 0)
+        assert manager.asked == {"token": 2, "other": 2}
+
+
+def test_a_token_that_was_revoked_is_asked_for_once_a_run() -> None:
+    """The same for OAuth2, whose client's secret is another one that is concerned."""
+    manager = Manager(client="s", other="one")
+
+    def oauth2(url: str) -> dict[str, Any]:
+        return {
+            "oauth2": {"client_id": "id", "client_secret_ref": "secretsmanager:client", "token_url": f"{url}/token"}
+        }
+
+    with warm_of(manager, oauth2) as (site, warm, clock):
+        assert down(run(warm, clock)) == 0
+        assert (site.tokens["asked"], manager.asked["client"]) == (1, 1)
+        site.good = "two"
+        assert down(run(warm, clock)) == 0
+        assert (site.tokens["asked"], manager.asked["client"]) == (2, 2)
+
+
+# --- The store --------------------------------------------------------------------------------------------------------
+
+
+class Hand:
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+REFERENCES = Secret(reference="secretsmanager:a"), Secret(reference="secretsmanager:b")
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def manager() -> Manager:
+    return Manager(a="1", b="1")
+
+
+@pytest.fixture
+def store(manager: Manager, hand: Hand) -> SecretStore:
+    made = SecretStore({}, manager.client, hand)
+    for one in REFERENCES:
+        made.reveal(one)
+    hand.seconds += 60
+    return made
+
+
+def test_only_the_secrets_that_were_refused_are_forgotten(store: SecretStore, manager: Manager) -> None:
+    store.forget([REFERENCES[0], Secret(literal="x"), Secret(file="y")])
+    for one in REFERENCES:
+        store.reveal(one)
+    assert manager.asked == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize(("asked_at", "calls"), [(999.0, 1), (1_001.0, 2)], ids=["newer", "older"])
+def test_a_secret_that_is_newer_than_the_request_stays(
+    store: SecretStore, manager: Manager, asked_at: float, calls: int
+) -> None:
+    store.forget([REFERENCES[0]], asked_at)
+    store.reveal(REFERENCES[0])
+    assert manager.asked["a"] == calls
+
+
+def test_a_secret_that_came_back_the_same_is_not_fetched_again_at_once(
+    store: SecretStore, manager: Manager, hand: Hand
+) -> None:
+    for seconds, calls in ((1, 2), (1, 2), (29, 3), (1, 3)):
+        hand.seconds += seconds
+        store.forget([REFERENCES[0]], hand.seconds)
+        store.reveal(REFERENCES[0])
+        assert manager.asked["a"] == calls
+
+
+def test_a_secret_that_came_back_another_may_be_refused_again(store: SecretStore, manager: Manager, hand: Hand) -> None:
+    for value in "234":
+        manager.secrets["a"] = value
+        hand.seconds += 1
+        store.forget([REFERENCES[0]], hand.seconds)
+        assert store.reveal(REFERENCES[0]) == value
