@@ -65,7 +65,7 @@ class TargetSource:
         self.target, self._series, self._receivers, self._observe = target, series, receivers, observe
         job = target.job
         self._labels = {name: value for name, value in target.labels.items() if value}
-        self.forced_error = ""
+        self.forced_error = target.error
         self._memory, self._media_type = self._new_memory(), ""
         self._cached: list[Series] = []  # of the last pages, for telling what is new
         self.alive = Alive()
@@ -80,6 +80,7 @@ class TargetSource:
                 ("X-Prometheus-Scrape-Timeout-Seconds", _seconds(target.timeout_ms)),
             ),
             compressed=job.enable_compression,
+            is_page=True,
             allow_link_local=job.allow_link_local,
         )
 

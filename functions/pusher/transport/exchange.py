@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 
 import urllib3
 from urllib3.exceptions import ClosedPoolError
 
-from .connection import CHUNK_BYTES, Host, check_named_address, current, left_seconds, proxy_pool
+from .address import check_name, parsed
+from .connection import CHUNK_BYTES, Host, current, left_seconds, proxy_pool
 from .errors import explained, is_dead_connection
-from .http1 import Reply
+from .http1 import Headers, Reply
 from .types import Channel, HttpRequest, TransportError
 
 _MAX_IDLE_SECONDS = 30.0  # a connection that idled longer (or was frozen) is likely gone on the other side
@@ -33,7 +33,7 @@ class Answer:
     def __init__(self, response: _Response, host: str, resent: bool) -> None:
         self._response, self._host = response, host
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers = response.headers
         self.resent = resent
 
     def chunks(self) -> Iterator[bytes]:
@@ -96,7 +96,7 @@ class _ProxiedAnswer:
     def __init__(self, pool: urllib3.PoolManager, request: HttpRequest) -> None:
         self._response: urllib3.BaseHTTPResponse = pool.urlopen(
             request.method,
-            request.url,
+            parsed(request.url).url,  # the proxy sees what was judged
             body=request.body,
             headers=dict(request.headers),
             timeout=urllib3.Timeout(total=left_seconds()),
@@ -106,13 +106,14 @@ class _ProxiedAnswer:
             preload_content=False,
             decode_content=False,
         )
-        self.status, self.headers = self._response.status, self._response.headers
+        self.status = self._response.status
+        self.headers = Headers(self._response.headers.iteritems())
 
     def chunks(self) -> Iterator[bytes]:
         return self._response.stream(CHUNK_BYTES, decode_content=False)
 
     def finish(self) -> None:
-        is_final = self.status >= 200  # behind an interim answer the final one is still to come
+        is_final = self.status >= 200  # after 101 another protocol follows
         if is_final and (self._response.closed or getattr(self._response, "length_remaining", None) == 0):
             self._response.drain_conn()  # an answer without a body is at its end only once that was read
             self._response.release_conn()
@@ -137,7 +138,10 @@ class Transport:
 
         A kept connection that died without an answer costs nothing: the request goes out once more on a new one.
         """
-        host = _parsed(request.url).netloc or ""
+        try:
+            host = parsed(request.url).netloc or ""
+        except ValueError:
+            raise TransportError("protocol", "an address that is none: host or host:port is expected") from None
         if timeout_seconds <= 0:
             raise TransportError("timeout", f"{host}: no time was left to ask")
         _check_headers([*request.headers.items(), *channel.proxy_headers], host)
@@ -161,13 +165,13 @@ class Transport:
         current.channel = replace(channel, refuse_link_local=False) if channel.proxy_url else channel
         self._last_used = time.time()
         if not channel.proxy_url:
-            return _DirectAnswer(self._host(channel, request.url), request, _parsed(request.url).request_uri)
+            return _DirectAnswer(self._host(channel, request.url), request, parsed(request.url).request_uri)
         if channel.refuse_link_local:
-            check_named_address(_parsed(request.url).host or "", channel)
+            check_name(parsed(request.url).host or "", parsed(request.url).port or 0, channel)
         return _ProxiedAnswer(self._pool(channel, request.url), request)
 
     def _host(self, channel: Channel, url: str) -> Host:
-        parts = _parsed(url)
+        parts = parsed(url)
         key = channel, parts.scheme, parts.netloc
         with self._lock:
             host = self._hosts.get(key)
@@ -192,7 +196,7 @@ class Transport:
         if channel.proxy_url:
             self.close(channel)
             return
-        parts = _parsed(url)
+        parts = parsed(url)
         with self._lock:
             host = self._hosts.pop((channel, parts.scheme, parts.netloc), None)
         if host is not None:
@@ -209,11 +213,6 @@ class Transport:
                 self._hosts.pop(host).close()
             for key in [key for key in self._pools if channel in (None, key[0])]:
                 self._pools.pop(key).clear()
-
-
-@functools.lru_cache(maxsize=256)
-def _parsed(url: str) -> urllib3.util.Url:
-    return urllib3.util.parse_url(url)
 
 
 def _check_headers(headers: Iterable[tuple[str, str]], host: str) -> None:
