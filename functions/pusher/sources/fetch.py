@@ -186,7 +186,7 @@ class Fetcher:
             runtime = self._runtime_port if guarded else 0
             channel = replace(channel, refuse_link_local=guarded, refuse_loopback=stranger, runtime_port=runtime)
             left = deadline - time.monotonic()
-            answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left)
+            answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left, is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
                 return answer, url
