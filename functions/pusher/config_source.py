@@ -17,6 +17,7 @@ from .config.load import Include, parse_config
 from .config.nodes import ConfigError, Problem
 from .config.schema import Config
 from .config.secrets import SecretStore
+from .printed import printable
 from .s3 import S3
 from .store import StoreError
 from .transport import Transport
@@ -179,7 +180,7 @@ def not_loaded(location: str, error: Exception) -> str:
     if isinstance(error, ConfigError):
         count = len(error.problems)
         return f"{count} mistake{'s' if count != 1 else ''} in the config:\n{error}"
-    return f"the config cannot be read: {error}" if isinstance(error, Unreadable) else f"{location}: {error}"
+    return printable(f"the config cannot be read: {error}" if isinstance(error, Unreadable) else f"{location}: {error}")
 
 
 def problems_json(error: ConfigError) -> list[dict[str, object]]:
