@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import resource
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +26,7 @@ from pusher.transport import parsed
 from pusher.warm import Outside, Warm
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.delivery.rig import Clock, no_session
-from tests.scrape.rig import TEXT
+from tests.scrape.rig import PROTOBUF, TEXT
 
 BOOLEANS = {
     "__convert_classic_histograms_to_nhcb__": "false",
@@ -511,6 +513,35 @@ def test_allow_link_local_allows_them() -> None:
     (said,) = errors(job_at("169.254.1.1:80", allow_link_local=True, scrape_timeout="300ms"), seconds=2.0).values()
     assert said
     assert "allow_link_local" not in said
+
+
+# --- Pages without end ------------------------------------------------------------------------------------------------
+
+BOMBS = {
+    "one line": (TEXT, b"0"),
+    "empty lines": (TEXT, b"\n"),
+    "samples": (TEXT, b"a 1\n"),
+    "comments": (TEXT, b"# a\n"),
+    "a message": (PROTOBUF, b"\xff\xff\xff\x7f" + b"\0" * 4092),
+}
+
+
+@pytest.mark.parametrize(("media_type", "unit"), BOMBS.values(), ids=list(BOMBS))
+def test_a_bomb_as_a_page_is_stopped_without_a_limit_in_the_config(media_type: str, unit: bytes) -> None:
+    """10 GB in 10 MB: it ends at the default limit or at the scrape's time, and is not held meanwhile."""
+    packed = gzip.compress(unit * ((32 << 20) // len(unit)), 6) * 320
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+    with Page(Answer(200, headers, packed)) as page:
+        said = errors(job_at(page.address, scrape_timeout="3s"), seconds=10.0)["j"]
+    assert "raise body_size_limit" in said or "timed out while the body was unpacked" in said
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 192 << 10  # KiB
+
+
+def test_a_line_without_an_end_is_an_error() -> None:
+    with Page(Answer(200, {"Content-Type": TEXT}, b"a 1\nb{x=" + b"x" * (17 << 20))) as page:
+        assert errors(job_at(page.address))["j"] == "line 2: a line of more than 16777216 bytes"
 
 
 # --- Slow targets -----------------------------------------------------------------------------------------------------

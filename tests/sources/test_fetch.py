@@ -267,6 +267,7 @@ BAD_TOKENS = [
     ("no token", Answer.json({"token": "x"}), "no JSON with an access_token"),
     ("null token", Answer.json({"access_token": None}), "no JSON with an access_token"),
     ("a list", Answer.json([1]), "no JSON with an access_token"),
+    ("lists without end", Answer(200, {}, b"[" * 90_000), "no JSON with an access_token"),
     ("expires_in is a text", Answer.json({"access_token": "x", "expires_in": "soon"}), "no JSON with an access_token"),
 ]
 
