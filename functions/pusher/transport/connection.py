@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import socket
 import ssl
 import threading
@@ -21,6 +22,8 @@ from .address import check_addresses
 from .http1 import FinalResponse, Reply, read_reply, request_bytes
 from .reader import AnswerReader, TimedReader
 from .types import Channel, HttpRequest
+
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning quotes heads and addresses as they are
 
 CHUNK_BYTES = 256 * 1024
 _KEPT_PER_HOST = 8
