@@ -96,12 +96,12 @@ class _Short(Reply):
 
 
 class _Long(Reply):
-    def __init__(self, response: http.client.HTTPResponse) -> None:
+    def __init__(self, response: FinalResponse) -> None:
         self._response = response
         if response.length == 0:  # a status without a body, whatever else the head says
             response.chunked = False
         self.status = response.status
-        self.headers = Headers((name, value.strip(" \t")) for name, value in response.headers.items())
+        self.headers = Headers(response.pairs)
         is_switching = response.status < 200  # 101: what follows is another protocol
         self._is_last = is_switching or response.will_close or _closes(self.headers)
         self._is_broken = False
@@ -136,13 +136,18 @@ class FinalResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        check_framing(self.headers)
+        self.pairs = [(name, value.strip(" \t")) for name, value in self.headers.items()]
+        check_framing(self.pairs)
 
 
-def check_framing(headers: http.client.HTTPMessage) -> None:
+def check_framing(pairs: Iterable[tuple[str, str]]) -> None:
     """Raises HTTPException for a head that leaves open where its answer ends, as Go's client does (RFC 9112, 6.3)."""
-    lengths = {length.strip(" \t\r\n") for length in headers.get_all("Content-Length", ())}
-    codings = [coding.lower() for coding in headers.get_all("Transfer-Encoding", ())]
+    lengths, codings = set[str](), list[str]()
+    for name, value in pairs:
+        if len(name) == len("Content-Length") and name.lower() == "content-length":
+            lengths.add(value.strip(" \t\r\n"))
+        elif len(name) == len("Transfer-Encoding") and name.lower() == "transfer-encoding":
+            codings.append(value.lower())
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
         raise http.client.HTTPException(f"bad Content-Length {', '.join(sorted(lengths))}")
     if codings not in ([], ["chunked"]):
