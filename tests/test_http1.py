@@ -83,7 +83,7 @@ def is_framed(headers: Any) -> bool:
     alone. Go's client refuses the others."""
     lengths = {length.strip(" \t\r\n") for length in headers.get_all("Content-Length", [])}
     codings = [coding.lower() for coding in headers.get_all("Transfer-Encoding", [])]
-    return len(lengths) < 2 and all(not set(one) - set("0123456789") for one in lengths) and codings[:2] in (
+    return len(lengths) < 2 and all(one.isascii() and one.isdigit() for one in lengths) and codings[:2] in (
         [], ["chunked"]
     )  # fmt: skip
 
@@ -579,6 +579,7 @@ UNCLEAR = {
     "two lengths": [FIVE, "Content-Length: 4\r\n"],
     "a list of lengths": ["Content-Length: 5, 5\r\n"],
     "a length with a plus": ["Content-Length: +5\r\n"],
+    "an empty length": ["Content-Length:\r\n"],
     "a length beside chunks": ["Transfer-Encoding: chunked\r\n", FIVE, "Content-Length: 4\r\n"],
     "a coding that is not chunked": ["Transfer-Encoding: gzip\r\n", FIVE],
     "two codings": ["Transfer-Encoding: chunked\r\n", "Transfer-Encoding: identity\r\n"],

@@ -515,6 +515,14 @@ def test_allow_link_local_allows_them() -> None:
     assert "allow_link_local" not in said
 
 
+def test_a_page_in_zstd_fails_by_its_name() -> None:
+    """Prometheus 3.16 without its flag zstd-scrape; other names of encodings are read as they are."""
+    for encoding, said in (("zstd", "compressed with zstd"), ("ZSTD", ""), ("br", "")):
+        with Page(Answer(200, {"Content-Type": TEXT, "Content-Encoding": encoding}, b"a 1\n")) as page:
+            assert said in errors(job_at(page.address))["j"]
+            assert bool(said) == bool(errors(job_at(page.address))["j"])
+
+
 # --- Pages without end ------------------------------------------------------------------------------------------------
 
 BOMBS = {

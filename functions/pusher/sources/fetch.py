@@ -155,11 +155,14 @@ class Fetcher:
     def _unpacked(self, answer: Answer, *, is_page: bool) -> Iterator[bytes]:
         """The body uncompressed. Raises FetchError for an encoding that is known and not understood.
 
-        Of a page only `gzip`, written so, is unpacked, and any other is read as it is (Prometheus scrape/scrape.go,
-        readResponse); of a document whatever says that it is gzip or deflate, in any order (RFC 9110, 8.4).
+        Of a page only `gzip`, written so, is unpacked, `zstd` fails, and any other is read as it is (Prometheus 3.16
+        scrape/scrape.go, readResponse); of a document whatever says that it is gzip or deflate, in any order (RFC 9110,
+        8.4).
         """
         said = answer.headers.get("Content-Encoding", "").strip()
         if is_page:
+            if said == "zstd":
+                raise FetchError("the page is compressed with zstd, which was not asked for")
             return _gunzipped(answer.chunks(), may_be_empty=False) if said == "gzip" else answer.chunks()
         pieces = answer.chunks()
         for coding in reversed([part.strip().lower() for part in said.split(",")][:_MAX_CODINGS]):

@@ -19,7 +19,7 @@ _WITH_LENGTH = ("POST", "PUT", "PATCH")
 _SHORT = re.compile(rb"HTTP/1\.1 (2[0-9][0-9]) [^\r\n]*\r\n((?:[!#-9;-~]+:[^\r\n]*\r\n)*)\r\n")
 _HEADER = re.compile(rb"([^:]+):([^\r\n]*)\r\n")
 _MAX_LENGTH_DIGITS = 18
-_LENGTH = re.compile(r"[0-9]*")  # an empty one is none, as in Go with the settings of Prometheus
+_LENGTH = re.compile(r"[0-9]+")
 
 
 def request_bytes(request: HttpRequest, target: str, host: str) -> bytes:
@@ -181,7 +181,7 @@ def _short(reader: io.BufferedReader) -> Reply | None:
     if "Transfer-Encoding" in headers or _closes(headers):
         return None
     length = headers.joined("Content-Length")
-    if head[1] == b"204" and (not length or length.isdecimal()):
+    if head[1] == b"204" and (length.isdecimal() or "Content-Length" not in headers):
         length = "0"
     if not length.isdecimal() or len(length) > _MAX_LENGTH_DIGITS or head.end() + int(length) != len(come):
         return None
