@@ -178,7 +178,7 @@ $(PACKAGES): $(PACKAGES).txt
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
 # What a schedule never imports, or only once, gets none.
 # The command line, which no function imports.
-SHELL_ONLY := convert cli.py shell_backfill.py shell_spool.py standalone __main__.py
+SHELL_ONLY := convert cli.py shell_backfill.py shell_print.py shell_spool.py standalone __main__.py
 NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|pusher/backfill/|pusher/(plan|pushed_samples|inspect_spool)[.]py|urllib3/(contrib|http2)/|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 

@@ -109,6 +109,10 @@ class Pages:
         sizes = [(len(content.plain), len(content.gzipped)) for content in lane.contents]
         return {"ports": ports, "totals": totals, "plain_bytes": sizes[0][0], "gzip_bytes": sizes[0][1]}
 
+    def connections(self) -> dict[str, Any]:
+        """How many connections all targets have taken."""
+        return {"connections": self._web.connections}
+
     def _contents(self, size: int) -> list[Content]:
         if size not in self._made:
             self._made = {size: [_content(size, run) for run in range(VARIANTS)]}
@@ -133,7 +137,7 @@ def _content(size: int, run: int) -> Content:
 
 def main() -> None:
     pages = Pages()
-    obey({}, {"open": pages.open})
+    obey({}, {"open": pages.open, "connections": pages.connections})
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ class Figures:
 
 @dataclass(slots=True)
 class Crowd:
-    """What the crowd took: seconds and CPU seconds of each push, the cold one first."""
+    """What the crowd took: seconds and CPU seconds of each push, the cold one first. `reused` is the share of warm
+    scrapes on a connection that was there."""
 
     plan: CrowdPlan
     seconds: list[float]
@@ -91,6 +92,7 @@ class Crowd:
     peak_mib: float
     ups: int
     samples: int
+    reused: float
 
 
 @dataclass(slots=True)
@@ -174,7 +176,9 @@ class ScrapeBench:
     def crowd(self, plan: CrowdPlan) -> Crowd:
         """All targets in one push of ours, on one core."""
         with self._lane(plan.size, plan.targets, plan.targets // 2, plan.delay) as lane:
+            before = self._pages.ask("connections")["connections"]
             found = self._work(OURS, lane, plan.pushes, ["--one-core"])
+            made = self._pages.ask("connections")["connections"] - before
             arrived = self._receiver.ask("check", port=lane.port, signed=True)
         if arrived["problem"]:
             raise BenchFailed(f"{OURS}: {arrived['problem']}")
@@ -183,7 +187,8 @@ class ScrapeBench:
         if (samples, ups) != (wanted * plan.size, wanted):
             raise BenchFailed(f"{OURS}: {samples} samples of {ups} scrapes arrived, {wanted} scrapes were to come")
         cpu = [found["cold"], *found["warm"]]
-        return Crowd(plan, found["seconds"], cpu, found["peak_mib"], ups // plan.pushes, samples // plan.pushes)
+        reused = 1 - (made - plan.targets) / max(wanted - plan.targets, 1)
+        return Crowd(plan, found["seconds"], cpu, found["peak_mib"], ups // plan.pushes, samples // plan.pushes, reused)
 
     @contextmanager
     def _lane(self, size: int, targets: int = 1, slow: int = 0, delay: float = 0.0) -> Iterator[_Lane]:

@@ -69,6 +69,7 @@ def _crowd_table(crowd: Crowd) -> list[str]:
             f"{crowd.peak_mib:>10.1f}"
             for number, (seconds, cpu) in enumerate(rows)
         ),
+        f"  {crowd.reused:.0%} of the warm scrapes on a connection that was kept",
     ]
 
 

@@ -104,6 +104,7 @@ class Web:
     def __init__(self, respond: Respond, done: Callable[[Asked], None] = lambda asked: None) -> None:
         """`done` is called after the answer was sent."""
         self._respond, self._done = respond, done
+        self.connections = 0  # that were made to it
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
@@ -122,6 +123,7 @@ class Web:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = writer.get_extra_info("sockname")[1]
+        self.connections += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

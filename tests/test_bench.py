@@ -25,6 +25,7 @@ def test_the_scrape_bench_measures_everybody() -> None:
     for agent in AGENTS:
         assert (f"{agent.name}: not on PATH" in printed) is (agent.name not in present)
     assert "6 targets of 5 series on one core" in printed
+    assert "100% of the warm scrapes on a connection that was kept" in printed
     targets = printed.partition("Targets of the scrape path\n")[2].partition("\n\n")[0]  # fewer without peers
     verdicts = [line.split()[0] for line in targets.splitlines()]
     assert set(verdicts) <= {"reached", "MISSED"}

@@ -1,5 +1,6 @@
 """The bytes of a request and of its answer: what is taken from the buffer at once is what http.client would read, but
-for a head without its end, and a connection serves again only where RFC 9112 allows it."""
+for a head without its end or with lengths that leave it open, and a connection serves again only where RFC 9112 allows
+it."""
 
 from __future__ import annotations
 
@@ -77,16 +78,28 @@ def by_us(come: bytes) -> Read:
         return type(error).__name__
 
 
+def is_framed(headers: Any) -> bool:
+    """Whether lengths and codings say where the body ends: RFC 9112, 6.3, and 6.1 for a client that knows `chunked`
+    alone. Go's client refuses the others."""
+    lengths = {length.strip(" \t\r\n") for length in headers.get_all("Content-Length", [])}
+    codings = [coding.lower() for coding in headers.get_all("Transfer-Encoding", [])]
+    return len(lengths) < 2 and all(one.isascii() and one.isdigit() for one in lengths) and codings[:2] in (
+        [], ["chunked"]
+    )  # fmt: skip
+
+
 def by_http_client(come: bytes) -> Read:
-    """The same of http.client alone, except that it does not mind a head without the empty line at its end."""
+    """The same of http.client alone, except that it does not mind a head without the empty line at its end, and guesses
+    where an answer ends of which that is not clear."""
     final = come[interim.end() :] if (interim := INTERIM.match(come)) else come
     if final and not re.search(rb"\n\r?\n", final):
         return CUT_OFF
     try:
         response = http.client.HTTPResponse(Wire(come, io.BufferedReader), method="GET")  # type: ignore[arg-type]
         response.begin()
-        headers, is_last = urllib3.HTTPHeaderDict(response.headers.items()), response.will_close
-        return response.status, stripped(headers), response.read(), not is_last
+        if not is_framed(response.headers):
+            return "HTTPException"
+        return response.status, stripped(response.headers), response.read(), not response.will_close
     except http.client.IncompleteRead:
         return CUT_OFF
     except http.client.HTTPException as error:
@@ -94,9 +107,9 @@ def by_http_client(come: bytes) -> Read:
 
 
 def stripped(headers: Any) -> dict[str, str]:
-    """White space at the end of a value is no part of it (RFC 9112, 5.1); http.client leaves it there."""
-    values = {name.lower(): headers[name] for name in headers}
-    return {name: ", ".join(value.strip(" \t") for value in text.split(", ")) for name, text in values.items()}
+    """The first value of each header. White space at its end is no part of it (RFC 9112, 5.1); http.client leaves it
+    there."""
+    return {name.lower(): headers[name].strip(" \t") for name in headers}
 
 
 # --- Answers that have come whole ------------------------------------------------------------------------------------
@@ -497,19 +510,95 @@ def test_what_follows_an_answer_is_not_the_next_one(transport: Transport, segmen
         assert body_of(ask(transport, peer)) == b"right"
 
 
+def head(status: str, *headers: str) -> str:
+    return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *headers, ""))
+
+
+INTERIM_ANSWERS = {
+    "100": [head("100 Continue")],
+    "102": [head("102 Processing", "X: 1")],
+    "103": [head("103 Early Hints", "Link: </x>", "Content-Type: text/html")],
+    "unknown": [head("199 Odd")],
+    "with a length": [head("103 Early Hints", "Content-Length: 9")],
+    "closing": [head("103 Early Hints", "Connection: close")],
+    "several": [head("100 Continue"), head("102 Processing"), head("103 Early Hints"), head("100 Continue")],
+    "many": [head("102 Processing")] * 300,
+}
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "later"])
 @pytest.mark.parametrize("is_proxied", [False, True], ids=["direct", "proxy"])
-@pytest.mark.parametrize("status", ["102 Processing", "103 Early Hints", "199 Odd"])
-def test_what_follows_an_interim_answer_is_not_the_next_one(
-    transport: Transport, status: str, *, is_proxied: bool
+@pytest.mark.parametrize("interim", INTERIM_ANSWERS.values(), ids=list(INTERIM_ANSWERS))
+def test_interim_answers_are_skipped(
+    transport: Transport, interim: list[str], *, is_proxied: bool, is_late: bool
 ) -> None:
-    """RFC 9110, 15.2: the final answer is still to come, and belongs to the same request."""
-    late = [f"HTTP/1.1 {status}\r\nX: 1\r\n\r\n".encode(), 0.3, f"{OK}{FIVE}\r\nwrong".encode()]
+    """RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final response"."""
+    before = "".join(interim).encode()
+    answer: Segments = [before, 0.05, *GOOD] if is_late else [before + f"{OK}{FIVE}\r\nhello".encode()]
+    with Peer(answer, RIGHT) as peer:
+        channel = Channel(proxy_url=peer.url) if is_proxied else PLAIN
+        request = HttpRequest("GET", peer.url, {})
+        with transport.send(request, channel, 5) as found:
+            assert (found.status, dict(found.headers)) == (200, {"content-length": "5"})
+            assert b"".join(found.chunks()) == b"hello"
+        assert body_of(transport.send(request, channel, 5)) == b"right"
+        assert peer.connections == 1
+
+
+@pytest.mark.parametrize("is_proxied", [False, True], ids=["direct", "proxy"])
+def test_switching_protocols_is_the_last_answer(transport: Transport, *, is_proxied: bool) -> None:
+    """RFC 9110, 15.2.2: what follows is another protocol, which nothing here asks for."""
+    late: Segments = [head("101 Switching Protocols", "X: 1").encode(), 0.3, f"{OK}{FIVE}\r\nwrong".encode()]
     with Peer(late, RIGHT) as peer:
         channel = Channel(proxy_url=peer.url) if is_proxied else PLAIN
         request = HttpRequest("GET", peer.url, {})
-        with transport.send(request, channel, 2) as answer:
-            assert answer.status == int(status[:3])
+        with transport.send(request, channel, 5) as answer:
+            assert answer.status == 101
+        assert body_of(transport.send(request, channel, 5)) == b"right"
+
+
+def test_interim_answers_without_end_are_cut_at_the_time(transport: Transport) -> None:
+    endless: Segments = [part for _ in range(60) for part in (head("102 Processing").encode(), 0.02)]
+    with Peer(endless) as peer, pytest.raises(TransportError, match="timed out while waiting for the answer"):
+        ask(transport, peer, seconds=0.3)
+
+
+@pytest.mark.parametrize("is_proxied", [False, True], ids=["direct", "proxy"])
+@pytest.mark.parametrize("rest", ["hello", "hello!"], ids=["taken at once", "by http.client"])
+def test_the_first_line_of_a_header_counts(transport: Transport, rest: str, *, is_proxied: bool) -> None:
+    """Go's Header.Get, by which Prometheus reads Content-Type, Content-Encoding, Location and Retry-After."""
+    twice = head("200 OK", "X: 1", FIVE.strip(), "x: 2", "X: 3", "Y:", "Y: 4") + rest
+    with Peer([twice.encode()]) as peer:
+        channel = Channel(proxy_url=peer.url) if is_proxied else PLAIN
+        with transport.send(HttpRequest("GET", peer.url, {}), channel, 2) as answer:
+            assert (answer.headers["x"], answer.headers["Y"]) == ("1", "")
+            assert (answer.headers.joined("X"), answer.headers.joined("Z")) == ("1, 2, 3", "")
+
+
+UNCLEAR = {
+    "two lengths": [FIVE, "Content-Length: 4\r\n"],
+    "a list of lengths": ["Content-Length: 5, 5\r\n"],
+    "a length with a plus": ["Content-Length: +5\r\n"],
+    "an empty length": ["Content-Length:\r\n"],
+    "a length beside chunks": ["Transfer-Encoding: chunked\r\n", FIVE, "Content-Length: 4\r\n"],
+    "a coding that is not chunked": ["Transfer-Encoding: gzip\r\n", FIVE],
+    "two codings": ["Transfer-Encoding: chunked\r\n", "Transfer-Encoding: identity\r\n"],
+}
+
+
+@pytest.mark.parametrize("is_proxied", [False, True], ids=["direct", "proxy"])
+@pytest.mark.parametrize("lines", UNCLEAR.values(), ids=list(UNCLEAR))
+def test_an_answer_of_which_the_end_is_unclear_is_an_error(
+    transport: Transport, lines: list[str], *, is_proxied: bool
+) -> None:
+    """RFC 9112, 6.3: the client "MUST close the connection to the server and discard the received response"."""
+    with Peer([f"{OK}{''.join(lines)}\r\n5\r\nhello\r\n0\r\n\r\n".encode()], RIGHT) as peer:
+        channel = Channel(proxy_url=peer.url) if is_proxied else PLAIN
+        request = HttpRequest("GET", peer.url, {})
+        with pytest.raises(TransportError, match=r"bad Content-Length|unsupported Transfer-Encoding"):
+            body_of(transport.send(request, channel, 2))
         assert body_of(transport.send(request, channel, 2)) == b"right"
+        assert peer.connections == 2
 
 
 BROKEN = {

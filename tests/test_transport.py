@@ -112,6 +112,36 @@ def test_channels_do_not_share_connections(transport: Transport, api: Api) -> No
     assert api.connections == 2
 
 
+def ask_all(transport: Transport, api: Api, numbers: range) -> int:
+    """Asks so many sources in turn; gives how many connections that took."""
+    before = api.connections
+    for number in numbers:  # equal hosts of unequal channels do not share connections
+        with transport.send(get(api), Channel(server_name=str(number)), 5, is_source=True) as answer:
+            assert answer.read(100) == b"hello"
+    return api.connections - before
+
+
+def test_more_sources_than_places_keep_what_there_is(transport: Transport, api: Api) -> None:
+    """410 targets, scraped in turn: 400 connections serve again, and so does the receiver's own."""
+    assert ask_all(transport, api, range(410)) == 410
+    receiver = HttpRequest("POST", f"{api.url}/echo", {}, b"x")
+    body(transport.send(receiver, PLAIN, 5))
+    for _ in range(2):
+        assert ask_all(transport, api, range(410)) == 10
+        before = api.connections
+        body(transport.send(receiver, PLAIN, 5))
+        assert api.connections == before
+
+
+def test_sources_that_are_gone_give_their_places_to_others(api: Api) -> None:
+    transport = Transport(unused_seconds=0.0)
+    ask_all(transport, api, range(400))
+    assert ask_all(transport, api, range(400, 410)) == 10
+    assert ask_all(transport, api, range(400, 410)) == 0
+    assert ask_all(transport, api, range(20, 400)) == 0
+    transport.close()
+
+
 # --- Kept connections that died --------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,6 @@ told to stop: it says what was lost as it happens.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import socket
 import sys
@@ -15,8 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-from rich.console import Console
 
 from . import __version__
 from .config.environment import read_environment
@@ -27,9 +24,12 @@ from .config.service_discovery import FileSd
 from .config_source import Unreadable, not_loaded, problems_json
 from .model import Scrape
 from .plan import plan
+from .printed import json_text
 from .push import push
 from .report import Report, skipped_dict, skipped_lines
 from .shards import MAX_SHARDS, WHOLE, Shard
+from .shell_print import Console, Parser, say_json
+from .shell_print import say as print  # noqa: A004 - nothing here is printed in another way
 from .sources.due import Tick
 from .standalone.runner import Runner
 from .store import StoreError
@@ -75,7 +75,7 @@ def _with_relative_times(given: Sequence[str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pusher", description="Metrics into AMP without a collector.")
+    parser = Parser(prog="pusher", description="Metrics into AMP without a collector.")
     parser.add_argument("--version", action="version", version=f"pusher {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, about in (
@@ -145,14 +145,15 @@ def seconds(text: str) -> float:
 def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int:
     if options.json:
         problems = problems_json(error) if isinstance(error, ConfigError) else [{"message": str(error)}]
-        print(json.dumps({"ok": False, "problems": problems}, indent=2))
+        _print_json({"ok": False, "problems": problems})
     else:
-        print(not_loaded(options.config, error), file=sys.stderr)
+        for line in not_loaded(options.config, error).split("\n"):
+            print(line, file=sys.stderr)
     return _BAD
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    say_json(json_text(document, indent=2))
 
 
 def _check(options: argparse.Namespace, config: Config, _: Outside) -> int:
@@ -398,7 +399,7 @@ def _run(options: argparse.Namespace, outside: Outside) -> int:
     def say(message: str) -> None:
         now = datetime.fromtimestamp(outside.now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
         time_of_day = now.replace("+00:00", "Z")
-        line = json.dumps({"time": time_of_day, "message": message}, ensure_ascii=False)
+        line = json_text({"time": time_of_day, "message": message})
         print(line if options.json else f"{time_of_day} {message}", file=sys.stderr, flush=True)
 
     name = options.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:100]

@@ -18,6 +18,7 @@ from .config.nodes import ConfigError, Problem
 from .config.schema import Config
 from .config.secrets import SecretStore
 from .in_time import NotInTime, in_time
+from .printed import printable
 from .s3 import S3
 from .store import StoreError
 from .transport import Transport
@@ -214,7 +215,7 @@ def not_loaded(location: str, error: Exception) -> str:
     if isinstance(error, ConfigError):
         count = len(error.problems)
         return f"{count} mistake{'s' if count != 1 else ''} in the config:\n{error}"
-    return f"the config cannot be read: {error}" if isinstance(error, Unreadable) else f"{location}: {error}"
+    return printable(f"the config cannot be read: {error}" if isinstance(error, Unreadable) else f"{location}: {error}")
 
 
 def problems_json(error: ConfigError) -> list[dict[str, object]]:

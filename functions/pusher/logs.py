@@ -5,11 +5,13 @@ CloudWatch bills each metric, so that only those go out that an alarm watches, u
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from .printed import json_text
 from .report import Report
 
 _NAMESPACE = "LambdaRemoteWrite"
@@ -22,7 +24,7 @@ class Journal:
 
     def __init__(self, service: str, metrics: str = ALARM_METRICS) -> None:
         self._service, self._metrics = service or "lambda-remote-write", metrics
-        self._log = Logger(service=self._service)
+        self._log = Logger(service=self._service, json_serializer=partial(json_text, default=str))
 
     def report(self, report: Report, context: dict[str, Any]) -> None:
         """One line for the run, an error when it failed, a warning when something waits (or may), was lost or is down,

@@ -114,7 +114,7 @@ def _parsed_token(content: bytes, where: str, shape: str) -> tuple[str, float]:
         token, seconds = document["access_token"], float(document.get("expires_in") or 300)
         if isinstance(token, str) and token:
             return token, seconds
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         pass
     raise TokenError(f"{where} answered no JSON with an access_token, but {shape}")
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from .backfill import invoke
 from .config.schema import Config
 from .report import skipped_lines
+from .shell_print import Console, Table
+from .shell_print import say as print  # noqa: A004 - nothing here is printed in another way
 from .store import DirectoryStore, Store
 from .warm import Outside
 

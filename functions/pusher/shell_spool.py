@@ -14,7 +14,9 @@ from typing import Any
 from .delivery.spool import Spool
 from .inspect_spool import Chosen, Found, NoSpool, choose, entries, exported, listing, spool_of
 from .openmetrics import Exported, exposition, openmetrics
+from .printed import printable
 from .report import tally_dict
+from .shell_print import say as print  # noqa: A004 - nothing here is printed in another way
 from .store import MAX_LISTED
 from .warm import Warm
 
@@ -75,9 +77,10 @@ class SpoolCommand:
             counts = {"samples": everything.samples, "left_out": tally_dict(everything.left_out)}
             self._print_json({**counts, "unreadable": found.unreadable, "text": "".join(lines)})
             return _OK
+        is_data = self._options.do == "export"  # for promtool; what is shown is for people
         with _output(self._options.output) as write:
             for line in lines:
-                write(line)
+                write(line if is_data else f"{printable(line.rstrip(chr(10)))}\n")
         for said in _left_out(everything, found):
             print(said, file=sys.stderr)
         return _OK

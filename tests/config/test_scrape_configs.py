@@ -144,7 +144,6 @@ def test_protocols(global_keys: dict[str, Any], keys: dict[str, Any], expected: 
         ({"scrape_interval": "10s", "scrape_timeout": "11s"}, "11s is longer than scrape_interval 10s"),
         ({"scrape_timeout": "61s"}, "1m1s is longer than scrape_interval 1m"),
         ({"scrape_interval": "10"}, "is not allowed"),
-        ({"scheme": "ftp"}, "allowed are http, https"),
         ({"body_size_limit": 1000}, "is not allowed"),
         ({"sample_limit": -1}, "sample_limit"),
         ({"params": {"a": "not a list"}}, "params.a"),
@@ -232,15 +231,30 @@ def test_unknown_keys_come_with_a_hint(key: str, value: Any, said: str) -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    found = problems({"job_name": "j", "scheme": "ftp", "params": 1}, {"sample_limit": "many"}, {"nonsense": 1})
+    found = problems({"job_name": "j", "honor_labels": "ftp", "params": 1}, {"sample_limit": "many"}, {"nonsense": 1})
     assert {one.partition(": ")[0].removeprefix("scrape_configs") for one in found} == {
-        "[0].scheme",
+        "[0].honor_labels",
         "[0].params",
         "[1].job_name",
         "[1].sample_limit",
         "[2].job_name",
         "[2].nonsense",
     }
+
+
+@pytest.mark.parametrize("scheme", ["HTTP", "Https", "http"])
+def test_a_scheme_in_any_case_is_one(scheme: str) -> None:
+    assert [said for said in load({"job_name": "j", "scheme": scheme}).warnings if "scheme" in said] == []
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"), [("ftp", "'ftp' is neither"), ("", "'' is neither"), ("htps", 'mean "https"?')]
+)
+def test_another_scheme_is_a_warning(scheme: str, said: str) -> None:
+    """Prometheus 3.16 loads it, and every target is down unless relabelling gives it another one."""
+    (warning,) = [one for one in load({"job_name": "j", "scheme": scheme}).warnings if "scheme" in one]
+    assert "scrape_configs[0].scheme" in warning
+    assert said in warning
 
 
 def test_a_log_of_failures_is_only_a_warning() -> None:

@@ -124,6 +124,7 @@ def answers() -> Iterator[Case]:
     yield case("gzip with a wrong sum", Answer(200, zipped, packed[:-8] + bytes(8)))
     yield case("gzip that is none", Answer(200, zipped, AB.encode()))
     yield case("gzip of several members", Answer(200, zipped, packed + gzip.compress(b"c 3\n")))
+    yield from heads(packed)
     yield case("chunked", Answer(200, {"Content-Type": TEXT}, AB.encode(), chunked=True))
     yield case("connection breaks off", Fault(instead=text(AB * 100), sent=0.5, ending="close"))
     yield case("no HTTP", Fault.garbage())
@@ -132,6 +133,36 @@ def answers() -> Iterator[Case]:
     yield case("redirect", [status(302, Location="/chunked"), text(A)])
     yield case("redirect not followed", status(302, Location="/chunked"), follow_redirects=False)
     yield case("long lines", "".join(f'a{{x="{str(n) * 300_000}"}} {n}\n' for n in range(3)))
+
+
+def raw(head: str, body: bytes = AB.encode(), status: str = "200 OK") -> Fault:
+    """An answer with these lines in its head, as they are."""
+    return Fault.garbage(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode() + body)
+
+
+def heads(packed: bytes) -> Iterator[Case]:
+    kind, other, zipped = f"Content-Type: {TEXT}\r\n", "Content-Type: text/html\r\n", "Content-Encoding: gzip\r\n"
+    yield case("the type twice", raw(kind + kind))
+    yield case("two types", raw(kind + other))
+    yield case("two types, the wrong one first", raw(other + kind))
+    yield case("gzip, then identity", raw(f"{kind}{zipped}Content-Encoding: identity\r\n", packed))
+    yield case("identity, then gzip", raw(f"{kind}Content-Encoding: identity\r\n{zipped}"))
+    yield case("gzip of nothing", raw(kind + zipped, b""))
+    yield case("gzip of an empty page", raw(kind + zipped, gzip.compress(b"")))
+    yield case("gzip with something behind it", raw(kind + zipped, packed + b"x"))
+    for encoding in ("utf-8", "br", "identity", "GZIP", "x-gzip", "deflate", "gzip, gzip", ""):
+        yield case(f"page as it is, encoding '{encoding}'", raw(f"{kind}Content-Encoding: {encoding}\r\n"))
+    for encoding in ("GZIP", "x-gzip", "gzip, identity"):
+        yield case(f"packed page, encoding '{encoding}'", raw(f"{kind}Content-Encoding: {encoding}\r\n", packed))
+    for interim in ("100 Continue", "102 Processing", "103 Early Hints", "199 Odd", "101 Switching Protocols"):
+        before = f"HTTP/1.1 {interim}\r\n{other}\r\n".encode()
+        yield case(f"first {interim}", Fault.garbage(before + (raw(kind).raw or b"")))
+    yield case("the same length twice", raw(f"{kind}Content-Length: {len(AB)}\r\n"))
+    yield case("two lengths", raw(f"{kind}Content-Length: 4\r\n"))
+    yield case("two places to go", [raw("Location: /chunked\r\nLocation: /nowhere\r\n", b"", "302 Found"), text(A)])
+    yield case("a scheme in capitals", AB, scheme="HTTP")
+    for scheme in ("ftp", ""):
+        yield case(f"scheme '{scheme}'", AB, scheme=scheme)
 
 
 def limits() -> Iterator[Case]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import resource
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pusher.config.load import parse_config
 from pusher.config.schema import ScrapeJob
@@ -18,10 +22,11 @@ from pusher.sources import collect
 from pusher.sources.discovery import TargetGroup
 from pusher.sources.due import Tick
 from pusher.sources.targets import Target, Targets, targets_of
+from pusher.transport import parsed
 from pusher.warm import Outside, Warm
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.delivery.rig import Clock, no_session
-from tests.scrape.rig import TEXT
+from tests.scrape.rig import PROTOBUF, TEXT
 
 BOOLEANS = {
     "__convert_classic_histograms_to_nhcb__": "false",
@@ -119,10 +124,11 @@ def test_labels_of_a_target(discovered: Mapping[str, str], expected: Mapping[str
         ([to("__param_a", "new"), to("__param_c", "x&y")], "http://h:1/metrics?a=new&a=2&b=3&c=x%26y", "h:1"),
         ([to("__address__", "h")], "http://h/metrics", "h"),
         ([to("__address__", "[::1]:9")], "http://[::1]:9/metrics", "[::1]:9"),
+        ([to("__scheme__", "HTTP")], "HTTP://h:1/metrics", "h:1"),
     ],
     ids=[
         "none", "another address", "instance", "instance from address", "scheme and path", "path without a slash",
-        "path is escaped", "parameters", "no port is added", "IPv6",
+        "path is escaped", "parameters", "no port is added", "IPv6", "capitals",
     ],
 )  # fmt: skip
 def test_relabelling_moves_the_url(rules: list[dict[str, Any]], url: str, instance: str) -> None:
@@ -176,7 +182,6 @@ def test_relabelling_sets_how_histograms_are_read(name: str, text: str, expected
         ({"__address__": "h:1/metrics"}, [], "is no address"),
         ({"__address__": "http://h"}, [], "is no address"),
         ({"__address__": "h:1"}, [to("__address__", "")], "no __address__"),
-        ({"__address__": "h:1"}, [to("__scheme__", "ftp")], "neither http nor https"),
         ({"__address__": "h:1", "x": "half \ud800"}, [], "is not Unicode text"),
     ],
 )  # fmt: skip
@@ -394,6 +399,113 @@ def test_a_redirect_to_another_origin_takes_no_credentials_along(page: Page) -> 
     assert asked.headers["X-Prometheus-Scrape-Timeout-Seconds"] == "10"
 
 
+# --- Targets that lead nowhere ----------------------------------------------------------------------------------------
+
+# Measured on Prometheus 3.16 and 3.5: each is a target, and is down.
+NO_ADDRESS = {
+    "no closing bracket": "[::1",
+    "text behind the brackets": "[::1]x:80",
+    "no IPv6": "[v1.x]:80",
+    "no brackets": "::ffff:127.0.0.1",
+    "a port that is none": "x:y:z",
+    "two ports": "h:80:80",
+    "a port too large": "a:99999999",
+    "a port below 0": "a:-1",
+    "a port with a sign": "a:+80",
+    "a port in other digits": "a:\u0661\u0662",
+    "an underscore in the port": "a:8_0",
+    "a zero byte": "\0",
+    "an escape": "\x1b[31m:80",
+    "a space": "a b:80",
+    "a line break": "a:80\n",
+    "a user": "user:word@a:80",
+    "a query": "a?x=1",
+    "a fragment": "a#f",
+    "a backslash": "evil\\@a",
+    "percent signs": "%31:80",
+    "only an at sign": "@:80",
+}
+
+
+@pytest.mark.parametrize("address", NO_ADDRESS.values(), ids=list(NO_ADDRESS))
+def test_what_is_no_address_is_a_target_that_is_down(address: str) -> None:
+    assert "is no address" in one({"__address__": address}).error
+    assert errors(job_at(address), seconds=5.0)["j"].endswith("is no address, host:port is expected")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["h", "h:1", "h:", "h:0", ":1", "a_b:1", "[::1]", "[fe80::1%eth0]:1", "1.2.3.4:5", "H.example.:1", "0", "ü"],
+)
+def test_what_is_an_address_can_be_asked(address: str) -> None:
+    assert one({"__address__": address}).error == ""
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "", "unix", "htt p", "1http", "http:", "//", "\u017f", "http\n"])
+def test_a_target_without_a_usable_scheme_is_down(page: Page, scheme: str) -> None:
+    """Prometheus 3.16: unsupported protocol scheme; an empty one too."""
+    there = {
+        "job_name": "j",
+        "static_configs": [{"targets": [page.address]}],
+        "relabel_configs": [to("__scheme__", scheme)],
+    }
+    assert "neither http nor https" in errors(there)["j"]
+    assert page.requests == []
+
+
+@pytest.mark.parametrize("keys", [{"scheme": "HTTP"}, {"scheme": "ftp", "relabel_configs": [to("__scheme__", "Http")]}])
+def test_a_scheme_in_capitals_is_one(page: Page, keys: dict[str, Any]) -> None:
+    assert errors(job_at(page.address, **keys)) == {"j": ""}
+    assert page.requests[0].path == "/metrics"
+
+
+@pytest.mark.parametrize("form", ["HTTP://{}/end", "Http://{}/end", "//{}/end", "http://LOCALHOST:{port}/end"])
+def test_a_redirect_may_be_in_capitals(page: Page, form: str) -> None:
+    there = form.format(page.address, port=page.server.port)
+    with Page(Answer(302, {"Location": there})) as first:
+        assert errors(job_at(first.address)) == {"j": ""}
+    assert page.requests[0].path == "/end"
+
+
+def test_port_0_is_not_the_default_port() -> None:
+    assert "127.0.0.1:0: no connection" in errors(job_at("127.0.0.1:0"))["j"]
+
+
+LISTED = st.one_of(
+    st.text(max_size=40),
+    st.text("[]:/@#?%\\\\ .0129afx\0\x1b\u0661\uff11", max_size=20),
+    st.text(min_size=300, max_size=400),
+)
+NOWHERE = ("is no address", "does not resolve", "no connection", "UnicodeError")
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(address=LISTED, scheme=st.one_of(st.just("http"), st.text(max_size=6)), path=st.text(max_size=6))
+def test_no_listed_target_costs_another_one(address: str, scheme: str, path: str) -> None:
+    """Reading a list never raises, and the others of the list are as they were."""
+    odd = {"__address__": address, "__scheme__": scheme, "__metrics_path__": path}
+    found = targets(odd, {"__address__": "good:1"})
+    assert "good:1" in [target.instance for target in found.active.values() if not target.error]
+    for target in found.active.values():
+        assert target.error or parsed(target.url).scheme in ("http", "https")
+
+
+def test_hostile_lists_lose_nothing_of_others(page: Page) -> None:
+    """A list with every kind of garbage and one target: that one is scraped, all others are down or dropped."""
+    listed = [*NO_ADDRESS.values(), "http://[", "", "x" * 100_000, "\uff11\uff12\uff17.0.0.1:1", page.address]
+    with Page(Answer.json([{"targets": listed}])) as lister:
+        there = {"job_name": "j", "http_sd_configs": [{"url": f"http://{lister.address}/"}], "scrape_timeout": "2s"}
+        with warm(there) as memory:
+            deadline = time.monotonic() + 20
+            memory.discover(deadline)
+            sources = memory.due_sources(Tick(memory.outside.now_ms(), None, 60_000, frozenset(["j"])))
+            edges = collect.Edges(memory.fetcher, memory.outside.now_ms)
+            scrapes = {one.instance: one.error for one in collect.collect(sources, edges, deadline, 1)}
+    assert scrapes.pop(page.address) == ""
+    assert len(scrapes) >= len(NO_ADDRESS)
+    assert [said for said in scrapes.values() if not any(words in said for words in NOWHERE)] == []
+
+
 # --- Where a scrape may not go ----------------------------------------------------------------------------------------
 
 METADATA = ("169.254.169.254", "169.254.170.2", "[fd00:ec2::254]")
@@ -418,6 +530,43 @@ def test_allow_link_local_allows_them() -> None:
     (said,) = errors(job_at("169.254.1.1:80", allow_link_local=True, scrape_timeout="300ms"), seconds=2.0).values()
     assert said
     assert "allow_link_local" not in said
+
+
+def test_a_page_in_zstd_fails_by_its_name() -> None:
+    """Prometheus 3.16 without its flag zstd-scrape; other names of encodings are read as they are."""
+    for encoding, said in (("zstd", "compressed with zstd"), ("ZSTD", ""), ("br", "")):
+        with Page(Answer(200, {"Content-Type": TEXT, "Content-Encoding": encoding}, b"a 1\n")) as page:
+            assert said in errors(job_at(page.address))["j"]
+            assert bool(said) == bool(errors(job_at(page.address))["j"])
+
+
+# --- Pages without end ------------------------------------------------------------------------------------------------
+
+BOMBS = {
+    "one line": (TEXT, b"0"),
+    "empty lines": (TEXT, b"\n"),
+    "samples": (TEXT, b"a 1\n"),
+    "comments": (TEXT, b"# a\n"),
+    "a message": (PROTOBUF, b"\xff\xff\xff\x7f" + b"\0" * 4092),
+}
+
+
+@pytest.mark.parametrize(("media_type", "unit"), BOMBS.values(), ids=list(BOMBS))
+def test_a_bomb_as_a_page_is_stopped_without_a_limit_in_the_config(media_type: str, unit: bytes) -> None:
+    """10 GB in 10 MB: it ends at the default limit or at the scrape's time, and is not held meanwhile."""
+    packed = gzip.compress(unit * ((32 << 20) // len(unit)), 6) * 320
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+    with Page(Answer(200, headers, packed)) as page:
+        said = errors(job_at(page.address, scrape_timeout="3s"), seconds=10.0)["j"]
+    assert "raise body_size_limit" in said or "timed out while the body was unpacked" in said
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 192 << 10  # KiB
+
+
+def test_a_line_without_an_end_is_an_error() -> None:
+    with Page(Answer(200, {"Content-Type": TEXT}, b"a 1\nb{x=" + b"x" * (17 << 20))) as page:
+        assert errors(job_at(page.address))["j"] == "line 2: a line of more than 16777216 bytes"
 
 
 # --- Slow targets -----------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ DOWN: list[tuple[str, Answer | Fault, str]] = [
         Fault.garbage(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
         "127.0.0.1",
     ),
-    ("a length that is none", Fault.garbage(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), "0 bytes"),
+    ("a length that is none", Fault.garbage(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"), "bad Content-Length -5"),
 ]
 
 

@@ -267,6 +267,7 @@ BAD_TOKENS = [
     ("no token", Answer.json({"token": "x"}), "no JSON with an access_token"),
     ("null token", Answer.json({"access_token": None}), "no JSON with an access_token"),
     ("a list", Answer.json([1]), "no JSON with an access_token"),
+    ("lists without end", Answer(200, {}, b"[" * 90_000), "no JSON with an access_token"),
     ("expires_in is a text", Answer.json({"access_token": "x", "expires_in": "soon"}), "no JSON with an access_token"),
 ]
 
@@ -431,6 +432,34 @@ def test_gzip(rig: Rig, encoding: str, chunked: bool) -> None:
     assert rig.value("m") == 7
 
 
+def raw_deflate(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(content) + packer.flush()
+
+
+SEVEN = b'{"v":' + b" " * 600_000 + b"7}"
+ENCODINGS = [
+    ("capitals", "GZip", gzip.compress(SEVEN)),
+    ("deflate", "deflate", zlib.compress(SEVEN)),
+    ("deflate without a frame", "Deflate", raw_deflate(SEVEN)),
+    ("twice", "gzip, gzip", gzip.compress(gzip.compress(SEVEN))),
+    ("a list", "deflate,x-gzip", gzip.compress(zlib.compress(SEVEN))),
+    ("identity in a list", "identity, gzip", gzip.compress(SEVEN)),
+    ("a charset", "utf-8", SEVEN),
+    ("empty", "", SEVEN),
+    ("unknown", "none", SEVEN),
+]
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize(("encoding", "content"), [row[1:] for row in ENCODINGS], ids=[row[0] for row in ENCODINGS])
+def test_encodings_of_a_document(rig: Rig, encoding: str, content: bytes, chunked: bool) -> None:
+    """RFC 9110, 8.4: a list in the order of packing, without case. What names no packing is read as it is."""
+    body(rig, content, encoding, chunked=chunked)
+    assert error(rig.push(rig.job(METRIC))) == ""
+    assert rig.value("m") == 7
+
+
 def test_gzip_of_several_members(rig: Rig) -> None:
     body(rig, gzip.compress(b'{"v"') + gzip.compress(b":7}"), "gzip")
     assert error(rig.push(rig.job(METRIC))) == ""
@@ -441,7 +470,11 @@ BAD_BODIES = [
     ("no gzip", b'{"v":7}', "gzip", "not the gzip it claims to be"),
     ("gzip cut short", gzip.compress(b'{"v":7}' * 100)[:-12], "gzip", "ends before its end"),
     ("gzip with a wrong checksum", gzip.compress(b'{"v":7}')[:-8] + b"\0" * 8, "gzip", "not the gzip"),
-    ("another encoding", zlib.compress(b'{"v":7}'), "deflate", "'deflate', which was not asked for"),
+    ("another encoding", b'{"v":7}', "br", "'br', which was not asked for"),
+    ("another encoding in a list", b'{"v":7}', "gzip, zstd", "'gzip, zstd', which was not asked for"),
+    ("no deflate", b'{"v":7}', "deflate", "the deflate body ends before its end"),
+    ("deflate cut short", zlib.compress(b'{"v":7}' * 100)[:-6], "deflate", "ends before its end"),
+    ("something behind deflate", zlib.compress(b'{"v":7}') + b"x", "deflate", "something follows"),
 ]
 
 

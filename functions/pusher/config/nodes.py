@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from . import scalars
+from .mask import printable
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -40,7 +41,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
-        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+        return printable(f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}")
 
 
 class ConfigError(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from . import foreign, global_config, http_client, job_names, plain_text, relabel_configs
 from .global_config import GlobalConfig
-from .nodes import Section
+from .nodes import Section, did_you_mean
 from .schema import ScrapeJob
 
 _DEFAULT_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "PrometheusProto")
@@ -36,7 +36,7 @@ def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str],
         honor_labels=entry.boolean("honor_labels", False),
         honor_timestamps=entry.boolean("honor_timestamps", True),
         track_timestamps_staleness=entry.boolean("track_timestamps_staleness", False),
-        scheme=entry.choice("scheme", ("http", "https"), "http"),
+        scheme=_scheme(entry),
         params=_params(entry),
         enable_compression=entry.boolean("enable_compression", True),
         limits=global_config.limits(entry, fallback.limits),
@@ -75,6 +75,15 @@ def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
 def _protocols(entry: Section, fallback: GlobalConfig, native: bool) -> tuple[str, ...]:
     written = global_config.protocols(entry) or fallback.scrape_protocols
     return written or (global_config.PROTOCOLS if native else _DEFAULT_PROTOCOLS)
+
+
+def _scheme(entry: Section) -> str:
+    """Any text, as in Prometheus: relabel_configs may set `__scheme__`, and what is no scheme then is `up 0`."""
+    scheme = entry.text("scheme", "http")
+    if scheme.lower() not in ("http", "https"):
+        said = f"{scheme!r:.40} is neither http nor https: targets are down unless relabel_configs set __scheme__"
+        entry.warn("scheme", f"{said}{did_you_mean(scheme, ('http', 'https'))}")
+    return scheme
 
 
 def _always_classic(entry: Section, fallback: GlobalConfig) -> bool:

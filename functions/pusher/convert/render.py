@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import textwrap
 
 import yaml
 
+from ..config.mask import printable
 from ..config.scalars import NULL
 from .tree import Entry, List, Map, Remark, Scalar, Value
 
 _WIDTH = 118
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 
 
 def render(top: Map) -> str:
@@ -31,7 +30,7 @@ def render(top: Map) -> str:
 
 def commented(value: Value, indent: int = 0) -> list[str]:
     """What was dropped, as lines of comment for its place."""
-    return [f"# {line}".rstrip(" ") for line in _lines(value, indent)]
+    return [_safe(f"# {line}".rstrip(" ")) for line in _lines(value, indent)]
 
 
 def _lines(value: Value, indent: int) -> list[str]:
@@ -42,17 +41,21 @@ def _lines(value: Value, indent: int) -> list[str]:
 
 def _entry_lines(entry: Entry | Remark, indent: int) -> list[str]:
     pad = " " * indent
-    above = [f"{pad}{line}" if line else "" for line in entry.above]
+    above = [f"{pad}{_safe(line)}" if line else "" for line in entry.above]
     if isinstance(entry, Remark):
         wrapped = textwrap.wrap(entry.text, max(40, _WIDTH - indent), break_long_words=False, break_on_hyphens=False)
-        return [*above, *(f"{pad}# {line}" for line in wrapped), *(f"{pad}{line}" for line in entry.below)]
+        return [
+            *above,
+            *(f"{pad}# {_safe(line)}" for line in wrapped),
+            *(f"{pad}{_safe(line)}" for line in entry.below),
+        ]
     is_pair = not (entry.key == "" and not entry.key_style)
     return above + (_pair_lines(entry, indent) if is_pair else _item_lines(entry, indent))
 
 
 def _pair_lines(entry: Entry, indent: int) -> list[str]:
     head = f"{' ' * indent}{scalar_text(entry.key, entry.key_style, 'key')}:"
-    beside = f"  {entry.beside}" if entry.beside else ""
+    beside = f"  {_safe(entry.beside)}" if entry.beside else ""
     inline = _inline(entry.value, len(head) + 1)
     if inline is not None:
         return [f"{head} {inline}".rstrip(" ") + beside]
@@ -65,7 +68,7 @@ def _pair_lines(entry: Entry, indent: int) -> list[str]:
 
 
 def _item_lines(entry: Entry, indent: int) -> list[str]:
-    pad, beside = " " * indent, f"  {entry.beside}" if entry.beside else ""
+    pad, beside = " " * indent, f"  {_safe(entry.beside)}" if entry.beside else ""
     inline = _inline(entry.value, indent + 2)
     if inline is not None:
         return [f"{pad}- {inline}".rstrip(" ") + beside]
@@ -121,9 +124,23 @@ def scalar_text(text: str, style: str, place: str = "value") -> str:
     if style == "" and (not text or is_plain(text, place)):
         return text
     is_quote_heavy = style == "" and "'" in text and '"' not in text and "\\" not in text
-    if style in ("", "'") and not is_quote_heavy and "\n" not in text and not _UNPRINTABLE.search(text):
+    if style in ("", "'") and not is_quote_heavy and "\n" not in text and _prints(text):
         return "'" + text.replace("'", "''") + "'"
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return "".join(char if char.isprintable() else _yaml_escape(char) for char in json.dumps(text, ensure_ascii=False))
+
+
+def _prints(text: str) -> bool:
+    """Whether a text neither moves a terminal's cursor nor ends a line for any reader of YAML."""
+    return all(char.isprintable() or char in "\t\n" for char in text)
+
+
+def _yaml_escape(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 0x1_0000 else f"\\U{ord(char):08x}"
+
+
+def _safe(comment: str) -> str:
+    """One line of comment, whatever it quotes: to a reader of YAML a line ends at NEL, LS and PS too."""
+    return "\t".join(map(printable, comment.split("\t")))
 
 
 _CONTEXT = {"value": "k: {}", "key": "{}: v", "flow": "[{}]"}
@@ -132,7 +149,7 @@ _CONTEXT = {"value": "k: {}", "key": "{}: v", "flow": "[{}]"}
 @functools.lru_cache(maxsize=4096)
 def is_plain(text: str, place: str) -> bool:
     """True when the text, written without quotes, reads as itself. (Readers differ about tabs, and ? in a flow.)"""
-    if "\t" in text or text[:1] in ("[", "{") or (place == "flow" and "?" in text):
+    if not text.isprintable() or text[:1] in ("[", "{") or (place == "flow" and "?" in text):
         return False
     try:
         node = yaml.compose(_CONTEXT[place].replace("{}", text), Loader=_Loader)
@@ -150,7 +167,7 @@ def _is_literal(value: Scalar) -> bool:
     return (
         value.style in ("|", ">")
         and "\n" in text
-        and not _UNPRINTABLE.search(text)
+        and _prints(text)
         and "\r" not in text
         and "\x85" not in text
         and bool(text.strip())

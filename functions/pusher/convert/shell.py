@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from ..config.nodes import ConfigError, Problem
+from ..printed import json_text
+from ..shell_print import Parser, say_json
+from ..shell_print import say as print  # noqa: A004 - nothing here is printed in another way
 from .conversion import KINDS, Conversion, Options, convert
 
 _OK, _BAD = 0, 2
@@ -34,7 +36,7 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pusher convert", description=_ABOUT)
+    parser = Parser(prog="pusher convert", description=_ABOUT)
     parser.add_argument("file", metavar="FILE", help="the config to convert; - is stdin")
     parser.add_argument("--from", dest="kind", choices=KINDS, default="", help="its kind (told by its keys)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the result there instead of stdout")
@@ -101,7 +103,7 @@ def _write(path: str, text: str, *, overwrite: bool) -> None:
 
 def _refuse(problems: Sequence[Problem], *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"ok": False, "problems": _as_json(problems)}, indent=2, ensure_ascii=False))
+        say_json(json_text({"ok": False, "problems": _as_json(problems)}, indent=2))
     else:
         for problem in problems:
             print(problem, file=sys.stderr)
@@ -121,7 +123,7 @@ def _tell(options: argparse.Namespace, found: Conversion) -> None:
             "dropped": [asdict(one) for one in found.dropped],
             "problems": _as_json(found.problems),
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        say_json(json_text(document, indent=2))
         return
     if not options.output:
         sys.stdout.write(found.config)

@@ -113,7 +113,7 @@ class Poster:
 
     def _words(self, answer: Answer, text: bytes) -> str:
         """A refusal's text for a log line: at most 1,024 bytes, without what the receiver repeats of our secrets."""
-        self._secrets.mask.add_cookies(answer.headers.get("Set-Cookie", ""))
+        self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
         words = one_line(self.masked(text.decode("utf-8", "replace")))
         return words.encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from zlib_ng import zlib_ng as zlib  # unpacks in a third of the standard library's time
 
@@ -17,12 +16,15 @@ from ..config.nodes import shown_url
 from ..config.schema import HttpClientConfig
 from ..config.secrets import Secret, SecretError, SecretStore
 from ..oauth2 import TokenError, TokenStore
-from ..transport import Answer, HttpRequest, Transport, TransportError
+from ..transport import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
 _UNPACKED_BYTES = 256 * 1024  # at once
+_MAX_CODINGS = 4  # of one body, each of which is unpacked
+_FOREIGN_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "exi", "pack200-gzip", "dcb", "dcz", "aes128gcm"))
+_DEFLATE_METHOD = 8  # in the first byte of zlib's format; no raw stream of a text begins so
 
 
 class FetchError(Exception):
@@ -43,6 +45,7 @@ class SourceRequest:
     body: bytes | None = field(default=None, repr=False)
     public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
     compressed: bool = True  # gzip is asked for
+    is_page: bool = False  # of metrics: compressed only where Prometheus says so
     allow_link_local: bool = False
 
 
@@ -63,18 +66,10 @@ class Body:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL: credentials never go to another one."""
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL names this machine itself."""
-    host = (urlsplit(url).hostname or "").lower()
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    """Scheme, host and port of a URL: credentials never go to another one. Raises ValueError."""
+    parts = parsed(url)
+    port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
+    return parts.scheme or "", parts.host or "", port
 
 
 class Fetcher:
@@ -83,6 +78,8 @@ class Fetcher:
     def __init__(self, transport: Transport, secrets: SecretStore, environment: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._environment = transport, secrets, environment
         self._tokens = TokenStore(transport, secrets, environment)
+        port = environment.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
+        self._runtime_port = int(port) if port.isdecimal() else 0
 
     def fetch(
         self,
@@ -122,11 +119,12 @@ class Fetcher:
                 self._tokens.forget(client.oauth2, asked_at)
                 answer, url, _ = self._follow(request, client, deadline)
             with answer:
-                self._secrets.mask.add_cookies(answer.headers.get("Set-Cookie", ""))
+                self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
                 if not is_success(answer.status):
                     raise FetchError(self._refused(answer, url, request, client))
+                unpacked = self._unpacked(answer, is_page=request.is_page)
                 yield Opened(
-                    answer.headers.get("Content-Type", ""), in_time(self._decoded(answer, max_bytes), deadline, url)
+                    answer.headers.get("Content-Type", ""), in_time(_bounded(unpacked, max_bytes), deadline, url)
                 )
         except (TransportError, SecretError, TokenError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
@@ -142,7 +140,7 @@ class Fetcher:
 
         hint = _hint(answer.status)
         if answer.status in (401, 403):
-            asked = asked_schemes(answer.headers.get("WWW-Authenticate", ""))
+            asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
             names = [name for name, _ in request.headers]
             hint = not_let_in(credentials_used(client, names, request.url), asked)
             if origin(url) != origin(request.url):
@@ -154,18 +152,28 @@ class Fetcher:
         details = "; ".join(filter(None, (hint, said)))
         return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
 
-    def _decoded(self, answer: Answer, max_bytes: int) -> Iterator[bytes]:
-        """The body uncompressed. Raises FetchError at `max_bytes` (0: no bound), before more than that is held."""
-        encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in ("identity", "", "gzip", "x-gzip"):
-            shown = self._secrets.mask.quoted(answer.headers.get("Content-Encoding", ""), 30)
-            raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
-        size = 0
-        for piece in _gunzipped(answer.chunks()) if "gzip" in encoding else answer.chunks():
-            size += len(piece)
-            if max_bytes and size >= max_bytes:
-                raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
-            yield piece
+    def _unpacked(self, answer: Answer, *, is_page: bool) -> Iterator[bytes]:
+        """The body uncompressed. Raises FetchError for an encoding that is known and not understood.
+
+        Of a page only `gzip`, written so, is unpacked, `zstd` fails, and any other is read as it is (Prometheus 3.16
+        scrape/scrape.go, readResponse); of a document whatever says that it is gzip or deflate, in any order (RFC 9110,
+        8.4).
+        """
+        said = answer.headers.get("Content-Encoding", "").strip()
+        if is_page:
+            if said == "zstd":
+                raise FetchError("the page is compressed with zstd, which was not asked for")
+            return _gunzipped(answer.chunks(), may_be_empty=False) if said == "gzip" else answer.chunks()
+        pieces = answer.chunks()
+        for coding in reversed([part.strip().lower() for part in said.split(",")][:_MAX_CODINGS]):
+            if coding in _FOREIGN_CODINGS:
+                shown = self._secrets.mask.quoted(said, 30)
+                raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
+            if coding in ("gzip", "x-gzip"):
+                pieces = _gunzipped(pieces, may_be_empty=True)
+            elif coding == "deflate":
+                pieces = _inflated(pieces)
+        return pieces
 
     def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str, float]:
         """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
@@ -178,10 +186,11 @@ class Fetcher:
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             channel = channel_for(url, tls, client.proxy, self._secrets, self._environment)
             guarded = not request.allow_link_local
-            stranger = guarded and not at_home and not is_loopback(request.url)
-            channel = replace(channel, refuse_link_local=guarded, refuse_loopback=stranger)
+            stranger = guarded and not at_home and not is_this_machine(parsed(request.url).host or "")
+            runtime = self._runtime_port if guarded else 0
+            channel = replace(channel, refuse_link_local=guarded, refuse_loopback=stranger, runtime_port=runtime)
             left, asked_at = deadline - time.monotonic(), self._secrets.now()
-            answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left)
+            answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left, is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
                 return answer, url, asked_at
@@ -193,11 +202,11 @@ class Fetcher:
         self, url: str, location: str, method: str, body: bytes | None, status: int
     ) -> tuple[str, str, bytes | None]:
         try:
-            target = urljoin(url, location)
-            scheme, host, _ = origin(target)
+            parts = parsed(urljoin(url, location))
         except ValueError:
-            scheme, host = "", ""
-        if scheme not in ("http", "https") or not host:
+            parts = parsed("")
+        target = parts.url
+        if parts.scheme not in ("http", "https") or not parts.host:
             raise FetchError(f"{shown_url(url)} redirected to something that is no http address")
         if status == 303 or (status in (301, 302) and method == "POST"):
             return target, "GET", None
@@ -229,11 +238,21 @@ def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[byte
     for piece in pieces:
         if time.monotonic() > deadline:
             said = "timed out while the body was unpacked and read; it is large, or unpacks to much"
-            raise FetchError(f"{urlsplit(url).netloc}: {said}")
+            raise FetchError(f"{parsed(url).netloc}: {said}")
         yield piece
 
 
-def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    """The pieces. Raises BodyTooLarge at `max_bytes` (0: no bound), before more than that is held."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if max_bytes and size >= max_bytes:
+            raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
+        yield piece
+
+
+def _gunzipped(chunks: Iterator[bytes], *, may_be_empty: bool) -> Iterator[bytes]:
     """Gzip members in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
     decoder = zlib.decompressobj(wbits=31)
     fed = False
@@ -248,5 +267,27 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
     except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
         raise FetchError(f"the body is not the gzip it claims to be ({error})") from None
+    if not fed and not may_be_empty:
+        raise FetchError("the body is not the gzip it claims to be (it is empty)")
     if fed and not decoder.eof:
         raise FetchError("the gzip body ends before its end")
+
+
+def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """`deflate` as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as some servers send it."""
+    decoder = None
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                decoder = decoder or zlib.decompressobj(wbits=15 if data[0] & 0x0F == _DEFLATE_METHOD else -15)
+                yield decoder.decompress(data, _UNPACKED_BYTES)
+                data = decoder.unconsumed_tail
+                if decoder.eof and decoder.unused_data:
+                    raise FetchError("something follows the deflate body")
+    except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
+        raise FetchError(f"the body is not the deflate it claims to be ({error})") from None
+    if decoder and not decoder.eof:
+        yield decoder.flush()
+    if decoder and not decoder.eof:
+        raise FetchError("the deflate body ends before its end")

@@ -14,6 +14,7 @@ from ..config.scalars import print_duration
 from ..config.schema import JsonJob
 from ..expression import Scope
 from ..model import Intern, JobMark, Metadata, Samples, Scrape, Tally
+from ..transport import parsed
 from . import page_walk, synthetic
 from .collect import Fetched, explained
 from .document import RecordReader, decode
@@ -346,7 +347,7 @@ class JsonSource:
     def _linked(self, url: str, link: str) -> str:
         """The next page's address, when it is on the job's own origin. Raises FetchError."""
         try:
-            target = urljoin(url, link)
+            target = parsed(urljoin(url, link)).url
             at_home = origin(target) == origin(self.job.url)
         except ValueError:
             raise FetchError("the next link is no address") from None

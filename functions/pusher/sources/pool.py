@@ -45,7 +45,7 @@ class ScrapePool:
             if not self._takes(shard_key(target)):
                 continue
             source = sources[key] = before[key] if key in before else self._source(target)
-            source.forced_error = self.targets.over_limit
+            source.forced_error = self.targets.over_limit or target.error
         self.sources = sources  # at once, because another thread may be reading it
         for key, source in before.items():
             if key not in sources:

@@ -35,6 +35,7 @@ _READERS: dict[str, Callable[[Memory, Resolve, Wishes], LineReader | ProtobufRea
     content_type.PROTOBUF: ProtobufReader,
 }
 _MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones go without a word
+_MAX_PAGE_BYTES = 200_000_000  # where body_size_limit sets none: a page of two million series
 _SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then those that the last page did not have are forgotten
 
 
@@ -67,7 +68,7 @@ class TargetSource:
         self.target, self._series, self._receivers, self._observe = target, series, receivers, observe
         job = target.job
         self._labels = {name: value for name, value in target.labels.items() if value}
-        self.forced_error = ""
+        self.forced_error = target.error
         self._memory, self._media_type = self._new_memory(), ""
         self._cached: list[Series] = []  # of the last pages, for telling what is new
         self.alive = Alive()
@@ -83,6 +84,7 @@ class TargetSource:
                 ("X-Prometheus-Scrape-Timeout-Seconds", _seconds(target.timeout_ms)),
             ),
             compressed=job.enable_compression,
+            is_page=True,
             allow_link_local=job.allow_link_local,
         )
 
@@ -125,10 +127,9 @@ class TargetSource:
         if self.forced_error:
             return PageAnswer(Page(), self.forced_error)
         job, answer = self.target.job, PageAnswer(Page())
+        limit = job.limits.body_size_bytes or _MAX_PAGE_BYTES
         try:
-            with fetcher.open(
-                self._request, job.http, max_bytes=job.limits.body_size_bytes, deadline=deadline, is_success=_is_ok
-            ) as opened:
+            with fetcher.open(self._request, job.http, max_bytes=limit, deadline=deadline, is_success=_is_ok) as opened:
                 self._read(opened.content_type, opened.pieces, answer)
         except BodyTooLarge as error:
             return PageAnswer(Page(), str(error), -1)

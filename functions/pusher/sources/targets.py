@@ -6,6 +6,8 @@ Rules: Prometheus scrape/target.go (PopulateLabels, URL, offset).
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
@@ -13,10 +15,13 @@ from urllib.parse import quote, urlencode
 from .. import relabel
 from ..config import scalars
 from ..config.schema import ScrapeJob
+from ..transport import parsed
 from .discovery import TargetGroup
 
 _PARAM = "__param_"
 _META = "__meta_"
+# What Go's url.Parse takes as a host, with a port or without (net/url: parseHost).
+_ADDRESS = re.compile(r"""(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|[\w.~!$&'()*+,;=<>"-]*)(?::[0-9]*)?""")
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 
 
@@ -39,6 +44,7 @@ class Target:
     custom_buckets: bool
     discovered: Mapping[str, str] = field(repr=False)
     key: str
+    error: str = ""  # why it cannot be asked: it is down, as in Prometheus
 
     @property
     def instance(self) -> str:
@@ -138,7 +144,22 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, 
         custom_buckets=_flag(kept, "__convert_classic_histograms_to_nhcb__"),
         discovered=discovered,
         key=hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
+        error=_no_address(url, kept),
     )
+
+
+def _no_address(url: str, labels: Mapping[str, str]) -> str:
+    """Why a target's URL leads nowhere, "" when it does not. Prometheus notices it in each scrape."""
+    scheme, address = labels.get("__scheme__", ""), labels["__address__"]
+    if scheme.lower() not in ("http", "https"):
+        return f"__scheme__ {scheme!r:.40} is neither http nor https"
+    found = _ADDRESS.fullmatch(address)
+    try:
+        if found and (not found["ipv6"] or ipaddress.IPv6Address(found["ipv6"])) and parsed(url):
+            return ""
+    except ValueError:
+        pass
+    return f"{address!r:.100} is no address, host:port is expected"
 
 
 def _is_text(value: str) -> bool:
@@ -174,6 +195,4 @@ def _url(job: ScrapeJob, labels: Mapping[str, str]) -> str:
     slash = "" if not path or path.startswith("/") else "/"
     query = urlencode([(name, value) for name in sorted(params) for value in params[name]])
     scheme = labels.get("__scheme__", "")
-    if scheme not in ("http", "https"):
-        raise BadTarget(f"__scheme__ {scheme!r:.20} is neither http nor https")
     return f"{scheme}://{labels['__address__']}{slash}{path}{'?' if query else ''}{query}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import ipaddress
+import logging
 import socket
 import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -19,13 +18,15 @@ from urllib3 import exceptions as urllib3_errors
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from .http1 import Reply, read_reply, request_bytes
+from .address import check_addresses
+from .http1 import FinalResponse, Reply, read_reply, request_bytes
 from .reader import AnswerReader, TimedReader
-from .types import Channel, HttpRequest, TransportError
+from .types import Channel, HttpRequest
+
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning quotes heads and addresses as they are
 
 CHUNK_BYTES = 256 * 1024
 _KEPT_PER_HOST = 8
-_METADATA_ADDRESSES = (ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("fd00:ec2::23"))
 
 
 class _Exchange(threading.local):
@@ -83,6 +84,7 @@ class _TotalTimeout:
     host: str
     port: int
     default_port: ClassVar[int]
+    response_class: Any = FinalResponse  # of an answer that the library reads, through a proxy
     _requests = 0
 
     def ask(self, request: HttpRequest, target: str) -> Reply:
@@ -153,7 +155,7 @@ def _connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
     deadline = time.monotonic() + timeout_seconds
     addresses = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     if current.channel.refuse_link_local:
-        _check_addresses(host, [str(address[0]) for *_, address in addresses], current.channel)
+        check_addresses(host, port, [str(address[0]) for *_, address in addresses], current.channel)
     last: OSError = OSError("no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
@@ -168,28 +170,6 @@ def _connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
         else:
             return sock
     raise last
-
-
-def check_named_address(host: str, channel: Channel) -> None:
-    """Where a proxy resolves the names, only an address that stands in the URL can be judged here."""
-    with contextlib.suppress(ValueError):
-        ipaddress.ip_address(host.strip("[]").partition("%")[0])
-        _check_addresses(host, [host.strip("[]")], channel)
-
-
-def _check_addresses(host: str, addresses: Iterable[str], channel: Channel) -> None:
-    """Link-local addresses hold an instance's or a function's credentials, and behind Lambda's loopback its runtime
-    listens: no page of metrics is there, and none may redirect there."""
-    for address in addresses:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-        if parsed.is_link_local or parsed in _METADATA_ADDRESSES:
-            said = f"{parsed} is a link-local or metadata address, which gives out credentials"
-        elif parsed.is_loopback and channel.refuse_loopback:
-            said = f"another host redirects to {parsed}, which is this machine itself"
-        else:
-            continue
-        raise TransportError("refused", f"{host}: {said}; if you mean it, set allow_link_local: true in the job")
 
 
 class _Http(_TotalTimeout, HTTPConnection):
@@ -235,8 +215,8 @@ class Host:
     def _new(self) -> _Http | _Https:
         host, port = self._url.host or "", self._url.port
         if self._url.scheme != "https":  # reading the CA bundle takes longer than a push, so only TLS pays for it
-            return _Http(host, port or 80)
-        return _Https(host, port or 443, **_tls_options(self._channel))
+            return _Http(host, 80 if port is None else port)
+        return _Https(host, 443 if port is None else port, **_tls_options(self._channel))
 
     def keep(self, connection: _Http | _Https) -> None:
         if self._is_closed or len(self._kept) >= _KEPT_PER_HOST:
@@ -266,7 +246,9 @@ def proxy_pool(channel: Channel, uses_tls: bool) -> urllib3.PoolManager:
 
 
 def _tls_options(channel: Channel) -> dict[str, Any]:
-    plain = replace(channel, proxy_url="", proxy_headers=(), refuse_link_local=False, refuse_loopback=False)
+    plain = replace(
+        channel, proxy_url="", proxy_headers=(), refuse_link_local=False, refuse_loopback=False, runtime_port=0
+    )
     options: dict[str, Any] = {"ssl_context": _shared_tls_context(plain)}
     if channel.server_name:
         options |= {"server_hostname": channel.server_name, "assert_hostname": channel.server_name}

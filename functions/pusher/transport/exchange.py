@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 
 import urllib3
 from urllib3.exceptions import ClosedPoolError
 
-from .connection import CHUNK_BYTES, Host, check_named_address, current, left_seconds, proxy_pool
+from .address import check_name, parsed
+from .connection import CHUNK_BYTES, Host, current, left_seconds, proxy_pool
 from .errors import explained, is_dead_connection
-from .http1 import Reply
+from .http1 import Headers, Reply
 from .types import Channel, HttpRequest, TransportError
 
 _MAX_IDLE_SECONDS = 30.0  # a connection that idled longer (or was frozen) is likely gone on the other side
-_MAX_HOSTS = 400
+_MAX_SOURCE_HOSTS = 400  # of which connections are kept: a process has 1,024 file descriptors, in Lambda too
+_MAX_UNUSED_SECONDS = 300.0  # then a source's host gives its place up; Prometheus's own idle timeout
 _NO_HEADER_TEXT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
@@ -33,7 +34,7 @@ class Answer:
     def __init__(self, response: _Response, host: str, resent: bool) -> None:
         self._response, self._host = response, host
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers = response.headers
         self.resent = resent
 
     def chunks(self) -> Iterator[bytes]:
@@ -96,7 +97,7 @@ class _ProxiedAnswer:
     def __init__(self, pool: urllib3.PoolManager, request: HttpRequest) -> None:
         self._response: urllib3.BaseHTTPResponse = pool.urlopen(
             request.method,
-            request.url,
+            parsed(request.url).url,  # the proxy sees what was judged
             body=request.body,
             headers=dict(request.headers),
             timeout=urllib3.Timeout(total=left_seconds()),
@@ -106,13 +107,14 @@ class _ProxiedAnswer:
             preload_content=False,
             decode_content=False,
         )
-        self.status, self.headers = self._response.status, self._response.headers
+        self.status = self._response.status
+        self.headers = Headers(self._response.headers.iteritems())
 
     def chunks(self) -> Iterator[bytes]:
         return self._response.stream(CHUNK_BYTES, decode_content=False)
 
     def finish(self) -> None:
-        is_final = self.status >= 200  # behind an interim answer the final one is still to come
+        is_final = self.status >= 200  # after 101 another protocol follows
         if is_final and (self._response.closed or getattr(self._response, "length_remaining", None) == 0):
             self._response.drain_conn()  # an answer without a body is at its end only once that was read
             self._response.release_conn()
@@ -123,27 +125,42 @@ class _ProxiedAnswer:
 _Response = _DirectAnswer | _ProxiedAnswer
 
 
-class Transport:
-    """Keeps connections by channel. Safe for several threads."""
+_Key = tuple[Channel, str | None, str | None]
 
-    def __init__(self) -> None:
+
+class Transport:
+    """Keeps connections by channel. Safe for several threads.
+
+    A source that was not used for `unused_seconds` gives its place up when another one needs it.
+    """
+
+    def __init__(self, unused_seconds: float = _MAX_UNUSED_SECONDS) -> None:
+        self._unused_seconds = unused_seconds
         self._pools: dict[tuple[Channel, bool], urllib3.PoolManager] = {}
-        self._hosts: dict[tuple[Channel, str | None, str | None], Host] = {}
+        self._hosts: dict[_Key, Host] = {}
+        self._sources: dict[_Key, float] = {}  # those of the hosts that sources are: when used, the last one last
         self._last_used = time.time()
         self._lock = threading.Lock()
 
-    def send(self, request: HttpRequest, channel: Channel, timeout_seconds: float) -> Answer:
+    def send(
+        self, request: HttpRequest, channel: Channel, timeout_seconds: float, *, is_source: bool = False
+    ) -> Answer:
         """One exchange; the timeout is for all of it, the body's reading included. Raises TransportError.
+
+        Connections of any number of receivers and stores are kept, but only those of the first so many sources.
 
         A kept connection that died without an answer costs nothing: the request goes out once more on a new one.
         """
-        host = _parsed(request.url).netloc or ""
+        try:
+            host = parsed(request.url).netloc or ""
+        except ValueError:
+            raise TransportError("protocol", "an address that is none: host or host:port is expected") from None
         if timeout_seconds <= 0:
             raise TransportError("timeout", f"{host}: no time was left to ask")
         _check_headers([*request.headers.items(), *channel.proxy_headers], host)
         deadline = time.monotonic() + timeout_seconds
         try:
-            return Answer(self._open(request, channel, deadline), host, resent=False)
+            return Answer(self._open(request, channel, deadline, is_source=is_source), host, resent=False)
         except Exception as error:
             # Closed: another thread has just given up this proxy's connections, and nothing was sent.
             is_closed = isinstance(error, ClosedPoolError)
@@ -152,33 +169,54 @@ class Transport:
         if not is_closed:
             self._give_up(channel, request.url)
         try:
-            return Answer(self._open(request, channel, deadline), host, resent=not is_closed)
+            return Answer(self._open(request, channel, deadline, is_source=is_source), host, resent=not is_closed)
         except Exception as error:
             raise explained(error, host, current.step) from None
 
-    def _open(self, request: HttpRequest, channel: Channel, deadline: float) -> _Response:
+    def _open(self, request: HttpRequest, channel: Channel, deadline: float, *, is_source: bool) -> _Response:
         current.reused, current.step, current.deadline = False, "connecting", deadline
         current.channel = replace(channel, refuse_link_local=False) if channel.proxy_url else channel
         self._last_used = time.time()
         if not channel.proxy_url:
-            target = _verbatim_target(request.url) if request.is_verbatim else _parsed(request.url).request_uri
-            return _DirectAnswer(self._host(channel, request.url), request, target)
+            host = self._host(channel, request.url, is_source=is_source)
+            target = _verbatim_target(request.url) if request.is_verbatim else parsed(request.url).request_uri
+            return _DirectAnswer(host, request, target)
         if channel.refuse_link_local:
-            check_named_address(_parsed(request.url).host or "", channel)
+            check_name(parsed(request.url).host or "", parsed(request.url).port or 0, channel)
         return _ProxiedAnswer(self._pool(channel, request.url), request)
 
-    def _host(self, channel: Channel, url: str) -> Host:
-        parts = _parsed(url)
+    def _host(self, channel: Channel, url: str, *, is_source: bool) -> Host:
+        """The host with its kept connections.
+
+        Sources are scraped in turn, so that the one used least recently is the one that comes next: giving its place to
+        another would end every connection just before its use. Those that have a place keep it while they are used.
+        """
+        parts = parsed(url)
         key = channel, parts.scheme, parts.netloc
         with self._lock:
-            host = self._hosts.get(key)
+            host, gone = self._hosts.get(key), None
             if host is None:
-                host = self._hosts[key] = Host(channel, parts)
-            # A process has 1,024 file descriptors, in Lambda too: the oldest host's connections go.
-            gone = self._hosts.pop(next(iter(self._hosts))) if len(self._hosts) > _MAX_HOSTS else None
+                host = Host(channel, parts)
+                if is_source and len(self._sources) >= _MAX_SOURCE_HOSTS:
+                    gone = self._unused_source()
+                    if gone is None:
+                        host.close()  # its connection serves once
+                        return host
+                self._hosts[key] = host
+            if is_source:
+                self._sources.pop(key, None)
+                self._sources[key] = time.monotonic()
         if gone is not None:
             gone.close()
         return host
+
+    def _unused_source(self) -> Host | None:
+        """The source that was not used for longest, taken out, when that is long enough."""
+        key, used = next(iter(self._sources.items()))
+        if time.monotonic() - used < self._unused_seconds:
+            return None
+        del self._sources[key]
+        return self._hosts.pop(key)
 
     def _pool(self, channel: Channel, url: str) -> urllib3.PoolManager:
         key = channel, any(address.startswith("https:") for address in (url.lower(), channel.proxy_url.lower()))
@@ -193,9 +231,11 @@ class Transport:
         if channel.proxy_url:
             self.close(channel)
             return
-        parts = _parsed(url)
+        parts = parsed(url)
         with self._lock:
-            host = self._hosts.pop((channel, parts.scheme, parts.netloc), None)
+            key = channel, parts.scheme, parts.netloc
+            host = self._hosts.pop(key, None)
+            self._sources.pop(key, None)
         if host is not None:
             host.close()
 
@@ -208,13 +248,9 @@ class Transport:
         with self._lock:
             for host in [key for key in self._hosts if channel in (None, key[0])]:
                 self._hosts.pop(host).close()
+                self._sources.pop(host, None)
             for key in [key for key in self._pools if channel in (None, key[0])]:
                 self._pools.pop(key).clear()
-
-
-@functools.lru_cache(maxsize=256)
-def _parsed(url: str) -> urllib3.util.Url:
-    return urllib3.util.parse_url(url)
 
 
 def _verbatim_target(url: str) -> str:

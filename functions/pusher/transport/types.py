@@ -38,6 +38,7 @@ class Channel:
     proxy_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     refuse_link_local: bool = False
     refuse_loopback: bool = False
+    runtime_port: int = 0  # of this machine, where Lambda's runtime listens: refused with link-local addresses
 
 
 @dataclass(frozen=True, slots=True)

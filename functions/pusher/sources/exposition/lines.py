@@ -20,6 +20,7 @@ from .layout import Layout
 from .numbers import go_float, go_floats, go_literal
 from .page import NO_TIME, BadPage, Known, Memory, Page, Resolve, Said
 
+_MAX_LINE_BYTES = 1 << 24  # it is held until its end comes
 _MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that go on in the next
 _MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its texts may end
 _CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
@@ -84,6 +85,8 @@ class LineReader(ABC):
         end = piece.rfind(b"\n")
         if end < 0 or self._ended or self._stays_open(piece):
             self._rest.append(piece)
+            if sum(map(len, self._rest)) > _MAX_LINE_BYTES:
+                raise BadPage(f"a line of more than {_MAX_LINE_BYTES} bytes", self._line + 1)
             return
         data = b"".join([*self._rest, piece[: end + 1]])
         self._rest = [piece[end + 1 :]]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TYPES = ("counter", "gauge", "summary", "unknown", "histogram", "gaugehistogram")  # by number
 _GAUGE_RESET_HINT = 3
+_MAX_MESSAGE_BYTES = 1 << 26  # it is held until its end comes
 _BETWEEN = "\udfff"  # half a pair: no text of a page can hold it
 
 
@@ -56,6 +57,8 @@ class ProtobufReader:
             self._take(bytes(self._rest[end[0] : end[1]]))
             at = end[1]
         del self._rest[:at]
+        if len(self._rest) > _MAX_MESSAGE_BYTES:
+            raise BadPage(f"a message of more than {_MAX_MESSAGE_BYTES} bytes")
 
     def close(self) -> Page:
         if self._rest:
