@@ -7,7 +7,8 @@ the series of the one before, but for those that the page had before its mistake
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import buckets, relabel
@@ -49,11 +50,13 @@ class Receivers:
 
 @dataclass(slots=True)
 class PageAnswer:
-    """What asking a target gave: its page, or why there is none. `body_bytes` is -1 above the body limit."""
+    """What asking a target gave: its page, or why there is none. `body_bytes` is -1 above the body limit; `spellings`
+    tells in how many ways the page writes some series."""
 
     page: Page
     error: str = ""
     body_bytes: int = 0
+    spellings: Callable[[Collection[Series]], int] = len
 
 
 class TargetSource:
@@ -68,6 +71,7 @@ class TargetSource:
         self.forced_error = ""
         self._memory, self._media_type = self._new_memory(), ""
         self._cached: list[Series] = []  # of the last pages, for telling what is new
+        self._respelled = 0  # how many series more they would be, if another spelling were another one
         self.alive = Alive()
         names = synthetic.NAMES + (synthetic.EXTRA_NAMES if job.extra_scrape_metrics else ())
         self._synthetic = synthetic.Synthetic(target.labels, names, series.intern)
@@ -142,7 +146,7 @@ class TargetSource:
                 continue
             try:
                 reader = reader or self._reader(header)
-                answer.page = reader.page
+                answer.page, answer.spellings = reader.page, reader.spellings
                 reader.feed(piece)
             except (BadPage, content_type.UnknownFormat) as error:
                 answer.error = str(error)
@@ -223,12 +227,16 @@ class TargetSource:
             job.job_name, target.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True
         )
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
-        scrape.error = answer.error or _over_sample_limit(job.limits.sample_limit, page)
+        is_same_page = page.series == self._cached and not page.stamped  # the usual case: nothing came, nothing went
+        respelled = 0 if is_same_page else _respelled(page, answer)
+        scrape.error = answer.error or _over_sample_limit(job.limits.sample_limit, page, respelled)
         kept = page.kept
         if scrape.error or not answer.body_bytes:
-            added = self._give_up(page, scrape)
+            added = self._give_up(page, scrape, respelled)
         else:
-            added = self._settle(page, scrape, now_ms)
+            added = self._settle(page, scrape, now_ms, is_same_page=is_same_page)
+            added += max(respelled - self._respelled, 0)
+            self._respelled = respelled
         if not scrape.error:
             scrape.metadata = self._memory.metadata()
         values = [
@@ -244,11 +252,10 @@ class TargetSource:
         self._synthetic.add_to(scrape, values, run)
         return scrape
 
-    def _settle(self, page: Page, scrape: Scrape, now_ms: int) -> int:
+    def _settle(self, page: Page, scrape: Scrape, now_ms: int, *, is_same_page: bool) -> int:
         """Moves the page's samples into the scrape. Returns how many series are new."""
         samples = scrape.samples
         _count_dropped(page, scrape)
-        is_same_page = page.series == self._cached and not page.stamped  # the usual case: nothing came, nothing went
         if not is_same_page:
             _drop_duplicates(page, scrape)
         samples.series = list(page.series)
@@ -268,7 +275,7 @@ class TargetSource:
         self.alive.become(alive, samples, scrape.started_ms)
         return 0 if is_same_page else self._added([*page.series, *stamped])
 
-    def _give_up(self, page: Page, scrape: Scrape) -> int:
+    def _give_up(self, page: Page, scrape: Scrape, respelled: int) -> int:
         """Ends the series that a failed or empty page does not have. Those before its mistake, and new ones beyond
         sample_limit, stay alive, as in Prometheus. Returns how many are new."""
         job, known = self.target.job, set(self._cached)
@@ -283,7 +290,8 @@ class TargetSource:
             known.clear()
         self._cached = [*known, *new] if new else self._cached
         self._forget({*self._cached, *alive})
-        return len(new)
+        more, self._respelled = max(respelled - self._respelled, 0), max(respelled, self._respelled)
+        return min(len(new) + more, job.limits.sample_limit or len(new) + more)
 
     def _added(self, current: list[Series]) -> int:
         """How many of the current series the last good page did not have."""
@@ -355,10 +363,19 @@ def _seconds(milliseconds: int) -> str:
     return repr(milliseconds / 1000).removesuffix(".0")
 
 
-def _over_sample_limit(limit: int, page: Page) -> str:
+def _respelled(page: Page, answer: PageAnswer) -> int:
+    """How many series more the page has for Prometheus, which tells them apart by how a page writes them."""
+    every = [*page.series, *(series for series, _, _ in page.stamped)]
+    if len(set(every)) == len(every):
+        return 0
+    twice = {series for series, count in Counter(every).items() if count > 1}
+    return max(answer.spellings(twice) - len(twice), 0)
+
+
+def _over_sample_limit(limit: int, page: Page, respelled: int) -> str:
     if not limit or page.kept <= limit:
         return ""
-    taken = len(_first_of_each(page)) + len(page.stamped)
+    taken = len(_first_of_each(page)) + len(page.stamped) + respelled
     if taken > limit:
         return f"{taken} samples after relabelling, sample_limit is {limit}"
     return ""

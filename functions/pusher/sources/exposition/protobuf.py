@@ -7,7 +7,7 @@ place of the integer one; a histogram is native when it has spans or a zero buck
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -63,6 +63,10 @@ class ProtobufReader:
         if self._over_limit:
             raise BadPage(self._over_limit)
         return self.page
+
+    def spellings(self, series: Collection[Series]) -> int:
+        """In how many ways the page writes these series."""
+        return sum(entry in series for entry in self._memory.known.values())
 
     def _take(self, message: bytes) -> None:
         from .generated import metrics_pb2  # text pages do not pay for protobuf
