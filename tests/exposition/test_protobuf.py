@@ -121,3 +121,20 @@ def test_exemplars_come_in_their_order_of_time() -> None:
         f"{exemplar(3)} {exemplar(1)} exemplars {{ value: 9 }} {exemplar(2)} }} }}"
     )
     assert [one.timestamp_ms for _, one in cold("protobuf", page).exemplars] == [1000, 2000, 3000]
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_float"),
+    [
+        pytest.param("positive_count: 0 positive_count: 0", True, id="float, nothing observed"),
+        pytest.param("positive_count: 0 positive_count: 2 sample_count_float: 2", True, id="float"),
+        pytest.param("positive_delta: 0 positive_delta: 0", False, id="whole numbers, nothing observed"),
+    ],
+)
+def test_the_buckets_of_a_histogram_tell_whether_it_is_one_of_floats(counts: str, is_float: bool) -> None:
+    """Prometheus 3.16 model/textparse/protobufparse.go, isFloatHistogram: also where every count is zero."""
+    buckets = f"zero_threshold: 0.5 positive_span {{ length: 2 }} {counts}"
+    read = cold("protobuf", delimited(f'name: "h" type: HISTOGRAM metric {{ histogram {{ {buckets} }} }}'))
+    assert read.error == ""
+    ((_, value, _),) = read.samples
+    assert f"is_float={is_float}" in value

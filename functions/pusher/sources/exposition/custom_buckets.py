@@ -71,6 +71,8 @@ def convert(page: Page, memory: Memory) -> None:
 
 
 def _histogram(found: _Found) -> Histogram | None:
+    if found.count is None and not found.buckets:  # a sum alone says nothing of a distribution
+        return None
     bounds = sorted(found.buckets.items())
     count = found.count if found.count is not None else (bounds[-1][1] if bounds else 0.0)
     if not bounds or bounds[-1][0] != math.inf:

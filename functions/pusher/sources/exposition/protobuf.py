@@ -197,8 +197,14 @@ def _is_native(histogram: metrics_pb2.Histogram) -> bool:
     )
 
 
+def _is_float(histogram: metrics_pb2.Histogram) -> bool:
+    """Prometheus model/textparse/protobufparse.go, isFloatHistogram: buckets tell, too, where all counts are zero."""
+    has_counts = histogram.sample_count_float > 0 or histogram.zero_count_float > 0
+    return bool(has_counts or histogram.positive_count or histogram.negative_count)
+
+
 def _native(histogram: metrics_pb2.Histogram, *, is_gauge: bool) -> _Field:
-    is_float = histogram.sample_count_float > 0 or histogram.zero_count_float > 0
+    is_float = _is_float(histogram)
     found = Histogram(
         count=histogram.sample_count_float if is_float else histogram.sample_count,
         sum=histogram.sample_sum,
