@@ -161,6 +161,7 @@ class Warm:
         missed. `shard` is which part of the jobs and targets is this one's."""
         self.config, self.outside, self._observers, self._heals = config, outside, observers, heals
         self.run: int = before.run if before else 0
+        self._first_run = self.run + 1  # under this config
         self.shard = shard
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
         self.fetcher: Fetcher = (
@@ -299,7 +300,9 @@ class Warm:
         return {pool.job.job_name: pool.warnings[0] for pool in self.pools if pool.is_unknown}
 
     def warnings(self) -> list[str]:
-        said = [*self.config.warnings, *(said for pool in self.pools for said in pool.messages())]
+        """What a run should tell. What there is to say of the config itself, its first run here tells for all."""
+        of_config = self.config.warnings if self.run <= self._first_run else ()
+        said = [*of_config, *(said for pool in self.pools for said in pool.messages())]
         said += [one for one in (self.state.problem, self.progress.warning) if one]
         return [*said, *(_of_a_stranger(name, count) for name, count in self._strangers.items())]
 
