@@ -44,6 +44,7 @@ class SourceRequest:
     public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
     compressed: bool = True  # gzip is asked for
     allow_link_local: bool = False
+    unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,9 @@ class Fetcher:
             channel = channel_for(url, tls, client.proxy, self._secrets, self._environment)
             guarded = not request.allow_link_local
             stranger = guarded and not at_home and not is_loopback(request.url)
-            channel = replace(channel, refuse_link_local=guarded, refuse_loopback=stranger)
+            channel = replace(
+                channel, refuse_link_local=guarded, refuse_loopback=stranger, unix_socket=request.unix_socket
+            )
             left = deadline - time.monotonic()
             answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left)
             location = answer.headers.get("Location")

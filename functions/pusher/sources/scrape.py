@@ -85,6 +85,7 @@ class TargetSource:
             ),
             compressed=job.enable_compression,
             allow_link_local=job.allow_link_local,
+            unix_socket=target.unix_socket,
         )
 
     @property

@@ -39,6 +39,7 @@ class Target:
     custom_buckets: bool
     discovered: Mapping[str, str] = field(repr=False)
     key: str
+    unix_socket: str = ""  # dialled in place of the address
 
     @property
     def instance(self) -> str:
@@ -136,6 +137,7 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, 
         custom_buckets=_flag(kept, "__convert_classic_histograms_to_nhcb__"),
         discovered=discovered,
         key=hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
+        unix_socket=kept.get("__unix_socket__", ""),
     )
 
 

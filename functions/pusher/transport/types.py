@@ -25,7 +25,8 @@ def one_line(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """How a connection is made, all secrets resolved: equal channels share connections."""
+    """How a connection is made, all secrets resolved: equal channels share connections. `unix_socket` is a path that is
+    dialled in place of every address, a proxy's too (Prometheus scrape/scrape.go, newUnixSocketScrapeClient)."""
 
     ca: str = field(default="", repr=False)
     cert: str = field(default="", repr=False)
@@ -38,6 +39,7 @@ class Channel:
     proxy_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     refuse_link_local: bool = False
     refuse_loopback: bool = False
+    unix_socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
