@@ -192,15 +192,17 @@ class Warm:
 
     def _view(self, endpoint: Endpoint, same: Warm | None) -> EndpointView | None:
         """The endpoint's own series; None for the only endpoint when it gets them as they are."""
-        if not endpoint.write_relabel and len(self.config.endpoints) == 1:
+        classic = endpoint.convert_nhcb_to_classic
+        if not endpoint.write_relabel and not classic and len(self.config.endpoints) == 1:
             return None
         limits = _limits(endpoint)
         for remote in same.remotes if same else ():
             known = remote.endpoint
-            if remote.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
+            is_same = (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel)
+            if remote.view and is_same and known.convert_nhcb_to_classic == classic:
                 return remote.view
-        held = limits == self.limits and not endpoint.write_relabel
-        return EndpointView(endpoint.write_relabel, None if held else limits)
+        held = limits == self.limits and not endpoint.write_relabel and not classic
+        return EndpointView(endpoint.write_relabel, None if held else limits, classic_histograms=classic)
 
     def _inherit(self, before: Warm) -> None:
         """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the

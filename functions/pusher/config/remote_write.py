@@ -84,6 +84,7 @@ def _endpoint(entry: Section, environment: Mapping[str, str]) -> Endpoint:
         max_age_ms=entry.duration_ms("max_age", 0),
     )
     if endpoint.is_amp and entry.has("max_age"):
+        convert_nhcb_to_classic=entry.boolean("convert_nhcb_to_classic", False),
         entry.problem("max_age", "AMP takes nothing older than an hour, always: leave it out")
     _warn_of_amp(entry, endpoint)
     entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says

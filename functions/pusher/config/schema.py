@@ -293,6 +293,7 @@ class Endpoint:
     max_age_ms: int = 0  # how old a backfilled sample may be; 0 where nobody has said so. AMP's is known
 
     @property
+    convert_nhcb_to_classic: bool = False
     def is_amp(self) -> bool:
         """True for AMP: its documented limits then apply to every series."""
         return self.sigv4 is not None and self.sigv4.service == "aps"

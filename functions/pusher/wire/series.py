@@ -11,12 +11,16 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import relabel
 from ..config.scalars import LABEL_NAME, METRIC_NAME, is_label_name, is_metric_name
 from ..model import InvalidSeries, Labels, PlainIntern, Series
 from . import v1
 from .plain import PlainSeries
+
+if TYPE_CHECKING:
+    from .classic import ClassicHistograms
 
 _MAX_NAMES = 10_000
 MAX_SERIES = 200_000  # about 60 MB
@@ -180,11 +184,19 @@ class EndpointView:
     """One endpoint's own series, under its `write_relabel_configs` and its receiver's limits: each series maps to one
     of them, or to none. They remember what this endpoint has got, whatever became of it at another."""
 
-    def __init__(self, rules: Sequence[relabel.Rule], limits: SeriesLimits | None) -> None:
-        """`limits` is None where all series are known to keep to them."""
+    def __init__(
+        self, rules: Sequence[relabel.Rule], limits: SeriesLimits | None, *, classic_histograms: bool = False
+    ) -> None:
+        """`limits` is None where all series are known to keep to them. With `classic_histograms` the endpoint gets
+        classic ones in place of native ones with custom buckets."""
         self._rules, self._limits = rules, limits
         self._cache = SeriesCache((), limits or NO_LIMITS)
         self._mapped: dict[Series, Series | str] = {}
+        self.classic: ClassicHistograms | None = None
+        if classic_histograms:
+            from .classic import ClassicHistograms  # few endpoints pay for it
+
+            self.classic = ClassicHistograms(self._own)
 
     def __call__(self, series: Series) -> Series | str:
         """The endpoint's series, or the reason why there is none."""
@@ -207,8 +219,9 @@ class EndpointView:
         if self._limits is None and not self._rules:
             return self._cache.interned(series.prefix)
         labels = relabel.relabel(v1.labels_of(series.prefix), self._rules)
-        if not labels:
-            return "write_relabel"
+        return self._own(labels) if labels else "write_relabel"
+
+    def _own(self, labels: Labels) -> Series | str:
         try:
             return self._cache.interned(v1.series_prefix(validated(labels, self._limits or NO_LIMITS)))
         except InvalidSeries as error:
@@ -217,5 +230,6 @@ class EndpointView:
     def prune(self, oldest_kept: int) -> None:
         """Lets go of series last seen before the run `oldest_kept`."""
         self._mapped = {series: mapped for series, mapped in self._mapped.items() if series.seen >= oldest_kept}
-        kept = {mapped.prefix for mapped in self._mapped.values() if isinstance(mapped, Series)}
-        self._cache.keep(kept)
+        mapped = {mapped for mapped in self._mapped.values() if isinstance(mapped, Series)}
+        classic = self.classic.prune(mapped) if self.classic else ()
+        self._cache.keep({series.prefix for series in (*mapped, *classic)})
