@@ -12,6 +12,7 @@ from .secrets import looks_like_reference
 
 PROTOCOLS = (
     "PrometheusProto",
+    "OpenMetricsText2.0.0",
     "OpenMetricsText1.0.0",
     "OpenMetricsText0.0.1",
     "PrometheusText1.0.0",
@@ -41,8 +42,8 @@ class GlobalConfig:
     extra_scrape_metrics: bool = False
     new_series_limit: int = 0
     tick_ms: int = 0  # of the schedule
-
     heirs: list[str] = field(default_factory=list)  # the jobs read so far that have their interval from here
+
 
 def read(top: Section, environment: Mapping[str, str], tick_ms: int) -> GlobalConfig:
     section = top.section("global")
@@ -81,9 +82,9 @@ def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
     own_ms = entry.duration_ms("scrape_interval", 0)
     if 0 < own_ms < fallback.tick_ms:
         entry.warn("scrape_interval", _below_tick(own_ms, fallback.tick_ms))
-    interval_ms = own_ms or fallback.interval_ms
     if not own_ms and not entry.is_wrong("scrape_interval"):
         fallback.heirs.append(entry.path)
+    interval_ms = own_ms or fallback.interval_ms
     timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(fallback.timeout_ms or 10_000, interval_ms)
     if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
         longest = scalars.print_duration(interval_ms)

@@ -10,7 +10,8 @@ from .global_config import GlobalConfig
 from .nodes import Section
 from .schema import ScrapeJob
 
-_DEFAULT_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "PrometheusProto")
+_NATIVE_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "OpenMetricsText2.0.0")
+_DEFAULT_PROTOCOLS = tuple(one for one in _NATIVE_PROTOCOLS if one != "PrometheusProto")
 
 
 def read(
@@ -74,7 +75,7 @@ def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
 
 def _protocols(entry: Section, fallback: GlobalConfig, native: bool) -> tuple[str, ...]:
     written = global_config.protocols(entry) or fallback.scrape_protocols
-    return written or (global_config.PROTOCOLS if native else _DEFAULT_PROTOCOLS)
+    return written or (_NATIVE_PROTOCOLS if native else _DEFAULT_PROTOCOLS)
 
 
 def _always_classic(entry: Section, fallback: GlobalConfig) -> bool:
