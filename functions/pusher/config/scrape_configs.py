@@ -67,10 +67,8 @@ def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str],
 
 
 def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
-    """The global escaping scheme; a job that chooses legacy validation for itself does not inherit allow-utf-8."""
-    if entry.has("metric_name_validation_scheme") and fallback.name_escaping == "allow-utf-8":
-        return ""
-    return fallback.name_escaping
+    """The global escaping scheme, for a job that has no validation scheme of its own: that one decides else."""
+    return "" if entry.has("metric_name_validation_scheme") else fallback.name_escaping
 
 
 def _protocols(entry: Section, fallback: GlobalConfig, native: bool) -> tuple[str, ...]:
