@@ -27,14 +27,23 @@ REPLACEMENTS = ["$1", "", "r", "${1}x", "$y$x", "$$"]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The names of one case: of metrics, of labels on the page, and of those of a target."""
+    """The names of one case: of metrics, of labels on the page, of those of a target, and what else rules make."""
 
     metrics: Sequence[str]
     labels: Sequence[str]
     own: Sequence[str]
+    targets: Sequence[str] = ("out",)
+    mapped: Sequence[str] = ("m_$1", "${1}_m", "x", "$1")
 
 
 LEGACY = Words(("a", "b", "c_total"), ("x", "y", "long_label_name", "le"), ("t", "u", "job", "instance"))
+UTF8 = Words(
+    ("a", "a.b", "é"),
+    ("x", "x.y", "label with spaces", "le"),
+    ("t", "http.route", "ü", "job", "instance"),
+    ("out", "out.of", "${1}", "t-$1", "ö$1"),
+    ("m.$1", "${1} m", "ß", "$1", "m_$1"),
+)
 NEVER_DROPPED = "__name__|case|__address__|__scheme__|__metrics_path__|__scrape_.*"
 
 
@@ -77,13 +86,13 @@ def line(draw: random.Random, words: Words) -> str:
     return f"{metric}{{{','.join(labels)}}} {draw.randint(0, 9)}" if labels else f"{metric} {draw.randint(0, 9)}"
 
 
-def rules(draw: random.Random, names: Sequence[str], case: str) -> list[dict[str, Any]]:
+def rules(draw: random.Random, words: Words, names: Sequence[str], case: str) -> list[dict[str, Any]]:
     """Some rules, and one that puts back the label by which the case is known."""
-    found = [rule(draw, names) for _ in range(draw.choice([0, 0, 1, 1, 2, 3]))]
+    found = [rule(draw, words, names) for _ in range(draw.choice([0, 0, 1, 1, 2, 3]))]
     return [*found, {"target_label": "case", "replacement": case}] if found else []
 
 
-def rule(draw: random.Random, names: Sequence[str]) -> dict[str, Any]:
+def rule(draw: random.Random, words: Words, names: Sequence[str]) -> dict[str, Any]:
     action = draw.choice([*Action, Action.REPLACE, Action.REPLACE])
     some = "|".join(draw.sample(names, 2))
     if action == Action.LABELDROP:
@@ -91,7 +100,7 @@ def rule(draw: random.Random, names: Sequence[str]) -> dict[str, Any]:
     if action == Action.LABELKEEP:
         return {"action": "labelkeep", "regex": f"{NEVER_DROPPED}|{some}"}
     if action == Action.LABELMAP:
-        return {"action": "labelmap", "regex": f"({some})", "replacement": draw.choice(["m_$1", "${1}_m", "x", "$1"])}
+        return {"action": "labelmap", "regex": f"({some})", "replacement": draw.choice(words.mapped)}
     given: dict[str, Any] = {"source_labels": draw.sample(names, draw.randint(1, 2)), "action": action.value}
     if action in (Action.REPLACE, Action.KEEP, Action.DROP):
         given["regex"] = draw.choice(REGEXES)
@@ -100,7 +109,8 @@ def rule(draw: random.Random, names: Sequence[str]) -> dict[str, Any]:
     if action == Action.HASHMOD:
         given["modulus"] = draw.randint(1, 2**64 - 1)
     if action not in (Action.KEEP, Action.DROP):
-        given["target_label"] = draw.choice([*names, "out"])
+        templates = [one for one in words.targets if "$" not in one or action == Action.REPLACE]
+        given["target_label"] = draw.choice([*names, *templates])
     return given
 
 
@@ -127,15 +137,18 @@ def made(number: int, words: Words, prefix: str) -> Case:
         for _ in range(draw.choice([1, 1, 1, 3]))
     ]
     keys: dict[str, Any] = {
-        "metric_relabel_configs": rules(draw, ["__name__", *words.labels, *words.own], name),
-        "relabel_configs": rules(draw, [*words.own, "__tmp", "__param_p"], name),
+        "metric_relabel_configs": rules(draw, words, ["__name__", *words.labels, *words.own], name),
+        "relabel_configs": rules(draw, words, [*words.own, "__tmp", "__param_p"], name),
         "honor_labels": draw.random() < 0.3,
         **limits(draw, body),
     }
     return Case(name, body, OPENMETRICS if is_openmetrics else TEXT, targets, keys)
 
 
-CASES = [made(number, LEGACY, "r") for number in range(COUNT)]
+CASES = [
+    *(made(number, LEGACY, "legacy") for number in range(COUNT)),
+    *(made(number, UTF8, "utf8-") for number in range(COUNT // 2)),
+]
 BY_ID = {one.id: one for one in CASES}
 
 
