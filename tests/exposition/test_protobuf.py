@@ -24,6 +24,7 @@ TAKEN: list[tuple[str, str, list[str]]] = [
     ("timestamps", 'name: "a" metric { timestamp_ms: 5 } metric { timestamp_ms: -5 }', ["a{} 0.0 @5", "a{} 0.0 @-5"]),
     ("timestamp zero is none", 'name: "a" metric { timestamp_ms: 0 }', ["a{} 0.0"]),
     ("a unit", 'name: "a_s" unit: "s" metric { }', ["a_s{} 0.0"]),
+    ("a unit that the name lacks", 'name: "a" type: GAUGE unit: "s" metric { }', ["a{} 0.0"]),
     ("a counter's unit", 'name: "a_s_total" unit: "s" metric { }', ["a_s_total{} 0.0"]),
     (
         "a summary",
@@ -51,7 +52,6 @@ REFUSED = [
     ("le twice", 'name: "a" type: HISTOGRAM metric { label { name: "le" value: "1" } histogram { } }'),
     ("the name as a label", 'name: "a" metric { label { name: "__name__" value: "b" } }'),
     ("a label without a name", 'name: "a" metric { label { value: "1" } }'),
-    ("a unit that the name lacks", 'name: "a" type: GAUGE unit: "s" metric { }'),
 ]
 
 

@@ -33,7 +33,7 @@ class Words:
     labels: Sequence[str]
     own: Sequence[str]
     targets: Sequence[str] = ("out",)
-    mapped: Sequence[str] = ("m_$1", "${1}_m", "x", "$1")
+    mapped: Sequence[str] = ("m_$1", "${1}_m", "$1")
 
 
 LEGACY = Words(("a", "b", "c_total"), ("x", "y", "long_label_name", "le"), ("t", "u", "job", "instance"))
@@ -42,7 +42,7 @@ UTF8 = Words(
     ("x", "x.y", "label with spaces", "le"),
     ("t", "http.route", "ü", "job", "instance"),
     ("out", "out.of", "${1}", "t-$1", "ö$1"),
-    ("m.$1", "${1} m", "ß", "$1", "m_$1"),
+    ("m.$1", "${1} m", "$1", "m_$1"),
 )
 NEVER_DROPPED = "__name__|case|__address__|__scheme__|__metrics_path__|__scrape_.*"
 

@@ -189,7 +189,7 @@ class TargetSource:
         else:
             final = relabel.target_labels_onto(labels, self.target.labels, job.honor_labels)
         if job.metric_relabel or self._observe:
-            verdict = relabel.explain(final, job.metric_relabel)
+            verdict = relabel.explain(final, job.metric_relabel, self._set_on(labels, final))
             if self._observe:
                 self._observe(final, verdict.labels, verdict.dropped_by)
             if not verdict.labels:
@@ -203,6 +203,11 @@ class TargetSource:
             return self._interned(final)
         except InvalidSeries as error:
             return Refused(error.reason, str(error))
+
+    def _set_on(self, labels: Mapping[str, str], final: Mapping[str, str]) -> list[str]:
+        """What the target has set on the labels of the page, in its order (scrape/scrape.go, mutateSampleLabels)."""
+        own = [name for name in sorted(self._labels) if not (self.target.job.honor_labels and labels.get(name))]
+        return [*own, *(name for name in final if name not in labels and name not in self._labels)]
 
     def _interned(self, labels: dict[str, str]) -> Series:
         """The series of final labels, under names that the receivers take. Raises BadPage and InvalidSeries."""
@@ -277,14 +282,13 @@ class TargetSource:
         return 0 if is_same_page else self._added([*page.series, *stamped])
 
     def _give_up(self, page: Page, scrape: Scrape, respelled: int) -> int:
-        """Ends the series that a failed or empty page does not have. Those before its mistake, and new ones beyond
-        sample_limit, stay alive, as in Prometheus. Returns how many are new."""
+        """Ends the series that a failed or empty page does not have. Those before its mistake, and within sample_limit,
+        stay alive, as in Prometheus. Returns how many are new."""
         job, known = self.target.job, set(self._cached)
         unstamped = list(_first_of_each(page))
         every = [*unstamped, *page.stamped_at]
         limit = job.limits.sample_limit or len(every)
-        tracked = every if job.track_timestamps_staleness else unstamped
-        alive = [*tracked[:limit], *(series for series in tracked[limit:] if series not in known)]
+        alive = (every if job.track_timestamps_staleness else unstamped)[:limit]
         self.alive.become(list(dict.fromkeys(alive)), scrape.samples, scrape.started_ms)
         new = [series for series in dict.fromkeys(every[:limit]) if series not in known]
         if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # labels that come and go, and no good page

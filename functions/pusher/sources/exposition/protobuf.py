@@ -81,7 +81,6 @@ class ProtobufReader:
             raise BadPage("a metric family without a name")
         if not 0 <= family.type < len(_TYPES):
             raise BadPage(f"metric {family.name:.50}: {family.type} is no type of metric")
-        _check_unit(family)
         kind = _TYPES[family.type]
         for field, text in (("type", kind), ("help", family.help), ("unit", family.unit)):
             self._memory.say(family.name, field, text)
@@ -163,12 +162,6 @@ def _message_end(data: bytearray, at: int) -> tuple[int, int] | None:
         if shift > 63:
             raise BadPage("the length of a message is no varint")
     return None
-
-
-def _check_unit(family: metrics_pb2.MetricFamily) -> None:
-    name = family.name.removesuffix("_total") if family.type == 0 else family.name
-    if family.unit and not name.endswith(f"_{family.unit}"):
-        raise BadPage(f"the unit {family.unit:.50} is not the end of the metric name {family.name:.50}")
 
 
 def _summary(summary: metrics_pb2.Summary) -> Iterator[_Field]:
