@@ -155,7 +155,8 @@ class TargetSource:
             try:
                 page = reader.close()
                 if page.parts:
-                    custom_buckets.convert(page, self._memory)
+                    is_strict = self._media_type == content_type.PROTOBUF
+                    custom_buckets.convert(page, self._memory, is_strict=is_strict)
             except BadPage as error:
                 answer.error = str(error)
 

@@ -92,7 +92,9 @@ class ProtobufReader:
         for field in self._fields(kind, metric):
             self.page.scraped += 1
             pairs = [("__name__", f"{name}{field.ending}"), *((label.name, label.value) for label in metric.label)]
-            entry = self._entry([*pairs, field.label] if field.label else pairs, name if field.is_classic else "")
+            family = name if field.is_classic else ""
+            hint = _GAUGE_RESET_HINT if kind == "gaugehistogram" else 0
+            entry = self._entry([*pairs, field.label] if field.label else pairs, family, hint)
             has_time = metric.timestamp_ms and self._wishes.honor_timestamps
             value = field.value
             if isinstance(value, Histogram) and isinstance(entry, Series):
@@ -106,8 +108,9 @@ class ProtobufReader:
                 found = sorted(map(_exemplar, field.exemplars), key=lambda one: one.timestamp_ms)
                 self.page.exemplars += [(entry, one) for one in found]
 
-    def _entry(self, pairs: Sequence[tuple[str, str]], classic_family: str) -> Known:
-        """What these labels stand for; `classic_family` is the name of the classic histogram they belong to."""
+    def _entry(self, pairs: Sequence[tuple[str, str]], classic_family: str, reset_hint: int) -> Known:
+        """What these labels stand for; `classic_family` is the name of the classic histogram they belong to, and
+        `reset_hint` that of the native one that it may become."""
         identity = _BETWEEN.join(part for pair in sorted(pairs) for part in pair).encode("utf-8", "surrogatepass")
         entry = self._memory.known.get(identity)
         if entry is None:
@@ -115,7 +118,9 @@ class ProtobufReader:
             part, wishes = None, self._wishes
             if classic_family and wishes.custom_buckets:
                 classic = wishes.classic_histograms
-                part = custom_buckets.part_of(labels, classic_family, self._memory, self._resolve, classic=classic)
+                part = custom_buckets.part_of(
+                    labels, classic_family, self._memory, self._resolve, classic=classic, reset_hint=reset_hint
+                )
             entry = self._memory.known[identity] = self._resolve(labels) if part is None else part
         return entry
 
@@ -134,8 +139,8 @@ class ProtobufReader:
             if is_native:
                 yield _native(metric.histogram, is_gauge=kind == "gaugehistogram")
             if not is_native or (self._wishes.classic_histograms and metric.histogram.bucket):
-                is_classic = kind == "histogram" and not is_native  # one that is native too is not converted
-                yield from (field._replace(is_classic=is_classic) for field in _classic(metric.histogram))
+                for field in _classic(metric.histogram):  # one that is native too is not converted
+                    yield field._replace(is_classic=not is_native)
 
     def _fitted(self, one: Histogram) -> Histogram:
         """A native histogram within the job's limits. Raises BadPage."""
