@@ -34,9 +34,14 @@ def find() -> str | None:
     path = shutil.which("prometheus")
     if path is None:
         return None
+    return path if version(path) >= OLDEST_VERSION else None
+
+
+def version(path: str) -> tuple[int, int]:
+    """Major and minor version of a `prometheus`; zeros when it does not tell."""
     told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
     found = re.search(r"version v?(\d+)\.(\d+)", told.stdout + told.stderr)
-    return path if found and (int(found[1]), int(found[2])) >= OLDEST_VERSION else None
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 class Prometheus:

@@ -389,6 +389,16 @@ def test_a_warm_environment_sends_the_same_series_without_building_them_again(so
         assert {len(points) for points in receiver.samples.values()} == {3}
 
 
+def test_what_there_is_to_say_of_a_config_is_in_the_report_of_its_first_run(source: Source) -> None:
+    """Not in every run's, as long as the environment has this config."""
+    text = config_text([job(source.url)], [], **{"global": {"scrape_interval": "15s"}})
+    with warm_of(text) as warm:
+        told = [any("15s is below" in said for said in run(warm).warnings) for _ in range(3)]
+        after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), warm.outside, warm)
+        told += [any("15s is below" in said for said in run(after).warnings) for _ in range(2)]
+    assert told == [True, False, False, True, False]
+
+
 def test_no_job_and_no_record_is_a_run_like_any_other(api: Api) -> None:
     source = Source(api)
     with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:

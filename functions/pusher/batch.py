@@ -13,10 +13,12 @@ from .wire import order, packing
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Requests in send order. Of `disjoint` ones no two have a sample of the same series."""
+    """Requests in send order. Of `disjoint` ones no two have a sample of the same series. `more` says by how many
+    samples the classic series of histograms are more than what was collected."""
 
     requests: Sequence[WriteRequest]
     disjoint: bool
+    more: int = 0
 
 
 class Batch:
@@ -35,22 +37,27 @@ class Batch:
 
     def packed_for(self, remote: Remote, dropped: Tally, now_ms: int) -> Packed:
         """The endpoint's requests; what goes into none is booked in `dropped`."""
-        samples = self.ordered_for(remote, dropped, now_ms)
+        samples, more = self._ordered_for(remote, dropped, now_ms)
         try:
             requests = packing.pack(samples, protocol_of(remote, self.metadata), now_ms, dropped)
         except Exception:  # a bug: nothing of it has been sent
             order.forget(samples)
             raise
-        return Packed(requests, disjoint=samples.prefixes is not None)
+        return Packed(requests, samples.prefixes is not None, more)
 
     def ordered_for(self, remote: Remote, dropped: Tally, now_ms: int) -> Samples:
         """The samples that this endpoint gets, in order; the others are counted in `dropped`. Once for each endpoint:
         what was handed out counts as sent, and does not come again."""
+        return self._ordered_for(remote, dropped, now_ms)[0]
+
+    def _ordered_for(self, remote: Remote, dropped: Tally, now_ms: int) -> tuple[Samples, int]:
         dropped.merge(self._dropped)
-        samples = packing.through(remote.view, self._raw, dropped) if remote.view else self._raw
+        samples, more = packing.through(remote.view, self._raw, dropped) if remote.view else self._raw, 0
+        if remote.view and remote.view.classic:
+            samples, more = remote.view.classic.convert(samples, dropped)
         if limit_ms := remote.endpoint.queue.sample_age_limit_ms:
             samples = order.without_history(samples, now_ms - limit_ms, dropped)
-        return order.order(samples, dropped, remote.prefixes)
+        return order.order(samples, dropped, remote.prefixes), more
 
 
 def protocol_of(remote: Remote, metadata: Iterable[Metadata]) -> packing.Protocol:

@@ -318,9 +318,10 @@ class Waiting:
 @dataclass(slots=True)
 class Delivery:
     """What became of the samples for one endpoint in one run: those that it `collected`, and those `taken` from the
-    spool. `spooled` are in the spool when the run ends, `undelivered` are nowhere. `dead` are requests that nobody
-    will send again but that are kept for people to look at: `buried` counts the samples that got there.
-    `backlog_unknown` says that fresh samples were sent although the store did not tell whether older ones wait."""
+    spool. The classic series that a histogram becomes count as collected, each. `spooled` are in the spool when the
+    run ends, `undelivered` are nowhere. `dead` are requests that nobody will send again but that are kept for people
+    to look at: `buried` counts the samples that got there. `backlog_unknown` says that fresh samples were sent
+    although the store did not tell whether older ones wait."""
 
     endpoint: str
     collected: int = 0

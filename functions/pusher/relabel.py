@@ -418,9 +418,10 @@ def relabel(labels: Mapping[str, str], rules: Sequence[Rule]) -> dict[str, str] 
     return explain(labels, rules).labels
 
 
-def explain(labels: Mapping[str, str], rules: Sequence[Rule]) -> Verdict:
-    """As `relabel`, and which rule dropped the labels. The first drop stops."""
-    builder = _Builder(labels)
+def explain(labels: Mapping[str, str], rules: Sequence[Rule], was_set: Iterable[str] = ()) -> Verdict:
+    """As `relabel`, and which rule dropped the labels. The first drop stops. `was_set` are labels that were set before
+    the rules, in that order."""
+    builder = _Builder(labels, was_set)
     for index, each in enumerate(rules):
         if not _APPLY[each.action](each, builder):
             return Verdict(None, index)
@@ -433,9 +434,9 @@ class _Builder:
 
     __slots__ = ("_was_set", "labels")
 
-    def __init__(self, labels: Mapping[str, str]) -> None:
+    def __init__(self, labels: Mapping[str, str], was_set: Iterable[str] = ()) -> None:
         self.labels = {name: value for name, value in labels.items() if value}
-        self._was_set: dict[str, None] = {}
+        self._was_set: dict[str, None] = {name: None for name in was_set if name in self.labels}
 
     def set(self, name: str, value: str) -> None:
         if value:

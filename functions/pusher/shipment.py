@@ -102,6 +102,7 @@ class Shipment:
         started = time.monotonic()
         now_ms = self._edges.now_ms()
         self._packed = self._cargo.batch.packed_for(self._remote, self.books.dropped, now_ms)
+        self.books.collected += self._packed.more
         self._seconds["wire"] = time.monotonic() - started
         self._fresh = Outbox(self._packed.requests, self._part)
         try:

@@ -170,6 +170,7 @@ class Warm:
         missed. `shard` is which part of the jobs and targets is this one's."""
         self.config, self.outside, self._observers, self._heals = config, outside, observers, heals
         self.run: int = before.run if before else 0
+        self._first_run = self.run + 1  # under this config
         self.shard = shard
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
         self.fetcher: Fetcher = (
@@ -214,15 +215,17 @@ class Warm:
 
     def _view(self, endpoint: Endpoint, same: Warm | None) -> EndpointView | None:
         """The endpoint's own series; None for the only endpoint when it gets them as they are."""
-        if not endpoint.write_relabel and len(self.config.endpoints) == 1:
+        classic = endpoint.convert_nhcb_to_classic
+        if not endpoint.write_relabel and not classic and len(self.config.endpoints) == 1:
             return None
         limits = _limits(endpoint)
         for remote in same.remotes if same else ():
             known = remote.endpoint
-            if remote.view and (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel):
+            is_same = (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel)
+            if remote.view and is_same and known.convert_nhcb_to_classic == classic:
                 return remote.view
-        held = limits == self.limits and not endpoint.write_relabel
-        return EndpointView(endpoint.write_relabel, None if held else limits, self._escape)
+        held = limits == self.limits and not endpoint.write_relabel and not classic
+        return EndpointView(endpoint.write_relabel, None if held else limits, self._escape, classic_histograms=classic)
 
     def _inherit(self, before: Warm) -> None:
         """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
@@ -320,7 +323,9 @@ class Warm:
         return {pool.job.job_name: pool.warnings[0] for pool in self.pools if pool.is_unknown}
 
     def warnings(self) -> list[str]:
-        said = [*self.config.warnings, *(said for pool in self.pools for said in pool.messages())]
+        """What a run should tell. What there is to say of the config itself, its first run here tells for all."""
+        of_config = self.config.warnings if self.run <= self._first_run else ()
+        said = [*of_config, *(said for pool in self.pools for said in pool.messages())]
         said += [one for one in (self.state.problem, self.progress.warning) if one]
         return [*said, *(_of_a_stranger(name, count) for name, count in self._strangers.items())]
 

@@ -203,12 +203,13 @@ json_configs:
     [
         (
             "global: {scrape_interval: 15s}",
-            "pusher.yaml:1: global.scrape_interval: 15s is below the schedule's tick: the real interval is 5m",
+            "pusher.yaml:1: global.scrape_interval: "
+            "15s is below the schedule's tick: the real interval is 5m, for 2 jobs",
         ),
         (
             "",
             "pusher.yaml:2: global: by default scrape_interval "
-            "1m is below the schedule's tick: the real interval is 5m",
+            "1m is below the schedule's tick: the real interval is 5m, for 2 jobs",
         ),
     ],
     ids=["of global", "by default"],
@@ -216,6 +217,37 @@ json_configs:
 def test_interval_of_several_jobs_below_the_tick(before: str, warning: str) -> None:
     """Jobs that share an interval share the warning, at the line of the key that gives it to them."""
     assert load(before + TWO_JOBS + PUSH, PUSHER_TICK="5m").warnings == (warning,)
+
+
+def test_jobs_with_intervals_of_their_own_are_not_counted() -> None:
+    """One of three has its interval from global; another has the same one written, at its own line."""
+    jobs = "\nscrape_configs:\n" + "".join(
+        f"  - {{job_name: {name}, {keys}static_configs: [{{targets: ['h:1']}}]}}\n"
+        for name, keys in (("a", ""), ("b", "scrape_interval: 15s, "), ("c", "scrape_interval: 1h, "))
+    )
+    of_global, own = load("global: {scrape_interval: 15s}" + jobs + PUSH, PUSHER_TICK="5m").warnings
+    assert of_global.endswith(
+        "global.scrape_interval: 15s is below the schedule's tick: the real interval is 5m, for 1 job"
+    )
+    assert own.startswith("pusher.yaml:4: scrape_configs[1].scrape_interval: 15s is below")
+
+
+def test_jobs_of_other_files_are_counted_at_the_line_of_global() -> None:
+    jobs = "scrape_configs:\n  - {job_name: a, static_configs: [{targets: ['h:1']}]}\n"
+    text = "global: {scrape_interval: 15s}\nscrape_config_files: [b.yml]\n" + jobs + PUSH
+    (warning,) = parse_config(
+        text, "pusher.yaml", {"PUSHER_TICK": "5m"}, lambda _: [("b.yml", jobs.replace("a,", "b,"))]
+    ).warnings
+    assert warning.startswith("pusher.yaml:1: global.scrape_interval: 15s")
+    assert warning.endswith("for 2 jobs")
+
+
+def test_a_contradiction_within_global_is_told_once() -> None:
+    """Jobs inherit both keys, and have neither."""
+    top = "global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\n"
+    jobs = "".join(f"  - {{job_name: {name}, static_configs: [{{targets: ['h:1']}}]}}\n" for name in "abc")
+    (said,) = problems(f"{top}scrape_configs:\n{jobs}" + PUSH)
+    assert said.startswith("pusher.yaml:1: global.metric_name_escaping_scheme: allow-utf-8 names cannot pass")
 
 
 def test_without_a_schedule_no_interval_is_too_short() -> None:

@@ -166,11 +166,14 @@ def test_mistakes(keys: dict[str, Any], said: str) -> None:
         ({"validation": "legacy"}, {"validation": "utf8"}, ("utf8", "allow-utf-8")),
         ({"escaping": "dots"}, {}, ("utf8", "dots")),
         ({"escaping": "dots"}, {"escaping": "values"}, ("utf8", "values")),
-        ({"escaping": "dots"}, {"validation": "legacy"}, ("legacy", "dots")),
+        ({"escaping": "dots"}, {"validation": "legacy"}, ("legacy", "underscores")),
+        ({"escaping": "dots"}, {"validation": "utf8"}, ("utf8", "allow-utf-8")),
         ({"escaping": "allow-utf-8"}, {"validation": "legacy"}, ("legacy", "underscores")),
     ],
 )
 def test_names(general: dict[str, str], own: dict[str, str], expected: tuple[str, str]) -> None:
+    """Prometheus 3.16 config/config.go, ScrapeConfig.Validate: without an escaping scheme of its own, a job's own
+    validation scheme decides it, and else the global escaping scheme."""
     global_keys, keys = ({f"metric_name_{key}_scheme": value for key, value in one.items()} for one in (general, own))
     found = job(global_keys, **keys)
     assert (found.name_validation, found.name_escaping) == expected

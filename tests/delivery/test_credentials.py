@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -261,6 +262,33 @@ def test_an_assumed_role_signs_with_its_token() -> None:
         assert sts_backends["123456789012"]["aws"].assumed_roles[-1] is assumed
     assert assumed.external_id == "customer-7"
     assert assumed.arn.endswith(":assumed-role/writer/lambda-remote-write")
+
+
+@pytest.mark.usefixtures("with_sts")
+def test_a_session_has_the_name_and_the_tags_of_the_config() -> None:
+    """STS AssumeRole: RoleSessionName, and Tags as a list of Key and Value. moto keeps the name; what it was asked with
+    is read from the request itself."""
+    asked: list[str] = []
+
+    def session(profile: str, region: str) -> Any:
+        made = boto3_session(profile, region)
+        made.events.register("before-send.sts.AssumeRole", lambda request, **_: asked.append(str(request.body)))
+        return made
+
+    sigv4 = {"region": "eu-west-1", "role_arn": ROLE, "session_name": "team=a@b", "tags": {"team": "a", "cost": ""}}
+    endpoint = endpoint_of("http://127.0.0.1/", {}, sigv4=sigv4)
+    assert endpoint.sigv4
+    secrets = SecretStore({}, lambda service: no_session("", ""), time.monotonic)
+    assert CredentialsProvider(endpoint.sigv4, {}, secrets, session, time.time).get().session_token
+    assumed = sts_backends["123456789012"]["aws"].assumed_roles[-1]
+    assert assumed.arn.endswith(":assumed-role/writer/team=a@b")
+    (body,) = asked
+    sent = parse_qs(body.removeprefix("b'").removesuffix("'"), keep_blank_values=True)
+    tags = {name: values for name, values in sent.items() if name.startswith("Tags")}
+    assert tags == {
+        "Tags.member.1.Key": ["team"], "Tags.member.1.Value": ["a"],
+        "Tags.member.2.Key": ["cost"], "Tags.member.2.Value": [""],
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("with_sts")

@@ -16,6 +16,8 @@ KNOWN = [
     ('text/plain; x="a\\"; b"; charset=utf-8', TEXT),
     ("text/plain; version=1; VERSION=1", TEXT),
     ("application/openmetrics-text; version=1.0.0; charset=utf-8", OPENMETRICS),
+    ("application/openmetrics-text; version=3.0.0", OPENMETRICS),
+    ("text/plain; version=2.0.0", TEXT),
     ("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited", PROTOBUF),
 ]
 UNKNOWN = [
@@ -30,6 +32,8 @@ UNKNOWN = [
     "text/plain; version=1; version=2",
     'text/plain; x="open',
     "text/plain version=1",
+    "application/openmetrics-text; version=2.0.0; charset=utf-8",  # without the flag openmetrics2
+    'application/openmetrics-text;version="2.0.0"',
 ]
 
 
@@ -45,4 +49,5 @@ def test_other_types_need_the_fallback(header: str) -> None:
         media_type(header, "")
     assert media_type(header, "OpenMetricsText0.0.1") == OPENMETRICS
     assert media_type(header, "PrometheusText0.0.4") == TEXT
+    assert media_type(header, "OpenMetricsText2.0.0") == OPENMETRICS
     assert media_type(header, "PrometheusProto") == PROTOBUF

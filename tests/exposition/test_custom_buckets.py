@@ -134,3 +134,20 @@ def test_a_type_that_changes_while_the_environment_is_warm_counts() -> None:
         found = target.read(page)
         assert ("h{a=1}" in found) is is_native
         assert ("h_count{a=1}" in found) is not is_native
+
+
+@pytest.mark.parametrize("reader", [TextReader, OpenMetricsReader], ids=["text", "openmetrics"])
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        pytest.param("h_sum 3\n", [], id="only a sum"),
+        pytest.param("h_count 3\n", ["h{}"], id="only a count"),
+        pytest.param('h_bucket{le="1"} 3\n', ["h{}"], id="only a bucket"),
+        pytest.param("h_sum 3\nh_count 3\n", ["h{}"], id="sum and count"),
+        pytest.param('h_sum{a="1"} 3\nh_count{a="2"} 3\n', ["h{a=2}"], id="the sum of one and the count of another"),
+    ],
+)
+def test_a_sum_alone_is_no_histogram(lines: str, names: list[str], reader: type[LineReader]) -> None:
+    """Prometheus 3.16 util/convertnhcb: without a count or a bucket there is nothing to convert."""
+    end = "# EOF\n" if reader is OpenMetricsReader else ""
+    assert list(Scraped().read(f"# TYPE h histogram\n{lines}{end}", reader)) == names

@@ -24,6 +24,7 @@ TAKEN: list[tuple[str, str, list[str]]] = [
     ("timestamps", 'name: "a" metric { timestamp_ms: 5 } metric { timestamp_ms: -5 }', ["a{} 0.0 @5", "a{} 0.0 @-5"]),
     ("timestamp zero is none", 'name: "a" metric { timestamp_ms: 0 }', ["a{} 0.0"]),
     ("a unit", 'name: "a_s" unit: "s" metric { }', ["a_s{} 0.0"]),
+    ("a unit that the name lacks", 'name: "a" type: GAUGE unit: "s" metric { }', ["a{} 0.0"]),
     ("a counter's unit", 'name: "a_s_total" unit: "s" metric { }', ["a_s_total{} 0.0"]),
     (
         "a summary",
@@ -51,7 +52,6 @@ REFUSED = [
     ("le twice", 'name: "a" type: HISTOGRAM metric { label { name: "le" value: "1" } histogram { } }'),
     ("the name as a label", 'name: "a" metric { label { name: "__name__" value: "b" } }'),
     ("a label without a name", 'name: "a" metric { label { value: "1" } }'),
-    ("a unit that the name lacks", 'name: "a" type: GAUGE unit: "s" metric { }'),
 ]
 
 
@@ -121,3 +121,20 @@ def test_exemplars_come_in_their_order_of_time() -> None:
         f"{exemplar(3)} {exemplar(1)} exemplars {{ value: 9 }} {exemplar(2)} }} }}"
     )
     assert [one.timestamp_ms for _, one in cold("protobuf", page).exemplars] == [1000, 2000, 3000]
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_float"),
+    [
+        pytest.param("positive_count: 0 positive_count: 0", True, id="float, nothing observed"),
+        pytest.param("positive_count: 0 positive_count: 2 sample_count_float: 2", True, id="float"),
+        pytest.param("positive_delta: 0 positive_delta: 0", False, id="whole numbers, nothing observed"),
+    ],
+)
+def test_the_buckets_of_a_histogram_tell_whether_it_is_one_of_floats(counts: str, is_float: bool) -> None:
+    """Prometheus 3.16 model/textparse/protobufparse.go, isFloatHistogram: also where every count is zero."""
+    buckets = f"zero_threshold: 0.5 positive_span {{ length: 2 }} {counts}"
+    read = cold("protobuf", delimited(f'name: "h" type: HISTOGRAM metric {{ histogram {{ {buckets} }} }}'))
+    assert read.error == ""
+    ((_, value, _),) = read.samples
+    assert f"is_float={is_float}" in value

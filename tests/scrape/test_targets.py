@@ -244,34 +244,40 @@ def test_offsets_are_stable_and_spread() -> None:
 # --- The request ------------------------------------------------------------------------------------------------------
 
 PROTO = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+OM2 = "application/openmetrics-text;version=2.0.0"
 OM1, OM0 = "application/openmetrics-text;version=1.0.0", "application/openmetrics-text;version=0.0.1"
 TEXT1, TEXT0 = "text/plain;version=1.0.0", "text/plain;version=0.0.4"
 UTF8, UNDERSCORES = ";escaping=allow-utf-8", ";escaping=underscores"
 LEGACY = {"metric_name_validation_scheme": "legacy"}
 
 ACCEPT: list[tuple[str, dict[str, Any], str]] = [
-    ("default", {}, f"{OM1}{UTF8};q=0.6,{OM0};q=0.5,{TEXT1}{UTF8};q=0.4,{TEXT0};q=0.3,*/*;q=0.2"),
-    ("legacy", LEGACY, f"{OM1}{UNDERSCORES};q=0.6,{OM0};q=0.5,{TEXT1}{UNDERSCORES};q=0.4,{TEXT0};q=0.3,*/*;q=0.2"),
+    ("default", {}, f"{OM1}{UTF8};q=0.7,{OM0};q=0.6,{TEXT1}{UTF8};q=0.5,{TEXT0};q=0.4,*/*;q=0.3"),
+    ("legacy", LEGACY, f"{OM1}{UNDERSCORES};q=0.7,{OM0};q=0.6,{TEXT1}{UNDERSCORES};q=0.5,{TEXT0};q=0.4,*/*;q=0.3"),
     (
         "native histograms",
         {"scrape_native_histograms": True},
-        f"{PROTO};q=0.6,{OM1}{UTF8};q=0.5,{OM0};q=0.4,{TEXT1}{UTF8};q=0.3,{TEXT0};q=0.2,*/*;q=0.1",
+        f"{PROTO};q=0.7,{OM1}{UTF8};q=0.6,{OM0};q=0.5,{TEXT1}{UTF8};q=0.4,{TEXT0};q=0.3,*/*;q=0.2",
     ),
-    ("one", {"scrape_protocols": ["PrometheusText0.0.4"]}, f"{TEXT0};q=0.6,*/*;q=0.5"),
+    ("one", {"scrape_protocols": ["PrometheusText0.0.4"]}, f"{TEXT0};q=0.7,*/*;q=0.6"),
     (
         "in this order",
         {"scrape_protocols": ["PrometheusText1.0.0", "OpenMetricsText0.0.1"]},
-        f"{TEXT1}{UTF8};q=0.6,{OM0};q=0.5,*/*;q=0.4",
+        f"{TEXT1}{UTF8};q=0.7,{OM0};q=0.6,*/*;q=0.5",
+    ),
+    (
+        "OpenMetrics 2.0",
+        {"scrape_protocols": ["OpenMetricsText2.0.0", "PrometheusText0.0.4"]},
+        f"{OM2}{UTF8};q=0.7,{TEXT0};q=0.6,*/*;q=0.5",
     ),
     (
         "dots",
         {"scrape_protocols": ["OpenMetricsText1.0.0"], "metric_name_escaping_scheme": "dots"},
-        f"{OM1};escaping=dots;q=0.6,*/*;q=0.5",
+        f"{OM1};escaping=dots;q=0.7,*/*;q=0.6",
     ),
     (
         "values and legacy",
         {"scrape_protocols": ["PrometheusText1.0.0"], "metric_name_escaping_scheme": "values", **LEGACY},
-        f"{TEXT1};escaping=values;q=0.6,*/*;q=0.5",
+        f"{TEXT1};escaping=values;q=0.7,*/*;q=0.6",
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _SERVER = "needs a Prometheus server and does nothing here"
+_QUERIES = f"{_SERVER}: queries run in the workspace, which has limits of its own"
 _VMAGENT = "a vmagent-only key"
 _EXPORTER = "a json_exporter key"
 _COLLECTOR = "an OpenTelemetry collector key; here the file begins with json_configs and remote_write"
@@ -31,6 +32,9 @@ IGNORED_GLOBAL = {
     "evaluation_interval": _SERVER,
     "rule_query_offset": f"{_SERVER}: set it in the workspace configuration",
     "query_log_file": _SERVER,
+    "query_max_series": _QUERIES,
+    "query_max_samples_read": _QUERIES,
+    "query_max_duration": _QUERIES,
     "scrape_failure_log_file": "failures are in the run's log line",
 }
 JOB = {

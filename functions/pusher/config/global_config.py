@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from . import foreign, scalars
@@ -12,6 +12,7 @@ from .secrets import looks_like_reference
 
 PROTOCOLS = (
     "PrometheusProto",
+    "OpenMetricsText2.0.0",
     "OpenMetricsText1.0.0",
     "OpenMetricsText0.0.1",
     "PrometheusText1.0.0",
@@ -51,6 +52,7 @@ class GlobalConfig:
     extra_scrape_metrics: bool = False
     new_series_limit: int = 0
     tick_ms: int = 0  # of the schedule
+    heirs: list[str] = field(default_factory=list)  # the jobs read so far that have their interval from here
 
 
 def read(top: Section, environment: Mapping[str, str], tick_ms: int) -> GlobalConfig:
@@ -90,6 +92,8 @@ def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
     own_ms = entry.duration_ms("scrape_interval", 0)
     if 0 < own_ms < fallback.tick_ms:
         entry.warn("scrape_interval", _below_tick(own_ms, fallback.tick_ms))
+    if not own_ms and not entry.is_wrong("scrape_interval"):
+        fallback.heirs.append(entry.path)
     interval_ms = own_ms or fallback.interval_ms
     timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(fallback.timeout_ms or 10_000, interval_ms)
     if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
@@ -100,11 +104,11 @@ def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
     return interval_ms, timeout_ms
 
 
-def warn_below_tick(top: Section, fallback: GlobalConfig, intervals_ms: Sequence[int]) -> None:
+def warn_below_tick(top: Section, fallback: GlobalConfig) -> None:
     """Once for all jobs that have their interval from `global`, or by default."""
-    interval_ms = fallback.interval_ms
-    if interval_ms < fallback.tick_ms and interval_ms in intervals_ms:
-        said = _below_tick(interval_ms, fallback.tick_ms)
+    count = len(fallback.heirs)
+    if fallback.interval_ms < fallback.tick_ms and count:
+        said = f"{_below_tick(fallback.interval_ms, fallback.tick_ms)}, for {count} job{'s' if count > 1 else ''}"
         section = top.section("global")
         if section is None:
             top.warn("global", f"by default scrape_interval {said}")
@@ -151,10 +155,9 @@ def names(section: Section, validation: str, escaping: str) -> tuple[str, str]:
     validation = section.choice("metric_name_validation_scheme", VALIDATION_SCHEMES, validation)
     escaping = section.choice("metric_name_escaping_scheme", ESCAPING_SCHEMES, escaping)
     if validation == "legacy" and escaping == "allow-utf-8":
-        key = next(
-            (one for one in ("metric_name_escaping_scheme", "metric_name_validation_scheme") if section.has(one)), ""
-        )
-        section.problem(key, "allow-utf-8 names cannot pass legacy validation: choose underscores, dots or values")
+        keys = ("metric_name_escaping_scheme", "metric_name_validation_scheme")
+        for key in [one for one in keys if section.has(one)][:1]:  # where both are inherited, it was said there
+            section.problem(key, "allow-utf-8 names cannot pass legacy validation: choose underscores, dots or values")
     return validation, escaping
 
 

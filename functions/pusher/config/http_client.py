@@ -17,6 +17,12 @@ _OAUTH2 = "of oauth2, client_secret_ref is the one key that takes a reference"
 _TLS_VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CLIENT_CREDENTIALS = "client_credentials"
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_SIGNED = "nothing here signs with a private key"
+_OF_JWT_BEARER = (
+    "client_certificate_key", "client_certificate_key_file", "client_certificate_key_ref", "client_certificate_key_id",
+    "signature_algorithm", "iss", "audience", "claims",
+)  # fmt: skip
 
 # Headers that the transport or an auth block sets; a user's value would break the request or leak past a redirect.
 RESERVED_FOR_SOURCES = frozenset(
@@ -85,8 +91,8 @@ def tls_config(section: Section, key: str = "tls_config") -> TlsConfig:
     if tls is None:
         return TlsConfig()
     found = TlsConfig(
-        ca=secret(tls, "ca", reference=False),
-        cert=secret(tls, "cert", reference=False),
+        ca=secret(tls, "ca"),
+        cert=secret(tls, "cert"),
         key=secret(tls, "key"),
         server_name=tls.text("server_name"),
         insecure_skip_verify=tls.boolean("insecure_skip_verify", False),
@@ -265,6 +271,8 @@ def _oauth2(section: Section) -> OAuth2 | None:
         return None
 
     def grant(text: str) -> str:
+        if text == _JWT_BEARER:
+            raise ValueError(f"{_SIGNED}; allowed is {_CLIENT_CREDENTIALS}")
         if text != _CLIENT_CREDENTIALS:
             raise ValueError(f"allowed is {_CLIENT_CREDENTIALS}; the password grant goes into endpoint_params")
         return text
@@ -282,5 +290,5 @@ def _oauth2(section: Section) -> OAuth2 | None:
     for key in ("client_id", "token_url"):
         if not block.has(key):
             block.problem(key, "is required in oauth2")
-    block.close()
+    block.close(dict.fromkeys(_OF_JWT_BEARER, f"is for the grant type {_JWT_BEARER}: {_SIGNED}"))
     return found

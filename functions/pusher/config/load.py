@@ -60,9 +60,7 @@ def parse_config(
     _check_rule_files(top)
     global_config.ignore(top, foreign.IGNORED_TOP_LEVEL)
     top.close(foreign.TOP_LEVEL)
-    global_config.warn_below_tick(
-        top, fallback, [job.scrape_interval_ms for found in (jobs, scrape_jobs) for job in found]
-    )
+    global_config.warn_below_tick(top, fallback)
     if not jobs and not scrape_jobs and not servers:
         notes.warnings.append(Problem(file, 0, "", "neither json_configs nor scrape_configs: nothing will be sent"))
     if notes.problems:

@@ -14,6 +14,7 @@ from .schema import Endpoint, HttpClientConfig, MetadataConfig, QueueConfig, Sig
 from .secrets import Secret
 
 _SIGV4 = "sigv4 takes keys from the function's role, its environment or a profile: leave it out"
+_NO_SESSION = "sigv4 has no key for it: keys that end come from the function's role, its environment or a profile"
 _PATH = "/api/v1/remote_write"
 _AMP_HOST = re.compile(
     r"(?P<endpoint>vpce-[a-z0-9-]+\.)?aps-workspaces(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.(?(endpoint)vpce\.)"
@@ -21,6 +22,8 @@ _AMP_HOST = re.compile(
 )
 _WORKSPACE = re.compile(r"ws-[A-Za-z0-9-]+")
 _WORKSPACE_ARN = re.compile(r"arn:aws[a-z-]*:aps:([a-z0-9-]+):[0-9]{12}:workspace/(ws-[A-Za-z0-9-]+)")
+_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_MAX_TAG_KEY, _MAX_TAG_VALUE = 128, 256
 _MESSAGES = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
 
 
@@ -107,6 +110,7 @@ def _endpoint(entry: Section, environment: Mapping[str, str], name_validation: s
         version=1 + _MESSAGES.index(entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])),
         send_exemplars=entry.boolean("send_exemplars", False),
         send_native_histograms=entry.boolean("send_native_histograms", False),
+        convert_nhcb_to_classic=entry.boolean("convert_nhcb_to_classic", False),
         max_age_ms=entry.duration_ms("max_age", 0),
     )
     if endpoint.is_amp and entry.has("max_age"):
@@ -195,6 +199,8 @@ def read_sigv4(entry: Section, address_region: str, environment: Mapping[str, st
         profile=block.text("profile"),
         role_arn=block.text("role_arn"),
         external_id=block.text("external_id"),
+        session_name=block.read("session_name", _session_name, ""),
+        tags=_session_tags(block),
         use_fips_sts_endpoint=block.boolean("use_fips_sts_endpoint", False),
         service=block.text("service_name", "aps"),
     )
@@ -206,10 +212,31 @@ def read_sigv4(entry: Section, address_region: str, environment: Mapping[str, st
     if bool(found.access_key) != bool(found.secret_key):
         half = "access_key" if found.access_key else "secret_key"
         block.problem(half, "access_key and secret_key are set both or neither")
-    if found.external_id and not found.role_arn:
-        block.problem("external_id", "needs a role_arn")
-    block.close()
+    for key in ("external_id", "session_name", "tags"):
+        if getattr(found, key) and not found.role_arn:
+            block.problem(key, "needs a role_arn")
+    block.close({"session_token": _NO_SESSION})
     return found
+
+
+def _session_name(text: str) -> str:
+    if text and not _SESSION_NAME.fullmatch(text):
+        raise ValueError("a session's name has 2 to 64 letters, digits and characters of _+=,.@-")
+    return text
+
+
+def _session_tags(block: Section) -> tuple[tuple[str, str], ...]:
+    """Bounds: Prometheus's sigv4, which are those of AWS for session tags."""
+    tags = block.section("tags")
+    found = []
+    for key in tags or ():
+        value = tags.text(key) if tags else ""
+        if tags and not 0 < len(key.encode()) <= _MAX_TAG_KEY:
+            tags.problem(key, f"a tag's key has 1 to {_MAX_TAG_KEY} bytes")
+        if tags and len(value.encode()) > _MAX_TAG_VALUE:
+            tags.problem(key, f"a tag's value has at most {_MAX_TAG_VALUE} bytes")
+        found.append((key, value))
+    return tuple(found)
 
 
 def _secret_key(block: Section) -> Secret | None:

@@ -243,7 +243,8 @@ class ScrapeJob:
 
 @dataclass(frozen=True, slots=True)
 class SigV4:
-    """`service` is `aps` unless a test or another AWS service says otherwise."""
+    """`service` is `aps` unless a test or another AWS service says otherwise. `session_name` and `tags` are those of
+    the session in which `role_arn` is assumed."""
 
     region: str
     access_key: str = field(default="", repr=False)
@@ -251,6 +252,8 @@ class SigV4:
     profile: str = ""
     role_arn: str = ""
     external_id: str = field(default="", repr=False)
+    session_name: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
     use_fips_sts_endpoint: bool = False
     service: str = "aps"
 
@@ -296,6 +299,7 @@ class Endpoint:
     version: int = 1  # of the protocol: 1 for prometheus.WriteRequest, 2 for io.prometheus.write.v2.Request
     send_exemplars: bool = False
     send_native_histograms: bool = False
+    convert_nhcb_to_classic: bool = False
     max_age_ms: int = 0  # how old a backfilled sample may be; 0 where nobody has said so. AMP's is known
 
     @property

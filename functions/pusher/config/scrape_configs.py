@@ -10,7 +10,8 @@ from .global_config import GlobalConfig
 from .nodes import Section, did_you_mean
 from .schema import ScrapeJob
 
-_DEFAULT_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "PrometheusProto")
+_NATIVE_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "OpenMetricsText2.0.0")
+_DEFAULT_PROTOCOLS = tuple(one for one in _NATIVE_PROTOCOLS if one != "PrometheusProto")
 
 
 def read(
@@ -66,15 +67,13 @@ def _job(entry: Section, fallback: GlobalConfig, environment: Mapping[str, str],
 
 
 def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
-    """The global escaping scheme; a job that chooses legacy validation for itself does not inherit allow-utf-8."""
-    if entry.has("metric_name_validation_scheme") and fallback.name_escaping == "allow-utf-8":
-        return ""
-    return fallback.name_escaping
+    """The global escaping scheme, for a job that has no validation scheme of its own: that one decides else."""
+    return "" if entry.has("metric_name_validation_scheme") else fallback.name_escaping
 
 
 def _protocols(entry: Section, fallback: GlobalConfig, native: bool) -> tuple[str, ...]:
     written = global_config.protocols(entry) or fallback.scrape_protocols
-    return written or (global_config.PROTOCOLS if native else _DEFAULT_PROTOCOLS)
+    return written or (_NATIVE_PROTOCOLS if native else _DEFAULT_PROTOCOLS)
 
 
 def _scheme(entry: Section) -> str:

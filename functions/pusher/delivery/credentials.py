@@ -97,18 +97,22 @@ class CredentialsProvider:
 
     def _assume_role(self) -> Credentials:
         sigv4 = self._sigv4
-        request = {
+        request: dict[str, Any] = {
             "RoleArn": sigv4.role_arn,
-            "RoleSessionName": "lambda-remote-write",
+            "RoleSessionName": sigv4.session_name or "lambda-remote-write",
             "DurationSeconds": _ROLE_SECONDS,
         }
         if sigv4.external_id:
             request["ExternalId"] = sigv4.external_id
+        if sigv4.tags:
+            request["Tags"] = [{"Key": key, "Value": value} for key, value in sigv4.tags]
         try:
             answer = self._sts().assume_role(**request)["Credentials"]
         except Exception as error:
             said = f"{type(error).__name__}: {str(error)[:300]}"
             hint = "its trust policy must name this function's role, and that role needs sts:AssumeRole on it"
+            if sigv4.tags:
+                hint += "; tags need sts:TagSession in both"
             raise CredentialsError(f"cannot assume {sigv4.role_arn}: {said}; {hint}") from None
         expires_at = answer["Expiration"].timestamp()
         return Credentials(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], expires_at)

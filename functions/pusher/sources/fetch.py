@@ -47,6 +47,7 @@ class SourceRequest:
     compressed: bool = True  # gzip is asked for
     is_page: bool = False  # of metrics: compressed only where Prometheus says so
     allow_link_local: bool = False
+    unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,13 @@ class Fetcher:
             guarded = not request.allow_link_local
             stranger = guarded and not at_home and not is_this_machine(parsed(request.url).host or "")
             runtime = self._runtime_port if guarded else 0
-            channel = replace(channel, refuse_link_local=guarded, refuse_loopback=stranger, runtime_port=runtime)
+            channel = replace(
+                channel,
+                refuse_link_local=guarded,
+                refuse_loopback=stranger,
+                runtime_port=runtime,
+                unix_socket=request.unix_socket,
+            )
             left, asked_at = deadline - time.monotonic(), self._secrets.now()
             answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left, is_source=True)
             location = answer.headers.get("Location")

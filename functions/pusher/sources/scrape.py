@@ -7,7 +7,8 @@ the series of the one before, but for those that the page had before its mistake
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import buckets, relabel
@@ -50,13 +51,15 @@ class Receivers:
 
 @dataclass(slots=True)
 class PageAnswer:
-    """What asking a target gave: its page, or why there is none. `body_bytes` is -1 above the body limit."""
+    """What asking a target gave: its page, or why there is none. `body_bytes` is -1 above the body limit; `spellings`
+    tells in how many ways the page writes some series."""
 
     page: Page
     error: str = ""
     body_bytes: int = 0
     memory: Memory | None = None  # that the page was read with
     media_type: str = ""
+    spellings: Callable[[Collection[Series]], int] = len
 
 
 class TargetSource:
@@ -71,6 +74,7 @@ class TargetSource:
         self.forced_error = target.error
         self._memory, self._media_type = self._new_memory(), ""
         self._cached: list[Series] = []  # of the last pages, for telling what is new
+        self._respelled = 0  # how many series more they would be, if another spelling were another one
         self.alive = Alive()
         names = synthetic.NAMES + (synthetic.EXTRA_NAMES if job.extra_scrape_metrics else ())
         self._intern = series.intern if receivers.utf8_names else escaping(series.intern, job.name_escaping)
@@ -86,6 +90,7 @@ class TargetSource:
             compressed=job.enable_compression,
             is_page=True,
             allow_link_local=job.allow_link_local,
+            unix_socket=target.unix_socket,
         )
 
     @property
@@ -146,7 +151,7 @@ class TargetSource:
                 continue
             try:
                 reader = reader or self._reader(header, answer)
-                answer.page = reader.page
+                answer.page, answer.spellings = reader.page, reader.spellings
                 reader.feed(piece)
             except (BadPage, content_type.UnknownFormat) as error:
                 answer.error = str(error)
@@ -154,7 +159,8 @@ class TargetSource:
             try:
                 page = reader.close()
                 if page.parts and answer.memory is not None:
-                    custom_buckets.convert(page, answer.memory)
+                    is_strict = answer.media_type == content_type.PROTOBUF
+                    custom_buckets.convert(page, answer.memory, is_strict=is_strict)
             except BadPage as error:
                 answer.error = str(error)
 
@@ -188,7 +194,7 @@ class TargetSource:
         else:
             final = relabel.target_labels_onto(labels, self.target.labels, job.honor_labels)
         if job.metric_relabel or self._observe:
-            verdict = relabel.explain(final, job.metric_relabel)
+            verdict = relabel.explain(final, job.metric_relabel, self._set_on(labels, final))
             if self._observe:
                 self._observe(final, verdict.labels, verdict.dropped_by)
             if not verdict.labels:
@@ -202,6 +208,11 @@ class TargetSource:
             return self._interned(final)
         except InvalidSeries as error:
             return Refused(error.reason, str(error))
+
+    def _set_on(self, labels: Mapping[str, str], final: Mapping[str, str]) -> list[str]:
+        """What the target has set on the labels of the page, in its order (scrape/scrape.go, mutateSampleLabels)."""
+        own = [name for name in sorted(self._labels) if not (self.target.job.honor_labels and labels.get(name))]
+        return [*own, *(name for name in final if name not in labels and name not in self._labels)]
 
     def _interned(self, labels: dict[str, str]) -> Series:
         """The series of final labels, under names that the receivers take. Raises BadPage and InvalidSeries."""
@@ -224,12 +235,16 @@ class TargetSource:
             job.job_name, target.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True
         )
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
-        scrape.error = answer.error or _over_sample_limit(job.limits.sample_limit, page)
+        is_same_page = page.series == self._cached and not page.stamped  # the usual case: nothing came, nothing went
+        respelled = 0 if is_same_page else _respelled(page, answer)
+        scrape.error = answer.error or _over_sample_limit(job.limits.sample_limit, page, respelled)
         kept = page.kept
         if scrape.error or not answer.body_bytes:
-            added = self._give_up(page, scrape)
+            added = self._give_up(page, scrape, respelled)
         else:
-            added = self._settle(page, scrape, now_ms)
+            added = self._settle(page, scrape, now_ms, is_same_page=is_same_page)
+            added += max(respelled - self._respelled, 0)
+            self._respelled = respelled
         if not scrape.error:
             scrape.metadata = self._memory.metadata()
         values = [
@@ -245,11 +260,10 @@ class TargetSource:
         self._synthetic.add_to(scrape, values, run)
         return scrape
 
-    def _settle(self, page: Page, scrape: Scrape, now_ms: int) -> int:
+    def _settle(self, page: Page, scrape: Scrape, now_ms: int, *, is_same_page: bool) -> int:
         """Moves the page's samples into the scrape. Returns how many series are new."""
         samples = scrape.samples
         _count_dropped(page, scrape)
-        is_same_page = page.series == self._cached and not page.stamped  # the usual case: nothing came, nothing went
         if not is_same_page:
             _drop_duplicates(page, scrape)
         samples.series = list(page.series)
@@ -269,22 +283,22 @@ class TargetSource:
         self.alive.become(alive, samples, scrape.started_ms)
         return 0 if is_same_page else self._added([*page.series, *stamped])
 
-    def _give_up(self, page: Page, scrape: Scrape) -> int:
-        """Ends the series that a failed or empty page does not have. Those before its mistake, and new ones beyond
-        sample_limit, stay alive, as in Prometheus. Returns how many are new."""
+    def _give_up(self, page: Page, scrape: Scrape, respelled: int) -> int:
+        """Ends the series that a failed or empty page does not have. Those before its mistake, and within sample_limit,
+        stay alive, as in Prometheus. Returns how many are new."""
         job, known = self.target.job, set(self._cached)
         unstamped = list(_first_of_each(page))
         every = [*unstamped, *page.stamped_at]
         limit = job.limits.sample_limit or len(every)
-        tracked = every if job.track_timestamps_staleness else unstamped
-        alive = [*tracked[:limit], *(series for series in tracked[limit:] if series not in known)]
+        alive = (every if job.track_timestamps_staleness else unstamped)[:limit]
         self.alive.become(list(dict.fromkeys(alive)), scrape.samples, scrape.started_ms)
         new = [series for series in dict.fromkeys(every[:limit]) if series not in known]
         if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # labels that come and go, and no good page
             known.clear()
         self._cached = [*known, *new] if new else self._cached
         self._forget({*self._cached, *alive})
-        return len(new)
+        more, self._respelled = max(respelled - self._respelled, 0), max(respelled, self._respelled)
+        return min(len(new) + more, job.limits.sample_limit or len(new) + more)
 
     def _added(self, current: list[Series]) -> int:
         """How many of the current series the last good page did not have."""
@@ -356,10 +370,19 @@ def _seconds(milliseconds: int) -> str:
     return repr(milliseconds / 1000).removesuffix(".0")
 
 
-def _over_sample_limit(limit: int, page: Page) -> str:
+def _respelled(page: Page, answer: PageAnswer) -> int:
+    """How many series more the page has for Prometheus, which tells them apart by how a page writes them."""
+    every = [*page.series, *(series for series, _, _ in page.stamped)]
+    if len(set(every)) == len(every):
+        return 0
+    twice = {series for series, count in Counter(every).items() if count > 1}
+    return max(answer.spellings(twice) - len(twice), 0)
+
+
+def _over_sample_limit(limit: int, page: Page, respelled: int) -> str:
     if not limit or page.kept <= limit:
         return ""
-    taken = len(_first_of_each(page)) + len(page.stamped)
+    taken = len(_first_of_each(page)) + len(page.stamped) + respelled
     if taken > limit:
         return f"{taken} samples after relabelling, sample_limit is {limit}"
     return ""

@@ -45,6 +45,7 @@ class Target:
     discovered: Mapping[str, str] = field(repr=False)
     key: str
     error: str = ""  # why it cannot be asked: it is down, as in Prometheus
+    unix_socket: str = ""  # dialled in place of the address
 
     @property
     def instance(self) -> str:
@@ -145,6 +146,7 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, 
         discovered=discovered,
         key=hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
         error=_no_address(url, kept),
+        unix_socket=kept.get("__unix_socket__", ""),
     )
 
 

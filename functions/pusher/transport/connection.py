@@ -107,6 +107,8 @@ class _TotalTimeout:
     def _new_conn(self) -> socket.socket:
         current.step = "connecting"
         try:
+            if path := current.channel.unix_socket:
+                return _connect_unix(path, left_seconds())
             return _connect(getattr(self, "_dns_host", self.host), self.port, left_seconds())
         except socket.gaierror as error:
             raise urllib3_errors.NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
@@ -170,6 +172,21 @@ def _connect(host: str, port: int, timeout_seconds: float) -> socket.socket:
         else:
             return sock
     raise last
+
+
+def _connect_unix(path: str, timeout_seconds: float) -> socket.socket:
+    """To a socket in the file system, or with a leading @ to an abstract one, as Go reads a path."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout_seconds)
+        sock.connect(f"\0{path[1:]}" if path.startswith("@") else path)
+    except TimeoutError:
+        sock.close()
+        raise
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise OSError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return sock
 
 
 class _Http(_TotalTimeout, HTTPConnection):
@@ -247,7 +264,13 @@ def proxy_pool(channel: Channel, uses_tls: bool) -> urllib3.PoolManager:
 
 def _tls_options(channel: Channel) -> dict[str, Any]:
     plain = replace(
-        channel, proxy_url="", proxy_headers=(), refuse_link_local=False, refuse_loopback=False, runtime_port=0
+        channel,
+        proxy_url="",
+        proxy_headers=(),
+        refuse_link_local=False,
+        refuse_loopback=False,
+        runtime_port=0,
+        unix_socket="",
     )
     options: dict[str, Any] = {"ssl_context": _shared_tls_context(plain)}
     if channel.server_name:

@@ -25,7 +25,8 @@ def one_line(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """How a connection is made, all secrets resolved: equal channels share connections."""
+    """How a connection is made, all secrets resolved: equal channels share connections. `unix_socket` is a path that is
+    dialled in place of every address, a proxy's too (Prometheus scrape/scrape.go, newUnixSocketScrapeClient)."""
 
     ca: str = field(default="", repr=False)
     cert: str = field(default="", repr=False)
@@ -39,6 +40,7 @@ class Channel:
     refuse_link_local: bool = False
     refuse_loopback: bool = False
     runtime_port: int = 0  # of this machine, where Lambda's runtime listens: refused with link-local addresses
+    unix_socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import relabel
 from ..config.scalars import LABEL_NAME, METRIC_NAME, UTF8_NAME, is_label_name, is_metric_name
@@ -17,6 +18,9 @@ from ..model import InvalidSeries, Labels, PlainIntern, Series
 from ..sources.names import is_legacy
 from . import v1
 from .plain import PlainSeries
+
+if TYPE_CHECKING:
+    from .classic import ClassicHistograms
 
 _MAX_NAMES = 10_000
 MAX_SERIES = 200_000  # about 60 MB
@@ -180,13 +184,24 @@ class EndpointView:
     of them, or to none. They remember what this endpoint has got, whatever became of it at another."""
 
     def __init__(
-        self, rules: Sequence[relabel.Rule], limits: SeriesLimits | None, escape: Callable[[Labels], Labels] = dict
+        self,
+        rules: Sequence[relabel.Rule],
+        limits: SeriesLimits | None,
+        escape: Callable[[Labels], Labels] = dict,
+        *,
+        classic_histograms: bool = False,
     ) -> None:
         """`limits` is None where all series are known to keep to them. `escape` makes the names legacy of which the
-        receiver would take no other."""
+        receiver would take no other. With `classic_histograms` the endpoint gets classic ones in place of native ones
+        with custom buckets."""
         self._rules, self._limits, self._escape = rules, limits, escape
         self._cache = SeriesCache((), limits or NO_LIMITS)
         self._mapped: dict[Series, Series | str] = {}
+        self.classic: ClassicHistograms | None = None
+        if classic_histograms:
+            from .classic import ClassicHistograms  # few endpoints pay for it
+
+            self.classic = ClassicHistograms(self._own)
 
     def __call__(self, series: Series) -> Series | str:
         """The endpoint's series, or the reason why there is none."""
@@ -209,8 +224,9 @@ class EndpointView:
         if self._limits is None and not self._rules:
             return self._cache.interned(series.prefix)
         labels = relabel.relabel(v1.labels_of(series.prefix), self._rules)
-        if not labels:
-            return "write_relabel"
+        return self._own(labels) if labels else "write_relabel"
+
+    def _own(self, labels: Labels) -> Series | str:
         limits = self._limits or NO_LIMITS
         if not limits.utf8_names and not is_legacy(labels):
             labels = dict(self._escape(labels))
@@ -222,5 +238,6 @@ class EndpointView:
     def prune(self, oldest_kept: int) -> None:
         """Lets go of series last seen before the run `oldest_kept`."""
         self._mapped = {series: mapped for series, mapped in self._mapped.items() if series.seen >= oldest_kept}
-        kept = {mapped.prefix for mapped in self._mapped.values() if isinstance(mapped, Series)}
-        self._cache.keep(kept)
+        mapped = {mapped for mapped in self._mapped.values() if isinstance(mapped, Series)}
+        classic = self.classic.prune(mapped) if self.classic else ()
+        self._cache.keep({series.prefix for series in (*mapped, *classic)})

@@ -17,8 +17,9 @@ _HEADERS = {
     "PrometheusText1.0.0": f"{TEXT};version=1.0.0",
     "OpenMetricsText0.0.1": f"{OPENMETRICS};version=0.0.1",
     "OpenMetricsText1.0.0": f"{OPENMETRICS};version=1.0.0",
+    "OpenMetricsText2.0.0": f"{OPENMETRICS};version=2.0.0",
 }
-_WITH_ESCAPING = ("PrometheusText1.0.0", "OpenMetricsText1.0.0")
+_WITH_ESCAPING = ("PrometheusText1.0.0", "OpenMetricsText1.0.0", "OpenMetricsText2.0.0")
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of RFC 9110
 _TYPE = re.compile(rf"{_TOKEN}(?:/{_TOKEN})?")
 _PARAMETER = re.compile(rf'\s*;\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\\r\n]|\\[^\r\n])*")')
@@ -41,10 +42,12 @@ def accept(protocols: Sequence[str], escaping: str) -> str:
 def media_type(content_type: str, fallback_protocol: str) -> str:
     """The Content-Type of an answer -> TEXT, OPENMETRICS or PROTOBUF, whatever its parameters say.
 
-    A blank, broken or unknown one is read as `fallback_protocol`. Raises UnknownFormat when there is none.
+    A blank, broken or unknown one is read as `fallback_protocol`, and OpenMetrics 2.0 is unknown, as it is to a
+    Prometheus without the feature flag openmetrics2. Raises UnknownFormat when there is none.
     """
-    found = _parsed(content_type)
-    if found in (TEXT, OPENMETRICS, PROTOBUF):
+    found, version = _parsed(content_type)
+    is_second = found == OPENMETRICS and version == "2.0.0"
+    if found in (TEXT, OPENMETRICS, PROTOBUF) and not is_second:
         return found
     if fallback_protocol:
         return _HEADERS[fallback_protocol].partition(";")[0]
@@ -52,16 +55,20 @@ def media_type(content_type: str, fallback_protocol: str) -> str:
     raise UnknownFormat(f"{what}, and the job has no fallback_scrape_protocol")
 
 
-def _parsed(content_type: str) -> str:
-    """The media type in lower case, "" when the header is not a valid one."""
+def _parsed(content_type: str) -> tuple[str, str]:
+    """The media type in lower case, and its version; the type is "" when the header is not a valid one."""
     head, semicolon, _ = content_type.partition(";")
     kind = head.strip().lower()
     if not _TYPE.fullmatch(kind):
-        return ""
+        return "", ""
     at, values = len(head), dict[str, str]()
     while semicolon and content_type[at:].strip() not in ("", ";"):
         parameter = _PARAMETER.match(content_type, at)
         if parameter is None or values.setdefault(parameter[1].lower(), parameter[2]) != parameter[2]:
-            return ""
+            return "", ""
         at = parameter.end()
-    return kind
+    return kind, _unquoted(values.get("version", ""))
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text

@@ -1,7 +1,7 @@
 """Classic histograms -> native ones whose bucket boundaries are listed (`convert_classic_histograms_to_nhcb`).
 
-Rules: Prometheus util/convertnhcb and model/textparse/nhcbparse.go. A classic histogram whose buckets do not add up is
-left out.
+Rules: Prometheus util/convertnhcb, model/textparse/nhcbparse.go and protobufparse.go. A classic histogram whose buckets
+do not add up is left out of a text, and fails a page of protobuf.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ... import buckets
 from ...model import Histogram
 from .numbers import go_float
-from .page import NO_TIME, Known, Memory, Page, Part, Resolve
+from .page import NO_TIME, BadPage, Known, Memory, Page, Part, Resolve
 
 SCHEMA = -53
 _ENDINGS = ("_bucket", "_count", "_sum")
@@ -27,9 +27,12 @@ class _Found:
     count: float | None = None
     sum: float = 0.0
     timestamp_ms: int = NO_TIME
+    reset_hint: int = 0
 
 
-def part_of(labels: Mapping[str, str], family: str, memory: Memory, resolve: Resolve, *, classic: bool) -> Part | None:
+def part_of(
+    labels: Mapping[str, str], family: str, memory: Memory, resolve: Resolve, *, classic: bool, reset_hint: int = 0
+) -> Part | None:
     """The series of a histogram family -> its place in the native one; None when it has none there. `classic` keeps
     the series too. Raises BadPage."""
     name = labels["__name__"]
@@ -42,7 +45,7 @@ def part_of(labels: Mapping[str, str], family: str, memory: Memory, resolve: Res
     if key not in memory.histograms:
         memory.histograms[key] = resolve(dict(base))
     kept: Known = resolve(dict(labels)) if classic else False
-    return Part(key, ending, boundary, kept)
+    return Part(key, ending, boundary, kept, reset_hint)
 
 
 def _boundary(text: str) -> float:
@@ -52,11 +55,12 @@ def _boundary(text: str) -> float:
         return math.nan
 
 
-def convert(page: Page, memory: Memory) -> None:
-    """Puts the native histograms of the page's parts among its samples."""
+def convert(page: Page, memory: Memory, *, is_strict: bool = False) -> None:
+    """Puts the native histograms of the page's parts among its samples. Raises BadPage when one `is_strict`, and the
+    buckets of a histogram do not add up."""
     groups: dict[tuple[tuple[str, str], ...], _Found] = {}
     for part, value, timestamp_ms in page.parts:
-        found = groups.setdefault(part.histogram, _Found(timestamp_ms=timestamp_ms))
+        found = groups.setdefault(part.histogram, _Found(timestamp_ms=timestamp_ms, reset_hint=part.reset_hint))
         if part.ending == "_bucket":
             found.buckets.setdefault(part.boundary, value)
         elif part.ending == "_count":
@@ -65,12 +69,16 @@ def convert(page: Page, memory: Memory) -> None:
             found.sum = value
     for key, found in groups.items():
         histogram = _histogram(found)
+        if histogram is None and is_strict:
+            raise BadPage(f"the buckets of histogram {dict(key)['__name__']:.50} do not add up")
         if histogram is not None:
             page.scraped += 1
             page.add(memory.histograms[key], histogram, found.timestamp_ms)
 
 
 def _histogram(found: _Found) -> Histogram | None:
+    if found.count is None and not found.buckets:  # a sum alone says nothing of a distribution
+        return None
     bounds = sorted(found.buckets.items())
     count = found.count if found.count is not None else (bounds[-1][1] if bounds else 0.0)
     if not bounds or bounds[-1][0] != math.inf:
@@ -90,6 +98,7 @@ def _histogram(found: _Found) -> Histogram | None:
         positive_spans=((0, len(counts)),),
         positive_buckets=tuple(counts) if is_float else tuple(map(int, deltas)),
         is_float=is_float,
+        reset_hint=found.reset_hint,
         custom_values=_boundaries(boundary for boundary, _ in bounds),
     )
     return buckets.compact(whole, max_empty=0 if is_float else 2)

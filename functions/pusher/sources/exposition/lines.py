@@ -3,11 +3,12 @@ ones a look-up; new ones are parsed, and only those of an uncommon form by the g
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import compress
@@ -30,13 +31,15 @@ _NORMALISED = {"histogram": "le", "summary": "quantile"}
 
 class Line(NamedTuple):
     """One sample line, parsed. `identity` are its bytes before the value; `labels` begin with the metric's name; times
-    are still text (b"" for none). `exemplar` is labels, value and time."""
+    are still text (b"" for none). `exemplar` is labels, value and time. `mistake` is one behind a sample that is whole:
+    it counts, and the page is not taken."""
 
     identity: bytes
     labels: Sequence[tuple[str, str]]
     value: bytes
     timestamp: bytes = b""
     exemplar: tuple[tuple[tuple[str, str], ...], bytes, bytes] | None = None
+    mistake: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +325,7 @@ class LineReader(ABC):
         except BadPage as error:
             raise BadPage(f"{error.message}: {_shown(line)}", self._line + at + 1) from None
         except UnicodeDecodeError:
+            self._count_misnamed(line)
             raise BadPage(f"not UTF-8: {_shown(line)}", self._line + at + 1) from None
 
     def _until_closed(self, line: bytes, lines: Sequence[bytes], start: int) -> int:
@@ -376,10 +380,26 @@ class LineReader(ABC):
         if example and isinstance(entry, Series) and self._wishes.exemplars:
             self.page.exemplars.append((entry, example))
         self.page.add(entry, number, stamp if self._wishes.honor_timestamps else NO_TIME)
+        if parsed.mistake:
+            raise BadPage(parsed.mistake)
         if len(line) == len(parsed.identity) + 1 + len(parsed.value) and not parsed.timestamp:
             self._lay_out(parsed.identity, entry)
         else:
             self._give_up_layout()
+
+    def _count_misnamed(self, line: bytes) -> None:
+        """A line of which only a name is no UTF-8 is a sample, of a series that nobody takes."""
+        with contextlib.suppress(BadPage, Unterminated):
+            parsed = self._parse(line.decode("utf-8", "replace").encode())
+            _number(parsed.value)
+            self.page.scraped += not any("\ufffd" in value for _, value in parsed.labels[1:])
+
+    def spellings(self, series: Collection[Series]) -> int:
+        """In how many ways the page writes these series: another order of labels is another one, and so is what
+        relabelling makes one of them."""
+        layout = self._memory.layout if self._layout is None else self._layout
+        heads = layout.entries_by_head() if self._is_regular else self._memory.known
+        return sum(entry in series for entry in heads.values())
 
     def _entry(self, line: Line) -> Known:
         """What the line's identity stands for, remembered from now on."""

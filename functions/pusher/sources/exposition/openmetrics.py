@@ -26,6 +26,7 @@ _QUOTED = r'[^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+'
 _PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+)"')
 _REST = re.compile(r" ([^ \n\0]+)")
 _END = re.compile(r"(?: (?!# \{)([^ \n\0]+))?(?: # \{(.*))?", re.DOTALL)
+_CUT = re.compile(r"\0| [\0 ]| \Z")  # Prometheus takes the sample, and finds this when it looks for the next one
 _EXEMPLAR_PAIR = re.compile(rf'(?:([a-zA-Z_][a-zA-Z0-9_]*)|"({_QUOTED})")="({_QUOTED})"')
 _EXEMPLAR_END = re.compile(r" ([^ \n\0]+)(?: ([^ \n\0]+))?")
 _SYNTAX = LabelSyntax("", commas=True, newlines=False)
@@ -106,6 +107,9 @@ class OpenMetricsReader(LineReader):
                 pairs = [(label, unescaped(quoted)) for label, quoted in pairs]
             identity, value, at = text[: usual.start(3) - 1], usual[3], usual.end()
         end = _END.fullmatch(text, at)
+        if end is None and _CUT.match(text, at):
+            said = "nothing, or a timestamp in seconds and an exemplar, is expected after the value and one space"
+            return Line(identity.encode(), pairs, value.encode(), mistake=said)
         if end is None:
             raise BadPage("at most a timestamp in seconds and an exemplar are expected after the value")
         exemplar = _exemplar(end[2]) if end[2] is not None else None

@@ -27,12 +27,13 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class Part:
     """A series of a classic histogram that becomes part of a native one: `_bucket` (with its boundary), `_count` or
-    `_sum`. `kept` is the classic series itself when it is wanted too."""
+    `_sum`. `kept` is the classic series itself when it is wanted too; `reset_hint` is the native one's."""
 
     histogram: tuple[tuple[str, str], ...]
     ending: str
     boundary: float
     kept: Known
+    reset_hint: int = 0
 
     def __bool__(self) -> bool:
         return False

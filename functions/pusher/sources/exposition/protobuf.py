@@ -7,7 +7,7 @@ place of the integer one; a histogram is native when it has spans or a zero buck
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -67,6 +67,10 @@ class ProtobufReader:
             raise BadPage(self._over_limit)
         return self.page
 
+    def spellings(self, series: Collection[Series]) -> int:
+        """In how many ways the page writes these series."""
+        return sum(entry in series for entry in self._memory.known.values())
+
     def _take(self, message: bytes) -> None:
         from .generated import metrics_pb2  # text pages do not pay for protobuf
 
@@ -80,7 +84,6 @@ class ProtobufReader:
             raise BadPage("a metric family without a name")
         if not 0 <= family.type < len(_TYPES):
             raise BadPage(f"metric {family.name:.50}: {family.type} is no type of metric")
-        _check_unit(family)
         kind = _TYPES[family.type]
         for field, text in (("type", kind), ("help", family.help), ("unit", family.unit)):
             self._memory.say(family.name, field, text)
@@ -92,7 +95,9 @@ class ProtobufReader:
         for field in self._fields(kind, metric):
             self.page.scraped += 1
             pairs = [("__name__", f"{name}{field.ending}"), *((label.name, label.value) for label in metric.label)]
-            entry = self._entry([*pairs, field.label] if field.label else pairs, name if field.is_classic else "")
+            family = name if field.is_classic else ""
+            hint = _GAUGE_RESET_HINT if kind == "gaugehistogram" else 0
+            entry = self._entry([*pairs, field.label] if field.label else pairs, family, hint)
             has_time = metric.timestamp_ms and self._wishes.honor_timestamps
             value = field.value
             if isinstance(value, Histogram) and isinstance(entry, Series):
@@ -106,8 +111,9 @@ class ProtobufReader:
                 found = sorted(map(_exemplar, field.exemplars), key=lambda one: one.timestamp_ms)
                 self.page.exemplars += [(entry, one) for one in found]
 
-    def _entry(self, pairs: Sequence[tuple[str, str]], classic_family: str) -> Known:
-        """What these labels stand for; `classic_family` is the name of the classic histogram they belong to."""
+    def _entry(self, pairs: Sequence[tuple[str, str]], classic_family: str, reset_hint: int) -> Known:
+        """What these labels stand for; `classic_family` is the name of the classic histogram they belong to, and
+        `reset_hint` that of the native one that it may become."""
         identity = _BETWEEN.join(part for pair in sorted(pairs) for part in pair).encode("utf-8", "surrogatepass")
         entry = self._memory.known.get(identity)
         if entry is None:
@@ -115,7 +121,9 @@ class ProtobufReader:
             part, wishes = None, self._wishes
             if classic_family and wishes.custom_buckets:
                 classic = wishes.classic_histograms
-                part = custom_buckets.part_of(labels, classic_family, self._memory, self._resolve, classic=classic)
+                part = custom_buckets.part_of(
+                    labels, classic_family, self._memory, self._resolve, classic=classic, reset_hint=reset_hint
+                )
             entry = self._memory.known[identity] = self._resolve(labels) if part is None else part
         return entry
 
@@ -134,8 +142,8 @@ class ProtobufReader:
             if is_native:
                 yield _native(metric.histogram, is_gauge=kind == "gaugehistogram")
             if not is_native or (self._wishes.classic_histograms and metric.histogram.bucket):
-                is_classic = kind == "histogram" and not is_native  # one that is native too is not converted
-                yield from (field._replace(is_classic=is_classic) for field in _classic(metric.histogram))
+                for field in _classic(metric.histogram):  # one that is native too is not converted
+                    yield field._replace(is_classic=not is_native)
 
     def _fitted(self, one: Histogram) -> Histogram:
         """A native histogram within the job's limits. Raises BadPage."""
@@ -164,12 +172,6 @@ def _message_end(data: bytearray, at: int) -> tuple[int, int] | None:
     return None
 
 
-def _check_unit(family: metrics_pb2.MetricFamily) -> None:
-    name = family.name.removesuffix("_total") if family.type == 0 else family.name
-    if family.unit and not name.endswith(f"_{family.unit}"):
-        raise BadPage(f"the unit {family.unit:.50} is not the end of the metric name {family.name:.50}")
-
-
 def _summary(summary: metrics_pb2.Summary) -> Iterator[_Field]:
     yield _Field("_count", None, float(summary.sample_count))
     yield _Field("_sum", None, summary.sample_sum)
@@ -196,8 +198,14 @@ def _is_native(histogram: metrics_pb2.Histogram) -> bool:
     )
 
 
+def _is_float(histogram: metrics_pb2.Histogram) -> bool:
+    """Prometheus model/textparse/protobufparse.go, isFloatHistogram: buckets tell, too, where all counts are zero."""
+    has_counts = histogram.sample_count_float > 0 or histogram.zero_count_float > 0
+    return bool(has_counts or histogram.positive_count or histogram.negative_count)
+
+
 def _native(histogram: metrics_pb2.Histogram, *, is_gauge: bool) -> _Field:
-    is_float = histogram.sample_count_float > 0 or histogram.zero_count_float > 0
+    is_float = _is_float(histogram)
     found = Histogram(
         count=histogram.sample_count_float if is_float else histogram.sample_count,
         sum=histogram.sample_sum,

@@ -1,0 +1,193 @@
+"""`__unix_socket__`: the path is dialled, whatever the address says; everything else of the request stays.
+
+Rules: Prometheus 3.15 and later, scrape/scrape.go (newUnixSocketScrapeClient) and scrape/target.go (URL).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pusher.config.load import parse_config
+from pusher.model import Scrape
+from pusher.sources import collect
+from pusher.sources.due import Tick
+from pusher.warm import Outside, Warm
+from tests.delivery.rig import Clock, no_session
+from tests.scrape.rig import TEXT
+from tests.sources.peers import make_certificates
+
+ADDRESS = "nowhere.invalid:9100"
+
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    """Answers on a socket with one sample; remembers request lines and Host headers. /elsewhere redirects."""
+
+    daemon_threads = True
+
+    def __init__(self, path: str, metric: str, context: ssl.SSLContext | None = None) -> None:
+        self.metric, self.context = metric, context
+        self.asked: list[tuple[str, str]] = []
+        super().__init__(path, Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, _ = super().get_request()
+        made = self.context.wrap_socket(connection, server_side=True) if self.context else connection
+        return made, ("socket", 0)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["Host"]))
+        body = f"{self.server.metric} 1\n".encode()
+        if self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("Location", "http://other.invalid/metrics")
+        else:
+            self.send_response(200)
+            self.send_header("Content-Type", TEXT)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(path: str, metric: str = "a", context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    with Server(path, metric, context) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Scraper:
+    """A warm environment whose targets have these labels beside their address."""
+
+    def __init__(self, *labels: Mapping[str, str], **keys: Any) -> None:
+        groups = [{"targets": [ADDRESS], "labels": one} for one in labels]
+        job = {"job_name": "j", "static_configs": groups, **keys}
+        text = json.dumps({"scrape_configs": [job], "remote_write": [{"url": "http://127.0.0.1:9/"}]})
+        clock = Clock()
+        self._outside = Outside({}, clock.now_ms, no_session, clock.sleep)
+        self.warm = Warm(parse_config(text, "test.yaml", {}), self._outside)
+
+    def scrape(self) -> list[Scrape]:
+        deadline = time.monotonic() + 20
+        self.warm.discover(deadline)
+        due = self.warm.due_sources(Tick(self._outside.now_ms(), None, 60_000, frozenset("j")))
+        return collect.collect(due, collect.Edges(self.warm.fetcher, self._outside.now_ms), deadline, 1)
+
+    def __enter__(self) -> Scraper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._outside.transport.close()
+
+
+def at(path: object, **labels: str) -> dict[str, str]:
+    return {"__unix_socket__": str(path), **labels}
+
+
+def test_the_socket_is_dialled_and_the_rest_stays(tmp_path: Path) -> None:
+    """The address, which nobody can resolve, is Host and instance."""
+    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), metrics_path="/m") as scraper:
+        (scrape,) = scraper.scrape()
+    assert (scrape.error, scrape.instance) == ("", ADDRESS)
+    assert server.asked == [("/m", ADDRESS)]
+
+
+def test_relabelling_can_set_it(tmp_path: Path) -> None:
+    rule = {"source_labels": ["where"], "target_label": "__unix_socket__"}
+    with serving(str(tmp_path / "s")), Scraper({"where": str(tmp_path / "s")}, relabel_configs=[rule]) as scraper:
+        (scrape,) = scraper.scrape()
+    assert scrape.error == ""
+
+
+def test_targets_of_one_address_do_not_share_connections(tmp_path: Path) -> None:
+    """Each round asks each socket, on the connection that it keeps."""
+    paths = [str(tmp_path / name) for name in ("first", "second")]
+    with (
+        serving(paths[0], "first") as first,
+        serving(paths[1], "second") as second,
+        Scraper(at(paths[0], n="1"), at(paths[1], n="2")) as scraper,
+    ):
+        for _ in range(3):
+            assert [scrape.error for scrape in scraper.scrape()] == ["", ""]
+    assert (len(first.asked), len(second.asked)) == (3, 3)
+
+
+def test_a_redirect_stays_on_the_socket(tmp_path: Path) -> None:
+    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), metrics_path="/elsewhere") as scraper:
+        (scrape,) = scraper.scrape()
+    assert scrape.error == ""
+    assert server.asked == [("/elsewhere", ADDRESS), ("/metrics", "other.invalid")]
+
+
+def test_https_checks_the_name_of_the_address(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path, "DNS:nowhere.invalid")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path("server"), certificates.path("server-key"))
+    keys = {"scheme": "https", "tls_config": {"ca_file": certificates.path("ca")}}
+    with serving(str(tmp_path / "s"), context=context), Scraper(at(tmp_path / "s"), **keys) as scraper:
+        (scrape,) = scraper.scrape()
+    assert scrape.error == ""
+
+
+def test_a_proxy_is_dialled_there_too(tmp_path: Path) -> None:
+    """Go's client dials the socket for every address, that of a proxy among them: it is asked as a proxy is."""
+    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), proxy_url="http://p:1") as scraper:
+        (scrape,) = scraper.scrape()
+    assert scrape.error == ""
+    assert server.asked == [(f"http://{ADDRESS}/metrics", ADDRESS)]
+
+
+def test_an_abstract_socket(tmp_path: Path) -> None:
+    name = f"pusher-{tmp_path.parent.name}-{time.time_ns()}"
+    with serving(f"\0{name}"), Scraper(at(f"@{name}")) as scraper:
+        (scrape,) = scraper.scrape()
+    assert scrape.error == ""
+
+
+@pytest.mark.parametrize("path", ["{}/none", "{}", "{}/" + 200 * "x"], ids=["missing", "a folder", "too long"])
+def test_a_socket_that_is_none_is_named(tmp_path: Path, path: str) -> None:
+    """The address is not asked instead."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with Scraper(
+            at(path.format(tmp_path), __tmp=address),
+            relabel_configs=[{"source_labels": ["__tmp"], "target_label": "__address__"}],
+        ) as scraper:
+            (scrape,) = scraper.scrape()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert scrape.instance == address
+    assert path.format(tmp_path)[:60] in scrape.error
+
+
+def test_an_address_is_still_required(tmp_path: Path) -> None:
+    rules = [{"target_label": "__address__", "replacement": ""}]
+    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), relabel_configs=rules) as scraper:
+        assert scraper.scrape() == []
+        assert [said for said in scraper.warm.warnings() if "no __address__" in said]
+    assert server.asked == []
