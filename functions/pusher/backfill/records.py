@@ -24,7 +24,6 @@ from .unquoted import said_of
 
 MAX_DOCUMENT_BYTES = 50_000_000
 TABLE_BYTES = 512 << 10  # of a table that are read at once: its rows are short, and each becomes a list
-_MAX_DEPTH = 10_000  # deeper than any decoder goes
 _MAX_CONTAINERS, _MAX_COMMAS = 1_000_000, 5_000_000  # of one piece: some 250 MB of objects
 _STRUCTURE = re.compile(  # a lone " begins a text that goes on
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL
@@ -79,8 +78,10 @@ class RecordMapper:
         """A record or a document a line; a line that is no JSON costs only itself. Raises BadFile."""
         where = f"{place}, from line {block.line} on"
         content = block.content.strip()
+        if not content:
+            return
         count = content.count(b"\n") + 1
-        if self._reader is not None and content:
+        if self._reader is not None:
             columns = self._reader.read(b"[%b]" % content.replace(b"\n", b","), "")
             if columns is not None and columns.count == count:  # else two lines have made one record
                 self._map([columns], scrape, where, now_ms, list)
@@ -137,7 +138,11 @@ def _what(error: NotJson, place: str) -> str:
 
 def _check_size(content: bytes, where: str) -> None:
     """A few bytes of JSON may be many times as many in memory. Raises BadFile."""
-    if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS or content.count(b",") > _MAX_COMMAS:
+    _check_counts(content.count(b"[") + content.count(b"{"), content.count(b","), where)
+
+
+def _check_counts(containers: int, commas: int, where: str) -> None:
+    if containers > _MAX_CONTAINERS or commas > _MAX_COMMAS:
         said = f"more than {_MAX_CONTAINERS} lists and objects, or {_MAX_COMMAS} values, in one document or element"
         raise BadFile(f"{where}: {said}")
 
@@ -225,6 +230,7 @@ class _Boundaries:
     def __init__(self, place: str) -> None:
         self._place = place
         self._at, self._depth, self._last = 0, 0, None  # type: int, int, int | None
+        self._containers, self._commas = 0, 0
 
     def last(self, text: bytes) -> int | None:
         """The place of the last comma between two elements, None when none is known. Raises BadFile."""
@@ -241,12 +247,14 @@ class _Boundaries:
         return self._last
 
     def _look_on(self, text: bytes) -> None:
+        self._containers += text.count(b"[", self._at) + text.count(b"{", self._at)
+        self._commas += text.count(b",", self._at)
+        if self._last is None:
+            _check_counts(self._containers, self._commas, self._place)
         for token in _STRUCTURE.finditer(text, self._at):
             byte = token[0]
             if byte in (b"{", b"["):
                 self._depth += 1
-                if self._depth > _MAX_DEPTH:
-                    raise BadFile(f"{self._place}: the document is nested too deeply")
             elif byte in (b"}", b"]"):
                 self._depth -= 1
                 if self._depth < 0:  # the end of the array
@@ -302,7 +310,10 @@ class Table:
         text, is_whole = _text(block.content[:end].removeprefix(b"\xef\xbb\xbf"))
         if not is_whole:
             raise BadFile(f"{place}, line 1: not UTF-8")
-        row = next(csv.reader(io.StringIO(text, newline="")), [])
+        try:
+            row = next(csv.reader(io.StringIO(text, newline="")), [])
+        except csv.Error as error:
+            raise BadFile(f"{place}, line 1: the header cannot be read: {error}") from None
         header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
         strange = [name for name in self._renamed if name not in map(str.strip, row)]
         has = f"{len(row)} columns" if is_object(place) else _shown(row)

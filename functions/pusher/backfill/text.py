@@ -193,15 +193,17 @@ class TextFile:
         return entry
 
     def _take_each(self, content: bytes, first: int, samples: Samples, skipped: Tally, dropped: Tally) -> None:
-        for number, text in enumerate(content[:-1].split(b"\n"), first):
+        lines = content[:-1].split(b"\n")
+        if self._is_openmetrics and b"" in lines:
+            skipped.add("bad_line", f"{self._place}, line {first + lines.index(b'')}: it is empty", lines.count(b""))
+        for number, text in enumerate(lines, first):
             if not self._is_openmetrics:
                 text = text.strip()
-                if not text:
-                    continue
                 if text.startswith(b"#"):
                     self._comment(text, number, skipped)
                     continue
-            self._take(text, number, samples, skipped, dropped)
+            if text:
+                self._take(text, number, samples, skipped, dropped)
 
     def _take(self, text: bytes, number: int, samples: Samples, skipped: Tally, dropped: Tally) -> None:
         """One line of a sample. `unquoted` says of each step what is wrong when it fails."""
