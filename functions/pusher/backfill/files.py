@@ -7,6 +7,7 @@ import glob
 import itertools
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..store import Changed, StoreError
 
 BLOCK_BYTES = 2 << 20  # of text that is read at once
 _S3 = "s3://"
-_PACKED_BYTES = 128 << 10  # that are unpacked at once: a member that ends among them leaves the rest to be copied
+_PACKED_BYTES = 128 << 10  # that are unpacked at once behind a member
 _PIECE_BYTES = 8 << 20  # of an object, for each request to S3
 MAX_LINE_BYTES = 16 << 20
 _MAX_FILES = 1_000
@@ -263,35 +264,37 @@ class _Unpacked:
 
     def _parts(self) -> Iterator[bytes]:
         first = next(self._pieces, b"")
-        slices = _slices(itertools.chain([first], self._pieces))
         if first.startswith(_GZIP):
-            yield from self._unpacked(slices, "gzip", lambda: zlib.decompressobj(31), _gunzip)
+            yield from self._unpacked(first, "gzip", lambda: zlib.decompressobj(31), _gunzip)
         else:
-            yield from self._unpacked(slices, "zstd", _zstd_decompressor, _unzstd)
+            yield from self._unpacked(first, "zstd", _zstd_decompressor, _unzstd)
 
-    def _unpacked(self, slices: Iterator[bytes], kind: str, new: Any, unpack: Any) -> Iterator[bytes]:
+    def _unpacked(self, first: bytes, kind: str, new: Any, unpack: Any) -> Iterator[bytes]:
         """Members one after the other, as both formats allow. Raises BadFile."""
         decompressor, place = new(), self._file.place
-        for data in slices:
-            self._read += len(data)
-            while data:
+        for piece in itertools.chain([first], self._pieces):
+            self._read += len(piece)
+            left = deque([piece])
+            while left:
                 check_time(self._deadline, place)
+                data = left.popleft()
                 if decompressor.eof:
+                    if kind == "gzip" and not data.strip(b"\0"):  # what tape drives and some writers put behind
+                        continue
                     decompressor = new()
                 try:
                     yield from unpack(decompressor, data)
                 except Exception as error:
                     raise BadFile(f"{place}: the {kind} is damaged near byte {self._read}: {error}") from None
-                data = decompressor.unused_data if decompressor.eof else b""
-                if kind == "gzip" and not data.strip(b"\0"):  # what tape drives and some writers put behind
-                    data = b""
+                if decompressor.eof:
+                    left.extendleft(reversed(_cut(decompressor.unused_data)))
         if not decompressor.eof:
             raise BadFile(f"{place}: the {kind} ends early, after {self._read} bytes: it may be cut off")
 
 
-def _slices(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield from (piece[at : at + _PACKED_BYTES] for at in range(0, len(piece), _PACKED_BYTES))
+def _cut(data: bytes) -> list[bytes]:
+    """What follows a member, in pieces: another one that ends among them leaves the rest of its own to be copied."""
+    return [data[at : at + _PACKED_BYTES] for at in range(0, len(data), _PACKED_BYTES)]
 
 
 def _gunzip(decompressor: Any, data: bytes) -> Iterator[bytes]:
