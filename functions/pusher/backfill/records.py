@@ -25,6 +25,7 @@ from .unquoted import said_of
 MAX_DOCUMENT_BYTES = 50_000_000
 TABLE_BYTES = 512 << 10  # of a table that are read at once: its rows are short, and each becomes a list
 _MAX_CONTAINERS, _MAX_COMMAS = 1_000_000, 5_000_000  # of one piece: some 250 MB of objects
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STRUCTURE = re.compile(  # a lone " begins a text that goes on
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL
 )
@@ -138,7 +139,9 @@ def _what(error: NotJson, place: str) -> str:
 
 def _check_size(content: bytes, where: str) -> None:
     """A few bytes of JSON may be many times as many in memory. Raises BadFile."""
-    _check_counts(content.count(b"[") + content.count(b"{"), content.count(b","), where)
+    if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS or content.count(b",") > _MAX_COMMAS:
+        bare = _TEXT.sub(b"", content)  # a text may hold any number of them
+        _check_counts(bare.count(b"[") + bare.count(b"{"), bare.count(b","), where)
 
 
 def _check_counts(containers: int, commas: int, where: str) -> None:
@@ -247,25 +250,26 @@ class _Boundaries:
         return self._last
 
     def _look_on(self, text: bytes) -> None:
-        self._containers += text.count(b"[", self._at) + text.count(b"{", self._at)
-        self._commas += text.count(b",", self._at)
-        if self._last is None:
-            _check_counts(self._containers, self._commas, self._place)
         for token in _STRUCTURE.finditer(text, self._at):
             byte = token[0]
             if byte in (b"{", b"["):
                 self._depth += 1
+                self._containers += 1
             elif byte in (b"}", b"]"):
                 self._depth -= 1
                 if self._depth < 0:  # the end of the array
                     self._at = len(text)
                     return
-            elif byte == b"," and self._depth == 0:
-                self._last = token.start()
+            elif byte == b",":
+                self._commas += 1
+                if self._depth == 0:
+                    self._last = token.start()
             elif byte == b'"':
                 self._at = token.start()
                 return
         self._at = len(text)
+        if self._last is None:
+            _check_counts(self._containers, self._commas, self._place)
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
