@@ -34,6 +34,7 @@ class Operator:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.clock = StandingClock(NOW_MS)
         self.folder, self.config = folder / "kept", folder / "config.yaml"
+        self.environment: dict[str, str] = {}
         limits = Limits(out_of_order_seconds=0)
         self.plain = stack.enter_context(Receiver(now=self.clock.time, limits=limits))
         self.relabelled = stack.enter_context(Receiver(now=self.clock.time, limits=limits))
@@ -65,6 +66,7 @@ class Operator:
         environment = ENVIRONMENT | {
             "PUSHER_CONFIG": str(self.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}",
             "AWS_REGION": KEYS.region, "AWS_ENDPOINT_URL_S3": self.bucket.base_url,
+            **self.environment,
         }  # fmt: skip
         outside = Outside(environment, self.clock.now_ms, no_session, self.clock.sleep)
         self._stack.callback(outside.transport.close)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from .backfill.files import BadFile, area_of, check_area
 from .backfill.text import Resolved, TextFile
 from .config.scalars import is_label_name, parse_float
 from .config.schema import Config
@@ -26,6 +28,9 @@ from .wire.series import NO_LIMITS, validated
 
 FORMATS = ("openmetrics", "prometheus")
 _MAX_TEXT_BYTES = 50_000_000
+_MAX_SAMPLES = 1_000_000
+_BLOCK_BYTES = 1 << 20
+_LINES = re.compile(rb"[^\n]*\n|[^\n]+\Z")
 _SHOWN_PROBLEMS = 10
 _SAMPLE_KEYS = ("labels", "value", "timestamp", "timestamp_ms")
 _JOB = "pushed_samples"
@@ -47,6 +52,7 @@ class _Reading:
     samples: Samples
     taken: frozenset[str]
     problems: list[str] = field(default_factory=list)
+    untold: int = 0  # further problems, which are only counted
 
     def series(self, labels: Mapping[str, str]) -> Series:
         """Raises InvalidSeries."""
@@ -78,20 +84,22 @@ def push_samples(warm: Warm, options: Mapping[str, Any], deadline: float) -> Rep
     else:
         _read_text(options, reading, deadline)
     if reading.problems:
-        more = len(reading.problems) - _SHOWN_PROBLEMS
+        more = len(reading.problems) + reading.untold - _SHOWN_PROBLEMS
         shown = [*reading.problems[:_SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
         raise BadSamples("; ".join(shown))
     if not len(scrape.samples):
         raise BadSamples("there is no sample in it")
-    _check_times(scrape.samples)
+    _check_times(scrape.samples, quotes="s3" not in options)
     scrape.records = len(scrape.samples)
     return ship(warm, begun, [scrape], [], deadline, started)
 
 
-def _check_times(samples: Samples) -> None:
+def _check_times(samples: Samples, *, quotes: bool) -> None:
     """A series has one sample of a time. Raises BadSamples."""
     seen = set[tuple[Series, int]]()
     for series, stamp in zip(samples.series, samples.timestamps_ms, strict=True):
+        if (series, stamp) in seen and not quotes:
+            raise BadSamples("s3: two samples of one series have the same time")
         if (series, stamp) in seen:
             name = series_text(v1.labels_of(series.prefix))
             raise BadSamples(f"{name:.200}: two samples have the same time, {stamp} ms")
@@ -193,6 +201,7 @@ def _timestamp_ms(one: Mapping[str, Any], now_ms: int) -> int:
 def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -> None:
     place = "s3" if "s3" in options else "text"
     content = _content(options[place], place, reading.warm, deadline)
+    where = options[place] if place == "s3" else place
 
     def resolve(labels: dict[str, str]) -> Resolved:
         try:
@@ -201,25 +210,56 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
             return Refused(error.reason, str(error))
 
     is_openmetrics = options["format"] == "openmetrics"
+    reader = TextFile(resolve, where, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)
+    line = 1
+    for block in _blocks(content):
+        if time.monotonic() >= deadline:
+            raise BadSamples(f"{where}, line {line}: there was no time for more of it: pusher backfill reads any size")
+        _read_block(block, line, where, reader, reading)
+        line += block.count(b"\n")
+        if len(reading.samples) > _MAX_SAMPLES:
+            raise BadSamples(f"{where}: more than {_MAX_SAMPLES} samples: the action backfill reads files of any size")
+    end = reader.close(line)
+    reading.problems += [end] if end else []
 
-    def read(text: bytes, line: int) -> tuple[Samples, list[str]]:
-        reader = TextFile(resolve, place, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)
-        skipped, dropped = Tally(), Tally()
-        found = reader.read(text, line, skipped, dropped)
-        ahead = [stamp for stamp in found.timestamps_ms if stamp > reading.now_ms + MAX_AHEAD_MS]
-        wrong = [*skipped.first.values()]
-        wrong += [f"{place}, line {line}: {said}" for said in dropped.first.values()]
-        wrong += [f"{place}, line {line}: it lies ahead of the clock: is the unit right?"] if ahead else []
-        end = reader.close(line + text.count(b"\n")) if text == content else ""
-        return found, [*wrong, *([end] if end else [])]
 
-    found, problems = read(content, 1)
-    if problems:  # each line by itself says what is wrong with it
-        lines = [line + b"\n" for line in content.split(b"\n")]
-        by_line = [said for number, line in enumerate(lines, 1) for said in read(line, number)[1]]
-        problems = by_line + [said for said in problems if "# EOF" in said and said not in by_line]
-    reading.problems += problems
-    reading.samples.extend(found)
+def _blocks(content: bytes) -> Iterator[bytes]:
+    """The text in whole lines."""
+    at = 0
+    while at < len(content):
+        end = content.rfind(b"\n", at, at + _BLOCK_BYTES) + 1 or content.find(b"\n", at) + 1 or len(content)
+        yield content[at:end]
+        at = end
+
+
+def _read_block(block: bytes, line: int, where: str, reader: TextFile, reading: _Reading) -> None:
+    """Takes the samples of whole lines, or tells what is wrong with which of them."""
+    before, skipped, dropped = reader.state, Tally(), Tally()
+    found = reader.read(block, line, skipped, dropped)
+    latest_ms = reading.now_ms + MAX_AHEAD_MS
+    if not (skipped.counts or dropped.counts or max(found.timestamps_ms, default=0) > latest_ms):
+        reading.samples.extend(found)
+        return
+    if len(reading.problems) >= _SHOWN_PROBLEMS:  # enough is told: the others are counted
+        ahead = sum(stamp > latest_ms for stamp in found.timestamps_ms)
+        reading.untold += skipped.total() + dropped.total() + ahead
+        return
+    again = reader.again(before)
+    for number, text in enumerate(_LINES.findall(block), line):
+        problems = list(_problems(text, number, where, again, reading))
+        room = max(_SHOWN_PROBLEMS - len(reading.problems), 0)
+        reading.problems += problems[:room]
+        reading.untold += len(problems[room:])
+
+
+def _problems(text: bytes, number: int, where: str, reader: TextFile, reading: _Reading) -> Iterator[str]:
+    """What is wrong with one line."""
+    skipped, dropped = Tally(), Tally()
+    found = reader.read(text, number, skipped, dropped)
+    yield from skipped.first.values()
+    yield from (f"{where}, line {number}: {said}" for said in dropped.first.values())
+    if any(stamp > reading.now_ms + MAX_AHEAD_MS for stamp in found.timestamps_ms):
+        yield f"{where}, line {number}: it lies ahead of the clock: is the unit right?"
 
 
 def _content(raw: Any, place: str, warm: Warm, deadline: float) -> bytes:
@@ -235,6 +275,7 @@ def _content(raw: Any, place: str, warm: Warm, deadline: float) -> bytes:
     if not raw.startswith("s3://") or not bucket or not key:
         raise BadSamples(f"s3: {raw!r:.200} is no object: s3://BUCKET/KEY is expected")
     try:
+        check_area(raw, area_of(warm.outside.environment))
         return warm.outside.objects.get(bucket, key, deadline, _MAX_TEXT_BYTES)
-    except StoreError as error:
+    except (BadFile, StoreError) as error:
         raise BadSamples(f"s3: {error}") from None

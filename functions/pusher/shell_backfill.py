@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from .warm import Outside
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
 _SHOWN_ROWS = 40
+_HEADER = ("window", "endpoint", "possible", "only in the window", "impossible", "rejected", "why")
+_NUMBERS = _HEADER[2:6]
 _LEFT_OUT = {"outside_range", "value_missing", "metric_relabel", "write_relabel", "duplicate"}
 
 
@@ -93,7 +96,7 @@ class BackfillCommand:
         if self._options.json:
             self._print_json(answer)
         else:
-            print_answer(answer, Console())
+            print_answer(answer, _console())
         return _OK if is_delivered(answer) else _NOT_DELIVERED
 
     def _answer(self) -> dict[str, Any]:
@@ -155,18 +158,23 @@ def is_delivered(answer: Mapping[str, Any]) -> bool:
     return bool(answer["done"]) and not (unread or lost or answer["unasked"] or answer["stopped"])
 
 
+def _console() -> Console:
+    """Where there is no terminal, as behind a pipe, no line is broken."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
 def print_answer(answer: Mapping[str, Any], console: Console) -> None:
     """What was done, and what was not, for people."""
     console.print(invoke.sentence(answer), highlight=False, markup=False)
     _print_rows(answer, console)
     for one in answer["endpoints"]:
         if answer["parts"] or one["collected"]:
-            _print_endpoint(one, console)
+            _print_endpoint(one, console, is_dry=answer["dry_run"])
     for line in skipped_lines(answer["skipped"]):
         console.print(line, highlight=False, markup=False)
     if answer["exported"]:
         console.print(f"{answer['exported']} samples exported, for promtool tsdb create-blocks-from openmetrics")
-    for note in answer["notes"]:
+    for note in _together(answer["notes"]):
         console.print(note, highlight=False, markup=False)
     for warning in answer["warnings"]:
         console.print(f"warning: {warning}", highlight=False, markup=False)
@@ -176,29 +184,73 @@ def print_answer(answer: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_rows(answer: Mapping[str, Any], console: Console) -> None:
+    """A table whose lines are as long as they must be: a terminal breaks them, a pipe does not."""
     rows = [row for row in answer["preflight"] if "endpoints" in row]
     if not rows:
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("window", "endpoint", "accepted", "only in the window", "impossible", "why"):
-        table.add_column(column, justify="right" if column in ("accepted", "impossible") else "left")
-    for row in rows[:_SHOWN_ROWS]:
-        for name, counts in row["endpoints"].items():
-            why = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
-            numbers = ["all" if counts.get(kind) is None else str(counts[kind]) for kind in ("impossible",)]
-            accepted, window = (str(counts.get(kind, "")) for kind in ("accepted", "window"))
-            table.add_row(row["where"], name, accepted, window, numbers[0], why)
-    console.print(table, highlight=False, markup=False)
-    if len(rows) > _SHOWN_ROWS:
-        console.print(f"and {len(rows) - _SHOWN_ROWS} more windows; --json has them", highlight=False)
+    groups = list(_alike(rows))
+    lines: list[tuple[str, ...]] = [_HEADER]
+    lines += [line for group in groups[:_SHOWN_ROWS] for line in _lines_of(group)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(_HEADER, line, widths, strict=True)
+        ]
+        console.print("  ".join(cells).rstrip(), highlight=False, markup=False)
+    left = sum(map(len, groups[_SHOWN_ROWS:]))
+    if left:
+        console.print(f"and {left} more parts; --json has them", highlight=False)
 
 
-def _print_endpoint(one: Mapping[str, Any], console: Console) -> None:
+def _alike(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Neighbours, of one file where there are several, that say the same of every endpoint."""
+    for _, group in itertools.groupby(rows, key=lambda row: (row["where"].rpartition(", ")[0], row["endpoints"])):
+        yield list(group)
+
+
+def _lines_of(group: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """One line for each endpoint. The numbers are sums of the rows that stand together."""
+    where = _range([row["where"] for row in group])
+    for name, counts in group[0]["endpoints"].items():
+        why = ", ".join(
+            f"{reason} {count * len(group) if isinstance(count, int) else count}"
+            for reason, count in counts["reasons"].items()
+        )
+        numbers = (
+            _number(counts.get(kind, 0), len(group)) for kind in ("accepted", "window", "impossible", "rejected")
+        )
+        yield (where, name, *numbers, why)
+
+
+def _number(count: int | None, times: int) -> str:
+    return "all" if count is None else str(count * times)
+
+
+def _range(places: Sequence[str]) -> str:
+    """From the first to the last of them, with how many there are."""
+    if len(places) == 1:
+        return places[0]
+    return f"{places[0].partition(' to ')[0]} to {places[-1].rpartition(' to ')[2]} ({len(places)} parts)"
+
+
+def _together(notes: Sequence[str]) -> Iterator[str]:
+    """Notes of neighbours that say the same, as one."""
+    for (head, colon, said), group in itertools.groupby(
+        (note.partition(": ") for note in notes),
+        key=lambda parts: parts if " to " not in parts[0] else ("", *parts[1:]),
+    ):
+        places = [parts[0] for parts in group]
+        yield f"{head or _range(places)}{colon}{said}"
+
+
+def _print_endpoint(one: Mapping[str, Any], console: Console, *, is_dry: bool) -> None:
     classes = one["classes"]
-    said = f"{classes['accepted']} can be accepted, {classes['window']} only inside the out-of-order window"
-    console.print(f"{one['endpoint']}: {said}, {classes['impossible']} impossible", highlight=False, markup=False)
-    counts = f"{one['accepted']} of {one['collected']} samples accepted in {one['requests']} requests"
-    console.print(f"  {counts}", highlight=False, markup=False)
+    if is_dry:
+        said = f"{classes['accepted']} can be accepted, {classes['window']} only inside the out-of-order window"
+        console.print(f"{one['endpoint']}: {said}, {classes['impossible']} impossible", highlight=False, markup=False)
+    else:
+        console.print(f"{one['endpoint']}: {_what_happened(one)}", highlight=False, markup=False)
     for fate in ("rejected", "dropped"):
         for reason, entry in one[fate].items():
             console.print(f"  {fate} {entry['count']}, {reason}: {entry['first']}", highlight=False, markup=False)
@@ -206,3 +258,13 @@ def _print_endpoint(one: Mapping[str, Any], console: Console) -> None:
         console.print(f"  unknown: {unknown}", highlight=False, markup=False)
     for warning in one["warnings"]:
         console.print(f"  warning: {warning}", highlight=False, markup=False)
+
+
+def _what_happened(one: Mapping[str, Any]) -> str:
+    """Of what was sent; a request counts when it was accepted."""
+    requests = f" in {one['requests']} request{'' if one['requests'] == 1 else 's'}" if one["requests"] else ""
+    found = f"{one['accepted']} of {one['collected']} samples accepted{requests}"
+    for fate, words in (("rejected", "rejected by the receiver"), ("dropped", "not sent")):
+        if count := sum(entry["count"] for entry in one[fate].values()):
+            found += f", {count} {words}"
+    return found

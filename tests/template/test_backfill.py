@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from pusher.backfill.files import area_of
 from tests.template.machine import DEFINITION
 from tests.template.stack import ACCOUNT, REGION, ROOT, Stack
-from tests.template.test_template import BOUNDARY, BUCKET, OWN_BUCKETS, WORKSPACE, grants, statements_of
+from tests.template.test_template import BOUNDARY, BUCKET, OWN_BUCKETS, WORKSPACE, grants, statements_of, variables_of
 
 StackOf = Callable[..., Stack]
 ASKS = {"aps:DescribeWorkspaceConfiguration", "aps:QueryMetrics"}
@@ -53,6 +54,17 @@ def test_files_are_read_below_one_prefix(stack_of: StackOf, prefix: str) -> None
     new = [one for one in after if one not in before]
     assert grants(new) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"}), ({"s3:ListBucket"}, {BUCKET})]
     assert new[1]["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}} | OWN_BUCKETS
+
+
+@pytest.mark.parametrize("prefix", ["history/", ""])
+def test_the_operator_reads_files_where_its_role_lets_it_and_nowhere_else(stack_of: StackOf, prefix: str) -> None:
+    """Its role reads the config and the lists of targets, too, which are no files with samples. Lambda sets
+    AWS_LAMBDA_FUNCTION_NAME (Lambda Developer Guide, "Defined runtime environment variables")."""
+    runtime = {"AWS_LAMBDA_FUNCTION_NAME": "operator"}
+    given = stack_of(BackfillBucketArn=BUCKET, BackfillPrefix=prefix)
+    bucket = BUCKET.rpartition(":")[2]
+    assert area_of(runtime | variables_of(given, "OperatorFunction")) == f"s3://{bucket}/{prefix}"
+    assert area_of(runtime | variables_of(stack_of(BackfillPrefix=prefix), "OperatorFunction")) == ""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ..config.schema import JsonJob
 from ..model import Intern, Scrape, Tally
 from ..sources.collect import explained, hide_secrets
 from ..sources.fetch import BodyTooLarge, Fetcher
-from ..sources.heal import ranged, rounded_up
+from ..sources.heal import ranged, rounded_up, with_key
 from ..sources.json_api import JsonSource, Page
 from ..timestamp import BadTimestamp, Format
 from .source import Mark, Part, SourceFailed, within
@@ -78,7 +78,8 @@ class ApiSource:
         self._job, self._span, self._backfill = job, span, job.backfill
         self._fetcher, self._now_ms, self._sleep = fetcher, now_ms, sleep
         self._intern, self._run = intern, 0
-        self._source = JsonSource(job, intern)
+        self._of_ranges = replace(job, metrics=job.backfill.metrics)
+        self._source = JsonSource(self._of_ranges, intern)
 
     @property
     def identity(self) -> list[str]:
@@ -89,7 +90,7 @@ class ApiSource:
         return self._span.count
 
     def forget(self) -> None:
-        self._source = JsonSource(self._job, self._intern)
+        self._source = JsonSource(self._of_ranges, self._intern)
 
     def place(self, mark: Mark) -> str:
         return f"{self._job.job_name}, {self._span.place(mark)}"
@@ -120,10 +121,19 @@ class ApiSource:
         asked = within(scrape.samples, _rounded_down(form, start_ms), rounded_up(form, end_ms), scrape.skipped, said)
         part.samples = within(asked, start_ms, end_ms, Tally(), "")  # the rest is a neighbour's
         part.skipped, part.dropped, part.records = scrape.skipped, scrape.dropped, scrape.records
-        part.notes += [f"{part.where}: {why}" for why in scrape.failed.values()]
+        self._tell_failed(part, scrape)
         if not scrape.records and not scrape.failed:
             part.notes.append(f"{part.where}: the API has nothing")
         yield part
+
+    def _tell_failed(self, part: Part, scrape: Scrape) -> None:
+        """A metric whose records are missing is no sample that was skipped, and must not pass for an empty window."""
+        for one in scrape.metrics:
+            if one.failed:
+                said = f"{part.where}: {with_key(self._job, one.failed)}"
+                part.notes.append(said)
+                if not one.records:
+                    part.skipped.add("records_missing", said, subject=one.metric)
 
     def _halves(self, start_ms: int, end_ms: int, deadline: float, why: str) -> Iterator[Part]:
         step_ms = max(self._backfill.step_ms, 1)

@@ -3,8 +3,11 @@ up in the middle."""
 
 from __future__ import annotations
 
-from ..model import Delivery, Kept, Tally
-from .arrange import digest
+from collections.abc import Sequence
+
+from ..model import Delivery, Kept, Samples, Series, Tally
+from ..wire.unpacking import unpack
+from .arrange import arrange, digest
 from .judge import Judged, merged
 from .receiver import Receiver
 from .source import Part
@@ -28,6 +31,8 @@ class EndpointPart:
         self.judged = merged(self._slices)
         self._sent, self._booked = 0, 0
         self._books = self._new_books()
+        self._refused: list[Samples] = []
+        self.rejected = 0  # samples of the part that the receiver has refused
         if not self.settled:  # what goes no further is booked with the first samples
             self._books.collected += dropped.total()
             self._books.dropped.merge(dropped)
@@ -58,19 +63,36 @@ class EndpointPart:
         if not left:
             self._sent += 1
             self.settled += len(judged)
+            self._refused += [unpack(one.request)[0] for one in books.dead]
+            self.rejected += books.rejected.total()
+            books.dead.clear()
             self._books.merge(books)
         elif books.accepted or books.rejected.total() or any(one.request.maybe_stored for one in left):
             self._doubt_until = max(self._doubt_until, self.settled + len(judged))
         return left
 
-    def book(self) -> tuple[Delivery, Judged]:
-        """What became of the samples that were settled since the last time."""
+    def book(self) -> tuple[Delivery, Judged, Samples]:
+        """What became of the samples that were settled since the last time, and those that nobody has: they were
+        impossible, or refused where that is kept."""
         books, self._books = self._books, self._new_books()
-        some = self._slices[self._booked : self._sent]
-        self._booked = self._sent
-        return books, merged(some)
+        judged = merged(self._slices[self._booked : self._sent])
+        nowhere = (
+            arrange(_one_each([judged.impossible, *self._refused]), Tally()) if self._refused else judged.impossible
+        )
+        self._booked, self._refused = self._sent, []
+        return books, judged, nowhere
 
     def progress(self) -> PartProgress:
         """How far the endpoint has come with the part."""
         found = digest(self._samples, self.settled) if self.settled else ""
         return PartProgress(self.settled, found, max(self._doubt_until - self.settled, 0), self._begun.furthest)
+
+
+def _one_each(parts: Sequence[Samples]) -> Samples:
+    """All of them in one, with one object for each series: what was decoded from requests has others."""
+    whole, known = Samples(), dict[bytes, Series]()
+    for part in parts:
+        whole.series += [known.setdefault(series.prefix, series) for series in part.series]
+        whole.values += part.values
+        whole.timestamps_ms += part.timestamps_ms
+    return whole

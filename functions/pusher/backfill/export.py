@@ -1,5 +1,5 @@
-"""Samples that nobody takes, as OpenMetrics for `promtool tsdb create-blocks-from openmetrics`: a file, or objects in
-S3."""
+"""Samples that nobody takes, because that is impossible or was refused, as OpenMetrics for `promtool tsdb
+create-blocks-from openmetrics`: a file, or objects in S3."""
 
 from __future__ import annotations
 

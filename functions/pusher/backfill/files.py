@@ -4,9 +4,11 @@ are read in pieces, so that their size does not matter."""
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from ..s3 import S3
 from ..store import Changed, StoreError
 
 BLOCK_BYTES = 2 << 20  # of text that is read at once
+_S3 = "s3://"
+_PACKED_BYTES = 128 << 10  # that are unpacked at once behind a member
 _PIECE_BYTES = 8 << 20  # of an object, for each request to S3
 MAX_LINE_BYTES = 16 << 20
 _MAX_FILES = 1_000
@@ -57,11 +61,33 @@ class Block:
         return self.offset + len(self.content)
 
 
-class Files:
-    """The files of S3, and of this machine where `is_local`."""
+def is_object(place: str) -> bool:
+    """Whether a place is in S3, and no path of this machine."""
+    return place.startswith(_S3)
 
-    def __init__(self, objects: S3, *, is_local: bool) -> None:
-        self._objects, self._is_local = objects, is_local
+
+def area_of(environment: Mapping[str, str]) -> str | None:
+    """Where a function may read objects, as the template says (an ARN with the beginning of a key): s3://BUCKET/PREFIX,
+    or "" for nowhere. None outside of Lambda, where users have credentials of their own."""
+    arn = environment.get("PUSHER_BACKFILL_FILES")
+    if arn is None:
+        return "" if "AWS_LAMBDA_FUNCTION_NAME" in environment else None
+    return f"{_S3}{arn.rpartition(':')[2]}" if arn.startswith("arn:") else ""
+
+
+def check_area(place: str, area: str | None) -> None:
+    """The function's role reads other objects too, as its config: they are no files. Raises BadFile."""
+    if area is None or (area and place.rstrip("*").startswith(area)):
+        return
+    where = f"only {area}* is read" if area else "no bucket is read"
+    raise BadFile(f"{place!r:.200}: {where} (parameters BackfillBucketArn and BackfillPrefix)")
+
+
+class Files:
+    """The files of S3, all or those of an `area`, and of this machine where `is_local`."""
+
+    def __init__(self, objects: S3, *, is_local: bool, area: str | None = None) -> None:
+        self._objects, self._is_local, self._area = objects, is_local, area
 
     def find(self, places: Sequence[str], deadline: float) -> list[FileId]:
         """Paths and s3:// addresses, with `*` (paths) or ending with `*` or `/` (S3) for several -> the files, in the
@@ -75,11 +101,12 @@ class Files:
         return found
 
     def _expanded(self, place: str, deadline: float) -> list[FileId]:
-        if not place.startswith("s3://"):
+        if not is_object(place):
             return self._local(place)
-        bucket, _, key = place.removeprefix("s3://").partition("/")
+        bucket, _, key = place.removeprefix(_S3).partition("/")
         if not bucket or not key:
             raise BadFile(f"{place!r:.200} is no object: s3://BUCKET/KEY is expected")
+        check_area(place, self._area)
         try:
             several = key.endswith(("/", "*"))
             keys = self._objects.list(bucket, key.rstrip("*"), deadline) if several else [key]
@@ -91,7 +118,7 @@ class Files:
 
     def _object(self, bucket: str, key: str, deadline: float) -> FileId:
         found = self._objects.head(bucket, key, deadline)
-        return FileId(f"s3://{bucket}/{key}", found.etag, found.size)
+        return FileId(f"{_S3}{bucket}/{key}", found.etag, found.size)
 
     def _local(self, place: str) -> list[FileId]:
         if not self._is_local:
@@ -135,11 +162,13 @@ class Files:
         took. Raises BadFile."""
         is_packed = self._is_packed(file, deadline)
         position = 0 if is_packed else min(start, file.size)  # of a packed file all has to be unpacked
-        unpacked = _Unpacked(self._pieces(file, deadline, position), file.place, position)
-        for piece in unpacked if is_packed else unpacked.plain():
+        unpacked = _Unpacked(self._pieces(file, deadline, position), file, position, deadline)
+        for piece, read in unpacked if is_packed else unpacked.plain():
             begin, position = position, position + len(piece)
             for at in range(max(start - begin, 0), len(piece), most):  # what is before it is done already
-                yield piece[at : at + most], unpacked.read
+                check_time(deadline, file.place)
+                rest = 0 if is_packed else max(len(piece) - at - most, 0)
+                yield piece[at : at + most], read - rest
         if position < start:
             raise FileChanged(f"{file.place}: it has {position} bytes, and {start} had been read before")
 
@@ -149,8 +178,8 @@ class Files:
 
     def _pieces(self, file: FileId, deadline: float, at: int, most: int = _PIECE_BYTES) -> Iterator[bytes]:
         """The file's own bytes from `at` on."""
-        is_object = file.place.startswith("s3://")
-        yield from self._pieces_of_object(file, deadline, at, most) if is_object else _pieces_of_path(file, at)
+        in_s3 = is_object(file.place)
+        yield from self._pieces_of_object(file, deadline, at, most) if in_s3 else _pieces_of_path(file, at)
 
     def _pieces_of_object(self, file: FileId, deadline: float, at: int, most: int) -> Iterator[bytes]:
         while at < file.size:
@@ -161,7 +190,7 @@ class Files:
             at += len(piece)
 
     def _piece(self, file: FileId, at: int, most: int, deadline: float) -> bytes:
-        bucket, _, key = file.place.removeprefix("s3://").partition("/")
+        bucket, _, key = file.place.removeprefix(_S3).partition("/")
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
                 return self._objects.get_range(bucket, key, at, most, file.version, deadline).content
@@ -195,46 +224,77 @@ def _check_same(file: FileId, status: os.stat_result) -> None:
         raise FileChanged(f"{file.place}: it has changed since it was begun; start again")
 
 
+def check_time(deadline: float, place: str) -> None:
+    """A file may unpack to any size: time is looked at block by block. Raises BadFile."""
+    if time.monotonic() >= deadline:
+        raise BadFile(f"{place}: there was no time for more of it")
+
+
 class _Unpacked:
-    """The text of a file; `read` counts the file's own bytes, from `begun` on."""
+    """The text of a file in blocks, each with how many of the file's own bytes it took up to there."""
 
-    def __init__(self, pieces: Iterator[bytes], place: str, begun: int) -> None:
-        self._pieces, self._place, self.read = pieces, place, begun
+    def __init__(self, pieces: Iterator[bytes], file: FileId, begun: int, deadline: float) -> None:
+        """`pieces` are those from byte `begun` on."""
+        self._pieces, self._file, self._read, self._deadline = pieces, file, begun, deadline
 
-    def plain(self) -> Iterator[bytes]:
+    def plain(self) -> Iterator[tuple[bytes, int]]:
         """Of a file that is not packed."""
         for piece in self._pieces:
-            self.read += len(piece)
-            yield piece
+            self._read += len(piece)
+            yield piece, self._read
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Of one that is packed with gzip or zstd, as its first bytes say."""
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
+        """Of one that is packed with gzip or zstd, as its first bytes say. Only the last block has taken all of the
+        file: a few bytes may unpack to any number of blocks. What comes before an error is given out."""
+        parts, failed, parted = list[bytes](), None, self._parts()
+        while failed is None:
+            try:
+                part = next(parted, b"")
+            except BadFile as error:
+                part, failed = b"", error
+            if parts and (not part or sum(map(len, parts)) >= BLOCK_BYTES):
+                is_last = not part and failed is None
+                yield b"".join(parts), self._read if is_last else min(self._read, self._file.size - 1)
+                parts = []
+            if not part:
+                break
+            parts.append(part)
+        if failed is not None:
+            raise failed
+
+    def _parts(self) -> Iterator[bytes]:
         first = next(self._pieces, b"")
         if first.startswith(_GZIP):
             yield from self._unpacked(first, "gzip", lambda: zlib.decompressobj(31), _gunzip)
         else:
             yield from self._unpacked(first, "zstd", _zstd_decompressor, _unzstd)
 
-    def _unpacked(self, data: bytes, kind: str, new: Any, unpack: Any) -> Iterator[bytes]:
-        """Members one after the other, as both formats allow."""
-        decompressor: Any = new()
-        while True:
-            self.read += len(data)
-            while data:
+    def _unpacked(self, first: bytes, kind: str, new: Any, unpack: Any) -> Iterator[bytes]:
+        """Members one after the other, as both formats allow. Raises BadFile."""
+        decompressor, place = new(), self._file.place
+        for piece in itertools.chain([first], self._pieces):
+            self._read += len(piece)
+            left = deque([piece])
+            while left:
+                check_time(self._deadline, place)
+                data = left.popleft()
                 if decompressor.eof:
+                    if kind == "gzip" and not data.strip(b"\0"):  # what tape drives and some writers put behind
+                        continue
                     decompressor = new()
                 try:
                     yield from unpack(decompressor, data)
                 except Exception as error:
-                    raise BadFile(f"{self._place}: the {kind} is damaged near byte {self.read}: {error}") from None
-                data = decompressor.unused_data if decompressor.eof else b""
-                if kind == "gzip" and not data.strip(b"\0"):  # what tape drives and some writers put behind
-                    data = b""
-            data = next(self._pieces, b"")
-            if not data:
-                break
+                    raise BadFile(f"{place}: the {kind} is damaged near byte {self._read}: {error}") from None
+                if decompressor.eof:
+                    left.extendleft(reversed(_cut(decompressor.unused_data)))
         if not decompressor.eof:
-            raise BadFile(f"{self._place}: the {kind} ends early, after {self.read} bytes: it may be cut off")
+            raise BadFile(f"{place}: the {kind} ends early, after {self._read} bytes: it may be cut off")
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """What follows a member, in pieces: another one that ends among them leaves the rest of its own to be copied."""
+    return [data[at : at + _PACKED_BYTES] for at in range(0, len(data), _PACKED_BYTES)]
 
 
 def _gunzip(decompressor: Any, data: bytes) -> Iterator[bytes]:

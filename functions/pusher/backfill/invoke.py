@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -61,14 +62,18 @@ def sentence(answer: Mapping[str, Any]) -> str:
         kind: sum(one["classes"][kind] for one in answer["endpoints"]) for kind in ("accepted", "window", "impossible")
     }
     unasked = ", and what is too old was not asked for" if answer["unasked"] else ""
-    of_all = f"of {answer['samples']} samples in {answer['parts']} parts{unasked}"
+    parts = f"{answer['parts']} part{'' if answer['parts'] == 1 else 's'}"
+    of_all = f"of {answer['samples']} samples in {parts}{unasked}"
     state = "done" if answer["done"] else "stopped" if answer["stopped"] else "to be continued"
     why = f"; {answer['stopped']}" if answer["stopped"] else ""
     if answer["dry_run"]:
         counts = f"{classes['accepted']} can be accepted, {classes['window']} only inside the out-of-order window"
         return f"dry run {state}: {counts}, {classes['impossible']} impossible {of_all}{why}"
     accepted = sum(one["accepted"] for one in answer["endpoints"])
-    rejected = sum(entry["count"] for one in answer["endpoints"] for entry in one["rejected"].values())
-    return (
-        f"backfill {state}: {accepted} accepted, {rejected} rejected, {classes['impossible']} impossible {of_all}{why}"
-    )
+    reasons = Counter[str]()
+    for one in answer["endpoints"]:
+        reasons.update({reason: entry["count"] for reason, entry in one["rejected"].items()})
+    rejected = f"{reasons.total()} rejected"
+    if reasons:
+        rejected += f" ({', '.join(f'{reason} {count}' for reason, count in reasons.items())})"
+    return f"backfill {state}: {accepted} accepted, {rejected}, {classes['impossible']} impossible {of_all}{why}"

@@ -13,7 +13,7 @@ from ..warm import Outside, Warm
 from .api_source import ApiSource, Span, with_window
 from .export import Export, FileTarget, NotWritten, ObjectsTarget
 from .file_source import RECORDS, FileSource, format_of, meaning_of
-from .files import BadFile, Files
+from .files import BadFile, Files, area_of
 from .judge import AMP_MAX_AGE_MS, Rules
 from .request import BadRequest, Request, find_job
 from .server_source import ServerSource, resolver
@@ -82,7 +82,8 @@ def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
 
 
 def _files(config: Config, request: Request, warm: Warm, edges: Edges, deadline: float) -> FileSource:
-    files = Files(edges.outside.objects, is_local=edges.is_local)
+    area = None if edges.is_local else area_of(edges.outside.environment)
+    files = Files(edges.outside.objects, is_local=edges.is_local, area=area)
     try:
         found = files.find(request.files, deadline)
     except BadFile as error:
@@ -119,6 +120,9 @@ def export_of(request: Request, edges: Edges, *, objects: int, size: int) -> Exp
         return None
     try:
         if place.startswith("s3://"):
+            spool = edges.outside.environment.get("PUSHER_SPOOL", "").rstrip("/")
+            if not edges.is_local and spool.startswith("s3://") and not place.startswith(f"{spool}/export/"):
+                raise BadRequest(f"export: {place!r:.200}: a function writes to {spool}/export/… only")
             return Export(ObjectsTarget(edges.outside.objects, place, written=objects))
         if not edges.is_local:
             raise BadRequest(f"export: {place!r:.200} is a file of some machine: a function writes s3://BUCKET/KEY")

@@ -11,6 +11,7 @@ from ..batch import protocol_of
 from ..delivery import deliver
 from ..delivery.entry import with_doubt
 from ..delivery.outbox import Outbox
+from ..delivery.refusals import AGE_ADVICE
 from ..model import Delivery, Kept, Samples, Tally
 from ..report import tally_dict
 from ..warm import Outside, Remote
@@ -79,13 +80,15 @@ def tally_of(found: Mapping[str, Mapping[str, Any]]) -> Tally:
 class Receiver:
     """An endpoint and what is known of its receiver. Deadlines are monotonic seconds."""
 
-    def __init__(self, remote: Remote, outside: Outside, *, force: bool) -> None:
+    def __init__(self, remote: Remote, outside: Outside, *, force: bool, keeps_refused: bool = False) -> None:
+        """`keeps_refused` leaves requests that are refused in the books as dead, to be exported."""
         endpoint, now_ms = remote.endpoint, outside.now_ms
         self.remote, self._now_ms, self._force = remote, now_ms, force
         self.tallies = Tallies(Delivery(endpoint.name))
         self.rules = Rules(now_ms(), AMP_MAX_AGE_MS if endpoint.is_amp else endpoint.max_age_ms)
         self.workspace = Workspace(remote.poster, endpoint, outside) if endpoint.is_amp else None
-        self._edges = deliver.Edges(remote.poster, now_ms, sleep=outside.sleep, pace=remote.pace)
+        buries = frozenset({"rejected"} if keeps_refused else ())
+        self._edges = deliver.Edges(remote.poster, now_ms, sleep=outside.sleep, pace=remote.pace, buries=buries)
         self._newest: Newest | None = None
         self._asked_at = 0.0
         self.window_seconds: int | None = None  # of the workspace, when it says
@@ -163,6 +166,7 @@ class Receiver:
         outbox = Outbox(with_doubt(requests) if doubt else requests, books)
         deliver.deliver(self.remote.endpoint, outbox, self._edges, deadline)
         left = outbox.close()
+        books.rejected.rewrite(lambda said: said.replace(AGE_ADVICE, f"set max_age of {self.name} to what it takes"))
         if not left:
             self.sent(judged)
         return left

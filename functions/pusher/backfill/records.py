@@ -14,18 +14,26 @@ import msgspec
 
 from ..config.schema import JsonJob
 from ..expression import Columns, Scope
-from ..model import Intern, Samples, Scrape, Tally
+from ..model import ANYTHING, Intern, Samples, Scrape, Tally
 from ..sources.document import NotJson, decode
 from ..sources.json_api import record_reader
+from ..sources.limits import LimitCrossed
 from ..sources.mapping import InexactNumber, JobMapper, ScrapeFailed
-from .files import MAX_LINE_BYTES, BadFile, Block
+from .files import MAX_LINE_BYTES, BadFile, Block, is_object
+from .unquoted import said_of
 
 MAX_DOCUMENT_BYTES = 50_000_000
 TABLE_BYTES = 512 << 10  # of a table that are read at once: its rows are short, and each becomes a list
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{},]', re.DOTALL)  # a lone " begins a text that goes on
+_MAX_CONTAINERS, _MAX_COMMAS = 1_000_000, 5_000_000  # of one piece: some 250 MB of objects
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRUCTURE = re.compile(  # a lone " begins a text that goes on
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL
+)
+_RECORD = re.compile(r", record \d+")
 _LAST_RECORD = re.compile(rb"\}\s*(,)")
 _JSON_FLOATS = msgspec.json.Decoder(list[float]).decode
 _JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
+_CHECKED = msgspec.json.Decoder(list[msgspec.Raw]).decode  # makes no objects of what the elements hold
 
 
 class RecordMapper:
@@ -49,28 +57,32 @@ class RecordMapper:
 
     def array(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
         """Elements of an array, as an array of their own. Raises BadFile."""
+        _check_size(content, where)
         columns = self._reader.read(content, "") if self._reader else None
         try:
             found = columns or decode(content, exact=self._mapper.exact)
         except NotJson as error:
-            raise BadFile(f"{where}: {error}") from None
+            raise BadFile(f"{where}: {_what(error, where)}") from None
         documents: Sequence[Any] = [found] if columns or self._is_record else found  # type: ignore[assignment]
         self._map(documents, scrape, where, now_ms, lambda: decode(content, exact=True))
 
     def document(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
         """A whole answer of the API. Raises BadFile."""
+        _check_size(content, where)
         try:
             found = decode(content, exact=self._mapper.exact)
         except NotJson as error:
-            raise BadFile(f"{where}: {error}") from None
+            raise BadFile(f"{where}: {_what(error, where)}") from None
         self._map([found], scrape, where, now_ms, lambda: [decode(content, exact=True)])
 
     def lines(self, block: Block, scrape: Scrape, place: str, now_ms: int) -> None:
         """A record or a document a line; a line that is no JSON costs only itself. Raises BadFile."""
         where = f"{place}, from line {block.line} on"
         content = block.content.strip()
+        if not content:
+            return
         count = content.count(b"\n") + 1
-        if self._reader is not None and content:
+        if self._reader is not None:
             columns = self._reader.read(b"[%b]" % content.replace(b"\n", b","), "")
             if columns is not None and columns.count == count:  # else two lines have made one record
                 self._map([columns], scrape, where, now_ms, list)
@@ -102,9 +114,40 @@ class RecordMapper:
                 again = exact()
                 self._mapper.map([again] if self._is_record else again, scrape, self._run, now_ms)
         except ScrapeFailed as error:
-            raise BadFile(f"{where}: {error}") from None
+            is_label = isinstance(error.__context__, LimitCrossed) and is_object(where)
+            raise BadFile(f"{where}: {'a limit of the job for labels is crossed' if is_label else error}") from None
         for tally in (scrape.skipped, scrape.dropped):
-            tally.rewrite(lambda said: f"{where}: {said}" if said.startswith("metric ") else said)  # it names no place
+            for reason, examples in tally.examples.items():
+                examples.update({of: _placed(where, reason, of, said) for of, said in examples.items()})
+
+
+def _placed(where: str, reason: str, subject: str, said: str) -> str:
+    """An example with its place, which a mapper does not know. `subject` is the metric that it concerns, if any."""
+    unquoted = said_of(where, reason, said)
+    if unquoted is said:
+        return f"{where}: {said}" if said.startswith("metric ") else said
+    if subject == ANYTHING:
+        return f"{where}: {unquoted}"
+    record = _RECORD.match(said, len(f"metric {subject}"))
+    return f"{where}: metric {subject}{record[0] if record else ''}: {unquoted}"
+
+
+def _what(error: NotJson, place: str) -> str:
+    """Where a text is no JSON; of a file of this machine also how it begins."""
+    return str(error).partition("; ")[0] if is_object(place) else str(error)
+
+
+def _check_size(content: bytes, where: str) -> None:
+    """A few bytes of JSON may be many times as many in memory. Raises BadFile."""
+    if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS or content.count(b",") > _MAX_COMMAS:
+        bare = _TEXT.sub(b"", content)  # a text may hold any number of them
+        _check_counts(bare.count(b"[") + bare.count(b"{"), bare.count(b","), where)
+
+
+def _check_counts(containers: int, commas: int, where: str) -> None:
+    if containers > _MAX_CONTAINERS or commas > _MAX_COMMAS:
+        said = f"more than {_MAX_CONTAINERS} lists and objects, or {_MAX_COMMAS} values, in one document or element"
+        raise BadFile(f"{where}: {said}")
 
 
 def _decoded_lines(block: Block, place: str, skipped: Tally, *, exact: bool) -> Iterator[Any]:
@@ -115,7 +158,7 @@ def _decoded_lines(block: Block, place: str, skipped: Tally, *, exact: bool) -> 
         try:
             yield decode(text, exact=exact)
         except NotJson as error:
-            skipped.add("not_json", f"{place}, line {number}: {error}")
+            skipped.add("not_json", f"{place}, line {number}: {_what(error, place)}")
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +190,7 @@ class Elements:
 def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str, until: int = 0) -> Iterator[Elements]:
     """The text of one JSON array (or another document) from byte `start` on -> its elements, many at a time; with
     `until` the first ones end at that byte. Raises BadFile."""
-    rest, at, read, is_array = b"", start, 0, start > 0
+    rest, at, read, is_array, boundaries = b"", start, 0, start > 0, _Boundaries(place)
     for piece, read in pieces:
         rest += piece
         if not is_array:
@@ -157,13 +200,13 @@ def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str, until:
                     raise BadFile(f"{place}: a document that is no array has {MAX_DOCUMENT_BYTES} bytes at most")
                 continue
             is_array, at, rest = True, opened, rest[opened:]
-        cut = _comma_before(rest, until - at) if at < until else _last_boundary(rest)
+        cut = _comma_before(rest, until - at) if at < until else boundaries.last(rest)
         if cut is None:
             if len(rest) > MAX_DOCUMENT_BYTES:
                 raise BadFile(f"{place}, byte {at}: an element of the array has more than {MAX_DOCUMENT_BYTES} bytes")
             continue
         yield Elements(b"[%b]" % rest[:cut], at + cut + 1, read)
-        at, rest = at + cut + 1, rest[cut + 1 :]
+        at, rest, boundaries = at + cut + 1, rest[cut + 1 :], _Boundaries(place)
     if not is_array:
         yield Elements(rest, at + len(rest), read, is_whole=True)
         return
@@ -184,31 +227,49 @@ def _opened(text: bytes) -> int | None:
     return len(text) - len(begin) + 1 if begin.startswith(b"[") else None
 
 
-def _last_boundary(text: bytes) -> int | None:
-    """The place of the last comma between two elements, None when none is known."""
-    found = None
-    for found in _LAST_RECORD.finditer(text, max(len(text) - 100_000, 0)):  # noqa: B007 - the last one is meant
-        pass
-    if found is not None:
-        try:
-            msgspec.json.decode(b"[%b]" % text[: found.start(1)])
-            return found.start(1)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # inside an element, or a text
+class _Boundaries:
+    """Where the elements of an array end, in a text that grows: no byte of it is looked at again and again."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._at, self._depth, self._last = 0, 0, None  # type: int, int, int | None
+        self._containers, self._commas = 0, 0
+
+    def last(self, text: bytes) -> int | None:
+        """The place of the last comma between two elements, None when none is known. Raises BadFile."""
+        found = None
+        for found in _LAST_RECORD.finditer(text, max(len(text) - 100_000, 0)):  # noqa: B007 - the last one is meant
             pass
-    depth, last = 0, None
-    for token in _STRUCTURE.finditer(text):
-        byte = token[0]
-        if byte in (b"{", b"["):
-            depth += 1
-        elif byte in (b"}", b"]"):
-            depth -= 1
-            if depth < 0:  # the end of the array
-                break
-        elif byte == b"," and depth == 0:
-            last = token.start()
-        elif byte == b'"':
-            break
-    return last
+        if found is not None:
+            try:
+                _CHECKED(b"[%b]" % text[: found.start(1)])
+                return found.start(1)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # inside an element, or a text
+                pass
+        self._look_on(text)
+        return self._last
+
+    def _look_on(self, text: bytes) -> None:
+        for token in _STRUCTURE.finditer(text, self._at):
+            byte = token[0]
+            if byte in (b"{", b"["):
+                self._depth += 1
+                self._containers += 1
+            elif byte in (b"}", b"]"):
+                self._depth -= 1
+                if self._depth < 0:  # the end of the array
+                    self._at = len(text)
+                    return
+            elif byte == b",":
+                self._commas += 1
+                if self._depth == 0:
+                    self._last = token.start()
+            elif byte == b'"':
+                self._at = token.start()
+                return
+        self._at = len(text)
+        if self._last is None:
+            _check_counts(self._containers, self._commas, self._place)
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
@@ -249,26 +310,29 @@ class Table:
 
     def header(self, block: Block, place: str) -> tuple[list[str], Block]:
         """The columns' names, and what follows them in a file's first block. Raises BadFile."""
-        end = block.content.find(b"\n") + 1 or len(block.content)
-        while block.content.count(b'"', 0, end) % 2 and b"\n" in block.content[end:]:
-            end = block.content.index(b"\n", end) + 1
+        end = _end_of_row(block.content)
         text, is_whole = _text(block.content[:end].removeprefix(b"\xef\xbb\xbf"))
         if not is_whole:
             raise BadFile(f"{place}, line 1: not UTF-8")
-        row = next(csv.reader(io.StringIO(text, newline="")), [])
+        try:
+            row = next(csv.reader(io.StringIO(text, newline="")), [])
+        except csv.Error as error:
+            raise BadFile(f"{place}, line 1: the header cannot be read: {error}") from None
         header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
         strange = [name for name in self._renamed if name not in map(str.strip, row)]
+        has = f"{len(row)} columns" if is_object(place) else _shown(row)
         if strange:
-            raise BadFile(f"{place}, line 1: no column {strange[0]!r}, which columns names; it has {_shown(row)}")
+            raise BadFile(f"{place}, line 1: no column {strange[0]!r}, which columns names; it has {has}")
         missing = sorted((self._needed | self._labels) - {name.partition(".")[0] for name in header})
         if missing:
             looks = " (it looks like data: has the file a header?)" if any(map(_is_number, row)) else ""
             looks += "; cells are separated by commas" if len(row) == 1 and set(row[0]) & set(";\t|") else ""
-            said = f"no column {missing[0]!r}; it has {_shown(row)}{looks}"
+            said = f"no column {missing[0]!r}; it has {has}{looks}"
             raise BadFile(f"{place}, line 1: {said}; columns maps headers to the job's fields")
         twice = [name for name in header if header.count(name) > 1]
         if twice:
-            raise BadFile(f"{place}, line 1: two columns are named {twice[0]!r}")
+            named = "alike" if is_object(place) else repr(twice[0])
+            raise BadFile(f"{place}, line 1: two columns are named {named}")
         return header, Block(
             block.content[end:], block.offset + end, 1 + block.content.count(b"\n", 0, end), block.read
         )
@@ -339,11 +403,23 @@ def _closed(blocks: Iterator[Block]) -> Iterator[Block]:
         yield rest
 
 
+def _end_of_row(content: bytes) -> int:
+    """The end of the first line that ends outside of quotes; all there is, when none does."""
+    end = content.find(b"\n") + 1
+    is_inside = content.count(b'"', 0, end) % 2
+    while end and is_inside:
+        quote = content.find(b'"', end)  # lines without one change nothing
+        start, end = end, content.find(b"\n", quote) + 1 if quote >= 0 else 0
+        is_inside ^= content.count(b'"', start, end) % 2
+    return end or len(content)
+
+
 def _end_outside_of_quotes(content: bytes) -> int:
     """The end of the last line that ends outside of quotes: where the number of quotation marks is even."""
     end, is_inside = len(content), content.count(b'"') % 2
     while end and is_inside:
-        start = content.rfind(b"\n", 0, end - 1) + 1
+        quote = content.rfind(b'"', 0, end)  # lines without one change nothing
+        start = content.rfind(b"\n", 0, quote) + 1
         is_inside ^= content.count(b'"', start, end) % 2
         end = start
     return end

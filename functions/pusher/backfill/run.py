@@ -40,7 +40,10 @@ class Backfill:
         self._request, self._edges, self._started = request, edges, time.monotonic()
         self._deadline = self._until = deadline
         self._warm = warm_for(config, request, outside)
-        self._receivers = [Receiver(one, outside, force=request.force) for one in self._warm.remotes]
+        self._receivers = [
+            Receiver(one, outside, force=request.force, keeps_refused=bool(request.export))
+            for one in self._warm.remotes
+        ]
         self._totals = totals_of(begun.totals, self._receivers)
         self._totals.invocations += not request.plan
         for receiver in self._receivers:
@@ -138,7 +141,10 @@ class Backfill:
             receiver.sent(going.judged)
             receiver.tallies.add(Delivery(name), going.judged)
             return True
-        return self._send(part, going)
+        is_sent = self._send(part, going)
+        if going.rejected:
+            row["endpoints"][name]["rejected"] = going.rejected
+        return is_sent
 
     def _send(self, part: Part, going: EndpointPart) -> bool:
         """All of a part that an endpoint does not have yet. False when something of it is left."""
@@ -159,10 +165,10 @@ class Backfill:
         return True
 
     def _book(self, going: EndpointPart) -> None:
-        """Counts what is settled; what is impossible of it is in the export first. Raises NotWritten."""
-        books, judged = going.book()
+        """Counts what is settled; what is impossible or refused of it is in the export first. Raises NotWritten."""
+        books, judged, nowhere = going.book()
         if self._export is not None and not self._request.force:
-            self._export.write(judged.impossible, self._until)
+            self._export.write(nowhere, self._until)
             self._export.flush(self._until)
             self._totals.exported = self._exported_before + self._export.stored
             self._totals.objects, self._totals.export_bytes = self._export.objects, self._export.size

@@ -14,6 +14,8 @@ from ..sources.exposition.numbers import go_float, go_floats
 from ..sources.exposition.openmetrics import OpenMetricsReader
 from ..sources.exposition.page import BadPage, Memory, Refused
 from ..sources.exposition.text import TextReader
+from .files import is_object
+from .unquoted import said_of
 
 MAX_IDENTITIES = 200_000  # that are remembered; beyond, all are looked at again
 _MAX_COMMENTS = 10_000
@@ -34,12 +36,14 @@ class TextFile:
         untimed_ms: int | None = None,
     ) -> None:  # fmt: skip
         """`family` is `state` as it was where an earlier reading ended; `untimed_ms` the time of samples without one,
-        None where there may be none."""
+        None where there may be none. Of an object in S3 no message quotes anything."""
         self._resolve, self._place, self._is_openmetrics = resolve, place, is_openmetrics
+        self._quotes = not is_object(place)
         self._untimed_ms = untimed_ms
         kind = _OpenMetrics if is_openmetrics else _Text
         self._parser = kind(Memory(), lambda labels: False, Wishes())
         self._known: dict[bytes, Resolved] = {}
+        self._typed: set[bytes] = set()  # those of `_known` that a TYPE line may change
         self._is_ended = False
         if family:
             self._parser.begin(family[0], family[1])
@@ -50,16 +54,22 @@ class TextFile:
         """What holds for the lines that follow: type and family of the last TYPE line, and whether # EOF has come."""
         return (*self._parser.type, "# EOF") if self._is_ended else self._parser.type
 
+    def again(self, state: Sequence[str]) -> TextFile:
+        """A reader of the same text from where `state` was this one's."""
+        return TextFile(
+            self._resolve, self._place, is_openmetrics=self._is_openmetrics, family=state, untimed_ms=self._untimed_ms
+        )
+
     def forget(self) -> None:
         """Lets go of all series."""
         self._known.clear()
+        self._typed.clear()
 
     def read(self, content: bytes, first_line: int, skipped: Tally, dropped: Tally) -> Samples:
         """Whole lines, of which the first has this number -> their samples. A line that cannot be read costs only
         itself, and is counted in `skipped`; what relabelling or the receivers' limits drop, in `dropped`."""
         samples = Samples()
-        if not content.endswith(b"\n"):
-            content = self._whole(content, first_line, skipped)
+        content, rest = self._whole(content)
         at, line = 0, first_line
         while at < len(content):
             comment = at if content.startswith(b"#", at) else content.find(b"\n#", at) + 1
@@ -69,18 +79,27 @@ class TextFile:
             at = until
             if at < len(content):
                 at = content.index(b"\n", until) + 1
-                self._comment(content[until : at - 1].rstrip(b"\r"), line, skipped)
+                self._comment(content[until : at - 1], line, skipped)
                 line += 1
+        if rest and self._is_ended:
+            self._after_end(line, 1, skipped)
+        elif rest:
+            skipped.add("bad_line", f"{self._place}, line {line}: it has no end: it may be cut off")
         return samples
 
-    def _whole(self, content: bytes, first_line: int, skipped: Tally) -> bytes:
-        """A last line without its end. In OpenMetrics only # EOF may stand so: any other may be cut off anywhere."""
+    def _whole(self, content: bytes) -> tuple[bytes, bytes]:
+        """Whole lines, and a last one that may be cut off anywhere: in OpenMetrics only # EOF may stand without its
+        end (Prometheus model/textparse, openmetricslex.l)."""
+        if content.endswith(b"\n"):
+            return content, b""
         start = content.rfind(b"\n") + 1
         if not self._is_openmetrics or content[start:] == _ENDS:
-            return content + b"\n"
-        line = first_line + content.count(b"\n")
-        skipped.add("bad_line", f"{self._place}, line {line}: it has no end: it may be cut off")
-        return content[:start]
+            return content + b"\n", b""
+        return content[:start], content[start:]
+
+    def _after_end(self, line: int, count: int, skipped: Tally) -> None:
+        """Nothing may stand behind # EOF, not even an empty line (openmetricsparse.go: "unexpected data")."""
+        skipped.add("after_eof", f"{self._place}, line {line}: lines after # EOF", count)
 
     def close(self, line: int) -> str:
         """What is wrong with the end of the file, "" for nothing."""
@@ -89,27 +108,32 @@ class TextFile:
         return ""
 
     def _comment(self, line: bytes, number: int, skipped: Tally) -> None:
+        if self._is_ended:
+            self._after_end(number, 1, skipped)
+            return
         if self._is_openmetrics and line == _ENDS:
             self._is_ended = True
             return
         before = self._parser.type
         try:
-            self._parser.comment(line)
+            self._parser.comment(line if self._is_openmetrics else line.rstrip(b"\r"))
         except (BadPage, UnicodeDecodeError) as error:
-            skipped.add("bad_line", f"{self._place}, line {number}: {error}")
+            said = str(error) if self._quotes else "a comment that the format does not allow"
+            skipped.add("bad_line", f"{self._place}, line {number}: {said}")
         if self._parser.type != before:  # le and quantile are written as the type says
-            self._known = {key: one for key, one in self._known.items() if b'le="' not in key and b"quant" not in key}
+            for identity in self._typed:
+                self._known.pop(identity, None)
+            self._typed.clear()
 
     def _lines(self, content: bytes, line: int, samples: Samples, skipped: Tally, dropped: Tally) -> int:
         """Lines that are no comments. Returns the number of the line behind them."""
-        if not content:
-            return line
         count = content.count(b"\n")
         if self._is_ended:
-            if content.strip():
-                skipped.add("after_eof", f"{self._place}, line {line}: lines after # EOF", count)
-            return line + count
-        if not self._take_all(content, count, samples, dropped):
+            self._after_end(line, count, skipped)
+        elif not content.strip(b"\n"):
+            if self._is_openmetrics:
+                skipped.add("bad_line", f"{self._place}, line {line}: it is empty", count)
+        elif not self._take_all(content, count, samples, dropped):
             self._take_each(content, line, samples, skipped, dropped)
         return line + count
 
@@ -130,7 +154,7 @@ class TextFile:
                 return False
             found = [new[one] if known is None else known for one, known in zip(identities, found, strict=True)]
         if not {Series}.issuperset(map(type, found)):
-            kept = [index for index, one in enumerate(found) if _is_kept(one, dropped)]
+            kept = [index for index, one in enumerate(found) if self._is_kept(one, dropped)]
             found = [found[index] for index in kept]
             values, stamps = [values[index] for index in kept], [stamps[index] for index in kept]
         samples.series += found  # type: ignore[arg-type]
@@ -162,45 +186,57 @@ class TextFile:
         entry = self._known.get(line.identity)
         if entry is None:
             if len(self._known) >= MAX_IDENTITIES:
-                self._known.clear()
+                self.forget()
             entry = self._known[line.identity] = self._resolve(self._parser.labels(line))
+            if b'le="' in line.identity or b"quant" in line.identity:
+                self._typed.add(line.identity)
         return entry
 
     def _take_each(self, content: bytes, first: int, samples: Samples, skipped: Tally, dropped: Tally) -> None:
-        for number, text in enumerate(content[:-1].split(b"\n"), first):
-            if not text.strip():
-                continue
-            if text.lstrip().startswith(b"#"):
-                self._comment(text.strip(), number, skipped)
-                continue
-            try:
-                line = self._parser.parsed(text)
-                entry, value = self._entry(line), _value(line.value)
-                if not line.timestamp and self._untimed_ms is None:
-                    said = f"{self._place}, line {number}: no timestamp, and a backfill needs one"
-                    skipped.add("timestamp_missing", said)
-                elif isinstance(entry, Series):
-                    stamp = self._parser.milliseconds(line.timestamp) if line.timestamp else self._untimed_ms
-                    samples.add(entry, value, stamp or 0)
-                else:
-                    _is_kept(entry, dropped)
-            except (BadPage, Unterminated) as error:
-                said = getattr(error, "message", "") or "a quoted text does not end in its line"
-                skipped.add(
-                    "bad_line", f"{self._place}, line {number}: {said}: {text[:100].decode('utf-8', 'replace')!r}"
-                )
-            except UnicodeDecodeError:
-                skipped.add("bad_line", f"{self._place}, line {number}: not UTF-8")
+        lines = content[:-1].split(b"\n")
+        if self._is_openmetrics and b"" in lines:
+            skipped.add("bad_line", f"{self._place}, line {first + lines.index(b'')}: it is empty", lines.count(b""))
+        for number, text in enumerate(lines, first):
+            if not self._is_openmetrics:
+                text = text.strip()
+                if text.startswith(b"#"):
+                    self._comment(text, number, skipped)
+                    continue
+            if text:
+                self._take(text, number, samples, skipped, dropped)
 
+    def _take(self, text: bytes, number: int, samples: Samples, skipped: Tally, dropped: Tally) -> None:
+        """One line of a sample. `unquoted` says of each step what is wrong when it fails."""
+        where, unquoted = f"{self._place}, line {number}", "it is no sample of the format"
+        try:
+            line = self._parser.parsed(text)
+            unquoted = "its labels are not allowed"
+            entry = self._entry(line)
+            unquoted = "its value is no number"
+            value = _value(line.value)
+            unquoted = "its timestamp is not one of the format"
+            if not line.timestamp and self._untimed_ms is None:
+                skipped.add("timestamp_missing", f"{where}: no timestamp, and a backfill needs one")
+            elif isinstance(entry, Series):
+                stamp = self._parser.milliseconds(line.timestamp) if line.timestamp else self._untimed_ms
+                samples.add(entry, value, stamp or 0)
+            else:
+                self._is_kept(entry, dropped)
+        except (BadPage, Unterminated) as error:
+            said = getattr(error, "message", "") or "a quoted text does not end in its line"
+            quoted = f"{said}: {text[:100].decode('utf-8', 'replace')!r}"
+            skipped.add("bad_line", f"{where}: {quoted if self._quotes else unquoted}")
+        except UnicodeDecodeError:
+            skipped.add("bad_line", f"{where}: not UTF-8")
 
-def _is_kept(entry: Resolved | None, dropped: Tally) -> bool:
-    if isinstance(entry, Series):
-        return True
-    if isinstance(entry, Refused):
-        dropped.add(entry.reason, entry.message)
-    else:
-        dropped.add("metric_relabel", "dropped by metric_relabel_configs")
-    return False
+    def _is_kept(self, entry: Resolved | None, dropped: Tally) -> bool:
+        if isinstance(entry, Series):
+            return True
+        if isinstance(entry, Refused):
+            dropped.add(entry.reason, said_of(self._place, entry.reason, entry.message))
+        else:
+            dropped.add("metric_relabel", "dropped by metric_relabel_configs")
+        return False
 
 
 def _value(text: bytes) -> float:

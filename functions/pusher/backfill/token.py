@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from ..config.schema import BackfillServer, Config, JsonJob
+from ..config.schema import BackfillServer, Config, JsonJob, Metric
 from .request import Request, find_job
 from .source import Mark
 
@@ -163,9 +163,13 @@ def fingerprint(config: Config, name: str) -> str:
         about.append([job.url, job.match, job.read, job.labels])
     if isinstance(job, JsonJob):
         about.append([job.url, job.labels, job.honor_labels])
-        about += [
-            [one.name, one.value.text, one.scale, one.offset, [(key, label.text) for key, label in one.labels]]
-            for one in job.metrics
-        ]
-        about += [[one.timestamp.path.text, one.timestamp.format.name] for one in job.metrics if one.timestamp]
+        about += [_of_metric(one) for one in (*job.metrics, *(job.backfill.metrics if job.backfill else ()))]
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _of_metric(metric: Metric) -> list[Any]:
+    """What its records mean."""
+    stamp = metric.timestamp
+    labels = [(key, label.text) for key, label in metric.labels]
+    about = [metric.name, metric.records.text, metric.value.text, metric.scale, metric.offset, labels]
+    return [*about, stamp.path.text, stamp.format.name] if stamp else about

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ..timestamp import parse_format, parse_zone
@@ -16,12 +16,13 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
 _DEFAULT_WINDOW_MS = 3_600_000  # as much as AMP takes late
 
 
-def read(entry: Section, metrics: tuple[Metric, ...], interval_ms: int) -> Backfill | None:
-    """The job's `backfill`, or None. Its records need timestamps of their own."""
+def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], interval_ms: int) -> Backfill | None:
+    """The job's `backfill`, or None. `of_ranges` reads what it says of the metrics, whose records need timestamps of
+    their own."""
     section = entry.section("backfill")
     if section is None:
         return None
-    zone = section.read("timezone", parse_zone)
+    zone, metrics = section.read("timezone", parse_zone), of_ranges(section)
     found = Backfill(
         url=section.hidden("url", http_client.url) or "",
         query=tuple((name, _template(section, "query", value)) for name, value in _query(section)),
@@ -29,6 +30,7 @@ def read(entry: Section, metrics: tuple[Metric, ...], interval_ms: int) -> Backf
         format=replace(section.read("format", parse_format) or parse_format("rfc3339"), zone=zone),
         window_ms=section.duration_ms("window", 0) or _DEFAULT_WINDOW_MS,
         step_ms=section.duration_ms("step", 0) or interval_ms,
+        metrics=metrics,
     )
     texts = [found.body or "", *(value for _, value in found.query)]
     missing = [name for name in ("{start}", "{end}") if not any(name in text for text in texts)]

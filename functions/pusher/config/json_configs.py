@@ -40,7 +40,8 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
         entry.problem("url", "is required")
     interval_ms, timeout_ms = intervals(entry, fallback)
     body = read_body(entry)
-    metrics = _metrics(entry)
+    found = _metrics(entry)
+    metrics = tuple(metric for metric, _ in found)
     job = JsonJob(
         job_name=name,
         url=url or "",
@@ -65,9 +66,12 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
         limits=limits(entry, fallback.limits, _DEFAULT_BODY_SIZE),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", fallback.name_validation),
         metrics=metrics,
-        backfill=backfill.read(entry, metrics, interval_ms),
+        backfill=backfill.read(entry, lambda section: _of_ranges(found, section), interval_ms),
         new_series_limit=entry.integer("new_series_limit", 0) or fallback.new_series_limit,
     )
+    for _, block in found if job.backfill is None and not entry.is_wrong("backfill") else ():
+        if block is not None:
+            entry.problem("metrics", "backfill of a metric belongs to a job with backfill, which asks for ranges")
     if job.body is not None and job.method == "GET":
         entry.problem("body", "a GET request has no body; leave method out or set it to POST")
     if entry.has("fail_message") and not entry.has("fail_if"):
@@ -144,14 +148,18 @@ def _within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
     return read_expression
 
 
-def _metrics(entry: Section) -> tuple[Metric, ...]:
+_Read = tuple[Metric, Section | None]
+"""A metric, and its `backfill`, which is read with the job's."""
+
+
+def _metrics(entry: Section) -> tuple[_Read, ...]:
     sections = entry.sections("metrics")
     if not sections and not entry.is_wrong("metrics"):
         entry.problem("metrics", "at least one metric is required")
-    return tuple(metric for section in sections if (metric := _metric(section)) is not None)
+    return tuple(found for section in sections if (found := _metric(section)) is not None)
 
 
-def _metric(section: Section) -> Metric | None:
+def _metric(section: Section) -> _Read | None:
     before = len(section.notes.problems)
     steps = _steps(section)
     read_expression = _within(steps) if not section.is_wrong("records") else expression.parse
@@ -181,8 +189,39 @@ def _metric(section: Section) -> Metric | None:
     for key in ("name", "value"):
         if not section.has(key):
             section.problem(key, "is required")
+    of_ranges = section.section("backfill")
     section.close(foreign.METRIC)
-    return metric if len(section.notes.problems) == before else None
+    return (metric, of_ranges) if len(section.notes.problems) == before else None
+
+
+def _of_ranges(found: Sequence[_Read], section: Section) -> tuple[Metric, ...]:
+    """The metrics as an answer for a range has them, where it has another shape than the answer of now: `section` is
+    the job's `backfill`."""
+    steps = _steps(section) if section.has("records") else None
+    return tuple(_of_range(metric, block, steps, section) for metric, block in found)
+
+
+def _of_range(
+    metric: Metric, block: Section | None, of_job: Sequence[expression.Step] | None, section: Section
+) -> Metric:
+    """One metric: what its own `backfill` says, then the job's `records`, then what holds for the answer of now."""
+    own = _steps(block) if block is not None and block.has("records") else None
+    steps = own or of_job or metric.records.steps
+    value, timestamp, labels = metric.value, metric.timestamp, dict(metric.labels)
+    if block is not None:
+        read_expression = _within(steps)
+        value = block.read("value", read_expression) or value
+        timestamp = _timestamp(block, read_expression) or timestamp
+        labels |= dict(_labels(block, read_expression))
+        block.close()
+    used = [value, *labels.values(), *([timestamp.path] if timestamp else [])]
+    try:
+        records = expression.records(steps, used)
+    except expression.InvalidExpression as error:
+        place, key = (block, "records") if block is not None and own else (section, "records")
+        place.problem(key, f"metric {metric.name}: an expression {error}; its backfill may say another one")
+        return metric
+    return replace(metric, records=records, value=value, timestamp=timestamp, labels=tuple(labels.items()))
 
 
 def _steps(section: Section) -> list[expression.Step]:

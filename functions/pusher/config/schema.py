@@ -148,7 +148,8 @@ class Pagination:
 class Backfill:
     """How an API is asked for a range of time: what replaces the job's own url and body, and what its query gets.
     `{start}`, `{end}` and `{step}` stand for the range, written in `format` (UTC unless its zone says otherwise), and
-    for the step in seconds. One request covers `window_ms` at most."""
+    for the step in seconds. One request covers `window_ms` at most. `metrics` are the job's, as the answer for a range
+    has them."""
 
     url: str = field(repr=False)
     query: tuple[tuple[str, str], ...] = field(repr=False)
@@ -156,6 +157,18 @@ class Backfill:
     format: Format
     window_ms: int
     step_ms: int
+    metrics: tuple[Metric, ...]
+
+    def has_own_shape(self, metrics: tuple[Metric, ...]) -> bool:
+        """Whether an answer for a range looks otherwise than one of now, of which these are the metrics."""
+        return [_shape(one) for one in self.metrics] != [_shape(one) for one in metrics]
+
+
+def _shape(metric: Metric) -> list[str]:
+    """The expressions of a metric, and the format of its timestamp."""
+    stamp = metric.timestamp
+    texts = [metric.records.text, metric.value.text, *(label.text for _, label in metric.labels)]
+    return [*texts, *([stamp.path.text, stamp.format.name] if stamp else [])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,9 @@ def explain(status: int, text: str, endpoint: Endpoint) -> Explanation:
     found = next((one for one in REFUSALS if status in one.statuses and all(word in head for word in one.words)), None)
     if found is None:
         return Explanation(f"http_{status}", meaning(status), series=_series(text))
-    words, advice = _words_of(endpoint, text), found.help if endpoint.is_amp else for_others(found.help)
-    return Explanation(found.reason, _filled(found.meaning, words), _filled(advice, words), _series(text))
+    words = _words_of(endpoint, text)
+    said, advice = (one if endpoint.is_amp else for_others(one) for one in (found.meaning, found.help))
+    return Explanation(found.reason, _filled(said, words), _filled(advice, words), _series(text))
 
 
 def _filled(template: str, words: dict[str, str]) -> str:

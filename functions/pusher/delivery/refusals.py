@@ -15,6 +15,9 @@ _WIDEN = (
     "--out-of-order-time-window-in-seconds 600"
 )
 _WIDEN_OTHERS = "a longer out-of-order window of the receiver (Prometheus: storage.tsdb.out_of_order_time_window)"
+AGE_ADVICE = "lower queue_config.sample_age_limit so that such samples are kept under dead/ instead"
+"""What helps a schedule whose samples come too late."""
+_OF_AMP = re.compile(r"; AMP's limit is [^;]*| \(AMP: [^)]*\)")
 _AWS_COMMAND = re.compile(r"aws (?:amp|service-quotas) [^;]*")
 _RAISE = (
     "aws service-quotas request-service-quota-increase --service-code aps --region {region} --quota-code {code} "
@@ -46,9 +49,10 @@ TOO_LATE = OUT_OF_ORDER | {"greater_than_max_sample_age", "new-value-for-timesta
 """What a receiver says of samples that would have been in order when they were scraped."""
 
 
-def for_others(advice: str) -> str:
-    """An advice for a receiver that is not AMP: settings of its own in the place of AWS's commands."""
-    return _AWS_COMMAND.sub("raise the receiver's own limit", advice.replace(_WIDEN, _WIDEN_OTHERS))
+def for_others(words: str) -> str:
+    """Meaning or advice for a receiver that is not AMP: settings of its own in the place of AWS's commands and
+    limits."""
+    return _OF_AMP.sub("", _AWS_COMMAND.sub("raise the receiver's own limit", words.replace(_WIDEN, _WIDEN_OTHERS)))
 
 
 def _bad(reason: str, meaning: str, help: str, *texts: str) -> list[Refusal]:  # noqa: A002 - the field's name
@@ -86,8 +90,7 @@ REFUSALS: tuple[Refusal, ...] = (
     *_bad(
         "greater_than_max_sample_age",
         "a sample is older than the receiver takes at all; AMP's limit is an hour",
-        "lower queue_config.sample_age_limit so that such samples are kept under dead/ instead; "
-        "promtool tsdb create-blocks-from openmetrics takes them elsewhere",
+        f"{AGE_ADVICE}; promtool tsdb create-blocks-from openmetrics takes them elsewhere",
         "timestamp too old",
         "out of bounds",
         "err-mimir-sample-timestamp-too-old",

@@ -105,8 +105,18 @@ def ranged(job: JsonJob, backfill: Backfill, start_ms: int, end_ms: int) -> Json
         query=tuple(query.items()),
         body=body,
         method=method,
+        metrics=backfill.metrics,
         limits=replace(job.limits, sample_limit=0),  # which is meant for one answer
     )
+
+
+def with_key(job: JsonJob, why: str) -> str:
+    """Why a metric failed in an answer for a range, with the key that says where its records are there."""
+    if ": records " not in why or job.backfill is None:
+        return why
+    if job.backfill.has_own_shape(job.metrics):
+        return why.replace(": records ", ": backfill.records ", 1)
+    return f"{why}. Where an answer for a range has another shape, backfill.records says where its records are"
 
 
 class HealingSource(JsonSource):
@@ -195,7 +205,7 @@ class HealingSource(JsonSource):
         healed = Scrape(self.name, self.instance, fetched.started_ms)
         try:
             for _, source, pages in answer.windows:
-                _map_window(source, pages, healed, run, now_ms)
+                _map_window(source, pages, healed, run, now_ms, lambda why: with_key(self.job, why))
         except Exception as error:
             self._failures += 1
             said = f"the answer for a gap cannot be read: {explained(error)}"
@@ -228,13 +238,15 @@ class HealingSource(JsonSource):
         return scrape
 
 
-def _map_window(source: JsonSource, pages: list[Page], healed: Scrape, run: int, now_ms: int) -> None:
+def _map_window(
+    source: JsonSource, pages: list[Page], healed: Scrape, run: int, now_ms: int, explained_by: Callable[[str], str]
+) -> None:
     """Adds one window's samples. Raises ScrapeFailed when its answer has none of what the metrics look for."""
     before = len(healed.metrics)
     source.map(pages, healed, run, now_ms)
     results = healed.metrics[before:]
     if all(one.failed for one in results):
-        raise ScrapeFailed("; ".join(one.failed for one in results))
+        raise ScrapeFailed("; ".join(explained_by(one.failed) for one in results))
 
 
 def _clock(milliseconds: int) -> str:

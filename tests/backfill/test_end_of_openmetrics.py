@@ -1,0 +1,102 @@
+"""Where an OpenMetrics file may end: every reader here agrees with promtool, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pusher.model import Series
+from pusher.sources.exposition.lines import Wishes
+from pusher.sources.exposition.openmetrics import OpenMetricsReader
+from pusher.sources.exposition.page import BadPage, Memory
+from tests.backfill import rig as rigs
+from tests.backfill.rig import Rig
+from tests.conftest import Require
+from tests.test_push_samples import NOW, Operator, operator
+
+__all__ = ["operator"]
+
+LINE = f"a 1 {NOW - 60}\n"
+ENDS = {
+    "the end": (f"{LINE}# EOF\n", True),
+    "the end without its line end": (f"{LINE}# EOF", True),
+    "none": (LINE, False),
+    "none, and no line end": (f"{LINE}b 2 {NOW - 60}", False),
+    "a sample behind it": (f"{LINE}# EOF\nb 2 {NOW - 60}\n", False),
+    "a sample behind it without its line end": (f"{LINE}# EOF\nb 2 {NOW - 60}", False),
+    "a comment behind it": (f"{LINE}# EOF\n# TYPE b gauge\n", False),
+    "a second end": (f"{LINE}# EOF\n# EOF\n", False),
+    "a second end without its line end": (f"{LINE}# EOF\n# EOF", False),
+    "an empty line behind it": (f"{LINE}# EOF\n\n", False),
+    "a space behind it": (f"{LINE}# EOF \n", False),
+    "a space behind it and no line end": (f"{LINE}# EOF ", False),
+    "a space before it": (f"{LINE} # EOF\n", False),
+    "carriage returns": (f"{LINE}# EOF\n".replace("\n", "\r\n"), False),
+    "a carriage return at the end": (f"{LINE}# EOF\r\n", False),
+    "an empty line within": (f"{LINE}\nb 2 {NOW - 60}\n# EOF\n", False),
+    "a byte order mark": (f"\ufeff{LINE}# EOF\n", False),
+    "a byte order mark before the end": (f"{LINE}\ufeff# EOF\n", False),
+    "a word behind it": (f"{LINE}# EOFX\n", False),
+    "in small letters": (f"{LINE}# eof\n", False),
+}
+EACH = pytest.mark.parametrize(("text", "is_good"), ENDS.values(), ids=ENDS)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rigs.made(tmp_path) as rig:
+        yield rig
+
+
+@EACH
+def test_promtool_decides(tmp_path: Path, text: str, is_good: bool, require: Require) -> None:
+    require(shutil.which("promtool"), "promtool")
+    (tmp_path / "a.om").write_bytes(text.encode())
+    command = [
+        "promtool",
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        str(tmp_path / "a.om"),
+        str(tmp_path / "blocks"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode == 0) is is_good, done.stderr
+
+
+@EACH
+def test_pushed_samples_agree(operator: Operator, text: str, is_good: bool) -> None:
+    if is_good:
+        assert operator(format="openmetrics", text=text)["endpoints"][0]["accepted"] == 1
+    else:
+        operator.refusal(format="openmetrics", text=text)
+
+
+@EACH
+def test_files_agree(rig: Rig, text: str, is_good: bool) -> None:
+    """A line too many costs only itself, and is counted; a file that may be cut off stops the backfill."""
+    answer = rig.backfill({"from": rig.file("a.om", text)})
+    assert (not answer["skipped"] and answer["done"]) is is_good, answer
+
+
+@EACH
+def test_pages_agree(text: str, is_good: bool) -> None:
+    reader = OpenMetricsReader(Memory(), lambda labels: Series(repr(labels).encode()), Wishes())
+    try:
+        reader.feed(text.encode())
+        reader.close()
+    except BadPage:
+        assert not is_good
+    else:
+        assert is_good
+
+
+def test_every_line_behind_the_end_is_counted(rig: Rig) -> None:
+    """Three lines, the last one without its end."""
+    answer = rig.backfill({"from": rig.file("a.om", f"{LINE}# EOF\nb 2 {NOW}\n# TYPE c gauge\nc 3 {NOW}")})
+    assert rigs.counts(answer["skipped"]) == {"after_eof": 3}
+    rigs.assert_says(rigs.everything(answer), "a.om", "line 3", "# EOF")
