@@ -248,7 +248,7 @@ ANSWER = st.tuples(
 ).map("".join)
 
 
-@settings(max_examples=1_000, deadline=None, derandomize=True)
+@settings(max_examples=1_000, derandomize=True)
 @given(answer=ANSWER)
 def test_any_answer_is_what_http_client_reads(answer: str) -> None:
     come = answer.encode("latin-1")

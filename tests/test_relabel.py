@@ -657,7 +657,7 @@ def rules(draw: st.DrawFn) -> Given:
     return drawn
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LABELS, st.lists(rules(), max_size=5))
 def test_never_an_empty_value_nor_a_bad_name(labels: dict[str, str], drawn: list[Given]) -> None:
     before = dict(labels)
@@ -668,7 +668,6 @@ def test_never_an_empty_value_nor_a_bad_name(labels: dict[str, str], drawn: list
         assert value
 
 
-@settings(deadline=None)
 @given(LABELS, st.lists(rules(), max_size=4))
 def test_rules_one_by_one_are_rules_together(labels: dict[str, str], drawn: list[Given]) -> None:
     """Without `labelmap`, which remembers what was set when, each rule sees only the labels."""

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from .backfill import invoke
 from .config.schema import Config
 from .report import skipped_lines
-from .shell_print import Console, Table
+from .shell_print import Console
 from .shell_print import say as print  # noqa: A004 - nothing here is printed in another way
 from .store import DirectoryStore, Store
 from .warm import Outside

@@ -8,7 +8,6 @@ import builtins
 from typing import Any, NoReturn, TextIO
 
 import rich.console
-import rich.table
 
 from .printed import printable
 
@@ -28,11 +27,6 @@ class Console(rich.console.Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*(_shown(one) for one in objects), **options)
-
-
-class Table(rich.table.Table):
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        super().add_row(*(_shown(one) for one in cells), **options)
 
 
 class Parser(argparse.ArgumentParser):

@@ -150,7 +150,7 @@ def is_near_a_limit(stamp: int, now: int) -> bool:
     return 0 <= HOUR_MS - (now - stamp) <= MARGIN_MS
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(histories, histories, windows)
 def test_a_judgement_is_what_the_rules_say(
     past: list[tuple[str, int]], wanted: list[tuple[str, int]], window: int
@@ -187,7 +187,7 @@ young = st.integers(0, 4200).map(lambda seconds: seconds * SECOND)
 young_histories = st.lists(st.tuples(st.sampled_from("abc"), young), max_size=10)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(young_histories, young_histories, windows)
 def test_a_backfill_keeps_what_it_promises(
     tmp_path: Path, past: list[tuple[str, int]], wanted: list[tuple[str, int]], window: int

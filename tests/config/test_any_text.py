@@ -107,7 +107,7 @@ def test_the_config_is_good() -> None:
     parse_config(yaml.safe_dump(config()), "pusher.yaml", ENVIRONMENT)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(PLACES), VALUES)
 def test_any_value_anywhere(place: tuple[Any, ...], value: Any) -> None:
     load(place, value)

@@ -90,7 +90,7 @@ def prometheus_files(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept, whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(files=prometheus_files(), flow=st.sampled_from([None, False, True]), quoted=st.booleans())
 def test_what_is_supported_stays(files: tuple[dict[str, Any], dict[str, Any]], flow: bool | None, quoted: bool) -> None:
     kept, whole = files

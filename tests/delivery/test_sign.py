@@ -48,7 +48,7 @@ header_values = st.text(alphabet="abc'\"  \t,;=é", max_size=12)
 header_names = st.sampled_from(["X-Scope-OrgID", "X-Team", "x-amz-meta-a", "A"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(paths, st.dictionaries(header_names, header_values, max_size=3), st.binary(max_size=200))
 def test_whatever_the_path_the_headers_and_the_body(
     checker: Checker, path: str, headers: dict[str, str], body: bytes

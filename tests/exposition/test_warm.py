@@ -38,7 +38,7 @@ def page(format_name: str, lines: list[str], ends: bool) -> bytes:
 
 
 @pytest.mark.parametrize("format_name", LINES, ids=str)
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_warm_reads_as_cold(format_name: str, data: st.DataObject) -> None:
     """Any pages one after the other, in any pieces: the memory changes neither a sample nor a refusal."""

@@ -277,7 +277,7 @@ EXTRA = {"text": ('"} 5', "\0", "a"), "openmetrics": ('a 1 # {x="1"} 2', "# EOF"
 
 
 @pytest.mark.parametrize("format_name", MAKERS)
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_pages_of_any_lines_are_read_as_by_the_grammar(format_name: str, data: st.DataObject) -> None:
     """One after the other, in any pieces: lines with other values, moved, repeated, gone and new."""
@@ -313,7 +313,7 @@ NUMBER = st.one_of(
 ).map(str.encode)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, derandomize=True)
 @given(texts=st.lists(NUMBER, max_size=3))
 def test_many_numbers_are_what_each_is(texts: list[bytes]) -> None:
     """To the last bit; where one of them is refused, so are all."""

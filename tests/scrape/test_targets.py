@@ -485,7 +485,7 @@ LISTED = st.one_of(
 NOWHERE = ("is no address", "does not resolve", "no connection", "UnicodeError")
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(address=LISTED, scheme=st.one_of(st.just("http"), st.text(max_size=6)), path=st.text(max_size=6))
 def test_no_listed_target_costs_another_one(address: str, scheme: str, path: str) -> None:
     """Reading a list never raises, and the others of the list are as they were."""

@@ -21,7 +21,7 @@ METRIC = (
     '{name: m, records: "[]", value: v, labels: {id: id, zone: zone, n: n}, timestamp: {path: t, format: unix}, '
     "duplicates: error}"
 )
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ FAMILY_TYPES = ["counter", "gauge", "histogram", "gaugehistogram", "summary", "i
 
 
 # A page takes a while to draw, longer still on a busy machine.
-with_pages = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+with_pages = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
