@@ -318,12 +318,9 @@ def _is_renamed(route: Route, name: str) -> bool:
 def _observe(collector: Collector, receivers: list[Receiver]) -> set[str]:
     """Jobs that read what an ecs_observer wrote find its targets themselves; the names of these extensions."""
     jobs = [job for receiver in receivers for job in receiver.jobs]
-    return {
-        entry.key
-        for entry in collector.top.map("extensions").pairs()
-        if components.type_of(entry.key) == components.ECS_OBSERVER
-        and ecs_observer.replace(entry, jobs, collector.losses)
-    }
+    extensions = collector.top.map("extensions").pairs()
+    observers = [entry for entry in extensions if components.type_of(entry.key) == components.ECS_OBSERVER]
+    return ecs_observer.replace(observers, jobs, collector.losses)
 
 
 # receivers
