@@ -184,12 +184,24 @@ AMP = "https://aps-workspaces.%s.amazonaws.com/workspaces/%s/api/v1/remote_write
         (AMP % ("$AWS_REGION", "ws-1"), {"workspace": "ws-1"}),
         (AMP % ("eu-west-1", "${WORKSPACE}"), {"workspace": "ws-CHANGE-ME"}),
         ("$ENDPOINT", {"url": "https://CHANGE.ME/api/v1/remote_write"}),
-        ("", {"url": "https://CHANGE.ME/api/v1/remote_write"}),
     ],
 )
 def test_an_address_with_variables(address: str, expected: dict[str, str]) -> None:
     """The region of the function is known anyway; what is not known is to be filled in."""
     assert collector(exporter=f"endpoint: '{address}'")["remote_write"] == [expected]
+
+
+@pytest.mark.parametrize("settings", ["{timeout: 5s}", "{endpoint: ''}", "{auth: {authenticator: sigv4auth}}"])
+def test_an_exporter_without_an_address_is_left_to_a_person(settings: str) -> None:
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+extensions: {{sigv4auth: {{}}}}
+exporters: {{prometheusremotewrite: {settings}}}
+"""
+    found = convert(text, "c.yaml")
+    (problem,) = found.problems
+    assert (problem.path, problem.line) == ("exporters.prometheusremotewrite.endpoint", 4)
+    assert "CHANGE" in str(yaml.load(found.config, yaml.CBaseLoader)["remote_write"])
 
 
 def test_a_namespace_is_a_rename() -> None:
