@@ -18,7 +18,7 @@ _ALIASES = {
 
 def type_of(name: str) -> str:
     """`prometheus_remote_write/amp` -> `prometheusremotewrite`: the type of a component, as this module spells it."""
-    kind = name.partition("/")[0].strip().replace("_", "")
+    kind = name.partition("/")[0].strip().replace("_", "").lower()
     return _ALIASES.get(kind, kind)
 
 
