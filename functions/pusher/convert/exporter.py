@@ -104,7 +104,8 @@ def endpoint(exporter: Entry, extensions: Map, losses: Losses) -> Endpoint:
     """Translates every key of the exporter."""
     found = Endpoint(exporter)
     settings = exporter.value if isinstance(exporter.value, Map) else Map()
-    for entry in settings.pairs():
+    auth_first = sorted(settings.pairs(), key=lambda entry: entry.key not in ("auth", "aws_auth"))  # headers ask for it
+    for entry in auth_first:
         if is_empty(entry.value):
             continue
         if entry.key in _FLAT_TLS:
@@ -160,7 +161,8 @@ def _put_placeholder(found: Endpoint, written: Entry | None, losses: Losses) -> 
 def _authenticate(found: Endpoint, auth: Entry, extensions: Map, losses: Losses) -> None:
     extension = extensions.get(found.authenticator)
     if extension is None:
-        found.block.entries.append(losses.note(auth, f"there is no extension {found.authenticator!r}"))
+        said = f"there is no extension {found.authenticator!r}, and requests go out without: write the credentials"
+        found.block.entries.append(losses.by_hand(auth, said))
     else:
         authenticator.put(found.block, extension, losses)
 
