@@ -20,9 +20,8 @@ _NO_PIPELINE = "no pipeline of metrics uses it"
 _NO_PROMETHEUS = "its pipeline has no prometheus receiver"
 _NOT_WRITTEN = "what its pipeline gets goes to no remote-write exporter"
 _MADE = "what it makes of the samples is not made here"
-_FILTERED = (
-    "the collector filtered whole metrics, with the series of a histogram or summary; up and the scrape_ series stay"
-)
+_FILTERED = "the collector filtered whole metrics, with the series of a histogram or summary"
+_STAY = "; up and the scrape_ series stay"
 _NO_ENDPOINT = (
     "there is no endpoint: of the exporters ({names}) none that gets scraped data speaks remote write. Write where the "
     "samples go: remote_write: [{{workspace: ws-CHANGE-ME}}]"
@@ -303,13 +302,16 @@ def _filter(
     into = {route.exporter for route in routes}
     if filtered.isdisjoint(route.receiver for route in rest):
         blocks = [job.value for one in receivers if one.name in filtered for job in one.jobs]
-        places = [rules_of(block, "metric_relabel_configs") for block in blocks if isinstance(block, Map)]
+        for block in blocks:
+            if rules and isinstance(block, Map):
+                said = Remark(f"{entry.key}: {_FILTERED}{_STAY}")
+                rules_of(block, "metric_relabel_configs").entries += [said, *_copies(rules)]
     elif into.isdisjoint(route.exporter for route in rest):
-        places = [endpoint.relabel for endpoint in endpoints if endpoint.exporter.key in into]
+        for endpoint in endpoints:
+            if rules and endpoint.exporter.key in into:  # before its namespace, which is part of no name there
+                endpoint.relabel.entries[:0] = [Remark(f"{entry.key}: {_FILTERED}"), *_copies(rules)]
     else:
         return False
-    for place in places:
-        place.entries += [Remark(f"{entry.key}: {_FILTERED}"), *_copies(rules)] if rules else []
     return True
 
 
@@ -359,7 +361,9 @@ def _receiver(entry: Entry, collector: Collector) -> Receiver:
     config = settings.map("config")
     for setting in settings.pairs():
         if setting.key in _OF_PROMETHEUS:
-            collector.leftovers.append(collector.losses.by_hand(setting, _MISPLACED.format(key=setting.key)))
+            said = _MISPLACED.format(key=setting.key)
+            collector.losses.by_hand(setting, said)
+            collector.leftovers.append(Remark(f"TO DO: {setting.path} {said}"))
         elif setting.key not in ("config", "report_extra_scrape_metrics"):
             collector.leave(setting, _RECEIVER.get(setting.key, "has no counterpart here"))
     for part in config.pairs():
