@@ -217,6 +217,12 @@ def test_what_an_authenticator_says(extension: str, expected: dict[str, Any]) ->
     assert found == {"url": "https://a.example/w", "headers": {}, **expected}
 
 
+def test_a_part_of_a_config_without_the_extension_is_signed_for() -> None:
+    """What signs is known by its type, and needs no settings."""
+    (found,) = collector(exporter="endpoint: https://a.example/w, auth: {authenticator: sigv4auth/x}")["remote_write"]
+    assert found == {"url": "https://a.example/w", "sigv4": {}}
+
+
 AMP = "https://aps-workspaces.%s.amazonaws.com/workspaces/%s/api/v1/remote_write"
 
 

@@ -245,3 +245,22 @@ def test_other_targets_of_the_job_stay() -> None:
     found = observed_twice("[{files: [/etc/sd/*.yaml]}]", ", static_configs: [{targets: ['10.0.0.9:80']}]")
     assert relabelled(found, {"__address__": "10.0.0.9:80"}) is not None
     assert relabelled(found, {"__address__": "10.0.0.9:80", "__meta_ecs_cluster": "a"}) is None
+
+
+def test_a_variable_in_the_clusters_name_has_its_line() -> None:
+    """cluster_name stands in the input, so that a person finds what has to be replaced."""
+    found = observed_twice("[{files: [/etc/sd/a.yaml]}]")
+    assert all(one.path and one.line for one in found.dropped)
+    found = convert(
+        """
+extensions:
+  ecs_observer:
+    cluster_name: ${CLUSTER}
+receivers:
+  prometheus: {config: {scrape_configs: [{job_name: a, file_sd_configs: [{files: [/etc/ecs_sd_targets.yaml]}]}]}}
+exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}
+""",
+        "c.yaml",
+    )
+    (variable,) = [one for one in found.dropped if "CLUSTER" in one.why]
+    assert (variable.path, variable.line) == ("extensions.ecs_observer.cluster_name", 4)

@@ -26,6 +26,7 @@ PROMETHEUS = "prometheus"
 REMOTE_WRITE = "prometheusremotewrite"
 ECS_OBSERVER = "ecsobserver"
 FILTER = "filter"
+SIGV4 = "sigv4auth"
 
 NOT_NEEDED = {
     "batch": "not needed: samples are packed into full requests",

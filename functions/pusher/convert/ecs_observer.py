@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..config import go_glob
 from . import relabelling
 from .relabelling import rule
-from .tree import Entry, List, Losses, Map, Scalar, listing, scalar
+from .tree import Entry, List, Losses, Map, Scalar, scalar
 
 _DEFAULT_FILE = "/etc/ecs_sd_targets.yaml"
 _DEFAULT_LABEL = "ECS_PROMETHEUS_EXPORTER_PORT"
@@ -170,7 +170,9 @@ class _Job:
         found = Map()
         if region := observer.settings.get("cluster_region"):
             found.put("region", region.value, region)
-        found.put("clusters", listing(observer.cluster, flow=True), observer.settings.get("cluster_name"))
+        name = observer.settings.get("cluster_name")
+        cluster = Entry("", observer.cluster, *((name.line, name.path) if name else ()))
+        found.put("clusters", List([cluster], flow=True), name)
         if port:
             found.put("port", scalar(port))
         else:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ..config import partitions, scalars
 from ..config.remote_write import amp_host
-from . import authenticator, expansion
+from . import authenticator, components, expansion
 from .http_client import move_userinfo, put_headers
 from .prometheus import drop_replica
 from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, comment, is_empty, listing, mapping, scalar
@@ -160,7 +160,11 @@ def _put_placeholder(found: Endpoint, written: Entry | None, losses: Losses) -> 
 
 def _authenticate(found: Endpoint, auth: Entry, extensions: Map, losses: Losses) -> None:
     extension = extensions.get(found.authenticator)
-    if extension is None:
+    if extension is None and components.type_of(found.authenticator) == components.SIGV4:
+        found.block.put("sigv4", Map(flow=True))
+        said = f"there is no extension {found.authenticator!r}: the function's own region and role count"
+        found.block.entries.append(losses.note(auth, said))
+    elif extension is None:
         said = f"there is no extension {found.authenticator!r}, and requests go out without: write the credentials"
         found.block.entries.append(losses.by_hand(auth, said))
     else:
