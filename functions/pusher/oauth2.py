@@ -21,6 +21,7 @@ from .transport import HttpRequest, Transport, TransportError
 
 _TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
 _MAX_TOKEN_BYTES = 100_000
+_REFUSALS = (400, 401, 403)  # of a client that is not let in (RFC 6749, 5.2, and what is answered instead)
 _MAX_TYPE, _MAX_KEYS = 60, 8  # of an answer's Content-Type, and of its keys, in a message
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")  # what a name of a member looks like, and a token does not
 _CHECK = "client_id, client_secret and scopes"
@@ -28,6 +29,10 @@ _CHECK = "client_id, client_secret and scopes"
 
 class TokenError(Exception):
     """No token. The message names the endpoint and what to check."""
+
+
+class ClientRefused(TokenError):
+    """The token endpoint does not let this client in."""
 
 
 class TokenStore:
@@ -57,7 +62,13 @@ class TokenStore:
             kept = self._tokens.get(oauth2)
             if kept and kept[0] > time.time():
                 return kept[1]
-            token, seconds = self._fetch_token(oauth2, deadline)
+            asked_at = self._secrets.now()
+            try:
+                token, seconds = self._fetch_token(oauth2, deadline)
+            except ClientRefused:
+                if not (oauth2.client_secret and self._secrets.forget([oauth2.client_secret], asked_at)):
+                    raise
+                token, seconds = self._fetch_token(oauth2, deadline)  # the client's secret may have been rotated
             until = time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2)
             self._tokens[oauth2] = until, token, self._secrets.now()
             return token
@@ -65,7 +76,7 @@ class TokenStore:
             lock.release()
 
     def _fetch_token(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
-        """Client-credentials grant (RFC 6749, 4.4). Raises TokenError.
+        """Client-credentials grant (RFC 6749, 4.4). Raises TokenError, of which ClientRefused is one.
 
         The client is named in a Basic header first and, when that is refused, in the form: the order of Go's client.
         """
@@ -83,10 +94,11 @@ class TokenStore:
                 token, seconds = _parsed_token(content, where, shape)
                 self._secrets.mask.add(token)
                 return token, seconds
-            if status not in (400, 401, 403):
+            if status not in _REFUSALS:
                 break
         check = "client_id, client_secret, scopes and endpoint_params" if oauth2.endpoint_params else _CHECK
-        raise TokenError(f"{where} answered {status}: check {check}; it answered {shape}")
+        kind = ClientRefused if status in _REFUSALS else TokenError
+        raise kind(f"{where} answered {status}: check {check}; it answered {shape}")
 
     def _token_requests(self, oauth2: OAuth2) -> Iterator[HttpRequest]:
         secret = self._secrets.reveal(oauth2.client_secret) if oauth2.client_secret else ""
