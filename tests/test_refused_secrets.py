@@ -15,6 +15,7 @@ import pytest
 
 from pusher.config.load import parse_config
 from pusher.config.secrets import Secret, SecretStore
+from pusher.oauth2 import TokenStore
 from pusher.push import push
 from pusher.report import Report
 from pusher.warm import Outside, Warm
@@ -173,6 +174,21 @@ def test_a_token_that_this_run_has_fetched_is_asked_for_once_more() -> None:
         for calls in (2, 3):
             assert down(run(warm, clock)) == TARGETS
             assert (site.tokens["asked"], manager.asked["client"]) == (calls, 1)
+
+
+def test_two_receivers_of_one_client_renew_their_tokens_in_the_same_run() -> None:
+    """Each has a token of its own."""
+    manager = Manager(client="s", other="one")
+    with warm_of(manager, by_client) as (site, warm, _):
+        (oauth2,) = {job.http.oauth2 for job in warm.config.scrape_jobs if job.http.oauth2}
+        secrets = warm.outside.secrets
+        stores = [TokenStore(warm.outside.transport, secrets, ENVIRONMENT) for _ in range(2)]
+        for good in ("one", "two"):
+            site.good = good
+            secrets.begin_run()
+            for store in stores:
+                store.forget(oauth2, secrets.now())
+                assert store.token(oauth2, time.monotonic() + 20) == good
 
 
 def test_a_rotated_client_secret_is_fetched_where_the_old_one_gets_no_token() -> None:

@@ -41,14 +41,21 @@ class TokenStore:
     def __init__(self, transport: Transport, secrets: SecretStore, environment: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._environment = transport, secrets, environment
         self._tokens: dict[OAuth2, tuple[float, str, float]] = {}  # until when, the token, since when
+        self._renewed: dict[OAuth2, float] = {}  # when a token was last dropped because it was refused
         self._locks: dict[OAuth2, threading.Lock] = {}
+        self._forgetting = threading.Lock()
 
     def forget(self, oauth2: OAuth2 | None, asked_at: float = float("inf")) -> None:
         """The client's next use fetches a new token: a request made at `asked_at` (monotonic seconds) was refused. A
-        token that is newer stays."""
-        kept = self._tokens.get(oauth2) if oauth2 else None
-        if oauth2 and kept and self._secrets.may_renew(oauth2, kept[2], asked_at):
-            self._tokens.pop(oauth2, None)
+        token that is newer stays. Others are dropped once a run, those that it has fetched itself too: a token is
+        another one each time, and may be revoked before it ends."""
+        with self._forgetting:
+            kept = self._tokens.get(oauth2) if oauth2 else None
+            if not oauth2 or not kept or kept[2] > asked_at:
+                return
+            if not self._secrets.is_of_this_run(self._renewed.get(oauth2, float("-inf"))):
+                self._renewed[oauth2] = self._secrets.now()
+                self._tokens.pop(oauth2, None)
 
     def token(self, oauth2: OAuth2, deadline: float) -> str:
         """The kept token or a new one, before `deadline` (monotonic seconds). Raises TokenError and SecretError.

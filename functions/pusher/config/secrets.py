@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,6 @@ class SecretStore:
         self.mask = Mask()
         self._kept: dict[str, _Fetched] = {}
         self._refused: dict[str, str] = {}  # what was forgotten, by reference
-        self._renewed: dict[Hashable, float] = {}  # when something was last dropped because it was refused
         self._failed: dict[str, tuple[float, str]] = {}  # what could not be fetched in this run: when, and why
         self._run_began: float | None = None
         self._locks: dict[str, threading.Lock] = {}
@@ -120,15 +119,9 @@ class SecretStore:
             return kept.at < min(self._run_began, asked_at)
         return kept.at <= asked_at and not (kept.is_confirmed and self._now() - kept.at < _AGAIN_SECONDS)
 
-    def may_renew(self, key: Hashable, fetched_at: float, asked_at: float) -> bool:
-        """Whether a token that was fetched then is to be fetched anew, after a request made at `asked_at` was refused:
-        once a run, also one of this run. A token is another one each time, and may be revoked before it ends."""
-        with self._lock:
-            has_been = self._run_began is not None and self._renewed.get(key, float("-inf")) >= self._run_began
-            if fetched_at > asked_at or has_been:
-                return False
-            self._renewed[key] = self._now()
-            return True
+    def is_of_this_run(self, at: float) -> bool:
+        """Whether something was done in the run that goes on. False where there are no runs."""
+        return self._run_began is not None and at >= self._run_began
 
     def _fetch(self, reference: str) -> str:
         scheme, _, name = reference.partition(":")
