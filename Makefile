@@ -157,8 +157,8 @@ $(PACKAGES).txt: functions/requirements.txt Makefile
 	@mv $@.new $@
 
 # Of what is installed Lambda never needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP
-# router, utilities and Datadog (what neither Logger nor Metrics imports), DNS zones, the time zones' sources, and what
-# charset_normalizer, zlib_ng, zstd and protobuf have beside what is imported.
+# router, utilities and Datadog (what neither Logger nor Metrics imports), DNS zones and DNS over QUIC, urllib3 for
+# browsers, the time zones' sources, and what charset_normalizer, zlib_ng, zstd and protobuf have beside what is imported.
 # Licences and METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 $(PACKAGES): $(PACKAGES).txt
 	@rm -rf $@ $@.new
@@ -169,7 +169,9 @@ $(PACKAGES): $(PACKAGES).txt
 	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng* $@.new/tzdata/zoneinfo/*.tab $@.new/tzdata/zoneinfo/tzdata.zi
 	@rm -rf $@.new/backports/zstd/zipfile $@.new/backports/zstd/tarfile.py $@.new/backports/zstd/_cffi
 	@rm -rf $@.new/google/protobuf/descriptor_pb2.py $@.new/google/protobuf/compiler $@.new/google/protobuf/internal/*_benchmark.py
+	@rm -rf $(addprefix $@.new/google/protobuf/,json_format.py proto_json.py service_reflection.py internal/testing_refleaks.py)
 	@rm -rf $(addprefix $@.new/dns/,dnssec.py dnssecalgs zone.py zonefile.py btree.py btreezone.py versioned.py update.py asyncresolver.py _trio_backend.py)
+	@rm -rf $@.new/dns/win32util.py $@.new/dns/quic/_[a-z]*.py $@.new/urllib3/contrib/emscripten $@.new/urllib3/contrib/pyopenssl.py
 	@find $@.new \( -name '*.pyi' -o -path '*.dist-info/RECORD' \) -exec rm -f {} +
 	@mv $@.new $@
 	@touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from pusher.config.load import parse_config
 from pusher.config.secrets import Secret, SecretStore
+from pusher.oauth2 import TokenStore
 from pusher.push import push
 from pusher.report import Report
 from pusher.warm import Outside, Warm
@@ -50,14 +52,21 @@ class Site:
 
     def __init__(self) -> None:
         self.good = "one"
+        self._lock = threading.Lock()
         self.tokens: Counter[str] = Counter()
+        self.client_secret, self.granted = "s", ""  # the second in place of `good`
         self.server = LoopbackServer(self._answer)
 
     def _answer(self, request: Request) -> Answer:
         if request.path == "/token":
-            with threading.Lock():
+            with self._lock:
                 self.tokens["asked"] += 1
-            return Answer.json({"access_token": self.good, "expires_in": 3600})
+            if (
+                request.headers.get("Authorization")
+                != "Basic " + b64encode(f"id:{self.client_secret}".encode()).decode()
+            ):
+                return Answer(401)
+            return Answer.json({"access_token": self.granted or self.good, "expires_in": 3600})
         if request.headers.get("Authorization") != f"Bearer {self.good}":
             return Answer(401)
         return Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, b"a 1\n")
@@ -101,12 +110,13 @@ def by_reference(url: str) -> dict[str, Any]:
 
 
 def test_a_revoked_secret_costs_one_call_a_run() -> None:
-    """Besides the one that a new environment makes anyway; and no call for a secret that nobody has refused."""
+    """The first run of an environment included, which has fetched it a moment ago; and no call for a secret that nobody
+    has refused."""
     manager = Manager(token="one", other="one")
     with warm_of(manager, by_reference) as (site, warm, clock):
         site.good = "two"
         manager.secrets["other"] = "two"
-        for calls in (2, 3):
+        for calls in (1, 2, 3):
             assert down(run(warm, clock)) == TARGETS
             assert manager.asked == {"token": calls, "other": 1}
 
@@ -131,21 +141,63 @@ def test_a_rotated_secret_lets_all_in_with_one_call() -> None:
         assert manager.asked == {"token": 2, "other": 2}
 
 
+def test_a_secret_that_cannot_be_had_costs_one_call_a_run() -> None:
+    manager = Manager(other="one")
+    with warm_of(manager, by_reference) as (_, warm, clock):
+        for calls in (1, 2):
+            assert down(run(warm, clock)) == TARGETS
+            assert manager.asked == {"token": calls, "other": 1}
+        manager.secrets["token"] = "one"
+        assert down(run(warm, clock)) == 0
+
+
+def by_client(url: str) -> dict[str, Any]:
+    return {"oauth2": {"client_id": "id", "client_secret_ref": "secretsmanager:client", "token_url": f"{url}/token"}}
+
+
 def test_a_token_that_was_revoked_is_asked_for_once_a_run() -> None:
-    """The same for OAuth2, whose client's secret is another one that is concerned."""
+    """The client's own secret is not concerned: its endpoint takes it."""
     manager = Manager(client="s", other="one")
-
-    def oauth2(url: str) -> dict[str, Any]:
-        return {
-            "oauth2": {"client_id": "id", "client_secret_ref": "secretsmanager:client", "token_url": f"{url}/token"}
-        }
-
-    with warm_of(manager, oauth2) as (site, warm, clock):
+    with warm_of(manager, by_client) as (site, warm, clock):
         assert down(run(warm, clock)) == 0
         assert (site.tokens["asked"], manager.asked["client"]) == (1, 1)
         site.good = "two"
         assert down(run(warm, clock)) == 0
-        assert (site.tokens["asked"], manager.asked["client"]) == (2, 2)
+        assert (site.tokens["asked"], manager.asked["client"]) == (2, 1)
+
+
+def test_a_token_that_this_run_has_fetched_is_asked_for_once_more() -> None:
+    """It may have been revoked before its end, as by a server that knows one token of each client."""
+    manager = Manager(client="s", other="one")
+    with warm_of(manager, by_client) as (site, warm, clock):
+        site.granted = "revoked"
+        for calls in (2, 3):
+            assert down(run(warm, clock)) == TARGETS
+            assert (site.tokens["asked"], manager.asked["client"]) == (calls, 1)
+
+
+def test_two_receivers_of_one_client_renew_their_tokens_in_the_same_run() -> None:
+    """Each has a token of its own."""
+    manager = Manager(client="s", other="one")
+    with warm_of(manager, by_client) as (site, warm, _):
+        (oauth2,) = {job.http.oauth2 for job in warm.config.scrape_jobs if job.http.oauth2}
+        secrets = warm.outside.secrets
+        stores = [TokenStore(warm.outside.transport, secrets, ENVIRONMENT) for _ in range(2)]
+        for good in ("one", "two"):
+            site.good = good
+            secrets.begin_run()
+            for store in stores:
+                store.forget(oauth2, secrets.now())
+                assert store.token(oauth2, time.monotonic() + 20) == good
+
+
+def test_a_rotated_client_secret_is_fetched_where_the_old_one_gets_no_token() -> None:
+    manager = Manager(client="s", other="one")
+    with warm_of(manager, by_client) as (site, warm, clock):
+        assert down(run(warm, clock)) == 0
+        site.good, site.client_secret, manager.secrets["client"] = "two", "t", "t"
+        assert down(run(warm, clock)) == 0
+        assert manager.asked["client"] == 2
 
 
 # --- The store --------------------------------------------------------------------------------------------------------

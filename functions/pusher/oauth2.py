@@ -21,6 +21,7 @@ from .transport import HttpRequest, Transport, TransportError
 
 _TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
 _MAX_TOKEN_BYTES = 100_000
+_REFUSALS = (400, 401, 403)  # of a client that is not let in (RFC 6749, 5.2, and what is answered instead)
 _MAX_TYPE, _MAX_KEYS = 60, 8  # of an answer's Content-Type, and of its keys, in a message
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")  # what a name of a member looks like, and a token does not
 _CHECK = "client_id, client_secret and scopes"
@@ -30,20 +31,31 @@ class TokenError(Exception):
     """No token. The message names the endpoint and what to check."""
 
 
+class ClientRefused(TokenError):
+    """The token endpoint does not let this client in."""
+
+
 class TokenStore:
     """The tokens of one environment, by client. Safe for several threads."""
 
     def __init__(self, transport: Transport, secrets: SecretStore, environment: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._environment = transport, secrets, environment
         self._tokens: dict[OAuth2, tuple[float, str, float]] = {}  # until when, the token, since when
+        self._renewed: dict[OAuth2, float] = {}  # when a token was last dropped because it was refused
         self._locks: dict[OAuth2, threading.Lock] = {}
+        self._forgetting = threading.Lock()
 
     def forget(self, oauth2: OAuth2 | None, asked_at: float = float("inf")) -> None:
         """The client's next use fetches a new token: a request made at `asked_at` (monotonic seconds) was refused. A
-        token that is newer stays."""
-        kept = self._tokens.get(oauth2) if oauth2 else None
-        if oauth2 and kept and self._secrets.may_renew(oauth2, kept[2], asked_at):
-            self._tokens.pop(oauth2, None)
+        token that is newer stays. Others are dropped once a run, those that it has fetched itself too: a token is
+        another one each time, and may be revoked before it ends."""
+        with self._forgetting:
+            kept = self._tokens.get(oauth2) if oauth2 else None
+            if not oauth2 or not kept or kept[2] > asked_at:
+                return
+            if not self._secrets.is_of_this_run(self._renewed.get(oauth2, float("-inf"))):
+                self._renewed[oauth2] = self._secrets.now()
+                self._tokens.pop(oauth2, None)
 
     def token(self, oauth2: OAuth2, deadline: float) -> str:
         """The kept token or a new one, before `deadline` (monotonic seconds). Raises TokenError and SecretError.
@@ -57,7 +69,13 @@ class TokenStore:
             kept = self._tokens.get(oauth2)
             if kept and kept[0] > time.time():
                 return kept[1]
-            token, seconds = self._fetch_token(oauth2, deadline)
+            asked_at = self._secrets.now()
+            try:
+                token, seconds = self._fetch_token(oauth2, deadline)
+            except ClientRefused:
+                if not (oauth2.client_secret and self._secrets.forget([oauth2.client_secret], asked_at)):
+                    raise
+                token, seconds = self._fetch_token(oauth2, deadline)  # the client's secret may have been rotated
             until = time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2)
             self._tokens[oauth2] = until, token, self._secrets.now()
             return token
@@ -65,7 +83,7 @@ class TokenStore:
             lock.release()
 
     def _fetch_token(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
-        """Client-credentials grant (RFC 6749, 4.4). Raises TokenError.
+        """Client-credentials grant (RFC 6749, 4.4). Raises TokenError, of which ClientRefused is one.
 
         The client is named in a Basic header first and, when that is refused, in the form: the order of Go's client.
         """
@@ -83,10 +101,11 @@ class TokenStore:
                 token, seconds = _parsed_token(content, where, shape)
                 self._secrets.mask.add(token)
                 return token, seconds
-            if status not in (400, 401, 403):
+            if status not in _REFUSALS:
                 break
         check = "client_id, client_secret, scopes and endpoint_params" if oauth2.endpoint_params else _CHECK
-        raise TokenError(f"{where} answered {status}: check {check}; it answered {shape}")
+        kind = ClientRefused if status in _REFUSALS else TokenError
+        raise kind(f"{where} answered {status}: check {check}; it answered {shape}")
 
     def _token_requests(self, oauth2: OAuth2) -> Iterator[HttpRequest]:
         secret = self._secrets.reveal(oauth2.client_secret) if oauth2.client_secret else ""

@@ -59,7 +59,7 @@ def test_partitions_are_those_of_botocore() -> None:
         one.id: (one.suffix, one.dual_stack_suffix) for one in PARTITIONS
     }
     assert {one["id"]: one["regionRegex"].replace("\\-", "-").strip("^$") for one in DATA} == {
-        one.id: one.regions.pattern for one in PARTITIONS
+        one.id: one.regions for one in PARTITIONS
     }
 
 

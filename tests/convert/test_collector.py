@@ -116,7 +116,6 @@ def test_go_durations(text: str, milliseconds: int | None) -> None:
         ("headers: {Authorization: 'Bearer ${TOKEN}'}", {"authorization": {"credentials_ref": "env:TOKEN"}}),
         ("headers: {authorization: Token abc}", {"authorization": {"type": "Token", "credentials": "abc"}}),
         ("headers: {Authorization: Basic dTpwOnE=}", {"basic_auth": {"username": "u", "password": "p:q"}}),
-        ("headers: {Authorization: Basic broken}", {"headers": {}}),
         ("headers: [{name: X-A, value: b}]", {"headers": {"X-A": "b"}}),
         ("headers: {X-A: $TOKEN}", {"http_headers": {"X-A": {"refs": ["env:TOKEN"]}}}),
         ("proxy_url: 'http://proxy.example:3128'", {"proxy_url": "http://proxy.example:3128"}),
@@ -174,6 +173,56 @@ exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w', auth: {{a
     assert "requests go out without" in problem.message
 
 
+@pytest.mark.parametrize(
+    "exporter",
+    [
+        "headers: {Authorization: Basic broken}",
+        "headers: {Authorization: 'Basic ${CREDENTIALS}'}",
+        "headers: {authorization: '${AUTHORIZATION}'}",
+        "auth: {authenticator: nowhere}",
+    ],
+    ids=["no-base64", "variable", "whole-variable", "no-extension"],
+)
+def test_credentials_that_are_not_known_are_left_to_a_person(exporter: str) -> None:
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w', {exporter}}}}}
+"""
+    (problem,) = convert(text, "c.yaml").problems
+    assert problem.path.startswith("exporters.prometheusremotewrite.")
+    assert "requests go out without" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("extension", "expected"),
+    [
+        (
+            "sigv4auth: {region: eu-west-1, assume_role: {arn: 'arn:aws:iam::1:role/w', session_name: adot}}",
+            {"sigv4": {"region": "eu-west-1", "role_arn": "arn:aws:iam::1:role/w", "session_name": "adot"}},
+        ),
+        (
+            "sigv4auth: {region: eu-west-1, assume_role: {arn: '', session_name: adot}}",
+            {"sigv4": {"region": "eu-west-1"}},
+        ),
+        ("bearertokenauth: {token: a, filename: /token}", {"authorization": {"credentials_file": "/token"}}),
+        ("basicauth: {client_auth: {username: u, password: p}}", {"basic_auth": {"username": "u", "password": "p"}}),
+    ],
+    ids=["session", "no-role", "token-of-file", "before-a-header"],
+)
+def test_what_an_authenticator_says(extension: str, expected: dict[str, Any]) -> None:
+    """A header of the exporter's own gives way to its authenticator."""
+    name = extension.partition(":")[0]
+    exporter = f"endpoint: https://a.example/w, headers: {{Authorization: Basic x}}, auth: {{authenticator: {name}}}"
+    (found,) = collector(exporter=exporter, more=f"extensions: {{{extension}}}")["remote_write"]
+    assert found == {"url": "https://a.example/w", "headers": {}, **expected}
+
+
+def test_a_part_of_a_config_without_the_extension_is_signed_for() -> None:
+    """What signs is known by its type, and needs no settings."""
+    (found,) = collector(exporter="endpoint: https://a.example/w, auth: {authenticator: sigv4auth/x}")["remote_write"]
+    assert found == {"url": "https://a.example/w", "sigv4": {}}
+
+
 AMP = "https://aps-workspaces.%s.amazonaws.com/workspaces/%s/api/v1/remote_write"
 
 
@@ -184,12 +233,24 @@ AMP = "https://aps-workspaces.%s.amazonaws.com/workspaces/%s/api/v1/remote_write
         (AMP % ("$AWS_REGION", "ws-1"), {"workspace": "ws-1"}),
         (AMP % ("eu-west-1", "${WORKSPACE}"), {"workspace": "ws-CHANGE-ME"}),
         ("$ENDPOINT", {"url": "https://CHANGE.ME/api/v1/remote_write"}),
-        ("", {"url": "https://CHANGE.ME/api/v1/remote_write"}),
     ],
 )
 def test_an_address_with_variables(address: str, expected: dict[str, str]) -> None:
     """The region of the function is known anyway; what is not known is to be filled in."""
     assert collector(exporter=f"endpoint: '{address}'")["remote_write"] == [expected]
+
+
+@pytest.mark.parametrize("settings", ["{timeout: 5s}", "{endpoint: ''}", "{auth: {authenticator: sigv4auth}}"])
+def test_an_exporter_without_an_address_is_left_to_a_person(settings: str) -> None:
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+extensions: {{sigv4auth: {{}}}}
+exporters: {{prometheusremotewrite: {settings}}}
+"""
+    found = convert(text, "c.yaml")
+    (problem,) = found.problems
+    assert (problem.path, problem.line) == ("exporters.prometheusremotewrite.endpoint", 4)
+    assert "CHANGE" in str(yaml.load(found.config, yaml.CBaseLoader)["remote_write"])
 
 
 def test_a_namespace_is_a_rename() -> None:

@@ -14,6 +14,7 @@ RENAMED = [
     ("resource_detection", "resourcedetection"),
     ("k8s_attributes", "k8sattributes"),
     ("awsprometheusremotewrite", "prometheusremotewrite"),
+    ("prometheusRemoteWrite", "prometheusremotewrite"),
 ]
 
 

@@ -184,3 +184,83 @@ def test_an_observer_whose_file_no_job_reads_is_named() -> None:
     assert [(one.path, one.why) for one in found.dropped] == [
         ("extensions.ecs_observer", "no job reads the file that it wrote")
     ]
+
+
+def observed_twice(files: str, more: str = "") -> Conversion:
+    """Two clusters, each with an observer, and one job that reads both files."""
+    return convert(
+        f"""
+extensions:
+  ecs_observer/a: {{cluster_name: a, result_file: /etc/sd/a.yaml, docker_labels: [],
+    services: [{{name_pattern: ^web$, metrics_ports: [8080], job_name: web}}]}}
+  ecs_observer/b: {{cluster_name: b, result_file: /etc/sd/b.yaml, docker_labels: [],
+    task_definitions: [{{arn_pattern: ':task-definition/db:', metrics_ports: [9187], metrics_path: /m}}]}}
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a, file_sd_configs: {files}{more}}}]}}}}}}
+exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w'}}}}
+""",
+        "c.yaml",
+    )
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        "[{files: [/etc/sd/a.yaml, /etc/sd/b.yaml]}]",
+        "[{files: [/etc/sd/a.yaml]}, {files: [/etc/sd/b.yaml]}]",
+        "[{files: [/etc/sd/*.yaml]}]",
+        "[{files: ['/etc//sd/[ab].yaml']}]",
+    ],
+    ids=["one-discovery", "two-discoveries", "pattern", "choice"],
+)
+def test_several_observers_of_one_job(files: str) -> None:
+    """Each keeps the tasks of its own cluster; a name of file_sd_configs may be a pattern, as Go's filepath.Match."""
+    found = observed_twice(files)
+    assert found.problems == ()
+    assert not [one for one in found.dropped if one.path.startswith("extensions")]
+    job = job_of(found)
+    assert "file_sd_configs" not in job
+    assert job["ecs_sd_configs"] == [{"clusters": ["a"], "port": "8080"}, {"clusters": ["b"], "port": "9187"}]
+    web = {"__address__": "10.0.0.1:8080", "__meta_ecs_cluster": "a", "__meta_ecs_service": "web"}
+    database = {
+        "__address__": "10.0.0.1:9187", "__meta_ecs_cluster": "b", "__meta_ecs_task_definition": f"{ARN}db:1"
+    }  # fmt: skip
+    kept = [relabelled(found, one) for one in (web, database)]
+    assert [one and (one.get("prometheus_job"), one.get("__metrics_path__")) for one in kept] == [
+        ("web", None),
+        (None, "/m"),
+    ]
+    swapped = [{**web, "__meta_ecs_cluster": "b"}, {**database, "__meta_ecs_cluster": "a"}]
+    assert [relabelled(found, one) for one in swapped] == [None, None]
+
+
+def test_a_pattern_may_have_stood_for_other_files() -> None:
+    found = observed_twice("[{files: [/etc/sd/*.yaml, /etc/other.yaml]}]")
+    assert job_of(found)["file_sd_configs"] == [{"files": ["/etc/other.yaml"]}]
+    assert [one.why for one in found.dropped if "/etc/sd/*.yaml" in one.why] != []
+    assert "/etc/sd/*.yaml stood for" in " ".join(found.config.split())
+
+
+def test_other_targets_of_the_job_stay() -> None:
+    """Only tasks of the clusters are judged by the observers' filters."""
+    found = observed_twice("[{files: [/etc/sd/*.yaml]}]", ", static_configs: [{targets: ['10.0.0.9:80']}]")
+    assert relabelled(found, {"__address__": "10.0.0.9:80"}) is not None
+    assert relabelled(found, {"__address__": "10.0.0.9:80", "__meta_ecs_cluster": "a"}) is None
+
+
+def test_a_variable_in_the_clusters_name_has_its_line() -> None:
+    """cluster_name stands in the input, so that a person finds what has to be replaced."""
+    found = observed_twice("[{files: [/etc/sd/a.yaml]}]")
+    assert all(one.path and one.line for one in found.dropped)
+    found = convert(
+        """
+extensions:
+  ecs_observer:
+    cluster_name: ${CLUSTER}
+receivers:
+  prometheus: {config: {scrape_configs: [{job_name: a, file_sd_configs: [{files: [/etc/ecs_sd_targets.yaml]}]}]}}
+exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}
+""",
+        "c.yaml",
+    )
+    (variable,) = [one for one in found.dropped if "CLUSTER" in one.why]
+    assert (variable.path, variable.line) == ("extensions.ecs_observer.cluster_name", 4)

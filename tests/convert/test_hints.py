@@ -80,6 +80,7 @@ def kept(exporter: str = "") -> tuple[str, dict[str, Any]]:
     ("labels", "expected"),
     [
         ({"__name__": "lat_bucket", "le": "1.0"}, {"le": "1"}),
+        ({"__name__": "lat_bucket", "le": "-5.0"}, {"le": "-5"}),
         ({"__name__": "lat_bucket", "le": "0.5"}, {"le": "0.5"}),
         ({"__name__": "lat_bucket", "le": "+Inf"}, {"le": "+Inf"}),
         ({"__name__": "q", "quantile": "0.0"}, {"quantile": "0"}),
@@ -105,6 +106,28 @@ def test_what_the_collector_did_is_said() -> None:
     said, _ = kept()
     for words in ("_total", "target_info", 'le="1.0"', 'quantile="1.0"', "_created", "otel_scope_name", "Content-Type"):
         assert words in said
+
+
+def test_what_the_rules_do_not_do_is_said() -> None:
+    """No rule knows types or moves a point: gauges named so go, too, and 1e+06 stays."""
+    found = convert(COLLECTOR % "", "c.yaml").config
+    assert "kube_pod_created" in found
+    assert "a bound of a million or more needs a rule of its own" in " ".join(found.replace("#", "").split())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "renames"),
+    [
+        ("UnderscoreEscapingWithSuffixes", True),
+        ("NoUTF8EscapingWithSuffixes", True),
+        ("UnderscoreEscapingWithoutSuffixes", False),
+        ("NoTranslation", False),
+    ],
+)
+def test_a_translation_strategy_says_whether_names_were_changed(strategy: str, renames: bool) -> None:
+    """It counts before add_metric_suffixes (prometheusremotewriteexporter, README)."""
+    said, _ = kept(f", translation_strategy: {strategy}, add_metric_suffixes: {str(not renames).lower()}")
+    assert ("_total" in said) is renames
 
 
 def test_only_what_it_did_is_said() -> None:

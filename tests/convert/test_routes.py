@@ -9,7 +9,7 @@ import yaml
 
 from pusher import relabel
 from pusher.config.load import parse_config
-from pusher.convert import Conversion, convert
+from pusher.convert import Conversion, Options, convert
 
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 RECEIVERS = """
@@ -275,3 +275,64 @@ def test_the_label_of_a_replica_goes_with_its_reason(kind: str) -> None:
     assert parse_config(found.config, "ours.yaml", ENVIRONMENT).external_labels == (("cluster", "team-1"),)
     (dropped,) = found.dropped
     assert "AMP keeps one of a pair of Prometheus servers by it" in dropped.why
+
+
+FILTER = "filter: {metrics: {include: {match_type: strict, metric_names: [up_to_date]}}}"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "exporters: {otlphttp: {}}\n"
+        "service: {pipelines: {metrics: {receivers: [prometheus], processors: [filter, transform, resource], "
+        "exporters: [otlphttp]}}}",
+    ],
+    ids=["part-without-exporters", "other-exporter"],
+)
+def test_processors_count_also_where_the_endpoint_has_yet_to_be_named(rest: str) -> None:
+    """The jobs are taken over, and so is what became of their samples."""
+    found = convert(
+        f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+processors: {{{FILTER}, transform: {{}}, resource: {{attributes: [{{key: team, value: a}}]}}}}
+{rest}
+""",
+        "c.yaml",
+        Options(kind="collector"),
+    )
+    (job,) = yaml.load(found.config, yaml.CBaseLoader)["scrape_configs"]
+    assert [rule["action"] for rule in job["metric_relabel_configs"]] == ["keep"]
+    said = {one.path: one.why for one in found.dropped}
+    assert said["processors.transform"].startswith("CHANGES DATA")
+    assert said["processors.resource"].startswith("CHANGES DATA")
+
+
+def test_an_endpoints_filter_comes_before_its_namespace() -> None:
+    """The exporter puts the namespace before a name, after all processors; its filter judges up and scrape_ series."""
+    found = convert(
+        """
+receivers: {prometheus: {config: {scrape_configs: [{job_name: a}]}}}
+processors:
+  filter/1: {metrics: {include: {match_type: strict, metric_names: [good, bad]}}}
+  filter/2: {metrics: {exclude: {match_type: strict, metric_names: [bad]}}}
+exporters:
+  prometheusremotewrite/1: {endpoint: 'https://one.example/w'}
+  prometheusremotewrite/2: {endpoint: 'https://two.example/w', namespace: ours}
+service:
+  pipelines:
+    metrics/1: {receivers: [prometheus], exporters: [prometheusremotewrite/1]}
+    metrics/2: {receivers: [prometheus], processors: [filter/1, filter/2], exporters: [prometheusremotewrite/2]}
+""",
+        "c.yaml",
+    )
+    _, endpoint = parse_config(found.config, "ours.yaml", ENVIRONMENT).endpoints
+    names = [relabel.explain({"__name__": name}, endpoint.write_relabel).labels for name in ("good", "bad", "up")]
+    assert names == [{"__name__": "ours_good"}, None, None]
+    assert "filtered whole metrics" in found.config
+    assert "series stay" not in found.config
+
+
+def test_a_misplaced_key_is_named_in_the_result() -> None:
+    found = convert("receivers: {prometheus/x: {scrape_configs: [{job_name: a}]}}\n", "c.yaml", Options("collector"))
+    assert "# TO DO: receivers.prometheus/x.scrape_configs stands beside config" in found.config

@@ -309,6 +309,19 @@ def test_a_role_is_kept_and_renewed_five_minutes_before_its_end() -> None:
 
 
 @pytest.mark.usefixtures("with_sts")
+def test_a_role_is_assumed_once_however_many_requests_are_refused() -> None:
+    """Side by side, as a big push sends them; also where it was assumed for them a moment ago."""
+    clock = [time.time()]
+    found = provider(now=lambda: clock[0], role_arn=ROLE)
+    first = found.get()
+    assert all(found.get(renewed=True) is first for _ in range(3))
+    clock[0] += 60
+    second = found.get(renewed=True)
+    assert second is not first
+    assert all(found.get(renewed=True) is second for _ in range(3))
+
+
+@pytest.mark.usefixtures("with_sts")
 def test_static_keys_and_profiles_can_assume_a_role() -> None:
     write_profile("team", aws_access_key_id="AKIDTEAM", aws_secret_access_key="s")
     assert provider(role_arn=ROLE, profile="team").get().session_token

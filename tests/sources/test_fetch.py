@@ -151,6 +151,7 @@ class Secrets:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_rotated_secret_is_fetched_once_more_on_401_and_403(rig: Rig, status: int) -> None:
+    """In the run after the one that fetched it: within that one it was the newest there is."""
     rig.session = secrets = Secrets()
 
     def guarded(request: Request) -> Answer:
@@ -161,14 +162,14 @@ def test_a_rotated_secret_is_fetched_once_more_on_401_and_403(rig: Rig, status: 
     first = app.handle({}, None)
     assert str(status) in error(first)
     assert "credentials" in error(first)
-    assert (secrets.asked, len(rig.api.requests)) == (2, 2)
+    assert (secrets.asked, len(rig.api.requests)) == (1, 2)
     secrets.value = "new"
     rig.clock.ms += 60_000
     assert error(app.handle({}, None)) == ""
-    assert (secrets.asked, len(rig.api.requests)) == (3, 4)
+    assert (secrets.asked, len(rig.api.requests)) == (2, 4)
     rig.clock.ms += 60_000
     assert error(app.handle({}, None)) == ""
-    assert (secrets.asked, len(rig.api.requests)) == (3, 5)
+    assert (secrets.asked, len(rig.api.requests)) == (2, 5)
 
 
 def test_a_literal_secret_is_not_tried_twice(rig: Rig) -> None:

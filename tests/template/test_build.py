@@ -100,9 +100,19 @@ def test_all_of_the_pusher_is_there_but_the_command_line(artefact: Path) -> None
     assert {name for name in files_of(artefact / "pusher") if "__pycache__" not in name} == expected
 
 
-def test_logger_and_metrics_do_without_what_was_cut(artefact: Path) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(
+            "from aws_lambda_powertools import Logger, Metrics; Logger('a').info('b'); Metrics('c', 'd')",
+            id="powertools",
+        ),
+        pytest.param("import dns.resolver; dns.resolver.Resolver(configure=False)", id="dnspython"),
+        pytest.param("import requests_aws4auth, urllib3; urllib3.PoolManager()", id="requests"),
+    ],
+)
+def test_packages_do_without_what_was_cut(artefact: Path, code: str) -> None:
     """Only pure Python is imported, so that the artefact of any machine will do."""
-    code = "from aws_lambda_powertools import Logger, Metrics; Logger('a').info('b'); Metrics('c', 'd')"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(artefact), "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(
         [sys.executable, "-S", "-c", code], env=environment, cwd=artefact, capture_output=True, text=True, check=False

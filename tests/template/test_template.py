@@ -723,3 +723,15 @@ def test_sam_is_configured_once_for_everybody() -> None:
 def test_the_template_lints(sam: Callable[..., Any]) -> None:
     result = sam("validate", "--lint")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_documentation_names_every_action(template: dict[str, Any]) -> None:
+    """Under "Permissions", for people who must say what a stack may do before they deploy it."""
+    text = (ROOT / "docs/operations.md").read_text()
+    policies = {name: one for name, one in template["Resources"].items() if one["Type"].startswith("AWS::IAM::")}
+    actions = set(
+        re.findall(r'"((?:aps|s3|sqs|logs|secretsmanager|ssm|kms|ec2|ecs|sts|lambda):[A-Z]\w+)"', json.dumps(policies))
+    )
+    assert len(actions) > 30
+    known_by_all = {"sts:AssumeRole", "sts:ExternalId", "lambda:SourceFunctionArn", "kms:ViaService"}
+    assert [action for action in sorted(actions - known_by_all) if f"`{action}`" not in text] == []

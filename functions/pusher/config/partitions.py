@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """`id` is the second part of an ARN; `regions` is a pattern of region names. Hosts end in `suffix`, in
-    `dual_stack_suffix` where they have an IPv6 address too."""
+    """`id` is the second part of an ARN; `regions` is a pattern of region names, compiled when it is first needed: to
+    compile all would cost every cold start some milliseconds. Hosts end in `suffix`, in `dual_stack_suffix` where they
+    have an IPv6 address too."""
 
     id: str
-    regions: re.Pattern[str]
+    regions: str
     suffix: str
     dual_stack_suffix: str
 
@@ -25,7 +26,7 @@ class Partition:
 
 
 def _partition(name: str, prefix: str, suffix: str, dual_stack_suffix: str) -> Partition:
-    return Partition(name, re.compile(rf"{prefix}-\w+-\d+", re.ASCII), suffix, dual_stack_suffix)
+    return Partition(name, rf"{prefix}-\w+-\d+", suffix, dual_stack_suffix)
 
 
 PARTITIONS = (
@@ -40,17 +41,17 @@ PARTITIONS = (
 )
 SUFFIXES = tuple({suffix for one in PARTITIONS for suffix in (one.suffix, one.dual_stack_suffix)})
 
-_REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+|[a-z]+")  # a single word is one of a stand-in, as `local`
+_REGION = r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+|[a-z]+"  # a single word is one of a stand-in, as `local`
 
 
 def partition_of(region: str) -> Partition:
     """The partition that a region belongs to; that of a region which no pattern knows is `aws`, as in botocore."""
-    return next((one for one in PARTITIONS if one.regions.fullmatch(region)), PARTITIONS[0])
+    return next((one for one in PARTITIONS if re.fullmatch(one.regions, region, re.ASCII)), PARTITIONS[0])
 
 
 def checked_region(text: str) -> str:
     """Raises ValueError for what is no name of a region."""
-    if not _REGION.fullmatch(text):
+    if not re.fullmatch(_REGION, text):
         raise ValueError("not an AWS region, as eu-west-1")
     return text
 

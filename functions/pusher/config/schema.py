@@ -82,12 +82,11 @@ class HttpClientConfig:
 
     @property
     def held(self) -> list[Secret]:
-        """What says who we are."""
-        basic, authorization, oauth2 = self.basic_auth, self.authorization, self.oauth2
+        """What says who we are; of OAuth2 the token does, and the client's secret only to its own endpoint."""
+        basic, authorization = self.basic_auth, self.authorization
         held = [secret for _, values in self.http_headers for secret in values]
         held += [one for one in ((basic.username, basic.password) if basic else ()) if one]
         held += [authorization.credentials] if authorization and authorization.credentials else []
-        held += [oauth2.client_secret] if oauth2 and oauth2.client_secret else []
         return held
 
 

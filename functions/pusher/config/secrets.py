@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,8 @@ class SecretStore:
         self.mask = Mask()
         self._kept: dict[str, _Fetched] = {}
         self._refused: dict[str, str] = {}  # what was forgotten, by reference
-        self._renewed: dict[Hashable, float] = {}  # when something was last dropped because it was refused
-        self._run_began = float("inf")
+        self._failed: dict[str, tuple[float, str]] = {}  # what could not be fetched in this run: when, and why
+        self._run_began: float | None = None
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -98,35 +98,30 @@ class SecretStore:
         return self._now()
 
     def begin_run(self) -> None:
-        """What was refused is fetched anew once more."""
+        """From now on a secret is fetched once, whoever refuses it and whether it can be had or not."""
         self._run_began = self._now()
+        self._failed.clear()
 
-    def forget(self, secrets: Iterable[Secret] | None = None, asked_at: float = float("inf")) -> None:
+    def forget(self, secrets: Iterable[Secret] | None = None, asked_at: float = float("inf")) -> bool:
         """Drops what is kept of these secrets, or of all: the next use fetches again. After a 401 or 403 to a request
-        made at `asked_at`, a secret may have been rotated that is older than the request."""
+        made at `asked_at`, a secret may have been rotated that is older than the request. True when one was dropped."""
         with self._lock:
             of_these = list(self._kept) if secrets is None else [one.reference or "" for one in secrets]
-            for reference in of_these:
-                kept = self._kept.get(reference)
-                if kept and not self._is_vain(kept) and self._may_renew(reference, kept.at, asked_at):
-                    self._refused[reference] = self._kept.pop(reference).text
+            old = {one for one in of_these if one in self._kept and self._is_old(self._kept[one], asked_at)}
+            self._refused |= {reference: self._kept.pop(reference).text for reference in old}
+            return bool(old)
 
-    def may_renew(self, key: Hashable, fetched_at: float, asked_at: float) -> bool:
-        """Whether what was fetched then is to be fetched anew, after a request made at `asked_at` was refused: once a
-        run, so that many targets which refuse one token cost one call."""
-        with self._lock:
-            return self._may_renew(key, fetched_at, asked_at)
+    def _is_old(self, kept: _Fetched, asked_at: float) -> bool:
+        """Whether it may be another one now. What this run has fetched is the newest there is: many targets that refuse
+        one token cost one call a run. Where there are no runs, one that was fetched anew and was what had been refused
+        is not fetched a third time at once."""
+        if self._run_began is not None:
+            return kept.at < min(self._run_began, asked_at)
+        return kept.at <= asked_at and not (kept.is_confirmed and self._now() - kept.at < _AGAIN_SECONDS)
 
-    def _may_renew(self, key: Hashable, fetched_at: float, asked_at: float) -> bool:
-        if fetched_at > asked_at or self._renewed.get(key, float("-inf")) >= self._run_began:
-            return False
-        self._renewed[key] = self._now()
-        return True
-
-    def _is_vain(self, kept: _Fetched) -> bool:
-        """Where there are no runs: it was fetched anew a moment ago, and was what had been refused."""
-        has_runs = self._run_began != float("inf")
-        return kept.is_confirmed and not has_runs and self._now() - kept.at < _AGAIN_SECONDS
+    def is_of_this_run(self, at: float) -> bool:
+        """Whether something was done in the run that goes on. False where there are no runs."""
+        return self._run_began is not None and at >= self._run_began
 
     def _fetch(self, reference: str) -> str:
         scheme, _, name = reference.partition(":")
@@ -140,11 +135,24 @@ class SecretStore:
             kept = self._kept.get(reference)
             if kept and self._now() - kept.at < _KEEP_SECONDS:
                 return kept.text
-            text = self._from_ssm(reference, name) if scheme == "ssm" else self._from_secrets_manager(reference, name)
+            text = self._from_aws(reference, scheme, name)
             with self._lock:
                 is_confirmed = self._refused.pop(reference, None) == text
                 self._kept[reference] = _Fetched(self._now(), text, is_confirmed)
             return text
+
+    def _from_aws(self, reference: str, scheme: str, name: str) -> str:
+        """Raises SecretError, within a run the same one for a while: to ask again for each of many targets would cost
+        them their time."""
+        at, why = self._failed.get(reference, (float("-inf"), ""))
+        if self._now() - at < _AGAIN_SECONDS:
+            raise SecretError(why)
+        try:
+            return self._from_ssm(reference, name) if scheme == "ssm" else self._from_secrets_manager(reference, name)
+        except SecretError as error:
+            if self._run_began is not None:
+                self._failed[reference] = self._now(), str(error)
+            raise
 
     def _from_ssm(self, reference: str, name: str) -> str:
         try:

@@ -10,11 +10,9 @@ from .tree import Entry, List, Losses, Map, Scalar, Value, is_empty, listing, sc
 
 _UNKNOWN = "this authenticator has no counterpart here, and requests go out without: write credentials of another kind"
 _FROM_CONTEXT = "it came from the request that the collector had got, and none comes in here"
-_ROLE = {"arn": "role_arn", "external_id": "external_id"}
-_NO_ROLE_KEY = {
-    "sts_region": "the role is assumed in sigv4's own region",
-    "session_name": "the session is named lambda-remote-write",
-}
+_ROLE = {"arn": "role_arn", "external_id": "external_id", "session_name": "session_name"}
+_NO_ROLE = "there is no arn, so that no role is assumed"
+_NO_ROLE_KEY = {"sts_region": "the role is assumed in sigv4's own region"}
 _OAUTH2 = ("client_id", "client_secret", "client_secret_file", "token_url", "scopes")
 _NEEDS_NONE = {"timeout": "the endpoint's remote_timeout counts", "expiry_buffer": "tokens are renewed in time"}
 
@@ -51,7 +49,11 @@ def signing(block: Map, losses: Losses) -> Map:
 
 def _role(found: Map, role: Map, losses: Losses) -> None:
     for entry in role.pairs():
-        if entry.key in _ROLE:
+        if is_empty(entry.value):
+            continue
+        if entry.key in _ROLE and not role.text("arn"):
+            found.entries.append(losses.note(entry, _NO_ROLE))
+        elif entry.key in _ROLE:
             found.put(_ROLE[entry.key], entry.value, entry)
         else:
             found.entries.append(losses.note(entry, _NO_ROLE_KEY.get(entry.key, "has no counterpart in sigv4")))
@@ -68,8 +70,9 @@ def _basic(client: Map, block: Map, losses: Losses, like: Entry) -> None:
 
 
 def _bearer(client: Map, block: Map, losses: Losses, like: Entry) -> None:
+    """A token in a file counts before one that is written (bearertokenauthextension, README)."""
     found, header = Map(), block.text("header")
-    token = _token(block)
+    token = None if block.text("filename") else _token(block)
     if header and header.lower() != "authorization" and token:
         client.put("http_headers", Map([Entry(header, _header_value(token))]), like)
         return

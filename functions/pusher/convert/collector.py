@@ -14,13 +14,14 @@ from .render import render
 from .tree import Dropped, Entry, List, Losses, Map, Remark, Value, listing, mapping, scalar
 
 _METRICS = "metrics"
+_ANY_EXPORTER = ""
+"""Where the samples of a part of a config go that names no exporter."""
 _NO_PIPELINE = "no pipeline of metrics uses it"
 _NO_PROMETHEUS = "its pipeline has no prometheus receiver"
 _NOT_WRITTEN = "what its pipeline gets goes to no remote-write exporter"
 _MADE = "what it makes of the samples is not made here"
-_FILTERED = (
-    "the collector filtered whole metrics, with the series of a histogram or summary; up and the scrape_ series stay"
-)
+_FILTERED = "the collector filtered whole metrics, with the series of a histogram or summary"
+_STAY = "; up and the scrape_ series stay"
 _NO_ENDPOINT = (
     "there is no endpoint: of the exporters ({names}) none that gets scraped data speaks remote write. Write where the "
     "samples go: remote_write: [{{workspace: ws-CHANGE-ME}}]"
@@ -87,6 +88,11 @@ class Collector:
             for route in self.routes
             if route.exporter in defined and components.type_of(route.exporter) == components.REMOTE_WRITE
         ]
+
+    @property
+    def kept(self) -> list[Route]:
+        """The routes whose jobs are taken over: those that are written, or all when an endpoint has yet to be named."""
+        return self.written or self.routes
 
     def feeding(self, exporter_name: str) -> set[str]:
         """The receivers whose data reaches an exporter."""
@@ -164,8 +170,10 @@ def _read_service(collector: Collector) -> None:
     if telemetry := service.get("telemetry"):
         collector.leave(telemetry, "the function reports its own metrics")
     if not service.get("pipelines"):  # a part of a config that was pasted: everything in it counts
-        sections = (tuple(collector.names(key)) for key in ("receivers", "processors", "exporters"))
-        collector.pipelines.append(Pipeline(True, *sections))
+        receivers, processors, exporters = (
+            tuple(collector.names(key)) for key in ("receivers", "processors", "exporters")
+        )
+        collector.pipelines.append(Pipeline(True, receivers, processors, exporters or (_ANY_EXPORTER,)))
     collector.routes += dict.fromkeys(_routes(collector))
 
 
@@ -236,7 +244,7 @@ def _process(collector: Collector, receivers: list[Receiver], endpoints: list[En
 
 
 def _leave_processor(collector: Collector, entry: Entry, receivers: list[Receiver], endpoints: list[Endpoint]) -> None:
-    routes = [route for route in collector.written if entry.key in route.between]
+    routes = [route for route in collector.kept if entry.key in route.between]
     using = [line for line in collector.pipelines if entry.key in line.processors]
     if routes:
         if not _filter(collector, entry, routes, receivers, endpoints):
@@ -254,9 +262,9 @@ def _of_processor(collector: Collector, name: str, routes: list[Route]) -> str:
     said = components.processor(name)
     if components.type_of(name) in components.OF_RESOURCES and not _reaches_series(collector, name, routes):
         return components.ONLY_IN_TARGET_INFO
-    if len(routes) == len(collector.written) or not said.startswith("CHANGES"):
+    if len(routes) == len(collector.kept) or not said.startswith("CHANGES"):
         return said
-    rest = [route for route in collector.written if route not in routes]
+    rest = [route for route in collector.kept if route not in routes]
     whole = dict.fromkeys(route.receiver for route in routes)
     if whole.keys().isdisjoint(route.receiver for route in rest):
         return f"{said} (what {', '.join(whole)} scraped)"
@@ -266,7 +274,10 @@ def _of_processor(collector: Collector, name: str, routes: list[Route]) -> str:
 
 def _reaches_series(collector: Collector, name: str, routes: list[Route]) -> bool:
     """True when what a processor sets in a resource becomes a label: an exporter makes labels of all attributes, and of
-    service.name, service.namespace and service.instance.id always (they are job and instance)."""
+    service.name, service.namespace and service.instance.id always (they are job and instance). Other exporters than
+    remote write send resources with their samples."""
+    if any(components.type_of(route.exporter) != components.REMOTE_WRITE for route in routes):
+        return True
     exporters = [entry for route in routes if (entry := collector.top.map("exporters").get(route.exporter))]
     converted = (one.value.map("resource_to_telemetry_conversion") for one in exporters if isinstance(one.value, Map))
     processor = collector.top.map("processors").get(name)
@@ -286,18 +297,21 @@ def _filter(
     rules = filter_processor.rules(entry.value)
     if rules is None:
         return False
-    rest = [route for route in collector.written if route not in routes]
+    rest = [route for route in collector.kept if route not in routes]
     filtered = {route.receiver for route in routes}
     into = {route.exporter for route in routes}
     if filtered.isdisjoint(route.receiver for route in rest):
         blocks = [job.value for one in receivers if one.name in filtered for job in one.jobs]
-        places = [rules_of(block, "metric_relabel_configs") for block in blocks if isinstance(block, Map)]
+        for block in blocks:
+            if rules and isinstance(block, Map):
+                said = Remark(f"{entry.key}: {_FILTERED}{_STAY}")
+                rules_of(block, "metric_relabel_configs").entries += [said, *_copies(rules)]
     elif into.isdisjoint(route.exporter for route in rest):
-        places = [endpoint.relabel for endpoint in endpoints if endpoint.exporter.key in into]
+        for endpoint in endpoints:
+            if rules and endpoint.exporter.key in into:  # before its namespace, which is part of no name there
+                endpoint.relabel.entries[:0] = [Remark(f"{entry.key}: {_FILTERED}"), *_copies(rules)]
     else:
         return False
-    for place in places:
-        place.entries += [Remark(f"{entry.key}: {_FILTERED}"), *_copies(rules)] if rules else []
     return True
 
 
@@ -318,12 +332,9 @@ def _is_renamed(route: Route, name: str) -> bool:
 def _observe(collector: Collector, receivers: list[Receiver]) -> set[str]:
     """Jobs that read what an ecs_observer wrote find its targets themselves; the names of these extensions."""
     jobs = [job for receiver in receivers for job in receiver.jobs]
-    return {
-        entry.key
-        for entry in collector.top.map("extensions").pairs()
-        if components.type_of(entry.key) == components.ECS_OBSERVER
-        and ecs_observer.replace(entry, jobs, collector.losses)
-    }
+    extensions = collector.top.map("extensions").pairs()
+    observers = [entry for entry in extensions if components.type_of(entry.key) == components.ECS_OBSERVER]
+    return ecs_observer.replace(observers, jobs, collector.losses)
 
 
 # receivers
@@ -350,7 +361,9 @@ def _receiver(entry: Entry, collector: Collector) -> Receiver:
     config = settings.map("config")
     for setting in settings.pairs():
         if setting.key in _OF_PROMETHEUS:
-            collector.leftovers.append(collector.losses.by_hand(setting, _MISPLACED.format(key=setting.key)))
+            said = _MISPLACED.format(key=setting.key)
+            collector.losses.by_hand(setting, said)
+            collector.leftovers.append(Remark(f"TO DO: {setting.path} {said}"))
         elif setting.key not in ("config", "report_extra_scrape_metrics"):
             collector.leave(setting, _RECEIVER.get(setting.key, "has no counterpart here"))
     for part in config.pairs():

@@ -18,7 +18,7 @@ _ALIASES = {
 
 def type_of(name: str) -> str:
     """`prometheus_remote_write/amp` -> `prometheusremotewrite`: the type of a component, as this module spells it."""
-    kind = name.partition("/")[0].strip().replace("_", "")
+    kind = name.partition("/")[0].strip().replace("_", "").lower()
     return _ALIASES.get(kind, kind)
 
 
@@ -26,6 +26,7 @@ PROMETHEUS = "prometheus"
 REMOTE_WRITE = "prometheusremotewrite"
 ECS_OBSERVER = "ecsobserver"
 FILTER = "filter"
+SIGV4 = "sigv4auth"
 
 NOT_NEEDED = {
     "batch": "not needed: samples are packed into full requests",

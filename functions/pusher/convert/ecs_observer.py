@@ -5,11 +5,14 @@ It wrote a file of targets; here nothing does. Its labels have other names than 
 
 from __future__ import annotations
 
+import posixpath
 import re
+from dataclasses import dataclass
 
+from ..config import go_glob
 from . import relabelling
 from .relabelling import rule
-from .tree import Entry, List, Losses, Map, listing, scalar
+from .tree import Entry, List, Losses, Map, Scalar, scalar
 
 _DEFAULT_FILE = "/etc/ecs_sd_targets.yaml"
 _DEFAULT_LABEL = "ECS_PROMETHEUS_EXPORTER_PORT"
@@ -33,8 +36,12 @@ _TAGS = {"task_tags_": "tag_task_", "ec2_tags_": "tag_ec2_"}
 _FROM_ARN = {"task_definition_family": r".*/(.+):\d+", "task_definition_revision": r".*:(\d+)"}
 """What the ARN of a task's definition tells."""
 _MATCHED = "__tmp_ecs_observer"
+_CLUSTER = f"{_PREFIX}cluster"
 _KINDS = {"services": ("name_pattern", "service"), "task_definitions": ("arn_pattern", "task_definition")}
 _FILE = "this file was written by ecs_observer, and nothing writes it here: its targets are found by ecs_sd_configs now"
+_PATTERN_OF_FILES = (
+    "files that {pattern} stood for beside it are not read any more: name those that are not of an observer"
+)
 _NO_PORT = (
     "the port stood in the containers' docker label {label}, which this discovery does not see: write the port here "
     "(80 is the default) and a keep rule into relabel_configs; until then every task of the cluster is a target"
@@ -43,54 +50,112 @@ _ALSO = "it also found containers by the docker label {label}, which this discov
 _PATTERN = "the pattern has anchors that a relabel rule cannot hold: write a keep rule for {label}"
 
 
-def replace(extension: Entry, jobs: list[Entry], losses: Losses) -> bool:
-    """Puts ecs_sd_configs into every job that reads the observer's file; True when one did."""
-    settings = extension.value if isinstance(extension.value, Map) else Map()
-    file = settings.text("result_file") or _DEFAULT_FILE
-    reading = [job for job in jobs if isinstance(job.value, Map) and _take_file(job.value, file)]
-    for job in reading:
-        assert isinstance(job.value, Map)  # noqa: S101 - looked at just now
-        _Job(extension, settings, job, job.value, losses).convert()
-    return bool(reading)
+@dataclass(frozen=True, slots=True)
+class _Observer:
+    """An extension, and what its settings or their defaults say."""
+
+    extension: Entry
+
+    @property
+    def settings(self) -> Map:
+        return self.extension.value if isinstance(self.extension.value, Map) else Map()
+
+    @property
+    def file(self) -> str:
+        return self.settings.text("result_file") or _DEFAULT_FILE
+
+    @property
+    def cluster(self) -> Scalar:
+        name = self.settings.get("cluster_name")
+        return name.value if name and isinstance(name.value, Scalar) else scalar("default")
+
+    @property
+    def ports(self) -> list[str]:
+        filters = [item.value for kind in _KINDS for item in self.settings.items(kind)]
+        ports = [port for one in filters if isinstance(one, Map) for port in one.texts("metrics_ports")]
+        return list(dict.fromkeys(ports))
+
+    @property
+    def docker_labels(self) -> str:
+        items = [item.value for item in self.settings.items("docker_labels")]
+        return ", ".join(one.text("port_label") for one in items if isinstance(one, Map)) or _DEFAULT_LABEL
 
 
-def _take_file(job: Map, file: str) -> bool:
-    """Takes the observer's file out of a job; True when it was there."""
-    found = False
+def replace(extensions: list[Entry], jobs: list[Entry], losses: Losses) -> set[str]:
+    """Puts ecs_sd_configs into every job that reads an observer's file; the names of the observers of such a job."""
+    read: set[str] = set()
+    for job in jobs:
+        if not isinstance(job.value, Map):
+            continue
+        found = [one for one in map(_Observer, extensions) if _reads(job.value, one.file)]
+        if found:
+            patterns = [name.text for name in _files(job.value) if go_glob.is_pattern(name.text)]
+            _take_files(job.value, [one.file for one in found])
+            _Job(found, job, job.value, losses).convert()
+            left = {name.text for name in _files(job.value)}
+            for pattern in patterns:
+                if pattern not in left:
+                    losses.change(job, _PATTERN_OF_FILES.format(pattern=pattern))
+            read |= {one.extension.key for one in found}
+    return read
+
+
+def _files(job: Map) -> list[Entry]:
+    blocks = [item.value for item in job.items("file_sd_configs")]
+    return [name for block in blocks if isinstance(block, Map) for name in block.items("files")]
+
+
+def _reads(job: Map, file: str) -> bool:
+    return any(_is_named(file, one.text) for one in _files(job))
+
+
+def _is_named(file: str, pattern: str) -> bool:
+    """True when a name or pattern of file_sd_configs stands for a file."""
+    try:
+        return go_glob.compiled(posixpath.normpath(pattern)).fullmatch(posixpath.normpath(file)) is not None
+    except ValueError:
+        return False
+
+
+def _take_files(job: Map, files: list[str]) -> None:
+    """Takes the observers' files out of a job, and the discoveries that have no other."""
     discoveries = job.get("file_sd_configs")
     for item in job.items("file_sd_configs"):
-        files = item.value.get("files") if isinstance(item.value, Map) else None
-        if files is None or not isinstance(files.value, List):
+        names = item.value.get("files") if isinstance(item.value, Map) else None
+        if names is None or not isinstance(names.value, List):
             continue
-        others = [one for one in files.value.pairs() if one.text != file]
-        found = found or len(others) < len(files.value.pairs())
-        files.value.entries = list(others)
-        if not others and discoveries and isinstance(discoveries.value, List):
+        others = [one for one in names.value.pairs() if not any(_is_named(file, one.text) for file in files)]
+        is_other = len(others) == len(names.value.pairs())
+        names.value.entries = list(others)
+        if not others and not is_other and discoveries and isinstance(discoveries.value, List):
             discoveries.value.entries = [one for one in discoveries.value.entries if one is not item]
-    return found
 
 
 class _Job:
     """One job on its way from the file to the API."""
 
-    def __init__(self, extension: Entry, settings: Map, job: Entry, block: Map, losses: Losses) -> None:
-        self._extension, self._settings, self._losses = extension, settings, losses
+    def __init__(self, observers: list[_Observer], job: Entry, block: Map, losses: Losses) -> None:
+        self._observers, self._losses = observers, losses
         self._job, self._block = job, block
         self._first: list[Entry] = []
 
     def convert(self) -> None:
         self._losses.change(self._job, _FILE)
-        self._select()
+        for observer in self._observers:
+            self._select(observer)
         self._put_discovery()
+        self._keep()
         self._rename()
         if self._first:
             relabelling.rules_of(self._block, "relabel_configs").entries[:0] = self._first
 
     def _put_discovery(self) -> None:
         """In the place of the file's."""
-        discoveries = List([Entry("", self._discovery(port)) for port in self._ports() or [""]])
+        observers = self._observers
+        discoveries = List([Entry("", self._discovery(one, port)) for one in observers for port in one.ports or [""]])
         place = next((index for index, one in enumerate(self._block.entries) if self._is_files(one)), None)
-        written = Entry("ecs_sd_configs", discoveries, self._extension.line, self._extension.path)
+        like = observers[0].extension
+        written = Entry("ecs_sd_configs", discoveries, like.line, like.path)
         if place is None:
             self._block.entries.append(written)
         elif isinstance(files := self._block.entries[place], Entry) and isinstance(files.value, List):
@@ -101,46 +166,38 @@ class _Job:
     def _is_files(entry: object) -> bool:
         return isinstance(entry, Entry) and entry.key == "file_sd_configs"
 
-    def _ports(self) -> list[str]:
-        filters = [item.value for kind in _KINDS for item in self._settings.items(kind)]
-        ports = [port for one in filters if isinstance(one, Map) for port in one.texts("metrics_ports")]
-        return list(dict.fromkeys(ports))
-
-    def _discovery(self, port: str) -> Map:
+    def _discovery(self, observer: _Observer, port: str) -> Map:
         found = Map()
-        if region := self._settings.get("cluster_region"):
+        if region := observer.settings.get("cluster_region"):
             found.put("region", region.value, region)
-        name = self._settings.get("cluster_name")
-        found.put("clusters", listing(name.value if name else scalar("default"), flow=True), name)
+        name = observer.settings.get("cluster_name")
+        cluster = Entry("", observer.cluster, *((name.line, name.path) if name else ()))
+        found.put("clusters", List([cluster], flow=True), name)
         if port:
             found.put("port", scalar(port))
         else:
-            found.entries.append(self._losses.by_hand(self._extension, _NO_PORT.format(label=self._docker_labels())))
-        if interval := self._settings.get("refresh_interval"):
+            found.entries.append(
+                self._losses.by_hand(observer.extension, _NO_PORT.format(label=observer.docker_labels))
+            )
+        if interval := observer.settings.get("refresh_interval"):
             found.put(interval.key, interval.value, interval)
         return found
 
-    def _docker_labels(self) -> str:
-        items = [item.value for item in self._settings.items("docker_labels")]
-        return ", ".join(one.text("port_label") for one in items if isinstance(one, Map)) or _DEFAULT_LABEL
-
-    def _select(self) -> None:
-        """What a filter matched is marked, and the rest goes."""
+    def _select(self, observer: _Observer) -> None:
+        """What a filter matched is marked."""
         for kind, (key, label) in _KINDS.items():
-            for item in self._settings.items(kind):
+            for item in observer.settings.items(kind):
                 if isinstance(item.value, Map):
-                    self._match(item, item.value, key, label)
-        if self._first:
-            self._first.append(rule((_MATCHED,), regex="keep", action="keep"))
-        labels = self._settings.get("docker_labels")
-        if self._ports() and not (labels and isinstance(labels.value, List) and not labels.value.pairs()):
-            note = _ALSO.format(label=self._docker_labels())
+                    self._match(observer, item, item.value, key, label)
+        labels = observer.settings.get("docker_labels")
+        if observer.ports and not (labels and isinstance(labels.value, List) and not labels.value.pairs()):
+            note = _ALSO.format(label=observer.docker_labels)
             if labels:
                 self._losses.change_by_hand(self._job, labels, note)
             else:
                 self._losses.change(self._job, note)
 
-    def _match(self, item: Entry, block: Map, key: str, label: str) -> None:
+    def _match(self, observer: _Observer, item: Entry, block: Map, key: str, label: str) -> None:
         pattern, ports = relabelling.anchored(block.text(key)), block.texts("metrics_ports")
         if not ports:  # it matched containers by these ports, so that it found none
             self._losses.change(self._job, f"{item.path.rpartition('.')[2]} has no metrics_ports and found nothing")
@@ -148,24 +205,40 @@ class _Job:
         if pattern is None:
             self._losses.change_by_hand(self._job, item, _PATTERN.format(label=_PREFIX + label))
             return
-        address = f".*:{relabelling.one_of(ports)}"
-        for target, value in (
-            (_MATCHED, "keep"),
-            ("__metrics_path__", block.text("metrics_path")),
-            (self._settings.text("job_label_name") or "prometheus_job", block.text("job_name")),
-        ):
-            if value:
-                value = value.replace("$", "$$")
-                self._first.append(
-                    rule(
-                        ("__address__", _PREFIX + label),
-                        regex=f"{address};{pattern}",
-                        target_label=target,
-                        replacement=value,
-                    )
-                )
+        self._set(
+            observer,
+            ("__address__", _PREFIX + label),
+            f".*:{relabelling.one_of(list(ports))};{pattern}",
+            {
+                _MATCHED: "keep",
+                "__metrics_path__": block.text("metrics_path"),
+                observer.settings.text("job_label_name") or "prometheus_job": block.text("job_name"),
+            },
+        )
         if container := block.get("container_name_pattern"):
             self._losses.change(self._job, f"{container.key}: this discovery finds tasks, not their containers")
+
+    def _set(self, observer: _Observer, sources: tuple[str, ...], pattern: str, labels: dict[str, str]) -> None:
+        """Sets labels of the targets that a pattern matches, where several clusters are found those of this one."""
+        if len(self._observers) > 1:
+            sources, pattern = (_CLUSTER, *sources), f"{relabelling.escaped(observer.cluster.text)};{pattern}"
+        for target, value in labels.items():
+            if value:
+                written = value.replace("$", "$$")
+                self._first.append(rule(sources, regex=pattern, target_label=target, replacement=written))
+
+    def _keep(self) -> None:
+        """What no filter matched goes; what another observer or another discovery found stays."""
+        if not self._first:
+            return
+        for observer in self._observers:
+            if not observer.ports:
+                self._set(observer, ("__address__",), ".*", {_MATCHED: "keep"})
+        found = [pair.key for pair in self._block.pairs() if pair.key.endswith(("_sd_configs", "static_configs"))]
+        if found == ["ecs_sd_configs"]:
+            self._first.append(rule((_MATCHED,), regex="keep", action="keep"))
+        else:
+            self._first.append(rule((_MATCHED, _CLUSTER), regex="keep;.*|;", action="keep"))
 
     # labels
 

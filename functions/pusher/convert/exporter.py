@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ..config import partitions, scalars
 from ..config.remote_write import amp_host
-from . import authenticator, expansion
+from . import authenticator, components, expansion
 from .http_client import move_userinfo, put_headers
 from .prometheus import drop_replica
 from .tree import Entry, List, Losses, Map, Remark, Scalar, Value, comment, is_empty, listing, mapping, scalar
@@ -36,12 +36,12 @@ _LABELS = (
     'It also wrote le="1" and quantile="1" where le="1.0" and quantile="1.0" stand here, as in Prometheus 3 (and 1e+06 '
     'for a million): a query for {le="1"} finds nothing from now on, and sums by (le) over the change mix both. It '
     "left out _created series of OpenMetrics pages{scope}. It read a page without a Content-Type as text. These lines "
-    "in a job keep the old form:"
+    "in a job keep the old form (a bound of a million or more needs a rule of its own):"
 )
 _SCOPE = ", and gave every series the labels otel_scope_name and otel_scope_version, so that every series begins anew"
 KEEPING = r"""fallback_scrape_protocol: PrometheusText0.0.4
-metric_relabel_configs:
-  - {source_labels: [le], regex: '(\d+)\.0', target_label: le}
+metric_relabel_configs:  # the rule about _created drops gauges of such names, too, as kube_pod_created
+  - {source_labels: [le], regex: '(-?\d+)\.0', target_label: le}
   - {source_labels: [quantile], regex: '(\d+)\.0', target_label: quantile}
   - {source_labels: [__name__], regex: '.+_created', action: drop}
 """
@@ -75,8 +75,8 @@ _LOSES = {
 
 @dataclass(slots=True)
 class Endpoint:
-    """What one exporter becomes. `external_labels` are settled when all exporters are known; `renames` says that its
-    add_metric_suffixes was on, `scopes` that it wrote labels of the scope."""
+    """What one exporter becomes. `external_labels` are settled when all exporters are known; `renames` says that it
+    added suffixes to names, `scopes` that it wrote labels of the scope."""
 
     exporter: Entry
     block: Map = field(default_factory=Map)
@@ -104,7 +104,8 @@ def endpoint(exporter: Entry, extensions: Map, losses: Losses) -> Endpoint:
     """Translates every key of the exporter."""
     found = Endpoint(exporter)
     settings = exporter.value if isinstance(exporter.value, Map) else Map()
-    for entry in settings.pairs():
+    auth_first = sorted(settings.pairs(), key=lambda entry: entry.key not in ("auth", "aws_auth"))  # headers ask for it
+    for entry in auth_first:
         if is_empty(entry.value):
             continue
         if entry.key in _FLAT_TLS:
@@ -116,7 +117,8 @@ def endpoint(exporter: Entry, extensions: Map, losses: Losses) -> Endpoint:
         else:
             found.block.entries.append(losses.note(entry, _LOSES.get(entry.key, "has no counterpart here")))
     _put_address(found, settings.get("endpoint"), losses)
-    found.renames = settings.text("add_metric_suffixes") != "false"
+    strategy = settings.text("translation_strategy")  # it counts before add_metric_suffixes
+    found.renames = strategy.endswith("WithSuffixes") if strategy else settings.text("add_metric_suffixes") != "false"
     found.scopes = settings.text("disable_scope_info") != "true"
     return found
 
@@ -148,18 +150,23 @@ def _put_address(found: Endpoint, written: Entry | None, losses: Losses) -> None
 def _put_placeholder(found: Endpoint, written: Entry | None, losses: Losses) -> None:
     is_signed = found.block.get("sigv4") or (written and "aps-workspaces" in written.text)
     key, value = ("workspace", "ws-CHANGE-ME") if is_signed else ("url", _PLACEHOLDER)
-    why = "the exporter has no endpoint"
-    if written and isinstance(written.value, Scalar) and written.value.variables:
-        why = f"the address is not known: {expansion.no_value(written.value)}"
     placed = found.block.put(key, scalar(value), written)
     placed.path, placed.line = f"{found.exporter.path}.endpoint", (written or found.exporter).line
-    losses.change(placed, why)
+    if written and isinstance(written.value, Scalar) and written.value.variables:
+        losses.change(placed, f"the address is not known: {expansion.no_value(written.value)}")
+    else:
+        losses.change_by_hand(placed, placed, "the exporter has no endpoint: write where the samples go")
 
 
 def _authenticate(found: Endpoint, auth: Entry, extensions: Map, losses: Losses) -> None:
     extension = extensions.get(found.authenticator)
-    if extension is None:
-        found.block.entries.append(losses.note(auth, f"there is no extension {found.authenticator!r}"))
+    if extension is None and components.type_of(found.authenticator) == components.SIGV4:
+        found.block.put("sigv4", Map(flow=True))
+        said = f"there is no extension {found.authenticator!r}: the function's own region and role count"
+        found.block.entries.append(losses.note(auth, said))
+    elif extension is None:
+        said = f"there is no extension {found.authenticator!r}, and requests go out without: write the credentials"
+        found.block.entries.append(losses.by_hand(auth, said))
     else:
         authenticator.put(found.block, extension, losses)
 

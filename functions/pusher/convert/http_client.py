@@ -11,6 +11,9 @@ from .tree import Entry, List, Losses, Map, Scalar, listing, mapping, scalar
 
 _AUTH = ("basic_auth", "authorization", "oauth2", "sigv4", "bearer_token", "bearer_token_file")
 _OWN_BLOCK = "write it as basic_auth or authorization, of which there is one already or which this text does not fit"
+_NO_BLOCK = (
+    "requests go out without Authorization, as its text is not known here: write it as basic_auth or authorization"
+)
 
 
 def variable_of(value: object) -> str:
@@ -49,7 +52,9 @@ def put_headers(client: Map, headers: Entry, losses: Losses, *, for_remote_write
         is_auth = header.key.lower() == "authorization"
         if is_auth and _put_authorization(client, header):
             continue
-        if header.key.lower() in reserved:
+        if is_auth and not any(client.get(auth) for auth in _AUTH):
+            plain.entries.append(losses.by_hand(header, _NO_BLOCK))
+        elif header.key.lower() in reserved:
             plain.entries.append(losses.note(header, _OWN_BLOCK if is_auth else "the client sets this header itself"))
         elif variable:
             references.put(header.key, Map([Entry("refs", listing(scalar(f"env:{variable}"), flow=True))]), header)

@@ -14,6 +14,7 @@ from ..config.secrets import SecretError, SecretStore
 
 _RENEW_BEFORE_SECONDS = 300.0  # an assumed role is renewed this long before its end
 _ROLE_SECONDS = 3600
+_NEW_SECONDS = 30.0  # a role that was assumed so shortly before is not assumed again: it would get the same answer
 
 
 def aws_patience(attempts: int = 2) -> Any:
@@ -54,17 +55,24 @@ class CredentialsProvider:
         self._sigv4, self._environment, self._secrets = sigv4, environment, secrets
         self._session, self._now = session, now
         self._kept: Credentials | None = None
+        self._kept_since = 0.0
         self._chain: Any = None
         self._lock = threading.Lock()
 
     def get(self, *, renewed: bool = False) -> Credentials:
-        """Credentials that are good now; `renewed` asks the source again. Raises CredentialsError."""
+        """Credentials that are good now; `renewed` asks the source again, once for all requests that were refused at
+        the same time. Raises CredentialsError."""
         with self._lock:
-            kept = self._kept
+            kept, now = self._kept, self._now()
             if renewed:
                 self._chain = None
-            if kept is None or renewed or kept.expires_at - _RENEW_BEFORE_SECONDS < self._now():
+            if (
+                kept is None
+                or (renewed and not 0 <= now - self._kept_since < _NEW_SECONDS)
+                or kept.expires_at - _RENEW_BEFORE_SECONDS < now
+            ):
                 kept = self._kept = self._fetch()
+                self._kept_since = now
             return kept
 
     def _fetch(self) -> Credentials:
