@@ -118,6 +118,7 @@ def odd_pages() -> Iterator[Case]:
     yield case("labels in another order in OpenMetrics", text(f"{twice}# EOF\n", OPENMETRICS))
     for name, line in OPENMETRICS_LINES.items():
         yield case(f"openmetrics {name}", text(f"b 1\n{line}\nc 2\n# EOF\n".encode("latin-1"), OPENMETRICS))
+        yield case(f"openmetrics {name}, cut off", text(f"b 1\n{line}".encode("latin-1"), OPENMETRICS))
     for name, line in TEXT_LINES.items():
         yield case(f"text {name}", text(f"b 1\n{line}\nc 2\n".encode("latin-1")))
     yield case(
@@ -134,6 +135,7 @@ OPENMETRICS_LINES = {
     "two spaces before an exemplar": "a 1  # {} 1",
     "space after a timestamp": "a 1 2 ",
     "three words": "a 1 2 3",
+    "no exemplar after its sign": "a 1 # x",
     "NUL after the value": "a 1\0",
     "NUL after a space": "a 1 \0",
     "space before the value": "a  1",
@@ -154,10 +156,21 @@ def conversions() -> Iterator[Case]:
     """Classic histograms that become native ones; what is not one, or does not add up."""
     for name, lines in HISTOGRAM_LINES.items():
         yield case(f"convert {name}", f"# TYPE h histogram\n{lines}a 1\n", convert_classic_histograms_to_nhcb=True)
+        yield case(
+            f"convert {name}, some of the classic ones dropped",
+            f"# TYPE h histogram\n{lines}a 1\n",
+            convert_classic_histograms_to_nhcb=True,
+            always_scrape_classic_histograms=True,
+            metric_relabel_configs=[drop("h_sum|h_count")],
+        )
     for name, kind in (("protobuf", "HISTOGRAM"), ("protobuf gauge histogram", "GAUGE_HISTOGRAM")):
         buckets = "sample_count: 2 sample_sum: 3 bucket { cumulative_count: 1 upper_bound: 1 }"
         made = rig.delimited(f'name: "h" type: {kind} metric {{ histogram {{ {buckets} }} }}')
         yield case(f"convert {name}", text(made, rig.PROTOBUF), convert_classic_histograms_to_nhcb=True)
+    falling = "sample_count: 2 bucket { cumulative_count: 5 upper_bound: 1 }"
+    page = f'name: "h" type: HISTOGRAM metric {{ histogram {{ {falling} }} }}\n---\nname: "z" metric {{ gauge {{ }} }}'
+    broken = text(rig.delimited(page), rig.PROTOBUF)
+    yield case("convert protobuf buckets that fall", broken, convert_classic_histograms_to_nhcb=True)
     zeros = "zero_threshold: 0.5 positive_span { length: 2 } positive_count: 0 positive_count: 0"
     floats = rig.delimited(f'name: "h" type: HISTOGRAM metric {{ histogram {{ {zeros} }} }}')
     yield case("floats that are all zero", text(floats, rig.PROTOBUF))
@@ -171,6 +184,7 @@ HISTOGRAM_LINES = {
     "a count that differs": 'h_bucket{le="+Inf"} 3\nh_sum 3\nh_count 2\n',
     "buckets that fall": 'h_bucket{le="1"} 3\nh_bucket{le="+Inf"} 2\nh_sum 3\nh_count 2\n',
     "a negative bucket": 'h_bucket{le="1"} -3\nh_bucket{le="+Inf"} 2\nh_sum 3\nh_count 2\n',
+    "counts beyond all integers": 'h_bucket{le="1"} 1e20\nh_bucket{le="+Inf"} 1e20\nh_sum 3\nh_count 1e20\n',
     "floats": 'h_bucket{le="1"} 1.5\nh_bucket{le="+Inf"} 2\nh_sum 3\nh_count 2\n',
 }
 
