@@ -23,7 +23,6 @@ from typing import Any, Self
 from google.protobuf import text_format
 
 from pusher.config.load import parse_config
-from pusher.config.scalars import LABEL_NAME, METRIC_NAME
 from pusher.push import push
 from pusher.sources.due import Tick
 from pusher.sources.exposition.generated import metrics_pb2
@@ -217,16 +216,17 @@ class Scrapes:
         return {labels: points for labels, points in found.items() if points}
 
     def with_legacy_names(self) -> Scrapes:
-        """Only the series that 1.0 allows."""
+        """Under names that 1.0 allows: an underscore for any other character (prometheus/common, EscapeName)."""
 
-        def is_legacy(labels: Labels) -> bool:
-            return bool(METRIC_NAME.fullmatch(dict(labels)["__name__"])) and all(
-                LABEL_NAME.fullmatch(name) for name, _ in labels
+        def escaped(labels: Labels) -> Labels:
+            pairs = ((underscored(name, ""), value) for name, value in labels)
+            return tuple(
+                sorted((name, underscored(value, ":") if name == "__name__" else value) for name, value in pairs)
             )
 
         return Scrapes(
-            {labels: points for labels, points in self.points.items() if is_legacy(labels)},
-            {labels: found for labels, found in self.exemplars.items() if is_legacy(labels)},
+            {escaped(labels): points for labels, points in self.points.items()},
+            {escaped(labels): found for labels, found in self.exemplars.items()},
         )
 
     def examples(self) -> dict[Labels, set[tuple[Labels, str, int]]]:
@@ -236,6 +236,10 @@ class Scrapes:
             labels: {(said, value, 0 if stamp in times else stamp) for said, value, stamp in found}
             for labels, found in self.exemplars.items()
         }
+
+
+def underscored(name: str, also: str) -> str:
+    return re.sub(f"^[0-9]|[^a-zA-Z0-9_{also}]", "_", name)
 
 
 # --- The clients ------------------------------------------------------------------------------------------------------

@@ -477,7 +477,7 @@ def test_same_scrapes(seen: Seen, name: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_same_scrapes_in_version_1(seen: Seen, way: str) -> None:
-    """Names that 1.0 does not allow Prometheus sends all the same; they are left out here. Once it sent histograms
+    """Names that 1.0 does not allow Prometheus sends all the same; they are escaped here. Once it sent histograms
     with custom buckets, too."""
     different = []
     for one in CASES:
