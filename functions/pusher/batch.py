@@ -52,9 +52,10 @@ class Batch:
 
     def _ordered_for(self, remote: Remote, dropped: Tally, now_ms: int) -> tuple[Samples, int]:
         dropped.merge(self._dropped)
-        samples, more = packing.through(remote.view, self._raw, dropped) if remote.view else self._raw, 0
-        if remote.view and remote.view.classic:
-            samples, more = remote.view.classic.convert(samples, dropped)
+        view = remote.view
+        samples, more = packing.through(view, self._raw, dropped) if view else self._raw, 0
+        if view and view.classic:
+            samples, more = view.classic.convert(samples, dropped)
         if limit_ms := remote.endpoint.queue.sample_age_limit_ms:
             samples = order.without_history(samples, now_ms - limit_ms, dropped)
         return order.order(samples, dropped, remote.prefixes), more
@@ -64,4 +65,5 @@ def protocol_of(remote: Remote, metadata: Iterable[Metadata]) -> packing.Protoco
     """How an endpoint is written to now; from 2.0 on, with the metadata of these families."""
     endpoint, version = remote.endpoint, remote.poster.version
     has_metadata = version > 1 and endpoint.metadata.send
-    return packing.Protocol(endpoint, version, {one.name: one for one in metadata} if has_metadata else {})
+    families = {one.name: one for one in metadata} if has_metadata else {}
+    return packing.Protocol(endpoint, version, families, remote.escape)

@@ -81,6 +81,7 @@ class Shipment:
             sleep=outside.sleep,
             pace=remote.pace,
             buries=depot.buries if depot else frozenset(),
+            escape=remote.escape,
         )
         self._entry_edges = replace(self._edges, buries=self._edges.buries | {OVERTAKEN})
 
@@ -160,7 +161,7 @@ class Shipment:
             self._backlog.bury()
 
     def _take_back(self, lost: Sequence[Kept]) -> None:
-        order.take_back([one.request for one in lost], self._remote.find(self._warm))
+        order.take_back([one.request for one in lost], self._remote.find())
 
     def _send_trailer(self) -> None:
         """Metadata and the run's own metrics. Neither is part of the books of the samples, nor worth keeping."""
@@ -190,7 +191,8 @@ class Shipment:
             self._cargo.facts, self._remote.own_facts, self.books, self._seconds, self._edges.now_ms(),
             self._warm.series.intern,
         )  # fmt: skip
-        return packing.through(self._remote.view, found, part.dropped) if self._remote.view else found
+        view = self._remote.view
+        return packing.through(view, found, part.dropped) if view else found
 
     # a thread that hangs where no timeout reaches, as in a name look-up
 

@@ -36,7 +36,7 @@ from .sources.mapping import Observe
 from .store import DirectoryStore, PunctualStore, Store, StoreError
 from .transport import Transport
 from .wire.order import PrefixCache
-from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits
+from .wire.series import AMP_LIMITS, MAX_SERIES, NO_LIMITS, EndpointView, SeriesCache, SeriesLimits, legacy_prefix
 
 if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them would lengthen every cold start
     from .aws_clients import AwsClients
@@ -123,8 +123,19 @@ class Outside:
 class Remote:
     """One endpoint, and what the environment remembers of it."""
 
-    def __init__(self, endpoint: Endpoint, outside: Outside, view: EndpointView | None) -> None:
-        self.endpoint, self.view = endpoint, view
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        outside: Outside,
+        series: SeriesCache,
+        view: EndpointView | None,
+        escape: Callable[[Labels], Labels],
+    ) -> None:
+        """`view` has the endpoint's own series, and is None where it gets those of all, `series`. `escape` makes names
+        legacy."""
+        self.endpoint, self.escape = endpoint, escape
+        self._series, self._view, self._speaks_legacy = series, view, False
+        self._lock = threading.Lock()
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
         self.own_facts = EndpointFacts()
         self.pace = Pace(endpoint.queue.max_samples_per_second)
@@ -138,9 +149,33 @@ class Remote:
             endpoint, outside.transport, outside.secrets, credentials, outside.environment, outside.now_ms
         )
 
-    def find(self, warm: Warm) -> Callable[[bytes], Series | None]:
-        """How this endpoint's series are found by their encoded prefix."""
-        return self.view.find if self.view else warm.series.find
+    @property
+    def has_fallen_back(self) -> bool:
+        """Whether the receiver has refused 2.0, and gets 1.0."""
+        return self.poster.version < self.endpoint.version
+
+    @property
+    def view(self) -> EndpointView | None:
+        """The endpoint's own series; None where it gets those of all. After a fall back they are such as any endpoint
+        of 1.0 has."""
+        with self._lock:
+            if self.has_fallen_back and not self._speaks_legacy:
+                self._view, self._speaks_legacy = self._legacy_view(), True
+            return self._view
+
+    def _legacy_view(self) -> EndpointView:
+        endpoint, limits = self.endpoint, replace(_limits(self.endpoint), utf8_names=False)
+        classic = endpoint.convert_nhcb_to_classic
+        view = EndpointView(endpoint.write_relabel, limits, self.escape, classic_histograms=classic)
+        view.remember_legacy((self._view or self._series).marks())
+        return view
+
+    def find(self) -> Callable[[bytes], Series | None]:
+        """How this endpoint's series are found by their encoded prefix, in whichever version it was made."""
+        view = self.view
+        if view is None:
+            return self._series.find
+        return view.find_legacy if self._speaks_legacy else view.find
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +216,9 @@ class Warm:
         self.series: SeriesCache = same.series if same else SeriesCache(self._external_labels(), self.limits)
         self.takes_any_name: bool = any(one.version > 1 for one in config.endpoints)
         self.intern: Intern = names.escaping(self.series.intern, config.name_escaping, metric_names=self.takes_any_name)
-        self.remotes = [Remote(one, outside, self._view(one, same)) for one in config.endpoints]
+        self.remotes = [
+            Remote(one, outside, self.series, self._view(one, same), self._escape) for one in config.endpoints
+        ]
         self.depot: Depot | None = self._depot(before.depot if before else None)
         memory = before.state if before and not before.depot else State(None, shard.name, outside.now_ms)
         self.state: State = self.depot.state if self.depot else memory
@@ -222,7 +259,8 @@ class Warm:
         for remote in same.remotes if same else ():
             known = remote.endpoint
             is_same = (known.name, known.write_relabel) == (endpoint.name, endpoint.write_relabel)
-            if remote.view and is_same and known.convert_nhcb_to_classic == classic:
+            has_same_names = _limits(known) == limits and not remote.has_fallen_back
+            if remote.view and is_same and has_same_names and known.convert_nhcb_to_classic == classic:
                 return remote.view
         held = limits == self.limits and not endpoint.write_relabel and not classic
         return EndpointView(endpoint.write_relabel, None if held else limits, self._escape, classic_histograms=classic)
@@ -237,12 +275,17 @@ class Warm:
                 series.remember(had.marks())
         for source in before.sources():
             if before.series is not self.series:  # the same labels are other objects there
-                source.alive.series = [self.series.interned(one.prefix) for one in source.alive.series]
+                source.alive.series = [self._own_series(one) for one in source.alive.series]
             self.leaving.add(source)
         for job in self.jobs:
             back = self.leaving.back(job.key)
             if back is not None:
                 job.alive = back.alive
+
+    def _own_series(self, other: Series) -> Series:
+        """The series of the same labels here, under names that are taken here."""
+        takes_all = self.limits.utf8_names
+        return self.series.interned(other.prefix if takes_all else legacy_prefix(other.prefix, self._escape))
 
     def _depot(self, before: Depot | None) -> Depot | None:
         """The spool of the config; what is known of the same one stays known."""
@@ -412,8 +455,8 @@ class Warm:
             if source.key not in busy:
                 source.prune(oldest_kept)
         for remote in self.remotes:
-            if remote.view:
-                remote.view.prune(oldest_kept)
+            if view := remote.view:
+                view.prune(oldest_kept)
 
 
 def _of_a_stranger(endpoint: str, count: int) -> str:

@@ -123,9 +123,11 @@ def rig(
 ) -> Iterator[Rig]:
     clock = clock or Clock()
     outside = Outside(environment, clock.now_ms, session, clock.sleep)
-    remote = Remote(endpoint_of(url, environment, **keys), outside, None)
+    endpoint = endpoint_of(url, environment, **keys)
+    series = made.cache()
+    remote = Remote(endpoint, outside, series, None, packing.underscored)
     try:
-        yield Rig(remote, outside, clock, made.cache())
+        yield Rig(remote, outside, clock, series)
     finally:
         outside.transport.close()
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 from google.protobuf import text_format
 
 from pusher.config.load import parse_config
-from pusher.config.scalars import LABEL_NAME, METRIC_NAME
+from pusher.config.scalars import LABEL_NAME
 from pusher.push import push
 from pusher.sources.due import Tick
 from pusher.sources.exposition.generated import metrics_pb2
@@ -37,7 +37,7 @@ PAGES = ROOT / "tests" / "testdata" / "pages"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-INTERVAL_MS = 4_000  # and the time that a scrape may take: all pages at once, by two clients
+INTERVAL_MS = 8_000  # and the time that a scrape may take: all pages at once, by two clients, on a busy machine
 _LARGE = 1 << 30
 STALE = "7ff0000000000002"
 
@@ -216,17 +216,20 @@ class Scrapes:
         }
         return {labels: points for labels, points in found.items() if points}
 
-    def with_legacy_names(self) -> Scrapes:
-        """Only the series that 1.0 allows."""
+    def with_escaped_names(self) -> Scrapes:
+        """Under the names that 1.0 allows: every other character is an underscore (prometheus/common model/metric.go,
+        EscapeName). Of labels that are the same then, the one that stays as it is counts, else the first in order."""
 
-        def is_legacy(labels: Labels) -> bool:
-            return bool(METRIC_NAME.fullmatch(dict(labels)["__name__"])) and all(
-                LABEL_NAME.fullmatch(name) for name, _ in labels
-            )
+        def escaped(labels: Labels) -> Labels:
+            found = {name: value for name, value in labels if LABEL_NAME.fullmatch(name)}
+            found["__name__"] = re.sub(r"^[0-9]|[^a-zA-Z0-9_:]", "_", found["__name__"])
+            for name, value in sorted(labels):
+                found.setdefault(re.sub(r"^[0-9]|[^a-zA-Z0-9_]", "_", name), value)
+            return tuple(sorted(found.items()))
 
         return Scrapes(
-            {labels: points for labels, points in self.points.items() if is_legacy(labels)},
-            {labels: found for labels, found in self.exemplars.items() if is_legacy(labels)},
+            {escaped(labels): points for labels, points in self.points.items()},
+            {escaped(labels): found for labels, found in self.exemplars.items()},
         )
 
     def examples(self) -> dict[Labels, set[tuple[Labels, str, int]]]:
@@ -332,10 +335,10 @@ class Lambda:
 
 
 def wait_until_none(
-    missing: Callable[[], object], processes: Sequence[subprocess.Popen[bytes]], seconds: float = 120.0
+    missing: Callable[[], object], processes: Sequence[subprocess.Popen[bytes]], seconds: float = 240.0
 ) -> None:
     """Waits until nothing is missing any more, or a process has ended."""
     until = time.monotonic() + seconds
     while (found := missing()) and all(process.poll() is None for process in processes):
         assert time.monotonic() < until, f"after {seconds} s this is still missing: {found}"
-        time.sleep(0.1)
+        time.sleep(0.5)  # a look goes through all that has arrived

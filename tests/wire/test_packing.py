@@ -262,15 +262,17 @@ UTF8 = SeriesLimits(utf8_names=True)
 
 
 @pytest.mark.parametrize(
-    ("labels", "kept"),
+    ("labels", "spelt"),
     [
-        pytest.param({"__name__": "http.requests"}, False, id="a metric with a dot"),
-        pytest.param({"__name__": "m", "k8s.pod": "x"}, False, id="a label with a dot"),
-        pytest.param({"__name__": "m", "a:b": "x"}, False, id="a label with a colon"),
-        pytest.param({"__name__": "a:b", "B": "__name__"}, True, id="names of 1.0"),
+        pytest.param({"__name__": "http.requests"}, {"__name__": "http_requests"}, id="a metric with a dot"),
+        pytest.param({"__name__": "m", "k8s.pod": "x"}, {"__name__": "m", "k8s_pod": "x"}, id="a label with a dot"),
+        pytest.param({"__name__": "m", "a:b": "x"}, {"__name__": "m", "a_b": "x"}, id="a label with a colon"),
+        pytest.param({"__name__": "a:b", "B": "é.e"}, {"__name__": "a:b", "B": "é.e"}, id="names of 1.0"),
     ],
 )
-def test_names_that_1_0_does_not_allow_are_counted_drops_after_a_fall_back(labels: dict[str, str], kept: bool) -> None:
+def test_names_that_1_0_does_not_allow_are_escaped_after_a_fall_back(
+    labels: dict[str, str], spelt: dict[str, str]
+) -> None:
     points = [(labels, 1.0, made.NOW_MS), ({"__name__": "other"}, 1.0, made.NOW_MS)]
     protocol = made.protocol(version=2)
     (request,) = packing.pack(made.samples_of(points, made.cache(limits=UTF8)), protocol, made.NOW_MS, Tally())
@@ -280,8 +282,18 @@ def test_names_that_1_0_does_not_allow_are_counted_drops_after_a_fall_back(label
     samples = made.samples_of(points, made.cache(limits=UTF8))
     next_run = packing.pack(samples, replace(protocol, version=1), made.NOW_MS, later)
     for requests, tally in ((spoken, dropped), (next_run, later)):
-        assert made.points_in(requests) == made.as_bits(points if kept else points[1:])
-        assert dict(tally.counts) == ({} if kept else {"utf8_name": 1})
+        assert made.points_in(requests) == made.as_bits([(spelt, *points[0][1:]), points[1]])
+        assert dict(tally.counts) == {}
+
+
+def test_samples_of_series_that_become_one_stay_in_order_and_each_time_stands_once() -> None:
+    names = ({"__name__": "a.b"}, {"__name__": "a_b"}, {"__name__": "c"})
+    points = [(one, float(step), made.NOW_MS + step) for one in names for step in range(3)]
+    protocol, dropped = made.protocol(version=2), Tally()
+    (request,) = packing.pack(made.samples_of(points, made.cache(limits=UTF8)), protocol, made.NOW_MS, Tally())
+    spoken = in_version_1(request, protocol.endpoint, made.NOW_MS, dropped)
+    assert made.points_in(spoken) == made.as_bits(points[3:])
+    assert dict(dropped.counts) == {"not_newer": 3}
 
 
 def test_cutting_by_age_leaves_metadata_alone() -> None:

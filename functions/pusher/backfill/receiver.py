@@ -88,7 +88,9 @@ class Receiver:
         self.rules = Rules(now_ms(), AMP_MAX_AGE_MS if endpoint.is_amp else endpoint.max_age_ms)
         self.workspace = Workspace(remote.poster, endpoint, outside) if endpoint.is_amp else None
         buries = frozenset({"rejected"} if keeps_refused else ())
-        self._edges = deliver.Edges(remote.poster, now_ms, sleep=outside.sleep, pace=remote.pace, buries=buries)
+        self._edges = deliver.Edges(
+            remote.poster, now_ms, sleep=outside.sleep, pace=remote.pace, buries=buries, escape=remote.escape
+        )
         self._newest: Newest | None = None
         self._asked_at = 0.0
         self.window_seconds: int | None = None  # of the workspace, when it says
@@ -131,7 +133,8 @@ class Receiver:
 
     def arranged(self, samples: Samples, dropped: Tally) -> Samples:
         """The samples as this endpoint gets them, in order. Those that it does not get are counted in `dropped`."""
-        seen = packing.through(self.remote.view, samples, dropped) if self.remote.view else samples
+        view = self.remote.view
+        seen = packing.through(view, samples, dropped) if view else samples
         return arrange(seen, dropped)
 
     def judge(self, arranged: Samples, start: int, deadline: float) -> list[Judged]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..config.schema import Endpoint
 from ..model import Delivery, Kept, Outcome, WriteRequest
-from ..wire.packing import cut_by_age, in_version_1, split
+from ..wire.packing import Escape, cut_by_age, in_version_1, split, underscored
 from .attempt import Poster, Response
 from .classify import classify
 from .explain import Explanation, explain
@@ -43,7 +43,7 @@ class Edges:
     `buries` names what becomes `dead` instead of nothing: samples that are "too_old", requests that are "rejected", and
     requests "overtaken": they waited, and are refused because they come too late.
     With `splits_throttled`, a request that is throttled again goes out in pieces: AMP refuses one that is larger than
-    what its rate still allows."""
+    what its rate still allows. `escape` makes names legacy for a receiver that turns out to take 1.0 only."""
 
     poster: Poster
     now_ms: Callable[[], int]
@@ -53,6 +53,7 @@ class Edges:
     buries: frozenset[str] = frozenset()
     splits_throttled: bool = True
     watch: Watch | None = None
+    escape: Escape = underscored
 
 
 def deliver(endpoint: Endpoint, outbox: Outbox, edges: Edges, deadline: float, *, disjoint: bool = False) -> bool:
@@ -154,7 +155,8 @@ class _Sender:
         if lane.pieces[0].version > self._edges.poster.version:
             with self._outbox.books() as books:
                 request = lane.pieces.popleft()
-                spoken = in_version_1(request, self._endpoint, self._edges.now_ms(), books.dropped)
+                now_ms, escape = self._edges.now_ms(), self._edges.escape
+                spoken = in_version_1(request, self._endpoint, now_ms, books.dropped, escape)
                 lane.pieces.extendleft(reversed(spoken))
         return bool(lane.pieces) and self._is_young(lane)
 

@@ -159,8 +159,7 @@ class TargetSource:
             try:
                 page = reader.close()
                 if page.parts and answer.memory is not None:
-                    is_strict = answer.media_type == content_type.PROTOBUF
-                    custom_buckets.convert(page, answer.memory, is_strict=is_strict)
+                    custom_buckets.convert(page, answer.memory)
             except BadPage as error:
                 answer.error = str(error)
 

@@ -79,7 +79,7 @@ class Scraping:
     def lost(self, remote: Remote, requests: Sequence[WriteRequest]) -> None:
         """Samples that are lost have not been sent: the same record may come again, and a gap is asked for again."""
         with self.lock:
-            order.take_back(requests, remote.find(self.warm))
+            order.take_back(requests, remote.find())
             self.marks.lost()
 
     def _scrape_or_say(self, source: collect.Source, warm: Warm) -> None:

@@ -179,6 +179,7 @@ class Sender(threading.Thread):
             buries=self._depot.buries.union(buries) if self._depot else frozenset(),
             splits_throttled=False,
             watch=self.watch,
+            escape=route.remote.escape,
         )
 
     def _sleep(self, patience: Patience, seconds: float) -> None:

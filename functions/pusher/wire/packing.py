@@ -8,23 +8,31 @@ from dataclasses import dataclass, field, replace
 import snappy
 
 from ..config.schema import Endpoint
-from ..model import Histogram, Metadata, Samples, Series, Tally, WriteRequest
-from . import histogram, v1, v2
+from ..model import Histogram, Labels, Metadata, Samples, Series, Tally, WriteRequest
+from ..sources.names import escaped
+from . import histogram, order, v1, v2
 from .block import Block, Blocks, earliest, has_histograms, latest
-from .series import has_legacy_names
+from .series import has_legacy_names, legacy_prefix
 from .unpacking import unpack, unpack_metadata
 
 View = Callable[[Series], Series | str]
+Escape = Callable[[Labels], Labels]
+
+
+def underscored(labels: Labels) -> Labels:
+    return escaped(labels, "underscores")
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """How an endpoint is written to now. `version` is 1 also where 2 is configured and was refused; `families` is the
-    metadata that goes along with the series of version 2, by family."""
+    metadata that goes along with the series of version 2, by family. `escape` makes the names of a series legacy that
+    was made for version 2 and goes out in 1."""
 
     endpoint: Endpoint
     version: int
     families: Mapping[str, Metadata] = field(default_factory=dict)
+    escape: Escape = underscored
 
     def histogram(self, one: Histogram) -> Histogram:
         """The histogram as the receiver takes it. Raises InvalidHistogram."""
@@ -106,10 +114,12 @@ def cut_by_age(request: WriteRequest, oldest_allowed_ms: int) -> tuple[WriteRequ
     return kept, gone
 
 
-def in_version_1(request: WriteRequest, endpoint: Endpoint, now_ms: int, dropped: Tally) -> list[WriteRequest]:
+def in_version_1(
+    request: WriteRequest, endpoint: Endpoint, now_ms: int, dropped: Tally, escape: Escape = underscored
+) -> list[WriteRequest]:
     """A request of version 2 for a receiver that turns out not to speak it. What 1.0 has no place for is counted in
     `dropped`; labels are repeated there, so that it may take several requests."""
-    packed = pack(unpack(request)[0], Protocol(endpoint, 1), now_ms, dropped)
+    packed = pack(unpack(request)[0], Protocol(endpoint, 1, escape=escape), now_ms, dropped)
     return [_same_doubt(request, one) for one in packed]
 
 
@@ -160,14 +170,19 @@ def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Tall
 
 
 def _with_names_taken(samples: Samples, protocol: Protocol, dropped: Tally) -> Samples:
-    """An endpoint of version 2 may have series with UTF-8 names; 1.0 has no place for them."""
-    if protocol.version >= protocol.endpoint.version:
+    """An endpoint of version 2 may have series with UTF-8 names; in 1.0 they are escaped, as for an endpoint of 1.0.
+    Where two series are one then, the second sample of a time is counted in `dropped`."""
+    if protocol.version >= protocol.endpoint.version or all(map(has_legacy_names, samples.series)):
         return samples
-    kept = [index for index, series in enumerate(samples.series) if has_legacy_names(series)]
-    if len(kept) < len(samples):
-        said = "a metric or label name that remote write 1.0 does not allow; it needs a receiver of 2.0"
-        dropped.add("utf8_name", said, len(samples) - len(kept))
-    return samples.pick(kept)
+    by_prefix: dict[bytes, Series] = {}
+    renamed: dict[Series, Series] = {}
+    for series in dict.fromkeys(samples.series):
+        prefix = legacy_prefix(series.prefix, protocol.escape)
+        renamed[series] = by_prefix.setdefault(prefix, Series(prefix))
+    taken = Samples([renamed[series] for series in samples.series], samples.values, samples.timestamps_ms)
+    taken.exemplars = {renamed[series]: found for series, found in samples.exemplars.items() if series in renamed}
+    taken.starts_ms = {renamed[series]: start for series, start in samples.starts_ms.items() if series in renamed}
+    return order.order(taken, dropped)
 
 
 def _with_histograms_taken(samples: Samples, protocol: Protocol, dropped: Tally) -> Samples:

@@ -85,6 +85,12 @@ def has_legacy_names(series: Series) -> bool:
     return all(map(is_label_name, names)) and is_metric_name(strings[2 * names.index("__name__") + 1])
 
 
+def legacy_prefix(prefix: bytes, escape: Callable[[Labels], Labels]) -> bytes:
+    """The encoded prefix of a series under names that remote write 1.0 allows."""
+    labels = v1.labels_of(prefix)
+    return prefix if is_legacy(labels) else v1.series_prefix(validated(escape(labels), NO_LIMITS))
+
+
 class SeriesCache:
     """The interned series of one environment, by their encoded labels. Safe for several threads."""
 
@@ -219,6 +225,14 @@ class EndpointView:
 
     def remember(self, marks: Mapping[bytes, int]) -> None:
         self._cache.remember(marks)
+
+    def find_legacy(self, prefix: bytes) -> Series:
+        """The endpoint's series of an encoded prefix, whose names may be such as only 2.0 allows."""
+        return self._cache.interned(legacy_prefix(prefix, self._escape))
+
+    def remember_legacy(self, marks: Mapping[bytes, int]) -> None:
+        """Takes over what series had sent in 2.0."""
+        self._cache.remember({legacy_prefix(prefix, self._escape): last_ms for prefix, last_ms in marks.items()})
 
     def _map(self, series: Series) -> Series | str:
         if self._limits is None and not self._rules:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from ... import buckets
 from ...model import Histogram
 from .numbers import go_float
-from .page import NO_TIME, BadPage, Known, Memory, Page, Part, Resolve
+from .page import NO_TIME, BadPage, Memory, Page, Part, Resolve
 
 SCHEMA = -53
 _ENDINGS = ("_bucket", "_count", "_sum")
+_MAX_INTEGER = 2**63  # counts from there on are floats
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ def part_of(
     key = tuple(sorted(base.items()))
     if key not in memory.histograms:
         memory.histograms[key] = resolve(dict(base))
-    kept: Known = resolve(dict(labels)) if classic else False
+    kept = resolve(dict(labels)) if classic else None
     return Part(key, ending, boundary, kept, reset_hint)
 
 
@@ -67,6 +68,7 @@ def convert(page: Page, memory: Memory, *, is_strict: bool = False) -> None:
             found.count = value
         else:
             found.sum = value
+    page.parts.clear()
     for key, found in groups.items():
         histogram = _histogram(found)
         if histogram is None and is_strict:
@@ -87,7 +89,7 @@ def _histogram(found: _Found) -> Histogram | None:
     counts = [value - before for value, before in zip(cumulative, [0.0, *cumulative], strict=False)]
     if cumulative[-1] != count or not all(one >= 0 for one in counts):
         return None
-    is_float = not all(value.is_integer() for value in cumulative)
+    is_float = not all(value.is_integer() and value < _MAX_INTEGER for value in cumulative)
     deltas = [one - before for one, before in zip(counts, [0.0, *counts], strict=False)]
     whole = Histogram(
         count=count,

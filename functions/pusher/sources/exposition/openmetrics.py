@@ -5,11 +5,12 @@ Grammar: Prometheus model/textparse, openmetricslex.l and openmetricsparse.go.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 
 from ...model import Series
-from .labels import LabelSyntax, unescaped
+from .labels import LabelSyntax, Unterminated, unescaped
 from .lines import Line, LineReader
 from .numbers import go_float
 from .page import BadPage, Page, Said
@@ -26,7 +27,8 @@ _QUOTED = r'[^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+'
 _PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+)"')
 _REST = re.compile(r" ([^ \n\0]+)")
 _END = re.compile(r"(?: (?!# \{)([^ \n\0]+))?(?: # \{(.*))?", re.DOTALL)
-_CUT = re.compile(r"\0| [\0 ]| \Z")  # Prometheus takes the sample, and finds this when it looks for the next one
+# Prometheus takes the sample, and finds this when it looks for the next one.
+_CUT = re.compile(r"\0| [\0 ]| # (?!\{)| \Z")
 _EXEMPLAR_PAIR = re.compile(rf'(?:([a-zA-Z_][a-zA-Z0-9_]*)|"({_QUOTED})")="({_QUOTED})"')
 _EXEMPLAR_END = re.compile(r" ([^ \n\0]+)(?: ([^ \n\0]+))?")
 _SYNTAX = LabelSyntax("", commas=True, newlines=False)
@@ -44,6 +46,8 @@ class OpenMetricsReader(LineReader):
         if rest and self._ended:
             self._after_end(self._line + 1)
         if rest and rest != b"# EOF":
+            if self._is_cut(rest):
+                self._read(rest + b"\n")
             raise BadPage("the page ends within a line, without # EOF", self._line + 1)
         if rest:
             self._read(rest + b"\n")
@@ -53,6 +57,12 @@ class OpenMetricsReader(LineReader):
             self._find_starts()
         self._keep_layout()
         return self.page
+
+    def _is_cut(self, line: bytes) -> bool:
+        """Whether it is a sample that counts, with a mistake behind it."""
+        with contextlib.suppress(BadPage, Unterminated, UnicodeDecodeError):
+            return bool(self._parse(line).mistake)
+        return False
 
     def _read(self, data: bytes) -> None:
         """The last line says that it is the last, and is not one of the layout."""

@@ -27,12 +27,12 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class Part:
     """A series of a classic histogram that becomes part of a native one: `_bucket` (with its boundary), `_count` or
-    `_sum`. `kept` is the classic series itself when it is wanted too; `reset_hint` is the native one's."""
+    `_sum`. `kept` is the classic series itself, None when it is not wanted too; `reset_hint` is the native one's."""
 
     histogram: tuple[tuple[str, str], ...]
     ending: str
     boundary: float
-    kept: Known
+    kept: Known | None
     reset_hint: int = 0
 
     def __bool__(self) -> bool:
@@ -185,7 +185,7 @@ class Page:
         elif isinstance(entry, Part):
             if not isinstance(value, Histogram):
                 self.parts.append((entry, value, timestamp_ms))
-            if entry.kept is False:
+            if entry.kept is None:
                 self.scraped -= 1
             else:
                 self.add(entry.kept, value, timestamp_ms)

@@ -89,6 +89,8 @@ class ProtobufReader:
             self._memory.say(family.name, field, text)
         for metric in family.metric:
             self._metric(family.name, kind, metric)
+        if self.page.parts:
+            custom_buckets.convert(self.page, self._memory, is_strict=True)
 
     def _metric(self, name: str, kind: str, metric: metrics_pb2.Metric) -> None:
         start = _start_ms(kind, metric)
