@@ -9,10 +9,13 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ParamValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pusher.config_source import Unreadable
 from pusher.s3 import S3, S3Store
+from pusher.store import StoreError
 from pusher.warm import Outside
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Request
@@ -121,3 +124,30 @@ def test_every_key_is_the_one_that_moto_has() -> None:
         for key in keys:
             objects.put("spool", key, b"new", soon())
             assert client.get_object(Bucket="spool", Key=key)["Body"].read() == b"new"
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x1b[2J", "a\nb", "a b", "ü", "a#", "a?b", "127.0.0.1:80#", "a@b", "a%2e", "", "x" * 256]
+)
+def test_what_is_no_name_of_a_bucket_is_asked_of_nobody(
+    objects: S3, theirs: Any, asked: list[Request], name: str
+) -> None:
+    """It would be no address, or that of another host. botocore refuses the same names."""
+    asked.clear()
+    with pytest.raises(ParamValidationError):
+        theirs.get_object(Bucket=name, Key="k")
+    for read in (
+        lambda: objects.get(name, "k", soon()),
+        lambda: objects.list(name, "k", soon()),
+        lambda: objects.put(name, "k", b"", soon()),
+    ):
+        with pytest.raises(StoreError, match="no name of a bucket"):
+            read()
+    assert asked == []
+
+
+@pytest.mark.parametrize("location", ["s3://a\x1b[2J/k", "s3://ü#/k"])
+def test_a_config_in_no_bucket_is_unreadable(location: str) -> None:
+    outside = Outside({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, session=no_session)
+    with pytest.raises(Unreadable, match="no name of a bucket"):
+        outside.config_source(location).load()

@@ -25,6 +25,7 @@ _MAX_ANSWER_BYTES = 100_000  # of what S3 says to a write; read, so that the con
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 _NO_MORE: Mapping[str, str] = MappingProxyType({})
 _TRIES, _PAUSE_SECONDS = 3, 0.05
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as in botocore.handlers.validate_bucket_name
 _CONTENT_RANGE = re.compile(r"bytes (?P<bytes>\d{1,18}-\d{1,18}|\*)/(?P<size>\d{1,18})", re.ASCII)
 
 Result = TypeVar("Result")
@@ -233,7 +234,10 @@ class S3:
         return not self._endpoint or is_aws_host(host)
 
     def _url(self, bucket: str, key: str, query: Mapping[str, str] | None = None) -> str:
+        """Raises StoreError."""
         region, endpoint = self._sigv4.region, self._endpoint
+        if not _BUCKET.fullmatch(bucket):  # anything else may end the host, or be no address
+            raise StoreError(f"s3://{bucket:.300}/{key:.1000}: {bucket!r:.100} is no name of a bucket")
         if endpoint:
             base = f"{endpoint.rstrip('/')}/{bucket}"
         elif "." in bucket:  # its certificate covers one name level only

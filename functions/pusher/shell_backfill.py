@@ -39,7 +39,9 @@ def add_arguments(command: argparse.ArgumentParser, seconds: Callable[[str], flo
     command.add_argument("--format", default="", help="json, ndjson, csv, openmetrics or prometheus; else by the name")
     command.add_argument("--columns", default="", metavar="HEADER=FIELD,…", help="of a csv, where they differ")
     command.add_argument("--endpoint", default="", help="only this one, by its name")
-    command.add_argument("--export", default="", metavar="FILE", help="write what is impossible there, as OpenMetrics")
+    command.add_argument(
+        "--export", default="", metavar="FILE", help="write what is impossible or refused there, as OpenMetrics"
+    )
     command.add_argument("--dry-run", action="store_true", help="read and judge everything, send nothing")
     command.add_argument("--force", action="store_true", help="send what is impossible, too")
     command.add_argument("--widen-out-of-order", action="store_true", help="raise AMP's window meanwhile, 10m at most")

@@ -49,6 +49,19 @@ def test_what_was_read_by_then_is_not_read_again(rig: Rig) -> None:
     assert list(rig.stored) == ["a", "b"]
 
 
+@pytest.mark.parametrize("unit", [b"#\n", b"a\n", b"\n"], ids=["comments", "names", "empty lines"])
+def test_a_part_has_no_more_lines_than_are_soon_looked_at(rig: Rig, unit: bytes) -> None:
+    """Time is looked at between parts, and a line that cannot be read takes as long as a hundred bytes that can."""
+    body = unit * 500_000
+    path = rig.file("a.om.gz", gzip.compress(body + f"a 1 {STAMP}\n# EOF\n".encode()))
+    answer = rig.backfill({"from": path})
+    assert (answer["done"], rigs.counts(answer["skipped"])) == (True, {"bad_line": 500_000})
+    assert [row["where"].rpartition(", ")[2] for row in answer["preflight"]] == [
+        "lines 1 to 200000", "lines 200001 to 400000", "lines 400001 to 500002",
+    ]  # fmt: skip
+    assert list(rig.stored) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

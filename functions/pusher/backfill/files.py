@@ -23,6 +23,7 @@ _S3 = "s3://"
 _PACKED_BYTES = 128 << 10  # that are unpacked at once behind a member
 _PIECE_BYTES = 8 << 20  # of an object, for each request to S3
 MAX_LINE_BYTES = 16 << 20
+MAX_LINES = 200_000  # of a block: each that cannot be read costs microseconds, however short it is
 _MAX_FILES = 1_000
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
@@ -138,8 +139,9 @@ class Files:
         self, file: FileId, deadline: float, start: int = 0, line: int = 1, most: int = BLOCK_BYTES, until: int = 0
     ) -> Iterator[Block]:
         """The lines of a file from byte `start` of the unpacked text on, which is where line number `line` begins,
-        about `most` bytes at a time; with `until` the first block ends at that byte. `deadline` is monotonic seconds.
-        Raises BadFile, and FileChanged when it is not the same file any more; what was given out before stands."""
+        about `most` bytes and at most MAX_LINES at a time; with `until` the first block ends at that byte. `deadline`
+        is monotonic seconds. Raises BadFile, and FileChanged when it is not the same file any more; what was given out
+        before stands."""
         offset, rest, read = start, b"", 0
         for piece, read in self.pieces(file, deadline, start, most):
             rest += piece
@@ -149,9 +151,10 @@ class Files:
             if end == 0 and len(rest) > MAX_LINE_BYTES:
                 raise BadFile(f"{file.place}, line {line}: it has more than {MAX_LINE_BYTES} bytes")
             if end:
-                block = Block(rest[:end], offset, line, read)
-                yield block
-                offset, line, rest = block.end, line + block.content.count(b"\n"), rest[end:]
+                whole, rest = Block(rest[:end], offset, line, read), rest[end:]
+                for block in [whole] if offset < until else _with_few_lines(whole, file):
+                    yield block
+                    offset, line = block.end, block.line + block.content.count(b"\n")
         if rest:
             yield Block(rest, offset, line, read)
 
@@ -201,6 +204,16 @@ class Files:
                     raise BadFile(str(error)) from None
                 time.sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try has returned or raised")
+
+
+def _with_few_lines(block: Block, file: FileId) -> Iterator[Block]:
+    """The block in pieces. Only the last of them may have taken all of the file."""
+    while block.content.count(b"\n") > MAX_LINES:
+        rest = block.content.split(b"\n", MAX_LINES)[-1]
+        content = block.content[: len(block.content) - len(rest)]
+        yield Block(content, block.offset, block.line, min(block.read, file.size - 1))
+        block = Block(rest, block.offset + len(content), block.line + MAX_LINES, block.read)
+    yield block
 
 
 def _local_id(path: str, status: os.stat_result) -> FileId:

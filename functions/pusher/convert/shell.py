@@ -55,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
         help="for json_exporter: the prometheus.yml whose jobs say which addresses are asked",
     )
     parser.add_argument(
-        "--exact", action="store_true", help='for json_exporter: a null stays NaN, and a text such as "true" stays 1'
+        "--exact",
+        action="store_true",
+        help="for json_exporter: a null in a label stays null, a list or an object there JSON, and a text such as "
+        '"true" stays 1',
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
