@@ -3,8 +3,11 @@ scrape after scrape, in both of its ways (`run` and the function's push)."""
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
+import os
+import pickle
 import shutil
 import socket
 import time
@@ -337,6 +340,8 @@ ONLY_AS_THE_NEWEST = {
     "labelmap of the page and the target",  # the target's labels come last
     "labelmap of a label that moved",
     "convert only a sum",
+    "convert only a sum, some of the classic ones dropped",
+    "convert protobuf buckets that fall",
     "convert protobuf gauge histogram",
     "floats that are all zero",
     "content type openmetrics 2.0",
@@ -382,12 +387,23 @@ def node_exporter(require: Require, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def seen(require: Require, node_exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """All clients at work, once for all test processes of a run."""
     binary = prometheus.find()
     require(binary, "prometheus >= 3.5 on PATH")
     assert binary is not None
+    folder = tmp_path_factory.getbasetemp()
+    kept = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "differential.pickle"
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(see(binary, node_exporter, tmp_path_factory.mktemp("differential"))))
+    found: Seen = pickle.loads(kept.read_bytes())
+    return found
+
+
+def see(binary: str, node_exporter: str, folder: Path) -> Seen:
     version = prometheus.version(binary)
     native = {"scrape_native_histograms": True} if version >= NEWEST else {}  # it was a flag before
-    folder = tmp_path_factory.mktemp("differential")
     soon = int(time.time()) + SOON_SECONDS  # not when tests are collected: others may run first, for long
     pages = {one.id: one.pages for one in cases(soon)} | {LEAVES: [text(AB)]}
     with Site(pages) as site, Sink(lambda: site.ours) as sink:
