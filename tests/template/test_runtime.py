@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,13 @@ def test_a_timeout_ends_the_environment(start: Callable[..., LambdaRuntime]) -> 
     assert late.error
     assert late.payload == "Task timed out after 3.00 seconds"
     assert 3000 <= late.duration_ms < 20_000
-    again = function.invoke(0)
-    assert again.payload == "awake"
-    assert again.init_ms is not None
+    # An event that comes while the emulator still resets itself fails there, and not in the function.
+    tries = [function.invoke(0)]
+    while "ErrGateCanceled" in str(tries[-1].payload) and len(tries) < 10:
+        time.sleep(1)
+        tries.append(function.invoke(0))
+    assert tries[-1].payload == "awake"
+    assert any(one.init_ms is not None for one in tries)
 
 
 def test_a_process_that_leaves_is_an_error(start: Callable[..., LambdaRuntime]) -> None:
@@ -172,6 +177,7 @@ def test_an_event_goes_to_its_function(name: str, function: tuple[str, str]) -> 
 
 INVOKED = """
 import os, urllib.request
+import time
 
 def push_handler(event, context):
     if event.get("fail"):
