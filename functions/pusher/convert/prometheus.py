@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import foreign
+from ..config import foreign, global_config
 from .http_client import move_userinfo
 from .tree import Entry, List, Losses, Map, Remark
 
@@ -11,7 +11,6 @@ NO_ENDPOINT = (
     "remote_write: [{workspace: ws-CHANGE-ME}]"
 )
 _FILES = "the files named here are read as they stand: convert each, and keep them where the config can name them"
-REPLICA = "__replica__"
 NO_REPLICA = (
     "AMP keeps one of a pair of Prometheus servers by it, and stores nothing of the other: one sender is enough here; "
     "the label cluster may stay"
@@ -53,7 +52,7 @@ def tidy_global(settings: Map, losses: Losses) -> None:
 
 def drop_replica(labels: Map, losses: Losses) -> None:
     """Of the labels of a pair of servers, the one that says which of them this is."""
-    if entry := labels.get(REPLICA):
+    if entry := labels.get(global_config.HA_REPLICA):
         losses.drop(labels, entry, NO_REPLICA)
 
 
@@ -77,9 +76,9 @@ def _tidy_endpoint(endpoint: Map, losses: Losses) -> None:
             losses.drop(endpoint, entry, foreign.REMOTE_WRITE[key])
     rules = endpoint.get("write_relabel_configs")
     for rule in endpoint.items("write_relabel_configs"):
-        sets_it = isinstance(rule.value, Map) and rule.value.text("target_label") == REPLICA
+        sets_it = isinstance(rule.value, Map) and rule.value.text("target_label") == global_config.HA_REPLICA
         if sets_it and rules and isinstance(rules.value, List):
-            losses.drop(rules.value, rule, NO_REPLICA, name=REPLICA)
+            losses.drop(rules.value, rule, NO_REPLICA, name=global_config.HA_REPLICA)
 
 
 def jobs_of(top: Map) -> list[Entry]:
