@@ -18,8 +18,8 @@ from .config.load import Include, parse_config
 from .config.schema import Config
 from .config.secrets import SecretStore
 from .config.yaml_reader import ConfigError, Problem
+from .deadline import DeadlineExceeded, call_until
 from .http import Transport
-from .in_time import NotInTime, in_time
 from .report.printable import printable
 from .store import StoreError
 
@@ -85,7 +85,7 @@ class ConfigSource:
         there is no good one yet."""
         last = self._loaded
         try:
-            fetched = self._in_time(lambda until: self._fetch(last.version if last else "", until), deadline)
+            fetched = self._read_by(lambda until: self._fetch(last.version if last else "", until), deadline)
             if fetched is None and last:
                 return last
             found = fetched or _Text("", "")
@@ -103,7 +103,7 @@ class ConfigSource:
     def load_pinned(self, pinned: str, newer: Exception, deadline: float = float("inf")) -> Loaded:
         """The last good config, for an environment that has none and finds a bad one, or cannot read the newest
         (`newer` says why). The next run looks for a newer one again. Raises ConfigError or Unreadable."""
-        text = self._in_time(lambda until: self._pinned_text(pinned, until), deadline)
+        text = self._read_by(lambda until: self._pinned_text(pinned, until), deadline)
         edges, place = self._edges, f"{self.location} (version {pinned})"
         config = parse_config(text, place, edges.env_vars, has_schedule=edges.has_schedule)
         self._loaded = Loaded(config, "", pinned=pinned)
@@ -118,14 +118,14 @@ class ConfigSource:
         except (StoreError, UnicodeDecodeError) as error:
             raise Unreadable(f"{self.location}: {error}") from None
 
-    def _in_time(self, read: Callable[[float], Result], deadline: float) -> Result:
+    def _read_by(self, read: Callable[[float], Result], deadline: float) -> Result:
         """What is read before the deadline, and in a bounded time. Raises Unreadable."""
         until = min(deadline, time.monotonic() + _TIMEOUT_SECONDS)
         if not self.keeps_versions:
             return read(until)
         try:
-            return in_time(lambda: read(until), until + _SPARE_SECONDS)
-        except NotInTime:
+            return call_until(lambda: read(until), until + _SPARE_SECONDS)
+        except DeadlineExceeded:
             raise Unreadable(f"{self.location}: no answer in time; a name look-up may hang") from None
 
     def _include(self) -> Include | None:

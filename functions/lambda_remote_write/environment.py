@@ -44,11 +44,13 @@ _STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has begun: its number in this environment, and what it is known by outside."""
+    """A run: its number in this environment, and what it is known by outside. Times are monotonic seconds."""
 
     number: int
     id: RunId
     is_cold_start: bool
+    started: float
+    deadline: float
 
 
 class Environment:
@@ -251,14 +253,13 @@ class Environment:
 
     def begin(self, deadline: float) -> Run:
         """Starts a run: the state object is read from now on. `deadline` is monotonic seconds."""
-        is_cold_start = self.run == 0
+        started, is_cold_start = time.monotonic(), self.run == 0
         self.dependencies.secrets.begin_run()
         number, run_id = self.next_run(), RunId(self.dependencies.now_ms(), secrets.token_hex(4))
         self.new_series_limiter.start(self.series)
         self.progress.warning = ""
-        now = time.monotonic()
-        self.state.start_reading(now + min(_STATE_SECONDS, _STATE_SHARE * (deadline - now)))
-        return Run(number, run_id, is_cold_start)
+        self.state.start_reading(started + min(_STATE_SECONDS, _STATE_SHARE * (deadline - started)))
+        return Run(number, run_id, is_cold_start, started, deadline)
 
     def judge(self, scraped: Sequence[tuple[JsonSource | TargetSource, Scrape]]) -> None:
         """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""

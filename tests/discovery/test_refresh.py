@@ -149,10 +149,10 @@ def test_a_late_answer_serves_the_next_run() -> None:
     listed = Listed({"": targets("late")}, {"": targets("new")})
     listed.lister.go_on.clear()
     assert listed.run(seconds=0.1)[0] == []
-    call = listed.source._call
+    call = listed.source._running
     assert call
     listed.lister.go_on.set()
-    call.done.wait(5)
+    call.call.wait(5)
     assert listed.run(after=30) == (["late"], [])
     assert listed.lister.calls == 1
 
@@ -162,10 +162,10 @@ def test_a_late_failure_is_asked_again() -> None:
     listed = Listed(DiscoveryError("late"), {"": targets("new")})
     listed.lister.go_on.clear()
     listed.run(seconds=0.1)
-    call = listed.source._call
+    call = listed.source._running
     assert call
     listed.lister.go_on.set()
-    call.done.wait(5)
+    call.call.wait(5)
     assert listed.run(after=30) == (["new"], [])
 
 
@@ -174,13 +174,13 @@ def test_an_abandoned_answer_does_not_overwrite_a_newer_one() -> None:
     listed = Listed({"": targets("old")}, {"": targets("new")})
     listed.lister.go_on.clear()
     listed.run(seconds=0.1)
-    abandoned = listed.source._call
+    abandoned = listed.source._running
     assert abandoned
     frozen, listed.lister.go_on = listed.lister.go_on, threading.Event()
     listed.lister.go_on.set()
     assert listed.run(after=30) == (["new"], [])
     frozen.set()
-    abandoned.done.wait(5)
+    abandoned.call.wait(5)
     assert listed.run(after=5) == (["new"], [])
 
 

@@ -97,8 +97,8 @@ class Scraping:
             self._busy.discard(source.key)
 
     def _scrape(self, source: collect.Source, environment: Environment) -> None:
-        edges = collect.Edges(environment.fetcher, self._dependencies.now_ms)
-        fetched = collect.ask(source, edges, time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS))
+        deadline = time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS)
+        fetched = collect.ask(source, environment.fetcher, self._dependencies.now_ms, deadline)
         with self.lock:
             if environment is not self.environment and not any(source is one for one in self.environment.sources()):
                 self._schedule.again(source.key)  # the config has changed meanwhile

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lambda_remote_write.endpoint_run import record_undelivered
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import send
@@ -174,7 +173,7 @@ class Sender(threading.Thread):
         letters."""
         while True:
             route, send_queue = self._route, SendQueue(requests, accounting)
-            send.deliver(route.endpoint.config, send_queue, self._edges(route, dead_letter_reasons), NEVER)
+            send.deliver(route.endpoint, send_queue, self._options(route.patience, dead_letter_reasons), NEVER)
             left = send_queue.close()
             if not left:
                 return left
@@ -183,19 +182,15 @@ class Sender(threading.Thread):
                 return left
             requests = [one.request for one in left]
 
-    def _edges(self, route: _Route, dead_letter_reasons: Collection[str]) -> send.Edges:
-        return send.Edges(
-            route.endpoint.client,
+    def _options(self, patience: Patience, dead_letter_reasons: Collection[str]) -> send.SendOptions:
+        spool_state = self._spool_state
+        return send.SendOptions(
             self._tools.now_ms,
-            route.patience.monotonic,
-            partial(self._sleep, route.patience),
-            route.endpoint.rate_limiter,
-            dead_letter_reasons=self._spool_state.dead_letter_reasons.union(dead_letter_reasons)
-            if self._spool_state
-            else frozenset(),
+            patience.monotonic,
+            partial(self._sleep, patience),
+            spool_state.dead_letter_reasons.union(dead_letter_reasons) if spool_state else frozenset(),
             splits_throttled=False,
             watch=self.watch,
-            escape=route.endpoint.escape,
         )
 
     def _sleep(self, patience: Patience, seconds: float) -> None:
@@ -259,7 +254,7 @@ class Sender(threading.Thread):
         """Puts what is left into the spool. Without one, or when it fails, that is lost."""
         lost = left
         if backlog is None:
-            record_undelivered(part, left)
+            part.record_undelivered(left)
         else:
             backlog.deadline = time.monotonic() + _STORE_SECONDS
             lost = backlog.keep(left, part, disjoint=False)

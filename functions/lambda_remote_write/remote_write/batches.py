@@ -1,8 +1,8 @@
-"""ACT 2 and what leads to it: the samples of one run, and what each endpoint gets of them: relabelled, in order,
-packed."""
+"""The samples of one run, and what each endpoint gets of them: relabelled, in order, encoded."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,13 +16,17 @@ from .endpoint import EndpointState
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """Requests in send order. Of `disjoint` ones no two have a sample of the same series. `more` says by how many
-    samples the classic series of histograms are more than what was collected."""
+class EncodedBatch:
+    """Requests in send order. Of `disjoint` ones no two have a sample of the same series. `collected` counts the
+    samples that were collected, those that are `dropped` among them, and the classic series of histograms each. `error`
+    is a bug, for which there are no requests; encoding took `seconds`."""
 
     requests: Sequence[WriteRequest]
-    disjoint: bool
-    more: int = 0
+    dropped: ReasonCounts
+    collected: int
+    disjoint: bool = True
+    error: Exception | None = None
+    seconds: float = 0.0
 
 
 class Batch:
@@ -39,15 +43,20 @@ class Batch:
         self.count = len(self._raw) + self._dropped.total()
         self.metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())
 
-    def packed_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> Packed:
-        """The endpoint's requests; what goes into none is booked in `dropped`."""
-        samples, more = self._ordered_for(endpoint, dropped, now_ms)
+    def encoded_for(self, endpoint: EndpointState, now_ms: int) -> EncodedBatch:
+        """The endpoint's requests, once: what was handed out counts as sent, and does not come again."""
+        started, dropped, more = time.monotonic(), ReasonCounts(), 0
         try:
-            requests = packing.pack(samples, protocol_of(endpoint, self.metadata), now_ms, dropped)
-        except Exception:  # a bug: nothing of it has been sent
-            order.forget(samples)
-            raise
-        return Packed(requests, samples.prefixes is not None, more)
+            samples, more = self._ordered_for(endpoint, dropped, now_ms)
+            try:
+                requests = packing.pack(samples, protocol_of(endpoint, self.metadata), now_ms, dropped)
+            except Exception:
+                order.forget(samples)  # nothing of it has been sent
+                raise
+        except Exception as error:  # it must not cost the other endpoints' samples
+            return EncodedBatch((), dropped, self.count + more, error=error)
+        seconds = time.monotonic() - started
+        return EncodedBatch(requests, dropped, self.count + more, samples.prefixes is not None, seconds=seconds)
 
     def ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> Samples:
         """The samples that this endpoint gets, in order; the others are counted in `dropped`. Once for each endpoint:

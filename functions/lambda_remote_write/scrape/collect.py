@@ -1,19 +1,19 @@
-"""ACT 1: outside -> samples. Every due source gives a Scrape; a dead one is a Scrape with an error and `up 0`."""
+"""Collects: every due source gives a Scrape, one that is down a Scrape with an error and `up 0`."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
+from ..deadline import calls_until
 from ..http.fetch import Fetcher
 from ..model.scrape import Scrape
 
 _MAX_THREADS = 128  # sources asked at the same time: enough that those that hang do not hold up the rest
+_SPARE_SECONDS = 0.5  # after the deadline, for a source's own error
 _LATE = "no answer within the run's time; a name look-up may hang"
 
 
@@ -57,68 +57,29 @@ class ScrapeResponse:
         return (self.ended or time.monotonic()) - self.started
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """What collecting needs of the outside world: HTTP, and the wall clock in milliseconds."""
-
-    fetcher: Fetcher
-    now_ms: Callable[[], int]
-
-
-def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) -> list[Scrape]:
-    """Asks side by side and settles one after the other, as the answers come. `deadline` is monotonic seconds, `run`
-    the number of this run. Scrapes come back in the order of the sources."""
-    late = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked, error=_LATE)
-    answers: queue.SimpleQueue[tuple[int, ScrapeResponse]] = queue.SimpleQueue()
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(sources)):
-        waiting.put(index)
-    for _ in range(min(_MAX_THREADS, len(sources))):
-        threading.Thread(target=_ask_all, args=(sources, waiting, answers, edges, deadline), daemon=True).start()
-    scrapes: list[Scrape | None] = [None] * len(sources)
-    for _ in sources:
-        try:
-            index, fetched = answers.get(timeout=max(deadline + 0.5 - time.monotonic(), 0.01))
-        except queue.Empty:  # a thread hangs where no timeout reaches, as in a name look-up: its answer is not awaited
-            _take_all(waiting)  # when it wakes up, within another run, it asks nobody else
-            break
-        scrapes[index] = settle(sources[index], fetched, run, edges.now_ms())
-    return [
-        scrape or settle(source, late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)
-    ]
+def collect(
+    sources: Sequence[Source], fetcher: Fetcher, now_ms: Callable[[], int], deadline: float, run: int
+) -> list[Scrape]:
+    """Asks sources side by side and turns their answers into scrapes one after the other, as they come. `deadline` is
+    monotonic seconds, `run` the number of this run. Scrapes come back in the order of the sources."""
+    late = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_LATE)
+    calls = [partial(ask, source, fetcher, now_ms, deadline) for source in sources]
+    scrapes: dict[int, Scrape] = {}
+    for index, response in calls_until(calls, deadline + _SPARE_SECONDS, _MAX_THREADS):
+        scrapes[index] = settle(sources[index], response, run, now_ms())
+    return [scrapes.get(index) or settle(source, late, run, now_ms()) for index, source in enumerate(sources)]
 
 
-def _ask_all(
-    sources: Sequence[Source],
-    waiting: queue.SimpleQueue[int],
-    answers: queue.SimpleQueue[tuple[int, ScrapeResponse]],
-    edges: Edges,
-    deadline: float,
-) -> None:
-    while True:
-        try:
-            index = waiting.get_nowait()
-        except queue.Empty:
-            return
-        answers.put((index, ask(sources[index], edges, deadline)))
-
-
-def _take_all(waiting: queue.SimpleQueue[int]) -> None:
-    with contextlib.suppress(queue.Empty):
-        while True:
-            waiting.get_nowait()
-
-
-def ask(source: Source, edges: Edges, deadline: float) -> ScrapeResponse:
-    """One source's answer, within its own timeout and the deadline."""
-    fetched = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked)
+def ask(source: Source, fetcher: Fetcher, now_ms: Callable[[], int], deadline: float) -> ScrapeResponse:
+    """One source's answer, within its own timeout and the deadline. Raises nothing."""
+    response = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked)
     try:
         timeout = source.timeout_ms / 1000
-        fetched.answer = source.fetch(edges.fetcher, min(deadline, fetched.started + timeout))
+        response.answer = source.fetch(fetcher, min(deadline, response.started + timeout))
     except Exception as error:
-        fetched.error = explained(error)
-    fetched.ended = time.monotonic()
-    return fetched
+        response.error = explained(error)
+    response.ended = time.monotonic()
+    return response
 
 
 def settle(source: Source, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
