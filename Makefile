@@ -14,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 SAM := SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam
-WITH_SOURCES := PYTHONPATH=functions
+WITH_SOURCES := PYTHONPATH=functions:cli
 
 # SAM reads AWS_DEFAULT_REGION alone. The AWS command line and the SDKs read AWS_REGION, and prefer it.
 ifdef AWS_REGION
@@ -39,21 +39,21 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
 
-# The command line from anywhere. -P: a folder named pusher where the user stands is not ours.
-$(VENV)/bin/pusher: Makefile | $(PY)
-	@printf '%s\n' '#!/bin/sh' 'root=$$(cd "$$(dirname "$$0")/../.." && pwd)' \
-	  'PYTHONPATH="$$root/functions" exec "$$root/$(PY)" -P -m pusher "$$@"' > $@
-	@chmod +x $@
+# The project itself is installed as it stands: `pusher` then works from any folder.
+INSTALL = $(PY) -m pip install --quiet --no-deps
+INSTALL_PROJECT = $(INSTALL) --no-build-isolation --editable .
 
-$(VENV)/.run: requirements/run.txt | $(PY) $(VENV)/bin/pusher
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(PY)
 	@echo "installing what the demo and the command line need"
-	@$(PY) -m pip install --quiet --no-deps --require-hashes -r $<
+	@$(INSTALL) --require-hashes -r $<
+	@$(INSTALL_PROJECT)
 	@touch $@
 
 # Contains the other one.
-$(VENV)/.dev: requirements/dev.txt requirements/run.txt | $(PY) $(VENV)/bin/pusher
+$(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 	@echo "installing what development needs"
-	@$(PY) -m pip install --quiet --no-deps --require-hashes -r $<
+	@$(INSTALL) --require-hashes -r $<
+	@$(INSTALL_PROJECT)
 	@touch $(VENV)/.run $@
 
 # --- Daily work --------------------------------------------------------------------------------------------------------
@@ -90,13 +90,13 @@ bench: $(VENV)/.dev ## measurements against peers
 	@$(WITH_SOURCES) $(PY) -m bench
 
 faults: $(VENV)/.dev ## what becomes of every sample when something breaks, one line a fault
-	@PYTHONPATH=functions:. $(PY) -m tests.faults.matrix
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.faults.matrix
 
 cost: $(VENV)/.run ## what a month costs here and with a collector
 	@$(PY) -m bench.cost
 
-GENERATED := functions/pusher/wire/generated
-GENERATED_PAGE := functions/pusher/sources/exposition/generated
+GENERATED := functions/lambda_remote_write/remote_write/encode/generated
+GENERATED_PAGE := functions/lambda_remote_write/exposition/generated
 PROTOS := proto/types.proto proto/remote.proto proto/io/prometheus/write/v2/types.proto
 
 proto: $(VENV)/.dev ## the protobuf modules from proto/
@@ -118,7 +118,7 @@ lock: | $(PY) ## the requirements pinned again (LOCK_ARGS=--upgrade for newer on
 
 clean: ## away with what was built; the environment stays
 	rm -rf build .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find functions sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find functions cli sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # --- The artefact ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ ifeq ($(filter $(ARCH),arm64 x86_64 host),)
   $(error ARCH is arm64, x86_64 or host, not "$(ARCH)")
 endif
 
-PUSHER_FILES := $(shell find functions/pusher -type f ! -path '*/__pycache__/*')
+ENGINE_FILES := $(shell find functions/lambda_remote_write -type f ! -path '*/__pycache__/*')
 
 build: $(VENV)/.dev ## the deployable artefact in .aws-sam/build (ARCH=x86_64 for the other processor)
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
@@ -179,9 +179,7 @@ $(PACKAGES): $(PACKAGES).txt
 # Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
 # What a schedule never imports, or only once, gets none.
-# The command line, which no function imports.
-SHELL_ONLY := convert cli.py shell_backfill.py shell_print.py shell_spool.py standalone __main__.py
-NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|pusher/backfill/|pusher/(plan|pushed_samples|inspect_spool)[.]py|urllib3/(contrib|http2)/|idna/uts46data|tzdata
+NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|lambda_remote_write/(backfill/|(plan|push_samples|spool_inspect)[.]py)|urllib3/(contrib|http2)/|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 # `sam build --parallel` and `sam sync` run both rules at once: one waits until the other has left. The lock ends with
@@ -199,8 +197,7 @@ build-PusherFunction build-OperatorFunction:
 
 artefact: $(PACKAGES)
 	@mkdir -p "$(ARTIFACTS_DIR)"
-	@cp -R $(PACKAGES)/. functions/pusher "$(ARTIFACTS_DIR)/"
-	@rm -rf $(addprefix "$(ARTIFACTS_DIR)"/pusher/,$(SHELL_ONLY))
+	@cp -R $(PACKAGES)/. functions/lambda_remote_write "$(ARTIFACTS_DIR)/"
 	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
 	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \
 	  $(RUNTIME_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '$(NEVER_IMPORTED)' "$(ARTIFACTS_DIR)"; fi
@@ -208,7 +205,7 @@ artefact: $(PACKAGES)
 	  printf "artefact for $(ARCH): %.1f MB of at most %.0f MB\n", $$1 / 1e6, $(MAX_ARTEFACT_BYTES) / 1e6; \
 	  exit $$1 > $(MAX_ARTEFACT_BYTES) }'
 
-build/host.stamp: functions/requirements.txt Makefile $(PUSHER_FILES)
+build/host.stamp: functions/requirements.txt Makefile $(ENGINE_FILES)
 	@rm -rf build/host
 	@$(MAKE) --no-print-directory build-PusherFunction ARTIFACTS_DIR=build/host
 	@touch $@

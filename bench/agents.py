@@ -96,9 +96,9 @@ class Running:
 
     def fail_if_ended(self) -> None:
         if self._process.poll() is not None:
-            raise BenchFailed(f"{self._agent.name} ended:\n{self.said()}")
+            raise BenchFailed(f"{self._agent.name} ended:\n{self.detail()}")
 
-    def said(self) -> str:
+    def detail(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace").strip()[-2_000:]
 
     def peak_mib(self) -> float:

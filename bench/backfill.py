@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.place import REGION, WORKSPACE
-from bench.side import BenchFailed, Side, environment
+from bench.side import BenchFailed, Side, env_vars
 from bench.table import Target
-from pusher.model import Samples, Tally
-from pusher.wire import packing
-from pusher.wire.series import NO_LIMITS, SeriesCache
+from lambda_remote_write.model.reason_counts import ReasonCounts
+from lambda_remote_write.model.samples import Samples
+from lambda_remote_write.remote_write.encode import packing
+from lambda_remote_write.series.cache import NO_LIMITS, SeriesCache
 
 FORMATS = ("ndjson", "csv", "openmetrics")
 _ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
@@ -134,14 +135,12 @@ def _ours(folder: Path, kind: str, sink: Side, samples: int, total: float) -> Lo
     file = folder / f"data.{_ENDINGS[kind]}"
     command = [sys.executable, "-P", "-m", "bench.with_backfill", str(folder / "config.yaml"), str(file), str(out)]
     with _pinned(sink.pid):
-        done = subprocess.run(
-            command, env=environment(folder), cwd=folder, capture_output=True, timeout=_TIMEOUT_SECONDS
-        )
+        done = subprocess.run(command, env=env_vars(folder), cwd=folder, capture_output=True, timeout=_TIMEOUT_SECONDS)
     if done.returncode:
         raise BenchFailed(f"backfill of {kind}: {done.stderr.decode('utf-8', 'replace').strip()[-2_000:]}")
     found, arrived = json.loads(out.read_text()), sink.ask("tell")
     if not found["done"] or arrived["samples"] != samples or not math.isclose(arrived["total"], total):
-        raise BenchFailed(f"backfill of {kind}: {found['said']}; {arrived['samples']} samples arrived")
+        raise BenchFailed(f"backfill of {kind}: {found['detail']}; {arrived['samples']} samples arrived")
     return Loaded(found["cpu"], found["wall"], found["peak_mib"])
 
 
@@ -153,13 +152,13 @@ def _encoding(count: int) -> float:
         series = cache.intern(labels)
         for step in range(count // _SERIES):
             samples.add(series, float(value_of(number, step)), 1_700_000_000_000 + step * 15_000)
-    from pusher.config.load import parse_config
+    from lambda_remote_write.config.load import parse_config
 
     config = parse_config("remote_write: [{url: 'http://localhost/'}]", "bench.yaml", {})
     protocol, best = packing.Protocol(config.endpoints[0], 1), math.inf
     for _ in range(5):
         begun = time.process_time()
-        packing.pack(samples, protocol, 1_700_000_000_000, Tally())
+        packing.pack(samples, protocol, 1_700_000_000_000, ReasonCounts())
         best = min(best, time.process_time() - begun)
     return count / best
 
@@ -183,8 +182,8 @@ def _promtool(folder: Path, samples: int) -> dict[str, Loaded]:
 def _waited_for(command: Sequence[str], folder: Path) -> Loaded:
     begun = time.monotonic()
     log = folder / "log"
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+    with log.open("wb") as detail:
+        process = subprocess.Popen(command, cwd=folder, stdout=detail, stderr=detail)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

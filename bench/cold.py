@@ -7,7 +7,7 @@ import time
 
 def _handler(candidate: str):  # unannotated: typing would be one more import
     if candidate == "pusher":
-        from pusher.app import push_handler
+        from lambda_remote_write.app import push_handler
 
         return push_handler
     from bench.plain import handler

@@ -16,7 +16,7 @@ from typing import Any
 import snappy
 
 from bench.place import ACCESS_KEY, JOB, METRIC, REGION, SECRET_KEY, SESSION_TOKEN
-from pusher.wire.generated.remote_pb2 import WriteRequest
+from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 from sandbox.amp import SigV4
 from sandbox.server import Answer, LoopbackServer, Request
 
@@ -54,7 +54,7 @@ class OtherSide:
     """Lanes by name; `respond` serves them, the rest is for the commands."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, Lane] = {}
+        self._queued: dict[str, Lane] = {}
         self._documents: dict[tuple[int, int], bytes] = {}
         self._start = int(time.time())
         self._server = LoopbackServer(self.respond)
@@ -62,7 +62,7 @@ class OtherSide:
         self._instance = self.base_url.removeprefix("http://")
 
     def respond(self, request: Request) -> Answer:
-        lane = self._lanes[request.path.split("/")[1]]
+        lane = self._queued[request.path.split("/")[1]]
         if request.method == "POST":
             lane.written.append((lane.served - 1, request))
             return Answer(200)
@@ -72,7 +72,7 @@ class OtherSide:
 
     def open(self, lane: str, size: int, runs: int) -> dict[str, Any]:
         """Makes the documents of a lane ready."""
-        self._lanes[lane] = Lane(size, [self._document(size, run) for run in range(runs)], self._start)
+        self._queued[lane] = Lane(size, [self._document(size, run) for run in range(runs)], self._start)
         return {}
 
     def _document(self, size: int, run: int) -> bytes:
@@ -82,7 +82,7 @@ class OtherSide:
 
     def check(self, lane: str, signed: bool) -> dict[str, Any]:
         """Closes a lane: how much arrived, and what is wrong with it ("" when nothing is)."""
-        closed = self._lanes.pop(lane)
+        closed = self._queued.pop(lane)
         last = len(closed.documents) - 1
         messages = [(run, _decoded(request)) for run, request in closed.written]
         problem = _unserved(closed) or (_signature_problem(closed.written) if signed else "")

@@ -18,7 +18,7 @@ import snappy
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from pusher.wire.generated.remote_pb2 import WriteRequest
+from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 
 JOB = "custom_exporter"
 METRIC = "api_requests_total"

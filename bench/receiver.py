@@ -18,7 +18,7 @@ import snappy
 
 from bench.place import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN
 from bench.side import Asked, Web, obey
-from pusher.wire.generated.remote_pb2 import WriteRequest
+from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 from sandbox.amp import SigV4
 from sandbox.server import Request
 
@@ -54,15 +54,15 @@ class Receiver:
 
     def __init__(self) -> None:
         self._web = Web(self._respond, self._take)
-        self._lanes: dict[int, Lane] = {}
+        self._queued: dict[int, Lane] = {}
 
     def open(self, size: int) -> dict[str, Any]:
         (port,) = self._web.open()
-        self._lanes[port] = Lane(size)
+        self._queued[port] = Lane(size)
         return {"port": port}
 
     def watch(self, port: int, pid: int) -> dict[str, Any]:
-        self._lanes[port].pid = pid
+        self._queued[port].pid = pid
         return {}
 
     def progress(self, port: int) -> dict[str, Any]:
@@ -78,13 +78,13 @@ class Receiver:
         return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.bytes}
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
-        lane = self._lanes[port]
+        lane = self._queued[port]
         if lane.waiting and time.monotonic() - lane.waiting[-1][0] > _QUIET_SECONDS:
             _count(lane)
         return lane.complete, sum(landed.ups for landed in lane.by_time.values())
 
     async def _closed(self, port: int) -> Lane:
-        lane = self._lanes.pop(port)
+        lane = self._queued.pop(port)
         _count(lane)
         return lane
 
@@ -92,7 +92,7 @@ class Receiver:
         return {}, b""
 
     def _take(self, asked: Asked) -> None:
-        lane = self._lanes.get(asked.port)
+        lane = self._queued.get(asked.port)
         if lane is None or asked.headers.get("Content-Encoding") != "snappy":
             return
         lane.requests, lane.bytes, lane.last = lane.requests + 1, lane.bytes + len(asked.body), asked

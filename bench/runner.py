@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.place import JOB, METRIC, REGION, WORKSPACE
-from bench.side import ROOT, BenchFailed, Side, environment
+from bench.side import ROOT, BenchFailed, Side, env_vars
 from sandbox.example import USAGE_METRIC
 
 _TIMEOUT_SECONDS = 180
@@ -78,7 +78,7 @@ class Runner:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lanes = 0
+        self._queued = 0
         self._pin_workers, self._pin_other = _cores()
         self._other = Side("bench.other_side", folder)
         _pin(self._other.pid, self._pin_other)
@@ -111,7 +111,7 @@ class Runner:
         try:
             done = subprocess.run(
                 command,
-                env=environment(self._folder) | more,
+                env=env_vars(self._folder) | more,
                 cwd=self._folder,
                 capture_output=True,
                 timeout=_TIMEOUT_SECONDS,
@@ -119,14 +119,14 @@ class Runner:
         except subprocess.TimeoutExpired:
             raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None
         if done.returncode:
-            said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
-            raise BenchFailed(f"{name} ended with status {done.returncode}:\n{said}")
+            detail = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
+            raise BenchFailed(f"{name} ended with status {done.returncode}:\n{detail}")
         found: dict[str, Any] = json.loads(lane.out.read_text(encoding="utf-8"))
         return found
 
     def _open(self, size: int, runs: int) -> _Lane:
-        self._lanes += 1
-        name = f"lane{self._lanes}"
+        self._queued += 1
+        name = f"lane{self._queued}"
         self._other.ask("open", lane=name, size=size, runs=runs)
         home = f"{self._base_url}/{name}"
         write_url = f"{home}/workspaces/{WORKSPACE}/api/v1/remote_write"

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.agents import AGENTS, PROMETHEUS, VMAGENT, Agent, Running, wait_until
 from bench.place import JOB, REGION, WORKSPACE
-from bench.side import BenchFailed, Side, environment
+from bench.side import BenchFailed, Side, env_vars
 
 OURS, SCRIPT = "lambda-remote-write", "prometheus_client script"
 NAMES = (OURS, VMAGENT.name, PROMETHEUS.name, SCRIPT)
@@ -222,7 +222,7 @@ class ScrapeBench:
         try:
             done = subprocess.run(
                 command,
-                env=environment(lane.folder) | {"BENCH_SHARD": shard},
+                env=env_vars(lane.folder) | {"BENCH_SHARD": shard},
                 cwd=lane.folder,
                 capture_output=True,
                 timeout=_TIMEOUT_SECONDS,
@@ -230,8 +230,8 @@ class ScrapeBench:
         except subprocess.TimeoutExpired:
             raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None
         if done.returncode:
-            said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
-            raise BenchFailed(f"{name} ended with status {done.returncode}:\n{said}")
+            detail = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
+            raise BenchFailed(f"{name} ended with status {done.returncode}:\n{detail}")
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         return found
 
@@ -245,7 +245,7 @@ class ScrapeBench:
             return len(complete) >= part.scrapes
 
         if not wait_until(is_done, 20 + part.interval * part.scrapes * 3):
-            raise BenchFailed(f"{agent.name}: {len(complete)} of {part.scrapes} scrapes arrived:\n{running.said()}")
+            raise BenchFailed(f"{agent.name}: {len(complete)} of {part.scrapes} scrapes arrived:\n{running.detail()}")
         # `up` may come in a later request; when it never does, the check says so.
         wait_until(lambda: self._receiver.ask("progress", port=lane.port)["ups"] >= part.scrapes, 5.0)
         return [cpu for _, cpu in complete[: part.scrapes]]
@@ -258,8 +258,8 @@ class ScrapeBench:
         for run, (samples, total, ups) in enumerate(arrived["scrapes"][:scrapes]):
             served = lane.totals[run % len(lane.totals)]
             if (samples, ups) != (size, 1) or not math.isclose(total, served, rel_tol=1e-9):
-                said = f"{samples} of {size} samples arrived, their sum {total!r} instead of {served!r}, up {ups}"
-                raise BenchFailed(f"{name}: scrape {run + 1}: {said}")
+                detail = f"{samples} of {size} samples arrived, their sum {total!r} instead of {served!r}, up {ups}"
+                raise BenchFailed(f"{name}: scrape {run + 1}: {detail}")
         if len(arrived["scrapes"]) < scrapes:
             raise BenchFailed(f"{name}: {len(arrived['scrapes'])} of {scrapes} scrapes arrived")
         return arrived

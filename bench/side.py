@@ -26,10 +26,10 @@ class BenchFailed(Exception):
     """A candidate did not run, or its data did not arrive; the message says which and why."""
 
 
-def environment(folder: Path) -> dict[str, str]:
+def env_vars(folder: Path) -> dict[str, str]:
     """For processes of the bench: as bare as Lambda's, so that no proxy or profile of this machine plays a part, and
     with what the template sets."""
-    paths = os.pathsep.join((str(ROOT / "functions"), str(ROOT)))
+    paths = os.pathsep.join((f"{ROOT / 'functions'}:{ROOT / 'cli'}", str(ROOT)))
     base = {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(folder),
@@ -47,7 +47,7 @@ class Side:
         self._module = module
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(folder), cwd=folder,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env_vars(folder), cwd=folder,
         )  # fmt: skip
         self.pid = self._process.pid
         self.greeting = self._answer()

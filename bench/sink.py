@@ -11,7 +11,7 @@ from typing import IO
 
 import snappy
 
-from pusher.wire.generated.remote_pb2 import WriteRequest
+from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _CHUNK = 1 << 20

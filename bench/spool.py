@@ -15,11 +15,12 @@ from bench.cost import RUNS_PER_MONTH, S3_GET, S3_PUT, STATE_WRITES_PER_MONTH
 from bench.place import REGION, WORKSPACE, credentials
 from bench.side import BenchFailed, Side
 from bench.table import Target
-from pusher.config.load import parse_config
-from pusher.push import push
-from pusher.report import Report
-from pusher.sources.due import Tick
-from pusher.warm import Outside, Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.push import push
+from lambda_remote_write.report.report import Report
+from lambda_remote_write.scrape.schedule import Tick
 from sandbox.example import USAGE_METRIC
 
 _CONFIG = """\
@@ -93,16 +94,16 @@ class Bench:
 
     def __init__(self, other: Side) -> None:
         self._other = other
-        self._environment = credentials() | {"AWS_REGION": REGION, "AWS_ENDPOINT_URL_S3": other.greeting["s3_url"]}
-        self.outside = Outside(self._environment)
+        self._env_vars = credentials() | {"AWS_REGION": REGION, "AWS_ENDPOINT_URL_S3": other.greeting["s3_url"]}
+        self.outside = Dependencies(self._env_vars)
 
-    def warm(self, size: int, *, spool: bool) -> Warm:
+    def warm(self, size: int, *, spool: bool) -> Environment:
         usage = USAGE_METRIC.replace("format: unix", "format: unix_ms")  # many pushes a second
         words = {"usage": usage, "workspace": WORKSPACE, "region": REGION, "size": size}
         text = _CONFIG.format(base_url=self._other.greeting["base_url"], **words) + (_SPOOL if spool else "")
-        return Warm(parse_config(text, "bench.yaml", self._environment), self.outside)
+        return Environment(parse_config(text, "bench.yaml", self._env_vars), self.outside)
 
-    def run(self, warm: Warm) -> tuple[Report, float, float]:
+    def run(self, warm: Environment) -> tuple[Report, float, float]:
         """(report, CPU seconds, seconds)"""
         tick = Tick(self.outside.now_ms(), None, 60_000, frozenset(warm.config.job_names()))
         cpu, wall = time.process_time(), time.monotonic()

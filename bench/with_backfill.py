@@ -11,14 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-from pusher.backfill import invoke
-from pusher.config.environment import read_environment
-from pusher.warm import Outside
+from lambda_remote_write.backfill import invoke
+from lambda_remote_write.config.env_vars import read_env_vars
+from lambda_remote_write.dependencies import Dependencies
 
 
 def main() -> None:
     config_path, file, out = sys.argv[1:]
-    outside = Outside(read_environment())
+    outside = Dependencies(read_env_vars())
     config = outside.config_source(config_path).load().config
     cpu, wall = time.process_time(), time.monotonic()
     event = {"job": "custom_exporter", "from": file}

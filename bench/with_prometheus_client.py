@@ -16,7 +16,7 @@ from requests_aws4auth import AWS4Auth
 
 from bench.place import ACCESS_KEY, BATCH, JOB, REGION, SECRET_KEY, SESSION_TOKEN, Place, Push
 from bench.plain import HEADERS
-from pusher.wire.generated.remote_pb2 import WriteRequest
+from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 
 Sample = tuple[dict[str, str], float]
 

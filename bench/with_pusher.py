@@ -10,8 +10,8 @@ import os
 import time
 
 from bench.place import Place, Push
-from pusher.app import App
-from pusher.warm import Outside
+from lambda_remote_write.app import App
+from lambda_remote_write.dependencies import Dependencies
 
 _MINUTE_MS = 60_000
 
@@ -22,7 +22,7 @@ def prepare(place: Place) -> Push:
     def now_ms() -> int:
         return time.time_ns() // 1_000_000 + minutes * _MINUTE_MS
 
-    app = App(Outside(os.environ | {"PUSHER_CONFIG": place.config}, now_ms=now_ms))
+    app = App(Dependencies(os.environ | {"PUSHER_CONFIG": place.config}, now_ms=now_ms))
     index, _, count = os.environ.get("BENCH_SHARD", "0/1").partition("/")
     event = {"shard": int(index), "shards": int(count)}
 

@@ -5,9 +5,9 @@ What it imports for such a config only is imported here, with the rest: imports 
 
 from __future__ import annotations
 
-import pusher.aws_clients
-import pusher.config.service_discovery
-import pusher.sources.pool  # noqa: F401 - with all that it needs
+import lambda_remote_write.aws.clients
+import lambda_remote_write.config.sd_configs
+import lambda_remote_write.scrape.pool  # noqa: F401 - with all that it needs
 from bench.with_pusher import prepare
 
 __all__ = ["prepare"]

@@ -35,8 +35,8 @@ from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from google.protobuf.message import DecodeError
 
-from pusher.wire.generated import remote_pb2, types_pb2
-from pusher.wire.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
+from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
+from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 
 Labels = tuple[tuple[str, str], ...]
@@ -291,8 +291,8 @@ def check_headers(request: Request, version_2: Version2 = "taken") -> int:
     if request.headers.get("Content-Encoding") != "snappy":
         raise RefusedError(_text(415, f"unsupported content encoding: {request.headers.get('Content-Encoding', '')}"))
     if request.headers.get("X-Prometheus-Remote-Write-Version") != _VERSION_HEADERS[version]:
-        said = f"missing or unknown X-Prometheus-Remote-Write-Version, want {_VERSION_HEADERS[version]}"
-        raise RefusedError(_text(400, said))
+        detail = f"missing or unknown X-Prometheus-Remote-Write-Version, want {_VERSION_HEADERS[version]}"
+        raise RefusedError(_text(400, detail))
     if not request.headers.get("User-Agent"):
         raise RefusedError(_text(400, "missing User-Agent"))
     return version
@@ -367,9 +367,9 @@ def as_version_1(message: types_2_pb2.Request) -> remote_pb2.WriteRequest:
             entry.exemplars.add(labels=labels, value=exemplar.value, timestamp=exemplar.timestamp)
         metric = next((label.value for label in entry.labels if label.name == "__name__"), "")
         if series.HasField("metadata") and metric:
-            said = series.metadata
-            texts = {"help": symbols[said.help_ref], "unit": symbols[said.unit_ref]}
-            found.metadata.add(type=said.type, metric_family_name=metric, **texts)
+            detail = series.metadata
+            texts = {"help": symbols[detail.help_ref], "unit": symbols[detail.unit_ref]}
+            found.metadata.add(type=detail.type, metric_family_name=metric, **texts)
     return found
 
 

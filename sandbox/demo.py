@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pusher.app import App
-from pusher.warm import Outside
+from lambda_remote_write.app import App
+from lambda_remote_write.dependencies import Dependencies
 
 from .amp import Receiver, SigV4
 from .api import Api
@@ -74,9 +74,7 @@ def main() -> None:
         signature = SigV4(token="session-token-of-the-demo")
         receiver = stack.enter_context(Receiver(auth=signature, now=clock, forward_url=forward))
         reports, line = _push_every_minute(api, receiver, signature, clock)
-        console.print(
-            f"\n[bold]{_MINUTES} scheduled minutes[/], pushed by pusher.app.push_handler's App. Its last log line:"
-        )
+        console.print(f"\n[bold]{_MINUTES} scheduled minutes[/], pushed as the schedule does it. Its last log line:")
         console.print(Text(line[:430] + " …", style="dim"))
         _show_series(console, receiver)
         _show_plot(console, receiver)
@@ -97,14 +95,14 @@ def _push_every_minute(
     with tempfile.TemporaryDirectory() as folder, _captured() as log:
         config = Path(folder) / "config.yaml"
         config.write_text(_CONFIG.format(usage=USAGE_METRIC, api=api.url.rstrip("/"), amp=receiver.url))
-        environment = {
+        env_vars = {
             "PUSHER_CONFIG": str(config),
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": signature.access_key,
             "AWS_SECRET_ACCESS_KEY": signature.secret_key,
             "AWS_SESSION_TOKEN": signature.token or "",
         }
-        app = App(Outside(environment, now_ms=lambda: int(clock() * 1000)))
+        app = App(Dependencies(env_vars, now_ms=lambda: int(clock() * 1000)))
         for _ in range(_MINUTES):
             clock.seconds += 60
             scheduled = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock()))

@@ -86,7 +86,7 @@ class LambdaRuntime:
         self,
         artefact: Path | str,
         handler: str,
-        environment: Mapping[str, str] | None = None,
+        env_vars: Mapping[str, str] | None = None,
         timeout_seconds: int = 60,
         memory_mb: int = 256,
     ) -> None:
@@ -94,7 +94,7 @@ class LambdaRuntime:
         self.handler = handler
         self.timeout_seconds = timeout_seconds
         self.memory_mb = memory_mb
-        self._environment = dict(environment or {})
+        self._env_vars = dict(env_vars or {})
         self._log_offset = 0
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class LambdaRuntime:
             "LAMBDA_TASK_ROOT": str(self.artefact),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": os.pathsep.join((str(self.artefact), str(self._modules))),
-            **self._environment,
+            **self._env_vars,
         }
 
     def _start(self) -> None:
@@ -297,8 +297,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         event = json.loads(options.event.read_text())
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
-        print(f"--event {options.event}: {said}", file=sys.stderr)
+        detail = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
+        print(f"--event {options.event}: {detail}", file=sys.stderr)
         return 2
     function, handler = function_of(event)
     signed = SigV4(token=AWS_ENVIRONMENT["AWS_SESSION_TOKEN"])
@@ -307,8 +307,10 @@ def main(argv: list[str] | None = None) -> int:
         if not options.config:
             job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
             config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
-        environment = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config.resolve())}
-        runtime = LambdaRuntime(options.artefact, f"pusher.app.{handler}", environment, options.timeout, options.memory)
+        env_vars = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config.resolve())}
+        runtime = LambdaRuntime(
+            options.artefact, f"lambda_remote_write.app.{handler}", env_vars, options.timeout, options.memory
+        )
         print(f"{function}  {options.event}")
         with runtime:
             results = [runtime.invoke(event) for _ in range(options.times)]

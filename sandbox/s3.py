@@ -143,9 +143,9 @@ class ObjectStore:
             return _error(400, "MissingSecurityHeader", "Your request was missing x-amz-content-sha256")
         if refusal is None:
             return None
-        said = refusal.body.decode()
-        code = next((code for words, code in _CODES.items() if words in said), "AccessDenied")
-        return _error(403, code, said)
+        detail = refusal.body.decode()
+        code = next((code for words, code in _CODES.items() if words in detail), "AccessDenied")
+        return _error(403, code, detail)
 
     def _answer(self, operation: str, request: Request) -> Answer:
         bucket, _, key = unquote(request.path).removeprefix("/").partition("/")
@@ -248,8 +248,10 @@ _CODES = {
 }
 
 
-def _error(status: int, code: str, said: str) -> Answer:
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(said)}</Message></Error>'
+def _error(status: int, code: str, detail: str) -> Answer:
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{escape(detail)}</Message></Error>'
+    )
     return Answer(status, {"Content-Type": "application/xml"}, body.encode())
 
 

@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from pusher.app import App, BadEvent, PushFailed, deadline_of, parse_event
-from pusher.config.nodes import ConfigError
-from pusher.config_source import Unreadable
-from pusher.warm import Outside
+from lambda_remote_write.app import App, PushFailed, deadline_of
+from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write.config_source import Unreadable
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.events import BadEvent, parse_event
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
-from tests.delivery.rig import ENVIRONMENT, KEYS, Clock, no_session
+from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, no_session
 from tests.test_push import config_text, endpoint, job, now_ms
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ class Context:
 class Function:
     """An environment of the function with its config in a file."""
 
-    outside: Outside
+    dependencies: Dependencies
     api: Api
     amp: Receiver
     config: Path
@@ -56,7 +57,7 @@ class Function:
     @cached_property
     def app(self) -> App:
         """Made at the first invocation, as in Lambda; its log goes to what is then the standard output."""
-        return App(self.outside)
+        return App(self.dependencies)
 
     def __call__(self, event: Any = None, context: Any = None) -> dict[str, Any]:
         return self.app.handle(event, context or Context())
@@ -74,10 +75,10 @@ def function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Fun
         api.serve("/records", Answer.json([{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]))
         config = tmp_path / "config.yaml"
         config.write_text(config_text([job(f"{api.url}/records")], [endpoint(amp, "amp")]))
-        environment = ENVIRONMENT | {"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
-        outside = Outside(environment, clock.now_ms, no_session, clock.sleep)
-        yield Function(outside, api, amp, config, clock, lambda: capsys.readouterr().out)
-        outside.transport.close()
+        env_vars = ENVIRONMENT | {"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
+        dependencies = Dependencies(env_vars, clock.now_ms, no_session, clock.sleep)
+        yield Function(dependencies, api, amp, config, clock, lambda: capsys.readouterr().out)
+        dependencies.transport.close()
 
 
 # --- Events -----------------------------------------------------------------------------------------------------------
@@ -322,11 +323,11 @@ def test_plan_of_a_dead_source_says_so(function: Function) -> None:
 
 
 def test_a_function_that_does_not_plan_refuses_it(function: Function) -> None:
-    environment = {"PUSHER_CONFIG": str(function.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
+    env_vars = {"PUSHER_CONFIG": str(function.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
     with pytest.raises(BadEvent, match="plan"):
-        App(Outside(environment), actions=("push",)).handle({"action": "plan"}, Context())
+        App(Dependencies(env_vars), actions=("push",)).handle({"action": "plan"}, Context())
     with pytest.raises(BadEvent, match=r"'dance' is unknown; allowed are plan$"):
-        App(Outside(environment), actions=("plan",)).handle({"action": "dance"}, Context())
+        App(Dependencies(env_vars), actions=("plan",)).handle({"action": "dance"}, Context())
 
 
 # --- Time -------------------------------------------------------------------------------------------------------------
@@ -441,13 +442,13 @@ def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
         function.clock.ahead += 60
         reports.append(function({}))
     assert sum(len(report["jobs"]) for report in reports) in (2, 3)  # real time goes on, too, and may reach a third
-    told = [any("the clock was set back by about 1h5" in said for said in report["warnings"]) for report in reports]
+    told = [any("the clock was set back by about 1h5" in detail for detail in report["warnings"]) for report in reports]
     assert told == [True, *[False] * 9]
 
 
 # --- What a cold start pays for ---------------------------------------------------------------------------------------
 
-SCRAPING = ("pusher.sources.exposition", "pusher.sources.discovery", "pusher.config.service_discovery")
+SCRAPING = ("lambda_remote_write.exposition", "lambda_remote_write.discovery", "lambda_remote_write.config.sd_configs")
 
 
 @pytest.mark.parametrize(
@@ -462,14 +463,14 @@ def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, l
     config = tmp_path / "config.yaml"
     config.write_text(f"{jobs}\nremote_write: [{{url: 'http://127.0.0.1:1/'}}]\n")
     code = (
-        "import sys, pusher.app, pusher.warm\n"
-        f"outside = pusher.warm.Outside({{'PUSHER_CONFIG': {str(config)!r}}})\n"
-        "pusher.warm.Warm(outside.config_source().load().config, outside)\n"
+        "import sys, lambda_remote_write.app, lambda_remote_write.environment\n"
+        f"outside = lambda_remote_write.environment.Outside({{'PUSHER_CONFIG': {str(config)!r}}})\n"
+        "lambda_remote_write.environment.Warm(outside.config_source().load().config, outside)\n"
         f"print([name for name in {SCRAPING!r} if name in sys.modules])\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(ROOT / "functions")},
+        env={"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}"},
         capture_output=True,
         text=True,
         check=True,

@@ -11,14 +11,14 @@ PLAN = scrape.Plan((scrape.Round(70, 1, 3, 2, 1.0),), scrape.CrowdPlan(6, 5, 0.1
 
 
 def test_the_scrape_bench_measures_everybody() -> None:
-    said: list[str] = []
-    results = scrape.measured(PLAN, said.append)  # fails by itself when a sample does not arrive
+    detail: list[str] = []
+    results = scrape.measured(PLAN, detail.append)  # fails by itself when a sample does not arrive
     figures = results.sizes[70]
     present = [agent.name for agent in AGENTS if agent.path() and Path("/proc/self/task").exists()]
     assert list(figures) == [scrape.OURS, *present, scrape.SCRIPT]
     assert all(one.cold and one.warm and min(one.peak_mib) > 1 for one in figures.values())
     assert (results.crowd.ups, results.crowd.samples) == (6, 30)
-    assert said == ["70 series, round 1 of 1", "6 targets of 5 series, half of them after 0.1 s"]
+    assert detail == ["70 series, round 1 of 1", "6 targets of 5 series, half of them after 0.1 s"]
     printed = scrape_table.printed(results)
     for name in figures:
         assert f"\n  {name} " in printed
@@ -45,7 +45,7 @@ def test_a_page_has_as_many_series_as_it_should_and_other_values_at_every_scrape
 
 def test_the_bench_of_the_spool_measures_all_of_it() -> None:
     results = spool.measured(
-        spool.Plan(((50, 3),), 4, 20), lambda said: None
+        spool.Plan(((50, 3),), 4, 20), lambda detail: None
     )  # fails by itself when samples are missing
     assert (results.drained.entries, results.drained.samples) == (4, 5 * 25)
     assert results.per_run == {"get": 1}
@@ -55,7 +55,9 @@ def test_the_bench_of_the_spool_measures_all_of_it() -> None:
 
 
 def test_the_bench_of_the_backfill_measures_every_format() -> None:
-    results = backfill.measured(backfill.Plan(4_000, 1), lambda said: None)  # fails by itself when samples are missing
+    results = backfill.measured(
+        backfill.Plan(4_000, 1), lambda detail: None
+    )  # fails by itself when samples are missing
     assert set(results.ours) == {"ndjson", "csv", "openmetrics"}
     printed = backfill.printed(results)
     assert printed.count("reached") + printed.count("MISSED") == 4
@@ -65,7 +67,7 @@ def test_the_bench_of_the_backfill_measures_every_format() -> None:
 
 
 def test_the_bench_of_shards_measures_two_of_them_and_counts_dollars() -> None:
-    results = fan_out.measured(fan_out.Plan(8, 20, 2), lambda said: None)
+    results = fan_out.measured(fan_out.Plan(8, 20, 2), lambda detail: None)
     assert len(results.two) == 2
     assert results.growth > 0
     assert 6 < results.paper_growth(8) <= 8

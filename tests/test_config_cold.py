@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from pusher.app import App
-from pusher.config.nodes import ConfigError
-from pusher.config_source import Unreadable
-from pusher.warm import Outside, boto3_session
+from lambda_remote_write.app import App
+from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write.config_source import Unreadable
+from lambda_remote_write.dependencies import Dependencies, boto3_session
 from sandbox.s3 import KEYS as STORE_KEYS
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
-from tests.config.aws import REGION
-from tests.delivery.rig import no_session
+from tests.rig.aws import REGION
+from tests.rig.delivery import no_session
 from tests.test_config_source import KEYS
 from tests.test_last_good_config import BAD, GOOD, Place, place
 
@@ -54,7 +54,7 @@ def handled(app: App) -> dict[str, Any]:
 def from_s3() -> Iterator[tuple[ObjectStore, App]]:
     with ObjectStore(bucket="configs") as bucket:
         bucket.put("pusher.yaml", GOOD.encode())
-        outside = Outside(
+        dependencies = Dependencies(
             {
                 "AWS_ENDPOINT_URL_S3": bucket.base_url, "PUSHER_CONFIG": "s3://configs/pusher.yaml",
                 "AWS_ACCESS_KEY_ID": STORE_KEYS.access_key, "AWS_SECRET_ACCESS_KEY": STORE_KEYS.secret_key,
@@ -62,8 +62,8 @@ def from_s3() -> Iterator[tuple[ObjectStore, App]]:
             },
             session=no_session,
         )  # fmt: skip
-        yield bucket, App(outside)
-        outside.transport.close()
+        yield bucket, App(dependencies)
+        dependencies.transport.close()
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
@@ -117,9 +117,9 @@ class Ssm:
         self.clients += 1
         return made
 
-    def app(self, **environment: str) -> App:
-        given = {"PUSHER_CONFIG": "ssm:/pusher", "AWS_REGION": REGION, **KEYS, **environment}
-        return App(Outside(given, session=self.session))
+    def app(self, **env_vars: str) -> App:
+        given = {"PUSHER_CONFIG": "ssm:/pusher", "AWS_REGION": REGION, **KEYS, **env_vars}
+        return App(Dependencies(given, session=self.session))
 
 
 @pytest.fixture
@@ -163,9 +163,9 @@ def refused(app: App) -> str:
 def test_the_last_good_one_serves_when_the_newest_is_gone(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.environment()) == ""
+    assert refused(place.env_vars()) == ""
     place._client.delete_object(Bucket="configs", Key="pusher.yaml")
-    cold = place.environment()
+    cold = place.env_vars()
     for _ in range(2):
         assert "cannot be read, the last good one stays in use" in refused(cold)
     place.write(GOOD)
@@ -176,18 +176,18 @@ def test_the_last_good_one_serves_when_the_newest_is_gone(place: Place) -> None:
 def test_the_last_good_one_serves_when_the_newest_is_no_text(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.environment()) == ""
+    assert refused(place.env_vars()) == ""
     place._client.put_object(Bucket="configs", Key="pusher.yaml", Body=b"\xff")
-    assert "not UTF-8 text" in refused(place.environment())
+    assert "not UTF-8 text" in refused(place.env_vars())
 
 
 def test_the_last_good_one_serves_when_ssm_refuses_the_newest(ssm: Ssm, tmp_path: Path) -> None:
     """As where the key that it is encrypted with is another one."""
     assert refused(ssm.app(PUSHER_SPOOL=str(tmp_path))) == ""
     ssm.refuses_newest = True
-    said = refused(ssm.app(PUSHER_SPOOL=str(tmp_path)))
-    assert "cannot be read, the last good one stays in use" in said
-    assert "ssm:GetParameter" in said
+    detail = refused(ssm.app(PUSHER_SPOOL=str(tmp_path)))
+    assert "cannot be read, the last good one stays in use" in detail
+    assert "ssm:GetParameter" in detail
     with pytest.raises(Unreadable, match="ssm:GetParameter"):
         handled(ssm.app())
 
@@ -197,9 +197,9 @@ def test_without_a_good_one_the_first_error_is_told(place: Place) -> None:
     """Not the one of a version that cannot be had either."""
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.environment()) == ""
+    assert refused(place.env_vars()) == ""
     (version,) = place._client.list_object_versions(Bucket="configs")["Versions"]
     place.write(BAD)
     place._client.delete_object(Bucket="configs", Key="pusher.yaml", VersionId=version["VersionId"])
     with pytest.raises(ConfigError, match="json_config"):
-        handled(place.environment())
+        handled(place.env_vars())

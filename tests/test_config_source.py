@@ -17,11 +17,11 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from pusher.config.nodes import ConfigError
-from pusher.config.secrets import SecretStore
-from pusher.config_source import ConfigSource, Edges, Unreadable, not_loaded, problems_json
-from pusher.transport import Transport
-from tests.config.aws import REGION, Aws
+from lambda_remote_write.config.secrets import SecretStore
+from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write.config_source import ConfigSource, Edges, Unreadable, not_loaded, problems_json
+from lambda_remote_write.http import Transport
+from tests.rig.aws import REGION, Aws
 
 BUCKET, KEY = "configs", "team/pusher.yaml"
 STACK = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": REGION}
@@ -45,8 +45,8 @@ def source_at() -> Iterator[Callable[..., ConfigSource]]:
     """A source at a location; `session` makes boto3 sessions, the rest is the environment."""
     transport = Transport()
 
-    def make(location: str, session: Callable[[str, str], Any] = no_session, **environment: str) -> ConfigSource:
-        given = STACK | environment
+    def make(location: str, session: Callable[[str, str], Any] = no_session, **env_vars: str) -> ConfigSource:
+        given = STACK | env_vars
         secrets = SecretStore(given, lambda service: session("", REGION).client(service), time.monotonic)
         return ConfigSource(location, Edges(given, transport, secrets, session, lambda: NOW_MS))
 
@@ -393,9 +393,9 @@ def test_not_loaded(tmp_path: Path, source_at: SourceAt) -> None:
     path.write_text("global: {scrape_interval: 60}\njobs: []\n")
     with pytest.raises(ConfigError) as raised:
         source_at(str(path)).load()
-    said = not_loaded(str(path), raised.value)
-    assert said.startswith("2 mistakes in the config:\n")
-    assert len(said.splitlines()) == 3
+    detail = not_loaded(str(path), raised.value)
+    assert detail.startswith("2 mistakes in the config:\n")
+    assert len(detail.splitlines()) == 3
     assert problems_json(raised.value)[1] == {
         "file": str(path),
         "line": 2,

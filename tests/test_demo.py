@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def output() -> str:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "functions"), "PYTHONIOENCODING": "utf-8"}
+    env_vars = os.environ | {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "sandbox.demo"]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, env=env_vars, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

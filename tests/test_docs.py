@@ -10,14 +10,16 @@ import pytest
 import yaml
 
 from bench import cost
-from pusher.config.load import parse_config
+from lambda_remote_write.config.load import parse_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONFIG_DOC = (ROOT / "docs" / "config.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 FUNCTIONS = "\n".join(
-    path.read_text() for path in (ROOT / "functions" / "pusher").rglob("*.py") if "generated" not in path.parts
+    path.read_text()
+    for path in (ROOT / "functions" / "lambda_remote_write").rglob("*.py")
+    if "generated" not in path.parts
 )
 
 
@@ -33,18 +35,18 @@ def test_the_example_config_of_the_readme_loads() -> None:
 
 
 def test_the_packaged_config_loads() -> None:
-    text = (ROOT / "functions" / "pusher" / "config.yaml").read_text()
-    environment = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123"}
-    assert parse_config(text, "config.yaml", environment).warnings == ()
+    text = (ROOT / "functions" / "lambda_remote_write" / "config.yaml").read_text()
+    env_vars = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123"}
+    assert parse_config(text, "config.yaml", env_vars).warnings == ()
 
 
 def test_what_the_packaged_config_holds_ready_loads_too() -> None:
     """The example that is commented out, as it is after somebody takes the marks away."""
-    text = (ROOT / "functions" / "pusher" / "config.yaml").read_text()
+    text = (ROOT / "functions" / "lambda_remote_write" / "config.yaml").read_text()
     before, _, ready = text.partition("# scrape_configs:\n")
     shown = before + "scrape_configs:\n" + re.sub(r"^# ", "", ready, flags=re.M)
-    environment = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123"}
-    config = parse_config(shown, "config.yaml", environment)
+    env_vars = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123"}
+    config = parse_config(shown, "config.yaml", env_vars)
     assert (config.job_names(), config.warnings) == (["custom_exporter", "node"], ())
 
 
@@ -62,7 +64,7 @@ READERS = (
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:
-    source = (ROOT / "functions" / "pusher" / "config" / f"{module}.py").read_text()
+    source = (ROOT / "functions" / "lambda_remote_write" / "config" / f"{module}.py").read_text()
     keys = set(re.findall(rf"\.(?:{READERS})\((?:\w+,)?\s*\"(\w+)\"", source))
     assert len(keys) >= at_least
     known = "".join(CONFIG_DOC.split("spool."))  # `spool.mode` documents mode
@@ -92,8 +94,8 @@ def test_every_parameter_and_output_that_is_named_exists() -> None:
     template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
     named = re.findall(r"`([A-Z][a-z0-9]+(?:[A-Z][a-z]+)+)`", README + OPERATIONS + CONFIG_DOC)
     known = {"Content", "Retry"} | set(template["Parameters"]) | set(template["Outputs"])
-    outside = {"PusherFunction", "OperatorFunction"}
-    unknown = set(named) - known - outside
+    dependencies = {"PusherFunction", "OperatorFunction"}
+    unknown = set(named) - known - dependencies
     assert sorted(name for name in unknown if f'"{name}"' not in FUNCTIONS) == []  # metrics have such names too
 
 
@@ -131,4 +133,4 @@ def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*_pb2.py*")]
     assert len(made) == 8
     for path in made:
-        assert (tmp_path / path).read_text() == (ROOT / "functions" / "pusher" / path).read_text(), path
+        assert (tmp_path / path).read_text() == (ROOT / "functions" / "lambda_remote_write" / path).read_text(), path

@@ -66,12 +66,13 @@ class Stack:
         self.shards, self.spool = shards, folder / "kept"
         config = folder / "config.yaml"
         config.write_text(sources.config(self.receiver, self.spool))
-        environment = {
+        env_vars = {
             "PUSHER_CONFIG": str(config), "PUSHER_TICK": "1m", "PUSHER_SHARDS": str(shards),
             "POWERTOOLS_SERVICE_NAME": "metrics",
         }  # fmt: skip
         self.runtimes = [
-            stack.enter_context(LambdaRuntime(artefact, "pusher.app.push_handler", environment)) for _ in range(shards)
+            stack.enter_context(LambdaRuntime(artefact, "lambda_remote_write.app.push_handler", env_vars))
+            for _ in range(shards)
         ]
 
     def push(self, scheduled_time: str, order: Sequence[int] = ()) -> list[Mapping[str, Any]]:

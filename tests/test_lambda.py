@@ -19,7 +19,7 @@ from sandbox.server import Fault
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "session-token-of-the-sandbox"
-OPERATOR = "pusher.app.operator_handler"
+OPERATOR = "lambda_remote_write.app.operator_handler"
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def runtime(
     config.write_text(usage_config(api.url, receiver.url))
     started = []
 
-    def start(handler: str = "pusher.app.push_handler", **options: int) -> LambdaRuntime:
-        environment = {"PUSHER_CONFIG": str(config), "PUSHER_TICK": "1m", "POWERTOOLS_SERVICE_NAME": "metrics"}
-        found = LambdaRuntime(host_artefact, handler, environment, **options)
+    def start(handler: str = "lambda_remote_write.app.push_handler", **options: int) -> LambdaRuntime:
+        env_vars = {"PUSHER_CONFIG": str(config), "PUSHER_TICK": "1m", "POWERTOOLS_SERVICE_NAME": "metrics"}
+        found = LambdaRuntime(host_artefact, handler, env_vars, **options)
         found.__enter__()
         started.append(found)
         return found
@@ -67,7 +67,9 @@ def test_every_event_file_is_answered(
     ranges = RANGES if action == "backfill" else ""
     spool = f"spool: {{location: {tmp_path / 'kept'}}}\n"
     config.write_text(text.replace("\nremote_write:", f"{ranges}\nremote_write:") + spool)
-    result = runtime("pusher.app.push_handler" if action in ("push", "plan") else OPERATOR).invoke(document)
+    result = runtime("lambda_remote_write.app.push_handler" if action in ("push", "plan") else OPERATOR).invoke(
+        document
+    )
     assert not result.error, result.log
     assert result.payload["action"] == action
     assert result.payload.get("ok", True) is True
@@ -119,7 +121,7 @@ def test_a_bad_event_is_told_apart(runtime: Callable[..., LambdaRuntime]) -> Non
 
 
 def test_the_operator_plans_and_never_pushes(runtime: Callable[..., LambdaRuntime], receiver: Receiver) -> None:
-    operator = runtime("pusher.app.operator_handler")
+    operator = runtime("lambda_remote_write.app.operator_handler")
     assert operator.invoke({"action": "plan"}).payload["jobs"][0]["series"] == 3
     refused = operator.invoke({"action": "push"})
     assert refused.error
@@ -129,21 +131,21 @@ def test_the_operator_plans_and_never_pushes(runtime: Callable[..., LambdaRuntim
 
 def test_make_invoke_prints_the_report_and_the_durations(host_artefact: Path) -> None:
     command = ["make", "invoke", "EVENT=events/schedule.json"]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    env_vars = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    result = subprocess.run(command, cwd=ROOT, env=env_vars, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "the receiver accepted 8 samples and refused 0" in result.stdout
     assert "init" in result.stdout
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "No such file"), ("{", "not JSON")], ids=["missing", "broken"])
-def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, said: str) -> None:
+@pytest.mark.parametrize(("text", "detail"), [(None, "No such file"), ("{", "not JSON")], ids=["missing", "broken"])
+def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, detail: str) -> None:
     event = tmp_path / "event.json"
     if text is not None:
         event.write_text(text)
     command = [sys.executable, "-m", "sandbox.runtime", "--artefact", str(tmp_path), "--event", str(event)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "functions")}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    env_vars = os.environ | {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}"}
+    result = subprocess.run(command, cwd=ROOT, env=env_vars, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"--event {event}: {said}")
+    assert result.stderr.startswith(f"--event {event}: {detail}")
     assert len(result.stderr.splitlines()) == 1

@@ -14,18 +14,19 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.in_time import NotInTime, Pending, Permit, Withdrawn, in_time
-from pusher.model import NEVER_MS
-from pusher.push import push
-from pusher.sources import collect
-from pusher.store import DirectoryStore, Keys, Object, PunctualStore, Store, StoreError
-from pusher.warm import Outside, Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.in_time import NotInTime, Pending, Permit, Withdrawn, in_time
+from lambda_remote_write.model.samples import NEVER_MS
+from lambda_remote_write.push import push
+from lambda_remote_write.scrape import collect
+from lambda_remote_write.store import DirectoryStore, Keys, Object, PunctualStore, Store, StoreError
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
-from tests.delivery.rig import ENVIRONMENT, no_session
-from tests.stores import MemoryStore
+from tests.rig.delivery import ENVIRONMENT, no_session
+from tests.rig.stores import MemoryStore
 from tests.test_push import SYNTHETIC, config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
@@ -74,8 +75,8 @@ class Hanging:
         return bool(self._do("delete", key, lambda: self.inner.delete(key, deadline, expected)))
 
 
-class World(Outside):
-    """The outside world with one store, which everybody has; `is_punctual` is how `Outside` gives it."""
+class World(Dependencies):
+    """The outside world with one store, which everybody has; `is_punctual` is how `Dependencies` gives it."""
 
     def __init__(self, store: Store, *, is_punctual: bool) -> None:
         super().__init__(ENVIRONMENT, session=no_session)
@@ -86,20 +87,20 @@ class World(Outside):
 
 
 @contextmanager
-def environment(store: Store, api: Api, amp: Receiver, mode: str, *, is_punctual: bool) -> Iterator[Warm]:
+def env_vars(store: Store, api: Api, amp: Receiver, mode: str, *, is_punctual: bool) -> Iterator[Environment]:
     """An API that repeats its last records, one endpoint, and a spool in `store`."""
     at = int(time.time() * 1000)
     url = api.serve("/r", lambda _: Answer.json([{"id": str(n), "value": n, "at": at} for n in range(3)]))
     text = config_text([job(url)], [endpoint(amp, "amp")], spool={"location": "memory", "mode": mode})
-    outside = World(store, is_punctual=is_punctual)
+    dependencies = World(store, is_punctual=is_punctual)
     try:
-        yield Warm(parse_config(text, "config.yaml", ENVIRONMENT), outside)
+        yield Environment(parse_config(text, "config.yaml", ENVIRONMENT), dependencies)
     finally:
-        outside.transport.close()
+        dependencies.transport.close()
 
 
-def marks(warm: Warm) -> dict[bytes, int]:
-    return {one.prefix: one.last_ms for one in warm.series.since(0) if one.last_ms != NEVER_MS}
+def marks(environment: Environment) -> dict[bytes, int]:
+    return {one.prefix: one.last_ms for one in environment.series.since(0) if one.last_ms != NEVER_MS}
 
 
 @pytest.mark.parametrize(
@@ -116,23 +117,26 @@ def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, *
     store = Hanging(MemoryStore(), operation, "spool/")
     with Api() as api, Receiver() as amp:
         amp.always(None if operation == "delete" else Fault.status(503))
-        with environment(store, api, amp, mode, is_punctual=is_punctual) as warm:
+        with env_vars(store, api, amp, mode, is_punctual=is_punctual) as environment:
             try:
-                report = push(warm, tick(warm), time.monotonic() + 1)
+                report = push(environment, tick(environment), time.monotonic() + 1)
                 assert report.balances
-                before = report.as_dict(), marks(warm)
-                facts, known = warm.state.facts.encoded(), {key: set(of) for key, of in warm.depot.known.items()}  # type: ignore[union-attr]
+                before = report.as_dict(), marks(environment)
+                facts, known = (
+                    environment.state.facts.encoded(),
+                    {key: set(of) for key, of in environment.spool_state.known.items()},
+                )  # type: ignore[union-attr]
             finally:
                 store.released.set()
             assert store.reached.is_set()
             assert store.done.wait(20)
             time.sleep(0.2)  # for what the thread would do now
-            assert (report.as_dict(), marks(warm)) == before
-            assert warm.state.facts.encoded() == facts
-            assert warm.depot is not None
-            assert warm.depot.known == known
+            assert (report.as_dict(), marks(environment)) == before
+            assert environment.state.facts.encoded() == facts
+            assert environment.spool_state is not None
+            assert environment.spool_state.known == known
             amp.always(None)
-            later = push(warm, tick(warm), time.monotonic() + 10)
+            later = push(environment, tick(environment), time.monotonic() + 10)
             assert later.balances
             assert later.deliveries[0].undelivered.total() == 0
         assert len(amp.samples) == SAMPLES
@@ -143,11 +147,11 @@ def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_aga
     store = Hanging(MemoryStore(), "put", "spool/")
     with Api() as api, Receiver() as amp:
         amp.always(Fault.status(503))
-        with environment(store, api, amp, "on_failure", is_punctual=False) as warm:
-            (books,) = push(warm, tick(warm), time.monotonic() + 1).deliveries
-            assert books.undelivered.counts == {"no_result": books.collected}
+        with env_vars(store, api, amp, "on_failure", is_punctual=False) as environment:
+            (accounting,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
+            assert accounting.undelivered.counts == {"no_result": accounting.collected}
             amp.always(None)
-            fresh = push(warm, tick(warm), time.monotonic() + 10).deliveries[0]
+            fresh = push(environment, tick(environment), time.monotonic() + 10).deliveries[0]
             assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
             store.released.set()
             assert store.done.wait(20)
@@ -156,13 +160,13 @@ def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_aga
 @pytest.mark.parametrize("operation", ["get", "put"])
 def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> None:
     store = Hanging(MemoryStore(), operation, "state/")
-    with Api() as api, Receiver() as amp, environment(store, api, amp, "on_failure", is_punctual=True) as warm:
+    with Api() as api, Receiver() as amp, env_vars(store, api, amp, "on_failure", is_punctual=True) as environment:
         started = time.monotonic()
-        report = push(warm, tick(warm), started + 3)
+        report = push(environment, tick(environment), started + 3)
         assert time.monotonic() - started < 30
         store.released.set()
         assert report.deliveries[0].accepted == report.deliveries[0].collected
-        assert any("the state object cannot be" in said for said in report.warnings)
+        assert any("the state object cannot be" in detail for detail in report.warnings)
 
 
 @pytest.mark.parametrize("content_type", ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"])
@@ -173,26 +177,28 @@ def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(conten
         host, _, path = url.removeprefix("http://").partition("/")
         job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
         config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
-        outside = Outside(ENVIRONMENT, session=no_session)
-        warm = Warm(config, outside)
-        (source,) = due(warm)
-        edges = collect.Edges(warm.fetcher, outside.now_ms)
+        dependencies = Dependencies(ENVIRONMENT, session=no_session)
+        environment = Environment(config, dependencies)
+        (source,) = due(environment)
+        edges = collect.Edges(environment.fetcher, dependencies.now_ms)
         first = collect.ask(source, edges, time.monotonic() + 10)
-        assert not collect.settle(source, first, 1, outside.now_ms()).error
+        assert not collect.settle(source, first, 1, dependencies.now_ms()).error
         late = collect.ask(source, edges, time.monotonic() + 10)
-        given_up = collect.Fetched(outside.now_ms(), time.monotonic(), warm.fetcher.masked, error="late")
-        assert collect.settle(source, given_up, 2, outside.now_ms()).error == "late"
+        given_up = collect.ScrapeResponse(
+            dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late"
+        )
+        assert collect.settle(source, given_up, 2, dependencies.now_ms()).error == "late"
         next_one = collect.ask(source, edges, time.monotonic() + 10)
         assert first.answer.memory is late.answer.memory
         assert next_one.answer.memory is not late.answer.memory
-        scrape = collect.settle(source, next_one, 3, outside.now_ms())
+        scrape = collect.settle(source, next_one, 3, dependencies.now_ms())
         assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
-        outside.transport.close()
+        dependencies.transport.close()
 
 
-def due(warm: Warm) -> list[Any]:
-    warm.discover(time.monotonic() + 10)
-    return warm.sources()
+def due(environment: Environment) -> list[Any]:
+    environment.discover(time.monotonic() + 10)
+    return environment.sources()
 
 
 # --- The pieces -------------------------------------------------------------------------------------------------------
@@ -221,7 +227,7 @@ def test_a_thread_without_permit_gets_no_result() -> None:
         try:
             with permit:
                 try:
-                    with permit.outside():
+                    with permit.released():
                         waits.set()
                         released.wait(20)
                         raise StoreError("late")

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.push import push
-from pusher.warm import Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.push import push
 from sandbox.amp import Bearer, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.delivery.rig import ENVIRONMENT
+from tests.rig.delivery import ENVIRONMENT
 from tests.test_push import SYNTHETIC, Source, config_text, counts, endpoint, job, now_ms, run, tick, warm_of
 
 
@@ -37,13 +37,13 @@ def points(receiver: Receiver) -> list[tuple[int, float]]:
 
 def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Source) -> None:
     """The record did not move, but nobody has got it yet."""
-    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as warm:
+    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
         amp.always(Fault.status(404))
-        assert counts(run(warm).deliveries[0])["undelivered"] == 2 + SYNTHETIC
+        assert counts(run(environment).deliveries[0])["undelivered"] == 2 + SYNTHETIC
         amp.always(None)
-        (second,) = run(warm).deliveries
+        (second,) = run(environment).deliveries
         assert (second.accepted, second.dropped.total()) == (2 + SYNTHETIC, 0)
-        (third,) = run(warm).deliveries
+        (third,) = run(environment).deliveries
         assert third.dropped.counts == {"not_newer": 2}
         assert len(points(amp)) == 2
         assert amp.refused == 0
@@ -55,24 +55,27 @@ def test_a_bug_on_the_way_does_not_make_records_count_as_sent(still: Source, mon
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as warm:
+    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
         with monkeypatch.context() as patched:
-            patched.setattr(warm.remotes[0].poster, "post", broken)
-            (first,) = run(warm).deliveries
+            patched.setattr(environment.endpoints[0].client, "post", broken)
+            (first,) = run(environment).deliveries
         assert first.undelivered.counts == {"no_result": 2 + SYNTHETIC}
-        assert "ZeroDivisionError" in first.undelivered.first["no_result"]
-        (second,) = run(warm).deliveries
+        assert "ZeroDivisionError" in first.undelivered.first_examples["no_result"]
+        (second,) = run(environment).deliveries
         assert (second.accepted, second.dropped.total()) == (2 + SYNTHETIC, 0)
 
 
 def test_only_the_requests_that_were_left_come_again(still: Source) -> None:
     """The first of several requests was taken; the run stopped at the second."""
     queue = {"max_samples_per_send": 1, "max_shards": 1}
-    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp", queue_config=queue)])) as warm:
+    with (
+        Receiver() as amp,
+        warm_of(config_text([job(still.url)], [endpoint(amp, "amp", queue_config=queue)])) as environment,
+    ):
         amp.script(None, Fault.status(404))
-        first = counts(run(warm).deliveries[0])
+        first = counts(run(environment).deliveries[0])
         assert (first["accepted"], first["undelivered"]) == (1, 1 + SYNTHETIC)
-        (second,) = run(warm).deliveries
+        (second,) = run(environment).deliveries
         assert second.dropped.counts == {"not_newer": 1}
         assert len(points(amp)) == 2
         assert amp.refused == 0
@@ -83,11 +86,11 @@ def test_several_points_of_a_series_that_were_left_come_again_in_order() -> None
         source = Source(api)
         at = now_ms() - 60_000
         source.records = lambda: [{"id": "a", "value": n, "at": at + n * 1000} for n in (3, 1, 2)]
-        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp")])) as warm:
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp")])) as environment:
             amp.always(Fault.status(404))
-            run(warm)
+            run(environment)
             amp.always(None)
-            assert run(warm).deliveries[0].dropped.total() == 0
+            assert run(environment).deliveries[0].dropped.total() == 0
             assert points(amp) == [(at + n * 1000, float(n)) for n in (1, 2, 3)]
 
 
@@ -95,10 +98,10 @@ def test_endpoints_remember_for_themselves(still: Source) -> None:
     """What one endpoint has got is not taken from another that was down, and not sent twice to the first."""
     with Receiver() as up, Receiver() as down:
         down.always(Fault.status(404))
-        with warm_of(config_text([job(still.url)], [endpoint(up, "up"), endpoint(down, "down")])) as warm:
-            run(warm)
+        with warm_of(config_text([job(still.url)], [endpoint(up, "up"), endpoint(down, "down")])) as environment:
+            run(environment)
             down.always(None)
-            first, second = run(warm).deliveries
+            first, second = run(environment).deliveries
             assert first.dropped.counts == {"not_newer": 2}
             assert (second.accepted, second.dropped.total()) == (2 + SYNTHETIC, 0)
             assert points(up) == points(down)
@@ -113,10 +116,10 @@ def test_a_changed_config_keeps_what_each_endpoint_has_got(still: Source) -> Non
         with warm_of(config_text([job(still.url)], entries)) as before:
             run(before)
             text = config_text([job(still.url, honor_labels=True)], entries)
-            after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), before.outside, before=before)
+            after = Environment(parse_config(text, "config.yaml", ENVIRONMENT), before.dependencies, before=before)
             report = push(after, tick(after), time.monotonic() + 10)
             assert [one.dropped.counts for one in report.deliveries] == [{"not_newer": 2}] * 2
-            assert len({id(remote.view) for remote in after.remotes}) == 2
+            assert len({id(endpoint.view) for endpoint in after.endpoints}) == 2
             assert (len(points(one)), len(points(two))) == (2, 2)
 
 
@@ -126,8 +129,8 @@ def test_amps_limits_do_not_cost_another_receiver_its_series(still: Source) -> N
         other.limits = type(other.limits)(max_labels=1000)
         entries = [endpoint(amp, "amp"), endpoint(other, "other") | {"sigv4": None}]
         entries[1].pop("sigv4")
-        with warm_of(config_text([job(still.url, labels=many)], entries)) as warm:
-            limited, free = run(warm).deliveries
+        with warm_of(config_text([job(still.url, labels=many)], entries)) as environment:
+            limited, free = run(environment).deliveries
             assert limited.dropped.counts == {"too_many_labels": 2 + SYNTHETIC}
             assert (free.accepted, free.dropped.total()) == (2 + SYNTHETIC, 0)
 
@@ -146,12 +149,12 @@ def test_oauth2_towards_a_receiver(still: Source) -> None:
         oauth2 = {"client_id": "me", "client_secret": "s3cr3t", "token_url": f"{issuer.base_url}/token"}
         entry = endpoint(receiver, "receiver", oauth2=oauth2)
         entry.pop("sigv4")
-        with warm_of(config_text([job(still.url)], [entry])) as warm:
-            assert counts(run(warm).deliveries[0])["accepted"] == 2 + SYNTHETIC
-            run(warm)
+        with warm_of(config_text([job(still.url)], [entry])) as environment:
+            assert counts(run(environment).deliveries[0])["accepted"] == 2 + SYNTHETIC
+            run(environment)
             assert tokens == ["token-1"]
             receiver.auth = Bearer("token-2")
-            assert run(warm).deliveries[0].undelivered.total() == 0
+            assert run(environment).deliveries[0].undelivered.total() == 0
             assert tokens == ["token-1", "token-2"]
 
 
@@ -171,9 +174,9 @@ def test_a_name_look_up_that_hangs_is_not_waited_for(still: Source, monkeypatch:
             ([job("http://hangs.invalid/x")], [endpoint(amp, "amp")]),
             ([job(still.url)], [endpoint(amp, "amp") | {"url": "http://hangs.invalid/write"}]),
         ):
-            with warm_of(config_text(jobs, entries)) as warm:
+            with warm_of(config_text(jobs, entries)) as environment:
                 started = time.monotonic()
-                report = run(warm, seconds=1.5)
+                report = run(environment, seconds=1.5)
                 assert time.monotonic() - started < 15
                 assert report.scrapes[0].error or report.deliveries[0].undelivered.counts == {"no_result": 7}
     released.set()
@@ -181,7 +184,7 @@ def test_a_name_look_up_that_hangs_is_not_waited_for(still: Source, monkeypatch:
 
 def test_a_refused_request_does_not_come_again(still: Source) -> None:
     """A 400 is final: the receiver has seen the samples."""
-    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as warm:
+    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
         amp.script(Fault.status(400, json.dumps({"error": "no"}).encode()))
-        assert counts(run(warm).deliveries[0])["rejected"] == 2 + SYNTHETIC
-        assert run(warm).deliveries[0].dropped.counts == {"not_newer": 2}
+        assert counts(run(environment).deliveries[0])["rejected"] == 2 + SYNTHETIC
+        assert run(environment).deliveries[0].dropped.counts == {"not_newer": 2}

@@ -16,19 +16,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pusher.config.load import parse_config
-from pusher.delivery import entry as entries
-from pusher.model import Samples
-from pusher.push import push
-from pusher.report import Report
-from pusher.store import DirectoryStore, Keys, Object, Store, StoreError
-from pusher.warm import Outside, Warm
-from pusher.wire import v1
-from pusher.wire.unpacking import unpack
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.model.samples import Samples
+from lambda_remote_write.push import push
+from lambda_remote_write.remote_write.encode.decode import unpack
+from lambda_remote_write.report.report import Report
+from lambda_remote_write.series import label_codec
+from lambda_remote_write.spool import entry as entries
+from lambda_remote_write.store import DirectoryStore, Keys, Object, Store, StoreError
 from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
 from sandbox.server import Fault
-from tests.delivery.rig import ENVIRONMENT, Clock, no_session
+from tests.rig.delivery import ENVIRONMENT, Clock, no_session
 from tests.test_push import Source, config_text, endpoint, job, tick
 
 RUN_SECONDS = 0.3
@@ -65,7 +66,7 @@ def keys_of(samples: Samples) -> list[tuple[Key, bytes]]:
     found = []
     for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
         assert isinstance(value, float)
-        found.append(((tuple(sorted(v1.labels_of(series.prefix).items())), stamp), bits(value)))
+        found.append(((tuple(sorted(label_codec.labels_of(series.prefix).items())), stamp), bits(value)))
     return found
 
 
@@ -127,7 +128,7 @@ class FailingStore:
         return is_gone
 
 
-class Stormy(Outside):
+class Stormy(Dependencies):
     """An outside whose store fails as the weather says, and whose sleep is short."""
 
     def __init__(self, clock: Clock, weather: Weather) -> None:
@@ -141,17 +142,17 @@ class Stormy(Outside):
 # --- The ledger -------------------------------------------------------------------------------------------------------
 
 
-class Environment:
+class EnvVars:
     """A warm environment, and what it was given to deliver."""
 
     def __init__(self, text: str, clock: Clock, weather: Weather) -> None:
-        self.outside = Stormy(clock, weather)
-        self.warm = Warm(parse_config(text, "config.yaml", ENVIRONMENT), self.outside)
+        self.dependencies = Stormy(clock, weather)
+        self.environment = Environment(parse_config(text, "config.yaml", ENVIRONMENT), self.dependencies)
         self.handed: set[Key] = set()
         self.newest_ms: dict[Labels, int] = {}
 
     def push(self, seconds: float) -> Report:
-        return push(self.warm, tick(self.warm), time.monotonic() + seconds)
+        return push(self.environment, tick(self.environment), time.monotonic() + seconds)
 
 
 @dataclass
@@ -183,26 +184,26 @@ class Ledger:
         self.stepped_back: set[Labels] = set()
         self._newest_ms: dict[Labels, int] = {}
 
-    def enter(self, environment: Environment, report: Report) -> None:
+    def enter(self, env_vars: EnvVars, report: Report) -> None:
         given = [pair for scrape in report.scrapes for pair in keys_of(scrape.samples)]
         dropped = sum(scrape.dropped.total() for scrape in report.scrapes)
-        repeated = sum(key in environment.handed for key, _ in given)
+        repeated = sum(key in env_vars.handed for key, _ in given)
         for number, delivery in enumerate(report.deliveries):
             assert delivery.collected == len(given) + dropped
             self.accounts[delivery.endpoint].enter(report, number, repeated)
         for key, value in sorted(given):
-            self._hand_over(environment, key, value)
+            self._hand_over(env_vars, key, value)
 
-    def _hand_over(self, environment: Environment, key: Key, value: bytes) -> None:
+    def _hand_over(self, env_vars: EnvVars, key: Key, value: bytes) -> None:
         labels, stamp = key
         newest = self._newest_ms.get(labels, stamp)
-        is_known = stamp <= environment.newest_ms.get(labels, stamp - 1)
+        is_known = stamp <= env_vars.newest_ms.get(labels, stamp - 1)
         if not is_known and (stamp < newest or self.handed.get(key, {value}) != {value}):
             self.stepped_back.add(labels)
         self.handed[key].add(value)
-        environment.handed.add(key)
+        env_vars.handed.add(key)
         self._newest_ms[labels] = max(newest, stamp)
-        environment.newest_ms[labels] = max(environment.newest_ms.get(labels, stamp), stamp)
+        env_vars.newest_ms[labels] = max(env_vars.newest_ms.get(labels, stamp), stamp)
 
 
 # --- The machine ------------------------------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ class Deliveries(RuleBasedStateMachine):
             "prometheus": Receiver(now=self.clock.time, keep_valid=False, limits=Limits(out_of_order_seconds=0)),
         }
         self.ledger = Ledger(self.receivers)
-        self.environments: list[Environment] = []
+        self.environments: list[EnvVars] = []
         self.records: list[dict[str, Any]] = []
         self.produced: defaultdict[tuple[str, int], set[float]] = defaultdict(set)
         self.turn = 0
@@ -241,7 +242,7 @@ class Deliveries(RuleBasedStateMachine):
         spool = {"location": self.folder.name, "mode": mode}
         self.text = config_text([job(self.source.url)], endpoints, spool=spool)
         self.source.records = self._serve
-        self.environments = [Environment(self.text, self.clock, self.weather) for _ in range(2)]
+        self.environments = [EnvVars(self.text, self.clock, self.weather) for _ in range(2)]
 
     def _serve(self) -> list[dict[str, Any]]:
         for record in self.records:
@@ -275,8 +276,8 @@ class Deliveries(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def push(self, which: int) -> None:
         """A source that has not moved repeats itself."""
-        environment = self.environments[which]
-        self.ledger.enter(environment, environment.push(RUN_SECONDS))
+        env_vars = self.environments[which]
+        self.ledger.enter(env_vars, env_vars.push(RUN_SECONDS))
         self.clock.ahead += 60
 
     @rule(which=st.integers(0, 1), runs=st.integers(1, 3))
@@ -314,15 +315,15 @@ class Deliveries(RuleBasedStateMachine):
             thread.start()
         for thread in threads:
             thread.join()
-        for environment, report in zip(self.environments, reports, strict=True):
+        for env_vars, report in zip(self.environments, reports, strict=True):
             assert report is not None
-            self.ledger.enter(environment, report)
+            self.ledger.enter(env_vars, report)
         self.clock.ahead += 60
 
     @rule(which=st.integers(0, 1))
     def cold_start(self, which: int) -> None:
-        self.environments[which].outside.transport.close()
-        self.environments[which] = Environment(self.text, self.clock, self.weather)
+        self.environments[which].dependencies.transport.close()
+        self.environments[which] = EnvVars(self.text, self.clock, self.weather)
 
     # what goes wrong
 
@@ -426,8 +427,8 @@ class Deliveries(RuleBasedStateMachine):
             if self.environments:
                 self._all_ends_well()
         finally:
-            for environment in self.environments:
-                environment.outside.transport.close()
+            for env_vars in self.environments:
+                env_vars.dependencies.transport.close()
             for server in (*self.receivers.values(), self.api):
                 server.close()
             self.folder.cleanup()
@@ -437,8 +438,8 @@ class Deliveries(RuleBasedStateMachine):
         self.receivers_recover()
         self.store_recovers()
         for run in range(RUNS_TO_DRAIN):
-            environment = self.environments[run % 2]
-            self.ledger.enter(environment, environment.push(PATIENT_SECONDS))
+            env_vars = self.environments[run % 2]
+            self.ledger.enter(env_vars, env_vars.push(PATIENT_SECONDS))
             self.clock.ahead += 5
             if run and not self.store.list("spool/", 0.0):
                 break

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pusher import cost
-from pusher.config.load import parse_config
-from pusher.plan import plan
-from pusher.warm import Outside
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.plan import plan
+from lambda_remote_write.report import cost
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
@@ -45,7 +45,7 @@ remote_write:
 {more}"""
     config = parse_config(text, "config.yaml", ENVIRONMENT | {"PUSHER_TICK": tick})
     clock = {"now_ms": lambda: now_ms} if now_ms is not None else {}
-    return plan(config, Outside(ENVIRONMENT, **clock), time.monotonic() + 20)  # type: ignore[arg-type]
+    return plan(config, Dependencies(ENVIRONMENT, **clock), time.monotonic() + 20)  # type: ignore[arg-type]
 
 
 CPU = """
@@ -101,7 +101,7 @@ def test_a_job_that_is_down_is_told_and_does_not_stop_the_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "said"),
+    ("metric", "detail"),
     [
         ("name: calls, type: counter, help: h", "calls: a counter's name ends in _total"),
         ("name: load_total, type: gauge, help: h", "load_total: only a counter's name ends in _total"),
@@ -113,11 +113,11 @@ def test_a_job_that_is_down_is_told_and_does_not_stop_the_plan() -> None:
         ("name: wait, type: gauge", "wait: no help text"),
     ],
 )
-def test_lint(metric: str, said: str) -> None:
+def test_lint(metric: str, detail: str) -> None:
     with Api() as api:
         (job,) = planned(api, f"    metrics: [{{{metric}, value: cpu_ms, labels: {{host: host}}}}]\n")["jobs"]
     assert len(job["lint"]) == 1
-    assert job["lint"][0].startswith(said)
+    assert job["lint"][0].startswith(detail)
 
 
 def test_an_interval_below_the_tick_is_told_with_the_real_one() -> None:
@@ -201,7 +201,7 @@ def test_a_page_of_many_metrics_shows_each_of_them() -> None:
         address = api.url.removeprefix("http://")
         text = f"scrape_configs: [{{job_name: s, static_configs: [{{targets: ['{address}']}}]}}]\n"
         text += "remote_write: [{url: 'http://127.0.0.1:1/w'}]"
-        (job,) = plan(parse_config(text, "c", ENVIRONMENT), Outside(ENVIRONMENT), time.monotonic() + 20)["jobs"]
+        (job,) = plan(parse_config(text, "c", ENVIRONMENT), Dependencies(ENVIRONMENT), time.monotonic() + 20)["jobs"]
     assert {metric["metric"] for metric in job["metrics"]} == {f"metric_{index}" for index in range(60)} | {"labelled"}
     assert all(metric["shown"] and "value" in metric["shown"][0] for metric in job["metrics"])
     (labelled,) = [metric for metric in job["metrics"] if metric["metric"] == "labelled"]

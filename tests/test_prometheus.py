@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from pusher.report import Report
+from lambda_remote_write.report.report import Report
 from sandbox import prometheus
 from sandbox.amp import Receiver, value_text
 from sandbox.api import Api
 from sandbox.server import Answer
 from tests.conftest import Require
-from tests.delivery.rig import Clock
+from tests.rig import made
+from tests.rig.delivery import Clock
 from tests.test_push import config_text, endpoint, job, run, warm_of
-from tests.wire import made
 
 MINUTE = 60_000
 Labels = tuple[tuple[str, str], ...]
@@ -87,8 +87,8 @@ def push_to(server: prometheus.Prometheus, records: list[dict[str, Any]], job_na
         url = api.serve("/records", Answer.json(records))
         jobs = [job(url, job_name)]
         text = config_text(jobs, [endpoint(amp, "amp"), direct], **{"global": {"external_labels": {"env": "tést"}}})
-        with warm_of(text, Clock()) as warm:
-            return run(warm), amp
+        with warm_of(text, Clock()) as environment:
+            return run(environment), amp
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
@@ -156,9 +156,9 @@ def test_a_query_range_shows_the_counter_as_the_api_moved_it(server: prometheus.
                 }
             ],
         }  # fmt: skip
-        with warm_of(config_text([usage], [endpoint(amp, "amp")]), clock) as warm:
+        with warm_of(config_text([usage], [endpoint(amp, "amp")]), clock) as environment:
             for _ in range(10):
-                run(warm)
+                run(environment)
                 clock.ahead += 60
         assert amp.refused == 0
         for points in amp.series("moving_total").values():

@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.model import Delivery
-from pusher.push import push
-from pusher.report import Report
-from pusher.sources.due import Tick
-from pusher.warm import Outside, Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.model.delivery import Delivery
+from lambda_remote_write.push import push
+from lambda_remote_write.report.report import Report
+from lambda_remote_write.scrape.schedule import Tick
 from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
-from tests.delivery.rig import ENVIRONMENT, KEYS, Clock, in_order, no_session
+from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
 
 SYNTHETIC = 5  # up and its four companions, for each job
 
@@ -51,22 +52,27 @@ def config_text(jobs: list[dict[str, Any]], endpoints: list[dict[str, Any]], **t
 
 
 @contextmanager
-def warm_of(text: str, clock: Clock | None = None, environment: Mapping[str, str] = ENVIRONMENT) -> Iterator[Warm]:
+def warm_of(text: str, clock: Clock | None = None, env_vars: Mapping[str, str] = ENVIRONMENT) -> Iterator[Environment]:
     clock = clock or Clock(really_sleeps=True)
-    outside = Outside(environment, clock.now_ms, no_session, clock.sleep)
+    dependencies = Dependencies(env_vars, clock.now_ms, no_session, clock.sleep)
     try:
-        yield Warm(parse_config(text, "config.yaml", environment), outside)
+        yield Environment(parse_config(text, "config.yaml", env_vars), dependencies)
     finally:
-        outside.transport.close()
+        dependencies.transport.close()
 
 
-def tick(warm: Warm, *names: str) -> Tick:
+def tick(environment: Environment, *names: str) -> Tick:
     """A run of these jobs, or of all."""
-    return Tick(warm.outside.now_ms(), None, warm.config.tick_ms, frozenset(names or warm.config.job_names()))
+    return Tick(
+        environment.dependencies.now_ms(),
+        None,
+        environment.config.tick_ms,
+        frozenset(names or environment.config.job_names()),
+    )
 
 
-def run(warm: Warm, seconds: float = 10.0) -> Report:
-    report = push(warm, tick(warm), time.monotonic() + seconds)
+def run(environment: Environment, seconds: float = 10.0) -> Report:
+    report = push(environment, tick(environment), time.monotonic() + seconds)
     assert report.balances
     return report
 
@@ -119,9 +125,9 @@ def test_one_that_hangs_and_one_that_is_down_do_not_cost_the_third(source: Sourc
         text = config_text(
             [job(source.url)], [endpoint(hanging, "hanging"), endpoint(down, "down"), endpoint(fine, "fine")]
         )
-        with warm_of(text) as warm:
+        with warm_of(text) as environment:
             before, started = set(threading.enumerate()), time.monotonic()
-            report = run(warm, seconds=1.5)
+            report = run(environment, seconds=1.5)
             assert time.monotonic() - started < 10
             left = [thread.name for thread in set(threading.enumerate()) - before]
             assert [name for name in left if "process_request" not in name] == []  # only the stand-ins' own
@@ -146,9 +152,9 @@ def test_each_endpoint_gets_its_own_view(source: Source) -> None:
         ]
         with warm_of(
             config_text([job(source.url)], endpoints, **{"global": {"external_labels": {"env": "t"}}})
-        ) as warm:
+        ) as environment:
             for _ in range(2):
-                report = run(warm)
+                report = run(environment)
                 assert not report.failed
                 time.sleep(0.01)
         found = {one.endpoint: counts(one) for one in report.deliveries}
@@ -166,8 +172,8 @@ def test_a_dead_source_is_up_0_and_nothing_else(api: Api, source: Source) -> Non
     dead = api.serve("/dead", Fault.status(500))
     with Receiver() as receiver:
         text = config_text([job(source.url), job(dead, "dead")], [endpoint(receiver, "amp")])
-        with warm_of(text) as warm:
-            report = run(warm)
+        with warm_of(text) as environment:
+            report = run(environment)
         assert not report.failed
         assert report.totals()["JobsDown"] == 1
         ups = {dict(labels)["job"]: points[-1][1] for labels, points in receiver.series("up").items()}
@@ -210,9 +216,9 @@ def test_apis_that_repeat_themselves_are_never_refused(
     }
     source.records = kinds[kind]
     with Receiver(now=clock.time, keep_valid=keep_valid, limits=Limits(out_of_order_seconds=0)) as receiver:
-        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")]), clock) as warm:
+        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")]), clock) as environment:
             for new in new_each_run:
-                (delivery,) = run(warm).deliveries
+                (delivery,) = run(environment).deliveries
                 assert delivery.accepted == new + SYNTHETIC
                 assert delivery.dropped.counts["not_newer"] == delivery.collected - new - SYNTHETIC
                 clock.ahead += 60
@@ -247,18 +253,18 @@ def test_every_sample_is_accounted_for_once(api: Api, seed: int) -> None:
             endpoint(first, "first", queue_config={"max_samples_per_send": str(chance.randint(1, 9))}),
             endpoint(second, "second", queue_config={"max_samples_per_send": "7"}, write_relabel_configs=rules),
         ]
-        with warm_of(config_text([job(source.url)], endpoints)) as warm:
+        with warm_of(config_text([job(source.url)], endpoints)) as environment:
             for _ in range(3):
                 for receiver in (first, second):
                     receiver.script(*chance.choices(FAULTS, k=chance.randint(0, 8)))
-                report = run(warm, seconds=2)
+                report = run(environment, seconds=2)
                 scraped = sum(len(one.samples) + one.dropped.total() for one in report.scrapes)
                 for delivery in report.deliveries:
                     found = counts(delivery)
                     assert found["collected"] == scraped
                     assert scraped == sum(found[key] for key in ("accepted", "rejected", "dropped", "undelivered"))
-                    for tally in (delivery.rejected, delivery.dropped, delivery.undelivered):
-                        assert all(tally.first[reason] for reason, count in tally.counts.items() if count)
+                    for reasons in (delivery.rejected, delivery.dropped, delivery.undelivered):
+                        assert all(reasons.first_examples[reason] for reason, count in reasons.counts.items() if count)
                 assert report.failed == any(one.undelivered.total() for one in report.deliveries)
         assert in_order(first)
         assert in_order(second)
@@ -267,11 +273,11 @@ def test_every_sample_is_accounted_for_once(api: Api, seed: int) -> None:
 def test_what_could_not_be_delivered_is_said_by_reason_and_in_words(source: Source) -> None:
     with Receiver() as receiver:
         receiver.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
-        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:
-            report = run(warm)
+        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as environment:
+            report = run(environment)
         (shown,) = report.as_dict()["endpoints"]
         assert shown["undelivered"]["http_404"]["count"] == 8
-        assert "Workspace not found" in shown["undelivered"]["http_404"]["first"]
+        assert "Workspace not found" in shown["undelivered"]["http_404"]["example"]
         assert report.as_dict()["ok"] is False
         assert "8 undelivered" in report.summary()
         assert "amp: 404" in report.summary()
@@ -298,10 +304,10 @@ def test_metadata_goes_out_at_its_own_pace(source: Source, config: dict[str, str
     clock, sent = Clock(), []
     with Receiver(now=clock.time) as receiver:
         text = config_text([job(source.url)], [endpoint(receiver, "amp", metadata_config=config)])
-        with warm_of(text, clock) as warm:
+        with warm_of(text, clock) as environment:
             for _ in sent_in_run:
                 before = len(metadata_requests(receiver))
-                run(warm)
+                run(environment)
                 sent.append(len(metadata_requests(receiver)) - before)
                 clock.ahead += 59.9  # a schedule is not exact
         assert sent == sent_in_run
@@ -311,10 +317,10 @@ def test_metadata_goes_out_at_its_own_pace(source: Source, config: dict[str, str
 def test_metadata_goes_out_though_the_clock_was_set_back(source: Source) -> None:
     clock = Clock()
     with Receiver(now=clock.time) as receiver:
-        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")]), clock) as warm:
-            run(warm)
+        with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")]), clock) as environment:
+            run(environment)
             clock.ahead -= 7_200
-            run(warm)
+            run(environment)
         assert len(metadata_requests(receiver)) == 2
 
 
@@ -323,14 +329,14 @@ def test_refused_metadata_costs_no_sample_and_keeps_its_pace(source: Source, sta
     clock = Clock()
     with Receiver(now=clock.time) as receiver:
         text = config_text([job(source.url)], [endpoint(receiver, "amp", metadata_config={"send_interval": "1h"})])
-        with warm_of(text, clock) as warm:
+        with warm_of(text, clock) as environment:
             receiver.script(None, Fault.status(status, b"metadata is bad"))
-            report = run(warm)
+            report = run(environment)
             assert not report.failed
             assert counts(report.deliveries[0])["accepted"] == 8
             assert any("metadata is bad" in warning for warning in report.deliveries[0].warnings)
             clock.ahead += 60
-            run(warm)
+            run(environment)
         assert len(metadata_requests(receiver)) == 1
 
 
@@ -338,11 +344,11 @@ def test_metadata_that_could_not_be_sent_comes_with_the_next_run(source: Source)
     clock = Clock()
     with Receiver(now=clock.time) as receiver:
         text = config_text([job(source.url)], [endpoint(receiver, "amp", metadata_config={"send_interval": "1h"})])
-        with warm_of(text, clock) as warm:
+        with warm_of(text, clock) as environment:
             receiver.script(None, Fault.status(503, headers={"Retry-After": "9999"}))
-            assert not run(warm).failed
+            assert not run(environment).failed
             clock.ahead += 60
-            run(warm)
+            run(environment)
         assert receiver.metadata["requests_total"].help == "Requests."
 
 
@@ -355,9 +361,9 @@ def test_a_job_that_runs_seldom_gets_its_metadata_through(api: Api, source: Sour
         text = config_text(
             [job(source.url), seldom], [endpoint(receiver, "amp", metadata_config={"send_interval": "10m"})]
         )
-        with warm_of(text, clock) as warm:
+        with warm_of(text, clock) as environment:
             for due in (["usage"], ["usage"], ["usage", "seldom"]):
-                push(warm, tick(warm, *due), time.monotonic() + 5)
+                push(environment, tick(environment, *due), time.monotonic() + 5)
                 clock.ahead += 60
         assert metadata_requests(receiver) == [["requests_total"], ["seldom_total"]]
 
@@ -371,20 +377,20 @@ def test_a_slow_source_does_not_starve_the_delivery_of_the_others(api: Api, sour
         text = config_text(
             [job(source.url), job(hanging, "hanging", scrape_timeout="30s")], [endpoint(receiver, "amp")]
         )
-        with warm_of(text) as warm:
+        with warm_of(text) as environment:
             started = time.monotonic()
-            report = run(warm, seconds=1.5)
+            report = run(environment, seconds=1.5)
             assert time.monotonic() - started < 10
         assert not report.failed
         assert report.deliveries[0].accepted == 3 + 2 * SYNTHETIC
 
 
 def test_a_warm_environment_sends_the_same_series_without_building_them_again(source: Source) -> None:
-    with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:
+    with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as environment:
         for _ in range(3):
-            run(warm)
+            run(environment)
             time.sleep(0.005)
-        assert len(warm.series) == 8
+        assert len(environment.series) == 8
         assert receiver.connections == 1
         assert {len(points) for points in receiver.samples.values()} == {3}
 
@@ -392,19 +398,19 @@ def test_a_warm_environment_sends_the_same_series_without_building_them_again(so
 def test_what_there_is_to_say_of_a_config_is_in_the_report_of_its_first_run(source: Source) -> None:
     """Not in every run's, as long as the environment has this config."""
     text = config_text([job(source.url)], [], **{"global": {"scrape_interval": "15s"}})
-    with warm_of(text) as warm:
-        told = [any("15s is below" in said for said in run(warm).warnings) for _ in range(3)]
-        after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), warm.outside, warm)
-        told += [any("15s is below" in said for said in run(after).warnings) for _ in range(2)]
+    with warm_of(text) as environment:
+        told = [any("15s is below" in detail for detail in run(environment).warnings) for _ in range(3)]
+        after = Environment(parse_config(text, "config.yaml", ENVIRONMENT), environment.dependencies, environment)
+        told += [any("15s is below" in detail for detail in run(after).warnings) for _ in range(2)]
     assert told == [True, False, False, True, False]
 
 
 def test_no_job_and_no_record_is_a_run_like_any_other(api: Api) -> None:
     source = Source(api)
-    with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as warm:
-        assert run(warm).deliveries[0].accepted == SYNTHETIC
-        nothing_due = replace(tick(warm), jobs=frozenset())
-        empty = push(warm, nothing_due, time.monotonic() + 1)
+    with Receiver() as receiver, warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as environment:
+        assert run(environment).deliveries[0].accepted == SYNTHETIC
+        nothing_due = replace(tick(environment), jobs=frozenset())
+        empty = push(environment, nothing_due, time.monotonic() + 1)
         assert counts(empty.deliveries[0]) == dict.fromkeys(counts(empty.deliveries[0]), 0)
         assert not empty.failed
 
@@ -420,7 +426,7 @@ def test_a_change_of_write_relabelling_does_not_forget_what_was_sent(rules: list
             run(before)
             source.records = lambda: [{"id": "a", "value": 2, "at": at}]
             text = config_text([job(source.url)], [endpoint(amp, "amp", write_relabel_configs=rules)])
-            after = Warm(parse_config(text, "config.yaml", ENVIRONMENT), before.outside, before=before)
+            after = Environment(parse_config(text, "config.yaml", ENVIRONMENT), before.dependencies, before=before)
             (delivery,) = push(after, tick(after), time.monotonic() + 10).deliveries
         assert delivery.dropped.counts == {"not_newer": 1}
         assert (delivery.accepted, amp.refused) == (SYNTHETIC, 0)
@@ -430,5 +436,5 @@ def test_the_error_of_an_invocation_names_what_failed_it() -> None:
     with Api() as api, Receiver() as amp:
         api.always(Fault.status(500))
         amp.always(Fault.status(404, b"Workspace not found"))
-        with warm_of(config_text([job(f"{api.url}/x")], [endpoint(amp, "amp")])) as warm:
-            assert "Workspace not found" in run(warm).summary()
+        with warm_of(config_text([job(f"{api.url}/x")], [endpoint(amp, "amp")])) as environment:
+            assert "Workspace not found" in run(environment).summary()

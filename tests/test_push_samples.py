@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from pusher.app import App, BadEvent, PushFailed
-from pusher.warm import Outside
+from lambda_remote_write.app import App, PushFailed
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.events import BadEvent
 from sandbox.amp import Labels, Limits, Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault
-from tests.clock import StandingClock
-from tests.delivery.rig import ENVIRONMENT, KEYS, no_session
+from tests.rig.clock import StandingClock
+from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
 from tests.test_push import config_text, endpoint, job
 
 NOW_MS = 1_717_200_000_000  # 2024-06-01T00:00:00Z
@@ -34,7 +35,7 @@ class Operator:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.clock = StandingClock(NOW_MS)
         self.folder, self.config = folder / "kept", folder / "config.yaml"
-        self.environment: dict[str, str] = {}
+        self.env_vars: dict[str, str] = {}
         limits = Limits(out_of_order_seconds=0)
         self.plain = stack.enter_context(Receiver(now=self.clock.time, limits=limits))
         self.relabelled = stack.enter_context(Receiver(now=self.clock.time, limits=limits))
@@ -63,14 +64,14 @@ class Operator:
         self.config.write_text(config_text(jobs, endpoints, **keys | top))
 
     def new_app(self, actions: Sequence[str] = OPERATOR) -> App:
-        environment = ENVIRONMENT | {
+        env_vars = ENVIRONMENT | {
             "PUSHER_CONFIG": str(self.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}",
             "AWS_REGION": KEYS.region, "AWS_ENDPOINT_URL_S3": self.bucket.base_url,
-            **self.environment,
+            **self.env_vars,
         }  # fmt: skip
-        outside = Outside(environment, self.clock.now_ms, no_session, self.clock.sleep)
-        self._stack.callback(outside.transport.close)
-        return App(outside, actions)
+        dependencies = Dependencies(env_vars, self.clock.now_ms, no_session, self.clock.sleep)
+        self._stack.callback(dependencies.transport.close)
+        return App(dependencies, actions)
 
     def __call__(self, **keys: Any) -> dict[str, Any]:
         report = self.app.handle({"action": "push_samples", **keys}, None)
@@ -105,8 +106,8 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 def assert_balanced(delivery: dict[str, Any]) -> None:
     """The books of every report: what came is accounted for."""
-    tallies = ("spooled", "rejected", "dropped", "undelivered")
-    rest = sum(one["count"] for name in tallies for one in delivery[name].values())
+    reason_counts = ("spooled", "rejected", "dropped", "undelivered")
+    rest = sum(one["count"] for name in reason_counts for one in delivery[name].values())
     assert delivery["collected"] + delivery["taken"] == delivery["accepted"] + rest
 
 
@@ -278,28 +279,28 @@ def test_lines_of_one_series_are_ordered(operator: Operator) -> None:
 def test_text_that_cannot_be_read_is_refused_with_its_line(
     operator: Operator, format_: str, text: str, words: list[str]
 ) -> None:
-    said = operator.refusal(format=format_, text=text)
-    assert [word for word in words if word not in said] == []
+    detail = operator.refusal(format=format_, text=text)
+    assert [word for word in words if word not in detail] == []
 
 
 def test_all_lines_that_cannot_be_read_are_told_at_once(operator: Operator) -> None:
-    said = operator.refusal(format="prometheus", text="a x\nb 2\nc y\n")
-    assert "line 1" in said
-    assert "line 3" in said
+    detail = operator.refusal(format="prometheus", text="a x\nb 2\nc y\n")
+    assert "line 1" in detail
+    assert "line 3" in detail
 
 
 @pytest.mark.parametrize("name", ["usage", "pages", "billing"])
 def test_a_line_of_a_scheduled_job_is_refused(operator: Operator, name: str) -> None:
-    said = operator.refusal(format="prometheus", text=f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n')
-    assert name in said
-    assert "schedule" in said
-    assert "line 2" in said
+    detail = operator.refusal(format="prometheus", text=f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n')
+    assert name in detail
+    assert "schedule" in detail
+    assert "line 2" in detail
 
 
 def test_a_line_of_the_far_future_is_refused(operator: Operator) -> None:
-    said = operator.refusal(format="prometheus", text=f"a 1\nb 2 {NOW_MS + 86_400_000}\n")
-    assert "ahead" in said
-    assert "line 2" in said
+    detail = operator.refusal(format="prometheus", text=f"a 1\nb 2 {NOW_MS + 86_400_000}\n")
+    assert "ahead" in detail
+    assert "line 2" in detail
 
 
 @pytest.mark.parametrize(
@@ -315,8 +316,8 @@ def test_a_line_of_the_far_future_is_refused(operator: Operator) -> None:
     ],
 )
 def test_a_file_that_cannot_be_had_is_named(operator: Operator, address: Any, words: list[str]) -> None:
-    said = operator.refusal(format="prometheus", s3=address)
-    assert [word for word in words if word not in said] == []
+    detail = operator.refusal(format="prometheus", s3=address)
+    assert [word for word in words if word not in detail] == []
 
 
 def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
@@ -352,8 +353,8 @@ def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
 def test_an_event_that_says_too_little_or_too_much_is_refused(
     operator: Operator, keys: dict[str, Any], words: list[str]
 ) -> None:
-    said = operator.refusal(**keys)
-    assert [word for word in words if word not in said] == []
+    detail = operator.refusal(**keys)
+    assert [word for word in words if word not in detail] == []
 
 
 def without(key: str) -> dict[str, Any]:
@@ -414,10 +415,10 @@ def without(key: str) -> dict[str, Any]:
 )
 def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(operator: Operator, wrong: Any, words: list[str]) -> None:
     """The others are good, and stay at home too."""
-    said = operator.refusal(samples=[sample(), wrong, sample(2, service="c")])
-    assert [word for word in words if word not in said] == []
-    assert "samples[0]" not in said
-    assert "samples[2]" not in said
+    detail = operator.refusal(samples=[sample(), wrong, sample(2, service="c")])
+    assert [word for word in words if word not in detail] == []
+    assert "samples[0]" not in detail
+    assert "samples[2]" not in detail
 
 
 @pytest.mark.parametrize(
@@ -451,18 +452,18 @@ def test_a_limit_of_new_series_does_not_lose_samples_that_never_come_again(opera
 
 
 def test_all_mistakes_are_told_at_once(operator: Operator) -> None:
-    said = operator.refusal(
+    detail = operator.refusal(
         samples=[sample("x"), sample(), sample(job="usage"), sample() | {"timestamp": "noon"}, without("labels")]
     )
     for place in ("samples[0].value", "samples[2]", "samples[3].timestamp", "samples[4].labels"):
-        assert place in said
-    assert "samples[1]" not in said
+        assert place in detail
+    assert "samples[1]" not in detail
 
 
 def test_all_mistakes_of_one_sample_are_told_at_once(operator: Operator) -> None:
-    said = operator.refusal(samples=[{"labels": {"a-b": "c"}, "value": "x", "timestamp": "noon"}])
+    detail = operator.refusal(samples=[{"labels": {"a-b": "c"}, "value": "x", "timestamp": "noon"}])
     for word in ("a-b", "__name__", "samples[0].value", "samples[0].timestamp"):
-        assert word in said
+        assert word in detail
 
 
 def test_a_thousand_mistakes_are_no_message_of_a_thousand_lines(operator: Operator) -> None:

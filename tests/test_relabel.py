@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pusher.relabel import Action, InvalidRule, Verdict, explain, relabel, rule, target_labels_onto
+from lambda_remote_write.relabel import Action, InvalidRule, Verdict, explain, relabel, rule, target_labels_onto
 
 Given = dict[str, Any]
 ABC = {"a": "foo", "b": "bar", "c": "baz"}

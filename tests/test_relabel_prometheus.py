@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pusher.relabel import Action, relabel, rule
+from lambda_remote_write.relabel import Action, relabel, rule
 
 OLDEST_VERSION = (3, 5)  # `.` matches a newline since 3.0; the targets API as read here is that of 3.5
 START_TIMEOUT_SECONDS = 60
@@ -158,8 +158,8 @@ def _find_prometheus() -> str:
     program = shutil.which("prometheus")
     if program is None:
         _unavailable("no prometheus on PATH")
-    said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True, timeout=30)
-    version = re.search(r"version (\d+)\.(\d+)", said.stdout + said.stderr)
+    detail = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True, timeout=30)
+    version = re.search(r"version (\d+)\.(\d+)", detail.stdout + detail.stderr)
     if version is None or tuple(map(int, version.groups())) < OLDEST_VERSION:
         _unavailable(f"prometheus on PATH is older than {'.'.join(map(str, OLDEST_VERSION))}")
     return str(program)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pusher.store import Changed, DirectoryStore, NotStored, StoreError
+from lambda_remote_write.store import Changed, DirectoryStore, NotStored, StoreError
 
 SOON = 1e12  # a folder needs no deadline
 

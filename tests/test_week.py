@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.cost import S3_GET, S3_PUT
-from pusher.config.load import parse_config
-from pusher.delivery import entry as entries
-from pusher.push import push
-from pusher.sources.due import Tick
-from pusher.warm import Outside, Warm
-from pusher.wire.unpacking import unpack
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.push import push
+from lambda_remote_write.remote_write.encode.decode import unpack
+from lambda_remote_write.scrape.schedule import Tick
+from lambda_remote_write.spool import entry as entries
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Answer, Fault, Request
-from tests.delivery.rig import Clock, in_order, no_session
+from tests.rig.delivery import Clock, in_order, no_session
 from tests.test_push import config_text, endpoint, job
 
 MINUTES = 7 * 24 * 60
@@ -84,21 +85,21 @@ def live(minutes: int, seed: int) -> Week:
         return Answer.json([{"id": str(n), "value": week.runs, "at": clock.now_ms()} for n in range(2)])
 
     with Api() as api, Receiver(now=clock.time) as amp, ObjectStore(now=clock.time) as bucket:
-        environment = {
+        env_vars = {
             "AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key, "AWS_REGION": KEYS.region,
             "AWS_ENDPOINT_URL_S3": bucket.base_url,
         }  # fmt: skip
         entry, spool = endpoint(amp, "amp"), {"location": "s3://spool"}
         text = config_text([job(api.serve("/records", records))], [entry], spool=spool)
-        config = parse_config(text, "week.yaml", environment)
-        outside = Outside(environment, clock.now_ms, no_session, clock.sleep)
-        warm = Warm(config, outside, heals=True)
+        config = parse_config(text, "week.yaml", env_vars)
+        dependencies = Dependencies(env_vars, clock.now_ms, no_session, clock.sleep)
+        environment = Environment(config, dependencies, gap_backfill=True)
         for minute in range(minutes):
             amp.always(chance.choice(TROUBLES) if minute in is_down else None)
             if chance.random() < COLD_STARTS:
-                warm = Warm(config, outside, heals=True)
+                environment = Environment(config, dependencies, gap_backfill=True)
             tick = Tick(clock.now_ms(), None, 60_000, frozenset(config.job_names()))
-            report = push(warm, tick, time.monotonic() + RUN_SECONDS)
+            report = push(environment, tick, time.monotonic() + RUN_SECONDS)
             (delivery,) = report.deliveries
             assert report.balances
             week.runs += 1
@@ -106,7 +107,7 @@ def live(minutes: int, seed: int) -> Week:
             week.named += delivery.rejected.total() + delivery.undelivered.total()
             week.named += delivery.dropped.total() - delivery.dropped.counts["too_old"]
             clock.ahead += 60
-        outside.transport.close()
+        dependencies.transport.close()
         assert in_order(amp)
         week.accepted = len({(labels, at) for labels, points in amp.samples.items() for at, _ in points})
         assert week.accepted == sum(map(len, amp.samples.values()))

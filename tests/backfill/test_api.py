@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sandbox.server import Answer, Fault, Request
-from tests.backfill import rig as rigs
-from tests.backfill.rig import HOUR, MINUTE, NOW_MS, Points, Rig, counts
+from tests.rig import backfill as rigs
+from tests.rig.backfill import HOUR, MINUTE, NOW_MS, Points, Rig, counts
 
 END_MS = NOW_MS - 2 * HOUR
 START_MS = END_MS - HOUR
@@ -72,8 +72,8 @@ class Series:
 
     def points(self, first: int, last: int) -> list[tuple[int, float]]:
         """Both ends are included, as the API's own way is."""
-        begun = -(-first // self._step_ms) * self._step_ms
-        found = [(ms, ms / 1000 % 977) for ms in range(begun, last + 1, self._step_ms)]
+        first_ms = -(-first // self._step_ms) * self._step_ms
+        found = [(ms, ms / 1000 % 977) for ms in range(first_ms, last + 1, self._step_ms)]
         return [one for one in found if not self.empty or not self.empty[0] <= one[0] <= self.empty[1]]
 
     def records(self, first: int, last: int) -> Answer:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from pusher.backfill import invoke
+from lambda_remote_write.backfill import invoke
 from sandbox.server import Fault
-from tests.backfill import rig as rigs
-from tests.backfill.rig import DAY, HOUR, MINUTE, NOW_MS, Points, Rig, assert_says, counts, everything
-from tests.sources.rig import example
+from tests.rig import backfill as rigs
+from tests.rig.backfill import DAY, HOUR, MINUTE, NOW_MS, Points, Rig, assert_says, counts, everything
+from tests.rig.json_source import example
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -118,8 +118,8 @@ def test_a_wrong_request_is_refused_before_anybody_is_asked(rig: Rig, case: str)
 
 def test_all_that_is_wrong_is_said_at_once(rig: Rig) -> None:
     """Nobody repairs one key to hear of the next."""
-    said = refusal(rig, {"job": "nobody", "start": "soon", "windoww": "1h", "step": "x"}, rig.job(backfill=RANGE))
-    assert_says(said, "nobody", "soon", "windoww", "step")
+    detail = refusal(rig, {"job": "nobody", "start": "soon", "windoww": "1h", "step": "x"}, rig.job(backfill=RANGE))
+    assert_says(detail, "nobody", "soon", "windoww", "step")
 
 
 def test_an_end_in_the_future_is_said(rig: Rig) -> None:
@@ -127,18 +127,18 @@ def test_an_end_in_the_future_is_said(rig: Rig) -> None:
     rig.serve([])
     try:
         answer = rig.backfill({"job": "j", "start": NOW - 600, "end": NOW + 3600}, rig.job(backfill=RANGE))
-        said = everything(answer)
+        detail = everything(answer)
     except invoke.BadRequest as refused:
-        said = str(refused)
-    assert_says(said, "end", "future")
+        detail = str(refused)
+    assert_says(detail, "end", "future")
     assert all(int(request.params["to"]) <= NOW for request in rig.api.requests)
 
 
 def test_ten_years_in_windows_of_an_hour_are_refused(rig: Rig) -> None:
     """The message has the number of windows and the way out."""
     event = {"job": "j", "start": NOW - 10 * YEAR, "end": NOW, "window": "1h"}
-    said = refusal(rig, event, rig.job(backfill=RANGE), endpoint={"max_age": "20y"})
-    assert_says(said, "87660", "window")
+    detail = refusal(rig, event, rig.job(backfill=RANGE), endpoint={"max_age": "20y"})
+    assert_says(detail, "87660", "window")
 
 
 @pytest.mark.parametrize("days", [30, 800, 3_652])
@@ -327,13 +327,13 @@ def test_a_repaired_file_goes_on_or_is_said_to_be_another(rig: Rig) -> None:
     rig.file("a.ndjson.gz", PACKED["gz"])
     try:
         again = rig.backfill({"job": "j", "from": path, "resume": answer["resume"]}, rig.job())
-        said = again["stopped"]
+        detail = again["stopped"]
     except invoke.BadRequest as refused:
-        again, said = {"done": False}, str(refused)
+        again, detail = {"done": False}, str(refused)
     if again["done"]:
         assert held(rig) == points(*range(60_000))
     else:
-        assert_says(said, "a.ndjson.gz", "changed")
+        assert_says(detail, "a.ndjson.gz", "changed")
 
 
 CUT_ARRAY = f"[{','.join(line(index) for index in range(5))}"
@@ -575,10 +575,10 @@ def test_a_changed_file_is_not_gone_on_with(rig: Rig) -> None:
     answer = rig.backfill({"job": "j", "from": str(path)}, rig.job(), tell=once(lambda: appended(path)))
     event = {"job": "j", "from": str(path), "resume": answer["resume"]}
     try:
-        said = rig.backfill(event, rig.job())["stopped"]
+        detail = rig.backfill(event, rig.job())["stopped"]
     except invoke.BadRequest as refused:
-        said = str(refused)
-    assert_says(said, "a.ndjson", "changed")
+        detail = str(refused)
+    assert_says(detail, "a.ndjson", "changed")
 
 
 def test_an_object_that_changes_while_it_is_read_stops(tmp_path: Path) -> None:
@@ -613,10 +613,10 @@ def test_a_file_that_is_not_there_is_said(rig: Rig, case: str) -> None:
         answer = rig.backfill(event, rig.job())
         assert not answer["done"]
         assert_acknowledged(rig, answer)
-        said = answer["stopped"]
+        detail = answer["stopped"]
     except invoke.BadRequest as refused:
-        said = str(refused)
-    assert_says(said, *words)
+        detail = str(refused)
+    assert_says(detail, *words)
 
 
 def test_an_object_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -625,10 +625,10 @@ def test_an_object_that_is_not_there_is_said(tmp_path: Path) -> None:
         try:
             answer = rig.backfill({"job": "j", "from": "s3://spool/none.json"}, rig.job())
             assert not answer["done"]
-            said = answer["stopped"]
+            detail = answer["stopped"]
         except invoke.BadRequest as refused:
-            said = str(refused)
-        assert_says(said, "s3://spool/none.json")
+            detail = str(refused)
+        assert_says(detail, "s3://spool/none.json")
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.ndjson", "a.csv", "a.prom", "a.json.gz", "a.csv.zst", "a.om"])
@@ -643,19 +643,19 @@ def test_an_empty_file_is_said(rig: Rig, name: str) -> None:
 @pytest.mark.parametrize("path", ["a.json", "/etc/hostname", "*.json", "../a.json", "file:///a.json"])
 def test_a_lambda_reads_no_local_file(rig: Rig, path: str) -> None:
     """There are no files of its caller there: s3:// is what is allowed."""
-    said = refusal(rig, {"job": "j", "from": path, "format": "json"}, rig.job(), is_local=False)
-    assert_says(said, "from", path, "s3://")
+    detail = refusal(rig, {"job": "j", "from": path, "format": "json"}, rig.job(), is_local=False)
+    assert_says(detail, "from", path, "s3://")
 
 
 @pytest.mark.parametrize("path", ["ftp://x/a.json", "https://x/a.json", "s3://", "s3://bucket", ""])
 def test_a_place_that_is_none_is_refused(rig: Rig, path: str) -> None:
     """The message has what was asked for."""
     try:
-        said = rig.backfill({"job": "j", "from": path, "format": "json"}, rig.job())["stopped"]
+        detail = rig.backfill({"job": "j", "from": path, "format": "json"}, rig.job())["stopped"]
     except invoke.BadRequest as refused:
-        said = str(refused)
-    assert said
-    assert_says(said, path)
+        detail = str(refused)
+    assert detail
+    assert_says(detail, path)
 
 
 # --- Numbers that are none -----------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.backfill import rig as rigs
-from tests.backfill.rig import DAY, NOW_MS, Rig
+from tests.rig import backfill as rigs
+from tests.rig.backfill import DAY, NOW_MS, Rig
 
 STAMP = (NOW_MS - DAY) // 1000
 
@@ -107,7 +107,7 @@ def test_a_bomb_takes_little_memory(tmp_path: Path) -> None:
     (tmp_path / "a.json.gz").write_bytes(packed(b"[],", 15, b'{"a":[', b"[]]}"))
     code = f"""
 from pathlib import Path
-from tests.backfill import rig as rigs
+from tests.rig import backfill as rigs
 with rigs.made(Path({str(tmp_path)!r})) as rig:
     rig.backfill({{"job": "j", "from": {str(tmp_path / "a.json.gz")!r}}}, rig.job(), seconds=600)
 print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pusher.model import Series
-from pusher.sources.exposition.lines import Wishes
-from pusher.sources.exposition.openmetrics import OpenMetricsReader
-from pusher.sources.exposition.page import BadPage, Memory
-from tests.backfill import rig as rigs
-from tests.backfill.rig import Rig
+from lambda_remote_write.exposition.line_parser import ParseOptions
+from lambda_remote_write.exposition.openmetrics_parser import OpenMetricsReader
+from lambda_remote_write.exposition.page import BadPage, ScrapeCache
+from lambda_remote_write.model.samples import Series
 from tests.conftest import Require
+from tests.rig import backfill as rigs
+from tests.rig.backfill import Rig
 from tests.test_push_samples import NOW, Operator, operator
 
 __all__ = ["operator"]
@@ -85,7 +85,7 @@ def test_files_agree(rig: Rig, text: str, is_good: bool) -> None:
 
 @EACH
 def test_pages_agree(text: str, is_good: bool) -> None:
-    reader = OpenMetricsReader(Memory(), lambda labels: Series(repr(labels).encode()), Wishes())
+    reader = OpenMetricsReader(ScrapeCache(), lambda labels: Series(repr(labels).encode()), ParseOptions())
     try:
         reader.feed(text.encode())
         reader.close()

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pusher.app import App, BackfillStopped
-from pusher.backfill.invoke import BadRequest
-from pusher.warm import Outside
+from lambda_remote_write.app import App, BackfillStopped
+from lambda_remote_write.backfill.invoke import BadRequest
+from lambda_remote_write.dependencies import Dependencies
 from sandbox import prometheus, s3
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Fault, Request
-from tests.backfill.receiving import (
+from tests.conftest import Require
+from tests.rig.backfill_receiving import (
     HOUR_MS,
     MINUTE_MS,
     Desk,
@@ -36,9 +37,8 @@ from tests.backfill.receiving import (
     workspace,
     write_file,
 )
-from tests.conftest import Require
+from tests.rig.made import Point
 from tests.test_app import Context
-from tests.wire.made import Point
 
 Found = dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]
 SAMPLE = re.compile(r"\{(.*)\} (\S+) (\d+)$", re.M)
@@ -206,7 +206,7 @@ def test_an_export_into_a_bucket(tmp_path: Path, place: Place, past: Past) -> No
     """An s3:// address becomes objects that promtool can read, each by itself, with every sample once."""
     with s3.ObjectStore(bucket="exports") as bucket:
         at_desk = long_history(past, place, tmp_path)
-        at_desk.environment = bucket_environment(bucket)
+        at_desk.env_vars = bucket_environment(bucket)
         answer = at_desk.backfill(job="usage", start="-3h", end="-2h", export="s3://exports/past/usage.om")
         assert (answer["done"], answer["exported"]) == (True, 110)
         assert bucket.objects
@@ -223,10 +223,10 @@ def test_a_bucket_that_refuses_is_no_silent_loss(tmp_path: Path, place: Place, p
     """Samples that can neither be sent nor exported stop the backfill, and the token goes on once it is mended."""
     with s3.ObjectStore(bucket="exports") as bucket:
         at_desk = long_history(past, place, tmp_path)
-        at_desk.environment = bucket_environment(bucket) | {"AWS_SECRET_ACCESS_KEY": "another"}
+        at_desk.env_vars = bucket_environment(bucket) | {"AWS_SECRET_ACCESS_KEY": "another"}
         answer = at_desk.backfill(job="usage", start="-3h", end="-2h", export="s3://exports/past/usage.om")
         assert (answer["done"], bool(answer["stopped"])) == (False, True)
-        at_desk.environment = bucket_environment(bucket)
+        at_desk.env_vars = bucket_environment(bucket)
         rest = at_desk.backfill(resume=answer["resume"])
         assert (rest["done"], rest["exported"]) == (True, 110)
 
@@ -237,8 +237,8 @@ def test_the_function_names_a_bucket_that_refuses(tmp_path: Path, place: Place, 
         bucket.always("put", Fault.status(403))
         config = tmp_path / "config.yaml"
         config.write_text(long_history(past, place, tmp_path).text)
-        environment = bucket_environment(bucket) | {"PUSHER_CONFIG": str(config), "PUSHER_SPOOL": str(tmp_path / "s")}
-        app = App(Outside(environment), ("backfill",))
+        env_vars = bucket_environment(bucket) | {"PUSHER_CONFIG": str(config), "PUSHER_SPOOL": str(tmp_path / "s")}
+        app = App(Dependencies(env_vars), ("backfill",))
         event = {"action": "backfill", "job": "usage", "start": "-3h", "end": "-2h", "export": "s3://exports/x.om"}
         with pytest.raises(BackfillStopped) as raised:
             app.handle(event, Context())

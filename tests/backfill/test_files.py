@@ -20,8 +20,8 @@ import cramjam
 import pytest
 
 from sandbox.amp import Receiver
-from tests.backfill import rig as rigs
-from tests.backfill.rig import ANY_AGE, DAY, HOUR, MINUTE, NOW_MS, Points, Rig, counts
+from tests.rig import backfill as rigs
+from tests.rig.backfill import ANY_AGE, DAY, HOUR, MINUTE, NOW_MS, Points, Rig, counts
 
 ROOT = Path(__file__).parents[2]
 START_MS = NOW_MS - 30 * DAY
@@ -512,8 +512,12 @@ def test_a_record_of_several_blocks_is_read_whole(rig: Rig) -> None:
 def shell(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Status, answer and messages of `pusher backfill … --json`."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pusher", "backfill", *arguments, "--json"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "functions"), "XDG_STATE_HOME": str(folder / "state")},
+        [sys.executable, "-P", "-m", "lambda_remote_write_cli", "backfill", *arguments, "--json"],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
+            "XDG_STATE_HOME": str(folder / "state"),
+        },
         capture_output=True, text=True, timeout=120, check=False, cwd=folder,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
@@ -536,10 +540,10 @@ def test_a_csv_goes_from_a_shell(tmp_path: Path) -> None:
             "remote_write": [{"url": receiver.url, "max_age": "10y"}],
         }  # fmt: skip
         (tmp_path / "pusher.yaml").write_text(json.dumps(config))
-        status, answer, said = shell(
+        status, answer, detail = shell(
             tmp_path, "pusher.yaml", "--job", "j", "--from", "a.csv", "--columns", "when=at,count=value"
         )
-        assert status == 0, said
+        assert status == 0, detail
         assert answer["samples"] == 10
         (points,) = receiver.samples.values()
         assert points == [(at * 1000, float(value)) for at, _, value in rows]

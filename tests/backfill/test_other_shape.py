@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
-from pusher.push import push
-from pusher.report import Report
-from pusher.sources.due import Tick
-from pusher.warm import Outside, Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.push import push
+from lambda_remote_write.report.report import Report
+from lambda_remote_write.scrape.schedule import Tick
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Request
-from tests.backfill import rig as rigs
-from tests.backfill.rig import HOUR, MINUTE, NOW_MS, Rig
-from tests.delivery.rig import ENVIRONMENT, Clock, no_session
+from tests.rig import backfill as rigs
+from tests.rig.backfill import HOUR, MINUTE, NOW_MS, Rig
+from tests.rig.delivery import ENVIRONMENT, Clock, no_session
 from tests.test_push import config_text, endpoint
 
 Document = Callable[[list[int]], Any]
@@ -119,11 +120,11 @@ def test_a_gap_heals_in_the_same_series(
     clock.ahead = -(time.time() % 60) + 20 - 3 * 3600
     with Api() as api, Receiver(now=clock.time) as amp:
         url, asked = serve(api, document, lambda: clock.now_ms() // 1000)
-        outside = Outside(ENVIRONMENT, clock.now_ms, no_session, clock.sleep)
+        dependencies = Dependencies(ENVIRONMENT, clock.now_ms, no_session, clock.sleep)
         text = config_text([job(url, of_job, of_metric)], [endpoint(amp, "amp")])
-        warm = Warm(parse_config(text, "c", ENVIRONMENT), outside, heals=True)
+        environment = Environment(parse_config(text, "c", ENVIRONMENT), dependencies, gap_backfill=True)
         for pause in (1, 12, 1):
-            report = run(warm, clock)
+            report = run(environment, clock)
             clock.ahead += 60 * pause
         assert report.warnings == []
         (points,) = amp.series("reading").values()
@@ -131,12 +132,12 @@ def test_a_gap_heals_in_the_same_series(
         assert minutes == list(range(14))
         assert [value for _, value in points] == [at // 1000 % 1000 for at, _ in points]
         assert len(asked) == 1
-        outside.transport.close()
+        dependencies.transport.close()
 
 
-def run(warm: Warm, clock: Clock) -> Report:
-    tick = Tick(clock.now_ms(), None, MINUTE, frozenset(warm.config.job_names()))
-    return push(warm, tick, time.monotonic() + 30)
+def run(environment: Environment, clock: Clock) -> Report:
+    tick = Tick(clock.now_ms(), None, MINUTE, frozenset(environment.config.job_names()))
+    return push(environment, tick, time.monotonic() + 30)
 
 
 def test_a_metric_without_a_time_of_now_may_have_one_in_a_range(rig: Rig) -> None:
@@ -182,13 +183,13 @@ def test_a_gap_whose_answer_cannot_be_read_names_the_key(tmp_path: Path) -> None
     clock.ahead = -(time.time() % 60) + 20 - 3 * 3600
     with Api() as api, Receiver(now=clock.time) as amp:
         url, _ = serve(api, SHAPES["records below a path"][0], lambda: clock.now_ms() // 1000)
-        outside = Outside(ENVIRONMENT, clock.now_ms, no_session, clock.sleep)
+        dependencies = Dependencies(ENVIRONMENT, clock.now_ms, no_session, clock.sleep)
         text = config_text([job(url, {"records": "data.pionts"}, {})], [endpoint(amp, "amp")])
-        warm = Warm(parse_config(text, "c", ENVIRONMENT), outside, heals=True)
-        run(warm, clock)
+        environment = Environment(parse_config(text, "c", ENVIRONMENT), dependencies, gap_backfill=True)
+        run(environment, clock)
         clock.ahead += 600
-        rigs.assert_says(run(warm, clock).scrapes[0].error, "gap", "backfill.records data.pionts", "data.points")
-        outside.transport.close()
+        rigs.assert_says(run(environment, clock).scrapes[0].error, "gap", "backfill.records data.pionts", "data.points")
+        dependencies.transport.close()
 
 
 # --- The config -------------------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from pusher.backfill.invoke import BadRequest
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
+from lambda_remote_write.backfill.invoke import BadRequest
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.yaml_reader import ConfigError
 from sandbox import prometheus
 from sandbox.amp import Limits, Received, Receiver
 from sandbox.api import Api
-from tests.backfill.receiving import (
+from tests.conftest import Require
+from tests.rig.backfill_receiving import (
     HOUR_MS,
     MINUTE_MS,
     Past,
@@ -36,7 +37,6 @@ from tests.backfill.receiving import (
     workspace,
     write_file,
 )
-from tests.conftest import Require
 
 SECOND = 1_000
 NOTHING = {"accepted": 0, "window": 0, "impossible": 0}
@@ -89,7 +89,7 @@ def test_every_sample_is_judged_and_only_the_possible_ones_are_sent(tmp_path: Pa
     assert (answer["samples"], found["collected"], found["accepted"], found["rejected"]) == (8, 8, 4, {})
     assert found["classes"] == {"accepted": 3, "window": 1, "impossible": 4}
     assert counted(found["dropped"]) == {"too_old": 2, "behind_window": 2}
-    assert all(entry["first"] for entry in found["dropped"].values())
+    assert all(entry["example"] for entry in found["dropped"].values())
     assert (found["rules"]["max_age_seconds"], found["rules"]["out_of_order_window_seconds"]) == (3600, 60)
     assert abs(found["rules"]["newest_sample_ms"] - now) <= 15 * SECOND
     assert found["unknown"] == []
@@ -178,8 +178,8 @@ def test_with_neither_both_are_named(tmp_path: Path, place: Place) -> None:
     place.amp.denied = frozenset({QUERY, DESCRIBE})
     points = [point("new", now_ms() - 40 * MINUTE_MS)]
     found = only(desk(tmp_path, [endpoint(place.amp)]).backfill(from_=write_file(tmp_path / "x.om", points)))
-    said = " ".join(found["unknown"])
-    assert (QUERY in said, DESCRIBE in said, found["accepted"]) == (True, True, 1)
+    detail = " ".join(found["unknown"])
+    assert (QUERY in detail, DESCRIBE in detail, found["accepted"]) == (True, True, 1)
 
 
 # --- Receivers that are no AMP ----------------------------------------------------------------------------------------

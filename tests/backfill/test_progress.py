@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from pusher.backfill.invoke import BadRequest
-from pusher.openmetrics import series_text
-from pusher.store import DirectoryStore
+from lambda_remote_write.backfill.invoke import BadRequest
+from lambda_remote_write.exposition.writer import series_text
+from lambda_remote_write.store import DirectoryStore
 from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.backfill.receiving import (
+from tests.rig.backfill_receiving import (
     MINUTE_MS,
     Desk,
     Past,
@@ -33,8 +33,8 @@ from tests.backfill.receiving import (
     stored,
     total,
 )
-from tests.sources.rig import example
-from tests.wire.made import Point
+from tests.rig.json_source import example
+from tests.rig.made import Point
 
 # A receiver that asks to come back in an hour: no invocation waits so long, and none needs time to notice.
 AWAY = Fault.status(503, b"maintenance", headers={"Retry-After": "3600"})
@@ -255,11 +255,11 @@ def test_a_range_that_became_too_old_in_the_middle(tmp_path: Path) -> None:
         found.desk.clock = lambda: now_ms() + 20 * MINUTE_MS
         receiver.always(None)
         answer = found.desk.backfill(resume=answer["resume"])
-        books = only(answer)
+        accounting = only(answer)
         assert answer["done"]
-        assert (books["collected"], books["accepted"] + total(books["dropped"])) == (48, 48)
-        assert set(counted(books["dropped"])) == {"too_old"}
-        assert sum(map(len, stored(receiver).values())) == receiver.accepted == books["accepted"]
+        assert (accounting["collected"], accounting["accepted"] + total(accounting["dropped"])) == (48, 48)
+        assert set(counted(accounting["dropped"])) == {"too_old"}
+        assert sum(map(len, stored(receiver).values())) == receiver.accepted == accounting["accepted"]
 
 
 def test_an_export_has_every_sample_once(tmp_path: Path) -> None:
@@ -323,10 +323,10 @@ def test_a_receiver_that_takes_nothing_stops_it(tmp_path: Path, source: str, has
             found.desk.store = None  # type: ignore[assignment]
         answers = until_stopped(found.desk, found.event)
         assert [bool(answer["stopped"]) for answer in answers] == [False, False, True]
-        said = answers[-1]["stopped"]
+        detail = answers[-1]["stopped"]
         where = source if source in FILES else " to "
         for words in ("3 invocations", "no progress", where, "e0", "503", "maintenance"):
-            assert words in said
+            assert words in detail
         receiver.always(None)
         assert found.desk.backfill(resume=answers[-1]["resume"])["done"]
         assert stored(receiver) == by_series(found.points)

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from pusher.app import App, BackfillStopped, BadEvent
-from pusher.backfill.invoke import BadRequest
-from pusher.warm import Outside
+from lambda_remote_write.app import App, BackfillStopped
+from lambda_remote_write.backfill.invoke import BadRequest
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.events import BadEvent
 from sandbox.amp import Limits, Received, Receiver
 from sandbox.api import Api
 from sandbox.s3 import KEYS as S3_KEYS
 from sandbox.s3 import ObjectStore
 from sandbox.server import Fault
-from tests.backfill.receiving import (
+from tests.rig.backfill_receiving import (
     MINUTE_MS,
     Desk,
     Past,
@@ -185,15 +186,15 @@ def test_files_go_on_where_they_were_left(tmp_path: Path, amp: Receiver, past: P
 def test_another_environment_goes_on(amp: Receiver, past: Past, tmp_path: Path) -> None:
     """The store is a bucket, and every invocation is a new one, as in Lambda."""
     with ObjectStore() as bucket:
-        environment = {
+        env_vars = {
             "AWS_ACCESS_KEY_ID": S3_KEYS.access_key, "AWS_SECRET_ACCESS_KEY": S3_KEYS.secret_key,
             "AWS_REGION": S3_KEYS.region, "AWS_ENDPOINT_URL_S3": bucket.base_url,
         }  # fmt: skip
-        outside = Outside(environment)
+        dependencies = Dependencies(env_vars)
         at_desk = desk(tmp_path, [endpoint(amp)], [past.job()])
-        at_desk.store, at_desk.environment = outside.store("s3://spool"), environment
+        at_desk.store, at_desk.env_vars = dependencies.store("s3://spool"), env_vars
         at_desk.to_its_end(ONE_PART, **HOUR)
-        outside.transport.close()
+        dependencies.transport.close()
         assert arrived(amp) == by_series(past.points)
         assert all(key.startswith("state/backfill/") for key in bucket.objects)
 
@@ -420,8 +421,8 @@ def function(folder: Path, text: str) -> App:
     """The function that people invoke, with its config and spool in a folder."""
     config = folder / "config.yaml"
     config.write_text(text)
-    environment = {"PUSHER_CONFIG": str(config), "PUSHER_SPOOL": str(folder / "spool")}
-    return App(Outside(environment), ("plan", "spool", "push_samples", "backfill"))
+    env_vars = {"PUSHER_CONFIG": str(config), "PUSHER_SPOOL": str(folder / "spool")}
+    return App(Dependencies(env_vars), ("plan", "spool", "push_samples", "backfill"))
 
 
 def test_the_function_fails_when_it_is_stopped_and_says_how_it_goes_on(

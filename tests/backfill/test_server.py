@@ -17,9 +17,9 @@ from sandbox import prometheus
 from sandbox.amp import SigV4
 from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Request
-from tests.backfill import rig as rigs
-from tests.backfill.rig import HOUR, MINUTE, NAME, Points, Rig, series_text
 from tests.conftest import Require
+from tests.rig import backfill as rigs
+from tests.rig.backfill import HOUR, MINUTE, NAME, Points, Rig, series_text
 
 STEP = 15_000
 NOW = int(time.time()) // 60 * 60_000
@@ -141,9 +141,9 @@ def test_federate_gives_the_newest_of_each(rig: Rig, patient_server: Prometheus)
     found = rig.stored
     assert all(len(points) == 1 for points in found.values())
     assert {series: points[0] for series, points in found.items()}.items() <= newest.items()
-    alive = {series for series, (ms, _) in newest.items() if ms >= NOW - 2 * MINUTE}
-    assert alive
-    assert alive <= set(found)
+    active = {series for series, (ms, _) in newest.items() if ms >= NOW - 2 * MINUTE}
+    assert active
+    assert active <= set(found)
     assert answer["done"], answer["stopped"]
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pusher.app import App
-from pusher.warm import Outside
+from lambda_remote_write.app import App
+from lambda_remote_write.dependencies import Dependencies
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Fault
-from tests.backfill.receiving import (
+from tests.rig.backfill_receiving import (
     MINUTE_MS,
     Past,
     balances,
@@ -29,8 +29,8 @@ from tests.backfill.receiving import (
     sent_stamps,
     stored,
 )
-from tests.template.machine import Execution, Killed, definition_of, execute, hurried
-from tests.template.stack import Stack, load_template, translate
+from tests.rig.stack import Stack, load_template, translate
+from tests.rig.state_machine import Execution, Killed, definition_of, execute, hurried
 from tests.test_app import Context
 
 EVENT = {"job": "usage", "start": "-50m", "end": "-5m"}
@@ -69,12 +69,14 @@ class Operator:
         self.asked.append(payload)
         config = self.folder / "config.yaml"
         config.write_text(self.text)
-        environment = {"PUSHER_CONFIG": str(config), "PUSHER_SPOOL": str(self.folder / "spool")}
-        outside = Outside(environment)
+        env_vars = {"PUSHER_CONFIG": str(config), "PUSHER_SPOOL": str(self.folder / "spool")}
+        dependencies = Dependencies(env_vars)
         try:
-            answer = App(outside, ("plan", "spool", "push_samples", "backfill")).handle(payload, Context(self.seconds))
+            answer = App(dependencies, ("plan", "spool", "push_samples", "backfill")).handle(
+                payload, Context(self.seconds)
+            )
         finally:
-            outside.transport.close()
+            dependencies.transport.close()
         self.answers.append(answer)
         if self.dies(len(self.asked)):
             raise Killed("Sandbox.Timedout")

@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as prometheus_families
 
-from tests.backfill import rig as rigs
-from tests.backfill.rig import DAY, NAME, NOW_MS, Points, Rig, counts, series_text
+from tests.rig import backfill as rigs
+from tests.rig.backfill import DAY, NAME, NOW_MS, Points, Rig, counts, series_text
 
 START_MS = NOW_MS - 30 * DAY
 

@@ -19,7 +19,7 @@ from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Request
 from tests.backfill.test_export import dumped
 from tests.conftest import Require
-from tests.template.stack import ROOT
+from tests.rig.stack import ROOT
 
 MINUTE = 60
 
@@ -37,8 +37,8 @@ def shell(folder: Path, config: object, *arguments: str) -> tuple[int, str]:
     """Status and words of `pusher backfill`, behind a pipe."""
     (folder / "pusher.yaml").write_text(json.dumps(config))
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pusher", "backfill", "pusher.yaml", *arguments],
-        env={"PYTHONPATH": str(ROOT / "functions"), "XDG_STATE_HOME": str(folder / "state")},
+        [sys.executable, "-P", "-m", "lambda_remote_write_cli", "backfill", "pusher.yaml", *arguments],
+        env={"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "XDG_STATE_HOME": str(folder / "state")},
         capture_output=True, text=True, timeout=300, check=False, cwd=folder,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
@@ -57,7 +57,7 @@ def test_a_refusal_is_told_as_one_and_what_was_refused_is_exported(tmp_path: Pat
     assert shell(tmp_path, config_of(server), "--from", "now.om")[0] == 0
     points = [(now - 3 * 3600 + MINUTE * index, float(index)) for index in range(150)]
     (tmp_path / "half.om").write_text("".join(f"a {value} {at}\n" for at, value in points) + "# EOF\n")
-    status, said = shell(
+    status, detail = shell(
         tmp_path,
         config_of(server, queue_config={"max_samples_per_send": 50}),
         "--from",
@@ -66,13 +66,13 @@ def test_a_refusal_is_told_as_one_and_what_was_refused_is_exported(tmp_path: Pat
         "out.om",
     )
     assert status == 1
-    assert "0 accepted, 150 rejected" in said.splitlines()[0]
-    assert "prom: 0 of 150 samples accepted, 150 rejected by the receiver" in said
-    assert "can be accepted" not in said
-    assert "requests" not in said.replace("two requests have overtaken", "")
-    assert "AMP" not in said
-    assert "set max_age of prom" in said
-    assert "150 samples exported" in said
+    assert "0 accepted, 150 rejected" in detail.splitlines()[0]
+    assert "prom: 0 of 150 samples accepted, 150 rejected by the receiver" in detail
+    assert "can be accepted" not in detail
+    assert "requests" not in detail.replace("two requests have overtaken", "")
+    assert "AMP" not in detail
+    assert "set max_age of prom" in detail
+    assert "150 samples exported" in detail
     found = dumped((tmp_path / "out.om").read_bytes(), tmp_path)
     assert found == {(("__name__", "a"),): [(at * 1000, value) for at, value in points]}
 
@@ -85,8 +85,8 @@ def test_only_refused_samples_are_exported(tmp_path: Path, server: Prometheus) -
     assert shell(tmp_path, config_of(server), "--from", "now.om")[0] == 0
     (tmp_path / "half.om").write_text("".join(f"a {value} {at}\n" for at, value in points) + "# EOF\n")
     small = config_of(server, queue_config={"max_samples_per_send": 1})
-    _, said = shell(tmp_path, small, "--from", "half.om", "--export", "out.om")
-    assert "2 accepted, 2 rejected" in said
+    _, detail = shell(tmp_path, small, "--from", "half.om", "--export", "out.om")
+    assert "2 accepted, 2 rejected" in detail
     found = dumped((tmp_path / "out.om").read_bytes(), tmp_path)
     assert found == {(("__name__", "a"),): [(at * 1000, value) for at, value in points[:2]]}
     assert [one["value"][1] for one in server.query("a")] == ["4"]
@@ -110,10 +110,10 @@ def test_rows_that_say_the_same_are_one_and_no_line_is_broken(tmp_path: Path, se
             "metrics": [{"name": "m", "value": "v", "timestamp": {"path": "at", "format": "unix"}}],
         }  # fmt: skip
         arguments = ("--job", str(job["job_name"]), "--start", str(start), "--end", str(start + 7199))
-        status, said = shell(tmp_path, config_of(server, job), *arguments)
-    assert status == 0, said
-    rows = [line for line in said.splitlines() if re.match(r"\d{4}-\d\d-\d\dT", line)]
-    assert len(rows) <= 3, said
-    assert any("(12 parts)" in row and "prom" in row and "120" in row for row in rows), said
-    assert max(map(len, said.splitlines())) > 80
-    assert all(line == line.rstrip() for line in said.splitlines())
+        status, detail = shell(tmp_path, config_of(server, job), *arguments)
+    assert status == 0, detail
+    rows = [line for line in detail.splitlines() if re.match(r"\d{4}-\d\d-\d\dT", line)]
+    assert len(rows) <= 3, detail
+    assert any("(12 parts)" in row and "prom" in row and "120" in row for row in rows), detail
+    assert max(map(len, detail.splitlines())) > 80
+    assert all(line == line.rstrip() for line in detail.splitlines())

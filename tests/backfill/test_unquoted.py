@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pusher.app import BadEvent
-from pusher.backfill import invoke
+from lambda_remote_write.backfill import invoke
+from lambda_remote_write.events import BadEvent
 from sandbox.s3 import ObjectStore
-from tests.backfill import rig as rigs
-from tests.backfill.rig import DAY, NOW_MS, Rig
+from tests.rig import backfill as rigs
+from tests.rig.backfill import DAY, NOW_MS, Rig
 from tests.test_push_samples import NOW, Operator, operator
 
 __all__ = ["operator"]
@@ -74,11 +74,11 @@ RECORDS: dict[str, tuple[str, str]] = {
 }
 
 
-def without_secret(said: str, *words: str) -> None:
+def without_secret(detail: str, *words: str) -> None:
     """A message says something, and nothing of the content: no part of the secret either."""
-    assert "hunter2" not in said
-    assert "horse" not in said
-    rigs.assert_says(said, *words)
+    assert "hunter2" not in detail
+    assert "horse" not in detail
+    rigs.assert_says(detail, *words)
 
 
 @EACH_LINE
@@ -88,10 +88,10 @@ def test_pushed_samples_quote_no_object(
 ) -> None:
     operator.bucket.put("x.txt", content.encode(errors="surrogateescape"))
     try:
-        said = json.dumps(operator(format=format_, s3="s3://files/x.txt"))
+        detail = json.dumps(operator(format=format_, s3="s3://files/x.txt"))
     except BadEvent as error:
-        said = str(error)
-    without_secret(said)
+        detail = str(error)
+    without_secret(detail)
     captured = capsys.readouterr()
     without_secret(captured.out + captured.err)
 
@@ -100,8 +100,8 @@ def test_pushed_samples_quote_no_object(
 def test_a_line_of_an_object_is_still_found(operator: Operator, format_: str) -> None:
     """Its number and what is wrong with it."""
     operator.bucket.put("x.txt", f"a 1\nb {SECRET}\nc 1 {SECRET}\n# EOF\n".encode())
-    said = operator.refusal(format=format_, s3="s3://files/x.txt")
-    without_secret(said, "s3://files/x.txt, line 2: its value is no number", "s3://files/x.txt, line 3: it")
+    detail = operator.refusal(format=format_, s3="s3://files/x.txt")
+    without_secret(detail, "s3://files/x.txt, line 2: its value is no number", "s3://files/x.txt, line 3: it")
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ OUTSIDE = [
 @pytest.mark.parametrize("area", [AREA, {"AWS_LAMBDA_FUNCTION_NAME": "operator"}], ids=["one", "none"])
 def test_a_function_reads_no_other_object(tmp_path: Path, place: str, area: dict[str, str]) -> None:
     with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        rig.outside.environment = {**rig.outside.environment, **area}
+        rig.dependencies.env_vars = {**rig.dependencies.env_vars, **area}
         bucket.put("config.yaml", CONFIG.encode())
         with pytest.raises(invoke.BadRequest) as refused:
             rig.backfill({"from": place, "format": "openmetrics"}, is_local=False)
@@ -172,24 +172,24 @@ def test_a_function_reads_no_other_object(tmp_path: Path, place: str, area: dict
 @pytest.mark.parametrize("place", ["s3://spool/history/x.om", "s3://spool/history/*", "s3://spool/history/"])
 def test_a_function_reads_what_it_may(tmp_path: Path, place: str) -> None:
     with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        rig.outside.environment = {**rig.outside.environment, **AREA}
+        rig.dependencies.env_vars = {**rig.dependencies.env_vars, **AREA}
         bucket.put("history/x.om", f"a 1 {(NOW_MS - DAY) // 1000}\n# EOF\n".encode())
         assert rig.backfill({"from": place}, is_local=False)["samples"] == 1
 
 
 @pytest.mark.parametrize("place", [one for one in OUTSIDE if not one.endswith(("/", "*"))])
 def test_samples_are_pushed_from_no_other_object(operator: Operator, place: str) -> None:
-    operator.environment |= AREA
+    operator.env_vars |= AREA
     operator.app = operator.new_app()
-    said = operator.refusal(format="prometheus", s3=place)
-    rigs.assert_says(said, "s3", place, "history/", "BackfillPrefix")
+    detail = operator.refusal(format="prometheus", s3=place)
+    rigs.assert_says(detail, "s3", place, "history/", "BackfillPrefix")
     assert not operator.bucket.counts
 
 
 def test_an_export_goes_where_it_belongs(tmp_path: Path) -> None:
     """Else it could take the place of a spooled request."""
     with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        rig.outside.environment = {**rig.outside.environment, "PUSHER_SPOOL": "s3://spool"}
+        rig.dependencies.env_vars = {**rig.dependencies.env_vars, "PUSHER_SPOOL": "s3://spool"}
         bucket.put("x.om", f"a 1 {(NOW_MS - DAY) // 1000}\n# EOF\n".encode())
         event = {"from": "s3://spool/x.om", "export": "s3://spool/spool/here/operator/1"}
         with pytest.raises(invoke.BadRequest, match=r"export: .*/operator/1'.*s3://spool/export/"):

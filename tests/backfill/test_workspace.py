@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pusher.backfill.workspace import NotAnswered, Workspace
+from lambda_remote_write.backfill.workspace import NotAnswered, Workspace
 from sandbox.server import Answer, LoopbackServer, Request
-from tests.delivery.rig import rig
+from tests.rig.delivery import rig
 
 WINDOW = "outOfOrderTimeWindowInSeconds"
 SETTINGS = {
@@ -53,8 +53,8 @@ def workspace_of(settings: dict[str, Any]) -> Iterator[tuple[Control, Workspace]
         LoopbackServer(control.answer) as server,
         rig(f"{server.base_url}/workspaces/ws-1/api/v1/remote_write") as made,
     ):
-        remote = made.remote
-        yield control, Workspace(remote.poster, remote.endpoint, made.outside)
+        endpoint = made.endpoint
+        yield control, Workspace(endpoint.client, endpoint.config, made.dependencies)
 
 
 @pytest.mark.parametrize(

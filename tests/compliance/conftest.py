@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.compliance import pages, rig
+from tests.rig import compliance as rig
+from tests.rig import compliance_pages as pages
 
 PATHS = {"text": "/text", "openmetrics": "/openmetrics", "protobuf": "/protobuf"}
 PROTOCOL_OF = {
@@ -24,7 +25,7 @@ class Run:
     writes: dict[str, list[rig.Write]]
     started_at: float
     status: int
-    said: str
+    detail: str
 
 
 def _jobs(target: str) -> list[dict[str, Any]]:
@@ -59,7 +60,7 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 "three scrapes of every job have arrived everywhere",
             )
             status = sender.stop()
-            return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.said)
+            return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.detail)
 
 
 @pytest.fixture(params=rig.PROTOCOLS)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pusher.wire.generated import types_pb2
-from pusher.wire.generated.io.prometheus.write.v2 import types_pb2 as types_v2
-from tests.compliance import pages
+from lambda_remote_write.remote_write.encode.generated import types_pb2
+from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_v2
 from tests.compliance.conftest import Run
-from tests.compliance.rig import Exemplar, Metadata, Write, all_series
+from tests.rig import compliance_pages as pages
+from tests.rig.compliance import Exemplar, Metadata, Write, all_series
 
 # A series -> what its family's TYPE, HELP and UNIT say.
 DESCRIBED = {

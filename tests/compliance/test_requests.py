@@ -10,7 +10,7 @@ import cramjam
 import pytest
 
 from tests.compliance.conftest import Run
-from tests.compliance.rig import MESSAGES, PROTOCOLS, Write
+from tests.rig.compliance import MESSAGES, PROTOCOLS, Write
 
 VERSIONS = {"v1": "0.1.0", "v2": "2.0.0"}
 TYPES = {"v1": "application/x-protobuf", "v2": f"application/x-protobuf;proto={MESSAGES['v2']}"}
@@ -103,4 +103,4 @@ def test_reserved_fields(v1: list[Write]) -> None:
 def test_ended_well(steady: Run, protocol: str) -> None:
     """SHOULD: a sender that is told to stop sends what it has, and ends without an error."""
     assert len(steady.writes[protocol]) > 0
-    assert steady.status == 0, steady.said
+    assert steady.status == 0, steady.detail

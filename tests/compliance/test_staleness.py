@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from sandbox.server import Fault
-from tests.compliance import pages, rig
-from tests.compliance.rig import PROTOCOLS, STALE_BITS, Sample, Write
+from tests.rig import compliance as rig
+from tests.rig import compliance_pages as pages
+from tests.rig.compliance import PROTOCOLS, STALE_BITS, Sample, Write
 
 BOTH = f"staying 1\nleaving 2\nstamped 3 {pages.STAMPED_MS}\n"
 ONE = "staying 1\n"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.config.aws import Aws
+from tests.rig.aws import Aws
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.yaml_reader import ConfigError
 
 
 def merges(levels: int, width: int) -> str:
@@ -94,24 +94,24 @@ def test_depth(levels: int, loads: bool) -> None:
     """64 levels are read, counted from the top; what is closed again does not count."""
     deepest = "[" * levels + "]" * levels
     text = f"rule_files: {deepest}\ntracing: {deepest}\n"
-    environment = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
+    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
     if loads:
-        assert parse_config(text, "pusher.yaml", environment)
+        assert parse_config(text, "pusher.yaml", env_vars)
         return
     with pytest.raises(ConfigError, match=DEEP):
-        parse_config(text, "pusher.yaml", environment)
+        parse_config(text, "pusher.yaml", env_vars)
 
 
 @pytest.mark.parametrize(("length", "loads"), [(1_000_000, True), (1_000_001, False)])
 def test_length(length: int, loads: bool) -> None:
     """A file of a million characters is read, a longer one is not."""
     text = "tracing: x #".ljust(length, "x")
-    environment = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
+    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
     if loads:
-        assert parse_config(text, "pusher.yaml", environment)
+        assert parse_config(text, "pusher.yaml", env_vars)
         return
     with pytest.raises(ConfigError, match="the file has 1000001 characters"):
-        parse_config(text, "pusher.yaml", environment)
+        parse_config(text, "pusher.yaml", env_vars)
 
 
 def test_thousand_mistakes() -> None:
@@ -128,8 +128,8 @@ def test_many_jobs() -> None:
     """A long config of a real kind loads: the bounds are far above what people write."""
     one = '  - {job_name: j%d, url: "https://h/", metrics: [{name: a, value: v, labels: {x: x, y: y}}]}'
     text = "\n".join(["json_configs:", *(one % i for i in range(5_000))])
-    environment = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
-    assert len(parse_config(text, "pusher.yaml", environment).jobs) == 5_000
+    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
+    assert len(parse_config(text, "pusher.yaml", env_vars).jobs) == 5_000
 
 
 def test_many_aliases() -> None:
@@ -137,5 +137,5 @@ def test_many_aliases() -> None:
     one = '  - {job_name: j%d, url: "https://h/", labels: *l, metrics: [{name: a, value: v}]}'
     first = '  - {job_name: a, url: "https://h/", labels: &l {team: a, tier: b}, metrics: [{name: a, value: v}]}'
     text = "\n".join(["json_configs:", first, *(one % i for i in range(500))])
-    environment = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
-    assert len(parse_config(text, "pusher.yaml", environment).jobs) == 501
+    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
+    assert len(parse_config(text, "pusher.yaml", env_vars).jobs) == 501

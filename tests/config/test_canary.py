@@ -17,8 +17,8 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.yaml_reader import ConfigError
 from sandbox.api import Api
 from sandbox.server import Answer, Request
 
@@ -84,7 +84,7 @@ def full() -> dict[str, Any]:
                 **client_keys(),
             },
             {
-                "url": f"https://prometheus.example.com/api/v1/write?token={canary('remote-write-query')}",
+                "url": f"https://prometheus.example.com/api/v1/write?token={canary('endpoint-write-query')}",
                 "basic_auth": {"username": canary("rw-username"), "password": canary("rw-password")},
             },
             {"url": "https://b.example.com/", "authorization": {"credentials": canary("rw-credentials")}},
@@ -202,9 +202,9 @@ BROKEN = {
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
 def test_not_yaml(text: str) -> None:
     """An error of the YAML reader does not quote the line it stumbled over."""
-    said = shown(text)
-    assert "pusher.yaml:" in said
-    assert not CANARY.search(said)
+    detail = shown(text)
+    assert "pusher.yaml:" in detail
+    assert not CANARY.search(detail)
 
 
 # --- Programs that repeat what they were sent -------------------------------------------------------------------------
@@ -321,13 +321,13 @@ def test_what_others_repeat(tmp_path: Path, encode: Callable[[str], str], comman
         path = tmp_path / "pusher.yaml"
         text = REPEATING.replace("METRIC", 'metrics: [{name: a, records: "[]", value: v}]')
         path.write_text(text.replace("API", api.url).replace("HOST", api.url.removeprefix("http://")))
-        environment = {**os.environ, **VALUES, "PYTHONPATH": str(ROOT / "functions"), "COLUMNS": "400"}
+        env_vars = {**os.environ, **VALUES, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "COLUMNS": "400"}
         done = subprocess.run(
-            [sys.executable, "-m", "pusher", *command.split(), str(path)],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
+            [sys.executable, "-m", "lambda_remote_write_cli", *command.split(), str(path)],
+            env=env_vars, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-    said = done.stdout + done.stderr
-    assert "answered 401" in said
-    assert "<secret>" in said
-    shown = [said[max(at - 60, 0) : at + 60] for form in hidden_forms() if (at := said.find(form)) >= 0]
+    detail = done.stdout + done.stderr
+    assert "answered 401" in detail
+    assert "<secret>" in detail
+    shown = [detail[max(at - 60, 0) : at + 60] for form in hidden_forms() if (at := detail.find(form)) >= 0]
     assert shown == []

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
-from pusher.config.schema import Config
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.yaml_reader import ConfigError
 
 CORPUS = Path(__file__).parents[1] / "testdata" / "config"
 ENVIRONMENT = {

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
-from pusher.config.schema import Config
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.yaml_reader import ConfigError
 
 JOB = "scrape_configs: [{job_name: a, static_configs: [{targets: ['h:1']}]}]\n"
 WRITE = "remote_write: [{url: 'http://127.0.0.1:1/w'}]\n"
 
 
-def load(text: str, **environment: str) -> Config:
-    return parse_config(text, "f.yml", {"AWS_REGION": "eu-west-1", **environment}, lambda pattern: [])
+def load(text: str, **env_vars: str) -> Config:
+    return parse_config(text, "f.yml", {"AWS_REGION": "eu-west-1", **env_vars}, lambda pattern: [])
 
 
 MORE = {
@@ -51,12 +51,12 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("written", "said"), BAD.values(), ids=BAD)
-def test_a_tag_that_does_not_fit(written: str, said: str) -> None:
+@pytest.mark.parametrize(("written", "detail"), BAD.values(), ids=BAD)
+def test_a_tag_that_does_not_fit(written: str, detail: str) -> None:
     """It is told with its line, and not with the value, which may be a secret."""
     with pytest.raises(ConfigError) as raised:
         load(f"global:\n  external_labels:\n    n: {written}\n{JOB}{WRITE}")
-    assert str(raised.value) == f"f.yml:3: {said}"
+    assert str(raised.value) == f"f.yml:3: {detail}"
 
 
 def test_the_replica_label_of_a_pair() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pusher.config import go_glob
+from lambda_remote_write.config import go_glob
 
 PATTERNS = {  # -> what is found; `*` takes a leading dot and no slash, and `**` is nothing of its own
     "*.json": [".b.json", "a.json", "axbx.json", "u1.json", "u22.json"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pusher.config.http_client import header_value, url
+from lambda_remote_write.config.http_client import header_value, url
 
 URLS = [
     *(

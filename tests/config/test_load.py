@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError, Problem
-from pusher.config.schema import Config
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.yaml_reader import ConfigError, Problem
 
 STACK = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 ARN = "arn:aws:aps:us-east-1:111122223333:workspace/ws-9"
@@ -14,13 +14,13 @@ JOB = 'json_configs: [{job_name: a, url: "https://h/", metrics: [{name: a, value
 PUSH = "remote_write: [{url: https://prometheus.example.com/api/v1/write}]\n"
 
 
-def load(text: str, **environment: str) -> Config:
-    return parse_config(text, "pusher.yaml", environment)
+def load(text: str, **env_vars: str) -> Config:
+    return parse_config(text, "pusher.yaml", env_vars)
 
 
-def problems(text: str, **environment: str) -> list[str]:
+def problems(text: str, **env_vars: str) -> list[str]:
     with pytest.raises(ConfigError) as raised:
-        load(text, **environment)
+        load(text, **env_vars)
     return str(raised.value).splitlines()
 
 
@@ -38,21 +38,21 @@ REGIONS = [
 ]
 
 
-@pytest.mark.parametrize(("environment", "region", "workspace"), REGIONS, ids=["id", "arn-elsewhere", "arn-alone"])
-def test_workspace_of_the_stack(environment: dict[str, str], region: str, workspace: str) -> None:
+@pytest.mark.parametrize(("env_vars", "region", "workspace"), REGIONS, ids=["id", "arn-elsewhere", "arn-alone"])
+def test_workspace_of_the_stack(env_vars: dict[str, str], region: str, workspace: str) -> None:
     """Without remote_write the samples go to the stack's workspace, signed for the workspace's own region."""
-    (endpoint,) = load(JOB, **environment).endpoints
+    (endpoint,) = load(JOB, **env_vars).endpoints
     assert endpoint.url == f"https://aps-workspaces.{region}.amazonaws.com/workspaces/{workspace}/api/v1/remote_write"
     assert endpoint.sigv4
     assert endpoint.sigv4.region == region
     assert not endpoint.http.follow_redirects
 
 
-@pytest.mark.parametrize("environment", [{}, {"AWS_REGION": "eu-west-1"}, {"PUSHER_WORKSPACE": "ws-1"}], ids=str)
-def test_nowhere_to_go(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("env_vars", [{}, {"AWS_REGION": "eu-west-1"}, {"PUSHER_WORKSPACE": "ws-1"}], ids=str)
+def test_nowhere_to_go(env_vars: dict[str, str]) -> None:
     """Without remote_write and without a workspace and region of the stack there is no start."""
-    said = "is required: one entry with a workspace or a url (or set PUSHER_WORKSPACE)"
-    assert problems(JOB, **environment) == [f"pusher.yaml:1: remote_write: {said}"]
+    detail = "is required: one entry with a workspace or a url (or set PUSHER_WORKSPACE)"
+    assert problems(JOB, **env_vars) == [f"pusher.yaml:1: remote_write: {detail}"]
 
 
 def test_remote_write_beats_the_stack() -> None:
@@ -74,15 +74,15 @@ def test_null_remote_write_is_absent() -> None:
 
 def test_workspace_without_region() -> None:
     """A workspace's id needs a region from somewhere."""
-    said = "its region is unknown: give the ARN, sigv4.region or the variable AWS_REGION"
+    detail = "its region is unknown: give the ARN, sigv4.region or the variable AWS_REGION"
     text = JOB + "remote_write: [{workspace: ws-1}]\n"
-    assert problems(text) == [f"pusher.yaml:2: remote_write[0].workspace: {said}"]
+    assert problems(text) == [f"pusher.yaml:2: remote_write[0].workspace: {detail}"]
 
 
 def test_wrong_workspace_without_region() -> None:
     """A workspace that is none is not asked for its region too."""
-    (said,) = problems(JOB + "remote_write: [{workspace: usage}]\n")
-    assert said.startswith("pusher.yaml:2: remote_write[0].workspace: 'usage' is not allowed")
+    (detail,) = problems(JOB + "remote_write: [{workspace: usage}]\n")
+    assert detail.startswith("pusher.yaml:2: remote_write[0].workspace: 'usage' is not allowed")
 
 
 @pytest.mark.parametrize("zero", ["", "remote_timeout: 0s, queue_config: {min_backoff: 0s, max_backoff: 0s}"])
@@ -172,7 +172,7 @@ GUESSES = [
 def test_nothing_is_judged_by_a_wrong_value(keys: str, wrong: list[str]) -> None:
     """A mistake in one key is not also reported as a contradiction with another."""
     for text, path in ((with_job("", f"global: {{{keys}}}"), "global"), (with_job(keys), "json_configs[0]")):
-        assert [said.split(": ")[1] for said in problems(text)] == [f"{path}.{key}" for key in wrong]
+        assert [detail.split(": ")[1] for detail in problems(text)] == [f"{path}.{key}" for key in wrong]
 
 
 # --- The schedule -----------------------------------------------------------------------------------------------------
@@ -187,8 +187,8 @@ def test_tick(tick: str, milliseconds: int) -> None:
 def test_interval_below_the_tick() -> None:
     """An interval that the schedule cannot keep loads, and the warning names the real one."""
     (warning,) = load(with_job("scrape_interval: 15s"), PUSHER_TICK="5m").warnings
-    said = "15s is below the schedule's tick: the real interval is 5m"
-    assert warning == f"pusher.yaml:2: json_configs[0].scrape_interval: {said}"
+    detail = "15s is below the schedule's tick: the real interval is 5m"
+    assert warning == f"pusher.yaml:2: json_configs[0].scrape_interval: {detail}"
 
 
 TWO_JOBS = """
@@ -246,8 +246,8 @@ def test_a_contradiction_within_global_is_told_once() -> None:
     """Jobs inherit both keys, and have neither."""
     top = "global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\n"
     jobs = "".join(f"  - {{job_name: {name}, static_configs: [{{targets: ['h:1']}}]}}\n" for name in "abc")
-    (said,) = problems(f"{top}scrape_configs:\n{jobs}" + PUSH)
-    assert said.startswith("pusher.yaml:1: global.metric_name_escaping_scheme: allow-utf-8 names cannot pass")
+    (detail,) = problems(f"{top}scrape_configs:\n{jobs}" + PUSH)
+    assert detail.startswith("pusher.yaml:1: global.metric_name_escaping_scheme: allow-utf-8 names cannot pass")
 
 
 def test_without_a_schedule_no_interval_is_too_short() -> None:
@@ -267,10 +267,10 @@ def test_interval_of_the_tick() -> None:
 def test_lines_are_the_keys() -> None:
     """A mistake is reported at the line of its key, wherever the value begins or an anchor stands."""
     text = "global:\n  scrape_interval: &often\n    5x\n  scrape_timeout:\n\n    *often\n  external_labels:\n    - a\n"
-    said = "'5x' is not allowed: a duration is whole numbers with units y w d h m s ms in that order, as 1m or 1h30m"
+    detail = "'5x' is not allowed: a duration is whole numbers with units y w d h m s ms in that order, as 1m or 1h30m"
     assert problems(text + JOB + PUSH) == [
-        f"pusher.yaml:2: global.scrape_interval: {said}",
-        f"pusher.yaml:4: global.scrape_timeout: {said}",
+        f"pusher.yaml:2: global.scrape_interval: {detail}",
+        f"pusher.yaml:4: global.scrape_timeout: {detail}",
         "pusher.yaml:7: global.external_labels: a map is expected here, not a list",
     ]
 
@@ -290,12 +290,12 @@ def test_a_problem_without_place() -> None:
 
 def test_long_values_are_cut() -> None:
     """A value is quoted up to a hundred characters."""
-    (said,) = problems(with_job(f"scrape_interval: {'9' * 500}x"))
-    assert f"'{'9' * 100}' is not allowed" in said
+    (detail,) = problems(with_job(f"scrape_interval: {'9' * 500}x"))
+    assert f"'{'9' * 100}' is not allowed" in detail
 
 
 @pytest.mark.parametrize("text", ["", "\n", "---\n", "null\n", "~"], ids=repr)
 def test_nothing(text: str) -> None:
     """An empty file, whatever it is empty in, says what a config has."""
-    said = "the file is empty; a config has json_configs and remote_write"
-    assert problems(text, **STACK) == [f"pusher.yaml:1: {said}"]
+    detail = "the file is empty; a config has json_configs and remote_write"
+    assert problems(text, **STACK) == [f"pusher.yaml:1: {detail}"]

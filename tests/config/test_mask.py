@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pusher.config.mask import MASKED, Mask, names_credential
+from lambda_remote_write.report.mask import MASKED, Mask, names_credential
 
 SECRET = "pa$$ w/ord+ü<&'\"7f3a"
 KEY = "k3y-9f8e7d6c5b4a"
@@ -51,11 +51,11 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("write", WRITTEN.values(), ids=WRITTEN)
 def test_written(write: Callable[[str], str], secret: str) -> None:
     """A secret is masked as it stands, and in every encoding in which programs repeat what they were sent."""
-    said = masked(f"key '{write(secret)}' is unknown", secret)
-    assert said.startswith("key '")
-    assert said.endswith("' is unknown")
-    assert write(secret) not in said
-    assert said.replace(MASKED, "") in ("key '' is unknown", "key '='' is unknown", "key '=' is unknown")
+    detail = masked(f"key '{write(secret)}' is unknown", secret)
+    assert detail.startswith("key '")
+    assert detail.endswith("' is unknown")
+    assert write(secret) not in detail
+    assert detail.replace(MASKED, "") in ("key '' is unknown", "key '='' is unknown", "key '=' is unknown")
 
 
 @pytest.mark.parametrize("user", ["", "u", "me", "you", "admin"])
@@ -102,9 +102,9 @@ REST = [
 @pytest.mark.parametrize(("secret", "text", "hidden"), REST)
 def test_parts(secret: str, text: str, hidden: str) -> None:
     """Of an address its password is masked, of several lines each, of a scheme and a token the token."""
-    said = masked(text, secret)
-    assert hidden not in said
-    assert said == text.replace(text[text.index(hidden) :].split()[0], MASKED)
+    detail = masked(text, secret)
+    assert hidden not in detail
+    assert detail == text.replace(text[text.index(hidden) :].split()[0], MASKED)
 
 
 def test_request_and_cookies() -> None:
@@ -131,9 +131,9 @@ def test_it_forgets_the_oldest_cookies() -> None:
 @given(st.text(min_size=8, max_size=40), st.text(max_size=20), st.text(max_size=20))
 def test_never_shown(secret: str, before: str, after: str) -> None:
     """Any secret of eight characters or more is masked in any surroundings; masking twice is masking once."""
-    said = masked(f"{before}{secret}{after}", secret)
-    assert secret.strip() not in said or secret.strip() in MASKED or not secret.strip()
-    assert masked(said, secret).count(MASKED) >= said.count(MASKED)
+    detail = masked(f"{before}{secret}{after}", secret)
+    assert secret.strip() not in detail or secret.strip() in MASKED or not secret.strip()
+    assert masked(detail, secret).count(MASKED) >= detail.count(MASKED)
 
 
 NAMES = {

@@ -12,15 +12,15 @@ import botocore.session
 import pytest
 from botocore.config import Config as BotocoreConfig
 
-from pusher.backfill.workspace import configuration_url
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
-from pusher.config.partitions import PARTITIONS, checked_region, is_aws_host, partition_of
-from pusher.config.remote_write import amp_host
-from pusher.config.schema import Config
-from pusher.delivery.explain import explain
-from pusher.warm import Outside
-from tests.delivery.rig import no_session
+from lambda_remote_write.backfill.workspace import configuration_url
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.partitions import PARTITIONS, checked_region, is_aws_host, partition_of
+from lambda_remote_write.config.remote_write import amp_host
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.remote_write.explain import explain
+from tests.rig.delivery import no_session
 
 DATA = json.loads((Path(botocore.__file__).parent / "data" / "partitions.json").read_text())["partitions"]
 REGIONS = sorted(region for one in DATA for region in one["regions"] if not region.endswith("-global"))
@@ -48,9 +48,9 @@ def endpoint_of(service: str, region: str, **options: Any) -> str:
     return str(client(service, region, **options).meta.endpoint_url)
 
 
-def config_of(entry: dict[str, Any], **environment: str) -> Config:
+def config_of(entry: dict[str, Any], **env_vars: str) -> Config:
     text = json.dumps({"json_configs": [], "remote_write": [entry]})
-    return parse_config(text, "pusher.yaml", environment)
+    return parse_config(text, "pusher.yaml", env_vars)
 
 
 def test_partitions_are_those_of_botocore() -> None:
@@ -96,8 +96,8 @@ def test_an_arn_names_region_and_partition(region: str) -> None:
     assert endpoint.sigv4.region == region
     assert f".{region}.{partition_of(region).suffix}/" in endpoint.url
     denied = "User is not authorized to perform: aps:RemoteWrite"
-    said = explain(403, denied, endpoint)
-    assert f"arn:{partition_of(region).id}:aps:{region}:" in f"{said.meaning} {said.help}"
+    detail = explain(403, denied, endpoint)
+    assert f"arn:{partition_of(region).id}:aps:{region}:" in f"{detail.meaning} {detail.help}"
 
 
 @pytest.mark.parametrize("fips", [False, True], ids=["usual", "fips"])
@@ -147,15 +147,15 @@ def test_an_interface_endpoint_is_amp_too(host: str, region: str, control: str) 
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "detail"),
     [
         ({}, "AMP takes signed requests only"),
         ({"sigv4": {"region": "us-east-1"}}, "is not the region of the address"),
     ],
     ids=["not signed", "another region"],
 )
-def test_what_amp_would_refuse_of_an_interface_endpoint_is_found(entry: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_what_amp_would_refuse_of_an_interface_endpoint_is_found(entry: dict[str, Any], detail: str) -> None:
+    with pytest.raises(ConfigError, match=detail):
         config_of({"url": f"https://{PRIVATE[0][0]}{WRITE}", **entry})
 
 
@@ -177,7 +177,7 @@ def test_a_bucket_is_where_botocore_has_it(region: str, bucket: str) -> None:
     style = "path" if "." in bucket else "virtual"  # what its default comes to for requests; links are another matter
     s3 = client("s3", region, signature_version="s3v4", s3={"addressing_style": style})
     presigned = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "a/b"}).partition("?")[0]
-    objects = Outside({"AWS_REGION": region}, session=no_session).objects
+    objects = Dependencies({"AWS_REGION": region}, session=no_session).objects
     assert objects._url(bucket, "a/b") == presigned
     assert is_aws_host(presigned.split("/")[2])
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.yaml_reader import ConfigError
 
 ROLE = "arn:aws:iam::123456789012:role/r"
 JWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -190,8 +190,10 @@ def server_only() -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize(("path", "config"), list(server_only()), ids=[path for path, _ in server_only()])
 def test_what_only_a_server_does_is_named(path: str, config: dict[str, Any]) -> None:
-    said = [one for one in load(config) if f" {path}: ignored: needs a Prometheus server and does nothing here" in one]
-    assert len(said) == 1
+    detail = [
+        one for one in load(config) if f" {path}: ignored: needs a Prometheus server and does nothing here" in one
+    ]
+    assert len(detail) == 1
 
 
 def refused() -> Iterator[tuple[str, dict[str, Any]]]:

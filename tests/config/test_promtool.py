@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.yaml_reader import ConfigError
 from tests.conftest import Require
 
 REFUSED_BY_3_16 = Path(__file__).parents[1] / "testdata/config/refused-by-promtool-3.16.txt"
@@ -204,8 +204,8 @@ def refusal(config: str) -> str:
 def promtool(require: Require) -> tuple[str, Version]:
     program = shutil.which("promtool")
     require(program, "promtool")
-    said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True, timeout=60)
-    found = re.search(r"version (\d+)\.(\d+)", said.stdout + said.stderr)
+    detail = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True, timeout=60)
+    found = re.search(r"version (\d+)\.(\d+)", detail.stdout + detail.stderr)
     return str(program), (int(found[1]), int(found[2])) if found else NEWEST
 
 
@@ -217,12 +217,12 @@ def verdicts(promtool: tuple[str, Version], tmp_path_factory: pytest.TempPathFac
     paths = [folder / f"{index}.yml" for index in range(len(wanted))]
     for path, (_, config) in zip(paths, wanted, strict=True):
         path.write_text(config, encoding="utf-8")
-    said = subprocess.run(
+    detail = subprocess.run(
         [promtool[0], "check", "config", "--syntax-only", *map(str, paths)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, timeout=300, check=False,
         env={"AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true"},
     ).stdout.decode("utf-8", "replace")  # fmt: skip
-    parts = re.split(rf"^Checking {re.escape(str(folder))}/(\d+)\.yml$", said, flags=re.MULTILINE)[1:]
+    parts = re.split(rf"^Checking {re.escape(str(folder))}/(\d+)\.yml$", detail, flags=re.MULTILINE)[1:]
     found = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
     live = {name: "" if "FAILED" not in found[index] else found[index] for index, (name, _) in enumerate(wanted)}
     later = [name for name, _, since in CASES if since > ANY]

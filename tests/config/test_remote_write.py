@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
-from pusher.config.schema import Config
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.yaml_reader import ConfigError
 
 PUSH = "https://mimir.example.com/api/v1/push"
 AMP = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
@@ -76,7 +76,7 @@ def sigv4(keys: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "detail"),
     [
         ("ROLE session_name: ab", ""),
         ("ROLE session_name: 'a_b+c=d,e.f@g-h'", ""),
@@ -95,8 +95,8 @@ def sigv4(keys: str) -> str:
         ("ROLE tags: [a]", "sigv4.tags: a map is expected here"),
     ],
 )
-def test_session_name_and_tags(keys: str, said: str) -> None:
+def test_session_name_and_tags(keys: str, detail: str) -> None:
     """Prometheus's sigv4 v0.5.0, Validate: bounds in bytes, and both need a role."""
     found = sigv4(keys)
-    assert said in found
-    assert bool(found) == bool(said)
+    assert detail in found
+    assert bool(found) == bool(detail)

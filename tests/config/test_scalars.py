@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pusher.config import scalars
-from pusher.config.load import parse_config
+from lambda_remote_write.config import scalars
+from lambda_remote_write.config.load import parse_config
 
 YEAR, WEEK, DAY, HOUR, MINUTE = 31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000
 

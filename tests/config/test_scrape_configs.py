@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
-from pusher.config.schema import Config, Limits, ScrapeJob
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import Config, Limits, ScrapeJob
+from lambda_remote_write.config.yaml_reader import ConfigError
 
 TEXT_FORMATS = ("OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4")
 
@@ -135,7 +135,7 @@ def test_protocols(global_keys: dict[str, Any], keys: dict[str, Any], expected: 
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "detail"),
     [
         ({"scrape_protocols": []}, "an empty list asks for nothing"),
         ({"scrape_protocols": ["PrometheusProto", "PrometheusProto"]}, "stands twice"),
@@ -154,8 +154,8 @@ def test_protocols(global_keys: dict[str, Any], keys: dict[str, Any], expected: 
         ({"basic_auth": {"username": "a"}, "bearer_token": "b"}, "at most one"),
     ],
 )
-def test_mistakes(keys: dict[str, Any], said: str) -> None:
-    assert said in problem(**keys)
+def test_mistakes(keys: dict[str, Any], detail: str) -> None:
+    assert detail in problem(**keys)
 
 
 @pytest.mark.parametrize(
@@ -195,15 +195,15 @@ API = {"job_name": "api", "url": "http://h/", "metrics": [{"name": "m", "value":
     ids=["two scrape jobs", "a JSON job"],
 )
 def test_job_names_are_unique_in_a_file(jobs: list[dict[str, Any]], top: dict[str, Any]) -> None:
-    (said,) = problems(*jobs, **top)
-    assert "job_name: " in said
-    assert "is the name of another job" in said
+    (detail,) = problems(*jobs, **top)
+    assert "job_name: " in detail
+    assert "is the name of another job" in detail
 
 
 @pytest.mark.parametrize("entry", [{}, {"job_name": ""}], ids=["absent", "empty"])
 def test_a_job_has_a_name(entry: dict[str, Any]) -> None:
-    (said,) = problems(entry)
-    assert said == "scrape_configs[0].job_name: is required"
+    (detail,) = problems(entry)
+    assert detail == "scrape_configs[0].job_name: is required"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_keys_of_vmagent_are_named_as_such(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "detail"),
     [
         ("honor_label", True, 'did you mean "honor_labels"?'),
         ("metric_path", "/m", 'did you mean "metrics_path"?'),
@@ -229,8 +229,8 @@ def test_keys_of_vmagent_are_named_as_such(key: str) -> None:
         ("nonsense", 1, "unknown key"),
     ],
 )
-def test_unknown_keys_come_with_a_hint(key: str, value: Any, said: str) -> None:
-    assert said in problem(**{key: value})
+def test_unknown_keys_come_with_a_hint(key: str, value: Any, detail: str) -> None:
+    assert detail in problem(**{key: value})
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -247,24 +247,24 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("scheme", ["HTTP", "Https", "http"])
 def test_a_scheme_in_any_case_is_one(scheme: str) -> None:
-    assert [said for said in load({"job_name": "j", "scheme": scheme}).warnings if "scheme" in said] == []
+    assert [detail for detail in load({"job_name": "j", "scheme": scheme}).warnings if "scheme" in detail] == []
 
 
 @pytest.mark.parametrize(
-    ("scheme", "said"), [("ftp", "'ftp' is neither"), ("", "'' is neither"), ("htps", 'mean "https"?')]
+    ("scheme", "detail"), [("ftp", "'ftp' is neither"), ("", "'' is neither"), ("htps", 'mean "https"?')]
 )
-def test_another_scheme_is_a_warning(scheme: str, said: str) -> None:
+def test_another_scheme_is_a_warning(scheme: str, detail: str) -> None:
     """Prometheus 3.16 loads it, and every target is down unless relabelling gives it another one."""
     (warning,) = [one for one in load({"job_name": "j", "scheme": scheme}).warnings if "scheme" in one]
     assert "scrape_configs[0].scheme" in warning
-    assert said in warning
+    assert detail in warning
 
 
 def test_a_log_of_failures_is_only_a_warning() -> None:
     warnings = load({"job_name": "j", "scrape_failure_log_file": "failures.log"}).warnings
-    assert [said for said in warnings if "scrape_configs[0].scrape_failure_log_file: ignored" in said]
+    assert [detail for detail in warnings if "scrape_configs[0].scrape_failure_log_file: ignored" in detail]
 
 
 def test_an_interval_below_the_tick_is_a_warning() -> None:
     warnings = load({"job_name": "j", "scrape_interval": "15s"}).warnings
-    assert [said for said in warnings if "15s is below the schedule's tick: the real interval is 1m" in said]
+    assert [detail for detail in warnings if "15s is below the schedule's tick: the real interval is 1m" in detail]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pusher.config.secrets import Secret, SecretError, SecretStore, parse_reference
-from tests.config.aws import Aws
+from lambda_remote_write.config.secrets import Secret, SecretError, SecretStore, parse_reference
+from tests.rig.aws import Aws
 
 VALUE = "s3cr3t-value"
 
@@ -214,9 +214,9 @@ def test_missing(aws: Aws, store: SecretStore, text: str, message: str) -> None:
     manager.create_secret(Name="binary", SecretBinary=VALUE.encode())
     with pytest.raises(SecretError, match=message) as raised:
         store.reveal(reference(text))
-    said = f"{raised.value!r} {raised.value.__cause__!r}"
-    assert VALUE not in said
-    assert base64.b64encode(VALUE.encode()).decode() not in said
+    detail = f"{raised.value!r} {raised.value.__cause__!r}"
+    assert VALUE not in detail
+    assert base64.b64encode(VALUE.encode()).decode() not in detail
 
 
 @pytest.mark.parametrize(

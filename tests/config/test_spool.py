@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.config.nodes import ConfigError
-from pusher.config.schema import Config, SpoolConfig
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import Config, SpoolConfig
+from lambda_remote_write.config.yaml_reader import ConfigError
 from tests.test_push import config_text, job
 
 ENDPOINT = {"url": "http://receiver/api/v1/write"}
 
 
-def load(environment: dict[str, str] | None = None, **top: Any) -> Config:
-    return parse_config(config_text([job("http://api/x")], [ENDPOINT], **top), "c.yaml", environment or {})
+def load(env_vars: dict[str, str] | None = None, **top: Any) -> Config:
+    return parse_config(config_text([job("http://api/x")], [ENDPOINT], **top), "c.yaml", env_vars or {})
 
 
-def problems(text: str, environment: dict[str, str] | None = None) -> list[str]:
+def problems(text: str, env_vars: dict[str, str] | None = None) -> list[str]:
     with pytest.raises(ConfigError) as raised:
-        parse_config(text, "c.yaml", environment or {})
+        parse_config(text, "c.yaml", env_vars or {})
     return str(raised.value).splitlines()
 
 
 @pytest.mark.parametrize(
-    ("environment", "written", "expected"),
+    ("env_vars", "written", "expected"),
     [
         pytest.param({}, None, SpoolConfig(), id="nothing"),
         pytest.param({"PUSHER_SPOOL": "s3://kept"}, None, SpoolConfig("s3://kept"), id="the template's"),
@@ -39,8 +39,8 @@ def problems(text: str, environment: dict[str, str] | None = None) -> list[str]:
         ),
     ],
 )  # fmt: skip
-def test_where_the_spool_is(environment: dict[str, str], written: dict[str, Any] | None, expected: SpoolConfig) -> None:
-    assert load(environment, **({"spool": written} if written else {})).spool == expected
+def test_where_the_spool_is(env_vars: dict[str, str], written: dict[str, Any] | None, expected: SpoolConfig) -> None:
+    assert load(env_vars, **({"spool": written} if written else {})).spool == expected
 
 
 HEAD = "json_configs:\n- {job_name: j, url: 'http://a/', metrics: [{name: m, value: v}]}\nremote_write: [{url: 'http://r/'}]\n"
@@ -77,15 +77,15 @@ HEAD = "json_configs:\n- {job_name: j, url: 'http://a/', metrics: [{name: m, val
     ],
 )
 def test_a_mistake_is_told_with_its_place(text: str, place: str, words: list[str]) -> None:
-    (said,) = problems(HEAD + text)
-    assert said.startswith(f"c.yaml:{place}: ")
-    assert all(word in said for word in words), said
+    (detail,) = problems(HEAD + text)
+    assert detail.startswith(f"c.yaml:{place}: ")
+    assert all(word in detail for word in words), detail
 
 
 def test_a_wrong_variable_is_named() -> None:
-    (said,) = problems(HEAD, {"PUSHER_SPOOL": "https://bucket"})
-    assert "PUSHER_SPOOL" in said
-    assert "'https://bucket'" in said
+    (detail,) = problems(HEAD, {"PUSHER_SPOOL": "https://bucket"})
+    assert "PUSHER_SPOOL" in detail
+    assert "'https://bucket'" in detail
 
 
 # --- backfill ---------------------------------------------------------------------------------------------------------
@@ -124,14 +124,14 @@ def test_the_defaults_of_backfill() -> None:
     ],
 )
 def test_a_mistake_in_backfill(backfill: dict[str, Any], place: str, words: list[str]) -> None:
-    said = "\n".join(problems(with_backfill(backfill)))
-    assert f"json_configs[0].{place}" in said
-    assert all(word in said for word in words), said
+    detail = "\n".join(problems(with_backfill(backfill)))
+    assert f"json_configs[0].{place}" in detail
+    assert all(word in detail for word in words), detail
 
 
 def test_a_range_without_timestamps_is_of_no_use() -> None:
-    (said,) = problems(with_backfill({"query": RANGE}, timestamp=None))
-    assert "json_configs[0].backfill: every metric needs a timestamp, and requests_total has none" in said
+    (detail,) = problems(with_backfill({"query": RANGE}, timestamp=None))
+    assert "json_configs[0].backfill: every metric needs a timestamp, and requests_total has none" in detail
 
 
 def test_other_braces_of_a_body_stand_for_themselves() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.config.aws import Aws
-from tests.discovery.rig import Rig
+from tests.rig.aws import Aws
+from tests.rig.discovery import Rig
 
 AWS_VARIABLES = ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 

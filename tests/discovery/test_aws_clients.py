@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pusher.config.service_discovery import AwsSd
-from pusher.sources.discovery import DiscoveryError
-from tests.config.aws import Aws
-from tests.discovery.rig import Rig, configs
+from lambda_remote_write.config.sd_configs import AwsSd
+from lambda_remote_write.discovery import DiscoveryError
+from tests.rig.aws import Aws
+from tests.rig.discovery import Rig, configs
 
 
 def config(entry: str) -> AwsSd:
@@ -65,7 +65,7 @@ def test_changed_keys(cloud: Rig) -> None:
     """Keys that were replaced make a new client."""
     which = config("ec2_sd_configs: [{}]")
     before = cloud.clients("ec2", which)
-    cloud.environment["AWS_ACCESS_KEY_ID"] = "AKIDNEW"
+    cloud.env_vars["AWS_ACCESS_KEY_ID"] = "AKIDNEW"
     after = cloud.clients("ec2", which)
     assert after is not before
     assert after._request_signer._credentials.access_key == "AKIDNEW"

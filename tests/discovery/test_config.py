@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from pusher.config.nodes import ConfigError, Notes, Section, compose
-from pusher.config.schema import Authorization, BasicAuth, HttpClientConfig
-from pusher.config.secrets import Secret
-from pusher.config.service_discovery import (
+from lambda_remote_write.config.schema import Authorization, BasicAuth, HttpClientConfig
+from lambda_remote_write.config.sd_configs import (
     REFUSED,
     DnsSd,
     Ec2Sd,
@@ -21,6 +19,8 @@ from pusher.config.service_discovery import (
     StaticConfig,
     read,
 )
+from lambda_remote_write.config.secrets import Secret
+from lambda_remote_write.config.yaml_reader import ConfigError, Diagnostics, Section, compose
 
 HERE = {"AWS_REGION": "eu-west-1"}
 NO_KEYS: dict[str, Any] = {
@@ -31,7 +31,7 @@ NO_KEYS: dict[str, Any] = {
 def section(entry: str) -> Section:
     node = compose(entry, "pusher.yaml")
     assert node is not None
-    return Section(node, "job", Notes("pusher.yaml"))  # type: ignore[arg-type]
+    return Section(node, "job", Diagnostics("pusher.yaml"))  # type: ignore[arg-type]
 
 
 def configs(entry: str) -> tuple[SdConfig, ...]:
@@ -43,9 +43,9 @@ def configs(entry: str) -> tuple[SdConfig, ...]:
     return found
 
 
-def problems(entry: str, **environment: str) -> list[str]:
+def problems(entry: str, **env_vars: str) -> list[str]:
     written = section(entry)
-    read(written, environment)
+    read(written, env_vars)
     written.close({"job_name": "", "relabel_configs": ""})
     return [f"{one.path}: {one.message}" for one in written.notes.problems]
 
@@ -225,12 +225,12 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("entry", "said"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes(entry: str, said: str) -> None:
+@pytest.mark.parametrize(("entry", "detail"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes(entry: str, detail: str) -> None:
     """Each mistake is told once, with its place and what is allowed."""
     found = problems(entry, **HERE)
     assert len(found) == 1
-    assert said in found[0]
+    assert detail in found[0]
 
 
 def test_region_unknown() -> None:
@@ -284,10 +284,10 @@ IGNORED = {  # as in Prometheus, which says nothing
 }
 
 
-@pytest.mark.parametrize(("entry", "said"), IGNORED.values(), ids=IGNORED)
-def test_what_is_ignored_is_said(entry: str, said: str) -> None:
+@pytest.mark.parametrize(("entry", "detail"), IGNORED.values(), ids=IGNORED)
+def test_what_is_ignored_is_said(entry: str, detail: str) -> None:
     (found,) = warnings(entry)
-    assert said in found
+    assert detail in found
 
 
 REGIONS = {
@@ -299,14 +299,14 @@ REGIONS = {
 }
 
 
-@pytest.mark.parametrize(("environment", "keys", "region"), REGIONS.values(), ids=REGIONS)
-def test_the_region_of_the_environment(environment: dict[str, str], keys: str, region: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("env_vars", "keys", "region"), REGIONS.values(), ids=REGIONS)
+def test_the_region_of_the_environment(env_vars: dict[str, str], keys: str, region: str, tmp_path: Path) -> None:
     """The order of the AWS SDKs: variables, then the profile's in the shared config file ("AWS SDKs and Tools
     Reference Guide", "AWS Region")."""
     shared = tmp_path / "config"
     shared.write_text("[default]\nregion = eu-south-1\n[profile far]\nregion=sa-east-1\n", encoding="utf-8")
     written = section(f"ec2_sd_configs: [{{port: 1{keys}}}]")
-    (found,) = read(written, {**environment, "AWS_CONFIG_FILE": str(shared)})
+    (found,) = read(written, {**env_vars, "AWS_CONFIG_FILE": str(shared)})
     assert isinstance(found, Ec2Sd)
     assert (found.region, written.notes.problems) == (region, [])
 

@@ -10,9 +10,9 @@ from contextlib import closing
 import dns.rcode
 import pytest
 
-from pusher.sources.discovery.dns import system_resolver
-from tests.discovery.names import Names, Records
-from tests.discovery.rig import Rig, addresses
+from lambda_remote_write.discovery.dns import system_resolver
+from tests.rig.discovery import Rig, addresses
+from tests.rig.dns_names import Names, Records
 
 RECORDS: Records = {
     "web.example.com. A": ["10.0.0.1", "10.0.0.2"],

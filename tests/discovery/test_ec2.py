@@ -10,9 +10,9 @@ import boto3
 import pytest
 
 from sandbox.server import Fault, LoopbackServer
-from tests.config.aws import REGION, Aws
-from tests.discovery.clouds import Ec2, Item
-from tests.discovery.rig import Rig, addresses, configs
+from tests.rig.aws import REGION, Aws
+from tests.rig.clouds import Ec2, Item
+from tests.rig.discovery import Rig, addresses, configs
 
 EC2 = "__meta_ec2_"
 

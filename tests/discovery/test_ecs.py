@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.config.aws import REGION, Aws
-from tests.discovery.clouds import Client, Ec2, Ecs, Item
-from tests.discovery.rig import Rig, addresses
+from tests.rig.aws import REGION, Aws
+from tests.rig.clouds import Client, Ec2, Ecs, Item
+from tests.rig.discovery import Rig, addresses
 
 ECS = "__meta_ecs_"
 ARN = "arn:aws:ecs:eu-west-1:111122223333:"

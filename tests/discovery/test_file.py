@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.server import Fault, LoopbackServer
-from tests.config.aws import REGION, Aws
-from tests.discovery.rig import Rig, addresses, write
+from tests.rig.aws import REGION, Aws
+from tests.rig.discovery import Rig, addresses, write
 
 BUCKET = "targets"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.discovery.rig import Rig, addresses
+from tests.rig.discovery import Rig, addresses
 
 LIST = [{"targets": ["h:1", "h:2"], "labels": {"env": "prod"}}, {"targets": ["h:3"]}]
 
@@ -121,15 +121,15 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("answer", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused(rig: Rig, answer: Answer | Fault, said: str) -> None:
+@pytest.mark.parametrize(("answer", "detail"), REFUSED.values(), ids=REFUSED)
+def test_refused(rig: Rig, answer: Answer | Fault, detail: str) -> None:
     """Nothing else is a list; the warning names the address without its query."""
     with Lister(answer) as lister:
         found = rig.found(lister.entry())
     assert found.groups == []
     (warning,) = found.warnings
     assert warning.startswith("http_sd_configs: ")
-    assert said in warning
+    assert detail in warning
     assert warning.endswith("; no targets are known")
     assert "team=a" not in warning
 

@@ -14,12 +14,12 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from pusher.config.secrets import SecretStore
-from pusher.s3 import S3
-from pusher.store import NotStored, StoreError
-from pusher.transport import Transport
+from lambda_remote_write.aws.s3 import S3
+from lambda_remote_write.config.secrets import SecretStore
+from lambda_remote_write.http import Transport
+from lambda_remote_write.store import NotStored, StoreError
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.discovery.rig import ENVIRONMENT, REGION, nobody
+from tests.rig.discovery import ENVIRONMENT, REGION, nobody
 
 NOW_MS = 1_716_479_897_000
 SIGNER = S3SigV4Auth(Credentials("AKIDEXAMPLE", "secret", "token"), "s3", REGION)
@@ -91,8 +91,8 @@ def s3(store: Store) -> Iterator[S3]:
     transport.close()
 
 
-def s3_with(transport: Transport, **environment: str) -> S3:
-    given = {**ENVIRONMENT, **environment}
+def s3_with(transport: Transport, **env_vars: str) -> S3:
+    given = {**ENVIRONMENT, **env_vars}
     return S3(given, transport, SecretStore(given, nobody, time.monotonic), nobody, lambda: NOW_MS)
 
 
@@ -162,14 +162,14 @@ ERRORS: dict[str, tuple[Callable[[S3], Any], Answer | Fault, str]] = {
 }
 
 
-@pytest.mark.parametrize(("ask", "instead", "said"), ERRORS.values(), ids=ERRORS)
-def test_errors(store: Store, s3: S3, ask: Callable[[S3], Any], instead: Answer | Fault, said: str) -> None:
+@pytest.mark.parametrize(("ask", "instead", "detail"), ERRORS.values(), ids=ERRORS)
+def test_errors(store: Store, s3: S3, ask: Callable[[S3], Any], instead: Answer | Fault, detail: str) -> None:
     """They name bucket and key, and what to allow."""
     store.instead = instead
     with pytest.raises(StoreError) as raised:
         ask(s3)
-    assert said in str(raised.value)
-    assert isinstance(raised.value, NotStored) == ("404" in said)
+    assert detail in str(raised.value)
+    assert isinstance(raised.value, NotStored) == ("404" in detail)
 
 
 def test_too_long(store: Store, s3: S3) -> None:
@@ -200,7 +200,7 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize(("environment", "bucket", "url"), ADDRESSES, ids=["virtual", "dots", "no-region", "all", "s3"])
-def test_addresses(environment: dict[str, str], bucket: str, url: str) -> None:
+@pytest.mark.parametrize(("env_vars", "bucket", "url"), ADDRESSES, ids=["virtual", "dots", "no-region", "all", "s3"])
+def test_addresses(env_vars: dict[str, str], bucket: str, url: str) -> None:
     """The bucket's own name where its certificate allows, the environment's endpoint when there is one."""
-    assert s3_with(Transport(), **environment)._url(bucket, "a b") == url
+    assert s3_with(Transport(), **env_vars)._url(bucket, "a b") == url

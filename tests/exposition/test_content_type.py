@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pusher.sources.exposition.content_type import OPENMETRICS, PROTOBUF, TEXT, UnknownFormat, media_type
+from lambda_remote_write.exposition.content_type import OPENMETRICS, PROTOBUF, TEXT, UnknownFormat, media_type
 
 KNOWN = [
     ("text/plain", TEXT),

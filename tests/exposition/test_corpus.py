@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.exposition.rig import Target, cold, cut
-from tests.scrape.rig import PAGES, page_file
+from tests.rig.exposition import Target, cold, cut
+from tests.rig.scrape import PAGES, page_file
 
 FILES = sorted(path for path in PAGES.glob("*/*") if path.is_file())
 BREAK_PROMETHEUS = ("native-spans-too-long", "native-spans-too-short")
@@ -20,10 +20,10 @@ def test_the_same_again_and_in_pieces(path: Path) -> None:
     page, format_name, chance = page_file(path).body, path.parent.name, random.Random(path.name)
     if format_name == "openmetrics" and not page:
         return  # an empty page is no page of any format
-    read, warm = cold(format_name, page), Target(format_name)
+    read, environment = cold(format_name, page), Target(format_name)
     for _ in range(3):
         pieces = cut(page, [chance.randrange(len(page) + 1) for _ in range(chance.randrange(6))])
-        assert warm.read(*pieces) == read
+        assert environment.read(*pieces) == read
     single = [page[at : at + 1] for at in range(len(page))]
     assert cold(format_name, *single) == read
 

@@ -26,9 +26,9 @@ def test_no_bytes_bring_a_reader_down(format_name: str, tmp_path: Path, require:
         (tmp_path / page.name).write_bytes(page.read_bytes()[:4_096])
     options = [f"-max_total_time={SECONDS}", "-max_len=4096", "-timeout=10", f"-artifact_prefix={tmp_path}/"]
     result = subprocess.run(
-        [sys.executable, "-m", "tests.exposition.fuzz", format_name, *options, str(tmp_path)],
+        [sys.executable, "-m", "tests.rig.fuzz", format_name, *options, str(tmp_path)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"functions{os.pathsep}."},
+        env={**os.environ, "PYTHONPATH": "functions:cli:."},
         capture_output=True,
         text=True,
         timeout=SECONDS * 4 + 30,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pusher.sources.exposition.generated import metrics_pb2
-from pusher.sources.exposition.numbers import NORMAL_NAN
-from tests.exposition.rig import Read, Target, bits, cut
-from tests.scrape.rig import varint
+from lambda_remote_write.exposition.generated import metrics_pb2
+from lambda_remote_write.exposition.go_float import NORMAL_NAN
+from tests.rig.exposition import Read, Target, bits, cut
+from tests.rig.scrape import varint
 
 PLAIN_NAME, PLAIN_LABEL = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*"), re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 NOT_LABELS = ("__name__", "le", "quantile")  # numbers as labels are rewritten; they have tests of their own

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pusher.sources.exposition.lines import LineReader, Wishes
-from pusher.sources.exposition.numbers import go_float, go_floats
-from pusher.sources.exposition.page import BadPage, Known, Refused
-from tests.exposition.rig import Read, Target, bits, pieces
+from lambda_remote_write.exposition.go_float import go_float, go_floats
+from lambda_remote_write.exposition.line_parser import LineReader, ParseOptions
+from lambda_remote_write.exposition.page import BadPage, CacheEntry, Refused
+from tests.rig.exposition import Read, Target, bits, pieces
 
-WISHES = Wishes(exemplars=True)
+WISHES = ParseOptions(exemplars=True)
 Pages = Sequence[bytes]
 
 
 class Choosy(Target):
     """Some series are refused, some make the page a bad one."""
 
-    def resolve(self, labels: dict[str, str]) -> Known:
+    def resolve(self, labels: dict[str, str]) -> CacheEntry:
         series = super().resolve(labels)
         if "refused" in labels["__name__"]:
             return Refused("reason", "words")
@@ -55,8 +55,8 @@ def the_grammar_alone() -> Iterator[None]:
 class Both:
     """One target, read in all ways and by the grammar alone."""
 
-    def __init__(self, format_name: str, wishes: Wishes = WISHES) -> None:
-        self.target, self._measure = (Choosy(format_name, wishes, drops="drop") for _ in range(2))
+    def __init__(self, format_name: str, parse_options: ParseOptions = WISHES) -> None:
+        self.target, self._measure = (Choosy(format_name, parse_options, drops="drop") for _ in range(2))
 
     def read(self, page: bytes, size: int = 65_536) -> Read:
         """What both say of the page, the families included where it was taken."""
@@ -282,8 +282,8 @@ EXTRA = {"text": ('"} 5', "\0", "a"), "openmetrics": ('a 1 # {x="1"} 2', "# EOF"
 def test_pages_of_any_lines_are_read_as_by_the_grammar(format_name: str, data: st.DataObject) -> None:
     """One after the other, in any pieces: lines with other values, moved, repeated, gone and new."""
     line = st.one_of(SAMPLES, SAMPLES, SAMPLES, st.sampled_from(COMMENTS[format_name] * 3 + EXTRA[format_name]))
-    wishes = Wishes(exemplars=data.draw(st.booleans()), honor_timestamps=data.draw(st.booleans()))
-    both, lines = Both(format_name, wishes), data.draw(st.lists(line, max_size=8))
+    parse_options = ParseOptions(exemplars=data.draw(st.booleans()), honor_timestamps=data.draw(st.booleans()))
+    both, lines = Both(format_name, parse_options), data.draw(st.lists(line, max_size=8))
     for _ in range(data.draw(st.integers(2, 4))):
         page = MAKERS[format_name](*lines)
         if data.draw(st.integers(0, 9)) == 0:

@@ -16,19 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pusher.config.load import parse_config
-from pusher.delivery import entry as entries
-from pusher.push import push
-from pusher.report import Report
-from pusher.sources.due import Tick
-from pusher.store import Store
-from pusher.warm import Outside, Warm
-from pusher.wire.unpacking import unpack
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.push import push
+from lambda_remote_write.remote_write.encode.decode import unpack
+from lambda_remote_write.report.report import Report
+from lambda_remote_write.scrape.schedule import Tick
+from lambda_remote_write.spool import entry as entries
+from lambda_remote_write.store import Store
 from sandbox.amp import Limits, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, Request
-from tests.delivery.rig import KEYS, Clock, no_session
+from tests.rig.delivery import KEYS, Clock, no_session
 from tests.test_push import config_text, endpoint, job
 
 HEALTHY, BROKEN, MAX_RECOVERY = 2, 2, 6
@@ -81,30 +82,30 @@ class Scene:
 
     def __init__(self, case: Case, api: Api, amp: Receiver, bucket: ObjectStore, folder: Path, clock: Clock) -> None:
         self.case, self.amp, self.bucket, self.folder, self.clock = case, amp, bucket, folder, clock
-        self.environment = {
+        self.env_vars = {
             "AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key, "AWS_REGION": KEYS.region,
             "AWS_ENDPOINT_URL_S3": bucket.base_url,
         }  # fmt: skip
         self.url, self.reports, self.value = amp.url, list[Report](), 0
         self.seconds = case.seconds
         self._source = api.serve(f"/records/{id(self)}", self._records)
-        self.outside = self._outside()
-        self.warm: Warm | None = None
+        self.dependencies = self._dependencies()
+        self.environment: Environment | None = None
 
     def _records(self, request: Request) -> Answer:
         self.value += 1
         records = [{"id": str(n), "value": self.value, "at": self.clock.now_ms()} for n in range(3)]
         return Answer.json(records)
 
-    def _outside(self) -> Outside:
-        return Outside(self.environment, self.clock.now_ms, no_session, self.clock.sleep)
+    def _dependencies(self) -> Dependencies:
+        return Dependencies(self.env_vars, self.clock.now_ms, no_session, self.clock.sleep)
 
     @property
     def location(self) -> str:
         return "s3://spool" if self.case.spool == "s3" else str(self.folder)
 
     def store(self) -> Store:
-        return self.outside.store(self.location)
+        return self.dependencies.store(self.location)
 
     def config(self) -> str:
         quick = {"max_samples_per_send": "3", "min_backoff": "20ms", "max_backoff": "50ms"}
@@ -114,21 +115,21 @@ class Scene:
 
     def change_config(self, url: str) -> None:
         self.url = url
-        self.warm = self._warm(self.warm)
+        self.environment = self._environment(self.environment)
 
     def cold_start(self) -> None:
         """The environment is gone, with all that it remembers."""
-        self.outside.transport.close()
-        self.outside, self.warm = self._outside(), None
+        self.dependencies.transport.close()
+        self.dependencies, self.environment = self._dependencies(), None
 
-    def _warm(self, before: Warm | None) -> Warm:
-        config = parse_config(self.config(), "config.yaml", self.environment)
-        return Warm(config, self.outside, before=before, heals=True)
+    def _environment(self, before: Environment | None) -> Environment:
+        config = parse_config(self.config(), "config.yaml", self.env_vars)
+        return Environment(config, self.dependencies, before=before, gap_backfill=True)
 
     def run(self) -> Report:
-        self.warm = warm = self.warm or self._warm(None)
-        tick = Tick(self.clock.now_ms(), None, warm.config.tick_ms, frozenset(warm.config.job_names()))
-        report = push(warm, tick, time.monotonic() + self.seconds)
+        self.environment = environment = self.environment or self._environment(None)
+        tick = Tick(self.clock.now_ms(), None, environment.config.tick_ms, frozenset(environment.config.job_names()))
+        report = push(environment, tick, time.monotonic() + self.seconds)
         assert report.balances, report.as_dict()
         self.reports.append(report)
         self.clock.ahead += 60
@@ -181,7 +182,7 @@ def scene_of(case: Case) -> Iterator[Scene]:
         try:
             yield scene
         finally:
-            scene.outside.transport.close()
+            scene.dependencies.transport.close()
 
 
 def play(case: Case) -> Row:
@@ -275,7 +276,7 @@ def _expire(scene: Scene) -> None:
 def _renew(scene: Scene) -> None:
     fresh = SigV4(access_key="AKIDFRESH", secret_key="fresh")
     scene.amp.auth = fresh
-    scene.environment |= {"AWS_ACCESS_KEY_ID": fresh.access_key, "AWS_SECRET_ACCESS_KEY": fresh.secret_key}
+    scene.env_vars |= {"AWS_ACCESS_KEY_ID": fresh.access_key, "AWS_SECRET_ACCESS_KEY": fresh.secret_key}
     scene.bucket.auth = SigV4(access_key="AKIDFRESH", secret_key="fresh", service="s3")
 
 

@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from botocore.exceptions import ResponseStreamingError
 
-from pusher.config.secrets import SecretStore
-from pusher.config_source import ConfigSource, Edges, Unreadable
-from pusher.delivery.state import State
-from pusher.model import JobMark
-from pusher.s3 import S3, S3Store
-from pusher.store import StoreError
-from pusher.transport import Transport
-from pusher.warm import Outside, boto3_session
+from lambda_remote_write.aws.s3 import S3, S3Store
+from lambda_remote_write.config.secrets import SecretStore
+from lambda_remote_write.config_source import ConfigSource, Edges, Unreadable
+from lambda_remote_write.dependencies import Dependencies, boto3_session
+from lambda_remote_write.http import Transport
+from lambda_remote_write.model.scrape import HighWaterMark
+from lambda_remote_write.state.state import State
+from lambda_remote_write.store import StoreError
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.delivery.rig import Clock, no_session, rig
-from tests.discovery.rig import ENVIRONMENT, Rig, addresses
-from tests.sources.rig import Rig as Sources
+from tests.rig.delivery import Clock, no_session, rig
+from tests.rig.discovery import ENVIRONMENT, Rig, addresses
+from tests.rig.json_source import Rig as Sources
 from tests.test_push import config_text, endpoint, run, warm_of
 
 STALE = "7ff0000000000002"
@@ -59,11 +59,11 @@ def scrapes(fault: Fault) -> tuple[list[str], dict[str, list[str]]]:
     with target.server, Receiver(auth=None, now=clock.time) as receiver:
         scrape = {"job_name": "t", "static_configs": [{"targets": [f"127.0.0.1:{target.server.port}"]}]}
         text = config_text([], [endpoint(receiver, "r", sigv4=None)], scrape_configs=[scrape])
-        with warm_of(text, clock) as warm:
+        with warm_of(text, clock) as environment:
             errors = []
             for now in (None, fault, None):
                 target.fault = now
-                errors += [one.error for one in run(warm).scrapes]
+                errors += [one.error for one in run(environment).scrapes]
                 clock.ahead += 60
         values: dict[str, list[str]] = {}
         for labels, points in receiver.samples.items():
@@ -120,7 +120,7 @@ def test_a_receiver_of_2_0_still_gets_2_0(lines: int) -> None:
         with rig(receiver.url, clock=clock, protobuf_message=message, sigv4=None) as one:
             delivery = one.deliver(one.points(times=2))
             assert (delivery.collected, delivery.accepted, delivery.warnings) == (4, 4, [])
-            assert one.remote.poster.version == 2
+            assert one.endpoint.client.version == 2
         versions = [record.headers["X-Prometheus-Remote-Write-Version"] for record in receiver.requests]
         assert versions == ["2.0.0"] * 3
 
@@ -168,9 +168,9 @@ def bucket() -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def objects(bucket: ObjectStore) -> Iterator[S3]:
-    outside = Outside({**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": bucket.base_url}, session=no_session)
-    yield outside.objects
-    outside.transport.close()
+    dependencies = Dependencies({**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": bucket.base_url}, session=no_session)
+    yield dependencies.objects
+    dependencies.transport.close()
 
 
 OPERATIONS: dict[str, Callable[[S3], object]] = {
@@ -205,7 +205,7 @@ def test_a_state_object_is_not_known(bucket: ObjectStore, objects: S3, lines: in
     store = S3Store(objects, "s3://spool/p")
     writer = State(store, "0", lambda: 1_800_000_000_000)
     writer.will_spool("amp", "spool/amp/0/1", soon())
-    writer.mark("j", JobMark(5, 5, 5, 3), is_exact=True)
+    writer.mark("j", HighWaterMark(5, 5, 5, 3), is_exact=True)
     writer.save(soon(), ["j"])
     written = bucket.objects
     bucket.always("get", Fault.cut_head(lines))
@@ -214,7 +214,7 @@ def test_a_state_object_is_not_known(bucket: ObjectStore, objects: S3, lines: in
     reader.await_read()
     assert not reader.is_known
     assert "the connection broke" in reader.problem
-    reader.mark("j", JobMark(9, 9, 9, 3), is_exact=True)
+    reader.mark("j", HighWaterMark(9, 9, 9, 3), is_exact=True)
     reader.save(soon(), ["j"])
     assert bucket.objects == written
     bucket.always("get", None)
@@ -230,16 +230,16 @@ CONFIG = b'json_configs: [{job_name: j, url: "https://api.example.com/", metrics
 def test_the_last_good_config_stays(bucket: ObjectStore, lines: int) -> None:
     """And where there is none, the function does not start with an empty one."""
     bucket.put("c.yaml", CONFIG)
-    environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": bucket.base_url, "PUSHER_WORKSPACE": "ws-1"}
+    env_vars = {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": bucket.base_url, "PUSHER_WORKSPACE": "ws-1"}
     transport = Transport()
-    secrets = SecretStore(environment, no_client, time.monotonic)
-    edges = Edges(environment, transport, secrets, no_session, lambda: int(time.time() * 1000))
-    warm, cold = ConfigSource("s3://spool/c.yaml", edges), ConfigSource("s3://spool/c.yaml", edges)
-    good = warm.load()
+    secrets = SecretStore(env_vars, no_client, time.monotonic)
+    edges = Edges(env_vars, transport, secrets, no_session, lambda: int(time.time() * 1000))
+    environment, cold = ConfigSource("s3://spool/c.yaml", edges), ConfigSource("s3://spool/c.yaml", edges)
+    good = environment.load()
     bucket.put("c.yaml", CONFIG.replace(b": j", b": other"))
     bucket.always("get", Fault.cut_head(lines))
-    assert warm.load().config is good.config
-    assert "the connection broke" in warm.load().refused
+    assert environment.load().config is good.config
+    assert "the connection broke" in environment.load().refused
     with pytest.raises(Unreadable, match="the connection broke"):
         cold.load()
     transport.close()

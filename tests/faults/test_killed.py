@@ -20,7 +20,7 @@ from sandbox.amp import Received, Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, Request
-from tests.delivery.rig import KEYS, in_order
+from tests.rig.delivery import KEYS, in_order
 from tests.test_push import config_text, endpoint, job
 
 ROOT = Path(__file__).parents[2]
@@ -122,13 +122,13 @@ class Place:
         return self.history.answer(request)
 
     def start(self) -> subprocess.Popen[str]:
-        environment = {
-            **os.environ, "PYTHONPATH": str(ROOT / "functions"), "PUSHER_TICK": "1s",
+        env_vars = {
+            **os.environ, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "PUSHER_TICK": "1s",
             "AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key,
             "AWS_REGION": KEYS.region, "AWS_ENDPOINT_URL_S3": self.bucket.base_url,
         }  # fmt: skip
-        command = [sys.executable, "-m", "pusher", "push", str(self.config), "--timeout", "8"]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [sys.executable, "-m", "lambda_remote_write_cli", "push", str(self.config), "--timeout", "8"]
+        return subprocess.Popen(command, env=env_vars, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def push(self) -> str:
         process = self.start()
@@ -156,8 +156,8 @@ def killed_when(place: Place, start: Callable[[], subprocess.Popen[str]]) -> Non
     reached = place.moment.wait(PATIENCE_SECONDS)
     time.sleep(0.05)  # what went before the moment has had its effect
     process.send_signal(signal.SIGKILL)
-    said = process.communicate(timeout=30)[0]
-    assert reached, said
+    detail = process.communicate(timeout=30)[0]
+    assert reached, detail
     assert process.returncode == -signal.SIGKILL
 
 
@@ -172,9 +172,9 @@ def test_a_killed_process_loses_nothing(place: Place, stage: Stage) -> None:
     killed_when(place, place.start)
     if stage.gap:
         time.sleep(2.0)
-    said = [place.push(), place.push()]
-    assert len(place.history.points) >= 3 + stage.is_down, said
-    assert place.stored() == dict.fromkeys("ab", place.history.points), said
+    detail = [place.push(), place.push()]
+    assert len(place.history.points) >= 3 + stage.is_down, detail
+    assert place.stored() == dict.fromkeys("ab", place.history.points), detail
     assert in_order(place.amp)
-    assert [key for key in place.bucket.objects if not key.startswith("state/")] == [], said
-    assert all("undelivered 0" in one or "0 undelivered" in one for one in said)
+    assert [key for key in place.bucket.objects if not key.startswith("state/")] == [], detail
+    assert all("undelivered 0" in one or "0 undelivered" in one for one in detail)

@@ -11,15 +11,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.push import push
-from pusher.sources.due import Tick
-from pusher.warm import Outside, Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.push import push
+from lambda_remote_write.scrape.schedule import Tick
 from sandbox.api import Api
 from sandbox.prometheus import Prometheus, find
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 from tests.conftest import Require
-from tests.delivery.rig import Clock, no_session
+from tests.rig.delivery import Clock, no_session
 from tests.test_push import config_text, job
 
 HEALTHY, BROKEN, RECOVERED = 2, 3, 3
@@ -113,17 +114,17 @@ def test_every_sample_is_there_once(
 
 def runner(text: str, clock: Clock, is_cold: bool) -> Callable[[float], None]:
     """Runs one push of so many seconds, in a new environment each time when `is_cold`; the clock moves on a minute."""
-    outside = Outside({}, clock.now_ms, no_session, clock.sleep)
-    warm = [Warm(parse_config(text, "config.yaml", {}), outside, heals=True)]
+    dependencies = Dependencies({}, clock.now_ms, no_session, clock.sleep)
+    environment = [Environment(parse_config(text, "config.yaml", {}), dependencies, gap_backfill=True)]
 
     def run(seconds: float) -> None:
         if is_cold:
-            warm[0] = Warm(parse_config(text, "config.yaml", {}), outside, heals=True)
-        tick = Tick(clock.now_ms(), None, 60_000, frozenset(warm[0].config.job_names()))
-        report = push(warm[0], tick, time.monotonic() + seconds)
+            environment[0] = Environment(parse_config(text, "config.yaml", {}), dependencies, gap_backfill=True)
+        tick = Tick(clock.now_ms(), None, 60_000, frozenset(environment[0].config.job_names()))
+        report = push(environment[0], tick, time.monotonic() + seconds)
         assert report.balances
         for delivery in report.deliveries:
-            assert delivery.rejected.counts.keys() <= {"maybe_stored"}, delivery.rejected.first
+            assert delivery.rejected.counts.keys() <= {"maybe_stored"}, delivery.rejected.first_examples
             assert delivery.undelivered.total() == 0
         clock.ahead += 60
 

@@ -22,7 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from requests_aws4auth import AWS4Auth
 
-from pusher.wire.generated import remote_pb2, types_pb2
+from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from sandbox import prometheus
 from sandbox.amp import Basic, Bearer, Limits, Receiver, SigV4, parse_selector, value_text
 from sandbox.server import Fault
@@ -762,9 +762,9 @@ def test_memory_answers_as_prometheus_does(http: requests.Session, query: str, c
 
 def test_the_command_line_prints_a_line_per_request(http: requests.Session) -> None:
     command = [sys.executable, "-m", "sandbox.amp", "--port", "0", "--region", "eu-west-1", "--session-token", "abc"]
-    environment = {**os.environ, "PYTHONPATH": "functions"}
+    env_vars = {**os.environ, "PYTHONPATH": "functions:cli"}
     keys = SigV4(region="eu-west-1", token="abc")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env_vars, cwd=ROOT) as process:
         assert process.stdout is not None
         url = process.stdout.readline().removeprefix("remote write: ").strip()
         data = body(series(UP, (0, 1.0)), series({"__name__": "a.b"}, (0, 1.0)))

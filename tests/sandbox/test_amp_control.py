@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from pusher.wire.generated import remote_pb2, types_pb2
+from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from sandbox.amp import Limits, Receiver, SigV4
 
 KEYS = SigV4(token="session-token")

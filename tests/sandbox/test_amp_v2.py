@@ -9,8 +9,8 @@ import cramjam
 import pytest
 import requests
 
-from pusher.wire.generated import remote_pb2, types_pb2
-from pusher.wire.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
+from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
+from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
 from sandbox.amp import Limits, Receiver
 
 HEADERS_1 = {

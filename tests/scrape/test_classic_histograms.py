@@ -12,8 +12,9 @@ import pytest
 
 from sandbox import prometheus
 from tests.conftest import Require
-from tests.scrape import recorded, rig
-from tests.scrape.rig import Labels, Scrapes, Sink, Site, text
+from tests.rig import recorded
+from tests.rig import scrape as rig
+from tests.rig.scrape import Labels, Scrapes, Sink, Site, text
 
 SINCE = (3, 16)  # that `convert_nhcb_to_classic` is a key
 HISTOGRAM = """\

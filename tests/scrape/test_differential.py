@@ -21,8 +21,9 @@ import pytest
 from sandbox import prometheus
 from sandbox.server import Answer, Fault
 from tests.conftest import Require
-from tests.scrape import recorded, rig
-from tests.scrape.rig import OPENMETRICS, PAGES, TEXT, Page, Received, Scrapes, Sink, Site, page_file, text
+from tests.rig import recorded
+from tests.rig import scrape as rig
+from tests.rig.scrape import OPENMETRICS, PAGES, TEXT, Page, Received, Scrapes, Sink, Site, page_file, text
 
 ROUNDS = 3  # scrapes that are compared of a page that stays the same
 SOON_SECONDS = 300  # from now to the times in pages: later than all scrapes, and less than ten minutes away
@@ -514,7 +515,7 @@ def test_same_scrapes_in_version_1(seen: Seen, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_same_metadata(seen: Seen, way: str) -> None:
     real, ours = (
-        {name: said for name, said in seen.received[client, 1].metadata.items() if name.startswith("meta_")}
+        {name: detail for name, detail in seen.received[client, 1].metadata.items() if name.startswith("meta_")}
         for client in ("prometheus", way)
     )
     assert len(real) == 16
@@ -563,7 +564,11 @@ def test_same_series_of_a_node_exporter(seen: Seen, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_same_metadata_of_a_node_exporter(seen: Seen, way: str) -> None:
     real, ours = (
-        {name: said for name, said in seen.received[client, 1].metadata.items() if name.startswith(("node_", "go_"))}
+        {
+            name: detail
+            for name, detail in seen.received[client, 1].metadata.items()
+            if name.startswith(("node_", "go_"))
+        }
         for client in ("prometheus", way)
     )
     assert len(real) > 100

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.sources import collect
-from pusher.sources.due import Tick
-from pusher.transport import Channel, HttpRequest, Transport, TransportError
-from pusher.warm import Outside, Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.http import ConnectionOptions, HttpRequest, Transport, TransportError
+from lambda_remote_write.scrape import collect
+from lambda_remote_write.scrape.schedule import Tick
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.delivery.rig import Clock, no_session
-from tests.scrape.rig import TEXT
+from tests.rig.delivery import Clock, no_session
+from tests.rig.scrape import TEXT
 
 METRICS = Answer(200, {"Content-Type": TEXT}, b"a 1\n")
 
@@ -110,24 +111,24 @@ class Seen:
 
 
 @contextmanager
-def warm(*jobs: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[Warm]:
+def environment(*jobs: Mapping[str, Any], env_vars: Mapping[str, str]) -> Iterator[Environment]:
     text = json.dumps({"scrape_configs": list(jobs), "remote_write": [{"url": "http://127.0.0.1:9/"}]})
     clock = Clock()
-    outside = Outside(dict(environment), clock.now_ms, no_session, clock.sleep)
+    dependencies = Dependencies(dict(env_vars), clock.now_ms, no_session, clock.sleep)
     try:
-        yield Warm(parse_config(text, "test.yaml", {}), outside)
+        yield Environment(parse_config(text, "test.yaml", {}), dependencies)
     finally:
-        outside.transport.close()
+        dependencies.transport.close()
 
 
-def error(keys: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> str:
+def error(keys: Mapping[str, Any], env_vars: Mapping[str, str] | None = None) -> str:
     """The error of one scrape of the only target."""
     job = {"job_name": "j", "scrape_timeout": "5s", **keys}
-    with warm(job, environment=environment or {}) as memory:
+    with environment(job, env_vars=env_vars or {}) as memory:
         deadline = time.monotonic() + 10
         memory.discover(deadline)
-        sources = memory.due_sources(Tick(memory.outside.now_ms(), None, 60_000, frozenset(["j"])))
-        edges = collect.Edges(memory.fetcher, memory.outside.now_ms)
+        sources = memory.due_sources(Tick(memory.dependencies.now_ms(), None, 60_000, frozenset(["j"])))
+        edges = collect.Edges(memory.fetcher, memory.dependencies.now_ms)
         (scrape,) = collect.collect(sources, edges, deadline, 1)
     return scrape.error
 
@@ -139,25 +140,25 @@ def at(address: str, **keys: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("host", METADATA.values(), ids=list(METADATA))
 def test_a_target_there_is_refused_behind_a_proxy(host: str) -> None:
     with Seen() as proxy:
-        said = error(at(f"{host}:80", proxy_url=f"http://{proxy.address}"))
-    assert "allow_link_local" in said
+        detail = error(at(f"{host}:80", proxy_url=f"http://{proxy.address}"))
+    assert "allow_link_local" in detail
     assert proxy.requests == []
 
 
 @pytest.mark.parametrize("host", METADATA.values(), ids=list(METADATA))
 def test_a_tunnel_to_there_is_refused(host: str) -> None:
     with Seen() as proxy:
-        said = error(at(f"{host}:443", scheme="https", proxy_url=f"http://{proxy.address}"))
-    assert "allow_link_local" in said
+        detail = error(at(f"{host}:443", scheme="https", proxy_url=f"http://{proxy.address}"))
+    assert "allow_link_local" in detail
     assert proxy.requests == []
 
 
 @pytest.mark.parametrize("host", [host for host in METADATA.values() if host not in NAMES])
 def test_a_listed_target_there_is_refused(host: str) -> None:
     with Seen(Answer.json([{"targets": [f"{host}:80"]}])) as lister:
-        said = error({"http_sd_configs": [{"url": f"http://{lister.address}/"}]})
-    assert "allow_link_local" in said or "does not resolve" in said
-    assert host == "169.254.169.254." or "allow_link_local" in said
+        detail = error({"http_sd_configs": [{"url": f"http://{lister.address}/"}]})
+    assert "allow_link_local" in detail or "does not resolve" in detail
+    assert host == "169.254.169.254." or "allow_link_local" in detail
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -165,14 +166,14 @@ def test_a_listed_target_there_is_refused(host: str) -> None:
 def test_a_redirect_to_there_is_refused(host: str, scheme: str) -> None:
     """From another host, whose name only the proxy knows; https goes through a tunnel."""
     with Seen() as here, Seen(Answer(302, {"Location": f"{scheme}://{host}:{here.port}/end"})) as proxy:
-        said = error(at("target.example:80", proxy_url=f"http://{proxy.address}"))
+        detail = error(at("target.example:80", proxy_url=f"http://{proxy.address}"))
         assert (len(proxy.requests), here.requests) == (1, [])
-    assert "allow_link_local" in said
+    assert "allow_link_local" in detail
 
 
 @pytest.mark.parametrize("host", [*METADATA.values(), *THIS_MACHINE.values()])
 def test_what_a_redirect_leads_to_is_refused_without_a_proxy(host: str) -> None:
-    channel, transport = Channel(refuse_link_local=True, refuse_loopback=True), Transport()
+    channel, transport = ConnectionOptions(refuse_link_local=True, refuse_loopback=True), Transport()
     with Seen() as here, pytest.raises(TransportError) as caught:
         transport.send(HttpRequest("GET", f"http://{host}:{here.port}/", {}), channel, 5)
     assert here.requests == []
@@ -183,9 +184,9 @@ def test_what_a_redirect_leads_to_is_refused_without_a_proxy(host: str) -> None:
 def test_a_redirect_to_what_a_browser_would_read_as_it_is_refused(host: str) -> None:
     location = f"http://{host}:80/end".encode().decode("latin-1")
     with Seen(Answer(302, {"Location": location})) as proxy:
-        said = error(at("target.example:80", proxy_url=f"http://{proxy.address}"))
+        detail = error(at("target.example:80", proxy_url=f"http://{proxy.address}"))
         assert len(proxy.requests) == 1
-    assert said
+    assert detail
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "localhost"])
@@ -201,9 +202,9 @@ def test_the_runtime_of_the_function_is_no_target(host: str) -> None:
     and port of the runtime API" (Lambda, Using Lambda environment variables)."""
     with Seen() as runtime:
         keys = at(f"{host}:{runtime.port}", metrics_path="/2018-06-01/runtime/invocation/next")
-        said = error(keys, {"AWS_LAMBDA_RUNTIME_API": runtime.address})
+        detail = error(keys, {"AWS_LAMBDA_RUNTIME_API": runtime.address})
         assert runtime.requests == []
-        assert "is the runtime of this function" in said
+        assert "is the runtime of this function" in detail
         assert error(keys, {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}) == ""
 
 
@@ -211,7 +212,7 @@ def test_credentials_follow_the_address_that_is_asked() -> None:
     """To one parser of URLs `http://other\\@first/` is at `first`, to another at `other`."""
     with Seen() as other, Seen() as first:
         first.answer = Answer(302, {"Location": f"http://{other.address}\\@{first.address}/end"})
-        said = error(at(first.address, authorization={"credentials": "sesame"}))
+        detail = error(at(first.address, authorization={"credentials": "sesame"}))
         asked = [*first.requests[1:], *other.requests]
-    assert said or asked
+    assert detail or asked
     assert [request.headers["Authorization"] for request in other.requests if "Authorization" in request.headers] == []

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.scrape import rig
-from tests.scrape.rig import Sink, Site, text
+from tests.rig import scrape as rig
+from tests.rig.scrape import Sink, Site, text
 
 PAGE = '{"http.requests","status.code"="200",plain_label="x"} 1\n{"žluť_kůň"} 2\nplain_name:x{"a b"="1"} 3\n_ 4\n'
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"

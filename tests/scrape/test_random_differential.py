@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from pusher.relabel import Action
+from lambda_remote_write.relabel import Action
 from sandbox import prometheus
 from tests.conftest import Require
-from tests.scrape import rig
-from tests.scrape.rig import OPENMETRICS, TEXT, Labels, Scrapes, Sink, Site, text
+from tests.rig import scrape as rig
+from tests.rig.scrape import OPENMETRICS, TEXT, Labels, Scrapes, Sink, Site, text
 
 COUNT, ROUNDS = 240, 2
 VALUES = ["", "1", "2", "ab", "ä", "b;c", "x" * 20, "A"]

@@ -16,17 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pusher.config.load import parse_config
-from pusher.config.schema import ScrapeJob
-from pusher.sources import collect
-from pusher.sources.discovery import TargetGroup
-from pusher.sources.due import Tick
-from pusher.sources.targets import Target, Targets, targets_of
-from pusher.transport import parsed
-from pusher.warm import Outside, Warm
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import ScrapeJob
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.discovery import TargetGroup
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.http import parsed
+from lambda_remote_write.scrape import collect
+from lambda_remote_write.scrape.schedule import Tick
+from lambda_remote_write.scrape.targets import Target, Targets, targets_of
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.delivery.rig import Clock, no_session
-from tests.scrape.rig import PROTOBUF, TEXT
+from tests.rig.delivery import Clock, no_session
+from tests.rig.scrape import PROTOBUF, TEXT
 
 BOOLEANS = {
     "__convert_classic_histograms_to_nhcb__": "false",
@@ -170,12 +171,12 @@ def test_relabelling_sets_how_histograms_are_read(name: str, text: str, expected
         assert "neither true nor false" in found.dropped[0].error
         return
     (target,) = found.active.values()
-    wishes = (target.custom_buckets, target.classic_histograms, target.native_histograms)
-    assert wishes == tuple(expected if name == one else False for one in BOOLEANS)
+    parse_options = (target.custom_buckets, target.classic_histograms, target.native_histograms)
+    assert parse_options == tuple(expected if name == one else False for one in BOOLEANS)
 
 
 @pytest.mark.parametrize(
-    ("discovered", "rules", "said"),
+    ("discovered", "rules", "detail"),
     [
         ({"__address__": ""}, [], "no __address__"),
         ({}, [], "no __address__"),
@@ -185,10 +186,12 @@ def test_relabelling_sets_how_histograms_are_read(name: str, text: str, expected
         ({"__address__": "h:1", "x": "half \ud800"}, [], "is not Unicode text"),
     ],
 )  # fmt: skip
-def test_targets_that_cannot_be_scraped(discovered: Mapping[str, str], rules: list[dict[str, Any]], said: str) -> None:
+def test_targets_that_cannot_be_scraped(
+    discovered: Mapping[str, str], rules: list[dict[str, Any]], detail: str
+) -> None:
     found = targets(discovered, {"__address__": "good:1"}, relabel_configs=rules)
     broken = [dropped for dropped in found.dropped if dropped.error]
-    assert said in broken[0].error
+    assert detail in broken[0].error
     assert broken[0].by_rule is None
 
 
@@ -309,24 +312,24 @@ def page() -> Iterator[Page]:
 
 
 @contextmanager
-def warm(*jobs: Mapping[str, Any], **top: Any) -> Iterator[Warm]:
+def environment(*jobs: Mapping[str, Any], **top: Any) -> Iterator[Environment]:
     text = json.dumps({"scrape_configs": list(jobs), "remote_write": [{"url": "http://127.0.0.1:9/"}], **top})
     clock = Clock()
-    outside = Outside({}, clock.now_ms, no_session, clock.sleep)
+    dependencies = Dependencies({}, clock.now_ms, no_session, clock.sleep)
     try:
-        yield Warm(parse_config(text, "test.yaml", {}), outside)
+        yield Environment(parse_config(text, "test.yaml", {}), dependencies)
     finally:
-        outside.transport.close()
+        dependencies.transport.close()
 
 
 def errors(*jobs: Mapping[str, Any], seconds: float = 10.0, **top: Any) -> dict[str, str]:
     """One scrape of every job: the error of each, "" for none."""
-    with warm(*jobs, **top) as memory:
+    with environment(*jobs, **top) as memory:
         deadline = time.monotonic() + seconds
-        tick = Tick(memory.outside.now_ms(), None, 60_000, frozenset(one["job_name"] for one in jobs))
+        tick = Tick(memory.dependencies.now_ms(), None, 60_000, frozenset(one["job_name"] for one in jobs))
         memory.discover(deadline)
         sources = memory.due_sources(tick)
-        scrapes = collect.collect(sources, collect.Edges(memory.fetcher, memory.outside.now_ms), deadline, 1)
+        scrapes = collect.collect(sources, collect.Edges(memory.fetcher, memory.dependencies.now_ms), deadline, 1)
     return {scrape.job: scrape.error for scrape in scrapes}
 
 
@@ -501,15 +504,15 @@ def test_hostile_lists_lose_nothing_of_others(page: Page) -> None:
     listed = [*NO_ADDRESS.values(), "http://[", "", "x" * 100_000, "\uff11\uff12\uff17.0.0.1:1", page.address]
     with Page(Answer.json([{"targets": listed}])) as lister:
         there = {"job_name": "j", "http_sd_configs": [{"url": f"http://{lister.address}/"}], "scrape_timeout": "2s"}
-        with warm(there) as memory:
+        with environment(there) as memory:
             deadline = time.monotonic() + 20
             memory.discover(deadline)
-            sources = memory.due_sources(Tick(memory.outside.now_ms(), None, 60_000, frozenset(["j"])))
-            edges = collect.Edges(memory.fetcher, memory.outside.now_ms)
+            sources = memory.due_sources(Tick(memory.dependencies.now_ms(), None, 60_000, frozenset(["j"])))
+            edges = collect.Edges(memory.fetcher, memory.dependencies.now_ms)
             scrapes = {one.instance: one.error for one in collect.collect(sources, edges, deadline, 1)}
     assert scrapes.pop(page.address) == ""
     assert len(scrapes) >= len(NO_ADDRESS)
-    assert [said for said in scrapes.values() if not any(words in said for words in NOWHERE)] == []
+    assert [detail for detail in scrapes.values() if not any(words in detail for words in NOWHERE)] == []
 
 
 # --- Where a scrape may not go ----------------------------------------------------------------------------------------
@@ -520,30 +523,30 @@ METADATA = ("169.254.169.254", "169.254.170.2", "[fd00:ec2::254]")
 @pytest.mark.parametrize("address", [*METADATA, "169.254.1.1:80", "[fe80::1]:80"])
 def test_link_local_addresses_are_refused(address: str) -> None:
     """There are the credentials of the machine; a target list must not be able to fetch them."""
-    (said,) = errors(job_at(address), seconds=2.0).values()
-    assert "allow_link_local" in said
+    (detail,) = errors(job_at(address), seconds=2.0).values()
+    assert "allow_link_local" in detail
 
 
 @pytest.mark.parametrize("address", METADATA[:1])
 def test_a_redirect_to_them_is_refused(address: str) -> None:
     with Page(Answer(302, {"Location": f"http://{address}/latest/meta-data/"})) as page:
-        (said,) = errors(job_at(page.address), seconds=2.0).values()
-    assert "allow_link_local" in said
+        (detail,) = errors(job_at(page.address), seconds=2.0).values()
+    assert "allow_link_local" in detail
 
 
 def test_allow_link_local_allows_them() -> None:
     """Nobody answers there; but it is asked."""
-    (said,) = errors(job_at("169.254.1.1:80", allow_link_local=True, scrape_timeout="300ms"), seconds=2.0).values()
-    assert said
-    assert "allow_link_local" not in said
+    (detail,) = errors(job_at("169.254.1.1:80", allow_link_local=True, scrape_timeout="300ms"), seconds=2.0).values()
+    assert detail
+    assert "allow_link_local" not in detail
 
 
 def test_a_page_in_zstd_fails_by_its_name() -> None:
     """Prometheus 3.16 without its flag zstd-scrape; other names of encodings are read as they are."""
-    for encoding, said in (("zstd", "compressed with zstd"), ("ZSTD", ""), ("br", "")):
+    for encoding, detail in (("zstd", "compressed with zstd"), ("ZSTD", ""), ("br", "")):
         with Page(Answer(200, {"Content-Type": TEXT, "Content-Encoding": encoding}, b"a 1\n")) as page:
-            assert said in errors(job_at(page.address))["j"]
-            assert bool(said) == bool(errors(job_at(page.address))["j"])
+            assert detail in errors(job_at(page.address))["j"]
+            assert bool(detail) == bool(errors(job_at(page.address))["j"])
 
 
 # --- Pages without end ------------------------------------------------------------------------------------------------
@@ -565,8 +568,8 @@ def test_a_bomb_as_a_page_is_stopped_without_a_limit_in_the_config(media_type: s
     before = peak_kib()
     headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
     with Page(Answer(200, headers, packed)) as page:
-        said = errors(job_at(page.address, scrape_timeout="3s"), seconds=10.0)["j"]
-    assert "raise body_size_limit" in said or "timed out while the body was unpacked" in said
+        detail = errors(job_at(page.address, scrape_timeout="3s"), seconds=10.0)["j"]
+    assert "raise body_size_limit" in detail or "timed out while the body was unpacked" in detail
     assert peak_kib() - before < 192 << 10
 
 
@@ -594,7 +597,7 @@ def test_slow_targets_cost_only_themselves(page: Page) -> None:
     took = time.monotonic() - started
     for one in servers.values():
         one.server.close()
-    assert {name for name, said in found.items() if said} == set(slow)
+    assert {name for name, detail in found.items() if detail} == set(slow)
     assert took < 12
     assert threading.active_count() <= before + 2
 
@@ -602,8 +605,8 @@ def test_slow_targets_cost_only_themselves(page: Page) -> None:
 def test_the_run_s_deadline_ends_a_scrape_before_its_timeout(page: Page) -> None:
     page.answer = Fault.hang()
     started = time.monotonic()
-    (said,) = errors(job_at(page.address, scrape_timeout="10s"), seconds=0.8).values()
-    assert said
+    (detail,) = errors(job_at(page.address, scrape_timeout="10s"), seconds=0.8).values()
+    assert detail
     assert time.monotonic() - started < 8
 
 
@@ -613,4 +616,4 @@ def test_many_targets_that_hang_do_not_starve_the_rest(page: Page) -> None:
         started = time.monotonic()
         found = errors(*jobs, job_at(page.address, "well"), seconds=20.0)
         assert time.monotonic() - started < 15
-    assert [name for name, said in found.items() if not said] == ["well"]
+    assert [name for name, detail in found.items() if not detail] == ["well"]

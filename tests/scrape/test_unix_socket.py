@@ -19,14 +19,15 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.model import Scrape
-from pusher.sources import collect
-from pusher.sources.due import Tick
-from pusher.warm import Outside, Warm
-from tests.delivery.rig import Clock, no_session
-from tests.scrape.rig import TEXT
-from tests.sources.peers import make_certificates
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.model.scrape import Scrape
+from lambda_remote_write.scrape import collect
+from lambda_remote_write.scrape.schedule import Tick
+from tests.rig.delivery import Clock, no_session
+from tests.rig.scrape import TEXT
+from tests.rig.tls_peers import make_certificates
 
 ADDRESS = "nowhere.invalid:9100"
 
@@ -88,20 +89,20 @@ class Scraper:
         job = {"job_name": "j", "static_configs": groups, **keys}
         text = json.dumps({"scrape_configs": [job], "remote_write": [{"url": "http://127.0.0.1:9/"}]})
         clock = Clock()
-        self._outside = Outside({}, clock.now_ms, no_session, clock.sleep)
-        self.warm = Warm(parse_config(text, "test.yaml", {}), self._outside)
+        self._dependencies = Dependencies({}, clock.now_ms, no_session, clock.sleep)
+        self.environment = Environment(parse_config(text, "test.yaml", {}), self._dependencies)
 
     def scrape(self) -> list[Scrape]:
         deadline = time.monotonic() + 20
-        self.warm.discover(deadline)
-        due = self.warm.due_sources(Tick(self._outside.now_ms(), None, 60_000, frozenset("j")))
-        return collect.collect(due, collect.Edges(self.warm.fetcher, self._outside.now_ms), deadline, 1)
+        self.environment.discover(deadline)
+        due = self.environment.due_sources(Tick(self._dependencies.now_ms(), None, 60_000, frozenset("j")))
+        return collect.collect(due, collect.Edges(self.environment.fetcher, self._dependencies.now_ms), deadline, 1)
 
     def __enter__(self) -> Scraper:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._outside.transport.close()
+        self._dependencies.transport.close()
 
 
 def at(path: object, **labels: str) -> dict[str, str]:
@@ -189,5 +190,5 @@ def test_an_address_is_still_required(tmp_path: Path) -> None:
     rules = [{"target_label": "__address__", "replacement": ""}]
     with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), relabel_configs=rules) as scraper:
         assert scraper.scrape() == []
-        assert [said for said in scraper.warm.warnings() if "no __address__" in said]
+        assert [detail for detail in scraper.environment.warnings() if "no __address__" in detail]
     assert server.asked == []

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from pusher.config.load import parse_config
-from pusher.model import Scrape
-from pusher.sources import collect
-from pusher.sources.due import Tick
-from pusher.sources.fetch import FetchError, Opened, in_time
-from pusher.warm import Outside, Warm
-from pusher.wire import v1
-from tests.exposition.rig import cold, pieces
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.http.fetch import FetchError, Opened, in_time
+from lambda_remote_write.model.scrape import Scrape
+from lambda_remote_write.scrape import collect
+from lambda_remote_write.scrape.schedule import Tick
+from lambda_remote_write.series import label_codec
+from tests.rig.exposition import cold, pieces
 
 CONFIG = """
 global: {{external_labels: {{{external}}}}}
@@ -43,47 +44,49 @@ class Pages:
         yield Opened("text/plain", iter([self.content]))
 
 
-def warm(external: str, endpoint: str = "name: one", before: Warm | None = None) -> Warm:
-    outside = before.outside if before else Outside({})
-    made = Warm(parse_config(CONFIG.format(external=external, endpoint=endpoint), "c.yaml", {}), outside, before)
+def environment(external: str, endpoint: str = "name: one", before: Environment | None = None) -> Environment:
+    dependencies = before.dependencies if before else Dependencies({})
+    made = Environment(
+        parse_config(CONFIG.format(external=external, endpoint=endpoint), "c.yaml", {}), dependencies, before
+    )
     made.fetcher = Pages()  # type: ignore[assignment]
     return made
 
 
-def scraped(memory: Warm) -> list[dict[str, str]]:
+def scraped(memory: Environment) -> list[dict[str, str]]:
     """The labels of the samples of one run."""
     tick = Tick(0, None, 60_000, frozenset(["pages"]))
     memory.discover(time.monotonic() + 10)
-    edges = collect.Edges(memory.fetcher, memory.outside.now_ms)
+    edges = collect.Edges(memory.fetcher, memory.dependencies.now_ms)
     scrapes: list[Scrape] = collect.collect(memory.due_sources(tick), edges, time.monotonic() + 10, memory.next_run())
     assert [scrape.error for scrape in scrapes] == [""]
-    return [v1.labels_of(series.prefix) for series in scrapes[0].samples.series]
+    return [label_codec.labels_of(series.prefix) for series in scrapes[0].samples.series]
 
 
 def test_external_labels_apply_to_targets_that_stay() -> None:
     """The series under the old labels end, those under the new ones begin, in the next run."""
-    first = warm("e: one")
+    first = environment("e: one")
     assert {labels["e"] for labels in scraped(first)} == {"one"}
-    second = scraped(warm("e: two", before=first))
+    second = scraped(environment("e: two", before=first))
     assert [labels["e"] for labels in second if labels["__name__"] == "a"] == ["two", "one"]  # the sample, the marker
     assert [labels["e"] for labels in second if labels["__name__"] == "up"] == ["two"]
 
 
 def test_what_an_endpoint_takes_applies_to_targets_that_stay() -> None:
     """Exemplars, 2.0 and the limits of AMP are the new config's; no series ends because of that."""
-    first = warm("e: one")
+    first = environment("e: one")
     before = scraped(first)
-    second = warm("e: one", "protobuf_message: io.prometheus.write.v2.Request", before=first)
+    second = environment("e: one", "protobuf_message: io.prometheus.write.v2.Request", before=first)
     assert scraped(second) == before
     assert [source._receivers.starts for source in second.pools[0].sources.values()] == [True]
 
 
 def test_a_target_that_stays_keeps_what_it_knows() -> None:
     """A change that does not concern its series costs no new parsing."""
-    first = warm("e: one")
+    first = environment("e: one")
     scraped(first)
     (source,) = first.pools[0].sources.values()
-    second = warm("e: one", before=first)
+    second = environment("e: one", before=first)
     scraped(second)
     assert list(second.pools[0].sources.values()) == [source]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Building
-from tests.template.stack import ROOT, Stack, load_template, translate
+from tests.rig.stack import ROOT, Stack, load_template, translate
 
 StackOf = Callable[..., Stack]
 BIN = Path(sys.executable).parent
@@ -38,11 +38,11 @@ def stack_of(template: dict[str, Any], translated: dict[str, Any]) -> StackOf:
 def sam(require: Callable[[object, str], None]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs SAM's command line in the checkout."""
     require((BIN / "sam").exists(), "aws-sam-cli")
-    environment = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
+    env_vars = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "sam"), *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=ROOT, env=env_vars, capture_output=True, text=True, check=False)
 
     return run
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from pusher.app import App, PushFailed
-from pusher.warm import Outside
+from lambda_remote_write.app import App, PushFailed
+from lambda_remote_write.dependencies import Dependencies
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
-from tests.clock import StandingClock
-from tests.delivery.rig import ENVIRONMENT, KEYS, no_session
+from tests.rig.clock import StandingClock
+from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
+from tests.rig.stack import Stack
 from tests.template.conftest import StackOf
-from tests.template.stack import Stack
 
 START_MS = 1_800_000_000_000
 PASSED_ON = ("PUSHER_METRICS", "PUSHER_OLDEST_WAITING_SECONDS")
@@ -152,9 +152,9 @@ class World:
         config = {"json_configs": jobs, "remote_write": [endpoint], "self_metrics": False, **spool, **self.top}
         path.write_text(json.dumps(config))
         variables = self.stack["PusherFunction"]["Environment"]["Variables"]
-        environment = ENVIRONMENT | {"PUSHER_CONFIG": str(path), "PUSHER_TICK": variables["PUSHER_TICK"]}
-        environment |= {name: str(value) for name, value in variables.items() if name in PASSED_ON}
-        return App(Outside(environment, self.clock.now_ms, no_session, self.clock.sleep))
+        env_vars = ENVIRONMENT | {"PUSHER_CONFIG": str(path), "PUSHER_TICK": variables["PUSHER_TICK"]}
+        env_vars |= {name: str(value) for name, value in variables.items() if name in PASSED_ON}
+        return App(Dependencies(env_vars, self.clock.now_ms, no_session, self.clock.sleep))
 
     def _see(self, datapoints: Datapoints) -> None:
         for alarm in self.alarms.values():

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pusher.backfill.files import area_of
-from tests.template.machine import DEFINITION
-from tests.template.stack import ACCOUNT, REGION, ROOT, Stack
+from lambda_remote_write.backfill.files import area_of
+from tests.rig.stack import ACCOUNT, REGION, ROOT, Stack
+from tests.rig.state_machine import DEFINITION
 from tests.template.test_template import BOUNDARY, BUCKET, OWN_BUCKETS, WORKSPACE, grants, statements_of, variables_of
 
 StackOf = Callable[..., Stack]

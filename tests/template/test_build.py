@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.template.stack import ROOT, load_template
+from tests.rig.stack import ROOT, load_template
 
 MAX_BYTES = 20_000_000
 EM_AARCH64 = 183
@@ -32,14 +32,14 @@ def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def make(*arguments: str, variables: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+def make(*arguments: str, variables: Sequence[str] = (), **env_vars: str) -> subprocess.CompletedProcess[str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "ARCH", "ARTIFACTS", "AWS_"))
     }
     return subprocess.run(
         ["make", *arguments, *variables],
         cwd=ROOT,
-        env=inherited | environment,
+        env=inherited | env_vars,
         capture_output=True,
         text=True,
         check=False,
@@ -82,7 +82,9 @@ def test_every_locked_package_is_there_with_its_metadata(artefact: Path) -> None
 def test_what_the_runtime_brings_or_nobody_needs_is_left_out(artefact: Path) -> None:
     names = {path.name for path in artefact.iterdir()}
     assert not names & {"boto3", "botocore", "s3transfer", "bin", "pytest", "rich", "Makefile", "template.yaml"}
-    assert not [name for name in files_of(artefact) if name.endswith(".pyi") and not name.startswith("pusher/")]
+    assert not [
+        name for name in files_of(artefact) if name.endswith(".pyi") and not name.startswith("lambda_remote_write/")
+    ]
 
 
 def test_bytecode_is_the_runtimes_own_or_not_there(artefact: Path) -> None:
@@ -94,10 +96,10 @@ def test_bytecode_is_the_runtimes_own_or_not_there(artefact: Path) -> None:
 def test_all_of_the_pusher_is_there_but_the_command_line(artefact: Path) -> None:
     """No function imports that."""
     shell = ("cli.py", "shell_backfill.py", "shell_print.py", "shell_spool.py", "__main__.py")
-    sources = {name for name in files_of(ROOT / "functions/pusher") if "__pycache__" not in name}
+    sources = {name for name in files_of(ROOT / "functions/lambda_remote_write") if "__pycache__" not in name}
     expected = {name for name in sources if name not in shell and not name.startswith(("convert/", "standalone/"))}
     assert len(expected) > 80
-    assert {name for name in files_of(artefact / "pusher") if "__pycache__" not in name} == expected
+    assert {name for name in files_of(artefact / "lambda_remote_write") if "__pycache__" not in name} == expected
 
 
 @pytest.mark.parametrize(
@@ -113,9 +115,9 @@ def test_all_of_the_pusher_is_there_but_the_command_line(artefact: Path) -> None
 )
 def test_packages_do_without_what_was_cut(artefact: Path, code: str) -> None:
     """Only pure Python is imported, so that the artefact of any machine will do."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(artefact), "PYTHONDONTWRITEBYTECODE": "1"}
+    env_vars = {"PATH": os.environ["PATH"], "PYTHONPATH": str(artefact), "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(
-        [sys.executable, "-S", "-c", code], env=environment, cwd=artefact, capture_output=True, text=True, check=False
+        [sys.executable, "-S", "-c", code], env=env_vars, cwd=artefact, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
 
@@ -212,7 +214,7 @@ def test_two_builds_at_once_share_the_packages(tmp_path: Path) -> None:
         for at, one in enumerate(running):
             assert one.result().returncode == 0, one.result().stderr
             assert (tmp_path / str(at) / "package.py").read_text() == "1\n"
-            assert (tmp_path / str(at) / "pusher/app.py").is_file()
+            assert (tmp_path / str(at) / "lambda_remote_write/app.py").is_file()
     assert (tmp_path / "log").read_text().split() == ["begin", "end"]
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 
+from tests.rig.stack import Stack, references
 from tests.template.conftest import StackOf
-from tests.template.stack import Stack, references
 from tests.template.test_template import (
     BOUNDARY,
     BUCKET,
@@ -129,7 +129,7 @@ def test_every_choice_from_a_mapping_is_in_it(template: dict[str, Any], translat
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "detail"),
     [
         pytest.param({}, [], id="no VPC"),
         pytest.param({"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}, [], id="subnets and groups"),
@@ -150,10 +150,10 @@ def test_every_choice_from_a_mapping_is_in_it(template: dict[str, Any], translat
     ],
 )
 def test_half_a_network_is_refused_before_anything_is_made(
-    stack_of: StackOf, parameters: dict[str, str], said: list[str]
+    stack_of: StackOf, parameters: dict[str, str], detail: list[str]
 ) -> None:
     """CloudFormation evaluates rules before it creates or updates any resource."""
-    assert stack_of(**parameters).broken_rules() == said
+    assert stack_of(**parameters).broken_rules() == detail
 
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
@@ -176,11 +176,11 @@ class Long(Stack):
 
     pseudo = LONGEST
 
-    def _of_resource(self, name: str, said: str) -> str:
-        super()._of_resource(name, said)
+    def _of_resource(self, name: str, detail: str) -> str:
+        super()._of_resource(name, detail)
         generated = {"SpoolBucket": 63, "Workspace": 39, "FailureQueue": 80}.get(name, 64)
         own = NAME if name.endswith("LogGroup") else "n" * generated
-        return f"arn:aws-us-gov:service:{REGION}:{ACCOUNT}:resource-type/{own}" if "." in said else own
+        return f"arn:aws-us-gov:service:{REGION}:{ACCOUNT}:resource-type/{own}" if "." in detail else own
 
 
 def listed(arn: str, count: int) -> str:

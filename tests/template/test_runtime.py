@@ -12,7 +12,7 @@ import pytest
 
 from sandbox import runtime
 from sandbox.runtime import LambdaRuntime, RuntimeUnavailableError, copy_emulator, function_of
-from tests.template.stack import ROOT
+from tests.rig.stack import ROOT
 
 CODE = """
 import os, sys, time
@@ -72,17 +72,17 @@ def start(artefact: Path) -> Iterator[Callable[..., LambdaRuntime]]:
 
 
 def test_an_answer_comes_back_cold_then_warm(start: Callable[..., LambdaRuntime]) -> None:
-    function = start("echo", environment={"PUSHER_TICK": "1m"}, memory_mb=512)
-    cold, warm = function.invoke({"n": 1}), function.invoke({"n": 2})
-    assert [cold.payload["event"], warm.payload["event"]] == [{"n": 1}, {"n": 2}]
+    function = start("echo", env_vars={"PUSHER_TICK": "1m"}, memory_mb=512)
+    cold, environment = function.invoke({"n": 1}), function.invoke({"n": 2})
+    assert [cold.payload["event"], environment.payload["event"]] == [{"n": 1}, {"n": 2}]
     assert cold.payload["memory"] == 512
     assert not cold.error
-    assert not warm.error
+    assert not environment.error
     assert cold.init_ms is not None
     assert cold.init_ms > 200
     assert cold.billed_ms >= cold.init_ms > cold.duration_ms
-    assert warm.init_ms is None
-    assert 0 < warm.duration_ms <= warm.billed_ms < cold.billed_ms
+    assert environment.init_ms is None
+    assert 0 < environment.duration_ms <= environment.billed_ms < cold.billed_ms
 
 
 def test_the_log_is_the_functions_own(start: Callable[..., LambdaRuntime]) -> None:
@@ -97,7 +97,7 @@ def test_nothing_of_this_process_is_inherited(
     start: Callable[..., LambdaRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PUSHER_CONFIG", "/etc/mine.yaml")
-    variables = start("echo", environment={"PUSHER_TICK": "1m"}).invoke({}).payload["variables"]
+    variables = start("echo", env_vars={"PUSHER_TICK": "1m"}).invoke({}).payload["variables"]
     assert variables["PUSHER_TICK"] == "1m"
     assert variables["AWS_REGION"] == "us-east-1"
     assert variables["AWS_SESSION_TOKEN"]
@@ -192,8 +192,8 @@ def push_handler(event, context):
 def test_make_invoke_runs_against_the_sandbox(
     artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], event: dict[str, Any], status: int
 ) -> None:
-    (tmp_path / "pusher").mkdir()
-    (tmp_path / "pusher" / "app.py").write_text(INVOKED)
+    (tmp_path / "lambda_remote_write").mkdir()
+    (tmp_path / "lambda_remote_write" / "app.py").write_text(INVOKED)
     (tmp_path / "event.json").write_text(json.dumps(event))
     assert runtime.main(["--artefact", str(tmp_path), "--event", str(tmp_path / "event.json")]) == status
     printed = capsys.readouterr().out

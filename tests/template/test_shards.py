@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.stack import Stack
+from tests.rig.stack import Stack
 from tests.template.test_template import grants, statements_of
 
 StackOf = Callable[..., Stack]

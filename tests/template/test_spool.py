@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.stack import ACCOUNT, REGION, Stack
+from tests.rig.stack import ACCOUNT, REGION, Stack
 from tests.template.test_template import WORKSPACE, grants, statements_of, variables_of
 
 StackOf = Callable[..., Stack]

@@ -10,8 +10,8 @@ from typing import Any
 import cfnlint.api
 import pytest
 
-from tests.template.machine import Execution, Killed, Refused, definition_of, execute, hurried
-from tests.template.stack import Stack
+from tests.rig.stack import Stack
+from tests.rig.state_machine import Execution, Killed, Refused, definition_of, execute, hurried
 
 EVENT = {"job": "usage", "start": "-2h", "end": "-10m", "step": "5m"}
 PLAN = EVENT | {"action": "backfill", "plan": True}

@@ -13,9 +13,9 @@ from botocore import xform_name
 from botocore.session import get_session
 
 from bench import cost
-from pusher.report import Report
-from tests.discovery.rig import Rig
-from tests.template.stack import ACCOUNT, REGION, ROOT, Stack, references
+from lambda_remote_write.report.report import Report
+from tests.rig.discovery import Rig
+from tests.rig.stack import ACCOUNT, REGION, ROOT, Stack, references
 
 StackOf = Callable[..., Stack]
 
@@ -87,8 +87,8 @@ def test_both_functions_share_one_artefact(template: dict[str, Any]) -> None:
 
 def test_only_the_entry_point_size_and_log_differ(stack_of: StackOf) -> None:
     pusher, operator = (stack_of()[name] for name in FUNCTIONS)
-    assert pusher["Handler"] == "pusher.app.push_handler"
-    assert operator["Handler"] == "pusher.app.operator_handler"
+    assert pusher["Handler"] == "lambda_remote_write.app.push_handler"
+    assert operator["Handler"] == "lambda_remote_write.app.operator_handler"
     assert (pusher["Timeout"], pusher["MemorySize"]) == ("50", "256")
     assert (operator["Timeout"], operator["MemorySize"]) == (900, 512)
     for function in (pusher, operator):
@@ -357,7 +357,7 @@ def test_discovery_names_no_call_that_its_parameter_does_not_allow(kind: str, ac
     """Also where no answer above leads it."""
     models = {service: get_session().get_service_model(service) for service in ("ec2", "ecs")}
     known = {xform_name(name): f"{service}:{name}" for service in models for name in models[service].operation_names}
-    source = (ROOT / f"functions/pusher/sources/discovery/{kind}.py").read_text()
+    source = (ROOT / f"functions/lambda_remote_write/discovery/{kind}.py").read_text()
     named = {known[text] for text in re.findall(r'"([a-z_]+)"', source) if text in known}
     assert len(named) > 1
     assert named <= actions

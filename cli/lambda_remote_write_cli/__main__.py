@@ -1,0 +1,26 @@
+"""The command `pusher`, which is also `python -m lambda_remote_write_cli`."""
+
+import os
+import sys
+
+_NOT_DELIVERED = 1
+
+
+def run() -> int:
+    """Returns the exit status, also when the reader of the output stops or the user interrupts."""
+    try:
+        from .main import main
+
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOT_DELIVERED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _NOT_DELIVERED
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(run())

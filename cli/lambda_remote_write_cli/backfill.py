@@ -1,0 +1,273 @@
+"""`pusher backfill`: a backfill from a shell, with a progress bar and a table of what the receiver can take."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lambda_remote_write.backfill import invoke
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.report.report import skipped_lines
+from lambda_remote_write.store import DirectoryStore, Store
+
+from .terminal import Console
+from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
+
+_OK, _NOT_DELIVERED, _BAD = 0, 1, 2
+_SHOWN_ROWS = 40
+_HEADER = ("window", "endpoint", "possible", "only in the window", "impossible", "rejected", "why")
+_NUMBERS = _HEADER[2:6]
+_LEFT_OUT = {"outside_range", "value_missing", "metric_relabel", "write_relabel", "duplicate"}
+
+
+def add_arguments(command: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
+    """What a backfill from a shell can be told."""
+    command.add_argument("--job", default="", help="of json_configs or backfill_configs; with --from, whose records")
+    command.add_argument("--start", help="RFC 3339, unix seconds, or relative as -2h")
+    command.add_argument("--end", help="the same; now, when left out")
+    command.add_argument("--step", default="", metavar="DURATION", help="between two samples, where the API is told")
+    command.add_argument("--window", default="", metavar="DURATION", help="what one request asks for")
+    command.add_argument("--from", dest="files", action="append", default=[], metavar="FILE", help="a path, or s3://…")
+    command.add_argument("--format", default="", help="json, ndjson, csv, openmetrics or prometheus; else by the name")
+    command.add_argument("--columns", default="", metavar="HEADER=FIELD,…", help="of a csv, where they differ")
+    command.add_argument("--endpoint", default="", help="only this one, by its name")
+    command.add_argument(
+        "--export", default="", metavar="FILE", help="write what is impossible or refused there, as OpenMetrics"
+    )
+    command.add_argument("--dry-run", action="store_true", help="read and judge everything, send nothing")
+    command.add_argument("--force", action="store_true", help="send what is impossible, too")
+    command.add_argument("--widen-out-of-order", action="store_true", help="raise AMP's window meanwhile, 10m at most")
+    command.add_argument("--resume", nargs="?", const=True, default=False, metavar="TOKEN", help="go on where it ended")
+    command.add_argument("--timeout", type=seconds, default=86_400.0, metavar="SECONDS", help="for all of it (a day)")
+
+
+def event_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The options -> the event that says the same. Raises BadRequest."""
+    given: dict[str, Any] = {
+        "job": options.job, "start": options.start, "end": options.end, "step": options.step,
+        "window": options.window, "from": options.files, "format": options.format,
+        "columns": _columns(options.columns), "endpoint": options.endpoint, "export": options.export,
+        "dry_run": options.dry_run, "force": options.force, "widen_out_of_order": options.widen_out_of_order,
+        "resume": options.resume,
+    }  # fmt: skip
+    return {key: value for key, value in given.items() if value not in ("", None, False, [], {})}
+
+
+def _columns(text: str) -> dict[str, str]:
+    columns = {}
+    for pair in filter(None, text.split(",")):
+        header, equals, field = pair.partition("=")
+        if not equals or not header or not field:
+            raise invoke.BadRequest(f"columns: {pair!r:.60} is not HEADER=FIELD")
+        columns[header.strip()] = field.strip()
+    return columns
+
+
+class BackfillCommand:
+    """One `pusher backfill`."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        config: Config,
+        dependencies: Dependencies,
+        print_json: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._options, self._config, self._dependencies, self._print_json = options, config, dependencies, print_json
+        self._console = Console(stderr=True)
+
+    def run(self) -> int:
+        """Returns the exit status: 0 all of it is delivered, 1 something is not, 2 it cannot be."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            answer = self._answer()
+        except invoke.BadRequest as error:
+            self._refuse(str(error))
+            return _BAD
+        except KeyboardInterrupt:
+            print("interrupted: the same with --resume goes on where it ended", file=sys.stderr)
+            return _NOT_DELIVERED
+        if self._options.json:
+            self._print_json(answer)
+        else:
+            print_answer(answer, _console())
+        return _OK if is_delivered(answer) else _NOT_DELIVERED
+
+    def _answer(self) -> dict[str, Any]:
+        deadline = time.monotonic() + self._options.timeout
+        with self._progress() as bar:
+            task = bar.add_task("", total=1.0, parts="", samples="", rate="")
+            started = time.monotonic()
+
+            def tell(told: invoke.ProgressEvent) -> None:
+                of_all = f"/{told.windows}" if told.windows else ""
+                rate = told.samples / max(time.monotonic() - started, 0.001)
+                bar.update(
+                    task, completed=told.share, parts=f"{told.parts}{of_all} windows",
+                    samples=f"{told.samples:,} samples", rate=f"{rate:,.0f}/s",
+                )  # fmt: skip
+
+            edges = invoke.Edges(self._dependencies, self._store(), is_local=True, tell=tell)
+            return invoke.backfill(event_of(self._options), self._config, edges, deadline)
+
+    def _progress(self) -> Progress:
+        return Progress(
+            SpinnerColumn(),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("{task.fields[parts]}"),
+            TextColumn("{task.fields[samples]}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+
+    def _store(self) -> Store:
+        """Where `--resume` finds how far it came: the config's spool, else the user's own folder."""
+        location = self._config.spool.location
+        if location:
+            return self._dependencies.store(location)
+        home = self._dependencies.env_vars.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+        return DirectoryStore(Path(home) / "pusher")
+
+    def _refuse(self, message: str) -> None:
+        if self._options.json:
+            self._print_json({"ok": False, "problems": [{"message": message}]})
+        else:
+            print(f"backfill: {message}", file=sys.stderr)
+
+
+def is_delivered(answer: Mapping[str, Any]) -> bool:
+    """Whether every sample that the source has is where it should be (or would be, in a dry run). What somebody has
+    left out on purpose does not count."""
+    unread = set(answer["skipped"]) - _LEFT_OUT
+    lost = any(
+        one["rejected"] or one["classes"]["impossible"] or set(one["dropped"]) - _LEFT_OUT
+        for one in answer["endpoints"]
+    )
+    return bool(answer["done"]) and not (unread or lost or answer["unasked"] or answer["stopped"])
+
+
+def _console() -> Console:
+    """Where there is no terminal, as behind a pipe, no line is broken."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def print_answer(answer: Mapping[str, Any], console: Console) -> None:
+    """What was done, and what was not, for people."""
+    console.print(invoke.sentence(answer), highlight=False, markup=False)
+    _print_rows(answer, console)
+    for one in answer["endpoints"]:
+        if answer["parts"] or one["collected"]:
+            _print_endpoint(one, console, is_dry=answer["dry_run"])
+    for line in skipped_lines(answer["skipped"]):
+        console.print(line, highlight=False, markup=False)
+    if answer["exported"]:
+        console.print(f"{answer['exported']} samples exported, for promtool tsdb create-blocks-from openmetrics")
+    for note in _together(answer["notes"]):
+        console.print(note, highlight=False, markup=False)
+    for warning in answer["warnings"]:
+        console.print(f"warning: {warning}", highlight=False, markup=False)
+    if "resume" in answer:
+        first = "when that is mended, " if answer["stopped"] else ""
+        console.print(f"to go on: {first}the same with --resume (--json has a token)", highlight=False)
+
+
+def _print_rows(answer: Mapping[str, Any], console: Console) -> None:
+    """A table whose lines are as long as they must be: a terminal breaks them, a pipe does not."""
+    rows = [row for row in answer["preflight"] if "endpoints" in row]
+    if not rows:
+        return
+    groups = list(_alike(rows))
+    lines: list[tuple[str, ...]] = [_HEADER]
+    lines += [line for group in groups[:_SHOWN_ROWS] for line in _lines_of(group)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(_HEADER, line, widths, strict=True)
+        ]
+        console.print("  ".join(cells).rstrip(), highlight=False, markup=False)
+    left = sum(map(len, groups[_SHOWN_ROWS:]))
+    if left:
+        console.print(f"and {left} more parts; --json has them", highlight=False)
+
+
+def _alike(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Neighbours, of one file where there are several, that say the same of every endpoint."""
+    for _, group in itertools.groupby(rows, key=lambda row: (row["where"].rpartition(", ")[0], row["endpoints"])):
+        yield list(group)
+
+
+def _lines_of(group: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """One line for each endpoint. The numbers are sums of the rows that stand together."""
+    where = _range([row["where"] for row in group])
+    for name, counts in group[0]["endpoints"].items():
+        why = ", ".join(
+            f"{reason} {count * len(group) if isinstance(count, int) else count}"
+            for reason, count in counts["reasons"].items()
+        )
+        numbers = (
+            _number(counts.get(kind, 0), len(group)) for kind in ("accepted", "window", "impossible", "rejected")
+        )
+        yield (where, name, *numbers, why)
+
+
+def _number(count: int | None, times: int) -> str:
+    return "all" if count is None else str(count * times)
+
+
+def _range(places: Sequence[str]) -> str:
+    """From the first to the last of them, with how many there are."""
+    if len(places) == 1:
+        return places[0]
+    return f"{places[0].partition(' to ')[0]} to {places[-1].rpartition(' to ')[2]} ({len(places)} parts)"
+
+
+def _together(notes: Sequence[str]) -> Iterator[str]:
+    """Notes of neighbours that say the same, as one."""
+    for (head, colon, detail), group in itertools.groupby(
+        (note.partition(": ") for note in notes),
+        key=lambda parts: parts if " to " not in parts[0] else ("", *parts[1:]),
+    ):
+        places = [parts[0] for parts in group]
+        yield f"{head or _range(places)}{colon}{detail}"
+
+
+def _print_endpoint(one: Mapping[str, Any], console: Console, *, is_dry: bool) -> None:
+    classes = one["classes"]
+    if is_dry:
+        detail = f"{classes['accepted']} can be accepted, {classes['window']} only inside the out-of-order window"
+        console.print(f"{one['endpoint']}: {detail}, {classes['impossible']} impossible", highlight=False, markup=False)
+    else:
+        console.print(f"{one['endpoint']}: {_what_happened(one)}", highlight=False, markup=False)
+    for fate in ("rejected", "dropped"):
+        for reason, entry in one[fate].items():
+            console.print(f"  {fate} {entry['count']}, {reason}: {entry['example']}", highlight=False, markup=False)
+    for unknown in one["unknown"]:
+        console.print(f"  unknown: {unknown}", highlight=False, markup=False)
+    for warning in one["warnings"]:
+        console.print(f"  warning: {warning}", highlight=False, markup=False)
+
+
+def _what_happened(one: Mapping[str, Any]) -> str:
+    """Of what was sent; a request counts when it was accepted."""
+    requests = f" in {one['requests']} request{'' if one['requests'] == 1 else 's'}" if one["requests"] else ""
+    found = f"{one['accepted']} of {one['collected']} samples accepted{requests}"
+    for fate, words in (("rejected", "rejected by the receiver"), ("dropped", "not sent")):
+        if count := sum(entry["count"] for entry in one[fate].values()):
+            found += f", {count} {words}"
+    return found

@@ -1,0 +1,173 @@
+"""The authenticator extensions of an OpenTelemetry collector -> our auth blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import components
+from .http_client import put_headers, variable_of
+from .tree import DroppedKeys, Entry, List, Map, Scalar, Value, is_empty, listing, scalar
+
+_UNKNOWN = "this authenticator has no counterpart here, and requests go out without: write credentials of another kind"
+_FROM_CONTEXT = "it came from the request that the collector had got, and none comes in here"
+_ROLE = {"arn": "role_arn", "external_id": "external_id", "session_name": "session_name"}
+_NO_ROLE = "there is no arn, so that no role is assumed"
+_NO_ROLE_KEY = {"sts_region": "the role is assumed in sigv4's own region"}
+_OAUTH2 = ("client_id", "client_secret", "client_secret_file", "token_url", "scopes")
+_NEEDS_NONE = {"timeout": "the endpoint's remote_timeout counts", "expiry_buffer": "tokens are renewed in time"}
+
+
+def put(client: Map, entry: Entry, losses: DroppedKeys) -> None:
+    """Adds what an extension (its entry in `extensions`) does to an endpoint."""
+    block = entry.value if isinstance(entry.value, Map) else Map()
+    writer = _WRITERS.get(components.type_of(entry.key))
+    if writer is None:
+        client.entries.append(losses.by_hand(entry, f"{entry.key}: {_UNKNOWN}"))
+        return
+    writer(client, block, losses, entry)
+
+
+def _sigv4(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+    client.put("sigv4", signing(block, losses), like)
+
+
+def signing(block: Map, losses: DroppedKeys) -> Map:
+    """`sigv4auth`, or `aws_auth` of an old exporter -> our sigv4."""
+    found = Map(flow=True)
+    for entry in block.pairs():
+        if entry.key == "service":
+            if entry.text != "aps":
+                found.put("service_name", entry.value, entry)
+        elif entry.key == "assume_role" and isinstance(entry.value, Map):
+            _role(found, entry.value, losses)
+        elif entry.key in ("region", "role_arn"):
+            found.put(entry.key, entry.value, entry)
+        elif not is_empty(entry.value):
+            found.entries.append(losses.note(entry, "has no counterpart in sigv4"))
+    return found
+
+
+def _role(found: Map, role: Map, losses: DroppedKeys) -> None:
+    for entry in role.pairs():
+        if is_empty(entry.value):
+            continue
+        if entry.key in _ROLE and not role.text("arn"):
+            found.entries.append(losses.note(entry, _NO_ROLE))
+        elif entry.key in _ROLE:
+            found.put(_ROLE[entry.key], entry.value, entry)
+        else:
+            found.entries.append(losses.note(entry, _NO_ROLE_KEY.get(entry.key, "has no counterpart in sigv4")))
+
+
+def _basic(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+    found = Map()
+    for entry in block.map("client_auth").pairs():
+        found.put(entry.key, entry.value, entry)
+    for entry in block.pairs():
+        if entry.key != "client_auth":
+            found.entries.append(losses.note(entry, "is for servers"))
+    client.put("basic_auth", found, like)
+
+
+def _bearer(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+    """A token in a file counts before one that is written (bearertokenauthextension, README)."""
+    found, header = Map(), block.text("header")
+    token = None if block.text("filename") else _token(block)
+    if header and header.lower() != "authorization" and token:
+        client.put("http_headers", Map([Entry(header, _header_value(token))]), like)
+        return
+    for entry in block.pairs():
+        if entry.key == "scheme" and entry.text != "Bearer" and entry.text:
+            found.put("type", entry.value, entry)
+        elif entry.key == "filename":
+            found.put("credentials_file", entry.value, entry)
+        elif entry.key not in ("scheme", "token", "tokens", "header"):
+            found.entries.append(losses.note(entry, "has no counterpart in authorization"))
+    if token:
+        found.put("credentials", token.value, token)
+    client.put("authorization", found, like)
+
+
+def _token(block: Map) -> Entry | None:
+    """The token; of several the first, which is the one that a client sends."""
+    tokens = block.items("tokens")
+    return block.get("token") or (tokens[0] if tokens else None)
+
+
+def _header_value(token: Entry) -> Value:
+    variable = variable_of(token.value)
+    if variable:
+        return Map([Entry("refs", listing(scalar(f"env:{variable}"), flow=True))])
+    return Map([Entry("secrets", List([Entry("", token.value)], flow=True))])
+
+
+def _headers(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+    """`headers_setter`: what it sets by itself is a header like any other."""
+    found, lost = Map(), []
+    for item in block.items("headers"):
+        header = item.value if isinstance(item.value, Map) else Map()
+        value = header.get("value") or header.get("default_value")
+        if value and header.text("action") != "delete":
+            found.put(header.text("key"), value.value, value)
+        else:
+            lost.append(losses.note(item, _FROM_CONTEXT, name=header.text("key")))
+    put_headers(client, Entry("headers", found, like.line, like.path), losses, for_remote_write=True)
+    client.entries += lost
+
+
+def _oauth2(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+    found = Map()
+    for entry in block.pairs():
+        if entry.key in _OAUTH2:
+            found.put(entry.key, entry.value, entry)
+        elif entry.key == "endpoint_params" and isinstance(entry.value, Map):
+            found.put(entry.key, _single_values(entry.value, losses), entry)
+        elif entry.key == "tls" and isinstance(entry.value, Map):
+            found.put("tls_config", tls(entry.value, losses), entry)
+        else:
+            found.entries.append(losses.note(entry, _NEEDS_NONE.get(entry.key, "has no counterpart in oauth2")))
+    client.put("oauth2", found, like)
+
+
+def _single_values(parameters: Map, losses: DroppedKeys) -> Map:
+    """A collector takes a list of values per parameter, we take one."""
+    found = Map()
+    for entry in parameters.pairs():
+        values = entry.value.pairs() if isinstance(entry.value, List) else [entry]
+        if len(values) == 1 and isinstance(values[0].value, Scalar):
+            found.put(entry.key, values[0].value, entry)
+        else:
+            found.entries.append(losses.note(entry, "a parameter has one value here"))
+    return found
+
+
+_WRITERS: dict[str, Callable[[Map, Map, DroppedKeys, Entry], None]] = {
+    "sigv4auth": _sigv4,
+    "basicauth": _basic,
+    "bearertokenauth": _bearer,
+    "oauth2client": _oauth2,
+    "headerssetter": _headers,
+}
+
+_TLS = {
+    "ca_file": "ca_file", "cert_file": "cert_file", "key_file": "key_file", "ca_pem": "ca", "cert_pem": "cert",
+    "key_pem": "key", "insecure_skip_verify": "insecure_skip_verify", "server_name_override": "server_name",
+}  # fmt: skip
+_NO_TLS = {
+    "insecure": "the scheme of the url decides whether TLS is used",
+    "include_system_ca_certs_pool": "with a ca of its own an endpoint trusts that alone",
+    "reload_interval": "files are read when a connection is made",
+}
+
+
+def tls(block: Map, losses: DroppedKeys) -> Map:
+    """A collector's `tls` -> our tls_config."""
+    found = Map()
+    for entry in block.pairs():
+        if entry.key in _TLS:
+            found.put(_TLS[entry.key], entry.value, entry)
+        elif entry.key in ("min_version", "max_version"):
+            found.put(entry.key, scalar(f"TLS{entry.text.replace('.', '')}"), entry)
+        else:
+            found.entries.append(losses.note(entry, _NO_TLS.get(entry.key, "has no counterpart in tls_config")))
+    return found

@@ -1,0 +1,137 @@
+"""The subcommand `pusher convert FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from lambda_remote_write.config.yaml_reader import ConfigError, Problem
+from lambda_remote_write.report.printable import json_text
+
+from ..terminal import Parser, say_json
+from ..terminal import say as print  # noqa: A004 - nothing here is printed in another way
+from .conversion import KINDS, Conversion, Options, convert
+
+_OK, _BAD = 0, 2
+_ABOUT = "turn a collector's, a Prometheus's or a json_exporter's config into ours; stderr says what was dropped"
+
+
+def command(arguments: Sequence[str]) -> int:
+    """`convert` and its own arguments. Returns the exit status: 0 converted, 2 unreadable or not usable as it is."""
+    options = _parser().parse_args(arguments)
+    try:
+        found = convert(
+            _text_of(options.file),
+            _name_of(options.file),
+            Options(options.kind, dict(options.env), _targets_of(options), options.exact),
+        )
+        if options.output:
+            _write(options.output, found.config, overwrite=options.force)
+    except ConfigError as error:
+        return _refuse(error.problems, as_json=options.json)
+    _tell(options, found)
+    return _BAD if found.problems else _OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="pusher convert", description=_ABOUT)
+    parser.add_argument("file", metavar="FILE", help="the config to convert; - is stdin")
+    parser.add_argument("--from", dest="kind", choices=KINDS, default="", help="its kind (told by its keys)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the result there instead of stdout")
+    parser.add_argument("--force", action="store_true", help="overwrite that file")
+    parser.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        type=_variable,
+        metavar="NAME=VALUE",
+        help="a collector's environment variable",
+    )
+    parser.add_argument(
+        "--prometheus",
+        metavar="FILE",
+        help="for json_exporter: the prometheus.yml whose jobs say which addresses are asked",
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="for json_exporter: a null in a label stays null, a list or an object there JSON, and a text such as "
+        '"true" stays 1',
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    return parser
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise argparse.ArgumentTypeError("NAME=VALUE is expected")
+    return name, value
+
+
+def _targets_of(options: argparse.Namespace) -> tuple[str, str] | None:
+    return (_text_of(options.prometheus), options.prometheus) if options.prometheus else None
+
+
+def _name_of(path: str) -> str:
+    return "stdin" if path == "-" else path
+
+
+def _text_of(path: str) -> str:
+    """The text of a file. Raises ConfigError."""
+    try:
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return content.decode()
+    except OSError as error:
+        detail = error.strerror or str(error)
+    except UnicodeDecodeError as error:
+        detail = f"not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}"
+    raise ConfigError([Problem(_name_of(path), 0, "", detail)])
+
+
+def _write(path: str, text: str, *, overwrite: bool) -> None:
+    """Raises ConfigError when the file is there already, or cannot be written."""
+    try:
+        with open(path, "w" if overwrite else "x", encoding="utf-8") as file:
+            file.write(text)
+        return
+    except FileExistsError:
+        detail = "the file is there already; --force overwrites it"
+    except OSError as error:
+        detail = error.strerror or str(error)
+    raise ConfigError([Problem(path, 0, "", detail)])
+
+
+def _refuse(problems: Sequence[Problem], *, as_json: bool) -> int:
+    if as_json:
+        say_json(json_text({"ok": False, "problems": _as_json(problems)}, indent=2))
+    else:
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    return _BAD
+
+
+def _as_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    return [{"line": one.line, "path": one.path, "message": one.message} for one in problems]
+
+
+def _tell(options: argparse.Namespace, found: Conversion) -> None:
+    if options.json:
+        document = {
+            "ok": not found.problems,
+            "from": found.kind,
+            "config": found.config,
+            "dropped": [asdict(one) for one in found.dropped],
+            "problems": _as_json(found.problems),
+        }
+        say_json(json_text(document, indent=2))
+        return
+    if not options.output:
+        sys.stdout.write(found.config)
+    for one in found.dropped:
+        print(f"{_name_of(options.file)}:{one.line}: {one.path}: {one.why}", file=sys.stderr)
+    for problem in found.problems:
+        print(f"to be done by hand, {problem}", file=sys.stderr)

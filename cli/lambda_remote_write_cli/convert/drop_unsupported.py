@@ -1,0 +1,77 @@
+"""Fits a converted config to what our own reader takes: the reader itself is asked, so that the two cannot drift apart.
+
+Only what may go without making the rest mean something else is taken away, each with the reader's words as the reason.
+Any other mistake stays for a person.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.yaml_reader import ConfigError, Problem
+
+from .render import commented, render
+from .tree import DroppedKeys, Entry, List, Map
+
+_ENVIRONMENT = {"AWS_REGION": "us-east-1", "PUSHER_WORKSPACE": "ws-CHANGE-ME"}
+"""What the function will have: a config must not seem wrong because the shell lacks it."""
+
+_MAY_GO = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(scrape_configs\[\d+\]\.[a-z]+_sd_configs)",
+        r"(scrape_configs\[\d+\]\.aws_sd_configs\[\d+\])\.role",
+        r"(.*\boauth2)\.grant_type",
+        r"(json_configs\[\d+\])\.metrics",
+        r"(json_configs\[\d+\]\.metrics\[\d+\])(?:\..*)?",
+    )
+)
+_SHOWN = re.compile(r"json_configs\[\d+\]\.metrics\[\d+\]")
+"""What is kept as a comment when it goes: a person may want to write it anew."""
+
+
+def fit(top: Map, file: str, losses: DroppedKeys) -> tuple[str, tuple[Problem, ...]]:
+    """The text of the config, and the mistakes that it still has (their lines are the text's)."""
+    while True:
+        text = render(top)
+        try:
+            parse_config(text, file, _ENVIRONMENT, include=lambda pattern: ())
+        except ConfigError as error:
+            if not _take_away(top, error.problems, losses):
+                return text, tuple(error.problems)
+        else:
+            return text, ()
+
+
+def _take_away(top: Map, problems: list[Problem], losses: DroppedKeys) -> bool:
+    """True when something went, so that it is worth asking again."""
+    gone: dict[str, str] = {}
+    for problem in problems:
+        match = next((match for pattern in _MAY_GO if (match := pattern.fullmatch(problem.path))), None)
+        if match:
+            gone.setdefault(match[1], problem.message)
+    places = [(path, found, why) for path, why in gone.items() if (found := _find(top, path))]
+    for path, (container, entry), why in places:
+        shown = entry.value if _SHOWN.fullmatch(path) and isinstance(entry.value, Map) else None
+        remark = losses.drop(container, entry, why, name=shown.text("name") if shown else "")
+        if shown:
+            remark.below = commented(List([Entry("", shown)]))
+    return bool(places)
+
+
+def _find(top: Map, path: str) -> tuple[Map | List, Entry] | None:
+    """The entry at a path as `a[0].b`, and what holds it."""
+    container: Map | List = top
+    found: tuple[Map | List, Entry] | None = None
+    for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        pairs = container.pairs()
+        if index:
+            entry = pairs[int(index)] if int(index) < len(pairs) else None
+        else:
+            entry = next((pair for pair in pairs if pair.key == key), None)
+        if entry is None:
+            return None
+        found = (container, entry)
+        container = entry.value if isinstance(entry.value, Map | List) else Map()
+    return found

@@ -1,0 +1,323 @@
+"""One `prometheusremotewrite` exporter of an OpenTelemetry collector -> one entry of remote_write."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from lambda_remote_write.config import partitions, scalars
+from lambda_remote_write.config.remote_write import amp_host
+
+from . import authenticator, components, expansion
+from .http_client import move_userinfo, put_headers
+from .prometheus import drop_replica
+from .tree import Comment, DroppedKeys, Entry, List, Map, Scalar, Value, comment, is_empty, listing, mapping, scalar
+
+_PLACEHOLDER = "https://CHANGE.ME/api/v1/remote_write"
+_IN_OWN_REGION = re.compile(
+    r"https://aps-workspaces\.\$\{AWS_(?:DEFAULT_)?REGION\}"
+    rf"\.(?:{'|'.join(re.escape(one.suffix) for one in partitions.PARTITIONS)})/workspaces/(ws-[A-Za-z0-9-]+)"
+    r"/api/v1/remote_write"
+)
+_MAX_AMP_BODY = 1_000_000
+_FLAT_TLS = ("ca_file", "cert_file", "key_file", "insecure", "insecure_skip_verify", "server_name_override")
+_ORDER = (
+    "name", "url", "workspace", "remote_timeout", "protobuf_message", "sigv4", "basic_auth", "authorization", "oauth2",
+    "tls_config", "proxy_url", "headers", "http_headers", "queue_config", "metadata_config", "write_relabel_configs",
+)  # fmt: skip
+
+_NAMES = (
+    "The collector may have renamed metrics (add_metric_suffixes: counters without _total got it, units became "
+    "suffixes), and it added a series target_info per target. Here names are as the pages have them, nothing is added."
+)
+_LABELS = (
+    'It also wrote le="1" and quantile="1" where le="1.0" and quantile="1.0" stand here, as in Prometheus 3 (and 1e+06 '
+    'for a million): a query for {le="1"} finds nothing from now on, and sums by (le) over the change mix both. It '
+    "left out _created series of OpenMetrics pages{scope}. It read a page without a Content-Type as text. These lines "
+    "in a job keep the old form (a bound of a million or more needs a rule of its own):"
+)
+_SCOPE = ", and gave every series the labels otel_scope_name and otel_scope_version, so that every series begins anew"
+KEEPING = r"""fallback_scrape_protocol: PrometheusText0.0.4
+metric_relabel_configs:  # the rule about _created drops gauges of such names, too, as kube_pod_created
+  - {source_labels: [le], regex: '(-?\d+)\.0', target_label: le}
+  - {source_labels: [quantile], regex: '(\d+)\.0', target_label: quantile}
+  - {source_labels: [__name__], regex: '.+_created', action: drop}
+"""
+KEEPING_SCOPE = """  - target_label: otel_scope_name
+    replacement: github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver
+  - {target_label: otel_scope_version, replacement: COLLECTOR_VERSION}
+"""
+_CONNECTIONS = "connections are managed here"
+_LOSES = {
+    "wal": "nothing is written to a local disk; docs/operations.md says what becomes of undelivered samples",
+    "remote_write_queue": "a queue between pushes is not needed: queue_config shapes the requests",
+    "sending_queue": "a queue between pushes is not needed: queue_config shapes the requests",
+    "resource_to_telemetry_conversion": "there are no resource attributes; add the labels with relabel_configs",
+    "target_info": "the collector made this series itself; it is not made here",
+    "scope_info": "the collector made this series itself; it is not made here",
+    "disable_scope_info": "there is no scope here",
+    "export_created_metric": "_created series come through when a page has them",
+    "max_batch_request_parallelism": "requests that share no series go in parallel",
+    "translation_strategy": "names and labels go out as the pages give them",
+    "compression": "remote write is always snappy",
+    "compression_params": "remote write is always snappy",
+} | dict.fromkeys(
+    (
+        "read_buffer_size", "write_buffer_size", "max_idle_conns", "max_idle_conns_per_host", "max_conns_per_host",
+        "idle_conn_timeout", "disable_keep_alives", "http2_read_idle_timeout", "http2_ping_timeout",
+        "force_attempt_http2",
+    ),
+    _CONNECTIONS,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """What one exporter becomes. `external_labels` are settled when all exporters are known; `renames` says that it
+    added suffixes to names, `scopes` that it wrote labels of the scope."""
+
+    exporter: Entry
+    block: Map = field(default_factory=Map)
+    external_labels: Map = field(default_factory=Map)
+    relabel: List = field(default_factory=List)
+    renames: bool = True
+    scopes: bool = True
+
+    @property
+    def authenticator(self) -> str:
+        """The name of the extension that signs for it."""
+        settings = self.exporter.value
+        return settings.map("auth").text("authenticator") if isinstance(settings, Map) else ""
+
+    def finished(self) -> Map:
+        """The entry of remote_write, its keys in our order, the remarks at the end."""
+        if self.relabel.entries:
+            self.block.put("write_relabel_configs", self.relabel)
+        pairs = {pair.key: pair for pair in self.block.pairs()}
+        remarks = [entry for entry in self.block.entries if isinstance(entry, Comment)]
+        return Map([*(pairs[key] for key in _ORDER if key in pairs), *remarks])
+
+
+def endpoint(exporter: Entry, extensions: Map, losses: DroppedKeys) -> Endpoint:
+    """Translates every key of the exporter."""
+    found = Endpoint(exporter)
+    settings = exporter.value if isinstance(exporter.value, Map) else Map()
+    auth_first = sorted(settings.pairs(), key=lambda entry: entry.key not in ("auth", "aws_auth"))  # headers ask for it
+    for entry in auth_first:
+        if is_empty(entry.value):
+            continue
+        if entry.key in _FLAT_TLS:
+            _put_tls(found, Map([entry]), losses)
+        elif entry.key == "auth":
+            _authenticate(found, entry, extensions, losses)
+        elif entry.key in _WRITERS:
+            _WRITERS[entry.key](found, entry, losses)
+        else:
+            found.block.entries.append(losses.note(entry, _LOSES.get(entry.key, "has no counterpart here")))
+    _put_address(found, settings.get("endpoint"), losses)
+    strategy = settings.text("translation_strategy")  # it counts before add_metric_suffixes
+    found.renames = strategy.endswith("WithSuffixes") if strategy else settings.text("add_metric_suffixes") != "false"
+    found.scopes = settings.text("disable_scope_info") != "true"
+    return found
+
+
+def what_changes(endpoints: list[Endpoint]) -> list[str]:
+    """What the collector did to every series, and nothing does here, as lines of comment."""
+    renames = any(endpoint.renames for endpoint in endpoints)
+    scopes = any(endpoint.scopes for endpoint in endpoints)
+    detail = _LABELS.replace("{scope}", _SCOPE if scopes else "")
+    kept = KEEPING + (KEEPING_SCOPE if scopes else "")
+    return [*(comment(_NAMES) if renames else []), *comment(detail), *(f"#   {line}" for line in kept.splitlines())]
+
+
+def _put_address(found: Endpoint, written: Entry | None, losses: DroppedKeys) -> None:
+    """The address last: what stands for an unknown one depends on who signs."""
+    block = found.block
+    if written and isinstance(written.value, Scalar) and not written.value.variables and written.text:
+        block.put("url", written.value, written)
+        move_userinfo(block, "url")
+        is_amp = amp_host(written.text) or (urlsplit(written.text).hostname or "").startswith("aps-workspaces")
+        if (is_amp or found.exporter.key.startswith("aws")) and block.get("sigv4") is None:
+            block.put("sigv4", Map(flow=True))
+    elif written and (workspace := _IN_OWN_REGION.fullmatch(written.text)):
+        block.put("workspace", scalar(workspace[1]), written)
+    else:
+        _put_placeholder(found, written, losses)
+
+
+def _put_placeholder(found: Endpoint, written: Entry | None, losses: DroppedKeys) -> None:
+    is_signed = found.block.get("sigv4") or (written and "aps-workspaces" in written.text)
+    key, value = ("workspace", "ws-CHANGE-ME") if is_signed else ("url", _PLACEHOLDER)
+    placed = found.block.put(key, scalar(value), written)
+    placed.path, placed.line = f"{found.exporter.path}.endpoint", (written or found.exporter).line
+    if written and isinstance(written.value, Scalar) and written.value.variables:
+        losses.change(placed, f"the address is not known: {expansion.no_value(written.value)}")
+    else:
+        losses.change_by_hand(placed, placed, "the exporter has no endpoint: write where the samples go")
+
+
+def _authenticate(found: Endpoint, auth: Entry, extensions: Map, losses: DroppedKeys) -> None:
+    extension = extensions.get(found.authenticator)
+    if extension is None and components.type_of(found.authenticator) == components.SIGV4:
+        found.block.put("sigv4", Map(flow=True))
+        detail = f"there is no extension {found.authenticator!r}: the function's own region and role count"
+        found.block.entries.append(losses.note(auth, detail))
+    elif extension is None:
+        detail = f"there is no extension {found.authenticator!r}, and requests go out without: write the credentials"
+        found.block.entries.append(losses.by_hand(auth, detail))
+    else:
+        authenticator.put(found.block, extension, losses)
+
+
+def _aws_auth(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    if isinstance(entry.value, Map):
+        found.block.put("sigv4", authenticator.signing(entry.value, losses), entry)
+
+
+def _timeout(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    _put_duration(found.block, "remote_timeout", entry, losses)
+
+
+def _put_duration(block: Map, key: str, entry: Entry, losses: DroppedKeys) -> None:
+    milliseconds = go_duration_ms(entry.text)
+    if milliseconds is None:
+        block.entries.append(losses.note(entry, "no duration that can be read"))
+    elif milliseconds:
+        block.put(key, scalar(scalars.print_duration(milliseconds)), entry)
+
+
+_GO_UNIT_MS = {"h": 3_600_000.0, "m": 60_000.0, "s": 1_000.0, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "ns": 1e-6}
+_GO_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
+
+
+def go_duration_ms(text: str) -> int | None:
+    """`1.5s`, `1m30s` -> milliseconds, rounded up; None for anything else."""
+    parts = list(_GO_PART.finditer(text))
+    if text in ("0", "0s"):
+        return 0
+    if not parts or "".join(part[0] for part in parts) != text:
+        return None
+    return math.ceil(round(sum(float(part[1]) * _GO_UNIT_MS[part[2]] for part in parts), 6))
+
+
+def _tls(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    if isinstance(entry.value, Map):
+        _put_tls(found, entry.value, losses)
+
+
+def _put_tls(found: Endpoint, block: Map, losses: DroppedKeys) -> None:
+    translated = authenticator.tls(block, losses)
+    known = found.block.get("tls_config")
+    if known and isinstance(known.value, Map):
+        known.value.entries += translated.entries
+    elif translated.pairs():
+        found.block.put("tls_config", translated)
+    else:
+        found.block.entries += translated.entries
+
+
+def _headers(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    put_headers(found.block, entry, losses, for_remote_write=True)
+
+
+def _external_labels(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    if isinstance(entry.value, Map):
+        drop_replica(entry.value, losses)
+        found.external_labels = entry.value
+
+
+def _namespace(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    if not entry.text:
+        return
+    rule = Map()
+    rule.put("source_labels", listing(scalar("__name__"), flow=True), entry)
+    rule.put("target_label", scalar("__name__"))
+    rule.put("replacement", scalar(f"{entry.text.replace('$', '$$')}_$1"))
+    found.relabel.entries.append(Entry("", rule))
+
+
+def _queue(found: Endpoint) -> Map:
+    if found.block.get("queue_config") is None:
+        found.block.put("queue_config", Map())
+    return found.block.map("queue_config")
+
+
+def _retry(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    backoff = {"initial_interval": "min_backoff", "max_interval": "max_backoff"}
+    for setting in entry.value.pairs() if isinstance(entry.value, Map) else []:
+        if setting.key in backoff:
+            _put_duration(_queue(found), backoff[setting.key], setting, losses)
+        elif setting.key != "enabled" or setting.text == "false":
+            why = "retries go on within the run's time, the pause doubling"
+            found.block.entries.append(losses.note(setting, why, name=f"retry_on_failure.{setting.key}"))
+    _check_backoff(found, entry, losses)
+
+
+def _check_backoff(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    """A pause that begins above our default maximum needs a maximum of its own."""
+    queue = found.block.get("queue_config")
+    if queue is None or not isinstance(queue.value, Map):
+        return
+    shortest, longest = queue.value.text("min_backoff"), queue.value.text("max_backoff")
+    if shortest and not longest and scalars.duration_ms(shortest) > 5_000:
+        queue.value.put("max_backoff", scalar("30s"))
+
+
+def _body_size(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    text = entry.text.replace("_", "")
+    if text.isdigit() and 10_000 <= int(text) <= _MAX_AMP_BODY:
+        _queue(found).put("max_body_bytes", scalar(text), entry)
+    else:
+        found.block.entries.append(
+            losses.note(entry, f"requests stay below {_MAX_AMP_BODY} bytes, which is AMP's limit")
+        )
+
+
+def _metadata(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    found.block.put("metadata_config", mapping(flow=True, send=entry.text), entry)
+
+
+def _as_it_is(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    found.block.put(entry.key, entry.value, entry)
+
+
+def _known(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+    """Said by another key: the address, or the remark about names."""
+
+
+_WRITERS: dict[str, Callable[[Endpoint, Entry, DroppedKeys], None]] = {
+    "endpoint": _known,
+    "add_metric_suffixes": _known,
+    "aws_auth": _aws_auth,
+    "timeout": _timeout,
+    "tls": _tls,
+    "headers": _headers,
+    "external_labels": _external_labels,
+    "namespace": _namespace,
+    "retry_on_failure": _retry,
+    "max_batch_size_bytes": _body_size,
+    "send_metadata": _metadata,
+    "protobuf_message": _as_it_is,
+    "proxy_url": _as_it_is,
+}
+
+
+def label_rule(label: Entry) -> Map:
+    """A relabel rule that does what an external label does: it sets a label that the series does not have."""
+    rule = Map()
+    rule.put("source_labels", listing(scalar(label.key), flow=True))
+    rule.put("regex", scalar(""))
+    rule.put("target_label", scalar(label.key))
+    rule.put("replacement", replacement(label.value), label)
+    return rule
+
+
+def replacement(value: Value) -> Scalar:
+    """A label's value as a relabel rule writes it, where `$` begins a group."""
+    if not isinstance(value, Scalar):
+        return scalar("")
+    text = value.text if value.variables else value.text.replace("$", "$$")
+    return Scalar(text, value.style or scalar(text).style, variables=value.variables)

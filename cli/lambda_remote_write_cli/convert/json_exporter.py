@@ -1,0 +1,369 @@
+"""A json_exporter config -> json_configs: one job per module, or per target of Prometheus's jobs that use it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from . import jsonpath, prometheus
+from .http_client import move_userinfo, put_headers
+from .jsonpath import Untranslatable
+from .render import commented, flow_text
+from .tree import Comment, DroppedKeys, Entry, List, Map, Value, is_empty, listing, mapping, scalar
+
+_PLACEHOLDER = "https://CHANGE.ME/"
+_KINDS = {"gauge": "gauge", "counter": "counter", "untyped": ""}
+_DIFFERENCES = (
+    'Here a text such as "true" is no number (a boolean is), a label that is null is absent, and one that is a list or '
+    'an object takes its sample along, which the job\'s `skipped` counts. json_exporter makes 1, "null" and JSON of '
+    "them. To have them as there: pusher convert --exact"
+)
+_COMPARES = (
+    "A record that lacks what a filter compares costs json_exporter the whole metric; here the filter passes it over, "
+    "so that there may be series that were not there."
+)
+_ONLY_HERE = (
+    "json_exporter compares no JSON number with an integer and finds nothing by this filter (with 5.0 for 5 it would); "
+    "here it works, so there are series that were not there"
+)
+_FIRST_COUNTS = "json_exporter has no value when the path finds several; here the first one counts"
+_MILLISECONDS = "milliseconds, as json_exporter reads it; seconds would be unix"
+_IGNORED_SPELLING = (
+    "json_exporter reads epochtimestamp and ignores this spelling, so its samples had the time of the scrape and still "
+    "do. For the record's own time: timestamp: {hint}, or unix when it counts seconds"
+)
+_OTHER_KEY = "json_exporter does not read this key either"
+_TEMPLATE = "the body is a Go template, and nothing fills one here: write the body that is to be sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An address that Prometheus had json_exporter ask, and what its job adds."""
+
+    url: str
+    job: Entry
+    labels: tuple[Entry, ...] = ()
+    is_instance: bool = False
+
+
+def convert(top: Map, losses: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
+    """`targets` is the prometheus.yml whose jobs ask the modules. `exact`: see `jsonpath.label_expression`; and words
+    for a truth are numbers."""
+    jobs = List()
+    names: set[str] = set()
+    for module in top.map("modules").pairs():
+        if isinstance(module.value, Map):
+            jobs.entries += _jobs(_Module(module, module.value, losses, exact), targets, names)
+    others = [losses.note(entry, _OTHER_KEY) for entry in top.pairs() if entry.key != "modules"]
+    detail = [] if exact else [Comment(_DIFFERENCES, below=[""])]
+    if _compares(top):
+        detail.append(Comment(_COMPARES, below=[""]))
+    return Map([*detail, Entry("json_configs", jobs), *others, Comment(prometheus.NO_ENDPOINT, above=[""])])
+
+
+def _compares(top: Map) -> bool:
+    """True when the file has a filter that compares."""
+    metrics = [item.value for module in top.map("modules").pairs() for item in _items(module.value, "metrics")]
+    blocks = [metric for metric in metrics if isinstance(metric, Map)]
+    texts = [metric.text("path") for metric in blocks]
+    texts += [pair.text for metric in blocks for key in ("labels", "values") for pair in metric.map(key).pairs()]
+    return any(path.compares for text in texts for path in jsonpath.paths_of(text))
+
+
+def _items(block: Value, key: str) -> list[Entry]:
+    return block.items(key) if isinstance(block, Map) else []
+
+
+def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
+    module = translated.entry
+    if not translated.metrics.pairs():
+        yield translated.losses.note(module, "none of its metrics is translated")
+        yield from translated.metrics.entries
+        return
+    found = list(_targets(module.key, targets)) if targets else []
+    if not found:
+        above = [*module.above, "# The address of this module was Prometheus's ?target=; it has to stand in url."]
+        yield Entry("", translated.job(_free(module.key, names), None), module.line, module.path, above=above)
+    for target in found:
+        name = target.job.value.text("job_name") if isinstance(target.job.value, Map) else module.key
+        job = translated.job(_free(name, names), target)
+        yield Entry("", job, module.line, module.path, above=module.above if target is found[0] else [])
+
+
+def _free(name: str, names: set[str]) -> str:
+    found, count = name, 2
+    while found in names:
+        found, count = f"{name}-{count}", count + 1
+    names.add(found)
+    return found
+
+
+# one module
+
+
+@dataclass(slots=True)
+class _Module:
+    """A module, its metrics translated once."""
+
+    entry: Entry
+    block: Map
+    losses: DroppedKeys
+    exact: bool = False
+    client: Map = field(default_factory=Map)
+    metrics: List = field(default_factory=List)
+
+    def __post_init__(self) -> None:
+        for key in self.block.pairs():
+            if not is_empty(key.value):
+                self._read(key)
+
+    def _read(self, entry: Entry) -> None:
+        match entry.key:
+            case "metrics":
+                for item in entry.value.pairs() if isinstance(entry.value, List) else []:
+                    self.metrics.entries += _metric(item, self.losses, exact=self.exact)
+            case "headers":
+                put_headers(self.client, entry, self.losses, for_remote_write=False)
+            case "http_client_config":
+                self.client.entries += entry.value.entries if isinstance(entry.value, Map) else []
+            case "body":
+                self._body(entry)
+            case "valid_status_codes":
+                self.client.put(entry.key, entry.value, entry)
+            case _:
+                self.client.entries.append(self.losses.note(entry, _OTHER_KEY))
+
+    def _body(self, entry: Entry) -> None:
+        block = entry.value if isinstance(entry.value, Map) else Map()
+        content = block.get("content")
+        if content is None or not content.text:
+            return
+        if block.text("templatize") == "true" and "{{" in content.text:
+            remark = self.losses.note(content, _TEMPLATE, name="body")
+            remark.below = commented(Map([content]))
+            self.client.put("method", scalar("POST"))
+            self.client.entries.append(remark)
+        else:
+            self.client.put("body", content.value, content)
+
+    def job(self, name: str, target: Target | None) -> Map:
+        """The json_configs entry, for one target."""
+        job = Map()
+        job.put("job_name", scalar(name))
+        url = job.put("url", scalar(target.url if target else _PLACEHOLDER))
+        if not target:
+            url.beside = "# one job per address: copy this one for more"
+        job.entries += copy.deepcopy(self.client.entries)
+        move_userinfo(job, "url")
+        if target:
+            _put_target(job, target, name)
+        job.put("metrics", copy.deepcopy(self.metrics))
+        return job
+
+
+def _put_target(job: Map, target: Target, name: str) -> None:
+    """What Prometheus's job says about its samples."""
+    block = target.job.value if isinstance(target.job.value, Map) else Map()
+    for key in ("scrape_interval", "scrape_timeout"):
+        if entry := block.get(key):
+            job.put(key, entry.value)
+    labels = Map([Entry(label.key, label.value) for label in target.labels])
+    if block.text("job_name") != name and labels.get("job") is None:
+        labels.put("job", scalar(block.text("job_name")))
+    if target.is_instance and labels.get("instance") is None:
+        labels.put("instance", scalar(job.text("url")))
+    if labels.entries:
+        job.put("labels", labels)
+    if rules := block.get("metric_relabel_configs"):
+        job.put(rules.key, copy.deepcopy(rules.value))
+
+
+# one metric
+
+
+def _metric(item: Entry, losses: DroppedKeys, *, exact: bool) -> list[Entry | Comment]:
+    """The metrics of ours that one of theirs becomes, or a remark with the metric as it was."""
+    metric = item.value if isinstance(item.value, Map) else Map()
+    name = metric.text("name") or "a metric without a name"
+    try:
+        if metric.text("engine") not in ("", "jsonpath"):
+            raise Untranslatable(f"the engine {metric.text('engine')}: only JSONPath is translated")
+        of_kind = _of_object if metric.text("type") == "object" else _of_value
+        found = of_kind(item, _Metric(metric, losses, exact))
+    except (Untranslatable, RecursionError) as error:
+        detail = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        remark = losses.note(item, f"not translated: {detail}", name=name)
+        remark.below = commented(List([Entry("", metric)]))
+        return [remark]
+    return found
+
+
+def _of_value(item: Entry, result: _Metric) -> list[Entry | Comment]:
+    """Everything is looked up in the whole document, which is the one record."""
+    metric = result.metric
+    if metric.text("type") not in ("", "value"):
+        raise Untranslatable(f"the type {metric.text('type')!r}: allowed are value and object")
+    result.head(metric.text("name"), metric.text("path"))
+    if any(map(_begins_with_index, [metric.text("path"), *result.label_texts()])):
+        result.put("records", scalar("[@]"))
+    result.value(metric.text("path"))
+    result.tail()
+    return [result.item(item)]
+
+
+def _of_object(item: Entry, first: _Metric) -> list[Entry | Comment]:
+    """One metric per value; labels and values are looked up in each object."""
+    records = jsonpath.single_path(first.metric.text("path"), "path")
+    values = first.metric.map("values").pairs()
+    if not values:
+        raise Untranslatable("an object has values, and this one names none")
+    found: list[Entry | Comment] = []
+    for entry in values:
+        is_first = entry is values[0]
+        result = first if is_first else _Metric(first.metric, DroppedKeys(), first.exact)
+        name = f"{first.metric.text('name')}_{entry.key}"
+        try:
+            found.append(_of_one_value(result, name, records, entry.text).item(item, is_first=is_first))
+        except _NotThisValue as error:
+            remark = first.losses.note(entry, f"not translated: {error}", name=name)
+            remark.below = commented(Map([entry]))
+            found.append(remark)
+    return found
+
+
+class _NotThisValue(Exception):
+    """One value of an object cannot be translated; the others can."""
+
+
+def _of_one_value(result: _Metric, name: str, records: jsonpath.Path, text: str) -> _Metric:
+    result.head(name, text)
+    _put_records(result.block, records, any(map(_begins_with_index, [text, *result.label_texts()])))
+    try:
+        result.value(text)
+    except Untranslatable as error:
+        raise _NotThisValue(str(error)) from None
+    result.tail()
+    return result
+
+
+def _begins_with_index(text: str) -> bool:
+    """True when some action of a template needs a list as its document."""
+    return any(path.begins_with_index for path in jsonpath.paths_of(text))
+
+
+def _put_records(block: Map, path: jsonpath.Path, has_lists: bool) -> None:
+    """`[]` walks a list as fast as can be; where a record may be a list itself, `[*]` leaves it whole."""
+    groups = list(path.groups)
+    if not has_lists:
+        groups = [f"{group[:-3]}[]" if group.endswith("[*]") and "||" not in group else group for group in groups]
+    elif path.depth == 0:
+        groups = [f"[{groups[0]}]"]
+    if groups != ["@"]:
+        block.put("records", scalar(groups[0]) if len(groups) == 1 else listing(*map(scalar, groups), flow=True))
+
+
+@dataclass(slots=True)
+class _Metric:
+    """One metric of ours in the making, from one of theirs."""
+
+    metric: Map
+    losses: DroppedKeys
+    exact: bool = False
+    block: Map = field(default_factory=Map)
+
+    def put(self, key: str, value: Value) -> None:
+        self.block.put(key, value)
+
+    def label_texts(self) -> list[str]:
+        return [label.text for label in self.metric.map("labels").pairs()]
+
+    def head(self, name: str, value: str) -> None:
+        self.put("name", scalar(name))
+        texts = [self.metric.text("path"), value, *self.label_texts()]
+        if any(path.only_here for text in texts for path in jsonpath.paths_of(text)):
+            self.block.entries.append(Comment(_ONLY_HERE))
+        kind = self.metric.text("valuetype")
+        if _KINDS.get(kind):
+            self.put("type", scalar(kind))
+        if help_text := self.metric.get("help"):
+            self.put("help", help_text.value)
+
+    def value(self, text: str) -> None:
+        expression = jsonpath.value_expression(text)
+        if expression.endswith("| [0]"):
+            self.block.entries.append(Comment(_FIRST_COUNTS))
+        self.put("value", scalar(expression))
+        if self.exact and "{" in text:
+            self.put(
+                "value_map",
+                Map([Entry(word, scalar(truth), key_style="'") for word, truth in jsonpath.TRUTHS.items()], flow=True),
+            )
+
+    def tail(self) -> None:
+        labels = Map()
+        for label in self.metric.map("labels").pairs():
+            if expression := jsonpath.label_expression(label.text, exact=self.exact):
+                labels.put(label.key, scalar(expression), label)
+        if labels.entries:
+            self.put("labels", labels)
+        self._timestamp()
+        if self.metric.text("allow_missing_key") == "true":
+            self.put("on_missing", scalar("skip"))
+        for entry in self.metric.pairs():
+            if entry.key not in _READ:
+                self.block.entries.append(self.losses.note(entry, _OTHER_KEY))
+
+    def _timestamp(self) -> None:
+        if entry := self.metric.get("epochtimestamp"):
+            path = jsonpath.single_path(entry.text, "epochtimestamp")
+            block = Map([Entry("path", scalar(path.text)), Entry("format", scalar("unix_ms"))], flow=True)
+            self.block.put("timestamp", block, entry).beside = f"# {_MILLISECONDS}"
+        if entry := self.metric.get("epochTimestamp"):
+            try:
+                path_text = jsonpath.single_path(entry.text, "epochTimestamp").text
+            except Untranslatable:
+                path_text = "at"
+            hint = flow_text(mapping(path=path_text, format="unix_ms"))
+            self.block.entries.append(self.losses.note(entry, _IGNORED_SPELLING.format(hint=hint)))
+
+    def item(self, like: Entry, *, is_first: bool = True) -> Entry:
+        """The finished metric; the user's comments stand above the first that theirs becomes."""
+        return Entry("", self.block, like.line, like.path, above=like.above if is_first else [])
+
+
+_READ = (
+    "name", "type", "path", "labels", "values", "valuetype", "help", "engine", "allow_missing_key", "epochtimestamp",
+    "epochTimestamp",
+)  # fmt: skip
+
+
+# targets
+
+
+def _targets(module: str, top: Map) -> Iterator[Target]:
+    """The addresses that the jobs of a prometheus.yml hand to a module."""
+    for job in prometheus.jobs_of(top):
+        block = job.value if isinstance(job.value, Map) else Map()
+        parameters = block.map("params")
+        if block.text("metrics_path") != "/probe" or (parameters.texts("module") or ["default"])[0] != module:
+            continue
+        for url in parameters.texts("target")[:1]:
+            yield Target(url, job)
+        if not parameters.items("target") and _is_set_by(block, "__address__", "__param_target"):
+            yield from _static_targets(job, block)
+
+
+def _static_targets(job: Entry, block: Map) -> Iterator[Target]:
+    is_instance = _is_set_by(block, "__param_target", "instance")
+    for group in block.items("static_configs"):
+        settings = group.value if isinstance(group.value, Map) else Map()
+        for url in settings.texts("targets"):
+            labels = tuple(label for label in settings.map("labels").pairs() if not label.key.startswith("__"))
+            yield Target(url, job, labels, is_instance)
+
+
+def _is_set_by(block: Map, source: str, target: str) -> bool:
+    """True when a plain relabel rule copies one label to another."""
+    rules = [item.value for item in block.items("relabel_configs") if isinstance(item.value, Map)]
+    return any(rule.texts("source_labels") == [source] and rule.text("target_label") == target for rule in rules)

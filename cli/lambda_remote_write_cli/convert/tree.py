@@ -1,0 +1,339 @@
+"""A YAML file as the converters handle it: an ordered tree in which every scalar keeps its text and quoting, and the
+user's comments stay beside what they speak of.
+
+Aliases and merge keys are written out on the way in. What a converter takes away leaves a remark in its place.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+import yaml
+
+from lambda_remote_write.config import scalars
+from lambda_remote_write.config.yaml_reader import ConfigError, Problem, compose, is_null, kind_of
+
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_WIDTH = 100  # of a comment, wherever it will stand
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A single value. `style` is YAML's own: empty for plain, else ' " | or >. `raw` is the text before a collector's
+    expansion, `variables` are the names in it that have no value yet."""
+
+    text: str
+    style: str = ""
+    raw: str = ""
+    variables: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Entry:
+    """A pair of a map, or with an empty `key` an item of a list. `path` and `line` say where the input has it."""
+
+    key: str
+    value: Value
+    line: int = 0
+    path: str = ""
+    key_style: str = ""
+    above: list[str] = field(default_factory=list)
+    beside: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.value.text if isinstance(self.value, Scalar) else ""
+
+
+@dataclass(slots=True)
+class Comment:
+    """A comment of ours. `above` are the user's own comment lines, `below` more lines as they are."""
+
+    text: str
+    above: list[str] = field(default_factory=list)
+    below: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Map:
+    """Pairs and remarks, in their order."""
+
+    entries: list[Entry | Comment] = field(default_factory=list)
+    flow: bool = False
+
+    def pairs(self) -> list[Entry]:
+        return [entry for entry in self.entries if isinstance(entry, Entry)]
+
+    def get(self, key: str) -> Entry | None:
+        return next((pair for pair in self.pairs() if pair.key == key), None)
+
+    def text(self, key: str) -> str:
+        """The text of a single value; empty when the key is absent, null or no single value."""
+        pair = self.get(key)
+        return pair.text if pair and not is_empty(pair.value) else ""
+
+    def map(self, key: str) -> Map:
+        """The map at a key; an empty one when there is none."""
+        pair = self.get(key)
+        return pair.value if pair and isinstance(pair.value, Map) else Map()
+
+    def items(self, key: str) -> list[Entry]:
+        pair = self.get(key)
+        return pair.value.pairs() if pair and isinstance(pair.value, List) else []
+
+    def texts(self, key: str) -> list[str]:
+        return [item.text for item in self.items(key)]
+
+    def put(self, key: str, value: Value, like: Entry | None = None) -> Entry:
+        """Appends a pair, with the place and comments of the input's entry that it comes from."""
+        pair = Entry(key, value)
+        if like:
+            pair = Entry(key, value, like.line, like.path, above=like.above, beside=like.beside)
+        self.entries.append(pair)
+        return pair
+
+
+@dataclass(slots=True)
+class List:
+    """Items and remarks, in their order."""
+
+    entries: list[Entry | Comment] = field(default_factory=list)
+    flow: bool = False
+
+    def pairs(self) -> list[Entry]:
+        return [entry for entry in self.entries if isinstance(entry, Entry)]
+
+
+Value = Scalar | Map | List
+
+
+def is_empty(value: Value) -> bool:
+    """True for `key:` without a value."""
+    return isinstance(value, Scalar) and not value.style and value.text in scalars.NULL
+
+
+def scalar(text: str) -> Scalar:
+    """A text of ours: quoted where YAML would read it as nothing."""
+    return Scalar(text, "'" if text in scalars.NULL else "")
+
+
+def listing(*values: Value, flow: bool = False) -> List:
+    return List([Entry("", value) for value in values], flow)
+
+
+def mapping(flow: bool = False, **pairs: str) -> Map:
+    """A map of plain texts."""
+    return Map([Entry(key, scalar(text)) for key, text in pairs.items()], flow)
+
+
+def comment(text: str) -> list[str]:
+    """A text as lines of comment."""
+    return [f"# {line}" for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Something of the input that the result does not have. `path` and `line` are the input's."""
+
+    path: str
+    line: int
+    why: str
+
+
+@dataclass(slots=True)
+class DroppedKeys:
+    """What a conversion has dropped so far, and what only a person can do."""
+
+    dropped: list[Dropped] = field(default_factory=list)
+    left: list[Dropped] = field(default_factory=list)
+
+    def note(self, entry: Entry, why: str, *, name: str = "") -> Comment:
+        """Remembers the loss of an entry; the remark is for its place."""
+        self.dropped.append(Dropped(entry.path, entry.line, why))
+        return Comment(f"dropped {name or entry.key or entry.path.rpartition('.')[2]}: {why}", above=entry.above)
+
+    def drop(self, container: Map | List, entry: Entry, why: str, *, name: str = "") -> Comment:
+        """Puts a remark in the place of an entry."""
+        remark = self.note(entry, why, name=name)
+        place = next(index for index, other in enumerate(container.entries) if other is entry)
+        container.entries[place] = remark
+        return remark
+
+    def by_hand(self, entry: Entry, why: str) -> Comment:
+        """Remembers that the result is of no use until a person has done something about this entry of the input."""
+        self.left.append(Dropped(entry.path, entry.line, why))
+        return Comment(f"TO DO: {why}")
+
+    def change_by_hand(self, place: Entry, entry: Entry, why: str) -> None:
+        """As `by_hand`, said above an entry of the result."""
+        self.by_hand(entry, why)
+        place.above = [*place.above, *comment(f"TO DO: {why}")]
+
+    def change(self, entry: Entry, why: str) -> None:
+        """Says above an entry that stays why it is not as it was, unless an earlier conversion said it already."""
+        self.dropped.append(Dropped(entry.path, entry.line, why))
+        detail = " ".join(line.lstrip("# ") for line in entry.above)
+        if why not in detail:
+            entry.above = [*entry.above, *comment(why)]
+
+
+# reading
+
+
+def read(text: str, file: str) -> Map:
+    """YAML text -> tree. Raises ConfigError, with lines, for what is no YAML map."""
+    text = text.removeprefix("\ufeff")
+    node = compose(text, file)
+    if not isinstance(node, yaml.MappingNode):
+        detail = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
+        raise ConfigError([Problem(file, 1, "", detail)])
+    reader = _Reader(_Comments(text), file)
+    top = reader.map(node, "")
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    if rest := reader.comments.above(len(text) + 1):
+        top.entries.append(Comment("", above=rest))
+    return top
+
+
+@dataclass(frozen=True, slots=True)
+class _Comment:
+    """A line of comment that stands alone; a blank line counts as one, with an empty text."""
+
+    line: int
+    column: int
+    text: str
+
+
+class _Comments:
+    """The comments of a file that no entry has taken yet."""
+
+    def __init__(self, text: str) -> None:
+        self._own: deque[_Comment] = deque()
+        self._beside: dict[int, str] = {}
+        end, line, column = 0, 0, 0
+        for token in yaml.scan(text, Loader=_Loader):  # between two tokens stand white space and comments only
+            if token.start_mark.index > end:
+                self._read_gap(text[end : token.start_mark.index], line, column)
+            if token.end_mark.index >= end:
+                end, line, column = token.end_mark.index, token.end_mark.line, token.end_mark.column
+
+    def _read_gap(self, gap: str, line: int, column: int) -> None:
+        pieces = gap.split("\n")
+        for offset, piece in enumerate(pieces):
+            text = piece.strip()
+            if offset == 0 and column > 0:
+                if text:
+                    self._beside[line] = text
+            elif text or offset < len(pieces) - 1:
+                self._own.append(_Comment(line + offset, len(piece) - len(piece.lstrip()), text))
+
+    def above(self, line: int) -> list[str]:
+        """Lines of comment that stand before this line."""
+        return self._take(sum(1 for _ in takewhile(lambda one: one.line < line, self._own)))
+
+    def at_end(self, line: int, column: int) -> list[str]:
+        """Lines of comment that end a block: before this line and not left of the block's column."""
+        found = takewhile(lambda one: one.line < line and (not one.text or one.column >= column), self._own)
+        texts = [one.text for one in found]
+        while texts and not texts[-1]:
+            texts.pop()
+        return self._take(len(texts))
+
+    def _take(self, count: int) -> list[str]:
+        """The next comments, with no two blank lines after one another."""
+        texts = [self._own.popleft().text for _ in range(count)]
+        return [text for index, text in enumerate(texts) if text or index == 0 or texts[index - 1]]
+
+    def beside(self, first: int, last: int) -> str:
+        """Comments at the end of these lines."""
+        found = [self._beside.pop(line) for line in range(first, last + 1) if line in self._beside]
+        return "  ".join(found)
+
+
+class _Reader:
+    def __init__(self, comments: _Comments, file: str) -> None:
+        self.comments, self._file = comments, file
+        self.problems: list[Problem] = []
+
+    def _value(self, node: yaml.Node, path: str, in_flow: bool, parent_column: int) -> Value:
+        if isinstance(node, yaml.MappingNode):
+            return self.map(node, path, in_flow)
+        if isinstance(node, yaml.SequenceNode):
+            return self._list(node, path, in_flow, parent_column)
+        assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - there are three kinds of node
+        return Scalar(node.value, node.style or "", raw=node.value)
+
+    def map(self, node: yaml.MappingNode, path: str, in_flow: bool = False) -> Map:
+        found = Map(flow=bool(node.flow_style))
+        in_flow = in_flow or found.flow
+        names: set[str] = set()
+        for key, value, is_own in self._pairs(node, path, is_own=True):
+            name = str(key.value)
+            if name not in names:
+                names.add(name)
+                found.entries.append(self._entry(key, name, value, f"{path}.{name}".lstrip("."), in_flow))
+            elif is_own:
+                self._problem(key, f"{path}.{name}".lstrip("."), "the key stands twice in this map")
+        self._end(found, node, in_flow, node.start_mark.column)
+        return found
+
+    def _end(self, found: Map | List, node: yaml.CollectionNode, in_flow: bool, column: int) -> None:
+        """The comments after the last entry of a block: those that stand at its column, or further in."""
+        if not in_flow and (left := self.comments.at_end(node.end_mark.line, column)):
+            found.entries.append(Comment("", above=left))
+
+    def _pairs(
+        self, node: yaml.MappingNode, path: str, *, is_own: bool
+    ) -> Iterator[tuple[yaml.ScalarNode, yaml.Node, bool]]:
+        """The map's own pairs, then those that it merges."""
+        merged: list[yaml.Node] = []
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            elif isinstance(key, yaml.ScalarNode):
+                yield key, value, is_own
+            else:
+                self._problem(key, path, "a key must be a single value")
+        for other in merged:
+            if isinstance(other, yaml.MappingNode):
+                yield from self._pairs(other, path, is_own=False)
+            else:
+                self._problem(other, path, "only maps can be merged")
+
+    def _entry(self, key: yaml.ScalarNode, name: str, value: yaml.Node, path: str, in_flow: bool) -> Entry:
+        line = key.start_mark.line
+        above = [] if in_flow else self.comments.above(line)
+        inner = self._value(value, path, in_flow, key.start_mark.column)
+        entry = Entry(name, inner, line + 1, path, key.style or "", above)
+        entry.beside = "" if in_flow else self.comments.beside(line, _last_line(value, line))
+        return entry
+
+    def _list(self, node: yaml.SequenceNode, path: str, in_flow: bool, parent_column: int) -> List:
+        found = List(flow=bool(node.flow_style))
+        in_flow = in_flow or found.flow
+        for index, item in enumerate(node.value):
+            line, item_path = item.start_mark.line, f"{path}[{index}]"
+            above = [] if in_flow else self.comments.above(line)
+            inner = self._value(item, item_path, in_flow, node.start_mark.column)
+            entry = Entry("", inner, line + 1, item_path, above=above)
+            entry.beside = "" if in_flow else self.comments.beside(line, _last_line(item, line))
+            found.entries.append(entry)
+        self._end(found, node, in_flow, max(node.start_mark.column, parent_column + 1))
+        return found
+
+    def _problem(self, node: yaml.Node, path: str, message: str) -> None:
+        self.problems.append(Problem(self._file, node.start_mark.line + 1, path, message))
+
+
+def _last_line(node: yaml.Node, line: int) -> int:
+    """The last line whose comments speak of this value: blocks have lines of their own."""
+    if isinstance(node, yaml.ScalarNode):
+        return line if node.style in ("|", ">") else max(line, node.end_mark.line)
+    is_flow = isinstance(node, yaml.CollectionNode) and node.flow_style
+    return max(line, node.end_mark.line) if is_flow else line

@@ -1,0 +1,411 @@
+"""The same actions from a shell: check, plan, push, run, convert. Not imported in Lambda.
+
+Exit status: 0 all well, 1 something not delivered (or a job down), 2 bad usage or config. `run` ends with 0 when it is
+told to stop: it says what was lost as it happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from lambda_remote_write import __version__
+from lambda_remote_write.config.env_vars import read_env_vars
+from lambda_remote_write.config.scalars import print_duration
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.sd_configs import FileSd
+from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write.config_source import Unreadable, not_loaded, problems_json
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.model.scrape import Scrape
+from lambda_remote_write.plan import plan
+from lambda_remote_write.push import push
+from lambda_remote_write.report.printable import json_text
+from lambda_remote_write.report.report import Report, skipped_dict, skipped_lines
+from lambda_remote_write.scrape.schedule import Tick
+from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
+from lambda_remote_write.store import StoreError
+
+from .run.runner import Runner
+from .terminal import Console, Parser, say_json
+from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
+
+_OK, _NOT_DELIVERED, _BAD = 0, 1, 2
+_IN_A_FUNCTION = ("/var/task/", "/opt/")  # its package and its layers
+_LIST_SECONDS = 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["convert"]:
+        from . import convert  # it has arguments of its own, and nobody else needs it
+
+        return convert.command(given[1:])
+    options = _parser().parse_args(_with_relative_times(given))
+    dependencies = Dependencies(read_env_vars())
+    try:
+        if options.is_run:  # it reads its config more than once
+            return _run(options, dependencies)
+        config = dependencies.config_source(options.config).load().config
+    except (ConfigError, Unreadable) as error:
+        return _refuse(options, error)
+    unknown = [name for name in getattr(options, "jobs", None) or () if name not in config.job_names()]
+    if unknown:
+        print(f"--job: no job is named {unknown[0]!r}; the config has {', '.join(config.job_names())}", file=sys.stderr)
+        return _BAD
+    command: Callable[[argparse.Namespace, Config, Dependencies], int] = options.command
+    return command(options, config, dependencies)
+
+
+def _with_relative_times(given: Sequence[str]) -> list[str]:
+    """`--start -2h` as argparse reads it: it would take -2h for an option of its own."""
+    words = list[str]()
+    for word in given:
+        if words and words[-1] in ("--start", "--end"):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="pusher", description="Metrics into AMP without a collector.")
+    parser.add_argument("--version", action="version", version=f"pusher {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, about in (
+        ("check", _check, "read the config and tell every mistake in it"),
+        ("plan", _plan, "collect and map, send nothing: series, relabelling, cardinality, lint, cost"),
+        ("push", _push, "push every job once"),
+        ("backfill", _backfill, "send what an API, files or another server have of the past, as far as it is taken"),
+        ("run", _run, "push for as long as the process lives, every job at its own interval"),
+        ("spool", _spool, "what waits to be delivered, or never will be: list, show, export, delete, drain"),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("config", metavar="CONFIG", help="a path, s3://bucket/key or ssm:/name")
+        shape = "every message as a JSON line" if name == "run" else "one JSON document instead of text"
+        command.add_argument("--json", action="store_true", help=f"print {shape}")
+        if name == "run":
+            helps = "whose entries of the spool are this process's own, under run-NAME; by default the host's name"
+            command.add_argument("--name", type=process_name, metavar="NAME", help=helps)
+        if name == "spool":
+            _add_spool_arguments(command)
+        if name == "backfill":
+            from .backfill import add_arguments
+
+            add_arguments(command, seconds)
+        if name == "plan":
+            command.add_argument("--shards", type=shards, default=1, metavar="N", help="show how N shards split it")
+        if name in ("plan", "push"):
+            command.add_argument(
+                "--job", dest="jobs", action="append", metavar="NAME", help="only this job; may be repeated"
+            )
+        if name in ("plan", "push", "spool"):
+            command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
+        command.set_defaults(command=function, is_run=name == "run")
+    commands.add_parser("convert", help="turn a collector's, a Prometheus's or a json_exporter's config into ours")
+    return parser
+
+
+def _add_spool_arguments(command: argparse.ArgumentParser) -> None:
+    does = "list (the default); show: as exposition text; export: as OpenMetrics; delete; drain: send what waits"
+    choices = ("list", "show", "export", "delete", "drain")
+    command.add_argument("do", nargs="?", default="list", choices=choices, metavar="DO", help=does)
+    command.add_argument("--endpoint", default="", help="of one endpoint, by its name")
+    command.add_argument("--key", default="", help="one entry, by its key")
+    command.add_argument("--dead", action="store_true", help="what nobody sends again, instead of what waits")
+    command.add_argument("-o", "--output", metavar="FILE", help="where show and export write to, instead of here")
+    command.add_argument("--yes", action="store_true", help="delete without asking")
+
+
+def shards(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_SHARDS:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {MAX_SHARDS} is expected")
+    return int(text)
+
+
+def process_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        raise argparse.ArgumentTypeError("up to 100 letters, digits, '.', '_' and '-' are expected")
+    return text
+
+
+def seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 86_400:
+        raise argparse.ArgumentTypeError("seconds between 0 and 86400 are expected")
+    return number
+
+
+def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int:
+    if options.json:
+        problems = problems_json(error) if isinstance(error, ConfigError) else [{"message": str(error)}]
+        _print_json({"ok": False, "problems": problems})
+    else:
+        for line in not_loaded(options.config, error).split("\n"):
+            print(line, file=sys.stderr)
+    return _BAD
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    say_json(json_text(document, indent=2))
+
+
+def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
+    if options.json:
+        endpoints = [endpoint.name for endpoint in config.endpoints]
+        jobs = config.job_names()
+        warnings = [*config.warnings, *_files_that_nothing_writes(config)]
+        found = {"jobs": jobs, "endpoints": endpoints, "warnings": warnings, "notes": _notes(config)}
+        _print_json({"ok": True, **found})
+        return _OK
+    for warning in (*config.warnings, *_files_that_nothing_writes(config)):
+        print(f"warning: {warning}")
+    for note in _notes(config):
+        print(f"note: {note}")
+    counts = f"{_counted(len(config.job_names()), 'job')}, {_counted(len(config.endpoints), 'endpoint')}"
+    print(f"{options.config}: {counts}, no mistakes")
+    return _OK
+
+
+def _files_that_nothing_writes(config: Config) -> list[str]:
+    """Lists of targets that a function never finds: a path that neither its package nor a layer can hold."""
+    files = [
+        (job.job_name, file)
+        for job in config.scrape_jobs
+        for discovery in job.discovery
+        if isinstance(discovery, FileSd)
+        for file in discovery.files
+    ]
+    return [
+        f"job {name}: file_sd_configs reads {file}, which nothing writes in a Lambda: keep the list at s3://bucket/key "
+        "or in the package (pusher run finds this file)"
+        for name, file in files
+        if file.startswith("/") and not file.startswith(_IN_A_FUNCTION)
+    ]
+
+
+def _notes(config: Config) -> list[str]:
+    """What is no mistake, and good to know."""
+    memory_only = "pusher run keeps what waits in memory only, until it ends: no spool is configured"
+    return [] if config.spool.location else [memory_only]
+
+
+def _push(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:
+    report = _pushed(options, config, dependencies, options.jobs or config.job_names())
+    return _NOT_DELIVERED if report.jobs_down or report.lost else _delivered(report)
+
+
+def _pushed(
+    options: argparse.Namespace, config: Config, dependencies: Dependencies, jobs: Sequence[str], shard: Shard = WHOLE
+) -> Report:
+    """Pushes these jobs, and prints the report."""
+    environment = Environment(config, dependencies, gap_backfill=True, shard=shard)
+    tick = Tick(dependencies.now_ms(), None, config.tick_ms, frozenset(jobs))
+    report = push(environment, tick, time.monotonic() + options.timeout)
+    if options.json:
+        _print_json(report.as_dict())
+        return report
+    print(report.summary())
+    for scrape in report.scrapes:
+        state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
+        print(f"  {scrape.job} {scrape.instance}: {state}")
+        _print_records(scrape)
+    for endpoint in report.as_dict()["endpoints"]:
+        _print_delivery(endpoint)
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    return report
+
+
+def _print_records(scrape: Scrape) -> None:
+    """What of a JSON job's records became no sample."""
+    for why in () if scrape.error else scrape.failed.values():
+        print(f"    failed: {why}")
+    for line in skipped_lines(skipped_dict(scrape.skipped)):
+        print(f"    {line}")
+    for result in scrape.metrics:
+        if result.merged:
+            print(f"    merged {result.merged}: metric {result.metric}, duplicates: sum")
+
+
+def _delivered(report: Report) -> int:
+    rejected = any(delivery.rejected.total() or delivery.waiting.unreadable for delivery in report.deliveries)
+    is_pending = report.is_waiting or report.backlog_unknown
+    return _NOT_DELIVERED if report.failed or rejected or is_pending else _OK
+
+
+def _counted(count: int, noun: str) -> str:
+    several = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count} {noun if count == 1 else several}"
+
+
+def _print_delivery(endpoint: dict[str, Any]) -> None:
+    accepted = f"{endpoint['accepted']} of {endpoint['collected'] + endpoint['taken']} samples accepted"
+    print(f"  {endpoint['endpoint']}: {accepted} in {_counted(endpoint['requests'], 'request')}")
+    for fate in ("rejected", "dropped", "spooled", "undelivered"):
+        for reason, entry in endpoint[fate].items():
+            print(f"    {fate} {entry['count']}, {reason}: {entry['example']}")
+    waiting = endpoint["waiting"]
+    if waiting["drained"] or waiting["entries"]:
+        drained, left = _counted(waiting["drained"], "entry"), _counted(waiting["entries"], "entry")
+        print(f"    spool: {drained} drained with {endpoint['taken']} samples taken, {left} left")
+    for warning in endpoint["warnings"]:
+        print(f"    warning: {warning}")
+
+
+def _plan(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:
+    found = plan(config, dependencies, time.monotonic() + options.timeout, options.shards, options.jobs)
+    if options.json:
+        _print_json(found)
+    else:
+        _print_plan(found)
+    return _OK if found["ok"] else _NOT_DELIVERED
+
+
+def _print_plan(found: dict[str, Any]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for job in found["jobs"]:
+        state = f"down: {job['error']}" if job["error"] else f"{job['series']} series every {job['interval']}"
+        console.print(f"{job['job']}: {state}", style="bold")
+        _print_series(console, job)
+        for reason, entry in job["dropped"].items():
+            console.print(f"  dropped {entry['count']}, {reason}: {entry['example']}")
+        _print_targets(console, job)
+        for message in job["lint"]:
+            console.print(f"  lint: {message}")
+    for endpoint in found["endpoints"]:
+        requests = _counted(endpoint["requests"], "request")
+        size = f"{_counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
+        console.print(f"would send to {endpoint['url']}: {size}")
+        for reason, entry in endpoint["dropped"].items():
+            detail = f"  would drop {entry['count']}, {reason}: {entry['example']}"
+            console.print(detail)
+    for row in found.get("split", ()):
+        jobs = ", ".join(row["jobs"]) or "nothing"
+        counts = f"{_counted(row['targets'], 'target')}, {_counted(row['samples'], 'sample')}"
+        console.print(f"shard {row['shard']}: {counts} of {jobs}")
+    estimate = found["estimate"]
+    dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"
+    console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}")
+    told = {message for job in found["jobs"] for message in job.get("messages", ())}
+    for warning in (one for one in found["warnings"] if one not in told):
+        console.print(f"warning: {warning}")
+
+
+def _print_targets(console: Console, job: dict[str, Any]) -> None:
+    for target in job.get("targets", ()):
+        state = f"down: {target['error']}" if target["error"] else f"{target['samples']} samples"
+        console.print(f"  {target['url']}: {state}")
+    for one in job.get("dropped_targets", ()):
+        address = one["discovered"].get("__address__", "a target without address")
+        console.print(f"  not scraped: {address}, by {one['by']}")
+    left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
+    if left > 0:
+        console.print(f"  not scraped: {left} more; keep_dropped_targets says how many to show")
+    for message in job.get("messages", ()):
+        console.print(f"  {message}")
+
+
+def _print_series(console: Console, job: dict[str, Any]) -> None:
+    """Each metric with its first series, and what of its records became no sample."""
+    for metric in job["metrics"]:
+        for shown in metric["shown"]:
+            console.print(f"  {_series_line(shown)}")
+        if metric["not_shown"]:
+            detail = f"  {metric['metric']}: {metric['not_shown']} more not shown"
+            console.print(detail)
+        _print_result(console, metric, job["error"])
+    if job["metrics"]:
+        counts = ", ".join(f"{name} {count}" for name, count in job["cardinality"].items())
+        console.print(f"  values per label: {counts}")
+
+
+def _print_result(console: Console, metric: dict[str, Any], error: str) -> None:
+    """What a JSON metric's records came to; a failure that is the job's own error has been said."""
+    failed = metric.get("failed", "")
+    lines = [f"failed: {failed}"] if failed and failed != error else []
+    lines += skipped_lines(metric.get("skipped", {}))
+    missing = metric.get("labels_not_found", ())
+    lines += [f"{metric['metric']}: label {label} was found in no record" for label in missing]
+    for line in lines:
+        console.print(f"  {line}")
+
+
+def _series_line(shown: dict[str, Any]) -> str:
+    """One series: its labels, value, time and age, and what relabelling made of it."""
+    before, after = shown["before"], shown["after"]
+    if after is None:
+        return f"{_labels(before)} dropped by metric_relabel_configs[{shown.get('dropped_by_rule', '?')}]"
+    line = _labels(after)
+    if "value" in shown:
+        at = datetime.fromtimestamp(shown["timestamp_ms"] / 1000, UTC).isoformat(timespec="seconds")
+        line += f" {_value(shown['value'])} at {at.replace('+00:00', 'Z')}, {_age(shown['age_seconds'])}"
+    return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
+
+
+def _value(value: float | str) -> str:
+    return str(value).removesuffix(".0")
+
+
+def _age(seconds: float) -> str:
+    shown = print_duration(max(round(abs(seconds)), 0) * 1000)
+    return f"{shown} {'old' if seconds >= 0 else 'ahead of the clock'}"
+
+
+def _labels(labels: dict[str, str]) -> str:
+    rest = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
+    return f"{labels.get('__name__', '')}{{{rest}}}"
+
+
+def _spool(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:
+    from .spool import SpoolCommand
+
+    if options.do == "drain":
+        return max(
+            _delivered(_pushed(options, config, dependencies, (), shard))
+            for shard in _waiting_shards(config, dependencies)
+        )
+    return SpoolCommand(options, Environment(config, dependencies), _print_json).run()
+
+
+def _backfill(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:
+    from .backfill import BackfillCommand
+
+    return BackfillCommand(options, config, dependencies, _print_json).run()
+
+
+def _waiting_shards(config: Config, dependencies: Dependencies) -> list[Shard]:
+    """Every shard that something waits in; the first one where nothing does."""
+    location, until = config.spool.location, time.monotonic() + _LIST_SECONDS
+    try:
+        keys = dependencies.store(location).list("spool/", until) if location else []
+    except StoreError:  # the push says so
+        keys = []
+    names = sorted({key.split("/")[2] for key in keys if key.count("/") > 2})
+    return [Shard(0, 0, name) for name in names] or [WHOLE]
+
+
+def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
+    """Raises ConfigError and Unreadable when the config is bad from the start."""
+
+    def load() -> Config:
+        return dependencies.config_source(options.config, has_schedule=False).load().config
+
+    def say(message: str) -> None:
+        now = datetime.fromtimestamp(dependencies.now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
+        time_of_day = now.replace("+00:00", "Z")
+        line = json_text({"time": time_of_day, "message": message})
+        print(line if options.json else f"{time_of_day} {message}", file=sys.stderr, flush=True)
+
+    name = options.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:100]
+    runner = Runner(load, options.config, name, dependencies, say)
+    runner.obey_signals()
+    return runner.run()

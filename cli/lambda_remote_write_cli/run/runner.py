@@ -1,0 +1,233 @@
+"""The process: what starts it, what it is told while it runs, and how it ends."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+from lambda_remote_write import __version__
+from lambda_remote_write.config.scalars import print_duration
+from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.yaml_reader import ConfigError, shown_url
+from lambda_remote_write.config_source import Unreadable, not_loaded
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.model.delivery import WriteRequest
+from lambda_remote_write.remote_write.endpoint import EndpointState
+from lambda_remote_write.spool.spool import ALL_SHARDS, Spool
+from lambda_remote_write.state.shards import Shard
+
+from .messages import Problems, Say
+from .scraping import Scraping
+from .sender import Sender, Tools
+
+FLUSH_SECONDS = 60.0  # after a signal, as Prometheus's flush deadline
+_DISCOVER_SECONDS = 5.0  # how often discovery is looked at; each mechanism keeps its own refresh_interval
+_SAVE_SECONDS = 60.0  # how often the state object is written, when it has changed
+_LOOK_SECONDS = 1.0
+_STORE_SECONDS = 10.0
+_LAST_SCRAPES_SECONDS = 2.0  # after a signal, for those that are under way
+_LISTED = 10  # jobs and endpoints in a message
+_IDLE_SECONDS = 0.5  # the longest that the main loop sleeps
+
+
+class _Order(Enum):
+    STOP = auto()
+    RELOAD = auto()
+
+
+class Runner:
+    """`load` reads the config `place`; `name` is this process's own in the spool. After the end is asked for, what
+    waits is sent for `flush_seconds` at most."""
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        place: str,
+        name: str,
+        dependencies: Dependencies,
+        say: Say,
+        flush_seconds: float = FLUSH_SECONDS,
+    ) -> None:
+        """Raises ConfigError and Unreadable."""
+        self._load, self._place, self._dependencies, self._say = load, place, dependencies, say
+        self._flush_seconds = flush_seconds
+        self._shard = Shard(label=f"run-{name}")
+        environment = Environment(load(), dependencies, gap_backfill=True, shard=self._shard)
+        self._scraping = Scraping(environment, dependencies, say)
+        self._tools = Tools(dependencies.now_ms, say, self._lost)
+        self._scraping.senders = [
+            Sender(endpoint, environment.spool_state, self._tools) for endpoint in environment.endpoints
+        ]
+        self._flushing: list[Sender] = []  # of endpoints that the config has no more
+        self._problems = Problems(say)
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()  # which a signal may fill at any moment
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._orders.put(_Order.STOP)
+
+    def reload(self) -> None:
+        self._orders.put(_Order.RELOAD)
+
+    def obey_signals(self) -> None:
+        """SIGINT and SIGTERM stop it, SIGHUP makes it read the config again. To be called in the main thread."""
+        for number, order in (
+            (signal.SIGINT, _Order.STOP),
+            (signal.SIGTERM, _Order.STOP),
+            (signal.SIGHUP, _Order.RELOAD),
+        ):
+            signal.signal(number, lambda *_, order=order: self._orders.put(order))
+
+    def run(self) -> int:
+        """Runs until it is stopped, and returns the exit status."""
+        self._say(self._started())
+        self._say_warnings()
+        self._scraping.environment.state.start_reading(time.monotonic() + _STORE_SECONDS)
+        for sender in self._scraping.senders:
+            sender.start()
+        self._problems.guard("discovery", self._scraping.discover)
+        watching = [threading.Thread(target=act, daemon=True) for act in (self._discover_again, self._watch)]
+        for thread in watching:
+            thread.start()
+        self._obey()
+        self._flush()
+        for thread in watching:
+            thread.join(_STORE_SECONDS)
+        self._problems.guard("the state object", self._save)
+        self._say("stopped")
+        return 0
+
+    def _obey(self) -> None:
+        """Scrapes, and does what it is told, until that is to stop."""
+        while True:
+            wait_seconds = self._scraping.start_due()
+            try:
+                limit = _IDLE_SECONDS if wait_seconds is None else min(wait_seconds, _IDLE_SECONDS)
+                order = self._orders.get(timeout=limit)
+            except queue.Empty:
+                continue
+            if order is _Order.STOP:
+                return
+            self._problems.guard("the new config", self._read_again)
+
+    def _lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
+        self._scraping.lost(endpoint, requests)
+
+    # what it says of itself
+
+    def _started(self) -> str:
+        config, spool_state = self._scraping.environment.config, self._scraping.environment.spool_state
+        intervals = {job.job_name: job.scrape_interval_ms for job in config.jobs}
+        intervals |= {job.job_name: job.scrape_interval_ms for job in config.scrape_jobs}
+        jobs = [f"{name} every {print_duration(interval_ms)}" for name, interval_ms in intervals.items()]
+        endpoints = [f"{one.name} at {shown_url(one.url)}" for one in config.endpoints]
+        keeps = f"the spool {spool_state.spool.store.place} as {self._shard}" if spool_state else "memory only"
+        return (
+            f"pusher {__version__}: config {self._place}; jobs: {_listed(jobs)}; "
+            f"endpoints: {_listed(endpoints)}; what waits is kept in {keeps}"
+        )
+
+    def _say_warnings(self) -> None:
+        for warning in self._scraping.environment.config.warnings:
+            self._say(f"warning: {warning}")
+
+    def _say_of_others(self) -> None:
+        """What processes with other names have left waits until somebody takes it: a container has a new name with
+        every start."""
+        spool_state = self._scraping.environment.spool_state
+        if spool_state is None:
+            return
+        everybody = Spool(spool_state.spool.store, ALL_SHARDS)
+        for endpoint in self._scraping.environment.config.endpoints:
+            keys = everybody.keys(endpoint.name, time.monotonic() + _STORE_SECONDS)
+            owners = {key.split("/")[2] for key in keys} - {self._shard.name}
+            others = sorted(owner.removeprefix("run-") for owner in owners if owner.startswith("run-"))
+            if others:
+                advice = f"start with --name {others[0]}, or send them with: pusher spool {self._place} drain"
+                self._say(f"{endpoint.name}: the spool has entries of {_listed(others)}, which nobody sends: {advice}")
+
+    # what goes on beside
+
+    def _discover_again(self) -> None:
+        while not self._stopped.wait(_DISCOVER_SECONDS):
+            self._problems.guard("discovery", self._scraping.discover)
+
+    def _watch(self) -> None:
+        """Says what there is to say, and keeps how far the jobs have come."""
+        self._problems.guard("the spool", self._say_of_others)
+        save_at = time.monotonic() + _SAVE_SECONDS
+        while any(sender.is_alive() for sender in self._all_senders()):
+            for sender in self._all_senders():
+                sender.look()
+            if time.monotonic() >= save_at:
+                save_at = time.monotonic() + _SAVE_SECONDS
+                self._problems.guard("the state object", self._save)
+            time.sleep(_LOOK_SECONDS)
+
+    def _all_senders(self) -> list[Sender]:
+        return [*self._scraping.senders, *self._flushing]
+
+    def _save(self) -> None:
+        """What every endpoint has settled is safe to count from, also for the process after this one."""
+        scraping = self._scraping
+        state = scraping.environment.state
+        scraping.marks.settled(min((one.queue.settled_number for one in scraping.senders), default=0), state)
+        state.save(time.monotonic() + _STORE_SECONDS, scraping.environment.config.job_names())
+        self._problems.note("state", "the state object", state.problem)
+
+    # the config again, and the end
+
+    def _read_again(self) -> None:
+        """A good config takes over what the one before it knows; a bad one changes nothing."""
+        try:
+            config = self._load()
+        except (ConfigError, Unreadable) as error:
+            self._say(f"the new config is refused, the old one stays: {not_loaded(self._place, error)}")
+            return
+        scraping = self._scraping
+        with scraping.lock:
+            environment = Environment(
+                config, self._dependencies, before=scraping.environment, gap_backfill=True, shard=self._shard
+            )
+            scraping.take_over(environment, self._senders_for(environment))
+        self._say(f"the config was read again. {self._started()}")
+        self._say_warnings()
+        scraping.discover()
+
+    def _senders_for(self, environment: Environment) -> list[Sender]:
+        """The senders that are known go on, new endpoints get one, the others flush and end."""
+        known, senders = {one.endpoint_name: one for one in self._scraping.senders}, list[Sender]()
+        flushing = {one.endpoint_name: one for one in self._flushing if one.is_alive()}
+        for endpoint in environment.endpoints:
+            name = endpoint.config.name
+            sender = known.pop(name, None)
+            if sender is not None:
+                sender.use(endpoint, environment.spool_state)
+            else:
+                sender = Sender(endpoint, environment.spool_state, self._tools, after=flushing.get(name))
+                sender.start()
+            senders.append(sender)
+        for gone in known.values():
+            gone.stop(self._flush_seconds)
+        self._flushing = [*flushing.values(), *known.values()]
+        return senders
+
+    def _flush(self) -> None:
+        self._stopped.set()
+        self._scraping.finish(_LAST_SCRAPES_SECONDS)
+        waiting = sum(len(sender.queue) for sender in self._all_senders())
+        self._say(f"flushing {waiting} samples, at most {self._flush_seconds:.0f} s")
+        for sender in self._scraping.senders:
+            sender.stop(self._flush_seconds)
+        for sender in self._all_senders():
+            sender.join()
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return ", ".join(items[:_LISTED]) + more if items else "none"

@@ -1,0 +1,164 @@
+"""From sources into the queues: every source at its own interval, each in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.model.delivery import WriteRequest
+from lambda_remote_write.model.reason_counts import ReasonCounts
+from lambda_remote_write.model.scrape import MetricResult, Scrape
+from lambda_remote_write.remote_write.batches import Batch
+from lambda_remote_write.remote_write.encode import rollback
+from lambda_remote_write.remote_write.endpoint import EndpointState
+from lambda_remote_write.scrape import collect
+from lambda_remote_write.scrape.schedule import Tick
+
+from .marks import Marks
+from .messages import Problems, Say, bug
+from .schedule import ClockWatch, Schedule
+from .sender import Sender
+
+_DISCOVERY_SECONDS = 15.0  # of which discovery gets a third
+_GAP_SECONDS = 60.0  # for a scrape that heals a gap, where its interval is shorter
+_LOOK_SECONDS = 0.02
+_MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
+
+
+class Scraping:
+    """Scrapes what `environment` has into the queues of `senders`, which belong to its endpoints in their order."""
+
+    def __init__(self, environment: Environment, dependencies: Dependencies, say: Say) -> None:
+        self.environment = environment
+        self.senders: list[Sender] = []
+        self.marks = Marks()
+        self.lock = threading.Lock()  # of everything that is not a source's own
+        self._dependencies, self._say = dependencies, say
+        self._schedule, self._clock = Schedule(dependencies.now_ms), ClockWatch(dependencies.now_ms)
+        self._looked_ms = dependencies.now_ms()
+        self._down, self._discovery, self._dropped = Problems(say), Problems(say), Problems(say)
+        self._failed, self._skipped = Problems(say), Problems(say)
+        self._notes: dict[str, list[str]] = {}  # of each source's last scrape
+        self._busy: set[str] = set()  # keys of sources that are being scraped
+        self._number = 0  # of the last part that was put into the queues
+        environment.progress.ahead = self.marks.ahead
+
+    def take_over(self, environment: Environment, senders: list[Sender]) -> None:
+        """Goes on with a config that was read again. The caller has the lock."""
+        environment.progress.ahead = self.marks.ahead
+        self.environment, self.senders = environment, senders
+
+    def start_due(self) -> float | None:
+        """Starts the scrapes whose time has come. Returns how long until the next one, None without any source."""
+        for source in self._schedule.due(self.environment.sources(), self._busy):
+            self._busy.add(source.key)
+            threading.Thread(target=self._scrape_or_say, args=(source, self.environment), daemon=True).start()
+        self._end_gone()
+        if detail := self._clock.step():
+            self._say(detail)
+        return self._schedule.wait_seconds()
+
+    def finish(self, seconds: float) -> None:
+        """Waits for the scrapes that are under way, for so long at most: what they bring is flushed too."""
+        until = time.monotonic() + seconds
+        while self._busy and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+
+    def discover(self) -> None:
+        """Brings the targets up to date."""
+        environment = self.environment
+        found = environment.find(time.monotonic() + _DISCOVERY_SECONDS)
+        with self.lock:
+            if environment is not self.environment:
+                return
+            environment.sync(found)
+            for pool in environment.pools:
+                self._discovery.note(pool.job.job_name, "discovery", "; ".join(pool.messages()))
+            keys = {source.key for source in environment.sources()}
+            self._down.keep(keys)
+            self._notes = {key: notes for key, notes in self._notes.items() if key in keys}
+
+    def lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
+        """Samples that are lost have not been sent: the same record may come again, and a gap is asked for again."""
+        with self.lock:
+            rollback.rollback(requests, endpoint.find())
+            self.marks.lost()
+
+    def _scrape_or_say(self, source: collect.Source, environment: Environment) -> None:
+        """A source outlives whatever goes wrong with one scrape."""
+        try:
+            self._scrape(source, environment)
+        except Exception as error:
+            self._say(f"{source.name} {source.instance}: a scrape is lost: {bug(error)}")
+        finally:
+            self._busy.discard(source.key)
+
+    def _scrape(self, source: collect.Source, environment: Environment) -> None:
+        edges = collect.Edges(environment.fetcher, self._dependencies.now_ms)
+        fetched = collect.ask(source, edges, time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS))
+        with self.lock:
+            if environment is not self.environment and not any(source is one for one in self.environment.sources()):
+                self._schedule.again(source.key)  # the config has changed meanwhile
+                return
+            scrape = collect.settle(source, fetched, self.environment.next_run(), self._dependencies.now_ms())
+            self._put([scrape])
+            self._tell(source, scrape)
+            self.environment.finish_run(busy=self._busy - {source.key})
+
+    def _tell(self, source: collect.Source, scrape: Scrape) -> None:
+        """Sources are told apart by their keys: targets of a job may share an instance."""
+        who = f"{scrape.job} {scrape.instance}"
+        self._down.note(source.key, who, f"down: {scrape.error}" if scrape.error else "")
+        for result in scrape.metrics:
+            self._tell_records(source.key, who, result, is_down=bool(scrape.error))
+        for note in scrape.notes:
+            if note not in self._notes.get(source.key, ()):
+                self._say(f"{scrape.job}: {note}")
+        self._notes[source.key] = scrape.notes
+        self._discovery.note("progress", "gaps", self.environment.progress.warning)
+
+    def _tell_records(self, key: str, who: str, result: MetricResult, *, is_down: bool) -> None:
+        """What of a metric's records became no sample; a metric that failed with the whole job has been told."""
+        about = f"{key} {result.metric}"
+        self._failed.note(
+            about, f"{who} {result.metric}", f"failed: {result.failed}" if not is_down and result.failed else ""
+        )
+        reasons = [
+            f"{count}, {why}: {result.skipped.first_examples[why]}" for why, count in result.skipped.counts.items()
+        ]
+        self._skipped.note(about, f"{who} {result.metric}", f"records skipped: {'; '.join(reasons)}" if reasons else "")
+
+    def _put(self, scrapes: Sequence[Scrape]) -> None:
+        batch = Batch(scrapes)
+        self._number += 1
+        for endpoint, sender in zip(self.environment.endpoints, self.senders, strict=True):
+            dropped = ReasonCounts()
+            sender.put(
+                self._number,
+                batch.ordered_for(endpoint, dropped, self._dependencies.now_ms()),
+                batch.metadata,
+                _MAX_FAMILIES,
+            )
+            self._tell_dropped(f"{sender.endpoint_name}: {scrapes[0].job}", dropped)
+        healable = {job.job_name for job in self.environment.config.jobs if job.backfill}
+        for scrape in scrapes:
+            self.marks.scraped(self._number, scrape, is_exact=scrape.job in healable)
+
+    def _tell_dropped(self, who: str, dropped: ReasonCounts) -> None:
+        """The first of each reason; the reason may be usual, as with an API that repeats what it had."""
+        for reason, count in dropped.counts.items():
+            if reason != "metric_relabel":
+                detail = f"{count} samples dropped, {reason}: {dropped.first_examples[reason]}"
+                self._dropped.note(f"{who} {reason}", who, detail)
+
+    def _end_gone(self) -> None:
+        """The last markers of targets and jobs that are gone."""
+        now_ms = self._dependencies.now_ms()
+        tick, self._looked_ms = Tick(now_ms, self._looked_ms, tick_ms=0), now_ms
+        with self.lock:
+            scrapes = self.environment.ended(tick, self._busy)
+            if scrapes:
+                self._put(scrapes)

@@ -1,0 +1,142 @@
+"""`pusher spool`: lists, shows, exports and deletes what waits to be delivered, or never will be."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.exposition.writer import Exported, exposition, openmetrics
+from lambda_remote_write.report.printable import printable
+from lambda_remote_write.report.report import reasons_dict
+from lambda_remote_write.spool.spool import Spool
+from lambda_remote_write.spool_inspect import Chosen, Found, NoSpool, choose, entries, exported, listing, spool_of
+from lambda_remote_write.store import MAX_LISTED
+
+from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
+
+_OK, _FAILED, _BAD = 0, 1, 2
+
+
+class SpoolCommand:
+    """One call of the command; `print_json` prints a document for `--json`."""
+
+    def __init__(
+        self, options: argparse.Namespace, environment: Environment, print_json: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._options, self._environment, self._print_json = options, environment, print_json
+        self._deadline = time.monotonic() + options.timeout
+
+    def run(self) -> int:
+        """Returns the exit status."""
+        try:
+            self._spool: Spool = spool_of(self._environment)
+        except NoSpool as error:
+            return self._fail(str(error), _BAD)
+        known = [endpoint.name for endpoint in self._environment.config.endpoints]
+        try:
+            chosen = choose(self._spool, known, vars(self._options), self._deadline)
+            if self._options.do == "delete":
+                return self._delete(chosen)
+            found = entries(self._spool, chosen, self._deadline)
+            return self._list(found) if self._options.do == "list" else self._write(found)
+        except OSError as error:  # of the store, or of the file that is written
+            return self._fail(str(error), _FAILED)
+
+    def _fail(self, detail: str, status: int) -> int:
+        if self._options.json:
+            self._print_json({"ok": False, "problems": [{"message": detail}]})
+        else:
+            print(detail, file=sys.stderr)
+        return status
+
+    def _list(self, found: Found) -> int:
+        listed = listing(found)
+        if self._options.json:
+            self._print_json({"place": self._spool.store.place, **listed})
+            return _OK
+        for row in listed["entries"]:
+            print(f"{row['key']}  {_counted(row['samples'], 'sample')}, the oldest of {_clock(row['oldest_ms'])}")
+            for reason, entry in row["reasons"].items():
+                print(f"    {entry['count']} {reason}: {entry['example']}")
+        for key, detail in found.unreadable.items():
+            print(f"{key}  unreadable: {detail}")
+        counts = f"{_counted(len(listed['entries']), 'entry')}, {_counted(listed['samples'], 'sample')}"
+        more = f"; only the oldest {MAX_LISTED} of an endpoint are shown" if found.is_cut else ""
+        print(f"{self._spool.store.place}: {counts}{more}")
+        return _OK
+
+    def _write(self, found: Found) -> int:
+        """show and export"""
+        everything = exported(found)
+        lines = openmetrics(everything) if self._options.do == "export" else exposition(everything)
+        if self._options.json:
+            counts = {"samples": everything.samples, "left_out": reasons_dict(everything.left_out)}
+            self._print_json({**counts, "unreadable": found.unreadable, "text": "".join(lines)})
+            return _OK
+        is_data = self._options.do == "export"  # for promtool; what is shown is for people
+        with _output(self._options.output) as write:
+            for line in lines:
+                write(line if is_data else f"{printable(line.rstrip(chr(10)))}\n")
+        for detail in _left_out(everything, found):
+            print(detail, file=sys.stderr)
+        return _OK
+
+    def _delete(self, chosen: Chosen) -> int:
+        keys = [chosen.key] if chosen.key else [
+            key for endpoint in chosen.endpoints for key in self._spool.keys(endpoint, self._deadline, chosen.part)
+        ]  # fmt: skip
+        if keys and not self._options.yes and not _confirmed(f"delete {_counted(len(keys), 'entry')} for good?"):
+            return self._fail("nothing is deleted; --yes deletes without asking", _FAILED)
+        deleted = sum(self._spool.forget(key, self._deadline) for key in keys)
+        if self._options.json:
+            self._print_json({"deleted": deleted, "keys": keys})
+        else:
+            print(f"{_counted(deleted, 'entry')} deleted")
+        return _OK
+
+
+def _counted(count: int, noun: str) -> str:
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} entries" if noun == "entry" else f"{count} {noun}s"
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+@contextlib.contextmanager
+def _output(name: str | None) -> Iterator[Callable[[str], object]]:
+    """Standard output, or a file that is there only when it is whole."""
+    if not name:
+        yield sys.stdout.write
+        return
+    path = Path(name)
+    new = path.with_name(f"{path.name}.new")
+    try:
+        with new.open("w", encoding="utf-8", newline="\n") as file:
+            yield file.write
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _left_out(everything: Exported, found: Found) -> Iterator[str]:
+    for reason, count in everything.left_out.counts.items():
+        yield f"left out: {count} {reason}: {everything.left_out.first_examples[reason]}"
+    for key, detail in found.unreadable.items():
+        yield f"unreadable: {key}: {detail}"
+
+
+def _clock(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

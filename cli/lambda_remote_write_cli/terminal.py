@@ -1,0 +1,38 @@
+"""What the command line prints with, in place of Python's and rich's own: every text is escaped on its way out. A text
+is one line, whatever it quotes."""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+from typing import Any, NoReturn, TextIO
+
+import rich.console
+
+from lambda_remote_write.report.printable import printable
+
+
+def say(text: object, file: TextIO | None = None, *, flush: bool = False) -> None:
+    """One line."""
+    builtins.print(printable(str(text)), file=file, flush=flush)
+
+
+def say_json(text: str) -> None:
+    """A document made by `printed.json_text`."""
+    builtins.print(text)
+
+
+class Console(rich.console.Console):
+    """Prints texts as they are, without markup."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(_shown(one) for one in objects), **options)
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _shown(one: Any) -> Any:
+    return printable(one) if isinstance(one, str) else one

@@ -1,0 +1,193 @@
+"""What a backfill came to, as the answer of its invocation: counts over all invocations, and a row for each part of
+this one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..model.reason_counts import ReasonCounts
+from ..report.report import skipped_dict
+from .receiver import Receiver, Tallies
+from .request import BadRequest, Request
+from .source import Part
+from .times import shown
+
+_MAX_ROWS = 200
+_MAX_NOTES = 50
+_COUNTS = ("parts", "empty", "records", "samples", "unasked", "exported", "objects", "export_bytes", "invocations")
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of everything that is done, over all invocations. `unasked` are parts of which nothing can be accepted,
+    `objects` and `export_bytes` what an export has
+    written."""
+
+    parts: int = 0
+    empty: int = 0
+    records: int = 0
+    samples: int = 0
+    unasked: int = 0
+    exported: int = 0
+    objects: int = 0
+    export_bytes: int = 0
+    invocations: int = 0
+    skipped: ReasonCounts = field(default_factory=ReasonCounts)
+
+    def add(self, part: Part) -> None:
+        self.parts += 1
+        self.empty += part.is_fetched and not part.records
+        self.unasked += not part.is_fetched
+        self.records += part.records
+        self.samples += len(part.samples)
+        self.skipped.merge(part.skipped)
+
+    def as_json(self, receivers: Sequence[Receiver]) -> dict[str, Any]:
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        endpoints = [one.tallies.as_json() for one in receivers]
+        return {**counts, "skipped": skipped_dict(self.skipped), "endpoints": endpoints}
+
+
+def _skipped_of(found: Mapping[str, Mapping[str, Any]]) -> ReasonCounts:
+    """What `skipped_dict` has made, back. Raises ValueError, TypeError, KeyError and AttributeError."""
+    reasons = ReasonCounts()
+    for reason, entry in found.items():
+        examples = {str(subject): str(example) for subject, example in entry["examples"].items()}
+        reasons.merge(ReasonCounts(Counter({str(reason): int(entry["count"])}), {str(reason): examples}))
+    return reasons
+
+
+def totals_of(found: Mapping[str, Any], receivers: Sequence[Receiver]) -> Totals:
+    """The counts that a token carries; the receivers get theirs. Raises BadRequest."""
+    totals = Totals()
+    try:
+        for name in _COUNTS:
+            setattr(totals, name, int(found.get(name, 0)))
+        totals.skipped = _skipped_of(found.get("skipped", {}))
+        known = {one["endpoint"]: Tallies.from_json(one) for one in found.get("endpoints", ())}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadRequest(f"resume: its counts cannot be read ({type(error).__name__})") from None
+    for receiver in receivers:
+        receiver.tallies = known.get(receiver.name, receiver.tallies)
+    return totals
+
+
+@dataclass(slots=True)
+class Account:
+    """What is told of one invocation: a row for each part, notes, warnings, and why it stopped for good."""
+
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    stopped: str = ""
+    is_done: bool = False
+
+    def row(self, part: Part) -> Row:
+        """A new row; its endpoints are to be filled in. Rows are put together where there are too many."""
+        if len(self.rows) >= 2 * _MAX_ROWS:
+            self.rows = _half(self.rows)
+        row: Row = {"where": part.where, "samples": len(part.samples), "endpoints": {}}
+        self.rows.append(row)
+        return row
+
+    def warn(self, *messages: str) -> None:
+        self.warnings += [message for message in dict.fromkeys(messages) if message and message not in self.warnings]
+
+    def as_json(self) -> dict[str, Any]:
+        more = len(self.notes) - _MAX_NOTES
+        return {
+            "preflight": self.rows if len(self.rows) <= _MAX_ROWS else _half(self.rows),
+            "notes": [*self.notes[:_MAX_NOTES], *([f"and {more} more of the like"] if more > 0 else [])],
+            "warnings": self.warnings,
+            "stopped": self.stopped,
+        }
+
+
+def answer(
+    request: Request, windows: int | None, totals: Totals, receivers: Sequence[Receiver], account: Account
+) -> dict[str, Any]:
+    """Everything but the token."""
+    counts = totals.as_json(receivers)
+    endpoints = [
+        {**counts["endpoints"][place], "rules": _rules(one), "unknown": list(one.rules.unknown)}
+        for place, one in enumerate(receivers)
+    ]
+    del counts["export_bytes"]
+    told = account.as_json()
+    if request.plan:
+        told["preflight"] = plan_rows(request, receivers)
+    return {
+        "action": "backfill",
+        "job": request.job,
+        "done": account.is_done,
+        "dry_run": request.dry_run,
+        "start_ms": request.start_ms,
+        "end_ms": request.end_ms,
+        "windows": windows,
+        **counts,
+        "endpoints": endpoints,
+        **told,
+    }
+
+
+def plan_rows(request: Request, receivers: Sequence[Receiver]) -> list[Row]:
+    """What time alone tells of a range, before anything is asked: from when on which endpoint takes samples."""
+    start_ms, end_ms, rows = request.start_ms, request.end_ms, list[Row]()
+    if start_ms is None or end_ms is None:
+        return rows
+    for receiver in receivers:
+        oldest_ms = receiver.rules.oldest_ms
+        cut = start_ms if oldest_ms is None else min(max(oldest_ms, start_ms), end_ms + 1)
+        if cut > start_ms:
+            rows.append(_plan_row(receiver, start_ms, cut - 1, "impossible", "too_old"))
+        if cut <= end_ms:
+            rows.append(_plan_row(receiver, cut, end_ms, "accepted", "where a series has nothing newer"))
+    return rows
+
+
+def _plan_row(receiver: Receiver, start_ms: int, end_ms: int, kind: str, reason: str) -> Row:
+    where = f"{shown(start_ms)} to {shown(end_ms)}"
+    return {"endpoint": receiver.name, "where": where, "class": kind, "reason": reason}
+
+
+def _rules(receiver: Receiver) -> dict[str, Any]:
+    rules = receiver.rules
+    return {
+        "max_age_seconds": rules.max_age_ms // 1000 or None,
+        "out_of_order_window_seconds": None if rules.window_ms is None else rules.window_ms // 1000,
+        "newest_sample_ms": rules.head_ms or None,
+    }
+
+
+def _half(rows: list[Row]) -> list[Row]:
+    """Each two neighbours as one row; the part that was not asked for stays by itself."""
+    first, rest = (rows[:1], rows[1:]) if _is_unasked(rows[0]) else ([], rows)
+    pairs = [rest[at : at + 2] for at in range(0, len(rest), 2)]
+    return [*first, *(_both(*pair) if len(pair) == 2 else pair[0] for pair in pairs)]
+
+
+def _is_unasked(row: Row) -> bool:
+    return any(each.get("impossible", 0) is None for each in row["endpoints"].values())
+
+
+def _both(one: Row, other: Row) -> Row:
+    endpoints = {name: _joined(name, one, other) for name in {**one["endpoints"], **other["endpoints"]}}
+    (begin, _, _), (same, _, end) = one["where"].rpartition(" to "), other["where"].rpartition(" to ")
+    is_one_file = begin.partition(", lines ")[0] == same.partition(", lines ")[0]
+    where = f"{begin} to {end if is_one_file or ', lines ' not in same else other['where']}"
+    return {"where": where, "samples": one["samples"] + other["samples"], "endpoints": endpoints}
+
+
+def _joined(endpoint: str, *rows: Row) -> Row:
+    """The counts of an endpoint in two rows."""
+    some = [row["endpoints"][endpoint] for row in rows if endpoint in row["endpoints"]]
+    kinds = {kind for each in some for kind in each if kind != "reasons"}
+    reasons = Counter[str]()
+    for each in some:
+        reasons.update(each["reasons"])
+    return {**{kind: sum(each.get(kind, 0) for each in some) for kind in kinds}, "reasons": dict(reasons)}

@@ -1,0 +1,164 @@
+"""Samples that nobody takes, because that is impossible or was refused, as OpenMetrics for `promtool tsdb
+create-blocks-from openmetrics`: a file, or objects in S3."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from ..aws.s3 import S3
+from ..exposition.writer import number, seconds, series_text
+from ..model.samples import Histogram, Samples, Series
+from ..series import label_codec
+from ..store import StoreError
+
+_END = b"# EOF\n"
+_OBJECT_BYTES = 16 << 20
+_MAX_TEXTS = 200_000
+
+
+class NotWritten(Exception):
+    """The export cannot be written. The message names the place."""
+
+
+class Target(Protocol):
+    """Where lines go."""
+
+    @property
+    def objects(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def write(self, lines: bytes, deadline: float) -> None: ...
+    def flush(self, deadline: float) -> None: ...
+    def close(self, deadline: float) -> None: ...
+
+
+class Export:
+    """Writes samples in the order given. Raises NotWritten; deadlines are monotonic seconds."""
+
+    def __init__(self, target: Target) -> None:
+        self._target, self._texts = target, dict[Series, str]()
+        self.samples = self.stored = self.left_out = 0  # `stored` are safe
+        self._size = target.size
+
+    @property
+    def objects(self) -> int:
+        return self._target.objects
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file that are safe, without its end."""
+        return self._size
+
+    def write(self, samples: Samples, deadline: float) -> None:
+        lines = list[str]()
+        for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
+            if isinstance(value, Histogram) or label_codec.is_stale(value):  # the format has no place for them
+                self.left_out += 1
+                continue
+            text = self._texts.get(series)
+            if text is None:
+                if len(self._texts) >= _MAX_TEXTS:
+                    self._texts.clear()
+                text = self._texts[series] = series_text(label_codec.labels_of(series.prefix))
+            lines.append(f"{text} {number(value)} {seconds(stamp)}\n")
+        if lines:
+            self._target.write("".join(lines).encode(), deadline)
+            self.samples += len(lines)
+
+    def flush(self, deadline: float) -> None:
+        """What was written so far is safe now."""
+        self._target.flush(deadline)
+        self.stored, self._size = self.samples, self._target.size
+
+    def close(self, deadline: float) -> None:
+        self._target.close(deadline)
+        self.stored = self.samples
+
+
+class FileTarget:
+    """One file. It goes on behind its first `size` bytes, which are known to be there; 0 is a new file."""
+
+    def __init__(self, path: str, *, size: int) -> None:
+        self._path = Path(path)
+        try:
+            found = self._path.stat().st_size if size else 0
+            if found < size:
+                raise NotWritten(
+                    f"{path}: it has {found} bytes, and {size} had been written: start again without resume"
+                )
+            self._file = self._path.open("r+b" if size else "wb")
+            self._file.truncate(size)
+            self._file.seek(size)
+        except OSError as error:
+            raise NotWritten(f"{path}: cannot be written: {error.strerror or error}") from None
+
+    @property
+    def size(self) -> int:
+        return self._file.tell()
+
+    def write(self, lines: bytes, deadline: float) -> None:
+        try:
+            self._file.write(lines)
+            self._file.flush()
+        except OSError as error:
+            raise NotWritten(f"{self._path}: cannot be written: {error.strerror or error}") from None
+
+    @property
+    def objects(self) -> int:
+        return 0
+
+    def flush(self, deadline: float) -> None:
+        """Every write is."""
+
+    def close(self, deadline: float) -> None:
+        with contextlib.closing(self._file):
+            self.write(_END, deadline)
+
+
+class ObjectsTarget:
+    """Objects of a size that fits in memory, each complete: KEY, then KEY with -0002 and so on before its ending."""
+
+    def __init__(self, objects: S3, location: str, *, written: int = 0) -> None:
+        """`written` objects are there already."""
+        self._bucket, _, self._key = location.removeprefix("s3://").partition("/")
+        if not self._bucket or not self._key or self._key.endswith("/"):
+            raise NotWritten(f"{location!r:.200} is no object: s3://BUCKET/KEY is expected")
+        self._objects, self._lines, self._full = objects, bytearray(), written
+        self._is_changed = False
+
+    def write(self, lines: bytes, deadline: float) -> None:
+        self._lines += lines
+        self._is_changed = True
+
+    def flush(self, deadline: float) -> None:
+        """The object that is being filled is written anew, and left behind once it is full."""
+        if not self._is_changed:
+            return
+        try:
+            self._objects.put(self._bucket, self._name(), bytes(self._lines) + _END, deadline)
+        except StoreError as error:
+            raise NotWritten(str(error)) from None
+        self._is_changed = False
+        if len(self._lines) >= _OBJECT_BYTES:
+            self._full += 1
+            self._lines.clear()
+
+    def close(self, deadline: float) -> None:
+        self._is_changed = self._is_changed or not self.objects  # without any sample there is an object that says so
+        self.flush(deadline)
+
+    @property
+    def objects(self) -> int:
+        return self._full + bool(self._lines)
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    def _name(self) -> str:
+        if not self._full:
+            return self._key
+        path = PurePosixPath(self._key)
+        return str(path.with_name(f"{path.stem}-{self._full + 1:04d}{path.suffix}"))

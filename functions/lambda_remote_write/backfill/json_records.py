@@ -1,0 +1,446 @@
+"""JSON and CSV files -> samples, as a job's metrics say: its own answers kept in a file (one array, or one document or
+record a line), or a table whose columns are the fields of its records."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from ..config.expression import Columns, Scope
+from ..config.schema import JsonJob
+from ..json_api.decode import NotJson, decode
+from ..json_api.mapping import InexactNumber, JobMapper, ScrapeFailed
+from ..model.reason_counts import ANYTHING, ReasonCounts
+from ..model.samples import Intern, Samples
+from ..model.scrape import Scrape
+from ..scrape.json_scraper import record_reader
+from ..series.label_limits import LimitCrossed
+from .files import MAX_LINE_BYTES, BadFile, Block, is_object
+from .unquoted import said_of
+
+MAX_DOCUMENT_BYTES = 50_000_000
+TABLE_BYTES = 512 << 10  # of a table that are read at once: its rows are short, and each becomes a list
+_MAX_CONTAINERS, _MAX_COMMAS = 1_000_000, 5_000_000  # of one piece: some 250 MB of objects
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRUCTURE = re.compile(  # a lone " begins a text that goes on
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL
+)
+_RECORD = re.compile(r", record \d+")
+_LAST_RECORD = re.compile(rb"\}\s*(,)")
+_JSON_FLOATS = msgspec.json.Decoder(list[float]).decode
+_JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
+_CHECKED = msgspec.json.Decoder(list[msgspec.Raw]).decode  # makes no objects of what the elements hold
+
+
+class RecordMapper:
+    """Maps records of one job; remembers which belongs to which series."""
+
+    def __init__(self, job: JsonJob, intern: Intern) -> None:
+        self.job = replace(job, pagination=None, limits=replace(job.limits, sample_limit=0))
+        self._intern = intern
+        self._mapper = JobMapper(self.job, intern)
+        self._reader = record_reader(self.job)
+        first = self.job.metrics[0].records.steps[0] if self.job.metrics else None
+        self._is_record = first is not None and first.path == ()  # a record, not a document, is what a line holds
+        self._run = 0
+
+    def forget(self) -> None:
+        """Lets go of all series."""
+        exact, self._mapper = self._mapper.exact, JobMapper(self.job, self._intern)
+        self._mapper.exact = exact
+
+    # one piece of a file
+
+    def array(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
+        """Elements of an array, as an array of their own. Raises BadFile."""
+        _check_size(content, where)
+        columns = self._reader.read(content, "") if self._reader else None
+        try:
+            found = columns or decode(content, exact=self._mapper.exact)
+        except NotJson as error:
+            raise BadFile(f"{where}: {_what(error, where)}") from None
+        documents: Sequence[Any] = [found] if columns or self._is_record else found  # type: ignore[assignment]
+        self._map(documents, scrape, where, now_ms, lambda: decode(content, exact=True))
+
+    def document(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
+        """A whole answer of the API. Raises BadFile."""
+        _check_size(content, where)
+        try:
+            found = decode(content, exact=self._mapper.exact)
+        except NotJson as error:
+            raise BadFile(f"{where}: {_what(error, where)}") from None
+        self._map([found], scrape, where, now_ms, lambda: [decode(content, exact=True)])
+
+    def lines(self, block: Block, scrape: Scrape, place: str, now_ms: int) -> None:
+        """A record or a document a line; a line that is no JSON costs only itself. Raises BadFile."""
+        where = f"{place}, from line {block.line} on"
+        content = block.content.strip()
+        if not content:
+            return
+        count = content.count(b"\n") + 1
+        if self._reader is not None:
+            columns = self._reader.read(b"[%b]" % content.replace(b"\n", b","), "")
+            if columns is not None and columns.count == count:  # else two lines have made one record
+                self._map([columns], scrape, where, now_ms, list)
+                return
+        found = list(_decoded_lines(block, place, scrape.skipped, exact=self._mapper.exact))
+        self._map(
+            [found] if self._is_record else found, scrape, where, now_ms,
+            lambda: list(_decoded_lines(block, place, ReasonCounts(), exact=True)),
+        )  # fmt: skip
+
+    def columns(self, columns: Columns, scrape: Scrape, where: str, now_ms: int) -> None:
+        """Rows of a table, by column. Raises BadFile."""
+        if self._reader is not None:
+            self._map([columns], scrape, where, now_ms, list)
+            return
+        names = list(columns.fields)
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.fields.values(), strict=True)]
+        records = [_nested(row) for row in rows]
+        self._map([records] if self._is_record else records, scrape, where, now_ms, lambda: records)
+
+    def _map(self, documents: Sequence[Any], scrape: Scrape, where: str, now_ms: int, exact: Any) -> None:
+        self._run += 1
+        try:
+            try:
+                self._mapper.map(documents, scrape, self._run, now_ms)
+            except InexactNumber:
+                self._mapper.exact = True  # from now on at once
+                scrape.dropped, scrape.samples, scrape.records = ReasonCounts(), Samples(), 0
+                again = exact()
+                self._mapper.map([again] if self._is_record else again, scrape, self._run, now_ms)
+        except ScrapeFailed as error:
+            is_label = isinstance(error.__context__, LimitCrossed) and is_object(where)
+            raise BadFile(f"{where}: {'a limit of the job for labels is crossed' if is_label else error}") from None
+        for reasons in (scrape.skipped, scrape.dropped):
+            for reason, examples in reasons.examples.items():
+                examples.update({of: _placed(where, reason, of, detail) for of, detail in examples.items()})
+
+
+def _placed(where: str, reason: str, subject: str, detail: str) -> str:
+    """An example with its place, which a mapper does not know. `subject` is the metric that it concerns, if any."""
+    unquoted = said_of(where, reason, detail)
+    if unquoted is detail:
+        return f"{where}: {detail}" if detail.startswith("metric ") else detail
+    if subject == ANYTHING:
+        return f"{where}: {unquoted}"
+    record = _RECORD.match(detail, len(f"metric {subject}"))
+    return f"{where}: metric {subject}{record[0] if record else ''}: {unquoted}"
+
+
+def _what(error: NotJson, place: str) -> str:
+    """Where a text is no JSON; of a file of this machine also how it begins."""
+    return str(error).partition("; ")[0] if is_object(place) else str(error)
+
+
+def _check_size(content: bytes, where: str) -> None:
+    """A few bytes of JSON may be many times as many in memory. Raises BadFile."""
+    if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS or content.count(b",") > _MAX_COMMAS:
+        bare = _TEXT.sub(b"", content)  # a text may hold any number of them
+        _check_counts(bare.count(b"[") + bare.count(b"{"), bare.count(b","), where)
+
+
+def _check_counts(containers: int, commas: int, where: str) -> None:
+    if containers > _MAX_CONTAINERS or commas > _MAX_COMMAS:
+        detail = f"more than {_MAX_CONTAINERS} lists and objects, or {_MAX_COMMAS} values, in one document or element"
+        raise BadFile(f"{where}: {detail}")
+
+
+def _decoded_lines(block: Block, place: str, skipped: ReasonCounts, *, exact: bool) -> Iterator[Any]:
+    for number, line in enumerate(block.content.split(b"\n"), block.line):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            yield decode(text, exact=exact)
+        except NotJson as error:
+            skipped.add("not_json", f"{place}, line {number}: {_what(error, place)}")
+
+
+def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose headers may be paths: `a.b` is the field b of a."""
+    record: dict[str, Any] = {}
+    for name, value in row.items():
+        *path, last = name.split(".")
+        inner = record
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return record
+
+
+# --- Arrays -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """Some elements of an array, as an array of their own (`is_whole`: a document that is none). `end` is the place in
+    the unpacked text from which the next ones are read, `read` counts bytes of the file."""
+
+    content: bytes
+    end: int
+    read: int
+    is_whole: bool = False
+
+
+def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str, until: int = 0) -> Iterator[Elements]:
+    """The text of one JSON array (or another document) from byte `start` on -> its elements, many at a time; with
+    `until` the first ones end at that byte. Raises BadFile."""
+    rest, at, read, is_array, boundaries = b"", start, 0, start > 0, _Boundaries(place)
+    for piece, read in pieces:
+        rest += piece
+        if not is_array:
+            opened = _opened(rest)
+            if opened is None:
+                if len(rest) > MAX_DOCUMENT_BYTES:
+                    raise BadFile(f"{place}: a document that is no array has {MAX_DOCUMENT_BYTES} bytes at most")
+                continue
+            is_array, at, rest = True, opened, rest[opened:]
+        cut = _comma_before(rest, until - at) if at < until else boundaries.last(rest)
+        if cut is None:
+            if len(rest) > MAX_DOCUMENT_BYTES:
+                raise BadFile(f"{place}, byte {at}: an element of the array has more than {MAX_DOCUMENT_BYTES} bytes")
+            continue
+        yield Elements(b"[%b]" % rest[:cut], at + cut + 1, read)
+        at, rest, boundaries = at + cut + 1, rest[cut + 1 :], _Boundaries(place)
+    if not is_array:
+        yield Elements(rest, at + len(rest), read, is_whole=True)
+        return
+    last = rest.rstrip()
+    if not last.endswith(b"]"):
+        raise BadFile(f"{place}: the array does not end with ]: the file may be cut off")
+    yield Elements(b"[%b" % last, at + len(rest), read)
+
+
+def _comma_before(text: bytes, end: int) -> int | None:
+    """The place of the comma that ends just before `end`; None when the text does not go so far, or ends there."""
+    return end - 1 if text[end - 1 : end] == b"," else None
+
+
+def _opened(text: bytes) -> int | None:
+    """Where the elements of an array begin; None for a document that is none."""
+    begin = text.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return len(text) - len(begin) + 1 if begin.startswith(b"[") else None
+
+
+class _Boundaries:
+    """Where the elements of an array end, in a text that grows: no byte of it is looked at again and again."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._at, self._depth, self._last = 0, 0, None  # type: int, int, int | None
+        self._containers, self._commas = 0, 0
+
+    def last(self, text: bytes) -> int | None:
+        """The place of the last comma between two elements, None when none is known. Raises BadFile."""
+        found = None
+        for found in _LAST_RECORD.finditer(text, max(len(text) - 100_000, 0)):  # noqa: B007 - the last one is meant
+            pass
+        if found is not None:
+            try:
+                _CHECKED(b"[%b]" % text[: found.start(1)])
+                return found.start(1)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # inside an element, or a text
+                pass
+        self._look_on(text)
+        return self._last
+
+    def _look_on(self, text: bytes) -> None:
+        for token in _STRUCTURE.finditer(text, self._at):
+            byte = token[0]
+            if byte in (b"{", b"["):
+                self._depth += 1
+                self._containers += 1
+            elif byte in (b"}", b"]"):
+                self._depth -= 1
+                if self._depth < 0:  # the end of the array
+                    self._at = len(text)
+                    return
+            elif byte == b",":
+                self._commas += 1
+                if self._depth == 0:
+                    self._last = token.start()
+            elif byte == b'"':
+                self._at = token.start()
+                return
+        self._at = len(text)
+        if self._last is None:
+            _check_counts(self._containers, self._commas, self._place)
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a table, by column. `end` is the place in the unpacked text behind them, `line` the number of the
+    line there, `first_line` that of their first one."""
+
+    columns: Columns
+    end: int
+    line: int
+    first_line: int
+    read: int
+    skipped: ReasonCounts
+
+
+class Table:
+    """A CSV file with a header. `renamed` maps headers to the fields of the job's records."""
+
+    def __init__(self, job: JsonJob, renamed: Mapping[str, str]) -> None:
+        self._renamed = renamed
+        used = [(one, False) for metric in job.metrics for _, one in metric.labels]
+        used += [(metric.value, True) for metric in job.metrics]
+        used += [(metric.timestamp.path, True) for metric in job.metrics if metric.timestamp]
+        fields = [(one.path[0], needed) for one, needed in used if one.scope is Scope.RECORD and one.path]
+        self._needed = {name for name, needed in fields if needed}
+        self._labels = {name for name, needed in fields if not needed}
+
+    def rows(self, header: Sequence[str], blocks: Iterator[Block], place: str) -> Iterator[Rows]:
+        """The rows of blocks behind the header. Raises BadFile."""
+        for block in _closed(blocks):
+            skipped = ReasonCounts()
+            columns = self._columns(header, self._cells(block, header, place, skipped))
+            line = block.line + block.content.count(b"\n")
+            yield Rows(columns, block.end, line, block.line, block.read, skipped)
+
+    def header(self, block: Block, place: str) -> tuple[list[str], Block]:
+        """The columns' names, and what follows them in a file's first block. Raises BadFile."""
+        end = _end_of_row(block.content)
+        text, is_whole = _text(block.content[:end].removeprefix(b"\xef\xbb\xbf"))
+        if not is_whole:
+            raise BadFile(f"{place}, line 1: not UTF-8")
+        try:
+            row = next(csv.reader(io.StringIO(text, newline="")), [])
+        except csv.Error as error:
+            raise BadFile(f"{place}, line 1: the header cannot be read: {error}") from None
+        header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
+        strange = [name for name in self._renamed if name not in map(str.strip, row)]
+        has = f"{len(row)} columns" if is_object(place) else _shown(row)
+        if strange:
+            raise BadFile(f"{place}, line 1: no column {strange[0]!r}, which columns names; it has {has}")
+        missing = sorted((self._needed | self._labels) - {name.partition(".")[0] for name in header})
+        if missing:
+            looks = " (it looks like data: has the file a header?)" if any(map(_is_number, row)) else ""
+            looks += "; cells are separated by commas" if len(row) == 1 and set(row[0]) & set(";\t|") else ""
+            detail = f"no column {missing[0]!r}; it has {has}{looks}"
+            raise BadFile(f"{place}, line 1: {detail}; columns maps headers to the job's fields")
+        twice = [name for name in header if header.count(name) > 1]
+        if twice:
+            named = "alike" if is_object(place) else repr(twice[0])
+            raise BadFile(f"{place}, line 1: two columns are named {named}")
+        return header, Block(
+            block.content[end:], block.offset + end, 1 + block.content.count(b"\n", 0, end), block.read
+        )
+
+    def _cells(self, block: Block, header: Sequence[str], place: str, skipped: ReasonCounts) -> list[list[str]]:
+        """The rows of a block that have a cell for each column. One that cannot be read costs only itself."""
+        text, is_whole = _text(block.content)
+        reader, rows, length = csv.reader(io.StringIO(text, newline="")), list[list[str]](), len(header)
+        while True:
+            try:
+                for row in reader:
+                    if len(row) == length and (is_whole or not any(map(_is_broken, row))):
+                        rows.append(row)
+                    elif row:
+                        where = f"{place}, line {block.line + reader.line_num - 1}"
+                        skipped.add(*_what_is_wrong(row, length, where))
+                return rows
+            except csv.Error as error:
+                skipped.add("bad_line", f"{place}, line {block.line + reader.line_num - 1}: {error}")
+
+    def _columns(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
+        fields: dict[str, list[Any]] = {}
+        columns = zip(*rows, strict=True) if rows else [()] * len(header)
+        for name, cells in zip(header, columns, strict=True):
+            if name.partition(".")[0] not in self._needed | self._labels:
+                continue
+            fields[name] = _numbers(cells) if name in self._needed and name not in self._labels else list(cells)
+        return Columns(len(rows), fields)
+
+
+def _shown(row: Sequence[str]) -> str:
+    return ", ".join(map(repr, row))[:200]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(cells: Sequence[str]) -> list[Any]:
+    """Cells as the numbers they are, where all are; else as texts, an empty one as nothing."""
+    joined = ",".join(cells).encode()
+    if joined.count(b",") == len(cells) - 1:
+        for read in (_JSON_INTEGERS, _JSON_FLOATS):
+            try:
+                return read(b"[%b]" % joined)
+            except msgspec.MsgspecError:
+                pass
+    return [cell.strip() or None for cell in cells]
+
+
+def _closed(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Blocks that end outside of quotes, as far as one can tell: a quoted cell may hold line breaks."""
+    rest: Block | None = None
+    for block in blocks:
+        whole = Block(rest.content + block.content, rest.offset, rest.line, block.read) if rest else block
+        cut = _end_outside_of_quotes(whole.content)
+        if len(whole.content) - cut > MAX_LINE_BYTES:  # a stray quotation mark, somewhere
+            cut = len(whole.content)
+        if cut:
+            yield Block(whole.content[:cut], whole.offset, whole.line, whole.read)
+        left, line = whole.content[cut:], whole.line + whole.content.count(b"\n", 0, cut)
+        rest = Block(left, whole.offset + cut, line, whole.read) if left else None
+    if rest is not None:
+        yield rest
+
+
+def _end_of_row(content: bytes) -> int:
+    """The end of the first line that ends outside of quotes; all there is, when none does."""
+    end = content.find(b"\n") + 1
+    is_inside = content.count(b'"', 0, end) % 2
+    while end and is_inside:
+        quote = content.find(b'"', end)  # lines without one change nothing
+        start, end = end, content.find(b"\n", quote) + 1 if quote >= 0 else 0
+        is_inside ^= content.count(b'"', start, end) % 2
+    return end or len(content)
+
+
+def _end_outside_of_quotes(content: bytes) -> int:
+    """The end of the last line that ends outside of quotes: where the number of quotation marks is even."""
+    end, is_inside = len(content), content.count(b'"') % 2
+    while end and is_inside:
+        quote = content.rfind(b'"', 0, end)  # lines without one change nothing
+        start = content.rfind(b"\n", 0, quote) + 1
+        is_inside ^= content.count(b'"', start, end) % 2
+        end = start
+    return end
+
+
+def _text(content: bytes) -> tuple[str, bool]:
+    """The text, and whether all of it is UTF-8; bytes that are not stay as they are, so that they can be found."""
+    try:
+        return content.decode(), True
+    except UnicodeDecodeError:
+        return content.decode(errors="surrogateescape"), False
+
+
+def _is_broken(cell: str) -> bool:
+    return any("\udc80" <= letter <= "\udcff" for letter in cell)
+
+
+def _what_is_wrong(row: Sequence[str], length: int, where: str) -> tuple[str, str]:
+    """The reason why a row is skipped, and the words for it."""
+    if len(row) != length:
+        return "row_length", f"{where}: {len(row)} cells, and the header has {length}"
+    return "bad_line", f"{where}: not UTF-8"

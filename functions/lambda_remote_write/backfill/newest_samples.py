@@ -1,0 +1,134 @@
+"""The newest sample of each series and of the workspace, as the receiver has them: what decides whether a late sample
+is in order."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlencode
+
+from ..config.schema import RemoteWriteConfig
+from ..http import HttpRequest
+from ..model.samples import Samples, Series
+from ..remote_write.client import NoAnswer, RemoteWriteClient
+from ..remote_write.last_sample import NotKnown, query_url
+from ..series import label_codec
+from ..series.cache import SeriesLimits, validated
+
+_ANY_NAME = SeriesLimits(utf8_names=True)
+_TIMEOUT_SECONDS = 30.0
+_MAX_ANSWER_BYTES = 50_000_000
+_METRICS_AT_ONCE = 50
+_NAME = "metric__"
+_AHEAD_MS = 600_000  # a receiver takes samples that lie so far ahead of its clock
+_WIDE = "[70m:30s]"  # up to then from an hour ago on: AMP takes nothing older in any case
+# Names of metrics that have samples ahead of the clock. Else a workspace that somebody writes to has a sample of now,
+# as far as anybody can ask cheaply; else `up` tells.
+_HEAD = (
+    'count by (__name__) (last_over_time({__name__=~".+"}[10m]))'
+    ' or (0 * count(last_over_time({__name__=~".+"}[1m] offset 10m)) + time() - 600)'
+    f" or max(max_over_time(timestamp(up){_WIDE}))"
+)
+_IDLE_MS = 60_000
+
+
+class Newest:
+    """Asks one endpoint's receiver, each metric once. Raises nothing: why it does not say is in `unknown`."""
+
+    def __init__(self, endpoint: RemoteWriteConfig, client: RemoteWriteClient, now_ms: Callable[[], int]) -> None:
+        self._url, self._client, self._now_ms = query_url(endpoint), client, now_ms
+        self._asked: set[str] = set()
+        self._known: set[Series] = set()
+        self._newest: dict[bytes, int] = {}
+        self.unknown = "" if self._url else "its url does not tell where it answers queries"
+
+    def head_ms(self, deadline: float) -> int | None:
+        """The time of the newest sample of all, not too early; None when that is not known."""
+        if self.unknown:
+            return None
+        try:
+            found = self._query(_HEAD, deadline)
+            ahead = [str(one["metric"]["__name__"]) for one in found if one["metric"]]  # type: ignore[index]
+            if ahead:
+                return self._newest_of(ahead, deadline)
+            return max((_ms(one["value"]) for one in found), default=self._now_ms() - _IDLE_MS)
+        except NotKnown as error:
+            self.unknown = str(error)
+        return None
+
+    def _newest_of(self, names: Sequence[str], deadline: float) -> int:
+        """The newest sample of some metrics; of too many the latest time that is possible. Raises NotKnown."""
+        if len(names) > _METRICS_AT_ONCE:
+            return self._now_ms() + _AHEAD_MS
+        return max((_ms(one["value"]) for one in self._query(expression(names), deadline)), default=self._now_ms())
+
+    def learn(self, samples: Samples, deadline: float) -> None:
+        """Sets `last_ms` of the series that are new here to what the receiver has of them."""
+        new = set(samples.series) - self._known
+        if not new or self.unknown:
+            return
+        self._known |= new
+        names = {label_codec.labels_of(series.prefix)["__name__"] for series in new} - self._asked
+        try:
+            self._ask(sorted(names), deadline)
+        except NotKnown as error:
+            self.unknown = str(error)
+        for series in new:
+            series.last_ms = max(series.last_ms, self._newest.get(series.prefix, series.last_ms))
+
+    def forget(self) -> None:
+        """Asks again from now on."""
+        self._asked.clear()
+        self._known.clear()
+        self._newest.clear()
+
+    def _ask(self, names: Sequence[str], deadline: float) -> None:
+        for start in range(0, len(names), _METRICS_AT_ONCE):
+            some = names[start : start + _METRICS_AT_ONCE]
+            for one in self._query(expression(some), deadline):
+                labels = {str(name): str(value) for name, value in one["metric"].items()}  # type: ignore[attr-defined]
+                labels["__name__"] = labels.pop(_NAME, "")
+                self._newest[label_codec.series_prefix(validated(labels, _ANY_NAME))] = _ms(one["value"])
+            self._asked |= set(some)
+
+    def _query(self, text: str, deadline: float) -> list[dict[str, object]]:
+        """The instant vector of an expression. Raises NotKnown."""
+        seconds = min(_TIMEOUT_SECONDS, max(deadline - time.monotonic(), 0.1))
+        form = {"query": text, "time": f"{(self._now_ms() + _AHEAD_MS) / 1000:.3f}"}
+        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            ask = HttpRequest("POST", self._url, headers, urlencode(form).encode())
+            status, body = self._client.ask(ask, seconds, _MAX_ANSWER_BYTES)
+        except NoAnswer as error:
+            raise NotKnown(str(error)) from None
+        if status != 200:
+            hint = "; the role needs aps:QueryMetrics (parameter Backfill)" if status == 403 else ""
+            raise NotKnown(f"a query was answered {status}{hint}")
+        try:
+            found: list[dict[str, object]] = json.loads(body)["data"]["result"]
+            return found
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotKnown(f"the answer to a query cannot be read ({type(error).__name__})") from None
+
+
+def expression(names: Iterable[str]) -> str:
+    """Metrics -> PromQL of the time of each series' newest sample, in seconds, with its labels and its name in a label
+    of its own: `timestamp` drops names, refuses two series that differ in nothing else, and looks back five minutes
+    only, so that a subquery looks at many times. It is asked for a time to come: samples may lie ahead of the clock."""
+    return " or ".join(_of_metric(name) for name in names)
+
+
+def _of_metric(name: str) -> str:
+    quoted, replacement = (json.dumps(text, ensure_ascii=False) for text in (name, name.replace("$", "$$")))
+    selector = f"{{__name__={quoted}}}"
+    times = f"max_over_time(timestamp({selector}){_WIDE})"
+    return f'label_replace({times}, "{_NAME}", {replacement}, "", "")'
+
+
+def _ms(value: object) -> int:
+    """Raises NotKnown."""
+    try:
+        return round(float(value[1]) * 1000)  # type: ignore[index]
+    except (TypeError, ValueError, IndexError, OverflowError):
+        raise NotKnown("a query gave something that is no time") from None

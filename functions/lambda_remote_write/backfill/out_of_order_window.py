@@ -1,0 +1,91 @@
+"""Raises the out-of-order windows of workspaces for the time of an invocation, and puts them back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from .checkpoint import Checkpoint
+from .receiver import Receiver
+from .request import Request
+from .workspace import MAX_WINDOW_SECONDS, NotAnswered
+
+_WAIT_SECONDS = 300.0
+_BACK_SHARE, _BACK_SECONDS = 0.25, 60.0  # of the time, and at most, to put the windows back
+_SPARE_SECONDS = 30  # by which the newest sample moves on until the last part is sent
+
+
+class Widening:
+    """A context in which windows are as long as the backfill needs, 600 s at most; `until` is when it must be left, in
+    monotonic seconds. What goes wrong is told in `warnings`: the backfill goes on with the window as it is."""
+
+    def __init__(
+        self, request: Request, receivers: Sequence[Receiver], keep: Callable[..., Any], deadline: float,
+        checkpoint: Checkpoint,
+    ) -> None:  # fmt: skip
+        """`keep` keeps the old windows with the progress, under `widened_from`: a killed invocation leaves them so to
+        the next one. `checkpoint` has what such a one has left."""
+        is_wanted = request.widen and not request.dry_run
+        self._request, self._keep, self._deadline = request, keep, deadline
+        self._receivers = [one for one in receivers if one.workspace is not None] if is_wanted else []
+        self._before = dict(checkpoint.widened_from)
+        self.warnings: list[str] = []
+        self.until = deadline
+        if is_wanted:
+            self.until -= min(_BACK_SECONDS, _BACK_SHARE * max(deadline - time.monotonic(), 0.0))
+            if not self._receivers:
+                self.warnings.append("widen_out_of_order: no endpoint is a workspace of AMP")
+
+    def __enter__(self) -> Widening:
+        for receiver in self._receivers:
+            self._widen(receiver)
+        return self
+
+    def _widen(self, receiver: Receiver) -> None:
+        old = self._before.get(receiver.name, receiver.window_seconds)
+        if old is None or receiver.workspace is None:
+            self.warnings.append(f"{receiver.name}: the out-of-order window stays as it is, because nobody knows it")
+            return
+        wanted = max(old, self._needed_seconds(receiver))
+        if wanted == receiver.window_seconds and receiver.name not in self._before:
+            return
+        self._before[receiver.name] = old
+        self._keep(widened_from=dict(self._before))
+        try:
+            receiver.workspace.set_window(wanted, min(self.until, time.monotonic() + _WAIT_SECONDS))
+            receiver.rules.window_ms = wanted * 1000
+        except NotAnswered as error:
+            detail = f"{receiver.name}: the out-of-order window could not be raised to {wanted} s: {error}"
+            self.warnings.append(detail)
+            if error.is_unchanged and old == receiver.window_seconds:
+                self._forget(receiver)
+
+    def _needed_seconds(self, receiver: Receiver) -> int:
+        start_ms = self._request.start_ms
+        if start_ms is None:
+            return MAX_WINDOW_SECONDS
+        behind = max(receiver.rules.head_ms - start_ms, 0) // 1000 + _SPARE_SECONDS
+        return min(behind, MAX_WINDOW_SECONDS)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for receiver in self._receivers:
+            if receiver.name in self._before:
+                self._put_back(receiver, self._before[receiver.name])
+
+    def _put_back(self, receiver: Receiver, seconds: int) -> None:
+        if receiver.workspace is None:
+            return
+        try:
+            receiver.workspace.set_window(seconds, self._deadline)
+            self._forget(receiver)
+        except NotAnswered as detail:
+            by_hand = f"set outOfOrderTimeWindowInSeconds back to {seconds}"
+            self.warnings.append(f"{receiver.name}: the out-of-order window could not be put back: {detail}; {by_hand}")
+
+    def _forget(self, receiver: Receiver) -> None:
+        del self._before[receiver.name]
+        self._keep(widened_from=dict(self._before))

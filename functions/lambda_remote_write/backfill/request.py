@@ -1,0 +1,275 @@
+"""What somebody asks for: an event's or a command line's backfill, checked against the config."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..config.scalars import duration_ms, print_duration
+from ..config.schema import BackfillServer, Config, JsonJob, ScrapeJob
+from . import file_source
+from .acceptance import AMP_MAX_AGE_MS
+from .api_source import MAX_WINDOWS
+from .times import BadTime, parse_time, shown
+
+KEYS = (
+    "job", "start", "end", "step", "window", "from", "format", "columns", "endpoint", "force", "dry_run", "export",
+    "widen_out_of_order", "resume", "plan",
+)  # fmt: skip
+_TEXTS = ("job", "format", "endpoint", "export", "step", "window")
+_FLAGS = ("force", "dry_run", "widen_out_of_order", "plan")
+_AHEAD_MS = 60_000  # between two clocks
+
+
+class BadRequest(Exception):
+    """A backfill that cannot be. The message names every mistake: key, value, what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Times in milliseconds, None where a file's own are meant; `files` are as they were named, none for an API or a
+    server."""
+
+    job: str = ""
+    start_ms: int | None = None
+    end_ms: int | None = None
+    step_ms: int = 0
+    window_ms: int = 0
+    files: tuple[str, ...] = ()
+    format: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    endpoint: str = ""
+    force: bool = False
+    dry_run: bool = False
+    export: str = ""
+    widen: bool = False
+    plan: bool = False
+    asked: tuple[tuple[str, str], ...] = field(default=())  # the keys as they were given, each as JSON
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Request:
+        """Raises TypeError and ValueError."""
+        columns, asked = (tuple((str(key), str(value)) for key, value in found[name]) for name in ("columns", "asked"))
+        rest = {name: value for name, value in found.items() if name not in ("columns", "asked", "files")}
+        return cls(**rest, files=tuple(map(str, found["files"])), columns=columns, asked=asked)
+
+
+def read(given: Mapping[str, Any], config: Config, now_ms: int) -> Request:
+    """An event's keys (those of KEYS, but for `resume`) -> Request. Raises BadRequest."""
+    problems = list[str]()
+    unknown = [key for key in given if key not in KEYS]
+    for key in unknown:
+        near = difflib.get_close_matches(key, KEYS, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        problems.append(f"{key!r:.60} is unknown{hint}; allowed are {', '.join(KEYS)}")
+    texts = {key: _text(given, key, problems) for key in _TEXTS}
+    flags = {key: _flag(given, key, problems) for key in _FLAGS}
+    request = Request(
+        job=texts["job"],
+        start_ms=_time(given, "start", now_ms, problems),
+        end_ms=_time(given, "end", now_ms, problems),
+        step_ms=_duration(texts, "step", problems),
+        window_ms=_duration(texts, "window", problems),
+        files=_files(given, problems),
+        format=texts["format"],
+        columns=_columns(given, problems),
+        endpoint=texts["endpoint"],
+        export=texts["export"],
+        force=flags["force"],
+        dry_run=flags["dry_run"],
+        widen=flags["widen_out_of_order"],
+        plan=flags["plan"],
+        asked=tuple((key, as_text(given[key])) for key in KEYS if key in given and key not in ("plan", "resume")),
+    )
+    request = _checked(request, config, now_ms, problems)
+    if problems:
+        raise BadRequest("; ".join(problems))
+    return request
+
+
+def as_text(value: Any) -> str:
+    """A value of an event, to be compared."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def find_job(config: Config, name: str) -> JsonJob | ScrapeJob | BackfillServer | None:
+    every: Sequence[JsonJob | ScrapeJob | BackfillServer] = [*config.jobs, *config.scrape_jobs, *config.servers]
+    return next((job for job in every if job.job_name == name), None)
+
+
+# one key
+
+
+def _text(given: Mapping[str, Any], key: str, problems: list[str]) -> str:
+    value = given.get(key, "")
+    if isinstance(value, str):
+        return value
+    problems.append(f"{key}: a text is expected, not {value!r:.60}")
+    return ""
+
+
+def _flag(given: Mapping[str, Any], key: str, problems: list[str]) -> bool:
+    value = given.get(key, False)
+    if isinstance(value, bool):
+        return value
+    problems.append(f"{key}: true or false is expected, not {value!r:.60}")
+    return False
+
+
+def _time(given: Mapping[str, Any], key: str, now_ms: int, problems: list[str]) -> int | None:
+    if key not in given:
+        return None
+    try:
+        return parse_time(given[key], now_ms)
+    except BadTime as error:
+        problems.append(f"{key}: {error}")
+        return None
+
+
+def _duration(texts: Mapping[str, str], key: str, problems: list[str]) -> int:
+    if not texts[key]:
+        return 0
+    try:
+        found = duration_ms(texts[key])
+    except ValueError as error:
+        problems.append(f"{key}: {texts[key]!r:.60} is not allowed: {error}")
+        return 0
+    if not found:
+        problems.append(f"{key}: {texts[key]!r:.60} is not allowed: it must be longer than nothing")
+    return found
+
+
+def _files(given: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
+    if "from" not in given:
+        return ()
+    value = given["from"]
+    places = (value,) if isinstance(value, str) else value
+    if isinstance(places, list | tuple) and places and all(isinstance(place, str) and place for place in places):
+        return tuple(places)
+    problems.append(f"from: a path or s3:// address is expected, or a list of them, not {value!r:.60}")
+    return ()
+
+
+def _columns(given: Mapping[str, Any], problems: list[str]) -> tuple[tuple[str, str], ...]:
+    value = given.get("columns", {})
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value.values()):
+        return tuple(value.items())
+    problems.append(f"columns: a map of headers to fields is expected, not {value!r:.60}")
+    return ()
+
+
+# what belongs together
+
+
+def _checked(request: Request, config: Config, now_ms: int, problems: list[str]) -> Request:
+    start_ms, end_ms = request.start_ms, request.end_ms
+    if end_ms is not None and end_ms > now_ms + _AHEAD_MS:
+        problems.append(f"end: {shown(end_ms)} lies in the future; now is {shown(now_ms)}")
+    if start_ms is not None and start_ms > now_ms + _AHEAD_MS:
+        problems.append(f"start: {shown(start_ms)} lies in the future; now is {shown(now_ms)}")
+    if start_ms is not None and end_ms is not None and start_ms > end_ms:
+        problems.append(f"start: {shown(start_ms)} is after end, {shown(end_ms)}")
+    names = [endpoint.name for endpoint in config.endpoints]
+    if request.endpoint and request.endpoint not in names:
+        problems.append(f"endpoint: {request.endpoint!r:.60} is none; the config has {', '.join(names) or 'none'}")
+    if request.export and request.force:
+        problems.append("export: with force everything is sent, and nothing is left to export: choose one")
+    if request.export and not request.endpoint and len(names) > 1:
+        problems.append(f"export: say of which endpoint; the config has {', '.join(names)}")
+    if request.files:
+        return _of_files(request, config, problems)
+    return _of_range(request, config, now_ms, problems)
+
+
+def _of_files(request: Request, config: Config, problems: list[str]) -> Request:
+    kinds = {place: request.format or file_source.format_of(place) for place in request.files}
+    allowed = ", ".join(file_source.FORMATS)
+    unknown = [place for place, kind in kinds.items() if not kind and not place.endswith(("/", "*"))]
+    if request.format and request.format not in file_source.FORMATS:
+        problems.append(f"format: {request.format!r:.60} is unknown; allowed are {allowed}")
+    elif unknown:
+        detail = f"is required, because the name of {unknown[0]!r:.200} does not tell"
+        problems.append(f"format: {detail}; allowed are {allowed}")
+    job = find_job(config, request.job)
+    of_records = [kind for kind in kinds.values() if kind in file_source.RECORDS]
+    if request.job and job is None:
+        problems.append(_no_such_job(request.job, config))
+    elif of_records:
+        _check_records(request, job, config, of_records[0], problems)
+    if request.columns and all(kinds.values()) and "csv" not in kinds.values():
+        problems.append(f"columns: only csv has some, not {', '.join(sorted(set(kinds.values())))}")
+    return request
+
+
+def _check_records(
+    request: Request, job: JsonJob | ScrapeJob | BackfillServer | None, config: Config, kind: str, problems: list[str]
+) -> None:
+    names = [one.job_name for one in config.jobs]
+    if not isinstance(job, JsonJob):
+        detail = f"{request.job!r:.60} is no json_configs job" if request.job else "is required"
+        problems.append(
+            f"job: {detail}: it says what the records of {kind} mean; there are {', '.join(names) or 'none'}"
+        )
+        return
+    untimed = [metric.name for metric in job.metrics if metric.timestamp is None]
+    if untimed:
+        problems.append(f"job: {job.job_name}: metric {untimed[0]} has no timestamp, and a backfill needs one")
+
+
+def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]) -> Request:
+    given = [key for key in ("format", "columns") if getattr(request, key)]
+    problems += [f"{key}: belongs to a file, and from names none" for key in given]
+    job: JsonJob | ScrapeJob | BackfillServer | None = find_job(config, request.job)
+    if not request.job:
+        names = [*(one.job_name for one in config.jobs), *(one.job_name for one in config.servers)]
+        problems.append(f"job: is required (or from, for a file); the config has {', '.join(names) or 'none'}")
+    elif job is None:
+        problems.append(_no_such_job(request.job, config))
+    elif isinstance(job, ScrapeJob):
+        problems.append(f"job: {job.job_name} is scraped, and a page has no past: say from, for a file of its samples")
+    elif isinstance(job, JsonJob) and job.backfill is None:
+        detail = "its config has no backfill that says how the API is asked for a range (or say from, for a file)"
+        problems.append(f"job: {job.job_name}: {detail}")
+    elif isinstance(job, BackfillServer) and job.read == "federate":
+        return replace(request, start_ms=request.start_ms or 0, end_ms=request.end_ms or now_ms)
+    if request.start_ms is None and not any(detail.startswith("start") for detail in problems):
+        problems.append("start: is required: RFC 3339, unix seconds, or relative as -2h")
+    request = replace(request, end_ms=now_ms if request.end_ms is None else request.end_ms)
+    _check_windows(request, job, _oldest_ms(request, config, now_ms), problems)
+    return request
+
+
+def _oldest_ms(request: Request, config: Config, now_ms: int) -> int:
+    """Nothing older than this is asked for."""
+    endpoints = [one for one in config.endpoints if request.endpoint in ("", one.name)]
+    ages_ms = [AMP_MAX_AGE_MS if one.is_amp else one.max_age_ms for one in endpoints]
+    if request.force or request.export or request.dry_run or not ages_ms or not all(ages_ms):
+        return 0
+    return now_ms - max(ages_ms)
+
+
+def _check_windows(request: Request, job: object, oldest_ms: int, problems: list[str]) -> None:
+    if not isinstance(job, JsonJob | BackfillServer) or request.start_ms is None or request.end_ms is None:
+        return
+    of_config = job.window_ms if isinstance(job, BackfillServer) else job.backfill.window_ms if job.backfill else 0
+    window_ms = request.window_ms or of_config
+    start_ms = max(request.start_ms, oldest_ms)
+    count = -(-(request.end_ms - start_ms) // window_ms) if window_ms else 0
+    if count > MAX_WINDOWS:
+        detail = (
+            f"{shown(request.start_ms)} to {shown(request.end_ms)} is {count} windows of {print_duration(window_ms)}"
+        )
+        problems.append(f"start: {detail}; {MAX_WINDOWS} are allowed: say a longer window, or a shorter range")
+
+
+def _no_such_job(name: str, config: Config) -> str:
+    names = [*config.job_names(), *(server.job_name for server in config.servers)]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f'; did you mean "{near[0]}"?' if near else ""
+    return f"job: no job is named {name!r:.60}{hint}; the config has {', '.join(names) or 'none'}"

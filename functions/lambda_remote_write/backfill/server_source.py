@@ -1,0 +1,259 @@
+"""Another server that speaks Prometheus's query API: its samples between two times, or the newest ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import msgspec
+
+from .. import relabel
+from ..aws.credentials import CredentialsError
+from ..config.backfill_configs import MAX_POINTS
+from ..config.scalars import print_duration
+from ..config.schema import BackfillServer, MetadataConfig, QueueConfig, RemoteWriteConfig
+from ..config.secrets import SecretError
+from ..config.yaml_reader import shown_url
+from ..exposition.go_float import go_float
+from ..exposition.page import Refused
+from ..http import HttpRequest, Transport, TransportError, one_line
+from ..http.oauth2 import TokenError
+from ..model.reason_counts import ReasonCounts
+from ..model.samples import Intern, InvalidSeries, Series
+from ..remote_write.client import RemoteWriteClient
+from .api_source import Span
+from .source import Mark, Part, SourceFailed, within
+from .text_records import Resolve, Resolved, TextFile
+from .times import shown
+
+_TRIES = 3
+_PAUSE_SECONDS = 1.0
+_MAX_ERROR_BYTES = 1_024
+
+
+class _Series(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    values: list[tuple[float, str]] = []
+    histograms: list[msgspec.Raw] = []
+
+
+class _Matrix(msgspec.Struct):
+    result: list[_Series]
+
+
+class _Answer(msgspec.Struct):
+    data: _Matrix
+    status: str = ""
+    warnings: list[str] = []
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class _TooLarge(Exception):
+    """The answer is longer than body_size_limit."""
+
+
+def resolver(intern: Intern, rules: object, added: tuple[tuple[str, str], ...] = ()) -> Resolve:
+    """Labels as somebody else wrote them -> their series, after labels that are added where they are absent, and
+    metric_relabel_configs."""
+
+    def resolve(labels: dict[str, str]) -> Resolved:
+        whole = {name: value for name, value in added if not labels.get(name)} | labels
+        final = relabel.relabel(whole, rules) if rules else whole  # type: ignore[arg-type]
+        if not final:
+            return False
+        try:
+            return intern(final)
+        except InvalidSeries as error:
+            return Refused(error.reason, str(error))
+
+    return resolve
+
+
+class ServerSource:
+    """One server of `backfill_configs`."""
+
+    def __init__(
+        self,
+        config: BackfillServer,
+        span: Span,
+        resolve: Resolve,
+        client: Callable[[RemoteWriteConfig], RemoteWriteClient],
+        transport: Transport,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._config, self._resolve, self._transport, self._sleep = config, resolve, transport, sleep
+        window_ms = span.window_ms
+        if config.read == "query_range":  # whole steps, so that no step is asked for twice, or never
+            window_ms = min(max(window_ms // config.step_ms, 1), MAX_POINTS) * config.step_ms
+        self._span = replace(span, window_ms=window_ms)
+        self._client = client(_as_endpoint(config))
+        self._known: dict[tuple[tuple[str, str], ...], Resolved] = {}
+
+    @property
+    def identity(self) -> list[str]:
+        return [f"{self._span.start_ms}-{self._span.end_ms}"]
+
+    @property
+    def windows(self) -> int | None:
+        return 1 if self._config.read == "federate" else self._span.count
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def place(self, mark: Mark) -> str:
+        return f"{self._name}, {self._span.place(mark)}"
+
+    def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
+        if self._config.read == "federate":
+            if mark.at <= self._span.end_ms:
+                yield self._federated(deadline)
+            return
+        if until is not None:
+            yield from self._asked(*self._span.under_way(mark, until), deadline)
+        for start_ms, end_ms in self._span.windows(until or mark):
+            if start_ms < self._span.oldest_ms:
+                yield self._span.part(start_ms, end_ms, is_fetched=False)
+            else:
+                yield from self._asked(start_ms, end_ms, deadline)
+
+    def _asked(self, start_ms: int, end_ms: int, deadline: float) -> Iterator[Part]:
+        """One window; in halves, when the answer is too large."""
+        part = self._span.part(start_ms, end_ms)
+        try:
+            for selector in self._config.match:
+                for one in self._matrix(selector, start_ms, end_ms, deadline, part.where):
+                    self._take_values(one, part)
+        except _TooLarge:
+            step_ms = self._config.step_ms
+            half = (end_ms + 1 - start_ms) // 2 // step_ms * step_ms
+            if not half:
+                limit = f"the answer has more than body_size_limit, {self._config.body_size_bytes} bytes"
+                raise SourceFailed(f"{self._name}: {part.where}: {limit}, in the shortest window: raise it") from None
+            yield from self._asked(start_ms, start_ms + half - 1, deadline)
+            yield from self._asked(start_ms + half, end_ms, deadline)
+            return
+        detail = f"{part.where}: the server answers outside of the range that it was asked for"
+        part.samples = within(part.samples, start_ms, end_ms, part.skipped, detail)
+        if not part.records:
+            part.notes.append(f"{part.where}: the server has nothing")
+        yield part
+
+    def _take_values(self, one: _Series, part: Part) -> None:
+        """Raises SourceFailed."""
+        try:
+            self._take(one, part)
+        except (ValueError, OverflowError) as error:
+            detail = self._client.masked(f"the answer is not one of Prometheus's: {error}")
+            raise SourceFailed(f"{self._name}: {part.where}: {detail}") from None
+
+    def _take(self, one: _Series, part: Part) -> None:
+        key = tuple(one.metric.items())
+        entry = self._known.get(key)
+        if entry is None:
+            entry = self._known[key] = self._resolve(dict(one.metric))
+        part.records += len(one.values) + len(one.histograms)
+        if one.histograms:
+            detail = f"{part.where}: native histograms, which the query API does not give as they are stored"
+            part.skipped.add("native_histogram", detail, len(one.histograms))
+        if isinstance(entry, Series):
+            samples = part.samples
+            samples.series += [entry] * len(one.values)
+            samples.timestamps_ms += [round(moment * 1000) for moment, _ in one.values]
+            samples.values += [go_float(text.encode()) for _, text in one.values]
+        elif one.values:
+            _drop(entry, len(one.values), part.dropped)
+
+    def _matrix(self, selector: str, start_ms: int, end_ms: int, deadline: float, where: str) -> list[_Series]:
+        """Raises SourceFailed and _TooLarge."""
+        if self._config.read == "query_range":
+            step = f"{self._config.step_ms / 1000:.3f}"
+            form = {"query": selector, "start": _seconds(start_ms), "end": _seconds(end_ms), "step": step}
+        else:  # a range selector leaves out its own beginning
+            length = print_duration(end_ms + 1 - start_ms)
+            form = {"query": f"{selector}[{length}]", "time": _seconds(end_ms)}
+        url = f"{self._config.url}/api/v1/{self._config.read}"
+        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        body = self._ask(HttpRequest("POST", url, headers, urlencode(form).encode()), deadline, where)
+        try:
+            return _decode(body).data.result
+        except msgspec.MsgspecError as error:
+            detail = self._client.masked(f"the answer is not one of Prometheus's: {error}")
+            raise SourceFailed(f"{self._name}: {where}: {detail}") from None
+
+    def _federated(self, deadline: float) -> Part:
+        """The newest sample of each series, in one part."""
+        query = urlencode([("match[]", selector) for selector in self._config.match])
+        where = f"the newest samples of {self._name}"
+        headers = {"Accept": "text/plain;version=0.0.4"}
+        try:
+            body = self._ask(HttpRequest("GET", f"{self._config.url}/federate?{query}", headers), deadline, where)
+        except _TooLarge:
+            limit = f"more than body_size_limit, {self._config.body_size_bytes} bytes"
+            raise SourceFailed(f"{where}: {limit}: say a narrower match") from None
+        part = Part(where, Mark(self._span.end_ms + 1), 1.0)
+        reader = TextFile(self._resolve, where, is_openmetrics=False)
+        samples = reader.read(bytes(body), 1, part.skipped, part.dropped)
+        part.records = len(samples)
+        span = self._span
+        detail = f"{where}: not between {shown(span.start_ms)} and {shown(span.end_ms)}"
+        part.samples = within(samples, span.start_ms, span.end_ms, part.skipped, detail)
+        return part
+
+    @property
+    def _name(self) -> str:
+        return self._config.job_name
+
+    def _ask(self, request: HttpRequest, deadline: float, where: str) -> bytearray:
+        """The body of a good answer, after a few tries. Raises SourceFailed and _TooLarge."""
+        for tries_left in range(_TRIES - 1, -1, -1):
+            status, detail, body = self._once(request, deadline)
+            if status == 200:
+                return body
+            is_worth_it = status in (0, 429) or status >= 500
+            if not tries_left or not is_worth_it or time.monotonic() + _PAUSE_SECONDS >= deadline:
+                raise SourceFailed(f"{self._name}: {where}: {detail}")
+            self._sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try has returned or raised")
+
+    def _once(self, request: HttpRequest, deadline: float) -> tuple[int, str, bytearray]:
+        """Status (0 for no answer), what went wrong, the body. Raises _TooLarge."""
+        seconds = min(self._config.timeout_ms / 1000, max(deadline - time.monotonic(), 0.1))
+        body = bytearray()
+        try:
+            ready = self._client.authorised(request, time.monotonic() + seconds)
+            with self._transport.send(ready, self._client.channel(), seconds) as answer:
+                if answer.status != 200:
+                    text = one_line(self._client.masked(answer.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")))
+                    hint = "; does the role have aps:QueryMetrics there?" if answer.status == 403 else ""
+                    detail = f"{shown_url(request.url)} answered {answer.status}{hint}: {text}"
+                    return answer.status, detail, body
+                for chunk in answer.chunks():
+                    body += chunk
+                    if len(body) > self._config.body_size_bytes:
+                        raise _TooLarge
+                return 200, "", body
+        except (TransportError, TokenError, CredentialsError, SecretError) as error:
+            return 0, self._client.masked(str(error)), body
+
+
+def _drop(entry: Resolved, count: int, dropped: ReasonCounts) -> None:
+    if isinstance(entry, Refused):
+        dropped.add(entry.reason, entry.message, count)
+    else:
+        dropped.add("metric_relabel", "dropped by metric_relabel_configs", count)
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"
+
+
+def _as_endpoint(config: BackfillServer) -> RemoteWriteConfig:
+    """How the server is reached and who asks, as for one that is written to."""
+    return RemoteWriteConfig(
+        config.job_name, config.url, config.timeout_ms, (), config.sigv4, config.http,
+        QueueConfig(), MetadataConfig(), (),
+    )  # fmt: skip

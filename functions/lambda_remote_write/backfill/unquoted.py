@@ -1,0 +1,35 @@
+"""What is said of an object in S3: what is wrong and where, never what stands there. Whoever may name an object to a
+function need not be allowed to read it, and its log has other readers."""
+
+from __future__ import annotations
+
+from .files import is_object
+
+_SAFE = {  # their words come from the config, the format or the clock
+    "after_eof", "bad_line", "duplicate", "metric_relabel", "not_json", "null_ignored", "outside_range", "row_length",
+    "timestamp_missing", "too_far_in_future", "value_missing", "write_relabel",
+}  # fmt: skip
+_WORDS = {
+    "invalid_label_name": "a label name that the receivers do not take",
+    "invalid_label_value": "a label value that is not Unicode text",
+    "invalid_metric_name": "a metric name that the receivers do not take",
+    "label_not_scalar": "a label is a list or an object",
+    "labels_too_large": "a series with more bytes of labels than the receivers take",
+    "not_a_list": "records expects a list where something else stands",
+    "not_a_number": "a value that is no number",
+    "scheduled": "its job is pushed by the schedule: two writers would break the order of its series; use another job "
+    "label",
+    "timestamp_invalid": "a timestamp that its format does not read",
+    "too_many_labels": "a series with more labels than the receivers take",
+    "value_regex": "a value that value_regex does not match",
+}
+
+
+def words(reason: str) -> str:
+    """A reason in words that quote nothing."""
+    return _WORDS.get(reason, reason)
+
+
+def said_of(place: str, reason: str, detail: str) -> str:
+    """What may be said of a file under this reason; `detail` quotes what stands there."""
+    return detail if reason in _SAFE or not is_object(place) else words(reason)

@@ -1,0 +1,109 @@
+"""Texts of the config that go out as they are: query parameters, headers, form fields, passwords.
+
+Where a secret may stand by reference is another key (`password_ref`, `refs` of a header). A text that looks like a
+reference and stands where none is read would be sent to the API as it is; it is refused, with what to write instead.
+`{text: "env:prod"}` is how to send such a text after all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import yaml
+
+from .secrets import looks_like_reference
+from .yaml_reader import Section, kind_of
+
+BY_HEADER = 'a reference may stand in http_headers: {NAME: {refs: ["env:…"]}}'
+_NOT_A_MAP = "a single value is expected here, not a map"
+NOWHERE = ""
+
+
+def text(section: Section, key: str, instead: str, convert: Callable[[str], str] = str) -> str | None:
+    """The text at `key`, through `convert`; None when it is absent or wrong. Mistakes never show it. `instead` says
+    where a reference is read."""
+    if section.is_map(key):
+        block = section.section(key)
+        if block is None or not (block.has("ref") or block.has("text")):
+            section.problem(key, _NOT_A_MAP)
+            return None
+        return _literal(block, instead, convert)
+    found = section.hidden(key, convert)
+    if found is not None and looks_like_reference(found):
+        section.problem(key, _refused(found, instead))
+    return found
+
+
+def texts(section: Section, key: str, instead: str, convert: Callable[[str], str] = str) -> list[str]:
+    """The same for each text of a list."""
+    found = []
+    for index, node in enumerate(section.items(key)):
+        path = f"{key}[{index}]"
+        value: str | None = None
+        if isinstance(node, yaml.MappingNode):
+            block = section.at(node, path)
+            if block.has("ref") or block.has("text"):
+                value = _literal(block, instead, convert)
+            else:
+                section.problem_at(node, path, _NOT_A_MAP)
+        elif not isinstance(node, yaml.ScalarNode):
+            section.problem_at(node, path, f"a single value is expected here, not {kind_of(node)}")
+        else:
+            value = _converted(section, node, path, convert)
+            if value is not None and looks_like_reference(value):
+                section.problem_at(node, path, _refused(value, instead))
+        found += [value] if value is not None else []
+    return found
+
+
+def text_map(section: Section, key: str, instead: str) -> dict[str, str]:
+    """A map of names to texts."""
+    block = section.section(key)
+    read = {name: text(block, name, instead) for name in block} if block else {}
+    return {name: value for name, value in read.items() if value is not None}
+
+
+def warn_of_references_within(section: Section, key: str, value: str) -> None:
+    """A JSON body of which a text looks like a reference: it loads, for it may be meant so."""
+    try:
+        found = [one for one in _texts_of(json.loads(value)) if looks_like_reference(one)]
+    except (ValueError, RecursionError):
+        return
+    if found:
+        scheme = found[0].strip().partition(":")[0]
+        detail = f'a text in it looks like a reference ("{scheme}:…") and is sent as it is: a body takes none'
+        section.warn(key, f"{detail}; {BY_HEADER}")
+
+
+def _texts_of(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts_of(item)
+
+
+def _converted(section: Section, node: yaml.ScalarNode, path: str, convert: Callable[[str], str]) -> str | None:
+    try:
+        return convert(node.value)
+    except ValueError as error:
+        section.problem_at(node, path, str(error))
+        return None
+
+
+def _literal(block: Section, instead: str, convert: Callable[[str], str]) -> str | None:
+    """`{text: …}`."""
+    if block.has("ref"):
+        block.problem("ref", f"is not read here{f': {instead}' if instead else ''}")
+        return None
+    found = block.hidden("text", convert)
+    block.close()
+    return found
+
+
+def _refused(value: str, instead: str) -> str:
+    """Shows no more of the text than its scheme: it may be a password after all."""
+    scheme = value.strip().partition(":")[0]
+    detail = "looks like a reference, but none is read here: it would be sent as it is"
+    return "; ".join(filter(None, (detail, instead, f'to send this very text write {{text: "{scheme}:…"}}')))

@@ -1,0 +1,89 @@
+"""`dns_sd_configs`: the records of a DNS name. dnspython is imported when the first name is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..config.sd_configs import DnsSd
+from .target_groups import ADDRESS, DiscoveryError, Parts, Refresh, TargetGroup, at
+
+_NAME_SECONDS = 5.0  # one name, all its servers; a search domain that does not answer must not cost the others
+
+
+def system_resolver() -> Any:
+    """The resolver of /etc/resolv.conf."""
+    import dns.resolver
+
+    resolver = dns.resolver.Resolver()
+    resolver.use_edns(0, 0, 1232)  # a longer answer comes over TCP
+    return resolver
+
+
+def refresher(config: DnsSd, name: str, resolver: Callable[[], Any]) -> Refresh:
+    return partial(_refresh, config, name, resolver)
+
+
+def _refresh(config: DnsSd, name: str, make_resolver: Callable[[], Any], deadline: float) -> Parts:
+    import dns.exception
+
+    try:
+        records = _lookup(make_resolver(), name, config.type, deadline)
+    except dns.exception.DNSException as error:
+        raise DiscoveryError(f"{name}: no answer to {config.type} ({_short(error)})") from None
+    targets = tuple(_target(record, name, config) for record in records)
+    return {"": (TargetGroup(name, targets),)}
+
+
+def _lookup(resolver: Any, name: str, record_type: str, deadline: float) -> list[Any]:
+    """The records of the first candidate that exists; none when all are known not to. Raises DNSException when a
+    server failed to say so: what is unknown must not look like nothing."""
+    import dns.exception
+    import dns.resolver
+
+    failure: dns.exception.DNSException | None = None
+    for candidate in _candidates(name, resolver):
+        lifetime = max(min(_NAME_SECONDS, deadline - time.monotonic()), 0.001)
+        try:
+            answer = resolver.resolve(candidate, record_type, search=False, lifetime=lifetime, raise_on_no_answer=False)
+        except dns.resolver.NXDOMAIN:
+            continue
+        except dns.exception.DNSException as error:
+            failure = failure or error
+            continue
+        return [one for records in answer.response.answer if records.rdtype == answer.rdtype for one in records]
+    if failure:
+        raise failure
+    return []
+
+
+def _candidates(name: str, resolver: Any) -> list[str]:
+    """The names to ask for: a name with enough dots first as it is, another first with the search domains."""
+    if name.endswith("."):
+        return [name]
+    suffixes = [suffix.to_text().strip(".") for suffix in resolver.search]
+    searched = [f"{name}.{suffix}." for suffix in suffixes if suffix]
+    has_dots = name.count(".") >= (1 if resolver.ndots is None else resolver.ndots)
+    return [f"{name}.", *searched] if has_dots else [*searched, f"{name}."]
+
+
+def _target(record: Any, name: str, config: DnsSd) -> dict[str, str]:
+    labels = {"__meta_dns_name": name}
+    if config.type == "SRV":
+        host, port = record.target.to_text(), record.port
+        labels |= {"__meta_dns_srv_record_target": host, "__meta_dns_srv_record_port": str(port)}
+    elif config.type == "MX":
+        host, port = record.exchange.to_text(), config.port
+        labels["__meta_dns_mx_record_target"] = host
+    elif config.type == "NS":
+        host, port = record.target.to_text(), config.port
+        labels["__meta_dns_ns_record_target"] = host
+    else:
+        host, port = record.address, config.port
+    return {ADDRESS: at(host.rstrip("."), port), **labels}
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

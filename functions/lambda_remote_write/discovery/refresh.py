@@ -1,0 +1,123 @@
+"""One list of targets over the runs of a warm environment: asked for again when it is old, kept when that fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..config.scalars import print_duration
+from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, TargetGroup
+
+_ANSWER_SECONDS = 0.1  # before the deadline a call is over, so that its own error is told and not only that it is late
+_EARLY = 0.1  # of the interval: a run a little early counts as in time
+_RETRY_SECONDS = 10.0  # after a failure, unless the interval is shorter: `pusher run` looks more often than a schedule
+
+
+@dataclass(slots=True)
+class Found:
+    """What a job may scrape now, and what people should know about it. `is_unknown` says that something could not be
+    had of which no earlier list is known either: there may be targets that are not scraped."""
+
+    groups: list[TargetGroup] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    is_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    groups: Groups
+    read_at: float
+
+
+class _Call:
+    """One refresh in a thread of its own. Nobody waits for it beyond the deadline: it writes only into itself."""
+
+    def __init__(self, refresh: Refresh, started: float, deadline: float) -> None:
+        self.started, self.deadline = started, deadline
+        self.done = threading.Event()
+        self.result: Parts | DiscoveryError = {}
+        threading.Thread(target=self._run, args=(refresh,), name="discovery", daemon=True).start()
+
+    def _run(self, refresh: Refresh) -> None:
+        try:
+            self.result = refresh(self.deadline - _ANSWER_SECONDS)
+        except DiscoveryError as error:
+            self.result = error
+        except Exception as error:
+            self.result = DiscoveryError(f"{type(error).__name__}: {error}, which is a bug"[:500])
+        self.done.set()
+
+
+class Source:
+    """One list. `key` and `place` say in warnings which; `now` is monotonic seconds. Safe for several threads."""
+
+    def __init__(self, key: str, place: str, refresh: Refresh, interval_ms: int, now: Callable[[], float]) -> None:
+        self._key, self._refresh, self._now = key, refresh, now
+        self._late = DiscoveryError(f"{place}: no answer within the run's time")
+        self._interval = interval_ms / 1000 * (1 - _EARLY)
+        self._parts: dict[str, _Part] = {}
+        self._failures: dict[str, DiscoveryError] = {}  # by part; "" is the whole list
+        self._due_at = float("-inf")
+        self._call: _Call | None = None
+        self._lock = threading.Lock()
+
+    def start(self, deadline: float) -> None:
+        """Begins a refresh when one is due. A call that an earlier run abandoned counts only if it has come back."""
+        with self._lock:
+            self._take()
+            now = self._now()
+            is_running = self._call is not None and now < self._call.deadline
+            if not is_running and self._due_at <= now < deadline:
+                self._call = _Call(self._refresh, now, deadline)
+
+    def found(self, deadline: float) -> Found:
+        """The list as it is known at the deadline at the latest."""
+        call = self._call
+        if call:
+            call.done.wait(max(deadline - self._now(), 0.0))
+        with self._lock:
+            self._take()
+            is_late = self._call is not None or (call is None and self._due_at == float("-inf") and not self._failures)
+            failures = {"": self._late} if is_late else self._failures
+            groups = [group for part in self._parts.values() for group in part.groups]
+            warnings = [self._warning(key, error) for key, error in failures.items()]
+            warnings += [f"{self._key}: {group.error}" for group in groups if group.error]
+            return Found(groups, warnings, is_unknown=not all(map(self._kept, failures)))
+
+    def _take(self) -> None:
+        """Takes over what a finished call has brought."""
+        call = self._call
+        if call is None or not call.done.is_set():
+            return
+        self._call, self._due_at = None, call.started + min(_RETRY_SECONDS, self._interval)
+        if isinstance(call.result, DiscoveryError):
+            self._failures = {"": call.result}
+            return
+        self._failures = {key: part for key, part in call.result.items() if isinstance(part, DiscoveryError)}
+        self._parts = self._merged(call.result, call.started)
+        if not self._failures:
+            self._due_at = call.started + self._interval
+
+    def _merged(self, parts: Parts, read_at: float) -> dict[str, _Part]:
+        """The new parts; a failed one stays as it was, one that is gone goes."""
+        found = {}
+        for key, part in parts.items():
+            if not isinstance(part, DiscoveryError):
+                found[key] = _Part(part, read_at)
+            elif key in self._parts and not isinstance(part, Gone):
+                found[key] = self._parts[key]
+        return found
+
+    def _kept(self, key: str) -> list[_Part]:
+        """What is known of a failed part, or of the whole list."""
+        return [part for name, part in self._parts.items() if key in ("", name)]
+
+    def _warning(self, key: str, error: DiscoveryError) -> str:
+        kept = self._kept(key)
+        if not kept:
+            return f"{self._key}: {error}; no targets are known"
+        seconds = round(self._now() - min(part.read_at for part in kept))
+        count = sum(len(group.targets) for part in kept for group in part.groups)
+        shown = f"{count} target{'' if count == 1 else 's'}"
+        return f"{self._key}: {error}; the list of {print_duration(seconds * 1000)} ago stays in use ({shown})"

@@ -1,0 +1,340 @@
+"""What an environment keeps between invocations: connections, interned series, tokens, when metadata went out, what
+waits in the spool."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from .config.schema import Config, JsonJob, RemoteWriteConfig, ScrapeJob
+from .dependencies import Dependencies
+from .http.fetch import Fetcher
+from .json_api.mapping import Observe
+from .model.delivery import Delivery
+from .model.samples import Intern, Labels, Series
+from .model.scrape import HighWaterMark, Scrape
+from .new_series_limit import NewSeriesLimiter
+from .remote_write.endpoint import EndpointState
+from .remote_write.relabelled_series import RelabelledSeries, common_limits, limits_of
+from .scrape.ended_targets import EndedTargets
+from .scrape.json_scraper import JsonSource
+from .scrape.schedule import Tick
+from .series import name_escaping
+from .series.cache import MAX_SERIES, SeriesCache, legacy_prefix
+from .spool.drain import SpoolState
+from .spool.spool import RunId, Spool
+from .state.job_health import JobHealth
+from .state.job_progress import JobProgress
+from .state.shards import WHOLE, Shard
+from .state.state import State
+from .store import StoreError
+
+if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them would lengthen every cold start
+    from . import discovery
+    from .scrape.pool import ScrapePool
+    from .scrape.target_scraper import TargetSource
+
+_DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
+_STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for reading the state object
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has begun: its number in this environment, and what it is known by outside."""
+
+    number: int
+    id: RunId
+    is_cold_start: bool
+
+
+class Environment:
+    """The memory of a warm environment for one config. A changed config inherits, from the memory `before` it, what
+    still fits: above all which samples each series has sent."""
+
+    def __init__(
+        self,
+        config: Config,
+        dependencies: Dependencies,
+        before: Environment | None = None,
+        observers: Mapping[str, Observe] = MappingProxyType({}),
+        *,
+        gap_backfill: bool = False,
+        shard: Shard = WHOLE,
+    ) -> None:
+        """`observers` are told of every new series of a job, by its name. With `gap_backfill`, sources ask for what
+        runs have missed. `shard` is which part of the jobs and targets is this one's."""
+        self.config, self.dependencies, self._observers, self._gap_backfill = (
+            config,
+            dependencies,
+            observers,
+            gap_backfill,
+        )
+        self.run: int = before.run if before else 0
+        self._first_run = self.run + 1  # under this config
+        self.shard = shard
+        self.last_tick_ms: int | None = before.last_tick_ms if before else None
+        self.fetcher: Fetcher = (
+            before.fetcher if before else Fetcher(dependencies.transport, dependencies.secrets, dependencies.env_vars)
+        )
+        self.limits = common_limits(config.endpoints)
+        same = before if before and before._makes_the_same_series(self) else None
+        self.series: SeriesCache = same.series if same else SeriesCache(self._external_labels(), self.limits)
+        self.takes_any_name: bool = any(one.version > 1 for one in config.endpoints)
+        self.intern: Intern = name_escaping.escaping(
+            self.series.intern, config.name_escaping, metric_names=self.takes_any_name
+        )
+        self.endpoints = [
+            EndpointState(one, dependencies.client(one), self.series, self._view(one, same), self._escape)
+            for one in config.endpoints
+        ]
+        self.spool_state: SpoolState | None = self._spool_state(before.spool_state if before else None)
+        memory = before.state if before and not before.spool_state else State(None, shard.name, dependencies.now_ms)
+        self.state: State = self.spool_state.state if self.spool_state else memory
+        self.progress = JobProgress(config, self.state, [endpoint.client for endpoint in self.endpoints])
+        self.health: JobHealth = JobHealth(self.state, before.health if before else None)
+        self.new_series_limiter: NewSeriesLimiter = NewSeriesLimiter(
+            config, self.state, before.new_series_limiter if before else None
+        )
+        self._strangers: dict[str, int] = before._strangers if before else {}
+        self.ended_targets: EndedTargets = before.ended_targets if before else EndedTargets()
+        self._lists: discovery.Sources = before._lists if before else {}
+        self.jobs = [self._json_source(job) for job in config.jobs if shard.takes(job.job_name)]
+        self.pools = [self._pool(job) for job in config.scrape_jobs]
+        if before:
+            self._inherit(before)
+
+    # what a config shares with the one before it
+
+    def _external_labels(self) -> Sequence[tuple[str, str]]:
+        """Under names that the series' own labels have there, too."""
+        labels = self.config.external_labels
+        if self.limits.utf8_names:
+            return labels
+        return tuple(name_escaping.escaped(dict(labels), self.config.name_escaping).items())
+
+    def _makes_the_same_series(self, other: Environment) -> bool:
+        return (self._external_labels(), self.limits) == (other._external_labels(), other.limits)
+
+    def _escape(self, labels: Labels) -> Labels:
+        """Labels of a series for a receiver that takes legacy names only: escaped as its job says."""
+        schemes = {job.job_name: job.name_escaping for job in self.config.scrape_jobs}
+        return name_escaping.escaped(labels, schemes.get(labels.get("job", ""), self.config.name_escaping))
+
+    def _view(self, config: RemoteWriteConfig, same: Environment | None) -> RelabelledSeries | None:
+        """The endpoint's own series; None for the only endpoint when it gets them as they are."""
+        classic = config.convert_nhcb_to_classic
+        if not config.write_relabel and not classic and len(self.config.endpoints) == 1:
+            return None
+        limits = limits_of(config)
+        for endpoint in same.endpoints if same else ():
+            known = endpoint.config
+            is_same = (known.name, known.write_relabel) == (config.name, config.write_relabel)
+            has_same_names = limits_of(known) == limits and not endpoint.has_fallen_back
+            if endpoint.view and is_same and has_same_names and known.convert_nhcb_to_classic == classic:
+                return endpoint.view
+        is_unchanged = limits == self.limits and not config.write_relabel and not classic
+        own_limits = None if is_unchanged else limits
+        return RelabelledSeries(config.write_relabel, own_limits, self._escape, classic_histograms=classic)
+
+    def _inherit(self, before: Environment) -> None:
+        """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
+        config does not have any more leave."""
+        known = {endpoint.config.name: endpoint.view or before.series for endpoint in before.endpoints}
+        for endpoint in self.endpoints:
+            series, had = endpoint.view or self.series, known.get(endpoint.config.name)
+            if had is not None and had is not series:
+                series.remember(had.marks())
+        for source in before.sources():
+            if before.series is not self.series:  # the same labels are other objects there
+                source.active.series = [self._own_series(one) for one in source.active.series]
+            self.ended_targets.add(source)
+        for job in self.jobs:
+            back = self.ended_targets.back(job.key)
+            if back is not None:
+                job.active = back.active
+
+    def _own_series(self, other: Series) -> Series:
+        """The series of the same labels here, under names that are taken here."""
+        takes_all = self.limits.utf8_names
+        return self.series.interned(other.prefix if takes_all else legacy_prefix(other.prefix, self._escape))
+
+    def _spool_state(self, before: SpoolState | None) -> SpoolState | None:
+        """The spool of the config; what is known of the same one stays known."""
+        config, dependencies = self.config.spool, self.dependencies
+        if not config.location:
+            return None
+        store = dependencies.store(config.location)
+        dead_letter_reasons = frozenset(("too_old", "rejected") if config.keeps_rejected else ("too_old",))
+        if before is not None and before.spool.store.place == store.place:
+            return replace(before, mode=config.mode, dead_letter_reasons=dead_letter_reasons)
+        spool = Spool(store, self.shard.name, dependencies.sleep)
+        return SpoolState(spool, State(store, self.shard.name, dependencies.now_ms), config.mode, dead_letter_reasons)
+
+    # sources
+
+    def _json_source(self, job: JsonJob) -> JsonSource:
+        observe = self._observers.get(job.job_name)
+        limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
+        age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
+        if job.backfill is None or not self._gap_backfill:
+            return JsonSource(job, self.intern, observe, self.progress, age_limit_ms)
+        from .scrape.gap_backfill import GapBackfill
+
+        every_ms = max(job.scrape_interval_ms, self.config.tick_ms)
+        return GapBackfill(job, self.intern, observe, self.progress, every_ms, age_limit_ms, self.dependencies.now_ms)
+
+    def _pool(self, job: ScrapeJob) -> ScrapePool:
+        from . import discovery
+        from .scrape.pool import ScrapePool
+        from .scrape.target_scraper import Receivers, TargetSource
+
+        endpoints = self.config.endpoints
+        receivers = Receivers(
+            exemplars=any(one.send_exemplars for one in endpoints),
+            starts=any(one.version > 1 for one in endpoints),
+            utf8_names=self.limits.utf8_names,
+        )
+        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_edges(self.fetcher), self._lists)
+        observe, series = self._observers.get(job.job_name), self.series
+        return ScrapePool(
+            job, finder, lambda one: TargetSource(one, series, receivers, observe), self.ended_targets, self.shard.takes
+        )
+
+    def sources(self) -> list[JsonSource | TargetSource]:
+        """Every JSON job, and every target as it was discovered last."""
+        return [*self.jobs, *(source for pool in self.pools for source in pool.sources.values())]
+
+    def discover(self, deadline: float, jobs: Collection[str] | None = None) -> None:
+        """Brings the targets of all scrape jobs (or of these) up to date, side by side, in a third of the time until
+        `deadline` (monotonic seconds) at most."""
+        self.sync(self.find(deadline, jobs))
+
+    def find(self, deadline: float, jobs: Collection[str] | None = None) -> list[tuple[ScrapePool, discovery.Found]]:
+        """The part of discovery that waits."""
+        pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        if not pools:
+            return []
+        from . import discovery
+
+        now = time.monotonic()
+        found = discovery.discover([one.finder for one in pools], now + (deadline - now) * _DISCOVERY_SHARE)
+        return list(zip(pools, found, strict=True))
+
+    def sync(self, found: Iterable[tuple[ScrapePool, discovery.Found]]) -> None:
+        for pool, groups in found:
+            pool.sync(groups)
+
+    def due_sources(self, tick: Tick) -> list[JsonSource | TargetSource]:
+        """What is to be asked in this run, of the targets as they are known."""
+        return [source for source in self.sources() if source.is_due(tick)]
+
+    def ended(self, tick: Tick, busy: Collection[str] = ()) -> list[Scrape]:
+        """The last markers of targets and jobs that are gone."""
+        return self.ended_targets.ended(tick, self.dependencies.now_ms(), busy)
+
+    def undiscovered(self) -> dict[str, str]:
+        """The jobs of which nobody knows all targets, with the reason."""
+        return {pool.job.job_name: pool.warnings[0] for pool in self.pools if pool.is_unknown}
+
+    def warnings(self) -> list[str]:
+        """What a run should tell. What there is to say of the config itself, its first run here tells for all."""
+        of_config = self.config.warnings if self.run <= self._first_run else ()
+        detail = [*of_config, *(detail for pool in self.pools for detail in pool.messages())]
+        detail += [one for one in (self.state.problem, self.progress.warning) if one]
+        return [*detail, *(_of_a_stranger(name, count) for name, count in self._strangers.items())]
+
+    # runs
+
+    def begin(self, deadline: float) -> Run:
+        """Starts a run: the state object is read from now on. `deadline` is monotonic seconds."""
+        is_cold_start = self.run == 0
+        self.dependencies.secrets.begin_run()
+        number, run_id = self.next_run(), RunId(self.dependencies.now_ms(), secrets.token_hex(4))
+        self.new_series_limiter.start(self.series)
+        self.progress.warning = ""
+        now = time.monotonic()
+        self.state.start_reading(now + min(_STATE_SECONDS, _STATE_SHARE * (deadline - now)))
+        return Run(number, run_id, is_cold_start)
+
+    def judge(self, scraped: Sequence[tuple[JsonSource | TargetSource, Scrape]]) -> None:
+        """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""
+        unknown = self.undiscovered()
+        self.health.update(scraped, self.sources(), [name for name in self._own_jobs() if name not in unknown])
+
+    def _own_jobs(self) -> list[str]:
+        """The jobs of which this shard may have a part."""
+        return [*(job.name for job in self.jobs), *(pool.job.job_name for pool in self.pools)]
+
+    def jobs_down(self, deadline: float) -> dict[str, str]:
+        """Why jobs are down or have a failed metric, since their last own scrape. A job of which discovery has never
+        given the targets is down, too. `deadline` is monotonic seconds."""
+        known = set(self.config.job_names())
+        problems = {job: why for job, why in self.health.problems().items() if job in known}
+        part = {job for job in problems if self._is_well_elsewhere(job, deadline)}
+        return self.undiscovered() | {job: why for job, why in problems.items() if job not in part}
+
+    def _is_well_elsewhere(self, job: str, deadline: float) -> bool:
+        """Whether another shard has targets of this job, and does not call it down."""
+        keys = [key for pool in self.pools if pool.job.job_name == job for key in pool.shard_keys()]
+        return any(self.state.is_well_in(str(index), job, deadline) for index in self.shard.others(keys))
+
+    def end(self, scrapes: Sequence[Scrape], deliveries: Sequence[Delivery], deadline: float) -> None:
+        """Ends a run: what other environments should know goes into the state object."""
+        self.state.await_read()
+        if not any(delivery.undelivered.total() for delivery in deliveries):
+            self._mark_jobs(scrapes)
+        if self.spool_state and (self.run == 1 or self.state.is_heartbeat_due):
+            self._look_for_strangers(self.spool_state, deadline)
+        self.state.save(deadline, self.config.job_names())
+        self.finish_run()
+
+    def _mark_jobs(self, scrapes: Sequence[Scrape]) -> None:
+        """Nothing of this run is lost, so that every job has come as far as its scrape."""
+        healable = {job.job_name for job in self.config.jobs if job.backfill}
+        series: dict[str, int] = {}
+        for scrape in scrapes:
+            series[scrape.job] = series.get(scrape.job, 0) + len(scrape.samples)
+        for scrape in scrapes:
+            mark = HighWaterMark(scrape.started_ms, scrape.started_ms, series=series[scrape.job])
+            if not scrape.is_target and scrape.mark is None:
+                continue
+            self.state.mark(scrape.job, scrape.mark or mark, is_exact=scrape.job in healable)
+
+    def _look_for_strangers(self, spool_state: SpoolState, deadline: float) -> None:
+        known = [endpoint.name for endpoint in self.config.endpoints]
+        try:
+            self._strangers = spool_state.spool.strangers(known, deadline)
+        except StoreError as error:
+            self.state.problem = self.state.problem or f"the spool cannot be listed: {error}"
+
+    def next_run(self) -> int:
+        """Starts a run: its number, with connections that a freeze may have killed given up."""
+        self.dependencies.transport.drop_idle()
+        self.run += 1
+        return self.run
+
+    def finish_run(self, busy: Collection[str] = ()) -> None:
+        """Keeps memory bounded: series not seen for longest go first. Sources that are being asked (`busy`, by key)
+        keep what they hold until another time."""
+        if len(self.series) <= MAX_SERIES:
+            return
+        for source in self.sources():
+            source.mark_seen(self.run)
+        self.ended_targets.mark_seen(self.run)
+        oldest_kept = self.series.prune()
+        for source in self.sources():
+            if source.key not in busy:
+                source.prune(oldest_kept)
+        for endpoint in self.endpoints:
+            if view := endpoint.view:
+                view.prune(oldest_kept)
+
+
+def _of_a_stranger(endpoint: str, count: int) -> str:
+    entries = f"{count} entr{'y' if count == 1 else 'ies'}"
+    advice = "put it back to deliver them, or delete them with: pusher spool CONFIG delete --endpoint"
+    return f"the spool holds {entries} of {endpoint}, an endpoint that the config does not have: {advice} {endpoint}"

@@ -1,0 +1,49 @@
+"""Identities of the plainest form, `name{label="value",…}` with nothing to unescape: nearly all of a page, and both
+text formats read them alike. Most label pairs stand on many lines, so each is looked at once.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..config.scalars import is_metric_name
+
+_MAX_PAIRS = 16_384
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0\n]+)')
+
+
+class NotPlain(Exception):
+    """A text that needs the grammar, be it for what is wrong with it."""
+
+
+class _Pairs(dict[str, tuple[str, str]]):
+    """`name="value` -> name and value."""
+
+    def __missing__(self, text: str) -> tuple[str, str]:
+        found = _PAIR.fullmatch(text)
+        if found is None:
+            raise NotPlain
+        if len(self) >= _MAX_PAIRS:
+            self.clear()
+        pair = self[text] = found[1], found[2]
+        return pair
+
+
+_pairs = _Pairs()
+
+
+def is_likely(identity: bytes) -> bool:
+    """Whether bytes look like an identity with nothing behind it, at a glance."""
+    return identity.endswith(b"}") if b"{" in identity else b" " not in identity
+
+
+def read(identity: str) -> tuple[str, list[tuple[str, str]]]:
+    """The metric's name, and the labels as they stand there. Raises NotPlain."""
+    name, brace, rest = identity.partition("{")
+    if not is_metric_name(name):
+        raise NotPlain
+    if not brace:
+        return name, []
+    if not rest.endswith(('"}', '",}')):
+        raise NotPlain
+    return name, [_pairs[text] for text in rest[: rest.rindex('"')].split('",')]

@@ -1,0 +1,484 @@
+"""Reads a page as it arrives. Lines that are where they were on the last page cost a comparison and a number, known
+ones a look-up; new ones are parsed, and only those of an uncommon form by the grammar of their format."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import compress
+from typing import Literal, NamedTuple, TypeGuard
+
+from ..model.samples import Exemplar, Series
+from . import fast_path, nhcb
+from .go_float import go_float, go_floats, go_literal
+from .labels import Unterminated, label_dict
+from .page import NO_TIME, BadPage, CacheEntry, MetadataLine, Page, Resolve, ScrapeCache
+from .previous_page import PreviousPage
+
+_MAX_LINE_BYTES = 1 << 24  # it is held until its end comes
+_MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that go on in the next
+_MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its texts may end
+_CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
+_MAX_LAYOUT_LINES = 1_000_000  # of empty lines a page may hold any number
+_NORMALISED = {"histogram": "le", "summary": "quantile"}
+
+
+class Line(NamedTuple):
+    """One sample line, parsed. `identity` are its bytes before the value; `labels` begin with the metric's name; times
+    are still text (b"" for none). `exemplar` is labels, value and time. `mistake` is one behind a sample that is whole:
+    it counts, and the page is not taken."""
+
+    identity: bytes
+    labels: Sequence[tuple[str, str]]
+    value: bytes
+    timestamp: bytes = b""
+    exemplar: tuple[tuple[tuple[str, str], ...], bytes, bytes] | None = None
+    mistake: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParseOptions:
+    """What is asked of a page beyond its samples."""
+
+    honor_timestamps: bool = True
+    exemplars: bool = False
+    starts: bool = False
+    native_histograms: bool = False
+    classic_histograms: bool = False  # of those that are native too
+    custom_buckets: bool = False  # native histograms in place of classic ones
+    max_buckets: int = 0  # of a native histogram; 0 for any number
+    max_schema: int = 8
+
+
+class LineReader(ABC):
+    """The part that both text formats share. Give it the page in pieces, then `close` it.
+
+    Lines are read in one of three ways, the quickest that serves: compared with the last page (`_take_same`), looked up
+    together (`_take_all`), or one after the other, parsed where they are new (`_read_slowly`).
+    """
+
+    _continues = False  # a quoted text may go on in the next line
+    _tells_starts = False  # when a series began
+
+    def __init__(self, memory: ScrapeCache, resolve: Resolve, parse_options: ParseOptions) -> None:
+        self._memory, self._resolve, self._parse_options = memory, resolve, parse_options
+        self.page = Page()
+        self._rest: list[bytes] = []  # a line whose end has not come yet, in pieces
+        self._line = 0  # lines read before the current ones
+        self._type, self._family = "unknown", ""  # of the TYPE line read last
+        self._ended = False  # the page says that nothing follows
+        self._place = 0  # in the layout of the last page
+        self._layout: PreviousPage | None = None  # of this page, once it is not like the last one
+        self._is_open, self._open_bytes = False, 0  # what has come of a line ends within a quoted text
+        self._reread = 0  # bytes of lines that were read before, because a quoted text went on
+        self._is_regular = True  # every line so far has a place in a layout
+        self._is_all_new = False  # what was looked up no longer holds
+        self._needs_more = parse_options.custom_buckets or (
+            parse_options.starts and self._tells_starts
+        )  # than its labels
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece of the page. Raises BadPage."""
+        if self._ended and piece:
+            self._after_end(self._line + 1)
+        end = piece.rfind(b"\n")
+        if end < 0 or self._ended or self._stays_open(piece):
+            self._rest.append(piece)
+            if sum(map(len, self._rest)) > _MAX_LINE_BYTES:
+                raise BadPage(f"a line of more than {_MAX_LINE_BYTES} bytes", self._line + 1)
+            return
+        data = b"".join([*self._rest, piece[: end + 1]])
+        self._rest = [piece[end + 1 :]]
+        self._read(data)
+
+    def _stays_open(self, piece: bytes) -> bool:
+        """Whether a quoted text goes on beyond this piece; then there is nothing to read yet. Raises BadPage."""
+        if not self._is_open or b'"' in piece:
+            self._is_open = False
+            return False
+        self._open_bytes += len(piece)
+        if self._open_bytes > _MAX_QUOTED_BYTES:
+            raise BadPage("a quoted text without an end", self._line + 1)
+        return True
+
+    @abstractmethod
+    def close(self) -> Page:
+        """The page has ended. Raises BadPage when it may not end here."""
+
+    # what a format says
+
+    @abstractmethod
+    def _after_end(self, line: int) -> None:
+        """Something follows where the page said that nothing does. Raises BadPage if that is a mistake."""
+
+    @abstractmethod
+    def _comment(self, line: bytes) -> bool:
+        """Takes a line that holds no sample; False when it holds one. Raises BadPage."""
+
+    @abstractmethod
+    def _parse(self, line: bytes) -> Line:
+        """Raises BadPage and Unterminated."""
+
+    @abstractmethod
+    def _timestamp_ms(self, text: bytes) -> int:
+        """Raises BadPage."""
+
+    # lines
+
+    def _read(self, data: bytes) -> None:
+        """Compares lines with the last page, else looks every line up, else parses. Each has its line break."""
+        if not self._take_same(data):
+            lines = data[:-1].split(b"\n")
+            parts = [line.rpartition(b" ") for line in lines]
+            self._memory.look_up()
+            known = self._memory.known.get
+            found = [known(part[0]) for part in parts]
+            self._begin_layout()
+            if not self._take_all(lines, found, parts):
+                self._read_slowly(lines, found, parts)
+            self._find_place(lines[-1] if found[-1] is None else parts[-1][0], len(lines))
+            self._line += len(lines)
+
+    def _take_same(self, data: bytes) -> bool:
+        old, at = self._memory.layout, self._place
+        found = old.samples(data, at)
+        if found is None:
+            return False
+        series, values, count, place = found
+        comments = old.last_comments(at, place) if self._memory.is_contradicted else ()
+        if not all(map(self._memory.comments.__contains__, comments)):
+            return False
+        self._place = place
+        self.page.series += series
+        self.page.values += values
+        self.page.scraped += count
+        self._line += self._place - at
+        if self._layout is not None:
+            self._layout.extend(old, at, self._place)
+        self._remember_type(self._memory.last_type(old.last_comments(at, self._place)))
+        return True
+
+    def _begin_layout(self) -> None:
+        """From here on the page is not like the last one."""
+        if self._layout is None and self._is_regular:
+            self._layout = PreviousPage()
+            self._layout.extend(self._memory.layout, 0, self._place)
+
+    def _find_place(self, head: bytes, count: int) -> None:
+        """After `count` lines that were different: where the last page went on like this one."""
+        place = self._memory.layout.place_after(head, self._place, self._place + 4 * count)
+        self._place = self._place if place is None else place
+
+    def _keep_layout(self) -> None:
+        """The page was taken: the next one is likely to be like it."""
+        layout, old = self._layout, self._memory.layout
+        if layout is None and self._is_regular and self._place < len(old):
+            layout = PreviousPage()
+            layout.extend(old, 0, self._place)
+        if layout is not None or not self._is_regular:
+            self._memory.keep(layout)
+
+    def _take_all(
+        self, lines: Sequence[bytes], found: list[CacheEntry | None], parts: Sequence[tuple[bytes, bytes, bytes]]
+    ) -> bool:
+        """Lines that were all read before: series with their values, and comments. False, with nothing taken, when one
+        of them needs a look of its own."""
+        comments = [line for line, entry in zip(lines, found, strict=True) if entry is None]
+        if not all(map(self._memory.comments.__contains__, comments)):
+            return False
+        entries = [entry for entry in found if entry is not None]
+        values = go_floats([part[2] for part, entry in zip(parts, found, strict=True) if entry is not None])
+        if values is None or not all(map(_has_a_place, entries)):
+            return False
+        self.page.series += compress(entries, entries)  # type: ignore[arg-type]
+        self.page.values += compress(values, entries)
+        self.page.scraped += len(entries)
+        for line, part, entry in zip(lines, parts, found, strict=True):
+            self._lay_out(line if entry is None else part[0], entry)
+        self._remember_type(self._memory.last_type(reversed(comments)))
+        return True
+
+    def _lay_out(self, head: bytes, entry: CacheEntry | None) -> None:
+        """Notes a line for the next page; what is neither a comment nor plainly a series with its value makes this
+        page one that has to be looked up."""
+        layout = self._layout
+        if layout is None:
+            return
+        if len(layout) > _MAX_LAYOUT_LINES:
+            self._give_up_layout()
+        elif entry is None:
+            layout.add_comment(head)
+        elif _has_a_place(entry):
+            layout.add_sample(head, entry)
+        else:
+            self._give_up_layout()
+
+    def _give_up_layout(self) -> None:
+        """The next page cannot be compared with this one."""
+        if self._layout is not None:
+            self._memory.known |= self._layout.entries_by_head()
+        self._layout, self._is_regular = None, False
+
+    def _read_slowly(
+        self, lines: Sequence[bytes], found: list[CacheEntry | None], parts: Sequence[tuple[bytes, bytes, bytes]]
+    ) -> None:
+        """Line by line, in the page's order."""
+        at, values, self._is_all_new = 0, _values(lines, parts), False
+        while at < len(lines) and not self._ended:
+            entry, (head, _, last), value = None if self._is_all_new else found[at], parts[at], values[at]
+            if entry is None and self._take_stamped(head, last):
+                at += 1
+                continue
+            if entry is None and value is not None:
+                entry = self._usual(head)
+                if entry is not None and (self._layout is None or not _has_a_place(entry)):
+                    self._memory.known[head] = entry  # no layout will know it
+            if entry is None or not self._take(entry, value, last):
+                at += self._unknown(lines, at)
+                continue
+            self._lay_out(head, entry)
+            at += 1
+        if at < len(lines):
+            self._after_end(self._line + at + 1)
+
+    def _usual(self, head: bytes) -> CacheEntry | None:
+        """What a new identity of the plainest form stands for; None when it needs a look of its own, be it for what is
+        wrong with it."""
+        if self._needs_more or not fast_path.is_likely(head):
+            return None
+        try:
+            metric, labels = fast_path.read(head.decode())
+            names = tuple([name for name, _ in labels])
+            if "le" not in names and "quantile" not in names:
+                return self._plainly(metric, names, labels)
+            known = self._memory.known  # what it is depends on the TYPE above it, where it stands first
+            if head not in known:
+                known[head] = self._plainly(metric, names, list(map(self._normalised, labels)))
+            return known[head]
+        except (UnicodeDecodeError, BadPage, fast_path.NotPlain):
+            return None
+
+    def _plainly(self, metric: str, names: tuple[str, ...], labels: Sequence[tuple[str, str]]) -> CacheEntry:
+        found = self._memory.plain(metric, names, labels) if self._memory.plain else None
+        return self._resolve(label_dict([("__name__", metric), *labels])) if found is None else found
+
+    def _normalised(self, label: tuple[str, str]) -> tuple[str, str]:
+        name, value = label
+        return (name, canonical_float(value)) if name == _NORMALISED.get(self._type) else label
+
+    def _take(self, entry: CacheEntry, value: float | None, last: bytes) -> bool:
+        """One known line with its value, where that was read already; False when its last word is not simply one."""
+        try:
+            number = go_float(last) if value is None else value
+        except ValueError:
+            return False
+        self.page.add(entry, number, NO_TIME)
+        self.page.scraped += 1
+        return True
+
+    def _take_stamped(self, head: bytes, last: bytes) -> bool:
+        """One known line with a time of its own, `identity value timestamp`; False for any other."""
+        identity, _, value = head.rpartition(b" ")
+        entry = self._memory.known.get(identity)
+        if entry is None:
+            return False
+        try:
+            number, stamp = go_float(value), self._timestamp_ms(last)
+        except (ValueError, BadPage):
+            return False
+        self._give_up_layout()
+        self.page.add(entry, number, stamp if self._parse_options.honor_timestamps else NO_TIME)
+        self.page.scraped += 1
+        return True
+
+    def _unknown(self, lines: Sequence[bytes], at: int) -> int:
+        """Takes the line at `at`, together with those over which its quoted text goes on. Returns how many."""
+        line, count = lines[at], 1
+        try:
+            if self._repeated(line) or self._comment(line):
+                self._lay_out(line, None)
+                if self._ended:
+                    self._give_up_layout()
+                return 1
+            while True:
+                try:
+                    self._sample(line)
+                except Unterminated:
+                    if not self._continues:
+                        raise BadPage("a quoted text does not end in its line") from None
+                    self._give_up_layout()
+                    more = self._until_closed(line, lines, at + count)
+                    line = b"\n".join([line, *lines[at + count : at + count + more]])
+                    count += more
+                    if at + count == len(lines) and not (more and _CLOSES.match(lines[-1])):
+                        self._rest.insert(0, line + b"\n")
+                        self._is_open = True
+                        self._reread += len(line)
+                        self._line -= count
+                        return count
+                else:
+                    return count
+        except BadPage as error:
+            raise BadPage(f"{error.message}: {_shown(line)}", self._line + at + 1) from None
+        except UnicodeDecodeError:
+            self._count_misnamed(line)
+            raise BadPage(f"not UTF-8: {_shown(line)}", self._line + at + 1) from None
+
+    def _until_closed(self, line: bytes, lines: Sequence[bytes], start: int) -> int:
+        """How many lines belong to the quoted text at the end of `line`, up to the one that may close it; all that
+        there are when none does. A page that makes us read the same again and again is refused."""
+        end = next((at for at in range(start, len(lines)) if _CLOSES.match(lines[at])), len(lines) - 1)
+        self._open_bytes = len(line) + sum(map(len, lines[start : end + 1])) + end + 1 - start
+        self._reread += len(line)
+        if self._open_bytes > _MAX_QUOTED_BYTES or self._reread > _MAX_REREAD_BYTES:
+            raise BadPage("a quoted text without an end, or too many of them over several lines")
+        return end + 1 - start
+
+    # comments
+
+    def _repeated(self, line: bytes) -> bool:
+        """A comment that was read before, and that none has contradicted since, says nothing new."""
+        if line not in self._memory.comments:
+            return False
+        self._remember_type(self._memory.last_type([line]))
+        return True
+
+    def _says(self, line: bytes, said: MetadataLine) -> None:
+        memory = self._memory
+        memory.comments[line] = said
+        if not said.name:
+            return
+        family = memory.say(said.name, said.field, said.text)
+        before = family.lines.get(said.field, line)
+        if before != line:  # when the page says that again, it is news
+            memory.comments.pop(before, None)
+            memory.is_contradicted = True
+            if said.field == "type" and self._parse_options.custom_buckets:  # it tells what is part of a histogram
+                memory.known.clear()
+                memory.layout, self._place = PreviousPage(), 0
+                self._is_all_new = True
+        family.lines[said.field] = line
+        self._remember_type(said if said.field == "type" else None)
+
+    def _remember_type(self, said: MetadataLine | None) -> None:
+        if said:
+            self._type, self._family = said.text, said.name
+
+    # samples
+
+    def _sample(self, line: bytes) -> None:
+        parsed = self._parse(line)
+        number = _number(parsed.value)
+        stamp = self._timestamp_ms(parsed.timestamp) if parsed.timestamp else NO_TIME
+        example = self._exemplar(*parsed.exemplar) if parsed.exemplar else None
+        self.page.scraped += 1  # also when its labels turn out to be wrong, as in Prometheus
+        entry = self._entry(parsed)
+        if example and isinstance(entry, Series) and self._parse_options.exemplars:
+            self.page.exemplars.append((entry, example))
+        self.page.add(entry, number, stamp if self._parse_options.honor_timestamps else NO_TIME)
+        if parsed.mistake:
+            raise BadPage(parsed.mistake)
+        if len(line) == len(parsed.identity) + 1 + len(parsed.value) and not parsed.timestamp:
+            self._lay_out(parsed.identity, entry)
+        else:
+            self._give_up_layout()
+
+    def _count_misnamed(self, line: bytes) -> None:
+        """A line of which only a name is no UTF-8 is a sample, of a series that nobody takes."""
+        with contextlib.suppress(BadPage, Unterminated):
+            parsed = self._parse(line.decode("utf-8", "replace").encode())
+            _number(parsed.value)
+            self.page.scraped += not any("\ufffd" in value for _, value in parsed.labels[1:])
+
+    def spellings(self, series: Collection[Series]) -> int:
+        """In how many ways the page writes these series: another order of labels is another one, and so is what
+        relabelling makes one of them."""
+        layout = self._memory.layout if self._layout is None else self._layout
+        heads = layout.entries_by_head() if self._is_regular else self._memory.known
+        return sum(entry in series for entry in heads.values())
+
+    def _entry(self, line: Line) -> CacheEntry:
+        """What the line's identity stands for, remembered from now on."""
+        known = self._memory.known
+        entry = known.get(line.identity)
+        if entry is None:
+            labels = label_dict(list(map(self._normalised, line.labels)))
+            part = self._part(labels)
+            entry = known[line.identity] = self._resolve(labels) if part is None else part
+            if isinstance(entry, Series) and self._parse_options.starts:
+                self._tie(entry, labels)
+        return entry
+
+    def _part(self, labels: dict[str, str]) -> CacheEntry | None:
+        """The place of a classic histogram's series in the native one that is wanted instead."""
+        if not self._parse_options.custom_buckets or self._type != "histogram":
+            return None
+        classic = self._parse_options.classic_histograms
+        return nhcb.part_of(labels, self._family, self._memory, self._resolve, classic=classic)
+
+    def _exemplar(self, labels: tuple[tuple[str, str], ...], value: bytes, timestamp: bytes) -> Exemplar:
+        stamp = self._timestamp_ms(timestamp) if timestamp else NO_TIME
+        return Exemplar(labels, _number(value), stamp)
+
+    def _tie(self, series: Series, labels: dict[str, str]) -> None:  # noqa: B027 - a format may have nothing to tie
+        """Remembers which line of the page says when this series began, in a format that tells."""
+
+
+def _has_a_place(entry: CacheEntry) -> TypeGuard[Series | Literal[False]]:
+    """Whether a layout knows what to do with a line: a series, or one that is dropped."""
+    return isinstance(entry, Series) or entry is False
+
+
+def _values(lines: Sequence[bytes], parts: Sequence[tuple[bytes, bytes, bytes]]) -> list[float | None]:
+    """The value at the end of each line that may be a sample's, None for a comment; None for all when one of them needs
+    a look of its own."""
+    may_hold = [line[:1] not in b"#" for line in lines]
+    values = go_floats([part[2] for part in compress(parts, may_hold)])
+    if values is None:
+        return [None] * len(lines)
+    rest = iter(values)
+    return [next(rest) if holds else None for holds in may_hold]
+
+
+def _number(text: bytes) -> float:
+    try:
+        return go_float(text)
+    except ValueError as error:
+        raise BadPage(str(error)) from None
+
+
+@functools.lru_cache(maxsize=1024)  # a page has few boundaries, on many lines
+def canonical_float(text: str) -> str:
+    """The value of `le` or `quantile` as OpenMetrics writes it: `1` -> `1.0`, `+inf` -> `+Inf`; other text as it is."""
+    try:
+        return format_float(go_literal(text))
+    except ValueError:
+        return text
+
+
+def format_float(value: float) -> str:
+    """Go's shortest form with a point or an exponent (Prometheus model/textparse, formatOpenMetricsFloat)."""
+    if value != value:
+        return "NaN"
+    if value in (math.inf, -math.inf):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == 0:
+        return "0.0"
+    sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
+    exponent = Decimal(repr(value)).adjusted()
+    if -4 <= exponent < 6:
+        plain = format(Decimal(repr(value)).normalize(), "f")
+        return plain if "." in plain else f"{plain}.0"
+    rest = "".join(map(str, digits[1:]))
+    return f"{'-' * sign}{digits[0]}{'.' if rest else ''}{rest}e{exponent:+03d}"
+
+
+def _shown(line: bytes) -> str:
+    text = line[:100].decode("utf-8", "replace")
+    return repr(text) + ("…" if len(line) > 100 else "")

@@ -1,0 +1,188 @@
+"""What a body is that is no JSON document, for the message that says so."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+
+from ..report.mask import cut, printable
+
+_SHOWN = 80  # characters of a body in a message
+_LOOKED_AT = 65_536  # bytes of a body, at most: its beginning tells what it is
+_MAX_TYPE = 60
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x1f\x8b", "gzip, which no Content-Encoding says"),
+    (b"\x28\xb5\x2f\xfd", "zstd, which is not understood"),
+    (b"BZh", "bzip2, which is not understood"),
+    (b"\xfd7zXZ\x00", "xz, which is not understood"),
+    (b"\x04\x22\x4d\x18", "lz4, which is not understood"),
+    (b"PK\x03\x04", "a zip file"),
+    (b"%PDF-", "a PDF document"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"PAR1", "a Parquet file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"\xff\xfe\x00\x00", "UTF-32 text with a byte order mark, which its Content-Type does not name"),
+    (b"\x00\x00\xfe\xff", "UTF-32 text with a byte order mark, which its Content-Type does not name"),
+    (b"\xff\xfe", "UTF-16 text with a byte order mark, which its Content-Type does not name"),
+    (b"\xfe\xff", "UTF-16 text with a byte order mark, which its Content-Type does not name"),
+)  # fmt: skip
+_ZLIB_LEVELS = (0x01, 0x5E, 0x9C, 0xDA)
+_PREFIX = re.compile(
+    r"\)\]\}'?,?|while\s*\(\s*(?:1|true)\s*\)\s*;|for\s*\(\s*;\s*;\s*\)\s*;|\{\}\s*&&|throw\s+1\s*;|/\*-?"
+)
+_CALL = re.compile(r"(?:/\*\*/\s*)?[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])")
+_ASSIGNMENT = re.compile(r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
+_EVENT_STREAM = re.compile(r"(?:(?:event|id|retry):.*\n|:.*\n)*data:")
+_HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)\b", re.IGNORECASE)
+_XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|[A-Za-z_][\w.:-]*[\s>/])")
+_COMMENTS = re.compile(r"(?:\s*<!--.*?-->)*\s*", re.DOTALL)
+_METRICS = re.compile(
+    r"# (?:HELP|TYPE|UNIT) [A-Za-z_:]|[A-Za-z_:][\w:]*(?:\{[^}\n]*\})? [-+]?[0-9.]+(?:e[-+]?[0-9]+)?\s*(?:\n|$)",
+    re.IGNORECASE,
+)
+_SEPARATORS = ",;\t|"
+
+
+def described(content: bytes | bytearray, content_type: str) -> str:
+    """What a body is, as far as that shows, its size, Content-Type and beginning: a part of a sentence."""
+    header = f"Content-Type {cut(printable(content_type), _MAX_TYPE)}" if content_type else "no Content-Type"
+    return kind_and_beginning(content, content_type, f"{len(content)} bytes, {header}")
+
+
+def kind_and_beginning(content: bytes | bytearray, content_type: str = "", size: str = "") -> str:
+    """The same of content that has no header, as a file's; `size` stands between."""
+    head = bytes(content[:_LOOKED_AT])
+    begins = f"it begins {beginning(head)}" if head.strip() else ""
+    return "; ".join(filter(None, (kind_of_body(head, content_type), size, begins)))
+
+
+def beginning(head: bytes | bytearray) -> str:
+    """The first characters on one line, with escapes for what does not print."""
+    text = head[: 4 * _SHOWN].decode("utf-8", "surrogateescape")
+    escaped = "".join(f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char for char in text)
+    return f"'{cut(printable(escaped), _SHOWN)}'"
+
+
+def kind_of_body(head: bytes, content_type: str) -> str:
+    """`this is …` of the beginning of a body that is no JSON; "" when nothing is known of it."""
+    if not head:
+        return "it is empty"
+    if not head.strip():
+        return "it holds nothing but white space"
+    magic = next((name for start, name in _MAGIC if head.startswith(start)), "") or _deflated(head)
+    if magic:
+        return f"this is {magic}"
+    text = _text(head)
+    if text is None:
+        return _not_utf8(head)
+    kind = _kind_of_text(text.lstrip("\ufeff \t\r\n"), content_type.lower())
+    return f"this is {kind}" if kind else ""
+
+
+def _deflated(head: bytes) -> str:
+    """zlib's format, which HTTP calls deflate, or a raw deflate stream that holds a document."""
+    is_zlib = len(head) > 2 and head[0] == 0x78 and head[1] in _ZLIB_LEVELS
+    try:
+        inner = zlib.decompressobj(15 if is_zlib else -15).decompress(head, 64)
+    except zlib.error:
+        return ""
+    looks_right = is_zlib or inner.lstrip()[:1] in (b"{", b"[", b"<")
+    return "deflate (zlib), which no Content-Encoding says" if inner and looks_right else ""
+
+
+def _text(head: bytes) -> str | None:
+    """The text; None when it is no UTF-8. A character may be cut in two at the end."""
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        if len(head) < _LOOKED_AT or error.start < len(head) - 3:
+            return None
+        text = head[: error.start].decode()
+    return None if "\x00" in text else text
+
+
+def _not_utf8(head: bytes) -> str:
+    zeros = (head[0:200:2].count(0), head[1:200:2].count(0))
+    half = len(head[:200]) // 2
+    if half and max(zeros) > half * 0.6 and min(zeros) < half * 0.2:
+        return "this is UTF-16 text, which its Content-Type does not name"
+    control = sum((byte < 0x20 and byte not in b"\t\r\n") or byte == 0x7F for byte in head)
+    if control > len(head) / 50:
+        return "this is binary data"
+    return "this is text in another charset, perhaps ISO-8859-1 or windows-1252, which its Content-Type does not name"
+
+
+def _kind_of_text(text: str, content_type: str) -> str:
+    """What a text is, in words behind `this is`; "" for JSON with a mistake in it."""
+    markup = _markup(text, content_type)
+    if markup:
+        return markup
+    behind = _json_behind(text)
+    if behind:
+        return behind
+    if _is_several(text, content_type):
+        return "NDJSON, one JSON value after the other (also called JSON Lines)"
+    if text[0] in '{["':
+        return "JSON that breaks off" if _breaks_off(text) else ""
+    if _METRICS.match(text):
+        return "perhaps a page of metrics, which scrape_configs read"
+    if "csv" in content_type or _is_table(text):
+        return "CSV"
+    return "plain text"
+
+
+def _markup(text: str, content_type: str) -> str:
+    if not text.startswith("<"):
+        return ""
+    start = _COMMENTS.sub("", text, count=1)
+    if _HTML.match(start) or "text/html" in content_type:
+        return "a page for people: it looks like HTML (a login page, or one of a proxy?)"
+    return "XML" if _XML.match(start) or "xml" in content_type else ""
+
+
+def _json_behind(text: str) -> str:
+    """JSON after something that keeps browsers from running it, or inside a call."""
+    prefix = _PREFIX.match(text)
+    if prefix:
+        return f"JSON behind a prefix, '{prefix[0]}'"
+    call = _CALL.match(text) or _ASSIGNMENT.match(text)
+    if call:
+        jsonp = " (JSONP)" if call[0].rstrip().endswith("(") else ""
+        return f"JSON behind a prefix, '{cut(printable(call[0].strip()), 40)}'{jsonp}"
+    if _EVENT_STREAM.match(text):
+        return "an event stream (data: …)"
+    return "JSON text sequences, each behind a record separator" if text.startswith("\x1e") else ""
+
+
+def _is_several(text: str, content_type: str) -> bool:
+    """A first JSON value, and behind it another one on its own line (or an object or list at once)."""
+    try:
+        first, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    behind = text[end:]
+    if isinstance(first, dict | list):
+        return behind.lstrip()[:1] in ("{", "[")
+    return bool(re.match(r"[ \t\r]*\n\s*[\[{\"0-9tfn-]", behind)) and "csv" not in content_type
+
+
+def _breaks_off(text: str) -> bool:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return len(text) < _LOOKED_AT and (error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"))
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
+def _is_table(text: str) -> bool:
+    """Two lines or more with the same separators in each."""
+    lines = [line for line in text.split("\n")[:4] if line.strip()]
+    return len(lines) > 1 and any(
+        lines[0].count(one) and len({line.count(one) for line in lines[:-1] or lines}) == 1 for one in _SEPARATORS
+    )

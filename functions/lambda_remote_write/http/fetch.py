@@ -1,0 +1,306 @@
+"""Asks a source over HTTP: who we are, redirects that never take credentials elsewhere, gzip, bounded bodies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from urllib.parse import urljoin
+
+from zlib_ng import zlib_ng as zlib  # unpacks in a third of the standard library's time
+
+from .. import USER_AGENT
+from ..config.schema import HttpClientConfig
+from ..config.secrets import Secret, SecretError, SecretStore
+from ..config.yaml_reader import shown_url
+from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
+from .oauth2 import TokenError, TokenStore
+from .options import auth_headers, channel_for, merged
+
+_MAX_REDIRECTS = 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_MESSAGE = 200  # characters of a source's own error message
+_UNPACKED_BYTES = 256 * 1024  # at once
+_MAX_CODINGS = 4  # of one body, each of which is unpacked
+_FOREIGN_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "exi", "pack200-gzip", "dcb", "dcz", "aes128gcm"))
+_DEFLATE_METHOD = 8  # in the first byte of zlib's format; no raw stream of a text begins so
+
+
+class FetchError(Exception):
+    """A source that gave no usable answer. The message names what to look at, without payload, query or credentials."""
+
+
+class BodyTooLarge(FetchError):
+    """The body has crossed its limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """What to ask, before authentication. `headers` values may be secrets."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Sequence[tuple[str, Secret]] = ()
+    body: bytes | None = field(default=None, repr=False)
+    public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
+    compressed: bool = True  # gzip is asked for
+    is_page: bool = False  # of metrics: compressed only where Prometheus says so
+    allow_link_local: bool = False
+    unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer that is being read: uncompressed pieces."""
+
+    content_type: str
+    pieces: Iterator[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An answer read whole, uncompressed."""
+
+    content: bytearray = field(repr=False)
+    content_type: str
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL: credentials never go to another one. Raises ValueError."""
+    parts = parsed(url)
+    port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
+    return parts.scheme or "", parts.host or "", port
+
+
+class Fetcher:
+    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. Safe for several threads."""
+
+    def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
+        self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
+        self._tokens = TokenStore(transport, secrets, env_vars)
+        port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
+        self._runtime_port = int(port) if port.isdecimal() else 0
+
+    def fetch(
+        self,
+        request: SourceRequest,
+        client: HttpClientConfig,
+        *,
+        max_bytes: int,
+        deadline: float,
+        is_success: Callable[[int], bool],
+    ) -> Body:
+        """One answer, read to its end before `deadline` (monotonic seconds). Raises FetchError."""
+        with self.open(request, client, max_bytes=max_bytes, deadline=deadline, is_success=is_success) as opened:
+            content = bytearray()
+            for piece in opened.pieces:
+                content += piece
+            return Body(content, opened.content_type)
+
+    @contextmanager
+    def open(
+        self,
+        request: SourceRequest,
+        client: HttpClientConfig,
+        *,
+        max_bytes: int,
+        deadline: float,
+        is_success: Callable[[int], bool],
+    ) -> Iterator[Opened]:
+        """One answer, to be read piece by piece before `deadline`. Raises FetchError, while it is read too.
+
+        A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
+        """
+        try:
+            answer, url, asked_at = self._follow(request, client, deadline)
+            if answer.status in (401, 403) and not is_success(answer.status) and client.may_renew:
+                answer.__exit__(None, None, None)
+                self._secrets.forget([*client.held, *(secret for _, secret in request.headers)], asked_at)
+                self._tokens.forget(client.oauth2, asked_at)
+                answer, url, _ = self._follow(request, client, deadline)
+            with answer:
+                self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
+                if not is_success(answer.status):
+                    raise FetchError(self._refused(answer, url, request, client))
+                unpacked = self._unpacked(answer, is_page=request.is_page)
+                yield Opened(
+                    answer.headers.get("Content-Type", ""), in_time(_bounded(unpacked, max_bytes), deadline, url)
+                )
+        except (TransportError, SecretError, TokenError, FetchError) as error:
+            kind = type(error) if isinstance(error, FetchError) else FetchError
+            raise kind(self.masked(str(error))) from None
+
+    def masked(self, text: str) -> str:
+        """A message that may quote what a source said, without the secrets that this process knows of."""
+        return self._secrets.mask(text)
+
+    def _refused(self, answer: Answer, url: str, request: SourceRequest, client: HttpClientConfig) -> str:
+        """An answer with a bad status in words, its own message among them."""
+        from .error_body import (  # seldom needed
+            MAX_ERROR_BYTES,
+            asked_schemes,
+            credentials_used,
+            message_of,
+            not_let_in,
+        )
+
+        hint = _hint(answer.status)
+        if answer.status in (401, 403):
+            asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
+            names = [name for name, _ in request.headers]
+            hint = not_let_in(credentials_used(client, names, request.url), asked)
+            if origin(url) != origin(request.url):
+                hint += "; a redirect has led to another origin, where credentials are never sent"
+        headers = answer.headers
+        body = answer.read(MAX_ERROR_BYTES)
+        text = message_of(body, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
+        detail = f'it says "{quoted}"' if (quoted := self._secrets.mask.quoted(text, _MAX_MESSAGE)) else ""
+        details = "; ".join(filter(None, (hint, detail)))
+        return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
+
+    def _unpacked(self, answer: Answer, *, is_page: bool) -> Iterator[bytes]:
+        """The body uncompressed. Raises FetchError for an encoding that is known and not understood.
+
+        Of a page only `gzip`, written so, is unpacked, `zstd` fails, and any other is read as it is (Prometheus 3.16
+        scrape/scrape.go, readResponse); of a document whatever says that it is gzip or deflate, in any order (RFC 9110,
+        8.4).
+        """
+        detail = answer.headers.get("Content-Encoding", "").strip()
+        if is_page:
+            if detail == "zstd":
+                raise FetchError("the page is compressed with zstd, which was not asked for")
+            return _gunzipped(answer.chunks(), may_be_empty=False) if detail == "gzip" else answer.chunks()
+        pieces = answer.chunks()
+        for coding in reversed([part.strip().lower() for part in detail.split(",")][:_MAX_CODINGS]):
+            if coding in _FOREIGN_CODINGS:
+                shown = self._secrets.mask.quoted(detail, 30)
+                raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
+            if coding in ("gzip", "x-gzip"):
+                pieces = _gunzipped(pieces, may_be_empty=True)
+            elif coding == "deflate":
+                pieces = _inflated(pieces)
+        return pieces
+
+    def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str, float]:
+        """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
+        url, method, body = request.url, request.method, request.body
+        for _ in range(_MAX_REDIRECTS + 1):
+            at_home = origin(url) == origin(request.url)
+            public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
+            headers = merged(public, self._headers(request, client, deadline)) if at_home else public
+            headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
+            tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
+            channel = channel_for(url, tls, client.proxy, self._secrets, self._env_vars)
+            guarded = not request.allow_link_local
+            stranger = guarded and not at_home and not is_this_machine(parsed(request.url).host or "")
+            runtime = self._runtime_port if guarded else 0
+            channel = replace(
+                channel,
+                refuse_link_local=guarded,
+                refuse_loopback=stranger,
+                runtime_port=runtime,
+                unix_socket=request.unix_socket,
+            )
+            left, asked_at = deadline - time.monotonic(), self._secrets.now()
+            answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left, is_source=True)
+            location = answer.headers.get("Location")
+            if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
+                return answer, url, asked_at
+            with answer:
+                url, method, body = self._redirected(url, location, method, body, answer.status)
+        raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")
+
+    def _redirected(
+        self, url: str, location: str, method: str, body: bytes | None, status: int
+    ) -> tuple[str, str, bytes | None]:
+        try:
+            parts = parsed(urljoin(url, location))
+        except ValueError:
+            parts = parsed("")
+        target = parts.url
+        if parts.scheme not in ("http", "https") or not parts.host:
+            raise FetchError(f"{shown_url(url)} redirected to something that is no http address")
+        if status == 303 or (status in (301, 302) and method == "POST"):
+            return target, "GET", None
+        if body is not None and origin(target) != origin(url):
+            raise FetchError(
+                f"{shown_url(url)} redirected a {method} to another origin, {shown_url(target)}: not followed"
+            )
+        return target, method, body
+
+    def _headers(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> dict[str, str]:
+        own = {name: self._secrets.reveal(secret, is_public=True) for name, secret in request.headers}
+        for name, value in own.items():
+            self._secrets.mask.add_header(name, value)
+        self._secrets.mask.add_request(request.url, request.body)
+        headers = merged(auth_headers(client, self._secrets), own)
+        if client.oauth2:
+            headers["Authorization"] = f"Bearer {self._tokens.token(client.oauth2, deadline)}"
+        return headers
+
+
+def _hint(status: int) -> str:
+    if status in _REDIRECTS:
+        return "a redirect, and follow_redirects is false (or it names no target)"
+    return "too many requests; a longer scrape_interval may help" if status == 429 else ""
+
+
+def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[bytes]:
+    """The pieces, as long as there is time: unpacking them and what is done with them counts too. Raises FetchError."""
+    for piece in pieces:
+        if time.monotonic() > deadline:
+            detail = "timed out while the body was unpacked and read; it is large, or unpacks to much"
+            raise FetchError(f"{parsed(url).netloc}: {detail}")
+        yield piece
+
+
+def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    """The pieces. Raises BodyTooLarge at `max_bytes` (0: no bound), before more than that is held."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if max_bytes and size >= max_bytes:
+            raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
+        yield piece
+
+
+def _gunzipped(chunks: Iterator[bytes], *, may_be_empty: bool) -> Iterator[bytes]:
+    """Gzip members in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
+    decoder = zlib.decompressobj(wbits=31)
+    fed = False
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                if decoder.eof:
+                    decoder = zlib.decompressobj(wbits=31)
+                fed = True
+                yield decoder.decompress(data, _UNPACKED_BYTES)
+                data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
+    except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
+        raise FetchError(f"the body is not the gzip it claims to be ({error})") from None
+    if not fed and not may_be_empty:
+        raise FetchError("the body is not the gzip it claims to be (it is empty)")
+    if fed and not decoder.eof:
+        raise FetchError("the gzip body ends before its end")
+
+
+def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """`deflate` as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as some servers send it."""
+    decoder = None
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                decoder = decoder or zlib.decompressobj(wbits=15 if data[0] & 0x0F == _DEFLATE_METHOD else -15)
+                yield decoder.decompress(data, _UNPACKED_BYTES)
+                data = decoder.unconsumed_tail
+                if decoder.eof and decoder.unused_data:
+                    raise FetchError("something follows the deflate body")
+    except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
+        raise FetchError(f"the body is not the deflate it claims to be ({error})") from None
+    if decoder and not decoder.eof:
+        yield decoder.flush()
+    if decoder and not decoder.eof:
+        raise FetchError("the deflate body ends before its end")

@@ -1,0 +1,151 @@
+"""OAuth2 tokens of sources and receivers: fetched once, kept while the environment is warm, renewed before they end."""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote_plus, urlencode
+
+import msgspec
+
+from .. import USER_AGENT
+from ..config.schema import OAuth2
+from ..config.secrets import SecretStore
+from ..config.yaml_reader import shown_url
+from ..report.mask import cut, printable
+from . import HttpRequest, Transport, TransportError
+from .options import channel_for
+
+_TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
+_MAX_TOKEN_BYTES = 100_000
+_REFUSALS = (400, 401, 403)  # of a client that is not let in (RFC 6749, 5.2, and what is answered instead)
+_MAX_TYPE, _MAX_KEYS = 60, 8  # of an answer's Content-Type, and of its keys, in a message
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")  # what a name of a member looks like, and a token does not
+_CHECK = "client_id, client_secret and scopes"
+
+
+class TokenError(Exception):
+    """No token. The message names the endpoint and what to check."""
+
+
+class ClientRefused(TokenError):
+    """The token endpoint does not let this client in."""
+
+
+class TokenStore:
+    """The tokens of one environment, by client. Safe for several threads."""
+
+    def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
+        self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
+        self._tokens: dict[OAuth2, tuple[float, str, float]] = {}  # until when, the token, since when
+        self._renewed: dict[OAuth2, float] = {}  # when a token was last dropped because it was refused
+        self._locks: dict[OAuth2, threading.Lock] = {}
+        self._forgetting = threading.Lock()
+
+    def forget(self, oauth2: OAuth2 | None, asked_at: float = float("inf")) -> None:
+        """The client's next use fetches a new token: a request made at `asked_at` (monotonic seconds) was refused. A
+        token that is newer stays. Others are dropped once a run, those that it has fetched itself too: a token is
+        another one each time, and may be revoked before it ends."""
+        with self._forgetting:
+            kept = self._tokens.get(oauth2) if oauth2 else None
+            if not oauth2 or not kept or kept[2] > asked_at:
+                return
+            if not self._secrets.is_of_this_run(self._renewed.get(oauth2, float("-inf"))):
+                self._renewed[oauth2] = self._secrets.now()
+                self._tokens.pop(oauth2, None)
+
+    def token(self, oauth2: OAuth2, deadline: float) -> str:
+        """The kept token or a new one, before `deadline` (monotonic seconds). Raises TokenError and SecretError.
+
+        Those who share a client wait for one fetch, none of them beyond its own time.
+        """
+        lock = self._locks.setdefault(oauth2, threading.Lock())
+        if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise TokenError(f"token endpoint {shown_url(oauth2.token_url)}: no token within the time")
+        try:
+            kept = self._tokens.get(oauth2)
+            if kept and kept[0] > time.time():
+                return kept[1]
+            asked_at = self._secrets.now()
+            try:
+                token, seconds = self._fetch_token(oauth2, deadline)
+            except ClientRefused:
+                if not (oauth2.client_secret and self._secrets.forget([oauth2.client_secret], asked_at)):
+                    raise
+                token, seconds = self._fetch_token(oauth2, deadline)  # the client's secret may have been rotated
+            until = time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2)
+            self._tokens[oauth2] = until, token, self._secrets.now()
+            return token
+        finally:
+            lock.release()
+
+    def _fetch_token(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
+        """Client-credentials grant (RFC 6749, 4.4). Raises TokenError, of which ClientRefused is one.
+
+        The client is named in a Basic header first and, when that is refused, in the form: the order of Go's client.
+        """
+        where = f"token endpoint {shown_url(oauth2.token_url)}"
+        channel = channel_for(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._env_vars)
+        status, shape = 0, ""
+        for request in self._token_requests(oauth2):
+            try:
+                with self._transport.send(request, channel, deadline - time.monotonic()) as answer:
+                    status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
+                    shape = self._secrets.mask(_shape(content, answer.headers.get("Content-Type", "")))
+            except TransportError as error:
+                raise TokenError(self._secrets.mask(f"{where}: {error}")) from None
+            if status == 200:
+                token, seconds = _parsed_token(content, where, shape)
+                self._secrets.mask.add(token)
+                return token, seconds
+            if status not in _REFUSALS:
+                break
+        check = "client_id, client_secret, scopes and endpoint_params" if oauth2.endpoint_params else _CHECK
+        kind = ClientRefused if status in _REFUSALS else TokenError
+        raise kind(f"{where} answered {status}: check {check}; it answered {shape}")
+
+    def _token_requests(self, oauth2: OAuth2) -> Iterator[HttpRequest]:
+        secret = self._secrets.reveal(oauth2.client_secret) if oauth2.client_secret else ""
+        form = {"grant_type": "client_credentials"}
+        if oauth2.scopes:
+            form["scope"] = " ".join(oauth2.scopes)
+        form |= dict(oauth2.endpoint_params)
+        headers = {
+            "User-Agent": USER_AGENT,
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+        }
+        basic = base64.b64encode(f"{quote_plus(oauth2.client_id)}:{quote_plus(secret)}".encode()).decode()
+        self._secrets.mask.add(basic)
+        self._secrets.mask.add_request(oauth2.token_url, urlencode(oauth2.endpoint_params).encode())
+        with_basic = headers | {"Authorization": f"Basic {basic}"}
+        yield HttpRequest("POST", oauth2.token_url, with_basic, urlencode(form).encode())
+        form |= {"client_id": oauth2.client_id} | ({"client_secret": secret} if secret else {})
+        yield HttpRequest("POST", oauth2.token_url, headers, urlencode(form).encode())
+
+
+def _parsed_token(content: bytes, where: str, shape: str) -> tuple[str, float]:
+    try:
+        document = msgspec.json.decode(content)
+        token, seconds = document["access_token"], float(document.get("expires_in") or 300)
+        if isinstance(token, str) and token:
+            return token, seconds
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        pass
+    raise TokenError(f"{where} answered no JSON with an access_token, but {shape}")
+
+
+def _shape(content: bytes, content_type: str) -> str:
+    """What an answer is, without any value of it: it may hold a token under a name that we do not know."""
+    kind = cut(printable(content_type), _MAX_TYPE) or "no Content-Type"
+    try:
+        document = msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return f"{len(content)} bytes that are no JSON ({kind})"
+    if not isinstance(document, dict):
+        return f"JSON that is no object ({kind})"
+    keys = [key for key in document if _KEY.fullmatch(key)][:_MAX_KEYS]
+    return f"JSON with the keys {', '.join(keys)} ({kind})" if keys else f"JSON without a usable key ({kind})"

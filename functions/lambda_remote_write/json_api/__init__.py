@@ -1,0 +1,1 @@
+"""A JSON page becomes samples: decoded, mapped, page after page."""

@@ -1,0 +1,134 @@
+"""Bytes of an answer -> a JSON document. Numbers keep their text where a label prints them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from ..config.expression import Columns
+
+_CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
+
+
+_HEAD_BYTES = 16_384  # of a document, to show its first record
+
+_PLAIN = msgspec.json.Decoder()
+
+
+class NotJson(ValueError):
+    """The answer is no JSON document; the message says where it breaks."""
+
+
+class ExactFloat(float):
+    """A number with a fraction or exponent that remembers how it was written."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> ExactFloat:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+ExactFloat.__name__ = "float"  # jmespath's functions tell a number by the name of its type
+_EXACT = msgspec.json.Decoder(float_hook=ExactFloat)
+
+
+class RecordReader:
+    """Decodes a list of records into columns of the fields that a job reads: half the time and memory of a whole
+    decode. `labels` are the fields whose numbers are printed, so that their text has to be kept."""
+
+    def __init__(self, names: Sequence[str], labels: Collection[str]) -> None:
+        self._fields = {f"field_{index}": name for index, name in enumerate(dict.fromkeys(names))}
+        self._labels = labels
+        members = [(name, Any, None) for name in self._fields]
+        record = msgspec.defstruct("Record", members, rename=self._fields, gc=False)
+        self._plain = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+        self._exact = msgspec.json.Decoder(list[record], float_hook=ExactFloat)  # type: ignore[valid-type]
+
+    def read(self, content: bytes | bytearray, content_type: str) -> Columns | None:
+        """The columns; None when the document is anything but a plain list of objects in UTF-8."""
+        if _other_charset(content_type):
+            return None
+        head = bytes(content[:_HEAD_BYTES])
+        try:
+            columns = self._columns(self._plain.decode(content), head)
+            if any(float in set(map(type, columns.fields[name])) for name in self._labels):
+                columns = self._columns(self._exact.decode(content), head)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+        return columns
+
+    def _columns(self, records: list[Any], head: bytes) -> Columns:
+        fields = {name: list(map(attrgetter(member), records)) for member, name in self._fields.items()}
+        return Columns(len(records), fields, head)
+
+
+def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
+    """JSON text -> dicts, lists and scalars; `exact` makes every float an ExactFloat. Raises NotJson.
+
+    The last of two equal keys wins. Bare NaN and Infinity, which Python services like to write, are read as numbers.
+    """
+    if content.startswith(b"\xef\xbb\xbf"):
+        content = content[3:]
+    if charset := _other_charset(content_type):
+        content = _recoded(content, content_type, charset)
+    try:
+        return (_EXACT if exact else _PLAIN).decode(content)
+    except (msgspec.DecodeError, ValueError):
+        return _lenient(content, content_type, exact)
+    except RecursionError:
+        raise NotJson("the document is nested too deeply") from None
+
+
+def _other_charset(content_type: str) -> str:
+    """The charset of the Content-Type when it is not UTF-8, which JSON has by default."""
+    charset = _CHARSET.search(content_type)
+    return charset[1] if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii") else ""
+
+
+def _recoded(content: bytes | bytearray, content_type: str, charset: str) -> bytes:
+    try:
+        return content.decode(charset).encode()
+    except (LookupError, UnicodeError):
+        detail = f"the body is not the {charset} text that it claims to be"
+        raise NotJson(f"{detail}: {_described(content, content_type)}") from None
+
+
+def _described(content: bytes | bytearray, content_type: str) -> str:
+    from ..http.body_kind import described  # only an error needs it: a cold start does not wait for it
+
+    return described(content, content_type)
+
+
+def _integer(text: str) -> int | float:
+    """A whole number; one with more digits than Python reads is a float that remembers them."""
+    try:
+        return int(text)
+    except ValueError:
+        return ExactFloat(text)
+
+
+def _lenient(content: bytes | bytearray, content_type: str, exact: bool) -> Any:
+    """Python's own reader takes what msgspec refuses without need (NaN, very long integers), and says where real
+    errors stand."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        detail = f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
+        raise NotJson(f"{detail}; {_described(content, content_type)}") from None
+    try:
+        number = ExactFloat if exact else float
+        return json.loads(text, parse_float=number, parse_constant=number, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        detail = f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
+        raise NotJson(f"{detail}; {_described(content, content_type)}") from None
+    except (RecursionError, ValueError) as error:
+        detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise NotJson(f"the document is not usable: {detail:.200}") from None

@@ -1,0 +1,157 @@
+"""Why a metric gave nothing, in words: what its expressions looked for, what stands there, and what lies nearest.
+
+What counts as failed: records that are missing (no list for them anywhere; an empty one is a fact), records that were
+all skipped, samples that all lie too far in the future.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ..config.expression import Columns, Expression, Group, Scope
+from ..config.expression_trace import Kind, Trace, first_characters, nearest_path, shown
+from ..config.schema import Metric
+from ..model.drop_reasons import IGNORED
+from ..model.scrape import MetricResult
+
+_SHOWN_KEYS = 5
+
+
+def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: str) -> str:
+    """The reason for which a metric without samples has failed; "" when it has not. `ahead` are the words for samples
+    too far in the future, "" where there were none."""
+    if not result.records:
+        absence = metric.records.absence(documents)
+        return "" if absence is None else _records_missing(metric, absence, documents)
+    if ahead:
+        return ahead
+    counted = result.skipped.total() - result.skipped.counts[IGNORED]
+    return _all_skipped(metric, result, documents) if counted and not result.mapped else ""
+
+
+def hints(metric: Metric, result: MetricResult, gone: Sequence[str], documents: Sequence[Any]) -> list[str]:
+    """What to say of labels that no record has: where the records are not the objects that were meant, and of those
+    that were there before (`gone`)."""
+    detail = []
+    if shape := _shape(metric, documents):
+        detail.append(
+            f"metric {metric.name}: labels {', '.join(result.labels_not_found)} find nothing in any record{shape}"
+        )
+    expressions = dict(metric.labels)
+    for name in () if shape else gone:
+        found = _nothing_found(f"label {name}:", expressions[name], metric, documents)
+        detail.append(f"metric {metric.name}: {found}; it was there before, and the series are others without it")
+    return detail
+
+
+def _records_missing(metric: Metric, absence: Trace, documents: Sequence[Any]) -> str:
+    document, records = documents[0], metric.records
+    detail = f"metric {metric.name}: records {records.text} {'is' if len(records.steps) == 1 else 'are'} missing"
+    place = absence.path or "the document"
+    if absence.kind is Kind.NOT_A_LIST:
+        return f"{detail}: a list is expected at {place}, where {shown(absence.value)} stands"
+    inside = f" in {first_characters(document)}" if absence.value is None and absence.path else ""
+    detail += f": {place} is {shown(absence.value)}{inside}"
+    detail += _nearest(".".join(step.text for step in records.steps), document, lists=True)
+    return f"{detail}. If the API leaves the list out when it is empty, write {_or_empty(records.steps[-1].text)}"
+
+
+def _or_empty(step: str) -> str:
+    return f'"{step} || `[]`"' if '"' not in step else f"'{step} || `[]`'"
+
+
+def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any]) -> str:
+    reasons = [reason for reason in result.skipped.counts if reason != IGNORED]
+    most = max(reasons, key=lambda reason: result.skipped.counts[reason])
+    of_all = f"none of {result.records} records gives a sample" if result.records > 1 else "the record gives no sample"
+    if most == "value_missing":
+        return f"metric {metric.name}: {of_all}: {_nothing_found('value', metric.value, metric, documents)}"
+    if most == "timestamp_missing" and metric.timestamp is not None:
+        detail = _nothing_found("timestamp", metric.timestamp.path, metric, documents)
+        return f"metric {metric.name}: {of_all}: {detail}"
+    example = result.skipped.first_examples[most].removeprefix(f"metric {metric.name}").lstrip(":, ")
+    return f"metric {metric.name}: {of_all} ({most}); the first: {example}"
+
+
+def _nothing_found(key: str, expression: Expression, metric: Metric, documents: Sequence[Any]) -> str:
+    """What an expression looks at in the first record, and what lies nearest there."""
+    found = _looked_at(expression, metric, documents)
+    if found is None:
+        return f"{key} {expression.text} finds nothing"
+    place, value = found
+    trace = expression.trace(value) if expression.scope is not Scope.KEY else Trace(Kind.MISSING, value)
+    where = f"{trace.path} is {shown(trace.value)} in {place}" if trace.path else f"{place} is {shown(value)}"
+    return (
+        f"{key} {expression.text} finds nothing; {where}{_nearest(expression.text, value, lists=False)}"
+        f"{_shape(metric, documents)}"
+    )
+
+
+def _looked_at(expression: Expression, metric: Metric, documents: Sequence[Any]) -> tuple[str, Any] | None:
+    """Name and value of what the expression looks into."""
+    for document in documents:
+        if isinstance(document, Columns):
+            record = _first_record(document)
+            return None if record is None else ("the first record", record)
+        for group in metric.records.walk(document):
+            if group.records:
+                return _in_group(expression, group)
+    return None
+
+
+def _in_group(expression: Expression, group: Group) -> tuple[str, Any]:
+    match expression.scope:
+        case Scope.DOCUMENT:
+            return "the document", group.enclosing[-1]
+        case Scope.ENCLOSING:
+            return "the enclosing object", group.enclosing[expression.levels - 1]
+        case _:
+            return "the first record", group.records[0]
+
+
+def _first_record(columns: Columns) -> Any:
+    """The first record of a list of which only some fields were decoded."""
+    text = columns.head.decode("utf-8", "ignore").lstrip("\ufeff").lstrip().removeprefix("[").lstrip()
+    try:
+        return json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _nearest(wanted: str, value: Any, *, lists: bool) -> str:
+    if path := nearest_path(wanted, value, lists=lists):
+        return f"; the nearest path that exists is {path}"
+    if isinstance(value, dict) and value:
+        more = ", …" if len(value) > _SHOWN_KEYS else ""
+        return f"; it has the keys {', '.join(map(str, list(value)[:_SHOWN_KEYS]))}{more}"
+    return ""
+
+
+def _shape(metric: Metric, documents: Sequence[Any]) -> str:
+    """How records that are no objects have come about: the three ways in which people get them unawares."""
+    for document in documents:
+        for group in () if isinstance(document, Columns) else metric.records.walk(document):
+            if group.records and not isinstance(group.records[0], dict):
+                return _shape_of(metric, group, document)
+    return ""
+
+
+def _shape_of(metric: Metric, group: Group, document: Any) -> str:
+    step = metric.records.steps[-1]
+    around = document if len(metric.records.steps) == 1 else group.enclosing[0]
+    plain = step.text.strip()
+    if plain.endswith("[]") and _holds_lists(step.without_flatten(around)):
+        advice = f'records: "{plain[:-2]}"' if plain[:-2] else "no records at all"
+        return f". The records are lists that [] has flattened into their elements: write {advice}"
+    if plain.endswith("]") and step.is_index:
+        return f". {plain} chose one list, whose elements became the records. A slice keeps it as one record: [-1:]"
+    if isinstance(around, list) and plain == "@":
+        detail = f". The document is a list, so each element is a record, and the first is {shown(group.records[0])}"
+        return f"{detail}. An index belongs in records: [0] there chooses one element"
+    return f". The records are no objects: the first is {shown(group.records[0])}"
+
+
+def _holds_lists(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, list) for item in value)

@@ -1,0 +1,434 @@
+"""A JSON document -> samples, as the metrics of a job say.
+
+Records are read in columns: the usual document (plain numbers, text labels) never touches a record twice. A column
+that is not plain is read again record by record, so that one bad record never costs the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import relabel
+from ..config.expression import Group
+from ..config.expression_trace import kind_of, shown
+from ..config.scalars import parse_float
+from ..config.schema import JsonJob, Metric
+from ..config.timestamp import UNIX_FORMATS, BadTimestamp
+from ..model.drop_reasons import IGNORED
+from ..model.reason_counts import ReasonCounts
+from ..model.samples import Intern, InvalidSeries, Labels, Samples, Series, Value
+from ..model.scrape import MetricResult, Scrape
+from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
+from .decode import ExactFloat
+
+if TYPE_CHECKING:
+    from .scaling import Scaling
+
+_SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
+_PLAIN_NUMBERS = {int, float, ExactFloat}
+_END_OF_1970_MS = 31_536_000_000  # a time before that is one of today, read in a unit that is too small
+Observe = Callable[[Labels, Labels | None, int | None], None]
+"""Told of every new series of a job: labels before and after relabelling, and the rule that dropped it."""
+Key = Any  # label values of a record: a text, or a tuple of texts
+
+
+class ScrapeFailed(Exception):
+    """The whole scrape counts as failed: a limit was crossed, or a metric's own policy says `error`."""
+
+
+class InexactNumber(Exception):
+    """A label is a number with a fraction: the document has to be decoded again with the text of its numbers."""
+
+
+class _Skip(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class Refused(NamedTuple):
+    """Why a label set gives no series: the reason under which its samples are counted, and the words for it."""
+
+    reason: str
+    message: str
+
+
+def _has_duplicates(samples: Samples) -> bool:
+    """Whether a series has two samples of one time. Most answers have each series once; one for a range has not."""
+    if len(set(samples.series)) == len(samples):
+        return False
+    return len(set(zip(samples.series, samples.timestamps_ms, strict=True))) < len(samples)
+
+
+def label_text(value: Any, *, exact: bool = False) -> str:
+    """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects.
+
+    `exact` says that the numbers of the document carry their text, so that any other float was computed.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, ExactFloat):
+        return value.text
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if not exact:
+            raise InexactNumber
+        return repr(value).removesuffix(".0")
+    raise _Skip("label_not_scalar", f"a label is {kind_of(value)}: {value!r:.60}")
+
+
+class JobMapper:
+    """Maps the documents of one job; keeps, while the environment is warm, which record belongs to which series."""
+
+    def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
+        self.job, self._observe = job, observe
+        self.target = {"job": job.job_name, "instance": job.instance} | dict(job.labels)
+        self.exact = False  # the documents' fractions are ExactFloats
+        self._intern = intern
+        self._metrics = [MetricMapper(metric, self) for metric in job.metrics]
+        self._last_run = 0
+        self.unstamped: list[Series] = []  # of the last scrape, those without timestamps of their own
+
+    def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
+        """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
+
+        Raises ScrapeFailed (nothing of the scrape counts then) and InexactNumber.
+        """
+        unstamped: list[Series] = []
+        for metric in self._metrics:
+            metric.start()
+            for document in documents:
+                metric.map(document, scrape)
+            found = metric.finish(documents, scrape, now_ms)
+            scrape.samples.extend(found)
+            if not metric.is_stamped:
+                unstamped += found.series
+        self.unstamped = unstamped
+        if len(self._metrics) > 1 and _has_duplicates(scrape.samples):
+            scrape.samples = _last_of_each(scrape.samples, scrape.dropped)
+        limit = self.job.limits.sample_limit
+        if limit and len(scrape.samples) > limit:
+            raise ScrapeFailed(f"{len(scrape.samples)} samples, sample_limit is {limit}")
+        seen = [series.seen for series in dict.fromkeys(scrape.samples.series)]
+        added = len(seen) - (seen.count(self._last_run) if self._last_run else 0)
+        for series in scrape.samples.series:
+            series.seen = run
+        self._last_run = run
+        return added
+
+    def series_for(self, labels: dict[str, str]) -> Series | Refused:
+        """The labels of a sample -> its series after the job's labels and relabelling, or why there is none."""
+        onto = relabel.target_labels_onto(labels, self.target, self.job.honor_labels)
+        verdict = relabel.explain(onto, self.job.metric_relabel)
+        final = verdict.labels
+        if self._observe:
+            self._observe(onto, final, verdict.dropped_by)
+        if not final:
+            return Refused("metric_relabel", "dropped by metric_relabel_configs")
+        try:
+            check_labels(final, self.job.limits)
+            return self._intern(final)
+        except LimitCrossed as error:
+            raise ScrapeFailed(str(error)) from None
+        except InvalidSeries as error:
+            return Refused(error.reason, str(error))
+
+    def prune(self, oldest_kept: int) -> None:
+        for metric in self._metrics:
+            metric.prune(oldest_kept)
+
+
+class MetricMapper:
+    """Maps the records of one metric."""
+
+    def __init__(self, metric: Metric, job: JobMapper) -> None:
+        self._metric, self._job = metric, job
+        self._label_names = [name for name, _ in metric.labels]
+        self._label_values = [expression for _, expression in metric.labels]
+        self._series: dict[Key, Series | Refused] = {}
+        self._value_map = dict(metric.value_map)
+        self.is_stamped = metric.timestamp is not None
+        self._has_unit = metric.timestamp is not None and metric.timestamp.format.name in UNIX_FORMATS
+        self._is_plain = not metric.value_map and metric.value_regex is None
+        self._scaling = _scaling_of(metric)
+        self._found, self._result = Samples(), MetricResult(metric.name)
+        self._labels_found: set[str] = set()  # in this scrape
+        self._labels_known: set[str] = set()  # in any scrape of this environment
+
+    def start(self) -> None:
+        """Forgets what a failed scrape may have left, and label values that have piled up unused."""
+        if len(self._series) > _SPARE_KEYS + 4 * self._result.records:
+            self._series.clear()
+        self._found, self._result = Samples(), MetricResult(self._metric.name)
+        self._labels_found = set()
+
+    def map(self, document: Any, scrape: Scrape) -> None:
+        """Reads one document; the samples are handed out by `finish`."""
+        for group in self._metric.records.walk(document):
+            self._result.records += len(group.records)
+            if group.not_a_list is not None:
+                self._skip_place(group)
+            if not group.records:
+                continue
+            try:
+                values, stamps, keys = self._plain_columns(group, scrape.started_ms)
+            except (TypeError, OverflowError):
+                values, stamps, keys = self._careful_columns(group, scrape)
+            self._add(values, stamps, keys, scrape)
+
+    def finish(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
+        """The metric's samples of all documents, duplicates settled and far future dropped. Adds its result to the
+        scrape."""
+        (found, self._found), result = (self._found, Samples()), self._result
+        ahead = ""
+        if found and max(found.timestamps_ms) > now_ms + MAX_AHEAD_MS:
+            found, ahead = self._without_future(found, now_ms, scrape.dropped)
+        if _has_duplicates(found):
+            found = self._without_duplicates(found, scrape.dropped)
+        if result.mapped:
+            result.labels_not_found = tuple(name for name in self._label_names if name not in self._labels_found)
+        if not found or result.labels_not_found:
+            self._explain(documents, scrape, ahead, is_empty=not found)
+        self._labels_known |= self._labels_found
+        scrape.records += result.records
+        scrape.skipped.merge(result.skipped)
+        scrape.metrics.append(result)
+        return found
+
+    def _explain(self, documents: Sequence[Any], scrape: Scrape, ahead: str, *, is_empty: bool) -> None:
+        """Why there are no samples, if that is a failure, and what is odd about labels."""
+        from . import failed_metric  # a usual answer needs no words
+
+        result = self._result
+        if is_empty:
+            result.failed = failed_metric.why(self._metric, result, documents, ahead)
+            return
+        gone = [name for name in result.labels_not_found if name in self._labels_known]
+        scrape.notes += failed_metric.hints(self._metric, result, gone, documents)
+
+    def _skip(self, reason: str, detail: str) -> None:
+        name = self._metric.name
+        self._result.skipped.add(reason, f"metric {name}{detail}", subject=name)
+
+    def _skip_place(self, group: Group) -> None:
+        """Something that is no list stands where records should be: one record that gives no sample."""
+        assert group.not_a_list is not None  # noqa: S101 - the caller has looked
+        self._result.records += 1
+        detail = f"records {self._metric.records.text} expects a list at {group.not_a_list.path or 'the top'}"
+        detail = f": {detail}, where {shown(group.not_a_list.value)} stands"
+        self._skip("not_a_list", f"{detail}; [] and [n] only read lists")
+
+    def prune(self, oldest_kept: int) -> None:
+        self._series = {
+            key: series
+            for key, series in self._series.items()
+            if isinstance(series, Series) and series.seen >= oldest_kept
+        }
+
+    # columns
+
+    def _plain_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
+        """All columns at once. Raises TypeError or OverflowError when some value needs a look of its own."""
+        metric = self._metric
+        raw = metric.value.column(group)
+        if not self._is_plain or not set(map(type, raw)) <= _PLAIN_NUMBERS:
+            raise TypeError
+        values = list(map(float, raw)) if self._scaling is None else self._scaling.column(raw)
+        if metric.timestamp is None:
+            stamps = [started_ms] * len(raw)
+        else:
+            stamps = metric.timestamp.format.column(metric.timestamp.path.column(group))
+            if self._has_unit and min(stamps) < _END_OF_1970_MS:
+                raise TypeError
+        columns = [_text_column(expression.column(group)) for expression in self._label_values]
+        self._labels_found.update(self._label_names)
+        if len(columns) == 1:
+            return values, stamps, columns[0]
+        return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
+
+    def _careful_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
+        """Record by record; what gives no sample is counted as skipped."""
+        metric = self._metric
+        values: list[float] = []
+        stamps: list[int] = []
+        keys: list[Key] = []
+        raw_stamps = metric.timestamp.path.column(group) if metric.timestamp else [None] * len(group.records)
+        columns = [expression.column(group) for expression in self._label_values]
+        exact = self._job.exact
+        for index, raw in enumerate(metric.value.column(group)):
+            try:
+                value = self._value(raw)
+                stamp = self._timestamp_ms(raw_stamps[index], scrape.started_ms)
+                texts = [label_text(column[index], exact=exact) for column in columns]
+            except _Skip as skip:
+                self._skip(skip.reason, f", record {index}: {skip}")
+                continue
+            values.append(value)
+            stamps.append(stamp)
+            self._labels_found.update(name for name, text in zip(self._label_names, texts, strict=True) if text)
+            keys.append(texts[0] if len(texts) == 1 else tuple(texts))
+        return values, stamps, keys
+
+    def _value(self, raw: Any) -> float:
+        """One value after value_regex, value_map, scale and offset. Raises _Skip, or ScrapeFailed by on_missing."""
+        if raw is None:
+            return self._missing()
+        if isinstance(raw, list | dict):
+            raise _not_a_number(raw)
+        if self._metric.value_regex is not None:
+            raw = self._extracted(label_text(raw, exact=self._job.exact))
+        mapped = self._value_map.get(label_text(raw, exact=self._job.exact)) if self._value_map else None
+        value = _number(raw) if mapped is None else mapped
+        return value if self._scaling is None else self._scaling.one(value)
+
+    def _missing(self) -> float:
+        policy = self._metric.on_missing
+        if policy == "error":
+            raise ScrapeFailed(
+                f"metric {self._metric.name}: {self._metric.value.text} finds no value, on_missing is error"
+            )
+        if policy == "skip":
+            raise _Skip("value_missing", f"{self._metric.value.text} finds no value")
+        if policy == "ignore":
+            raise _Skip(IGNORED, f"{self._metric.value.text} finds no value, which on_missing says is normal")
+        return float(policy)
+
+    def _extracted(self, text: str) -> str:
+        try:
+            match = self._metric.value_regex.search(text)
+        except UnicodeEncodeError:
+            raise _Skip("value_regex", f"{text!r:.60} is not Unicode text") from None
+        group = match and match.group(1 if match.re.groups else 0)
+        if not group:
+            raise _Skip("value_regex", f"{text!r:.60} does not match value_regex")
+        return str(group)
+
+    def _timestamp_ms(self, raw: Any, started_ms: int) -> int:
+        if self._metric.timestamp is None:
+            return started_ms
+        if raw is None:
+            raise _Skip("timestamp_missing", f"{self._metric.timestamp.path.text} finds no timestamp")
+        try:
+            stamp = self._metric.timestamp.format.milliseconds(raw)
+        except BadTimestamp as error:
+            raise _Skip("timestamp_invalid", str(error)) from None
+        if self._has_unit and stamp < _END_OF_1970_MS:
+            name = self._metric.timestamp.format.name
+            raise _Skip("timestamp_invalid", f"{raw!r:.60} lies in 1970 or before in {name}; is the unit right?")
+        return stamp
+
+    # series
+
+    def _add(self, values: list[float], stamps: list[int], keys: Sequence[Key], scrape: Scrape) -> None:
+        series = list(map(self._series.get, keys))
+        if {Series}.issuperset(map(type, series)):
+            self._found.extend(Samples(series, values, stamps))  # type: ignore[arg-type]
+            return
+        for key, value, stamp in zip(keys, values, stamps, strict=True):
+            found = self._resolve(key, scrape)
+            if isinstance(found, Series):
+                self._found.add(found, value, stamp)
+
+    def _resolve(self, key: Key, scrape: Scrape) -> Series | None:
+        found = self._series.get(key)
+        if found is None:
+            texts = key if isinstance(key, tuple) else (key,)
+            labels = {name: text for name, text in zip(self._label_names, texts, strict=True) if text}
+            found = self._series[key] = self._job.series_for({"__name__": self._metric.name} | labels)
+        if isinstance(found, Series):
+            return found
+        scrape.dropped.add(found.reason, found.message)
+        return None
+
+    # policies
+
+    def _without_future(self, samples: Samples, now_ms: int, dropped: ReasonCounts) -> tuple[Samples, str]:
+        """The samples that are not too far in the future, and the words for those that are."""
+        kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + MAX_AHEAD_MS]
+        ahead = f"{(max(samples.timestamps_ms) - now_ms) // 1000} s ahead of the clock"
+        detail = f"metric {self._metric.name}: a timestamp lies {ahead}; is the unit or time zone right?"
+        dropped.add("too_far_in_future", detail, len(samples) - len(kept))
+        return samples.pick(kept), detail
+
+    def _without_duplicates(self, samples: Samples, dropped: ReasonCounts) -> Samples:
+        """Settles samples of one series at one time by the metric's `duplicates` policy."""
+        kept = Samples()
+        places: dict[tuple[Series, int], int] = {}
+        policy = self._metric.duplicates
+        for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
+            place = places.setdefault((series, stamp), len(kept))
+            if place == len(kept):
+                kept.add(series, value, stamp)
+            elif policy == "error":
+                raise ScrapeFailed(
+                    f"metric {self._metric.name}: two records give the same series and time, duplicates is error"
+                )
+            elif policy != "first":
+                kept.values[place] = _added(value, kept.values[place]) if policy == "sum" else value
+        gone = len(samples) - len(kept)
+        if policy == "sum":
+            self._result.merged += gone
+        elif gone:
+            detail = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
+            dropped.add("duplicate", detail, gone)
+        return kept
+
+
+def _scaling_of(metric: Metric) -> Scaling | None:
+    """None where nothing is scaled: only other metrics pay for decimals and fractions."""
+    if (metric.scale, metric.offset) == (1.0, 0.0):
+        return None
+    from .scaling import Scaling
+
+    return Scaling.of(metric.scale, metric.offset)
+
+
+def _added(one: Value, other: Value) -> float:
+    """The sum of two values of a document, which are plain numbers."""
+    return one + other  # type: ignore[operator]
+
+
+def _last_of_each(samples: Samples, dropped: ReasonCounts) -> Samples:
+    """Two metrics of a job that give one series at one time: the later metric counts."""
+    points = dict.fromkeys(zip(samples.series, samples.timestamps_ms, strict=True))
+    if len(points) < len(samples):
+        last = {point: index for index, point in enumerate(zip(samples.series, samples.timestamps_ms, strict=True))}
+        detail = "two metrics of the job give the same series and time; the later one counts"
+        dropped.add("duplicate", detail, len(samples) - len(points))
+        samples = samples.pick([last[point] for point in points])
+    return samples
+
+
+def _text_column(column: list[Any]) -> list[str]:
+    """A column of label values as text. Raises TypeError when one of them needs a look of its own."""
+    kinds = set(map(type, column))
+    if kinds == {str}:
+        return column
+    if kinds == {int}:
+        return list(map(str, column))
+    raise TypeError
+
+
+def _number(raw: Any) -> float:
+    """A JSON number, boolean or numeric text as a float; what is beyond floats is infinite. Raises _Skip."""
+    try:
+        if isinstance(raw, str):
+            return parse_float(raw)
+        if isinstance(raw, int | float):
+            return float(raw)
+    except ValueError:
+        pass
+    except OverflowError:
+        return math.inf if raw > 0 else -math.inf
+    raise _not_a_number(raw)
+
+
+def _not_a_number(raw: Any) -> _Skip:
+    return _Skip("not_a_number", f"{kind_of(raw)} is no number: {raw!r:.60}")

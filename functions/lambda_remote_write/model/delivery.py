@@ -1,0 +1,128 @@
+"""TODO"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .reason_counts import ReasonCounts
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """One remote-write body, compressed. Times in milliseconds; a metadata request has no samples. `samples` counts
+    native histograms too, which `histograms` counts again; `version` is the protocol's, 1 or 2. `maybe_stored` says
+    that an earlier attempt got no answer, so that a refusal may mean that the receiver has it already."""
+
+    body: bytes
+    samples: int
+    raw_bytes: int
+    oldest_ms: int = 0
+    newest_ms: int = 0
+    metadata: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+    version: int = 1
+    maybe_stored: bool = False
+
+
+class Outcome(Enum):
+    """What became of one attempt, decided by the status alone."""
+
+    ACCEPTED = "the receiver took it"
+    UNAVAILABLE = "no answer, or one that asks to come back: retry within the deadline"
+    REJECTED = "refused for good: never sent again"
+    TOO_LARGE = "the body is too large: split it"
+    OTHER_VERSION = "the receiver does not speak this version of the protocol: send it in version 1"
+    MISCONFIGURED = "nothing will be taken until somebody changes the configuration: stop"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A request that is kept, and why: `reason` is a word of the report, `detail` what the receiver or the clock
+    said."""
+
+    request: WriteRequest
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What of one endpoint waits in the spool: entries, and the time of their oldest sample in milliseconds (0 when
+    nothing waits). `drained` counts the entries that this run has settled, `unreadable` those that it set aside."""
+
+    entries: int = 0
+    oldest_ms: int = 0
+    drained: int = 0
+    unreadable: int = 0
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What became of the samples for one endpoint in one run: those that it `collected`, and those `taken` from the
+    spool. The classic series that a histogram becomes count as collected, each. `spooled` are in the spool when the
+    run ends, `undelivered` are nowhere. `dead` are requests that nobody will send again but that are kept for people
+    to look at: `dead_lettered` counts the samples that got there. `backlog_unknown` says that fresh samples were sent
+    although the store did not tell whether older ones wait."""
+
+    endpoint: str
+    collected: int = 0
+    taken: int = 0
+    accepted: int = 0
+    spooled: ReasonCounts = field(default_factory=ReasonCounts)
+    rejected: ReasonCounts = field(default_factory=ReasonCounts)
+    dropped: ReasonCounts = field(default_factory=ReasonCounts)
+    undelivered: ReasonCounts = field(default_factory=ReasonCounts)
+    requests: int = 0
+    attempts: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+    metadata_accepted: int = 0
+    metadata_rejected: int = 0
+    exemplars_accepted: int = 0
+    dead: list[PendingRequest] = field(default_factory=list)
+    dead_lettered: int = 0
+    waiting: Waiting = field(default_factory=Waiting)
+    backlog_unknown: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def balances(self) -> bool:
+        """The identity every run keeps: what was collected or taken is accounted for, each sample once."""
+        return not self.unaccounted
+
+    @property
+    def unaccounted(self) -> int:
+        """How many samples were collected or taken of which the books do not say what became of them."""
+        return (
+            self.collected
+            + self.taken
+            - self.accepted
+            - sum(reasons.total() for reasons in self.reason_counts().values())
+        )
+
+    def reason_counts(self) -> dict[str, ReasonCounts]:
+        """What became of the samples that were not accepted."""
+        names = ("spooled", "rejected", "dropped", "undelivered")
+        return {name: getattr(self, name) for name in names}
+
+    def merge(self, part: Delivery) -> None:
+        """Adds the books of a part of this delivery."""
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(part, name))
+        for name, reasons in self.reason_counts().items():
+            reasons.merge(getattr(part, name))
+        self.dead += part.dead
+        for message in part.warnings:
+            self.warn(message)
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+
+_SUMMED = (
+    "collected", "taken", "accepted", "requests", "attempts", "retries", "bytes_sent", "metadata_accepted",
+    "metadata_rejected", "exemplars_accepted", "dead_lettered",
+)  # fmt: skip

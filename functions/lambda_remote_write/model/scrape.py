@@ -1,0 +1,86 @@
+"""TODO"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .reason_counts import ReasonCounts
+from .samples import Metadata, Samples
+
+
+@dataclass(frozen=True, slots=True)
+class HighWaterMark:
+    """How far a job has come. `scraped_ms` is the start of its last run of which nothing was lost, `newest_ms` the
+    time up to which its own timestamps are in; in the last answer they went from `oldest_ms` on. `series` is how many
+    it had."""
+
+    scraped_ms: int
+    newest_ms: int = 0
+    oldest_ms: int = 0
+    series: int = 0
+
+    def merged(self, other: HighWaterMark) -> HighWaterMark:
+        """Of two environments' marks the later one."""
+        later, earlier = (self, other) if self.scraped_ms >= other.scraped_ms else (other, self)
+        newest_ms = max(later.newest_ms, earlier.newest_ms)
+        return HighWaterMark(later.scraped_ms, newest_ms, later.oldest_ms, later.series)
+
+
+@dataclass(slots=True)
+class MetricResult:
+    """What the records of one metric came to in one scrape: each was mapped to a sample or `skipped`, by reason.
+
+    `merged` samples went into another one with the same series and time (`duplicates: sum`). `failed` says why the
+    metric has failed, "" when it has not. `labels_not_found` are labels whose expression gave nothing in any record.
+    """
+
+    metric: str
+    records: int = 0
+    merged: int = 0
+    skipped: ReasonCounts = field(default_factory=ReasonCounts)
+    failed: str = ""
+    labels_not_found: tuple[str, ...] = ()
+
+    @property
+    def mapped(self) -> int:
+        return self.records - self.skipped.total()
+
+    def merge(self, other: MetricResult) -> None:
+        """Adds what the same metric came to in another answer; whether it has failed is this one's."""
+        self.records += other.records
+        self.merged += other.merged
+        self.skipped.merge(other.skipped)
+
+
+@dataclass(slots=True)
+class Scrape:
+    """What one JSON job or target gave in one run. A failed one has `error`, its synthetic series, and the markers of
+    those that have ended with it. `is_target` is one of many that a job may have.
+
+    `skipped` counts records that yield no sample, of all `metrics` together; `dropped` counts samples that go no
+    further. `more_pages` says that pages were left out, and why. `mark` is how far the job has come with it, once its
+    samples are delivered or kept; `notes` are for people.
+    """
+
+    job: str
+    instance: str
+    started_ms: int
+    error: str = ""
+    duration_seconds: float = 0.0
+    samples: Samples = field(default_factory=Samples)
+    skipped: ReasonCounts = field(default_factory=ReasonCounts)
+    dropped: ReasonCounts = field(default_factory=ReasonCounts)
+    metrics: list[MetricResult] = field(default_factory=list)
+    metadata: tuple[Metadata, ...] = ()
+    records: int = 0
+    pages: int = 0
+    more_pages: str = ""
+    body_bytes: int = 0
+    is_target: bool = False
+    mark: HighWaterMark | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why metrics have failed, by their names."""
+        return {one.metric: one.failed for one in self.metrics if one.failed}

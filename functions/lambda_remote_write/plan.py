@@ -1,0 +1,297 @@
+"""`plan`: collect and map, send nothing; show the series with their values, what relabelling did to them, what each
+endpoint would drop, lint and cost."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .config.scalars import print_duration
+from .config.schema import Config, JsonJob, Metric
+from .config.yaml_reader import shown_url
+from .dependencies import Dependencies
+from .environment import Environment
+from .model.delivery import Delivery
+from .model.reason_counts import ReasonCounts
+from .model.samples import STALE, InvalidSeries, Labels, Series
+from .model.scrape import MetricResult, Scrape
+from .remote_write.batches import Batch
+from .remote_write.endpoint import EndpointState
+from .report import cost
+from .report.report import reasons_dict, skipped_dict
+from .scrape import collect
+from .scrape.json_scraper import JsonSource
+from .scrape.pool import ScrapePool, shard_key
+from .scrape.target_scraper import TargetSource
+from .scrape.targets import Dropped
+from .series.cache import AMP_LIMITS
+from .state.shards import hashmod
+
+_SHOWN_SERIES = 20  # of a job; at least one of each metric
+_SHOWN_TARGETS = 20  # of those that are dropped, unless keep_dropped_targets says how many
+_MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label
+_MANY_LABELS = 30
+_BASE_UNITS = {
+    "ms": "seconds", "milliseconds": "seconds", "us": "seconds", "microseconds": "seconds", "ns": "seconds",
+    "minutes": "seconds", "hours": "seconds", "days": "seconds", "kb": "bytes", "kilobytes": "bytes", "mb": "bytes",
+    "megabytes": "bytes", "gb": "bytes", "gigabytes": "bytes", "bits": "bytes", "percent": "ratio",
+    "fahrenheit": "celsius", "kilometers": "meters", "inches": "meters", "grams": "kilograms",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Trace:
+    """What relabelling did in one job, series by series. `shown` has the first series of each metric, by the name that
+    it has before relabelling; `count` how many there are."""
+
+    shown: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    count: Counter[str] = field(default_factory=Counter)
+    dropped_by_rule: Counter[int] = field(default_factory=Counter)
+    values: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    series: int = 0
+    most_labels: int = 0
+
+    def __call__(self, before: Labels, after: Labels | None, dropped_by: int | None) -> None:
+        """Observes one new series: its labels before and after `metric_relabel_configs`."""
+        name = before.get("__name__", "")
+        self.count[name] += 1
+        if len(self.shown[name]) < _SHOWN_SERIES:
+            seen = {"before": dict(before), "after": dict(after) if after else None}
+            self.shown[name].append(seen | ({"dropped_by_rule": dropped_by} if dropped_by is not None else {}))
+        if dropped_by is not None:
+            self.dropped_by_rule[dropped_by] += 1
+        if after:
+            self.series += 1
+            self.most_labels = max(self.most_labels, len(after))
+            for label, value in after.items():
+                self.values[label].add(value)
+
+
+def plan(
+    config: Config, dependencies: Dependencies, deadline: float, shards: int = 1, jobs: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Collects every job (or these) once and tells what a push would send, and what of it each of several shards.
+    `deadline` is monotonic seconds."""
+    wanted = [name for name in config.job_names() if jobs is None or name in jobs]
+    traces = {name: Trace() for name in wanted}
+    environment = Environment(config, dependencies, observers=traces)
+    environment.discover(deadline, jobs)
+    sources = [source for source in environment.sources() if source.name in traces]
+    scrapes = collect.collect(sources, collect.Edges(environment.fetcher, dependencies.now_ms), deadline, run=1)
+    environment.judge(list(zip(sources, scrapes, strict=True)))
+    by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
+    for scrape in scrapes:
+        by_job[scrape.job].append(scrape)
+    shown = [_Shown(by_job[name], trace, environment, dependencies.now_ms()) for name, trace in traces.items()]
+    by_name = dict(zip(traces, shown, strict=True))
+    found = [_json_job(job, by_name[job.job_name], config) for job in config.jobs if job.job_name in traces]
+    found += [
+        _scrape_job(pool, by_name[pool.job.job_name], config)
+        for pool in environment.pools
+        if pool.job.job_name in traces
+    ]
+    monthly = sum(job["samples_per_month"] for job in found)
+    batch = Batch(scrapes)
+    down = {job: why for job, why in environment.jobs_down(deadline).items() if job in traces}
+    return {
+        "action": "plan",
+        "ok": not down,
+        "jobs_down": down,
+        "jobs": found,
+        "endpoints": [_endpoint(endpoint, batch, environment) for endpoint in environment.endpoints],
+        "estimate": {"samples_per_month": monthly, "amp_usd_per_month": cost.ingestion_usd(monthly)},
+        **({"split": _split(sources, scrapes, shards)} if shards > 1 else {}),
+        "warnings": [
+            *environment.warnings(),
+            *(f"{scrape.job}: {note}" for scrape in scrapes for note in scrape.notes),
+        ],
+    }
+
+
+class _Shown:
+    """One job's scrapes with what was observed of their series, and the sample that each series has."""
+
+    def __init__(self, scrapes: Sequence[Scrape], trace: Trace, environment: Environment, now_ms: int) -> None:
+        self.scrapes, self.trace, self._environment, self._now_ms = scrapes, trace, environment, now_ms
+        self._samples: dict[Series, tuple[Any, int]] = {}
+        for scrape in scrapes:
+            columns = scrape.samples.series, scrape.samples.values, scrape.samples.timestamps_ms
+            for series, value, at_ms in zip(*columns, strict=True):
+                if value is not STALE:
+                    self._samples.setdefault(series, (value, at_ms))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every metric with its first series; one of many does not hide another."""
+        results: dict[str, MetricResult] = {}
+        for result in (one for scrape in self.scrapes for one in scrape.metrics):
+            empty = MetricResult(result.metric, failed=result.failed, labels_not_found=result.labels_not_found)
+            results.setdefault(result.metric, empty).merge(result)
+        names = list(dict.fromkeys([*results, *self.trace.count]))
+        most = max(_SHOWN_SERIES // max(len(names), 1), 1)
+        return [self._metric(name, results.get(name), most) for name in names]
+
+    def _metric(self, name: str, result: MetricResult | None, most: int) -> dict[str, Any]:
+        shown = [self._with_sample(one) for one in self.trace.shown.get(name, ())[:most]]
+        found = {"metric": name, "series": self.trace.count[name], "shown": shown}
+        found["not_shown"] = self.trace.count[name] - len(shown)
+        if result is None:
+            return found
+        return found | {
+            "records": result.records,
+            "failed": result.failed,
+            "skipped": skipped_dict(result.skipped),
+            "labels_not_found": list(result.labels_not_found),
+        }
+
+    def _with_sample(self, one: dict[str, Any]) -> dict[str, Any]:
+        """The series with the value, time and age of its first sample, when it has one."""
+        sample = self._sample_of(one["after"])
+        if sample is None:
+            return one
+        value, at_ms = sample
+        shown = value if isinstance(value, float | int) else "a native histogram"
+        return one | {"value": shown, "timestamp_ms": at_ms, "age_seconds": round((self._now_ms - at_ms) / 1000, 3)}
+
+    def _sample_of(self, labels: Labels | None) -> tuple[Any, int] | None:
+        if not labels:
+            return None
+        try:
+            return self._samples.get(self._environment.intern(labels))
+        except InvalidSeries:
+            return None
+
+
+def _split(
+    sources: Sequence[JsonSource | TargetSource], scrapes: Sequence[Scrape], shards: int
+) -> list[dict[str, Any]]:
+    """What each shard asks and sends."""
+    rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
+    for source, scrape in zip(sources, scrapes, strict=True):
+        is_job = isinstance(source, JsonSource)
+        row = rows[hashmod(source.name if is_job else shard_key(source.target), shards)]  # type: ignore[union-attr]
+        row["samples"] += len(scrape.samples)
+        row["targets"] += not is_job
+        if scrape.job not in row["jobs"]:
+            row["jobs"].append(scrape.job)
+    return rows
+
+
+def _json_job(job: JsonJob, shown: _Shown, config: Config) -> dict[str, Any]:
+    found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
+    return found | {"lint": [*lint(job, shown.trace), *_lint_interval(job.scrape_interval_ms)]}
+
+
+def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, Any]:
+    job, trace, scrapes = pool.job, shown.trace, shown.scrapes
+    found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
+    kept = job.keep_dropped_targets or _SHOWN_TARGETS
+    return found | {
+        "targets": [
+            {
+                "url": shown_url(source.target.url),
+                "labels": dict(source.target.labels),
+                "discovered": dict(source.target.discovered),
+                "up": 0 if scrape.error else 1,
+                "error": scrape.error,
+                "samples": len(scrape.samples),
+            }
+            for source, scrape in zip(pool.sources.values(), scrapes, strict=True)
+        ],
+        "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
+        "dropped_targets_count": len(pool.targets.dropped),
+        "messages": pool.messages(),
+        "lint": [*_lint_labels(trace), *_lint_interval(job.scrape_interval_ms)],
+    }
+
+
+def _dropped_target(dropped: Dropped) -> dict[str, Any]:
+    by = dropped.error or (f"relabel_configs[{dropped.by_rule}]" if dropped.by_rule is not None else "relabel_configs")
+    return {"discovered": dict(dropped.discovered), "by": by}
+
+
+def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
+    """What a job's sources gave together."""
+    scrapes, trace = shown.scrapes, shown.trace
+    cardinality = {label: len(values) for label, values in trace.values.items()}
+    errors = [scrape.error for scrape in scrapes if scrape.error]
+    skipped, dropped = ReasonCounts(), ReasonCounts()
+    for scrape in scrapes:
+        skipped.merge(scrape.skipped)
+        dropped.merge(scrape.dropped)
+    samples = sum(len(scrape.samples) for scrape in scrapes)
+    return {
+        "job": name,
+        "up": len(scrapes) - len(errors),
+        "error": errors[0] if errors else "",
+        "records": sum(scrape.records for scrape in scrapes),
+        "series": trace.series,
+        "samples": samples,
+        "skipped": skipped_dict(skipped),
+        "dropped": reasons_dict(dropped),
+        "dropped_by_rule": {
+            f"metric_relabel_configs[{index}]": count for index, count in trace.dropped_by_rule.items()
+        },
+        "cardinality": dict(sorted(cardinality.items(), key=lambda item: -item[1])),
+        "metrics": shown.metrics(),
+        "interval": print_duration(interval_ms),
+        "samples_per_month": cost.samples_per_month(samples, interval_ms / 1000),
+    }
+
+
+def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -> dict[str, Any]:
+    delivery = Delivery(endpoint.config.name)
+    requests = batch.packed_for(endpoint, delivery.dropped, environment.dependencies.now_ms()).requests
+    return {
+        "endpoint": endpoint.config.name,
+        "url": shown_url(endpoint.config.url),
+        "samples": sum(request.samples for request in requests),
+        "requests": len(requests),
+        "raw_bytes": sum(request.raw_bytes for request in requests),
+        "compressed_bytes": sum(len(request.body) for request in requests),
+        "dropped": reasons_dict(delivery.dropped),
+    }
+
+
+def lint(job: JsonJob, trace: Trace) -> list[str]:
+    """What Prometheus people would say about this job's metrics."""
+    return [*(message for metric in job.metrics for message in _lint_metric(metric)), *_lint_labels(trace)]
+
+
+def _lint_labels(trace: Trace) -> list[str]:
+    found = []
+    if trace.most_labels > _MANY_LABELS:
+        limit = f"AMP takes {AMP_LIMITS.labels} at most, and few queries need so many"
+        found.append(f"a series has {trace.most_labels} labels; {limit}")
+    found += [
+        f"label {name} has {len(values)} values in one answer: AMP cannot delete series, is it bounded?"
+        for name, values in trace.values.items()
+        if len(values) > _MANY_VALUES
+    ]
+    return found
+
+
+def _lint_interval(interval_ms: int) -> list[str]:
+    if interval_ms <= 300_000:
+        return []
+    detail = f"scrape_interval {print_duration(interval_ms)} is longer than the 5m look-back"
+    return [f"{detail}: query with last_over_time, or graphs show gaps"]
+
+
+def _lint_metric(metric: Metric) -> Sequence[str]:
+    name, found = metric.name, []
+    if metric.type == "counter" and not name.endswith("_total"):
+        found.append(f"{name}: a counter's name ends in _total")
+    if metric.type == "gauge" and name.endswith("_total"):
+        found.append(f"{name}: only a counter's name ends in _total")
+    if metric.type in ("histogram", "gaugehistogram", "summary"):
+        found.append(f"{name}: one value per record is no {metric.type}; gauge or counter fits")
+    stem = name.removesuffix("_total").rpartition("_")[2]
+    if stem in _BASE_UNITS:
+        found.append(f"{name}: use the base unit {_BASE_UNITS[stem]} (scale converts the value)")
+    if metric.unit and not name.removesuffix("_total").endswith(f"_{metric.unit}"):
+        found.append(f"{name}: the name does not end in its unit, {metric.unit}")
+    if not metric.help:
+        found.append(f"{name}: no help text")
+    return found

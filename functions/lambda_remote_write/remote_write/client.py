@@ -1,0 +1,151 @@
+"""One attempt: final headers, signature, POST, and what the receiver answered. Redirects are not followed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from .. import USER_AGENT
+from ..aws.credentials import CredentialsError, CredentialsProvider
+from ..aws.sigv4 import signed
+from ..config.schema import RemoteWriteConfig
+from ..config.secrets import SecretError, SecretStore
+from ..http import Answer, ConnectionOptions, HttpRequest, Transport, TransportError, one_line
+from ..http.oauth2 import TokenError, TokenStore
+from ..http.options import auth_headers, channel_for, merged
+from ..model.delivery import WriteRequest
+from .written_counts import WrittenCounts, written
+
+_MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not read
+_NOTHING_SENT = ("dns", "connect", "tls", "refused")  # kinds of a TransportError
+_BOTH = {"Content-Encoding": "snappy", "User-Agent": USER_AGENT}
+_HEADERS = {
+    1: _BOTH | {"Content-Type": "application/x-protobuf", "X-Prometheus-Remote-Write-Version": "0.1.0"},
+    2: _BOTH
+    | {
+        "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        "X-Prometheus-Remote-Write-Version": "2.0.0",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came of one attempt. `status` is 0 when there was no answer; `message` is the receiver's text or the
+    transport's. `fixable` marks a failure that waiting does not cure (no credentials, a bad certificate).
+    `unsent` says that nothing of the request has left, `resent` that a kept connection had died and the transport sent
+    the request a second time. `written` is what the receiver says of a request of version 2; None when it says
+    nothing."""
+
+    status: int
+    message: str = ""
+    retry_after: str | None = None
+    fixable: bool = False
+    unsent: bool = False
+    resent: bool = False
+    written: WrittenCounts | None = None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """The receiver may have the request, and has not said so."""
+        return not self.status and not self.unsent
+
+
+class NoAnswer(Exception):
+    """A receiver could not be asked, or has not answered. The message says why."""
+
+
+class RemoteWriteClient:
+    """Posts to one endpoint, and asks its receiver other things. `version` of the protocol is the configured one, until
+    the receiver refuses it."""
+
+    def __init__(
+        self,
+        endpoint: RemoteWriteConfig,
+        transport: Transport,
+        secrets: SecretStore,
+        credentials: CredentialsProvider | None,
+        env_vars: Mapping[str, str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.version = endpoint.version
+        self._tokens = TokenStore(transport, secrets, env_vars)
+        self._endpoint, self._transport, self._secrets = endpoint, transport, secrets
+        self._credentials, self._env_vars, self._now_ms = credentials, env_vars, now_ms
+
+    def post(self, request: WriteRequest, attempt: int, left_seconds: float, *, renewed: bool = False) -> Response:
+        """Attempt number `attempt` of a request, within `remote_timeout` and what is left of the run.
+
+        `renewed` asks for new credentials first. Raises nothing: every failure is a Response.
+        """
+        endpoint = self._endpoint
+        timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
+        try:
+            post = self._signed(request, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
+            with self._transport.send(post, self.channel(), timeout_seconds) as answer:
+                detail = answer.read(_MAX_ERROR_BYTES)  # of a success too: the connection serves again once it was read
+                text = "" if 200 <= answer.status < 300 else self._words(answer, detail)
+                says = written(answer.headers) if request.version > 1 else None  # of 1.0 it means nothing
+                retry_after = answer.headers.get("Retry-After")
+                return Response(answer.status, text, retry_after, resent=answer.resent, written=says)
+        except TransportError as error:
+            is_fixable = error.kind == "tls" and "certificate" in str(error).lower()
+            return Response(0, self.masked(str(error)), fixable=is_fixable, unsent=error.kind in _NOTHING_SENT)
+        except TokenError as error:
+            return Response(0, self.masked(str(error)), unsent=True)
+        except (CredentialsError, SecretError) as error:
+            return Response(0, self.masked(str(error)), fixable=True, unsent=True)
+
+    def ask(self, request: HttpRequest, timeout_seconds: float, max_bytes: int) -> tuple[int, bytes]:
+        """Another request to the same receiver, as it lets us in -> status and the first bytes of the body. Raises
+        NoAnswer."""
+        try:
+            ready = self.authorised(request, time.monotonic() + timeout_seconds)
+            with self._transport.send(ready, self.channel(), timeout_seconds) as answer:
+                return answer.status, answer.read(max_bytes)
+        except (TransportError, TokenError, CredentialsError, SecretError) as error:
+            raise NoAnswer(self.masked(str(error))) from None
+
+    def masked(self, text: str) -> str:
+        """Words of the receiver, or about it, without the secrets that it was sent."""
+        return self._secrets.mask(text)
+
+    def _words(self, answer: Answer, text: bytes) -> str:
+        """A refusal's text for a log line: at most 1,024 bytes, without what the receiver repeats of our secrets."""
+        self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
+        words = one_line(self.masked(text.decode("utf-8", "replace")))
+        return words.encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")
+
+    def _signed(self, request: WriteRequest, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
+        headers = _HEADERS[request.version]
+        if attempt > 1:
+            headers = headers | {"Retry-Attempt": str(attempt - 1)}
+        return self.authorised(
+            HttpRequest("POST", self._endpoint.url, headers, request.body), deadline, renewed=renewed
+        )
+
+    def authorised(self, request: HttpRequest, deadline: float, *, renewed: bool = False) -> HttpRequest:
+        """The request as this endpoint's receiver lets it in, with the headers of the config. Raises TokenError,
+        CredentialsError and SecretError."""
+        endpoint = self._endpoint
+        if renewed:
+            self._secrets.forget(endpoint.http.held, self._secrets.now())
+            self._tokens.forget(endpoint.http.oauth2, self._secrets.now())
+        headers = merged(dict(endpoint.headers), auth_headers(endpoint.http, self._secrets), request.headers)
+        for name, value in endpoint.headers:
+            self._secrets.mask.add_header(name, value)
+        self._secrets.mask.add_request(request.url)
+        if endpoint.http.oauth2:
+            headers["Authorization"] = f"Bearer {self._tokens.token(endpoint.http.oauth2, deadline)}"
+        ready = replace(request, headers=headers)
+        if endpoint.sigv4 is None or self._credentials is None:
+            return ready
+        credentials = self._credentials.get(renewed=renewed)
+        self._secrets.mask.add(credentials.access_key, credentials.secret_key, credentials.session_token)
+        return replace(ready, headers=signed(ready, endpoint.sigv4, credentials, self._now_ms()))
+
+    def channel(self) -> ConnectionOptions:
+        """How the receiver is reached. Raises SecretError."""
+        http = self._endpoint.http
+        return channel_for(self._endpoint.url, http.tls, http.proxy, self._secrets, self._env_vars)

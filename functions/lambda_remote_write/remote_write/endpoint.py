@@ -1,0 +1,67 @@
+"""One endpoint, and what the environment remembers of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..config.schema import RemoteWriteConfig
+from ..model.samples import Labels, Series
+from ..report.self_metrics import EndpointFacts
+from ..series.cache import SeriesCache
+from ..series.order import PrefixCache
+from .client import RemoteWriteClient
+from .rate_limit import RateLimiter
+from .relabelled_series import RelabelledSeries, limits_of
+
+
+class EndpointState:
+    """One endpoint, and what the environment remembers of it."""
+
+    def __init__(
+        self,
+        config: RemoteWriteConfig,
+        client: RemoteWriteClient,
+        series: SeriesCache,
+        view: RelabelledSeries | None,
+        escape: Callable[[Labels], Labels],
+    ) -> None:
+        """`view` has the endpoint's own series, and is None where it gets those of all, `series`. `escape` makes names
+        legacy."""
+        self.config, self.escape = config, escape
+        self._series, self._view, self._speaks_legacy = series, view, False
+        self._lock = threading.Lock()
+        self.metadata_sent_ms: dict[str, int] = {}  # by metric
+        self.own_facts = EndpointFacts()
+        self.rate_limiter = RateLimiter(config.queue.max_samples_per_second)
+        self.prefixes = PrefixCache()
+        self.client = client
+
+    @property
+    def has_fallen_back(self) -> bool:
+        """Whether the receiver has refused 2.0, and gets 1.0."""
+        return self.client.version < self.config.version
+
+    @property
+    def view(self) -> RelabelledSeries | None:
+        """The endpoint's own series; None where it gets those of all. After a fall back they are such as any endpoint
+        of 1.0 has."""
+        with self._lock:
+            if self.has_fallen_back and not self._speaks_legacy:
+                self._view, self._speaks_legacy = self._legacy_view(), True
+            return self._view
+
+    def _legacy_view(self) -> RelabelledSeries:
+        config, limits = self.config, replace(limits_of(self.config), utf8_names=False)
+        classic = config.convert_nhcb_to_classic
+        view = RelabelledSeries(config.write_relabel, limits, self.escape, classic_histograms=classic)
+        view.remember_legacy((self._view or self._series).marks())
+        return view
+
+    def find(self) -> Callable[[bytes], Series | None]:
+        """How this endpoint's series are found by their encoded prefix, in whichever version it was made."""
+        view = self.view
+        if view is None:
+            return self._series.find
+        return view.find_legacy if self._speaks_legacy else view.find

@@ -1,0 +1,77 @@
+"""Asks the receiver for the newest sample of jobs: one query, where it answers queries and lets us."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, urlencode
+
+from ..config.schema import RemoteWriteConfig
+from ..http import HttpRequest
+from .client import NoAnswer, RemoteWriteClient
+
+_MAX_ANSWER_BYTES = 1_000_000
+_TIMEOUT_SECONDS = 3.0
+_WRITE_PATHS = {  # of a receiver -> where it answers queries
+    "/api/v1/remote_write": "/api/v1/query",  # AMP
+    "/api/v1/write": "/api/v1/query",  # Prometheus, VictoriaMetrics
+    "/api/v1/push": "/prometheus/api/v1/query",  # Mimir, Cortex
+}
+_RANGE = "1h"  # AMP takes nothing that is older, so that a longer gap has no other end either
+
+
+class NotKnown(Exception):
+    """The receiver does not say. The message says why."""
+
+
+def query_url(endpoint: RemoteWriteConfig) -> str:
+    """Where the endpoint's receiver answers queries; "" when its url does not tell."""
+    for path, other in _WRITE_PATHS.items():
+        if endpoint.url.endswith(path):
+            return endpoint.url.removesuffix(path) + other
+    return ""
+
+
+def expression(metrics: Mapping[str, Sequence[str]]) -> str:
+    """Job -> its metrics, as one PromQL expression of the newest timestamp of each job, in seconds. `timestamp` drops
+    the metric's name, and two series that differ in nothing else are refused: each metric is asked by itself."""
+    names = sorted({name for some in metrics.values() for name in some})
+    jobs = "|".join(_escaped(job) for job in sorted(metrics))
+    times = (f'max_over_time(timestamp({{__name__="{name}",job=~"{jobs}"}})[{_RANGE}:1m])' for name in names)
+    named = (f'label_replace({one}, "metric__", "{name}", "", "")' for one, name in zip(times, names, strict=True))
+    return f"max by (job) ({' or '.join(named)})"
+
+
+def newest_ms(
+    client: RemoteWriteClient, endpoint: RemoteWriteConfig, metrics: Mapping[str, Sequence[str]], deadline: float
+) -> dict[str, int]:
+    """Job -> the time of its newest sample of the last hour, in milliseconds; jobs without any are left out.
+    `deadline` is monotonic seconds. Raises NotKnown."""
+    url = query_url(endpoint)
+    if not url:
+        raise NotKnown("its url does not tell where it answers queries")
+    query = urlencode({"query": expression(metrics)}, quote_via=quote)  # a plus sign would be signed as itself
+    ask = HttpRequest("GET", f"{url}?{query}", {"Accept": "application/json"})
+    try:
+        status, body = client.ask(ask, min(_TIMEOUT_SECONDS, deadline - time.monotonic()), _MAX_ANSWER_BYTES)
+    except NoAnswer as error:
+        raise NotKnown(str(error)) from None
+    if status != 200:
+        hint = "; the role needs aps:QueryMetrics (parameter QueryWorkspace)" if status == 403 else ""
+        raise NotKnown(f"it answered {status}{hint}")
+    return _read(body)
+
+
+def _read(body: bytes) -> dict[str, int]:
+    try:
+        found = json.loads(body)["data"]["result"]
+        return {str(one["metric"]["job"]): round(float(one["value"][1]) * 1000) for one in found}
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise NotKnown(f"its answer to a query cannot be read ({type(error).__name__})") from None
+
+
+def _escaped(text: str) -> str:
+    """A text inside a quoted regular expression, where it stands for itself."""
+    literal = "".join(char if char.isalnum() or char == "_" else f"\\\\{char}" for char in text if char != "\n")
+    return literal.replace('\\\\"', '\\\\\\"')

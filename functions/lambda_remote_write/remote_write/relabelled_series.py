@@ -1,0 +1,96 @@
+"""The series of one endpoint, under its `write_relabel_configs` and within what its receiver takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from .. import relabel
+from ..config.schema import RemoteWriteConfig
+from ..model.samples import InvalidSeries, Labels, Series
+from ..series import label_codec
+from ..series.cache import AMP_LIMITS, NO_LIMITS, SeriesCache, SeriesLimits, legacy_prefix, validated
+from ..series.name_escaping import is_legacy
+
+
+class RelabelledSeries:
+    """One endpoint's own series, under its `write_relabel_configs` and its receiver's limits: each series maps to one
+    of them, or to none. They remember what this endpoint has got, whatever became of it at another."""
+
+    def __init__(
+        self,
+        rules: Sequence[relabel.Rule],
+        limits: SeriesLimits | None,
+        escape: Callable[[Labels], Labels] = dict,
+        *,
+        classic_histograms: bool = False,
+    ) -> None:
+        """`limits` is None where all series are known to keep to them. `escape` makes the names legacy of which the
+        receiver would take no other. With `classic_histograms` the endpoint gets classic ones in place of native ones
+        with custom buckets."""
+        self._rules, self._limits, self._escape = rules, limits, escape
+        self._cache = SeriesCache((), limits or NO_LIMITS)
+        self._mapped: dict[Series, Series | str] = {}
+        self.classic: ClassicHistograms | None = None
+        if classic_histograms:
+            from ..remote_write.encode.classic import ClassicHistograms  # few endpoints pay for it
+
+            self.classic = ClassicHistograms(self._own)
+
+    def __call__(self, series: Series) -> Series | str:
+        """The endpoint's series, or the reason why there is none."""
+        found = self._mapped.get(series)
+        if found is None:
+            found = self._mapped[series] = self._map(series)
+        return found
+
+    def find(self, prefix: bytes) -> Series | None:
+        """The endpoint's series of an encoded prefix, when it is known."""
+        return self._cache.find(prefix)
+
+    def marks(self) -> dict[bytes, int]:
+        return self._cache.marks()
+
+    def remember(self, marks: Mapping[bytes, int]) -> None:
+        self._cache.remember(marks)
+
+    def find_legacy(self, prefix: bytes) -> Series:
+        """The endpoint's series of an encoded prefix, whose names may be such as only 2.0 allows."""
+        return self._cache.interned(legacy_prefix(prefix, self._escape))
+
+    def remember_legacy(self, marks: Mapping[bytes, int]) -> None:
+        """Takes over what series had sent in 2.0."""
+        self._cache.remember({legacy_prefix(prefix, self._escape): last_ms for prefix, last_ms in marks.items()})
+
+    def _map(self, series: Series) -> Series | str:
+        if self._limits is None and not self._rules:
+            return self._cache.interned(series.prefix)
+        labels = relabel.relabel(label_codec.labels_of(series.prefix), self._rules)
+        return self._own(labels) if labels else "write_relabel"
+
+    def _own(self, labels: Labels) -> Series | str:
+        limits = self._limits or NO_LIMITS
+        if not limits.utf8_names and not is_legacy(labels):
+            labels = dict(self._escape(labels))
+        try:
+            return self._cache.interned(label_codec.series_prefix(validated(labels, limits)))
+        except InvalidSeries as error:
+            return error.reason
+
+    def prune(self, oldest_kept: int) -> None:
+        """Lets go of series last seen before the run `oldest_kept`."""
+        self._mapped = {series: mapped for series, mapped in self._mapped.items() if series.seen >= oldest_kept}
+        mapped = {mapped for mapped in self._mapped.values() if isinstance(mapped, Series)}
+        classic = self.classic.prune(mapped) if self.classic else ()
+        self._cache.keep({series.prefix for series in (*mapped, *classic)})
+
+
+def limits_of(endpoint: RemoteWriteConfig) -> SeriesLimits:
+    return replace(AMP_LIMITS if endpoint.is_amp else NO_LIMITS, utf8_names=endpoint.version > 1)
+
+
+def common_limits(endpoints: Sequence[RemoteWriteConfig]) -> SeriesLimits:
+    """What holds for every series: AMP's limits when nobody else gets them, legacy names when nobody takes others and
+    no `write_relabel_configs` sees the series before: it finds the names as they are, as in Prometheus."""
+    common = AMP_LIMITS if all(one.is_amp for one in endpoints) else NO_LIMITS
+    return replace(common, utf8_names=any(one.version > 1 or one.write_relabel for one in endpoints))

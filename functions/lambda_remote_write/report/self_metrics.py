@@ -1,0 +1,130 @@
+"""`pusher_*`: what the pusher says of its own runs, as series beside the data.
+
+Every value is of the one run that sends it, stamped with its end: environments that come, go or overlap write to the
+same series without counting for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from .. import __version__
+from ..model.delivery import Delivery
+from ..model.samples import Intern, InvalidSeries, Metadata, Samples
+
+JOB = "pusher"
+FAMILIES = (
+    Metadata("pusher_build_info", "gauge", "Version of the pusher that sent this.", ""),
+    Metadata("pusher_run_cold_start", "gauge", "Whether the run was the first of its environment.", ""),
+    Metadata("pusher_run_stage_duration_seconds", "gauge", "Time that a stage of the run took.", "seconds"),
+    Metadata("pusher_run_samples", "gauge", "Samples of the run by outcome and reason, these not among them.", ""),
+    Metadata("pusher_job_records", "gauge", "Records of a JSON job in its last scrape, by outcome and reason.", ""),
+    Metadata("pusher_run_requests", "gauge", "Requests that the receiver accepted in the run.", ""),
+    Metadata("pusher_run_retries", "gauge", "Attempts of the run after the first of each request.", ""),
+    Metadata("pusher_run_sent_bytes", "gauge", "Compressed bytes sent in the run, repeated ones included.", "bytes"),
+    Metadata("pusher_spool_entries", "gauge", "Entries that wait in the spool at the end of the run.", ""),
+    Metadata("pusher_spool_age_seconds", "gauge", "Age of the oldest sample that waits in the spool.", "seconds"),
+    Metadata("pusher_series_cache_size", "gauge", "Series that the environment remembers.", ""),
+    Metadata("pusher_series_cache_hit_ratio", "gauge", "Part of the run's samples whose series was known.", "ratio"),
+    Metadata("pusher_last_success_timestamp_seconds", "gauge", "When all of a run was accepted last.", "seconds"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run knows of itself before it delivers. Durations in seconds; `added` series are new to the cache.
+    `records` counts the records of JSON jobs by job, outcome and reason."""
+
+    instance: str
+    shard: str
+    is_cold_start: bool
+    collect_seconds: float
+    collected: int
+    series: int
+    added: int
+    records: Mapping[tuple[str, str, str], int]
+
+
+@dataclass(slots=True)
+class EndpointFacts:
+    """What the environment remembers of an endpoint for its own metrics: outcomes and records' outcomes that were seen,
+    so that each goes back to 0, and the last success in milliseconds (0 for none known)."""
+
+    outcomes: dict[tuple[str, str], None] = field(default_factory=dict)
+    records: dict[tuple[str, str, str], None] = field(default_factory=dict)
+    last_success_ms: int = 0
+
+
+def samples(
+    facts: RunFacts,
+    remembered: EndpointFacts,
+    accounting: Delivery,
+    seconds: Mapping[str, float],
+    now_ms: int,
+    intern: Intern,
+) -> Samples:
+    """The series of one endpoint's part of a run, whose books are closed. `seconds` are those of the stages."""
+    found = Samples()
+    base = {"job": JOB, "instance": facts.instance, "shard": facts.shard}
+    if accounting.accepted and not accounting.waiting.entries and not accounting.undelivered.total():
+        remembered.last_success_ms = now_ms
+    for name, labels, value in _values(facts, remembered, accounting, seconds, now_ms):
+        try:
+            found.add(intern({**base, **labels, "__name__": name}), value, now_ms)
+        except InvalidSeries:  # external labels that no receiver takes: every other series says so
+            continue
+    return found
+
+
+def _values(
+    facts: RunFacts,
+    remembered: EndpointFacts,
+    accounting: Delivery,
+    seconds: Mapping[str, float],
+    now_ms: int,
+) -> Iterator[tuple[str, dict[str, str], float]]:
+    """(name, labels, value)"""
+    to = {"endpoint": accounting.endpoint}
+    yield "pusher_build_info", {"version": __version__}, 1.0
+    yield "pusher_run_cold_start", {}, float(facts.is_cold_start)
+    for stage, duration in seconds.items():
+        yield "pusher_run_stage_duration_seconds", {**to, "stage": stage}, duration
+    for (outcome, reason), count in _outcomes(accounting, remembered).items():
+        yield "pusher_run_samples", {**to, "outcome": outcome, "reason": reason}, float(count)
+    for (job, outcome, reason), count in _records(facts, remembered).items():
+        labels = {"job": job, "outcome": outcome, "reason": reason}
+        yield "pusher_job_records", labels, float(count)
+    yield "pusher_run_requests", to, float(accounting.requests)
+    yield "pusher_run_retries", to, float(accounting.retries)
+    yield "pusher_run_sent_bytes", to, float(accounting.bytes_sent)
+    oldest_ms = accounting.waiting.oldest_ms
+    yield "pusher_spool_entries", to, float(accounting.waiting.entries)
+    yield "pusher_spool_age_seconds", to, max(now_ms - oldest_ms, 0) / 1000 if oldest_ms else 0.0
+    yield "pusher_series_cache_size", {}, float(facts.series)
+    yield "pusher_series_cache_hit_ratio", {}, 1 - min(facts.added / facts.collected, 1.0) if facts.collected else 1.0
+    if remembered.last_success_ms:
+        yield "pusher_last_success_timestamp_seconds", to, remembered.last_success_ms / 1000
+
+
+def _outcomes(accounting: Delivery, remembered: EndpointFacts) -> dict[tuple[str, str], int]:
+    """Samples by outcome and reason; what the environment has seen before, and this run has not, is 0."""
+    found = dict.fromkeys(remembered.outcomes, 0)
+    found["collected", ""], found["taken", ""], found["accepted", ""] = (
+        accounting.collected,
+        accounting.taken,
+        accounting.accepted,
+    )
+    for outcome, reasons in accounting.reason_counts().items():
+        for reason, count in reasons.counts.items():
+            found[outcome, reason] = count
+    remembered.outcomes.update(dict.fromkeys(found))
+    return found
+
+
+def _records(facts: RunFacts, remembered: EndpointFacts) -> dict[tuple[str, str, str], int]:
+    """Records of the jobs in this run; of these jobs, an outcome that was seen before and is not now is 0."""
+    jobs = {job for job, _, _ in facts.records}
+    found = {key: 0 for key in remembered.records if key[0] in jobs} | dict(facts.records)
+    remembered.records.update(dict.fromkeys(found))
+    return found

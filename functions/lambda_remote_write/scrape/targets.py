@@ -1,0 +1,200 @@
+"""Groups of discovered targets -> targets to scrape: labels filled in, relabelled, checked, in Prometheus's order.
+
+Rules: Prometheus scrape/target.go (PopulateLabels, URL, offset).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from .. import relabel
+from ..config import scalars
+from ..config.schema import ScrapeJob
+from ..discovery import TargetGroup
+from ..http import parsed
+
+_PARAM = "__param_"
+_META = "__meta_"
+# What Go's url.Parse takes as a host, with a port or without (net/url: parseHost).
+_ADDRESS = re.compile(r"""(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|[\w.~!$&'()*+,;=<>"-]*)(?::[0-9]*)?""")
+_TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
+
+
+class BadTarget(Exception):
+    """A target that cannot be scraped; the message says what is wrong with its labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One page to scrape. `labels` are what its series get; times in milliseconds. Two targets with the same `key`
+    are the same."""
+
+    job: ScrapeJob
+    labels: Mapping[str, str]
+    url: str = field(repr=False)
+    interval_ms: int
+    timeout_ms: int
+    native_histograms: bool
+    classic_histograms: bool
+    custom_buckets: bool
+    discovered: Mapping[str, str] = field(repr=False)
+    key: str
+    error: str = ""  # why it cannot be asked: it is down, as in Prometheus
+    unix_socket: str = ""  # dialled in place of the address
+
+    @property
+    def instance(self) -> str:
+        return self.labels["instance"]
+
+    def offset_ms(self) -> int:
+        """Its place in its interval, on absolute time: it keeps its slot, and targets do not all run at once."""
+        return int(self.key[:16], 16) % self.interval_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A target that is not scraped: the rule of relabel_configs that dropped it, or what is wrong with it."""
+
+    discovered: Mapping[str, str]
+    by_rule: int | None = None
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Targets:
+    """The targets of one job, each once, and those that are not scraped. `over_limit` says that target_limit is
+    crossed: then none of them is."""
+
+    active: dict[str, Target] = field(default_factory=dict)
+    dropped: list[Dropped] = field(default_factory=list)
+    over_limit: str = ""
+
+
+def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> Targets:
+    """Discovered groups -> the job's targets, by key."""
+    found = Targets()
+    for group in groups:
+        for target in group.targets:
+            discovered = {**group.labels, **target}
+            verdict = relabel.explain(_filled(job, discovered), job.relabel)
+            if verdict.labels is None or not verdict.labels:
+                found.dropped.append(Dropped(discovered, by_rule=verdict.dropped_by))
+                continue
+            try:
+                one = _target(job, verdict.labels, discovered)
+                found.active.setdefault(one.key, one)
+            except BadTarget as error:
+                found.dropped.append(Dropped(discovered, error=str(error)))
+    limit = job.target_limit
+    if limit and len(found.active) > limit:
+        found.over_limit = f"{len(found.active)} targets, target_limit is {limit}: none of them is scraped"
+    return found
+
+
+def _filled(job: ScrapeJob, discovered: Mapping[str, str]) -> dict[str, str]:
+    """Labels with the job's settings where discovery says nothing."""
+    settings = {
+        "job": job.job_name,
+        "__scrape_interval__": scalars.print_duration(job.scrape_interval_ms),
+        "__scrape_timeout__": scalars.print_duration(job.scrape_timeout_ms),
+        "__metrics_path__": job.metrics_path,
+        "__scheme__": job.scheme,
+        "__convert_classic_histograms_to_nhcb__": _printed(job.convert_classic_histograms_to_nhcb),
+        "__always_scrape_classic_histograms__": _printed(job.always_scrape_classic_histograms),
+        "__scrape_native_histograms__": _printed(job.scrape_native_histograms),
+    }
+    settings |= {f"{_PARAM}{name}": values[0] for name, values in job.params if values}
+    return settings | {name: value for name, value in discovered.items() if value}
+
+
+def _printed(flag: bool) -> str:
+    return "true" if flag else "false"
+
+
+def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, str]) -> Target:
+    address = labels.get("__address__", "")
+    if not address or "/" in address:
+        detail = f"{address!r:.100} is no address, host:port is expected" if address else "no __address__"
+        raise BadTarget(detail)
+    interval_ms, timeout_ms = _duration(labels, "__scrape_interval__"), _duration(labels, "__scrape_timeout__")
+    if timeout_ms > interval_ms:
+        shown = scalars.print_duration
+        raise BadTarget(f"__scrape_timeout__ {shown(timeout_ms)} is above __scrape_interval__ {shown(interval_ms)}")
+    kept = {name: value for name, value in labels.items() if not name.startswith(_META)}
+    kept.setdefault("instance", address)
+    for name, value in kept.items():
+        if not _is_text(value):
+            raise BadTarget(f"the value of label {name} is not Unicode text")
+        if not scalars.is_valid_label_name(name, job.name_validation) and not name.startswith("__"):
+            raise BadTarget(f"{name!r:.60} is not a label name under metric_name_validation_scheme legacy")
+    url = _url(job, kept)
+    identity = "\xff".join([url, *(part for pair in sorted(kept.items()) for part in pair)])
+    return Target(
+        job=job,
+        labels={name: value for name, value in kept.items() if not name.startswith("__")},
+        url=url,
+        interval_ms=interval_ms,
+        timeout_ms=timeout_ms,
+        native_histograms=_flag(kept, "__scrape_native_histograms__"),
+        classic_histograms=_flag(kept, "__always_scrape_classic_histograms__"),
+        custom_buckets=_flag(kept, "__convert_classic_histograms_to_nhcb__"),
+        discovered=discovered,
+        key=hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
+        error=_no_address(url, kept),
+        unix_socket=kept.get("__unix_socket__", ""),
+    )
+
+
+def _no_address(url: str, labels: Mapping[str, str]) -> str:
+    """Why a target's URL leads nowhere, "" when it does not. Prometheus notices it in each scrape."""
+    scheme, address = labels.get("__scheme__", ""), labels["__address__"]
+    if scheme.lower() not in ("http", "https"):
+        return f"__scheme__ {scheme!r:.40} is neither http nor https"
+    found = _ADDRESS.fullmatch(address)
+    try:
+        if found and (not found["ipv6"] or ipaddress.IPv6Address(found["ipv6"])) and parsed(url):
+            return ""
+    except ValueError:
+        pass
+    return f"{address!r:.100} is no address, host:port is expected"
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _duration(labels: Mapping[str, str], name: str) -> int:
+    text = labels.get(name, "")
+    try:
+        milliseconds = scalars.duration_ms(text)
+    except ValueError as error:
+        raise BadTarget(f"{name} {text!r:.50} is not allowed: {error}") from None
+    if not milliseconds:
+        raise BadTarget(f"{name} cannot be 0")
+    return milliseconds
+
+
+def _flag(labels: Mapping[str, str], name: str) -> bool:
+    text = labels.get(name, "false")
+    if text not in _TRUE + _FALSE:
+        raise BadTarget(f"{name} {text!r:.50} is neither true nor false")
+    return text in _TRUE
+
+
+def _url(job: ScrapeJob, labels: Mapping[str, str]) -> str:
+    """Scheme, address, path, and `params` whose first values are those of the `__param_` labels."""
+    params = {name: list(values) for name, values in job.params}
+    for label, value in labels.items():
+        if label.startswith(_PARAM):
+            name = label.removeprefix(_PARAM)
+            params[name] = [value, *params.get(name, [])[1:]]
+    path = quote(labels.get("__metrics_path__", ""), safe="$&+,/:;=@-._~")
+    slash = "" if not path or path.startswith("/") else "/"
+    query = urlencode([(name, value) for name in sorted(params) for value in params[name]])
+    scheme = labels.get("__scheme__", "")
+    return f"{scheme}://{labels['__address__']}{slash}{path}{'?' if query else ''}{query}"

@@ -1,0 +1,1 @@
+"""Interned series: their encoded labels, their order in time, and stale markers."""

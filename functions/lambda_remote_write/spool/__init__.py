@@ -1,0 +1,1 @@
+"""Write requests that wait on a store until the receiver takes them."""

@@ -1,0 +1,126 @@
+"""What the process says, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lambda_remote_write.model.reason_counts import ReasonCounts
+from lambda_remote_write.remote_write.client import Response
+from lambda_remote_write_cli.run.messages import LossLog, Problems, ReceiverWatch
+from tests.rig.run_clocks import Clocks
+
+DOWN = Response(503, "overloaded")
+GONE = Response(0, "no connection")
+WELL = Response(204)
+
+
+class Said(list[tuple[int, str]]):
+    """What was said, with the second at which it was."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+
+    def say(self, line: str) -> None:
+        self.append((round(self._clocks.monotonic() - 1_000), line))
+
+
+def watched(answers: Callable[[int], Response | None], seconds: int) -> Said:
+    """A request and a look every second; None is no answer so far."""
+    clocks = Clocks()
+    detail = Said(clocks)
+    watch = ReceiverWatch("amp", detail.say, clocks.monotonic)
+    for second in range(seconds):
+        answer = answers(second)
+        watch.asked()
+        if answer:
+            watch.answered(answer)
+        watch.look("7 samples wait")
+        clocks.pass_by(1)
+    return detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(DOWN, ["answered 503", "overloaded"], id="503"),
+        pytest.param(GONE, ["no connection"], id="no answer"),
+        pytest.param(Response(401, "who?"), ["answered 401", "who?", "basic_auth"], id="misconfigured"),
+    ],
+)
+def test_a_receiver_that_is_away_is_told_within_seconds_and_then_once_a_minute(
+    answer: Response, words: list[str]
+) -> None:
+    detail = watched(lambda second: answer, 130)
+    assert [second for second, _ in detail] == [2, 62, 122]
+    assert all(word in line for _, line in detail for word in ["amp", "7 samples wait", *words])
+
+
+def test_one_that_hangs_is_told_too() -> None:
+    detail = watched(lambda second: None, 30)
+    assert [second for second, _ in detail] == [10]
+
+
+def test_that_it_is_over_is_told_once() -> None:
+    detail = watched(lambda second: DOWN if second < 20 else WELL, 40)
+    assert [second for second, _ in detail] == [2, 20]
+    assert "takes samples again, after 20s" in detail[1][1]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param(lambda second: WELL, id="well"),
+        pytest.param(lambda second: DOWN if second % 2 else WELL, id="a retry that helps"),
+        pytest.param(lambda second: Response(400, "out of order"), id="a refusal is an answer"),
+    ],
+)
+def test_nothing_is_said_while_it_answers(answers: Callable[[int], Response]) -> None:
+    assert watched(answers, 100) == []
+
+
+def test_losses_are_told_at_once_and_then_once_a_minute_with_their_number() -> None:
+    clocks = Clocks()
+    detail = Said(clocks)
+    losses = LossLog("amp", detail.say, clocks.monotonic)
+    for _ in range(100):
+        one = ReasonCounts()
+        one.add("http_400", "out of order", 5)
+        losses.add("rejected", one)
+        losses.look()
+        clocks.pass_by(1)
+    losses.look(is_end=True)
+    losses.look(is_end=True)
+    assert [second for second, _ in detail] == [0, 60, 100]
+    assert [line.split()[1] for _, line in detail] == ["5", "300", "195"]
+    assert "out of order" in detail[0][1]
+
+
+def test_a_warning_is_told_once_a_minute() -> None:
+    clocks = Clocks()
+    detail = Said(clocks)
+    losses = LossLog("amp", detail.say, clocks.monotonic)
+    for _ in range(100):
+        losses.warn("the spool cannot be listed")
+        clocks.pass_by(1)
+    assert [second for second, _ in detail] == [0, 60]
+
+
+def test_what_fails_once_is_tried_again() -> None:
+    """Whatever the exception: it is told, and it ends nothing."""
+    detail = Said(Clocks())
+    problems, calls = Problems(detail.say), list[int]()
+
+    def find() -> None:
+        calls.append(1)
+        if len(calls) < 3:
+            raise RuntimeError("unheard of")
+
+    for _ in range(4):
+        problems.guard("discovery", find)
+    assert len(calls) == 4
+    assert [line for _, line in detail] == [
+        "discovery: RuntimeError: unheard of, which is a bug",
+        "discovery: well again",
+    ]

@@ -1,0 +1,298 @@
+"""The command line as a person uses it: a process, its output and its exit status."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.amp import Receiver, SigV4
+from sandbox.api import Api
+from sandbox.example import usage_config
+from sandbox.server import Answer, Fault
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
+    "AWS_ACCESS_KEY_ID": SigV4().access_key,
+    "AWS_SECRET_ACCESS_KEY": SigV4().secret_key,
+    "COLUMNS": "200",
+}
+Pusher = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pusher(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lambda_remote_write_cli", *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with Api() as found:
+        yield found
+
+
+@pytest.fixture
+def config(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(usage_config(api.url, receiver.url))
+    return path
+
+
+def test_check_of_a_good_config_says_so(config: Path) -> None:
+    result = pusher("check", config)
+    assert (result.returncode, result.stderr) == (0, "")
+    note = "note: pusher run keeps what waits in memory only, until it ends: no spool is configured\n"
+    assert result.stdout == f"{note}{config}: 1 job, 1 endpoint, no mistakes\n"
+
+
+def test_check_of_a_config_with_a_spool_has_no_note(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + f"\nspool: {{location: {tmp_path / 'kept'}}}\n")
+    assert "note" not in pusher("check", config).stdout
+    assert json.loads(pusher("check", config, "--json").stdout)["notes"] == []
+
+
+def test_check_warns_of_a_list_that_a_function_never_finds(tmp_path: Path) -> None:
+    """A Lambda has its package under /var/task and its layers under /opt; nothing writes other files there."""
+    files = ["/etc/found.yaml", "/var/task/targets.yaml", "/opt/targets.json", "targets.yml", "s3://bucket/targets.yml"]
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"scrape_configs: [{{job_name: a, file_sd_configs: [{{files: {files}}}]}}]\n"
+        "remote_write: [{url: 'https://receiver.example/w'}]\n"
+    )
+    (warning,) = json.loads(pusher("check", path, "--json").stdout)["warnings"]
+    assert warning.startswith("job a: file_sd_configs reads /etc/found.yaml, which nothing writes in a Lambda")
+    assert f"warning: {warning}" in pusher("check", path).stdout
+
+
+def test_check_names_every_mistake_and_exits_2(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("global: {scrape_intervall: 1m}\njson_configs: [{job_name: a}]\nremote_write: [{url: nowhere}]\n")
+    result = pusher("check", path)
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert lines[0] == "4 mistakes in the config:"
+    starts = ["1: global.scrape_intervall: unknown key", "2: json_configs[0].url:", "2: json_configs[0].metrics:"]
+    for line, start in zip(lines[1:], [*starts, "3: remote_write[0].url:"], strict=True):
+        assert line.startswith(f"{path}:{start}"), line
+
+
+def test_check_json_carries_the_same_problems(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("json_configs: 1\nremote_write: [{url: 'http://127.0.0.1/w'}]\n")
+    result = pusher("check", path, "--json")
+    assert result.returncode == 2
+    answer = json.loads(result.stdout)
+    assert answer["ok"] is False
+    assert [(one["line"], one["path"]) for one in answer["problems"]] == [(1, "json_configs")]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("explode", "x"), ("push",), ("push", "x", "--timeout", "-1"), ("push", "x", "--timeout", "soon")]
+)
+def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
+    assert pusher(*arguments).returncode == 2
+
+
+def test_a_missing_config_exits_2_and_names_it(tmp_path: Path) -> None:
+    result = pusher("push", tmp_path / "none.yaml")
+    assert result.returncode == 2
+    assert result.stderr == f"the config cannot be read: {tmp_path}/none.yaml: No such file or directory\n"
+
+
+def test_push_sends_once_and_exits_0(config: Path, receiver: Receiver) -> None:
+    result = pusher("push", config)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith("8 accepted, 0 rejected, 0 dropped, 0 undelivered samples\n")
+    assert receiver.accepted == 8
+    assert len(receiver.series("api_requests_total")) == 3
+
+
+def test_push_json_is_the_report(config: Path, receiver: Receiver) -> None:
+    report = json.loads(pusher("push", config, "--json").stdout)
+    assert report["totals"]["AcceptedSamples"] == receiver.accepted == 8
+    assert report["endpoints"][0]["collected"] == 8
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"),
+    [
+        (
+            Fault.status(400, b"out of order sample"),
+            '--out-of-order-time-window-in-seconds 600; it said: "out of order sample"',
+        ),
+        (Fault.status(404, b'{"Message":"Workspace not found"}'), "check the workspace id, region and account"),
+        (Fault.status(403, b"no"), "the role needs aps:RemoteWrite on this workspace"),
+    ],
+    ids=["refused", "no such workspace", "forbidden"],
+)
+def test_push_that_is_not_delivered_exits_1_and_says_what_to_do(
+    config: Path, receiver: Receiver, fault: Fault, detail: str
+) -> None:
+    receiver.always(fault)
+    result = pusher("push", config, "--timeout", "3")
+    assert result.returncode == 1
+    assert detail in result.stdout
+
+
+def test_push_with_a_job_down_exits_1_and_delivers_up_0(config: Path, api: Api, receiver: Receiver) -> None:
+    api.always(Fault.status(500))
+    result = pusher("push", config)
+    assert result.returncode == 1
+    assert "answered 500" in result.stdout
+    ((_, samples),) = receiver.series("up").items()
+    assert [value for _, value in samples] == [0.0]
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_push_and_plan_with_undiscovered_targets_exit_1_and_say_why(
+    tmp_path: Path, receiver: Receiver, as_json: bool
+) -> None:
+    """A job without any target is silent, where a target that is down would be `up 0`."""
+    nowhere = "http_sd_configs: [{url: 'http://127.0.0.1:1/targets'}]"
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"scrape_configs: [{{job_name: lost, {nowhere}}}]\n"
+        f"remote_write: [{{url: '{receiver.url}', sigv4: {{region: us-east-1}}}}]\n"
+    )
+    why = "lost: http_sd_configs: 127.0.0.1:1: no connection"
+    for command in ("push", "plan"):
+        result = pusher(command, path, *(["--json"] if as_json else []))
+        assert result.returncode == 1
+        if as_json:
+            found = json.loads(result.stdout)
+            assert any(one.startswith(why) for one in found["warnings"])
+            assert found["totals"]["JobsDown"] == 1 if command == "push" else found["ok"] is False
+        else:
+            assert result.stdout.count("no targets are known") == (2 if command == "push" else 1)
+
+
+def test_plan_sends_nothing_and_shows_what_would_go(config: Path, receiver: Receiver) -> None:
+    result = pusher("plan", config)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert receiver.requests == []
+    assert "custom_exporter: 3 series every 1m" in result.stdout
+    assert 'projectCode="4"' in result.stdout
+    assert "8 samples in 1 request," in result.stdout
+
+
+def test_run_pushes_until_told_to_stop_and_flushes(config: Path, api: Api, receiver: Receiver) -> None:
+    """SIGTERM ends it with status 0, and what was asked for before has arrived."""
+    config.write_text(config.read_text() + "    queue_config: {batch_send_deadline: 1h}\n")
+    process = subprocess.Popen([sys.executable, "-m", "lambda_remote_write_cli", "run", str(config)], env=ENVIRONMENT)
+    try:
+        _wait_for(lambda: api.requests)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert len(receiver.series("api_requests_total")) == 3
+    assert receiver.refused == 0
+
+
+def test_run_keeps_trying_through_an_outage(config: Path, receiver: Receiver) -> None:
+    """A sender's backoff outlives a scrape; after the outage every sample is there, in order, once."""
+    text = config.read_text().replace(
+        "json_configs:", "global: {scrape_interval: 1s, scrape_timeout: 1s}\njson_configs:"
+    )
+    config.write_text(text + "    queue_config: {batch_send_deadline: 100ms, max_backoff: 200ms}\n")
+    receiver.always(Fault.status(503))
+    process = subprocess.Popen([sys.executable, "-m", "lambda_remote_write_cli", "run", str(config)], env=ENVIRONMENT)
+    try:
+        _wait_for(lambda: len(receiver.requests) >= 5)
+        receiver.always(None)
+        _wait_for(lambda: any(len(samples) >= 4 for samples in receiver.series("up").values()))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    ((_, samples),) = receiver.series("up").items()
+    stamps = [stamp for stamp, _ in samples]
+    assert stamps == sorted(set(stamps))
+    steps = [after - before for before, after in itertools.pairwise(stamps)]
+    assert max(steps) < 1900, "a scrape made during the outage is missing"
+    assert receiver.refused == 0
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+# --- What a person sees of records ------------------------------------------------------------------------------------
+
+JOBS = """
+json_configs:
+  - job_name: good
+    url: {url}
+    metrics: [{{name: good_value, records: list, value: v, labels: {{k: k}}}}, {{name: gone, value: w}}]
+  - job_name: other
+    url: {url}
+    metrics: [{{name: other_value, records: "list[-1:]", value: v}}]
+remote_write: [{{url: "{receiver}"}}]
+"""
+DOCUMENT = {"list": [{"k": "a", "v": 1.5}, {"k": "b", "v": "many"}, {"k": "c", "v": 3}]}
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
+    receiver.auth = None
+    path = tmp_path / "jobs.yaml"
+    path.write_text(JOBS.format(url=api.serve("/doc", Answer.json(DOCUMENT)), receiver=receiver.url))
+    return path
+
+
+def test_push_shows_skipped_records_and_failed_metrics(jobs: Path) -> None:
+    result = pusher("push", jobs)
+    assert result.returncode == 1
+    assert "2 records skipped" in result.stdout.splitlines()[0]
+    assert "    skipped 1, not_a_number: metric good_value, record 1: a text is no number: 'many'" in result.stdout
+    assert "    failed: metric gone: the record gives no sample: value w finds nothing" in result.stdout
+
+
+def test_plan_shows_each_metric_with_value_time_and_age(jobs: Path) -> None:
+    result = pusher("plan", jobs)
+    assert result.returncode == 1
+    found = re.search(r'good_value\{.*k="a"\} 1\.5 at (\S+Z), \d+s old', result.stdout)
+    assert found, result.stdout
+    datetime.fromisoformat(found[1])
+    assert "  skipped 1, not_a_number: metric good_value, record 1" in result.stdout
+    assert "  failed: metric gone" in result.stdout
+    assert all(len(line) < 1_000 for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", ["plan", "push"])
+def test_one_job_alone(jobs: Path, api: Api, command: str) -> None:
+    result = pusher(command, jobs, "--job", "other")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "other" in result.stdout
+    assert "good" not in result.stdout
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("command", ["plan", "push"])
+def test_a_job_that_is_not_in_the_config_exits_2_and_names_those_that_are(jobs: Path, command: str) -> None:
+    result = pusher(command, jobs, "--job", "othr")
+    assert result.returncode == 2
+    assert result.stderr == "--job: no job is named 'othr'; the config has good, other\n"

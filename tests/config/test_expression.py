@@ -1,0 +1,465 @@
+"""Expressions and their scopes: JMESPath in the record, `$.`, `^.`, `@key`, constants, and how `records` is walked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jmespath
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lambda_remote_write.config.expression import InvalidExpression, Scope, parse, parse_step, records
+
+FLEET: dict[str, Any] = {
+    "release": "7.2",
+    "total": 5,
+    "at": {"time": 1_716_479_897},
+    "regions": [
+        {
+            "name": "eu",
+            "hosts": {
+                "a": {"state": "OK", "disks": [{"id": "d1", "free": 1}, {"id": "d2", "free": 2}]},
+                "b": {"state": "FAIL", "disks": []},
+            },
+        },
+        {"name": "us", "hosts": {"c": {"state": "OK", "disks": [{"id": "d3", "free": 3}]}}},
+        {"name": "empty", "hosts": {}},
+        {"name": "none"},
+    ],
+    "byRegion": {"eu": {"hosts": {"a": 1, "b": 2}}, "us": {"hosts": {"c": 3}}},
+    "matrix": [[1, 2], [3], []],
+    "scalars": [1, "two", None, True, {"v": 4}],
+    "nothing": None,
+    "with-dash": {"a b": 6},
+}
+
+
+def rows(document: Any, steps: list[str], expressions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What each record gives, None left out."""
+    parsed = {name: parse(text) for name, text in expressions.items()}
+    found = []
+    for group in records([parse_step(step) for step in steps], list(parsed.values())).walk(document):
+        columns = {name: expression.column(group) for name, expression in parsed.items()}
+        assert {len(column) for column in columns.values()} == {len(group.records)}
+        found += [
+            {name: column[index] for name, column in columns.items() if column[index] is not None}
+            for index in range(len(group.records))
+        ]
+    return found
+
+
+# (id, steps of records, expressions, rows)
+SCOPES: list[tuple[str, list[str], dict[str, str], list[dict[str, Any]]]] = [
+    ("whole-document", ["@"], {"v": "total", "t": "at.time"}, [{"v": 5, "t": 1_716_479_897}]),
+    ("document-itself", ["@"], {"v": "$.total", "w": "@.total"}, [{"v": 5, "w": 5}]),
+    ("list", ["regions"], {"n": "name"}, [{"n": "eu"}, {"n": "us"}, {"n": "empty"}, {"n": "none"}]),
+    ("list-flattened", ["regions[]"], {"n": "name"}, [{"n": "eu"}, {"n": "us"}, {"n": "empty"}, {"n": "none"}]),
+    ("lists-in-a-list", ["matrix[]"], {"v": "@"}, [{"v": 1}, {"v": 2}, {"v": 3}]),
+    ("lists-as-records", ["matrix"], {"v": "length(@)"}, [{"v": 2}, {"v": 1}, {"v": 0}]),
+    ("filtered", ["regions[?name=='us']"], {"n": "name"}, [{"n": "us"}]),
+    ("scalars", ["scalars"], {"v": "@"}, [{"v": 1}, {"v": "two"}, {}, {"v": True}, {"v": {"v": 4}}]),
+    ("not-objects", ["scalars"], {"v": "v"}, [{}, {}, {}, {}, {"v": 4}]),
+    ("not-objects-deep", ["scalars"], {"v": "v.w"}, [{}, {}, {}, {}, {}]),
+    ("absent", ["no.such"], {"v": "v"}, []),
+    ("null", ["nothing"], {"v": "v"}, []),
+    ("empty-list", ["nothing || `[]`"], {"v": "v"}, []),
+    ("scalar-record", ["total"], {"v": "@"}, [{"v": 5}]),
+    ("scalar-has-no-key", ["total"], {"k": "@key", "v": "@"}, [{"v": 5}]),
+    ("object-is-one-record", ["at"], {"v": "time"}, [{"v": 1_716_479_897}]),
+    ("object-of-objects-is-one-record", ["byRegion"], {"v": "eu.hosts.a"}, [{"v": 1}]),
+    (
+        "object-is-walked-for-key",
+        ["byRegion.eu.hosts"],
+        {"k": "@key", "v": "@"},
+        [{"k": "a", "v": 1}, {"k": "b", "v": 2}],
+    ),
+    (
+        "key-of-a-list-is-the-index",
+        ["regions"],
+        {"k": "@key", "n": "name"},
+        [{"k": "0", "n": "eu"}, {"k": "1", "n": "us"}, {"k": "2", "n": "empty"}, {"k": "3", "n": "none"}],
+    ),
+    ("object-by-wildcard", ["byRegion.eu.hosts.*"], {"v": "@"}, [{"v": 1}, {"v": 2}]),
+    (
+        "keys-of-two-maps",
+        ["byRegion", "hosts"],
+        {"r": "^@key", "h": "@key", "v": "@"},
+        [{"r": "eu", "h": "a", "v": 1}, {"r": "eu", "h": "b", "v": 2}, {"r": "us", "h": "c", "v": 3}],
+    ),
+    (
+        "outer-key-alone",
+        ["byRegion", "hosts"],
+        {"r": "^@key", "a": "a", "c": "c"},
+        [{"r": "eu", "a": 1}, {"r": "us", "c": 3}],
+    ),
+    (
+        "enclosing-object",
+        ["regions[]", "hosts"],
+        {"h": "@key", "s": "state", "r": "^.name", "v": "$.release"},
+        [
+            {"h": "a", "s": "OK", "r": "eu", "v": "7.2"},
+            {"h": "b", "s": "FAIL", "r": "eu", "v": "7.2"},
+            {"h": "c", "s": "OK", "r": "us", "v": "7.2"},
+        ],
+    ),
+    (
+        "two-levels-up",
+        ["regions[]", "hosts", "disks[]"],
+        {"d": "id", "h": "^@key", "s": "^.state", "r": "^.^.name", "t": "^.^.^.total"},
+        [
+            {"d": "d1", "h": "a", "s": "OK", "r": "eu", "t": 5},
+            {"d": "d2", "h": "a", "s": "OK", "r": "eu", "t": 5},
+            {"d": "d3", "h": "c", "s": "OK", "r": "us", "t": 5},
+        ],
+    ),
+    ("document-is-what-encloses-the-first-step", ["regions[]"], {"t": "^.total"}, [{"t": 5}] * 4),
+    (
+        "enclosing-with-jmespath",
+        ["regions[]", "hosts"],
+        {"h": "@key", "n": "^.length(hosts)"},
+        [{"h": "a", "n": 2}, {"h": "b", "n": 2}, {"h": "c", "n": 1}],
+    ),
+    ("document-with-jmespath", ["regions[:1]"], {"n": "$.length(regions)"}, [{"n": 4}]),
+    ("document-quoted", ["at"], {"v": '$."with-dash"."a b"'}, [{"v": 6}]),
+    ("enclosing-itself", ["at"], {"v": "^.@ | total"}, [{"v": 5}]),
+    (
+        "constants",
+        ["regions[:1]"],
+        {"a": "1", "b": "-1.5", "c": "'text'", "d": "`true`"},
+        [{"a": 1, "b": -1.5, "c": "text", "d": True}],
+    ),
+    (
+        "constant-in-each-record",
+        ["matrix[]"],
+        {"v": "@", "one": "1"},
+        [{"v": 1, "one": 1}, {"v": 2, "one": 1}, {"v": 3, "one": 1}],
+    ),
+    (
+        "spaces",
+        [" regions [] "],
+        {"n": " name ", "r": " $.release ", "c": " 1 "},
+        [{"n": name, "r": "7.2", "c": 1} for name in ("eu", "us", "empty", "none")],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expressions", "expected"), [case[1:] for case in SCOPES], ids=[case[0] for case in SCOPES]
+)
+def test_scopes(steps: list[str], expressions: dict[str, str], expected: list[dict[str, Any]]) -> None:
+    """Each expression looks where its prefix says, for every record that the steps find."""
+    assert rows(FLEET, steps, expressions) == expected
+
+
+def test_top_level_list() -> None:
+    """A document that is a list: `[]` walks it, and without `records` its entries are the records too."""
+    document = [{"a": 1}, {"a": 2}]
+    assert rows(document, ["[]"], {"a": "a", "n": "$.length(@)"}) == [{"a": 1, "n": 2}, {"a": 2, "n": 2}]
+    assert rows(document, ["@"], {"a": "a"}) == [{"a": 1}, {"a": 2}]
+
+
+def test_top_level_map() -> None:
+    """A document that is a map keyed by name is walked as one when its keys are asked for."""
+    document = {"a": {"v": 1}, "b": {"v": 2}}
+    assert rows(document, ["@"], {"k": "@key", "v": "v"}) == [{"k": "a", "v": 1}, {"k": "b", "v": 2}]
+
+
+# --- Equal to JMESPath ------------------------------------------------------------------------------------------------
+
+LANGUAGE = (
+    *("release", "at.time", "nothing", "no.such.path", "regions[0].name", "regions[-1].name", "regions[*].name"),
+    *("regions[].hosts", "matrix[]", "matrix[0]", "regions[?name=='eu'].hosts", "keys(byRegion)", "values(byRegion)"),
+    *("byRegion.*.hosts", "length(regions)", "sum(matrix[0])", "max_by(regions, &name).name", "sort(matrix[0])"),
+    *("join(',', regions[].name)", "regions[].{n: name, h: hosts}", "[release, total]", "to_string(total)", "type(@)"),
+    *("not_null(nothing, total)", "total > `3` && release", "!nothing", "`5`", '`"5"`', "'raw'", '"with-dash"."a b"'),
+    *(
+        "regions | [0].name",
+        "regions[::2].name",
+        "contains(release, '7')",
+        "@",
+        "scalars[?@ != null]",
+        "merge(at, {x: total})",
+    ),
+    *(
+        "to_number(release)",
+        "starts_with(release, '7')",
+        "reverse(scalars)",
+        "map(&name, regions)",
+        "avg(matrix[])",
+        "true",
+        "null",
+    ),
+)
+
+
+@pytest.mark.parametrize("text", LANGUAGE)
+def test_jmespath(text: str) -> None:
+    """An expression without a prefix is JMESPath, quick ways for simple ones included."""
+    expected = jmespath.search(text, FLEET)
+    assert rows(FLEET, ["@"], {"v": text}) == ([{"v": expected}] if expected is not None else [{}])
+
+
+@pytest.mark.parametrize("text", [text for text in LANGUAGE if text[0] not in "`'"])
+def test_jmespath_step(text: str) -> None:
+    """A step of `records` is JMESPath: a list's entries are the records, anything else is one record."""
+    expected = jmespath.search(text, FLEET)
+    as_records = expected if isinstance(expected, list) else [] if expected is None else [expected]
+    assert [record for group in records([parse_step(text)], []).walk(FLEET) for record in group.records] == as_records
+
+
+NAMES = st.sampled_from(["a", "b", "c_1", "true", "null"])
+LEAVES = st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab1", max_size=2)
+DOCUMENTS = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=25
+)
+ENDINGS = st.sampled_from(["", "[]", "[*]", "[0]", ".*", "[?a]", " | @", "[].a", "[:2]"])
+PATHS = st.builds(lambda names, ending: ".".join(names) + ending, st.lists(NAMES, min_size=1, max_size=3), ENDINGS)
+
+
+@settings(max_examples=300)
+@given(DOCUMENTS, st.lists(DOCUMENTS, max_size=4), PATHS)
+def test_quick_ways_are_jmespath(document: Any, siblings: list[Any], path: str) -> None:
+    """Whatever the document, a path finds what the jmespath library finds, alone and in a column."""
+    listed = {"l": [document, *siblings]}
+    assert parse(path).one(document) == jmespath.search(path, document)
+    assert [row.get("v") for row in rows(listed, ["l"], {"v": path})] == [
+        jmespath.search(path, record) for record in listed["l"]
+    ]
+
+
+@settings(max_examples=300)
+@given(DOCUMENTS, st.sampled_from(["@", "[]", "[*]"]) | PATHS)
+def test_quick_steps_are_jmespath(document: Any, path: str) -> None:
+    """Whatever the document, a step walks what the jmespath library finds, dropped nulls included."""
+    found = jmespath.search(path, document)
+    expected = found if isinstance(found, list) else [] if found is None else [found]
+    walked = [record for group in records([parse_step(path)], []).walk(document) for record in group.records]
+    assert json.dumps(walked) == json.dumps(expected)
+
+
+# --- One bad record ---------------------------------------------------------------------------------------------------
+
+ONE_BAD = [  # (expression, good records, the record that breaks it)
+    ("length(a)", [{"a": "xy"}, {"a": [1, 2]}], {"a": 5}),
+    ("sum(a)", [{"a": [1, 1]}, {"a": [2]}], {"a": ["x"]}),
+    ("sum(a)", [{"a": [1, 1]}, {"a": [2]}], {}),
+    ("abs(a)", [{"a": -2}, {"a": 2}], {"a": "x"}),
+    ("max_by(a, &v).v", [{"a": [{"v": 2}]}, {"a": [{"v": 1}, {"v": 2}]}], {"a": [{"v": 1}, {"v": "x"}]}),
+    ("sort(a)[0]", [{"a": [2]}, {"a": [3, 2]}], {"a": [1, "x"]}),
+    ("join('', a)", [{"a": ["x"]}, {"a": ["y"]}], {"a": [1]}),
+    ("contains(a, 'x')", [{"a": "x"}, {"a": ["x"]}], {"a": 1}),
+    ("ceil(a)", [{"a": 1.5}, {"a": 2}], {"a": float("inf")}),
+    ("floor(a)", [{"a": 1.5}, {"a": 2}], {"a": float("nan")}),
+    ("keys(a)[0]", [{"a": {"x": 1}}, {"a": {"y": 1}}], {"a": [1]}),
+    ("a.b", [{"a": {"b": 1}}, {"a": {"b": 2}}], {"a": [{"b": 1}]}),
+    ("a", [{"a": 1}, {"a": 2}], 5),
+    ("a", [{"a": 1}, {"a": 2}], None),
+    ("a", [{"a": 1}, {"a": 2}], [{"a": 3}]),
+]
+
+
+@pytest.mark.parametrize(("text", "good", "bad"), ONE_BAD, ids=[f"{text} of {bad}" for text, _, bad in ONE_BAD])
+def test_one_bad_record(text: str, good: list[Any], bad: Any) -> None:
+    """A record that an expression cannot be applied to gives None and costs the others nothing."""
+    (group,) = records([parse_step("@")], []).walk([good[0], bad, good[1]])
+    column = parse(text).column(group)
+    assert column[1] is None
+    assert [column[0], column[2]] == [jmespath.search(text, record) for record in good]
+
+
+# --- What is no expression --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "$",
+        "^",
+        "^^",
+        "$a",
+        "^a",
+        "$[0]",
+        "$.",
+        "^.",
+        "^.$.a",
+        "$.^.a",
+        "^@keys",
+        "@key.a",
+        "^.@key",
+        "a[",
+        "a..b",
+        "a b",
+    ],
+    ids=repr,
+)
+def test_no_expression(text: str) -> None:
+    """A prefix without a path, a key with one, and what is no JMESPath."""
+    with pytest.raises(InvalidExpression):
+        parse(text)
+
+
+WRONG_CALLS = [
+    ("lenght(a)", 'no function lenght; did you mean "length"'),
+    ("a[?foo_bar(b)]", "no function foo_bar"),
+    ("length()", "length takes 1 argument, not 0"),
+    ("{x: join(a)}", "join takes 2 arguments, not 1"),
+    ("sort_by(a, &abs(b, c))", "abs takes 1 argument, not 2"),
+    ("$.lenght(a)", "no function lenght"),
+    ("not_null()", "not_null takes at least 1 argument, not 0"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_CALLS, ids=[text for text, _ in WRONG_CALLS])
+def test_wrong_calls(text: str, message: str) -> None:
+    """A misspelt function or a missing argument is found when the config is read, not in every record."""
+    with pytest.raises(InvalidExpression, match=message):
+        parse(text)
+    with pytest.raises(jmespath.exceptions.JMESPathError):
+        jmespath.search(text.removeprefix("$."), {"a": [{"b": 1}]})
+
+
+@pytest.mark.parametrize("name", ["merge(@, @, @)", "not_null(a, b, c, d)", "map(&a, @)"])
+def test_right_calls(name: str) -> None:
+    """Functions that take any number of arguments take any number."""
+    assert parse(name).scope is Scope.RECORD
+
+
+@pytest.mark.parametrize("text", ["", " ", "$.a", "^.a", "@key", "^@key", "a[", "lenght(@)"], ids=repr)
+def test_no_step(text: str) -> None:
+    """A step walks inside the one before it and takes no prefix."""
+    with pytest.raises(InvalidExpression):
+        parse_step(text)
+
+
+REACH = [  # (steps, expression, whether it stays in the document)
+    (1, "^.a", True),
+    (1, "^.^.a", False),
+    (2, "^.^.a", True),
+    (2, "^.^.^.a", False),
+    (3, "^.^.^.a", True),
+    (1, "@key", True),
+    (1, "^@key", False),
+    (2, "^@key", True),
+    (2, "^^@key", False),
+    (3, "^^@key", True),
+    (1, "$.a", True),
+    (1, "1", True),
+]
+
+
+@pytest.mark.parametrize(("count", "text", "stays"), REACH, ids=[f"{text} of {count}" for count, text, _ in REACH])
+def test_reach(count: int, text: str, stays: bool) -> None:
+    """`^` reaches as far as the document, `@key` as far as the first step."""
+    steps = [parse_step("a")] * count
+    if stays:
+        records(steps, [parse(text)])
+        return
+    with pytest.raises(InvalidExpression, match=f"reaches out of records, which has {count} step"):
+        records(steps, [parse(text)])
+
+
+# --- Constants --------------------------------------------------------------------------------------------------------
+
+CONSTANTS = [("1", 1), ("0", 0), ("-1", -1), ("1.10", 1.1), (".5", 0.5), ("1e3", 1000.0), ("''", ""), ("'1'", "1")]
+
+
+@pytest.mark.parametrize(("text", "value"), CONSTANTS, ids=[text for text, _ in CONSTANTS])
+def test_constants(text: str, value: object) -> None:
+    """A number is itself, a text in single quotes too."""
+    assert (parse(text).scope, parse(text).constant) == (Scope.CONSTANT, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("1.10", "1.10"), (" 012 ", "012"), ("1e3", "1e3"), ("'1.10'", "1.10"), ("-0", "-0")]
+)
+def test_constant_label(text: str, label: str) -> None:
+    """A constant label is the text that was written, not a number printed anew."""
+    assert parse(text).as_text().constant == label
+
+
+def test_as_text_leaves_paths_alone() -> None:
+    """Only constants are texts; a path still finds what the document has."""
+    assert parse("a.b").as_text().one({"a": {"b": 1.5}}) == 1.5
+
+
+# --- Texts that are no expressions ------------------------------------------------------------------------------------
+
+ODD_KEYS = [  # (what people write, what they mean)
+    ("some-key", '"some-key"'),
+    ("status/5xx", '"status/5xx"'),
+    ("1min", '"1min"'),
+    ("5xx", '"5xx"'),
+    ("µs", '"µs"'),
+    ("Température °C", '"Température °C"'),
+    ("CPU %", '"CPU %"'),
+    ("%cpu", '"%cpu"'),
+    ("a b", '"a b"'),
+    ("with'quote", '"with\'quote"'),
+    ("xs:element", '"xs:element"'),
+    ("@type", '"@type"'),
+    ("#text", '"#text"'),
+    ("a.b.c d[1]", 'a.b."c d"[1]'),
+    ("a.some-key.b", 'a."some-key".b'),
+    ("a.1min", 'a."1min"'),
+    ("items[].some-key", 'items[]."some-key"'),
+    ("items[?some-key=='x'].v", "items[?\"some-key\"=='x'].v"),
+    ("max_by(items, &some-key)", 'max_by(items, &"some-key")'),
+    ("$.some-key", '$."some-key"'),
+    ("^.some-key", '^."some-key"'),
+]
+
+
+@pytest.mark.parametrize(("text", "right"), ODD_KEYS, ids=[text for text, _ in ODD_KEYS])
+def test_an_odd_key_is_told_with_its_double_quotes(text: str, right: str) -> None:
+    """As an expression and inside YAML's single quotes; what is shown is an expression indeed."""
+    with pytest.raises(InvalidExpression) as raised:
+        parse(text)
+    assert "needs double quotes" in str(raised.value)
+    assert f" {right} " in str(raised.value)
+    in_yaml = str(raised.value).partition("(in YAML: ")[2].partition(")")[0]
+    if in_yaml.count("(") == in_yaml.count(")"):
+        assert yaml.safe_load(in_yaml) == right
+    parse(right)
+
+
+ARITHMETIC = [
+    ("used / total", "recording rule"),
+    ("used - free", "recording rule"),
+    ("sum(a)/sum(b)", "recording rule"),
+    ("(a+b)/c", "recording rule"),
+    ("a*b", "recording rule"),
+    ("100 * used / total", "recording rule"),
+    ("used * 100", "write value: used and scale: 100"),
+    ("100 * used", "write value: used and scale: 100"),
+    ("used / 1024", "write value: used and scale: 0.0009765625"),
+    ("length(files) / `2`", "write value: length(files) and scale: 0.5"),
+    ("temp - 273.15", "write value: temp and offset: -273.15"),
+    ("temp + 5", "write value: temp and offset: 5"),
+]
+
+
+@pytest.mark.parametrize(("text", "right"), ARITHMETIC, ids=[text for text, _ in ARITHMETIC])
+def test_arithmetic_is_told_with_what_to_do_instead(text: str, right: str) -> None:
+    with pytest.raises(InvalidExpression) as raised:
+        parse(text)
+    assert "JMESPath has no arithmetic" in str(raised.value)
+    assert right in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["a[", "foo]", "'abc", '"abc', "foo.[bar"])
+def test_something_without_its_end_is_no_odd_key(text: str) -> None:
+    with pytest.raises(InvalidExpression) as raised:
+        parse(text)
+    assert "quotes" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["(" * 5_000 + "a" + ")" * 5_000, "[" * 3_000, "!" * 5_000 + "a"])
+def test_a_deep_expression_is_a_mistake(text: str) -> None:
+    with pytest.raises(InvalidExpression, match="nested too deeply"):
+        parse(text)

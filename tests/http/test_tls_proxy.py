@@ -1,0 +1,237 @@
+"""TLS with certificates of our own making, and proxies."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rig.json_source import Rig, error
+from tests.rig.tls_peers import Certificates, Seen, make_certificates, proxy, tls_server
+
+METRIC = "{name: m, value: v}"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"), "DNS:localhost,DNS:api.test,IP:127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of another CA, for another name."""
+    return make_certificates(tmp_path_factory.mktemp("strangers"), "DNS:elsewhere.test")
+
+
+@pytest.fixture
+def server(certificates: Certificates) -> Iterator[Seen]:
+    with tls_server(certificates) as seen:
+        yield seen
+
+
+def fetch(rig: Rig, server: Seen, tls: str, host: str = "127.0.0.1", keys: str = "") -> str:
+    more = f"scrape_timeout: 2s, tls_config: {tls}{', ' if keys else ''}{keys}"
+    return error(rig.push(rig.job(METRIC, path=f"https://{host}:{server.port}/doc", keys=more)))
+
+
+def inline(certificates: Certificates, **names: str) -> str:
+    return json.dumps({key: certificates.text(name) for key, name in names.items()})
+
+
+def test_ca_from_a_file(rig: Rig, server: Seen, certificates: Certificates) -> None:
+    assert fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}") == ""
+    assert rig.value("m") == 1
+
+
+def test_ca_inline(rig: Rig, server: Seen, certificates: Certificates) -> None:
+    assert fetch(rig, server, inline(certificates, ca="ca"), host="localhost") == ""
+
+
+def test_an_unknown_ca_is_refused_before_anything_is_sent(rig: Rig, server: Seen) -> None:
+    detail = fetch(rig, server, "{}", keys="authorization: {credentials: tok}")
+    assert "TLS failed" in detail
+    assert "certificate" in detail
+    assert f"127.0.0.1:{server.port}" in detail
+    assert server.requests == []
+    assert rig.value("up") == 0
+
+
+def test_insecure_skip_verify_takes_any_certificate(rig: Rig, strangers: Certificates) -> None:
+    with tls_server(strangers) as server:
+        assert fetch(rig, server, "{insecure_skip_verify: true}") == ""
+
+
+def test_a_certificate_for_another_name_is_refused(rig: Rig, strangers: Certificates) -> None:
+    with tls_server(strangers) as server:
+        detail = fetch(rig, server, inline(strangers, ca="ca"))
+        assert "TLS failed" in detail
+        assert server.requests == []
+
+
+def test_server_name_is_the_name_that_is_checked(rig: Rig, strangers: Certificates) -> None:
+    with tls_server(strangers) as server:
+        tls = f"{{ca_file: {strangers.path('ca')}, server_name: elsewhere.test}}"
+        assert fetch(rig, server, tls) == ""
+        assert f"Host: 127.0.0.1:{server.port}" in server.requests[0]
+
+
+def test_a_wrong_server_name_is_refused(rig: Rig, server: Seen, certificates: Certificates) -> None:
+    assert "TLS failed" in fetch(rig, server, f"{{ca_file: {certificates.path('ca')}, server_name: other.test}}")
+
+
+@pytest.mark.parametrize("form", ["files", "inline"])
+def test_client_certificate(rig: Rig, certificates: Certificates, form: str) -> None:
+    files = {"ca_file": "ca", "cert_file": "client", "key_file": "client-key"}
+    tls = json.dumps({key: certificates.path(name) for key, name in files.items()})
+    if form == "inline":
+        tls = inline(certificates, ca="ca", cert="client", key="client-key")
+    with tls_server(certificates, client="required") as server:
+        assert fetch(rig, server, tls) == ""
+        assert server.clients == ["client"]
+
+
+def test_without_the_required_client_certificate_it_is_up_0(rig: Rig, certificates: Certificates) -> None:
+    with tls_server(certificates, client="required") as server:
+        detail = fetch(rig, server, inline(certificates, ca="ca"))
+        assert f"127.0.0.1:{server.port}" in detail
+        assert server.clients == []
+    assert rig.value("up") == 0
+
+
+def test_a_certificate_that_is_none_is_named(rig: Rig, server: Seen) -> None:
+    detail = fetch(rig, server, "{ca: 'not a certificate'}")
+    assert detail
+    assert rig.value("up") == 0
+
+
+def test_a_version_nobody_speaks(rig: Rig, certificates: Certificates) -> None:
+    with tls_server(certificates) as server:
+        tls = f"{{ca_file: {certificates.path('ca')}, min_version: TLS12, max_version: TLS12}}"
+        assert fetch(rig, server, tls) == ""
+
+
+def test_the_client_certificate_does_not_follow_a_redirect_to_another_origin(
+    rig: Rig, certificates: Certificates
+) -> None:
+    """The CA is no credential: it is kept, as everything else of tls_config that is none."""
+    with tls_server(certificates, client="wanted") as other:
+        moved = f"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:{other.port}/doc\r\nContent-Length: 0\r\n\r\n"
+        with tls_server(certificates, moved.encode(), client="required") as server:
+            tls = inline(certificates, ca="ca", cert="client", key="client-key")
+            assert fetch(rig, server, tls, keys="headers: {X-Key: secret}") == ""
+            assert server.clients == ["client"]
+        assert (len(other.requests), other.clients) == (1, [])
+        assert "X-Key" not in other.requests[0]
+
+
+def test_plain_http_on_the_tls_port_and_the_other_way_round(rig: Rig, server: Seen) -> None:
+    detail = error(rig.push(rig.job(METRIC, path=f"http://127.0.0.1:{server.port}/doc", keys="scrape_timeout: 1s")))
+    assert f"127.0.0.1:{server.port}" in detail
+    port = rig.api.url.rpartition(":")[2]
+    detail = error(rig.push(rig.job(METRIC, path=f"https://127.0.0.1:{port}/doc", name="k", keys="scrape_timeout: 1s")))
+    assert "TLS failed" in detail
+
+
+# --- Proxies ---------------------------------------------------------------------------------------------------------
+
+
+def test_http_goes_through_the_proxy(rig: Rig) -> None:
+    rig.serve('{"v":1}')
+    with proxy() as seen:
+        report = rig.push(rig.job(METRIC, keys=f"proxy_url: 'http://me:pw@127.0.0.1:{seen.port}'"))
+    assert error(report) == ""
+    (request,) = seen.requests
+    assert request.startswith(f"GET {rig.api.url}/doc HTTP/1.1\r\n")
+    assert "roxy-" in request
+    assert "Basic bWU6cHc=" in request
+
+
+def test_https_goes_through_a_tunnel_that_sees_no_credentials(
+    rig: Rig, server: Seen, certificates: Certificates
+) -> None:
+    with proxy() as seen:
+        keys = (
+            f"proxy_url: 'http://127.0.0.1:{seen.port}', proxy_connect_header: {{X-Pass: [letmein]}}, "
+            "authorization: {credentials: tok}"
+        )
+        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
+    assert detail == ""
+    (request,) = seen.requests
+    assert request.startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.")
+    assert "X-Pass: letmein" in request
+    assert "tok" not in request
+    assert "Bearer tok" in server.requests[0]
+    assert "letmein" not in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "used"),
+    [
+        ("127.0.0.1", False),
+        ("other.test, 127.0.0.1", False),
+        ("127.0.0.0/8", False),
+        ("*", False),
+        ("127.0.0.1:{port}", False),
+        ("127.0.0.1:1", True),
+        ("localhost,10.0.0.0/8", True),
+        ("", True),
+    ],
+)
+def test_no_proxy(rig: Rig, no_proxy: str, used: bool) -> None:
+    rig.serve('{"v":1}')
+    no_proxy = no_proxy.format(port=rig.api.url.rpartition(":")[2])
+    with proxy() as seen:
+        report = rig.push(rig.job(METRIC, keys=f"proxy_url: 'http://127.0.0.1:{seen.port}', no_proxy: '{no_proxy}'"))
+    assert error(report) == ""
+    assert bool(seen.requests) is used
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_environments_proxy_is_used_only_when_asked_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    rig.serve('{"v":1}')
+    with proxy() as seen:
+        url = f"http://127.0.0.1:{seen.port}"
+        monkeypatch.setenv("HTTP_PROXY", url)
+        monkeypatch.setenv("http_proxy", url)
+        rig.env_vars |= {"HTTP_PROXY": url, "NO_PROXY": "other.test"}
+        assert error(rig.push(rig.job(METRIC, keys="proxy_from_environment: true" if asked else ""))) == ""
+    assert bool(seen.requests) is asked
+
+
+def test_a_proxy_that_refuses(rig: Rig, server: Seen, certificates: Certificates) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with proxy(refuse=refusal) as seen:
+        keys = f"proxy_url: 'http://me:canary@127.0.0.1:{seen.port}'"
+        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
+    assert "proxy" in detail
+    assert "407" in detail
+    assert "canary" not in detail
+    assert server.requests == []
+
+
+def test_a_proxy_that_is_down(rig: Rig, server: Seen) -> None:
+    with proxy() as seen:
+        pass
+    detail = fetch(rig, server, "{}", keys=f"proxy_url: 'http://127.0.0.1:{seen.port}'")
+    assert "proxy" in detail
+    assert "refused" in detail
+    assert "object at" not in detail
+
+
+@pytest.mark.parametrize(("drip", "delay"), [(0.5, 0.0), (0.0, 0.4)], ids=["drips", "is late"])
+def test_the_timeout_counts_the_proxy_too(rig: Rig, certificates: Certificates, drip: float, delay: float) -> None:
+    """A slow tunnel and a slow server behind it share one total timeout."""
+    with (
+        tls_server(certificates, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n") as server,
+        proxy(drip_seconds=drip, delay_seconds=delay) as seen,
+    ):
+        started = time.monotonic()
+        keys = f"scrape_timeout: 500ms, proxy_url: 'http://127.0.0.1:{seen.port}'"
+        tls = f"tls_config: {{ca_file: {certificates.path('ca')}}}"
+        report = rig.push(rig.job(METRIC, path=f"https://127.0.0.1:{server.port}/", keys=f"{keys}, {tls}"))
+        assert time.monotonic() - started < 6
+    assert error(report)

@@ -1,0 +1,734 @@
+"""A JSON document becomes samples as DESIGN §3 says: rows of metric, served document and expected samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.rig.json_source import NOW_MS, Rig, counts, dropped, error, example, skipped
+
+CORPUS = sorted((Path(__file__).parents[1] / "testdata" / "json").glob("*.yaml"))
+AT = f"@{NOW_MS}"
+
+
+def pushed(rig: Rig, metric: str, document: str, keys: str = "") -> dict[str, Any]:
+    rig.serve(document)
+    report = rig.push(rig.job(metric, keys=keys))
+    assert rig.receiver.refused == 0
+    assert all(status == 200 for status in (record.status for record in rig.receiver.requests))
+    return report
+
+
+# --- Longer documents ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=[path.stem for path in CORPUS])
+def test_corpus(rig: Rig, path: Path) -> None:
+    """Each file: a job's metrics and keys, the document as served, and every sample, skip and drop it gives."""
+    case = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rig.clock.ms = case.get("now_ms", NOW_MS)
+    rig.serve(case["document"])
+    job = json.dumps({"job_name": "j", "url": f"{rig.api.url}/doc", "metrics": case["metrics"]} | case.get("job", {}))
+    report = rig.push(job)
+    assert error(report) == ""
+    assert rig.lines() == sorted(case["samples"])
+    assert skipped(report) == case.get("skipped", {})
+    assert dropped(report) == case.get("dropped", {})
+    assert rig.receiver.refused == 0
+
+
+# --- Records and scopes ----------------------------------------------------------------------------------------------
+
+RECORDS = [
+    ("one object", "{name: m, value: v}", '{"v": 1}', ["m 1"]),
+    ("array at the top", '{name: m, records: "[]", value: v}', '[{"v":1}]', ["m 1"]),
+    ("array at the top without records", "{name: m, value: v, labels: {a: a}}", '[{"v":1,"a":"x"}]', ['m{a="x"} 1']),
+    (
+        "array under a key",
+        '{name: m, records: "a.b[]", value: v, labels: {n: n}}',
+        '{"a":{"b":[{"v":1,"n":"x"},{"v":2,"n":"y"}]}}',
+        ['m{n="x"} 1', 'm{n="y"} 2'],
+    ),
+    (
+        "array under a key, without brackets",
+        "{name: m, records: a, value: v, labels: {n: n}}",
+        '{"a":[{"v":1,"n":"x"},{"v":2,"n":"y"}]}',
+        ['m{n="x"} 1', 'm{n="y"} 2'],
+    ),
+    (
+        "records that are numbers",
+        '{name: m, records: "t[]", value: "@", duplicates: sum}',
+        '{"t":[1,2,4]}',
+        ["m 7"],
+    ),
+    (
+        "nulls in a list are no records, as in JMESPath",
+        '{name: m, records: "a[]", value: v}',
+        '{"a":[null,{"v":1},null]}',
+        ["m 1"],
+    ),
+    ("deep value", "{name: m, value: a.b.c}", '{"a":{"b":{"c":5}}}', ["m 5"]),
+    ("jmespath value", '{name: m, value: "length(xs)"}', '{"xs":[1,2,3]}', ["m 3"]),
+    ("jmespath index", '{name: m, value: "xs[-1]"}', '{"xs":[1,2,3]}', ["m 3"]),
+    (
+        "jmespath filter in records",
+        '{name: m, records: "xs[?on]", value: v, labels: {n: n}}',
+        '{"xs":[{"on":true,"v":1,"n":"a"},{"on":false,"v":2,"n":"b"}]}',
+        ['m{n="a"} 1'],
+    ),
+    ("quoted key", "{name: m, value: '\"a-b\".c'}", '{"a-b":{"c":5}}', ["m 5"]),
+    (
+        "map walked by its keys",
+        '{name: m, records: hosts, value: v, labels: {host: "@key"}}',
+        '{"hosts":{"web":{"v":1},"db":{"v":2}}}',
+        ['m{host="db"} 2', 'm{host="web"} 1'],
+    ),
+    (
+        "map of numbers",
+        '{name: m, records: sizes, value: "@", labels: {size: "@key"}}',
+        '{"sizes":{"s":1,"l":2}}',
+        ['m{size="l"} 2', 'm{size="s"} 1'],
+    ),
+    (
+        "object without @key is one record",
+        "{name: m, records: hosts, value: v}",
+        '{"hosts":{"v":7,"w":{"v":8}}}',
+        ["m 7"],
+    ),
+    (
+        "the key as value",
+        '{name: m, records: codes, value: "@key", duplicates: sum}',
+        '{"codes":{"3":0,"4":0}}',
+        ["m 7"],
+    ),
+    (
+        "document scope",
+        '{name: m, records: "a[]", value: v, labels: {release: "$.meta.release"}}',
+        '{"meta":{"release":"2.1"},"a":[{"v":1}]}',
+        ['m{release="2.1"} 1'],
+    ),
+    (
+        "document scope for value and timestamp",
+        '{name: m, records: "a[]", value: "$.v", timestamp: {path: "$.t", format: unix}, labels: {n: n}}',
+        '{"v":9,"t":1716479890,"a":[{"n":"x"}]}',
+        ['m{n="x"} 9 @1716479890000'],
+    ),
+    (
+        "enclosing object",
+        '{name: m, records: ["r[]", "h[]"], value: v, labels: {region: "^.name", n: n}}',
+        '{"r":[{"name":"eu","h":[{"v":1,"n":"a"}]},{"name":"us","h":[{"v":2,"n":"a"},{"v":3,"n":"b"}]}]}',
+        ['m{n="a",region="eu"} 1', 'm{n="a",region="us"} 2', 'm{n="b",region="us"} 3'],
+    ),
+    (
+        "two levels up",
+        '{name: m, records: ["r[]", "z[]", "h[]"], value: v, labels: {region: "^.^.name", zone: "^.name", n: n}}',
+        '{"r":[{"name":"eu","z":[{"name":"a","h":[{"v":1,"n":"x"}]},{"name":"b","h":[{"v":2,"n":"x"}]}]}]}',
+        ['m{n="x",region="eu",zone="a"} 1', 'm{n="x",region="eu",zone="b"} 2'],
+    ),
+    (
+        "the enclosing object of the first step is the document",
+        '{name: m, records: "a[]", value: v, labels: {release: "^.release"}}',
+        '{"release":"r1","a":[{"v":1}]}',
+        ['m{release="r1"} 1'],
+    ),
+    (
+        "outer key",
+        '{name: m, records: [regions, hosts], value: "@", labels: {region: "^@key", host: "@key"}}',
+        '{"regions":{"eu":{"hosts":{"a":1,"b":2}},"us":{"hosts":{"a":3}}}}',
+        ['m{host="a",region="eu"} 1', 'm{host="a",region="us"} 3', 'm{host="b",region="eu"} 2'],
+    ),
+    (
+        "outer key alone walks only the outer map",
+        '{name: m, records: [regions, total], value: n, labels: {region: "^@key"}}',
+        '{"regions":{"eu":{"total":{"n":1}},"us":{"total":{"n":2}}}}',
+        ['m{region="eu"} 1', 'm{region="us"} 2'],
+    ),
+    (
+        "a step that finds nothing in one branch",
+        '{name: m, records: ["r[]", "h[]"], value: v, labels: {region: "^.name"}}',
+        '{"r":[{"name":"eu"},{"name":"us","h":[{"v":2}]},{"name":"ap","h":null},{"name":"sa","h":[]}]}',
+        ['m{region="us"} 2'],
+    ),
+    ("constant value", '{name: m, records: "a[]", value: "1", labels: {v: v}}', '{"a":[{"v":"x"}]}', ['m{v="x"} 1']),
+    (
+        "constant labels",
+        '{name: m, value: v, labels: {team: "\'billing\'", zone: "\'eu west\'", shard: "7"}}',
+        '{"v":1}',
+        ['m{shard="7",team="billing",zone="eu west"} 1'],
+    ),
+    (
+        "constant number with a fraction as label",
+        '{name: m, value: v, labels: {version: "1.10"}}',
+        '{"v":1}',
+        ['m{version="1.10"} 1'],
+    ),
+    (
+        "constant number with leading zeros as label",
+        '{name: m, value: v, labels: {code: "007"}}',
+        '{"v":1}',
+        ['m{code="007"} 1'],
+    ),
+    (
+        "computed fraction as label",
+        '{name: m, value: v, labels: {mean: "avg(xs)"}}',
+        '{"v":1,"xs":[1,2]}',
+        ['m{mean="1.5"} 1'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("metric", "document", "expected"), [row[1:] for row in RECORDS], ids=[r[0] for r in RECORDS])
+def test_records_and_scopes(rig: Rig, metric: str, document: str, expected: list[str]) -> None:
+    report = pushed(rig, metric, document)
+    assert error(report) == ""
+    assert rig.lines() == [line if " @" in line else f"{line} {AT}" for line in expected]
+
+
+def test_several_metrics_read_one_document_fetched_once(rig: Rig) -> None:
+    rig.serve('{"up_s": 5, "hosts": [{"n":"a","cpu":0.5,"mem":10},{"n":"b","cpu":0.25,"mem":20}]}')
+    rig.push(
+        rig.job(
+            "{name: uptime_seconds, value: up_s}",
+            '{name: cpu_ratio, records: "hosts[]", value: cpu, labels: {host: n}}',
+            '{name: memory_bytes, records: "hosts[]", value: mem, labels: {host: n}, scale: 1024}',
+        )
+    )
+    assert rig.lines() == [
+        f'cpu_ratio{{host="a"}} 0.5 {AT}',
+        f'cpu_ratio{{host="b"}} 0.25 {AT}',
+        f'memory_bytes{{host="a"}} 10240 {AT}',
+        f'memory_bytes{{host="b"}} 20480 {AT}',
+        f"uptime_seconds 5 {AT}",
+    ]
+    assert len(rig.api.requests) == 1
+
+
+# --- Values ----------------------------------------------------------------------------------------------------------
+
+VALUES = [
+    ("integer", "{}", "42", "42"),
+    ("fraction", "{}", "0.1", "0.1"),
+    ("exponent", "{}", "1.5e3", "1500"),
+    ("negative", "{}", "-7", "-7"),
+    ("zero", "{}", "0", "0"),
+    ("negative zero", "{}", "-0.0", "-0"),
+    ("2^53+1 is rounded as every float", "{}", "9007199254740993", "9007199254740992"),
+    ("2^63", "{}", "9223372036854775808", "9.223372036854775808e18"),
+    ("2^64", "{}", "18446744073709551616", "1.8446744073709551616e19"),
+    ("more than a float holds", "{}", "1" + "0" * 400, "inf"),
+    ("less than a float holds", "{}", "-1" + "0" * 400, "-inf"),
+    ("more digits than Python reads", "{}", "1" + "0" * 5000, "inf"),
+    ("1e400", "{}", "1e400", "inf"),
+    ("numeric text", "{}", '"3.25"', "3.25"),
+    ("numeric text with exponent", "{}", '"1e3"', "1000"),
+    ("infinite text", "{}", '"+Inf"', "inf"),
+    ("true", "{}", "true", "1"),
+    ("false", "{}", "false", "0"),
+    ("bare NaN", "{}", "NaN", "nan"),
+    ("bare Infinity", "{}", "Infinity", "inf"),
+    ("bare -Infinity", "{}", "-Infinity", "-inf"),
+    ("map of texts", "{value_map: {OK: 1, DEGRADED: 0.5, FAIL: 0}}", '"DEGRADED"', "0.5"),
+    ("map falls through to the number", "{value_map: {unlimited: -1}}", "12", "12"),
+    ("map falls through to the numeric text", "{value_map: {unlimited: -1}}", '"12"', "12"),
+    ("map of booleans", "{value_map: {true: 10, false: 20}}", "true", "10"),
+    ("map of booleans, false", "{value_map: {true: 10, false: 20}}", "false", "20"),
+    ("map of numbers", "{value_map: {1: 100, 2: 200}}", "2", "200"),
+    ("map of fractions", "{value_map: {1.5: 100}}", "1.5", "100"),
+    ("map to infinity", "{value_map: {never: .inf}}", '"never"', "inf"),
+    ("scale", "{scale: 0.001}", "1500", "1.5"),
+    ("offset", "{offset: -273.15}", "0", "-273.15"),
+    ("scale, then offset", "{scale: 2, offset: 1}", "10", "21"),
+    ("scale after map", "{value_map: {OK: 1}, scale: 5}", '"OK"', "5"),
+    ("scale of numeric text", "{scale: 1e6}", '"2"', "2000000"),
+    ("scale of true", "{scale: 3}", "true", "3"),
+    ("regex with unit", "{value_regex: '([0-9.]+) Mbps', scale: 1e6}", '"95.21 Mbps"', "95210000"),
+    ("regex without group", "{value_regex: '[0-9]+'}", '"load 17 %"', "17"),
+    ("regex then map", "{value_regex: 'state=(\\w+)', value_map: {up: 1}}", '"state=up;x"', "1"),
+    ("regex on a number", "{value_regex: '^([0-9]+)'}", "12.75", "12"),
+    ("on_missing number for null", "{on_missing: 0}", "null", "0"),
+    ("on_missing number is not scaled", "{on_missing: -1, scale: 100, offset: 5}", "null", "-1"),
+    ("on_missing NaN", "{on_missing: .nan}", "null", "nan"),
+]
+
+
+@pytest.mark.parametrize(("keys", "value", "expected"), [row[1:] for row in VALUES], ids=[row[0] for row in VALUES])
+def test_value(rig: Rig, keys: str, value: str, expected: str) -> None:
+    more = keys.strip("{}") if keys == "{}" else f", {keys[1:-1]}"
+    report = pushed(rig, f"{{name: m, value: v{more}}}", f'{{"v": {value}}}')
+    assert error(report) == ""
+    (line,) = rig.lines()
+    got = float(line.split()[1])
+    assert repr(got) == repr(float(expected))
+
+
+NO_VALUES = [
+    ("text", "", '"n/a"', "5", "not_a_number"),
+    ("empty text", "", '""', "5", "not_a_number"),
+    ("digits of another script", "", '"٣"', "5", "not_a_number"),
+    ("underscores", "", '"1_000"', "5", "not_a_number"),
+    ("list", "", "[1]", "5", "not_a_number"),
+    ("object", "", '{"a":1}', "5", "not_a_number"),
+    ("null", "", "null", "5", "value_missing"),
+    ("text outside the map", "value_map: {OK: 5}", '"MAYBE"', '"OK"', "not_a_number"),
+    ("list with a map", "value_map: {OK: 5}", "[1]", '"OK"', "not_a_number"),
+    ("object with a regex", "value_regex: '([0-9])'", '{"a":1}', '"5"', "not_a_number"),
+    ("no match", "value_regex: '([0-9]+) Mbps'", '"fast"', '"5 Mbps"', "value_regex"),
+    ("group did not take part", "value_regex: 'a|([0-9])'", '"a"', '"5"', "value_regex"),
+    ("extracted text is no number", "value_regex: '(.+) Mbps'", '"many Mbps"', '"5 Mbps"', "not_a_number"),
+]
+
+
+@pytest.mark.parametrize(
+    ("keys", "bad", "good", "reason"), [row[1:] for row in NO_VALUES], ids=[row[0] for row in NO_VALUES]
+)
+def test_value_that_gives_no_sample_is_counted_and_costs_nothing_else(
+    rig: Rig, keys: str, bad: str, good: str, reason: str
+) -> None:
+    more = f", {keys}" if keys else ""
+    metric = f'{{name: m, records: "[]", value: v, labels: {{n: n}}{more}}}'
+    report = pushed(rig, metric, f'[{{"n":"bad","v":{bad}}},{{"n":"good","v":{good}}}]')
+    assert error(report) == ""
+    assert skipped(report) == {reason: 1}
+    first = example(report["jobs"][0]["skipped"][reason])
+    assert "metric m" in first
+    assert "record 0" in first
+    assert "label" not in first
+    assert rig.lines() == [f'm{{n="good"}} 5 {AT}']
+
+
+MISSING = [
+    ("skip is the default", "", '{"a":[{"n":"x","v":1},{"n":"y"}]}', ['m{n="x"} 1'], {"value_missing": 1}, ""),
+    ("skip", ", on_missing: skip", '{"a":[{"n":"y","v":null}]}', [], {"value_missing": 1}, "v is null"),
+    ("ignore", ", on_missing: ignore", '{"a":[{"n":"y","v":null}]}', [], {"null_ignored": 1}, ""),
+    ("number", ", on_missing: 0.5", '{"a":[{"n":"y"}]}', ['m{n="y"} 0.5'], {}, ""),
+    (
+        "error",
+        ", on_missing: error",
+        '{"a":[{"n":"x","v":1},{"n":"y"}]}',
+        [],
+        {},
+        "finds no value, on_missing is error",
+    ),
+    ("no record at all", "", '{"b":[]}', [], {}, "records a[] is missing"),
+    ("a number stands for values, not for records", ", on_missing: 0", '{"b":[]}', [], {}, "records a[] is missing"),
+    ("empty list", "", '{"a":[]}', [], {}, ""),
+    (
+        "a record that is no object",
+        "",
+        '{"a":[5,"x",true,[1],{"n":"x","v":1}]}',
+        ['m{n="x"} 1'],
+        {"value_missing": 4},
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("keys", "document", "expected", "reasons", "detail"), [r[1:] for r in MISSING], ids=[r[0] for r in MISSING]
+)
+def test_on_missing(
+    rig: Rig, keys: str, document: str, expected: list[str], reasons: dict[str, int], detail: str
+) -> None:
+    report = pushed(rig, f'{{name: m, records: "a[]", value: v, labels: {{n: n}}{keys}}}', document)
+    assert rig.lines() == [f"{line} {AT}" for line in expected]
+    assert skipped(report) == reasons
+    assert detail in error(report)
+    assert rig.value("up") == (0 if detail else 1)
+
+
+# --- Timestamps ------------------------------------------------------------------------------------------------------
+
+STAMPS = [
+    ("unix", "{path: t, format: unix}", "1716479897", 1716479897000),
+    ("unix with fraction", "{path: t, format: unix}", "1716479897.25", 1716479897250),
+    ("unix as text", "{path: t, format: unix}", '"1716479897"', 1716479897000),
+    ("unix_ms", "{path: t, format: unix_ms}", "1716479897123", 1716479897123),
+    ("unix_us", "{path: t, format: unix_us}", "1716479897123456", 1716479897123),
+    ("unix_ns", "{path: t, format: unix_ns}", "1716479897123456789", 1716479897123),
+    ("rfc3339 Z", "{path: t, format: rfc3339}", '"2024-05-23T15:58:17Z"', 1716479897000),
+    ("rfc3339 offset", "{path: t, format: rfc3339}", '"2024-05-24T00:58:17.5+09:00"', 1716479897500),
+    (
+        "rfc3339 without offset, zone given",
+        "{path: t, format: rfc3339, timezone: Asia/Seoul}",
+        '"2024-05-24T00:58:17"',
+        1716479897000,
+    ),
+    ("strptime in UTC", "{path: t, format: '%d/%m/%Y %H:%M:%S'}", '"23/05/2024 15:58:17"', 1716479897000),
+    (
+        "strptime in a zone",
+        "{path: t, format: '%d/%m/%Y %H:%M:%S', timezone: Europe/Berlin}",
+        '"23/05/2024 17:58:17"',
+        1716479897000,
+    ),
+    ("strptime with its own offset", "{path: t, format: '%Y%m%d%H%M%S%z'}", '"20240523175817+0200"', 1716479897000),
+]
+
+
+@pytest.mark.parametrize(("stamp", "value", "expected"), [row[1:] for row in STAMPS], ids=[row[0] for row in STAMPS])
+def test_timestamp(rig: Rig, stamp: str, value: str, expected: int) -> None:
+    report = pushed(rig, f"{{name: m, value: v, timestamp: {stamp}}}", f'{{"v": 3, "t": {value}}}')
+    assert error(report) == ""
+    assert rig.lines() == [f"m 3 @{expected}"]
+
+
+BAD_STAMPS = [
+    ("missing", "{path: t, format: unix}", "null", "timestamp_missing"),
+    ("text", "{path: t, format: unix}", '"yesterday"', "timestamp_invalid"),
+    ("boolean", "{path: t, format: unix}", "true", "timestamp_invalid"),
+    ("NaN", "{path: t, format: unix}", "NaN", "timestamp_invalid"),
+    ("list", "{path: t, format: unix_ms}", "[1]", "timestamp_invalid"),
+    ("10^400", "{path: t, format: unix}", "1" + "0" * 400, "timestamp_invalid"),
+    ("number where a text belongs", "{path: t, format: rfc3339}", "1716479897", "timestamp_invalid"),
+    ("no such day", "{path: t, format: rfc3339}", '"2024-02-30T00:00:00Z"', "timestamp_invalid"),
+    ("no offset and no zone", "{path: t, format: rfc3339}", '"2024-05-23T15:58:17"', "timestamp_invalid"),
+    ("other format", "{path: t, format: '%d/%m/%Y'}", '"2024-05-23"', "timestamp_invalid"),
+]
+
+
+@pytest.mark.parametrize(("stamp", "value", "reason"), [r[1:] for r in BAD_STAMPS], ids=[row[0] for row in BAD_STAMPS])
+def test_bad_timestamp_is_counted_and_costs_nothing_else(rig: Rig, stamp: str, value: str, reason: str) -> None:
+    good = {"unix": "1716479897", "unix_ms": "1716479897000", "'%d/%m/%Y'": '"23/05/2024"'}
+    wanted = good.get(stamp.rpartition(": ")[2].rstrip("}"), '"2024-05-23T15:58:17Z"')
+    rig.clock.ms = 1716422400000 + 60_000 if "%d" in stamp else NOW_MS
+    document = f'[{{"n":"bad","v":1,"t":{value}}},{{"n":"good","v":2,"t":{wanted}}}]'
+    report = pushed(rig, f'{{name: m, records: "[]", value: v, labels: {{n: n}}, timestamp: {stamp}}}', document)
+    assert error(report) == ""
+    assert skipped(report) == {reason: 1}
+    assert [line.split(" @")[0] for line in rig.lines()] == ['m{n="good"} 2']
+
+
+AHEAD_MS, HOUR_MS = 600_000, 3_600_000
+AGES = [
+    ("just inside ten minutes ahead", NOW_MS + AHEAD_MS, True, {}),
+    ("more than ten minutes ahead", NOW_MS + AHEAD_MS + 1, False, {"too_far_in_future": 1}),
+    ("in the year 5000", 95_617_584_000_000, False, {"too_far_in_future": 1}),
+    ("54 minutes old", NOW_MS - 54 * 60_000, True, {}),
+    ("older than an hour", NOW_MS - HOUR_MS - 1, False, {"too_old": 1}),
+    ("from the year 2000", 946_684_800_000, False, {"too_old": 1}),
+]
+
+
+@pytest.mark.parametrize(("stamp", "arrives", "reasons"), [row[1:] for row in AGES], ids=[row[0] for row in AGES])
+def test_age_of_a_sample(rig: Rig, stamp: int, arrives: bool, reasons: dict[str, int]) -> None:
+    metric = '{name: m, records: "[]", value: v, labels: {n: n}, timestamp: {path: t, format: unix_ms}}'
+    document = f'[{{"n":"a","v":1,"t":{stamp}}},{{"n":"b","v":2,"t":{NOW_MS}}}]'
+    report = pushed(rig, metric, document)
+    assert error(report) == ""
+    assert dropped(report) == reasons
+    assert rig.lines() == ([f'm{{n="a"}} 1 @{stamp}'] if arrives else []) + [f'm{{n="b"}} 2 {AT}']
+
+
+@pytest.mark.parametrize(("stamp", "unit"), [(0, "unix_ms"), (-5, "unix"), (NOW_MS // 1000, "unix_ms")])
+def test_a_time_of_1970_is_one_in_another_unit(rig: Rig, stamp: int, unit: str) -> None:
+    """Seconds where milliseconds are declared: the metric has failed when all of its times are so."""
+    metric = f'{{name: m, records: "[]", value: v, labels: {{n: n}}, timestamp: {{path: t, format: {unit}}}}}'
+    good = NOW_MS if unit == "unix_ms" else NOW_MS // 1000
+    report = pushed(rig, metric, f'[{{"n":"a","v":1,"t":{stamp}}},{{"n":"b","v":2,"t":{good}}}]')
+    assert skipped(report) == {"timestamp_invalid": 1}
+    assert error(report) == ""
+    rig.clock.ms += 60_000
+    assert "is the unit right" in error(pushed(rig, metric, f'[{{"n":"a","v":1,"t":{stamp}}}]'))
+
+
+@pytest.mark.parametrize("more", ["", ',{"n":"c","v":null,"t":0}'], ids=["plain column", "a record beside it"])
+def test_the_same_wrong_unit_gets_the_same_reason_on_either_path(rig: Rig, more: str) -> None:
+    """Milliseconds where seconds are declared: beyond the year 9999, whoever its neighbours are."""
+    metric = '{name: m, records: "[]", value: v, labels: {n: n}, timestamp: {path: t, format: unix}}'
+    report = pushed(rig, metric, f'[{{"n":"a","v":1,"t":{NOW_MS}}},{{"n":"b","v":2,"t":{NOW_MS // 1000}}}{more}]')
+    assert skipped(report).get("timestamp_invalid") == 1
+    assert rig.lines() == [f'm{{n="b"}} 2 {AT}']
+
+
+# --- Duplicates ------------------------------------------------------------------------------------------------------
+
+DUPLICATES = [
+    ("last is the default", "", ["m 3"], {"duplicate": 2}, ""),
+    ("last", ", duplicates: last", ["m 3"], {"duplicate": 2}, ""),
+    ("first", ", duplicates: first", ["m 1"], {"duplicate": 2}, ""),
+    ("sum", ", duplicates: sum", ["m 6"], {}, ""),
+    ("error", ", duplicates: error", [], {}, "duplicates is error"),
+]
+
+
+@pytest.mark.parametrize("stamp", ["", ", timestamp: {path: t, format: unix}"], ids=["scrape time", "own time"])
+@pytest.mark.parametrize(
+    ("policy", "expected", "reasons", "detail"), [row[1:] for row in DUPLICATES], ids=[row[0] for row in DUPLICATES]
+)
+def test_duplicates(
+    rig: Rig, policy: str, stamp: str, expected: list[str], reasons: dict[str, int], detail: str
+) -> None:
+    t = NOW_MS // 1000 - 10
+    document = f'[{{"v":1,"t":{t}}},{{"v":2,"t":{t}}},{{"v":3,"t":{t}}}]'
+    report = pushed(rig, f'{{name: m, records: "[]", value: v{policy}{stamp}}}', document)
+    at = f"@{t * 1000}" if stamp else AT
+    assert rig.lines() == [f"{line} {at}" for line in expected]
+    assert dropped(report) == reasons
+    assert detail in error(report)
+    assert report["jobs"][0].get("merged", 0) == (2 if "sum" in policy else 0)
+
+
+def test_points_of_one_series_at_several_times_are_no_duplicates(rig: Rig) -> None:
+    """And they arrive oldest first, whatever the order of the document."""
+    times = [NOW_MS // 1000 - age for age in (10, 70, 130, 40)]
+    document = "[" + ",".join(f'{{"v":{t % 1000},"t":{t}}}' for t in times) + "]"
+    metric = '{name: m, records: "[]", value: v, timestamp: {path: t, format: unix}, duplicates: error}'
+    report = pushed(rig, metric, document)
+    assert error(report) == ""
+    assert dropped(report) == {}
+    assert rig.lines() == [f"m {t % 1000} @{t}000" for t in sorted(times)]
+
+
+def test_duplicates_across_nested_groups_are_settled_together(rig: Rig) -> None:
+    metric = '{name: m, records: ["a[]", "b[]"], value: "@", duplicates: sum}'
+    pushed(rig, metric, '{"a":[{"b":[1,2]},{"b":[4]},{"b":[8,16]}]}')
+    assert rig.lines() == [f"m 31 {AT}"]
+
+
+# --- Labels ----------------------------------------------------------------------------------------------------------
+
+LABELS = [
+    ("text", '"x"', 'm{l="x"}'),
+    ("text beyond ASCII", '"zürich ☃ 𝄞"', 'm{l="zürich ☃ 𝄞"}'),
+    ("text with quotes and newline", '"a\\"b\\nc"', 'm{l="a\\"b\\nc"}'),
+    ("null is absent", "null", "m"),
+    ("empty text is absent", '""', "m"),
+    ("whole number", "4", 'm{l="4"}'),
+    ("unix time", "1757568506", 'm{l="1757568506"}'),
+    ("zero", "0", 'm{l="0"}'),
+    ("negative zero with fraction", "-0.0", 'm{l="-0.0"}'),
+    ("trailing zero", "1.10", 'm{l="1.10"}'),
+    ("exponent", "1e3", 'm{l="1e3"}'),
+    ("capital exponent", "1E+3", 'm{l="1E+3"}'),
+    ("beyond 2^63", "12345678901234567890", 'm{l="12345678901234567890"}'),
+    ("beyond 2^64", "123456789012345678901234567890", 'm{l="123456789012345678901234567890"}'),
+    ("more digits than a float has", "0.12345678901234567890123", 'm{l="0.12345678901234567890123"}'),
+    ("beyond floats", "1e400", 'm{l="1e400"}'),
+    ("true", "true", 'm{l="true"}'),
+    ("false", "false", 'm{l="false"}'),
+]
+
+
+@pytest.mark.parametrize("beside", ["", ',{"v":2,"l":0.5}'], ids=["alone", "beside a fraction"])
+@pytest.mark.parametrize(("value", "series"), [row[1:] for row in LABELS], ids=[row[0] for row in LABELS])
+def test_label_prints_exactly(rig: Rig, value: str, series: str, beside: str) -> None:
+    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', f'[{{"v":1,"l":{value}}}{beside}]')
+    assert error(report) == ""
+    assert f"{series} 1 {AT}" in rig.lines()
+    assert len(rig.lines()) == (2 if beside else 1)
+
+
+def test_missing_label_is_absent_beside_records_that_have_it(rig: Rig) -> None:
+    pushed(rig, '{name: m, records: "[]", value: v, labels: {a: a, b: b}}', '[{"v":1,"a":"x"},{"v":2,"b":"y"},{"v":3}]')
+    assert rig.lines() == [f"m 3 {AT}", f'm{{a="x"}} 1 {AT}', f'm{{b="y"}} 2 {AT}']
+
+
+@pytest.mark.parametrize("value", ["[1]", '{"a":1}', "[" * 900 + "]" * 900], ids=["list", "object", "deep"])
+def test_label_that_is_no_scalar_costs_its_record_alone(rig: Rig, value: str) -> None:
+    report = pushed(
+        rig, '{name: m, records: "[]", value: v, labels: {l: l}}', f'[{{"v":1,"l":{value}}},{{"v":2,"l":"x"}}]'
+    )
+    assert error(report) == ""
+    assert skipped(report) == {"label_not_scalar": 1}
+    assert rig.lines() == [f'm{{l="x"}} 2 {AT}']
+
+
+def test_fraction_in_a_label_does_not_count_skips_twice(rig: Rig) -> None:
+    """The document is decoded again for the text of its numbers; what was counted before counts once."""
+    document = '[{"v":null,"l":"a"},{"v":"x","l":"b"},{"v":1,"l":1.50}]'
+    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document)
+    assert rig.lines() == [f'm{{l="1.50"}} 1 {AT}']
+    assert skipped(report) == {"value_missing": 1, "not_a_number": 1}
+    assert report["jobs"][0]["records"] == 3
+
+
+SURROGATE = '[{"v":1,"l":"\\ud800"},{"v":2,"l":"ok"}]'
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "",
+        "metric_relabel_configs: [{source_labels: [l], regex: 'o(.*)', target_label: k}]",
+        "metric_relabel_configs: [{source_labels: [l], action: hashmod, modulus: 4, target_label: k}]",
+        "metric_relabel_configs: [{source_labels: [l], action: lowercase, target_label: k}]",
+        "label_value_length_limit: 300",
+    ],
+    ids=["plain", "replace", "hashmod", "lowercase", "length limit"],
+)
+def test_lone_surrogate_in_a_label_is_a_counted_drop(rig: Rig, keys: str) -> None:
+    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', SURROGATE, keys)
+    assert error(report) == ""
+    assert dropped(report) == {"invalid_label_value": 1}
+    assert len(rig.lines()) == 1
+    assert 'l="ok"' in rig.lines()[0]
+
+
+def test_lone_surrogate_in_a_value_is_a_counted_skip(rig: Rig) -> None:
+    metric = "{name: m, records: '[]', value: v, value_regex: '([0-9]+)', labels: {l: l}}"
+    report = pushed(rig, metric, '[{"v":"\\ud800 1","l":"a"},{"v":"2 x","l":"b"}]')
+    assert error(report) == ""
+    assert sum(skipped(report).values()) + len(rig.lines()) == 2
+    assert f'm{{l="b"}} 2 {AT}' in rig.lines()
+
+
+def test_name_that_relabelling_makes_invalid_is_a_counted_drop(rig: Rig) -> None:
+    keys = "metric_relabel_configs: [{source_labels: [l], regex: '(.+)', target_label: __name__, replacement: 'm-$1'}]"
+    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', '[{"v":1,"l":"a"},{"v":2}]', keys)
+    assert error(report) == ""
+    assert dropped(report) == {"invalid_metric_name": 1}
+    assert "m-a" in report["endpoints"][0]["dropped"]["invalid_metric_name"]["example"]
+    assert rig.lines() == [f"m 2 {AT}"]
+
+
+def test_200_labels_are_a_counted_drop_where_the_endpoint_is_amp(amp_rig: Rig) -> None:
+    many = ", ".join(f"l{index}: l{index}" for index in range(200))
+    record = ",".join(f'"l{index}":"x"' for index in range(200))
+    report = pushed(
+        amp_rig, f'{{name: m, records: "[]", value: v, labels: {{{many}}}}}', f'[{{"v":1,{record}}},{{"v":2}}]'
+    )
+    assert error(report) == ""
+    assert dropped(report) == {"too_many_labels": 1}
+    assert "150" in report["endpoints"][0]["dropped"]["too_many_labels"]["example"]
+    assert amp_rig.lines() == [f"m 2 {AT}"]
+
+
+# --- The job's labels, relabelling and limits ------------------------------------------------------------------------
+
+JOB_LABELS = [
+    ("added to every sample", "labels: {team: billing}", "{l: l}", {"l": "x", "team": "billing"}),
+    ("clash is renamed", "labels: {l: mine}", "{l: l}", {"l": "mine", "exported_l": "x"}),
+    ("clash with job", "", "{job: l}", {"job": "j", "exported_job": "x"}),
+    ("clash with instance", "", "{instance: l}", {"exported_instance": "x"}),
+    (
+        "double clash",
+        "labels: {l: mine}",
+        "{l: l, exported_l: k}",
+        {"l": "mine", "exported_l": "y", "exported_exported_l": "x"},
+    ),
+    ("honored", "honor_labels: true, labels: {l: mine}", "{l: l}", {"l": "x"}),
+    ("honored job", "honor_labels: true", "{job: l}", {"job": "x"}),
+    ("honored, absent in the record", "honor_labels: true, labels: {l: mine}", "{l: nothing}", {"l": "mine"}),
+    ("instance by hand", "labels: {instance: api-1}", "{}", {"instance": "api-1"}),
+]
+
+
+@pytest.mark.parametrize(("keys", "labels", "expected"), [r[1:] for r in JOB_LABELS], ids=[r[0] for r in JOB_LABELS])
+def test_job_labels(rig: Rig, keys: str, labels: str, expected: dict[str, str]) -> None:
+    pushed(rig, f"{{name: m, value: v, labels: {labels}}}", '{"v":1,"l":"x","k":"y"}', keys)
+    (series,) = rig.receiver.series("m")
+    base = {"__name__": "m", "job": "j", "instance": rig.api.url.removeprefix("http://")}
+    assert dict(series) == base | expected
+
+
+RELABEL = [
+    ("drop", "{source_labels: [l], regex: b, action: drop}", ['m{l="a"} 1', 'm{l="c"} 3'], {"metric_relabel": 1}),
+    ("keep nothing", "{source_labels: [l], regex: z, action: keep}", [], {"metric_relabel": 3}),
+    ("labeldrop merges series", "{regex: l, action: labeldrop}", ["m 3"], {"duplicate": 2}),
+    (
+        "rename of the metric",
+        "{source_labels: [l], regex: b, target_label: __name__, replacement: other}",
+        ['m{l="a"} 1', 'm{l="c"} 3', 'other{l="b"} 2'],
+        {},
+    ),
+    (
+        "target labels are seen",
+        "{source_labels: [job, l], regex: 'j;b', action: drop}",
+        ['m{l="a"} 1', 'm{l="c"} 3'],
+        {"metric_relabel": 1},
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "expected", "reasons"), [row[1:] for row in RELABEL], ids=[row[0] for row in RELABEL])
+def test_metric_relabel_configs(rig: Rig, rule: str, expected: list[str], reasons: dict[str, int]) -> None:
+    metric = '{name: m, records: "[]", value: v, labels: {l: l}}'
+    document = '[{"v":1,"l":"a"},{"v":2,"l":"b"},{"v":3,"l":"c"}]'
+    report = pushed(rig, metric, document, f"metric_relabel_configs: [{rule}]")
+    assert rig.lines() == [f"{line} {AT}" for line in expected]
+    assert dropped(report) == reasons
+    scraped = rig.value("scrape_samples_scraped")
+    assert scraped == 3
+    assert rig.value("scrape_samples_post_metric_relabeling") == 3 - reasons.get("metric_relabel", 0)
+
+
+def test_metric_relabel_configs_do_not_touch_the_synthetic_series(rig: Rig) -> None:
+    pushed(rig, "{name: m, value: v}", '{"v":1}', "metric_relabel_configs: [{regex: '.*', action: labeldrop}]")
+    assert rig.value("up", job="j") == 1
+
+
+def test_external_labels_only_where_absent(rig: Rig) -> None:
+    rig.serve('{"v":1,"e":"own"}')
+    rig.push(
+        rig.job("{name: a, value: v, labels: {environment: e}}", "{name: b, value: v}"),
+        top="global: {external_labels: {environment: production}}",
+    )
+    assert rig.lines() == [f'a{{environment="own"}} 1 {AT}', f'b{{environment="production"}} 1 {AT}']
+    assert rig.value("up", env_vars="production") == 1
+
+
+LIMITS = [
+    ("sample_limit reached", "sample_limit: 2", "", ""),
+    ("sample_limit crossed", "sample_limit: 1", "2 samples, sample_limit is 1", ""),
+    ("label_limit reached", "label_limit: 5", "", ""),
+    ("label_limit crossed", "label_limit: 4", "5 labels, label_limit is 4", ""),
+    ("name length reached", "label_name_length_limit: 8", "", ""),
+    ("name length crossed", "label_name_length_limit: 7", "longer than label_name_length_limit, 7 bytes", ""),
+    ("value length reached", "label_value_length_limit: 21", "", ""),
+    (
+        "value length crossed, in bytes",
+        "label_value_length_limit: 20",
+        "longer than label_value_length_limit, 20 bytes",
+        "",
+    ),
+    ("global sample_limit", "", "2 samples, sample_limit is 1", "global: {sample_limit: 1}"),
+    ("global label_limit", "", "label_limit is 4", "global: {label_limit: 4}"),
+    ("the job's own before the global one", "sample_limit: 5", "", "global: {sample_limit: 1}"),
+]
+
+
+@pytest.mark.parametrize(("keys", "detail", "top"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
+def test_limits_fail_the_scrape(rig: Rig, keys: str, detail: str, top: str) -> None:
+    """Labels: __name__, job, instance, l and k. The longest value is 21 bytes in 7 characters, names have 8."""
+    document = '[{"v":1,"l":"☃☃☃☃☃☃☃","k":"a"},{"v":2,"l":"a","k":"b"}]'
+    rig.serve(document)
+    metric = '{name: m, records: "[]", value: v, labels: {l: l, k: k}}'
+    report = rig.push(rig.job(metric, keys=keys), rig.job("{name: other, value: '1'}", name="o"), top=top)
+    assert detail in error(report)
+    assert bool(error(report)) == bool(detail)
+    assert len(rig.receiver.series("m")) == (0 if detail else 2)
+    assert rig.value("up", job="j") == (0 if detail else 1)
+
+
+def test_sample_limit_counts_after_relabelling(rig: Rig) -> None:
+    keys = "sample_limit: 1, metric_relabel_configs: [{source_labels: [l], regex: a, action: drop}]"
+    report = pushed(
+        rig, '{name: m, records: "[]", value: v, labels: {l: l}}', '[{"v":1,"l":"a"},{"v":2,"l":"b"}]', keys
+    )
+    assert error(report) == ""
+    assert rig.lines() == [f'm{{l="b"}} 2 {AT}']
+
+
+def test_a_crossed_sample_limit_still_says_how_many_there_were(rig: Rig) -> None:
+    """Prometheus goes on counting so that one can see by how much the limit was crossed."""
+    document = "[" + ",".join(f'{{"v":1,"l":"{index}"}}' for index in range(7)) + "]"
+    keys = "sample_limit: 3, metric_relabel_configs: [{source_labels: [l], regex: '0', action: drop}]"
+    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document, keys)
+    assert "sample_limit" in error(report)
+    assert (rig.value("up"), rig.value("scrape_samples_scraped")) == (0, 7)
+    assert rig.value("scrape_samples_post_metric_relabeling") == 6
+
+
+def test_every_reason_shows_its_first(rig: Rig) -> None:
+    document = '[{"v":"a"},{"v":"b"},{"v":null,"l":1},{"v":null,"l":2},{"v":1,"l":[]},{"v":1,"l":{}},{"v":7}]'
+    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document)
+    found = report["jobs"][0]["skipped"]
+    assert counts(found) == {"not_a_number": 2, "value_missing": 2, "label_not_scalar": 2}
+    assert "record 0" in example(found["not_a_number"])
+    assert "'a'" in example(found["not_a_number"])
+    assert "record 2" in example(found["value_missing"])
+    assert "record 4" in example(found["label_not_scalar"])
+    assert rig.lines() == [f"m 7 {AT}"]

@@ -1,0 +1,356 @@
+"""Requests until they are settled: order, who may book, and how many go side by side. And how they are paced."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambda_remote_write.config.schema import QueueConfig
+from lambda_remote_write.model.delivery import Delivery, WriteRequest
+from lambda_remote_write.push import push
+from lambda_remote_write.remote_write.queue import QueueClosed, SendQueue
+from lambda_remote_write.remote_write.rate_limit import RateLimiter
+from lambda_remote_write.remote_write.send import connections
+from sandbox.amp import Limits, Receiver
+from sandbox.api import Api
+from sandbox.server import Fault
+from tests.rig import made
+from tests.rig.delivery import Clock, in_order
+from tests.test_push import Source, config_text, endpoint, job, now_ms, tick, warm_of
+
+
+def send_queue(count: int) -> tuple[SendQueue, Delivery]:
+    accounting = Delivery("amp")
+    return SendQueue([WriteRequest(b"%d" % number, 1, 1) for number in range(count)], accounting), accounting
+
+
+def bodies(box: SendQueue) -> list[bytes]:
+    return [one.request.body for one in box.close()]
+
+
+def test_requests_are_taken_in_order_and_what_is_left_comes_back_in_order() -> None:
+    box, _ = send_queue(4)
+    first, second = box.take(), box.take()
+    assert first is not None
+    assert second is not None
+    first.pieces.clear()
+    second.pieces.extend([WriteRequest(b"1b", 1, 1)])
+    assert bodies(box) == [b"1", b"1b", b"2", b"3"]
+
+
+def test_after_a_stop_nothing_more_is_taken_and_all_have_its_reason() -> None:
+    box, _ = send_queue(3)
+    queued = box.take()
+    assert queued is not None
+    queued.reason, queued.detail = "http_403", "not allowed"
+    box.stop(queued)
+    assert box.take() is None
+    assert [(one.reason, one.detail) for one in box.close()] == [("http_403", "not allowed")] * 3
+
+
+def test_nobody_books_after_the_end() -> None:
+    box, accounting = send_queue(2)
+    with box.accounting() as open_books:
+        assert open_books is accounting
+    queued = box.take()
+    assert queued is not None
+    queued.in_flight = True
+    left = box.close()
+    assert [one.request.maybe_stored for one in left] == [True, False]  # the first may still arrive
+    with pytest.raises(QueueClosed), box.accounting():
+        pass
+    assert box.take() is None
+
+
+@pytest.mark.parametrize(
+    ("requests", "disjoint", "keys", "expected"),
+    [
+        pytest.param(100, False, {}, 1, id="they share series"),
+        pytest.param(1, True, {}, 1, id="one request"),
+        pytest.param(4, True, {}, 1, id="few requests"),
+        pytest.param(5, True, {}, 2, id="one more for every four"),
+        pytest.param(100, True, {}, 4, id="four at most"),
+        pytest.param(100, True, {"max_shards": 2}, 2, id="max_shards"),
+        pytest.param(100, True, {"max_shards": 1}, 1, id="max_shards of one"),
+        pytest.param(3, True, {"min_shards": 3}, 3, id="min_shards"),
+        pytest.param(2, True, {"min_shards": 3}, 2, id="min_shards of few requests"),
+        pytest.param(100, True, {"min_shards": 9}, 4, id="min_shards beyond four"),
+    ],
+)
+def test_how_many_go_side_by_side(requests: int, disjoint: bool, keys: dict[str, int], expected: int) -> None:
+    assert connections(made.endpoint(replace(QueueConfig(), **keys)), requests, disjoint) == expected
+
+
+# --- Side by side, over sockets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shares", [False, True], ids=["no series twice", "series with several points"])
+def test_only_requests_that_share_no_series_overtake_each_other(shares: bool) -> None:
+    together, most, lock = [0], [0], threading.Lock()
+    with Api() as api, Receiver(limits=Limits(out_of_order_seconds=0)) as amp:
+        source = Source(api)
+        points = 8 if shares else 1
+        source.records = lambda: [
+            {"id": str(n), "value": n, "at": now_ms() - 1000 * age}
+            for n in range(24 // points)
+            for age in range(points)
+        ]
+        real = amp._server.respond
+
+        def counting(request):  # type: ignore[no-untyped-def]
+            with lock:
+                together[0] += 1
+                most[0] = max(most[0], together[0])
+            time.sleep(0.03)
+            try:
+                return real(request)
+            finally:
+                with lock:
+                    together[0] -= 1
+
+        amp._server.respond = counting
+        queue = {"max_samples_per_send": "2"}
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)])) as environment:
+            report = push(environment, tick(environment), time.monotonic() + 10)
+        assert report.deliveries[0].accepted == 29
+        assert amp.refused == 0
+        assert in_order(amp)
+    assert most[0] == (1 if shares else 4)
+
+
+def test_a_stop_of_one_stops_the_others_and_loses_nothing() -> None:
+    with Api() as api, Receiver() as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(40)]
+        amp.script(None, None, None, Fault.status(404), Fault.status(404), Fault.status(404), Fault.status(404))
+        queue = {"max_samples_per_send": "1", "min_shards": "4"}
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)])) as environment:
+            (delivery,) = push(environment, tick(environment), time.monotonic() + 10).deliveries
+        assert delivery.balances
+        assert delivery.accepted == amp.accepted == len(amp.samples)
+        assert delivery.undelivered.total() == 45 - delivery.accepted >= 38
+        assert len(amp.requests) <= 7
+
+
+# --- The rate ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_that_is_too_much_at_once_goes_in_pieces() -> None:
+    """AMP's token bucket refuses a request larger than what is in it: the same again would never get through."""
+    clock = Clock()
+    with Api() as api, Receiver(now=clock.time, limits=Limits(samples_per_second=4, burst_samples=4)) as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(20)]
+        text = config_text(
+            [job(source.url)], [endpoint(amp, "amp", queue_config={"max_backoff": "2s", "min_backoff": "1s"})]
+        )
+        with warm_of(text, clock) as environment:
+            (delivery,) = push(environment, tick(environment), time.monotonic() + 20).deliveries
+        assert delivery.accepted == 25 == len(amp.samples)
+        assert {record.status for record in amp.requests} == {200, 429}
+
+
+def test_sending_is_paced() -> None:
+    clock = Clock()
+    with Api() as api, Receiver(now=clock.time) as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(45)]
+        queue = {"max_samples_per_second": "10", "max_samples_per_send": "5", "max_shards": "1"}
+        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)]), clock) as environment:
+            before = clock.ahead
+            (delivery,) = push(environment, tick(environment), time.monotonic() + 20).deliveries
+        assert delivery.accepted == 50
+        assert clock.ahead - before > 3.5  # ten at once, forty at ten a second
+
+
+def test_pace_spreads_after_a_seconds_worth() -> None:
+    rate_limiter = RateLimiter(10)
+    assert rate_limiter.wait_seconds(10, 0.0, 60) == 0
+    assert rate_limiter.wait_seconds(5, 0.0, 60) == pytest.approx(0.5)
+    assert rate_limiter.wait_seconds(5, 0.5, 60) == pytest.approx(0.5)
+    assert rate_limiter.wait_seconds(10, 100.0, 60) == 0
+
+
+def test_a_request_larger_than_the_rate_delays_the_next() -> None:
+    rate_limiter = RateLimiter(10)
+    assert rate_limiter.wait_seconds(50, 0.0, 60) == 0
+    assert rate_limiter.wait_seconds(10, 0.0, 60) == pytest.approx(5)
+
+
+def test_a_wait_beyond_the_run_takes_nothing() -> None:
+    rate_limiter = RateLimiter(10)
+    rate_limiter.wait_seconds(50, 0.0, 60)
+    assert rate_limiter.wait_seconds(10, 0.0, 3.0) is None
+    assert rate_limiter.wait_seconds(10, 4.0, 3.0) == pytest.approx(1)
+
+
+def test_no_limit_never_waits() -> None:
+    assert [RateLimiter(0).wait_seconds(10**6, 0.0, 1) for _ in range(3)] == [0.0] * 3
+
+
+@given(st.integers(1, 50), st.lists(st.tuples(st.integers(1, 100), st.floats(0, 3)), max_size=30))
+def test_no_window_lets_more_through_than_the_rate(rate: int, requests: list[tuple[int, float]]) -> None:
+    rate_limiter, now, sent = RateLimiter(rate), 0.0, list[tuple[float, int]]()
+    for samples, pause in requests:
+        wait = rate_limiter.wait_seconds(samples, now, 1e9)
+        assert wait is not None
+        now += wait
+        sent.append((now, samples))
+        now += pause
+    for start in range(len(sent)):
+        for stop in range(start, len(sent)):
+            total = sum(samples for _, samples in sent[start:stop])  # the last one may be larger than the bucket
+            assert total <= rate * (sent[stop][0] - sent[start][0] + 1) + max(samples for _, samples in sent) + 1e-6
+
+
+def test_two_throttled_attempts_come_before_pieces() -> None:
+    with Api() as api, Receiver() as amp:
+        source = Source(api)
+        source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
+        amp.script(Fault.status(429), Fault.status(429))
+        with warm_of(json.loads(json.dumps(config_text([job(source.url)], [endpoint(amp, "amp")])))) as environment:
+            push(environment, tick(environment), time.monotonic() + 10)
+        assert [record.sample_count for record in amp.requests if record.sample_count] == [8, 8, 4, 4]
+
+
+# --- The outbox alone -------------------------------------------------------------------------------------------------
+
+
+def reasons(box: SendQueue) -> list[str]:
+    return [one.reason for one in box.close()]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_what_was_never_sent_ran_out_of_time(taken: int) -> None:
+    """A request that nobody has said anything of is left with the deadline as its reason, in words too."""
+    box, _ = send_queue(3)
+    assert len(box) == 3
+    assert [queued and queued.pieces[0].body for queued in (box.take() for _ in range(taken))] == [b"0", b"1", b"2"][
+        :taken
+    ]
+    left = box.close()
+    assert [one.request.body for one in left] == [b"0", b"1", b"2"]
+    assert {one.reason for one in left} == {"deadline"}
+    assert all(one.detail for one in left)
+
+
+def test_every_request_is_taken_once() -> None:
+    """After the last one there is none, and threads that take at once get different ones."""
+    box, _ = send_queue(200)
+    taken = list[bytes]()
+
+    def take_all() -> None:
+        while queued := box.take():
+            taken.append(queued.pieces[0].body)
+
+    threads = [threading.Thread(target=take_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken, key=int) == [b"%d" % number for number in range(200)]
+    assert box.take() is None
+
+
+def test_what_is_held_back_has_that_reason() -> None:
+    """All of it comes back, in order, for the reason that was given."""
+    box, _ = send_queue(3)
+    box.hold_back("behind_backlog", "older samples go first")
+    left = box.close()
+    assert [(one.request.body, one.reason, one.detail) for one in left] == [
+        (body, "behind_backlog", "older samples go first") for body in (b"0", b"1", b"2")
+    ]
+
+
+def test_a_stop_leaves_what_is_under_way_its_own_reason() -> None:
+    """Requests that others have taken keep theirs, the first stop counts, and nothing more is taken."""
+    box, _ = send_queue(4)
+    first, second = box.take(), box.take()
+    assert first is not None
+    assert second is not None
+    first.reason, second.reason = "http_503", "http_429"
+    box.stop(first)
+    box.stop(second)
+    assert box.is_stopped
+    assert box.take() is None
+    assert reasons(box) == ["http_503", "http_429", "http_503", "http_503"]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "was_in_doubt", "expected"),
+    [
+        pytest.param(False, False, [False, False, False], id="nothing went out"),
+        pytest.param(True, False, [True, False, False], id="the first piece is under way"),
+        pytest.param(False, True, [True, False, False], id="an earlier attempt got no answer"),
+    ],
+)
+def test_what_may_be_stored_is_said_of_the_piece_that_went_out(
+    in_flight: bool, was_in_doubt: bool, expected: list[bool]
+) -> None:
+    """Of a request in pieces only the first one can be under way."""
+    box, _ = send_queue(2)
+    queued = box.take()
+    assert queued is not None
+    queued.pieces.append(WriteRequest(b"0b", 1, 1))
+    queued.in_flight = in_flight
+    if was_in_doubt:
+        queued.maybe_stored()
+    left = box.close()
+    assert [one.request.body for one in left] == [b"0", b"0b", b"1"]
+    assert [one.request.maybe_stored for one in left] == expected
+
+
+def test_a_settled_request_is_not_left() -> None:
+    """One that is under way for the last time and has nothing left is gone, without an error."""
+    box, _ = send_queue(1)
+    queued = box.take()
+    assert queued is not None
+    queued.pieces.clear()
+    queued.in_flight = True
+    assert box.close() == []
+
+
+def test_threads_that_are_late_change_nothing_in_the_books() -> None:
+    """Closing waits for who is booking, and everybody after that gets Closed."""
+    box, accounting = send_queue(1)
+    refused, started = list[int](), threading.Barrier(9)
+
+    def book() -> None:
+        started.wait()
+        try:
+            for _ in range(10_000):
+                with box.accounting() as open_books:
+                    open_books.accepted += 1
+        except QueueClosed:
+            refused.append(1)
+
+    threads = [threading.Thread(target=book) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    time.sleep(0.01)
+    box.close()
+    seen = accounting.accepted
+    for thread in threads:
+        thread.join()
+    assert accounting.accepted == seen
+    with pytest.raises(QueueClosed), box.accounting():
+        pass
+
+
+@given(st.integers(0, 300), st.booleans(), st.integers(1, 50), st.integers(1, 50))
+def test_connections_keep_their_bounds(requests: int, disjoint: bool, least: int, most: int) -> None:
+    """One where series are shared; never more than four, max_shards or requests; min_shards as far as these allow."""
+    found = connections(made.endpoint(QueueConfig(min_shards=least, max_shards=most)), requests, disjoint)
+    bound = max(min(4, most, requests), 1)
+    assert 1 <= found <= bound
+    if not disjoint:
+        assert found == 1
+    else:
+        assert found >= min(least, bound)

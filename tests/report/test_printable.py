@@ -1,0 +1,271 @@
+"""One hostile text through every source of text: nothing that is printed moves a cursor, turns a line, or makes one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lambda_remote_write.app import App
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.report.printable import json_text, printable
+from lambda_remote_write_cli import main
+from sandbox.server import Answer, Fault, LoopbackServer, Request
+
+ROOT = Path(__file__).parents[2]
+FORGED = "FORGED LINE"
+CONTROLS = "\x1b[2J\x07\x08\x7f\x9b31m\x85\u2028\u2029\u202e\u2066\u200f\u061c\ufeff\r"
+HOSTILE = f"a{CONTROLS}\n{FORGED}\t{CONTROLS}z"
+ON_A_LINE = HOSTILE.replace("\n", "\\n")  # as in a page
+WIRE = HOSTILE.replace("\r", "").replace("\n", "").encode()  # as in a head
+EMPTY = b"Content-Length: 0\r\n"
+
+
+def check(printed: str) -> None:
+    """Only what prints, and no line that the text has made."""
+    odd = {char for char in printed if not (char.isprintable() or char == "\n")}
+    assert odd == set(), sorted(map(ascii, odd))
+    assert [line for line in printed.split("\n") if line.lstrip(" #").startswith(FORGED)] == []
+
+
+def pusher(*arguments: str | Path) -> str:
+    """What the command line prints, on both ways."""
+    env_vars = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "lambda_remote_write_cli", *map(str, arguments)]
+    done = subprocess.run(command, env=env_vars, capture_output=True, timeout=60, check=False)
+    assert b"Traceback" not in done.stderr
+    return (done.stdout + done.stderr).decode()
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The same of commands that ask nobody, without a process of their own."""
+
+    def run(*arguments: str | Path) -> str:
+        capsys.readouterr()
+        with contextlib.suppress(SystemExit):
+            main.main(list(map(str, arguments)))
+        captured = capsys.readouterr()
+        return captured.out + captured.err
+
+    return run
+
+
+TEXT = {"Content-Type": "text/plain"}
+ANSWERS: dict[str, Answer | Fault] = {
+    "/json": Answer.json([{"v": 1, "name": HOSTILE}, {"v": HOSTILE, "name": "b"}]),
+    "/nojson": Answer(200, TEXT, HOSTILE.encode()),
+    "/refused": Answer.json({"message": HOSTILE}, 500),
+    "/page": Answer(200, TEXT, f'm{{x="{ON_A_LINE}"}} 1\n'.encode()),
+    "/badpage": Answer(200, TEXT, f"m 1\n{HOSTILE} x y z\n".encode()),
+    "/badtype": Fault.garbage(b"HTTP/1.1 200 OK\r\nContent-Type: " + WIRE + b"\r\n" + EMPTY + b"\r\n"),
+    "/encoding": Fault.garbage(b"HTTP/1.1 200 OK\r\nContent-Encoding: br, " + WIRE + b"\r\n" + EMPTY + b"\r\n"),
+    "/redirect": Fault.garbage(b"HTTP/1.1 302 F\r\nLocation: ftp://" + WIRE + b"\r\n" + EMPTY + b"\r\n"),
+    "/reason": Fault.garbage(b"HTTP/1.1 500 " + WIRE + b"\r\n" + EMPTY + b"\r\n"),
+    "/nohttp": Fault.garbage(HOSTILE.encode()),
+    "/list": Answer.json([{"targets": [HOSTILE, "h:1"], "labels": {"team": HOSTILE}}]),
+    "/badlist": Answer.json([{HOSTILE: 1}]),
+    "/write": Answer(400, {}, HOSTILE.encode()),
+}
+
+
+class Outsiders:
+    """An API, pages, lists of targets and a receiver that say nothing good."""
+
+    def __init__(self) -> None:
+        self._server = LoopbackServer(self._answer)
+        self.url = self._server.base_url
+        self.address = f"127.0.0.1:{self._server.port}"
+
+    def _answer(self, request: Request) -> Answer | Fault:
+        return ANSWERS.get(request.path, Answer(404, {}, HOSTILE.encode()))
+
+    def config(self, **top: Any) -> str:
+        metric = {"name": "m", "records": "@", "value": "v", "labels": {"name": "name"}}
+        documents = ("json", "nojson", "refused", "reason", "nohttp", "redirect", "encoding")
+        pages = ("page", "badpage", "badtype", "reason", "nohttp", "redirect", "refused")
+        there = {"targets": [self.address], "labels": {"team": HOSTILE}}
+        scrapes = [
+            *({"job_name": f"p{name}", "metrics_path": f"/{name}", "static_configs": [there]} for name in pages),
+            *(
+                {"job_name": f"l{name}", "http_sd_configs": [{"url": f"{self.url}/{name}"}]}
+                for name in ("list", "badlist", "refused")
+            ),
+            {"job_name": HOSTILE, "metrics_path": "/page", "static_configs": [there]},
+        ]
+        jobs = [{"job_name": f"j{name}", "url": f"{self.url}/{name}", "metrics": [metric]} for name in documents]
+        endpoint = {"url": f"{self.url}/write", "name": "e", "queue_config": {"max_backoff": "50ms"}}
+        return json.dumps({"json_configs": jobs, "scrape_configs": scrapes, "remote_write": [endpoint], **top})
+
+    def __enter__(self) -> Outsiders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+
+
+@pytest.fixture
+def outsiders() -> Iterator[Outsiders]:
+    with Outsiders() as found:
+        yield found
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("action", ["check", "plan", "push"])
+def test_what_sources_and_receivers_say(outsiders: Outsiders, tmp_path: Path, action: str, form: list[str]) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(outsiders.config())
+    printed = pusher(action, config, *form)
+    check(printed)
+    assert not form or json.loads(printed)
+    assert action == "check" or printed.count("FORGED") > 3  # it has come through
+
+
+def test_what_waits_in_a_spool(outsiders: Outsiders, tmp_path: Path) -> None:
+    """`show` is for people; `export` is for another program, which takes the value as it is."""
+    config = tmp_path / "config.json"
+    endpoint = {"url": "http://127.0.0.1:9/", "name": "e", "queue_config": {"max_backoff": "50ms"}}
+    config.write_text(outsiders.config(spool={"location": str(tmp_path / "spool")}, remote_write=[endpoint]))
+    check(pusher("push", config, "--timeout", "6"))
+    for words in (["list"], ["show"], ["show", "--json"]):
+        check(pusher("spool", config, *words))
+    pusher("spool", config, "show", "-o", tmp_path / "shown")
+    with (tmp_path / "shown").open(newline="", encoding="utf-8") as file:
+        shown = file.read()
+    check(shown)
+    assert "FORGED" in shown
+    assert ON_A_LINE in pusher("spool", config, "export")
+
+
+BAD_CONFIGS: dict[str, dict[str, Any]] = {
+    "an unknown key": {HOSTILE: 1},
+    "a bad value": {"global": {"scrape_interval": HOSTILE}},
+    "a bad choice": {"scrape_configs": [{"job_name": "a", "scrape_protocols": [HOSTILE]}]},
+    "a scheme": {"scrape_configs": [{"job_name": "a", "scheme": HOSTILE}]},
+    "an expression": {"json_configs": [{"job_name": "a", "metrics": [{"name": "m", "value": HOSTILE}]}]},
+    "an address": {"remote_write": [{"url": HOSTILE}]},
+    "a regex": {"remote_write": [{"url": "http://h/", "write_relabel_configs": [{"regex": f"({HOSTILE}"}]}]},
+    "a label": {"global": {"external_labels": {HOSTILE: HOSTILE}}},
+    "a job twice": {"scrape_configs": [{"job_name": HOSTILE}, {"job_name": HOSTILE}]},
+    "a file": {"scrape_config_files": [f"/nowhere/{HOSTILE}/x"], "rule_files": [HOSTILE]},
+    "a secret's file": {"remote_write": [{"url": "http://h/", "authorization": {"credentials_file": HOSTILE}}]},
+}
+
+
+@pytest.mark.parametrize("document", BAD_CONFIGS.values(), ids=list(BAD_CONFIGS))
+def test_what_a_config_says(tmp_path: Path, told: Callable[..., str], document: Mapping[str, Any]) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(document))
+    for words in (["check", config], ["check", config, "--json"], ["convert", config], ["convert", config, "--json"]):
+        check(told(*words))
+
+
+@pytest.mark.parametrize("action", ["check", "convert"])
+def test_names_of_files_and_arguments(tmp_path: Path, told: Callable[..., str], action: str) -> None:
+    path = tmp_path / HOSTILE
+    check(told(action, path))
+    for content in (b"{a: [", b"\xff\x1b", b"a: 1"):
+        path.write_bytes(content)
+        check(told(action, path))
+    check(told(action, "config", f"--{HOSTILE}"))
+
+
+COLLECTOR = {
+    "receivers": {
+        "prometheus": {"config": {"scrape_configs": [{"job_name": HOSTILE}]}},
+        f"otlp/{HOSTILE}": {HOSTILE: 1},
+    },
+    "processors": {f"filter/{HOSTILE}": {"metrics": {"exclude": {"metric_names": [HOSTILE]}}}},
+    "exporters": {"prometheusremotewrite": {"endpoint": "http://h/w", "headers": {"X": HOSTILE}}},
+    "service": {
+        "pipelines": {
+            "metrics": {
+                "receivers": ["prometheus", f"otlp/{HOSTILE}"],
+                "processors": [f"filter/{HOSTILE}"],
+                "exporters": ["prometheusremotewrite"],
+            }
+        }
+    },
+}
+EXPORTED = {"name": "m", "path": f"{{.{HOSTILE}}}", "help": HOSTILE, "labels": {"a": HOSTILE}}
+THERE = {"targets": ["h:1"], "labels": {"t": HOSTILE}}
+CONVERTED: dict[str, dict[str, Any]] = {
+    "server-only keys": {
+        "rule_files": [HOSTILE],
+        "scrape_configs": [{"job_name": HOSTILE, "nomad_sd_configs": [{"server": HOSTILE}]}],
+    },
+    "labels": {"scrape_configs": [{"job_name": "a", "static_configs": [THERE]}]},
+    "unknown keys": {"scrape_configs": [{"job_name": "a", HOSTILE: {"a": HOSTILE}}], HOSTILE: [HOSTILE]},
+    "collector": COLLECTOR,
+    "json_exporter": {"modules": {HOSTILE: {"metrics": [EXPORTED]}}},
+}
+OUR_KEYS = {"global", "scrape_configs", "json_configs", "remote_write", "scrape_config_files", "self_metrics"}
+
+
+@pytest.mark.parametrize("source", CONVERTED.values(), ids=list(CONVERTED))
+def test_what_is_converted(tmp_path: Path, told: Callable[..., str], source: Mapping[str, Any]) -> None:
+    """To a reader of YAML a comment ends at NEL, LS and PS too: nothing of a quoted text may stand behind one."""
+    path, out = tmp_path / "in.json", tmp_path / "out.yaml"
+    path.write_text(json.dumps(source))
+    check(told("convert", path))
+    check(told("convert", path, "--json"))
+    told("convert", path, "-o", out)
+    if out.exists():
+        text = out.read_bytes().decode()
+        check(text)
+        assert set(yaml.safe_load(text) or {}) <= OUR_KEYS | {HOSTILE}  # as the whole key that it is
+
+
+EVENTS: list[dict[str, Any]] = [
+    {"action": HOSTILE},
+    {HOSTILE: HOSTILE},
+    {"action": "plan", "jobs": [HOSTILE]},
+    {"action": "backfill", "job": HOSTILE, "start": HOSTILE},
+    {"action": "push_samples", "text": HOSTILE},
+    {"action": "push_samples", "s3": HOSTILE},
+    {"action": "spool", "do": HOSTILE},
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: "-".join(map(ascii, event))[:40])
+def test_what_an_event_says(tmp_path: Path, capsys: pytest.CaptureFixture[str], event: dict[str, Any]) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"json_configs": [], "remote_write": [{"url": "http://127.0.0.1:9/"}]}')
+    # A service of its own: a logger keeps the stream of the test that made it.
+    dependencies = Dependencies({"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": str(tmp_path)})
+    with contextlib.suppress(Exception), contextlib.closing(dependencies.transport):  # what is raised, Lambda prints
+        App(dependencies).handle(event, None)
+    captured = capsys.readouterr()
+    check(captured.out + captured.err)
+
+
+def test_what_a_push_logs(outsiders: Outsiders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(outsiders.config())
+    # A service of its own: a logger keeps the stream of the test that made it.
+    dependencies = Dependencies({"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": str(tmp_path)})
+    with contextlib.suppress(Exception), contextlib.closing(dependencies.transport):
+        App(dependencies).handle({}, None)
+    captured = capsys.readouterr()
+    assert "FORGED" in captured.out
+    check(captured.out + captured.err)
+
+
+def test_json_means_the_same() -> None:
+    document = {HOSTILE: [HOSTILE, "ž", "\U0001f600", "\U000e0001", "\ud800"]}
+    for text in (json_text(document), json_text(document, indent=2)):
+        check(text)
+        assert json.loads(text) == document
+
+
+@pytest.mark.parametrize("char", [chr(code) for code in range(0x110000) if not chr(code).isprintable()][::9973])
+def test_what_does_not_print_is_escaped(char: str) -> None:
+    assert printable(f"a{char}b").isprintable()

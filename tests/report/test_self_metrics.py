@@ -1,0 +1,195 @@
+"""`pusher_*`: what each run says of itself, as series beside the data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_remote_write import __version__
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
+from lambda_remote_write.report.report import Report
+from sandbox.amp import Receiver
+from sandbox.api import Api
+from sandbox.server import Answer, Fault
+from tests.rig.delivery import ENVIRONMENT, Clock, no_session
+from tests.test_push import config_text, endpoint, job, run
+
+SAMPLES = 8  # three records, and five that the job has anyway
+
+
+class World:
+    def __init__(self, api: Api, amp: Receiver, folder: Path) -> None:
+        self.amp, self.clock, self.folder = amp, Clock(), folder
+        self.clock.ahead = -3600.0
+        self.more: list[dict[str, Any]] = []
+        self.url = api.serve("/r", lambda _: Answer.json([*self.records(), *self.more]))
+        self.dependencies = Dependencies(
+            ENVIRONMENT | {"POWERTOOLS_SERVICE_NAME": "metrics"}, self.clock.now_ms, no_session, self.clock.sleep
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        return [{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)]
+
+    def env_vars(self, **keys: Any) -> Environment:
+        entry = endpoint(self.amp, "amp", **keys.pop("endpoint", {}))
+        top = {"self_metrics": True, "spool": {"location": str(self.folder)}} | keys
+        return Environment(
+            parse_config(config_text([job(self.url)], [entry], **top), "c", ENVIRONMENT), self.dependencies
+        )
+
+    def run(self, environment: Environment, seconds: float = 10.0) -> Report:
+        report = run(environment, seconds)
+        self.clock.ahead += 60
+        return report
+
+    def last(self, name: str, **labels: str) -> float | None:
+        """The newest value of the one series."""
+        found = self.amp.series(name, **{"job": "pusher", "instance": "metrics", "shard": "0", **labels})
+        assert len(found) <= 1, found
+        return next((points[-1][1] for points in found.values()), None)
+
+    def outcomes(self) -> dict[tuple[str, str], float]:
+        """Of the last run: those that are not 0."""
+        found = {}
+        for labels, points in self.amp.series("pusher_run_samples").items():
+            named = dict(labels)
+            assert named["endpoint"] == "amp"
+            found[named["outcome"], named.get("reason", "")] = points[-1][1]
+        return {key: value for key, value in found.items() if value}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with Api() as api, Receiver() as amp:
+        amp._now = lambda: found.clock.time()  # type: ignore[method-assign]
+        found = World(api, amp, tmp_path / "kept")
+        yield found
+        found.dependencies.transport.close()
+
+
+def test_a_healthy_run_says_what_it_was(world: World) -> None:
+    before = world.clock.time()
+    environment = world.env_vars()
+    report = world.run(environment)
+    assert world.outcomes() == {("collected", ""): SAMPLES, ("accepted", ""): SAMPLES}
+    assert world.last("pusher_build_info", version=__version__) == 1
+    assert world.last("pusher_run_cold_start") == 1
+    assert world.last("pusher_run_requests", endpoint="amp") == 1
+    assert world.last("pusher_run_retries", endpoint="amp") == 0
+    assert (world.last("pusher_run_sent_bytes", endpoint="amp") or 0) > 100
+    assert world.last("pusher_spool_entries", endpoint="amp") == 0
+    assert world.last("pusher_spool_age_seconds", endpoint="amp") == 0
+    assert world.last("pusher_series_cache_size") == SAMPLES
+    assert world.last("pusher_series_cache_hit_ratio") == 0
+    assert abs((world.last("pusher_last_success_timestamp_seconds", endpoint="amp") or 0) - before) < 5
+    for stage in ("collect", "encode", "deliver"):
+        assert 0 <= (world.last("pusher_run_stage_duration_seconds", endpoint="amp", stage=stage) or 0) < 5
+    assert report.totals()["AcceptedSamples"] == SAMPLES  # its own series are not among them
+    world.run(environment)
+    assert world.last("pusher_run_cold_start") == 0
+    assert world.last("pusher_series_cache_hit_ratio") == 1
+
+
+def test_trouble_shows_and_goes_back_to_zero(world: World) -> None:
+    environment = world.env_vars(endpoint={"queue_config": {"min_backoff": "1ms", "max_backoff": "2ms"}})
+    world.run(environment)
+    world.amp.script(Fault.status(503), Fault.status(500), Fault.status(400, b"no"))
+    world.run(environment)
+    assert world.outcomes() == {("collected", ""): SAMPLES, ("rejected", "http_400"): SAMPLES}
+    assert world.last("pusher_run_retries", endpoint="amp") == 2
+    world.run(environment)
+    assert world.outcomes() == {("collected", ""): SAMPLES, ("accepted", ""): SAMPLES}
+    assert world.last("pusher_run_samples", outcome="rejected", reason="http_400") == 0
+
+
+def test_what_was_spooled_shows_as_taken_once_it_is_delivered(world: World) -> None:
+    """A receiver that is down gets no series about it; CloudWatch's metrics survive."""
+    environment = world.env_vars()
+    world.run(environment)
+    world.amp.always(Fault.status(404))
+    for _ in range(2):
+        report = world.run(environment)
+        assert report.deliveries[0].spooled.total() >= SAMPLES
+    assert report.alarm_metrics()["OldestWaitingSeconds"] == pytest.approx(60, abs=2)
+    world.amp.always(None)
+    world.run(environment)
+    assert world.outcomes() == {("collected", ""): SAMPLES, ("taken", ""): 2 * SAMPLES, ("accepted", ""): 3 * SAMPLES}
+    assert {len(points) for points in world.amp.series("pusher_run_requests").values()} == {2}
+
+
+def test_a_backlog_that_one_run_cannot_drain_shows_its_depth_and_age(world: World) -> None:
+    """The receiver takes requests, but the time is too short for all of them."""
+    environment = world.env_vars()
+    world.amp.always(Fault.status(404))
+    for _ in range(16):
+        world.run(environment)
+    world.amp.always(Fault.delay(0.3))
+    world.run(environment, seconds=4.0)
+    assert (world.last("pusher_spool_entries", endpoint="amp") or 0) >= 2
+    assert 60 <= (world.last("pusher_spool_age_seconds", endpoint="amp") or 0) <= 16 * 60
+
+
+def test_another_environment_writes_the_same_series(world: World) -> None:
+    """Values are of one run each: nothing adds up, nothing resets."""
+    world.run(world.env_vars())
+    first = set(world.amp.samples)
+    world.run(world.env_vars())
+    assert set(world.amp.samples) == first
+    assert world.last("pusher_run_cold_start") == 1
+    assert world.amp.refused == 0
+
+
+def test_relabelling_of_the_endpoint_can_drop_them(world: World) -> None:
+    rules = [{"source_labels": ["__name__"], "regex": "pusher_.*", "action": "drop"}]
+    report = world.run(world.env_vars(endpoint={"write_relabel_configs": rules}))
+    assert world.amp.series("pusher_build_info") == {}
+    assert report.deliveries[0].dropped.total() == 0
+
+
+def test_they_can_be_left_out(world: World) -> None:
+    world.run(world.env_vars(self_metrics=False))
+    assert len(world.amp.samples) == SAMPLES
+
+
+def test_a_receiver_that_refuses_them_costs_no_data_and_little_time(world: World) -> None:
+    world.amp.script(None, *[Fault.status(400, b"no self-metrics")] * 2)
+    report = world.run(world.env_vars())
+    assert not report.failed
+    assert report.deliveries[0].accepted == SAMPLES
+    assert report.deliveries[0].rejected.total() == 0
+    assert any("self-metrics refused" in detail for detail in report.deliveries[0].warnings)
+
+
+def test_a_receiver_that_fails_for_them_alone_does_not_hold_up_the_run(world: World) -> None:
+    world.amp.script(None, *[Fault.hang()] * 3)
+    started = time.monotonic()
+    report = world.run(world.env_vars(), seconds=30.0)
+    assert time.monotonic() - started < 25
+    assert not report.failed
+    assert any("not sent" in detail for detail in report.deliveries[0].warnings)
+
+
+def test_metadata_comes_along(world: World) -> None:
+    world.run(world.env_vars())
+    assert world.amp.metadata["pusher_spool_age_seconds"].type == "gauge"
+    assert world.amp.metadata["requests_total"].type == "counter"
+    assert len(world.amp.requests) == 2  # the data, and both of these together
+
+
+def test_records_of_a_job_show_by_outcome_and_reason_and_go_back_to_zero(world: World) -> None:
+    environment = world.env_vars()
+    world.run(environment)
+    assert world.last("pusher_job_records", job="usage", outcome="mapped", reason="") == 3
+    world.more = [{"id": "a", "value": "x", "at": 1}]
+    world.run(environment)
+    assert world.last("pusher_job_records", job="usage", outcome="mapped", reason="") == 3
+    assert world.last("pusher_job_records", job="usage", outcome="skipped", reason="not_a_number") == 1
+    world.more = []
+    world.run(environment)
+    assert world.last("pusher_job_records", job="usage", outcome="skipped", reason="not_a_number") == 0

@@ -1,0 +1,28 @@
+"""The corpus of conversions: a folder per case, with the input, the whole result and the losses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lambda_remote_write_cli.convert import Conversion, Options, convert
+
+FOLDER = Path(__file__).parents[1] / "testdata" / "convert"
+CASES = sorted(path.name for path in FOLDER.iterdir())
+
+
+def options_of(case: str) -> Options:
+    """What `options.json` and `prometheus.yaml` of the case say."""
+    written = FOLDER / case / "options.json"
+    asking = FOLDER / case / "prometheus.yaml"
+    given = json.loads(written.read_text()) if written.exists() else {}
+    targets = (asking.read_text(), asking.name) if asking.exists() else None
+    return Options(targets=targets, **given)
+
+
+def converted(case: str) -> Conversion:
+    return convert((FOLDER / case / "input.yaml").read_text(), "input.yaml", options_of(case))
+
+
+def losses(found: Conversion) -> str:
+    return "".join(f"{one.line} {one.path}: {one.why}\n" for one in found.dropped)

@@ -1,0 +1,142 @@
+"""One endpoint wired as in a push, with a clock that a test moves; what it sends crosses a real loopback socket."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lambda_remote_write import endpoint_run
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import RemoteWriteConfig
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
+from lambda_remote_write.model.samples import Metadata, Samples
+from lambda_remote_write.remote_write import batches
+from lambda_remote_write.remote_write import send as sending
+from lambda_remote_write.remote_write.encode import packing
+from lambda_remote_write.remote_write.endpoint import EndpointState
+from lambda_remote_write.remote_write.metadata_requests import MetadataRequests
+from lambda_remote_write.remote_write.queue import SendQueue
+from lambda_remote_write.series.cache import SeriesCache
+from sandbox import amp
+from tests.rig import made
+
+KEYS = amp.SigV4()
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key}
+QUICK = {"min_backoff": "10ms", "max_samples_per_send": "2"}
+
+
+class Clock:
+    """The wall and the monotonic clock. Sleeping moves both at once and is remembered."""
+
+    def __init__(self, *, really_sleeps: bool = False) -> None:
+        self.ahead = 0.0
+        self.slept: list[float] = []
+        self._really_sleeps = really_sleeps
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def now_ms(self) -> int:
+        return int(self.time() * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if self._really_sleeps:
+            time.sleep(seconds)
+        else:
+            self.ahead += seconds
+
+
+def no_session(profile: str, region: str) -> Any:
+    raise AssertionError("nothing here needs a boto3 session")
+
+
+def endpoint_of(url: str, env_vars: Mapping[str, str] = ENVIRONMENT, **keys: Any) -> RemoteWriteConfig:
+    """A `remote_write` entry as the config reads it; signed for the sandbox unless it says otherwise."""
+    entry = {"url": url, "sigv4": {"region": KEYS.region}, "queue_config": QUICK, **keys}
+    entry = {key: value for key, value in entry.items() if value is not None}
+    text = json.dumps({"json_configs": [], "remote_write": [entry]})
+    (endpoint,) = parse_config(text, "config.yaml", env_vars).endpoints
+    return endpoint
+
+
+@dataclass
+class Rig:
+    """What a run has of one endpoint."""
+
+    endpoint: EndpointState
+    dependencies: Dependencies
+    clock: Clock
+    series: SeriesCache
+
+    def deliver(
+        self, points: Sequence[made.Point], seconds: float = 60.0, metadata: Sequence[Metadata] = ()
+    ) -> Delivery:
+        """Delivers within so many seconds; the books must balance."""
+        return self.send(made.samples_of(points, self.series), seconds, metadata)
+
+    def send(self, samples: Samples, seconds: float = 60.0, metadata: Sequence[Metadata] = ()) -> Delivery:
+        delivery, now_ms = Delivery("test", collected=len(samples)), self.clock.now_ms()
+        requests = packing.pack(samples, batches.protocol_of(self.endpoint, metadata), now_ms, delivery.dropped)
+        edges = sending.Edges(self.endpoint.client, self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
+        deadline = self.clock.monotonic() + seconds
+        left = self._settled(requests, delivery, edges, deadline)
+        if not left:
+            metadata_requests = MetadataRequests(self.endpoint, metadata, self.clock.now_ms())
+            left = self._settled(metadata_requests.requests(Samples(), (), delivery), delivery, edges, deadline)
+            metadata_requests.remember(delivery)
+        endpoint_run.record_undelivered(delivery, left)
+        assert delivery.balances
+        return delivery
+
+    def _settled(
+        self, requests: Sequence[WriteRequest], accounting: Delivery, edges: sending.Edges, deadline: float
+    ) -> list[PendingRequest]:
+        """What is left of the requests."""
+        send_queue = SendQueue(requests, accounting)
+        sending.deliver(self.endpoint.config, send_queue, edges, deadline)
+        return send_queue.close()
+
+    def points(self, times: int = 3, step_ms: int = 1000, age_ms: int = 10_000) -> list[made.Point]:
+        """Two series at so many times, oldest first: with QUICK, one request for each time."""
+        start_ms = self.clock.now_ms() - age_ms
+        return [
+            ({"__name__": "m", "series": name}, float(index + 1), start_ms + index * step_ms)
+            for index in range(times)
+            for name in "ab"
+        ]
+
+
+@contextmanager
+def rig(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    env_vars: Mapping[str, str] = ENVIRONMENT,
+    session: Callable[[str, str], Any] = no_session,
+    **keys: Any,
+) -> Iterator[Rig]:
+    clock = clock or Clock()
+    dependencies = Dependencies(env_vars, clock.now_ms, session, clock.sleep)
+    endpoint = endpoint_of(url, env_vars, **keys)
+    series = made.cache()
+    endpoint = EndpointState(endpoint, dependencies.client(endpoint), series, None, packing.underscored)
+    try:
+        yield Rig(endpoint, dependencies, clock, series)
+    finally:
+        dependencies.transport.close()
+
+
+def in_order(receiver: amp.Receiver) -> bool:
+    """Every series arrived oldest first."""
+    return all(
+        [stamp for stamp, _ in points] == sorted(stamp for stamp, _ in points) for points in receiver.samples.values()
+    )

@@ -1,0 +1,95 @@
+"""Asking side by side: what one source does to itself, and to nobody else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from lambda_remote_write.http.fetch import Fetcher
+from lambda_remote_write.model.scrape import Scrape
+from lambda_remote_write.scrape.collect import Edges, ScrapeResponse, collect
+
+
+class Untouched:
+    """HTTP that no test here uses; the messages hold no secret."""
+
+    def masked(self, text: str) -> str:
+        return text
+
+
+EDGES = Edges(cast(Fetcher, Untouched()), lambda: time.time_ns() // 1_000_000)
+
+
+@dataclass
+class Source:
+    """A source that does what a test wants."""
+
+    key: str
+    answer: Callable[[], Any] = lambda: "answer"
+    breaks: bool = False
+    is_target: bool = True
+    name: str = "job"
+    instance: str = "here:1"
+    interval_ms: int = 60_000
+    offset_ms: int = 0
+    timeout_ms: int = 10_000
+    got: list[ScrapeResponse] = field(default_factory=list)
+
+    def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
+        return self.answer()
+
+    def settle(self, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+        self.got.append(fetched)
+        if self.breaks:
+            raise KeyError("oops")
+        return Scrape(self.name, self.key, fetched.started_ms, error=fetched.error, is_target=True)
+
+
+def test_one_that_hangs_has_waited_from_the_start() -> None:
+    """As in Prometheus: the duration of a failed scrape is the time that it took, its time is its beginning."""
+    hold = threading.Event()
+    hung, well = Source("hung", hold.wait), Source("well")
+    began, began_ms = time.monotonic(), time.time_ns() // 1_000_000
+    scrapes = collect([hung, well], EDGES, began + 1.0, 1)
+    waited = time.monotonic() - began
+    hold.set()
+    (fetched,) = hung.got
+    assert [scrape.instance for scrape in scrapes] == ["hung", "well"]
+    assert "within the run's time" in scrapes[0].error
+    assert not scrapes[1].error
+    assert 1.0 < waited < 20
+    assert 1.0 < fetched.seconds() < 20
+    assert began_ms <= fetched.started_ms < began_ms + 900
+
+
+def test_a_bug_in_one_source_costs_itself_and_keeps_its_kind() -> None:
+    """The report puts the targets of a job together by that kind."""
+    broken, well = Source("broken", breaks=True), Source("well")
+    first, second = collect([broken, well], EDGES, time.monotonic() + 5, 1)
+    assert "KeyError" in first.error
+    assert first.is_target
+    assert not second.error
+
+
+def test_a_thread_that_wakes_up_later_asks_nobody_else() -> None:
+    """It is within another run then."""
+    hold, asked, threads = threading.Event(), list[str](), set[threading.Thread]()
+
+    def hang() -> None:
+        asked.append("hung")
+        threads.add(threading.current_thread())
+        hold.wait(30)
+
+    def ask() -> None:
+        asked.append("well")
+
+    hung = [Source(f"hung {number}", hang) for number in range(128)]
+    scrapes = collect([*hung, *(Source(f"well {number}", ask) for number in range(3))], EDGES, time.monotonic() + 1, 1)
+    assert all("within the run's time" in scrape.error for scrape in scrapes)
+    hold.set()
+    for thread in threads:
+        thread.join(20)
+    assert asked == ["hung"] * 128
