@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from pusher.app import App
-from pusher.cli import main
-from pusher.warm import Outside
+from lambda_remote_write.app import App
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write_cli.main import main
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer
@@ -82,11 +82,11 @@ def on_loopback(config: str, api: Api, receiver: Receiver) -> str:
 
 def handle(event: Any, config: Path, now_ms: int) -> Any:
     """The function's answer to an event."""
-    outside = Outside(ENVIRONMENT | {"PUSHER_CONFIG": str(config)}, lambda: now_ms)
+    dependencies = Dependencies(ENVIRONMENT | {"PUSHER_CONFIG": str(config)}, lambda: now_ms)
     try:
-        return App(outside, ("push", "push_samples")).handle(event, None)
+        return App(dependencies, ("push", "push_samples")).handle(event, None)
     finally:
-        outside.transport.close()
+        dependencies.transport.close()
 
 
 def test_no_file_is_left_unchecked() -> None:
