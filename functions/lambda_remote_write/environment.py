@@ -200,7 +200,7 @@ class Environment:
             starts=any(one.version > 1 for one in endpoints),
             utf8_names=self.limits.utf8_names,
         )
-        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_edges(self.fetcher), self._lists)
+        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_clients(self.fetcher), self._lists)
         observe, series = self._observers.get(job.job_name), self.series
         return ScrapePool(
             job, finder, lambda one: TargetSource(one, series, receivers, observe), self.ended_targets, self.shard.takes

@@ -246,7 +246,7 @@ def test_jobs_share_equal_configs(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(client=lambda service, config: ec2)
     shared: Sources = {}
     entries = ["ec2_sd_configs: [{port: 9100}]"] * 2 + ["ec2_sd_configs: [{port: 9200}]"]
-    jobs = [Discovery(configs(entry), rig.edges, shared) for entry in entries]
+    jobs = [Discovery(configs(entry), rig.discovery_clients, shared) for entry in entries]
     found = discover(jobs, rig.deadline())
     assert [addresses(one) for one in found] == [["10.0.0.1:9100"], ["10.0.0.1:9100"], ["10.0.0.1:9200"]]
     assert ec2.names().count("describe_instances") == 2
@@ -257,10 +257,12 @@ def test_a_new_config_inherits(make_rig: Callable[..., Rig]) -> None:
     ec2 = Ec2([instance(1)])
     rig = make_rig(client=lambda service, config: ec2)
     shared: Sources = {}
-    Discovery(configs("ec2_sd_configs: [{}]"), rig.edges, shared).targets(rig.deadline())
+    Discovery(configs("ec2_sd_configs: [{}]"), rig.discovery_clients, shared).targets(rig.deadline())
     ec2.denied["describe_instances"] = "RequestLimitExceeded"
     rig.clock.ahead += 60
-    reloaded = Discovery(configs("ec2_sd_configs: [{}]\nstatic_configs: [{targets: [a]}]"), rig.edges, shared)
+    reloaded = Discovery(
+        configs("ec2_sd_configs: [{}]\nstatic_configs: [{targets: [a]}]"), rig.discovery_clients, shared
+    )
     found = reloaded.targets(rig.deadline())
     assert addresses(found) == ["a", "10.0.0.1:80"]
     assert len(found.warnings) == 1
@@ -271,7 +273,7 @@ def test_two_jobs_at_once(make_rig: Callable[..., Rig]) -> None:
     slow = Slow([instance(1)])
     rig = make_rig(client=lambda service, config: slow)
     shared: Sources = {}
-    jobs = [Discovery(configs("ec2_sd_configs: [{}]"), rig.edges, shared) for _ in range(8)]
+    jobs = [Discovery(configs("ec2_sd_configs: [{}]"), rig.discovery_clients, shared) for _ in range(8)]
     found: list[list[str]] = []
     threads = [
         threading.Thread(target=lambda job=job: found.append(addresses(job.targets(rig.deadline())))) for job in jobs
