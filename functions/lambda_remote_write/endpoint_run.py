@@ -16,10 +16,9 @@ from .environment import Environment, Run
 from .model.delivery import Delivery, PendingRequest, WriteRequest
 from .model.samples import Metadata, Samples
 from .remote_write import send
-from .remote_write.batches import EncodedBatch
+from .remote_write.batches import EncodedBatch, MetadataRequests
 from .remote_write.encode import packing, rollback
 from .remote_write.endpoint import EndpointState
-from .remote_write.metadata_requests import MetadataRequests
 from .remote_write.queue import SendQueue
 from .remote_write.refusals import OVERTAKEN
 from .report import self_metrics
@@ -37,10 +36,10 @@ _LAST_SECONDS = 2.0  # after the deadline, until what a hanging send has left mu
 @dataclass(frozen=True, slots=True)
 class RunBatch:
     """What a run sends to every endpoint besides samples: the metadata of what it collected, and what it knows of
-    itself for its self-metrics."""
+    itself, if it sends self-metrics."""
 
     metadata: Sequence[Metadata]
-    facts: self_metrics.RunFacts
+    facts: self_metrics.RunFacts | None
 
 
 class EndpointRun:
@@ -145,7 +144,8 @@ class EndpointRun:
                 lost = self._spool.keep(left, fresh, disjoint=self._encoded.disjoint)
         finally:
             self._accounting.merge(fresh)
-            rollback.rollback([one.request for one in lost], self._endpoint.find())
+            if lost:
+                rollback.rollback([one.request for one in lost], self._endpoint.find())
         if self._spool is not None:
             self._spool.write_dead_letters()
 
@@ -154,7 +154,7 @@ class EndpointRun:
     def _send_metadata_requests(self, deliver_seconds: float) -> None:
         """Neither is kept when it cannot be sent, and samples of self-metrics are not accounted for."""
         endpoint, part = self._endpoint, Delivery(self._accounting.endpoint)
-        own = self_metrics.FAMILIES if self._environment.config.self_metrics else ()
+        own = self_metrics.FAMILIES if self._run_batch.facts else ()
         metadata_requests = MetadataRequests(endpoint, [*self._run_batch.metadata, *own], self._options.now_ms())
         requests = metadata_requests.requests(self._self_metrics(part, deliver_seconds), self_metrics.FAMILIES, part)
         send_queue = SendQueue(requests, part)
@@ -174,9 +174,9 @@ class EndpointRun:
 
     def _self_metrics(self, part: Delivery, deliver_seconds: float) -> Samples:
         """The run's own metrics, as this endpoint gets them."""
-        if not self._environment.config.self_metrics:
-            return Samples()
         facts, endpoint = self._run_batch.facts, self._endpoint
+        if facts is None:
+            return Samples()
         seconds = {"collect": facts.collect_seconds, "encode": self._encoded.seconds, "deliver": deliver_seconds}
         found = self_metrics.samples(
             facts, endpoint.own_facts, self._accounting, seconds, self._options.now_ms(),

@@ -17,12 +17,12 @@ from .json_api.mapping import Observe
 from .model.delivery import Delivery
 from .model.samples import Intern, Labels, Series
 from .model.scrape import HighWaterMark, Scrape
-from .new_series_limit import NewSeriesLimiter
+from .new_series_limit import NewSeriesLimiter, limiter_of
 from .remote_write.endpoint import EndpointState
 from .remote_write.relabelled_series import RelabelledSeries, common_limits, limits_of
-from .scrape.ended_targets import EndedTargets
 from .scrape.json_scraper import JsonSource
 from .scrape.schedule import Tick
+from .scrape.staleness import EndedTargets
 from .series import name_escaping
 from .series.cache import MAX_SERIES, SeriesCache, legacy_prefix
 from .spool.drain import SpoolState
@@ -49,6 +49,7 @@ class Run:
     number: int
     id: RunId
     is_cold_start: bool
+    known_series: int  # in the cache at its start
     started: float
     deadline: float
 
@@ -98,7 +99,7 @@ class Environment:
         self.state: State = self.spool_state.state if self.spool_state else memory
         self.progress = JobProgress(config, self.state, [endpoint.client for endpoint in self.endpoints])
         self.health: JobHealth = JobHealth(self.state, before.health if before else None)
-        self.new_series_limiter: NewSeriesLimiter = NewSeriesLimiter(
+        self.new_series_limiter: NewSeriesLimiter | None = limiter_of(
             config, self.state, before.new_series_limiter if before else None
         )
         self._strangers: dict[str, int] = before._strangers if before else {}
@@ -155,7 +156,7 @@ class Environment:
                 source.active.series = [self._own_series(one) for one in source.active.series]
             self.ended_targets.add(source)
         for job in self.jobs:
-            back = self.ended_targets.back(job.key)
+            back = self.ended_targets.resume(job.key)
             if back is not None:
                 job.active = back.active
 
@@ -256,10 +257,9 @@ class Environment:
         started, is_cold_start = time.monotonic(), self.run == 0
         self.dependencies.secrets.begin_run()
         number, run_id = self.next_run(), RunId(self.dependencies.now_ms(), secrets.token_hex(4))
-        self.new_series_limiter.start(self.series)
         self.progress.warning = ""
         self.state.start_reading(started + min(_STATE_SECONDS, _STATE_SHARE * (deadline - started)))
-        return Run(number, run_id, is_cold_start, started, deadline)
+        return Run(number, run_id, is_cold_start, len(self.series), started, deadline)
 
     def judge(self, scraped: Sequence[tuple[JsonSource | TargetSource, Scrape]]) -> None:
         """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""

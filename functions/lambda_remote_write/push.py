@@ -41,7 +41,7 @@ def push(environment: Environment, tick: Tick, deadline: float) -> Report:
 def push_collected(environment: Environment, run: Run, collected: Collected) -> Report:
     """The rest of a push: encode, deliver, report."""
     batch = Batch([*collected.scrapes, *collected.ended])
-    facts = _facts(environment, run, batch)
+    facts = _facts(environment, run, batch) if environment.config.self_metrics else None
     encoded = [batch.encoded_for(one, environment.dependencies.now_ms()) for one in environment.endpoints]
     deliveries = deliver(environment, run, encoded, RunBatch(batch.metadata, facts))
     return report(environment, run, collected, deliveries)
@@ -54,7 +54,8 @@ def collect(environment: Environment, run: Run, tick: Tick) -> Collected:
     due = environment.due_sources(tick)
     scrapes = scraping.collect(due, environment.fetcher, environment.dependencies.now_ms, until, run.number)
     environment.judge(list(zip(due, scrapes, strict=True)))
-    new_series_limited = environment.new_series_limiter.hold_back(scrapes, environment.series)
+    limiter = environment.new_series_limiter
+    new_series_limited = limiter.hold_back(scrapes, environment.series, run.known_series) if limiter else 0
     return Collected(scrapes, environment.ended(tick), new_series_limited)
 
 
@@ -107,7 +108,7 @@ def _facts(environment: Environment, run: Run, batch: Batch) -> RunFacts:
         collect_seconds=time.monotonic() - run.started,
         collected=batch.count,
         series=series,
-        added=series - environment.new_series_limiter.cached,
+        added=series - run.known_series,
         records=_records(batch.scrapes),
     )
 

@@ -16,9 +16,9 @@ from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRe
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import batches
 from lambda_remote_write.remote_write import send as sending
+from lambda_remote_write.remote_write.batches import MetadataRequests
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.endpoint import EndpointState
-from lambda_remote_write.remote_write.metadata_requests import MetadataRequests
 from lambda_remote_write.remote_write.queue import SendQueue
 from lambda_remote_write.series.cache import SeriesCache
 from sandbox import amp

@@ -12,10 +12,9 @@ from functools import partial
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import send
-from lambda_remote_write.remote_write.batches import protocol_of
+from lambda_remote_write.remote_write.batches import MetadataRequests, protocol_of
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.endpoint import EndpointState
-from lambda_remote_write.remote_write.metadata_requests import MetadataRequests
 from lambda_remote_write.remote_write.queue import SendQueue
 from lambda_remote_write.remote_write.refusals import OVERTAKEN
 from lambda_remote_write.spool.drain import SpoolDrain, SpoolState

@@ -14,14 +14,13 @@ from ..config.schema import RemoteWriteConfig
 from ..deadline import Call
 from ..model.delivery import Delivery, Outcome, PendingRequest, WriteRequest
 from .backoff import BackoffPolicy, next_wait, retry_after_seconds
-from .client import Response
+from .client import Response, WrittenCounts
 from .encode.packing import cut_by_age, in_version_1, split
 from .endpoint import EndpointState
 from .explain import Explanation, explain
 from .queue import OUT_OF_TIME, QueueClosed, QueuedRequest, SendQueue
 from .refusals import OUT_OF_ORDER, OVERTAKEN, TOO_LATE
 from .retryable import classify
-from .written_counts import WrittenCounts
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
 _MAX_CONNECTIONS = 4
@@ -119,7 +118,7 @@ class _Sender:
         """Attempts the first piece of a lane until its outcome is final for this run. UNAVAILABLE and MISCONFIGURED
         leave it where it is; after any other outcome it is booked and gone, or in smaller pieces."""
         attempt, throttled, renew, renewed = 0, 0, False, False
-        policy = self._policy.of_one_request()
+        policy: BackoffPolicy | None = None
         while self._make_ready(queued):
             request = queued.pieces[0]
             if not self._wait_for_turn(request, queued):
@@ -136,6 +135,7 @@ class _Sender:
             self._remember(queued, outcome, response)
             queued.in_flight = False
             throttled += response.status == 429
+            policy = policy or self._policy.of_one_request()
             if not self._back_off(policy, response, attempt):
                 return outcome
             if self._options.splits_throttled and throttled >= _THROTTLED_BEFORE_SPLIT and request.samples > 1:
@@ -179,7 +179,8 @@ class _Sender:
         """False when the run's time is up before the request may go."""
         now = self._options.monotonic()
         left = self._deadline - now
-        wait = self._endpoint.rate_limiter.wait_seconds(request.samples, now, left)
+        limiter = self._endpoint.rate_limiter
+        wait = limiter.wait_seconds(request.samples, now, left) if limiter else 0.0
         if left <= 0 or wait is None:
             if queued.reason == OUT_OF_TIME[0] and wait is None and left > 0:
                 queued.detail = "max_samples_per_second let no more go in this run's time"

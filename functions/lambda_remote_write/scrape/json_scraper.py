@@ -21,10 +21,10 @@ from ..json_api.mapping import InexactNumber, JobMapper, Observe, ScrapeFailed, 
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, Metadata, Samples
 from ..model.scrape import HighWaterMark, Scrape
-from ..series.staleness import ActiveSeries
 from . import up
 from .collect import ScrapeResponse, explained
 from .schedule import Tick, offset_ms
+from .staleness import ActiveSeries
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds
 CURSOR = "{cursor}"
@@ -180,7 +180,7 @@ class JsonSource:
         else:
             self._mark(scrape)
         current = [] if scrape.error else self.mapper.unstamped
-        self.active.become(current, scrape.samples, fetched.started_ms)
+        self.active.update(current, scrape.samples, fetched.started_ms)
         is_up = 0.0 if scrape.error else 1.0
         values = [is_up, scrape.duration_seconds, float(scraped), float(after_relabel), float(added)]
         self._synthetic.add_to(scrape, values, run)

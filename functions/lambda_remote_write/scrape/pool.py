@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ..config.schema import ScrapeJob
 from ..discovery import Discovery, Found
-from .ended_targets import EndedTargets
+from .staleness import EndedTargets
 from .target_scraper import TargetSource
 from .targets import Target, Targets, targets_of
 
@@ -26,7 +26,7 @@ class ScrapePool:
         ended_targets: EndedTargets,
         takes: Callable[[str], bool] = lambda key: True,
     ) -> None:
-        self.job, self.finder, self._make, self._leaving, self._takes = job, finder, make, ended_targets, takes
+        self.job, self.finder, self._make, self._ended_targets, self._takes = job, finder, make, ended_targets, takes
         self.sources: dict[str, TargetSource] = {}
         self.targets = Targets()
         self.warnings: list[str] = []
@@ -49,7 +49,7 @@ class ScrapePool:
         self.sources = sources  # at once, because another thread may be reading it
         for key, source in before.items():
             if key not in sources:
-                self._leaving.add(source)
+                self._ended_targets.add(source)
 
     def shard_keys(self) -> list[str]:
         """What decides of each target, scraped here or not, in which shard it is."""
@@ -62,7 +62,7 @@ class ScrapePool:
 
     def _source(self, target: Target) -> TargetSource:
         """A source for a target that is new, or back; a config that has changed meanwhile counts."""
-        known = self._leaving.back(f"{target.job.job_name}/{target.key}")
+        known = self._ended_targets.resume(f"{target.job.job_name}/{target.key}")
         source = self._make(target)
         if isinstance(known, TargetSource) and known.works_like(source):
             return known

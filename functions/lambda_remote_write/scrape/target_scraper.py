@@ -26,10 +26,10 @@ from ..model.samples import Exemplar, Interner, InvalidSeries, Samples, Series
 from ..model.scrape import Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from ..series.name_escaping import escaping, is_legacy
-from ..series.staleness import ActiveSeries
 from . import up
 from .collect import ScrapeResponse
 from .schedule import Tick
+from .staleness import ActiveSeries
 from .targets import Target
 
 _READERS: dict[str, Callable[[ScrapeCache, Resolve, ParseOptions], LineReader | ProtobufReader]] = {
@@ -71,7 +71,7 @@ class TargetSource:
 
     def __init__(self, target: Target, series: Interner, receivers: Receivers, observe: Observe | None) -> None:
         self.target, self._series, self._receivers, self._observe = target, series, receivers, observe
-        job = target.job
+        job, self.instance, self.offset_ms = target.job, target.instance, target.offset_ms()
         self._labels = {name: value for name, value in target.labels.items() if value}
         self.forced_error = target.error
         self._memory, self._media_type = self._new_memory(), ""
@@ -82,6 +82,16 @@ class TargetSource:
         self._intern = series.intern if receivers.utf8_names else escaping(series.intern, job.name_escaping)
         self._synthetic = up.Synthetic(target.labels, names, self._intern)
         self._exemplars: dict[Series, Exemplar] = {}  # the newest of each series
+        self._parse_options = ParseOptions(
+            honor_timestamps=job.honor_timestamps,
+            exemplars=receivers.exemplars,
+            starts=receivers.starts,
+            native_histograms=target.native_histograms,
+            classic_histograms=target.classic_histograms,
+            custom_buckets=target.custom_buckets,
+            max_buckets=job.native_histogram_bucket_limit,
+            max_schema=histogram_buckets.schema_of(job.native_histogram_min_bucket_factor),
+        )
         self._request = SourceRequest(
             "GET",
             target.url,
@@ -104,16 +114,8 @@ class TargetSource:
         return f"{self.name}/{self.target.key}"
 
     @property
-    def instance(self) -> str:
-        return self.target.instance
-
-    @property
     def interval_ms(self) -> int:
         return self.target.interval_ms
-
-    @property
-    def offset_ms(self) -> int:
-        return self.target.offset_ms()
 
     @property
     def timeout_ms(self) -> int:
@@ -166,21 +168,10 @@ class TargetSource:
                 answer.error = str(error)
 
     def _reader(self, header: str, answer: PageAnswer) -> LineReader | ProtobufReader:
-        job, receivers, target = self.target.job, self._receivers, self.target
-        media_type = content_type.media_type(header, job.fallback_scrape_protocol)
+        media_type = content_type.media_type(header, self.target.job.fallback_scrape_protocol)
         is_same = media_type == self._media_type  # a line that one format takes, another may refuse
         answer.memory, answer.media_type = self._memory if is_same else self._new_memory(), media_type
-        parse_options = ParseOptions(
-            honor_timestamps=job.honor_timestamps,
-            exemplars=receivers.exemplars,
-            starts=receivers.starts,
-            native_histograms=target.native_histograms,
-            classic_histograms=target.classic_histograms,
-            custom_buckets=target.custom_buckets,
-            max_buckets=job.native_histogram_bucket_limit,
-            max_schema=histogram_buckets.schema_of(job.native_histogram_min_bucket_factor),
-        )
-        return _READERS[media_type](answer.memory, self._resolve, parse_options)
+        return _READERS[media_type](answer.memory, self._resolve, self._parse_options)
 
     def _new_memory(self) -> ScrapeCache:
         job = self.target.job
@@ -233,7 +224,7 @@ class TargetSource:
         elif fetched.answer is None:  # its thread may still be reading, within another run
             self._memory, self._media_type = self._new_memory(), ""
         scrape = Scrape(
-            job.job_name, target.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True
+            job.job_name, self.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True
         )
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
         is_same_page = page.series == self._cached and not page.stamped  # the usual case: nothing came, nothing went
@@ -281,7 +272,7 @@ class TargetSource:
         self._add_extras(page, samples)
         is_tracked = self.target.job.track_timestamps_staleness and stamped
         active = list(dict.fromkeys([*page.series, *stamped])) if is_tracked else page.series
-        self.active.become(active, samples, scrape.started_ms)
+        self.active.update(active, samples, scrape.started_ms)
         return 0 if is_same_page else self._added([*page.series, *stamped])
 
     def _give_up(self, page: Page, scrape: Scrape, respelled: int) -> int:
@@ -292,7 +283,7 @@ class TargetSource:
         every = [*unstamped, *page.stamped_at]
         limit = job.limits.sample_limit or len(every)
         active = (every if job.track_timestamps_staleness else unstamped)[:limit]
-        self.active.become(list(dict.fromkeys(active)), scrape.samples, scrape.started_ms)
+        self.active.update(list(dict.fromkeys(active)), scrape.samples, scrape.started_ms)
         new = [series for series in dict.fromkeys(every[:limit]) if series not in known]
         if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # labels that come and go, and no good page
             known.clear()
