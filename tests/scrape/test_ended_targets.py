@@ -70,5 +70,5 @@ def test_back_in_time() -> None:
     ended_targets, source = EndedTargets(), Gone()
     ended_targets.add(source)
     assert ended_targets.ended(Tick(0, -SECOND, 0), 0) == []
-    assert ended_targets.back(source.key) is source
+    assert ended_targets.resume(source.key) is source
     assert markers(ended_targets) == []

@@ -1,4 +1,4 @@
-"""ACT 1: outside -> samples. Every due source gives a Scrape; a dead one is a Scrape with an error and `up 0`."""
+"""Scrapes JSON jobs and targets side by side. Each gives one Scrape; a failed one has an error and `up 0`."""
 
 from __future__ import annotations
 
@@ -6,49 +6,72 @@ import contextlib
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ..http.fetch import Fetcher
+from ..model.samples import Samples
 from ..model.scrape import Scrape
+from ..series.staleness import ActiveSeries
+from .schedule import Tick
+from .up import Synthetic
 
 _MAX_THREADS = 128  # sources asked at the same time: enough that those that hang do not hold up the rest
 _LATE = "no answer within the run's time; a name look-up may hang"
 
 
-class Source(Protocol):
-    """A JSON job or a target: it is asked in a thread of its own, and settled one after the other."""
+class Scraper(ABC):
+    """A JSON job or a target, and what its environment remembers of it. `fetch` runs in a thread of its own; everything
+    else runs in one thread, one scraper after the other."""
 
-    @property
-    def key(self) -> str: ...
-    @property
-    def name(self) -> str: ...  # of its job
-    @property
-    def instance(self) -> str: ...
-    @property
-    def interval_ms(self) -> int: ...
-    @property
-    def offset_ms(self) -> int: ...  # in its interval, on absolute time
-    @property
-    def timeout_ms(self) -> int: ...
-    @property
-    def is_target(self) -> bool: ...  # one of many that its job may have
+    key: str  # unique among the scrapers of an environment
+    name: str  # of its job
+    instance: str
+    interval_ms: int
+    offset_ms: int  # in its interval, on absolute time
+    timeout_ms: int
+    is_target = False  # one of many that its job may have
+
+    def __init__(self, synthetic: Synthetic) -> None:
+        self.synthetic = synthetic
+        self.active = ActiveSeries()
+
+    def is_due(self, tick: Tick) -> bool:
+        return tick.takes(self.name, self.interval_ms, self.offset_ms)
+
+    @abstractmethod
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
-        """What the source answers, before `deadline` (monotonic seconds). Any exception is its failure. It may come
-        too late, within another run: what the source remembers is changed in `settle` only."""
+        """The answer, before `deadline` (monotonic seconds); any exception is a failed scrape. A late thread may still
+        be here within another run: only `to_scrape` changes what the scraper remembers."""
 
-    def settle(self, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
-        """What it answered -> its samples."""
+    @abstractmethod
+    def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+        """An answer -> samples, `up` and stale markers. `run` is the number of the run."""
+
+    def end(self, timestamp_ms: int) -> Samples:
+        """Stale markers for all series of a scraper that the config or discovery no longer has."""
+        ended = self.active.end(timestamp_ms)
+        ended.extend(self.synthetic.stale(timestamp_ms))
+        return ended
+
+    @abstractmethod
+    def mark_seen(self, run: int) -> None:
+        """Marks the series in use, so that the series cache keeps them."""
+
+    @abstractmethod
+    def prune(self, oldest_kept: int) -> None:
+        """Forgets series last seen before the run `oldest_kept`."""
 
 
 @dataclass(slots=True)
 class ScrapeResponse:
-    """What a fetching thread hands over: an answer, or the error that ended it."""
+    """What a fetching thread hands over: an answer, or why there is none. Times in monotonic seconds."""
 
     started_ms: int
     started: float
-    masked: Callable[[str], str]  # what every message that quotes the answer passes
+    masked: Callable[[str], str]  # hides secrets in messages that quote the answer
     answer: Any = None
     error: str = ""
     ended: float = 0.0
@@ -65,7 +88,7 @@ class Edges:
     now_ms: Callable[[], int]
 
 
-def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) -> list[Scrape]:
+def collect(sources: Sequence[Scraper], edges: Edges, deadline: float, run: int) -> list[Scrape]:
     """Asks side by side and settles one after the other, as the answers come. `deadline` is monotonic seconds, `run`
     the number of this run. Scrapes come back in the order of the sources."""
     late = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked, error=_LATE)
@@ -78,18 +101,18 @@ def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) 
     scrapes: list[Scrape | None] = [None] * len(sources)
     for _ in sources:
         try:
-            index, fetched = answers.get(timeout=max(deadline + 0.5 - time.monotonic(), 0.01))
+            index, response = answers.get(timeout=max(deadline + 0.5 - time.monotonic(), 0.01))
         except queue.Empty:  # a thread hangs where no timeout reaches, as in a name look-up: its answer is not awaited
             _take_all(waiting)  # when it wakes up, within another run, it asks nobody else
             break
-        scrapes[index] = settle(sources[index], fetched, run, edges.now_ms())
+        scrapes[index] = to_scrape(sources[index], response, run, edges.now_ms())
     return [
-        scrape or settle(source, late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)
+        scrape or to_scrape(source, late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)
     ]
 
 
 def _ask_all(
-    sources: Sequence[Source],
+    sources: Sequence[Scraper],
     waiting: queue.SimpleQueue[int],
     answers: queue.SimpleQueue[tuple[int, ScrapeResponse]],
     edges: Edges,
@@ -109,26 +132,26 @@ def _take_all(waiting: queue.SimpleQueue[int]) -> None:
             waiting.get_nowait()
 
 
-def ask(source: Source, edges: Edges, deadline: float) -> ScrapeResponse:
+def ask(source: Scraper, edges: Edges, deadline: float) -> ScrapeResponse:
     """One source's answer, within its own timeout and the deadline."""
-    fetched = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked)
+    response = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked)
     try:
         timeout = source.timeout_ms / 1000
-        fetched.answer = source.fetch(edges.fetcher, min(deadline, fetched.started + timeout))
+        response.answer = source.fetch(edges.fetcher, min(deadline, response.started + timeout))
     except Exception as error:
-        fetched.error = explained(error)
-    fetched.ended = time.monotonic()
-    return fetched
+        response.error = explained(error)
+    response.ended = time.monotonic()
+    return response
 
 
-def settle(source: Source, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+def to_scrape(source: Scraper, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
     """The samples of one source, and messages without secrets. A bug in settling one must not cost the others."""
     try:
-        scrape = source.settle(fetched, run, now_ms)
+        scrape = source.to_scrape(response, run, now_ms)
     except Exception as error:
         detail = f"{type(error).__name__}: {error}, which is a bug"[:500]
-        scrape = Scrape(source.name, source.instance, fetched.started_ms, error=detail, is_target=source.is_target)
-    hide_secrets(scrape, fetched.masked)
+        scrape = Scrape(source.name, source.instance, response.started_ms, error=detail, is_target=source.is_target)
+    hide_secrets(scrape, response.masked)
     return scrape
 
 
@@ -143,6 +166,6 @@ def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
 
 
 def explained(error: Exception) -> str:
-    """A source's failure in words: its own, or a bug's."""
-    own = type(error).__module__.startswith(__package__ or "")
+    """Why a scrape failed: the message of an error of this package; another error is a bug, and its class is named."""
+    own = type(error).__module__.startswith(__name__.partition(".")[0])
     return str(error) if own else f"{type(error).__name__}: {error}"[:500]

@@ -18,7 +18,7 @@ class ActiveSeries:
     def __init__(self) -> None:
         self.series: list[Series] = []
 
-    def become(self, current: list[Series], samples: Samples, timestamp_ms: int) -> None:
+    def update(self, current: list[Series], samples: Samples, timestamp_ms: int) -> None:
         """Adds a marker to `samples` for each series that is not in `current`, which are alive from now on."""
         if current != self.series:
             still: Collection[Series] = set(current)
