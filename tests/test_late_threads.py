@@ -180,16 +180,16 @@ def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(conten
         environment = Environment(config, dependencies)
         (source,) = due(environment)
         first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        assert not collect.settle(source, first, 1, dependencies.now_ms()).error
+        assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
         late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
         given_up = collect.ScrapeResponse(
             dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late"
         )
-        assert collect.settle(source, given_up, 2, dependencies.now_ms()).error == "late"
+        assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
         next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        assert first.answer.memory is late.answer.memory
-        assert next_one.answer.memory is not late.answer.memory
-        scrape = collect.settle(source, next_one, 3, dependencies.now_ms())
+        assert first.answer.cache is late.answer.cache
+        assert next_one.answer.cache is not late.answer.cache
+        scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
         assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
         dependencies.transport.close()
 

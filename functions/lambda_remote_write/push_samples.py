@@ -15,10 +15,9 @@ from .config.scalars import is_label_name, parse_float
 from .config.schema import Config
 from .config.timestamp import BadTimestamp, Format
 from .environment import Environment
-from .exposition.page import Refused
 from .exposition.writer import series_text
 from .model.reason_counts import ReasonCounts
-from .model.samples import InvalidSeries, Samples, Series
+from .model.samples import InvalidSeries, RefusedSeries, Samples, Series
 from .model.scrape import Scrape
 from .push import Collected, push_collected
 from .report.report import Report
@@ -209,7 +208,7 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
         try:
             return reading.series(labels)
         except InvalidSeries as error:
-            return Refused(error.reason, str(error))
+            return RefusedSeries(error.reason, str(error))
 
     is_openmetrics = options["format"] == "openmetrics"
     reader = TextFile(resolve, where, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)

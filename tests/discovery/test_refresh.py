@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lambda_remote_write.discovery import Discovery, Sources, discover
-from lambda_remote_write.discovery.refresh import Source
+from lambda_remote_write.discovery import Discovery, TargetLists, discover
+from lambda_remote_write.discovery.refresh import TargetList
 from lambda_remote_write.discovery.target_groups import DiscoveryError, Parts, TargetGroup
 from tests.rig.clouds import Ec2, Item
 from tests.rig.discovery import Clock, Rig, addresses, configs, write
@@ -47,7 +47,7 @@ class Listed:
 
     def __init__(self, *answers: Parts | Exception) -> None:
         self.clock, self.lister = Clock(), Lister(*answers)
-        self.source = Source("key", "place", self.lister, 60_000, self.clock)
+        self.source = TargetList("key", "place", self.lister, 60_000, self.clock)
 
     def run(self, after: float = 0.0, seconds: float = 5.0) -> tuple[list[str], list[str]]:
         """(addresses, warnings) of a run that starts `after` the last one and has `seconds`."""
@@ -244,7 +244,7 @@ def test_jobs_share_equal_configs(make_rig: Callable[..., Rig]) -> None:
     """As in Prometheus: ten jobs on the same instances ask once."""
     ec2 = Ec2([instance(1)])
     rig = make_rig(client=lambda service, config: ec2)
-    shared: Sources = {}
+    shared: TargetLists = {}
     entries = ["ec2_sd_configs: [{port: 9100}]"] * 2 + ["ec2_sd_configs: [{port: 9200}]"]
     jobs = [Discovery(configs(entry), rig.discovery_clients, shared) for entry in entries]
     found = discover(jobs, rig.deadline())
@@ -256,7 +256,7 @@ def test_a_new_config_inherits(make_rig: Callable[..., Rig]) -> None:
     """A reloaded config does not forget the last good lists of what has not changed."""
     ec2 = Ec2([instance(1)])
     rig = make_rig(client=lambda service, config: ec2)
-    shared: Sources = {}
+    shared: TargetLists = {}
     Discovery(configs("ec2_sd_configs: [{}]"), rig.discovery_clients, shared).targets(rig.deadline())
     ec2.denied["describe_instances"] = "RequestLimitExceeded"
     rig.clock.ahead += 60
@@ -272,7 +272,7 @@ def test_two_jobs_at_once(make_rig: Callable[..., Rig]) -> None:
     """Jobs may be asked from several threads and still share."""
     slow = Slow([instance(1)])
     rig = make_rig(client=lambda service, config: slow)
-    shared: Sources = {}
+    shared: TargetLists = {}
     jobs = [Discovery(configs("ec2_sd_configs: [{}]"), rig.discovery_clients, shared) for _ in range(8)]
     found: list[list[str]] = []
     threads = [

@@ -14,7 +14,7 @@ from lambda_remote_write.aws.s3 import S3
 from lambda_remote_write.config.sd_configs import SdConfig, read
 from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.config.yaml_reader import Diagnostics, Section, compose
-from lambda_remote_write.discovery import Clients, Discovery, Found
+from lambda_remote_write.discovery import Clients, Discovery, DiscoveryResult
 from lambda_remote_write.http import Transport
 from lambda_remote_write.http.fetch import Fetcher
 
@@ -100,11 +100,11 @@ class Rig:
     def deadline(self, seconds: float = 10.0) -> float:
         return self.clock() + seconds
 
-    def found(self, entry: str) -> Found:
+    def found(self, entry: str) -> DiscoveryResult:
         return self.discovery(entry).targets(self.deadline())
 
 
-def addresses(found: Found) -> list[str]:
+def addresses(found: DiscoveryResult) -> list[str]:
     return [target["__address__"] for group in found.groups for target in group.targets]
 
 

@@ -79,17 +79,17 @@ def test_what_an_endpoint_takes_applies_to_targets_that_stay() -> None:
     before = scraped(first)
     second = environment("e: one", "protobuf_message: io.prometheus.write.v2.Request", before=first)
     assert scraped(second) == before
-    assert [source._receivers.starts for source in second.pools[0].sources.values()] == [True]
+    assert [source._features.start_times for source in second.pools[0].scrapers.values()] == [True]
 
 
 def test_a_target_that_stays_keeps_what_it_knows() -> None:
     """A change that does not concern its series costs no new parsing."""
     first = environment("e: one")
     scraped(first)
-    (source,) = first.pools[0].sources.values()
+    (source,) = first.pools[0].scrapers.values()
     second = environment("e: one", before=first)
     scraped(second)
-    assert list(second.pools[0].sources.values()) == [source]
+    assert list(second.pools[0].scrapers.values()) == [source]
 
 
 @pytest.mark.parametrize("format_name", ["text", "openmetrics"])

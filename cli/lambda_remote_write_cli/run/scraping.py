@@ -87,7 +87,7 @@ class Scraping:
             rollback.rollback(requests, endpoint.find())
             self.marks.lost()
 
-    def _scrape_or_say(self, source: collect.Source, environment: Environment) -> None:
+    def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
         """A source outlives whatever goes wrong with one scrape."""
         try:
             self._scrape(source, environment)
@@ -96,19 +96,19 @@ class Scraping:
         finally:
             self._busy.discard(source.key)
 
-    def _scrape(self, source: collect.Source, environment: Environment) -> None:
+    def _scrape(self, source: collect.Scraper, environment: Environment) -> None:
         deadline = time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS)
         fetched = collect.ask(source, environment.fetcher, self._dependencies.now_ms, deadline)
         with self.lock:
             if environment is not self.environment and not any(source is one for one in self.environment.sources()):
                 self._schedule.again(source.key)  # the config has changed meanwhile
                 return
-            scrape = collect.settle(source, fetched, self.environment.next_run(), self._dependencies.now_ms())
+            scrape = collect.to_scrape(source, fetched, self.environment.next_run(), self._dependencies.now_ms())
             self._put([scrape])
             self._tell(source, scrape)
             self.environment.finish_run(busy=self._busy - {source.key})
 
-    def _tell(self, source: collect.Source, scrape: Scrape) -> None:
+    def _tell(self, source: collect.Scraper, scrape: Scrape) -> None:
         """Sources are told apart by their keys: targets of a job may share an instance."""
         who = f"{scrape.job} {scrape.instance}"
         self._down.note(source.key, who, f"down: {scrape.error}" if scrape.error else "")

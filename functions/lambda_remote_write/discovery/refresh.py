@@ -17,7 +17,7 @@ _RETRY_SECONDS = 10.0  # after a failure, unless the interval is shorter: `pushe
 
 
 @dataclass(slots=True)
-class Found:
+class DiscoveryResult:
     """What a job may scrape now, and what people should know about it. `is_unknown` says that something could not be
     had of which no earlier list is known either: there may be targets that are not scraped."""
 
@@ -41,7 +41,7 @@ class _Running:
     deadline: float
 
 
-class Source:
+class TargetList:
     """One list. `key` and `place` say in warnings which; `now` is monotonic seconds. Safe for several threads."""
 
     def __init__(self, key: str, place: str, refresh: Refresh, interval_ms: int, now: Callable[[], float]) -> None:
@@ -63,7 +63,7 @@ class Source:
             if not is_running and self._due_at <= now < deadline:
                 self._running = _Running(Call(partial(_refreshed, self._refresh, deadline)), now, deadline)
 
-    def found(self, deadline: float) -> Found:
+    def found(self, deadline: float) -> DiscoveryResult:
         """The list as it is known at the deadline at the latest."""
         running = self._running
         if running:
@@ -76,7 +76,7 @@ class Source:
             groups = [group for part in self._parts.values() for group in part.groups]
             warnings = [self._warning(key, error) for key, error in failures.items()]
             warnings += [f"{self._key}: {group.error}" for group in groups if group.error]
-            return Found(groups, warnings, is_unknown=not all(map(self._kept, failures)))
+            return DiscoveryResult(groups, warnings, is_unknown=not all(map(self._kept, failures)))
 
     def _take(self) -> None:
         """Takes over the result of a refresh that has ended."""

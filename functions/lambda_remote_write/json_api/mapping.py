@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .. import relabel
 from ..config.expression import Group
@@ -18,7 +18,7 @@ from ..config.schema import JsonJob, Metric
 from ..config.timestamp import UNIX_FORMATS, BadTimestamp
 from ..model.drop_reasons import IGNORED
 from ..model.reason_counts import ReasonCounts
-from ..model.samples import Intern, InvalidSeries, Labels, Samples, Series, Value
+from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series, Value
 from ..model.scrape import MetricResult, Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .decode import ExactFloat
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .scaling import Scaling
 
 _SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
-_PLAIN_NUMBERS = {int, float, ExactFloat}
+_NUMBER_TYPES = {int, float, ExactFloat}
 _END_OF_1970_MS = 31_536_000_000  # a time before that is one of today, read in a unit that is too small
 Observe = Callable[[Labels, Labels | None, int | None], None]
 """Told of every new series of a job: labels before and after relabelling, and the rule that dropped it."""
@@ -46,13 +46,6 @@ class _Skip(Exception):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
-
-
-class Refused(NamedTuple):
-    """Why a label set gives no series: the reason under which its samples are counted, and the words for it."""
-
-    reason: str
-    message: str
 
 
 def _has_duplicates(samples: Samples) -> bool:
@@ -123,7 +116,7 @@ class JobMapper:
         self._last_run = run
         return added
 
-    def series_for(self, labels: dict[str, str]) -> Series | Refused:
+    def series_for(self, labels: dict[str, str]) -> Series | RefusedSeries:
         """The labels of a sample -> its series after the job's labels and relabelling, or why there is none."""
         onto = relabel.target_labels_onto(labels, self.target, self.job.honor_labels)
         verdict = relabel.explain(onto, self.job.metric_relabel)
@@ -131,14 +124,14 @@ class JobMapper:
         if self._observe:
             self._observe(onto, final, verdict.dropped_by)
         if not final:
-            return Refused("metric_relabel", "dropped by metric_relabel_configs")
+            return RefusedSeries("metric_relabel", "dropped by metric_relabel_configs")
         try:
             check_labels(final, self.job.limits)
             return self._intern(final)
         except LimitCrossed as error:
             raise ScrapeFailed(str(error)) from None
         except InvalidSeries as error:
-            return Refused(error.reason, str(error))
+            return RefusedSeries(error.reason, str(error))
 
     def prune(self, oldest_kept: int) -> None:
         for metric in self._metrics:
@@ -152,11 +145,11 @@ class MetricMapper:
         self._metric, self._job = metric, job
         self._label_names = [name for name, _ in metric.labels]
         self._label_values = [expression for _, expression in metric.labels]
-        self._series: dict[Key, Series | Refused] = {}
+        self._series: dict[Key, Series | RefusedSeries] = {}
         self._value_map = dict(metric.value_map)
         self.is_stamped = metric.timestamp is not None
         self._has_unit = metric.timestamp is not None and metric.timestamp.format.name in UNIX_FORMATS
-        self._is_plain = not metric.value_map and metric.value_regex is None
+        self._has_fast_path = not metric.value_map and metric.value_regex is None
         self._scaling = _scaling_of(metric)
         self._found, self._result = Samples(), MetricResult(metric.name)
         self._labels_found: set[str] = set()  # in this scrape
@@ -178,9 +171,9 @@ class MetricMapper:
             if not group.records:
                 continue
             try:
-                values, stamps, keys = self._plain_columns(group, scrape.started_ms)
+                values, stamps, keys = self._fast_columns(group, scrape.started_ms)
             except (TypeError, OverflowError):
-                values, stamps, keys = self._careful_columns(group, scrape)
+                values, stamps, keys = self._slow_columns(group, scrape)
             self._add(values, stamps, keys, scrape)
 
     def finish(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
@@ -234,11 +227,11 @@ class MetricMapper:
 
     # columns
 
-    def _plain_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
+    def _fast_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
         """All columns at once. Raises TypeError or OverflowError when some value needs a look of its own."""
         metric = self._metric
         raw = metric.value.column(group)
-        if not self._is_plain or not set(map(type, raw)) <= _PLAIN_NUMBERS:
+        if not self._has_fast_path or not set(map(type, raw)) <= _NUMBER_TYPES:
             raise TypeError
         values = list(map(float, raw)) if self._scaling is None else self._scaling.column(raw)
         if metric.timestamp is None:
@@ -253,7 +246,7 @@ class MetricMapper:
             return values, stamps, columns[0]
         return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
 
-    def _careful_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
+    def _slow_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
         """Record by record; what gives no sample is counted as skipped."""
         metric = self._metric
         values: list[float] = []

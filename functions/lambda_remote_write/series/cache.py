@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config.scalars import LABEL_NAME, METRIC_NAME, UTF8_NAME, is_label_name, is_metric_name
-from ..model.samples import InvalidSeries, Labels, PlainIntern, Series
+from ..model.samples import FastIntern, InvalidSeries, Labels, Series
 from . import label_codec
-from .fast_intern import PlainSeries
+from .fast_intern import TargetInterner
 from .name_escaping import is_legacy
 
 if TYPE_CHECKING:
@@ -109,15 +109,15 @@ class SeriesCache:
         if self.external:
             labels = dict(labels)
             labels |= {name: value for name, value in self.external if not labels.get(name)}
-        return self.interned(self._usual_prefix(labels) or self._checked_prefix(labels))
+        return self.interned(self._fast_prefix(labels) or self._slow_prefix(labels))
 
-    def _checked_prefix(self, labels: Labels) -> bytes:
+    def _slow_prefix(self, labels: Labels) -> bytes:
         pairs = validated(labels, self.limits)
         if len(self._valid_names) < _MAX_NAMES:
             self._valid_names.update(name.decode() for name, _ in pairs)  # not those that nobody looked at: empty ones
         return label_codec.series_prefix(pairs)
 
-    def _usual_prefix(self, labels: Labels) -> bytes:
+    def _fast_prefix(self, labels: Labels) -> bytes:
         """The prefix of a series of which nothing has to be looked at: names that were valid before, no empty value,
         far from every limit. Empty for any other."""
         limits = self.limits
@@ -132,9 +132,9 @@ class SeriesCache:
         is_long = limits.label_bytes and len(encoded) > limits.label_bytes
         return b"" if is_long or (limits.labels and len(labels) > limits.labels) else label_codec.prefix_of(encoded)
 
-    def plain(self, own: Mapping[str, str]) -> PlainIntern:
+    def fast_intern(self, own: Mapping[str, str]) -> FastIntern:
         """A short way for the lines of one target, whose own labels are `own`."""
-        return PlainSeries(self.of_fields, own, self.external, self.limits.labels)
+        return TargetInterner(self.of_fields, own, self.external, self.limits.labels)
 
     def of_fields(self, fields: Sequence[bytes]) -> Series | None:
         """The series of valid labels, encoded and in order; None when they are longer than the receivers take."""

@@ -59,10 +59,10 @@ def without_history(samples: Samples, oldest_allowed_ms: int, dropped: ReasonCou
 def forget(samples: Samples) -> None:
     """None of these samples has been sent, as far as anybody knows."""
     for series, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
-        unsend(series, timestamp_ms)
+        rollback_series(series, timestamp_ms)
 
 
-def unsend(series: Series, timestamp_ms: int) -> None:
+def rollback_series(series: Series, timestamp_ms: int) -> None:
     """A sample of this time may come again."""
     series.last_ms = min(series.last_ms, timestamp_ms - 1)
 
