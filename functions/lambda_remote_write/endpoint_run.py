@@ -14,17 +14,18 @@ from dataclasses import dataclass, replace
 from .deadline import DeadlineExceeded, call_until
 from .environment import Environment, Run
 from .model.delivery import Delivery, PendingRequest, WriteRequest
+from .model.drop_reasons import DropReason
 from .model.samples import Metadata, Samples
 from .remote_write import send
 from .remote_write.batches import EncodedBatch, MetadataRequests
 from .remote_write.encode import packing, rollback
 from .remote_write.endpoint import EndpointState
 from .remote_write.queue import SendQueue
-from .remote_write.refusals import OVERTAKEN
 from .report import self_metrics
 from .spool.drain import SpoolDrain
 
-_WITH_METADATA = {"deadline", "behind_backlog"}  # reasons to have samples left that do not say the receiver is down
+# Reasons to have samples left that do not say that the receiver is down.
+_WITH_METADATA = {DropReason.DEADLINE, DropReason.BEHIND_BACKLOG}
 _METADATA_SHARE, _METADATA_SECONDS = 0.6, 5.0  # of the time that is reserved to keep what is left, and at most
 _SENDING_SECONDS, _REQUEST_SECONDS = 10.0, 0.05  # to send what is fresh: at least, and for each request
 _LATE = "no answer within the run's time; a name look-up may hang"
@@ -88,13 +89,13 @@ class EndpointRun:
         try:
             if why := self._drain_spool():
                 detail = f"what was spooled before goes first, and is not delivered yet: {why}"
-                send_queue.hold_back("behind_backlog", detail)
+                send_queue.hold_back(DropReason.BEHIND_BACKLOG, detail)
             else:
                 self._send(send_queue, self._options, disjoint=self._encoded.disjoint)
         except DeadlineExceeded:
-            send_queue.hold_back("no_result", _LATE)
+            send_queue.hold_back(DropReason.NO_RESULT, _LATE)
         except Exception as error:  # what was not sent is kept all the same
-            send_queue.hold_back("no_result", self._accounting.warn_of_bug(error))
+            send_queue.hold_back(DropReason.NO_RESULT, self._accounting.warn_of_bug(error))
         return send_queue.close()
 
     def _drain_spool(self) -> str:
@@ -112,7 +113,7 @@ class EndpointRun:
         self, requests: Sequence[WriteRequest], accounting: Delivery, disjoint: bool
     ) -> list[PendingRequest]:
         """Sends an entry of the spool. One that hangs raises DeadlineExceeded, and the entry stays as it is."""
-        dead_letter_reasons = self._options.dead_letter_reasons | {OVERTAKEN}
+        dead_letter_reasons = self._options.dead_letter_reasons | {DropReason.OVERTAKEN}
         send_queue = SendQueue(requests, accounting)
         try:
             self._send(send_queue, replace(self._options, dead_letter_reasons=dead_letter_reasons), disjoint=disjoint)
@@ -163,7 +164,7 @@ class EndpointRun:
         try:
             self._send(send_queue, self._options, disjoint=False, until=until)
         except DeadlineExceeded:
-            send_queue.hold_back("no_result", _LATE)
+            send_queue.hold_back(DropReason.NO_RESULT, _LATE)
         left = send_queue.close()
         metadata_requests.remember(part)
         for one in left:

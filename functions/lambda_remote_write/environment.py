@@ -15,6 +15,7 @@ from .dependencies import Dependencies
 from .http.fetch import Fetcher
 from .json_api.mapping import Observe
 from .model.delivery import Delivery
+from .model.drop_reasons import DropReason
 from .model.samples import Intern, Labels, Series
 from .model.scrape import HighWaterMark, Scrape
 from .new_series_limit import NewSeriesLimiter, limiter_of
@@ -171,7 +172,7 @@ class Environment:
         if not config.location:
             return None
         store = dependencies.store(config.location)
-        dead_letter_reasons = frozenset(("too_old", "rejected") if config.keeps_rejected else ("too_old",))
+        dead_letter_reasons = frozenset({DropReason.TOO_OLD, *(("rejected",) if config.keeps_rejected else ())})
         if before is not None and before.spool.store.place == store.place:
             return replace(before, mode=config.mode, dead_letter_reasons=dead_letter_reasons)
         spool = Spool(store, self.shard.name, dependencies.sleep)

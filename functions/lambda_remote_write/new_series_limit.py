@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from .config.schema import Config, JsonJob, ScrapeJob
-from .model.drop_reasons import NEW_SERIES_LIMITED
+from .model.drop_reasons import DropReason
 from .model.samples import STALE, Series
 from .model.scrape import Scrape
 from .scrape.up import EXTRA_NAMES, NAMES
@@ -81,7 +81,7 @@ class NewSeriesLimiter:
             if len(kept) < len(samples):
                 detail = f"job {job} brings more than {allowed} new series in one run"
                 detail += f"; {exploding(limited)}" if limited else ""
-                scrape.dropped.add(NEW_SERIES_LIMITED, detail, len(samples) - len(kept))
+                scrape.dropped.add(DropReason.NEW_SERIES_LIMITED, detail, len(samples) - len(kept))
                 scrape.samples = samples.pick(kept)
         return len(limited)
 

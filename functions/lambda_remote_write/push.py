@@ -10,6 +10,7 @@ from .deadline import Call, DeadlineExceeded
 from .endpoint_run import EndpointRun, RunBatch
 from .environment import Environment, Run
 from .model.delivery import Delivery
+from .model.drop_reasons import DropReason
 from .model.scrape import Scrape
 from .remote_write.batches import Batch, EncodedBatch
 from .report.report import Report
@@ -78,7 +79,8 @@ def deliver(environment: Environment, run: Run, encoded: Sequence[EncodedBatch],
 def _unknown(endpoint: str, collected: int) -> Delivery:
     delivery = Delivery(endpoint, collected)
     if collected:
-        delivery.undelivered.add("no_result", "the endpoint's part of the run has not ended in time", collected)
+        detail = "the endpoint's part of the run has not ended in time"
+        delivery.undelivered.add(DropReason.NO_RESULT, detail, collected)
     return delivery
 
 

@@ -16,6 +16,7 @@ from .config.schema import Config
 from .config.timestamp import BadTimestamp, Format
 from .environment import Environment
 from .exposition.writer import series_text
+from .model.drop_reasons import DropReason
 from .model.reason_counts import ReasonCounts
 from .model.samples import InvalidSeries, RefusedSeries, Samples, Series
 from .model.scrape import Scrape
@@ -60,7 +61,7 @@ class _Reading:
         job = labels.get("job", "")
         if job in self.taken:
             detail = f"job {job!r} is pushed by the schedule: two writers would break the order of its series"
-            raise InvalidSeries("scheduled", f"{detail}; use another job label")
+            raise InvalidSeries(DropReason.SCHEDULED, f"{detail}; use another job label")
         if not self.environment.takes_any_name and not is_legacy(labels):
             validated(labels, NO_LIMITS)  # raises for the name that no endpoint takes, before rules of any
         return self.environment.series.intern(labels)

@@ -39,7 +39,7 @@ def config_of(api: Api, amp: Receiver) -> dict[str, Any]:
         "scrape_configs": [
             {"job_name": "target", "metrics_path": f"/{path}", "static_configs": [{"targets": [target]}]}
         ],
-        "global": {"self_metrics": False},
+        "self_metrics": False,
         "remote_write": [{"name": "amp", "url": amp.url, "sigv4": {"region": KEYS.region}}],
     }
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
+from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import send
 from lambda_remote_write.remote_write.batches import MetadataRequests, protocol_of
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.remote_write.queue import SendQueue
-from lambda_remote_write.remote_write.refusals import OVERTAKEN
 from lambda_remote_write.spool.drain import SpoolDrain, SpoolState
 from lambda_remote_write.spool.spool import RunId
 
@@ -150,7 +150,7 @@ class Sender(threading.Thread):
                 self._send_metadata(part)
         else:
             left = [
-                PendingRequest(one, "behind_backlog", "what was spooled before is not delivered yet")
+                PendingRequest(one, DropReason.BEHIND_BACKLOG, "what was spooled before is not delivered yet")
                 for one in requests
             ]
         self._keep(left, part, backlog)
@@ -233,7 +233,7 @@ class Sender(threading.Thread):
             return True
 
         def send_entry(requests: Sequence[WriteRequest], part: Delivery, _: bool) -> list[PendingRequest]:
-            left = self._deliver(requests, part, {OVERTAKEN})
+            left = self._deliver(requests, part, {DropReason.OVERTAKEN})
             backlog.deadline = time.monotonic() + _STORE_SECONDS
             return left
 
@@ -266,9 +266,9 @@ class Sender(threading.Thread):
         samples = self.queue.take_excess(everything=everything)
         if not samples:
             return
-        why = ("queue_full", "more samples were waiting than fit in memory")
+        why = (DropReason.QUEUE_FULL, "more samples were waiting than fit in memory")
         if everything:
-            why = ("behind_backlog", "what came before is not delivered yet")
+            why = (DropReason.BEHIND_BACKLOG, "what came before is not delivered yet")
         accounting = Delivery(self.endpoint_name)
         backlog = self._backlog(accounting)
         self._keep([PendingRequest(one, *why) for one in self._packed(samples, accounting)], accounting, backlog)

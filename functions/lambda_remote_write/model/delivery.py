@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .drop_reasons import DropReason
 from .reason_counts import ReasonCounts
 
 
@@ -130,7 +131,7 @@ class Delivery:
         """What is not accounted for is lost to a bug."""
         detail = self.warn_of_bug(error)
         if unknown := self.unaccounted:
-            self.undelivered.add("no_result", detail, unknown)
+            self.undelivered.add(DropReason.NO_RESULT, detail, unknown)
 
     def without_samples(self) -> Delivery:
         """The accounting of metadata and self-metrics requests, whose samples do not count."""

@@ -13,13 +13,14 @@ from typing import Protocol
 from ..config.schema import RemoteWriteConfig
 from ..deadline import Call
 from ..model.delivery import Delivery, Outcome, PendingRequest, WriteRequest
+from ..model.drop_reasons import DropReason
 from .backoff import BackoffPolicy, next_wait, retry_after_seconds
 from .client import Response, WrittenCounts
 from .encode.packing import cut_by_age, in_version_1, split
 from .endpoint import EndpointState
 from .explain import Explanation, explain
 from .queue import OUT_OF_TIME, QueueClosed, QueuedRequest, SendQueue
-from .refusals import OUT_OF_ORDER, OVERTAKEN, TOO_LATE
+from .refusals import OUT_OF_ORDER, TOO_LATE
 from .retryable import classify
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
@@ -170,7 +171,7 @@ class _Sender:
         return young is not None
 
     def _drop_old(self, accounting: Delivery, old: WriteRequest) -> None:
-        reason, detail = "too_old", "older than sample_age_limit before it could be sent"
+        reason, detail = DropReason.TOO_OLD, "older than sample_age_limit before it could be sent"
         accounting.dropped.add(reason, detail, old.samples)
         if reason in self._options.dead_letter_reasons:
             accounting.dead.append(PendingRequest(old, reason, detail))
@@ -263,10 +264,9 @@ class _Sender:
         accounting.metadata_accepted += request.metadata
         missing = request.samples - self._take(accounting, request, response.written or _all_of(request))
         if missing:
-            detail = (
-                f"the receiver answered {response.status} and wrote {request.samples - missing} of {request.samples}"
-            )
-            accounting.rejected.add("not_written", f"{missing} samples: {detail}; its log may say why", missing)
+            wrote = f"wrote {request.samples - missing} of {request.samples}"
+            detail = f"{missing} samples: the receiver answered {response.status} and {wrote}; its log may say why"
+            accounting.rejected.add(DropReason.NOT_WRITTEN, detail, missing)
         if response.status == 202:
             accounting.warn("the receiver answered 202: a receiver with replica election drops such samples")
 
@@ -294,10 +294,10 @@ class _Sender:
         if maybe_stored:
             detail = f"refused after an attempt without an answer, which may have stored it; {detail}"
         refused = request.samples - self._take(accounting, request, response.written or WrittenCounts())
-        is_late = OVERTAKEN in self._options.dead_letter_reasons and explained.reason in TOO_LATE
-        reason = "maybe_stored" if maybe_stored else explained.reason
+        is_late = DropReason.OVERTAKEN in self._options.dead_letter_reasons and explained.reason in TOO_LATE
+        reason = DropReason.MAYBE_STORED if maybe_stored else explained.reason
         if is_late and reason in OUT_OF_ORDER:
-            reason = OVERTAKEN
+            reason = DropReason.OVERTAKEN
         count = f"{refused} samples" if response.written else f"up to {refused} samples"
         if refused:
             accounting.rejected.add(reason, f"{count}: {detail}", refused)
@@ -307,8 +307,9 @@ class _Sender:
 
     def _remember(self, queued: QueuedRequest, outcome: Outcome, response: Response) -> None:
         """Why the run stops here, should it stop."""
-        kind = "misconfigured" if outcome is Outcome.MISCONFIGURED else "unavailable"
-        queued.reason, queued.detail = kind, response.message
+        is_misconfigured = outcome is Outcome.MISCONFIGURED
+        queued.reason = DropReason.MISCONFIGURED if is_misconfigured else DropReason.UNAVAILABLE
+        queued.detail = response.message
         if response.status:
             explained = explain(response.status, response.message, self._config)
             queued.reason, queued.detail = f"http_{response.status}", _sentence(response, explained)

@@ -22,6 +22,7 @@ from ..exposition.text_parser import TextReader
 from ..http.fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
 from ..json_api.mapping import Observe
 from ..model import histogram_buckets
+from ..model.drop_reasons import DropReason
 from ..model.samples import Exemplar, Interner, InvalidSeries, RefusedSeries, Samples, Series
 from ..model.scrape import Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
@@ -240,7 +241,7 @@ class TargetScraper(Scraper):
         for series, value, stamp in page.stamped:
             if stamp > now_ms + MAX_AHEAD_MS:
                 detail = f"a timestamp lies {(stamp - now_ms) // 1000} s ahead of the clock; is the unit right?"
-                scrape.dropped.add("too_far_in_future", detail)
+                scrape.dropped.add(DropReason.TOO_FAR_IN_FUTURE, detail)
             else:
                 samples.add(series, value, stamp)
                 stamped[series] = None
@@ -352,7 +353,7 @@ def _count_dropped(page: Page, scrape: Scrape) -> None:
         scrape.dropped.add(refused.reason, refused.message)
     by_rule = page.scraped - page.kept - len(page.refused)
     if by_rule:
-        scrape.dropped.add("metric_relabel", "dropped by metric_relabel_configs", by_rule)
+        scrape.dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", by_rule)
 
 
 def _first_of_each(page: Page) -> dict[Series, int]:
@@ -371,6 +372,6 @@ def _drop_duplicates(page: Page, scrape: Scrape) -> None:
         return
     first = _first_of_each(page)
     gone = len(page.series) - len(first)
-    scrape.dropped.add("duplicate", "the page has a series twice; the first sample was taken", gone)
+    scrape.dropped.add(DropReason.DUPLICATE, "the page has a series twice; the first sample was taken", gone)
     page.values = [page.values[index] for index in first.values()]
     page.series = list(first)

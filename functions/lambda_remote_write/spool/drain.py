@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..model.delivery import Delivery, PendingRequest, WriteRequest
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..remote_write.encode.packing import samples_alone
-from ..remote_write.refusals import OVERTAKEN
 from ..state.state import State, Unread
 from ..store import MAX_LISTED, Changed, Keys, NotStored, StoreError
 from .entry import Entry, with_maybe_stored
@@ -27,12 +27,12 @@ _FIRST_SHARE = 0.4
 _SENDING_SECONDS = 10.0  # that fresh samples need, unless the caller says otherwise
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0  # between listings that fail
 _PATIENCE_MS = 3_600_000  # for an entry that cannot be read, where the receiver takes samples of any age
-_RETURNING = ("too_old", OVERTAKEN)  # dead letters that go back into their entry when they cannot be written
+# Dead letters that go back into their entry when they cannot be written.
+_RETURNING = (DropReason.TOO_OLD, DropReason.OVERTAKEN)
 _UNKNOWN = (
     "backlog_unknown: the spool cannot be listed, so it is not known whether older samples wait there. Fresh samples "
     "were sent; older ones of the same series may be refused as overtaken, and are then kept under dead/"
 )
-_ELSEWHERE = "settled_elsewhere"
 _ELSEWHERE_SAID = "another run, at the same time, has settled this entry of the spool and booked its samples"
 
 Send = Callable[[Sequence[WriteRequest], Delivery, bool], list[PendingRequest]]
@@ -47,7 +47,7 @@ class SpoolState:
     spool: Spool
     state: State
     mode: str = "on_failure"
-    dead_letter_reasons: frozenset[str] = frozenset(("too_old",))
+    dead_letter_reasons: frozenset[str] = frozenset((DropReason.TOO_OLD,))
     known: dict[str, set[str]] = field(default_factory=dict)  # entries that this environment has written, by endpoint
     settled: dict[str, str] = field(default_factory=dict)  # ETags of entries that are done, but could not be removed
     looked: set[str] = field(default_factory=set)  # endpoints whose entries were listed in this environment
@@ -204,10 +204,10 @@ class SpoolDrain:
     def _send_entry(self, entry: Entry, send: Send, part: Delivery) -> list[PendingRequest]:
         """Sends an entry and returns what is left of it. Requests that a receiver has refused as overtaken are not sent
         again: they are here because they could not be kept under dead/."""
-        part.dead = [one for one in entry.kept if one.reason == OVERTAKEN]
+        part.dead = [one for one in entry.kept if one.reason == DropReason.OVERTAKEN]
         for one in part.dead:
             part.rejected.add(one.reason, one.detail, one.request.samples)
-        return send([one.request for one in entry.kept if one.reason != OVERTAKEN], part, entry.disjoint)
+        return send([one.request for one in entry.kept if one.reason != DropReason.OVERTAKEN], part, entry.disjoint)
 
     # entries that cannot be read
 
@@ -236,7 +236,7 @@ class SpoolDrain:
             return
         accounting.warn(detail)
         accounting.taken += samples
-        accounting.dropped.add("unreadable", detail, samples)
+        accounting.dropped.add(DropReason.UNREADABLE, detail, samples)
         accounting.dead_lettered += samples
 
     def _hold(self, key: str, why: str, fingerprint: str = "") -> bool:
@@ -310,7 +310,7 @@ class SpoolDrain:
             self._spool.keep(entry, self._run, self.deadline)
         except StoreError as error:
             detail = f"the spool did not take them: {error}; they were not sent because: {entry.kept[0].detail}"
-            part.undelivered.add("spool_failed", detail, entry.samples)
+            part.undelivered.add(DropReason.SPOOL_FAILED, detail, entry.samples)
             return list(entry.kept)
         _record(part.spooled, entry.kept)
         return []
@@ -340,7 +340,7 @@ class SpoolDrain:
         if self._bury(part, source):
             return left
         for one in returning:
-            reasons = part.rejected if one.reason == OVERTAKEN else part.dropped
+            reasons = part.rejected if one.reason == DropReason.OVERTAKEN else part.dropped
             reasons.counts[one.reason] -= one.request.samples
         return [*returning, *left]
 
@@ -367,7 +367,7 @@ def _is_as_it_was(stored: Stored, left: Sequence[PendingRequest]) -> bool:
 
 def _fate(one: PendingRequest) -> tuple[WriteRequest, bool]:
     """What is sent, and whether it will be sent at all."""
-    return one.request, one.reason != OVERTAKEN
+    return one.request, one.reason != DropReason.OVERTAKEN
 
 
 def _record(spooled: ReasonCounts, left: Sequence[PendingRequest]) -> None:
@@ -381,7 +381,7 @@ def _leave_to_the_other(part: Delivery) -> None:
     part.accepted, part.dropped = 0, ReasonCounts()
     for reasons in part.reason_counts().values():
         reasons.counts.clear()
-    part.dropped.add(_ELSEWHERE, _ELSEWHERE_SAID, count)
+    part.dropped.add(DropReason.SETTLED_ELSEWHERE, _ELSEWHERE_SAID, count)
 
 
 def _without_metadata(one: PendingRequest) -> PendingRequest:
