@@ -1,4 +1,4 @@
-"""What a request names, opened: the source that is read, the receivers' side of the config, the export."""
+"""Opens what a request names: the source, the endpoints, the export."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from ..environment import Environment
 from ..remote_write.client import RemoteWriteClient
 from ..store import Store
 from .acceptance import AMP_MAX_AGE_MS, Rules
-from .api_source import ApiSource, Span, with_window
+from .api_source import ApiSource, with_window
 from .export import Export, FileTarget, NotWritten, ObjectsTarget
 from .file_source import RECORDS, FileSource, format_of, meaning_of
 from .files import BadFile, Files, area_of
 from .request import BadRequest, Request, find_job
 from .server_source import ServerSource, resolver
 from .source import Source
+from .span import Span
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """How a backfill goes, for whoever watches: parts done and how many there are (None when nobody knows), samples
-    read, how much of everything that is (0 to 1)."""
+    """The progress of a backfill: finished parts, the number of all parts (None when it is unknown), samples read, and
+    the share of the source that has been read (0 to 1)."""
 
     parts: int
     windows: int | None
@@ -43,8 +44,8 @@ class Edges:
     tell: Callable[[ProgressEvent], None] = lambda told: None
 
 
-def warm_for(config: Config, request: Request, dependencies: Dependencies) -> Environment:
-    """The series and the endpoints of a backfill: those that are meant, with the age of samples left to be judged."""
+def environment_for(config: Config, request: Request, dependencies: Dependencies) -> Environment:
+    """An environment with the request's endpoints, whose age limit does not drop what `acceptance` decides on."""
     endpoints = tuple(_aged(one, request) for one in config.endpoints if request.endpoint in ("", one.name))
     return Environment(replace(config, jobs=(), scrape_jobs=(), spool=SpoolConfig(), endpoints=endpoints), dependencies)
 
@@ -57,7 +58,7 @@ def _aged(endpoint: RemoteWriteConfig, request: Request) -> RemoteWriteConfig:
 def source_of(
     config: Config, request: Request, environment: Environment, edges: Edges, rules: Sequence[Rules], deadline: float
 ) -> Source:
-    """What the request reads. `rules` are the receivers', `deadline` monotonic seconds. Raises BadRequest."""
+    """The source of the request. `rules` are the receivers', `deadline` is monotonic seconds. Raises BadRequest."""
     dependencies, job = edges.dependencies, find_job(config, request.job)
     if request.files:
         return _files(config, request, environment, edges, deadline)
@@ -67,14 +68,14 @@ def source_of(
         span = _span(request, job.window_ms, rules)
         return ServerSource(job, span, resolve, _client(dependencies), dependencies.transport, dependencies.sleep)
     if not isinstance(job, JsonJob) or job.backfill is None:
-        raise BadRequest(f"job: {request.job!r:.60} cannot be asked for a range")
+        raise BadRequest(f"job: {request.job!r:.60} cannot be queried for a range")
     asked = with_window(job, request.window_ms, request.step_ms)
     span = _span(request, job.backfill.window_ms, rules)
     return ApiSource(asked, span, environment.intern, environment.fetcher, dependencies.now_ms, dependencies.sleep)
 
 
 def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
-    """The range, and the time before which no receiver takes anything, unless somebody wants it all the same."""
+    """The range, and the time before which no receiver accepts anything, unless the request wants it all the same."""
     start_ms, end_ms = request.start_ms or 0, request.end_ms or 0
     oldest = [one.oldest_ms for one in rules]
     wants_all = request.export or request.force or request.dry_run or None in oldest or not oldest
@@ -114,8 +115,8 @@ def _client(dependencies: Dependencies) -> Callable[[RemoteWriteConfig], RemoteW
 
 
 def export_of(request: Request, edges: Edges, *, objects: int, size: int) -> Export | None:
-    """Where what is impossible is written to, None for nowhere. `objects`, or `size` bytes of a file, are written
-    already. Raises BadRequest."""
+    """Where impossible samples are written; None without an export. `objects`, or `size` bytes of a file, exist from
+    earlier invocations. Raises BadRequest."""
     place = request.export
     if not place or request.plan or request.dry_run:
         return None
