@@ -103,7 +103,7 @@ def test_other_keys_are_another_backfill(rig: Rig, more: dict[str, Any]) -> None
 
 def test_force_and_export_exclude_each_other(rig: Rig) -> None:
     event = {"job": "j", "from": rig.file("a.ndjson", lines(HOUR)), "force": True, "export": "x.om"}
-    with pytest.raises(invoke.BadRequest, match="export: with force"):
+    with pytest.raises(invoke.BadRequest, match="export: force"):
         rig.backfill(event, rig.job())
 
 

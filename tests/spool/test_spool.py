@@ -40,48 +40,11 @@ def spool(store: MemoryStore) -> Spool:
     return Spool(store, sleep=lambda seconds: None)
 
 
-def test_keys_are_of_the_stated_form_and_sort_by_time(spool: Spool) -> None:
-    for started_ms in (1_716_480_000_000, 7, 999_999_999_999):
-        spool.keep(entry("amp", started_ms), RunId(started_ms, "abcd"), soon())
-    assert spool.keys("amp", soon()) == [
-        "spool/amp/0/0000000000007-abcd", "spool/amp/0/0999999999999-abcd", "spool/amp/0/1716480000000-abcd"
-    ]  # fmt: skip
-    assert [started_ms_of(key) for key in spool.keys("amp", soon())] == [7, 999_999_999_999, 1_716_480_000_000]
-    assert started_ms_of("spool/amp/0/strange") == 0
-
-
-@pytest.mark.parametrize("name", ["amp", "a/b", "..", ".", "a%2Fb", "ü", "a b", "0"])
-def test_endpoints_do_not_meet(spool: Spool, name: str) -> None:
-    stored = spool.keep(entry(name), RunId(5, "x"), soon())
-    spool.keep(entry("other"), RunId(5, "x"), soon())
-    assert spool.keys(name, soon()) == [stored.key]
-    assert endpoint_of(stored.key) == name
-    assert stored.key.count("/") == 3
-    assert spool.strangers([name], soon()) == {"other": 1}
-
-
 def test_shards_do_not_meet(store: MemoryStore, spool: Spool) -> None:
     other = Spool(store, "1")
     spool.keep(entry(), RunId(5, "x"), soon())
     assert other.keys("amp", soon()) == []
     assert other.strangers([], soon()) == {}
-
-
-def test_what_is_left_takes_the_place_of_an_entry(spool: Spool) -> None:
-    spool.keep(entry("amp", 5, b"a", b"b"), RunId(5, "x"), soon())
-    (key,) = spool.keys("amp", soon())
-    stored = spool.load(key, soon())
-    newer = spool.replace(stored, list(stored.entry.kept)[1:], soon())
-    assert [request.body for request in spool.load(key, soon()).entry.requests] == [b"b"]
-    with pytest.raises(Changed):
-        spool.replace(stored, [], soon())
-    assert not spool.remove(stored, soon())
-    assert spool.remove(newer, soon())
-    assert not spool.remove(newer, soon())
-    with pytest.raises(NotStored):
-        spool.load(key, soon())
-    with pytest.raises(Changed):
-        spool.replace(newer, [], soon())
 
 
 def test_what_is_dead_is_kept_beside(store: MemoryStore, spool: Spool) -> None:
@@ -244,44 +207,6 @@ def test_what_is_set_aside_over_another_s3() -> None:
         found = store.get(aside, soon())
         assert found is not None
         assert found.content == b"nonsense"
-
-
-def test_an_entry_is_removed_only_while_it_is_the_one_that_was_meant(store: MemoryStore, spool: Spool) -> None:
-    stored = spool.keep(entry(), RunId(5, "x"), soon())
-    newer = spool.replace(stored, list(entry("amp", 5, b"left").kept), soon())
-    assert not spool.remove_version(stored.key, stored.etag, soon())
-    assert spool.remove_version(stored.key, newer.etag, soon())
-    assert store.objects == {}
-
-
-@pytest.mark.parametrize("failures", [1, 2])
-def test_a_store_that_fails_once_or_twice_is_tried_again(store: MemoryStore, spool: Spool, failures: int) -> None:
-    store.failing.update(put=failures, get=failures, list=failures, delete=failures)
-    stored = spool.keep(entry(), RunId(5, "x"), soon())
-    assert spool.keys("amp", soon()) == [stored.key]
-    assert spool.load(stored.key, soon()).entry.requests[0].body == b"x"
-    assert spool.remove(stored, soon())
-
-
-def test_a_store_that_fails_on_is_given_up(store: MemoryStore, spool: Spool) -> None:
-    store.failing["put"] = 99
-    with pytest.raises(StoreError, match="put fails"):
-        spool.keep(entry(), RunId(5, "x"), soon())
-    assert store.counts["put"] == 3
-    with pytest.raises(StoreError):
-        spool.keep(entry(), RunId(5, "x"), time.monotonic() - 1)
-    assert store.counts["put"] == 4
-
-
-def test_what_is_not_there_or_another_is_not_tried_again(store: MemoryStore, spool: Spool) -> None:
-    with pytest.raises(NotStored):
-        spool.load("spool/amp/0/1", soon())
-    assert store.counts["get"] == 1
-    stored = spool.keep(entry(), RunId(5, "x"), soon())
-    store.objects[stored.key] = b"another run's"
-    with pytest.raises(Changed):
-        spool.replace(stored, [], soon())
-    assert store.counts["put"] == 2
 
 
 def test_a_change_whose_answer_was_lost_is_this_runs_own(store: MemoryStore, spool: Spool) -> None:

@@ -25,7 +25,7 @@ from lambda_remote_write.spool import entry as entries
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
-from tests.rig.delivery import ENVIRONMENT, Clock, in_order, no_session
+from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
 from tests.test_push import config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
@@ -220,9 +220,10 @@ def test_what_was_answered_with_a_refusal_to_read_it_is_in_no_doubt(world: World
 def test_an_entry_holds_no_secrets(world: World) -> None:
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(404))
-        world.run(world.env_vars([endpoint(amp, "amp", headers={"X-Key": "hush-hush"})]))
+        keys = {"headers": {"X-Key": "hush-hush"}, "url": f"{amp.url}?token=s3cret"}
+        world.run(world.env_vars([endpoint(amp, "amp", **keys)]))
         (path,) = (world.folder / "spool").rglob("*-*")
-    for secret in ("hush-hush", amp.url, ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], ENVIRONMENT["AWS_ACCESS_KEY_ID"]):
+    for secret in ("hush-hush", "s3cret", amp.url, KEYS.secret_key, KEYS.access_key):
         assert secret.encode() not in path.read_bytes()
 
 

@@ -59,11 +59,6 @@ def test_special_values_and_times_keep_every_bit(bits: int, stamp: int) -> None:
     assert [(made.bits_of(sample.value), sample.timestamp) for sample in series.samples] == [(bits, stamp)]
 
 
-def test_a_stale_marker_stays_a_signalling_nan_on_the_wire() -> None:
-    raw = encoded([(LABELS, made.of_bits(0x7FF0000000000002), made.NOW_MS)])
-    assert bytes.fromhex("0200 0000 0000 f07f") in raw
-
-
 @pytest.mark.parametrize("count", [1, 2, 1000], ids=["one sample", "two", "a thousand"])
 def test_the_usual_batch_and_the_unusual_one_are_the_same_message(count: int) -> None:
     """A timestamp of another century turns the whole batch to the other encoder."""
@@ -152,12 +147,6 @@ def test_type_help_and_unit_travel(kind: str) -> None:
     entry = decoded_metadata(Metadata("temperature_celsius", kind, "How wärm.", "celsius"))
     assert types_pb2.MetricMetadata.MetricType.Name(entry.type) == kind.upper()
     assert (entry.metric_family_name, entry.help, entry.unit) == ("temperature_celsius", "How wärm.", "celsius")
-
-
-def test_metadata_bytes_equal_what_the_stubs_serialise() -> None:
-    message = remote_pb2.WriteRequest()
-    message.metadata.add(type="COUNTER", metric_family_name="a_total", help="h", unit="bytes")
-    assert v1.encode_metadata(Metadata("a_total", "counter", "h", "bytes")) == message.SerializeToString()
 
 
 @given(

@@ -177,11 +177,6 @@ def test_a_request_of_everything(check: Callable[[types_pb2.Request], bool]) -> 
     assert check(decoded(with_everything(), FAMILIES))
 
 
-def test_defaults_are_left_out_as_the_stubs_leave_them_out() -> None:
-    raw = encoded(with_everything(), FAMILIES)
-    assert types_pb2.Request.FromString(raw).SerializeToString() == raw
-
-
 def test_a_label_value_that_is_called_like_the_name_is_not_taken_for_it() -> None:
     labels = {"A": "__name__", "__name__": "g"}
     (series,) = decoded(made.samples_of([(labels, 1.0, made.NOW_MS)]), FAMILIES).timeseries
