@@ -23,10 +23,10 @@ from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.config_source import ConfigSource, Unreadable, not_loaded, problems_json
 from lambda_remote_write.http import Transport
 from tests.rig.aws import REGION, Aws
+from tests.rig.config_places import KEYS
 
 BUCKET, KEY = "configs", "team/pusher.yaml"
 STACK = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": REGION}
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
 NOW_MS = 1_716_479_897_000
 
 

@@ -26,8 +26,8 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, no_session
+from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick
 from tests.rig.stores import MemoryStore
-from tests.test_push import SYNTHETIC, config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
 

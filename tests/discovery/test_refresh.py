@@ -15,6 +15,7 @@ from lambda_remote_write.discovery import Discovery, TargetLists, discover
 from lambda_remote_write.discovery.refresh import TargetList
 from lambda_remote_write.discovery.target_groups import DiscoveryError, Parts, TargetGroup
 from tests.rig.clouds import Ec2, Item
+from tests.rig.command_line import SOURCES
 from tests.rig.discovery import Clock, Rig, addresses, configs, write
 
 ROOT = Path(__file__).parents[2]
@@ -291,9 +292,4 @@ def test_a_cold_start_does_not_pay(module: str) -> None:
     """Neither boto3 nor dnspython is imported until a list needs it."""
     ours = "lambda_remote_write.discovery, lambda_remote_write.aws.s3, lambda_remote_write.aws.clients"
     code = f"import sys, {ours}; sys.exit('{module}' in sys.modules)"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}"}, check=False
-        ).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], env=SOURCES, check=False).returncode == 0

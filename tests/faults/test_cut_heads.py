@@ -28,7 +28,7 @@ from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.delivery import Clock, no_session, rig
 from tests.rig.discovery import ENVIRONMENT, Rig, addresses
 from tests.rig.json_source import Rig as Sources
-from tests.test_push import config_text, endpoint, run, warm_of
+from tests.rig.push import config_text, endpoint, run, warm_of
 
 STALE = "7ff0000000000002"
 LINES = [pytest.param(1, id="after the status line"), pytest.param(2, id="after a header")]

@@ -139,3 +139,21 @@ def in_order(receiver: amp.Receiver) -> bool:
     return all(
         [stamp for stamp, _ in points] == sorted(stamp for stamp, _ in points) for points in receiver.samples.values()
     )
+
+
+def accounting(delivery: Delivery) -> tuple[int, dict[str, int], dict[str, int], dict[str, int]]:
+    return (
+        delivery.accepted,
+        dict(delivery.rejected.counts),
+        dict(delivery.dropped.counts),
+        dict(delivery.undelivered.counts),
+    )
+
+
+def unlike(count: int, clock: Clock) -> list[made.Point]:
+    """Series of 3 kB each that share no text."""
+    text = made.noise(3000 * count)
+    return [
+        ({"__name__": "m", "n": str(n), "p": text[3000 * n : 3000 * (n + 1)]}, float(n), clock.now_ms())
+        for n in range(count)
+    ]
