@@ -18,7 +18,7 @@ from ..series.staleness import ActiveSeries
 from .schedule import Tick
 from .up import Synthetic
 
-_MAX_THREADS = 128  # sources asked at the same time: enough that those that hang do not hold up the rest
+_MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
 _LATE = "no answer within the run's time; a name look-up may hang"
 
 

@@ -1,7 +1,7 @@
-"""Stale markers: what says that a series has ended (Prometheus scrape/scrape.go, updateStaleMarkers).
+"""Stale markers, which end a series (Prometheus scrape/scrape.go, updateStaleMarkers).
 
-A source knows which series its last answer had. Those that the next one does not have get a marker; so do all of them
-when it fails. What another environment has seen, nobody here knows: a cold start is a restarted Prometheus.
+A series gets a marker when the next scrape does not have it, or fails. A cold start is like a restarted Prometheus: it
+does not know the series of other environments.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ..model.samples import STALE, Samples, Series
 
 
 class ActiveSeries:
-    """The series of one source that have not ended. Those with timestamps of their own are never among them, unless
-    the job asks for it."""
+    """The series of one target or JSON job that have not ended; without those that have their own timestamps, unless
+    the job has `track_timestamps_staleness`."""
 
     def __init__(self) -> None:
         self.series: list[Series] = []
 
     def update(self, current: list[Series], samples: Samples, timestamp_ms: int) -> None:
-        """Adds a marker to `samples` for each series that is not in `current`, which are alive from now on."""
+        """Makes `current` the active series. Adds a marker to `samples` for each other one."""
         if current != self.series:
             still: Collection[Series] = set(current)
             ended = [series for series in self.series if series not in still]
@@ -27,7 +27,7 @@ class ActiveSeries:
         self.series = current
 
     def end(self, timestamp_ms: int) -> Samples:
-        """Markers for all of them: the source is no more."""
+        """Markers for all of them."""
         return _markers(self.series, timestamp_ms)
 
 
