@@ -180,8 +180,8 @@ def test_relabelling_sets_how_histograms_are_read(name: str, text: str, expected
     [
         ({"__address__": ""}, [], "no __address__"),
         ({}, [], "no __address__"),
-        ({"__address__": "h:1/metrics"}, [], "is no address"),
-        ({"__address__": "http://h"}, [], "is no address"),
+        ({"__address__": "h:1/metrics"}, [], "is not an address"),
+        ({"__address__": "http://h"}, [], "is not an address"),
         ({"__address__": "h:1"}, [to("__address__", "")], "no __address__"),
         ({"__address__": "h:1", "x": "half \ud800"}, [], "is not Unicode text"),
     ],
@@ -438,8 +438,8 @@ NO_ADDRESS = {
 
 @pytest.mark.parametrize("address", NO_ADDRESS.values(), ids=list(NO_ADDRESS))
 def test_what_is_no_address_is_a_target_that_is_down(address: str) -> None:
-    assert "is no address" in one({"__address__": address}).error
-    assert errors(job_at(address), seconds=5.0)["j"].endswith("is no address, host:port is expected")
+    assert "is not an address" in one({"__address__": address}).error
+    assert errors(job_at(address), seconds=5.0)["j"].endswith("is not an address; host:port is expected")
 
 
 @pytest.mark.parametrize(
@@ -485,7 +485,7 @@ LISTED = st.one_of(
     st.text("[]:/@#?%\\\\ .0129afx\0\x1b\u0661\uff11", max_size=20),
     st.text(min_size=300, max_size=400),
 )
-NOWHERE = ("is no address", "does not resolve", "no connection", "UnicodeError")
+NOWHERE = ("is not an address", "does not resolve", "no connection", "UnicodeError")
 
 
 @settings(max_examples=400, derandomize=True)

@@ -1,5 +1,5 @@
-"""The lines of a target's last page, in their order. A page is nearly always laid out like the one before, so that
-comparing is enough, and no line has to be looked up."""
+"""The lines of a target's last page, in their order. The next page nearly always has the same ones, so that comparing
+is enough, and no line has to be looked up."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _IS_HEAD = bytes.maketrans(b"\0\1", b"\1\0")  # from a mask of values
 
 @dataclass(slots=True)
 class PreviousPage:
-    """Lists by line. A head is what does not change: a whole comment, or the bytes before a sample's space and value.
+    """Lists by line. A head is the part that stays: a whole comment, or the bytes before a sample's space and value.
     The entry is a sample's series, False when relabelling drops it, None for a comment.
 
-    To be compared, a page is taken apart at its spaces: `_head_words` are the heads' in their order (the last one of a
-    comment with its line break), `_is_value` says of all words of the page which are values. `_head_starts` and
-    `_starts` tell where each line begins among the one and the other, and where the next one would. The lines `a 1` and
-    `# b c` have the words `a`, `1`, `#`, `b`, `c`: all but the second are head words, `_is_value` is 0 1 0 0 0.
+    To compare it, a page is split at its spaces: `_head_words` are the words of the heads in their order (the last one
+    of a comment with its line break), `_is_value` marks the values among all words of the page. `_head_starts` and
+    `_starts` are where each line begins in the one and the other, and the end. The lines `a 1` and `# b c` have the
+    words `a`, `1`, `#`, `b`, `c`: all but the second are head words, and `_is_value` is 0 1 0 0 0.
     """
 
     heads: list[bytes] = field(default_factory=list)
@@ -58,7 +58,7 @@ class PreviousPage:
         return {head: entry for head, entry in zip(self.heads, self.entries, strict=True) if entry is not None}
 
     def extend(self, other: PreviousPage, start: int, stop: int) -> None:
-        """Adds these lines of another layout."""
+        """Adds these lines of another page."""
         self.take_apart()
         other.take_apart()
         self.heads += other.heads[start:stop]
@@ -72,9 +72,9 @@ class PreviousPage:
         self._starts.extend([at + moved for at in first[start + 1 : stop + 1]])
 
     def take_apart(self) -> None:
-        """Makes the lines that were added ready to be compared."""
+        """Splits the lines that were added, for the comparison."""
         done = len(self._starts) - 1
-        once = dict[bytes, bytes]().setdefault  # comments say the same words again and again
+        once = dict[bytes, bytes]().setdefault  # comments repeat the same words
         for head, kind in zip(self.heads[done:], self.is_sample[done:], strict=True):
             if kind:
                 words = head.split(b" ")
@@ -87,8 +87,8 @@ class PreviousPage:
             self._starts.append(len(self._is_value))
 
     def samples(self, lines: bytes, at: int) -> tuple[list[Series], list[float], int, int] | None:
-        """Lines, each with its break, that are like those from place `at` on -> series, values, how many samples they
-        hold with those that are dropped, and the place behind them; None when a line is not like that."""
+        """Lines, each with its break, that equal those from place `at` on -> series, values, how many samples there are
+        with the dropped ones, and the place behind them; None when a line differs."""
         if at == len(self):
             return None
         words = lines.replace(b"\n", b"\n ").split(b" ")  # and an empty one
@@ -111,7 +111,7 @@ class PreviousPage:
         return entries, values, count, stop  # type: ignore[return-value]  # comments and dropped ones are gone
 
     def place_after(self, head: bytes, start: int, stop: int) -> int | None:
-        """The place behind the line with this head, looked for between two places."""
+        """The place behind the line with this head between two places."""
         try:
             return self.heads.index(head, start, stop) + 1
         except ValueError:

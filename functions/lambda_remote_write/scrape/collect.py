@@ -17,7 +17,7 @@ from .schedule import Tick
 from .staleness import ActiveSeries
 from .up import Synthetic
 
-_MAX_THREADS = 128  # sources asked at the same time: enough that those that hang do not hold up the rest
+_MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
 _SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
 _LATE = "no answer within the run's time; a name look-up may hang"
 

@@ -1,5 +1,5 @@
-"""The few rules of protobuf's encoding that hand-written messages need (protobuf.dev, "Encoding"). A field with its
-default value is left out, as proto3 does."""
+"""The part of protobuf's encoding that hand-written messages need (protobuf.dev, "Encoding"). As in proto3, a field
+with its default value is left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def zigzag(number: int) -> bytes:
 
 
 def message(tag: bytes, encoded: bytes) -> bytes:
-    """A field of a length and so many bytes: a message, a string, a packed list."""
+    """A length-delimited field: a message, a string, a packed list."""
     return tag + varint(len(encoded)) + encoded
 
 
@@ -38,7 +38,7 @@ def text(tag: bytes, value: str) -> bytes:
 
 
 def double(tag: bytes, value: float) -> bytes:
-    """A negative zero is no default: its bits differ."""
+    """A negative zero is not the default: its bits differ."""
     packed = eight_bytes(value)
     return b"" if packed == _POSITIVE_ZERO else tag + packed
 
