@@ -200,7 +200,7 @@ class TargetScraper(Scraper):
         elif response.answer is None:  # its thread may still be parsing with the cache, within another run
             self._cache, self._media_type = self._new_cache(), ""
         scrape = Scrape(
-            job.job_name, target.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
+            job.job_name, self.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
         )
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
         is_same_page = page.series == self._last_series and not page.stamped  # as nearly always
