@@ -58,8 +58,8 @@ READERS = (
 @pytest.mark.parametrize(
     ("module", "at_least"),
     [
-        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("service_discovery", 15),
-        ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
+        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("sd_configs", 15),
+        ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill_block", 7), ("load", 2),
         ("backfill_configs", 8), ("job_names", 1),
     ],
 )  # fmt: skip
@@ -124,7 +124,7 @@ def test_every_message_that_is_explained_is_one_of_ours() -> None:
 
 def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     """`make proto` leaves no diff."""
-    places = {"GENERATED": Path("wire/generated"), "GENERATED_PAGE": Path("sources/exposition/generated")}
+    places = {"GENERATED": Path("remote_write/encode/generated"), "GENERATED_PAGE": Path("exposition/generated")}
     for place in places.values():
         (tmp_path / place).mkdir(parents=True)
     names = [f"{name}={tmp_path / place}" for name, place in places.items()]
