@@ -15,14 +15,15 @@ from .dependencies import Dependencies
 from .http.fetch import Fetcher
 from .json_api.mapping import Observe
 from .model.delivery import Delivery
+from .model.drop_reasons import DropReason
 from .model.samples import Intern, Labels, Series
 from .model.scrape import HighWaterMark, Scrape
-from .new_series_limit import NewSeriesLimiter
+from .new_series_limit import NewSeriesLimiter, limiter_of
 from .remote_write.endpoint import EndpointState
 from .remote_write.relabelled_series import RelabelledSeries, common_limits, limits_of
-from .scrape.ended_targets import EndedTargets
 from .scrape.json_scraper import JsonScraper
 from .scrape.schedule import Tick
+from .scrape.staleness import EndedTargets
 from .series import name_escaping
 from .series.cache import MAX_SERIES, SeriesCache, legacy_prefix
 from .spool.drain import SpoolState
@@ -44,11 +45,14 @@ _STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has begun: its number in this environment, and what it is known by outside."""
+    """A run: its number in this environment, and what it is known by outside. Times are monotonic seconds."""
 
     number: int
     id: RunId
     is_cold_start: bool
+    known_series: int  # in the cache at its start
+    started: float
+    deadline: float
 
 
 class Environment:
@@ -96,7 +100,7 @@ class Environment:
         self.state: State = self.spool_state.state if self.spool_state else memory
         self.progress = JobProgress(config, self.state, [endpoint.client for endpoint in self.endpoints])
         self.health: JobHealth = JobHealth(self.state, before.health if before else None)
-        self.new_series_limiter: NewSeriesLimiter = NewSeriesLimiter(
+        self.new_series_limiter: NewSeriesLimiter | None = limiter_of(
             config, self.state, before.new_series_limiter if before else None
         )
         self._strangers: dict[str, int] = before._strangers if before else {}
@@ -168,7 +172,7 @@ class Environment:
         if not config.location:
             return None
         store = dependencies.store(config.location)
-        dead_letter_reasons = frozenset(("too_old", "rejected") if config.keeps_rejected else ("too_old",))
+        dead_letter_reasons = frozenset({DropReason.TOO_OLD, *(("rejected",) if config.keeps_rejected else ())})
         if before is not None and before.spool.store.place == store.place:
             return replace(before, mode=config.mode, dead_letter_reasons=dead_letter_reasons)
         spool = Spool(store, self.shard.name, dependencies.sleep)
@@ -198,7 +202,7 @@ class Environment:
             start_times=any(one.version > 1 for one in endpoints),
             utf8_names=self.limits.utf8_names,
         )
-        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_edges(self.fetcher), self._lists)
+        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_clients(self.fetcher), self._lists)
         observe, series = self._observers.get(job.job_name), self.series
         return ScrapePool(
             job, finder, lambda one: TargetScraper(one, series, features, observe), self.ended_targets, self.shard.takes
@@ -253,14 +257,12 @@ class Environment:
 
     def begin(self, deadline: float) -> Run:
         """Starts a run: the state object is read from now on. `deadline` is monotonic seconds."""
-        is_cold_start = self.run == 0
+        started, is_cold_start = time.monotonic(), self.run == 0
         self.dependencies.secrets.begin_run()
         number, run_id = self.next_run(), RunId(self.dependencies.now_ms(), secrets.token_hex(4))
-        self.new_series_limiter.start(self.series)
         self.progress.warning = ""
-        now = time.monotonic()
-        self.state.start_reading(now + min(_STATE_SECONDS, _STATE_SHARE * (deadline - now)))
-        return Run(number, run_id, is_cold_start)
+        self.state.start_reading(started + min(_STATE_SECONDS, _STATE_SHARE * (deadline - started)))
+        return Run(number, run_id, is_cold_start, len(self.series), started, deadline)
 
     def judge(self, scraped: Sequence[tuple[JsonScraper | TargetScraper, Scrape]]) -> None:
         """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""

@@ -13,7 +13,6 @@ from .config.schema import Config, JsonJob, Metric
 from .config.yaml_reader import shown_url
 from .dependencies import Dependencies
 from .environment import Environment
-from .model.delivery import Delivery
 from .model.reason_counts import ReasonCounts
 from .model.samples import STALE, InvalidSeries, Labels, Series
 from .model.scrape import MetricResult, Scrape
@@ -79,7 +78,7 @@ def plan(
     environment = Environment(config, dependencies, observers=traces)
     environment.discover(deadline, jobs)
     sources = [source for source in environment.sources() if source.name in traces]
-    scrapes = collect.collect(sources, collect.Edges(environment.fetcher, dependencies.now_ms), deadline, run=1)
+    scrapes = collect.collect(sources, environment.fetcher, dependencies.now_ms, deadline, run=1)
     environment.judge(list(zip(sources, scrapes, strict=True)))
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
     for scrape in scrapes:
@@ -241,8 +240,10 @@ def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -> dict[str, Any]:
-    delivery = Delivery(endpoint.config.name)
-    requests = batch.packed_for(endpoint, delivery.dropped, environment.dependencies.now_ms()).requests
+    encoded = batch.encoded_for(endpoint, environment.dependencies.now_ms())
+    if encoded.error:
+        raise encoded.error
+    requests = encoded.requests
     return {
         "endpoint": endpoint.config.name,
         "url": shown_url(endpoint.config.url),
@@ -250,7 +251,7 @@ def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -
         "requests": len(requests),
         "raw_bytes": sum(request.raw_bytes for request in requests),
         "compressed_bytes": sum(len(request.body) for request in requests),
-        "dropped": reasons_dict(delivery.dropped),
+        "dropped": reasons_dict(encoded.dropped),
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from lambda_remote_write.http.fetch import Fetcher, FetchError
 from lambda_remote_write.model.scrape import Scrape
-from lambda_remote_write.scrape.collect import Edges, ScrapeResponse, collect, explained
+from lambda_remote_write.scrape.collect import ScrapeResponse, collect, explained
 
 
 class Untouched:
@@ -22,7 +22,11 @@ class Untouched:
         return text
 
 
-EDGES = Edges(cast(Fetcher, Untouched()), lambda: time.time_ns() // 1_000_000)
+FETCHER = cast(Fetcher, Untouched())
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -55,7 +59,7 @@ def test_one_that_hangs_has_waited_from_the_start() -> None:
     hold = threading.Event()
     hung, well = Source("hung", hold.wait), Source("well")
     began, began_ms = time.monotonic(), time.time_ns() // 1_000_000
-    scrapes = collect([hung, well], EDGES, began + 1.0, 1)
+    scrapes = collect([hung, well], FETCHER, now_ms, began + 1.0, 1)
     waited = time.monotonic() - began
     hold.set()
     (response,) = hung.got
@@ -70,7 +74,7 @@ def test_one_that_hangs_has_waited_from_the_start() -> None:
 def test_a_bug_in_one_source_costs_itself_and_keeps_its_kind() -> None:
     """The report puts the targets of a job together by that kind."""
     broken, well = Source("broken", breaks=True), Source("well")
-    first, second = collect([broken, well], EDGES, time.monotonic() + 5, 1)
+    first, second = collect([broken, well], FETCHER, now_ms, time.monotonic() + 5, 1)
     assert "KeyError" in first.error
     assert first.is_target
     assert not second.error
@@ -89,7 +93,9 @@ def test_a_thread_that_wakes_up_later_asks_nobody_else() -> None:
         asked.append("well")
 
     hung = [Source(f"hung {number}", hang) for number in range(128)]
-    scrapes = collect([*hung, *(Source(f"well {number}", ask) for number in range(3))], EDGES, time.monotonic() + 1, 1)
+    scrapes = collect(
+        [*hung, *(Source(f"well {number}", ask) for number in range(3))], FETCHER, now_ms, time.monotonic() + 1, 1
+    )
     assert all("within the run's time" in scrape.error for scrape in scrapes)
     hold.set()
     for thread in threads:

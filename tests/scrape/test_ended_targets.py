@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lambda_remote_write.model.samples import Samples, Series
-from lambda_remote_write.scrape.ended_targets import EndedTargets
 from lambda_remote_write.scrape.schedule import Tick
-from lambda_remote_write.series.staleness import ActiveSeries
+from lambda_remote_write.scrape.staleness import ActiveSeries, EndedTargets
 
 SECOND = 1_000
 

@@ -25,11 +25,11 @@ from lambda_remote_write.scrape.gap_backfill import Gap, gap_of, ranged, windows
 from lambda_remote_write.scrape.schedule import Tick
 from sandbox.amp import Receiver
 from sandbox.api import Api
-from sandbox.prometheus import Prometheus, find
+from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Fault, Request
-from tests.conftest import Require
 from tests.rig.delivery import ENVIRONMENT, Clock, in_order, no_session
-from tests.test_push import config_text, endpoint, job
+from tests.rig.needs import Peer
+from tests.rig.push import config_text, endpoint, job
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -224,11 +224,9 @@ def test_windows_are_asked_one_after_the_other(world: World) -> None:
     assert world.meter.ranges == sorted(world.meter.ranges)
 
 
-def test_the_receiver_knows_where_nobody_else_does(world: World, require: Require) -> None:
+def test_the_receiver_knows_where_nobody_else_does(world: World, peer: Peer) -> None:
     """A cold start without a spool: one signed query says how far the job had come."""
-    path = find()
-    require(path, "prometheus >= 3.5")
-    with Prometheus(path=path) as prometheus, Receiver(now=world.clock.time) as amp:
+    with Prometheus(path=peer("prometheus")) as prometheus, Receiver(now=world.clock.time) as amp:
         world.clock.ahead += 2.5 * 3600  # near the present: the query is about the last hour
         amp.prometheus_url, amp.forward_url = prometheus.url, prometheus.write_url
         world.amp, world.write_url = amp, amp.url

@@ -57,8 +57,9 @@ def scraped(memory: Environment) -> list[dict[str, str]]:
     """The labels of the samples of one run."""
     tick = Tick(0, None, 60_000, frozenset(["pages"]))
     memory.discover(time.monotonic() + 10)
-    edges = collect.Edges(memory.fetcher, memory.dependencies.now_ms)
-    scrapes: list[Scrape] = collect.collect(memory.due_sources(tick), edges, time.monotonic() + 10, memory.next_run())
+    scrapes: list[Scrape] = collect.collect(
+        memory.due_sources(tick), memory.fetcher, memory.dependencies.now_ms, time.monotonic() + 10, memory.next_run()
+    )
     assert [scrape.error for scrape in scrapes] == [""]
     return [label_codec.labels_of(series.prefix) for series in scrapes[0].samples.series]
 

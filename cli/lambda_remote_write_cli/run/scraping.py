@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.delivery import WriteRequest
+from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.scrape import MetricResult, Scrape
 from lambda_remote_write.remote_write.batches import Batch
@@ -97,8 +98,8 @@ class Scraping:
             self._busy.discard(source.key)
 
     def _scrape(self, source: collect.Scraper, environment: Environment) -> None:
-        edges = collect.Edges(environment.fetcher, self._dependencies.now_ms)
-        fetched = collect.ask(source, edges, time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS))
+        deadline = time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS)
+        fetched = collect.ask(source, environment.fetcher, self._dependencies.now_ms, deadline)
         with self.lock:
             if environment is not self.environment and not any(source is one for one in self.environment.sources()):
                 self._schedule.again(source.key)  # the config has changed meanwhile
@@ -150,7 +151,7 @@ class Scraping:
     def _tell_dropped(self, who: str, dropped: ReasonCounts) -> None:
         """The first of each reason; the reason may be usual, as with an API that repeats what it had."""
         for reason, count in dropped.counts.items():
-            if reason != "metric_relabel":
+            if reason != DropReason.METRIC_RELABEL:
                 detail = f"{count} samples dropped, {reason}: {dropped.first_examples[reason]}"
                 self._dropped.note(f"{who} {reason}", who, detail)
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from ..config.sd_configs import DnsSd, Ec2Sd, EcsSd, FileSd, HttpSd, SdConfig, StaticConfig
+from ..config.sd_configs import AwsSd, DnsSd, Ec2Sd, EcsSd, FileSd, HttpSd, SdConfig, StaticConfig
 from ..config.yaml_reader import shown_url
+from ..http.fetch import Fetcher
 from . import aws, dns, ec2, ecs, file, http
 from .dns import system_resolver
-from .edges import Edges, Objects
 from .refresh import DiscoveryResult, TargetList
 from .target_groups import DiscoveryError, TargetGroup, group
 
 __all__ = [
+    "Clients",
     "Discovery",
     "DiscoveryError",
     "DiscoveryResult",
-    "Edges",
-    "Objects",
     "TargetGroup",
     "TargetLists",
     "discover",
@@ -37,17 +37,29 @@ TargetLists = MutableMapping[SdConfig, TargetList]
 """The lists of all jobs by config: as in Prometheus, jobs with the same config share one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What discovery asks. `client(service, config)` makes (or keeps) a boto3 client with the config's credentials,
+    `resolver()` a dnspython resolver; `now` is the monotonic clock in seconds. All are called from several threads."""
+
+    fetcher: Fetcher
+    objects: file.Objects
+    client: Callable[[str, AwsSd], Any]
+    resolver: Callable[[], Any]
+    now: Callable[[], float]
+
+
 class Discovery:
     """The targets of one job. `shared` has the lists of all jobs, so that a changed config keeps them. Thread-safe."""
 
-    def __init__(self, configs: Sequence[SdConfig], edges: Edges, shared: TargetLists | None = None) -> None:
+    def __init__(self, configs: Sequence[SdConfig], clients: Clients, shared: TargetLists | None = None) -> None:
         lists = {} if shared is None else shared
         self._static = [
             group(str(index), list(config.targets), dict(config.labels))
             for index, config in enumerate(config for config in configs if isinstance(config, StaticConfig))
         ]
         self._lists = [
-            lists.setdefault(one, _target_list(one, edges)) for config in configs for one in _parts(config)
+            lists.setdefault(one, _target_list(one, clients)) for config in configs for one in _parts(config)
         ]  # fmt: skip
 
     def start(self, deadline: float) -> None:
@@ -87,21 +99,21 @@ def _parts(config: SdConfig) -> Iterator[SdConfig]:
         yield config
 
 
-def _target_list(config: SdConfig, edges: Edges) -> TargetList:
-    now = edges.now
+def _target_list(config: SdConfig, clients: Clients) -> TargetList:
+    now = clients.now
     match config:
         case FileSd():
             place = config.files[0]
-            refresh = file.refresher(place, edges.objects)
+            refresh = file.refresher(place, clients.objects)
         case HttpSd():
-            place, refresh = shown_url(config.url), http.refresher(config, edges.fetcher)
+            place, refresh = shown_url(config.url), http.refresher(config, clients.fetcher)
         case DnsSd():
             place = config.names[0]
-            refresh = dns.refresher(config, place, edges.resolver)
+            refresh = dns.refresher(config, place, clients.resolver)
         case Ec2Sd():
-            place, refresh = aws.place(config), ec2.refresher(config, partial(edges.client, "ec2", config), now)
+            place, refresh = aws.place(config), ec2.refresher(config, partial(clients.client, "ec2", config), now)
         case EcsSd():
-            refresh = ecs.refresher(config, lambda service: edges.client(service, config), now)
+            refresh = ecs.refresher(config, lambda service: clients.client(service, config), now)
             place = aws.place(config)
         case _:
             raise TypeError(f"{type(config).__name__} is not refreshed")

@@ -16,7 +16,7 @@ from ..config.expression_trace import kind_of, shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
 from ..config.timestamp import UNIX_FORMATS, BadTimestamp
-from ..model.drop_reasons import IGNORED
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series, Value
 from ..model.scrape import MetricResult, Scrape
@@ -74,7 +74,7 @@ def label_text(value: Any, *, exact: bool = False) -> str:
         if not exact:
             raise InexactNumber
         return repr(value).removesuffix(".0")
-    raise _Skip("label_not_scalar", f"a label is {kind_of(value)}: {value!r:.60}")
+    raise _Skip(DropReason.LABEL_NOT_SCALAR, f"a label is {kind_of(value)}: {value!r:.60}")
 
 
 class JobMapper:
@@ -124,7 +124,7 @@ class JobMapper:
         if self._observe:
             self._observe(onto, final, verdict.dropped_by)
         if not final:
-            return RefusedSeries("metric_relabel", "dropped by metric_relabel_configs")
+            return RefusedSeries(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs")
         try:
             check_labels(final, self.job.limits)
             return self._intern(final)
@@ -288,33 +288,35 @@ class MetricMapper:
                 f"metric {self._metric.name}: {self._metric.value.text} finds no value, on_missing is error"
             )
         if policy == "skip":
-            raise _Skip("value_missing", f"{self._metric.value.text} finds no value")
+            raise _Skip(DropReason.VALUE_MISSING, f"{self._metric.value.text} finds no value")
         if policy == "ignore":
-            raise _Skip(IGNORED, f"{self._metric.value.text} finds no value; on_missing is ignore")
+            detail = f"{self._metric.value.text} finds no value; on_missing is ignore"
+            raise _Skip(DropReason.NULL_IGNORED, detail)
         return float(policy)
 
     def _extracted(self, text: str) -> str:
         try:
             match = self._metric.value_regex.search(text)
         except UnicodeEncodeError:
-            raise _Skip("value_regex", f"{text!r:.60} is not Unicode text") from None
+            raise _Skip(DropReason.VALUE_REGEX, f"{text!r:.60} is not Unicode text") from None
         group = match and match.group(1 if match.re.groups else 0)
         if not group:
-            raise _Skip("value_regex", f"{text!r:.60} does not match value_regex")
+            raise _Skip(DropReason.VALUE_REGEX, f"{text!r:.60} does not match value_regex")
         return str(group)
 
     def _timestamp_ms(self, raw: Any, started_ms: int) -> int:
         if self._metric.timestamp is None:
             return started_ms
         if raw is None:
-            raise _Skip("timestamp_missing", f"{self._metric.timestamp.path.text} finds no timestamp")
+            raise _Skip(DropReason.TIMESTAMP_MISSING, f"{self._metric.timestamp.path.text} finds no timestamp")
         try:
             stamp = self._metric.timestamp.format.milliseconds(raw)
         except BadTimestamp as error:
-            raise _Skip("timestamp_invalid", str(error)) from None
+            raise _Skip(DropReason.TIMESTAMP_INVALID, str(error)) from None
         if self._has_unit and stamp < _END_OF_1970_MS:
             name = self._metric.timestamp.format.name
-            raise _Skip("timestamp_invalid", f"{raw!r:.60} is in 1970 or before in {name}; is the unit right?")
+            detail = f"{raw!r:.60} is in 1970 or before in {name}; is the unit right?"
+            raise _Skip(DropReason.TIMESTAMP_INVALID, detail)
         return stamp
 
     # series
@@ -347,7 +349,7 @@ class MetricMapper:
         kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + MAX_AHEAD_MS]
         ahead = f"{(max(samples.timestamps_ms) - now_ms) // 1000} s ahead of the clock"
         detail = f"metric {self._metric.name}: a timestamp is {ahead}; is the unit or time zone right?"
-        dropped.add("too_far_in_future", detail, len(samples) - len(kept))
+        dropped.add(DropReason.TOO_FAR_IN_FUTURE, detail, len(samples) - len(kept))
         return samples.pick(kept), detail
 
     def _without_duplicates(self, samples: Samples, dropped: ReasonCounts) -> Samples:
@@ -370,7 +372,7 @@ class MetricMapper:
             self._result.merged += gone
         elif gone:
             detail = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
-            dropped.add("duplicate", detail, gone)
+            dropped.add(DropReason.DUPLICATE, detail, gone)
         return kept
 
 
@@ -394,7 +396,7 @@ def _last_of_each(samples: Samples, dropped: ReasonCounts) -> Samples:
     if len(points) < len(samples):
         last = {point: index for index, point in enumerate(zip(samples.series, samples.timestamps_ms, strict=True))}
         detail = "two metrics of the job give the same series and time; the later one counts"
-        dropped.add("duplicate", detail, len(samples) - len(points))
+        dropped.add(DropReason.DUPLICATE, detail, len(samples) - len(points))
         samples = samples.pick([last[point] for point in points])
     return samples
 
@@ -424,4 +426,4 @@ def _number(raw: Any) -> float:
 
 
 def _not_a_number(raw: Any) -> _Skip:
-    return _Skip("not_a_number", f"{kind_of(raw)} is not a number: {raw!r:.60}")
+    return _Skip(DropReason.NOT_A_NUMBER, f"{kind_of(raw)} is not a number: {raw!r:.60}")

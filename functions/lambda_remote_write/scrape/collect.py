@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from ..deadline import calls_until
 from ..http.fetch import Fetcher
 from ..model.samples import Samples
 from ..model.scrape import Scrape
-from ..series.staleness import ActiveSeries
 from .schedule import Tick
+from .staleness import ActiveSeries
 from .up import Synthetic
 
 _MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
+_SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
 _LATE = "no answer within the run's time; a name look-up may hang"
 
 
@@ -80,83 +80,44 @@ class ScrapeResponse:
         return (self.ended or time.monotonic()) - self.started
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """What collecting needs of the outside world: HTTP, and the wall clock in milliseconds."""
-
-    fetcher: Fetcher
-    now_ms: Callable[[], int]
-
-
-def collect(sources: Sequence[Scraper], edges: Edges, deadline: float, run: int) -> list[Scrape]:
-    """Asks side by side and settles one after the other, as the answers come. `deadline` is monotonic seconds, `run`
-    the number of this run. Scrapes come back in the order of the sources."""
-    late = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked, error=_LATE)
-    answers: queue.SimpleQueue[tuple[int, ScrapeResponse]] = queue.SimpleQueue()
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(sources)):
-        waiting.put(index)
-    for _ in range(min(_MAX_THREADS, len(sources))):
-        threading.Thread(target=_ask_all, args=(sources, waiting, answers, edges, deadline), daemon=True).start()
-    scrapes: list[Scrape | None] = [None] * len(sources)
-    for _ in sources:
-        try:
-            index, response = answers.get(timeout=max(deadline + 0.5 - time.monotonic(), 0.01))
-        except queue.Empty:  # a thread hangs where no timeout reaches, as in a name look-up: its answer is not awaited
-            _take_all(waiting)  # when it wakes up, within another run, it asks nobody else
-            break
-        scrapes[index] = to_scrape(sources[index], response, run, edges.now_ms())
-    return [
-        scrape or to_scrape(source, late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)
-    ]
+def collect(
+    scrapers: Sequence[Scraper], fetcher: Fetcher, now_ms: Callable[[], int], deadline: float, run: int
+) -> list[Scrape]:
+    """Scrapes side by side, and turns the answers into scrapes one after the other, as they come. `deadline` is
+    monotonic seconds, `run` the number of this run. Scrapes come back in the order of the scrapers."""
+    late = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_LATE)
+    calls = [partial(ask, scraper, fetcher, now_ms, deadline) for scraper in scrapers]
+    scrapes: dict[int, Scrape] = {}
+    for index, response in calls_until(calls, deadline + _SPARE_SECONDS, _MAX_THREADS):
+        scrapes[index] = to_scrape(scrapers[index], response, run, now_ms())
+    return [scrapes.get(index) or to_scrape(one, late, run, now_ms()) for index, one in enumerate(scrapers)]
 
 
-def _ask_all(
-    sources: Sequence[Scraper],
-    waiting: queue.SimpleQueue[int],
-    answers: queue.SimpleQueue[tuple[int, ScrapeResponse]],
-    edges: Edges,
-    deadline: float,
-) -> None:
-    while True:
-        try:
-            index = waiting.get_nowait()
-        except queue.Empty:
-            return
-        answers.put((index, ask(sources[index], edges, deadline)))
-
-
-def _take_all(waiting: queue.SimpleQueue[int]) -> None:
-    with contextlib.suppress(queue.Empty):
-        while True:
-            waiting.get_nowait()
-
-
-def ask(source: Scraper, edges: Edges, deadline: float) -> ScrapeResponse:
-    """One source's answer, within its own timeout and the deadline."""
-    response = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked)
+def ask(scraper: Scraper, fetcher: Fetcher, now_ms: Callable[[], int], deadline: float) -> ScrapeResponse:
+    """One answer, within the scraper's own timeout and the deadline. Raises nothing."""
+    response = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked)
     try:
-        timeout = source.timeout_ms / 1000
-        response.answer = source.fetch(edges.fetcher, min(deadline, response.started + timeout))
+        timeout = scraper.timeout_ms / 1000
+        response.answer = scraper.fetch(fetcher, min(deadline, response.started + timeout))
     except Exception as error:
         response.error = explained(error)
     response.ended = time.monotonic()
     return response
 
 
-def to_scrape(source: Scraper, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
-    """The samples of one source, and messages without secrets. A bug in settling one must not cost the others."""
+def to_scrape(scraper: Scraper, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+    """The samples of one scraper, and messages without secrets. A bug in one must not affect the others."""
     try:
-        scrape = source.to_scrape(response, run, now_ms)
+        scrape = scraper.to_scrape(response, run, now_ms)
     except Exception as error:
         detail = f"{type(error).__name__}: {error}, which is a bug"[:500]
-        scrape = Scrape(source.name, source.instance, response.started_ms, error=detail, is_target=source.is_target)
+        scrape = Scrape(scraper.name, scraper.instance, response.started_ms, error=detail, is_target=scraper.is_target)
     hide_secrets(scrape, response.masked)
     return scrape
 
 
 def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
-    """Masks every message of a scrape: they quote what a source says, and it may repeat what it was sent."""
+    """Masks every message of a scrape: they quote an answer, which may repeat the secrets of its request."""
     scrape.error = masked(scrape.error) if scrape.error else ""
     scrape.notes = [masked(note) for note in scrape.notes]
     for result in scrape.metrics:

@@ -11,6 +11,7 @@ from ..http.fetch import Fetcher, SourceRequest
 from ..json_api.mapping import Observe
 from ..json_api.pagination import JsonPage, PageWalk
 from ..json_api.reader import JsonReader
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, Metadata, Samples
 from ..model.scrape import HighWaterMark, Scrape
@@ -75,7 +76,7 @@ class JsonScraper(Scraper):
                 scrape.error = explained(error)
         scrape.duration_seconds = response.seconds()
         scraped = len(scrape.samples) + scrape.dropped.total()
-        after_relabel = scraped - scrape.dropped.counts["metric_relabel"]
+        after_relabel = scraped - scrape.dropped.counts[DropReason.METRIC_RELABEL]
         if scrape.error:  # nothing of it counts, but the synthetic series show by how much a limit was crossed
             scrape.samples, scrape.dropped = Samples(), ReasonCounts()
         elif scrape.metrics and len(scrape.failed) == len(scrape.metrics):
@@ -106,10 +107,10 @@ class JsonScraper(Scraper):
         repeated_ms = max(before.oldest_ms, min(before.newest_ms, too_old_ms))
         if oldest_ms <= repeated_ms:
             detail = "not newer than what the job has sent from another environment"
-            scrape.samples = _newer_than(repeated_ms, scrape.samples, scrape.dropped, "not_newer", detail)
+            scrape.samples = _newer_than(repeated_ms, scrape.samples, scrape.dropped, DropReason.NOT_NEWER, detail)
         if oldest_ms < too_old_ms:  # and newer than what the job has sent: it was missed
             detail = f"too late for every endpoint: older than {print_duration(self._age_limit_ms)}"
-            scrape.samples = _newer_than(too_old_ms - 1, scrape.samples, scrape.dropped, "too_old", detail)
+            scrape.samples = _newer_than(too_old_ms - 1, scrape.samples, scrape.dropped, DropReason.TOO_OLD, detail)
 
 
 def fetch_pages(job: JsonJob, reader: JsonReader, fetcher: Fetcher, deadline: float) -> list[JsonPage]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..config.schema import ScrapeJob
 from ..discovery import Discovery, DiscoveryResult
-from .ended_targets import EndedTargets
+from .staleness import EndedTargets
 from .target_scraper import TargetScraper
 from .targets import Target, Targets, targets_of
 

@@ -22,6 +22,7 @@ from ..exposition.text_parser import TextReader
 from ..http.fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
 from ..json_api.mapping import Observe
 from ..model import histogram_buckets
+from ..model.drop_reasons import DropReason
 from ..model.samples import Exemplar, Interner, InvalidSeries, RefusedSeries, Samples, Series
 from ..model.scrape import Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
@@ -81,6 +82,16 @@ class TargetScraper(Scraper):
         self._last_series: list[Series] = []  # of the last pages, to count new ones
         self._respelled = 0  # how many series more Prometheus counts, which tells spellings apart
         self._exemplars: dict[Series, Exemplar] = {}  # the newest of each series
+        self._parse_options = ParseOptions(
+            honor_timestamps=job.honor_timestamps,
+            exemplars=features.exemplars,
+            starts=features.start_times,
+            native_histograms=target.native_histograms,
+            classic_histograms=target.classic_histograms,
+            custom_buckets=target.custom_buckets,
+            max_buckets=job.native_histogram_bucket_limit,
+            max_schema=histogram_buckets.schema_of(job.native_histogram_min_bucket_factor),
+        )
         self._request = SourceRequest(
             "GET",
             target.url,
@@ -136,21 +147,10 @@ class TargetScraper(Scraper):
                 answer.error = str(error)
 
     def _reader(self, header: str, answer: ParsedPage) -> LineReader | ProtobufReader:
-        job, features, target = self.target.job, self._features, self.target
-        media_type = content_type.media_type(header, job.fallback_scrape_protocol)
+        media_type = content_type.media_type(header, self.target.job.fallback_scrape_protocol)
         is_same = media_type == self._media_type  # one format may refuse a line that another accepts
         answer.cache, answer.media_type = self._cache if is_same else self._new_cache(), media_type
-        parse_options = ParseOptions(
-            honor_timestamps=job.honor_timestamps,
-            exemplars=features.exemplars,
-            starts=features.start_times,
-            native_histograms=target.native_histograms,
-            classic_histograms=target.classic_histograms,
-            custom_buckets=target.custom_buckets,
-            max_buckets=job.native_histogram_bucket_limit,
-            max_schema=histogram_buckets.schema_of(job.native_histogram_min_bucket_factor),
-        )
-        return _READERS[media_type](answer.cache, self._resolve, parse_options)
+        return _READERS[media_type](answer.cache, self._resolve, self._parse_options)
 
     def _new_cache(self) -> ScrapeCache:
         job = self.target.job
@@ -241,7 +241,7 @@ class TargetScraper(Scraper):
         for series, value, stamp in page.stamped:
             if stamp > now_ms + MAX_AHEAD_MS:
                 detail = f"a timestamp lies {(stamp - now_ms) // 1000} s ahead of the clock; is the unit right?"
-                scrape.dropped.add("too_far_in_future", detail)
+                scrape.dropped.add(DropReason.TOO_FAR_IN_FUTURE, detail)
             else:
                 samples.add(series, value, stamp)
                 stamped[series] = None
@@ -353,7 +353,7 @@ def _count_dropped(page: Page, scrape: Scrape) -> None:
         scrape.dropped.add(refused.reason, refused.message)
     by_rule = page.scraped - page.kept - len(page.refused)
     if by_rule:
-        scrape.dropped.add("metric_relabel", "dropped by metric_relabel_configs", by_rule)
+        scrape.dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", by_rule)
 
 
 def _first_of_each(page: Page) -> dict[Series, int]:
@@ -372,6 +372,6 @@ def _drop_duplicates(page: Page, scrape: Scrape) -> None:
         return
     first = _first_of_each(page)
     gone = len(page.series) - len(first)
-    scrape.dropped.add("duplicate", "the page has a series twice; the first sample counts", gone)
+    scrape.dropped.add(DropReason.DUPLICATE, "the page has a series twice; the first sample counts", gone)
     page.values = [page.values[index] for index in first.values()]
     page.series = list(first)

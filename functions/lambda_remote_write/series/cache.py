@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..config.scalars import LABEL_NAME, METRIC_NAME, UTF8_NAME, is_label_name, is_metric_name
+from ..model.drop_reasons import DropReason
 from ..model.samples import FastIntern, InvalidSeries, Labels, Series
 from . import label_codec
 from .fast_intern import TargetInterner
@@ -43,25 +44,25 @@ def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]
     name = labels.get("__name__", "")
     metric_name, label_name = (UTF8_NAME, UTF8_NAME) if limits.utf8_names else (METRIC_NAME, LABEL_NAME)
     if not metric_name.fullmatch(name):
-        raise InvalidSeries("invalid_metric_name", f"{name!r:.80} is not a metric name")
+        raise InvalidSeries(DropReason.INVALID_METRIC_NAME, f"{name!r:.80} is not a metric name")
     pairs = []
     for label, value in labels.items():
         if not value:
             continue
         if not label_name.fullmatch(label):
-            raise InvalidSeries("invalid_label_name", f"{label!r:.80} of metric {name} is not a label name")
+            raise InvalidSeries(DropReason.INVALID_LABEL_NAME, f"{label!r:.80} of metric {name} is not a label name")
         try:
             pairs.append((label.encode(), value.encode()))
         except UnicodeEncodeError:
-            raise InvalidSeries("invalid_label_value", f"label {label} of metric {name} is not Unicode text") from None
+            detail = f"label {label} of metric {name} is not Unicode text"
+            raise InvalidSeries(DropReason.INVALID_LABEL_VALUE, detail) from None
     if limits.labels and len(pairs) > limits.labels:
-        raise InvalidSeries(
-            "too_many_labels", f"metric {name} has {len(pairs)} labels, the receiver accepts {limits.labels}"
-        )
+        detail = f"metric {name} has {len(pairs)} labels, the receiver accepts {limits.labels}"
+        raise InvalidSeries(DropReason.TOO_MANY_LABELS, detail)
     size = sum(len(label) + len(value) for label, value in pairs)
     if limits.label_bytes and size > limits.label_bytes:
         detail = f"the labels of metric {name} have {size} bytes, the receiver accepts {limits.label_bytes}"
-        raise InvalidSeries("labels_too_large", detail)
+        raise InvalidSeries(DropReason.LABELS_TOO_LARGE, detail)
     pairs.sort()
     return pairs
 

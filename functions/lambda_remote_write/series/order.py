@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import NEVER_MS, Samples, Series, earliest
 
@@ -50,7 +51,7 @@ def without_history(samples: Samples, oldest_allowed_ms: int, dropped: ReasonCou
     kept = [at for at, (series, at_ms) in enumerate(points) if at_ms >= oldest_allowed_ms or series not in beginning]
     if len(kept) < len(points):
         detail = "older than the first sample sent of its series: the API repeats its history"
-        dropped.add("not_newer", detail, len(points) - len(kept))
+        dropped.add(DropReason.NOT_NEWER, detail, len(points) - len(kept))
     return samples.pick(kept)
 
 
@@ -94,5 +95,5 @@ def _sorted(samples: Samples, dropped: ReasonCounts) -> Samples:
             kept.append(index)
     if len(kept) < len(samples):
         detail = "not newer than the last sample sent of its series: the record did not change its time, or was revised"
-        dropped.add("not_newer", detail, len(samples) - len(kept))
+        dropped.add(DropReason.NOT_NEWER, detail, len(samples) - len(kept))
     return samples.pick(kept)
