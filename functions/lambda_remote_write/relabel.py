@@ -218,8 +218,8 @@ class Rule:
 
 
 class InvalidRule(ValueError):
-    """A rule that Prometheus refuses. `problems` has, for each mistake, the key, its value as text, and what is wrong
-    and what is allowed."""
+    """A rule that Prometheus refuses. Each of its `problems` is (key, its value as text, what is wrong and what is
+    allowed)."""
 
     def __init__(self, problems: Iterable[tuple[str, str, str]]) -> None:
         self.problems = list(problems)

@@ -186,7 +186,7 @@ class TargetScraper(Scraper):
         return [*own, *(name for name in final if name not in labels and name not in self._labels)]
 
     def _interned(self, labels: dict[str, str]) -> Series:
-        """The series of final labels, under names that the features take. Raises BadPage and InvalidSeries."""
+        """The series of final labels. Raises BadPage and InvalidSeries."""
         if self.target.job.name_validation == "legacy" and not is_legacy(labels):
             raise BadPage(f"{labels['__name__']!r:.80}: metric_name_validation_scheme legacy refuses this name")
         return self._intern(labels)
