@@ -137,14 +137,6 @@ def test_the_walk_names_at_most_twelve_notions_each_once() -> None:
     assert [name for name in names if name not in classes] == []
 
 
-def test_every_reason_that_is_counted_is_explained() -> None:
-    """The reasons under which samples are skipped or dropped, as they stand in the code."""
-    found = set(re.findall(r"(?:\.add|InvalidSeries|InvalidHistogram|_Skip)\(\s*\"([a-z0-9_]+)\"", FUNCTIONS))
-    found |= set(re.findall(r"return \"((?:metric|write)_relabel)\"", FUNCTIONS)) - {"queue_full"}
-    assert len(found) > 12
-    assert sorted(reason for reason in found if f"`{reason}`" not in OPERATIONS and reason != "queue_full") == []
-
-
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^make (\w+)|`make (\w+)", README + OPERATIONS, re.M))))
 def test_every_make_command_exists(command: tuple[str, str]) -> None:
     target = command[0] or command[1]
