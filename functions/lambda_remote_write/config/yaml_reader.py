@@ -269,7 +269,7 @@ class Section:
         self.node, self.path, self.notes = node, path, notes
         self._asked: set[str] = set()
         self._wrong: set[str] = set()
-        self._entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        self._entries: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
         self._fill(node, own=True, merging=())
 
     def _fill(self, node: yaml.MappingNode, own: bool, merging: tuple[int, ...]) -> None:
@@ -292,12 +292,12 @@ class Section:
 
     # problems
 
-    def _path_of(self, key: str) -> str:
+    def path_of(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path and key else self.path or key
 
     def problem_at(self, node: yaml.Node, key: str, message: str) -> None:
         self._wrong.add(key.partition("[")[0])
-        self.notes.problem(node.start_mark.line + 1, self._path_of(key), message)
+        self.notes.problem(node.start_mark.line + 1, self.path_of(key), message)
 
     def problem(self, key: str, message: str) -> None:
         """A mistake at `key` (the map itself when the key is absent)."""
@@ -309,7 +309,7 @@ class Section:
 
     def warn(self, key: str, message: str) -> None:
         line = self._place_of(key).start_mark.line + 1
-        self.notes.warnings.append(Problem(self.notes.file, line, self._path_of(key), message))
+        self.notes.warnings.append(Problem(self.notes.file, line, self.path_of(key), message))
 
     def _place_of(self, key: str) -> yaml.Node:
         """The written key, not its value: that may begin lines below, or stand at an anchor elsewhere."""
@@ -333,6 +333,10 @@ class Section:
     def __iter__(self) -> Iterator[str]:
         """The written keys, in their order."""
         return iter(list(self._entries))
+
+    def pairs(self) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+        """The nodes of keys and values, in the order of the file; merged ones come last."""
+        return list(self._entries.values())
 
     def has(self, key: str) -> bool:
         """True when the key is written with a value (`key:` alone counts as absent)."""
@@ -426,7 +430,7 @@ class Section:
 
     def section(self, key: str) -> Section | None:
         node = self._expect(key, yaml.MappingNode)
-        return Section(node, self._path_of(key), self.notes) if isinstance(node, yaml.MappingNode) else None
+        return Section(node, self.path_of(key), self.notes) if isinstance(node, yaml.MappingNode) else None
 
     def sections(self, key: str) -> list[Section]:
         """A list of maps."""
@@ -434,7 +438,7 @@ class Section:
         for index, node in enumerate(self.items(key)):
             path = f"{key}[{index}]"
             if isinstance(node, yaml.MappingNode):
-                found.append(Section(node, self._path_of(path), self.notes))
+                found.append(Section(node, self.path_of(path), self.notes))
             else:
                 self.problem_at(node, path, f"a map is expected here, not {kind_of(node)}")
         return found
@@ -475,7 +479,7 @@ class Section:
 
     def at(self, node: yaml.MappingNode, path: str) -> Section:
         """A map that stands at `path` below this one."""
-        return Section(node, self._path_of(path), self.notes)
+        return Section(node, self.path_of(path), self.notes)
 
     def text_map(self, key: str) -> dict[str, str]:
         """A map of single values to text; a value that is no text is reported without showing it."""
