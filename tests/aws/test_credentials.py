@@ -57,7 +57,7 @@ def test_a_whole_push_with_lambdas_variables_imports_no_boto3(tmp_path: Path) ->
     """It costs more than the rest of a cold start."""
     code = (
         "import json, sys\n"
-        "from pusher import app\n"
+        "from lambda_remote_write import app\n"
         "report = app.push_handler({}, None)\n"
         "loaded = [name for name in ('boto3', 'botocore.session') if name in sys.modules]\n"
         "print(json.dumps([report['totals']['AcceptedSamples'], loaded]))\n"

@@ -667,7 +667,7 @@ def test_external_labels_only_where_absent(rig: Rig) -> None:
         top="global: {external_labels: {environment: production}}",
     )
     assert rig.lines() == [f'a{{environment="own"}} 1 {AT}', f'b{{environment="production"}} 1 {AT}']
-    assert rig.value("up", env_vars="production") == 1
+    assert rig.value("up", environment="production") == 1
 
 
 LIMITS = [

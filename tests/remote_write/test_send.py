@@ -49,7 +49,7 @@ def accounting(delivery: Delivery) -> tuple[int, dict[str, int], dict[str, int],
 
 
 def message(delivery: Delivery) -> str:
-    (detail,) = [*delivery.rejected.first_examples.values(), *delivery.undelivered.first.values()]
+    (detail,) = [*delivery.rejected.first_examples.values(), *delivery.undelivered.first_examples.values()]
     return detail
 
 

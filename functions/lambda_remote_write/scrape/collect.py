@@ -144,5 +144,5 @@ def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
 
 def explained(error: Exception) -> str:
     """A source's failure in words: its own, or a bug's."""
-    own = type(error).__module__.startswith(__package__ or "")
+    own = type(error).__module__.startswith(__package__.partition(".")[0])
     return str(error) if own else f"{type(error).__name__}: {error}"[:500]
