@@ -51,16 +51,17 @@ def test_what_the_packaged_config_holds_ready_loads_too() -> None:
 
 
 READERS = (
-    "read|text|required|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
+    "read|text|required|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list|hidden"
+    "|text_map"
 )
 
 
 @pytest.mark.parametrize(
     ("module", "at_least"),
     [
-        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("service_discovery", 15),
+        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("sd_configs", 15),
         ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
-        ("backfill_configs", 8), ("job_names", 1),
+        ("backfill_configs", 8), ("aws_region", 1),
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:
@@ -124,7 +125,7 @@ def test_every_message_that_is_explained_is_one_of_ours() -> None:
 
 def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     """`make proto` leaves no diff."""
-    places = {"GENERATED": Path("wire/generated"), "GENERATED_PAGE": Path("sources/exposition/generated")}
+    places = {"GENERATED": Path("remote_write/encode/generated"), "GENERATED_PAGE": Path("exposition/generated")}
     for place in places.values():
         (tmp_path / place).mkdir(parents=True)
     names = [f"{name}={tmp_path / place}" for name, place in places.items()]
