@@ -1,7 +1,7 @@
 """A YAML file as the converters handle it: an ordered tree in which every scalar keeps its text and quoting, and the
 user's comments stay beside what they speak of.
 
-Aliases and merge keys are written out on the way in. What a converter takes away leaves a remark in its place.
+Aliases and merge keys are written out on the way in. What a converter takes away leaves a comment in its place.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ class Entry:
     def text(self) -> str:
         return self.value.text if isinstance(self.value, Scalar) else ""
 
+    @property
+    def map(self) -> Map:
+        """The value; an empty map when it is none."""
+        return self.value if isinstance(self.value, Map) else Map()
+
+    @property
+    def items(self) -> list[Entry]:
+        """What a list holds; nothing when the value is none."""
+        return self.value.pairs() if isinstance(self.value, List) else []
+
 
 @dataclass(slots=True)
 class Comment:
@@ -60,7 +70,7 @@ class Comment:
 
 @dataclass(slots=True)
 class Map:
-    """Pairs and remarks, in their order."""
+    """Pairs and comments, in their order."""
 
     entries: list[Entry | Comment] = field(default_factory=list)
     flow: bool = False
@@ -79,11 +89,15 @@ class Map:
     def map(self, key: str) -> Map:
         """The map at a key; an empty one when there is none."""
         pair = self.get(key)
-        return pair.value if pair and isinstance(pair.value, Map) else Map()
+        return pair.map if pair else Map()
+
+    def maps(self, key: str) -> list[Map]:
+        """The maps in the list at a key."""
+        return [item.value for item in self.items(key) if isinstance(item.value, Map)]
 
     def items(self, key: str) -> list[Entry]:
         pair = self.get(key)
-        return pair.value.pairs() if pair and isinstance(pair.value, List) else []
+        return pair.items if pair else []
 
     def texts(self, key: str) -> list[str]:
         return [item.text for item in self.items(key)]
@@ -99,7 +113,7 @@ class Map:
 
 @dataclass(slots=True)
 class List:
-    """Items and remarks, in their order."""
+    """Items and comments, in their order."""
 
     entries: list[Entry | Comment] = field(default_factory=list)
     flow: bool = False
@@ -130,7 +144,7 @@ def mapping(flow: bool = False, **pairs: str) -> Map:
     return Map([Entry(key, scalar(text)) for key, text in pairs.items()], flow)
 
 
-def comment(text: str) -> list[str]:
+def comment_lines(text: str) -> list[str]:
     """A text as lines of comment."""
     return [f"# {line}" for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
 
@@ -148,37 +162,37 @@ class Dropped:
 class DroppedKeys:
     """What a conversion has dropped so far, and what only a person can do."""
 
-    dropped: list[Dropped] = field(default_factory=list)
-    left: list[Dropped] = field(default_factory=list)
+    entries: list[Dropped] = field(default_factory=list)
+    to_do: list[Dropped] = field(default_factory=list)
 
     def note(self, entry: Entry, why: str, *, name: str = "") -> Comment:
-        """Remembers the loss of an entry; the remark is for its place."""
-        self.dropped.append(Dropped(entry.path, entry.line, why))
+        """Remembers the loss of an entry; the comment is for its place."""
+        self.entries.append(Dropped(entry.path, entry.line, why))
         return Comment(f"dropped {name or entry.key or entry.path.rpartition('.')[2]}: {why}", above=entry.above)
 
     def drop(self, container: Map | List, entry: Entry, why: str, *, name: str = "") -> Comment:
-        """Puts a remark in the place of an entry."""
-        remark = self.note(entry, why, name=name)
+        """Puts a comment in the place of an entry."""
+        comment = self.note(entry, why, name=name)
         place = next(index for index, other in enumerate(container.entries) if other is entry)
-        container.entries[place] = remark
-        return remark
+        container.entries[place] = comment
+        return comment
 
     def by_hand(self, entry: Entry, why: str) -> Comment:
         """Remembers that the result is of no use until a person has done something about this entry of the input."""
-        self.left.append(Dropped(entry.path, entry.line, why))
+        self.to_do.append(Dropped(entry.path, entry.line, why))
         return Comment(f"TO DO: {why}")
 
     def change_by_hand(self, place: Entry, entry: Entry, why: str) -> None:
         """As `by_hand`, said above an entry of the result."""
         self.by_hand(entry, why)
-        place.above = [*place.above, *comment(f"TO DO: {why}")]
+        place.above = [*place.above, *comment_lines(f"TO DO: {why}")]
 
     def change(self, entry: Entry, why: str) -> None:
         """Says above an entry that stays why it is not as it was, unless an earlier conversion said it already."""
-        self.dropped.append(Dropped(entry.path, entry.line, why))
+        self.entries.append(Dropped(entry.path, entry.line, why))
         detail = " ".join(line.lstrip("# ") for line in entry.above)
         if why not in detail:
-            entry.above = [*entry.above, *comment(why)]
+            entry.above = [*entry.above, *comment_lines(why)]
 
 
 # reading
