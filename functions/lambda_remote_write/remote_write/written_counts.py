@@ -1,4 +1,4 @@
-"""What a receiver of 2.0 says that it wrote: without that a 2xx is no proof that it understood."""
+"""The counts that a receiver of 2.0 says it has written. A 2xx without them does not prove that it speaks 2.0."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _HEADER = "X-Prometheus-Remote-Write-{}-Written"
 
 @dataclass(frozen=True, slots=True)
 class WrittenCounts:
-    """Counts of what was written; what a receiver does not mention is none, and so is what cannot be read."""
+    """Counts of what was written. A missing or unreadable count is 0."""
 
     samples: int = 0
     histograms: int = 0
     exemplars: int = 0
 
     def of(self, request: WriteRequest) -> int:
-        """How many of the request's samples, histograms included: never more than it has."""
+        """The number of written samples of the request, histograms included; never more than it has."""
         floats = request.samples - request.histograms
         return min(self.samples, floats) + min(self.histograms, request.histograms)
 
 
 def written(headers: Mapping[str, str]) -> WrittenCounts | None:
-    """The counts in an answer's headers; None when it has none of them."""
+    """The counts in the headers of an answer; None without any of them."""
     found = [headers.get(_HEADER.format(kind)) for kind in ("Samples", "Histograms", "Exemplars")]
     return WrittenCounts(*map(_count, found)) if any(found) else None
 
