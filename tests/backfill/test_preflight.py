@@ -10,10 +10,8 @@ import pytest
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
-from sandbox import prometheus
 from sandbox.amp import Limits, Received, Receiver
 from sandbox.api import Api
-from tests.conftest import Require
 from tests.rig.backfill_receiving import (
     HOUR_MS,
     MINUTE_MS,
@@ -36,6 +34,7 @@ from tests.rig.backfill_receiving import (
     workspace,
     write_file,
 )
+from tests.rig.needs import Peer
 
 SECOND = 1_000
 DAY_MS = 24 * HOUR_MS
@@ -44,8 +43,8 @@ QUERY, DESCRIBE = "aps:QueryMetrics", "aps:DescribeWorkspaceConfiguration"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _prometheus(require: Require) -> None:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def _prometheus(peer: Peer) -> None:
+    peer("prometheus")
 
 
 @pytest.fixture

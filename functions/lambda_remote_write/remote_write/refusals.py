@@ -17,9 +17,6 @@ _QUOTA = re.compile(r"\{raise (L-\w+)\}")
 _OF_AMP = re.compile(r"; AMP's limit is [^;]*| \(AMP: [^)]*\)")
 _AWS_COMMAND = re.compile(r"aws (?:amp|service-quotas) [^;]*")
 
-OVERTAKEN = "overtaken"
-"""The reason of spooled samples that were refused because newer ones of their series were sent before."""
-
 OUT_OF_ORDER = frozenset({"sample-out-of-order", "sample-too-old"})
 TOO_LATE = OUT_OF_ORDER | {"greater_than_max_sample_age", "new-value-for-timestamp"}
 """Reasons of samples that would have been in order when they were scraped."""
