@@ -312,7 +312,7 @@ class Environment:
     def _look_for_strangers(self, spool_state: SpoolState, deadline: float) -> None:
         known = [endpoint.name for endpoint in self.config.endpoints]
         try:
-            self._strangers = spool_state.spool.strangers(known, deadline)
+            self._strangers = spool_state.spool.orphaned_entries(known, deadline)
         except StoreError as error:
             self.state.problem = self.state.problem or f"the spool cannot be listed: {error}"
 

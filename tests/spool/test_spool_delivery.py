@@ -139,7 +139,7 @@ def test_what_waited_too_long_is_dead_and_the_rest_of_its_request_goes_out(world
         assert delivery.dropped.counts == {"too_old": 1}
         assert (delivery.taken, delivery.accepted, delivery.dead_lettered) == (SAMPLES + 1, 2 * SAMPLES, 1)
         (dead,) = world.kept("dead")
-        assert [(one.reason, one.request.samples) for one in dead.kept] == [("too_old", 1)]
+        assert [(one.reason, one.request.samples) for one in dead.pending] == [("too_old", 1)]
         assert unpack(dead.requests[0])[0].timestamps_ms == [old]
         assert world.kept("spool") == []
 
@@ -153,7 +153,7 @@ def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, r
         assert report.totals()["DeadLetteredSamples"] == count * SAMPLES
         dead = world.kept("dead")
         assert len(dead) == count
-        assert all("no good" in one.detail for entry in dead for one in entry.kept)
+        assert all("no good" in one.detail for entry in dead for one in entry.pending)
 
 
 def overtaken(world: World, amp: Receiver, **spool: Any) -> Environment:
@@ -175,9 +175,9 @@ def test_what_waited_and_is_refused_because_newer_samples_were_first_is_dead(wor
         assert (delivery.taken, delivery.accepted) == (SAMPLES, SAMPLES)
         assert (delivery.rejected.counts, delivery.dead_lettered) == ({"overtaken": SAMPLES}, SAMPLES)
         (dead,) = world.kept("dead")
-        assert {one.reason for one in dead.kept} == {"overtaken"}
+        assert {one.reason for one in dead.pending} == {"overtaken"}
         assert dead.samples == SAMPLES
-        assert all("too old sample" in one.detail for one in dead.kept)
+        assert all("too old sample" in one.detail for one in dead.pending)
         assert world.kept("spool") == []
 
 
