@@ -454,8 +454,8 @@ def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, l
     config.write_text(f"{jobs}\nremote_write: [{{url: 'http://127.0.0.1:1/'}}]\n")
     code = (
         "import sys, lambda_remote_write.app, lambda_remote_write.environment\n"
-        f"outside = lambda_remote_write.dependencies.Dependencies({{'PUSHER_CONFIG': {str(config)!r}}})\n"
-        "lambda_remote_write.environment.Environment(outside.config_source().load().config, outside)\n"
+        f"dependencies = lambda_remote_write.dependencies.Dependencies({{'PUSHER_CONFIG': {str(config)!r}}})\n"
+        "lambda_remote_write.environment.Environment(dependencies.config_source().load().config, dependencies)\n"
         f"print([name for name in {SCRAPING!r} if name in sys.modules])\n"
     )
     result = subprocess.run(

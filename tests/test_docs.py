@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,8 @@ READERS = (
 @pytest.mark.parametrize(
     ("module", "at_least"),
     [
-        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("service_discovery", 15),
-        ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
+        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("sd_configs", 15),
+        ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill_block", 7), ("load", 2),
         ("backfill_configs", 8), ("job_names", 1),
     ],
 )  # fmt: skip
@@ -69,6 +70,71 @@ def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> Non
     assert len(keys) >= at_least
     known = "".join(CONFIG_DOC.split("spool."))  # `spool.mode` documents mode
     assert sorted(key for key in keys if f"`{key}`" not in known and f"## {key}" not in known) == []
+
+
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md"), ROOT / "proto/README.md"]
+    if path.is_file()
+)
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings: lower case, no punctuation, spaces become hyphens."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_no_line_is_too_long(path: Path) -> None:
+    """120 characters, in prose and examples. A row of a table cannot be wrapped."""
+    lines = enumerate(path.read_text().splitlines(), 1)
+    assert [number for number, line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        place, _, anchor = link.partition("#")
+        target = path.parent / place if place else path
+        if ":" in link or place.startswith("../../security"):  # GitHub's own page
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            missing.append(link)
+    assert missing == []
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_every_path_that_the_architecture_names_exists() -> None:
+    spans = re.findall(r"`([\w./]+)`", ARCHITECTURE)
+    named = {name for name in spans if "/" in name or re.search(r"\.\w+$", name)}
+    assert len(named) > 40
+    places = (ROOT / "functions" / "lambda_remote_write", ROOT)
+    assert sorted(name for name in named if not any((place / name).exists() for place in places)) == []
+
+
+def test_the_architecture_shows_the_layers_that_the_linter_checks() -> None:
+    """A line of the tree for each layer, in the order in which imports go."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    lines = ARCHITECTURE.partition("```\n")[2].partition("```")[0].splitlines()
+    shown = [set(re.findall(r"(?:^|  )(\w+)(?:\.py|/)(?=  |$)", line)) for line in lines]
+    assert shown == [set(layer.split(" : ")) for layer in layers]
+
+
+def test_the_walk_names_at_most_twelve_notions_each_once() -> None:
+    walk = ARCHITECTURE.partition("## The walk of one push")[2].partition("\n## ")[0]
+    names = re.findall(r"\*\*(.+?)\*\*", walk)
+    classes = set(re.findall(r"^class (\w+)", FUNCTIONS, re.M))
+    assert len(names) == len(set(names)) <= 12
+    assert [name for name in names if name not in classes] == []
 
 
 def test_every_reason_that_is_counted_is_explained() -> None:
@@ -124,7 +190,7 @@ def test_every_message_that_is_explained_is_one_of_ours() -> None:
 
 def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     """`make proto` leaves no diff."""
-    places = {"GENERATED": Path("wire/generated"), "GENERATED_PAGE": Path("sources/exposition/generated")}
+    places = {"GENERATED": Path("remote_write/encode/generated"), "GENERATED_PAGE": Path("exposition/generated")}
     for place in places.values():
         (tmp_path / place).mkdir(parents=True)
     names = [f"{name}={tmp_path / place}" for name, place in places.items()]

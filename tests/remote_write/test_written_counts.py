@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.model.samples import Exemplar, Histogram, Metadata, Samples
-from lambda_remote_write.remote_write.written_counts import WrittenCounts, written
+from lambda_remote_write.remote_write.client import WrittenCounts, written
 from sandbox.amp import Limits, Received, Receiver
 from sandbox.server import Answer, Fault
 from tests.rig import made
