@@ -7,10 +7,7 @@ labels before relabelling, those after, and which targets were dropped.
 from __future__ import annotations
 
 import json
-import os
 import random
-import re
-import shutil
 import socket
 import string
 import subprocess
@@ -26,8 +23,8 @@ import pytest
 import yaml
 
 from lambda_remote_write.relabel import Action, relabel, rule
+from tests.rig.needs import Peer
 
-OLDEST_VERSION = (3, 5)  # `.` matches a newline since 3.0; the targets API as read here is that of 3.5
 START_TIMEOUT_SECONDS = 60
 ADDRESS = "127.0.0.1:1"  # nothing listens there: the targets are down, their labels are known all the same
 
@@ -148,23 +145,6 @@ def _config() -> str:
     return yaml.safe_dump({"global": scheme, "scrape_configs": jobs}, allow_unicode=True)
 
 
-def _unavailable(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _find_prometheus() -> str:
-    program = shutil.which("prometheus")
-    if program is None:
-        _unavailable("no prometheus on PATH")
-    detail = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True, timeout=30)
-    version = re.search(r"version (\d+)\.(\d+)", detail.stdout + detail.stderr)
-    if version is None or tuple(map(int, version.groups())) < OLDEST_VERSION:
-        _unavailable(f"prometheus on PATH is older than {'.'.join(map(str, OLDEST_VERSION))}")
-    return str(program)
-
-
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -193,9 +173,9 @@ def _wait_for_targets(port: int, server: subprocess.Popen[str], log: Path) -> di
 
 
 @pytest.fixture(scope="module")
-def prometheus_targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def prometheus_targets(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """job -> what Prometheus tells about its one target; `labels` is None for a dropped one."""
-    program, folder, port = _find_prometheus(), tmp_path_factory.mktemp("prometheus"), _free_port()
+    program, folder, port = peer("prometheus"), tmp_path_factory.mktemp("prometheus"), _free_port()
     (folder / "prometheus.yml").write_text(_config(), encoding="utf-8")
     flags = [
         f"--config.file={folder / 'prometheus.yml'}",

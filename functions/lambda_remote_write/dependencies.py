@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import config_source
 from .aws.credentials import CredentialsProvider, aws_patience
 from .aws.s3 import S3, S3Store
 from .config.schema import RemoteWriteConfig
 from .config.secrets import SecretStore
+from .config_source import ConfigSource
 from .http import Transport
 from .http.fetch import Fetcher
 from .remote_write.client import RemoteWriteClient
@@ -73,13 +73,13 @@ class Dependencies:
                 self._clients[service] = self.session("", self.env_vars.get("AWS_REGION", "")).client(service)
             return self._clients[service]
 
-    def discovery_edges(self, fetcher: Fetcher) -> discovery.Edges:
+    def discovery_clients(self, fetcher: Fetcher) -> discovery.Clients:
         from . import discovery
         from .aws.clients import AwsClients
 
         if self._aws_clients is None:
             self._aws_clients = AwsClients(self.env_vars, self.secrets, self.session, self.now_ms)
-        return discovery.Edges(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
+        return discovery.Clients(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
 
     def client(self, endpoint: RemoteWriteConfig) -> RemoteWriteClient:
         """What posts to one endpoint, with credentials of its own where its config names some."""
@@ -95,9 +95,6 @@ class Dependencies:
         is_bucket = location.startswith("s3://")
         return PunctualStore(S3Store(self.objects, location) if is_bucket else DirectoryStore(location))
 
-    def config_source(self, location: str = "", *, has_schedule: bool = True) -> config_source.ConfigSource:
+    def config_source(self, location: str = "", *, has_schedule: bool = True) -> ConfigSource:
         place = location or self.env_vars.get("PUSHER_CONFIG", "")
-        edges = config_source.Edges(
-            self.env_vars, self.transport, self.secrets, self.session, self.now_ms, has_schedule
-        )
-        return config_source.ConfigSource(place, edges)
+        return ConfigSource(place, self.env_vars, self.objects, self.session, has_schedule=has_schedule)

@@ -13,7 +13,6 @@ from .config.schema import Config, JsonJob, Metric
 from .config.yaml_reader import shown_url
 from .dependencies import Dependencies
 from .environment import Environment
-from .model.delivery import Delivery
 from .model.reason_counts import ReasonCounts
 from .model.samples import STALE, InvalidSeries, Labels, Series
 from .model.scrape import MetricResult, Scrape
@@ -22,10 +21,10 @@ from .remote_write.endpoint import EndpointState
 from .report import cost
 from .report.report import reasons_dict, skipped_dict
 from .scrape import collect
-from .scrape.json_scraper import JsonSource
+from .scrape.json_scraper import JsonScraper
 from .scrape.pool import ScrapePool, shard_key
-from .scrape.target_scraper import TargetSource
-from .scrape.targets import Dropped
+from .scrape.target_scraper import TargetScraper
+from .scrape.targets import DroppedTarget
 from .series.cache import AMP_LIMITS
 from .state.shards import hashmod
 
@@ -79,7 +78,7 @@ def plan(
     environment = Environment(config, dependencies, observers=traces)
     environment.discover(deadline, jobs)
     sources = [source for source in environment.sources() if source.name in traces]
-    scrapes = collect.collect(sources, collect.Edges(environment.fetcher, dependencies.now_ms), deadline, run=1)
+    scrapes = collect.collect(sources, environment.fetcher, dependencies.now_ms, deadline, run=1)
     environment.judge(list(zip(sources, scrapes, strict=True)))
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
     for scrape in scrapes:
@@ -164,12 +163,12 @@ class _Shown:
 
 
 def _split(
-    sources: Sequence[JsonSource | TargetSource], scrapes: Sequence[Scrape], shards: int
+    sources: Sequence[JsonScraper | TargetScraper], scrapes: Sequence[Scrape], shards: int
 ) -> list[dict[str, Any]]:
     """What each shard asks and sends."""
     rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
     for source, scrape in zip(sources, scrapes, strict=True):
-        is_job = isinstance(source, JsonSource)
+        is_job = isinstance(source, JsonScraper)
         row = rows[hashmod(source.name if is_job else shard_key(source.target), shards)]  # type: ignore[union-attr]
         row["samples"] += len(scrape.samples)
         row["targets"] += not is_job
@@ -197,7 +196,7 @@ def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, An
                 "error": scrape.error,
                 "samples": len(scrape.samples),
             }
-            for source, scrape in zip(pool.sources.values(), scrapes, strict=True)
+            for source, scrape in zip(pool.scrapers.values(), scrapes, strict=True)
         ],
         "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
         "dropped_targets_count": len(pool.targets.dropped),
@@ -206,7 +205,7 @@ def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, An
     }
 
 
-def _dropped_target(dropped: Dropped) -> dict[str, Any]:
+def _dropped_target(dropped: DroppedTarget) -> dict[str, Any]:
     by = dropped.error or (f"relabel_configs[{dropped.by_rule}]" if dropped.by_rule is not None else "relabel_configs")
     return {"discovered": dict(dropped.discovered), "by": by}
 
@@ -241,8 +240,10 @@ def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -> dict[str, Any]:
-    delivery = Delivery(endpoint.config.name)
-    requests = batch.packed_for(endpoint, delivery.dropped, environment.dependencies.now_ms()).requests
+    encoded = batch.encoded_for(endpoint, environment.dependencies.now_ms())
+    if encoded.error:
+        raise encoded.error
+    requests = encoded.requests
     return {
         "endpoint": endpoint.config.name,
         "url": shown_url(endpoint.config.url),
@@ -250,7 +251,7 @@ def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -
         "requests": len(requests),
         "raw_bytes": sum(request.raw_bytes for request in requests),
         "compressed_bytes": sum(len(request.body) for request in requests),
-        "dropped": reasons_dict(delivery.dropped),
+        "dropped": reasons_dict(encoded.dropped),
     }
 
 

@@ -15,12 +15,12 @@ from .config.scalars import is_label_name, parse_float
 from .config.schema import Config
 from .config.timestamp import BadTimestamp, Format
 from .environment import Environment
-from .exposition.page import Refused
 from .exposition.writer import series_text
+from .model.drop_reasons import DropReason
 from .model.reason_counts import ReasonCounts
-from .model.samples import InvalidSeries, Samples, Series
+from .model.samples import InvalidSeries, RefusedSeries, Samples, Series
 from .model.scrape import Scrape
-from .push import ship
+from .push import Collected, push_collected
 from .report.report import Report
 from .series import label_codec
 from .series.cache import NO_LIMITS, validated
@@ -61,7 +61,7 @@ class _Reading:
         job = labels.get("job", "")
         if job in self.taken:
             detail = f"job {job!r} is pushed by the schedule: two writers would break the order of its series"
-            raise InvalidSeries("scheduled", f"{detail}; use another job label")
+            raise InvalidSeries(DropReason.SCHEDULED, f"{detail}; use another job label")
         if not self.environment.takes_any_name and not is_legacy(labels):
             validated(labels, NO_LIMITS)  # raises for the name that no endpoint takes, before rules of any
         return self.environment.series.intern(labels)
@@ -77,7 +77,7 @@ def scheduled_jobs(config: Config) -> frozenset[str]:
 
 def push_samples(environment: Environment, options: Mapping[str, Any], deadline: float) -> Report:
     """Sends what the event has, or spools it. `deadline` is monotonic seconds. Raises BadSamples."""
-    started, run = time.monotonic(), environment.begin(deadline)
+    run = environment.begin(deadline)
     scrape = Scrape(_JOB, "", environment.dependencies.now_ms())
     reading = _Reading(environment, scrape.started_ms, scrape.samples, scheduled_jobs(environment.config))
     _check_keys(options)
@@ -93,7 +93,7 @@ def push_samples(environment: Environment, options: Mapping[str, Any], deadline:
         raise BadSamples("there is no sample in it")
     _check_times(scrape.samples, quotes="s3" not in options)
     scrape.records = len(scrape.samples)
-    return ship(environment, run, [scrape], [], deadline, started)
+    return push_collected(environment, run, Collected([scrape]))
 
 
 def _check_times(samples: Samples, *, quotes: bool) -> None:
@@ -209,7 +209,7 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
         try:
             return reading.series(labels)
         except InvalidSeries as error:
-            return Refused(error.reason, str(error))
+            return RefusedSeries(error.reason, str(error))
 
     is_openmetrics = options["format"] == "openmetrics"
     reader = TextFile(resolve, where, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)

@@ -23,6 +23,7 @@ from lambda_remote_write.dependencies import boto3_session
 from sandbox import amp
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer
+from tests.rig.command_line import SOURCES
 from tests.rig.delivery import ENVIRONMENT, KEYS, endpoint_of, no_session, rig
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_a_whole_push_with_lambdas_variables_imports_no_boto3(tmp_path: Path) ->
         config.write_text(json.dumps({"self_metrics": False, "json_configs": [job], "remote_write": [write]}))
         env_vars = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
+            **SOURCES,
             "PUSHER_CONFIG": str(config),
             "AWS_SESSION_TOKEN": "token",
             **ENVIRONMENT,

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.backfill.acceptance import Judged, Rules, judge
 from lambda_remote_write.series import label_codec
-from sandbox import prometheus
 from sandbox.amp import Limits, Workspace
-from tests.conftest import Require
 from tests.rig import made
 from tests.rig.backfill_receiving import (
     HOUR_MS,
@@ -28,6 +26,7 @@ from tests.rig.backfill_receiving import (
     write,
     write_file,
 )
+from tests.rig.needs import Peer
 
 NOW = 1_716_480_000_000
 SECOND = 1_000
@@ -39,8 +38,8 @@ BEHIND = ("impossible", "behind_window")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _prometheus(require: Require) -> None:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def _prometheus(peer: Peer) -> None:
+    peer("prometheus")
 
 
 def rules(window_seconds: int | None = 60, head_age: int = 0, max_age_ms: int = HOUR_MS) -> Rules:

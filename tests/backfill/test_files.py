@@ -7,10 +7,7 @@ import gzip
 import io
 import itertools
 import json
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +19,7 @@ import pytest
 from sandbox.amp import Receiver
 from tests.rig import backfill as rigs
 from tests.rig.backfill import ANY_AGE, DAY, HOUR, MINUTE, NOW_MS, Points, Rig, counts
+from tests.rig.command_line import pusher
 
 ROOT = Path(__file__).parents[2]
 START_MS = NOW_MS - 30 * DAY
@@ -511,15 +509,7 @@ def test_a_record_of_several_blocks_is_read_whole(rig: Rig) -> None:
 
 def shell(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Status, answer and messages of `pusher backfill … --json`."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "lambda_remote_write_cli", "backfill", *arguments, "--json"],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
-            "XDG_STATE_HOME": str(folder / "state"),
-        },
-        capture_output=True, text=True, timeout=120, check=False, cwd=folder,
-    )  # fmt: skip
+    done = pusher("backfill", *arguments, "--json", cwd=folder, XDG_STATE_HOME=str(folder / "state"))
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
 

@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import prometheus
 from sandbox.amp import Limits, Received, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
-from tests.conftest import Require
 from tests.rig.backfill_receiving import (
     MINUTE_MS,
     Desk,
@@ -33,6 +31,7 @@ from tests.rig.backfill_receiving import (
     workspace,
     write_file,
 )
+from tests.rig.needs import Peer
 
 SECOND = 1_000
 WINDOW = "outOfOrderTimeWindowInSeconds"
@@ -40,8 +39,8 @@ UPDATE = "aps:UpdateWorkspaceConfiguration"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _prometheus(require: Require) -> None:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def _prometheus(peer: Peer) -> None:
+    peer("prometheus")
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ import pytest
 from lambda_remote_write.backfill.invoke import BadRequest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
-from sandbox import prometheus
 from sandbox.amp import Limits, Received, Receiver
 from sandbox.api import Api
-from tests.conftest import Require
 from tests.rig.backfill_receiving import (
     HOUR_MS,
     MINUTE_MS,
@@ -37,6 +35,7 @@ from tests.rig.backfill_receiving import (
     workspace,
     write_file,
 )
+from tests.rig.needs import Peer
 
 SECOND = 1_000
 NOTHING = {"accepted": 0, "window": 0, "impossible": 0}
@@ -46,8 +45,8 @@ QUERY, DESCRIBE = "aps:QueryMetrics", "aps:DescribeWorkspaceConfiguration"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _prometheus(require: Require) -> None:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def _prometheus(peer: Peer) -> None:
+    peer("prometheus")
 
 
 @pytest.fixture

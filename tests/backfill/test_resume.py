@@ -42,7 +42,7 @@ from tests.rig.backfill_receiving import (
     total,
     write_file,
 )
-from tests.test_app import Context
+from tests.rig.lambda_context import Context
 
 SECOND = 1_000
 HOUR = {"job": "usage", "start": "-50m", "end": "-5m"}

@@ -16,7 +16,7 @@ from lambda_remote_write.events import BadEvent
 from sandbox.s3 import ObjectStore
 from tests.rig import backfill as rigs
 from tests.rig.backfill import DAY, NOW_MS, Rig
-from tests.test_push_samples import NOW, Operator, operator
+from tests.rig.operator import NOW, Operator, operator
 
 __all__ = ["operator"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jmespath
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lambda_remote_write.config.expression import parse_step, records
@@ -113,6 +113,7 @@ EXPRESSIONS = st.sampled_from([
 
 @settings(max_examples=400)
 @given(EXPRESSIONS, DOCUMENTS)
+@example("a || b", {"a": False})
 def test_a_value_that_jmespath_finds_is_never_called_missing(expression: str, document: Any) -> None:
     """And what is called found is what it finds, or an empty list of it."""
     compiled = jmespath.compile(expression)

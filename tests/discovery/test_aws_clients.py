@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lambda_remote_write.aws.credentials import CredentialsError
 from lambda_remote_write.config.sd_configs import AwsSd
-from lambda_remote_write.discovery import DiscoveryError
 from tests.rig.aws import Aws
 from tests.rig.discovery import Rig, configs
 
@@ -96,7 +96,7 @@ def test_role_refused(aws: Aws, cloud: Rig) -> None:
     aws.refusal = (403, "AccessDenied")
     entry = "ec2_sd_configs: [{role_arn: 'arn:aws:iam::111122223333:role/seen'}]"
     with pytest.raises(
-        DiscoveryError, match=r"(?s)^cannot assume arn:aws:iam::111122223333:role/seen: .*sts:AssumeRole"
+        CredentialsError, match=r"(?s)^cannot assume arn:aws:iam::111122223333:role/seen: .*sts:AssumeRole"
     ):
         cloud.clients("ec2", config(entry))
     (warning,) = cloud.found(entry).warnings

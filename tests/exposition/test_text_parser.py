@@ -164,7 +164,7 @@ def test_metadata() -> None:
         b'# HELP a back\\\\slash line\\nbreak quo\\"te \\x\n# TYPE a counter\n# TYPE b untyped\n# HELP c  two \n'
         b'# TYPE "d.e" gauge\n# HELP a Another.\n# TYPE a gauge\n'
     )
-    assert [(one.name, one.type, one.help, one.unit) for one in target.memory.metadata()] == [
+    assert [(one.name, one.type, one.help, one.unit) for one in target.cache.metadata()] == [
         ("a", "gauge", "Another.", ""),
         ("b", "unknown", "", ""),
         ("c", "unknown", " two ", ""),
@@ -175,4 +175,4 @@ def test_metadata() -> None:
 def test_help_is_unescaped() -> None:
     target = Target("text")
     target.read(b'# HELP a back\\\\slash line\\nbreak quo\\"te \\x\n')
-    assert [one.help for one in target.memory.metadata()] == ['back\\slash line\nbreak quo\\"te \\x']
+    assert [one.help for one in target.cache.metadata()] == ['back\\slash line\nbreak quo\\"te \\x']

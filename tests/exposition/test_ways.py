@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.exposition.go_float import go_float, go_floats
 from lambda_remote_write.exposition.line_parser import LineReader, ParseOptions
-from lambda_remote_write.exposition.page import BadPage, CacheEntry, Refused
+from lambda_remote_write.exposition.page import BadPage, CacheEntry
+from lambda_remote_write.model.samples import RefusedSeries
 from tests.rig.exposition import Read, Target, bits, pieces
 
 WISHES = ParseOptions(exemplars=True)
@@ -26,7 +27,7 @@ class Choosy(Target):
     def resolve(self, labels: dict[str, str]) -> CacheEntry:
         series = super().resolve(labels)
         if "refused" in labels["__name__"]:
-            return Refused("reason", "words")
+            return RefusedSeries("reason", "words")
         if "wrong" in labels["__name__"]:
             raise BadPage("a wrong one")
         return series
@@ -44,7 +45,7 @@ def _not_taken(reader: LineReader, *lines: object) -> bool:
 @contextmanager
 def the_grammar_alone() -> Iterator[None]:
     with (
-        mock.patch.object(LineReader, "_usual", _not_known),
+        mock.patch.object(LineReader, "_fast_path", _not_known),
         mock.patch.object(LineReader, "_take_all", _not_taken),
         mock.patch.object(LineReader, "_take_same", _not_taken),
         mock.patch.object(LineReader, "_take_stamped", _not_taken),

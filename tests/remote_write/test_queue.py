@@ -22,7 +22,7 @@ from sandbox.api import Api
 from sandbox.server import Fault
 from tests.rig import made
 from tests.rig.delivery import Clock, in_order
-from tests.test_push import Source, config_text, endpoint, job, now_ms, tick, warm_of
+from tests.rig.push import Source, config_text, endpoint, job, now_ms, tick, warm_of
 
 
 def send_queue(count: int) -> tuple[SendQueue, Delivery]:

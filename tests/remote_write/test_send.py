@@ -15,9 +15,9 @@ from lambda_remote_write.model.samples import Metadata
 from sandbox.amp import Basic, Limits, Received, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
-from tests.remote_write.encode.test_packing import noise
 from tests.rig import made
-from tests.rig.delivery import KEYS, QUICK, Clock, Rig, in_order, rig
+from tests.rig.delivery import KEYS, QUICK, Clock, Rig, accounting, in_order, rig, unlike
+from tests.rig.made import noise
 
 SAID = b"user=123_ws-sandbox: err: something is wrong\n"
 
@@ -37,15 +37,6 @@ def amp(clock: Clock) -> Iterator[Receiver]:
 def one(amp: Receiver, clock: Clock) -> Iterator[Rig]:
     with rig(amp.url, clock=clock, remote_timeout="300ms") as made_rig:
         yield made_rig
-
-
-def accounting(delivery: Delivery) -> tuple[int, dict[str, int], dict[str, int], dict[str, int]]:
-    return (
-        delivery.accepted,
-        dict(delivery.rejected.counts),
-        dict(delivery.dropped.counts),
-        dict(delivery.undelivered.counts),
-    )
 
 
 def message(delivery: Delivery) -> str:
@@ -393,15 +384,6 @@ def test_connections_that_died_between_two_runs_cost_nothing(amp: Receiver, one:
 # --- Too large --------------------------------------------------------------------------------------------------------
 
 BIG = {"max_samples_per_send": "1000", "min_backoff": "10ms"}
-
-
-def unlike(count: int, clock: Clock) -> list[made.Point]:
-    """Series of 3 kB each that share no text."""
-    text = noise(3000 * count)
-    return [
-        ({"__name__": "m", "n": str(n), "p": text[3000 * n : 3000 * (n + 1)]}, float(n), clock.now_ms())
-        for n in range(count)
-    ]
 
 
 def test_a_413_on_a_large_body_splits_it_and_keeps_the_order(amp: Receiver, clock: Clock) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.model.samples import Exemplar, Histogram, Metadata, Samples
-from lambda_remote_write.remote_write.written_counts import WrittenCounts, written
+from lambda_remote_write.remote_write.client import WrittenCounts, written
 from sandbox.amp import Limits, Received, Receiver
 from sandbox.server import Answer, Fault
-from tests.remote_write.test_send import accounting, unlike
 from tests.rig import made
-from tests.rig.delivery import QUICK, Clock, Rig, rig
+from tests.rig.delivery import QUICK, Clock, Rig, accounting, rig, unlike
 
 V2 = {"protobuf_message": "io.prometheus.write.v2.Request", "send_exemplars": True, "send_native_histograms": True}
 PLAIN = {"sigv4": None}  # a receiver that is not AMP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -346,3 +347,8 @@ def start_bits(samples: Samples) -> list[tuple[dict[str, str], int, int]]:
         for series, place in sorted(newest.items(), key=lambda item: item[1])
         if samples.starts_ms.get(series)
     ]
+
+
+def noise(size: int) -> str:
+    """Text that compresses badly."""
+    return "".join(random.Random(1).choices("".join(map(chr, range(33, 127))), k=size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,9 @@ class Stack:
             )
 
         return re.sub(r"\$\{([^}]+)\}", value, text)
+
+
+StackOf = Callable[..., Stack]  # with these parameters
 
 
 def references(value: Any) -> set[str]:

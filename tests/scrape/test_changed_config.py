@@ -145,7 +145,7 @@ def test_label_values_without_end_that_relabelling_removes_stay_bounded(rig: Rig
     run_all(rig, app, documents)
     assert [value for _, value in next(iter(rig.receiver.series("m").values()))] == [3000.0] * 12
     (environment,) = app._warms.values()
-    (metric,) = environment.jobs[0].mapper._metrics
+    (metric,) = environment.jobs[0].reader.mapper._metrics
     assert len(metric._series) <= 30_000
 
 

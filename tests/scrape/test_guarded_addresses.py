@@ -128,8 +128,7 @@ def error(keys: Mapping[str, Any], env_vars: Mapping[str, str] | None = None) ->
         deadline = time.monotonic() + 10
         memory.discover(deadline)
         sources = memory.due_sources(Tick(memory.dependencies.now_ms(), None, 60_000, frozenset(["j"])))
-        edges = collect.Edges(memory.fetcher, memory.dependencies.now_ms)
-        (scrape,) = collect.collect(sources, edges, deadline, 1)
+        (scrape,) = collect.collect(sources, memory.fetcher, memory.dependencies.now_ms, deadline, 1)
     return scrape.error
 
 

@@ -329,7 +329,7 @@ def errors(*jobs: Mapping[str, Any], seconds: float = 10.0, **top: Any) -> dict[
         tick = Tick(memory.dependencies.now_ms(), None, 60_000, frozenset(one["job_name"] for one in jobs))
         memory.discover(deadline)
         sources = memory.due_sources(tick)
-        scrapes = collect.collect(sources, collect.Edges(memory.fetcher, memory.dependencies.now_ms), deadline, 1)
+        scrapes = collect.collect(sources, memory.fetcher, memory.dependencies.now_ms, deadline, 1)
     return {scrape.job: scrape.error for scrape in scrapes}
 
 
@@ -508,8 +508,10 @@ def test_hostile_lists_lose_nothing_of_others(page: Page) -> None:
             deadline = time.monotonic() + 20
             memory.discover(deadline)
             sources = memory.due_sources(Tick(memory.dependencies.now_ms(), None, 60_000, frozenset(["j"])))
-            edges = collect.Edges(memory.fetcher, memory.dependencies.now_ms)
-            scrapes = {one.instance: one.error for one in collect.collect(sources, edges, deadline, 1)}
+            scrapes = {
+                one.instance: one.error
+                for one in collect.collect(sources, memory.fetcher, memory.dependencies.now_ms, deadline, 1)
+            }
     assert scrapes.pop(page.address) == ""
     assert len(scrapes) >= len(NO_ADDRESS)
     assert [detail for detail in scrapes.values() if not any(words in detail for words in NOWHERE)] == []

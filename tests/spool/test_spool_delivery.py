@@ -26,7 +26,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, Clock, in_order, no_session
-from tests.test_push import config_text, endpoint, job, tick
+from tests.rig.push import config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
 SLOW = {"min_backoff": "5ms", "max_backoff": "20ms"}

@@ -16,7 +16,7 @@ from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.scrape import MetricResult, Scrape
 from lambda_remote_write.push import push
 from lambda_remote_write.scrape.schedule import Tick
-from lambda_remote_write.scrape.target_scraper import TargetSource
+from lambda_remote_write.scrape.target_scraper import TargetScraper
 from lambda_remote_write.state.job_health import JobHealth
 from lambda_remote_write.state.shards import Shard
 from lambda_remote_write.state.state import State
@@ -192,7 +192,7 @@ def sharded(targets: dict[int, str], folder: Path) -> list[Environment]:
 
 def numbers_in(environment: Environment) -> set[int]:
     environment.discover(time.monotonic() + 5)
-    return {int(source.target.labels["n"]) for source in environment.sources() if isinstance(source, TargetSource)}
+    return {int(source.target.labels["n"]) for source in environment.sources() if isinstance(source, TargetScraper)}
 
 
 @pytest.mark.parametrize("answering", [False, True])

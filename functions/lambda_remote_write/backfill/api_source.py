@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from ..config.schema import JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import BodyTooLarge, Fetcher
+from ..json_api.pagination import JsonPage
+from ..json_api.reader import JsonReader
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern
 from ..model.scrape import Scrape
 from ..scrape.collect import explained, hide_secrets
 from ..scrape.gap_backfill import ranged, rounded_up, with_key
-from ..scrape.json_scraper import JsonSource, Page
+from ..scrape.json_scraper import fetch_pages
 from .source import Mark, Part, SourceFailed, within
 from .times import shown
 
@@ -81,7 +83,7 @@ class ApiSource:
         self._fetcher, self._now_ms, self._sleep = fetcher, now_ms, sleep
         self._intern, self._run = intern, 0
         self._of_ranges = replace(job, metrics=job.backfill.metrics)
-        self._source = JsonSource(self._of_ranges, intern)
+        self._reader = JsonReader(self._of_ranges, intern)
 
     @property
     def identity(self) -> list[str]:
@@ -92,7 +94,7 @@ class ApiSource:
         return self._span.count
 
     def forget(self) -> None:
-        self._source = JsonSource(self._of_ranges, self._intern)
+        self._reader = JsonReader(self._of_ranges, self._intern)
 
     def place(self, mark: Mark) -> str:
         return f"{self._job.job_name}, {self._span.place(mark)}"
@@ -148,13 +150,13 @@ class ApiSource:
         yield from self._fetched(start_ms, start_ms + half - 1, deadline)
         yield from self._fetched(start_ms + half, end_ms, deadline)
 
-    def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Sequence[Page]:
+    def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Sequence[JsonPage]:
         """What the API answers for one window, after a few tries. Raises SourceFailed and BodyTooLarge."""
-        self._source.job = ranged(self._job, self._backfill, start_ms, end_ms)
+        job = ranged(self._job, self._backfill, start_ms, end_ms)
         for tries_left in range(_TRIES - 1, -1, -1):
             until = min(deadline, time.monotonic() + self._job.scrape_timeout_ms / 1000)
             try:
-                return self._source.pages(self._fetcher, until)
+                return fetch_pages(job, self._reader, self._fetcher, until)
             except BodyTooLarge:
                 raise
             except Exception as error:
@@ -165,12 +167,12 @@ class ApiSource:
                 self._sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try has returned or raised")
 
-    def _mapped(self, pages: Sequence[Page], where: str) -> Scrape:
+    def _mapped(self, pages: Sequence[JsonPage], where: str) -> Scrape:
         self._run += 1
         now_ms = self._now_ms()
         scrape = Scrape(self._job.job_name, self._job.instance, now_ms)
         try:
-            self._source.map(list(pages), scrape, self._run, now_ms)
+            self._reader.to_samples(pages, scrape, self._run, now_ms)
         except Exception as error:
             detail = self._fetcher.masked(explained(error))
             raise SourceFailed(f"{self._job.job_name}: {where}: the answer cannot be read: {detail}") from None

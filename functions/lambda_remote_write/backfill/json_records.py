@@ -14,12 +14,11 @@ import msgspec
 
 from ..config.expression import Columns, Scope
 from ..config.schema import JsonJob
-from ..json_api.decode import NotJson, decode
+from ..json_api.decode import NotJson, decode, record_reader
 from ..json_api.mapping import InexactNumber, JobMapper, ScrapeFailed
 from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Intern, Samples
 from ..model.scrape import Scrape
-from ..scrape.json_scraper import record_reader
 from ..series.label_limits import LimitCrossed
 from .files import MAX_LINE_BYTES, BadFile, Block, is_object
 from .unquoted import said_of

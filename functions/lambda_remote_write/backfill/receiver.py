@@ -95,14 +95,7 @@ class Receiver:
         self.rules = Rules(now_ms(), AMP_MAX_AGE_MS if config.is_amp else config.max_age_ms)
         self.workspace = Workspace(endpoint.client, config, dependencies) if config.is_amp else None
         dead_letter_reasons = frozenset({"rejected"} if keeps_refused else ())
-        self._edges = send.Edges(
-            endpoint.client,
-            now_ms,
-            sleep=dependencies.sleep,
-            rate_limiter=endpoint.rate_limiter,
-            dead_letter_reasons=dead_letter_reasons,
-            escape=endpoint.escape,
-        )
+        self._options = send.SendOptions(now_ms, sleep=dependencies.sleep, dead_letter_reasons=dead_letter_reasons)
         self._newest: Newest | None = None
         self._asked_at = 0.0
         self.window_seconds: int | None = None  # of the workspace, when it says
@@ -181,7 +174,7 @@ class Receiver:
                 if judged.reasons.counts[reason]:
                     accounting.dropped.add(reason, judged.reasons.first_examples[reason], judged.reasons.counts[reason])
         send_queue = SendQueue(with_maybe_stored(requests) if maybe_stored else requests, accounting)
-        send.deliver(self.endpoint.config, send_queue, self._edges, deadline)
+        send.deliver(self.endpoint, send_queue, self._options, deadline)
         left = send_queue.close()
         accounting.rejected.rewrite(
             lambda detail: detail.replace(AGE_ADVICE, f"set max_age of {self.name} to what it takes")

@@ -17,11 +17,10 @@ from ..config.schema import BackfillServer, MetadataConfig, QueueConfig, RemoteW
 from ..config.secrets import SecretError
 from ..config.yaml_reader import shown_url
 from ..exposition.go_float import go_float
-from ..exposition.page import Refused
 from ..http import HttpRequest, Transport, TransportError, one_line
 from ..http.oauth2 import TokenError
 from ..model.reason_counts import ReasonCounts
-from ..model.samples import Intern, InvalidSeries, Series
+from ..model.samples import Intern, InvalidSeries, RefusedSeries, Series
 from ..remote_write.client import RemoteWriteClient
 from .api_source import Span
 from .source import Mark, Part, SourceFailed, within
@@ -68,7 +67,7 @@ def resolver(intern: Intern, rules: object, added: tuple[tuple[str, str], ...] =
         try:
             return intern(final)
         except InvalidSeries as error:
-            return Refused(error.reason, str(error))
+            return RefusedSeries(error.reason, str(error))
 
     return resolve
 
@@ -241,7 +240,7 @@ class ServerSource:
 
 
 def _drop(entry: Resolved, count: int, dropped: ReasonCounts) -> None:
-    if isinstance(entry, Refused):
+    if isinstance(entry, RefusedSeries):
         dropped.add(entry.reason, entry.message, count)
     else:
         dropped.add("metric_relabel", "dropped by metric_relabel_configs", count)

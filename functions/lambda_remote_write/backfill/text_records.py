@@ -11,10 +11,10 @@ from ..exposition.go_float import go_float, go_floats
 from ..exposition.labels import Unterminated, label_dict
 from ..exposition.line_parser import Line, LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
-from ..exposition.page import BadPage, Refused, ScrapeCache
+from ..exposition.page import BadPage, ScrapeCache
 from ..exposition.text_parser import TextReader
 from ..model.reason_counts import ReasonCounts
-from ..model.samples import Samples, Series
+from ..model.samples import RefusedSeries, Samples, Series
 from .files import is_object
 from .unquoted import said_of
 
@@ -24,7 +24,7 @@ _MAX_SECONDS = 1e11
 _JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
 _ENDS = b"# EOF"
 
-Resolved = Series | Refused | bool
+Resolved = Series | RefusedSeries | bool
 """What an identity stands for: a series, one that no receiver takes, or False: dropped by relabelling."""
 Resolve = Callable[[dict[str, str]], Resolved]
 
@@ -235,7 +235,7 @@ class TextFile:
     def _is_kept(self, entry: Resolved | None, dropped: ReasonCounts) -> bool:
         if isinstance(entry, Series):
             return True
-        if isinstance(entry, Refused):
+        if isinstance(entry, RefusedSeries):
             dropped.add(entry.reason, said_of(self._place, entry.reason, entry.message))
         else:
             dropped.add("metric_relabel", "dropped by metric_relabel_configs")
@@ -263,8 +263,8 @@ class _Parsing(LineReader):
         """Raises BadPage."""
         if not self._comment(line):
             raise BadPage("neither a comment nor a sample")
-        if len(self._memory.comments) > _MAX_COMMENTS:
-            self._memory.forget_comments()
+        if len(self._cache.comments) > _MAX_COMMENTS:
+            self._cache.forget_comments()
 
     def labels(self, line: Line) -> dict[str, str]:
         """Raises BadPage."""

@@ -176,6 +176,8 @@ def _or(node: Node, at: Trace) -> Trace:
     if left.kind is Kind.FOUND and is_true(left.value):
         return left
     right = follow(node["children"][1], at)
+    if left.kind is Kind.FOUND:  # false, an empty text or object: the value is the right side's, null too
+        return right
     return first_of([right, left]) or right
 
 

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from ..config.sd_configs import DnsSd, Ec2Sd, EcsSd, FileSd, HttpSd, SdConfig, StaticConfig
+from ..config.sd_configs import AwsSd, DnsSd, Ec2Sd, EcsSd, FileSd, HttpSd, SdConfig, StaticConfig
 from ..config.yaml_reader import shown_url
+from ..http.fetch import Fetcher
 from . import aws, dns, ec2, ecs, file, http
 from .dns import system_resolver
-from .edges import Edges, Objects
-from .refresh import Found, Source
+from .refresh import DiscoveryResult, TargetList
 from .target_groups import DiscoveryError, TargetGroup, group
 
 __all__ = [
+    "Clients",
     "Discovery",
     "DiscoveryError",
-    "Edges",
-    "Found",
-    "Objects",
-    "Sources",
+    "DiscoveryResult",
     "TargetGroup",
+    "TargetLists",
     "discover",
     "system_resolver",
 ]
 
-Sources = MutableMapping[SdConfig, Source]
+TargetLists = MutableMapping[SdConfig, TargetList]
 """The lists of all jobs by what they were asked with: jobs with the same config share one, as in Prometheus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What discovery asks. `client(service, config)` makes (or keeps) a boto3 client with the config's credentials,
+    `resolver()` a dnspython resolver; `now` is the monotonic clock in seconds. All are called from several threads."""
+
+    fetcher: Fetcher
+    objects: file.Objects
+    client: Callable[[str, AwsSd], Any]
+    resolver: Callable[[], Any]
+    now: Callable[[], float]
 
 
 class Discovery:
@@ -36,14 +48,14 @@ class Discovery:
     Safe for several threads.
     """
 
-    def __init__(self, configs: Sequence[SdConfig], edges: Edges, shared: Sources | None = None) -> None:
+    def __init__(self, configs: Sequence[SdConfig], clients: Clients, shared: TargetLists | None = None) -> None:
         sources = {} if shared is None else shared
         self._static = [
             group(str(index), list(config.targets), dict(config.labels))
             for index, config in enumerate(config for config in configs if isinstance(config, StaticConfig))
         ]
         self._sources = [
-            sources.setdefault(one, _source(one, edges)) for config in configs for one in _parts(config)
+            sources.setdefault(one, _source(one, clients)) for config in configs for one in _parts(config)
         ]  # fmt: skip
 
     def start(self, deadline: float) -> None:
@@ -51,14 +63,14 @@ class Discovery:
         for source in self._sources:
             source.start(deadline)
 
-    def targets(self, deadline: float) -> Found:
+    def targets(self, deadline: float) -> DiscoveryResult:
         """The targets as they are known at the deadline (monotonic seconds) at the latest. Never raises: what could
         not be had is a warning."""
         self.start(deadline)
         return self._found(deadline)
 
-    def _found(self, deadline: float) -> Found:
-        found = Found(list(self._static))
+    def _found(self, deadline: float) -> DiscoveryResult:
+        found = DiscoveryResult(list(self._static))
         for source in self._sources:
             one = source.found(deadline)
             found.groups += one.groups
@@ -67,7 +79,7 @@ class Discovery:
         return found
 
 
-def discover(discoveries: Sequence[Discovery], deadline: float) -> list[Found]:
+def discover(discoveries: Sequence[Discovery], deadline: float) -> list[DiscoveryResult]:
     """The targets of several jobs, all lists asked for side by side."""
     for one in discoveries:
         one.start(deadline)
@@ -84,21 +96,21 @@ def _parts(config: SdConfig) -> Iterator[SdConfig]:
         yield config
 
 
-def _source(config: SdConfig, edges: Edges) -> Source:
-    now = edges.now
+def _source(config: SdConfig, clients: Clients) -> TargetList:
+    now = clients.now
     if isinstance(config, FileSd):
-        refresh, place = file.refresher(config.files[0], edges.objects), config.files[0]
-        return Source("file_sd_configs", place, refresh, config.refresh_interval_ms, now)
+        refresh, place = file.refresher(config.files[0], clients.objects), config.files[0]
+        return TargetList("file_sd_configs", place, refresh, config.refresh_interval_ms, now)
     if isinstance(config, HttpSd):
-        refresh, place = http.refresher(config, edges.fetcher), shown_url(config.url)
-        return Source("http_sd_configs", place, refresh, config.refresh_interval_ms, now)
+        refresh, place = http.refresher(config, clients.fetcher), shown_url(config.url)
+        return TargetList("http_sd_configs", place, refresh, config.refresh_interval_ms, now)
     if isinstance(config, DnsSd):
-        refresh, place = dns.refresher(config, config.names[0], edges.resolver), config.names[0]
-        return Source("dns_sd_configs", place, refresh, config.refresh_interval_ms, now)
+        refresh, place = dns.refresher(config, config.names[0], clients.resolver), config.names[0]
+        return TargetList("dns_sd_configs", place, refresh, config.refresh_interval_ms, now)
     if isinstance(config, Ec2Sd):
-        refresh = ec2.refresher(config, partial(edges.client, "ec2", config), now)
-        return Source("ec2_sd_configs", aws.place(config), refresh, config.refresh_interval_ms, now)
+        refresh = ec2.refresher(config, partial(clients.client, "ec2", config), now)
+        return TargetList("ec2_sd_configs", aws.place(config), refresh, config.refresh_interval_ms, now)
     if isinstance(config, EcsSd):
-        refresh = ecs.refresher(config, lambda service: edges.client(service, config), now)
-        return Source("ecs_sd_configs", aws.place(config), refresh, config.refresh_interval_ms, now)
+        refresh = ecs.refresher(config, lambda service: clients.client(service, config), now)
+        return TargetList("ecs_sd_configs", aws.place(config), refresh, config.refresh_interval_ms, now)
     raise TypeError(f"{type(config).__name__} is not refreshed")

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from ..config import go_glob
 from ..config.sd_configs import S3_SCHEME
-from .edges import Objects
 from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, parse_json, parse_yaml
 
 _MAX_BYTES = 20_000_000  # a list of 100,000 targets has about half of it
+
+
+class Objects(Protocol):
+    """Objects in S3. What cannot be read is an OSError that says why, what is not there a FileNotFoundError."""
+
+    def get(self, bucket: str, key: str, deadline: float) -> bytes: ...
+
+    def list(self, bucket: str, prefix: str, deadline: float) -> list[str]: ...
 
 
 def refresher(pattern: str, objects: Objects) -> Refresh:

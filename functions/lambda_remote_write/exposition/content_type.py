@@ -6,6 +6,7 @@ mime.ParseMediaType.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -39,6 +40,7 @@ def accept(protocols: Sequence[str], escaping: str) -> str:
     return ",".join([*entries, f"*/*;q=0.{len(_HEADERS) + 1 - len(protocols)}"])
 
 
+@functools.lru_cache(maxsize=256)
 def media_type(content_type: str, fallback_protocol: str) -> str:
     """The Content-Type of an answer -> TEXT, OPENMETRICS or PROTOBUF, whatever its parameters say.
 

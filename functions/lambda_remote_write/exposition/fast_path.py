@@ -12,7 +12,7 @@ _MAX_PAIRS = 16_384
 _PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0\n]+)')
 
 
-class NotPlain(Exception):
+class NeedsGrammar(Exception):
     """A text that needs the grammar, be it for what is wrong with it."""
 
 
@@ -22,7 +22,7 @@ class _Pairs(dict[str, tuple[str, str]]):
     def __missing__(self, text: str) -> tuple[str, str]:
         found = _PAIR.fullmatch(text)
         if found is None:
-            raise NotPlain
+            raise NeedsGrammar
         if len(self) >= _MAX_PAIRS:
             self.clear()
         pair = self[text] = found[1], found[2]
@@ -38,12 +38,12 @@ def is_likely(identity: bytes) -> bool:
 
 
 def read(identity: str) -> tuple[str, list[tuple[str, str]]]:
-    """The metric's name, and the labels as they stand there. Raises NotPlain."""
+    """The metric's name, and the labels as they stand there. Raises NeedsGrammar."""
     name, brace, rest = identity.partition("{")
     if not is_metric_name(name):
-        raise NotPlain
+        raise NeedsGrammar
     if not brace:
         return name, []
     if not rest.endswith(('"}', '",}')):
-        raise NotPlain
+        raise NeedsGrammar
     return name, [_pairs[text] for text in rest[: rest.rindex('"')].split('",')]

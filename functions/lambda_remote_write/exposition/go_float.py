@@ -14,8 +14,8 @@ NORMAL_NAN: float = struct.unpack("<d", (0x7FF8000000000001).to_bytes(8, "little
 """The NaN of a value: Go's, whose bits differ from Python's."""
 
 _FLOAT = re.compile(rb"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(inf(?:inity)?))|(nan)", re.IGNORECASE)
-_PLAIN = b"0123456789.eE+-,\n"
-_WORDS = b"0123456789.eE+-,\nnaNiIfFtTyY"
+_NUMBER_BYTES = b"0123456789.eE+-,\n"
+_WORD_BYTES = b"0123456789.eE+-,\nnaNiIfFtTyY"
 _JSON_FLOATS = msgspec.json.Decoder(list[float]).decode
 
 
@@ -76,9 +76,9 @@ def _floats(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
 
 def _floats_beyond_json(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
     """Words, plus signs, points without a digit beside. Python takes line breaks, and what Go refuses is found here."""
-    has_words = bool(joined.translate(None, _PLAIN))
+    has_words = bool(joined.translate(None, _NUMBER_BYTES))
     lowered = joined.lower() if has_words else b""
-    if has_words and (joined.translate(None, _WORDS) or b"+n" in lowered or b"-n" in lowered):
+    if has_words and (joined.translate(None, _WORD_BYTES) or b"+n" in lowered or b"-n" in lowered):
         return None
     try:
         values = list(map(float, texts))

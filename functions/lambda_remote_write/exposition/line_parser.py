@@ -25,7 +25,7 @@ _MAX_LINE_BYTES = 1 << 24  # it is held until its end comes
 _MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that go on in the next
 _MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its texts may end
 _CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
-_MAX_LAYOUT_LINES = 1_000_000  # of empty lines a page may hold any number
+_MAX_RECORDED_LINES = 1_000_000  # of empty lines a page may hold any number
 _NORMALISED = {"histogram": "le", "summary": "quantile"}
 
 
@@ -60,21 +60,21 @@ class LineReader(ABC):
     """The part that both text formats share. Give it the page in pieces, then `close` it.
 
     Lines are read in one of three ways, the quickest that serves: compared with the last page (`_take_same`), looked up
-    together (`_take_all`), or one after the other, parsed where they are new (`_read_slowly`).
+    together (`_take_all`), or one after the other, parsed where they are new (`_read_by_line`).
     """
 
     _continues = False  # a quoted text may go on in the next line
     _tells_starts = False  # when a series began
 
-    def __init__(self, memory: ScrapeCache, resolve: Resolve, parse_options: ParseOptions) -> None:
-        self._memory, self._resolve, self._parse_options = memory, resolve, parse_options
+    def __init__(self, cache: ScrapeCache, resolve: Resolve, parse_options: ParseOptions) -> None:
+        self._cache, self._resolve, self._parse_options = cache, resolve, parse_options
         self.page = Page()
         self._rest: list[bytes] = []  # a line whose end has not come yet, in pieces
         self._line = 0  # lines read before the current ones
         self._type, self._family = "unknown", ""  # of the TYPE line read last
         self._ended = False  # the page says that nothing follows
         self._place = 0  # in the layout of the last page
-        self._layout: PreviousPage | None = None  # of this page, once it is not like the last one
+        self._this_page: PreviousPage | None = None  # of this page, once it is not like the last one
         self._is_open, self._open_bytes = False, 0  # what has come of a line ends within a quoted text
         self._reread = 0  # bytes of lines that were read before, because a quoted text went on
         self._is_regular = True  # every line so far has a place in a layout
@@ -136,53 +136,53 @@ class LineReader(ABC):
         if not self._take_same(data):
             lines = data[:-1].split(b"\n")
             parts = [line.rpartition(b" ") for line in lines]
-            self._memory.look_up()
-            known = self._memory.known.get
+            self._cache.index_previous_page()
+            known = self._cache.entries.get
             found = [known(part[0]) for part in parts]
-            self._begin_layout()
+            self._begin_this_page()
             if not self._take_all(lines, found, parts):
-                self._read_slowly(lines, found, parts)
+                self._read_by_line(lines, found, parts)
             self._find_place(lines[-1] if found[-1] is None else parts[-1][0], len(lines))
             self._line += len(lines)
 
     def _take_same(self, data: bytes) -> bool:
-        old, at = self._memory.layout, self._place
+        old, at = self._cache.previous_page, self._place
         found = old.samples(data, at)
         if found is None:
             return False
         series, values, count, place = found
-        comments = old.last_comments(at, place) if self._memory.is_contradicted else ()
-        if not all(map(self._memory.comments.__contains__, comments)):
+        comments = old.last_comments(at, place) if self._cache.is_contradicted else ()
+        if not all(map(self._cache.comments.__contains__, comments)):
             return False
         self._place = place
         self.page.series += series
         self.page.values += values
         self.page.scraped += count
         self._line += self._place - at
-        if self._layout is not None:
-            self._layout.extend(old, at, self._place)
-        self._remember_type(self._memory.last_type(old.last_comments(at, self._place)))
+        if self._this_page is not None:
+            self._this_page.extend(old, at, self._place)
+        self._remember_type(self._cache.last_type(old.last_comments(at, self._place)))
         return True
 
-    def _begin_layout(self) -> None:
+    def _begin_this_page(self) -> None:
         """From here on the page is not like the last one."""
-        if self._layout is None and self._is_regular:
-            self._layout = PreviousPage()
-            self._layout.extend(self._memory.layout, 0, self._place)
+        if self._this_page is None and self._is_regular:
+            self._this_page = PreviousPage()
+            self._this_page.extend(self._cache.previous_page, 0, self._place)
 
     def _find_place(self, head: bytes, count: int) -> None:
         """After `count` lines that were different: where the last page went on like this one."""
-        place = self._memory.layout.place_after(head, self._place, self._place + 4 * count)
+        place = self._cache.previous_page.place_after(head, self._place, self._place + 4 * count)
         self._place = self._place if place is None else place
 
-    def _keep_layout(self) -> None:
+    def _keep_this_page(self) -> None:
         """The page was taken: the next one is likely to be like it."""
-        layout, old = self._layout, self._memory.layout
+        layout, old = self._this_page, self._cache.previous_page
         if layout is None and self._is_regular and self._place < len(old):
             layout = PreviousPage()
             layout.extend(old, 0, self._place)
         if layout is not None or not self._is_regular:
-            self._memory.keep(layout)
+            self._cache.keep_page(layout)
 
     def _take_all(
         self, lines: Sequence[bytes], found: list[CacheEntry | None], parts: Sequence[tuple[bytes, bytes, bytes]]
@@ -190,7 +190,7 @@ class LineReader(ABC):
         """Lines that were all read before: series with their values, and comments. False, with nothing taken, when one
         of them needs a look of its own."""
         comments = [line for line, entry in zip(lines, found, strict=True) if entry is None]
-        if not all(map(self._memory.comments.__contains__, comments)):
+        if not all(map(self._cache.comments.__contains__, comments)):
             return False
         entries = [entry for entry in found if entry is not None]
         values = go_floats([part[2] for part, entry in zip(parts, found, strict=True) if entry is not None])
@@ -200,32 +200,32 @@ class LineReader(ABC):
         self.page.values += compress(values, entries)
         self.page.scraped += len(entries)
         for line, part, entry in zip(lines, parts, found, strict=True):
-            self._lay_out(line if entry is None else part[0], entry)
-        self._remember_type(self._memory.last_type(reversed(comments)))
+            self._record(line if entry is None else part[0], entry)
+        self._remember_type(self._cache.last_type(reversed(comments)))
         return True
 
-    def _lay_out(self, head: bytes, entry: CacheEntry | None) -> None:
+    def _record(self, head: bytes, entry: CacheEntry | None) -> None:
         """Notes a line for the next page; what is neither a comment nor plainly a series with its value makes this
         page one that has to be looked up."""
-        layout = self._layout
+        layout = self._this_page
         if layout is None:
             return
-        if len(layout) > _MAX_LAYOUT_LINES:
-            self._give_up_layout()
+        if len(layout) > _MAX_RECORDED_LINES:
+            self._give_up_this_page()
         elif entry is None:
             layout.add_comment(head)
         elif _has_a_place(entry):
             layout.add_sample(head, entry)
         else:
-            self._give_up_layout()
+            self._give_up_this_page()
 
-    def _give_up_layout(self) -> None:
+    def _give_up_this_page(self) -> None:
         """The next page cannot be compared with this one."""
-        if self._layout is not None:
-            self._memory.known |= self._layout.entries_by_head()
-        self._layout, self._is_regular = None, False
+        if self._this_page is not None:
+            self._cache.entries |= self._this_page.entries_by_head()
+        self._this_page, self._is_regular = None, False
 
-    def _read_slowly(
+    def _read_by_line(
         self, lines: Sequence[bytes], found: list[CacheEntry | None], parts: Sequence[tuple[bytes, bytes, bytes]]
     ) -> None:
         """Line by line, in the page's order."""
@@ -236,18 +236,18 @@ class LineReader(ABC):
                 at += 1
                 continue
             if entry is None and value is not None:
-                entry = self._usual(head)
-                if entry is not None and (self._layout is None or not _has_a_place(entry)):
-                    self._memory.known[head] = entry  # no layout will know it
+                entry = self._fast_path(head)
+                if entry is not None and (self._this_page is None or not _has_a_place(entry)):
+                    self._cache.entries[head] = entry  # no layout will know it
             if entry is None or not self._take(entry, value, last):
                 at += self._unknown(lines, at)
                 continue
-            self._lay_out(head, entry)
+            self._record(head, entry)
             at += 1
         if at < len(lines):
             self._after_end(self._line + at + 1)
 
-    def _usual(self, head: bytes) -> CacheEntry | None:
+    def _fast_path(self, head: bytes) -> CacheEntry | None:
         """What a new identity of the plainest form stands for; None when it needs a look of its own, be it for what is
         wrong with it."""
         if self._needs_more or not fast_path.is_likely(head):
@@ -256,16 +256,16 @@ class LineReader(ABC):
             metric, labels = fast_path.read(head.decode())
             names = tuple([name for name, _ in labels])
             if "le" not in names and "quantile" not in names:
-                return self._plainly(metric, names, labels)
-            known = self._memory.known  # what it is depends on the TYPE above it, where it stands first
+                return self._fast_intern(metric, names, labels)
+            known = self._cache.entries  # what it is depends on the TYPE above it, where it stands first
             if head not in known:
-                known[head] = self._plainly(metric, names, list(map(self._normalised, labels)))
+                known[head] = self._fast_intern(metric, names, list(map(self._normalised, labels)))
             return known[head]
-        except (UnicodeDecodeError, BadPage, fast_path.NotPlain):
+        except (UnicodeDecodeError, BadPage, fast_path.NeedsGrammar):
             return None
 
-    def _plainly(self, metric: str, names: tuple[str, ...], labels: Sequence[tuple[str, str]]) -> CacheEntry:
-        found = self._memory.plain(metric, names, labels) if self._memory.plain else None
+    def _fast_intern(self, metric: str, names: tuple[str, ...], labels: Sequence[tuple[str, str]]) -> CacheEntry:
+        found = self._cache.fast_intern(metric, names, labels) if self._cache.fast_intern else None
         return self._resolve(label_dict([("__name__", metric), *labels])) if found is None else found
 
     def _normalised(self, label: tuple[str, str]) -> tuple[str, str]:
@@ -285,14 +285,14 @@ class LineReader(ABC):
     def _take_stamped(self, head: bytes, last: bytes) -> bool:
         """One known line with a time of its own, `identity value timestamp`; False for any other."""
         identity, _, value = head.rpartition(b" ")
-        entry = self._memory.known.get(identity)
+        entry = self._cache.entries.get(identity)
         if entry is None:
             return False
         try:
             number, stamp = go_float(value), self._timestamp_ms(last)
         except (ValueError, BadPage):
             return False
-        self._give_up_layout()
+        self._give_up_this_page()
         self.page.add(entry, number, stamp if self._parse_options.honor_timestamps else NO_TIME)
         self.page.scraped += 1
         return True
@@ -302,9 +302,9 @@ class LineReader(ABC):
         line, count = lines[at], 1
         try:
             if self._repeated(line) or self._comment(line):
-                self._lay_out(line, None)
+                self._record(line, None)
                 if self._ended:
-                    self._give_up_layout()
+                    self._give_up_this_page()
                 return 1
             while True:
                 try:
@@ -312,7 +312,7 @@ class LineReader(ABC):
                 except Unterminated:
                     if not self._continues:
                         raise BadPage("a quoted text does not end in its line") from None
-                    self._give_up_layout()
+                    self._give_up_this_page()
                     more = self._until_closed(line, lines, at + count)
                     line = b"\n".join([line, *lines[at + count : at + count + more]])
                     count += more
@@ -344,24 +344,24 @@ class LineReader(ABC):
 
     def _repeated(self, line: bytes) -> bool:
         """A comment that was read before, and that none has contradicted since, says nothing new."""
-        if line not in self._memory.comments:
+        if line not in self._cache.comments:
             return False
-        self._remember_type(self._memory.last_type([line]))
+        self._remember_type(self._cache.last_type([line]))
         return True
 
-    def _says(self, line: bytes, said: MetadataLine) -> None:
-        memory = self._memory
-        memory.comments[line] = said
+    def _set_metadata(self, line: bytes, said: MetadataLine) -> None:
+        cache = self._cache
+        cache.comments[line] = said
         if not said.name:
             return
-        family = memory.say(said.name, said.field, said.text)
+        family = cache.set_metadata(said.name, said.field, said.text)
         before = family.lines.get(said.field, line)
         if before != line:  # when the page says that again, it is news
-            memory.comments.pop(before, None)
-            memory.is_contradicted = True
+            cache.comments.pop(before, None)
+            cache.is_contradicted = True
             if said.field == "type" and self._parse_options.custom_buckets:  # it tells what is part of a histogram
-                memory.known.clear()
-                memory.layout, self._place = PreviousPage(), 0
+                cache.entries.clear()
+                cache.previous_page, self._place = PreviousPage(), 0
                 self._is_all_new = True
         family.lines[said.field] = line
         self._remember_type(said if said.field == "type" else None)
@@ -385,9 +385,9 @@ class LineReader(ABC):
         if parsed.mistake:
             raise BadPage(parsed.mistake)
         if len(line) == len(parsed.identity) + 1 + len(parsed.value) and not parsed.timestamp:
-            self._lay_out(parsed.identity, entry)
+            self._record(parsed.identity, entry)
         else:
-            self._give_up_layout()
+            self._give_up_this_page()
 
     def _count_misnamed(self, line: bytes) -> None:
         """A line of which only a name is no UTF-8 is a sample, of a series that nobody takes."""
@@ -399,13 +399,13 @@ class LineReader(ABC):
     def spellings(self, series: Collection[Series]) -> int:
         """In how many ways the page writes these series: another order of labels is another one, and so is what
         relabelling makes one of them."""
-        layout = self._memory.layout if self._layout is None else self._layout
-        heads = layout.entries_by_head() if self._is_regular else self._memory.known
+        layout = self._cache.previous_page if self._this_page is None else self._this_page
+        heads = layout.entries_by_head() if self._is_regular else self._cache.entries
         return sum(entry in series for entry in heads.values())
 
     def _entry(self, line: Line) -> CacheEntry:
         """What the line's identity stands for, remembered from now on."""
-        known = self._memory.known
+        known = self._cache.entries
         entry = known.get(line.identity)
         if entry is None:
             labels = label_dict(list(map(self._normalised, line.labels)))
@@ -420,7 +420,7 @@ class LineReader(ABC):
         if not self._parse_options.custom_buckets or self._type != "histogram":
             return None
         classic = self._parse_options.classic_histograms
-        return nhcb.part_of(labels, self._family, self._memory, self._resolve, classic=classic)
+        return nhcb.part_of(labels, self._family, self._cache, self._resolve, classic=classic)
 
     def _exemplar(self, labels: tuple[tuple[str, str], ...], value: bytes, timestamp: bytes) -> Exemplar:
         stamp = self._timestamp_ms(timestamp) if timestamp else NO_TIME

@@ -32,7 +32,7 @@ class _Found:
 
 
 def part_of(
-    labels: Mapping[str, str], family: str, memory: ScrapeCache, resolve: Resolve, *, classic: bool, reset_hint: int = 0
+    labels: Mapping[str, str], family: str, cache: ScrapeCache, resolve: Resolve, *, classic: bool, reset_hint: int = 0
 ) -> Part | None:
     """The series of a histogram family -> its place in the native one; None when it has none there. `classic` keeps
     the series too. Raises BadPage."""
@@ -43,8 +43,8 @@ def part_of(
         return None
     base = {label: value for label, value in labels.items() if label != "le"} | {"__name__": family}
     key = tuple(sorted(base.items()))
-    if key not in memory.histograms:
-        memory.histograms[key] = resolve(dict(base))
+    if key not in cache.histograms:
+        cache.histograms[key] = resolve(dict(base))
     kept = resolve(dict(labels)) if classic else None
     return Part(key, ending, boundary, kept, reset_hint)
 
@@ -56,7 +56,7 @@ def _boundary(text: str) -> float:
         return math.nan
 
 
-def convert(page: Page, memory: ScrapeCache, *, is_strict: bool = False) -> None:
+def convert(page: Page, cache: ScrapeCache, *, is_strict: bool = False) -> None:
     """Puts the native histograms of the page's parts among its samples. Raises BadPage when one `is_strict`, and the
     buckets of a histogram do not add up."""
     groups: dict[tuple[tuple[str, str], ...], _Found] = {}
@@ -75,7 +75,7 @@ def convert(page: Page, memory: ScrapeCache, *, is_strict: bool = False) -> None
             raise BadPage(f"the buckets of histogram {dict(key)['__name__']:.50} do not add up")
         if histogram is not None:
             page.scraped += 1
-            page.add(memory.histograms[key], histogram, found.timestamp_ms)
+            page.add(cache.histograms[key], histogram, found.timestamp_ms)
 
 
 def _histogram(found: _Found) -> Histogram | None:

@@ -19,7 +19,7 @@ _META = re.compile(rb"# (HELP|TYPE|UNIT) ")
 _META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"([^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+)"')
 _TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_USUAL = re.compile(
+_FAST_PATH = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+"(?:,|(?=\})))*)\})?'
     r" ([^ \n\0]+)"
 )
@@ -53,9 +53,9 @@ class OpenMetricsReader(LineReader):
             self._read(rest + b"\n")
         if not self._ended:
             raise BadPage("the page does not end with # EOF: it may be cut off", self._line)
-        if self._parse_options.starts and self._memory.created:
+        if self._parse_options.starts and self._cache.created:
             self._find_starts()
-        self._keep_layout()
+        self._keep_this_page()
         return self.page
 
     def _is_cut(self, line: bytes) -> bool:
@@ -104,13 +104,13 @@ class OpenMetricsReader(LineReader):
             raise BadPage(f"{said!r} is no type of metric; allowed are {', '.join(_TYPES)}")
         if kind == "UNIT" and said and not metric.endswith(f"_{said}"):
             raise BadPage(f"the unit {said!r} is not the end of the metric name {metric}")
-        self._says(line, MetadataLine(kind.lower(), metric, unescaped(said) if kind == "HELP" else said))
+        self._set_metadata(line, MetadataLine(kind.lower(), metric, unescaped(said) if kind == "HELP" else said))
 
     def _parse(self, line: bytes) -> Line:
         text = line.decode()
-        usual = _USUAL.match(text)
+        usual = _FAST_PATH.match(text)
         if usual is None:
-            identity, pairs, value, at = self._parse_carefully(text)
+            identity, pairs, value, at = self._parse_slow_path(text)
         else:
             pairs = [("__name__", usual[1]), *(_PAIR.findall(usual[2]) if usual[2] else ())]
             if usual[2] and "\\" in usual[2]:
@@ -125,7 +125,7 @@ class OpenMetricsReader(LineReader):
         exemplar = _exemplar(end[2]) if end[2] is not None else None
         return Line(identity.encode(), pairs, value.encode(), (end[1] or "").encode(), exemplar)
 
-    def _parse_carefully(self, text: str) -> tuple[str, list[tuple[str, str]], str, int]:
+    def _parse_slow_path(self, text: str) -> tuple[str, list[tuple[str, str]], str, int]:
         name = _NAME.match(text)
         metric, at = (name[0], name.end()) if name else (None, 0)
         pairs: list[tuple[str, str]] = []
@@ -156,18 +156,18 @@ class OpenMetricsReader(LineReader):
         name = labels["__name__"]
         rest = sorted(f"{label}\0{value}" for label, value in labels.items() if label not in _ALSO_IN_A_GROUP)
         if name.endswith("_created"):
-            self._memory.created[(name.removesuffix("_created"), *rest)] = series
+            self._cache.created[(name.removesuffix("_created"), *rest)] = series
         for ending in endings:
             if name.endswith(ending):
-                self._memory.groups[series] = (name.removesuffix(ending), *rest)
+                self._cache.groups[series] = (name.removesuffix(ending), *rest)
                 return
 
     def _find_starts(self) -> None:
         """`_created` is in seconds, and may stand before or after the lines of its group."""
-        page, memory = self.page, self._memory
+        page, cache = self.page, self._cache
         seconds = dict(zip(page.series, page.values, strict=True))
-        starts = {key: seconds.get(series) for key, series in memory.created.items()}
-        for series, key in memory.groups.items():
+        starts = {key: seconds.get(series) for key, series in cache.created.items()}
+        for series, key in cache.groups.items():
             start = starts.get(key)
             if isinstance(start, float) and math.isfinite(start):
                 page.starts_ms[series] = int(start * 1000)

@@ -43,8 +43,8 @@ class _Field(NamedTuple):
 class ProtobufReader:
     """Reads one page."""
 
-    def __init__(self, memory: ScrapeCache, resolve: Resolve, parse_options: ParseOptions) -> None:
-        self._memory, self._resolve, self._parse_options = memory, resolve, parse_options
+    def __init__(self, cache: ScrapeCache, resolve: Resolve, parse_options: ParseOptions) -> None:
+        self._cache, self._resolve, self._parse_options = cache, resolve, parse_options
         self._rest = bytearray()
         self._over_limit = ""  # what crosses native_histogram_bucket_limit; the page is counted to its end all the same
         self.page = Page()
@@ -69,7 +69,7 @@ class ProtobufReader:
 
     def spellings(self, series: Collection[Series]) -> int:
         """In how many ways the page writes these series."""
-        return sum(entry in series for entry in self._memory.known.values())
+        return sum(entry in series for entry in self._cache.entries.values())
 
     def _take(self, message: bytes) -> None:
         from .generated import metrics_pb2  # text pages do not pay for protobuf
@@ -86,11 +86,11 @@ class ProtobufReader:
             raise BadPage(f"metric {family.name:.50}: {family.type} is no type of metric")
         kind = _TYPES[family.type]
         for field, text in (("type", kind), ("help", family.help), ("unit", family.unit)):
-            self._memory.say(family.name, field, text)
+            self._cache.set_metadata(family.name, field, text)
         for metric in family.metric:
             self._metric(family.name, kind, metric)
         if self.page.parts:
-            nhcb.convert(self.page, self._memory, is_strict=True)
+            nhcb.convert(self.page, self._cache, is_strict=True)
 
     def _metric(self, name: str, kind: str, metric: metrics_pb2.Metric) -> None:
         start = _start_ms(kind, metric)
@@ -117,16 +117,16 @@ class ProtobufReader:
         """What these labels stand for; `classic_family` is the name of the classic histogram they belong to, and
         `reset_hint` that of the native one that it may become."""
         identity = _BETWEEN.join(part for pair in sorted(pairs) for part in pair).encode("utf-8", "surrogatepass")
-        entry = self._memory.known.get(identity)
+        entry = self._cache.entries.get(identity)
         if entry is None:
             labels = label_dict(pairs)
             part, parse_options = None, self._parse_options
             if classic_family and parse_options.custom_buckets:
                 classic = parse_options.classic_histograms
                 part = nhcb.part_of(
-                    labels, classic_family, self._memory, self._resolve, classic=classic, reset_hint=reset_hint
+                    labels, classic_family, self._cache, self._resolve, classic=classic, reset_hint=reset_hint
                 )
-            entry = self._memory.known[identity] = self._resolve(labels) if part is None else part
+            entry = self._cache.entries[identity] = self._resolve(labels) if part is None else part
         return entry
 
     def _fields(self, kind: str, metric: metrics_pb2.Metric) -> Iterator[_Field]:

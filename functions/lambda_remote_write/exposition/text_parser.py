@@ -20,7 +20,7 @@ _TYPES = ("counter", "gauge", "histogram", "summary", "untyped")
 _HELP_ESCAPED = re.compile(r"\\([\\n])")
 
 # A line as it usually is; what does not look like this goes through the grammar step by step.
-_USUAL = re.compile(
+_FAST_PATH = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+",?)*)\})?'
     r" ([^{ \t\n\0]+)(?: ([0-9]+))?"
 )
@@ -44,7 +44,7 @@ class TextReader(LineReader):
             self._read(rest + b"\n")
             if self._rest:
                 raise BadPage("a quoted text does not end", self._line + 1)
-        self._keep_layout()
+        self._keep_this_page()
         return self.page
 
     def _after_end(self, line: int) -> None:
@@ -59,7 +59,7 @@ class TextReader(LineReader):
         elif _ENDING.match(line):
             self._ended = True
         else:
-            self._memory.comments[line] = MetadataLine()
+            self._cache.comments[line] = MetadataLine()
         return True
 
     def _metadata(self, line: bytes, meta: re.Match[bytes]) -> None:
@@ -74,17 +74,17 @@ class TextReader(LineReader):
         metric = (name[1] if name[1] is not None else name[0]).decode("utf-8", "replace")
         if kind == "HELP":
             said = _HELP_ESCAPED.sub(lambda match: "\n" if match[1] == "n" else "\\", text.decode())
-            self._says(line, MetadataLine("help", metric, said))
+            self._set_metadata(line, MetadataLine("help", metric, said))
         elif (word := text.decode("utf-8", "replace")) in _TYPES:
-            self._says(line, MetadataLine("type", metric, "unknown" if word == "untyped" else word))
+            self._set_metadata(line, MetadataLine("type", metric, "unknown" if word == "untyped" else word))
         else:
             raise BadPage(f"{word!r} is no type of metric; allowed are {', '.join(_TYPES)}")
 
     def _parse(self, line: bytes) -> Line:
         text = line.decode()
-        usual = _USUAL.fullmatch(text)
+        usual = _FAST_PATH.fullmatch(text)
         if usual is None:
-            return self._parse_carefully(text)
+            return self._parse_slow_path(text)
         name, labels, value, timestamp = usual.groups()
         pairs = [("__name__", name), *(_PAIR.findall(labels) if labels else ())]
         if labels and "\\" in labels:
@@ -92,7 +92,7 @@ class TextReader(LineReader):
         identity = text[: usual.start(3) - 1]
         return Line(identity.encode(), pairs, value.encode(), (timestamp or "").encode())
 
-    def _parse_carefully(self, text: str) -> Line:
+    def _parse_slow_path(self, text: str) -> Line:
         name = _NAME.match(text)
         metric = name[0] if name else None  # white space before a name is part of it
         at = name.end() if name else 0

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..config.scalars import is_label_name, is_metric_name
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Histogram, Samples
 from ..series import label_codec
@@ -28,9 +29,9 @@ class Exported:
         """Of two samples of one series and time the first counts, as in a receiver."""
         for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
             if isinstance(value, Histogram):
-                self.left_out.add("native_histogram", _HISTOGRAM_SAID)
+                self.left_out.add(DropReason.NATIVE_HISTOGRAM, _HISTOGRAM_SAID)
             elif math.isnan(value) and label_codec.is_stale(value):
-                self.left_out.add("stale_marker", _STALE_SAID)
+                self.left_out.add(DropReason.STALE_MARKER, _STALE_SAID)
             else:
                 self.series.setdefault(series.prefix, {}).setdefault(stamp, value)
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 
-from ..config.expression import Columns
+from ..config.expression import Columns, Scope
+from ..config.schema import JsonJob
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 
 
 _HEAD_BYTES = 16_384  # of a document, to show its first record
 
-_PLAIN = msgspec.json.Decoder()
+_INEXACT = msgspec.json.Decoder()
 
 
 class NotJson(ValueError):
@@ -49,7 +50,7 @@ class RecordReader:
         self._labels = labels
         members = [(name, Any, None) for name in self._fields]
         record = msgspec.defstruct("Record", members, rename=self._fields, gc=False)
-        self._plain = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+        self._inexact = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
         self._exact = msgspec.json.Decoder(list[record], float_hook=ExactFloat)  # type: ignore[valid-type]
 
     def read(self, content: bytes | bytearray, content_type: str) -> Columns | None:
@@ -58,7 +59,7 @@ class RecordReader:
             return None
         head = bytes(content[:_HEAD_BYTES])
         try:
-            columns = self._columns(self._plain.decode(content), head)
+            columns = self._columns(self._inexact.decode(content), head)
             if any(float in set(map(type, columns.fields[name])) for name in self._labels):
                 columns = self._columns(self._exact.decode(content), head)
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -68,6 +69,25 @@ class RecordReader:
     def _columns(self, records: list[Any], head: bytes) -> Columns:
         fields = {name: list(map(attrgetter(member), records)) for member, name in self._fields.items()}
         return Columns(len(records), fields, head)
+
+
+def record_reader(job: JsonJob) -> RecordReader | None:
+    """For a job whose document is a list and whose expressions are fields of its records; None for others."""
+    metrics = job.metrics
+    if job.pagination or job.fail_if or any(one.records.steps != metrics[0].records.steps for one in metrics):
+        return None
+    if any(one.value_map or one.value_regex is not None for one in metrics):  # they look at the text of a number
+        return None
+    step = metrics[0].records.steps[0]
+    if len(metrics[0].records.steps) > 1 or step.path != ():
+        return None
+    labels = [expression for metric in metrics for _, expression in metric.labels]
+    others = [metric.value for metric in metrics] + [one.timestamp.path for one in metrics if one.timestamp]
+    read = [expression for expression in [*others, *labels] if expression.scope is not Scope.CONSTANT]
+    if any(expression.scope is not Scope.RECORD or len(expression.path or ()) != 1 for expression in read):
+        return None
+    printed = {name for expression in labels if expression.scope is Scope.RECORD for name in expression.path or ()}
+    return RecordReader([name for expression in read for name in expression.path or ()], printed)
 
 
 def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
@@ -80,7 +100,7 @@ def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = 
     if charset := _other_charset(content_type):
         content = _recoded(content, content_type, charset)
     try:
-        return (_EXACT if exact else _PLAIN).decode(content)
+        return (_EXACT if exact else _INEXACT).decode(content)
     except (msgspec.DecodeError, ValueError):
         return _lenient(content, content_type, exact)
     except RecursionError:

@@ -13,7 +13,7 @@ from typing import Any
 from ..config.expression import Columns, Expression, Group, Scope
 from ..config.expression_trace import Kind, Trace, first_characters, nearest_path, shown
 from ..config.schema import Metric
-from ..model.drop_reasons import IGNORED
+from ..model.drop_reasons import DropReason
 from ..model.scrape import MetricResult
 
 _SHOWN_KEYS = 5
@@ -27,7 +27,7 @@ def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: s
         return "" if absence is None else _records_missing(metric, absence, documents)
     if ahead:
         return ahead
-    counted = result.skipped.total() - result.skipped.counts[IGNORED]
+    counted = result.skipped.total() - result.skipped.counts[DropReason.NULL_IGNORED]
     return _all_skipped(metric, result, documents) if counted and not result.mapped else ""
 
 
@@ -63,12 +63,12 @@ def _or_empty(step: str) -> str:
 
 
 def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any]) -> str:
-    reasons = [reason for reason in result.skipped.counts if reason != IGNORED]
+    reasons = [reason for reason in result.skipped.counts if reason != DropReason.NULL_IGNORED]
     most = max(reasons, key=lambda reason: result.skipped.counts[reason])
     of_all = f"none of {result.records} records gives a sample" if result.records > 1 else "the record gives no sample"
-    if most == "value_missing":
+    if most == DropReason.VALUE_MISSING:
         return f"metric {metric.name}: {of_all}: {_nothing_found('value', metric.value, metric, documents)}"
-    if most == "timestamp_missing" and metric.timestamp is not None:
+    if most == DropReason.TIMESTAMP_MISSING and metric.timestamp is not None:
         detail = _nothing_found("timestamp", metric.timestamp.path, metric, documents)
         return f"metric {metric.name}: {of_all}: {detail}"
     example = result.skipped.first_examples[most].removeprefix(f"metric {metric.name}").lstrip(":, ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .. import relabel
 from ..config.expression import Group
@@ -16,9 +16,9 @@ from ..config.expression_trace import kind_of, shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
 from ..config.timestamp import UNIX_FORMATS, BadTimestamp
-from ..model.drop_reasons import IGNORED
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
-from ..model.samples import Intern, InvalidSeries, Labels, Samples, Series, Value
+from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series, Value
 from ..model.scrape import MetricResult, Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .decode import ExactFloat
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .scaling import Scaling
 
 _SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
-_PLAIN_NUMBERS = {int, float, ExactFloat}
+_NUMBER_TYPES = {int, float, ExactFloat}
 _END_OF_1970_MS = 31_536_000_000  # a time before that is one of today, read in a unit that is too small
 Observe = Callable[[Labels, Labels | None, int | None], None]
 """Told of every new series of a job: labels before and after relabelling, and the rule that dropped it."""
@@ -46,13 +46,6 @@ class _Skip(Exception):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
-
-
-class Refused(NamedTuple):
-    """Why a label set gives no series: the reason under which its samples are counted, and the words for it."""
-
-    reason: str
-    message: str
 
 
 def _has_duplicates(samples: Samples) -> bool:
@@ -81,7 +74,7 @@ def label_text(value: Any, *, exact: bool = False) -> str:
         if not exact:
             raise InexactNumber
         return repr(value).removesuffix(".0")
-    raise _Skip("label_not_scalar", f"a label is {kind_of(value)}: {value!r:.60}")
+    raise _Skip(DropReason.LABEL_NOT_SCALAR, f"a label is {kind_of(value)}: {value!r:.60}")
 
 
 class JobMapper:
@@ -123,7 +116,7 @@ class JobMapper:
         self._last_run = run
         return added
 
-    def series_for(self, labels: dict[str, str]) -> Series | Refused:
+    def series_for(self, labels: dict[str, str]) -> Series | RefusedSeries:
         """The labels of a sample -> its series after the job's labels and relabelling, or why there is none."""
         onto = relabel.target_labels_onto(labels, self.target, self.job.honor_labels)
         verdict = relabel.explain(onto, self.job.metric_relabel)
@@ -131,14 +124,14 @@ class JobMapper:
         if self._observe:
             self._observe(onto, final, verdict.dropped_by)
         if not final:
-            return Refused("metric_relabel", "dropped by metric_relabel_configs")
+            return RefusedSeries(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs")
         try:
             check_labels(final, self.job.limits)
             return self._intern(final)
         except LimitCrossed as error:
             raise ScrapeFailed(str(error)) from None
         except InvalidSeries as error:
-            return Refused(error.reason, str(error))
+            return RefusedSeries(error.reason, str(error))
 
     def prune(self, oldest_kept: int) -> None:
         for metric in self._metrics:
@@ -152,11 +145,11 @@ class MetricMapper:
         self._metric, self._job = metric, job
         self._label_names = [name for name, _ in metric.labels]
         self._label_values = [expression for _, expression in metric.labels]
-        self._series: dict[Key, Series | Refused] = {}
+        self._series: dict[Key, Series | RefusedSeries] = {}
         self._value_map = dict(metric.value_map)
         self.is_stamped = metric.timestamp is not None
         self._has_unit = metric.timestamp is not None and metric.timestamp.format.name in UNIX_FORMATS
-        self._is_plain = not metric.value_map and metric.value_regex is None
+        self._has_fast_path = not metric.value_map and metric.value_regex is None
         self._scaling = _scaling_of(metric)
         self._found, self._result = Samples(), MetricResult(metric.name)
         self._labels_found: set[str] = set()  # in this scrape
@@ -178,9 +171,9 @@ class MetricMapper:
             if not group.records:
                 continue
             try:
-                values, stamps, keys = self._plain_columns(group, scrape.started_ms)
+                values, stamps, keys = self._fast_columns(group, scrape.started_ms)
             except (TypeError, OverflowError):
-                values, stamps, keys = self._careful_columns(group, scrape)
+                values, stamps, keys = self._slow_columns(group, scrape)
             self._add(values, stamps, keys, scrape)
 
     def finish(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
@@ -234,11 +227,11 @@ class MetricMapper:
 
     # columns
 
-    def _plain_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
+    def _fast_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
         """All columns at once. Raises TypeError or OverflowError when some value needs a look of its own."""
         metric = self._metric
         raw = metric.value.column(group)
-        if not self._is_plain or not set(map(type, raw)) <= _PLAIN_NUMBERS:
+        if not self._has_fast_path or not set(map(type, raw)) <= _NUMBER_TYPES:
             raise TypeError
         values = list(map(float, raw)) if self._scaling is None else self._scaling.column(raw)
         if metric.timestamp is None:
@@ -253,7 +246,7 @@ class MetricMapper:
             return values, stamps, columns[0]
         return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
 
-    def _careful_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
+    def _slow_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
         """Record by record; what gives no sample is counted as skipped."""
         metric = self._metric
         values: list[float] = []
@@ -295,33 +288,35 @@ class MetricMapper:
                 f"metric {self._metric.name}: {self._metric.value.text} finds no value, on_missing is error"
             )
         if policy == "skip":
-            raise _Skip("value_missing", f"{self._metric.value.text} finds no value")
+            raise _Skip(DropReason.VALUE_MISSING, f"{self._metric.value.text} finds no value")
         if policy == "ignore":
-            raise _Skip(IGNORED, f"{self._metric.value.text} finds no value, which on_missing says is normal")
+            detail = f"{self._metric.value.text} finds no value, which on_missing says is normal"
+            raise _Skip(DropReason.NULL_IGNORED, detail)
         return float(policy)
 
     def _extracted(self, text: str) -> str:
         try:
             match = self._metric.value_regex.search(text)
         except UnicodeEncodeError:
-            raise _Skip("value_regex", f"{text!r:.60} is not Unicode text") from None
+            raise _Skip(DropReason.VALUE_REGEX, f"{text!r:.60} is not Unicode text") from None
         group = match and match.group(1 if match.re.groups else 0)
         if not group:
-            raise _Skip("value_regex", f"{text!r:.60} does not match value_regex")
+            raise _Skip(DropReason.VALUE_REGEX, f"{text!r:.60} does not match value_regex")
         return str(group)
 
     def _timestamp_ms(self, raw: Any, started_ms: int) -> int:
         if self._metric.timestamp is None:
             return started_ms
         if raw is None:
-            raise _Skip("timestamp_missing", f"{self._metric.timestamp.path.text} finds no timestamp")
+            raise _Skip(DropReason.TIMESTAMP_MISSING, f"{self._metric.timestamp.path.text} finds no timestamp")
         try:
             stamp = self._metric.timestamp.format.milliseconds(raw)
         except BadTimestamp as error:
-            raise _Skip("timestamp_invalid", str(error)) from None
+            raise _Skip(DropReason.TIMESTAMP_INVALID, str(error)) from None
         if self._has_unit and stamp < _END_OF_1970_MS:
             name = self._metric.timestamp.format.name
-            raise _Skip("timestamp_invalid", f"{raw!r:.60} lies in 1970 or before in {name}; is the unit right?")
+            detail = f"{raw!r:.60} lies in 1970 or before in {name}; is the unit right?"
+            raise _Skip(DropReason.TIMESTAMP_INVALID, detail)
         return stamp
 
     # series
@@ -354,7 +349,7 @@ class MetricMapper:
         kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + MAX_AHEAD_MS]
         ahead = f"{(max(samples.timestamps_ms) - now_ms) // 1000} s ahead of the clock"
         detail = f"metric {self._metric.name}: a timestamp lies {ahead}; is the unit or time zone right?"
-        dropped.add("too_far_in_future", detail, len(samples) - len(kept))
+        dropped.add(DropReason.TOO_FAR_IN_FUTURE, detail, len(samples) - len(kept))
         return samples.pick(kept), detail
 
     def _without_duplicates(self, samples: Samples, dropped: ReasonCounts) -> Samples:
@@ -377,7 +372,7 @@ class MetricMapper:
             self._result.merged += gone
         elif gone:
             detail = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
-            dropped.add("duplicate", detail, gone)
+            dropped.add(DropReason.DUPLICATE, detail, gone)
         return kept
 
 
@@ -401,7 +396,7 @@ def _last_of_each(samples: Samples, dropped: ReasonCounts) -> Samples:
     if len(points) < len(samples):
         last = {point: index for index, point in enumerate(zip(samples.series, samples.timestamps_ms, strict=True))}
         detail = "two metrics of the job give the same series and time; the later one counts"
-        dropped.add("duplicate", detail, len(samples) - len(points))
+        dropped.add(DropReason.DUPLICATE, detail, len(samples) - len(points))
         samples = samples.pick([last[point] for point in points])
     return samples
 
@@ -431,4 +426,4 @@ def _number(raw: Any) -> float:
 
 
 def _not_a_number(raw: Any) -> _Skip:
-    return _Skip("not_a_number", f"{kind_of(raw)} is no number: {raw!r:.60}")
+    return _Skip(DropReason.NOT_A_NUMBER, f"{kind_of(raw)} is no number: {raw!r:.60}")

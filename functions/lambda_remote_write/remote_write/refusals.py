@@ -41,9 +41,6 @@ class Refusal:
     help: str = ""
 
 
-OVERTAKEN = "overtaken"
-"""The reason under which samples of the spool are counted that were refused because newer ones went out before."""
-
 OUT_OF_ORDER = frozenset({"sample-out-of-order", "sample-too-old"})
 TOO_LATE = OUT_OF_ORDER | {"greater_than_max_sample_age", "new-value-for-timestamp"}
 """What a receiver says of samples that would have been in order when they were scraped."""

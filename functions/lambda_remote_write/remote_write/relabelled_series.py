@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .. import relabel
 from ..config.schema import RemoteWriteConfig
+from ..model.drop_reasons import DropReason
 from ..model.samples import InvalidSeries, Labels, Series
 from ..series import label_codec
 from ..series.cache import AMP_LIMITS, NO_LIMITS, SeriesCache, SeriesLimits, legacy_prefix, validated
@@ -66,7 +67,7 @@ class RelabelledSeries:
         if self._limits is None and not self._rules:
             return self._cache.interned(series.prefix)
         labels = relabel.relabel(label_codec.labels_of(series.prefix), self._rules)
-        return self._own(labels) if labels else "write_relabel"
+        return self._own(labels) if labels else DropReason.WRITE_RELABEL
 
     def _own(self, labels: Labels) -> Series | str:
         limits = self._limits or NO_LIMITS

@@ -57,7 +57,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class DroppedTarget:
     """A target that is not scraped: the rule of relabel_configs that dropped it, or what is wrong with it."""
 
     discovered: Mapping[str, str]
@@ -71,7 +71,7 @@ class Targets:
     crossed: then none of them is."""
 
     active: dict[str, Target] = field(default_factory=dict)
-    dropped: list[Dropped] = field(default_factory=list)
+    dropped: list[DroppedTarget] = field(default_factory=list)
     over_limit: str = ""
 
 
@@ -83,13 +83,13 @@ def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> Targets:
             discovered = {**group.labels, **target}
             verdict = relabel.explain(_filled(job, discovered), job.relabel)
             if verdict.labels is None or not verdict.labels:
-                found.dropped.append(Dropped(discovered, by_rule=verdict.dropped_by))
+                found.dropped.append(DroppedTarget(discovered, by_rule=verdict.dropped_by))
                 continue
             try:
                 one = _target(job, verdict.labels, discovered)
                 found.active.setdefault(one.key, one)
             except BadTarget as error:
-                found.dropped.append(Dropped(discovered, error=str(error)))
+                found.dropped.append(DroppedTarget(discovered, error=str(error)))
     limit = job.target_limit
     if limit and len(found.active) > limit:
         found.over_limit = f"{len(found.active)} targets, target_limit is {limit}: none of them is scraped"

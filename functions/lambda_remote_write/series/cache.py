@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config.scalars import LABEL_NAME, METRIC_NAME, UTF8_NAME, is_label_name, is_metric_name
-from ..model.samples import InvalidSeries, Labels, PlainIntern, Series
+from ..model.drop_reasons import DropReason
+from ..model.samples import FastIntern, InvalidSeries, Labels, Series
 from . import label_codec
-from .fast_intern import PlainSeries
+from .fast_intern import TargetInterner
 from .name_escaping import is_legacy
 
 if TYPE_CHECKING:
@@ -47,25 +48,25 @@ def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]
     name = labels.get("__name__", "")
     metric_name, label_name = (UTF8_NAME, UTF8_NAME) if limits.utf8_names else (METRIC_NAME, LABEL_NAME)
     if not metric_name.fullmatch(name):
-        raise InvalidSeries("invalid_metric_name", f"{name!r:.80} is no metric name")
+        raise InvalidSeries(DropReason.INVALID_METRIC_NAME, f"{name!r:.80} is no metric name")
     pairs = []
     for label, value in labels.items():
         if not value:
             continue
         if not label_name.fullmatch(label):
-            raise InvalidSeries("invalid_label_name", f"{label!r:.80} of metric {name} is no label name")
+            raise InvalidSeries(DropReason.INVALID_LABEL_NAME, f"{label!r:.80} of metric {name} is no label name")
         try:
             pairs.append((label.encode(), value.encode()))
         except UnicodeEncodeError:
-            raise InvalidSeries("invalid_label_value", f"label {label} of metric {name} is not Unicode text") from None
+            detail = f"label {label} of metric {name} is not Unicode text"
+            raise InvalidSeries(DropReason.INVALID_LABEL_VALUE, detail) from None
     if limits.labels and len(pairs) > limits.labels:
-        raise InvalidSeries(
-            "too_many_labels", f"metric {name} has {len(pairs)} labels, the receiver takes {limits.labels}"
-        )
+        detail = f"metric {name} has {len(pairs)} labels, the receiver takes {limits.labels}"
+        raise InvalidSeries(DropReason.TOO_MANY_LABELS, detail)
     size = sum(len(label) + len(value) for label, value in pairs)
     if limits.label_bytes and size > limits.label_bytes:
         detail = f"the labels of metric {name} have {size} bytes, the receiver takes {limits.label_bytes}"
-        raise InvalidSeries("labels_too_large", detail)
+        raise InvalidSeries(DropReason.LABELS_TOO_LARGE, detail)
     pairs.sort()
     return pairs
 
@@ -109,15 +110,15 @@ class SeriesCache:
         if self.external:
             labels = dict(labels)
             labels |= {name: value for name, value in self.external if not labels.get(name)}
-        return self.interned(self._usual_prefix(labels) or self._checked_prefix(labels))
+        return self.interned(self._fast_prefix(labels) or self._slow_prefix(labels))
 
-    def _checked_prefix(self, labels: Labels) -> bytes:
+    def _slow_prefix(self, labels: Labels) -> bytes:
         pairs = validated(labels, self.limits)
         if len(self._valid_names) < _MAX_NAMES:
             self._valid_names.update(name.decode() for name, _ in pairs)  # not those that nobody looked at: empty ones
         return label_codec.series_prefix(pairs)
 
-    def _usual_prefix(self, labels: Labels) -> bytes:
+    def _fast_prefix(self, labels: Labels) -> bytes:
         """The prefix of a series of which nothing has to be looked at: names that were valid before, no empty value,
         far from every limit. Empty for any other."""
         limits = self.limits
@@ -132,9 +133,9 @@ class SeriesCache:
         is_long = limits.label_bytes and len(encoded) > limits.label_bytes
         return b"" if is_long or (limits.labels and len(labels) > limits.labels) else label_codec.prefix_of(encoded)
 
-    def plain(self, own: Mapping[str, str]) -> PlainIntern:
+    def fast_intern(self, own: Mapping[str, str]) -> FastIntern:
         """A short way for the lines of one target, whose own labels are `own`."""
-        return PlainSeries(self.of_fields, own, self.external, self.limits.labels)
+        return TargetInterner(self.of_fields, own, self.external, self.limits.labels)
 
     def of_fields(self, fields: Sequence[bytes]) -> Series | None:
         """The series of valid labels, encoded and in order; None when they are longer than the receivers take."""

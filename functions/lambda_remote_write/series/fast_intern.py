@@ -26,7 +26,7 @@ class _Shape:
     own: tuple[bytes, ...]
 
 
-class PlainSeries:
+class TargetInterner:
     """The series of one target, whose own labels are added to those of the page where none stands in both."""
 
     def __init__(

@@ -9,7 +9,7 @@ from ..model.samples import STALE, Labels
 from .protobuf import varint
 
 # A sample of today's dates is 18 bytes: tag and length (2), value (1 + 8), timestamp (1 + a varint of 6).
-_USUAL_SAMPLE = 18
+SAMPLE_BYTES = 18
 
 
 _STALE_BYTES = struct.pack("<d", STALE)
@@ -30,7 +30,7 @@ def encoded_labels(labels: Labels) -> bytes:
 
 def prefix_of(labels: bytes) -> bytes:
     """Encoded labels -> the head of a TimeSeries that holds one usual sample, up to its value."""
-    return b"\x0a" + varint(len(labels) + _USUAL_SAMPLE) + labels + b"\x12\x10\x09"
+    return b"\x0a" + varint(len(labels) + SAMPLE_BYTES) + labels + b"\x12\x10\x09"
 
 
 class _Fields(dict[tuple[str, str], bytes]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..config.scalars import is_label_name, is_metric_name
+from ..model.drop_reasons import DropReason
 from ..model.samples import Intern, InvalidSeries, Labels, Series
 
 
@@ -35,7 +36,7 @@ def escaping(intern: Intern, scheme: str, *, metric_names: bool = True) -> Inter
 
     def interned(labels: Labels) -> Series:
         if not metric_names and not is_metric_name(name := labels.get("__name__", "")):
-            raise InvalidSeries("invalid_metric_name", f"{name!r:.80} is no metric name")
+            raise InvalidSeries(DropReason.INVALID_METRIC_NAME, f"{name!r:.80} is no metric name")
         try:
             return intern(labels)
         except InvalidSeries:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import NEVER_MS, Samples, Series, earliest
 
@@ -52,17 +53,17 @@ def without_history(samples: Samples, oldest_allowed_ms: int, dropped: ReasonCou
     kept = [at for at, (series, at_ms) in enumerate(points) if at_ms >= oldest_allowed_ms or series not in beginning]
     if len(kept) < len(points):
         detail = "older than the first sample that is sent of its series: what an API repeats of the past"
-        dropped.add("not_newer", detail, len(points) - len(kept))
+        dropped.add(DropReason.NOT_NEWER, detail, len(points) - len(kept))
     return samples.pick(kept)
 
 
 def forget(samples: Samples) -> None:
     """None of these samples has been sent, as far as anybody knows."""
     for series, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
-        unsend(series, timestamp_ms)
+        rollback_series(series, timestamp_ms)
 
 
-def unsend(series: Series, timestamp_ms: int) -> None:
+def rollback_series(series: Series, timestamp_ms: int) -> None:
     """A sample of this time may come again."""
     series.last_ms = min(series.last_ms, timestamp_ms - 1)
 
@@ -96,5 +97,5 @@ def _sorted(samples: Samples, dropped: ReasonCounts) -> Samples:
             kept.append(index)
     if len(kept) < len(samples):
         detail = "a sample not newer than what its series has sent: the record did not move or was revised"
-        dropped.add("not_newer", detail, len(samples) - len(kept))
+        dropped.add(DropReason.NOT_NEWER, detail, len(samples) - len(kept))
     return samples.pick(kept)

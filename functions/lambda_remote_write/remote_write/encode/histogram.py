@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...model.drop_reasons import DropReason
 from ...model.histogram_buckets import coarser
 from ...model.samples import Histogram
 from ...series import protobuf
@@ -80,22 +81,23 @@ def for_version_1(one: Histogram) -> Histogram:
     """Raises InvalidHistogram for what remote write 1.0 has no place for."""
     if one.schema == CUSTOM_BUCKETS:
         detail = "a histogram with custom buckets, which remote write 1.0 cannot carry"
-        raise InvalidHistogram("custom_buckets", f"{detail}; 2.0 can: protobuf_message: io.prometheus.write.v2.Request")
+        detail += "; 2.0 can: protobuf_message: io.prometheus.write.v2.Request"
+        raise InvalidHistogram(DropReason.CUSTOM_BUCKETS, detail)
     return one
 
 
 def for_amp(one: Histogram) -> Histogram:
     """The histogram in the best resolution that AMP takes. Raises InvalidHistogram."""
     if one.schema == CUSTOM_BUCKETS:
-        raise InvalidHistogram("custom_buckets", "a histogram with custom buckets, which AMP does not take")
+        raise InvalidHistogram(DropReason.CUSTOM_BUCKETS, "a histogram with custom buckets, which AMP does not take")
     if one.schema < AMP_SCHEMAS.start:
         detail = f"a histogram of schema {one.schema}; AMP takes {AMP_SCHEMAS.start} to {AMP_SCHEMAS.stop - 1}"
-        raise InvalidHistogram("histogram_schema", detail)
+        raise InvalidHistogram(DropReason.HISTOGRAM_SCHEMA, detail)
     while one.schema not in AMP_SCHEMAS or _is_large(one):
         if one.schema == AMP_SCHEMAS.start:
             detail = f"AMP takes {AMP_MAX_BUCKETS} buckets and {AMP_MAX_BYTES} bytes"
             raise InvalidHistogram(
-                "histogram_too_large", f"a histogram too large even in the coarsest schema: {detail}"
+                DropReason.HISTOGRAM_TOO_LARGE, f"a histogram too large even in the coarsest schema: {detail}"
             )
         one = coarser(one)
     return one

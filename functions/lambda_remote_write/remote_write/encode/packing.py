@@ -9,6 +9,7 @@ import snappy
 
 from ...config.schema import RemoteWriteConfig
 from ...model.delivery import WriteRequest
+from ...model.drop_reasons import DropReason
 from ...model.reason_counts import ReasonCounts
 from ...model.samples import Histogram, Labels, Metadata, Samples, Series, earliest, has_histograms, latest
 from ...series import order
@@ -41,7 +42,7 @@ class Protocol:
         """The histogram as the receiver takes it. Raises InvalidHistogram."""
         if not self.endpoint.send_native_histograms:
             detail = "a native histogram; this endpoint gets none without send_native_histograms: true"
-            raise histogram.InvalidHistogram("native_histograms_off", detail)
+            raise histogram.InvalidHistogram(DropReason.NATIVE_HISTOGRAMS_OFF, detail)
         if self.version == 1:
             one = histogram.for_version_1(one)
         return histogram.for_amp(one) if self.endpoint.is_amp else one
@@ -168,7 +169,7 @@ def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Reas
     kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp >= oldest_allowed_ms]
     age = (now_ms - min(samples.timestamps_ms)) // 1000
     detail = f"the oldest is {age} s old; sample_age_limit is {age_limit_ms // 1000} s"
-    dropped.add("too_old", detail, len(samples) - len(kept))
+    dropped.add(DropReason.TOO_OLD, detail, len(samples) - len(kept))
     return samples.pick(kept)
 
 
@@ -218,7 +219,7 @@ class _Packer:
             yield request
         elif stop - start == 1:
             detail = f"one sample takes {request.raw_bytes} bytes; a request has at most {max_bytes}"
-            self._dropped.add("too_large", detail)
+            self._dropped.add(DropReason.TOO_LARGE, detail)
         else:
             half = (start + stop) // 2
             yield from self.fit(start, half)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ...model.samples import Exemplar, Metadata
 from ...series import protobuf
-from ...series.label_codec import _USUAL_SAMPLE, _label, _label_bytes
+from ...series.label_codec import SAMPLE_BYTES, _label, _label_bytes
 from ...series.protobuf import varint
 from .columns import Block
 from .metadata import cut_to_size, type_number
@@ -25,7 +25,7 @@ _PREFIX = operator.attrgetter("prefix")
 _USUAL_ZERO = 9
 _HISTOGRAM = b"\x22"
 # What precedes the labels of a zero, by the length of the prefix, where tag and length take the usual three bytes.
-_MIN_USUAL, _MAX_USUAL = 128 - _USUAL_SAMPLE + 6, 1024
+_MIN_USUAL, _MAX_USUAL = 128 - SAMPLE_BYTES + 6, 1024
 _ZERO_HEADS = [b"\x0a" + varint(max(length - 6 + _USUAL_ZERO, 0)) for length in range(_MAX_USUAL)]
 _ZERO_TAG = b"\x12\x07"
 _USUAL_POINT = b"\x12\x10\x09"
