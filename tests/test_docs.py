@@ -42,7 +42,7 @@ def test_the_packaged_config_loads() -> None:
 
 
 def test_what_the_packaged_config_holds_ready_loads_too() -> None:
-    """The example that is commented out, as it is after somebody takes the marks away."""
+    """The example that is commented out, without its comment marks."""
     text = (ROOT / "functions" / "lambda_remote_write" / "config.yaml").read_text()
     before, _, ready = text.partition("# scrape_configs:\n")
     shown = before + "scrape_configs:\n" + re.sub(r"^# ", "", ready, flags=re.M)

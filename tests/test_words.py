@@ -37,7 +37,7 @@ NAMES = {
     "floor_ms": "oldest_ms", "take_back": "rollback", "with_doubt": "maybe_stored", "become": "update",
     "channel_for": "connection_options", "ship": "run", "book": "record", "judge": "acceptance", "arrange": "sort",
     "settle": "to_scrape, finish or resolve", "opening": "setup", "foreign": "unsupported_keys",
-    "careful": "slow_path", "slowly": "slow_path", "usual": "fast_path", "warms": "environments",
+    "careful": "slow_path", "slowly": "slow_path", "warms": "environments",
 }  # fmt: skip
 
 # Words of a longer name: `_look_for_strangers`, `shipments`.
@@ -49,7 +49,7 @@ WORDS = {
     "newcomers": "new series", "leaver": "ended target", "leavers": "ended targets", "heal": "gap_backfill",
     "heals": "gap_backfill", "healing": "gap_backfill", "healable": "gap_backfill", "tally": "reason counts",
     "tallies": "reason counts", "poster": "client", "posters": "clients", "wishes": "parse options",
-    "edges": "dependencies", "begun": "run", "unsend": "rollback", "remark": "comment", "remarks": "comments",
+    "edges": "dependencies", "unsend": "rollback", "remark": "comment", "remarks": "comments",
 }  # fmt: skip
 
 # In docs, docstrings, comments and messages.
@@ -69,11 +69,54 @@ PROSE = re.compile(
     re.X | re.I,
 )
 
-# (file, what is found there): why it may stand.
-ALLOWED: dict[tuple[str, str], str] = {}
+# (beginning of a path, name or phrase): why it may stand there.
+ALLOWED = {
+    ("CHANGELOG.md", "buried"): "the table of renames",
+    ("bench/", "lane"): "a contestant of a measurement",
+}
 
 # What is being cleaned up. A part that is clean leaves this list; an empty one goes.
-PENDING: set[str] = set()
+PENDING: set[str] = {
+    "Makefile",
+    "bench",
+    "cli/lambda_remote_write_cli",
+    "cli/lambda_remote_write_cli/convert",
+    "cli/lambda_remote_write_cli/run",
+    "functions/lambda_remote_write",
+    "functions/lambda_remote_write/aws",
+    "functions/lambda_remote_write/backfill",
+    "functions/lambda_remote_write/config",
+    "functions/lambda_remote_write/discovery",
+    "functions/lambda_remote_write/exposition",
+    "functions/lambda_remote_write/http",
+    "functions/lambda_remote_write/json_api",
+    "functions/lambda_remote_write/model",
+    "functions/lambda_remote_write/remote_write",
+    "functions/lambda_remote_write/report",
+    "functions/lambda_remote_write/scrape",
+    "functions/lambda_remote_write/series",
+    "functions/lambda_remote_write/spool",
+    "functions/lambda_remote_write/state",
+    "sandbox",
+    "tests",
+    "tests/aws",
+    "tests/backfill",
+    "tests/cli",
+    "tests/compliance",
+    "tests/config",
+    "tests/discovery",
+    "tests/exposition",
+    "tests/faults",
+    "tests/http",
+    "tests/json_api",
+    "tests/remote_write",
+    "tests/report",
+    "tests/rig",
+    "tests/scrape",
+    "tests/spool",
+    "tests/state",
+    "tests/template",
+}
 
 TEXTS = sorted(
     path
@@ -91,9 +134,10 @@ CODE = sorted(
 
 
 def part_of(path: Path) -> str:
-    """The folder that a file belongs to: `functions/lambda_remote_write/scrape`, `tests/spool`, `docs`."""
+    """The folder that a file belongs to: `functions/lambda_remote_write/scrape`, `tests/spool`, `docs`; a file at the
+    root is its own part."""
     parts = path.relative_to(ROOT).parts[:-1]
-    return "/".join(parts[: 3 if parts[:1] in (("functions",), ("cli",)) else 2]) or "the root"
+    return "/".join(parts[: 3 if parts[:1] in (("functions",), ("cli",)) else 2]) or path.name
 
 
 def words_of(name: str) -> list[str]:
@@ -153,7 +197,8 @@ def old_phrases(line: int, text: str) -> Iterator[tuple[int, str]]:
         yield line, found[0]
 
 
-def violations(path: Path) -> list[str]:
+def found_in(path: Path) -> list[tuple[int, str]]:
+    """(line, what) of every old word, allowed or not."""
     text = path.read_text()
     found: list[tuple[int, str]] = []
     if path.suffix == ".py":
@@ -163,8 +208,18 @@ def violations(path: Path) -> list[str]:
     else:
         for line, one in enumerate(text.splitlines(), 1):
             found += old_phrases(line, one)
+    return sorted(set(found))
+
+
+def violations(path: Path) -> list[str]:
     name = path.relative_to(ROOT).as_posix()
-    return [f"{name}:{line}: {what}" for line, what in sorted(set(found)) if (name, what) not in ALLOWED]
+    return [f"{name}:{line}: {what}" for line, what in found_in(path) if not allowed(name, what)]
+
+
+def allowed(path: str, what: str) -> set[tuple[str, str]]:
+    """The exceptions that let it stand."""
+    word = what.partition(":")[0].strip("_").lower()
+    return {(place, one) for place, one in ALLOWED if path.startswith(place) and word == one}
 
 
 def parts() -> list[str]:
@@ -200,5 +255,9 @@ class _Outbox:
 
 
 def test_every_exception_is_needed() -> None:
-    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in [*TEXTS, *CODE]}
-    assert [(name, what) for name, what in ALLOWED if what.partition(":")[0] not in texts.get(name, "")] == []
+    used = set()
+    for path in [*TEXTS, *CODE]:
+        name = path.relative_to(ROOT).as_posix()
+        for _, what in found_in(path):
+            used |= allowed(name, what)
+    assert ALLOWED.keys() - used == set()
