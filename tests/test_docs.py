@@ -137,6 +137,15 @@ def test_the_walk_names_classes() -> None:
     assert [name for name in names if name not in classes] == []
 
 
+def test_every_key_of_the_report_is_explained() -> None:
+    source = (ROOT / "functions" / "lambda_remote_write" / "report" / "report.py").read_text()
+    keys = set(re.findall(r'"(\w+)": ', source))
+    section = OPERATIONS.partition("\n## The report\n")[2].partition("\n## ")[0]
+    assert {"ok", "jobs_down", "mapped", "dead_lettered", "LostSamples", "example"} <= keys
+    explained = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", section))))
+    assert sorted(keys - explained) == []
+
+
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^make (\w+)|`make (\w+)", README + OPERATIONS, re.M))))
 def test_every_make_command_exists(command: tuple[str, str]) -> None:
     target = command[0] or command[1]
