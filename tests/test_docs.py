@@ -52,7 +52,8 @@ def test_what_the_packaged_config_holds_ready_loads_too() -> None:
 
 
 READERS = (
-    "read|text|required|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
+    "read|text|required|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list|hidden"
+    "|text_map"
 )
 
 
@@ -60,8 +61,8 @@ READERS = (
     ("module", "at_least"),
     [
         ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("sd_configs", 15),
-        ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill_block", 7), ("load", 2),
-        ("backfill_configs", 8), ("job_names", 1),
+        ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
+        ("backfill_configs", 8), ("aws_region", 1),
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:
