@@ -1,25 +1,39 @@
-"""What tests of several folders share."""
+"""What tests of several folders share: how a real peer is found, what is built once, and in which order tests run."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from sandbox import prometheus
+from tests.rig.needs import Building, Peer, Require
+
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-Require = Callable[[object, str], None]
-Building = Callable[[], AbstractContextManager[None]]
 BUILD = Path(__file__).parents[1] / "build"
+PEERS = {
+    "prometheus": ("prometheus",), "promtool": ("promtool",), "apt-get": ("apt-get",),
+    "vmagent": ("vmagent",),
+    "node_exporter": ("prometheus-node-exporter", "node_exporter"),
+}  # fmt: skip
+MARKED = {"peer": "peer", "built": "slow", "host_artefact": "slow"}  # a fixture, and what its tests are
+PATH = os.environ["PATH"]
+STUBS = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+# --- Peers ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +48,56 @@ def require() -> Require:
         pytest.skip(f"{what} is missing")
 
     return check
+
+
+@pytest.fixture(scope="session")
+def peer(require: Require) -> Peer:
+    """The path of a real peer program. What uses this fixture has the marker `peer`; others find none on PATH."""
+
+    def find(name: str) -> str:
+        found = prometheus.find() if name == "prometheus" else next(filter(None, map(shutil.which, PEERS[name])), None)
+        require(found, f"{name} on PATH")
+        return str(found)
+
+    return find
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Markers that follow from a fixture. What is slow comes first, so that no process is left alone with it."""
+    for item in items:
+        for name in MARKED.keys() & getattr(item, "fixturenames", ()):
+            item.add_marker(MARKED[name])
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Makes a PATH on which each peer is a program that fails: many machines have the real ones among all others."""
+    folder = session.config.stash[STUBS] = tempfile.TemporaryDirectory(prefix="no-peers-")
+    for name in (name for names in PEERS.values() for name in names):
+        stub = Path(folder.name, name)
+        stub.write_text(f"#!/bin/sh\necho 'a test that runs {name} uses the fixture peer' >&2\nexit 127\n")
+        stub.chmod(0o755)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[STUBS].cleanup()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    seed = terminalreporter.config.getoption("randomly_seed", None)
+    if seed is not None and (terminalreporter.stats.get("failed") or terminalreporter.stats.get("error")):
+        terminalreporter.write_line(f"the same order again: --randomly-seed={seed}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    stubs = item.config.stash[STUBS].name
+    os.environ["PATH"] = PATH if item.get_closest_marker("peer") else f"{stubs}{os.pathsep}{PATH}"
+
+
+# --- What is built ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

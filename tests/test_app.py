@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,24 +23,14 @@ from lambda_remote_write.events import BadEvent, parse_event
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
+from tests.rig.command_line import SOURCES
 from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, no_session
-from tests.test_push import config_text, endpoint, job, now_ms
+from tests.rig.lambda_context import Context
+from tests.rig.push import config_text, endpoint, job, now_ms
 
 ROOT = Path(__file__).parents[1]
 EVENTS = ROOT / "events"
 METRICS = ["Delivered", "JobsDown", "LostSamples"]
-
-
-@dataclass
-class Context:
-    """What Lambda passes beside the event."""
-
-    seconds: float = 30.0
-    aws_request_id: str = "request-1"
-    started: float = field(default_factory=time.monotonic)
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self.seconds - (time.monotonic() - self.started)) * 1000)
 
 
 @dataclass
@@ -464,13 +454,13 @@ def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, l
     config.write_text(f"{jobs}\nremote_write: [{{url: 'http://127.0.0.1:1/'}}]\n")
     code = (
         "import sys, lambda_remote_write.app, lambda_remote_write.environment\n"
-        f"outside = lambda_remote_write.environment.Outside({{'PUSHER_CONFIG': {str(config)!r}}})\n"
-        "lambda_remote_write.environment.Warm(outside.config_source().load().config, outside)\n"
+        f"dependencies = lambda_remote_write.dependencies.Dependencies({{'PUSHER_CONFIG': {str(config)!r}}})\n"
+        "lambda_remote_write.environment.Environment(dependencies.config_source().load().config, dependencies)\n"
         f"print([name for name in {SCRAPING!r} if name in sys.modules])\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}"},
+        env=SOURCES,
         capture_output=True,
         text=True,
         check=True,

@@ -19,9 +19,8 @@ from sandbox.s3 import KEYS as STORE_KEYS
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 from tests.rig.aws import REGION
+from tests.rig.config_places import BAD, GOOD, KEYS, Place, place
 from tests.rig.delivery import no_session
-from tests.test_config_source import KEYS
-from tests.test_last_good_config import BAD, GOOD, Place, place
 
 __all__ = ["place"]  # a fixture
 

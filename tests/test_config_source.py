@@ -17,15 +17,16 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from lambda_remote_write.aws.s3 import S3
 from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.config.yaml_reader import ConfigError
-from lambda_remote_write.config_source import ConfigSource, Edges, Unreadable, not_loaded, problems_json
+from lambda_remote_write.config_source import ConfigSource, Unreadable, not_loaded, problems_json
 from lambda_remote_write.http import Transport
 from tests.rig.aws import REGION, Aws
+from tests.rig.config_places import KEYS
 
 BUCKET, KEY = "configs", "team/pusher.yaml"
 STACK = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": REGION}
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
 NOW_MS = 1_716_479_897_000
 
 
@@ -48,7 +49,8 @@ def source_at() -> Iterator[Callable[..., ConfigSource]]:
     def make(location: str, session: Callable[[str, str], Any] = no_session, **env_vars: str) -> ConfigSource:
         given = STACK | env_vars
         secrets = SecretStore(given, lambda service: session("", REGION).client(service), time.monotonic)
-        return ConfigSource(location, Edges(given, transport, secrets, session, lambda: NOW_MS))
+        objects = S3(given, transport, secrets, session, lambda: NOW_MS)
+        return ConfigSource(location, given, objects, session)
 
     yield make
     transport.close()

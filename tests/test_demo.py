@@ -10,19 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.prometheus import find
-from tests.conftest import Require
+from tests.rig.command_line import SOURCES
+from tests.rig.needs import Peer
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def output() -> str:
-    env_vars = os.environ | {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "PYTHONIOENCODING": "utf-8"}
+def demo() -> str:
+    env_vars = os.environ | {**SOURCES, "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "sandbox.demo"]
     result = subprocess.run(command, cwd=ROOT, env=env_vars, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+@pytest.fixture(scope="module")
+def output() -> str:
+    return demo()
 
 
 def test_everything_arrives_and_the_books_balance(output: str) -> None:
@@ -41,7 +45,8 @@ def test_each_project_is_in_the_table_and_the_plot(output: str) -> None:
         assert f"projectCode {project}" in output
 
 
-def test_with_a_prometheus_its_functions_are_plotted(output: str, require: Require) -> None:
-    require(find(), "prometheus >= 3.5 on PATH")
+def test_with_a_prometheus_its_functions_are_plotted(peer: Peer) -> None:
+    peer("prometheus")
+    output = demo()
     for function in ("irate", "deriv", "idelta"):
         assert f"{function}(api_requests_total[10m]), asked of a real Prometheus" in output

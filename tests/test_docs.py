@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_the_packaged_config_loads() -> None:
 
 
 def test_what_the_packaged_config_holds_ready_loads_too() -> None:
-    """The example that is commented out, as it is after somebody takes the marks away."""
+    """The example that is commented out, without its comment marks."""
     text = (ROOT / "functions" / "lambda_remote_write" / "config.yaml").read_text()
     before, _, ready = text.partition("# scrape_configs:\n")
     shown = before + "scrape_configs:\n" + re.sub(r"^# ", "", ready, flags=re.M)
@@ -51,16 +52,17 @@ def test_what_the_packaged_config_holds_ready_loads_too() -> None:
 
 
 READERS = (
-    "read|text|required|choice|integer|number|boolean|duration_ms|section|sections|texts|read_list|hidden|text_map"
+    "read|text|required|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list|hidden"
+    "|text_map"
 )
 
 
 @pytest.mark.parametrize(
     ("module", "at_least"),
     [
-        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("service_discovery", 15),
+        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("sd_configs", 15),
         ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
-        ("backfill_configs", 8), ("job_names", 1),
+        ("backfill_configs", 8), ("aws_region", 1),
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:
@@ -71,12 +73,78 @@ def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> Non
     assert sorted(key for key in keys if f"`{key}`" not in known and f"## {key}" not in known) == []
 
 
-def test_every_reason_that_is_counted_is_explained() -> None:
-    """The reasons under which samples are skipped or dropped, as they stand in the code."""
-    found = set(re.findall(r"(?:\.add|InvalidSeries|InvalidHistogram|_Skip)\(\s*\"([a-z0-9_]+)\"", FUNCTIONS))
-    found |= set(re.findall(r"return \"((?:metric|write)_relabel)\"", FUNCTIONS)) - {"queue_full"}
-    assert len(found) > 12
-    assert sorted(reason for reason in found if f"`{reason}`" not in OPERATIONS and reason != "queue_full") == []
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md"), ROOT / "proto/README.md"]
+    if path.is_file()
+)
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings: lower case, no punctuation, spaces become hyphens."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_no_line_is_too_long(path: Path) -> None:
+    """120 characters, in prose and examples. A row of a table cannot be wrapped."""
+    lines = enumerate(path.read_text().splitlines(), 1)
+    assert [number for number, line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        place, _, anchor = link.partition("#")
+        target = path.parent / place if place else path
+        if ":" in link or place.startswith("../../security"):  # GitHub's own page
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            missing.append(link)
+    assert missing == []
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_every_path_that_the_architecture_names_exists() -> None:
+    spans = re.findall(r"`([\w./]+)`", ARCHITECTURE)
+    named = {name for name in spans if "/" in name or re.search(r"\.\w+$", name)}
+    assert len(named) > 40
+    places = (ROOT / "functions" / "lambda_remote_write", ROOT)
+    assert sorted(name for name in named if not any((place / name).exists() for place in places)) == []
+
+
+def test_the_architecture_shows_the_layers_that_the_linter_checks() -> None:
+    """A line of the tree for each layer, in the order in which imports go."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    lines = ARCHITECTURE.partition("```\n")[2].partition("```")[0].splitlines()
+    shown = [set(re.findall(r"(?:^|  )(\w+)(?:\.py|/)(?=  |$)", line)) for line in lines]
+    assert shown == [set(layer.split(" : ")) for layer in layers]
+
+
+def test_the_walk_names_classes() -> None:
+    walk = ARCHITECTURE.partition("## The walk of one push")[2].partition("\n## ")[0]
+    names = re.findall(r"\*\*(.+?)\*\*", walk)
+    classes = set(re.findall(r"^class (\w+)", FUNCTIONS, re.M))
+    assert names
+    assert [name for name in names if name not in classes] == []
+
+
+def test_every_key_of_the_report_is_explained() -> None:
+    source = (ROOT / "functions" / "lambda_remote_write" / "report" / "report.py").read_text()
+    keys = set(re.findall(r'"(\w+)": ', source))
+    section = OPERATIONS.partition("\n## The report\n")[2].partition("\n## ")[0]
+    assert {"ok", "jobs_down", "mapped", "dead_lettered", "LostSamples", "example"} <= keys
+    explained = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", section))))
+    assert sorted(keys - explained) == []
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^make (\w+)|`make (\w+)", README + OPERATIONS, re.M))))
@@ -124,7 +192,7 @@ def test_every_message_that_is_explained_is_one_of_ours() -> None:
 
 def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     """`make proto` leaves no diff."""
-    places = {"GENERATED": Path("wire/generated"), "GENERATED_PAGE": Path("sources/exposition/generated")}
+    places = {"GENERATED": Path("remote_write/encode/generated"), "GENERATED_PAGE": Path("exposition/generated")}
     for place in places.values():
         (tmp_path / place).mkdir(parents=True)
     names = [f"{name}={tmp_path / place}" for name, place in places.items()]

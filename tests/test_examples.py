@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from lambda_remote_write_cli.main import main
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer
-from tests.conftest import Require
+from tests.rig.needs import Peer
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FILES = sorted(path for path in EXAMPLES.rglob("*") if path.is_file())
@@ -106,12 +105,12 @@ def test_check_has_nothing_to_say(path: Path, folder: Path, capsys: pytest.Captu
     assert (status, answer.get("problems"), answer["warnings"]) == (0, None, [])
 
 
-def test_plain_prometheus_configs_are_ones(require: Require) -> None:
-    promtool = shutil.which("promtool")
-    require(promtool, "promtool")
+def test_plain_prometheus_configs_are_ones(peer: Peer) -> None:
     plain = [str(path) for path in CONFIGS if "json_configs:" not in path.read_text()]
     assert len(plain) == 4
-    result = subprocess.run([str(promtool), "check", "config", "--syntax-only", *plain], capture_output=True, text=True)
+    result = subprocess.run(
+        [peer("promtool"), "check", "config", "--syntax-only", *plain], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 

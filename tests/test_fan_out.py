@@ -15,7 +15,7 @@ from sandbox.amp import Labels, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.runtime import Invocation, LambdaRuntime
 from sandbox.server import Answer, Request
-from tests.test_push import config_text, endpoint, job
+from tests.rig.push import config_text, endpoint, job
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "session-token-of-the-sandbox"

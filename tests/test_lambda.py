@@ -16,6 +16,7 @@ from sandbox.api import Api
 from sandbox.example import RANGES, usage_config
 from sandbox.runtime import LambdaRuntime
 from sandbox.server import Fault
+from tests.rig.command_line import SOURCES
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "session-token-of-the-sandbox"
@@ -144,7 +145,7 @@ def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, text: str | None,
     if text is not None:
         event.write_text(text)
     command = [sys.executable, "-m", "sandbox.runtime", "--artefact", str(tmp_path), "--event", str(event)]
-    env_vars = os.environ | {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}"}
+    env_vars = os.environ | SOURCES
     result = subprocess.run(command, cwd=ROOT, env=env_vars, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"--event {event}: {detail}")

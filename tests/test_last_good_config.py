@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lambda_remote_write.app import App
 from lambda_remote_write.config.yaml_reader import ConfigError
-from lambda_remote_write.dependencies import Dependencies
-from tests.rig.aws import REGION, Aws
-from tests.test_config_source import KEYS
+from tests.rig.config_places import BAD, BETTER, GOOD, Place, place
 
-GOOD = "json_configs: []\nremote_write: []\n"
-BETTER = GOOD + "self_metrics: false\n"
-BAD = "json_config: []\n"
-
-
-class Place:
-    """A config in S3 with its versions, or in SSM, and environments that read it."""
-
-    def __init__(self, aws: Aws, kind: str, spool: Path) -> None:
-        self._client = aws.client(kind)
-        self.location = "s3://configs/pusher.yaml" if kind == "s3" else "ssm:/pusher"
-        self._aws, self._spool, self._kind = aws, spool, kind
-        self.outsides: list[Dependencies] = []
-        if kind == "s3":
-            self._client.create_bucket(Bucket="configs", CreateBucketConfiguration={"LocationConstraint": REGION})
-
-    def versioned(self, *, on: bool) -> None:
-        if on and self._kind == "s3":
-            self._client.put_bucket_versioning(Bucket="configs", VersioningConfiguration={"Status": "Enabled"})
-
-    def write(self, text: str) -> None:
-        if self._kind == "s3":
-            self._client.put_object(Bucket="configs", Key="pusher.yaml", Body=text.encode())
-        else:
-            self._client.put_parameter(Name="/pusher", Value=text, Type="String", Overwrite=True)
-
-    def env_vars(self, *, spool: bool = True) -> App:
-        variables = {
-            **KEYS, "AWS_REGION": REGION, "AWS_ENDPOINT_URL_S3": self._aws.url, "PUSHER_CONFIG": self.location,
-            **({"PUSHER_SPOOL": str(self._spool)} if spool else {}),
-        }  # fmt: skip
-        self.outsides.append(Dependencies(variables, session=self._aws.session))
-        return App(self.outsides[-1])
-
-
-@pytest.fixture(params=["s3", "ssm"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    with Aws() as aws:
-        found = Place(aws, request.param, tmp_path / "kept")
-        yield found
-        for dependencies in found.outsides:
-            dependencies.transport.close()
+__all__ = ["place"]  # a fixture
 
 
 def refused(app: App) -> str:

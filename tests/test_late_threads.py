@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.deadline import Call, DeadlineExceeded, call_until, calls_until
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
-from lambda_remote_write.in_time import NotInTime, Pending, Permit, Withdrawn, in_time
 from lambda_remote_write.model.samples import NEVER_MS
 from lambda_remote_write.push import push
 from lambda_remote_write.scrape import collect
@@ -26,8 +26,8 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, no_session
+from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick
 from tests.rig.stores import MemoryStore
-from tests.test_push import SYNTHETIC, config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
 
@@ -76,23 +76,23 @@ class Hanging:
 
 
 class World(Dependencies):
-    """The outside world with one store, which everybody has; `is_punctual` is how `Dependencies` gives it."""
+    """The outside world with one store, which is punctual as all stores of `Dependencies` are."""
 
-    def __init__(self, store: Store, *, is_punctual: bool) -> None:
+    def __init__(self, store: Store) -> None:
         super().__init__(ENVIRONMENT, session=no_session)
-        self._given = PunctualStore(store) if is_punctual else store
+        self._given = PunctualStore(store)
 
     def store(self, location: str) -> Store:
         return self._given
 
 
 @contextmanager
-def env_vars(store: Store, api: Api, amp: Receiver, mode: str, *, is_punctual: bool) -> Iterator[Environment]:
+def env_vars(store: Store, api: Api, amp: Receiver, mode: str) -> Iterator[Environment]:
     """An API that repeats its last records, one endpoint, and a spool in `store`."""
     at = int(time.time() * 1000)
     url = api.serve("/r", lambda _: Answer.json([{"id": str(n), "value": n, "at": at} for n in range(3)]))
     text = config_text([job(url)], [endpoint(amp, "amp")], spool={"location": "memory", "mode": mode})
-    dependencies = World(store, is_punctual=is_punctual)
+    dependencies = World(store)
     try:
         yield Environment(parse_config(text, "config.yaml", ENVIRONMENT), dependencies)
     finally:
@@ -104,20 +104,19 @@ def marks(environment: Environment) -> dict[bytes, int]:
 
 
 @pytest.mark.parametrize(
-    ("operation", "mode", "is_punctual"),
+    ("operation", "mode"),
     [
-        pytest.param("put", "on_failure", False, id="write"),
-        pytest.param("put", "on_failure", True, id="write to a store that is punctual"),
-        pytest.param("put", "always", False, id="write ahead"),
-        pytest.param("list", "on_failure", False, id="listing"),
-        pytest.param("delete", "always", False, id="removal"),
+        pytest.param("put", "on_failure", id="write"),
+        pytest.param("put", "always", id="write ahead"),
+        pytest.param("list", "on_failure", id="listing"),
+        pytest.param("delete", "always", id="removal"),
     ],
 )
-def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, *, is_punctual: bool) -> None:
+def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str) -> None:
     store = Hanging(MemoryStore(), operation, "spool/")
     with Api() as api, Receiver() as amp:
         amp.always(None if operation == "delete" else Fault.status(503))
-        with env_vars(store, api, amp, mode, is_punctual=is_punctual) as environment:
+        with env_vars(store, api, amp, mode) as environment:
             try:
                 report = push(environment, tick(environment), time.monotonic() + 1)
                 assert report.balances
@@ -147,9 +146,9 @@ def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_aga
     store = Hanging(MemoryStore(), "put", "spool/")
     with Api() as api, Receiver() as amp:
         amp.always(Fault.status(503))
-        with env_vars(store, api, amp, "on_failure", is_punctual=False) as environment:
+        with env_vars(store, api, amp, "on_failure") as environment:
             (accounting,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
-            assert accounting.undelivered.counts == {"no_result": accounting.collected}
+            assert accounting.undelivered.counts == {"spool_failed": accounting.collected}
             amp.always(None)
             fresh = push(environment, tick(environment), time.monotonic() + 10).deliveries[0]
             assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
@@ -160,7 +159,7 @@ def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_aga
 @pytest.mark.parametrize("operation", ["get", "put"])
 def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> None:
     store = Hanging(MemoryStore(), operation, "state/")
-    with Api() as api, Receiver() as amp, env_vars(store, api, amp, "on_failure", is_punctual=True) as environment:
+    with Api() as api, Receiver() as amp, env_vars(store, api, amp, "on_failure") as environment:
         started = time.monotonic()
         report = push(environment, tick(environment), started + 3)
         assert time.monotonic() - started < 30
@@ -180,18 +179,17 @@ def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(conten
         dependencies = Dependencies(ENVIRONMENT, session=no_session)
         environment = Environment(config, dependencies)
         (source,) = due(environment)
-        edges = collect.Edges(environment.fetcher, dependencies.now_ms)
-        first = collect.ask(source, edges, time.monotonic() + 10)
-        assert not collect.settle(source, first, 1, dependencies.now_ms()).error
-        late = collect.ask(source, edges, time.monotonic() + 10)
+        first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+        assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
+        late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
         given_up = collect.ScrapeResponse(
             dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late"
         )
-        assert collect.settle(source, given_up, 2, dependencies.now_ms()).error == "late"
-        next_one = collect.ask(source, edges, time.monotonic() + 10)
-        assert first.answer.memory is late.answer.memory
-        assert next_one.answer.memory is not late.answer.memory
-        scrape = collect.settle(source, next_one, 3, dependencies.now_ms())
+        assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
+        next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+        assert first.answer.cache is late.answer.cache
+        assert next_one.answer.cache is not late.answer.cache
+        scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
         assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
         dependencies.transport.close()
 
@@ -204,47 +202,40 @@ def due(environment: Environment) -> list[Any]:
 # --- The pieces -------------------------------------------------------------------------------------------------------
 
 
-def test_what_comes_late_is_nobodys() -> None:
+def test_a_late_result_can_be_taken_later() -> None:
     released = threading.Event()
-    late = Pending(lambda: released.wait(20))
-    with pytest.raises(NotInTime):
+    late = Call(lambda: released.wait(20))
+    with pytest.raises(DeadlineExceeded):
         late.result(time.monotonic() + 0.05)
     released.set()
     assert late.result(time.monotonic() + 20)
 
 
-def test_what_an_act_raises_is_raised_where_it_is_waited_for() -> None:
+def test_an_error_is_raised_where_the_result_is_waited_for() -> None:
     with pytest.raises(ZeroDivisionError):
-        in_time(lambda: 1 / 0, float("inf"))
+        call_until(lambda: 1 / 0, float("inf"))
 
 
-def test_a_thread_without_permit_gets_no_result() -> None:
-    """Neither what it waited for nor the error of it: it ends."""
-    permit, changed, ended = Permit(), [], threading.Event()
-    waits, released = threading.Event(), threading.Event()
-
-    def act() -> None:
-        try:
-            with permit:
-                try:
-                    with permit.released():
-                        waits.set()
-                        released.wait(20)
-                        raise StoreError("late")
-                except Exception:
-                    changed.append("error")
-                changed.append("result")
-        except Withdrawn:
-            ended.set()
-
-    threading.Thread(target=act, daemon=True).start()
-    assert waits.wait(20)
-    permit.withdraw()
+def test_calls_side_by_side_give_their_results_as_they_come() -> None:
+    released = threading.Event()
+    functions = [lambda: released.wait(20), lambda: "first"]
+    results = calls_until(functions, time.monotonic() + 20, max_threads=2)
+    assert next(results) == (1, "first")
     released.set()
-    assert ended.wait(20)
-    assert changed == []
-    with pytest.raises(Withdrawn), permit:
-        pass
+    assert list(results) == [(0, True)]
+
+
+def test_what_has_not_begun_by_the_deadline_never_begins() -> None:
+    released, begun = threading.Event(), list[str]()
+
+    def hang() -> None:
+        begun.append("one")
+        released.wait(20)
+
+    assert list(calls_until([hang, hang], time.monotonic() + 0.05, max_threads=1)) == []
+    released.set()
+    time.sleep(0.1)  # for what the thread would do now
+    assert begun == ["one"]
 
 
 def test_a_folder_whose_lock_another_process_has_is_waited_for_until_the_deadline(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sandbox.amp import Bearer, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.delivery import ENVIRONMENT
-from tests.test_push import SYNTHETIC, Source, config_text, counts, endpoint, job, now_ms, run, tick, warm_of
+from tests.rig.push import SYNTHETIC, Source, config_text, counts, endpoint, job, now_ms, run, tick, warm_of
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
 from sandbox.server import Fault
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
-from tests.test_push import Source, config_text, endpoint, job, tick
+from tests.rig.push import Source, config_text, endpoint, job, tick
 
 RUN_SECONDS = 0.3
 PATIENT_SECONDS = 5.0

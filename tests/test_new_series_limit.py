@@ -14,7 +14,7 @@ from lambda_remote_write.report.report import Report
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
-from tests.test_push import SYNTHETIC, Source, config_text, endpoint, job, run, warm_of
+from tests.rig.push import SYNTHETIC, Source, config_text, endpoint, job, run, warm_of
 
 REASON = "new_series_limited"
 

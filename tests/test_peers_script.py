@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Require
+from tests.rig.needs import Peer
 
 SCRIPT = Path(__file__).parents[1] / ".ci" / "peers"
 
 
 @pytest.fixture
-def mirror(require: Require, tmp_path: Path) -> Path:
+def mirror(peer: Peer, tmp_path: Path) -> Path:
     """A mirror with lists that are right in everything but that nobody signed them."""
-    require(shutil.which("apt-get"), "apt-get on PATH")
+    peer("apt-get")
     architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout
     folder = tmp_path / "mirror" / "dists" / "sid"
     packages = folder / "main" / f"binary-{architecture.strip()}" / "Packages"

@@ -15,10 +15,10 @@ from sandbox import prometheus
 from sandbox.amp import Receiver, value_text
 from sandbox.api import Api
 from sandbox.server import Answer
-from tests.conftest import Require
 from tests.rig import made
 from tests.rig.delivery import Clock
-from tests.test_push import config_text, endpoint, job, run, warm_of
+from tests.rig.needs import Peer
+from tests.rig.push import config_text, endpoint, job, run, warm_of
 
 MINUTE = 60_000
 Labels = tuple[tuple[str, str], ...]
@@ -26,8 +26,8 @@ Points = dict[Labels, list[tuple[int, str]]]
 
 
 @pytest.fixture(scope="module")
-def server(require: Require) -> Iterator[prometheus.Prometheus]:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def server(peer: Peer) -> Iterator[prometheus.Prometheus]:
+    peer("prometheus")
     with prometheus.Prometheus() as running:
         yield running
 

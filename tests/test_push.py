@@ -2,100 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
-from lambda_remote_write.model.delivery import Delivery
 from lambda_remote_write.push import push
-from lambda_remote_write.report.report import Report
-from lambda_remote_write.scrape.schedule import Tick
 from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
-from sandbox.server import Answer, Fault, Request
-from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
-
-SYNTHETIC = 5  # up and its four companions, for each job
-
-
-def job(url: str, name: str = "usage", **keys: Any) -> dict[str, Any]:
-    """Records are {"id", "value", "at"}; each gives a sample of `requests_total`."""
-    metric = {
-        "name": "requests_total",
-        "type": "counter",
-        "help": "Requests.",
-        "records": "[]",
-        "value": "value",
-        "timestamp": {"path": "at", "format": "unix_ms"},
-        "labels": {"id": "id"},
-    }
-    return {"job_name": name, "url": url, "metrics": [metric], **keys}
-
-
-def endpoint(receiver: Receiver, name: str, **keys: Any) -> dict[str, Any]:
-    quick = {"min_backoff": "5ms", "max_backoff": "20ms"} | keys.pop("queue_config", {})
-    return {"name": name, "url": receiver.url, "sigv4": {"region": KEYS.region}, "queue_config": quick, **keys}
-
-
-def config_text(jobs: list[dict[str, Any]], endpoints: list[dict[str, Any]], **top: Any) -> str:
-    return json.dumps({"json_configs": jobs, "remote_write": endpoints, "self_metrics": False, **top})
-
-
-@contextmanager
-def warm_of(text: str, clock: Clock | None = None, env_vars: Mapping[str, str] = ENVIRONMENT) -> Iterator[Environment]:
-    clock = clock or Clock(really_sleeps=True)
-    dependencies = Dependencies(env_vars, clock.now_ms, no_session, clock.sleep)
-    try:
-        yield Environment(parse_config(text, "config.yaml", env_vars), dependencies)
-    finally:
-        dependencies.transport.close()
-
-
-def tick(environment: Environment, *names: str) -> Tick:
-    """A run of these jobs, or of all."""
-    return Tick(
-        environment.dependencies.now_ms(),
-        None,
-        environment.config.tick_ms,
-        frozenset(names or environment.config.job_names()),
-    )
-
-
-def run(environment: Environment, seconds: float = 10.0) -> Report:
-    report = push(environment, tick(environment), time.monotonic() + seconds)
-    assert report.balances
-    return report
-
-
-def counts(delivery: Delivery) -> dict[str, int]:
-    return {
-        "collected": delivery.collected,
-        "accepted": delivery.accepted,
-        "rejected": delivery.rejected.total(),
-        "dropped": delivery.dropped.total(),
-        "undelivered": delivery.undelivered.total(),
-    }
-
-
-class Source:
-    """An API that answers what a test puts into `records`."""
-
-    def __init__(self, api: Api, path: str = "/records") -> None:
-        self.records: Callable[[], list[dict[str, Any]]] = list
-        self.url = api.serve(path, self._answer)
-
-    def _answer(self, request: Request) -> Answer:
-        return Answer.json(self.records())
+from sandbox.server import Fault
+from tests.rig.delivery import ENVIRONMENT, Clock, in_order
+from tests.rig.push import SYNTHETIC, Source, config_text, counts, endpoint, job, now_ms, run, tick, warm_of
 
 
 @pytest.fixture
@@ -109,10 +32,6 @@ def source(api: Api) -> Source:
     made = Source(api)
     made.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
     return made
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 # --- Endpoints are independent ----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from sandbox.api import Api
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Answer, Fault, Request
 from tests.rig.delivery import Clock, in_order, no_session
-from tests.test_push import config_text, endpoint, job
+from tests.rig.push import config_text, endpoint, job
 
 MINUTES = 7 * 24 * 60
 DOWN_HOURS = 0.01  # of all hours

@@ -16,10 +16,8 @@ from .aws.s3 import S3
 from .config import go_glob
 from .config.load import Include, parse_config
 from .config.schema import Config
-from .config.secrets import SecretStore
 from .config.yaml_reader import ConfigError, Problem
-from .http import Transport
-from .in_time import NotInTime, in_time
+from .deadline import DeadlineExceeded, call_until
 from .report.printable import printable
 from .store import StoreError
 
@@ -53,25 +51,21 @@ class _Text:
     pinned: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """What reading a config needs of the outside world."""
-
-    env_vars: Mapping[str, str]
-    transport: Transport
-    secrets: SecretStore
-    session: Callable[[str, str], Any]
-    now_ms: Callable[[], int]
-    has_schedule: bool = True
-
-
 class ConfigSource:
     """Reads the config of one environment; keeps the last good one."""
 
-    def __init__(self, location: str, edges: Edges) -> None:
+    def __init__(
+        self,
+        location: str,
+        env_vars: Mapping[str, str],
+        objects: S3,
+        session: Callable[[str, str], Any],
+        *,
+        has_schedule: bool = True,
+    ) -> None:
+        """`session(profile, region)` makes a boto3 session. Without a schedule, no warning is about it."""
         self.location = location or str(PACKAGED)
-        self._edges = edges
-        self._s3 = S3(edges.env_vars, edges.transport, edges.secrets, edges.session, edges.now_ms)
+        self._env_vars, self._objects, self._session, self._has_schedule = env_vars, objects, session, has_schedule
         self._loaded: Loaded | None = None
         self._ssm: Any = None  # made once: that costs more than asking
 
@@ -85,14 +79,11 @@ class ConfigSource:
         there is no good one yet."""
         last = self._loaded
         try:
-            fetched = self._in_time(lambda until: self._fetch(last.version if last else "", until), deadline)
+            fetched = self._read_by(lambda until: self._fetch(last.version if last else "", until), deadline)
             if fetched is None and last:
                 return last
             found = fetched or _Text("", "")
-            edges = self._edges
-            config = parse_config(
-                found.text, self.location, edges.env_vars, self._include(), has_schedule=edges.has_schedule
-            )
+            config = self._parsed(found.text, self.location, self._include())
         except (ConfigError, Unreadable) as error:
             if last is None:
                 raise
@@ -103,29 +94,31 @@ class ConfigSource:
     def load_pinned(self, pinned: str, newer: Exception, deadline: float = float("inf")) -> Loaded:
         """The last good config, for an environment that has none and finds a bad one, or cannot read the newest
         (`newer` says why). The next run looks for a newer one again. Raises ConfigError or Unreadable."""
-        text = self._in_time(lambda until: self._pinned_text(pinned, until), deadline)
-        edges, place = self._edges, f"{self.location} (version {pinned})"
-        config = parse_config(text, place, edges.env_vars, has_schedule=edges.has_schedule)
+        text = self._read_by(lambda until: self._pinned_text(pinned, until), deadline)
+        config = self._parsed(text, f"{self.location} (version {pinned})")
         self._loaded = Loaded(config, "", pinned=pinned)
         return replace(self._loaded, refused=_refused(newer))
+
+    def _parsed(self, text: str, place: str, include: Include | None = None) -> Config:
+        return parse_config(text, place, self._env_vars, include, has_schedule=self._has_schedule)
 
     def _pinned_text(self, pinned: str, until: float) -> str:
         if self.location.startswith("ssm:"):
             return str(self._ssm_parameter(f"{self.location.removeprefix('ssm:')}:{pinned}", until)["Value"])
         bucket, key = self._bucket_and_key()
         try:
-            return self._s3.get_version(bucket, key, pinned, until, _MAX_BYTES).content.decode("utf-8")
+            return self._objects.get_version(bucket, key, pinned, until, _MAX_BYTES).content.decode("utf-8")
         except (StoreError, UnicodeDecodeError) as error:
             raise Unreadable(f"{self.location}: {error}") from None
 
-    def _in_time(self, read: Callable[[float], Result], deadline: float) -> Result:
+    def _read_by(self, read: Callable[[float], Result], deadline: float) -> Result:
         """What is read before the deadline, and in a bounded time. Raises Unreadable."""
         until = min(deadline, time.monotonic() + _TIMEOUT_SECONDS)
         if not self.keeps_versions:
             return read(until)
         try:
-            return in_time(lambda: read(until), until + _SPARE_SECONDS)
-        except NotInTime:
+            return call_until(lambda: read(until), until + _SPARE_SECONDS)
+        except DeadlineExceeded:
             raise Unreadable(f"{self.location}: no answer in time; a name look-up may hang") from None
 
     def _include(self) -> Include | None:
@@ -163,10 +156,10 @@ class ConfigSource:
 
     def _ssm_parameter(self, name: str, until: float) -> Mapping[str, Any]:
         """Raises Unreadable."""
-        region = self._edges.env_vars.get("AWS_REGION", "")
+        region = self._env_vars.get("AWS_REGION", "")
         for tries_left in range(_TRIES, 0, -1):
             try:
-                client = self._ssm or self._edges.session("", region).client("ssm")
+                client = self._ssm or self._session("", region).client("ssm")
                 found: Mapping[str, Any] = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]
                 self._ssm = client
                 return found
@@ -180,7 +173,7 @@ class ConfigSource:
     def _from_s3(self, version: str, until: float) -> _Text | None:
         bucket, key = self._bucket_and_key()
         try:
-            found = self._s3.get_changed(bucket, key, version, until, _MAX_BYTES)
+            found = self._objects.get_changed(bucket, key, version, until, _MAX_BYTES)
             return _Text(found.content.decode("utf-8"), found.etag, found.version) if found else None
         except StoreError as error:
             raise Unreadable(str(error)) from None

@@ -7,23 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import config_source
 from .aws.credentials import CredentialsProvider, aws_patience
 from .aws.s3 import S3, S3Store
 from .config.schema import RemoteWriteConfig
 from .config.secrets import SecretStore
+from .config_source import ConfigSource
 from .http import Transport
 from .http.fetch import Fetcher
 from .remote_write.client import RemoteWriteClient
+from .scrape.schedule import wall_clock_ms
 from .store import DirectoryStore, PunctualStore, Store
 
 if TYPE_CHECKING:
     from . import discovery
     from .aws.clients import AwsClients
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def boto3_session(profile: str, region: str) -> Any:
@@ -73,21 +70,19 @@ class Dependencies:
                 self._clients[service] = self.session("", self.env_vars.get("AWS_REGION", "")).client(service)
             return self._clients[service]
 
-    def discovery_edges(self, fetcher: Fetcher) -> discovery.Edges:
+    def discovery_clients(self, fetcher: Fetcher) -> discovery.Clients:
         from . import discovery
         from .aws.clients import AwsClients
 
         if self._aws_clients is None:
             self._aws_clients = AwsClients(self.env_vars, self.secrets, self.session, self.now_ms)
-        return discovery.Edges(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
+        return discovery.Clients(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
 
     def client(self, endpoint: RemoteWriteConfig) -> RemoteWriteClient:
         """What posts to one endpoint, with credentials of its own where its config names some."""
         credentials = None
         if endpoint.sigv4:
-            credentials = CredentialsProvider(
-                endpoint.sigv4, self.env_vars, self.secrets, self.session, lambda: self.now_ms() / 1000
-            )
+            credentials = CredentialsProvider(endpoint.sigv4, self.env_vars, self.secrets, self.session, self.now_ms)
         return RemoteWriteClient(endpoint, self.transport, self.secrets, credentials, self.env_vars, self.now_ms)
 
     def store(self, location: str) -> Store:
@@ -95,9 +90,6 @@ class Dependencies:
         is_bucket = location.startswith("s3://")
         return PunctualStore(S3Store(self.objects, location) if is_bucket else DirectoryStore(location))
 
-    def config_source(self, location: str = "", *, has_schedule: bool = True) -> config_source.ConfigSource:
+    def config_source(self, location: str = "", *, has_schedule: bool = True) -> ConfigSource:
         place = location or self.env_vars.get("PUSHER_CONFIG", "")
-        edges = config_source.Edges(
-            self.env_vars, self.transport, self.secrets, self.session, self.now_ms, has_schedule
-        )
-        return config_source.ConfigSource(place, edges)
+        return ConfigSource(place, self.env_vars, self.objects, self.session, has_schedule=has_schedule)

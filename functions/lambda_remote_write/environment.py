@@ -15,14 +15,15 @@ from .dependencies import Dependencies
 from .http.fetch import Fetcher
 from .json_api.mapping import Observe
 from .model.delivery import Delivery
+from .model.drop_reasons import DropReason
 from .model.samples import Intern, Labels, Series
 from .model.scrape import HighWaterMark, Scrape
-from .new_series_limit import NewSeriesLimiter
+from .new_series_limit import NewSeriesLimiter, limiter_of
 from .remote_write.endpoint import EndpointState
 from .remote_write.relabelled_series import RelabelledSeries, common_limits, limits_of
-from .scrape.ended_targets import EndedTargets
-from .scrape.json_scraper import JsonSource
+from .scrape.json_scraper import JsonScraper
 from .scrape.schedule import Tick
+from .scrape.staleness import EndedTargets
 from .series import name_escaping
 from .series.cache import MAX_SERIES, SeriesCache, legacy_prefix
 from .spool.drain import SpoolState
@@ -36,7 +37,7 @@ from .store import StoreError
 if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them would lengthen every cold start
     from . import discovery
     from .scrape.pool import ScrapePool
-    from .scrape.target_scraper import TargetSource
+    from .scrape.target_scraper import TargetScraper
 
 _DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
 _STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for reading the state object
@@ -44,11 +45,14 @@ _STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has begun: its number in this environment, and what it is known by outside."""
+    """A run: its number in this environment, and what it is known by outside. Times are monotonic seconds."""
 
     number: int
     id: RunId
     is_cold_start: bool
+    known_series: int  # in the cache at its start
+    started: float
+    deadline: float
 
 
 class Environment:
@@ -96,12 +100,12 @@ class Environment:
         self.state: State = self.spool_state.state if self.spool_state else memory
         self.progress = JobProgress(config, self.state, [endpoint.client for endpoint in self.endpoints])
         self.health: JobHealth = JobHealth(self.state, before.health if before else None)
-        self.new_series_limiter: NewSeriesLimiter = NewSeriesLimiter(
+        self.new_series_limiter: NewSeriesLimiter | None = limiter_of(
             config, self.state, before.new_series_limiter if before else None
         )
         self._strangers: dict[str, int] = before._strangers if before else {}
         self.ended_targets: EndedTargets = before.ended_targets if before else EndedTargets()
-        self._lists: discovery.Sources = before._lists if before else {}
+        self._lists: discovery.TargetLists = before._lists if before else {}
         self.jobs = [self._json_source(job) for job in config.jobs if shard.takes(job.job_name)]
         self.pools = [self._pool(job) for job in config.scrape_jobs]
         if before:
@@ -153,7 +157,7 @@ class Environment:
                 source.active.series = [self._own_series(one) for one in source.active.series]
             self.ended_targets.add(source)
         for job in self.jobs:
-            back = self.ended_targets.back(job.key)
+            back = self.ended_targets.resume(job.key)
             if back is not None:
                 job.active = back.active
 
@@ -168,7 +172,7 @@ class Environment:
         if not config.location:
             return None
         store = dependencies.store(config.location)
-        dead_letter_reasons = frozenset(("too_old", "rejected") if config.keeps_rejected else ("too_old",))
+        dead_letter_reasons = frozenset({DropReason.TOO_OLD, *(("rejected",) if config.keeps_rejected else ())})
         if before is not None and before.spool.store.place == store.place:
             return replace(before, mode=config.mode, dead_letter_reasons=dead_letter_reasons)
         spool = Spool(store, self.shard.name, dependencies.sleep)
@@ -176,12 +180,12 @@ class Environment:
 
     # sources
 
-    def _json_source(self, job: JsonJob) -> JsonSource:
+    def _json_source(self, job: JsonJob) -> JsonScraper:
         observe = self._observers.get(job.job_name)
         limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
         age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
         if job.backfill is None or not self._gap_backfill:
-            return JsonSource(job, self.intern, observe, self.progress, age_limit_ms)
+            return JsonScraper(job, self.intern, observe, self.progress, age_limit_ms)
         from .scrape.gap_backfill import GapBackfill
 
         every_ms = max(job.scrape_interval_ms, self.config.tick_ms)
@@ -190,32 +194,35 @@ class Environment:
     def _pool(self, job: ScrapeJob) -> ScrapePool:
         from . import discovery
         from .scrape.pool import ScrapePool
-        from .scrape.target_scraper import Receivers, TargetSource
+        from .scrape.target_scraper import EndpointFeatures, TargetScraper
 
         endpoints = self.config.endpoints
-        receivers = Receivers(
+        features = EndpointFeatures(
             exemplars=any(one.send_exemplars for one in endpoints),
-            starts=any(one.version > 1 for one in endpoints),
+            start_times=any(one.version > 1 for one in endpoints),
             utf8_names=self.limits.utf8_names,
         )
-        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_edges(self.fetcher), self._lists)
+        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_clients(self.fetcher), self._lists)
         observe, series = self._observers.get(job.job_name), self.series
         return ScrapePool(
-            job, finder, lambda one: TargetSource(one, series, receivers, observe), self.ended_targets, self.shard.takes
+            job, finder, lambda one: TargetScraper(one, series, features, observe), self.ended_targets, self.shard.takes
         )
 
-    def sources(self) -> list[JsonSource | TargetSource]:
+    def sources(self) -> list[JsonScraper | TargetScraper]:
         """Every JSON job, and every target as it was discovered last."""
-        return [*self.jobs, *(source for pool in self.pools for source in pool.sources.values())]
+        return [*self.jobs, *(source for pool in self.pools for source in pool.scrapers.values())]
 
     def discover(self, deadline: float, jobs: Collection[str] | None = None) -> None:
         """Brings the targets of all scrape jobs (or of these) up to date, side by side, in a third of the time until
         `deadline` (monotonic seconds) at most."""
         self.sync(self.find(deadline, jobs))
 
-    def find(self, deadline: float, jobs: Collection[str] | None = None) -> list[tuple[ScrapePool, discovery.Found]]:
+    def find(
+        self, deadline: float, jobs: Collection[str] | None = None
+    ) -> list[tuple[ScrapePool, discovery.DiscoveryResult]]:
         """The part of discovery that waits."""
-        pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        wanted = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        pools = [pool for pool in wanted if not pool.is_complete]
         if not pools:
             return []
         from . import discovery
@@ -224,11 +231,11 @@ class Environment:
         found = discovery.discover([one.finder for one in pools], now + (deadline - now) * _DISCOVERY_SHARE)
         return list(zip(pools, found, strict=True))
 
-    def sync(self, found: Iterable[tuple[ScrapePool, discovery.Found]]) -> None:
+    def sync(self, found: Iterable[tuple[ScrapePool, discovery.DiscoveryResult]]) -> None:
         for pool, groups in found:
             pool.sync(groups)
 
-    def due_sources(self, tick: Tick) -> list[JsonSource | TargetSource]:
+    def due_sources(self, tick: Tick) -> list[JsonScraper | TargetScraper]:
         """What is to be asked in this run, of the targets as they are known."""
         return [source for source in self.sources() if source.is_due(tick)]
 
@@ -251,16 +258,14 @@ class Environment:
 
     def begin(self, deadline: float) -> Run:
         """Starts a run: the state object is read from now on. `deadline` is monotonic seconds."""
-        is_cold_start = self.run == 0
+        started, is_cold_start = time.monotonic(), self.run == 0
         self.dependencies.secrets.begin_run()
         number, run_id = self.next_run(), RunId(self.dependencies.now_ms(), secrets.token_hex(4))
-        self.new_series_limiter.start(self.series)
         self.progress.warning = ""
-        now = time.monotonic()
-        self.state.start_reading(now + min(_STATE_SECONDS, _STATE_SHARE * (deadline - now)))
-        return Run(number, run_id, is_cold_start)
+        self.state.start_reading(started + min(_STATE_SECONDS, _STATE_SHARE * (deadline - started)))
+        return Run(number, run_id, is_cold_start, len(self.series), started, deadline)
 
-    def judge(self, scraped: Sequence[tuple[JsonSource | TargetSource, Scrape]]) -> None:
+    def judge(self, scraped: Sequence[tuple[JsonScraper | TargetScraper, Scrape]]) -> None:
         """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""
         unknown = self.undiscovered()
         self.health.update(scraped, self.sources(), [name for name in self._own_jobs() if name not in unknown])
@@ -307,7 +312,7 @@ class Environment:
     def _look_for_strangers(self, spool_state: SpoolState, deadline: float) -> None:
         known = [endpoint.name for endpoint in self.config.endpoints]
         try:
-            self._strangers = spool_state.spool.strangers(known, deadline)
+            self._strangers = spool_state.spool.orphaned_entries(known, deadline)
         except StoreError as error:
             self.state.problem = self.state.problem or f"the spool cannot be listed: {error}"
 

@@ -1,4 +1,4 @@
-"""`new_series_limit`: AMP cannot delete series, so that a label which explodes is held back instead of sent."""
+"""`new_series_limit`: AMP cannot delete series, so those of a label that explodes are held back instead of sent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from .config.schema import Config, JsonJob, ScrapeJob
-from .model.drop_reasons import NEW_SERIES_LIMITED
+from .model.drop_reasons import DropReason
 from .model.samples import STALE, Series
 from .model.scrape import Scrape
 from .scrape.up import EXTRA_NAMES, NAMES
@@ -18,10 +18,17 @@ _NO_LIMIT = 2**63
 _OWN_FIELDS = tuple(label_codec.label_field(("__name__", name)) for name in (*NAMES, *EXTRA_NAMES))
 
 
-class NewSeriesLimiter:
-    """Lets a run bring as many new series as the config says, and holds back the others until their turn comes.
+def limiter_of(config: Config, state: State, before: NewSeriesLimiter | None) -> NewSeriesLimiter | None:
+    """None where the config has no limit. `before` is the limiter of the config before, which knows what waits."""
+    jobs: list[JsonJob | ScrapeJob] = [*config.jobs, *config.scrape_jobs]
+    has_limit = config.new_series_limit or any(job.new_series_limit for job in jobs)
+    return NewSeriesLimiter(config, state, before) if has_limit else None
 
-    In a new environment all series are new: as many as the state object says that a job had are let in as well.
+
+class NewSeriesLimiter:
+    """Lets as many new series into a run as the config says. The others wait for a later run.
+
+    In a new environment all series are new, so that as many as the job had according to the state object pass, too.
     """
 
     def __init__(self, config: Config, state: State, before: NewSeriesLimiter | None = None) -> None:
@@ -29,26 +36,20 @@ class NewSeriesLimiter:
         self._limits = {job.job_name: job.new_series_limit for job in jobs if job.new_series_limit}
         self._run_limit = config.new_series_limit
         self._state = state
-        self._held: dict[str, set[Series]] = before._held if before else {}
-        self._is_fresh = True  # no run has gone through yet
-        self.cached = 0
+        self._limited: dict[str, set[Series]] = before._limited if before else {}
+        self._is_fresh = True  # before the first run of this environment
 
-    def start(self, cache: SeriesCache) -> None:
-        """Before a run: what the cache has now is not new."""
-        self.cached = len(cache)
-
-    def hold_back(self, scrapes: Sequence[Scrape], cache: SeriesCache) -> int:
-        """Takes the samples of series beyond the limits out of the scrapes. Returns how many series that are."""
-        if not self._limits and not self._run_limit:
-            return 0
-        new = set(cache.since(self.cached))
+    def hold_back(self, scrapes: Sequence[Scrape], cache: SeriesCache, known: int) -> int:
+        """Takes the samples of series beyond the limits out of the scrapes; the cache's first `known` ones are not new.
+        Returns how many series are held back."""
+        new = set(cache.since(known))
         by_job: dict[str, list[Scrape]] = defaultdict(list)
         for scrape in scrapes:
             by_job[scrape.job].append(scrape)
         left = self._run_limit + sum(map(self._expected, by_job)) if self._run_limit else _NO_LIMIT
         count = 0
         for job, some in by_job.items():
-            candidates = _not_yet_sent(some, new | self._held.get(job, set()))
+            candidates = _not_yet_sent(some, new | self._limited.get(job, set()))
             allowed = min(self._allowance(job), left)
             left -= min(len(candidates), allowed)
             count += self._hold(job, some, candidates[allowed:], allowed)
@@ -60,17 +61,17 @@ class NewSeriesLimiter:
         return limit + self._expected(job) if limit else _NO_LIMIT
 
     def _expected(self, job: str) -> int:
-        """How many series of a job are new only to this environment; where nobody can say, all may be."""
+        """How many series of a job are new only to this environment: all may be, if the state object is unknown."""
         if not self._is_fresh:
             return 0
         mark = self._state.mark_of(job)
         return mark.series if mark else _NO_LIMIT if self._state.problem else 0
 
-    def _hold(self, job: str, scrapes: Iterable[Scrape], held: Sequence[Series], allowed: int) -> int:
-        """Takes these series out. The end of one that was held until now is nobody's business either."""
-        before, self._held[job] = self._held.get(job, set()), set(held)
-        gone = self._held[job]
-        for scrape in scrapes if before or held else ():
+    def _hold(self, job: str, scrapes: Iterable[Scrape], limited: Sequence[Series], allowed: int) -> int:
+        """Takes these series out, and the stale marker of one that has been held back until now."""
+        before, self._limited[job] = self._limited.get(job, set()), set(limited)
+        gone = self._limited[job]
+        for scrape in scrapes if before or limited else ():
             samples = scrape.samples
             kept = [
                 index
@@ -79,10 +80,10 @@ class NewSeriesLimiter:
             ]
             if len(kept) < len(samples):
                 detail = f"job {job} brings more than {allowed} new series in one run"
-                detail += f"; {exploding(held)}" if held else ""
-                scrape.dropped.add(NEW_SERIES_LIMITED, detail, len(samples) - len(kept))
+                detail += f"; {exploding(limited)}" if limited else ""
+                scrape.dropped.add(DropReason.NEW_SERIES_LIMITED, detail, len(samples) - len(kept))
                 scrape.samples = samples.pick(kept)
-        return len(held)
+        return len(limited)
 
 
 def _not_yet_sent(scrapes: Iterable[Scrape], wanted: set[Series]) -> list[Series]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .config.scalars import print_duration
-from .config.schema import Config, JsonJob, Metric
+from .config.schema import SHOWN_DROPPED_TARGETS, Config, JsonJob, Metric
 from .config.yaml_reader import shown_url
 from .dependencies import Dependencies
 from .environment import Environment
-from .model.delivery import Delivery
 from .model.reason_counts import ReasonCounts
 from .model.samples import STALE, InvalidSeries, Labels, Series
 from .model.scrape import MetricResult, Scrape
@@ -22,15 +21,14 @@ from .remote_write.endpoint import EndpointState
 from .report import cost
 from .report.report import reasons_dict, skipped_dict
 from .scrape import collect
-from .scrape.json_scraper import JsonSource
+from .scrape.json_scraper import JsonScraper
 from .scrape.pool import ScrapePool, shard_key
-from .scrape.target_scraper import TargetSource
-from .scrape.targets import Dropped
+from .scrape.target_scraper import TargetScraper
+from .scrape.targets import DroppedTarget
 from .series.cache import AMP_LIMITS
 from .state.shards import hashmod
 
 _SHOWN_SERIES = 20  # of a job; at least one of each metric
-_SHOWN_TARGETS = 20  # of those that are dropped, unless keep_dropped_targets says how many
 _MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label
 _MANY_LABELS = 30
 _BASE_UNITS = {
@@ -79,7 +77,7 @@ def plan(
     environment = Environment(config, dependencies, observers=traces)
     environment.discover(deadline, jobs)
     sources = [source for source in environment.sources() if source.name in traces]
-    scrapes = collect.collect(sources, collect.Edges(environment.fetcher, dependencies.now_ms), deadline, run=1)
+    scrapes = collect.collect(sources, environment.fetcher, dependencies.now_ms, deadline, run=1)
     environment.judge(list(zip(sources, scrapes, strict=True)))
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
     for scrape in scrapes:
@@ -164,12 +162,12 @@ class _Shown:
 
 
 def _split(
-    sources: Sequence[JsonSource | TargetSource], scrapes: Sequence[Scrape], shards: int
+    sources: Sequence[JsonScraper | TargetScraper], scrapes: Sequence[Scrape], shards: int
 ) -> list[dict[str, Any]]:
     """What each shard asks and sends."""
     rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
     for source, scrape in zip(sources, scrapes, strict=True):
-        is_job = isinstance(source, JsonSource)
+        is_job = isinstance(source, JsonScraper)
         row = rows[hashmod(source.name if is_job else shard_key(source.target), shards)]  # type: ignore[union-attr]
         row["samples"] += len(scrape.samples)
         row["targets"] += not is_job
@@ -186,7 +184,7 @@ def _json_job(job: JsonJob, shown: _Shown, config: Config) -> dict[str, Any]:
 def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, Any]:
     job, trace, scrapes = pool.job, shown.trace, shown.scrapes
     found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
-    kept = job.keep_dropped_targets or _SHOWN_TARGETS
+    kept = job.keep_dropped_targets or SHOWN_DROPPED_TARGETS
     return found | {
         "targets": [
             {
@@ -197,7 +195,7 @@ def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, An
                 "error": scrape.error,
                 "samples": len(scrape.samples),
             }
-            for source, scrape in zip(pool.sources.values(), scrapes, strict=True)
+            for source, scrape in zip(pool.scrapers.values(), scrapes, strict=True)
         ],
         "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
         "dropped_targets_count": len(pool.targets.dropped),
@@ -206,7 +204,7 @@ def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, An
     }
 
 
-def _dropped_target(dropped: Dropped) -> dict[str, Any]:
+def _dropped_target(dropped: DroppedTarget) -> dict[str, Any]:
     by = dropped.error or (f"relabel_configs[{dropped.by_rule}]" if dropped.by_rule is not None else "relabel_configs")
     return {"discovered": dict(dropped.discovered), "by": by}
 
@@ -241,8 +239,10 @@ def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -> dict[str, Any]:
-    delivery = Delivery(endpoint.config.name)
-    requests = batch.packed_for(endpoint, delivery.dropped, environment.dependencies.now_ms()).requests
+    encoded = batch.encoded_for(endpoint, environment.dependencies.now_ms())
+    if encoded.error:
+        raise encoded.error
+    requests = encoded.requests
     return {
         "endpoint": endpoint.config.name,
         "url": shown_url(endpoint.config.url),
@@ -250,7 +250,7 @@ def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -
         "requests": len(requests),
         "raw_bytes": sum(request.raw_bytes for request in requests),
         "compressed_bytes": sum(len(request.body) for request in requests),
-        "dropped": reasons_dict(delivery.dropped),
+        "dropped": reasons_dict(encoded.dropped),
     }
 
 

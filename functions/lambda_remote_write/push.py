@@ -1,80 +1,116 @@
-"""One push: collect, pack and deliver to every endpoint, report."""
+"""One push: collect, encode, deliver to every endpoint, report."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
+from .deadline import Call, DeadlineExceeded
 from .endpoint_run import EndpointRun, RunBatch
 from .environment import Environment, Run
+from .model.delivery import Delivery
+from .model.drop_reasons import DropReason
 from .model.scrape import Scrape
-from .remote_write.batches import Batch
+from .remote_write.batches import Batch, EncodedBatch
 from .report.report import Report
 from .report.self_metrics import RunFacts
-from .scrape import collect
+from .scrape import collect as scraping
 from .scrape.schedule import Tick
 
-_SPARE_SECONDS = 0.5  # after the deadline, until a delivery counts as hanging
-_LAST_SECONDS = 2.0  # after the deadline, until what a hanging delivery has left must be kept
-_SOURCES_SHARE = 0.6  # of the run's time; the rest is for delivery, which must not starve behind slow sources
+_COLLECT_SHARE = 0.6  # of the run's time; the rest is for delivery, which must not starve behind slow sources
+_LAST_SECONDS = 2.5  # after the deadline, for the last endpoint to come back
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a run has: the scrapes of the sources that were due, and the stale markers of those that have `ended`.
+    `new_series_limited` is how many series `new_series_limit` holds back."""
+
+    scrapes: Sequence[Scrape]
+    ended: Sequence[Scrape] = ()
+    new_series_limited: int = 0
 
 
 def push(environment: Environment, tick: Tick, deadline: float) -> Report:
-    """One push of what is due to every endpoint. `deadline` is monotonic seconds; nothing waits beyond it, but for
-    what hangs where no timeout reaches."""
-    started, run = time.monotonic(), environment.begin(deadline)
-    until = started + (deadline - started) * _SOURCES_SHARE
+    """One push of what is due to every endpoint. `deadline` is monotonic seconds; no call is waited for beyond it, but
+    for a last moment to keep what it leaves."""
+    run = environment.begin(deadline)
+    return push_collected(environment, run, collect(environment, run, tick))
+
+
+def push_collected(environment: Environment, run: Run, collected: Collected) -> Report:
+    """The rest of a push: encode, deliver, report."""
+    batch = Batch([*collected.scrapes, *collected.ended])
+    facts = _facts(environment, run, batch) if environment.config.self_metrics else None
+    encoded = [batch.encoded_for(one, environment.dependencies.now_ms()) for one in environment.endpoints]
+    deliveries = deliver(environment, run, encoded, RunBatch(batch.metadata, facts))
+    return report(environment, run, collected, deliveries)
+
+
+def collect(environment: Environment, run: Run, tick: Tick) -> Collected:
+    """Discovers targets, and scrapes what is due."""
+    until = run.started + (run.deadline - run.started) * _COLLECT_SHARE
     environment.discover(until, tick.jobs)
-    edges, due = collect.Edges(environment.fetcher, environment.dependencies.now_ms), environment.due_sources(tick)
-    scrapes = collect.collect(due, edges, until, run.number)
+    due = environment.due_sources(tick)
+    scrapes = scraping.collect(due, environment.fetcher, environment.dependencies.now_ms, until, run.number)
     environment.judge(list(zip(due, scrapes, strict=True)))
-    new_series_limited = environment.new_series_limiter.hold_back(scrapes, environment.series)
-    return replace(
-        ship(environment, run, scrapes, environment.ended(tick), deadline, started),
-        new_series_limited=new_series_limited,
-    )
+    limiter = environment.new_series_limiter
+    new_series_limited = limiter.hold_back(scrapes, environment.series, run.known_series) if limiter else 0
+    return Collected(scrapes, environment.ended(tick), new_series_limited)
 
 
-def ship(
-    environment: Environment,
-    run: Run,
-    scrapes: Sequence[Scrape],
-    ended: Sequence[Scrape],
-    deadline: float,
-    started: float,
-) -> Report:
-    """Acts 2 and 3 of a run, begun at `started` (monotonic seconds): what the scrapes have, and the markers of what has
-    `ended`, goes to every endpoint."""
-    batch = Batch([*scrapes, *ended])
-    run_batch = RunBatch(batch, run.id, _facts(environment, run, batch, time.monotonic() - started), deadline)
-    shipments = [EndpointRun(endpoint, environment, run_batch) for endpoint in environment.endpoints]
-    _ship_all(shipments, deadline)
-    deliveries = [shipment.accounting for shipment in shipments]
-    environment.end(scrapes, deliveries, deadline)
-    seconds = time.monotonic() - started
+def deliver(environment: Environment, run: Run, encoded: Sequence[EncodedBatch], run_batch: RunBatch) -> list[Delivery]:
+    """Delivers to the endpoints side by side, so that one that hangs delays no other."""
+    runs = [
+        EndpointRun(endpoint, environment, run, one, run_batch)
+        for endpoint, one in zip(environment.endpoints, encoded, strict=True)
+    ]
+    calls = [Call(one.deliver) for one in runs]
+    deliveries = []
+    for call, endpoint, one in zip(calls, environment.endpoints, encoded, strict=True):
+        try:
+            deliveries.append(call.result(run.deadline + _LAST_SECONDS))
+        except DeadlineExceeded:
+            deliveries.append(_unknown(endpoint.config.name, one.collected))
+    return deliveries
+
+
+def _unknown(endpoint: str, collected: int) -> Delivery:
+    delivery = Delivery(endpoint, collected)
+    if collected:
+        detail = "the endpoint's part of the run has not ended in time"
+        delivery.undelivered.add(DropReason.NO_RESULT, detail, collected)
+    return delivery
+
+
+def report(environment: Environment, run: Run, collected: Collected, deliveries: Sequence[Delivery]) -> Report:
+    """Ends the run."""
+    environment.end(collected.scrapes, deliveries, run.deadline)
+    notes = [f"{scrape.job}: {note}" for scrape in collected.scrapes for note in scrape.notes]
     return Report(
-        scrapes,
-        environment.jobs_down(deadline),
+        collected.scrapes,
+        environment.jobs_down(run.deadline),
         deliveries,
-        [*environment.warnings(), *_notes(scrapes)],
+        [*environment.warnings(), *notes],
         run.id.started_ms,
-        seconds,
+        time.monotonic() - run.started,
+        new_series_limited=collected.new_series_limited,
         has_spool=environment.spool_state is not None,
     )
 
 
-def _facts(environment: Environment, run: Run, batch: Batch, seconds: float) -> RunFacts:
+def _facts(environment: Environment, run: Run, batch: Batch) -> RunFacts:
     env_vars, series = environment.dependencies.env_vars, len(environment.series)
     service = env_vars.get("POWERTOOLS_SERVICE_NAME") or env_vars.get("AWS_LAMBDA_FUNCTION_NAME")
     return RunFacts(
         instance=service or "pusher",
         shard=environment.shard.name,
         is_cold_start=run.is_cold_start,
-        collect_seconds=seconds,
+        collect_seconds=time.monotonic() - run.started,
         collected=batch.count,
         series=series,
-        added=series - environment.new_series_limiter.cached,
+        added=series - run.known_series,
         records=_records(batch.scrapes),
     )
 
@@ -89,16 +125,3 @@ def _records(scrapes: Sequence[Scrape]) -> dict[tuple[str, str, str], int]:
                 key = (scrape.job, outcome, reason)
                 found[key] = found.get(key, 0) + count
     return found
-
-
-def _notes(scrapes: Sequence[Scrape]) -> list[str]:
-    return [f"{scrape.job}: {note}" for scrape in scrapes for note in scrape.notes]
-
-
-def _ship_all(shipments: Sequence[EndpointRun], deadline: float) -> None:
-    """Endpoints side by side, so that one that hangs delays no other. One whose delivery breaks, or does not come back
-    in time, has books all the same."""
-    for shipment in shipments:
-        shipment.start()
-    for shipment in shipments:
-        shipment.finish(deadline + _SPARE_SECONDS, deadline + _LAST_SECONDS)

@@ -4,11 +4,11 @@ Source of every rule here: Prometheus model/relabel/relabel.go and scrape/scrape
 regexp.Expand. An empty value and an absent label are the same thing: empty labels are never returned. A label name is
 any text in UTF-8, or follows the legacy pattern where `metric_name_validation_scheme` says so. Three deliberate
 differences from Prometheus: `labelmap` skips a new name that is not a label name (Prometheus sets it, and the scrape
-fails later), legacy validation also holds for `source_labels` (Prometheus lets other names pass there, which no label
-can have), and a regex must be complete by itself (`a)|(b` is refused).
+fails later), legacy validation also holds for `source_labels` (Prometheus accepts names there that no label can have),
+and a regex must be complete by itself (`a)|(b` is refused).
 
-Text that is not UTF-8 (a lone surrogate) is carried through as its three surrogate bytes: rules copy, match and hash it
-without failing, and whoever sends the label decides about it.
+Text that is not UTF-8 (a lone surrogate) passes through as its three surrogate bytes: rules copy, match and hash it
+without failing, and the encoder refuses it later.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
 from itertools import takewhile
@@ -47,14 +47,14 @@ DEFAULT_REPLACEMENT = "$1"
 MAX_MODULUS = 2**64 - 1  # uint64 in Prometheus
 _EXPORTED_PREFIX = "exported_"
 _RESERVED_PREFIX = "__"
-_CACHED_TEXTS = 1024  # per regex: metric and label names repeat across targets, most values of one label too
+_CACHED_TEXTS = 1024  # per regex: names repeat across targets, and so do most values of one label
 
 Parts = tuple[str | int, ...]  # a template: literal text, and the numbers of the groups between
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
 _NAMES = {"utf8": _UTF8_NAME, "legacy": _LABEL_NAME}  # by metric_name_validation_scheme
-_ALLOWED = {"utf8": "any text but an empty one", "legacy": _LABEL_NAME.pattern}
+_ALLOWED = {"utf8": "any text that is not empty", "legacy": _LABEL_NAME.pattern}
 _LABEL_NAME_TEMPLATE = re2.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+")  # relabelTargetLegacy
 _REGEX_TOKEN = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\(\?P?<(\w+)>", re.DOTALL)
 
@@ -71,7 +71,7 @@ class Regex:
     __slots__ = ("_numbers", "count", "groups", "matches", "source")
 
     matches: Callable[[str], bool]
-    groups: Callable[[str], tuple[str, ...] | None]  # "" for a group that took no part; index 0 is the whole text
+    groups: Callable[[str], tuple[str, ...] | None]  # "" for a group that did not match; index 0 is the whole text
 
     def __init__(self, source: str) -> None:
         compiled = _compile(source)
@@ -94,7 +94,7 @@ class Regex:
         self.groups = lru_cache(_CACHED_TEXTS)(groups)
 
     def group_number(self, reference: str) -> int | None:
-        """The group that `$reference` means, or None when there is none: Go's rule for numbers and names."""
+        """The number of the group that `$reference` names, by Go's rules; None when there is no such group."""
         is_number = reference.isascii() and reference.isdigit() and len(reference) <= 9
         if is_number and (reference == "0" or reference[0] != "0"):
             return int(reference) if int(reference) <= self.count else None
@@ -123,7 +123,7 @@ def _compile(source: str) -> re2._Regexp:
     options = re2.Options()
     options.log_errors = False
     try:
-        re2.compile(source, options)  # alone first: else `a)|(b` would leave the anchors
+        re2.compile(source, options)  # alone first: `a)|(b` would escape the anchors
         compiled = re2.compile(f"^(?s:{source})$", options)
     except re2.error as error:
         raise ValueError(_why_not_re2(error)) from None
@@ -131,9 +131,9 @@ def _compile(source: str) -> re2._Regexp:
     if any(token[0] == r"\C" for token in _REGEX_TOKEN.finditer(source)):
         raise ValueError(r"\C (one byte) is not part of Prometheus's RE2")
     if not all(name.isascii() for name in compiled.groupindex):
-        raise ValueError("a group name is made of a-z, A-Z, 0-9 and _")
+        raise ValueError("a group name may have only the characters a-z, A-Z, 0-9 and _")
     if len(names) > len(compiled.groupindex):
-        raise ValueError("a group name stands twice")
+        raise ValueError("a group name is used twice")
     return compiled
 
 
@@ -151,7 +151,7 @@ def _why_not_re2(error: re2.error) -> str:
 
 def _template(text: str, regex: Regex) -> Parts:
     """`a$1b${name}` -> ("a", 1, "b", 2), by Go's regexp.Expand: `$name` takes the longest run of letters, digits and
-    `_`; `$$` is `$`; an unknown group is empty; a `$` that starts no reference stands for itself."""
+    `_`; `$$` is `$`; an unknown group is empty; a `$` before anything else is a `$`."""
     parts: list[str | int] = []
     literal, dollar, rest = text.partition("$")
     while dollar:
@@ -171,7 +171,7 @@ def _template(text: str, regex: Regex) -> Parts:
 
 
 def _reference(text: str) -> str:
-    """The name at the start of `name...` or `{name}...`, "" when there is none."""
+    """The name at the start of `name...` or `{name}...`; "" when there is none."""
     braced = text.startswith("{")
     name = "".join(takewhile(_is_name_rune, text[braced:]))
     return "" if braced and text[len(name) + 1 : len(name) + 2] != "}" else name
@@ -190,7 +190,7 @@ def _expand(parts: Parts, groups: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Rule:
-    """One compiled entry of a relabel list. Made by `rule`, which validates; the fields are Prometheus's keys."""
+    """One compiled entry of a relabel list; the fields are Prometheus's keys. `rule` validates and makes it."""
 
     action: Action = Action.REPLACE
     source_labels: tuple[str, ...] = ()
@@ -211,27 +211,15 @@ class Rule:
 
     def __repr__(self) -> str:
         """The keys that differ from their defaults, e.g. `Rule(action='drop', source_labels=('a',), regex='b.*')`."""
-        shown = [f"action={self.action.value!r}"]
-        if self.source_labels:
-            shown.append(f"source_labels={self.source_labels!r}")
-        if self.separator != DEFAULT_SEPARATOR:
-            shown.append(f"separator={self.separator!r}")
-        if self.regex.source != DEFAULT_REGEX:
-            shown.append(f"regex={self.regex!r}")
-        if self.modulus:
-            shown.append(f"modulus={self.modulus}")
-        if self.target_label:
-            shown.append(f"target_label={self.target_label!r}")
-        if self.replacement != DEFAULT_REPLACEMENT:
-            shown.append(f"replacement={self.replacement!r}")
-        if self.name_validation != "utf8":
-            shown.append(f"name_validation={self.name_validation!r}")
-        return f"Rule({', '.join(shown)})"
+        default = Rule()
+        keys = [one.name for one in fields(self) if one.init and one.name != "action"]
+        changed = [f"{key}={getattr(self, key)!r}" for key in keys if getattr(self, key) != getattr(default, key)]
+        return f"Rule({', '.join([f'action={self.action.value!r}', *changed])})"
 
 
 class InvalidRule(ValueError):
-    """A rule that Prometheus would refuse. `problems` holds (key, offending value as text, what is wrong and what is
-    allowed), one for each mistake."""
+    """A rule that Prometheus refuses. Each of its `problems` is (key, its value as text, what is wrong and what is
+    allowed)."""
 
     def __init__(self, problems: Iterable[tuple[str, str, str]]) -> None:
         self.problems = list(problems)
@@ -239,9 +227,9 @@ class InvalidRule(ValueError):
 
 
 def rule(name_validation: str = "utf8", /, **given: object) -> Rule:
-    """The keys that the user wrote -> a compiled rule over Prometheus's defaults.
+    """The keys of the config -> a compiled rule; Prometheus's defaults fill in the others.
 
-    `name_validation` is the `metric_name_validation_scheme` that holds for the rule, `utf8` or `legacy`.
+    `name_validation` is the `metric_name_validation_scheme` of the rule's job, `utf8` or `legacy`.
     Values: `modulus` an int, `source_labels` a list of names, the others text. An explicit `replacement=""` deletes
     the target label, an explicit `regex=""` matches only the empty value. Raises InvalidRule with every problem.
     """
@@ -329,7 +317,7 @@ def _shown(key: str, value: object, name_validation: str) -> str:
     return str(value)
 
 
-# what each action asks of its keys (Config.Validate)
+# which keys each action needs and allows (Config.Validate)
 
 _DEFAULTS: dict[str, object] = {
     "separator": DEFAULT_SEPARATOR,
@@ -363,7 +351,7 @@ def _action_problems(
     if action is Action.HASHMOD and not read.get("modulus"):
         yield "modulus", str(given.get("modulus", "")), f"hashmod needs a whole number from 1 to {MAX_MODULUS}"
     if action is Action.LABELMAP and not _is_template(replacement, name_validation):
-        yield "replacement", replacement, "labelmap needs a label name, in which $1 and ${1} may stand for groups"
+        yield "replacement", replacement, "labelmap needs a label name; $1 and ${1} stand for groups"
     if action in {Action.LOWERCASE, Action.UPPERCASE} and replacement != DEFAULT_REPLACEMENT:
         yield "replacement", replacement, f"cannot be set for {action}"
     if action in _ONLY_KEYS:
@@ -371,7 +359,7 @@ def _action_problems(
 
 
 def _is_template(text: str, name_validation: str) -> bool:
-    """Whether a label name may come of it. As UTF-8, `$1` is a name by itself."""
+    """Whether it can expand to a label name. In UTF-8, `$1` itself is a name."""
     pattern = _LABEL_NAME_TEMPLATE if name_validation == "legacy" else _UTF8_NAME
     return pattern.fullmatch(text) is not None
 
@@ -383,14 +371,14 @@ def _target_label_problem(action: Action, target_label: str, name_validation: st
         return f"{action} needs a label name"
     if action is Action.REPLACE and "$" in target_label:
         valid = _is_template(target_label, name_validation)
-        return "" if valid else "must be a label name, in which $1 and ${1} may stand for groups"
+        return "" if valid else "must be a label name; $1 and ${1} stand for groups"
     return "" if _is_label_name(target_label, name_validation) else f"must be a label name, {_ALLOWED[name_validation]}"
 
 
 def _superfluous_keys(
     action: Action, read: Mapping[str, object], given: Mapping[str, object]
 ) -> Iterable[tuple[str, str, str]]:
-    """As Prometheus: a key that repeats its default is let pass, but never `regex` or `source_labels`."""
+    """As in Prometheus, a key may repeat its default, but not `regex` and `source_labels`."""
     allowed = _ONLY_KEYS[action]
     for key, value in read.items():
         repeats_default = key in _DEFAULTS and value == _DEFAULTS[key]
@@ -407,7 +395,7 @@ def _superfluous_keys(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What rules made of a label set: the labels after them, or None and the index of the rule that dropped it."""
+    """The labels after the rules, or None and the index of the rule that dropped them."""
 
     labels: dict[str, str] | None
     dropped_by: int | None = None
@@ -419,8 +407,8 @@ def relabel(labels: Mapping[str, str], rules: Sequence[Rule]) -> dict[str, str] 
 
 
 def explain(labels: Mapping[str, str], rules: Sequence[Rule], was_set: Iterable[str] = ()) -> Verdict:
-    """As `relabel`, and which rule dropped the labels. The first drop stops. `was_set` are labels that were set before
-    the rules, in that order."""
+    """As `relabel`, with the rule that dropped the labels. `was_set` are labels that were set before the rules, in that
+    order."""
     builder = _Builder(labels, was_set)
     for index, each in enumerate(rules):
         if not _APPLY[each.action](each, builder):
@@ -429,8 +417,8 @@ def explain(labels: Mapping[str, str], rules: Sequence[Rule], was_set: Iterable[
 
 
 class _Builder:
-    """Labels under change. Remembers which were set and in which order, because `labelmap` walks the untouched labels
-    by name and then the set ones in that order, and the last of two copies onto one name wins (labels.Builder)."""
+    """Labels under change, as Prometheus's labels.Builder: `labelmap` walks the untouched labels by name and then those
+    that were set, in that order, and the last of two copies onto one name wins."""
 
     __slots__ = ("_was_set", "labels")
 
@@ -468,38 +456,6 @@ def _replace(rule: Rule, builder: _Builder) -> bool:
     return True
 
 
-def _keep(rule: Rule, builder: _Builder) -> bool:
-    return rule.regex.matches(_value(rule, builder))
-
-
-def _drop(rule: Rule, builder: _Builder) -> bool:
-    return not rule.regex.matches(_value(rule, builder))
-
-
-def _keepequal(rule: Rule, builder: _Builder) -> bool:
-    return builder.labels.get(rule.target_label, "") == _value(rule, builder)
-
-
-def _dropequal(rule: Rule, builder: _Builder) -> bool:
-    return builder.labels.get(rule.target_label, "") != _value(rule, builder)
-
-
-def _hashmod(rule: Rule, builder: _Builder) -> bool:
-    digest = hashlib.md5(_encode(_value(rule, builder)), usedforsecurity=False).digest()
-    builder.set(rule.target_label, str(int.from_bytes(digest[8:], "big") % rule.modulus))
-    return True
-
-
-def _lowercase(rule: Rule, builder: _Builder) -> bool:
-    builder.set(rule.target_label, _to_lower(_value(rule, builder)))
-    return True
-
-
-def _uppercase(rule: Rule, builder: _Builder) -> bool:
-    builder.set(rule.target_label, _to_upper(_value(rule, builder)))
-    return True
-
-
 def _labelmap(rule: Rule, builder: _Builder) -> bool:
     for name, value in builder.walk():
         groups = rule.regex.groups(name)
@@ -510,34 +466,44 @@ def _labelmap(rule: Rule, builder: _Builder) -> bool:
     return True
 
 
-def _labeldrop(rule: Rule, builder: _Builder) -> bool:
-    for name in [name for name in builder.labels if rule.regex.matches(name)]:
-        builder.delete(name)
-    return True
+def _set(computed: Callable[[Rule, str], str]) -> Callable[[Rule, _Builder], bool]:
+    def apply(rule: Rule, builder: _Builder) -> bool:
+        builder.set(rule.target_label, computed(rule, _value(rule, builder)))
+        return True
+
+    return apply
 
 
-def _labelkeep(rule: Rule, builder: _Builder) -> bool:
-    for name in [name for name in builder.labels if not rule.regex.matches(name)]:
-        builder.delete(name)
-    return True
+def _hashmod(rule: Rule, value: str) -> str:
+    digest = hashlib.md5(_encode(value), usedforsecurity=False).digest()
+    return str(int.from_bytes(digest[8:], "big") % rule.modulus)
+
+
+def _delete(*, matching: bool) -> Callable[[Rule, _Builder], bool]:
+    def apply(rule: Rule, builder: _Builder) -> bool:
+        for name in [name for name in builder.labels if rule.regex.matches(name) is matching]:
+            builder.delete(name)
+        return True
+
+    return apply
 
 
 _APPLY: dict[Action, Callable[[Rule, _Builder], bool]] = {  # False: dropped
     Action.REPLACE: _replace,
-    Action.KEEP: _keep,
-    Action.DROP: _drop,
-    Action.KEEPEQUAL: _keepequal,
-    Action.DROPEQUAL: _dropequal,
-    Action.HASHMOD: _hashmod,
-    Action.LOWERCASE: _lowercase,
-    Action.UPPERCASE: _uppercase,
+    Action.KEEP: lambda rule, builder: rule.regex.matches(_value(rule, builder)),
+    Action.DROP: lambda rule, builder: not rule.regex.matches(_value(rule, builder)),
+    Action.KEEPEQUAL: lambda rule, builder: builder.labels.get(rule.target_label, "") == _value(rule, builder),
+    Action.DROPEQUAL: lambda rule, builder: builder.labels.get(rule.target_label, "") != _value(rule, builder),
+    Action.HASHMOD: _set(_hashmod),
+    Action.LOWERCASE: _set(lambda _, value: _to_lower(value)),
+    Action.UPPERCASE: _set(lambda _, value: _to_upper(value)),
     Action.LABELMAP: _labelmap,
-    Action.LABELDROP: _labeldrop,
-    Action.LABELKEEP: _labelkeep,
+    Action.LABELDROP: _delete(matching=True),
+    Action.LABELKEEP: _delete(matching=False),
 }
 
 
-# letter case: Go maps each code point to one (Unicode simple mapping), Python maps text to text
+# letter case: Go maps each code point to one (Unicode simple mapping); Python may map one to several
 
 
 def _to_lower(text: str) -> str:
@@ -563,9 +529,9 @@ def _upper_rune(char: str) -> str:
 def target_labels_onto(sample: Mapping[str, str], target: Mapping[str, str], honor_labels: bool) -> dict[str, str]:
     """A scraped sample's labels with its target's labels, before `metric_relabel_configs`.
 
-    Target labels that start with `__` never reach a sample. `honor_labels`: the sample wins, also where it carries the
-    label with an empty value (then neither stays). Otherwise the target wins, and the sample's own label moves to
-    `exported_<name>`, with `exported_` put in front again until the name is free, shorter names first.
+    Target labels that start with `__` never reach a sample. With `honor_labels` the sample's label wins, also an empty
+    one (then neither stays). Otherwise the target's wins, and the sample's moves to `exported_<name>`, with `exported_`
+    in front again until the name is free, shorter names first.
     """
     added = {name: value for name, value in sorted(target.items()) if not name.startswith(_RESERVED_PREFIX)}
     if added.keys().isdisjoint(sample):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote, unquote
 
-from .in_time import NotInTime, in_time
+from .deadline import DeadlineExceeded, call_until
 
 MAX_LISTED = 1_000  # keys that one listing gives at most, as in S3
 MAX_BYTES = 50_000_000
@@ -85,24 +85,24 @@ class PunctualStore:
         return self._store.place
 
     def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
-        return self._in_time(lambda: self._store.get(key, deadline, etag), deadline)
+        return self._by(lambda: self._store.get(key, deadline, etag), deadline)
 
     def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
-        return self._in_time(lambda: self._store.put(key, content, deadline, expected), deadline)
+        return self._by(lambda: self._store.put(key, content, deadline, expected), deadline)
 
     def list(self, prefix: str, deadline: float, most: int = MAX_LISTED) -> Keys:
-        return self._in_time(lambda: self._store.list(prefix, deadline, most), deadline)
+        return self._by(lambda: self._store.list(prefix, deadline, most), deadline)
 
     def folders(self, prefix: str, deadline: float) -> Keys:
-        return self._in_time(lambda: self._store.folders(prefix, deadline), deadline)
+        return self._by(lambda: self._store.folders(prefix, deadline), deadline)
 
     def delete(self, key: str, deadline: float, expected: str = "") -> bool:
-        return self._in_time(lambda: self._store.delete(key, deadline, expected), deadline)
+        return self._by(lambda: self._store.delete(key, deadline, expected), deadline)
 
-    def _in_time(self, act: Callable[[], Result], deadline: float) -> Result:
+    def _by(self, act: Callable[[], Result], deadline: float) -> Result:
         try:
-            return in_time(act, max(deadline, time.monotonic()) + _SPARE_SECONDS)
-        except NotInTime:
+            return call_until(act, max(deadline, time.monotonic()) + _SPARE_SECONDS)
+        except DeadlineExceeded:
             detail = "no answer in time; a name look-up or a file system may hang"
             raise StoreError(f"{self.place}: {detail}") from None
 

@@ -20,9 +20,11 @@ from moto.sts.models import sts_backends
 from lambda_remote_write.aws.credentials import Credentials, CredentialsError, CredentialsProvider
 from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.dependencies import boto3_session
+from lambda_remote_write.scrape.schedule import wall_clock_ms
 from sandbox import amp
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer
+from tests.rig.command_line import SOURCES
 from tests.rig.delivery import ENVIRONMENT, KEYS, endpoint_of, no_session, rig
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ def provider(env_vars: dict[str, str] | None = None, now: Any = time.time, **sig
     endpoint = endpoint_of("http://127.0.0.1/", env_vars, sigv4={"region": "eu-west-1", **sigv4})
     assert endpoint.sigv4
     secrets = SecretStore(env_vars, lambda service: no_session("", ""), time.monotonic)
-    return CredentialsProvider(endpoint.sigv4, env_vars, secrets, boto3_session, now)
+    return CredentialsProvider(endpoint.sigv4, env_vars, secrets, boto3_session, lambda: int(now() * 1000))
 
 
 # --- Lambda's variables and static keys -------------------------------------------------------------------------------
@@ -72,7 +74,7 @@ def test_a_whole_push_with_lambdas_variables_imports_no_boto3(tmp_path: Path) ->
         config.write_text(json.dumps({"self_metrics": False, "json_configs": [job], "remote_write": [write]}))
         env_vars = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
+            **SOURCES,
             "PUSHER_CONFIG": str(config),
             "AWS_SESSION_TOKEN": "token",
             **ENVIRONMENT,
@@ -279,7 +281,7 @@ def test_a_session_has_the_name_and_the_tags_of_the_config() -> None:
     endpoint = endpoint_of("http://127.0.0.1/", {}, sigv4=sigv4)
     assert endpoint.sigv4
     secrets = SecretStore({}, lambda service: no_session("", ""), time.monotonic)
-    assert CredentialsProvider(endpoint.sigv4, {}, secrets, session, time.time).get().session_token
+    assert CredentialsProvider(endpoint.sigv4, {}, secrets, session, wall_clock_ms).get().session_token
     assumed = sts_backends["123456789012"]["aws"].assumed_roles[-1]
     assert assumed.arn.endswith(":assumed-role/writer/team=a@b")
     (body,) = asked

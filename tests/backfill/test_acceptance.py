@@ -9,11 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.backfill.acceptance import Judged, Rules, judge
+from lambda_remote_write.backfill.acceptance import Acceptance, Rules, check_acceptance
 from lambda_remote_write.series import label_codec
-from sandbox import prometheus
 from sandbox.amp import Limits, Workspace
-from tests.conftest import Require
 from tests.rig import made
 from tests.rig.backfill_receiving import (
     HOUR_MS,
@@ -28,6 +26,7 @@ from tests.rig.backfill_receiving import (
     write,
     write_file,
 )
+from tests.rig.needs import Peer
 
 NOW = 1_716_480_000_000
 SECOND = 1_000
@@ -39,8 +38,8 @@ BEHIND = ("impossible", "behind_window")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _prometheus(require: Require) -> None:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def _prometheus(peer: Peer) -> None:
+    peer("prometheus")
 
 
 def rules(window_seconds: int | None = 60, head_age: int = 0, max_age_ms: int = HOUR_MS) -> Rules:
@@ -48,16 +47,16 @@ def rules(window_seconds: int | None = 60, head_age: int = 0, max_age_ms: int = 
     return Rules(NOW, max_age_ms, window_ms, NOW - head_age * SECOND)
 
 
-def judged(points: Sequence[made.Point], newest: dict[str, int], known: Rules) -> Judged:
+def judged(points: Sequence[made.Point], newest: dict[str, int], known: Rules) -> Acceptance:
     """The points, oldest first, of series whose newest samples are these."""
     cache = made.cache()
     samples = made.samples_of(sorted(points, key=lambda one: one[2]), cache)
     for series in samples.series:
         series.last_ms = newest.get(label_codec.labels_of(series.prefix)["id"], series.last_ms)
-    return judge(samples, known)
+    return check_acceptance(samples, known)
 
 
-def stamps(found: Judged) -> dict[str, list[int]]:
+def stamps(found: Acceptance) -> dict[str, list[int]]:
     return {name: sorted(getattr(found, name).timestamps_ms) for name in ("accepted", "window", "impossible")}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,10 @@ from lambda_remote_write.exposition.line_parser import ParseOptions
 from lambda_remote_write.exposition.openmetrics_parser import OpenMetricsReader
 from lambda_remote_write.exposition.page import BadPage, ScrapeCache
 from lambda_remote_write.model.samples import Series
-from tests.conftest import Require
 from tests.rig import backfill as rigs
 from tests.rig.backfill import Rig
-from tests.test_push_samples import NOW, Operator, operator
+from tests.rig.needs import Peer
+from tests.rig.operator import NOW, Operator, operator
 
 __all__ = ["operator"]
 
@@ -53,8 +52,8 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 @EACH
-def test_promtool_decides(tmp_path: Path, text: str, is_good: bool, require: Require) -> None:
-    require(shutil.which("promtool"), "promtool")
+def test_promtool_decides(tmp_path: Path, text: str, is_good: bool, peer: Peer) -> None:
+    peer("promtool")
     (tmp_path / "a.om").write_bytes(text.encode())
     command = [
         "promtool",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +12,10 @@ import pytest
 from lambda_remote_write.app import App, BackfillStopped
 from lambda_remote_write.backfill.invoke import BadRequest
 from lambda_remote_write.dependencies import Dependencies
-from sandbox import prometheus, s3
+from sandbox import s3
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Fault, Request
-from tests.conftest import Require
 from tests.rig.backfill_receiving import (
     HOUR_MS,
     MINUTE_MS,
@@ -37,18 +33,16 @@ from tests.rig.backfill_receiving import (
     workspace,
     write_file,
 )
+from tests.rig.blocks import Found, dumped
+from tests.rig.lambda_context import Context
 from tests.rig.made import Point
-from tests.test_app import Context
-
-Found = dict[tuple[tuple[str, str], ...], list[tuple[int, float]]]
-SAMPLE = re.compile(r"\{(.*)\} (\S+) (\d+)$", re.M)
-LABEL = re.compile(r'([\w]+)="((?:[^"\\]|\\.)*)"')
+from tests.rig.needs import Peer
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _peers(require: Require) -> None:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
-    require(shutil.which("promtool"), "promtool")
+def _peers(peer: Peer) -> None:
+    peer("prometheus")
+    peer("promtool")
 
 
 @pytest.fixture
@@ -61,33 +55,6 @@ def place() -> Iterator[Place]:
 def past() -> Iterator[Past]:
     with Api() as api:
         yield Past(api)
-
-
-def blocks_of(text: bytes, folder: Path) -> Path:
-    """The blocks that promtool makes of an export."""
-    file, blocks = folder / "export.om", folder / "blocks"
-    file.write_bytes(text)
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(file), str(blocks)]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert made.returncode == 0, made.stdout + made.stderr
-    (blocks / "wal").mkdir(exist_ok=True)  # promtool's other commands want one
-    return blocks
-
-
-def dumped(text: bytes, folder: Path) -> Found:
-    """Every sample in the blocks made of an export, by its labels."""
-    command = ["promtool", "tsdb", "dump", f"--sandbox-dir-root={folder}", str(blocks_of(text, folder))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    found: Found = {}
-    for labels, value, stamp in SAMPLE.findall(done.stdout):
-        pairs = tuple(sorted((name, _unescaped(text)) for name, text in LABEL.findall(labels)))
-        found.setdefault(pairs, []).append((int(stamp), float(value)))
-    return {labels: sorted(points) for labels, points in found.items()}
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda found: {"n": "\n"}.get(found[1], found[1]), text)
 
 
 def expected(points: list[Point]) -> Found:

@@ -23,7 +23,7 @@ from sandbox.server import Answer, Request
 from tests.rig import backfill as rigs
 from tests.rig.backfill import HOUR, MINUTE, NOW_MS, Rig
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
-from tests.test_push import config_text, endpoint
+from tests.rig.push import config_text, endpoint
 
 Document = Callable[[list[int]], Any]
 RANGE = {"query": {"from": "{start}", "to": "{end}"}, "format": "unix", "window": "30m"}

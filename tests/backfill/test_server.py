@@ -13,13 +13,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from sandbox import prometheus
 from sandbox.amp import SigV4
 from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Request
-from tests.conftest import Require
 from tests.rig import backfill as rigs
 from tests.rig.backfill import HOUR, MINUTE, NAME, Points, Rig, series_text
+from tests.rig.needs import Peer
 
 STEP = 15_000
 NOW = int(time.time()) // 60 * 60_000
@@ -42,16 +41,16 @@ def seeded_server(folder: Path, *arguments: str) -> Iterator[Prometheus]:
 
 
 @pytest.fixture(scope="module")
-def server(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def server(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    peer("prometheus")
     with seeded_server(tmp_path_factory.mktemp("seed")) as running:
         yield running
 
 
 @pytest.fixture
-def patient_server(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def patient_server(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """One that federates what is old, too: it goes by its own clock, and NOW may be long ago by then."""
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+    peer("prometheus")
     with seeded_server(tmp_path_factory.mktemp("patient"), "--query.lookback-delta=3h") as running:
         yield running
 

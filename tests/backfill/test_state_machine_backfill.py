@@ -29,9 +29,9 @@ from tests.rig.backfill_receiving import (
     sent_stamps,
     stored,
 )
+from tests.rig.lambda_context import Context
 from tests.rig.stack import Stack, load_template, translate
 from tests.rig.state_machine import Execution, Killed, definition_of, execute, hurried
-from tests.test_app import Context
 
 EVENT = {"job": "usage", "start": "-50m", "end": "-5m"}
 SUMMARY = "backfill/by-hand.json"

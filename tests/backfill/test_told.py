@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sandbox import prometheus
 from sandbox.api import Api
 from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Request
-from tests.backfill.test_export import dumped
-from tests.conftest import Require
-from tests.rig.stack import ROOT
+from tests.rig.blocks import dumped
+from tests.rig.command_line import pusher
+from tests.rig.needs import Peer
 
 MINUTE = 60
 
 
 @pytest.fixture
-def server(require: Require) -> Iterator[Prometheus]:
+def server(peer: Peer) -> Iterator[Prometheus]:
     """One that takes nothing out of order: older than an hour behind its newest sample is out of bounds."""
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
-    require(shutil.which("promtool"), "promtool")
+    peer("prometheus")
+    peer("promtool")
     with Prometheus(out_of_order_window="0s") as server:
         yield server
 
@@ -36,11 +32,7 @@ def server(require: Require) -> Iterator[Prometheus]:
 def shell(folder: Path, config: object, *arguments: str) -> tuple[int, str]:
     """Status and words of `pusher backfill`, behind a pipe."""
     (folder / "pusher.yaml").write_text(json.dumps(config))
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "lambda_remote_write_cli", "backfill", "pusher.yaml", *arguments],
-        env={"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "XDG_STATE_HOME": str(folder / "state")},
-        capture_output=True, text=True, timeout=300, check=False, cwd=folder,
-    )  # fmt: skip
+    done = pusher("backfill", "pusher.yaml", *arguments, cwd=folder, XDG_STATE_HOME=str(folder / "state"))
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout
 

@@ -12,7 +12,7 @@ import pytest
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.example import usage_config
-from tests.cli.test_main import pusher
+from tests.rig.command_line import pusher
 
 MINUTE = 60
 

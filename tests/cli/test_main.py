@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -16,25 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.amp import Receiver, SigV4
+from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.example import usage_config
 from sandbox.server import Answer, Fault
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
-    "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}",
-    "AWS_ACCESS_KEY_ID": SigV4().access_key,
-    "AWS_SECRET_ACCESS_KEY": SigV4().secret_key,
-    "COLUMNS": "200",
-}
-Pusher = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def pusher(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lambda_remote_write_cli", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=60, check=False)
+from tests.rig.command_line import environment, pusher, pusher_command
 
 
 @pytest.fixture
@@ -196,7 +180,7 @@ def test_plan_sends_nothing_and_shows_what_would_go(config: Path, receiver: Rece
 def test_run_pushes_until_told_to_stop_and_flushes(config: Path, api: Api, receiver: Receiver) -> None:
     """SIGTERM ends it with status 0, and what was asked for before has arrived."""
     config.write_text(config.read_text() + "    queue_config: {batch_send_deadline: 1h}\n")
-    process = subprocess.Popen([sys.executable, "-m", "lambda_remote_write_cli", "run", str(config)], env=ENVIRONMENT)
+    process = subprocess.Popen(pusher_command("run", config), env=environment())
     try:
         _wait_for(lambda: api.requests)
         process.send_signal(signal.SIGTERM)
@@ -215,7 +199,7 @@ def test_run_keeps_trying_through_an_outage(config: Path, receiver: Receiver) ->
     )
     config.write_text(text + "    queue_config: {batch_send_deadline: 100ms, max_backoff: 200ms}\n")
     receiver.always(Fault.status(503))
-    process = subprocess.Popen([sys.executable, "-m", "lambda_remote_write_cli", "run", str(config)], env=ENVIRONMENT)
+    process = subprocess.Popen(pusher_command("run", config), env=environment())
     try:
         _wait_for(lambda: len(receiver.requests) >= 5)
         receiver.always(None)

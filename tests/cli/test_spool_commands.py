@@ -18,9 +18,9 @@ from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Fault
-from tests.cli.test_main import pusher
+from tests.rig.command_line import pusher
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
-from tests.test_push import Source, config_text, endpoint, job, now_ms
+from tests.rig.push import Source, config_text, endpoint, job, now_ms
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.rig import compliance as rig
 from tests.rig import compliance_pages as pages
+from tests.rig.compliance import Run
 
 PATHS = {"text": "/text", "openmetrics": "/openmetrics", "protobuf": "/protobuf"}
 PROTOCOL_OF = {
@@ -16,16 +16,6 @@ PROTOCOL_OF = {
     "openmetrics": "OpenMetricsText1.0.0",
     "protobuf": "PrometheusProto",
 }
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run that is over: what each path of the receiver got, and how the process ended."""
-
-    writes: dict[str, list[rig.Write]]
-    started_at: float
-    status: int
-    detail: str
 
 
 def _jobs(target: str) -> list[dict[str, Any]]:

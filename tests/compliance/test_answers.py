@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from sandbox.server import Fault
-from tests.compliance.conftest import Run
 from tests.rig import compliance as rig
-from tests.rig.compliance import PROTOCOLS, Write
+from tests.rig.compliance import PROTOCOLS, Run, Write
 
 SAID = "Error: Invalid label name '__invalid__'; see <there> 100%"
 CONFIRMED = {"X-Prometheus-Remote-Write-Samples-Written": "6"}

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.server import Fault
-from tests.compliance.conftest import Run
 from tests.rig import compliance as rig
-from tests.rig.compliance import PROTOCOLS, Write
+from tests.rig.compliance import PROTOCOLS, Run, Write
 
 SERIES = 1500
 DEADLINE = 2  # seconds

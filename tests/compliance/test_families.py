@@ -9,9 +9,8 @@ import pytest
 
 from lambda_remote_write.remote_write.encode.generated import types_pb2
 from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_v2
-from tests.compliance.conftest import Run
 from tests.rig import compliance_pages as pages
-from tests.rig.compliance import Exemplar, Metadata, Write, all_series
+from tests.rig.compliance import Exemplar, Metadata, Run, Write, all_series
 
 # A series -> what its family's TYPE, HELP and UNIT say.
 DESCRIBED = {

@@ -9,8 +9,7 @@ from __future__ import annotations
 import cramjam
 import pytest
 
-from tests.compliance.conftest import Run
-from tests.rig.compliance import MESSAGES, PROTOCOLS, Write
+from tests.rig.compliance import MESSAGES, PROTOCOLS, Run, Write
 
 VERSIONS = {"v1": "0.1.0", "v2": "2.0.0"}
 TYPES = {"v1": "application/x-protobuf", "v2": f"application/x-protobuf;proto={MESSAGES['v2']}"}

@@ -7,9 +7,8 @@ import struct
 
 import pytest
 
-from tests.compliance.conftest import Run
 from tests.rig import compliance_pages as pages
-from tests.rig.compliance import PROTOCOLS, STALE_BITS, Series, Write, all_series, stamps_of, values_of
+from tests.rig.compliance import PROTOCOLS, STALE_BITS, Run, Series, Write, all_series, stamps_of, values_of
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")

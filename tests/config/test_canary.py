@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 from sandbox.api import Api
 from sandbox.server import Answer, Request
+from tests.rig.command_line import pusher
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"AWS_REGION": "eu-west-1"}
@@ -321,11 +319,7 @@ def test_what_others_repeat(tmp_path: Path, encode: Callable[[str], str], comman
         path = tmp_path / "pusher.yaml"
         text = REPEATING.replace("METRIC", 'metrics: [{name: a, records: "[]", value: v}]')
         path.write_text(text.replace("API", api.url).replace("HOST", api.url.removeprefix("http://")))
-        env_vars = {**os.environ, **VALUES, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "COLUMNS": "400"}
-        done = subprocess.run(
-            [sys.executable, "-m", "lambda_remote_write_cli", *command.split(), str(path)],
-            env=env_vars, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = pusher(*command.split(), path, **VALUES, COLUMNS="400")
     detail = done.stdout + done.stderr
     assert "answered 401" in detail
     assert "<secret>" in detail

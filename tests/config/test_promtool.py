@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
-from tests.conftest import Require
+from tests.rig.needs import Peer
 
 REFUSED_BY_3_16 = Path(__file__).parents[1] / "testdata/config/refused-by-promtool-3.16.txt"
 Version = tuple[int, int]
@@ -201,12 +200,11 @@ def refusal(config: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def promtool(require: Require) -> tuple[str, Version]:
-    program = shutil.which("promtool")
-    require(program, "promtool")
-    detail = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True, timeout=60)
+def promtool(peer: Peer) -> tuple[str, Version]:
+    program = peer("promtool")
+    detail = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=60)
     found = re.search(r"version (\d+)\.(\d+)", detail.stdout + detail.stderr)
-    return str(program), (int(found[1]), int(found[2])) if found else NEWEST
+    return program, (int(found[1]), int(found[2])) if found else NEWEST
 
 
 @pytest.fixture(scope="module")

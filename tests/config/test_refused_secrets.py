@@ -22,7 +22,7 @@ from lambda_remote_write.push import push
 from lambda_remote_write.report.report import Report
 from sandbox.server import Answer, LoopbackServer, Request
 from tests.rig.delivery import ENVIRONMENT, Clock
-from tests.test_push import tick
+from tests.rig.push import tick
 
 TARGETS = 200  # more than are asked at the same time
 

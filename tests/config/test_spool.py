@@ -10,7 +10,7 @@ import pytest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import Config, SpoolConfig
 from lambda_remote_write.config.yaml_reader import ConfigError
-from tests.test_push import config_text, job
+from tests.rig.push import config_text, job
 
 ENDPOINT = {"url": "http://receiver/api/v1/write"}
 

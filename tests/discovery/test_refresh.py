@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lambda_remote_write.discovery import Discovery, Sources, discover
-from lambda_remote_write.discovery.refresh import Source
+from lambda_remote_write.discovery import Discovery, TargetLists, discover
+from lambda_remote_write.discovery.refresh import TargetList
 from lambda_remote_write.discovery.target_groups import DiscoveryError, Parts, TargetGroup
 from tests.rig.clouds import Ec2, Item
+from tests.rig.command_line import SOURCES
 from tests.rig.discovery import Clock, Rig, addresses, configs, write
 
 ROOT = Path(__file__).parents[2]
@@ -47,14 +48,14 @@ class Listed:
 
     def __init__(self, *answers: Parts | Exception) -> None:
         self.clock, self.lister = Clock(), Lister(*answers)
-        self.source = Source("key", "place", self.lister, 60_000, self.clock)
+        self.target_list = TargetList("key", "place", self.lister, 60_000, self.clock)
 
     def run(self, after: float = 0.0, seconds: float = 5.0) -> tuple[list[str], list[str]]:
         """(addresses, warnings) of a run that starts `after` the last one and has `seconds`."""
         self.clock.ahead += after
         deadline = self.clock() + seconds
-        self.source.start(deadline)
-        found = self.source.found(deadline)
+        self.target_list.start(deadline)
+        found = self.target_list.found(deadline)
         return addresses(found), found.warnings
 
 
@@ -102,7 +103,7 @@ def test_unknown_is_what_nobody_has_ever_had(answers: list[Parts | Exception], e
     listed = Listed(*answers)
     for _ in answers:
         listed.run(after=60)
-    assert listed.source.found(listed.clock()).is_unknown is expected
+    assert listed.target_list.found(listed.clock()).is_unknown is expected
 
 
 def test_a_bug_is_told() -> None:
@@ -149,10 +150,10 @@ def test_a_late_answer_serves_the_next_run() -> None:
     listed = Listed({"": targets("late")}, {"": targets("new")})
     listed.lister.go_on.clear()
     assert listed.run(seconds=0.1)[0] == []
-    call = listed.source._call
+    call = listed.target_list._running
     assert call
     listed.lister.go_on.set()
-    call.done.wait(5)
+    call.call.wait(5)
     assert listed.run(after=30) == (["late"], [])
     assert listed.lister.calls == 1
 
@@ -162,10 +163,10 @@ def test_a_late_failure_is_asked_again() -> None:
     listed = Listed(DiscoveryError("late"), {"": targets("new")})
     listed.lister.go_on.clear()
     listed.run(seconds=0.1)
-    call = listed.source._call
+    call = listed.target_list._running
     assert call
     listed.lister.go_on.set()
-    call.done.wait(5)
+    call.call.wait(5)
     assert listed.run(after=30) == (["new"], [])
 
 
@@ -174,13 +175,13 @@ def test_an_abandoned_answer_does_not_overwrite_a_newer_one() -> None:
     listed = Listed({"": targets("old")}, {"": targets("new")})
     listed.lister.go_on.clear()
     listed.run(seconds=0.1)
-    abandoned = listed.source._call
+    abandoned = listed.target_list._running
     assert abandoned
     frozen, listed.lister.go_on = listed.lister.go_on, threading.Event()
     listed.lister.go_on.set()
     assert listed.run(after=30) == (["new"], [])
     frozen.set()
-    abandoned.done.wait(5)
+    abandoned.call.wait(5)
     assert listed.run(after=5) == (["new"], [])
 
 
@@ -244,9 +245,9 @@ def test_jobs_share_equal_configs(make_rig: Callable[..., Rig]) -> None:
     """As in Prometheus: ten jobs on the same instances ask once."""
     ec2 = Ec2([instance(1)])
     rig = make_rig(client=lambda service, config: ec2)
-    shared: Sources = {}
+    shared: TargetLists = {}
     entries = ["ec2_sd_configs: [{port: 9100}]"] * 2 + ["ec2_sd_configs: [{port: 9200}]"]
-    jobs = [Discovery(configs(entry), rig.edges, shared) for entry in entries]
+    jobs = [Discovery(configs(entry), rig.discovery_clients, shared) for entry in entries]
     found = discover(jobs, rig.deadline())
     assert [addresses(one) for one in found] == [["10.0.0.1:9100"], ["10.0.0.1:9100"], ["10.0.0.1:9200"]]
     assert ec2.names().count("describe_instances") == 2
@@ -256,11 +257,13 @@ def test_a_new_config_inherits(make_rig: Callable[..., Rig]) -> None:
     """A reloaded config does not forget the last good lists of what has not changed."""
     ec2 = Ec2([instance(1)])
     rig = make_rig(client=lambda service, config: ec2)
-    shared: Sources = {}
-    Discovery(configs("ec2_sd_configs: [{}]"), rig.edges, shared).targets(rig.deadline())
+    shared: TargetLists = {}
+    Discovery(configs("ec2_sd_configs: [{}]"), rig.discovery_clients, shared).targets(rig.deadline())
     ec2.denied["describe_instances"] = "RequestLimitExceeded"
     rig.clock.ahead += 60
-    reloaded = Discovery(configs("ec2_sd_configs: [{}]\nstatic_configs: [{targets: [a]}]"), rig.edges, shared)
+    reloaded = Discovery(
+        configs("ec2_sd_configs: [{}]\nstatic_configs: [{targets: [a]}]"), rig.discovery_clients, shared
+    )
     found = reloaded.targets(rig.deadline())
     assert addresses(found) == ["a", "10.0.0.1:80"]
     assert len(found.warnings) == 1
@@ -270,8 +273,8 @@ def test_two_jobs_at_once(make_rig: Callable[..., Rig]) -> None:
     """Jobs may be asked from several threads and still share."""
     slow = Slow([instance(1)])
     rig = make_rig(client=lambda service, config: slow)
-    shared: Sources = {}
-    jobs = [Discovery(configs("ec2_sd_configs: [{}]"), rig.edges, shared) for _ in range(8)]
+    shared: TargetLists = {}
+    jobs = [Discovery(configs("ec2_sd_configs: [{}]"), rig.discovery_clients, shared) for _ in range(8)]
     found: list[list[str]] = []
     threads = [
         threading.Thread(target=lambda job=job: found.append(addresses(job.targets(rig.deadline())))) for job in jobs
@@ -289,9 +292,4 @@ def test_a_cold_start_does_not_pay(module: str) -> None:
     """Neither boto3 nor dnspython is imported until a list needs it."""
     ours = "lambda_remote_write.discovery, lambda_remote_write.aws.s3, lambda_remote_write.aws.clients"
     code = f"import sys, {ours}; sys.exit('{module}' in sys.modules)"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}"}, check=False
-        ).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], env=SOURCES, check=False).returncode == 0

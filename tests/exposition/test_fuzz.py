@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Require
+from tests.rig.needs import Require
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "tests" / "testdata" / "pages"

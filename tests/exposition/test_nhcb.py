@@ -34,7 +34,7 @@ class Scraped:
     """What pages of one target gave."""
 
     parse_options: ParseOptions = WISHES
-    memory: ScrapeCache = field(default_factory=ScrapeCache)
+    cache: ScrapeCache = field(default_factory=ScrapeCache)
     made: dict[tuple[tuple[str, str], ...], Series] = field(default_factory=dict)
 
     def read(self, page: str, reader: type[LineReader] = TextReader) -> dict[str, Histogram | float]:
@@ -42,10 +42,10 @@ class Scraped:
         return {self._name(series): value for series, value in zip(found.series, found.values, strict=True)}
 
     def page(self, page: str, reader: type[LineReader] = TextReader) -> Page:
-        one = reader(self.memory, self._resolve, self.parse_options)
+        one = reader(self.cache, self._resolve, self.parse_options)
         one.feed(page.encode())
         found = one.close()
-        convert(found, self.memory)
+        convert(found, self.cache)
         return found
 
     def _resolve(self, labels: dict[str, str]) -> CacheEntry:

@@ -142,7 +142,7 @@ def test_created_says_when_a_counter_began(place: str) -> None:
 def test_metadata() -> None:
     target = Target("openmetrics")
     target.read(b'# TYPE a_s counter\n# UNIT a_s s\n# HELP a_s quo\\"te \\n \\\\\n# TYPE "b.c" info\n# EOF\n')
-    assert [(one.name, one.type, one.help, one.unit) for one in target.memory.metadata()] == [
+    assert [(one.name, one.type, one.help, one.unit) for one in target.cache.metadata()] == [
         ("a_s", "counter", 'quo"te \n \\', "s"),
         ("b.c", "info", "", ""),
     ]

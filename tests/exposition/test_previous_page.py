@@ -74,9 +74,9 @@ def test_a_changed_line_costs_its_surroundings_only() -> None:
     looked_up = 0
     for run in range(2, 8):
         content = big(5_000, run, changed=random.Random(run).randrange(5_000))
-        before = environment.memory.layout
+        before = environment.cache.previous_page
         assert environment.read(*pieces(content)) == cold("text", content)
-        kept = sum(map(lambda new, old: new is old, environment.memory.layout.heads, before.heads))
+        kept = sum(map(lambda new, old: new is old, environment.cache.previous_page.heads, before.heads))
         looked_up += len(before) - kept
     assert looked_up < 6 * 6_000 * 0.5, "most lines are compared, not looked up"
 
@@ -106,10 +106,10 @@ def test_the_usual_page_is_not_looked_up_at_all() -> None:
     """The second time every line is where it was: the layout stays the same object."""
     environment = Target("text")
     environment.read(big(1_000, 1))
-    layout = environment.memory.layout
+    layout = environment.cache.previous_page
     assert len(layout) == 1_200
     environment.read(big(1_000, 2))
-    assert environment.memory.layout is layout
+    assert environment.cache.previous_page is layout
 
 
 def test_a_page_without_a_layout_is_parsed_once_all_the_same() -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.exposition.go_float import go_float, go_floats
 from lambda_remote_write.exposition.line_parser import LineReader, ParseOptions
-from lambda_remote_write.exposition.page import BadPage, CacheEntry, Refused
-from tests.rig.exposition import Read, Target, bits, pieces
+from lambda_remote_write.exposition.page import BadPage, CacheEntry
+from lambda_remote_write.model.samples import RefusedSeries
+from tests.rig.exposition import Read, Target, pieces
 
 WISHES = ParseOptions(exemplars=True)
 Pages = Sequence[bytes]
@@ -26,7 +26,7 @@ class Choosy(Target):
     def resolve(self, labels: dict[str, str]) -> CacheEntry:
         series = super().resolve(labels)
         if "refused" in labels["__name__"]:
-            return Refused("reason", "words")
+            return RefusedSeries("reason", "words")
         if "wrong" in labels["__name__"]:
             raise BadPage("a wrong one")
         return series
@@ -44,7 +44,7 @@ def _not_taken(reader: LineReader, *lines: object) -> bool:
 @contextmanager
 def the_grammar_alone() -> Iterator[None]:
     with (
-        mock.patch.object(LineReader, "_usual", _not_known),
+        mock.patch.object(LineReader, "_fast_path", _not_known),
         mock.patch.object(LineReader, "_take_all", _not_taken),
         mock.patch.object(LineReader, "_take_same", _not_taken),
         mock.patch.object(LineReader, "_take_stamped", _not_taken),
@@ -303,26 +303,7 @@ def changed(data: st.DataObject, lines: list[str], line: st.SearchStrategy[str])
     return lines + lines if how == "twice" else lines[::-1]
 
 
-# --- Numbers ---------------------------------------------------------------------------------------------------------
-
-NUMBER = st.one_of(
-    st.floats().map(repr),
-    st.integers().map(str),
-    st.from_regex(r"[+-]?[0-9]{0,30}\.?[0-9]{0,30}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
-    st.sampled_from(VALUES),
-).map(str.encode)
-
-
-@settings(max_examples=500, derandomize=True)
-@given(texts=st.lists(NUMBER, max_size=3))
-def test_many_numbers_are_what_each_is(texts: list[bytes]) -> None:
-    """To the last bit; where one of them is refused, so are all."""
-    values = go_floats(texts)
-    if values is not None:
-        assert list(map(bits, values)) == [bits(go_float(one)) for one in texts]
-
-
-# --- What a memory is for --------------------------------------------------------------------------------------------
+# --- What the cache is for -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import pytest
 
 from lambda_remote_write.exposition.writer import Exported, exposition, number, openmetrics, series_text
 from lambda_remote_write.model.samples import STALE, Histogram, Samples
-from tests.conftest import Require
 from tests.rig import made
+from tests.rig.needs import Peer
 
 T = 1_700_000_000_123
 
@@ -96,8 +95,8 @@ def dump(blocks: Path, sandbox: Path) -> str:
     return done.stdout
 
 
-def test_promtool_makes_blocks_of_it(tmp_path: Path, require: Require) -> None:
-    require(shutil.which("promtool"), "promtool")
+def test_promtool_makes_blocks_of_it(tmp_path: Path, peer: Peer) -> None:
+    peer("promtool")
     points: list[made.Point] = [
         ({"__name__": "requests_total", "path": 'a"b\\c\nd', "zone": "ü"}, float(n), T + n * 60_000) for n in range(5)
     ]

@@ -30,7 +30,7 @@ from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, Request
 from tests.rig.delivery import KEYS, Clock, no_session
-from tests.test_push import config_text, endpoint, job
+from tests.rig.push import config_text, endpoint, job
 
 HEALTHY, BROKEN, MAX_RECOVERY = 2, 2, 6
 RUN_SECONDS = 2.0  # for what a run does while something hangs, also on a machine that has other things to do

@@ -15,7 +15,7 @@ from botocore.exceptions import ResponseStreamingError
 
 from lambda_remote_write.aws.s3 import S3, S3Store
 from lambda_remote_write.config.secrets import SecretStore
-from lambda_remote_write.config_source import ConfigSource, Edges, Unreadable
+from lambda_remote_write.config_source import ConfigSource, Unreadable
 from lambda_remote_write.dependencies import Dependencies, boto3_session
 from lambda_remote_write.http import Transport
 from lambda_remote_write.model.scrape import HighWaterMark
@@ -28,7 +28,7 @@ from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.delivery import Clock, no_session, rig
 from tests.rig.discovery import ENVIRONMENT, Rig, addresses
 from tests.rig.json_source import Rig as Sources
-from tests.test_push import config_text, endpoint, run, warm_of
+from tests.rig.push import config_text, endpoint, run, warm_of
 
 STALE = "7ff0000000000002"
 LINES = [pytest.param(1, id="after the status line"), pytest.param(2, id="after a header")]
@@ -233,8 +233,8 @@ def test_the_last_good_config_stays(bucket: ObjectStore, lines: int) -> None:
     env_vars = {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": bucket.base_url, "PUSHER_WORKSPACE": "ws-1"}
     transport = Transport()
     secrets = SecretStore(env_vars, no_client, time.monotonic)
-    edges = Edges(env_vars, transport, secrets, no_session, lambda: int(time.time() * 1000))
-    environment, cold = ConfigSource("s3://spool/c.yaml", edges), ConfigSource("s3://spool/c.yaml", edges)
+    objects = S3(env_vars, transport, secrets, no_session, lambda: int(time.time() * 1000))
+    environment, cold = (ConfigSource("s3://spool/c.yaml", env_vars, objects, no_session) for _ in range(2))
     good = environment.load()
     bucket.put("c.yaml", CONFIG.replace(b": j", b": other"))
     bucket.always("get", Fault.cut_head(lines))

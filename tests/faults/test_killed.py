@@ -3,10 +3,8 @@ bring everything to the receiver, once and in order."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +18,9 @@ from sandbox.amp import Received, Receiver
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, Request
+from tests.rig.command_line import start
 from tests.rig.delivery import KEYS, in_order
-from tests.test_push import config_text, endpoint, job
+from tests.rig.push import config_text, endpoint, job
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20
@@ -122,17 +121,12 @@ class Place:
         return self.history.answer(request)
 
     def start(self) -> subprocess.Popen[str]:
-        env_vars = {
-            **os.environ, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "PUSHER_TICK": "1s",
-            "AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key,
-            "AWS_REGION": KEYS.region, "AWS_ENDPOINT_URL_S3": self.bucket.base_url,
-        }  # fmt: skip
-        command = [sys.executable, "-m", "lambda_remote_write_cli", "push", str(self.config), "--timeout", "8"]
-        return subprocess.Popen(command, env=env_vars, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        variables = {"PUSHER_TICK": "1s", "AWS_REGION": KEYS.region, "AWS_ENDPOINT_URL_S3": self.bucket.base_url}
+        return start("push", self.config, "--timeout", "8", **variables)
 
     def push(self) -> str:
         process = self.start()
-        return process.communicate(timeout=60)[0]
+        return "".join(process.communicate(timeout=60))
 
     def stored(self) -> dict[str, list[int]]:
         return {
@@ -156,7 +150,7 @@ def killed_when(place: Place, start: Callable[[], subprocess.Popen[str]]) -> Non
     reached = place.moment.wait(PATIENCE_SECONDS)
     time.sleep(0.05)  # what went before the moment has had its effect
     process.send_signal(signal.SIGKILL)
-    detail = process.communicate(timeout=30)[0]
+    detail = process.communicate(timeout=30)
     assert reached, detail
     assert process.returncode == -signal.SIGKILL
 

@@ -17,21 +17,19 @@ from lambda_remote_write.environment import Environment
 from lambda_remote_write.push import push
 from lambda_remote_write.scrape.schedule import Tick
 from sandbox.api import Api
-from sandbox.prometheus import Prometheus, find
+from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
-from tests.conftest import Require
 from tests.rig.delivery import Clock, no_session
-from tests.test_push import config_text, job
+from tests.rig.needs import Peer
+from tests.rig.push import config_text, job
 
 HEALTHY, BROKEN, RECOVERED = 2, 3, 3
 RUN_SECONDS = 0.6
 
 
 @pytest.fixture(scope="module")
-def prometheus(require: Require) -> Iterator[Prometheus]:
-    path = find()
-    require(path, "prometheus >= 3.5")
-    with Prometheus(out_of_order_window="0s", path=path) as running:
+def prometheus(peer: Peer) -> Iterator[Prometheus]:
+    with Prometheus(out_of_order_window="0s", path=peer("prometheus")) as running:
         yield running
 
 

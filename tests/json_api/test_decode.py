@@ -10,7 +10,7 @@ import pytest
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Request
-from tests.test_push import config_text, endpoint, job, run, warm_of
+from tests.rig.push import config_text, endpoint, job, run, warm_of
 
 
 def pushed(document: Any, metrics: list[dict[str, Any]], runs: int = 1, **keys: Any) -> tuple[dict[str, float], Any]:

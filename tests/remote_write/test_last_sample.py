@@ -12,12 +12,12 @@ from lambda_remote_write.model.samples import Samples
 from lambda_remote_write.remote_write import last_sample
 from lambda_remote_write.remote_write.encode import packing
 from sandbox import prometheus
-from tests.conftest import Require
+from tests.rig.needs import Peer
 
 
-def test_metrics_that_differ_in_nothing_but_their_names_are_told_apart(require: Require) -> None:
+def test_metrics_that_differ_in_nothing_but_their_names_are_told_apart(peer: Peer) -> None:
     """`timestamp` drops names: two such series in one selector are an error of PromQL."""
-    require(prometheus.find(), "prometheus")
+    peer("prometheus")
     now_ms = time.time_ns() // 1_000_000
     newest = {("a", "one"): now_ms - 300_000, ("b", "one"): now_ms - 120_000, ("c", "two"): now_ms - 600_000}
     with prometheus.Prometheus() as server:

@@ -10,8 +10,8 @@ import pytest
 
 from lambda_remote_write.model.samples import STALE, Exemplar, Histogram, Metadata, Samples
 from sandbox import prometheus
-from tests.conftest import Require
 from tests.rig.delivery import Rig, rig
+from tests.rig.needs import Peer
 
 MESSAGES = {1: "prometheus.WriteRequest", 2: "io.prometheus.write.v2.Request"}
 FEATURES = "--enable-feature=exemplar-storage,native-histograms,metadata-wal-records"
@@ -25,8 +25,8 @@ CUSTOM = Histogram(7, 9.5, -53, 0.0, 0, (), (), ((0, 2),), (3, 1), custom_values
 
 
 @pytest.fixture(scope="module")
-def server(require: Require) -> Iterator[prometheus.Prometheus]:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def server(peer: Peer) -> Iterator[prometheus.Prometheus]:
+    peer("prometheus")
     accepted = [f"{ACCEPTED}={message}" for message in MESSAGES.values()]
     with prometheus.Prometheus(arguments=[FEATURES, *accepted]) as running:
         yield running
@@ -90,8 +90,8 @@ def test_prometheus_gives_back_what_was_sent(server: prometheus.Prometheus, vers
     assert [(one["labels"], one["value"]) for one in found["exemplars"]] == [({"trace_id": f"trace-{version}"}, "1")]
 
 
-def test_a_prometheus_that_takes_1_0_only_makes_the_sender_fall_back(require: Require) -> None:
-    require(prometheus.find(), "prometheus >= 3.5 on PATH")
+def test_a_prometheus_that_takes_1_0_only_makes_the_sender_fall_back(peer: Peer) -> None:
+    peer("prometheus")
     arguments = [FEATURES, f"{ACCEPTED}={MESSAGES[1]}"]
     with prometheus.Prometheus(arguments=arguments) as old, sender(old, 2) as one:
         samples = page(one, 2, (WHOLE, CUSTOM))

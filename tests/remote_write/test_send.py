@@ -10,14 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.model.delivery import Delivery
 from lambda_remote_write.model.samples import Metadata
 from sandbox.amp import Basic, Limits, Received, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
-from tests.remote_write.encode.test_packing import noise
 from tests.rig import made
-from tests.rig.delivery import KEYS, QUICK, Clock, Rig, in_order, rig
+from tests.rig.delivery import KEYS, QUICK, Clock, Rig, accounting, endpoint_of, in_order, rig, unlike
+from tests.rig.made import noise
 
 SAID = b"user=123_ws-sandbox: err: something is wrong\n"
 
@@ -37,15 +38,6 @@ def amp(clock: Clock) -> Iterator[Receiver]:
 def one(amp: Receiver, clock: Clock) -> Iterator[Rig]:
     with rig(amp.url, clock=clock, remote_timeout="300ms") as made_rig:
         yield made_rig
-
-
-def accounting(delivery: Delivery) -> tuple[int, dict[str, int], dict[str, int], dict[str, int]]:
-    return (
-        delivery.accepted,
-        dict(delivery.rejected.counts),
-        dict(delivery.dropped.counts),
-        dict(delivery.undelivered.counts),
-    )
 
 
 def message(delivery: Delivery) -> str:
@@ -395,15 +387,6 @@ def test_connections_that_died_between_two_runs_cost_nothing(amp: Receiver, one:
 BIG = {"max_samples_per_send": "1000", "min_backoff": "10ms"}
 
 
-def unlike(count: int, clock: Clock) -> list[made.Point]:
-    """Series of 3 kB each that share no text."""
-    text = noise(3000 * count)
-    return [
-        ({"__name__": "m", "n": str(n), "p": text[3000 * n : 3000 * (n + 1)]}, float(n), clock.now_ms())
-        for n in range(count)
-    ]
-
-
 def test_a_413_on_a_large_body_splits_it_and_keeps_the_order(amp: Receiver, clock: Clock) -> None:
     amp.script(Fault.status(413))
     with rig(amp.url, clock=clock, queue_config=BIG) as made_rig:
@@ -550,6 +533,16 @@ def test_a_secret_that_cannot_be_read_stops_the_run_and_is_named(amp: Receiver) 
     assert accounting(delivery) == (0, {}, {}, {"misconfigured": 6})
     assert "/nowhere/password" in message(delivery)
     assert amp.requests == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["content-encoding", "Content-Type", "X-Prometheus-Remote-Write-Version", "USER-AGENT", "Authorization"],
+    ids=lambda name: f"custom headers MUST NOT override {name}",
+)
+def test_reserved_headers(name: str) -> None:
+    with pytest.raises(ConfigError):
+        endpoint_of("http://127.0.0.1/", headers={name: "x"})
 
 
 # --- Metadata ---------------------------------------------------------------------------------------------------------

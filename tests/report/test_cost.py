@@ -19,7 +19,7 @@ from sandbox.api import Api
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Answer, Request
 from tests.rig.delivery import Clock, no_session
-from tests.test_push import config_text, endpoint, job
+from tests.rig.push import config_text, endpoint, job
 
 MINUTES = 60
 BACKFILL = {"query": {"from": "{start}", "to": "{end}"}, "format": "unix_ms"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.printable import json_text, printable
 from lambda_remote_write_cli import main
 from sandbox.server import Answer, Fault, LoopbackServer, Request
+from tests.rig.command_line import environment, pusher_command
 
 ROOT = Path(__file__).parents[2]
 FORGED = "FORGED LINE"
@@ -36,11 +35,9 @@ def check(printed: str) -> None:
     assert [line for line in printed.split("\n") if line.lstrip(" #").startswith(FORGED)] == []
 
 
-def pusher(*arguments: str | Path) -> str:
-    """What the command line prints, on both ways."""
-    env_vars = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "COLUMNS": "100"}
-    command = [sys.executable, "-m", "lambda_remote_write_cli", *map(str, arguments)]
-    done = subprocess.run(command, env=env_vars, capture_output=True, timeout=60, check=False)
+def printed_by(*arguments: str | Path) -> str:
+    """What the command line prints, on both ways; bytes, because text would lose its `\\r`."""
+    done = subprocess.run(pusher_command(*arguments), env=environment(), capture_output=True, timeout=60, check=False)
     assert b"Traceback" not in done.stderr
     return (done.stdout + done.stderr).decode()
 
@@ -123,7 +120,7 @@ def outsiders() -> Iterator[Outsiders]:
 def test_what_sources_and_receivers_say(outsiders: Outsiders, tmp_path: Path, action: str, form: list[str]) -> None:
     config = tmp_path / "config.json"
     config.write_text(outsiders.config())
-    printed = pusher(action, config, *form)
+    printed = printed_by(action, config, *form)
     check(printed)
     assert not form or json.loads(printed)
     assert action == "check" or printed.count("FORGED") > 3  # it has come through
@@ -134,15 +131,15 @@ def test_what_waits_in_a_spool(outsiders: Outsiders, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     endpoint = {"url": "http://127.0.0.1:9/", "name": "e", "queue_config": {"max_backoff": "50ms"}}
     config.write_text(outsiders.config(spool={"location": str(tmp_path / "spool")}, remote_write=[endpoint]))
-    check(pusher("push", config, "--timeout", "6"))
+    check(printed_by("push", config, "--timeout", "6"))
     for words in (["list"], ["show"], ["show", "--json"]):
-        check(pusher("spool", config, *words))
-    pusher("spool", config, "show", "-o", tmp_path / "shown")
+        check(printed_by("spool", config, *words))
+    printed_by("spool", config, "show", "-o", tmp_path / "shown")
     with (tmp_path / "shown").open(newline="", encoding="utf-8") as file:
         shown = file.read()
     check(shown)
     assert "FORGED" in shown
-    assert ON_A_LINE in pusher("spool", config, "export")
+    assert ON_A_LINE in printed_by("spool", config, "export")
 
 
 BAD_CONFIGS: dict[str, dict[str, Any]] = {

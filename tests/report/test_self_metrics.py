@@ -18,7 +18,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
-from tests.test_push import config_text, endpoint, job, run
+from tests.rig.push import config_text, endpoint, job, run
 
 SAMPLES = 8  # three records, and five that the job has anyway
 

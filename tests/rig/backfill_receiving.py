@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -32,8 +30,9 @@ from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Fault, LoopbackServer, Request
+from tests.rig.command_line import start
 from tests.rig.made import Point, stub_message
-from tests.test_push import job
+from tests.rig.push import job
 
 KEYS = SigV4()
 ROOT = Path(__file__).parents[2]
@@ -216,12 +215,8 @@ class Shell:
         self.desk = Desk(text, DirectoryStore(folder / "kept" / "pusher"), self.env_vars)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        env_vars = {
-            **os.environ, **self.env_vars,
-            "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "XDG_STATE_HOME": str(self.folder / "kept"),
-        }  # fmt: skip
-        command = [sys.executable, "-m", "lambda_remote_write_cli", "backfill", str(self.config), *arguments]
-        return subprocess.Popen(command, env=env_vars, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        variables = {**self.env_vars, "XDG_STATE_HOME": str(self.folder / "kept")}
+        return start("backfill", self.config, *arguments, **variables)
 
     def end(self, *arguments: str) -> dict[str, Any]:
         """Lets it come to its end. Returns its answer."""
@@ -310,10 +305,10 @@ class Desk:
         dependencies = Dependencies(self.env_vars, now_ms=self.clock, sleep=self.sleep)
         given = {key.removesuffix("_"): value for key, value in event.items()}
         told = {"tell": tell} if tell else {}
-        edges = invoke.Edges(dependencies, self.store, is_local=True, **told)
+        host = invoke.Host(dependencies, self.store, is_local=True, **told)
         try:
             config = parse_config(self.text, "pusher.yaml", self.env_vars)
-            answer = invoke.backfill(given, config, edges, time.monotonic() + seconds)
+            answer = invoke.backfill(given, config, host, time.monotonic() + seconds)
         finally:
             dependencies.transport.close()
         assert balances(answer), answer

@@ -6,10 +6,8 @@ Messages are read with the generated stubs, so that no line of the encoder under
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ import cramjam
 from lambda_remote_write.remote_write.encode.generated import remote_pb2
 from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as v2
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
+from tests.rig.command_line import environment, pusher_command
 
 TREE = Path(__file__).parents[2]
 PROTOCOLS = ("v1", "v2")
@@ -270,10 +269,12 @@ class Sender:
         self.started_at = time.time()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lambda_remote_write_cli", "run", str(path), *options],
-                env={**os.environ, "PYTHONPATH": f"{TREE / 'functions'}:{TREE / 'cli'}", "PYTHONUNBUFFERED": "1"},
-                stdout=log, stderr=log, cwd=folder,
-            )  # fmt: skip
+                pusher_command("run", path, *options),
+                env=environment(PYTHONUNBUFFERED="1"),
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+            )
 
     def rewrite(self, config: str) -> None:
         self._path.write_text(config)
@@ -342,3 +343,13 @@ def config(endpoints: Sequence[Mapping[str, Any]], jobs: Sequence[Mapping[str, A
         "scrape_configs": list(jobs),
         "remote_write": list(endpoints),
     }
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is over: what each path of the receiver got, and how the process ended."""
+
+    writes: dict[str, list[Write]]
+    started_at: float
+    status: int
+    detail: str

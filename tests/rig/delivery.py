@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from lambda_remote_write import endpoint_run
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import RemoteWriteConfig
 from lambda_remote_write.dependencies import Dependencies
@@ -17,9 +16,9 @@ from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRe
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import batches
 from lambda_remote_write.remote_write import send as sending
+from lambda_remote_write.remote_write.batches import MetadataRequests
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.endpoint import EndpointState
-from lambda_remote_write.remote_write.metadata_requests import MetadataRequests
 from lambda_remote_write.remote_write.queue import SendQueue
 from lambda_remote_write.series.cache import SeriesCache
 from sandbox import amp
@@ -86,23 +85,23 @@ class Rig:
     def send(self, samples: Samples, seconds: float = 60.0, metadata: Sequence[Metadata] = ()) -> Delivery:
         delivery, now_ms = Delivery("test", collected=len(samples)), self.clock.now_ms()
         requests = packing.pack(samples, batches.protocol_of(self.endpoint, metadata), now_ms, delivery.dropped)
-        edges = sending.Edges(self.endpoint.client, self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
+        options = sending.SendOptions(self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
         deadline = self.clock.monotonic() + seconds
-        left = self._settled(requests, delivery, edges, deadline)
+        left = self._settled(requests, delivery, options, deadline)
         if not left:
             metadata_requests = MetadataRequests(self.endpoint, metadata, self.clock.now_ms())
-            left = self._settled(metadata_requests.requests(Samples(), (), delivery), delivery, edges, deadline)
+            left = self._settled(metadata_requests.requests(Samples(), (), delivery), delivery, options, deadline)
             metadata_requests.remember(delivery)
-        endpoint_run.record_undelivered(delivery, left)
+        delivery.record_undelivered(left)
         assert delivery.balances
         return delivery
 
     def _settled(
-        self, requests: Sequence[WriteRequest], accounting: Delivery, edges: sending.Edges, deadline: float
+        self, requests: Sequence[WriteRequest], accounting: Delivery, options: sending.SendOptions, deadline: float
     ) -> list[PendingRequest]:
         """What is left of the requests."""
         send_queue = SendQueue(requests, accounting)
-        sending.deliver(self.endpoint.config, send_queue, edges, deadline)
+        sending.deliver(self.endpoint, send_queue, options, deadline)
         return send_queue.close()
 
     def points(self, times: int = 3, step_ms: int = 1000, age_ms: int = 10_000) -> list[made.Point]:
@@ -126,9 +125,9 @@ def rig(
 ) -> Iterator[Rig]:
     clock = clock or Clock()
     dependencies = Dependencies(env_vars, clock.now_ms, session, clock.sleep)
-    endpoint = endpoint_of(url, env_vars, **keys)
+    config = endpoint_of(url, env_vars, **keys)
     series = made.cache()
-    endpoint = EndpointState(endpoint, dependencies.client(endpoint), series, None, packing.underscored)
+    endpoint = EndpointState(config, dependencies.client(config), series, None, packing.underscored)
     try:
         yield Rig(endpoint, dependencies, clock, series)
     finally:
@@ -140,3 +139,21 @@ def in_order(receiver: amp.Receiver) -> bool:
     return all(
         [stamp for stamp, _ in points] == sorted(stamp for stamp, _ in points) for points in receiver.samples.values()
     )
+
+
+def accounting(delivery: Delivery) -> tuple[int, dict[str, int], dict[str, int], dict[str, int]]:
+    return (
+        delivery.accepted,
+        dict(delivery.rejected.counts),
+        dict(delivery.dropped.counts),
+        dict(delivery.undelivered.counts),
+    )
+
+
+def unlike(count: int, clock: Clock) -> list[made.Point]:
+    """Series of 3 kB each that share no text."""
+    text = made.noise(3000 * count)
+    return [
+        ({"__name__": "m", "n": str(n), "p": text[3000 * n : 3000 * (n + 1)]}, float(n), clock.now_ms())
+        for n in range(count)
+    ]

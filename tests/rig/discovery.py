@@ -14,7 +14,7 @@ from lambda_remote_write.aws.s3 import S3
 from lambda_remote_write.config.sd_configs import SdConfig, read
 from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.config.yaml_reader import Diagnostics, Section, compose
-from lambda_remote_write.discovery import Discovery, Edges, Found
+from lambda_remote_write.discovery import Clients, Discovery, DiscoveryResult
 from lambda_remote_write.http import Transport
 from lambda_remote_write.http.fetch import Fetcher
 
@@ -38,7 +38,7 @@ def configs(entry: str) -> tuple[SdConfig, ...]:
     written = section(entry)
     found = read(written, ENVIRONMENT)
     written.close()
-    assert written.notes.problems == []
+    assert written.diagnostics.problems == []
     return found
 
 
@@ -75,7 +75,7 @@ class Session:
 
 
 class Rig:
-    """`client` is called as the edges' own; `url` is where AWS listens."""
+    """`client` makes the clients of AWS; `url` is where AWS listens."""
 
     def __init__(
         self,
@@ -92,19 +92,19 @@ class Rig:
         self.clients = AwsClients(self.env_vars, self.secrets, self.session, now_ms)
         objects = S3(self.env_vars, self.transport, self.secrets, nobody, lambda: int(time.time() * 1000))
         fetcher = Fetcher(self.transport, self.secrets, self.env_vars)
-        self.edges = Edges(fetcher, objects, client or self.clients, resolver, self.clock)
+        self.discovery_clients = Clients(fetcher, objects, client or self.clients, resolver, self.clock)
 
     def discovery(self, entry: str) -> Discovery:
-        return Discovery(configs(entry), self.edges)
+        return Discovery(configs(entry), self.discovery_clients)
 
     def deadline(self, seconds: float = 10.0) -> float:
         return self.clock() + seconds
 
-    def found(self, entry: str) -> Found:
+    def found(self, entry: str) -> DiscoveryResult:
         return self.discovery(entry).targets(self.deadline())
 
 
-def addresses(found: Found) -> list[str]:
+def addresses(found: DiscoveryResult) -> list[str]:
     return [target["__address__"] for group in found.groups for target in group.targets]
 
 

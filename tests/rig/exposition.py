@@ -53,13 +53,13 @@ class Target:
 
     format: str
     parse_options: ParseOptions = field(default_factory=lambda: ParseOptions(exemplars=True, native_histograms=True))
-    memory: ScrapeCache = field(default_factory=ScrapeCache)
+    cache: ScrapeCache = field(default_factory=ScrapeCache)
     drops: str = ""
     resolved: int = 0
     _series: dict[Labels, Labelled] = field(default_factory=dict)
 
     def read(self, *pieces: bytes) -> Read:
-        reader = READERS[self.format](self.memory, self.resolve, self.parse_options)
+        reader = READERS[self.format](self.cache, self.resolve, self.parse_options)
         try:
             for piece in pieces:
                 reader.feed(piece)
@@ -87,7 +87,7 @@ class Target:
 
     def families(self) -> dict[str, tuple[str, str, str]]:
         """Type, help and unit of each metric family."""
-        return {name: (one.type, one.help, one.unit) for name, one in self.memory.families.items()}
+        return {name: (one.type, one.help, one.unit) for name, one in self.cache.families.items()}
 
 
 def labels_of(series: Any) -> Labels:

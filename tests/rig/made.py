@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import cramjam
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.config.schema import HttpClientConfig, MetadataConfig, QueueConfig, RemoteWriteConfig, SigV4
+from lambda_remote_write.config.schema import QueueConfig, RemoteWriteConfig, SigV4
 from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.samples import Exemplar, Histogram, Metadata, Samples, Value
 from lambda_remote_write.remote_write.encode.columns import Block, Blocks
@@ -148,9 +149,8 @@ def pages(draw: st.DrawFn) -> Samples:
 
 def endpoint(queue: QueueConfig = NO_AGE_LIMIT, *, is_amp: bool = False, **keys: Any) -> RemoteWriteConfig:
     return RemoteWriteConfig(
-        name="test", url="http://127.0.0.1/", remote_timeout_ms=30_000, headers=(), http=HttpClientConfig(),
-        sigv4=SigV4("eu-west-1") if is_amp else None, queue=queue, metadata=MetadataConfig(), write_relabel=(), **keys,
-    )  # fmt: skip
+        "test", "http://127.0.0.1/", sigv4=SigV4("eu-west-1") if is_amp else None, queue=queue, **keys
+    )
 
 
 def protocol(
@@ -346,3 +346,8 @@ def start_bits(samples: Samples) -> list[tuple[dict[str, str], int, int]]:
         for series, place in sorted(newest.items(), key=lambda item: item[1])
         if samples.starts_ms.get(series)
     ]
+
+
+def noise(size: int) -> str:
+    """Text that compresses badly."""
+    return "".join(random.Random(1).choices("".join(map(chr, range(33, 127))), k=size))

@@ -10,7 +10,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -31,6 +30,7 @@ from lambda_remote_write.push import push
 from lambda_remote_write.scrape.schedule import Tick
 from sandbox import amp
 from sandbox.server import Answer, Fault, LoopbackServer, Request
+from tests.rig.command_line import SOURCES, pusher_command
 from tests.rig.delivery import Clock, no_session
 
 ROOT = Path(__file__).parents[2]
@@ -289,8 +289,7 @@ def prometheus_agent(binary: str, config: str, folder: Path) -> Iterator[subproc
 @contextmanager
 def pusher_run(config: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     (folder / "pusher.yml").write_text(config, encoding="utf-8")
-    arguments = [sys.executable, "-P", "-m", "lambda_remote_write_cli", "run", str(folder / "pusher.yml")]
-    with running(arguments, folder / "pusher.log", PYTHONPATH=f"{ROOT / 'functions'}:{ROOT / 'cli'}") as process:
+    with running(pusher_command("run", folder / "pusher.yml"), folder / "pusher.log", **SOURCES) as process:
         yield process
 
 

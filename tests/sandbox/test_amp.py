@@ -26,6 +26,7 @@ from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_
 from sandbox import prometheus
 from sandbox.amp import Basic, Bearer, Limits, Receiver, SigV4, parse_selector, value_text
 from sandbox.server import Fault
+from tests.rig.needs import Peer
 
 ROOT = Path(__file__).parents[2]
 HEADERS = {
@@ -722,15 +723,17 @@ def test_selectors_unescape_their_strings() -> None:
 
 # --- With a real Prometheus ------------------------------------------------------------------------------------------
 
-needs_prometheus = pytest.mark.skipif(prometheus.find() is None, reason="no prometheus >= 3.5 on PATH")
+
+@pytest.fixture
+def real(peer: Peer) -> Iterator[prometheus.Prometheus]:
+    with prometheus.Prometheus(path=peer("prometheus")) as running:
+        yield running
 
 
-@needs_prometheus
-def test_accepted_requests_reach_a_real_prometheus_which_then_answers_queries(http: requests.Session) -> None:
-    with (
-        prometheus.Prometheus() as real,
-        Receiver(auth=None, prometheus_url=real.url, forward_url=real.write_url) as amp,
-    ):
+def test_accepted_requests_reach_a_real_prometheus_which_then_answers_queries(
+    real: prometheus.Prometheus, http: requests.Session
+) -> None:
+    with Receiver(auth=None, prometheus_url=real.url, forward_url=real.write_url) as amp:
         write(amp, http, series(UP, (-1000, 1.0), (0, 2.5)))
         write(amp, http, series({"__name__": "a.b"}, (0, 1.0)))
         assert [record.forward_status for record in amp.requests] == [204, None]
@@ -745,13 +748,14 @@ def test_accepted_requests_reach_a_real_prometheus_which_then_answers_queries(ht
             real.query("up{")
 
 
-@needs_prometheus
 @pytest.mark.parametrize("query", ["up", 'up{job="node"}', "missing"])
-def test_memory_answers_as_prometheus_does(http: requests.Session, query: str, clock: Clock) -> None:
+def test_memory_answers_as_prometheus_does(
+    real: prometheus.Prometheus, http: requests.Session, query: str, clock: Clock
+) -> None:
     values = enumerate(VALUES)
     entries = [series(UP, (-60_000, 1.0), (0, 2.0)), *(series({**UP, "n": str(n)}, (0, value)) for n, value in values)]
     now = NOW_MS / 1000
-    with prometheus.Prometheus() as real, Receiver(auth=None, forward_url=real.write_url, now=clock) as amp:
+    with Receiver(auth=None, forward_url=real.write_url, now=clock) as amp:
         write(amp, http, *entries)
         ours = ask(amp, http, query=query, time=now).json()["data"]["result"]
         ranged = ask(amp, http, "query_range", query=query, start=now - 90, end=now, step=30).json()["data"]["result"]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sandbox import prometheus
-from tests.conftest import Require
 from tests.rig import recorded
 from tests.rig import scrape as rig
+from tests.rig.needs import Peer
 from tests.rig.scrape import Labels, Scrapes, Sink, Site, text
 
 SINCE = (3, 16)  # that `convert_nhcb_to_classic` is a key
@@ -80,11 +80,9 @@ def test_what_is_sent_is_what_the_page_says(name: str, version: int) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_real_prometheus_sends_the_same(require: Require, tmp_path: Path, name: str) -> None:
+def test_a_real_prometheus_sends_the_same(peer: Peer, tmp_path: Path, name: str) -> None:
     """One that knows the key; what one of 3.16 has sent stands in for it where an older one is at hand."""
-    binary = prometheus.find()
-    require(binary, "prometheus on PATH")
-    assert binary is not None
+    binary = peer("prometheus")
     with Site({name: [text(page) for page in PAGES[name]]}) as site, Sink(lambda: "push") as sink:
         written = config(site, sink, {name: True})
         if prometheus.version(binary) >= SINCE:

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from lambda_remote_write.http.fetch import Fetcher
+import pytest
+
+from lambda_remote_write.http.fetch import Fetcher, FetchError
 from lambda_remote_write.model.scrape import Scrape
-from lambda_remote_write.scrape.collect import Edges, ScrapeResponse, collect
+from lambda_remote_write.scrape.collect import ScrapeResponse, collect, explained
 
 
 class Untouched:
@@ -20,7 +22,11 @@ class Untouched:
         return text
 
 
-EDGES = Edges(cast(Fetcher, Untouched()), lambda: time.time_ns() // 1_000_000)
+FETCHER = cast(Fetcher, Untouched())
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -41,11 +47,11 @@ class Source:
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
         return self.answer()
 
-    def settle(self, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
-        self.got.append(fetched)
+    def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+        self.got.append(response)
         if self.breaks:
             raise KeyError("oops")
-        return Scrape(self.name, self.key, fetched.started_ms, error=fetched.error, is_target=True)
+        return Scrape(self.name, self.key, response.started_ms, error=response.error, is_target=True)
 
 
 def test_one_that_hangs_has_waited_from_the_start() -> None:
@@ -53,22 +59,22 @@ def test_one_that_hangs_has_waited_from_the_start() -> None:
     hold = threading.Event()
     hung, well = Source("hung", hold.wait), Source("well")
     began, began_ms = time.monotonic(), time.time_ns() // 1_000_000
-    scrapes = collect([hung, well], EDGES, began + 1.0, 1)
+    scrapes = collect([hung, well], FETCHER, now_ms, began + 1.0, 1)
     waited = time.monotonic() - began
     hold.set()
-    (fetched,) = hung.got
+    (response,) = hung.got
     assert [scrape.instance for scrape in scrapes] == ["hung", "well"]
     assert "within the run's time" in scrapes[0].error
     assert not scrapes[1].error
     assert 1.0 < waited < 20
-    assert 1.0 < fetched.seconds() < 20
-    assert began_ms <= fetched.started_ms < began_ms + 900
+    assert 1.0 < response.seconds() < 20
+    assert began_ms <= response.started_ms < began_ms + 900
 
 
 def test_a_bug_in_one_source_costs_itself_and_keeps_its_kind() -> None:
     """The report puts the targets of a job together by that kind."""
     broken, well = Source("broken", breaks=True), Source("well")
-    first, second = collect([broken, well], EDGES, time.monotonic() + 5, 1)
+    first, second = collect([broken, well], FETCHER, now_ms, time.monotonic() + 5, 1)
     assert "KeyError" in first.error
     assert first.is_target
     assert not second.error
@@ -87,9 +93,20 @@ def test_a_thread_that_wakes_up_later_asks_nobody_else() -> None:
         asked.append("well")
 
     hung = [Source(f"hung {number}", hang) for number in range(128)]
-    scrapes = collect([*hung, *(Source(f"well {number}", ask) for number in range(3))], EDGES, time.monotonic() + 1, 1)
+    scrapes = collect(
+        [*hung, *(Source(f"well {number}", ask) for number in range(3))], FETCHER, now_ms, time.monotonic() + 1, 1
+    )
     assert all("within the run's time" in scrape.error for scrape in scrapes)
     hold.set()
     for thread in threads:
         thread.join(20)
     assert asked == ["hung"] * 128
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(FetchError("h:1 answered 500"), "h:1 answered 500"), (KeyError("x"), "KeyError: 'x'")],
+    ids=["its own", "a bug's"],
+)
+def test_only_a_bug_is_named_by_its_class(error: Exception, message: str) -> None:
+    assert explained(error) == message

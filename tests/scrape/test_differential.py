@@ -8,7 +8,6 @@ import gzip
 import json
 import os
 import pickle
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +19,9 @@ import pytest
 
 from sandbox import prometheus
 from sandbox.server import Answer, Fault
-from tests.conftest import Require
 from tests.rig import recorded
 from tests.rig import scrape as rig
+from tests.rig.needs import Peer
 from tests.rig.scrape import OPENMETRICS, PAGES, TEXT, Page, Received, Scrapes, Sink, Site, page_file, text
 
 ROUNDS = 3  # scrapes that are compared of a page that stays the same
@@ -375,23 +374,18 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def node_exporter(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    binary = shutil.which("prometheus-node-exporter") or shutil.which("node_exporter")
-    require(binary, "a node exporter on PATH")
-    assert binary is not None
+def node_exporter(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     log = tmp_path_factory.mktemp("node") / "log"
-    with rig.running([binary, f"--web.listen-address={address}"], log):
+    with rig.running([peer("node_exporter"), f"--web.listen-address={address}"], log):
         yield address
 
 
 @pytest.fixture(scope="module")
-def seen(require: Require, node_exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+def seen(peer: Peer, node_exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """All clients at work, once for all test processes of a run."""
-    binary = prometheus.find()
-    require(binary, "prometheus >= 3.5 on PATH")
-    assert binary is not None
+    binary = peer("prometheus")
     folder = tmp_path_factory.getbasetemp()
     kept = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "differential.pickle"
     with kept.with_suffix(".lock").open("w") as lock:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lambda_remote_write.model.samples import Samples, Series
-from lambda_remote_write.scrape.ended_targets import EndedTargets
 from lambda_remote_write.scrape.schedule import Tick
-from lambda_remote_write.series.staleness import ActiveSeries
+from lambda_remote_write.scrape.staleness import ActiveSeries, EndedTargets
 
 SECOND = 1_000
 
@@ -70,5 +69,5 @@ def test_back_in_time() -> None:
     ended_targets, source = EndedTargets(), Gone()
     ended_targets.add(source)
     assert ended_targets.ended(Tick(0, -SECOND, 0), 0) == []
-    assert ended_targets.back(source.key) is source
+    assert ended_targets.resume(source.key) is source
     assert markers(ended_targets) == []

@@ -25,11 +25,11 @@ from lambda_remote_write.scrape.gap_backfill import Gap, gap_of, ranged, windows
 from lambda_remote_write.scrape.schedule import Tick
 from sandbox.amp import Receiver
 from sandbox.api import Api
-from sandbox.prometheus import Prometheus, find
+from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Fault, Request
-from tests.conftest import Require
 from tests.rig.delivery import ENVIRONMENT, Clock, in_order, no_session
-from tests.test_push import config_text, endpoint, job
+from tests.rig.needs import Peer
+from tests.rig.push import config_text, endpoint, job
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -224,11 +224,9 @@ def test_windows_are_asked_one_after_the_other(world: World) -> None:
     assert world.meter.ranges == sorted(world.meter.ranges)
 
 
-def test_the_receiver_knows_where_nobody_else_does(world: World, require: Require) -> None:
+def test_the_receiver_knows_where_nobody_else_does(world: World, peer: Peer) -> None:
     """A cold start without a spool: one signed query says how far the job had come."""
-    path = find()
-    require(path, "prometheus >= 3.5")
-    with Prometheus(path=path) as prometheus, Receiver(now=world.clock.time) as amp:
+    with Prometheus(path=peer("prometheus")) as prometheus, Receiver(now=world.clock.time) as amp:
         world.clock.ahead += 2.5 * 3600  # near the present: the query is about the last hour
         amp.prometheus_url, amp.forward_url = prometheus.url, prometheus.write_url
         world.amp, world.write_url = amp, amp.url
@@ -251,8 +249,8 @@ def test_what_is_too_old_is_beyond_help_and_said(world: World) -> None:
     environment = world.env_vars()
     world.run(environment, pause=90)
     report = world.run(environment)
-    (detail,) = [one for one in report.warnings if "cannot be healed" in one]
-    assert "usage: a gap cannot be healed from" in detail
+    (detail,) = [one for one in report.warnings if "no endpoint accepts samples that old" in one]
+    assert detail.startswith("usage: the gap ")
     kept = world.minutes()["a"]
     assert kept[0] == 0
     assert kept[1:] == list(range(36, 91))  # fifty-five minutes are taken
@@ -279,7 +277,7 @@ def test_a_range_that_never_comes_is_given_up_and_said(world: World) -> None:
     assert [bool(world.run(environment).scrapes[0].error) for _ in range(3)] == [True] * 3
     report = world.run(environment)
     assert not report.scrapes[0].error
-    assert any("a gap is given up from" in detail for detail in report.warnings)
+    assert any("stays: its backfill failed 3 times" in detail for detail in report.warnings)
     assert world.minutes()["a"] == [0, 13]
     world.run(environment)
     assert world.minutes()["a"] == [0, 13, 14]
@@ -290,8 +288,8 @@ def test_a_slow_range_goes_on_in_the_next_run(world: World) -> None:
     world.meter.delay_seconds = 0.25
     world.run(environment, pause=12)
     report = world.run(environment, seconds=3.0)
-    (detail,) = [one for one in report.warnings if "the next run goes on" in one]
-    assert "a gap is healed up to" in detail
+    (detail,) = [one for one in report.warnings if "the next run continues" in one]
+    assert "the gap is filled up to" in detail
     done = len(world.minutes()["a"])
     assert 1 < done < 12
     world.meter.delay_seconds = 0.0

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.relabel import Action
-from sandbox import prometheus
-from tests.conftest import Require
 from tests.rig import scrape as rig
+from tests.rig.needs import Peer
 from tests.rig.scrape import OPENMETRICS, TEXT, Labels, Scrapes, Sink, Site, text
 
 COUNT, ROUNDS = 240, 2
@@ -158,11 +157,9 @@ def job_of(one: Case, site: Site) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def seen(require: Require, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Scrapes]]:
+def seen(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Scrapes]]:
     """By client and case. Cases whose targets are all dropped are absent."""
-    binary = prometheus.find()
-    require(binary, "prometheus >= 3.5 on PATH")
-    assert binary is not None
+    binary = peer("prometheus")
     pages = {one.id: [text(one.body, one.content_type)] for one in CASES}
     with Site(pages) as site, Sink(lambda: "push") as sink:
         jobs = [job_of(one, site) for one in CASES]

@@ -15,6 +15,7 @@ import pytest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import JsonJob
 from lambda_remote_write.scrape.schedule import Tick, offset_ms
+from tests.rig.command_line import SOURCES
 from tests.rig.json_source import NOW_MS, Rig
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +113,7 @@ def test_the_grid_is_the_same_in_every_process() -> None:
     )
     found = set()
     for seed in ("1", "2"):
-        env_vars = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}"}
+        env_vars = os.environ | {"PYTHONHASHSEED": seed, **SOURCES}
         found.add(subprocess.check_output([sys.executable, "-c", code], env=env_vars, text=True))
     assert found == {f"{[offset_ms(name, 3_600_000) for name in ('j', 'é', 'fleet')]}\n"}
 

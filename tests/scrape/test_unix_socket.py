@@ -96,7 +96,7 @@ class Scraper:
         deadline = time.monotonic() + 20
         self.environment.discover(deadline)
         due = self.environment.due_sources(Tick(self._dependencies.now_ms(), None, 60_000, frozenset("j")))
-        return collect.collect(due, collect.Edges(self.environment.fetcher, self._dependencies.now_ms), deadline, 1)
+        return collect.collect(due, self.environment.fetcher, self._dependencies.now_ms, deadline, 1)
 
     def __enter__(self) -> Scraper:
         return self

@@ -57,8 +57,9 @@ def scraped(memory: Environment) -> list[dict[str, str]]:
     """The labels of the samples of one run."""
     tick = Tick(0, None, 60_000, frozenset(["pages"]))
     memory.discover(time.monotonic() + 10)
-    edges = collect.Edges(memory.fetcher, memory.dependencies.now_ms)
-    scrapes: list[Scrape] = collect.collect(memory.due_sources(tick), edges, time.monotonic() + 10, memory.next_run())
+    scrapes: list[Scrape] = collect.collect(
+        memory.due_sources(tick), memory.fetcher, memory.dependencies.now_ms, time.monotonic() + 10, memory.next_run()
+    )
     assert [scrape.error for scrape in scrapes] == [""]
     return [label_codec.labels_of(series.prefix) for series in scrapes[0].samples.series]
 
@@ -78,17 +79,17 @@ def test_what_an_endpoint_takes_applies_to_targets_that_stay() -> None:
     before = scraped(first)
     second = environment("e: one", "protobuf_message: io.prometheus.write.v2.Request", before=first)
     assert scraped(second) == before
-    assert [source._receivers.starts for source in second.pools[0].sources.values()] == [True]
+    assert [source._features.start_times for source in second.pools[0].scrapers.values()] == [True]
 
 
 def test_a_target_that_stays_keeps_what_it_knows() -> None:
     """A change that does not concern its series costs no new parsing."""
     first = environment("e: one")
     scraped(first)
-    (source,) = first.pools[0].sources.values()
+    (source,) = first.pools[0].scrapers.values()
     second = environment("e: one", before=first)
     scraped(second)
-    assert list(second.pools[0].sources.values()) == [source]
+    assert list(second.pools[0].scrapers.values()) == [source]
 
 
 @pytest.mark.parametrize("format_name", ["text", "openmetrics"])

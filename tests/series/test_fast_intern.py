@@ -22,7 +22,7 @@ def test_the_series_is_the_same(
     metric: str, own: dict[str, str], pairs: list[tuple[str, str]], external: list[tuple[str, str]], limit: int
 ) -> None:
     cache = SeriesCache(external, SeriesLimits(labels=limit and 6, label_bytes=limit))
-    found = cache.plain(own)(metric, tuple(name for name, _ in pairs), pairs)
+    found = cache.fast_intern(own)(metric, tuple(name for name, _ in pairs), pairs)
     labels = {"__name__": metric} | dict(pairs) | own
     if found is None:
         return
@@ -33,7 +33,7 @@ def test_the_series_is_the_same(
 def test_the_usual_line_takes_the_short_way() -> None:
     """It is no short way if everything is left to the long one."""
     cache = SeriesCache([("cluster", "c")], AMP_LIMITS)
-    plain = cache.plain({"job": "j", "instance": "i"})
+    plain = cache.fast_intern({"job": "j", "instance": "i"})
     one = plain("up_total", ("code", "method"), [("code", "200"), ("method", "GET")])
     again = plain("up_total", ("method", "code"), [("method", "GET"), ("code", "200")])
     assert one is again is not None
@@ -54,7 +54,7 @@ def test_the_usual_line_takes_the_short_way() -> None:
 )
 def test_what_needs_a_look_is_left_to_it(own: dict[str, str], names: tuple[str, ...], limits: SeriesLimits) -> None:
     cache = SeriesCache((), limits)
-    assert cache.plain(own)("m", names, [(name, "value") for name in names]) is None
+    assert cache.fast_intern(own)("m", names, [(name, "value") for name in names]) is None
     assert len(cache) == 0
 
 

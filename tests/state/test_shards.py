@@ -26,7 +26,7 @@ from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, Request
 from tests.rig.clock import StandingClock
 from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
-from tests.test_push import config_text, endpoint, job
+from tests.rig.push import config_text, endpoint, job
 
 MINUTE_MS = 60_000
 START_MS = 1_717_200_000_000  # 2024-06-01T00:00:00Z, a whole minute

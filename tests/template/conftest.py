@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Building
-from tests.rig.stack import ROOT, Stack, load_template, translate
+from tests.rig.needs import Building
+from tests.rig.stack import ROOT, Stack, StackOf, load_template, translate
 
-StackOf = Callable[..., Stack]
 BIN = Path(sys.executable).parent
 
 
@@ -35,9 +34,8 @@ def stack_of(template: dict[str, Any], translated: dict[str, Any]) -> StackOf:
 
 
 @pytest.fixture(scope="session")
-def sam(require: Callable[[object, str], None]) -> Callable[..., subprocess.CompletedProcess[str]]:
+def sam() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs SAM's command line in the checkout."""
-    require((BIN / "sam").exists(), "aws-sam-cli")
     env_vars = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -24,8 +24,7 @@ from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig.clock import StandingClock
 from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
-from tests.rig.stack import Stack
-from tests.template.conftest import StackOf
+from tests.rig.stack import Stack, StackOf
 
 START_MS = 1_800_000_000_000
 PASSED_ON = ("PUSHER_METRICS", "PUSHER_OLDEST_WAITING_SECONDS")

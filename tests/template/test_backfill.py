@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lambda_remote_write.backfill.files import area_of
-from tests.rig.stack import ACCOUNT, REGION, ROOT, Stack
+from tests.rig.grants import BOUNDARY, BUCKET, OWN_BUCKETS, WORKSPACE, grants, statements_of, variables_of
+from tests.rig.stack import ACCOUNT, REGION, ROOT, StackOf
 from tests.rig.state_machine import DEFINITION
-from tests.template.test_template import BOUNDARY, BUCKET, OWN_BUCKETS, WORKSPACE, grants, statements_of, variables_of
 
-StackOf = Callable[..., Stack]
 ASKS = {"aps:DescribeWorkspaceConfiguration", "aps:QueryMetrics"}
 WIDENS = {"aps:UpdateWorkspaceConfiguration"}
 

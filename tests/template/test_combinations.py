@@ -16,9 +16,7 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 
-from tests.rig.stack import Stack, references
-from tests.template.conftest import StackOf
-from tests.template.test_template import (
+from tests.rig.grants import (
     BOUNDARY,
     BUCKET,
     GRAFANA,
@@ -30,6 +28,7 @@ from tests.template.test_template import (
     TOPIC,
     WORKSPACE,
 )
+from tests.rig.stack import Stack, StackOf, references
 
 GIVEN = {
     "WorkspaceId": WORKSPACE,

@@ -12,6 +12,7 @@ import pytest
 
 from sandbox import runtime
 from sandbox.runtime import LambdaRuntime, RuntimeUnavailableError, copy_emulator, function_of
+from tests.rig.needs import Require
 from tests.rig.stack import ROOT
 
 CODE = """
@@ -46,7 +47,7 @@ def missing(event, context):
 
 
 @pytest.fixture(scope="module")
-def artefact(tmp_path_factory: pytest.TempPathFactory, require: Callable[[object, str], None]) -> Path:
+def artefact(tmp_path_factory: pytest.TempPathFactory, require: Require) -> Path:
     folder = tmp_path_factory.mktemp("artefact")
     try:
         copy_emulator(folder)

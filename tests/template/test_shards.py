@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.rig.stack import Stack
-from tests.template.test_template import grants, statements_of
+from tests.rig.grants import grants, statements_of
+from tests.rig.stack import Stack, StackOf
 
-StackOf = Callable[..., Stack]
 NUMBERS = [1, 2, 3, 4, 6, 8, 12, 16]
 
 

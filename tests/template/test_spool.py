@@ -4,16 +4,14 @@ alarms, and nothing of it where it is left out."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
-from tests.rig.stack import ACCOUNT, REGION, Stack
-from tests.template.test_template import WORKSPACE, grants, statements_of, variables_of
+from tests.rig.grants import WORKSPACE, grants, statements_of, variables_of
+from tests.rig.stack import ACCOUNT, REGION, Stack, StackOf
 
-StackOf = Callable[..., Stack]
 FOLDERS = {f"<SpoolBucket.Arn>/{folder}/*" for folder in ("spool", "dead", "state")}
 OWN = {
     f"<SpoolBucket.Arn>/{keys}"

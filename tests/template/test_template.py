@@ -15,27 +15,30 @@ from botocore.session import get_session
 from bench import cost
 from lambda_remote_write.report.report import Report
 from tests.rig.discovery import Rig
-from tests.rig.stack import ACCOUNT, REGION, ROOT, Stack, references
-
-StackOf = Callable[..., Stack]
+from tests.rig.grants import (
+    BOUNDARY,
+    BUCKET,
+    GRAFANA,
+    KEY,
+    OBJECT,
+    OWN_BUCKETS,
+    PARAMETER,
+    READER,
+    SECRETS,
+    TOPIC,
+    WORKSPACE,
+    grants,
+    statements_of,
+    variables_of,
+)
+from tests.rig.stack import ACCOUNT, REGION, ROOT, StackOf, references
 
 SECONDS = {
     "1m": 60, "2m": 120, "3m": 180, "5m": 300, "10m": 600, "15m": 900, "20m": 1200, "30m": 1800, "1h": 3600,
 }  # fmt: skip
-WORKSPACE = "ws-12345678-1234-1234-1234-123456789012"
-SECRETS = [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-??????" for name in ("usage-api", "fleet")]
-PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pusher/config"
-KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234"
-READER = "arn:aws:iam::210987654321:role/ec2-reader"
-OBJECT = "arn:aws:s3:::configs/pusher/config.yaml"
-BUCKET = "arn:aws:s3:::lists"
-BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
-TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
-GRAFANA = f"arn:aws:iam::{ACCOUNT}:role/grafana"
 TAGS = {"application": "lambda-remote-write", "stack": "metrics"}
 FUNCTIONS = ("PusherFunction", "OperatorFunction")
 ROLES = {"PusherRole", "OperatorRole", "SchedulerRole", "BackfillRole"}
-OWN_BUCKETS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 VPC_ACTIONS = {
     "ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface",
     "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
@@ -47,31 +50,9 @@ ECS_ACTIONS = {
 }  # fmt: skip
 
 
-def grants(statements: list[dict[str, Any]]) -> list[tuple[set[str], set[str]]]:
-    """Each statement as (actions, resources); all of them allow."""
-    assert all(statement["Effect"] == "Allow" for statement in statements)
-    as_set = lambda value: {value} if isinstance(value, str) else set(value)  # noqa: E731
-    return [(as_set(statement["Action"]), as_set(statement["Resource"])) for statement in statements]
-
-
-def statements_of(stack: Stack, role: str) -> list[dict[str, Any]]:
-    """A role's statements, from its inline policies and from the stack's managed ones."""
-    found = [
-        document for policy in stack[role].get("Policies", []) for document in policy["PolicyDocument"]["Statement"]
-    ]
-    for reference in stack[role].get("ManagedPolicyArns", []):
-        found += stack[reference.strip("<>")]["PolicyDocument"]["Statement"]
-    return found
-
-
 def tags_of(properties: dict[str, Any]) -> dict[str, str]:
     tags = properties.get("Tags", {})
     return tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
-
-
-def variables_of(stack: Stack, function: str) -> dict[str, Any]:
-    variables: dict[str, Any] = stack[function]["Environment"]["Variables"]
-    return variables
 
 
 # --- The functions ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from lambda_remote_write.config.scalars import print_duration
-from lambda_remote_write.scrape.collect import Source
+from lambda_remote_write.scrape.collect import Scraper
 
 _AT_ONCE_MS = 60_000  # jobs with intervals up to this are scraped at the start, so that a person sees something
 _STEP_MS = 1_000  # a smaller one is a clock that is being adjusted
@@ -27,10 +27,10 @@ class Schedule:
         self._now_ms, self._monotonic = now_ms, monotonic
         self._slots: dict[str, _Slot] = {}
 
-    def due(self, sources: Iterable[Source], busy: Collection[str]) -> list[Source]:
+    def due(self, sources: Iterable[Scraper], busy: Collection[str]) -> list[Scraper]:
         """The sources whose time has come. One that is still being scraped (`busy`, by key) misses this turn."""
         now, known = self._monotonic(), self._slots
-        self._slots, due = {}, list[Source]()
+        self._slots, due = {}, list[Scraper]()
         for source in sources:
             slot = known.get(source.key)
             if slot is None or slot.interval_ms != source.interval_ms:
@@ -54,7 +54,7 @@ class Schedule:
         if key in self._slots:
             self._slots[key].at = self._monotonic()
 
-    def _first_wait(self, source: Source) -> float:
+    def _first_wait(self, source: Scraper) -> float:
         interval_ms = source.interval_ms
         if interval_ms <= _AT_ONCE_MS:
             return 0.0

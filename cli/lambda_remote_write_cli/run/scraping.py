@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.delivery import WriteRequest
+from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.scrape import MetricResult, Scrape
 from lambda_remote_write.remote_write.batches import Batch
@@ -87,7 +88,7 @@ class Scraping:
             rollback.rollback(requests, endpoint.find())
             self.marks.lost()
 
-    def _scrape_or_say(self, source: collect.Source, environment: Environment) -> None:
+    def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
         """A source outlives whatever goes wrong with one scrape."""
         try:
             self._scrape(source, environment)
@@ -96,19 +97,19 @@ class Scraping:
         finally:
             self._busy.discard(source.key)
 
-    def _scrape(self, source: collect.Source, environment: Environment) -> None:
-        edges = collect.Edges(environment.fetcher, self._dependencies.now_ms)
-        fetched = collect.ask(source, edges, time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS))
+    def _scrape(self, source: collect.Scraper, environment: Environment) -> None:
+        deadline = time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS)
+        fetched = collect.ask(source, environment.fetcher, self._dependencies.now_ms, deadline)
         with self.lock:
             if environment is not self.environment and not any(source is one for one in self.environment.sources()):
                 self._schedule.again(source.key)  # the config has changed meanwhile
                 return
-            scrape = collect.settle(source, fetched, self.environment.next_run(), self._dependencies.now_ms())
+            scrape = collect.to_scrape(source, fetched, self.environment.next_run(), self._dependencies.now_ms())
             self._put([scrape])
             self._tell(source, scrape)
             self.environment.finish_run(busy=self._busy - {source.key})
 
-    def _tell(self, source: collect.Source, scrape: Scrape) -> None:
+    def _tell(self, source: collect.Scraper, scrape: Scrape) -> None:
         """Sources are told apart by their keys: targets of a job may share an instance."""
         who = f"{scrape.job} {scrape.instance}"
         self._down.note(source.key, who, f"down: {scrape.error}" if scrape.error else "")
@@ -150,7 +151,7 @@ class Scraping:
     def _tell_dropped(self, who: str, dropped: ReasonCounts) -> None:
         """The first of each reason; the reason may be usual, as with an API that repeats what it had."""
         for reason, count in dropped.counts.items():
-            if reason != "metric_relabel":
+            if reason != DropReason.METRIC_RELABEL:
                 detail = f"{count} samples dropped, {reason}: {dropped.first_examples[reason]}"
                 self._dropped.note(f"{who} {reason}", who, detail)
 

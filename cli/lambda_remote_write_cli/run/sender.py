@@ -9,16 +9,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lambda_remote_write.endpoint_run import record_undelivered
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
+from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import send
-from lambda_remote_write.remote_write.batches import protocol_of
+from lambda_remote_write.remote_write.batches import MetadataRequests, protocol_of
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.endpoint import EndpointState
-from lambda_remote_write.remote_write.metadata_requests import MetadataRequests
 from lambda_remote_write.remote_write.queue import SendQueue
-from lambda_remote_write.remote_write.refusals import OVERTAKEN
 from lambda_remote_write.spool.drain import SpoolDrain, SpoolState
 from lambda_remote_write.spool.spool import RunId
 
@@ -152,7 +150,7 @@ class Sender(threading.Thread):
                 self._send_metadata(part)
         else:
             left = [
-                PendingRequest(one, "behind_backlog", "what was spooled before is not delivered yet")
+                PendingRequest(one, DropReason.BEHIND_BACKLOG, "what was spooled before is not delivered yet")
                 for one in requests
             ]
         self._keep(left, part, backlog)
@@ -174,7 +172,7 @@ class Sender(threading.Thread):
         letters."""
         while True:
             route, send_queue = self._route, SendQueue(requests, accounting)
-            send.deliver(route.endpoint.config, send_queue, self._edges(route, dead_letter_reasons), NEVER)
+            send.deliver(route.endpoint, send_queue, self._options(route.patience, dead_letter_reasons), NEVER)
             left = send_queue.close()
             if not left:
                 return left
@@ -183,19 +181,15 @@ class Sender(threading.Thread):
                 return left
             requests = [one.request for one in left]
 
-    def _edges(self, route: _Route, dead_letter_reasons: Collection[str]) -> send.Edges:
-        return send.Edges(
-            route.endpoint.client,
+    def _options(self, patience: Patience, dead_letter_reasons: Collection[str]) -> send.SendOptions:
+        spool_state = self._spool_state
+        return send.SendOptions(
             self._tools.now_ms,
-            route.patience.monotonic,
-            partial(self._sleep, route.patience),
-            route.endpoint.rate_limiter,
-            dead_letter_reasons=self._spool_state.dead_letter_reasons.union(dead_letter_reasons)
-            if self._spool_state
-            else frozenset(),
+            patience.monotonic,
+            partial(self._sleep, patience),
+            spool_state.dead_letter_reasons.union(dead_letter_reasons) if spool_state else frozenset(),
             splits_throttled=False,
             watch=self.watch,
-            escape=route.endpoint.escape,
         )
 
     def _sleep(self, patience: Patience, seconds: float) -> None:
@@ -239,7 +233,7 @@ class Sender(threading.Thread):
             return True
 
         def send_entry(requests: Sequence[WriteRequest], part: Delivery, _: bool) -> list[PendingRequest]:
-            left = self._deliver(requests, part, {OVERTAKEN})
+            left = self._deliver(requests, part, {DropReason.OVERTAKEN})
             backlog.deadline = time.monotonic() + _STORE_SECONDS
             return left
 
@@ -259,7 +253,7 @@ class Sender(threading.Thread):
         """Puts what is left into the spool. Without one, or when it fails, that is lost."""
         lost = left
         if backlog is None:
-            record_undelivered(part, left)
+            part.record_undelivered(left)
         else:
             backlog.deadline = time.monotonic() + _STORE_SECONDS
             lost = backlog.keep(left, part, disjoint=False)
@@ -272,9 +266,9 @@ class Sender(threading.Thread):
         samples = self.queue.take_excess(everything=everything)
         if not samples:
             return
-        why = ("queue_full", "more samples were waiting than fit in memory")
+        why = (DropReason.QUEUE_FULL, "more samples were waiting than fit in memory")
         if everything:
-            why = ("behind_backlog", "what came before is not delivered yet")
+            why = (DropReason.BEHIND_BACKLOG, "what came before is not delivered yet")
         accounting = Delivery(self.endpoint_name)
         backlog = self._backlog(accounting)
         self._keep([PendingRequest(one, *why) for one in self._packed(samples, accounting)], accounting, backlog)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lambda_remote_write.config.schema import QueueConfig
+from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
 
@@ -65,7 +66,7 @@ class SampleQueue:
             self._count += len(samples)
             while not keeps_all and self._has_excess():
                 detail = f"more than {self._max_samples} samples were waiting"
-                self._dropped.add("queue_full", detail, len(self._pop_oldest()))
+                self._dropped.add(DropReason.QUEUE_FULL, detail, len(self._pop_oldest()))
             self._changed.notify()
 
     def configure(self, config: QueueConfig) -> None:

@@ -1,21 +1,30 @@
-"""`file_sd_configs`: lists of targets in local files and in S3, by name or by a pattern as Go reads it."""
+"""`file_sd_configs`: lists of targets in local files and in S3, by name or by one of Go's file patterns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from ..config import go_glob
 from ..config.sd_configs import S3_SCHEME
-from .edges import Objects
 from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, parse_json, parse_yaml
 
 _MAX_BYTES = 20_000_000  # a list of 100,000 targets has about half of it
 
 
+class Objects(Protocol):
+    """Objects in S3. What cannot be read is an OSError that says why, what is not there a FileNotFoundError."""
+
+    def get(self, bucket: str, key: str, deadline: float) -> bytes: ...
+
+    def list(self, bucket: str, prefix: str, deadline: float) -> list[str]: ...
+
+
 def refresher(pattern: str, objects: Objects) -> Refresh:
-    """Reads all files that match one pattern; each is a part of its own, so that a broken one costs no other."""
+    """Reads all files that match one pattern; each is one part of the list, so that a broken one does not affect
+    others."""
     if pattern.startswith(S3_SCHEME):
         return lambda deadline: _from_s3(pattern, objects, deadline)
     return lambda _: _from_disk(pattern)

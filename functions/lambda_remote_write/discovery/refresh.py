@@ -1,23 +1,25 @@
-"""One list of targets over the runs of a warm environment: asked for again when it is old, kept when that fails."""
+"""One list of targets over the runs of an environment: refreshed when it is due, kept when the refresh fails."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..config.scalars import print_duration
+from ..deadline import Call
 from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, TargetGroup
 
-_ANSWER_SECONDS = 0.1  # before the deadline a call is over, so that its own error is told and not only that it is late
-_EARLY = 0.1  # of the interval: a run a little early counts as in time
-_RETRY_SECONDS = 10.0  # after a failure, unless the interval is shorter: `pusher run` looks more often than a schedule
+_ANSWER_SECONDS = 0.1  # a refresh ends before the deadline, so that its own error is reported
+_EARLY = 0.1  # of the interval: a run may be a little early
+_RETRY_SECONDS = 10.0  # after a failure, unless the interval is shorter
 
 
 @dataclass(slots=True)
-class Found:
-    """What a job may scrape now, and what people should know about it. `is_unknown` says that something could not be
-    had of which no earlier list is known either: there may be targets that are not scraped."""
+class DiscoveryResult:
+    """The target groups of a job. `is_unknown` says that a list failed of which there is no earlier one: there may be
+    targets that are not scraped."""
 
     groups: list[TargetGroup] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -30,27 +32,17 @@ class _Part:
     read_at: float
 
 
-class _Call:
-    """One refresh in a thread of its own. Nobody waits for it beyond the deadline: it writes only into itself."""
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A refresh under way; times are monotonic seconds."""
 
-    def __init__(self, refresh: Refresh, started: float, deadline: float) -> None:
-        self.started, self.deadline = started, deadline
-        self.done = threading.Event()
-        self.result: Parts | DiscoveryError = {}
-        threading.Thread(target=self._run, args=(refresh,), name="discovery", daemon=True).start()
-
-    def _run(self, refresh: Refresh) -> None:
-        try:
-            self.result = refresh(self.deadline - _ANSWER_SECONDS)
-        except DiscoveryError as error:
-            self.result = error
-        except Exception as error:
-            self.result = DiscoveryError(f"{type(error).__name__}: {error}, which is a bug"[:500])
-        self.done.set()
+    call: Call[Parts | DiscoveryError]
+    started: float
+    deadline: float
 
 
-class Source:
-    """One list. `key` and `place` say in warnings which; `now` is monotonic seconds. Safe for several threads."""
+class TargetList:
+    """One list. Warnings name it by `key` and `place`; `now` is monotonic seconds. Thread-safe."""
 
     def __init__(self, key: str, place: str, refresh: Refresh, interval_ms: int, now: Callable[[], float]) -> None:
         self._key, self._refresh, self._now = key, refresh, now
@@ -59,48 +51,50 @@ class Source:
         self._parts: dict[str, _Part] = {}
         self._failures: dict[str, DiscoveryError] = {}  # by part; "" is the whole list
         self._due_at = float("-inf")
-        self._call: _Call | None = None
+        self._running: _Running | None = None
         self._lock = threading.Lock()
 
     def start(self, deadline: float) -> None:
-        """Begins a refresh when one is due. A call that an earlier run abandoned counts only if it has come back."""
+        """Begins a refresh if one is due. One that an earlier run gave up counts only if it has ended since."""
         with self._lock:
             self._take()
             now = self._now()
-            is_running = self._call is not None and now < self._call.deadline
+            is_running = self._running is not None and now < self._running.deadline
             if not is_running and self._due_at <= now < deadline:
-                self._call = _Call(self._refresh, now, deadline)
+                self._running = _Running(Call(partial(_refreshed, self._refresh, deadline)), now, deadline)
 
-    def found(self, deadline: float) -> Found:
-        """The list as it is known at the deadline at the latest."""
-        call = self._call
-        if call:
-            call.done.wait(max(deadline - self._now(), 0.0))
+    def found(self, deadline: float) -> DiscoveryResult:
+        """The list as it is known by the deadline."""
+        running = self._running
+        if running:
+            running.call.wait(deadline - self._now())
         with self._lock:
             self._take()
-            is_late = self._call is not None or (call is None and self._due_at == float("-inf") and not self._failures)
+            is_untried = running is None and self._due_at == float("-inf") and not self._failures
+            is_late = self._running is not None or is_untried
             failures = {"": self._late} if is_late else self._failures
             groups = [group for part in self._parts.values() for group in part.groups]
             warnings = [self._warning(key, error) for key, error in failures.items()]
             warnings += [f"{self._key}: {group.error}" for group in groups if group.error]
-            return Found(groups, warnings, is_unknown=not all(map(self._kept, failures)))
+            return DiscoveryResult(groups, warnings, is_unknown=not all(map(self._kept, failures)))
 
     def _take(self) -> None:
-        """Takes over what a finished call has brought."""
-        call = self._call
-        if call is None or not call.done.is_set():
+        """Takes over the result of a refresh that has ended."""
+        running = self._running
+        if running is None or not running.call.wait(0.0):
             return
-        self._call, self._due_at = None, call.started + min(_RETRY_SECONDS, self._interval)
-        if isinstance(call.result, DiscoveryError):
-            self._failures = {"": call.result}
+        result, started = running.call.result(0.0), running.started
+        self._running, self._due_at = None, started + min(_RETRY_SECONDS, self._interval)
+        if isinstance(result, DiscoveryError):
+            self._failures = {"": result}
             return
-        self._failures = {key: part for key, part in call.result.items() if isinstance(part, DiscoveryError)}
-        self._parts = self._merged(call.result, call.started)
+        self._failures = {key: part for key, part in result.items() if isinstance(part, DiscoveryError)}
+        self._parts = self._merged(result, started)
         if not self._failures:
-            self._due_at = call.started + self._interval
+            self._due_at = started + self._interval
 
     def _merged(self, parts: Parts, read_at: float) -> dict[str, _Part]:
-        """The new parts; a failed one stays as it was, one that is gone goes."""
+        """The new parts; a failed one keeps its last groups, unless it no longer exists."""
         found = {}
         for key, part in parts.items():
             if not isinstance(part, DiscoveryError):
@@ -110,7 +104,7 @@ class Source:
         return found
 
     def _kept(self, key: str) -> list[_Part]:
-        """What is known of a failed part, or of the whole list."""
+        """The last good groups of a failed part, or of the whole list."""
         return [part for name, part in self._parts.items() if key in ("", name)]
 
     def _warning(self, key: str, error: DiscoveryError) -> str:
@@ -121,3 +115,12 @@ class Source:
         count = sum(len(group.targets) for part in kept for group in part.groups)
         shown = f"{count} target{'' if count == 1 else 's'}"
         return f"{self._key}: {error}; the list of {print_duration(seconds * 1000)} ago stays in use ({shown})"
+
+
+def _refreshed(refresh: Refresh, deadline: float) -> Parts | DiscoveryError:
+    try:
+        return refresh(deadline - _ANSWER_SECONDS)
+    except DiscoveryError as error:
+        return error
+    except Exception as error:
+        return DiscoveryError(f"{type(error).__name__}: {error}, which is a bug"[:500])

@@ -1,5 +1,5 @@
-"""Identities of the plainest form, `name{label="value",…}` with nothing to unescape: nearly all of a page, and both
-text formats read them alike. Most label pairs stand on many lines, so each is looked at once.
+"""The fast path for the identity of a line: `name{label="value",…}` without escapes, as on nearly every line of both
+text formats. Most label pairs are on many lines, so each is parsed once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ _MAX_PAIRS = 16_384
 _PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0\n]+)')
 
 
-class NotPlain(Exception):
-    """A text that needs the grammar, be it for what is wrong with it."""
+class NeedsGrammar(Exception):
+    """An identity that the grammar has to parse, or refuse."""
 
 
 class _Pairs(dict[str, tuple[str, str]]):
@@ -22,7 +22,7 @@ class _Pairs(dict[str, tuple[str, str]]):
     def __missing__(self, text: str) -> tuple[str, str]:
         found = _PAIR.fullmatch(text)
         if found is None:
-            raise NotPlain
+            raise NeedsGrammar
         if len(self) >= _MAX_PAIRS:
             self.clear()
         pair = self[text] = found[1], found[2]
@@ -33,17 +33,17 @@ _pairs = _Pairs()
 
 
 def is_likely(identity: bytes) -> bool:
-    """Whether bytes look like an identity with nothing behind it, at a glance."""
+    """A quick check whether bytes look like an identity with nothing behind it."""
     return identity.endswith(b"}") if b"{" in identity else b" " not in identity
 
 
 def read(identity: str) -> tuple[str, list[tuple[str, str]]]:
-    """The metric's name, and the labels as they stand there. Raises NotPlain."""
+    """The metric's name and the labels in their order. Raises NeedsGrammar."""
     name, brace, rest = identity.partition("{")
     if not is_metric_name(name):
-        raise NotPlain
+        raise NeedsGrammar
     if not brace:
         return name, []
     if not rest.endswith(('"}', '",}')):
-        raise NotPlain
+        raise NeedsGrammar
     return name, [_pairs[text] for text in rest[: rest.rindex('"')].split('",')]

@@ -1,4 +1,4 @@
-"""Bytes of an answer -> a JSON document. Numbers keep their text where a label prints them."""
+"""The body of an answer -> a JSON document. Numbers keep their text where a label prints them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from typing import Any
 
 import msgspec
 
-from ..config.expression import Columns
+from ..config.expression import Columns, Scope
+from ..config.schema import JsonJob
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
-
-
 _HEAD_BYTES = 16_384  # of a document, to show its first record
-
-_PLAIN = msgspec.json.Decoder()
+_INEXACT = msgspec.json.Decoder()
 
 
 class NotJson(ValueError):
-    """The answer is no JSON document; the message says where it breaks."""
+    """The body is not a JSON document; the message says where the mistake is."""
 
 
 class ExactFloat(float):
-    """A number with a fraction or exponent that remembers how it was written."""
+    """A number with a fraction or exponent, and the text it was written as."""
 
     __slots__ = ("text",)
     text: str
@@ -36,29 +34,29 @@ class ExactFloat(float):
         return number
 
 
-ExactFloat.__name__ = "float"  # jmespath's functions tell a number by the name of its type
+ExactFloat.__name__ = "float"  # jmespath's functions recognise a number by the name of its type
 _EXACT = msgspec.json.Decoder(float_hook=ExactFloat)
 
 
 class RecordReader:
-    """Decodes a list of records into columns of the fields that a job reads: half the time and memory of a whole
-    decode. `labels` are the fields whose numbers are printed, so that their text has to be kept."""
+    """Decodes a list of records into columns of the fields that a job uses, in half the time and memory of a whole
+    decode. `labels` are the fields whose numbers become label values, so that their text is kept."""
 
     def __init__(self, names: Sequence[str], labels: Collection[str]) -> None:
         self._fields = {f"field_{index}": name for index, name in enumerate(dict.fromkeys(names))}
         self._labels = labels
         members = [(name, Any, None) for name in self._fields]
         record = msgspec.defstruct("Record", members, rename=self._fields, gc=False)
-        self._plain = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
+        self._inexact = msgspec.json.Decoder(list[record])  # type: ignore[valid-type]
         self._exact = msgspec.json.Decoder(list[record], float_hook=ExactFloat)  # type: ignore[valid-type]
 
     def read(self, content: bytes | bytearray, content_type: str) -> Columns | None:
-        """The columns; None when the document is anything but a plain list of objects in UTF-8."""
+        """The columns; None when the document is not a list of objects in UTF-8."""
         if _other_charset(content_type):
             return None
         head = bytes(content[:_HEAD_BYTES])
         try:
-            columns = self._columns(self._plain.decode(content), head)
+            columns = self._columns(self._inexact.decode(content), head)
             if any(float in set(map(type, columns.fields[name])) for name in self._labels):
                 columns = self._columns(self._exact.decode(content), head)
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -70,17 +68,36 @@ class RecordReader:
         return Columns(len(records), fields, head)
 
 
+def record_reader(job: JsonJob) -> RecordReader | None:
+    """For a job whose document is a list and whose expressions are fields of its records; None for others."""
+    metrics = job.metrics
+    if job.pagination or job.fail_if or any(one.records.steps != metrics[0].records.steps for one in metrics):
+        return None
+    if any(one.value_map or one.value_regex is not None for one in metrics):  # they look at the text of a number
+        return None
+    step = metrics[0].records.steps[0]
+    if len(metrics[0].records.steps) > 1 or step.path != ():
+        return None
+    labels = [expression for metric in metrics for _, expression in metric.labels]
+    others = [metric.value for metric in metrics] + [one.timestamp.path for one in metrics if one.timestamp]
+    read = [expression for expression in [*others, *labels] if expression.scope is not Scope.CONSTANT]
+    if any(expression.scope is not Scope.RECORD or len(expression.path or ()) != 1 for expression in read):
+        return None
+    printed = {name for expression in labels if expression.scope is Scope.RECORD for name in expression.path or ()}
+    return RecordReader([name for expression in read for name in expression.path or ()], printed)
+
+
 def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
     """JSON text -> dicts, lists and scalars; `exact` makes every float an ExactFloat. Raises NotJson.
 
-    The last of two equal keys wins. Bare NaN and Infinity, which Python services like to write, are read as numbers.
+    The last of two equal keys wins. Bare NaN and Infinity, as Python services write them, are numbers.
     """
     if content.startswith(b"\xef\xbb\xbf"):
         content = content[3:]
     if charset := _other_charset(content_type):
         content = _recoded(content, content_type, charset)
     try:
-        return (_EXACT if exact else _PLAIN).decode(content)
+        return (_EXACT if exact else _INEXACT).decode(content)
     except (msgspec.DecodeError, ValueError):
         return _lenient(content, content_type, exact)
     except RecursionError:
@@ -88,7 +105,7 @@ def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = 
 
 
 def _other_charset(content_type: str) -> str:
-    """The charset of the Content-Type when it is not UTF-8, which JSON has by default."""
+    """The charset of the Content-Type if it is not UTF-8, JSON's default."""
     charset = _CHARSET.search(content_type)
     return charset[1] if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii") else ""
 
@@ -97,18 +114,18 @@ def _recoded(content: bytes | bytearray, content_type: str, charset: str) -> byt
     try:
         return content.decode(charset).encode()
     except (LookupError, UnicodeError):
-        detail = f"the body is not the {charset} text that it claims to be"
+        detail = f"the body is not {charset} text, as its Content-Type says"
         raise NotJson(f"{detail}: {_described(content, content_type)}") from None
 
 
 def _described(content: bytes | bytearray, content_type: str) -> str:
-    from ..http.body_kind import described  # only an error needs it: a cold start does not wait for it
+    from ..http.body_kind import described  # only for errors: a cold start does not load it
 
     return described(content, content_type)
 
 
 def _integer(text: str) -> int | float:
-    """A whole number; one with more digits than Python reads is a float that remembers them."""
+    """A whole number; with more digits than Python reads, a float with its text."""
     try:
         return int(text)
     except ValueError:
@@ -116,8 +133,7 @@ def _integer(text: str) -> int | float:
 
 
 def _lenient(content: bytes | bytearray, content_type: str, exact: bool) -> Any:
-    """Python's own reader takes what msgspec refuses without need (NaN, very long integers), and says where real
-    errors stand."""
+    """Python's own decoder accepts NaN and very long integers, which msgspec refuses, and says where a mistake is."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

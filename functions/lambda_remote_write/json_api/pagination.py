@@ -1,35 +1,175 @@
-"""What looks wrong in a walk over pages that came to its end: no way to a second page, or pages that overlap."""
+"""Pagination of a JSON API: the request for each page, made from the page before, and warnings about pages that look
+wrong once the last one was read."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from ..config.expression_trace import SHOWN_CHARACTERS, Kind, nearest_path, shown
+from ..config.expression_trace import SHOWN_CHARACTERS, Kind, kind_of, nearest_path, shown
 from ..config.schema import JsonJob, Pagination
+from ..config.yaml_reader import shown_url
+from ..http import parsed
+from ..http.fetch import FetchError, origin
 from ..report.mask import cut, printable
+from .decode import decode
+from .mapping import label_text
+
+CURSOR = "{cursor}"
+"""The placeholder in a job's `body` that the next page's cursor replaces."""
+
+
+@dataclass(slots=True)
+class JsonPage:
+    """One page: its body, its size in bytes, and the document decoded from it (None while it is not decoded yet)."""
+
+    content: bytes | bytearray = field(repr=False)
+    content_type: str
+    document: Any = field(repr=False)
+    size: int
+
+
+class PageWalk:
+    """The pages of one answer. `requests` makes the request for a page after the page before it was given to `add`."""
+
+    def __init__(self, job: JsonJob, pages: Sequence[JsonPage] = ()) -> None:
+        self._job, self.pages = job, list(pages)
+        self._has_cursor_in_body = (
+            job.pagination is not None and job.pagination.style == "cursor" and CURSOR in (job.body or "")
+        )
+
+    def requests(self) -> Iterator[tuple[str, bytes | None]]:
+        """URL and body of each request. Raises FetchError when a page names no usable next page."""
+        pagination, url = self._job.pagination, with_query(self._job.url, dict(self._job.query))
+        if pagination is None:
+            yield url, self._body("")
+            return
+        if pagination.style == "page":
+            url = with_query(url, {pagination.parameter: str(pagination.first_page)})
+        first, cursor, seen = url, "", set[tuple[str, bytes | None]]()
+        while len(self.pages) < pagination.max_pages:
+            request = url, self._body(cursor)
+            if request in seen:
+                what = f"cursor {cursor!r:.60}" if self._has_cursor_in_body else shown_url(url)
+                raise FetchError(f"page {len(self.pages)} names a page that was read before: {what}")
+            seen.add(request)
+            yield request
+            if not self.has_more():
+                return
+            if self._has_cursor_in_body:
+                cursor = self._cursor(pagination)
+            else:
+                url = self._next_url(pagination, url, first)
+
+    def add(self, page: JsonPage) -> None:
+        """Raises FetchError when the API returned the page before once more."""
+        if self.pages and page.content == self.pages[-1].content:
+            raise FetchError(self._same_page(len(self.pages) + 1))
+        self.pages.append(page)
+
+    def has_more(self) -> bool:
+        """Whether the last page names another one; with page numbers, whether it has records."""
+        pagination = self._job.pagination
+        if pagination is None:
+            return False
+        return self._record_count() > 0 if pagination.style == "page" else bool(self._pointer())
+
+    def _body(self, cursor: str) -> bytes | None:
+        body = self._job.body
+        if body is not None and self._has_cursor_in_body:
+            body = body.replace(CURSOR, json.dumps(cursor)[1:-1])
+        return body.encode() if body is not None else None
+
+    def _same_page(self, number: int) -> str:
+        pagination = self._job.pagination
+        detail = f"page {number} is the same as the one before"
+        if pagination is None or pagination.style == "next_link":
+            return f"{detail}: the address at pagination.path leads to the same answer"
+        return f"{detail}: does the API know {pagination.parameter!r}, pagination.parameter?"
+
+    def _pointer(self) -> Any:
+        """What pagination.path finds on the last page: a link or a cursor."""
+        pagination = self._job.pagination
+        return pagination.path.one(self.pages[-1].document) if pagination and pagination.path else None
+
+    def _record_count(self) -> int:
+        document = self.pages[-1].document
+        if self._job.pagination and self._job.pagination.path:
+            found = self._pointer()
+            return len(found) if isinstance(found, list | dict) else int(found is not None)
+        if isinstance(document, list):
+            return len(document)
+        lists = [metric.records for metric in self._job.metrics if metric.records.is_list]
+        if not lists:
+            raise FetchError("style page needs pagination.path here: the list that is empty on the last page")
+        return sum(len(group.records) for records in lists for group in records.walk(document))
+
+    def _next_url(self, pagination: Pagination, url: str, first: str) -> str:
+        if pagination.style == "page":
+            return with_query(first, {pagination.parameter: str(pagination.first_page + len(self.pages))})
+        if pagination.style == "cursor":
+            return with_query(first, {pagination.parameter: self._cursor(pagination)})
+        link = self._pointer()
+        if not isinstance(link, str):
+            raise FetchError(f"page {len(self.pages)}: pagination.path finds {kind_of(link)}; a next link is a text")
+        return self._linked(url, link)
+
+    def _cursor(self, pagination: Pagination) -> str:
+        """The last page's cursor as text."""
+        cursor, page = self._pointer(), self.pages[-1]
+        if isinstance(cursor, float):  # as the document wrote it
+            exact = decode(page.content, page.content_type, exact=True)
+            cursor = pagination.path.one(exact) if pagination.path else None
+        if isinstance(cursor, list | dict):
+            detail = f"pagination.path finds {kind_of(cursor)}; a cursor is a text or a number"
+            raise FetchError(f"page {len(self.pages)}: {detail}")
+        return label_text(cursor, exact=True)
+
+    def _linked(self, url: str, link: str) -> str:
+        """The address of a next link. Raises FetchError when it leaves the job's own origin: credentials stay there."""
+        try:
+            target = parsed(urljoin(url, link)).url
+            is_same_origin = origin(target) == origin(self._job.url)
+        except ValueError:
+            raise FetchError("the next link is no address") from None
+        if not is_same_origin:
+            raise FetchError(f"the next link leaves {shown_url(self._job.url)} for {shown_url(target)}: not followed")
+        return target
+
+
+def with_query(url: str, parameters: dict[str, str]) -> str:
+    """The URL with these query parameters set; its other parameters stay."""
+    if not parameters:
+        return url
+    parts = urlsplit(url)
+    given = [part for part in parts.query.split("&") if part]
+    kept = [part for part in given if unquote_plus(part.partition("=")[0]) not in parameters]
+    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters)])))
+
+
+# warnings
 
 
 def warnings(job: JsonJob, documents: Sequence[Any], *, has_followed: bool) -> list[str]:
-    """Warnings with the key to set. `has_followed` says that the way to a next page was found before."""
+    """Each names the key to set. `has_followed` says that an earlier answer led to a second page."""
     pagination = job.pagination
     if pagination is None or not documents:
         return []
     found: list[str] = []
     if pagination.style != "page" and len(documents) == 1 and not has_followed:
-        found += _no_way_on(job, pagination, documents[0])
+        found += _no_next_page(job, pagination, documents[0])
     return [*found, *_overlaps(job, pagination, documents)]
 
 
-# --- No way to a second page ------------------------------------------------------------------------------------------
-
-
-def _no_way_on(job: JsonJob, pagination: Pagination, document: Any) -> Iterator[str]:
-    """A path that finds nothing on the first page. A null, an empty text or false there is the API's word for the last
-    page, and a page without records needs no next one."""
+def _no_next_page(job: JsonJob, pagination: Pagination, document: Any) -> Iterator[str]:
+    """A path that finds nothing on the first page. With null, an empty text or false there the API says that this is
+    the last page, and a page without records needs no next one."""
     path = pagination.path
     if path is None or path.one(document) or not _records(job, document):
         return
@@ -46,11 +186,8 @@ def _no_way_on(job: JsonJob, pagination: Pagination, document: Any) -> Iterator[
     )
 
 
-# --- Pages that overlap -----------------------------------------------------------------------------------------------
-
-
 def _overlaps(job: JsonJob, pagination: Pagination, documents: Sequence[Any]) -> Iterator[str]:
-    """Records that stand on two pages in a row; the first such pair of pages is told, with how many there are."""
+    """Records on two pages in a row: the first such pair of pages, and how many pairs there are."""
     pages = [list(map(_as_text, _records(job, document))) for document in documents]
     shared = [(number, _in_common(*pair)) for number, pair in enumerate(pairwise(pages), start=1)]
     shared = [(number, both) for number, both in shared if both]
@@ -60,7 +197,7 @@ def _overlaps(job: JsonJob, pagination: Pagination, documents: Sequence[Any]) ->
     records = f"{len(both)} record{'s' if len(both) > 1 else ''}"
     more = f" (and so on, {len(shared)} times)" if len(shared) > 1 else ""
     example = cut(printable(both[0].decode()), SHOWN_CHARACTERS)
-    yield (f"pages {number} and {number + 1} have {records} in common{more}, as {example}: {_advice(pagination)}")
+    yield (f"pages {number} and {number + 1} have {records} in common{more}, such as {example}: {_advice(pagination)}")
 
 
 def _as_text(record: Any) -> bytes:
@@ -71,8 +208,7 @@ def _as_text(record: Any) -> bytes:
 
 
 def _in_common(one: Sequence[bytes], other: Sequence[bytes]) -> list[bytes]:
-    """Records of both pages. Such as are equal on one page already, as plain numbers may be, say nothing when they are
-    on two."""
+    """Records of both pages; none where one page alone has equal records, as plain numbers may be."""
     others = set(other)
     return [record for record in one if record in others] if len(set(one)) == len(one) else []
 
@@ -88,7 +224,7 @@ def _advice(pagination: Pagination) -> str:
 
 
 def _records(job: JsonJob, document: Any) -> list[Any]:
-    """The records of one page: those of the list that ends empty, else those of the first metric that has any."""
+    """The records of one page: of the list that is empty on the last page, else of the first metric with records."""
     pagination = job.pagination
     if pagination and pagination.style == "page" and pagination.path:
         found = pagination.path.one(document)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .drop_reasons import DropReason
 from .reason_counts import ReasonCounts
 
 
@@ -117,9 +119,34 @@ class Delivery:
         for message in part.warnings:
             self.warn(message)
 
+    def record_undelivered(self, left: Sequence[PendingRequest]) -> None:
+        """Requests that were not sent and are not kept. Metadata is not accounted for."""
+        for one in left:
+            if one.request.samples:
+                self.undelivered.add(one.reason, one.detail, one.request.samples)
+            else:
+                self.warn(f"metadata not sent: {one.detail}")
+
+    def record_bug(self, error: Exception) -> None:
+        """What is not accounted for is lost to a bug."""
+        detail = self.warn_of_bug(error)
+        if unknown := self.unaccounted:
+            self.undelivered.add(DropReason.NO_RESULT, detail, unknown)
+
+    def without_samples(self) -> Delivery:
+        """The accounting of metadata and self-metrics requests, whose samples do not count."""
+        names = ("requests", "attempts", "retries", "bytes_sent", "metadata_accepted", "metadata_rejected", "warnings")
+        return Delivery(self.endpoint, **{name: getattr(self, name) for name in names})
+
     def warn(self, message: str) -> None:
         if message not in self.warnings:
             self.warnings.append(message)
+
+    def warn_of_bug(self, error: Exception) -> str:
+        """Returns the warning."""
+        detail = f"{type(error).__name__}: {error}, which is a bug"
+        self.warn(detail)
+        return detail
 
 
 _SUMMED = (

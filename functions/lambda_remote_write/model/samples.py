@@ -35,21 +35,32 @@ class InvalidSeries(Exception):
         super().__init__(message)
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedSeries:
+    """A label set that gives no series: the reason under which its samples are counted as dropped, and the detail."""
+
+    reason: str
+    message: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
 Intern = Callable[[Labels], Series]
 """Final labels of a sample (before external labels) -> the series. Raises InvalidSeries."""
 
 
-PlainIntern = Callable[[str, tuple[str, ...], Sequence[tuple[str, str]]], Series | None]
+FastIntern = Callable[[str, tuple[str, ...], Sequence[tuple[str, str]]], Series | None]
 """Metric, label names and labels of a page's line, valid and not empty -> the series with its target's labels; None
-where the labels need a look."""
+where the slow path has to look at the labels."""
 
 
 class Interner(Protocol):
-    """Whoever keeps the series."""
+    """Makes and keeps the series of an environment."""
 
     @property
     def intern(self) -> Intern: ...
-    def plain(self, own: Mapping[str, str]) -> PlainIntern: ...
+    def fast_intern(self, own: Mapping[str, str]) -> FastIntern: ...
 
 
 STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]

@@ -15,9 +15,9 @@ from ..http import Answer, ConnectionOptions, HttpRequest, Transport, TransportE
 from ..http.oauth2 import TokenError, TokenStore
 from ..http.options import auth_headers, channel_for, merged
 from ..model.delivery import WriteRequest
-from .written_counts import WrittenCounts, written
 
 _MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not read
+_WRITTEN_HEADER = "X-Prometheus-Remote-Write-{}-Written"
 _NOTHING_SENT = ("dns", "connect", "tls", "refused")  # kinds of a TransportError
 _BOTH = {"Content-Encoding": "snappy", "User-Agent": USER_AGENT}
 _HEADERS = {
@@ -28,6 +28,20 @@ _HEADERS = {
         "X-Prometheus-Remote-Write-Version": "2.0.0",
     },
 }
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCounts:
+    """Counts of what was written; what a receiver does not mention is none, and so is what cannot be read."""
+
+    samples: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+
+    def of(self, request: WriteRequest) -> int:
+        """How many of the request's samples, histograms included: never more than it has."""
+        floats = request.samples - request.histograms
+        return min(self.samples, floats) + min(self.histograms, request.histograms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +163,15 @@ class RemoteWriteClient:
         """How the receiver is reached. Raises SecretError."""
         http = self._endpoint.http
         return channel_for(self._endpoint.url, http.tls, http.proxy, self._secrets, self._env_vars)
+
+
+def written(headers: Mapping[str, str]) -> WrittenCounts | None:
+    """What a receiver of 2.0 says that it wrote; None when it says nothing. Without that a 2xx is no proof that it
+    understood the request."""
+    found = [headers.get(_WRITTEN_HEADER.format(kind)) for kind in ("Samples", "Histograms", "Exemplars")]
+    return WrittenCounts(*map(_count, found)) if any(found) else None
+
+
+def _count(header: str | None) -> int:
+    text = (header or "").strip()
+    return int(text[:18]) if text.isascii() and text.isdigit() else 0

@@ -34,7 +34,8 @@ class EndpointState:
         self._lock = threading.Lock()
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
         self.own_facts = EndpointFacts()
-        self.rate_limiter = RateLimiter(config.queue.max_samples_per_second)
+        rate = config.queue.max_samples_per_second
+        self.rate_limiter: RateLimiter | None = RateLimiter(rate) if rate else None
         self.prefixes = PrefixCache()
         self.client = client
 

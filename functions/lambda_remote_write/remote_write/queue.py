@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..model.delivery import Delivery, PendingRequest, WriteRequest
+from ..model.drop_reasons import DropReason
 
-OUT_OF_TIME = ("deadline", "the run's time was up before it was sent")
+OUT_OF_TIME: tuple[str, str] = (DropReason.DEADLINE, "the run's time was up before it was sent")
 
 
 class QueueClosed(Exception):

@@ -1,26 +1,27 @@
-"""ACT 3: bytes -> outcome. Requests of one endpoint go out oldest first until all are settled, the deadline is near, or
-the receiver wants a person. Those that share no series may go side by side."""
+"""Sends the requests of one endpoint, oldest first, until all have an outcome, the deadline is near, or only a changed
+configuration helps. Requests that share no series may go side by side."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..config.schema import RemoteWriteConfig
+from ..deadline import Call
 from ..model.delivery import Delivery, Outcome, PendingRequest, WriteRequest
+from ..model.drop_reasons import DropReason
 from .backoff import BackoffPolicy, next_wait, retry_after_seconds
-from .client import RemoteWriteClient, Response
-from .encode.packing import Escape, cut_by_age, in_version_1, split, underscored
+from .client import Response, WrittenCounts
+from .encode.packing import cut_by_age, in_version_1, split
+from .endpoint import EndpointState
 from .explain import Explanation, explain
 from .queue import OUT_OF_TIME, QueueClosed, QueuedRequest, SendQueue
-from .rate_limit import RateLimiter
-from .refusals import OUT_OF_ORDER, OVERTAKEN, TOO_LATE
+from .refusals import OUT_OF_ORDER, TOO_LATE
 from .retryable import classify
-from .written_counts import WrittenCounts
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
 _MAX_CONNECTIONS = 4
@@ -38,44 +39,39 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
-    """What delivering needs of the outside world: how to post, wall clock (ms), monotonic clock and sleep (seconds).
-    `dead_letter_reasons` names what becomes `dead` instead of nothing: samples that are "too_old", requests that are
-    "rejected", and requests "overtaken": they waited, and are refused because they come too late. With
-    `splits_throttled`, a request that is throttled again goes out in pieces: AMP refuses one that is larger than what
-    its rate still allows. `escape` makes names legacy for a receiver that turns out to take 1.0 only."""
+class SendOptions:
+    """How requests are sent: by which wall clock (ms), monotonic clock and sleep (seconds). `dead_letter_reasons` names
+    what is kept as dead letters: samples that are "too_old", requests that are "rejected", and requests that are
+    "overtaken": they waited in the spool, and are refused because newer samples of their series were stored first. With
+    `splits_throttled`, a request that is throttled again is split: AMP refuses one that is larger than what its rate
+    still allows."""
 
-    client: RemoteWriteClient
     now_ms: Callable[[], int]
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    rate_limiter: RateLimiter | None = None
     dead_letter_reasons: frozenset[str] = frozenset()
     splits_throttled: bool = True
     watch: Watch | None = None
-    escape: Escape = underscored
 
 
 def deliver(
-    endpoint: RemoteWriteConfig, send_queue: SendQueue, edges: Edges, deadline: float, *, disjoint: bool = False
+    endpoint: EndpointState, send_queue: SendQueue, options: SendOptions, deadline: float, *, disjoint: bool = False
 ) -> bool:
-    """Sends what is in `send_queue` and books every sample. `deadline` is monotonic seconds; of `disjoint` requests no
-    two have a series in common. Returns whether all of it is settled; the outbox keeps the rest."""
-    senders = [
-        _Sender(endpoint, send_queue, edges, deadline) for _ in range(connections(endpoint, len(send_queue), disjoint))
-    ]
-    if len(senders) > endpoint.queue.min_shards and senders[0].settles_quickly():
-        del senders[max(endpoint.queue.min_shards, 1) :]
-    threads = [threading.Thread(target=sender.settle_all, daemon=True) for sender in senders[1:]]
-    for thread in threads:
-        thread.start()
-    senders[0].settle_all()
-    for thread in threads:  # each ends by itself at the deadline, but for what no timeout reaches
-        thread.join(max(deadline + _SPARE_SECONDS - edges.monotonic(), 0.0))
-    broken = next((sender.broken for sender in senders if sender.broken), None)
-    if broken:
-        raise broken
-    return not send_queue.is_stopped and not any(thread.is_alive() for thread in threads)
+    """Sends what is in `send_queue` and accounts for every sample. `deadline` is monotonic seconds; of `disjoint`
+    requests no two have a series in common. Returns whether the queue is empty."""
+    count = connections(endpoint.config, len(send_queue), disjoint)
+    senders = [_Sender(endpoint, send_queue, options, deadline) for _ in range(count)]
+    if count > endpoint.config.queue.min_shards and senders[0].sends_quickly():
+        del senders[max(endpoint.config.queue.min_shards, 1) :]
+    if len(senders) == 1:
+        senders[0].send_all()
+        return not send_queue.is_stopped
+    calls = [Call(sender.send_all) for sender in senders]
+    # Each ends by itself at the deadline, except in a call that no timeout reaches.
+    ended = [call for call in calls if call.wait(deadline + _SPARE_SECONDS - options.monotonic())]
+    for call in ended:
+        call.result(0.0)  # raises what is a bug
+    return not send_queue.is_stopped and len(ended) == len(calls)
 
 
 def connections(endpoint: RemoteWriteConfig, requests: int, disjoint: bool) -> int:
@@ -93,42 +89,37 @@ def _all_of(request: WriteRequest) -> WrittenCounts:
 
 
 class _Sender:
-    """Settles one request after the other, over one connection, and keeps the books."""
+    """Sends one request after the other over one connection, and accounts for its samples."""
 
-    def __init__(self, endpoint: RemoteWriteConfig, send_queue: SendQueue, edges: Edges, deadline: float) -> None:
-        self._endpoint, self._send_queue, self._edges, self._deadline = endpoint, send_queue, edges, deadline
-        queue = endpoint.queue
+    def __init__(self, endpoint: EndpointState, send_queue: SendQueue, options: SendOptions, deadline: float) -> None:
+        self._endpoint, self._config, self._client = endpoint, endpoint.config, endpoint.client
+        self._send_queue, self._options, self._deadline = send_queue, options, deadline
+        queue = endpoint.config.queue
         self._policy = BackoffPolicy(queue.min_backoff_ms / 1000, queue.max_backoff_ms / 1000)
-        self.broken: Exception | None = None
 
-    def settles_quickly(self) -> bool:
-        """Settles the first request, and tells whether more connections are worth their processor time."""
-        started = self._edges.monotonic()
-        self.settle_all(most=1)
-        return self._edges.monotonic() - started < _QUICK_SECONDS
+    def sends_quickly(self) -> bool:
+        """Sends the first request. Returns whether the receiver is so quick that more connections only cost CPU."""
+        started = self._options.monotonic()
+        self.send_all(max_requests=1)
+        return self._options.monotonic() - started < _QUICK_SECONDS
 
-    def settle_all(self, most: int | None = None) -> None:
-        """Until nothing is left to take, or so many are settled. A bug ends up in `broken`, with its samples still in
-        the outbox."""
-        try:
-            for _ in itertools.count() if most is None else range(most):
+    def send_all(self, max_requests: int | None = None) -> None:
+        """Until the queue gives no more, or so many requests are done. What a bug leaves stays in the queue."""
+        with contextlib.suppress(QueueClosed):
+            for _ in itertools.count() if max_requests is None else range(max_requests):
                 queued = self._send_queue.take()
                 if queued is None:
                     return
                 while queued.pieces:
-                    if self._settle(queued) in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
+                    if self._send(queued) in (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED):
                         self._send_queue.stop(queued)
                         return
-        except QueueClosed:
-            return
-        except Exception as error:
-            self.broken = error
 
-    def _settle(self, queued: QueuedRequest) -> Outcome | None:
+    def _send(self, queued: QueuedRequest) -> Outcome | None:
         """Attempts the first piece of a lane until its outcome is final for this run. UNAVAILABLE and MISCONFIGURED
         leave it where it is; after any other outcome it is booked and gone, or in smaller pieces."""
         attempt, throttled, renew, renewed = 0, 0, False, False
-        policy = self._policy.of_one_request()
+        policy: BackoffPolicy | None = None
         while self._make_ready(queued):
             request = queued.pieces[0]
             if not self._wait_for_turn(request, queued):
@@ -145,9 +136,10 @@ class _Sender:
             self._remember(queued, outcome, response)
             queued.in_flight = False
             throttled += response.status == 429
+            policy = policy or self._policy.of_one_request()
             if not self._back_off(policy, response, attempt):
                 return outcome
-            if self._edges.splits_throttled and throttled >= _THROTTLED_BEFORE_SPLIT and request.samples > 1:
+            if self._options.splits_throttled and throttled >= _THROTTLED_BEFORE_SPLIT and request.samples > 1:
                 self._replace(queued, split(request))
                 return None
         return None
@@ -156,17 +148,17 @@ class _Sender:
         """The first piece as it may go out now: in a version that the receiver takes, without samples that have become
         too old. False when nothing of it is left."""
         queued.in_flight = False
-        if queued.pieces[0].version > self._edges.client.version:
+        if queued.pieces[0].version > self._client.version:
             with self._send_queue.accounting() as accounting:
                 request = queued.pieces.popleft()
-                now_ms, escape = self._edges.now_ms(), self._edges.escape
-                spoken = in_version_1(request, self._endpoint, now_ms, accounting.dropped, escape)
+                now_ms, escape = self._options.now_ms(), self._endpoint.escape
+                spoken = in_version_1(request, self._config, now_ms, accounting.dropped, escape)
                 queued.pieces.extendleft(reversed(spoken))
         return bool(queued.pieces) and self._is_young(queued)
 
     def _is_young(self, queued: QueuedRequest) -> bool:
-        request, limit_ms = queued.pieces[0], self._endpoint.queue.sample_age_limit_ms
-        oldest_allowed_ms = self._edges.now_ms() - limit_ms
+        request, limit_ms = queued.pieces[0], self._config.queue.sample_age_limit_ms
+        oldest_allowed_ms = self._options.now_ms() - limit_ms
         if not limit_ms or not request.samples or request.oldest_ms >= oldest_allowed_ms:
             return True
         young, old = cut_by_age(request, oldest_allowed_ms)
@@ -179,33 +171,34 @@ class _Sender:
         return young is not None
 
     def _drop_old(self, accounting: Delivery, old: WriteRequest) -> None:
-        reason, detail = "too_old", "older than sample_age_limit before it could be sent"
+        reason, detail = DropReason.TOO_OLD, "older than sample_age_limit before it could be sent"
         accounting.dropped.add(reason, detail, old.samples)
-        if reason in self._edges.dead_letter_reasons:
+        if reason in self._options.dead_letter_reasons:
             accounting.dead.append(PendingRequest(old, reason, detail))
 
     def _wait_for_turn(self, request: WriteRequest, queued: QueuedRequest) -> bool:
         """False when the run's time is up before the request may go."""
-        now = self._edges.monotonic()
+        now = self._options.monotonic()
         left = self._deadline - now
-        wait = self._edges.rate_limiter.wait_seconds(request.samples, now, left) if self._edges.rate_limiter else 0.0
+        limiter = self._endpoint.rate_limiter
+        wait = limiter.wait_seconds(request.samples, now, left) if limiter else 0.0
         if left <= 0 or wait is None:
             if queued.reason == OUT_OF_TIME[0] and wait is None and left > 0:
                 queued.detail = "max_samples_per_second let no more go in this run's time"
             return False
         if wait:
-            self._edges.sleep(wait)
+            self._options.sleep(wait)
         return True
 
     def _post(self, queued: QueuedRequest, attempt: int, *, renew: bool) -> Response:
         """One attempt. What got no answer may have been stored, and the request remembers it."""
         request = queued.pieces[0]
         queued.in_flight = True
-        left = self._deadline - self._edges.monotonic()
-        watch = self._edges.watch
+        left = self._deadline - self._options.monotonic()
+        watch = self._options.watch
         if watch:
             watch.asked()
-        response = self._edges.client.post(request, attempt, left, renewed=renew)
+        response = self._client.post(request, attempt, left, renewed=renew)
         if watch:
             watch.answered(response)
         with self._send_queue.accounting() as accounting:
@@ -218,16 +211,16 @@ class _Sender:
 
     def _back_off(self, policy: BackoffPolicy, response: Response, attempt: int) -> bool:
         """Waits before the next attempt; False when that would be after the deadline."""
-        retry_after = retry_after_seconds(response.retry_after, self._edges.now_ms() / 1000)
-        wait = next_wait(policy, attempt, retry_after, self._deadline - self._edges.monotonic())
+        retry_after = retry_after_seconds(response.retry_after, self._options.now_ms() / 1000)
+        wait = next_wait(policy, attempt, retry_after, self._deadline - self._options.monotonic())
         if wait is None:
             return False
-        self._edges.sleep(wait)
+        self._options.sleep(wait)
         return True
 
     def _is_renewable(self, response: Response) -> bool:
         """One more attempt with fresh credentials: they may have ended since they were fetched."""
-        signs, http = self._endpoint.sigv4 is not None, self._endpoint.http
+        signs, http = self._config.sigv4 is not None, self._config.http
         return (response.status == 403 and (signs or http.may_renew)) or (response.status == 401 and http.may_renew)
 
     def _outcome(self, response: Response, request: WriteRequest) -> Outcome:
@@ -236,7 +229,7 @@ class _Sender:
         outcome = classify(response.status)
         if request.version > 1 and (response.status == 415 or (outcome is Outcome.ACCEPTED and not response.written)):
             return Outcome.OTHER_VERSION
-        if response.status == 429 and not self._endpoint.queue.retry_on_http_429:
+        if response.status == 429 and not self._config.queue.retry_on_http_429:
             return Outcome.REJECTED
         is_small = len(request.body) <= _SPLIT_ABOVE_BYTES or max(request.samples, request.metadata) < 2
         if outcome is Outcome.TOO_LARGE and is_small:
@@ -271,10 +264,9 @@ class _Sender:
         accounting.metadata_accepted += request.metadata
         missing = request.samples - self._take(accounting, request, response.written or _all_of(request))
         if missing:
-            detail = (
-                f"the receiver answered {response.status} and wrote {request.samples - missing} of {request.samples}"
-            )
-            accounting.rejected.add("not_written", f"{missing} samples: {detail}; its log may say why", missing)
+            wrote = f"wrote {request.samples - missing} of {request.samples}"
+            detail = f"{missing} samples: the receiver answered {response.status} and {wrote}; its log may say why"
+            accounting.rejected.add(DropReason.NOT_WRITTEN, detail, missing)
         if response.status == 202:
             accounting.warn("the receiver answered 202: a receiver with replica election drops such samples")
 
@@ -286,13 +278,13 @@ class _Sender:
         return taken
 
     def _fall_back(self, accounting: Delivery, response: Response) -> None:
-        self._edges.client.version = 1
+        self._client.version = 1
         detail = f"answered {response.status}" + ("" if response.status == 415 else " without saying what it wrote")
         advice = "leave out protobuf_message, or use a receiver of 2.0"
         accounting.warn(f"the receiver {detail}: it does not take remote write 2.0. It gets 1.0 from now on; {advice}")
 
     def _reject(self, accounting: Delivery, request: WriteRequest, response: Response) -> None:
-        explained = explain(response.status, response.message, self._endpoint)
+        explained = explain(response.status, response.message, self._config)
         detail = _sentence(response, explained)
         if request.metadata:
             accounting.metadata_rejected += request.metadata
@@ -302,23 +294,24 @@ class _Sender:
         if maybe_stored:
             detail = f"refused after an attempt without an answer, which may have stored it; {detail}"
         refused = request.samples - self._take(accounting, request, response.written or WrittenCounts())
-        is_late = OVERTAKEN in self._edges.dead_letter_reasons and explained.reason in TOO_LATE
-        reason = "maybe_stored" if maybe_stored else explained.reason
+        is_late = DropReason.OVERTAKEN in self._options.dead_letter_reasons and explained.reason in TOO_LATE
+        reason = DropReason.MAYBE_STORED if maybe_stored else explained.reason
         if is_late and reason in OUT_OF_ORDER:
-            reason = OVERTAKEN
+            reason = DropReason.OVERTAKEN
         count = f"{refused} samples" if response.written else f"up to {refused} samples"
         if refused:
             accounting.rejected.add(reason, f"{count}: {detail}", refused)
-            if is_late or "rejected" in self._edges.dead_letter_reasons:
+            if is_late or "rejected" in self._options.dead_letter_reasons:
                 is_whole = refused == request.samples  # else a part of it was accepted, and is booked so
                 accounting.dead.append(PendingRequest(request, reason if is_whole else explained.reason, detail))
 
     def _remember(self, queued: QueuedRequest, outcome: Outcome, response: Response) -> None:
         """Why the run stops here, should it stop."""
-        kind = "misconfigured" if outcome is Outcome.MISCONFIGURED else "unavailable"
-        queued.reason, queued.detail = kind, response.message
+        is_misconfigured = outcome is Outcome.MISCONFIGURED
+        queued.reason = DropReason.MISCONFIGURED if is_misconfigured else DropReason.UNAVAILABLE
+        queued.detail = response.message
         if response.status:
-            explained = explain(response.status, response.message, self._endpoint)
+            explained = explain(response.status, response.message, self._config)
             queued.reason, queued.detail = f"http_{response.status}", _sentence(response, explained)
 
 

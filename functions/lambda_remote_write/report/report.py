@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..model.delivery import Delivery
-from ..model.drop_reasons import LOSSES, NEW_SERIES_LIMITED
+from ..model.drop_reasons import LOSSES, DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.scrape import Scrape
 
@@ -133,9 +133,9 @@ class Report:
     def _held(self) -> list[str]:
         reason_counts = [scrape.dropped for scrape in self.scrapes]
         return [
-            reasons.first_examples[NEW_SERIES_LIMITED]
+            reasons.first_examples[DropReason.NEW_SERIES_LIMITED]
             for reasons in reason_counts
-            if reasons.counts.get(NEW_SERIES_LIMITED)
+            if reasons.counts.get(DropReason.NEW_SERIES_LIMITED)
         ]
 
 

@@ -1,54 +1,77 @@
-"""ACT 1: outside -> samples. Every due source gives a Scrape; a dead one is a Scrape with an error and `up 0`."""
+"""Scrapes JSON jobs and targets side by side. Each gives one Scrape; a failed one has an error and `up 0`."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
+from ..deadline import calls_until
 from ..http.fetch import Fetcher
+from ..model.samples import Samples
 from ..model.scrape import Scrape
+from .schedule import Tick
+from .staleness import ActiveSeries
+from .up import Synthetic
 
-_MAX_THREADS = 128  # sources asked at the same time: enough that those that hang do not hold up the rest
+_MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
+_SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
 _LATE = "no answer within the run's time; a name look-up may hang"
 
 
-class Source(Protocol):
-    """A JSON job or a target: it is asked in a thread of its own, and settled one after the other."""
+class Scraper(ABC):
+    """A JSON job or a target, and what its environment remembers of it. `fetch` runs in a thread of its own; everything
+    else runs in one thread, one scraper after the other."""
 
-    @property
-    def key(self) -> str: ...
-    @property
-    def name(self) -> str: ...  # of its job
-    @property
-    def instance(self) -> str: ...
-    @property
-    def interval_ms(self) -> int: ...
-    @property
-    def offset_ms(self) -> int: ...  # in its interval, on absolute time
-    @property
-    def timeout_ms(self) -> int: ...
-    @property
-    def is_target(self) -> bool: ...  # one of many that its job may have
+    key: str  # unique among the scrapers of an environment
+    name: str  # of its job
+    instance: str
+    interval_ms: int
+    offset_ms: int  # in its interval, on absolute time
+    timeout_ms: int
+    is_target = False  # one of many that its job may have
+
+    def __init__(self, synthetic: Synthetic) -> None:
+        self.synthetic = synthetic
+        self.active = ActiveSeries()
+
+    def is_due(self, tick: Tick) -> bool:
+        return tick.takes(self.name, self.interval_ms, self.offset_ms)
+
+    @abstractmethod
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
-        """What the source answers, before `deadline` (monotonic seconds). Any exception is its failure. It may come
-        too late, within another run: what the source remembers is changed in `settle` only."""
+        """The answer, before `deadline` (monotonic seconds); any exception is a failed scrape. A late thread may still
+        be here within another run: only `to_scrape` changes what the scraper remembers."""
 
-    def settle(self, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
-        """What it answered -> its samples."""
+    @abstractmethod
+    def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+        """An answer -> samples, `up` and stale markers. `run` is the number of the run."""
+
+    def end(self, timestamp_ms: int) -> Samples:
+        """Stale markers for all series of a scraper that the config or discovery no longer has."""
+        ended = self.active.end(timestamp_ms)
+        ended.extend(self.synthetic.stale(timestamp_ms))
+        return ended
+
+    @abstractmethod
+    def mark_seen(self, run: int) -> None:
+        """Marks the series in use, so that the series cache keeps them."""
+
+    @abstractmethod
+    def prune(self, oldest_kept: int) -> None:
+        """Forgets series last seen before the run `oldest_kept`."""
 
 
 @dataclass(slots=True)
 class ScrapeResponse:
-    """What a fetching thread hands over: an answer, or the error that ended it."""
+    """What a fetching thread hands over: an answer, or why there is none. Times in monotonic seconds."""
 
     started_ms: int
     started: float
-    masked: Callable[[str], str]  # what every message that quotes the answer passes
+    masked: Callable[[str], str]  # hides secrets in messages that quote the answer
     answer: Any = None
     error: str = ""
     ended: float = 0.0
@@ -57,83 +80,44 @@ class ScrapeResponse:
         return (self.ended or time.monotonic()) - self.started
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """What collecting needs of the outside world: HTTP, and the wall clock in milliseconds."""
-
-    fetcher: Fetcher
-    now_ms: Callable[[], int]
-
-
-def collect(sources: Sequence[Source], edges: Edges, deadline: float, run: int) -> list[Scrape]:
-    """Asks side by side and settles one after the other, as the answers come. `deadline` is monotonic seconds, `run`
-    the number of this run. Scrapes come back in the order of the sources."""
-    late = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked, error=_LATE)
-    answers: queue.SimpleQueue[tuple[int, ScrapeResponse]] = queue.SimpleQueue()
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(sources)):
-        waiting.put(index)
-    for _ in range(min(_MAX_THREADS, len(sources))):
-        threading.Thread(target=_ask_all, args=(sources, waiting, answers, edges, deadline), daemon=True).start()
-    scrapes: list[Scrape | None] = [None] * len(sources)
-    for _ in sources:
-        try:
-            index, fetched = answers.get(timeout=max(deadline + 0.5 - time.monotonic(), 0.01))
-        except queue.Empty:  # a thread hangs where no timeout reaches, as in a name look-up: its answer is not awaited
-            _take_all(waiting)  # when it wakes up, within another run, it asks nobody else
-            break
-        scrapes[index] = settle(sources[index], fetched, run, edges.now_ms())
-    return [
-        scrape or settle(source, late, run, edges.now_ms()) for source, scrape in zip(sources, scrapes, strict=True)
-    ]
+def collect(
+    scrapers: Sequence[Scraper], fetcher: Fetcher, now_ms: Callable[[], int], deadline: float, run: int
+) -> list[Scrape]:
+    """Scrapes side by side, and turns the answers into scrapes one after the other, as they come. `deadline` is
+    monotonic seconds, `run` the number of this run. Scrapes come back in the order of the scrapers."""
+    late = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_LATE)
+    calls = [partial(ask, scraper, fetcher, now_ms, deadline) for scraper in scrapers]
+    scrapes: dict[int, Scrape] = {}
+    for index, response in calls_until(calls, deadline + _SPARE_SECONDS, _MAX_THREADS):
+        scrapes[index] = to_scrape(scrapers[index], response, run, now_ms())
+    return [scrapes.get(index) or to_scrape(one, late, run, now_ms()) for index, one in enumerate(scrapers)]
 
 
-def _ask_all(
-    sources: Sequence[Source],
-    waiting: queue.SimpleQueue[int],
-    answers: queue.SimpleQueue[tuple[int, ScrapeResponse]],
-    edges: Edges,
-    deadline: float,
-) -> None:
-    while True:
-        try:
-            index = waiting.get_nowait()
-        except queue.Empty:
-            return
-        answers.put((index, ask(sources[index], edges, deadline)))
-
-
-def _take_all(waiting: queue.SimpleQueue[int]) -> None:
-    with contextlib.suppress(queue.Empty):
-        while True:
-            waiting.get_nowait()
-
-
-def ask(source: Source, edges: Edges, deadline: float) -> ScrapeResponse:
-    """One source's answer, within its own timeout and the deadline."""
-    fetched = ScrapeResponse(edges.now_ms(), time.monotonic(), edges.fetcher.masked)
+def ask(scraper: Scraper, fetcher: Fetcher, now_ms: Callable[[], int], deadline: float) -> ScrapeResponse:
+    """One answer, within the scraper's own timeout and the deadline. Raises nothing."""
+    response = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked)
     try:
-        timeout = source.timeout_ms / 1000
-        fetched.answer = source.fetch(edges.fetcher, min(deadline, fetched.started + timeout))
+        timeout = scraper.timeout_ms / 1000
+        response.answer = scraper.fetch(fetcher, min(deadline, response.started + timeout))
     except Exception as error:
-        fetched.error = explained(error)
-    fetched.ended = time.monotonic()
-    return fetched
+        response.error = explained(error)
+    response.ended = time.monotonic()
+    return response
 
 
-def settle(source: Source, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
-    """The samples of one source, and messages without secrets. A bug in settling one must not cost the others."""
+def to_scrape(scraper: Scraper, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+    """The samples of one scraper, and messages without secrets. A bug in one must not affect the others."""
     try:
-        scrape = source.settle(fetched, run, now_ms)
+        scrape = scraper.to_scrape(response, run, now_ms)
     except Exception as error:
         detail = f"{type(error).__name__}: {error}, which is a bug"[:500]
-        scrape = Scrape(source.name, source.instance, fetched.started_ms, error=detail, is_target=source.is_target)
-    hide_secrets(scrape, fetched.masked)
+        scrape = Scrape(scraper.name, scraper.instance, response.started_ms, error=detail, is_target=scraper.is_target)
+    hide_secrets(scrape, response.masked)
     return scrape
 
 
 def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
-    """Masks every message of a scrape: they quote what a source says, and it may repeat what it was sent."""
+    """Masks every message of a scrape: they quote an answer, which may repeat the secrets of its request."""
     scrape.error = masked(scrape.error) if scrape.error else ""
     scrape.notes = [masked(note) for note in scrape.notes]
     for result in scrape.metrics:
@@ -143,6 +127,6 @@ def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
 
 
 def explained(error: Exception) -> str:
-    """A source's failure in words: its own, or a bug's."""
-    own = type(error).__module__.startswith(__package__.partition(".")[0])
+    """Why a scrape failed: the message of an error of this package; another error is a bug, and its class is named."""
+    own = type(error).__module__.startswith(__name__.partition(".")[0])
     return str(error) if own else f"{type(error).__name__}: {error}"[:500]

@@ -1,76 +1,80 @@
-"""The targets of one scrape job over time: discovered anew, kept while they are the same, ended when they are gone.
-
-Prometheus's word for it is a scrape pool (scrape/scrape.go).
-"""
+"""The targets of one scrape job over time (Prometheus's scrape pool, scrape/scrape.go): new ones get a scraper, known
+ones keep theirs, the series of the others end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from ..config.schema import ScrapeJob
-from ..discovery import Discovery, Found
-from .ended_targets import EndedTargets
-from .target_scraper import TargetSource
+from ..config.sd_configs import StaticConfig
+from ..discovery import Discovery, DiscoveryResult
+from .staleness import EndedTargets
+from .target_scraper import TargetScraper
 from .targets import Target, Targets, targets_of
 
 
 class ScrapePool:
-    """The targets of one job. `make` gives a target its source; targets that are gone go to `ended_targets`. Of all
-    targets those are scraped here whose key `takes` lets pass."""
+    """`make` gives a target its scraper, `takes` says by shard key which targets are scraped here."""
 
     def __init__(
         self,
         job: ScrapeJob,
         finder: Discovery,
-        make: Callable[[Target], TargetSource],
+        make: Callable[[Target], TargetScraper],
         ended_targets: EndedTargets,
         takes: Callable[[str], bool] = lambda key: True,
     ) -> None:
-        self.job, self.finder, self._make, self._leaving, self._takes = job, finder, make, ended_targets, takes
-        self.sources: dict[str, TargetSource] = {}
+        self.job, self.finder, self._make, self._ended_targets, self._takes = job, finder, make, ended_targets, takes
+        self.scrapers: dict[str, TargetScraper] = {}
         self.targets = Targets()
         self.warnings: list[str] = []
         self.is_unknown = False  # discovery has failed, and there is no earlier list
-        self._found: Found | None = None
+        self._discovered: DiscoveryResult | None = None
+        self._is_static = all(isinstance(one, StaticConfig) for one in job.discovery)
 
-    def sync(self, found: Found) -> None:
-        """Takes over what discovery found: new targets come, known ones stay, the others leave."""
-        self.warnings, self.is_unknown = found.warnings, found.is_unknown
-        if self._found is not None and found.groups == self._found.groups:
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing to discover any more: the targets are in the config."""
+        return self._is_static and self._discovered is not None
+
+    def sync(self, discovered: DiscoveryResult) -> None:
+        """Brings the scrapers in line with what discovery found."""
+        self.warnings, self.is_unknown = discovered.warnings, discovered.is_unknown
+        if self._discovered is not None and discovered.groups == self._discovered.groups:
             return
-        self._found = found
-        self.targets = targets_of(self.job, found.groups)
-        before, sources = self.sources, dict[str, TargetSource]()
+        self._discovered = discovered
+        self.targets = targets_of(self.job, discovered.groups)
+        before, scrapers = self.scrapers, dict[str, TargetScraper]()
         for key, target in self.targets.active.items():
             if not self._takes(shard_key(target)):
                 continue
-            source = sources[key] = before[key] if key in before else self._source(target)
-            source.forced_error = self.targets.over_limit or target.error
-        self.sources = sources  # at once, because another thread may be reading it
-        for key, source in before.items():
-            if key not in sources:
-                self._leaving.add(source)
+            scraper = scrapers[key] = before[key] if key in before else self._scraper(target)
+            scraper.forced_error = self.targets.over_limit or target.error
+        self.scrapers = scrapers  # at once, because another thread may be reading it
+        for key, scraper in before.items():
+            if key not in scrapers:
+                self._ended_targets.add(scraper)
 
     def shard_keys(self) -> list[str]:
-        """What decides of each target, scraped here or not, in which shard it is."""
+        """Of all the job's targets, scraped here or not."""
         return [shard_key(target) for target in self.targets.active.values()]
 
     def messages(self) -> list[str]:
-        """What people should know: discovery that failed, a limit, targets that cannot be scraped."""
+        """Discovery that failed, a limit, targets that cannot be scraped."""
         detail = [*self.warnings, self.targets.over_limit, *(one.error for one in self.targets.dropped)]
         return [f"{self.job.job_name}: {message}" for message in dict.fromkeys(detail) if message]
 
-    def _source(self, target: Target) -> TargetSource:
-        """A source for a target that is new, or back; a config that has changed meanwhile counts."""
-        known = self._leaving.back(f"{target.job.job_name}/{target.key}")
-        source = self._make(target)
-        if isinstance(known, TargetSource) and known.works_like(source):
-            return known
-        if known is not None:
-            source.active = known.active
-        return source
+    def _scraper(self, target: Target) -> TargetScraper:
+        """A scraper for a new target. One that returns keeps its own, unless the config has changed meanwhile."""
+        before = self._ended_targets.resume(shard_key(target))
+        scraper = self._make(target)
+        if isinstance(before, TargetScraper) and before.makes_same_series(scraper):
+            return before
+        if before is not None:
+            scraper.active = before.active
+        return scraper
 
 
 def shard_key(target: Target) -> str:
-    """What decides in which shard a target is scraped: it moves only when its labels or its address change."""
+    """Its hash decides in which shard a target is scraped: it moves only when its labels or its address change."""
     return f"{target.job.job_name}/{target.key}"

@@ -1,8 +1,8 @@
-"""One target, scraped as Prometheus scrapes it: ask, read the page as it arrives, settle its samples, tell `up` and
-what has gone stale.
+"""One target, scraped as Prometheus scrapes it: requests the page, parses it as it arrives, turns it into samples, and
+adds `up` and stale markers.
 
-Rules: Prometheus scrape/scrape.go. A scrape is atomic: after any error nothing of the page is sent, and the scrape ends
-the series of the one before, but for those that the page had before its mistake.
+Rules: Prometheus scrape/scrape.go. A scrape is atomic: after any error no sample of the page is sent, and the series of
+the scrape before end, except those that the page had before its mistake.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.schema import Limits
+from ..config.schema import MAX_PAGE_BYTES, Limits
 from ..exposition import content_type, nhcb
 from ..exposition.line_parser import LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
-from ..exposition.page import NO_TIME, BadPage, CacheEntry, Page, Refused, Resolve, ScrapeCache
+from ..exposition.page import NO_TIME, BadPage, CacheEntry, Page, Resolve, ScrapeCache
 from ..exposition.protobuf_parser import ProtobufReader
 from ..exposition.text_parser import TextReader
 from ..http.fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
 from ..json_api.mapping import Observe
 from ..model import histogram_buckets
-from ..model.samples import Exemplar, Interner, InvalidSeries, Samples, Series
+from ..model.drop_reasons import DropReason
+from ..model.samples import Exemplar, Interner, InvalidSeries, RefusedSeries, Samples, Series
 from ..model.scrape import Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from ..series.name_escaping import escaping, is_legacy
-from ..series.staleness import ActiveSeries
 from . import up
-from .collect import ScrapeResponse
-from .schedule import Tick
+from .collect import Scraper, ScrapeResponse
 from .targets import Target
 
 _READERS: dict[str, Callable[[ScrapeCache, Resolve, ParseOptions], LineReader | ProtobufReader]] = {
@@ -37,51 +36,61 @@ _READERS: dict[str, Callable[[ScrapeCache, Resolve, ParseOptions], LineReader | 
     content_type.OPENMETRICS: OpenMetricsReader,
     content_type.PROTOBUF: ProtobufReader,
 }
-_MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones go without a word
-_MAX_PAGE_BYTES = 200_000_000  # where body_size_limit sets none: a page of two million series
-_SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then those that the last page did not have are forgotten
+_MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones are dropped (OpenMetrics)
+_SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then only those of the last page stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
-class Receivers:
-    """What the endpoints take of a page: exemplars, the time when a series began, names beyond letters and digits."""
+class EndpointFeatures:
+    """What some endpoint takes: exemplars, start timestamps of series, names in UTF-8."""
 
     exemplars: bool = False
-    starts: bool = False
+    start_times: bool = False
     utf8_names: bool = False
 
 
 @dataclass(slots=True)
-class PageAnswer:
-    """What asking a target gave: its page, or why there is none. `body_bytes` is -1 above the body limit; `spellings`
-    tells in how many ways the page writes some series."""
+class ParsedPage:
+    """A target's page, or why there is none. `body_bytes` is -1 above the body limit; `spellings` counts in how many
+    ways the page writes some series."""
 
     page: Page
     error: str = ""
     body_bytes: int = 0
-    memory: ScrapeCache | None = None  # that the page was read with
+    cache: ScrapeCache | None = None  # with which the page was read
     media_type: str = ""
     spellings: Callable[[Collection[Series]], int] = len
 
 
-class TargetSource:
+class TargetScraper(Scraper):
     """A target and what its environment remembers of it."""
 
     is_target = True
 
-    def __init__(self, target: Target, series: Interner, receivers: Receivers, observe: Observe | None) -> None:
-        self.target, self._series, self._receivers, self._observe = target, series, receivers, observe
+    def __init__(self, target: Target, series: Interner, features: EndpointFeatures, observe: Observe | None) -> None:
+        self.target, self._series, self._features, self._observe = target, series, features, observe
         job = target.job
+        self._intern = series.intern if features.utf8_names else escaping(series.intern, job.name_escaping)
+        names = up.NAMES + (up.EXTRA_NAMES if job.extra_scrape_metrics else ())
+        super().__init__(up.Synthetic(target.labels, names, self._intern))
+        self.name, self.instance, self.key = job.job_name, target.instance, f"{job.job_name}/{target.key}"
+        self.interval_ms, self.offset_ms, self.timeout_ms = target.interval_ms, target.offset_ms(), target.timeout_ms
         self._labels = {name: value for name, value in target.labels.items() if value}
         self.forced_error = target.error
-        self._memory, self._media_type = self._new_memory(), ""
-        self._cached: list[Series] = []  # of the last pages, for telling what is new
-        self._respelled = 0  # how many series more they would be, if another spelling were another one
-        self.active = ActiveSeries()
-        names = up.NAMES + (up.EXTRA_NAMES if job.extra_scrape_metrics else ())
-        self._intern = series.intern if receivers.utf8_names else escaping(series.intern, job.name_escaping)
-        self._synthetic = up.Synthetic(target.labels, names, self._intern)
+        self._cache, self._media_type = self._new_cache(), ""
+        self._last_series: list[Series] = []  # of the last pages, to count new ones
+        self._respelled = 0  # how many series more Prometheus counts, which tells spellings apart
         self._exemplars: dict[Series, Exemplar] = {}  # the newest of each series
+        self._parse_options = ParseOptions(
+            honor_timestamps=job.honor_timestamps,
+            exemplars=features.exemplars,
+            starts=features.start_times,
+            native_histograms=target.native_histograms,
+            classic_histograms=target.classic_histograms,
+            custom_buckets=target.custom_buckets,
+            max_buckets=job.native_histogram_bucket_limit,
+            max_schema=histogram_buckets.schema_of(job.native_histogram_min_bucket_factor),
+        )
         self._request = SourceRequest(
             "GET",
             target.url,
@@ -95,57 +104,28 @@ class TargetSource:
             unix_socket=target.unix_socket,
         )
 
-    @property
-    def name(self) -> str:
-        return self.target.job.job_name
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}/{self.target.key}"
-
-    @property
-    def instance(self) -> str:
-        return self.target.instance
-
-    @property
-    def interval_ms(self) -> int:
-        return self.target.interval_ms
-
-    @property
-    def offset_ms(self) -> int:
-        return self.target.offset_ms()
-
-    @property
-    def timeout_ms(self) -> int:
-        return self.target.timeout_ms
-
-    def works_like(self, other: TargetSource) -> bool:
-        """True when the other one would make the same series of the same target."""
+    def makes_same_series(self, other: TargetScraper) -> bool:
+        """Whether the other one would make the same series of the same target."""
         shares_series = self._series is other._series
-        return shares_series and self.target == other.target and self._receivers == other._receivers
+        return shares_series and self.target == other.target and self._features == other._features
 
-    def is_due(self, tick: Tick) -> bool:
-        return tick.takes(self.name, self.interval_ms, self.offset_ms)
-
-    # asking: in a thread of its own
-
-    def fetch(self, fetcher: Fetcher, deadline: float) -> PageAnswer:
-        """The target's page, parsed as it arrives. Raises nothing that a target can bring about."""
+    def fetch(self, fetcher: Fetcher, deadline: float) -> ParsedPage:
+        """The target's page, parsed as it arrives. What a target does wrong is the page's `error`."""
         if self.forced_error:
-            return PageAnswer(Page(), self.forced_error)
-        job, answer = self.target.job, PageAnswer(Page())
-        limit = job.limits.body_size_bytes or _MAX_PAGE_BYTES
+            return ParsedPage(Page(), self.forced_error)
+        job, answer = self.target.job, ParsedPage(Page())
+        limit = job.limits.body_size_bytes or MAX_PAGE_BYTES
         try:
             with fetcher.open(self._request, job.http, max_bytes=limit, deadline=deadline, is_success=_is_ok) as opened:
                 self._read(opened.content_type, opened.pieces, answer)
         except BodyTooLarge as error:
-            return PageAnswer(Page(), str(error), -1)
+            return ParsedPage(Page(), str(error), -1)
         except FetchError as error:
-            return PageAnswer(Page(), str(error))
+            return ParsedPage(Page(), str(error))
         return answer
 
-    def _read(self, header: str, pieces: Iterator[bytes], answer: PageAnswer) -> None:
-        """Reads to the end also after a bad line: a body that is too large, or breaks off, says more."""
+    def _read(self, header: str, pieces: Iterator[bytes], answer: ParsedPage) -> None:
+        """Reads to the end also after a bad line: a body that is too large or cut off is the more useful error."""
         reader: LineReader | ProtobufReader | None = None
         for piece in pieces:
             answer.body_bytes += len(piece)
@@ -160,35 +140,24 @@ class TargetSource:
         if reader and not answer.error:
             try:
                 page = reader.close()
-                if page.parts and answer.memory is not None:
-                    nhcb.convert(page, answer.memory)
+                if page.parts and answer.cache is not None:
+                    nhcb.convert(page, answer.cache)
             except BadPage as error:
                 answer.error = str(error)
 
-    def _reader(self, header: str, answer: PageAnswer) -> LineReader | ProtobufReader:
-        job, receivers, target = self.target.job, self._receivers, self.target
-        media_type = content_type.media_type(header, job.fallback_scrape_protocol)
-        is_same = media_type == self._media_type  # a line that one format takes, another may refuse
-        answer.memory, answer.media_type = self._memory if is_same else self._new_memory(), media_type
-        parse_options = ParseOptions(
-            honor_timestamps=job.honor_timestamps,
-            exemplars=receivers.exemplars,
-            starts=receivers.starts,
-            native_histograms=target.native_histograms,
-            classic_histograms=target.classic_histograms,
-            custom_buckets=target.custom_buckets,
-            max_buckets=job.native_histogram_bucket_limit,
-            max_schema=histogram_buckets.schema_of(job.native_histogram_min_bucket_factor),
-        )
-        return _READERS[media_type](answer.memory, self._resolve, parse_options)
+    def _reader(self, header: str, answer: ParsedPage) -> LineReader | ProtobufReader:
+        media_type = content_type.media_type(header, self.target.job.fallback_scrape_protocol)
+        is_same = media_type == self._media_type  # one format may refuse a line that another accepts
+        answer.cache, answer.media_type = self._cache if is_same else self._new_cache(), media_type
+        return _READERS[media_type](answer.cache, self._resolve, self._parse_options)
 
-    def _new_memory(self) -> ScrapeCache:
+    def _new_cache(self) -> ScrapeCache:
         job = self.target.job
-        takes_labels_as_they_are = not (job.metric_relabel or self._observe or job.limits.has_label_limits)
-        return ScrapeCache(plain=self._series.plain(self._labels) if takes_labels_as_they_are else None)
+        keeps_labels = not (job.metric_relabel or self._observe or job.limits.has_label_limits)
+        return ScrapeCache(fast_intern=self._series.fast_intern(self._labels) if keeps_labels else None)
 
     def _resolve(self, labels: dict[str, str]) -> CacheEntry:
-        """Labels of the page -> its series, once for each. Raises BadPage."""
+        """Labels of the page -> their entry, once for each identity. Raises BadPage."""
         job = self.target.job
         if self._labels.keys().isdisjoint(labels) and "" not in labels.values():
             final = {**labels, **self._labels}
@@ -208,46 +177,43 @@ class TargetSource:
         try:
             return self._interned(final)
         except InvalidSeries as error:
-            return Refused(error.reason, str(error))
+            return RefusedSeries(error.reason, str(error))
 
     def _set_on(self, labels: Mapping[str, str], final: Mapping[str, str]) -> list[str]:
-        """What the target has set on the labels of the page, in its order (scrape/scrape.go, mutateSampleLabels)."""
+        """The labels that the target sets on those of the page, in order (scrape/scrape.go, mutateSampleLabels)."""
         own = [name for name in sorted(self._labels) if not (self.target.job.honor_labels and labels.get(name))]
         return [*own, *(name for name in final if name not in labels and name not in self._labels)]
 
     def _interned(self, labels: dict[str, str]) -> Series:
-        """The series of final labels, under names that the receivers take. Raises BadPage and InvalidSeries."""
+        """The series of final labels. Raises BadPage and InvalidSeries."""
         if self.target.job.name_validation == "legacy" and not is_legacy(labels):
-            raise BadPage(f"{labels['__name__']!r:.80}: a name that metric_name_validation_scheme legacy refuses")
+            raise BadPage(f"{labels['__name__']!r:.80}: metric_name_validation_scheme legacy refuses this name")
         return self._intern(labels)
 
-    # settling: one target after the other
-
-    def settle(self, fetched: ScrapeResponse, run: int, now_ms: int) -> Scrape:
-        """An answer -> the target's samples of this run, `up` and the markers of what has ended included."""
+    def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
         job, target = self.target.job, self.target
-        answer: PageAnswer = fetched.answer or PageAnswer(Page(), fetched.error)
+        answer: ParsedPage = response.answer or ParsedPage(Page(), response.error)
         page = answer.page
-        if answer.memory is not None:
-            self._memory, self._media_type = answer.memory, answer.media_type
-        elif fetched.answer is None:  # its thread may still be reading, within another run
-            self._memory, self._media_type = self._new_memory(), ""
+        if answer.cache is not None:
+            self._cache, self._media_type = answer.cache, answer.media_type
+        elif response.answer is None:  # its thread may still be parsing with the cache, within another run
+            self._cache, self._media_type = self._new_cache(), ""
         scrape = Scrape(
-            job.job_name, target.instance, fetched.started_ms, duration_seconds=fetched.seconds(), is_target=True
+            job.job_name, self.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
         )
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
-        is_same_page = page.series == self._cached and not page.stamped  # the usual case: nothing came, nothing went
+        is_same_page = page.series == self._last_series and not page.stamped  # as nearly always
         respelled = 0 if is_same_page else _respelled(page, answer)
         scrape.error = answer.error or _over_sample_limit(job.limits.sample_limit, page, respelled)
         kept = page.kept
         if scrape.error or not answer.body_bytes:
-            added = self._give_up(page, scrape, respelled)
+            added = self._take_failed(page, scrape, respelled)
         else:
-            added = self._settle(page, scrape, now_ms, is_same_page=is_same_page)
+            added = self._take_page(page, scrape, now_ms, is_same_page=is_same_page)
             added += max(respelled - self._respelled, 0)
             self._respelled = respelled
         if not scrape.error:
-            scrape.metadata = self._memory.metadata()
+            scrape.metadata = self._cache.metadata()
         values = [
             0.0 if scrape.error else 1.0,
             scrape.duration_seconds,
@@ -258,10 +224,10 @@ class TargetSource:
             float(job.limits.sample_limit),
             float(answer.body_bytes),
         ]
-        self._synthetic.add_to(scrape, values, run)
+        self.synthetic.add_to(scrape, values, run)
         return scrape
 
-    def _settle(self, page: Page, scrape: Scrape, now_ms: int, *, is_same_page: bool) -> int:
+    def _take_page(self, page: Page, scrape: Scrape, now_ms: int, *, is_same_page: bool) -> int:
         """Moves the page's samples into the scrape. Returns how many series are new."""
         samples = scrape.samples
         _count_dropped(page, scrape)
@@ -274,53 +240,53 @@ class TargetSource:
         for series, value, stamp in page.stamped:
             if stamp > now_ms + MAX_AHEAD_MS:
                 detail = f"a timestamp lies {(stamp - now_ms) // 1000} s ahead of the clock; is the unit right?"
-                scrape.dropped.add("too_far_in_future", detail)
+                scrape.dropped.add(DropReason.TOO_FAR_IN_FUTURE, detail)
             else:
                 samples.add(series, value, stamp)
                 stamped[series] = None
         self._add_extras(page, samples)
         is_tracked = self.target.job.track_timestamps_staleness and stamped
         active = list(dict.fromkeys([*page.series, *stamped])) if is_tracked else page.series
-        self.active.become(active, samples, scrape.started_ms)
+        self.active.update(active, samples, scrape.started_ms)
         return 0 if is_same_page else self._added([*page.series, *stamped])
 
-    def _give_up(self, page: Page, scrape: Scrape, respelled: int) -> int:
-        """Ends the series that a failed or empty page does not have. Those before its mistake, and within sample_limit,
-        stay alive, as in Prometheus. Returns how many are new."""
-        job, known = self.target.job, set(self._cached)
+    def _take_failed(self, page: Page, scrape: Scrape, respelled: int) -> int:
+        """Ends the series that a failed or empty page does not have. As in Prometheus, those before its mistake and
+        within sample_limit stay active. Returns how many are new."""
+        job, known = self.target.job, set(self._last_series)
         unstamped = list(_first_of_each(page))
         every = [*unstamped, *page.stamped_at]
         limit = job.limits.sample_limit or len(every)
         active = (every if job.track_timestamps_staleness else unstamped)[:limit]
-        self.active.become(list(dict.fromkeys(active)), scrape.samples, scrape.started_ms)
+        self.active.update(list(dict.fromkeys(active)), scrape.samples, scrape.started_ms)
         new = [series for series in dict.fromkeys(every[:limit]) if series not in known]
-        if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # labels that come and go, and no good page
+        if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # label values that change, and no good page
             known.clear()
-        self._cached = [*known, *new] if new else self._cached
-        self._forget({*self._cached, *active})
+        self._last_series = [*known, *new] if new else self._last_series
+        self._forget({*self._last_series, *active})
         more, self._respelled = max(respelled - self._respelled, 0), max(respelled, self._respelled)
         return min(len(new) + more, job.limits.sample_limit or len(new) + more)
 
     def _added(self, current: list[Series]) -> int:
         """How many of the current series the last good page did not have."""
         known = set(current)
-        added = len(known.difference(self._cached))
-        self._cached = current if len(known) == len(current) else list(dict.fromkeys(current))
+        added = len(known.difference(self._last_series))
+        self._last_series = current if len(known) == len(current) else list(dict.fromkeys(current))
         self._forget(known)
         return added
 
     def _forget(self, current: set[Series]) -> None:
-        """Identities pile up where label values come and go."""
-        memory = self._memory
-        held = max(len(memory.known), len(memory.groups), len(memory.created))
+        """Bounds the cache where label values keep changing."""
+        cache = self._cache
+        held = max(len(cache.entries), len(cache.groups), len(cache.created))
         if held > 2 * len(current) + _SPARE_IDENTITIES:
-            memory.forget(current.__contains__)
+            cache.forget(current.__contains__)
             self._exemplars = {series: one for series, one in self._exemplars.items() if series in current}
-        if len(memory.comments) > 4 * len(memory.families) + _SPARE_IDENTITIES:
-            memory.forget_comments()
+        if len(cache.comments) > 4 * len(cache.families) + _SPARE_IDENTITIES:
+            cache.forget_comments()
 
     def _add_extras(self, page: Page, samples: Samples) -> None:
-        """Exemplars that have not been sent before, each with its sample's time when it has none."""
+        """Exemplars that were not sent before; one without a timestamp gets its sample's."""
         samples.starts_ms = page.starts_ms
         if not page.exemplars:
             return
@@ -338,20 +304,12 @@ class TargetSource:
             sent = self._exemplars[series] = Exemplar(one.labels, one.value, stamp)
             samples.exemplars[series] = (*samples.exemplars.get(series, ()), sent)
 
-    def end(self, timestamp_ms: int) -> Samples:
-        """Markers for all series of a target that is no more, the synthetic ones included."""
-        ended = self.active.end(timestamp_ms)
-        ended.extend(self._synthetic.stale(timestamp_ms))
-        return ended
-
     def mark_seen(self, run: int) -> None:
-        """Tells the cache of all series which of them are in use."""
-        for series in [*self._cached, *self._synthetic.series]:
+        for series in [*self._last_series, *self.synthetic.series]:
             series.seen = run
 
     def prune(self, oldest_kept: int) -> None:
-        """Lets go of series last seen before the run `oldest_kept`."""
-        self._memory.forget(lambda series: series.seen >= oldest_kept)
+        self._cache.forget(lambda series: series.seen >= oldest_kept)
         self._exemplars = {series: one for series, one in self._exemplars.items() if series.seen >= oldest_kept}
 
 
@@ -371,8 +329,8 @@ def _seconds(milliseconds: int) -> str:
     return repr(milliseconds / 1000).removesuffix(".0")
 
 
-def _respelled(page: Page, answer: PageAnswer) -> int:
-    """How many series more the page has for Prometheus, which tells them apart by how a page writes them."""
+def _respelled(page: Page, answer: ParsedPage) -> int:
+    """How many series more Prometheus counts: to it, another spelling is another series."""
     every = [*page.series, *(series for series, _, _ in page.stamped)]
     if len(set(every)) == len(every):
         return 0
@@ -394,12 +352,12 @@ def _count_dropped(page: Page, scrape: Scrape) -> None:
         scrape.dropped.add(refused.reason, refused.message)
     by_rule = page.scraped - page.kept - len(page.refused)
     if by_rule:
-        scrape.dropped.add("metric_relabel", "dropped by metric_relabel_configs", by_rule)
+        scrape.dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", by_rule)
 
 
 def _first_of_each(page: Page) -> dict[Series, int]:
-    """The series without timestamps, each with the place of its first sample; none for those of which one with a
-    timestamp comes before."""
+    """The series without timestamps and the index of their first sample; not those with an earlier sample that has a
+    timestamp."""
     first: dict[Series, int] = {}
     for index, series in enumerate(page.series):
         if index < page.stamped_at.get(series, len(page.series)):
@@ -408,11 +366,11 @@ def _first_of_each(page: Page) -> dict[Series, int]:
 
 
 def _drop_duplicates(page: Page, scrape: Scrape) -> None:
-    """Of samples of one series without timestamps the first is kept."""
+    """Keeps the first sample of each series without timestamps."""
     if len(set(page.series)) == len(page.series) and page.stamped_at.keys().isdisjoint(page.series):
         return
     first = _first_of_each(page)
     gone = len(page.series) - len(first)
-    scrape.dropped.add("duplicate", "the page has a series twice; the first sample was taken", gone)
+    scrape.dropped.add(DropReason.DUPLICATE, "the page has a series twice; the first sample counts", gone)
     page.values = [page.values[index] for index in first.values()]
     page.series = list(first)

@@ -13,14 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TypeVar
 
-from ..in_time import Permit
 from ..model.delivery import Delivery, PendingRequest, WriteRequest
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..remote_write.encode.packing import samples_alone
-from ..remote_write.refusals import OVERTAKEN
 from ..state.state import State, Unread
 from ..store import MAX_LISTED, Changed, Keys, NotStored, StoreError
 from .entry import Entry, with_maybe_stored
@@ -30,15 +27,14 @@ _FIRST_SHARE = 0.4
 _SENDING_SECONDS = 10.0  # that fresh samples need, unless the caller says otherwise
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0  # between listings that fail
 _PATIENCE_MS = 3_600_000  # for an entry that cannot be read, where the receiver takes samples of any age
-_RETURNING = ("too_old", OVERTAKEN)  # dead letters that go back into their entry when they cannot be written
+# Dead letters that go back into their entry when they cannot be written.
+_RETURNING = (DropReason.TOO_OLD, DropReason.OVERTAKEN)
 _UNKNOWN = (
     "backlog_unknown: the spool cannot be listed, so it is not known whether older samples wait there. Fresh samples "
     "were sent; older ones of the same series may be refused as overtaken, and are then kept under dead/"
 )
-_ELSEWHERE = "settled_elsewhere"
 _ELSEWHERE_SAID = "another run, at the same time, has settled this entry of the spool and booked its samples"
 
-Result = TypeVar("Result")
 Send = Callable[[Sequence[WriteRequest], Delivery, bool], list[PendingRequest]]
 """Sends requests (which may share no series) and books them -> those that are left."""
 
@@ -51,7 +47,7 @@ class SpoolState:
     spool: Spool
     state: State
     mode: str = "on_failure"
-    dead_letter_reasons: frozenset[str] = frozenset(("too_old",))
+    dead_letter_reasons: frozenset[str] = frozenset((DropReason.TOO_OLD,))
     known: dict[str, set[str]] = field(default_factory=dict)  # entries that this environment has written, by endpoint
     settled: dict[str, str] = field(default_factory=dict)  # ETags of entries that are done, but could not be removed
     looked: set[str] = field(default_factory=set)  # endpoints whose entries were listed in this environment
@@ -77,7 +73,6 @@ class SpoolDrain:
         self, spool_state: SpoolState, run: RunId, accounting: Delivery, deadline: float, age_limit_ms: int = 0
     ) -> None:
         self._spool_state, self._run, self._accounting, self.deadline = spool_state, run, accounting, deadline
-        self.permit: Permit | None = None  # of the thread that works here; let go of while the store is asked
         self._spool = spool_state.spool
         self._age_limit_ms = age_limit_ms
         self._unread_since_ms = 0  # the entry before this one could not be read since then
@@ -87,13 +82,6 @@ class SpoolDrain:
         self._newest_key = ""
         self._is_cut = False
 
-    def _ask(self, act: Callable[[], Result]) -> Result:
-        """What the store answers, which may take for ever."""
-        if self.permit is None:
-            return act()
-        with self.permit.released():
-            return act()
-
     # what other runs have left
 
     def drain(self, send: Send, until: float, sending_seconds: float = _SENDING_SECONDS) -> bool:
@@ -101,7 +89,7 @@ class SpoolDrain:
         waits any more, or the store does not tell and no more than `sending_seconds` are left. Whatever is wrong with
         the store is a warning."""
         spool_state = self._spool_state
-        self._ask(spool_state.state.await_read)
+        spool_state.state.await_read()
         if not spool_state.must_look(self._endpoint):
             return True
         try:
@@ -146,7 +134,7 @@ class SpoolDrain:
                 )
                 if is_known or self._endpoint in self._spool_state.passed or isinstance(error, NotStored):
                     raise
-                if not self._ask(partial(self._spool.wait, pause, latest)):
+                if not self._spool.wait(pause, latest):
                     raise
         return self._keys(_part_of(until))
 
@@ -169,7 +157,7 @@ class SpoolDrain:
     def _keys(self, until: float) -> Keys:
         """The entries that other runs have left; a listing that is behind the times lacks none that is known of."""
         spool_state, endpoint = self._spool_state, self._endpoint
-        listed = self._ask(lambda: self._spool.keys(endpoint, until))
+        listed = self._spool.keys(endpoint, until)
         known = spool_state.known.get(endpoint, set()) | {spool_state.state.facts.backlog.get(endpoint, "")}
         self._is_cut = len(listed) >= MAX_LISTED
         if self._is_cut:  # what comes after the end of the listing is not next
@@ -186,7 +174,7 @@ class SpoolDrain:
         try:
             if self._has_removed_settled(key, until):
                 return True
-            stored = self._ask(lambda: self._spool.load(key, until))
+            stored = self._spool.load(key, until)
         except NotStored:  # another run's, or never written
             self._spool_state.state.forget_unread(lambda other: other == key)
             return True
@@ -209,17 +197,17 @@ class SpoolDrain:
         etag = self._spool_state.settled.get(key)
         if etag is None:
             return False
-        is_removed = self._ask(lambda: self._spool.remove_version(key, etag, until))
+        is_removed = self._spool.remove_version(key, etag, until)
         del self._spool_state.settled[key]
         return is_removed
 
     def _send_entry(self, entry: Entry, send: Send, part: Delivery) -> list[PendingRequest]:
         """Sends an entry and returns what is left of it. Requests that a receiver has refused as overtaken are not sent
         again: they are here because they could not be kept under dead/."""
-        part.dead = [one for one in entry.kept if one.reason == OVERTAKEN]
+        part.dead = [one for one in entry.pending if one.reason == DropReason.OVERTAKEN]
         for one in part.dead:
             part.rejected.add(one.reason, one.detail, one.request.samples)
-        return send([one.request for one in entry.kept if one.reason != OVERTAKEN], part, entry.disjoint)
+        return send([one.request for one in entry.pending if one.reason != DropReason.OVERTAKEN], part, entry.disjoint)
 
     # entries that cannot be read
 
@@ -229,7 +217,7 @@ class SpoolDrain:
         if noted is None or noted.fingerprint != damaged.fingerprint:
             return self._hold(damaged.key, f"{damaged}, at every read of this run", damaged.fingerprint)
         try:
-            aside = self._ask(lambda: self._spool.set_aside(damaged, self.deadline))
+            aside = self._spool.set_aside(damaged, self.deadline)
         except NotStored:  # another run has set it aside
             return True
         except StoreError as error:
@@ -248,7 +236,7 @@ class SpoolDrain:
             return
         accounting.warn(detail)
         accounting.taken += samples
-        accounting.dropped.add("unreadable", detail, samples)
+        accounting.dropped.add(DropReason.UNREADABLE, detail, samples)
         accounting.dead_lettered += samples
 
     def _hold(self, key: str, why: str, fingerprint: str = "") -> bool:
@@ -270,10 +258,10 @@ class SpoolDrain:
         """What is left of an entry takes its place, and an entry of which nothing is left goes. Books what is left."""
         _record(part.spooled, left)
         try:
-            if not left and not self._ask(lambda: self._spool.remove(stored, self.deadline)):
+            if not left and not self._spool.remove(stored, self.deadline):
                 _leave_to_the_other(part)
             if left and not _is_as_it_was(stored, left):
-                self._ask(lambda: self._spool.replace(stored, left, self.deadline))
+                self._spool.replace(stored, left, self.deadline)
         except (Changed, NotStored):
             left.clear()
             _leave_to_the_other(part)
@@ -292,7 +280,7 @@ class SpoolDrain:
             self._endpoint, self._run.started_ms, list(map(PendingRequest, with_maybe_stored(requests))), disjoint
         )
         try:
-            self._own = self._ask(lambda: self._spool.keep(ahead, self._run, _part_of(self.deadline)))
+            self._own = self._spool.keep(ahead, self._run, _part_of(self.deadline))
         except StoreError as error:
             self._accounting.warn(f"the spool takes nothing ahead of sending, and a killed run would lose it: {error}")
 
@@ -318,13 +306,13 @@ class SpoolDrain:
         spool_state = self._spool_state
         try:
             key = self._spool.key(self._endpoint, self._run)
-            self._ask(lambda: spool_state.state.will_spool(self._endpoint, key, _part_of(self.deadline)))
-            self._ask(lambda: self._spool.keep(entry, self._run, self.deadline))
+            spool_state.state.will_spool(self._endpoint, key, _part_of(self.deadline))
+            self._spool.keep(entry, self._run, self.deadline)
         except StoreError as error:
-            detail = f"the spool did not take them: {error}; they were not sent because: {entry.kept[0].detail}"
-            part.undelivered.add("spool_failed", detail, entry.samples)
-            return list(entry.kept)
-        _record(part.spooled, entry.kept)
+            detail = f"the spool did not take them: {error}; they were not sent because: {entry.pending[0].detail}"
+            part.undelivered.add(DropReason.SPOOL_FAILED, detail, entry.samples)
+            return list(entry.pending)
+        _record(part.spooled, entry.pending)
         return []
 
     # what nobody sends again
@@ -338,9 +326,7 @@ class SpoolDrain:
         accounting.dead = []
         try:
             if dead:
-                self._ask(
-                    lambda: self._spool.write_dead_letters(self._endpoint, self._run, dead, self.deadline, source)
-                )
+                self._spool.write_dead_letters(self._endpoint, self._run, dead, self.deadline, source)
         except StoreError as error:
             accounting.warn(f"{samples} samples that are not sent again could not be kept under dead/: {error}")
             return False
@@ -354,7 +340,7 @@ class SpoolDrain:
         if self._bury(part, source):
             return left
         for one in returning:
-            reasons = part.rejected if one.reason == OVERTAKEN else part.dropped
+            reasons = part.rejected if one.reason == DropReason.OVERTAKEN else part.dropped
             reasons.counts[one.reason] -= one.request.samples
         return [*returning, *left]
 
@@ -376,12 +362,12 @@ def _part_of(deadline: float) -> float:
 
 def _is_as_it_was(stored: Stored, left: Sequence[PendingRequest]) -> bool:
     """Nothing of the entry has changed, so that it need not be written again."""
-    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.kept]
+    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.pending]
 
 
 def _fate(one: PendingRequest) -> tuple[WriteRequest, bool]:
     """What is sent, and whether it will be sent at all."""
-    return one.request, one.reason != OVERTAKEN
+    return one.request, one.reason != DropReason.OVERTAKEN
 
 
 def _record(spooled: ReasonCounts, left: Sequence[PendingRequest]) -> None:
@@ -395,7 +381,7 @@ def _leave_to_the_other(part: Delivery) -> None:
     part.accepted, part.dropped = 0, ReasonCounts()
     for reasons in part.reason_counts().values():
         reasons.counts.clear()
-    part.dropped.add(_ELSEWHERE, _ELSEWHERE_SAID, count)
+    part.dropped.add(DropReason.SETTLED_ELSEWHERE, _ELSEWHERE_SAID, count)
 
 
 def _without_metadata(one: PendingRequest) -> PendingRequest:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from ..in_time import NotInTime, Pending
+from ..deadline import Call, DeadlineExceeded
 from ..model.scrape import HighWaterMark
 from ..store import Changed, NotStored, Object, Store, StoreError
 
@@ -88,7 +88,7 @@ class State:
         self._judged: dict[str, str] = {}  # job -> its problem as it was found since the last write
         self._elsewhere: dict[str, HighWaterMark] | None = None  # what other shards' objects say
         self._lock = threading.RLock()
-        self._reading: tuple[Pending[Object | None], float] | None = None  # and its deadline
+        self._reading: tuple[Call[Object | None], float] | None = None  # and its deadline
 
     # reading
 
@@ -98,8 +98,8 @@ class State:
         if self._store is None:
             return
         etag = self._etag or "" if self.is_known else ""  # what was not understood is read in full again
-        act = partial(_read_patiently, self._store, self._key, etag, deadline, not self.is_known)
-        self._reading = Pending(act), deadline
+        read = partial(_read_patiently, self._store, self._key, etag, deadline, not self.is_known)
+        self._reading = Call(read), deadline
 
     def await_read(self) -> None:
         """Waits for the reading that was started. An object that cannot be read leaves memory in force."""
@@ -108,9 +108,9 @@ class State:
             if reading is None:
                 return
             try:
-                pending, deadline = reading
-                self._take_over(pending.result(deadline + _SPARE_SECONDS))
-            except NotInTime:
+                call, deadline = reading
+                self._take_over(call.result(deadline + _SPARE_SECONDS))
+            except DeadlineExceeded:
                 self.problem = "the state object cannot be read, this run acts on memory: no answer in time"
             except (StoreError, ValueError) as error:
                 self.problem = f"the state object cannot be read, this run acts on memory: {error}"

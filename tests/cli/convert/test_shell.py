@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from lambda_remote_write_cli import main
 from lambda_remote_write_cli.convert import command
+from tests.rig.command_line import pusher
 
 ROOT = Path(__file__).parents[3]
 INPUT = ROOT / "tests" / "testdata" / "convert" / "prometheus-documented" / "input.yaml"
@@ -27,14 +27,12 @@ def written(tmp_path: Path) -> Path:
 
 def test_as_a_process(tmp_path: Path) -> None:
     """The result on stdout, the losses on stderr, and a config that `check` finds good."""
-    env_vars = {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'cli'}", "AWS_REGION": "eu-west-1"}
     adot = ROOT / "tests" / "testdata" / "convert" / "adot-collector" / "input.yaml"
-    pusher = [sys.executable, "-m", "lambda_remote_write_cli"]
-    result = subprocess.run([*pusher, "convert", adot], env=env_vars, capture_output=True, text=True, check=False)
+    result = pusher("convert", adot)
     assert (result.returncode, result.stderr) == (0, "")
     path = tmp_path / "ours.yaml"
     path.write_text(result.stdout)
-    checked = subprocess.run([*pusher, "check", path], env=env_vars, capture_output=True, text=True, check=False)
+    checked = pusher("check", path, AWS_REGION="eu-west-1")
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -49,7 +47,7 @@ def test_help_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "convert" in capsys.readouterr().out
 
 
-def test_losses_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dropped_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command([str(written)]) == 0
     assert capsys.readouterr().err.startswith(f"{written}:3: rule_files: needs a Prometheus server")
 

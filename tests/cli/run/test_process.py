@@ -14,7 +14,7 @@ import pytest
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig import compliance as rig
-from tests.test_push import Source, job, now_ms
+from tests.rig.push import Source, job, now_ms
 
 
 def test_polls_other_jobs_while_one_hangs(tmp_path: Path) -> None:

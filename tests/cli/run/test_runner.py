@@ -14,8 +14,8 @@ from lambda_remote_write import __version__
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig import compliance as rig
+from tests.rig.push import job
 from tests.rig.run import running, stamps
-from tests.test_push import job
 
 PAGE = "".join(f'm{{number="{number}"}} {number}\n' for number in range(20))
 UNAVAILABLE = Fault.status(503, b"overloaded")

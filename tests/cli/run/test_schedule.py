@@ -30,7 +30,7 @@ class Page:
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
         raise NotImplementedError
 
-    def settle(self, fetched: ScrapeResponse, run: int, now_ms: int) -> Any:
+    def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Any:
         raise NotImplementedError
 
 

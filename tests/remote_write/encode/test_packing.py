@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import cramjam
@@ -18,6 +17,7 @@ from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.encode.packing import cut_by_age, in_version_1, pack_metadata, split
 from lambda_remote_write.series.cache import SeriesLimits
 from tests.rig import made
+from tests.rig.made import noise
 
 points_of_few_series = st.lists(
     st.tuples(
@@ -86,11 +86,6 @@ def test_of_everything_on_a_page_nothing_is_lost_or_sent_twice(version: int, pag
 
 def is_custom(point: made.Seen) -> bool:
     return isinstance(point[1], dict) and point[1]["schema"] == -53
-
-
-def noise(size: int) -> str:
-    """Text that compresses badly."""
-    return "".join(random.Random(1).choices("".join(map(chr, range(33, 127))), k=size))
 
 
 @versions

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ...model.delivery import WriteRequest
 from ...model.samples import Series
-from ...series.order import unsend
+from ...series.order import rollback_series
 from .decode import unpack
 
 
@@ -19,4 +19,4 @@ def rollback(requests: Iterable[WriteRequest], find: Callable[[bytes], Series | 
         for unsent, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
             series = find(unsent.prefix)
             if series is not None:
-                unsend(series, timestamp_ms)
+                rollback_series(series, timestamp_ms)

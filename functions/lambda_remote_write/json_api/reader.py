@@ -1,0 +1,79 @@
+"""Reads the answers of one JSON job: decodes pages, checks `fail_if`, maps records to samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..config import expression_trace
+from ..config.schema import JsonJob
+from ..model.reason_counts import ReasonCounts
+from ..model.samples import Intern, Samples
+from ..model.scrape import Scrape
+from .decode import decode, record_reader
+from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed
+from .pagination import JsonPage, PageWalk, warnings
+
+_MESSAGE_CHARACTERS = 200  # of what fail_message finds
+
+
+class JsonReader:
+    """`page` decodes in the thread that fetches; `to_samples` maps, and alone changes what the job remembers."""
+
+    def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
+        self.job = job
+        self.mapper = JobMapper(job, intern, observe)
+        self._columns = record_reader(job)
+        self._has_followed = False  # an answer of this environment led to a second page
+
+    def page(self, content: bytes | bytearray, content_type: str) -> JsonPage:
+        """A page with its document, in which the next page's address may be. Raises NotJson."""
+        document = None if self._columns else decode(content, content_type, exact=self.mapper.exact)
+        return JsonPage(content, content_type, document, len(content))
+
+    def to_samples(self, pages: Sequence[JsonPage], scrape: Scrape, run: int, now_ms: int) -> int:
+        """Fills the scrape; returns how many series are new. Raises NotJson and ScrapeFailed."""
+        scrape.pages, scrape.body_bytes = len(pages), sum(page.size for page in pages)
+        documents = list(map(self._document, pages))
+        self._check(documents)
+        try:
+            added = self.mapper.map(documents, scrape, run, now_ms)
+        except InexactNumber:
+            self.mapper.exact = True  # later answers are decoded so at once
+            documents = [decode(page.content, page.content_type, exact=True) for page in pages]
+            scrape.skipped, scrape.dropped = ReasonCounts(), ReasonCounts()
+            scrape.samples, scrape.records = Samples(), 0
+            scrape.metrics, scrape.notes = [], []
+            added = self.mapper.map(documents, scrape, run, now_ms)
+        self._check_pagination(pages, scrape)
+        return added
+
+    def _document(self, page: JsonPage) -> Any:
+        """Columns are read here, where they are used and in the thread that keeps their values; the bytes are let go of
+        at once."""
+        if self._columns is None:
+            return page.document
+        columns = self._columns.read(page.content, page.content_type)
+        if columns is None:
+            return decode(page.content, page.content_type, exact=self.mapper.exact)
+        page.content = b""
+        return columns
+
+    def _check(self, documents: Sequence[Any]) -> None:
+        """Raises ScrapeFailed when the API itself says that it has failed."""
+        condition, message = self.job.fail_if, self.job.fail_message
+        for document in documents if condition is not None else ():
+            if condition is not None and expression_trace.is_true(condition.one(document)):
+                found = message.one(document) if message is not None else None
+                shown = expression_trace.first_characters(found, _MESSAGE_CHARACTERS)
+                raise ScrapeFailed(f"fail_if {condition.text} is true{f': {shown}' if found is not None else ''}")
+
+    def _check_pagination(self, pages: Sequence[JsonPage], scrape: Scrape) -> None:
+        pagination = self.job.pagination
+        if pagination is None:
+            return
+        if len(pages) >= pagination.max_pages and PageWalk(self.job, pages).has_more():
+            scrape.more_pages = f"stopped after {len(pages)} pages, max_pages; the API has more"
+            scrape.notes.append(scrape.more_pages)
+        self._has_followed = self._has_followed or len(pages) > 1
+        scrape.notes += warnings(self.job, [page.document for page in pages], has_followed=self._has_followed)
