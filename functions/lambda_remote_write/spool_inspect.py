@@ -82,7 +82,7 @@ def choose(spool: Spool, known: Sequence[str], options: Mapping[str, Any], deadl
     chosen = Chosen((), bool(options.get("dead")), options.get("key") or "")
     if options.get("endpoint"):
         return replace(chosen, endpoints=[options["endpoint"]])
-    return replace(chosen, endpoints=[*known, *sorted(spool.strangers(known, deadline, chosen.part))])
+    return replace(chosen, endpoints=[*known, *sorted(spool.orphaned(known, deadline, chosen.part))])
 
 
 def entries(spool: Spool, chosen: Chosen, deadline: float) -> Found:

@@ -44,7 +44,7 @@ def test_shards_do_not_meet(store: MemoryStore, spool: Spool) -> None:
     other = Spool(store, "1")
     spool.keep(entry(), RunId(5, "x"), soon())
     assert other.keys("amp", soon()) == []
-    assert other.strangers([], soon()) == {}
+    assert other.orphaned([], soon()) == {}
 
 
 def test_what_is_dead_is_kept_beside(store: MemoryStore, spool: Spool) -> None:
@@ -274,7 +274,7 @@ def test_names_that_look_alike_are_different_endpoints(names: set[str]) -> None:
     spool = Spool(MemoryStore())
     for name in names:
         spool.keep(entry(name), RunId(5, "x"), soon())
-    assert spool.strangers([], soon()) == dict.fromkeys(names, 1)
+    assert spool.orphaned([], soon()) == dict.fromkeys(names, 1)
 
 
 def test_an_entry_of_the_same_run_takes_the_place_of_the_one_before(spool: Spool) -> None:
@@ -321,15 +321,15 @@ def test_forgetting_asks_for_no_condition(store: MemoryStore, spool: Spool) -> N
     assert not spool.forget(stored.key, soon())
 
 
-def test_strangers_are_counted_by_name_in_either_part(spool: Spool) -> None:
+def test_orphaned_entries_are_counted_by_name_in_either_part(spool: Spool) -> None:
     """An endpoint that left the config is reported with how much of it waits, or is dead; none is no stranger."""
     for number in range(3):
         spool.keep(entry("left/it"), RunId(number, "x"), soon())
     spool.keep(entry("amp"), RunId(5, "x"), soon())
     spool.write_dead_letters("..", RunId(5, "x"), entry().kept, soon())
-    assert spool.strangers({"amp"}, soon()) == {"left/it": 3}
-    assert spool.strangers({"amp", "left/it"}, soon()) == {}
-    assert spool.strangers({"amp"}, soon(), DEAD) == {"..": 1}
+    assert spool.orphaned({"amp"}, soon()) == {"left/it": 3}
+    assert spool.orphaned({"amp", "left/it"}, soon()) == {}
+    assert spool.orphaned({"amp"}, soon(), DEAD) == {"..": 1}
 
 
 class Failing(MemoryStore):
@@ -361,7 +361,7 @@ ACTS: list[Any] = [
     pytest.param(
         lambda spool, old, until: spool.write_dead_letters("amp", RunId(9, "x"), old.entry.kept, until), id="bury"
     ),
-    pytest.param(lambda spool, old, until: spool.strangers([], until), id="strangers"),
+    pytest.param(lambda spool, old, until: spool.orphaned([], until), id="orphaned"),
 ]
 Act = Callable[[Spool, Stored, float], object]
 

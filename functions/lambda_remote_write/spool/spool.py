@@ -165,7 +165,7 @@ class Spool:
     def key(self, endpoint: str, run: RunId) -> str:
         return f"{self._folder(SPOOL, endpoint)}{run.name}"
 
-    def strangers(self, known: Collection[str], deadline: float, part: str = SPOOL) -> dict[str, int]:
+    def orphaned(self, known: Collection[str], deadline: float, part: str = SPOOL) -> dict[str, int]:
         """Entries of this shard whose endpoint is not among the `known` ones: how many, by endpoint."""
         folders = self._insist(lambda until: self.store.folders(f"{part}/", until), deadline)
         names = [unquote(folder.rstrip("/")) for folder in folders]
