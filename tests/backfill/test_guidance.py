@@ -177,11 +177,6 @@ def test_a_last_line_without_its_end_is_not_sent(rig: Rig) -> None:
     assert rig.stored == {"a": [(1_759_000_000_000, 1.0)]}
 
 
-def test_a_folder_is_no_file(rig: Rig) -> None:
-    with pytest.raises(invoke.BadRequest, match="is a directory"):
-        rig.backfill({"from": str(rig.folder), "format": "prometheus"})
-
-
 def test_a_skipped_record_is_named_with_its_file(rig: Rig) -> None:
     path = rig.file("a.ndjson", '{"at": 1759000000, "host": "a", "value": "x"}\n')
     answer = rig.backfill({"job": "j", "from": path}, rig.job())

@@ -66,7 +66,7 @@ def main() -> None:
             tick = Tick(dependencies.now_ms(), None, config.tick_ms, frozenset(config.job_names()))
             report = push(environment, tick, time.monotonic() + 60)
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]  # None ends it
+            threading.setprofile(None)
             assert report.deliveries[0].accepted == report.deliveries[0].collected, report.summary()
             walks.append(ours(entered))
             time.sleep(0.01)  # the next samples are newer

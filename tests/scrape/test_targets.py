@@ -519,22 +519,6 @@ def test_hostile_lists_lose_nothing_of_others(page: Page) -> None:
 
 # --- Where a scrape may not go ----------------------------------------------------------------------------------------
 
-METADATA = ("169.254.169.254", "169.254.170.2", "[fd00:ec2::254]")
-
-
-@pytest.mark.parametrize("address", [*METADATA, "169.254.1.1:80", "[fe80::1]:80"])
-def test_link_local_addresses_are_refused(address: str) -> None:
-    """There are the credentials of the machine; a target list must not be able to fetch them."""
-    (detail,) = errors(job_at(address), seconds=2.0).values()
-    assert "allow_link_local" in detail
-
-
-@pytest.mark.parametrize("address", METADATA[:1])
-def test_a_redirect_to_them_is_refused(address: str) -> None:
-    with Page(Answer(302, {"Location": f"http://{address}/latest/meta-data/"})) as page:
-        (detail,) = errors(job_at(page.address), seconds=2.0).values()
-    assert "allow_link_local" in detail
-
 
 def test_allow_link_local_allows_them() -> None:
     """Nobody answers there; but it is asked."""

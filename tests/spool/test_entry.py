@@ -47,8 +47,8 @@ def test_an_entry_comes_back_as_it_was(entry: Entry) -> None:
     found = decode(encode(entry))
     assert (found.endpoint, found.started_ms, found.disjoint) == (entry.endpoint, entry.started_ms, entry.disjoint)
     assert found.requests == entry.requests
-    assert [(one.reason, one.detail) for one in found.kept] == [
-        (one.reason, one.detail) if one.reason else ("", "") for one in entry.kept
+    assert [(one.reason, one.detail) for one in found.pending] == [
+        (one.reason, one.detail) if one.reason else ("", "") for one in entry.pending
     ]
 
 
@@ -110,7 +110,7 @@ def test_the_request_that_is_changed_below_is_readable_as_it_is() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        *(pytest.param({name: None}, id=f"no {name}") for name in DESCRIBED if name not in ("reason", "said")),
+        *(pytest.param({name: None}, id=f"no {name}") for name in DESCRIBED if name not in ("reason", "detail")),
         *(pytest.param({name: "many"}, id=f"{name} is a word") for name in ("samples", "oldest_ms", "version")),
         *(pytest.param({name: [1]}, id=f"{name} is a list") for name in ("samples", "newest_ms", "version")),
         *(pytest.param({name: -1}, id=f"{name} is negative") for name in ("samples", "metadata")),

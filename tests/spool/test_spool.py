@@ -44,7 +44,7 @@ def test_shards_do_not_meet(store: MemoryStore, spool: Spool) -> None:
     other = Spool(store, "1")
     spool.keep(entry(), RunId(5, "x"), soon())
     assert other.keys("amp", soon()) == []
-    assert other.orphaned([], soon()) == {}
+    assert other.orphaned_entries([], soon()) == {}
 
 
 def test_what_is_dead_is_kept_beside(store: MemoryStore, spool: Spool) -> None:
@@ -52,7 +52,7 @@ def test_what_is_dead_is_kept_beside(store: MemoryStore, spool: Spool) -> None:
     own = spool.write_dead_letters("amp", RunId(5, "x"), dead, soon())
     other = spool.write_dead_letters("amp", RunId(5, "x"), dead, soon(), source="spool/amp/0/0000000000001-y")
     assert (own, other) == ("dead/amp/0/0000000000005-x", "dead/amp/0/0000000000001-y-0000000000005-x")
-    assert [one.reason for one in spool.load(own, soon()).entry.kept] == ["too_old"]
+    assert [one.reason for one in spool.load(own, soon()).entry.pending] == ["too_old"]
     assert spool.keys("amp", soon(), DEAD) == sorted([own, other])
 
 
@@ -110,7 +110,7 @@ class Unsteady(MemoryStore):
 
 
 @pytest.mark.parametrize(
-    ("etag", "detail"), [("", "without an ETag"), ('"e"', "not give the same bytes")], ids=["no ETag", "other bytes"]
+    ("etag", "detail"), [("", "without an ETag"), ('"e"', "not return the same bytes")], ids=["no ETag", "other bytes"]
 )
 def test_what_does_not_stay_the_same_is_no_damage_but_a_failure(etag: str, detail: str) -> None:
     store = Unsteady(etag)
@@ -150,7 +150,7 @@ def test_an_intact_entry_that_is_always_cut_on_its_way_is_not_set_aside(store: M
     before, store.cut = dict(store.objects), 3
     with pytest.raises(Damaged) as raised:
         spool.load(stored.key, soon())
-    with pytest.raises(StoreError, match="holds other bytes than it gave"):
+    with pytest.raises(StoreError, match="holds other bytes than it returned"):
         spool.set_aside(raised.value, soon())
     assert store.objects == before
 
@@ -212,7 +212,7 @@ def test_what_is_set_aside_over_another_s3() -> None:
 def test_a_change_whose_answer_was_lost_is_this_runs_own(store: MemoryStore, spool: Spool) -> None:
     stored = spool.keep(entry("amp", 5, b"a", b"b"), RunId(5, "x"), soon())
     store.lost["put"] = 1
-    newer = spool.replace(stored, list(stored.entry.kept)[1:], soon())
+    newer = spool.replace(stored, list(stored.entry.pending)[1:], soon())
     store.lost["delete"] = 1
     assert spool.remove(newer, soon())
     assert store.objects == {}
@@ -270,11 +270,11 @@ def test_any_name_of_an_endpoint_comes_back(name: str) -> None:
 
 @given(st.sets(st.text(st.sampled_from("a./%2EF"), min_size=1, max_size=4), max_size=6))
 def test_names_that_look_alike_are_different_endpoints(names: set[str]) -> None:
-    """No two names share a folder, and each is a stranger under its own name."""
+    """No two names share a folder, and each is counted under its own name."""
     spool = Spool(MemoryStore())
     for name in names:
         spool.keep(entry(name), RunId(5, "x"), soon())
-    assert spool.orphaned([], soon()) == dict.fromkeys(names, 1)
+    assert spool.orphaned_entries([], soon()) == dict.fromkeys(names, 1)
 
 
 def test_an_entry_of_the_same_run_takes_the_place_of_the_one_before(spool: Spool) -> None:
@@ -287,8 +287,8 @@ def test_an_entry_of_the_same_run_takes_the_place_of_the_one_before(spool: Spool
 
 def test_what_is_left_keeps_what_else_is_said_of_the_entry(spool: Spool) -> None:
     """Replacing takes requests away, and changes neither the run nor whether they share series."""
-    old = spool.keep(Entry("amp", 5, entry("amp", 5, b"a", b"b").kept, disjoint=True), RunId(5, "x"), soon())
-    newer = spool.replace(old, old.entry.kept[1:], soon())
+    old = spool.keep(Entry("amp", 5, entry("amp", 5, b"a", b"b").pending, disjoint=True), RunId(5, "x"), soon())
+    newer = spool.replace(old, old.entry.pending[1:], soon())
     assert spool.load(old.key, soon()) == newer
     assert (newer.key, newer.entry.started_ms, newer.entry.disjoint) == (old.key, 5, True)
 
@@ -301,35 +301,35 @@ def test_an_entry_that_another_run_was_faster_with_is_left_to_it(
     stored, other = spool.keep(entry("amp", 5, b"a", b"b"), RunId(5, "x"), soon()), Spool(store)
     theirs = other.load(stored.key, soon())
     if meanwhile == "changed":
-        other.replace(theirs, theirs.entry.kept[1:], soon())
+        other.replace(theirs, theirs.entry.pending[1:], soon())
     else:
         assert other.remove(theirs, soon())
     left = dict(store.objects)
     store.counts.clear()
     with pytest.raises(Changed):
-        spool.replace(stored, stored.entry.kept[:1], soon())
+        spool.replace(stored, stored.entry.pending[:1], soon())
     assert not spool.remove(stored, soon())
     assert store.objects == left
     assert (store.counts["put"], store.counts["delete"]) == (1, 1)
 
 
-def test_forgetting_asks_for_no_condition(store: MemoryStore, spool: Spool) -> None:
+def test_deleting_does_not_compare_etags(store: MemoryStore, spool: Spool) -> None:
     """The entry goes whatever it holds by now; False when there was none."""
     stored = spool.keep(entry(), RunId(5, "x"), soon())
     store.objects[stored.key] = b"another"
-    assert spool.forget(stored.key, soon())
-    assert not spool.forget(stored.key, soon())
+    assert spool.delete(stored.key, soon())
+    assert not spool.delete(stored.key, soon())
 
 
-def test_orphaned_entries_are_counted_by_name_in_either_part(spool: Spool) -> None:
-    """An endpoint that left the config is reported with how much of it waits, or is dead; none is no stranger."""
+def test_orphaned_entries_are_counted_by_endpoint_in_either_part(spool: Spool) -> None:
+    """An endpoint that left the config is reported with its waiting entries or its dead letters."""
     for number in range(3):
         spool.keep(entry("left/it"), RunId(number, "x"), soon())
     spool.keep(entry("amp"), RunId(5, "x"), soon())
-    spool.write_dead_letters("..", RunId(5, "x"), entry().kept, soon())
-    assert spool.orphaned({"amp"}, soon()) == {"left/it": 3}
-    assert spool.orphaned({"amp", "left/it"}, soon()) == {}
-    assert spool.orphaned({"amp"}, soon(), DEAD) == {"..": 1}
+    spool.write_dead_letters("..", RunId(5, "x"), entry().pending, soon())
+    assert spool.orphaned_entries({"amp"}, soon()) == {"left/it": 3}
+    assert spool.orphaned_entries({"amp", "left/it"}, soon()) == {}
+    assert spool.orphaned_entries({"amp"}, soon(), DEAD) == {"..": 1}
 
 
 class Failing(MemoryStore):
@@ -354,14 +354,15 @@ ACTS: list[Any] = [
     pytest.param(lambda spool, old, until: spool.keys("amp", until), id="keys"),
     pytest.param(lambda spool, old, until: spool.load(old.key, until), id="load"),
     pytest.param(lambda spool, old, until: spool.keep(old.entry, RunId(9, "x"), until), id="keep"),
-    pytest.param(lambda spool, old, until: spool.replace(old, old.entry.kept[1:], until), id="replace"),
+    pytest.param(lambda spool, old, until: spool.replace(old, old.entry.pending[1:], until), id="replace"),
     pytest.param(lambda spool, old, until: spool.remove(old, until), id="remove"),
-    pytest.param(lambda spool, old, until: spool.forget(old.key, until), id="forget"),
+    pytest.param(lambda spool, old, until: spool.delete(old.key, until), id="delete"),
     pytest.param(lambda spool, old, until: spool.set_aside(damage_of(old), until), id="set_aside"),
     pytest.param(
-        lambda spool, old, until: spool.write_dead_letters("amp", RunId(9, "x"), old.entry.kept, until), id="bury"
+        lambda spool, old, until: spool.write_dead_letters("amp", RunId(9, "x"), old.entry.pending, until),
+        id="write_dead_letters",
     ),
-    pytest.param(lambda spool, old, until: spool.orphaned([], until), id="orphaned"),
+    pytest.param(lambda spool, old, until: spool.orphaned_entries([], until), id="orphaned_entries"),
 ]
 Act = Callable[[Spool, Stored, float], object]
 
@@ -433,9 +434,9 @@ class Mute(MemoryStore):
 
 WRITES: list[Any] = [
     pytest.param(lambda spool, old, until: spool.keep(old.entry, RunId(9, "x"), until), id="a new entry"),
-    pytest.param(lambda spool, old, until: spool.replace(old, old.entry.kept[1:], until), id="what is left of one"),
+    pytest.param(lambda spool, old, until: spool.replace(old, old.entry.pending[1:], until), id="what is left of one"),
     pytest.param(
-        lambda spool, old, until: spool.write_dead_letters("amp", RunId(9, "x"), old.entry.kept, until),
+        lambda spool, old, until: spool.write_dead_letters("amp", RunId(9, "x"), old.entry.pending, until),
         id="dead requests",
     ),
 ]

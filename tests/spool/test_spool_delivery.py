@@ -26,6 +26,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
+from tests.rig.lambda_context import Context
 from tests.rig.push import config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
@@ -139,7 +140,7 @@ def test_what_waited_too_long_is_dead_and_the_rest_of_its_request_goes_out(world
         assert delivery.dropped.counts == {"too_old": 1}
         assert (delivery.taken, delivery.accepted, delivery.dead_lettered) == (SAMPLES + 1, 2 * SAMPLES, 1)
         (dead,) = world.kept("dead")
-        assert [(one.reason, one.request.samples) for one in dead.kept] == [("too_old", 1)]
+        assert [(one.reason, one.request.samples) for one in dead.pending] == [("too_old", 1)]
         assert unpack(dead.requests[0])[0].timestamps_ms == [old]
         assert world.kept("spool") == []
 
@@ -153,7 +154,7 @@ def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, r
         assert report.totals()["DeadLetteredSamples"] == count * SAMPLES
         dead = world.kept("dead")
         assert len(dead) == count
-        assert all("no good" in one.detail for entry in dead for one in entry.kept)
+        assert all("no good" in one.detail for entry in dead for one in entry.pending)
 
 
 def overtaken(world: World, amp: Receiver, **spool: Any) -> Environment:
@@ -175,9 +176,9 @@ def test_what_waited_and_is_refused_because_newer_samples_were_first_is_dead(wor
         assert (delivery.taken, delivery.accepted) == (SAMPLES, SAMPLES)
         assert (delivery.rejected.counts, delivery.dead_lettered) == ({"overtaken": SAMPLES}, SAMPLES)
         (dead,) = world.kept("dead")
-        assert {one.reason for one in dead.kept} == {"overtaken"}
+        assert {one.reason for one in dead.pending} == {"overtaken"}
         assert dead.samples == SAMPLES
-        assert all("too old sample" in one.detail for one in dead.kept)
+        assert all("too old sample" in one.detail for one in dead.pending)
         assert world.kept("spool") == []
 
 
@@ -267,7 +268,7 @@ def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world:
         path.write_text(world.text([endpoint(amp, "amp")]))
         app = App(Dependencies(function_of(path), world.clock.now_ms, no_session, world.clock.sleep))
         with pytest.raises(PushFailed, match=r"8 undelivered.*the spool did not take them"):
-            app.handle({}, None)
+            app.handle({}, Context(seconds=5))  # it tries until the time is up
         world.folder.unlink()
         amp.always(None)
         assert app.handle({}, None)["ok"] is True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config.partitions import partition_of
-from ..config.schema import SigV4
+from ..config.schema import ROLE_SESSION_NAME, SigV4
 from ..config.secrets import SecretError, SecretStore
 
 _RENEW_BEFORE_SECONDS = 300.0  # an assumed role is renewed this long before its end
@@ -107,7 +107,7 @@ class CredentialsProvider:
         sigv4 = self._sigv4
         request: dict[str, Any] = {
             "RoleArn": sigv4.role_arn,
-            "RoleSessionName": sigv4.session_name or "lambda-remote-write",
+            "RoleSessionName": sigv4.session_name or ROLE_SESSION_NAME,
             "DurationSeconds": _ROLE_SECONDS,
         }
         if sigv4.external_id:

@@ -13,7 +13,7 @@ from .. import relabel
 from ..aws.credentials import CredentialsError
 from ..config.backfill_configs import MAX_POINTS
 from ..config.scalars import print_duration
-from ..config.schema import BackfillServer, MetadataConfig, QueueConfig, RemoteWriteConfig
+from ..config.schema import BackfillServer, RemoteWriteConfig
 from ..config.secrets import SecretError
 from ..config.yaml_reader import shown_url
 from ..exposition.go_float import go_float
@@ -229,7 +229,4 @@ def _seconds(milliseconds: int) -> str:
 
 def _as_endpoint(config: BackfillServer) -> RemoteWriteConfig:
     """Address, TLS and credentials of the server, in the form of a remote_write endpoint."""
-    return RemoteWriteConfig(
-        config.job_name, config.url, config.timeout_ms, (), config.sigv4, config.http,
-        QueueConfig(), MetadataConfig(), (),
-    )  # fmt: skip
+    return RemoteWriteConfig(config.job_name, config.url, config.timeout_ms, sigv4=config.sigv4, http=config.http)

@@ -44,10 +44,9 @@ class Span:
     def share(self, at: int) -> float:
         return min(max((at - self.start_ms) / max(self.end_ms + 1 - self.start_ms, 1), 0.0), 1.0)
 
-    def part(self, start_ms: int, end_ms: int) -> Part:
+    def part(self, start_ms: int, end_ms: int, *, is_fetched: bool = True) -> Part:
         """A window without samples yet."""
         where, share = f"{shown(start_ms)} to {shown(end_ms)}", self.share(end_ms + 1)
-        is_fetched = start_ms >= self.oldest_ms
         return Part(where, Mark(end_ms + 1), share, span=(start_ms, end_ms), is_fetched=is_fetched)
 
 
@@ -70,11 +69,11 @@ class RangeSource(ABC):
         return f"{self._name}, from {shown(max(mark.at, self._span.start_ms))} on"
 
     def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
-        if until is not None:
+        if until is not None:  # fetched even if it has become too old: some of it may have been sent
             yield from self._fetched(max(mark.at, self._span.start_ms), until.at - 1, deadline)
         for start_ms, end_ms in self._span.windows(until or mark):
             if start_ms < self._span.oldest_ms:
-                yield self._span.part(start_ms, end_ms)
+                yield self._span.part(start_ms, end_ms, is_fetched=False)
             else:
                 yield from self._fetched(start_ms, end_ms, deadline)
 

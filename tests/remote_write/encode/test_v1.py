@@ -60,7 +60,7 @@ def test_special_values_and_times_keep_every_bit(bits: int, stamp: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 1000], ids=["one sample", "two", "a thousand"])
-def test_the_usual_batch_and_the_unusual_one_are_the_same_message(count: int) -> None:
+def test_the_fast_path_and_the_slow_path_encode_the_same_message(count: int) -> None:
     """A timestamp of another century turns the whole batch to the other encoder."""
     points = made.numbered(count)
     with_old = [*points, ({"__name__": "z"}, 1.0, 0)]
@@ -69,7 +69,7 @@ def test_the_usual_batch_and_the_unusual_one_are_the_same_message(count: int) ->
 
 
 @pytest.mark.parametrize("stamps", [1, 3], ids=["one time", "several times"])
-def test_zeros_among_usual_samples_are_left_out_whatever_the_run(stamps: int) -> None:
+def test_zeros_are_left_out_on_the_fast_path_at_every_run(stamps: int) -> None:
     """The head that is kept for a zero serves the next run too; a negative zero is written."""
     points = [
         ({"__name__": "m", "n": "x" * (n + 1)}, [0.0, -0.0, 1.0][n % 3], made.NOW_MS + n % stamps) for n in range(300)

@@ -62,7 +62,7 @@ def test_plain_samples_decode_to_the_same(points: list[made.Point]) -> None:
 
 
 @pytest.mark.parametrize("stamps", [1, 3], ids=["one time", "several times"])
-def test_usual_samples_and_zeros_among_them_decode_to_the_same(stamps: int) -> None:
+def test_samples_and_zeros_on_the_fast_path_decode_to_the_same(stamps: int) -> None:
     points: list[made.Point] = [
         ({"__name__": f"m{n % 7}", "n": str(n)}, [0.0, -0.0, 1.5, STALE][n % 4], made.NOW_MS + n % stamps)
         for n in range(1000)

@@ -1,4 +1,4 @@
-"""Native histograms: their bytes, which both versions share, and what a receiver takes of them."""
+"""Native histograms: their bytes, the same in both versions, and what a receiver accepts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Buckets = tuple[float, ...]
 
 
 class InvalidHistogram(Exception):
-    """A histogram that a receiver does not take. `reason` is the key under which drops are counted."""
+    """The receiver does not accept the histogram. `reason` is the key under which the drop is counted."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -25,7 +25,7 @@ class InvalidHistogram(Exception):
 
 
 def encode(one: Histogram, timestamp_ms: int, start_ms: int = 0) -> bytes:
-    """A Histogram message. Version 1 has no start: it is zero there."""
+    """A Histogram message. In version 1 `start_ms` is 0, because it has no such field."""
     count, zero_count, negative, positive = _floats(one) if one.is_float else _integers(one)
     return b"".join(
         (
@@ -46,11 +46,11 @@ def encode(one: Histogram, timestamp_ms: int, start_ms: int = 0) -> bytes:
     )
 
 
-# Counts are written also when they are zero: which of the two kinds is there tells the histogram's kind.
+# Counts of zero are written too, because the field that is present tells the kind of the histogram.
 
 
 def _integers(one: Histogram) -> tuple[bytes, bytes, bytes, bytes]:
-    """The fields whose type depends on the kind: count, zero count, negative and positive buckets."""
+    """The fields whose type depends on the kind of histogram: count, zero count, negative and positive buckets."""
     return (
         b"\x08" + varint(int(one.count)),
         b"\x30" + varint(int(one.zero_count)),
@@ -78,7 +78,7 @@ def _encode_span(offset: int, length: int) -> bytes:
 
 
 def for_version_1(one: Histogram) -> Histogram:
-    """Raises InvalidHistogram for what remote write 1.0 has no place for."""
+    """Raises InvalidHistogram for what remote write 1.0 cannot express."""
     if one.schema == CUSTOM_BUCKETS:
         detail = "a histogram with custom buckets, which remote write 1.0 cannot carry"
         detail += "; 2.0 can: protobuf_message: io.prometheus.write.v2.Request"
@@ -87,7 +87,7 @@ def for_version_1(one: Histogram) -> Histogram:
 
 
 def for_amp(one: Histogram) -> Histogram:
-    """The histogram in the best resolution that AMP takes. Raises InvalidHistogram."""
+    """The histogram in the best resolution that AMP accepts. Raises InvalidHistogram."""
     if one.schema == CUSTOM_BUCKETS:
         raise InvalidHistogram(DropReason.CUSTOM_BUCKETS, "a histogram with custom buckets, which AMP does not take")
     if one.schema < AMP_SCHEMAS.start:
