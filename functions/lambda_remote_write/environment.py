@@ -66,8 +66,8 @@ class Environment:
         gap_backfill: bool = False,
         shard: Shard = WHOLE,
     ) -> None:
-        """`observers` are told of every new series of a job, by its name. With `gap_backfill`, sources ask for what
-        runs have missed. `shard` is which part of the jobs and targets is this one's."""
+        """`observers`, by job, are called with every new series. With `gap_backfill`, scrapers ask for what runs have
+        missed. `shard` is which part of the jobs and targets is this one's."""
         self.config, self.dependencies = config, dependencies
         self._observers, self._gap_backfill = observers, gap_backfill
         self.run: int = before.run if before else 0
@@ -224,7 +224,7 @@ class Environment:
         return self.ended_targets.ended(tick, self.dependencies.now_ms(), busy)
 
     def undiscovered(self) -> dict[str, str]:
-        """The jobs of which nobody knows all targets, with the reason."""
+        """The jobs whose targets are not all known, with the reason."""
         return {pool.job.job_name: pool.warnings[0] for pool in self.pools if pool.is_unknown}
 
     def warnings(self) -> list[str]:

@@ -65,10 +65,10 @@ class JobHealth:
         self._results = {key: result for key, result in self._results.items() if key in kept}
         for job, keys in by_job.items():
             if job in asked or not keys or self._keys.get(job, keys) != keys:
-                self._judge(job, keys)
+                self._find_problem(job, keys)
         self._keys |= by_job
 
-    def _judge(self, job: str, keys: Sequence[str]) -> None:
+    def _find_problem(self, job: str, keys: Sequence[str]) -> None:
         """Tells the state object what is wrong with a job; nothing, while too few of its targets were asked here."""
         known = [self._results[key] for key in keys if key in self._results]
         answered = [one for one in known if not one.error]
