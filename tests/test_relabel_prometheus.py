@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.relabel import Action, relabel, rule
-from tests.conftest import Peer
+from tests.rig.needs import Peer
 from tests.rig import scrape as rig
 from tests.rig.relabelling import CASES, Given
 
