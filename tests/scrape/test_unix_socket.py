@@ -86,7 +86,7 @@ def at(path: object, **labels: str) -> dict[str, str]:
 
 
 def test_the_socket_is_dialled_and_the_rest_stays(tmp_path: Path) -> None:
-    """The address, which nobody can resolve, is Host and instance."""
+    """The address, which does not resolve, is Host and instance."""
     with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), metrics_path="/m") as made:
         (scrape,) = scraped(made)
     assert (scrape.error, scrape.instance) == ("", ADDRESS)
