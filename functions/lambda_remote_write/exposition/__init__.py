@@ -2,6 +2,6 @@
 
 `content_type` makes the Accept header and chooses the parser of an answer: `text_parser`, `openmetrics_parser` or
 `protobuf_parser`. `line_parser` is what the two text formats share, with two ways around their grammar:
-`previous_page` compares a page with the last one, `fast_path` reads new lines of the common form. `page` has the result
+`page` compares a page with the last one, `fast_path` reads new lines of the common form. `page` has the result
 and the cache of a target; `writer` writes samples as text.
 """

@@ -18,8 +18,7 @@ from ..model.samples import Exemplar, Series
 from . import fast_path, nhcb
 from .go_float import go_float, go_floats, go_literal
 from .labels import Unterminated, label_dict, unescaped
-from .page import NO_TIME, BadPage, CacheEntry, MetadataLine, Page, Resolve, ScrapeCache
-from .previous_page import PreviousPage
+from .page import NO_TIME, BadPage, CacheEntry, MetadataLine, Page, PreviousPage, Resolve, ScrapeCache
 
 _MAX_LINE_BYTES = 1 << 24  # held in memory until the line ends
 _MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that continue in the next

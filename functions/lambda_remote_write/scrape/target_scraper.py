@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.schema import Limits
+from ..config.schema import MAX_PAGE_BYTES, Limits
 from ..exposition import content_type, nhcb
 from ..exposition.line_parser import LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
@@ -37,7 +37,6 @@ _READERS: dict[str, Callable[[ScrapeCache, Resolve, ParseOptions], LineReader | 
     content_type.PROTOBUF: ProtobufReader,
 }
 _MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones are dropped (OpenMetrics)
-_MAX_PAGE_BYTES = 200_000_000  # without a body_size_limit: a page of two million series
 _SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then only those of the last page stay in the cache
 
 
@@ -115,7 +114,7 @@ class TargetScraper(Scraper):
         if self.forced_error:
             return ParsedPage(Page(), self.forced_error)
         job, answer = self.target.job, ParsedPage(Page())
-        limit = job.limits.body_size_bytes or _MAX_PAGE_BYTES
+        limit = job.limits.body_size_bytes or MAX_PAGE_BYTES
         try:
             with fetcher.open(self._request, job.http, max_bytes=limit, deadline=deadline, is_success=_is_ok) as opened:
                 self._read(opened.content_type, opened.pieces, answer)
@@ -200,7 +199,7 @@ class TargetScraper(Scraper):
         elif response.answer is None:  # its thread may still be parsing with the cache, within another run
             self._cache, self._media_type = self._new_cache(), ""
         scrape = Scrape(
-            job.job_name, target.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
+            job.job_name, self.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
         )
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
         is_same_page = page.series == self._last_series and not page.stamped  # as nearly always

@@ -1,12 +1,14 @@
-"""Labels <-> the encoded head of a TimeSeries message (remote write 1.0), which is the identity of a series."""
+"""Labels <-> the encoded head of a TimeSeries message (remote write 1.0), which is the identity of a series; with the
+few rules of protobuf's encoding that hand-written messages need (protobuf.dev, "Encoding"). A field with its default
+value is left out, as proto3 does."""
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..model.samples import STALE, Labels
-from .protobuf import varint
 
 # A sample with a timestamp of our time is 18 bytes: tag and length (2), value (1 + 8), timestamp (1 + a varint of 6).
 SAMPLE_BYTES = 18
@@ -89,3 +91,55 @@ def labels_of(prefix: bytes) -> dict[str, str]:
 def is_stale(value: float) -> bool:
     """Whether a NaN has the bits of the stale marker."""
     return struct.pack("<d", value) == _STALE_BYTES
+
+
+# --- Rules of protobuf's encoding ---
+
+eight_bytes = struct.Struct("<d").pack
+_POSITIVE_ZERO = eight_bytes(0.0)
+
+
+@functools.lru_cache(maxsize=4096)
+def varint(number: int) -> bytes:
+    """A protobuf varint; a negative int64 takes ten bytes."""
+    number &= 0xFFFF_FFFF_FFFF_FFFF
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def zigzag(number: int) -> bytes:
+    """A varint of type sint32 or sint64."""
+    return varint(number << 1 if number >= 0 else ~(number << 1))
+
+
+def message(tag: bytes, encoded: bytes) -> bytes:
+    """A length-delimited field: a message, a string, a packed list."""
+    return tag + varint(len(encoded)) + encoded
+
+
+def text(tag: bytes, value: str) -> bytes:
+    return message(tag, value.encode("utf-8", "replace")) if value else b""
+
+
+def double(tag: bytes, value: float) -> bytes:
+    """A negative zero is not the default: its bits differ."""
+    packed = eight_bytes(value)
+    return b"" if packed == _POSITIVE_ZERO else tag + packed
+
+
+def integer(tag: bytes, number: int) -> bytes:
+    return tag + varint(number) if number else b""
+
+
+def packed_doubles(tag: bytes, values: Iterable[float]) -> bytes:
+    encoded = b"".join(map(eight_bytes, values))
+    return message(tag, encoded) if encoded else b""
+
+
+def packed_sint64(tag: bytes, numbers: Iterable[float]) -> bytes:
+    encoded = b"".join([zigzag(int(number)) for number in numbers])
+    return message(tag, encoded) if encoded else b""
