@@ -238,7 +238,7 @@ def test_the_mark_comes_from_the_receiver_without_a_spool(world: World, peer: Pe
 
 
 def test_a_receiver_that_refuses_the_query_is_a_warning(world: World) -> None:
-    """Nothing is missing as far as anybody knows; the fresh answer goes out."""
+    """Without a high-water mark there is no gap; the fresh answer is sent."""
     world.write_url = world.amp.url.replace("ws-sandbox", "ws-other")
     report = world.run(world.env_vars(spool=False))
     assert any("the last accepted time of usage is not known" in detail for detail in report.warnings)

@@ -470,7 +470,7 @@ def test_hostile_lists_lose_nothing_of_others(page: Recorder) -> None:
 
 
 def test_allow_link_local_allows_them() -> None:
-    """Nobody answers there; but it is asked."""
+    """It is requested, although nothing answers there."""
     (detail,) = errors(job_at("169.254.1.1:80", allow_link_local=True, scrape_timeout="300ms"), seconds=2.0).values()
     assert detail
     assert "allow_link_local" not in detail
