@@ -41,7 +41,7 @@ class Credentials:
 class CredentialsProvider:
     """Credentials of one endpoint, kept while the environment is warm. Safe for several threads.
 
-    `session(profile, region)` makes a boto3 session; `now` is epoch seconds.
+    `session(profile, region)` makes a boto3 session; `now_ms` is the wall clock.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class CredentialsProvider:
         env_vars: Mapping[str, str],
         secrets: SecretStore,
         session: Callable[[str, str], Any],
-        now: Callable[[], float],
+        now_ms: Callable[[], int],
     ) -> None:
         self._sigv4, self._env_vars, self._secrets = sigv4, env_vars, secrets
-        self._session, self._now = session, now
+        self._session, self._now_ms = session, now_ms
         self._kept: Credentials | None = None
         self._kept_since = 0.0
         self._chain: Any = None
@@ -63,7 +63,7 @@ class CredentialsProvider:
         """Credentials that are good now; `renewed` asks the source again, once for all requests that were refused at
         the same time. Raises CredentialsError."""
         with self._lock:
-            kept, now = self._kept, self._now()
+            kept, now = self._kept, self._now_ms() / 1000
             if renewed:
                 self._chain = None
             if (
