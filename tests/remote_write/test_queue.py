@@ -219,7 +219,7 @@ def test_what_may_be_stored_is_said_of_the_piece_that_went_out(
     queued.pieces.append(WriteRequest(b"0b", 1, 1))
     queued.in_flight = in_flight
     if was_in_doubt:
-        queued.maybe_stored()
+        queued.mark_maybe_stored()
     left = box.close()
     assert [one.request.body for one in left] == [b"0", b"0b", b"1"]
     assert [one.request.maybe_stored for one in left] == expected
