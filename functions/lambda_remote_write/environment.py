@@ -221,7 +221,8 @@ class Environment:
         self, deadline: float, jobs: Collection[str] | None = None
     ) -> list[tuple[ScrapePool, discovery.DiscoveryResult]]:
         """The part of discovery that waits."""
-        pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        wanted = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        pools = [pool for pool in wanted if not pool.is_complete]
         if not pools:
             return []
         from . import discovery

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ..config.scalars import print_duration
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples
 from ..series.label_limits import MAX_AHEAD_MS
@@ -20,7 +21,7 @@ from .sort import piece
 from .times import shown
 
 AMP_MAX_AGE_MS = 3_600_000
-IMPOSSIBLE = ("too_far_in_future", "too_old", "behind_window")
+IMPOSSIBLE = (DropReason.TOO_FAR_IN_FUTURE, DropReason.TOO_OLD, DropReason.BEHIND_WINDOW)
 """The reasons why a sample is impossible."""
 _HEAD_MS = 3_600_000  # half a block: no sample further behind the newest one of the workspace is in order
 _MARGIN_MS = 15_000  # a sample closer to the limit would become too old on its way
@@ -125,24 +126,24 @@ def check_acceptance(samples: Samples, rules: Rules) -> Acceptance:
 
 def _check_one(stamp: int, newest_ms: int, rules: Rules, latest_ms: int) -> tuple[AcceptanceClass, str]:
     if stamp > latest_ms:
-        return AcceptanceClass.IMPOSSIBLE, "too_far_in_future"
+        return AcceptanceClass.IMPOSSIBLE, DropReason.TOO_FAR_IN_FUTURE
     if rules.oldest_ms is not None and stamp < rules.oldest_ms:
-        return AcceptanceClass.IMPOSSIBLE, "too_old"
+        return AcceptanceClass.IMPOSSIBLE, DropReason.TOO_OLD
     if stamp > newest_ms and stamp >= rules.order_start_ms:
         return AcceptanceClass.ACCEPTED, ""
     if rules.window_ms is None or (rules.window_ms and stamp >= rules.window_start_ms):
-        return AcceptanceClass.WINDOW, "out_of_order"
-    return AcceptanceClass.IMPOSSIBLE, "behind_window"
+        return AcceptanceClass.WINDOW, DropReason.OUT_OF_ORDER
+    return AcceptanceClass.IMPOSSIBLE, DropReason.BEHIND_WINDOW
 
 
 def _detail(reason: str, stamp: int, newest_ms: int, rules: Rules) -> str:
     when = shown(stamp)
     match reason:
-        case "too_far_in_future":
+        case DropReason.TOO_FAR_IN_FUTURE:
             return f"{when} lies ahead of the clock ({shown(rules.now_ms)}): is the unit or time zone right?"
-        case "too_old":
+        case DropReason.TOO_OLD:
             return f"{when} is older than {print_duration(rules.max_age_ms)}, and the receiver accepts nothing so old"
-        case "out_of_order":
+        case DropReason.OUT_OF_ORDER:
             return f"{when} {_behind(stamp, newest_ms, rules)}"
         case _:
             window = print_duration(rules.window_ms or 0)

@@ -11,6 +11,7 @@ from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import BodyTooLarge, Fetcher
 from ..json_api.pagination import JsonPage
 from ..json_api.reader import JsonReader
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern
 from ..model.scrape import Scrape
@@ -70,7 +71,7 @@ class ApiSource(RangeSource):
                 detail = f"{part.where}: {with_key(self._job, one.failed)}"
                 part.notes.append(detail)
                 if not one.records:
-                    part.skipped.add("records_missing", detail, subject=one.metric)
+                    part.skipped.add(DropReason.RECORDS_MISSING, detail, subject=one.metric)
 
     def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Sequence[JsonPage]:
         """The API's answer for one window, after a few tries. Raises SourceFailed and BodyTooLarge."""

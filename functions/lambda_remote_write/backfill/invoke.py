@@ -13,22 +13,22 @@ from .checkpoint import BadCheckpoint, Checkpoint, from_text
 from .checkpoint_store import resume_checkpoint, resume_stored, start
 from .request import BadRequest, as_text, read
 from .run import Backfill
-from .setup import Edges, ProgressEvent
+from .setup import Host, ProgressEvent
 
-__all__ = ["BadRequest", "Edges", "ProgressEvent", "backfill", "sentence"]
+__all__ = ["BadRequest", "Host", "ProgressEvent", "backfill", "sentence"]
 
 _STATE_SECONDS = 10.0
 
 
-def backfill(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> dict[str, Any]:
+def backfill(given: Mapping[str, Any], config: Config, host: Host, deadline: float) -> dict[str, Any]:
     """Does as much of a backfill as fits before `deadline` (monotonic seconds). Raises BadRequest."""
-    checkpoint = _checkpoint(given, config, edges, deadline)
+    checkpoint = _checkpoint(given, config, host, deadline)
     is_new = given.get("resume") is True and not checkpoint.identity
     note = "nothing of this backfill was recorded before: it begins" if is_new else ""
-    return Backfill(config, edges, checkpoint, deadline, note).run()
+    return Backfill(config, host, checkpoint, deadline, note).run()
 
 
-def _checkpoint(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Checkpoint:
+def _checkpoint(given: Mapping[str, Any], config: Config, host: Host, deadline: float) -> Checkpoint:
     resume = given.get("resume", False)
     until = min(deadline, time.monotonic() + _STATE_SECONDS)
     rest = {key: value for key, value in given.items() if key != "resume"}
@@ -38,12 +38,12 @@ def _checkpoint(given: Mapping[str, Any], config: Config, edges: Edges, deadline
         except BadCheckpoint as error:
             raise BadRequest(f"resume: {error}") from None
         _check_agrees(rest, checkpoint)
-        found = resume_checkpoint(checkpoint, config, edges.store, until)
+        found = resume_checkpoint(checkpoint, config, host.store, until)
         return replace(found, request=replace(found.request, plan=bool(rest.get("plan"))))
     if not isinstance(resume, bool):
         raise BadRequest(f"resume: the resume text of an answer is expected (or true), not {resume!r:.60}")
-    request = read(rest, config, edges.dependencies.now_ms())
-    return (resume_stored if resume else start)(request, config, edges.store, until)
+    request = read(rest, config, host.dependencies.now_ms())
+    return (resume_stored if resume else start)(request, config, host.store, until)
 
 
 def _check_agrees(given: Mapping[str, Any], checkpoint: Checkpoint) -> None:

@@ -16,6 +16,7 @@ from ..config.expression import Columns, Scope
 from ..config.schema import JsonJob
 from ..json_api.decode import NotJson, decode, record_reader
 from ..json_api.mapping import InexactNumber, JobMapper, ScrapeFailed
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Intern, Samples
 from ..model.scrape import Scrape
@@ -159,7 +160,7 @@ def _decoded_lines(block: Block, place: str, skipped: ReasonCounts, *, exact: bo
         try:
             yield decode(text, exact=exact)
         except NotJson as error:
-            skipped.add("not_json", f"{place}, line {number}: {_what(error, place)}")
+            skipped.add(DropReason.NOT_JSON, f"{place}, line {number}: {_what(error, place)}")
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -352,7 +353,7 @@ class Table:
                         skipped.add(*_what_is_wrong(row, length, where))
                 return rows
             except csv.Error as error:
-                skipped.add("bad_line", f"{place}, line {block.line + reader.line_num - 1}: {error}")
+                skipped.add(DropReason.BAD_LINE, f"{place}, line {block.line + reader.line_num - 1}: {error}")
 
     def _columns(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
         fields: dict[str, list[Any]] = {}
@@ -441,5 +442,5 @@ def _is_broken(cell: str) -> bool:
 def _what_is_wrong(row: Sequence[str], length: int, where: str) -> tuple[str, str]:
     """(reason, detail) of a skipped row."""
     if len(row) != length:
-        return "row_length", f"{where}: {len(row)} cells, and the header has {length}"
-    return "bad_line", f"{where}: not UTF-8"
+        return DropReason.ROW_LENGTH, f"{where}: {len(row)} cells, and the header has {length}"
+    return DropReason.BAD_LINE, f"{where}: not UTF-8"

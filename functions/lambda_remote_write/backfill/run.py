@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config.schema import Config
 from ..model.delivery import Delivery, PendingRequest
+from ..model.drop_reasons import DropReason
 from ..series.cache import MAX_SERIES
 from .acceptance import Acceptance
 from .answer import Row, Summary, answer, totals_of
@@ -19,7 +20,7 @@ from .export import NotWritten
 from .out_of_order_window import WidenedWindow
 from .receiver import Receiver
 from .request import BadRequest
-from .setup import Edges, ProgressEvent, environment_for, export_of, source_of
+from .setup import Host, ProgressEvent, environment_for, export_of, source_of
 from .source import Part, SourceFailed
 
 _SPARE_SECONDS = 2.0  # reserved for the end of an invocation
@@ -32,7 +33,7 @@ _SAVE_SECONDS, _SAVE_SHARE = (
 _MAX_STALLED = 3
 _KILLED = "each was killed or interrupted. Give it more time, or the function more memory"
 _PASSING = (
-    "deadline",
+    DropReason.DEADLINE,
     "unavailable",
     "no_result",
     "http_408",
@@ -44,10 +45,10 @@ _PASSING = (
 class Backfill:
     """One invocation of a request. `run` does as much as fits into its time."""
 
-    def __init__(self, config: Config, edges: Edges, checkpoint: Checkpoint, deadline: float, note: str = "") -> None:
+    def __init__(self, config: Config, host: Host, checkpoint: Checkpoint, deadline: float, note: str = "") -> None:
         """Continues from `checkpoint`; `deadline` is monotonic seconds. Raises BadRequest."""
-        request, dependencies = checkpoint.request, edges.dependencies
-        self._request, self._edges, self._started = request, edges, time.monotonic()
+        request, dependencies = checkpoint.request, host.dependencies
+        self._request, self._host, self._started = request, host, time.monotonic()
         self._deadline = self._until = deadline
         self._environment = environment_for(config, request, dependencies)
         self._receivers = [
@@ -59,11 +60,11 @@ class Backfill:
         for receiver in self._receivers:
             receiver.ask(deadline)
         rules = [receiver.rules for receiver in self._receivers]
-        self._source = source_of(config, request, self._environment, edges, rules, deadline)
+        self._source = source_of(config, request, self._environment, host, rules, deadline)
         self._checkpoint = _of_the_same(checkpoint, tuple(self._source.identity))
-        self._export = export_of(request, edges, objects=self._totals.objects, size=self._totals.export_bytes)
+        self._export = export_of(request, host, objects=self._totals.objects, size=self._totals.export_bytes)
         self._exported_before = self._totals.exported
-        self._checkpoint_store = CheckpointStore(None if request.dry_run else edges.store, deadline)
+        self._checkpoint_store = CheckpointStore(None if request.dry_run else host.store, deadline)
         self._summary = Summary(notes=[note] if note else [])
         self._obstacle = ""  # why this invocation ends early, and what helps
         self._save_at = 0.0  # when the checkpoint within a part is due, in monotonic seconds
@@ -140,7 +141,7 @@ class Backfill:
         if name in checkpoint.finished:
             return True
         if not part.is_fetched:
-            row["endpoints"][name] = {"impossible": None, "reasons": {"too_old": "all of it"}}
+            row["endpoints"][name] = {"impossible": None, "reasons": {DropReason.TOO_OLD: "all of it"}}
             return True
         sender = PartSender(part, receiver, checkpoint.within.get(name, PartProgress()), self._until)
         row["endpoints"][name] = {**sender.acceptance.counts(), "reasons": dict(sender.acceptance.reasons.counts)}
@@ -208,7 +209,7 @@ class Backfill:
         self._save(mark=part.after, maybe_stored=False, finished=(), within={}, part_end=None, stalled=0)
         if len(self._environment.series) > MAX_SERIES:
             self._forget()
-        self._edges.tell(ProgressEvent(self._totals.parts, self._source.windows, self._totals.samples, part.share))
+        self._host.tell(ProgressEvent(self._totals.parts, self._source.windows, self._totals.samples, part.share))
 
     def _leave(self, part: Part, sender: PartSender, left: list[PendingRequest]) -> None:
         """Leaves the rest of a part, from the first unanswered request on, to the next invocation. Raises NotWritten
@@ -277,7 +278,7 @@ def _of_the_same(checkpoint: Checkpoint, identity: tuple[str, ...]) -> Checkpoin
 
 def _advice(receiver: Receiver, reason: str) -> str:
     """What helps when several invocations could not send one request to an endpoint."""
-    if reason != "deadline":
+    if reason != DropReason.DEADLINE:
         return f"Find out why {receiver.name} accepts nothing"
     limit = ", raise max_samples_per_second" if receiver.endpoint.config.queue.max_samples_per_second else ""
     return f"Give an invocation more time{limit}, or lower max_samples_per_send of {receiver.name}"
@@ -287,5 +288,5 @@ def _hints(part: Part, acceptance: Acceptance) -> Iterator[str]:
     """The likely mistakes behind the times of these samples."""
     if len(part.samples) and max(part.samples.timestamps_ms) < _YEAR_2000_MS:
         yield "some samples are from the last century: is the unit of their times right?"
-    if acceptance.reasons.counts["behind_window"] and part.span is None:
+    if acceptance.reasons.counts[DropReason.BEHIND_WINDOW] and part.span is None:
         yield "some samples are behind the newest one of their series: a file is read in order, so sort it by time"

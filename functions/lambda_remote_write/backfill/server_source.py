@@ -13,12 +13,13 @@ from .. import relabel
 from ..aws.credentials import CredentialsError
 from ..config.backfill_configs import MAX_POINTS
 from ..config.scalars import print_duration
-from ..config.schema import BackfillServer, MetadataConfig, QueueConfig, RemoteWriteConfig
+from ..config.schema import BackfillServer, RemoteWriteConfig
 from ..config.secrets import SecretError
 from ..config.yaml_reader import shown_url
 from ..exposition.go_float import go_float
 from ..http import HttpRequest, Transport, TransportError, one_line
 from ..http.oauth2 import TokenError
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, InvalidSeries, RefusedSeries, Series
 from ..remote_write.client import RemoteWriteClient
@@ -138,7 +139,7 @@ class ServerSource(RangeSource):
         part.records += len(one.values) + len(one.histograms)
         if one.histograms:
             detail = f"{part.where}: native histograms, which the query API does not return as they are stored"
-            part.skipped.add("native_histogram", detail, len(one.histograms))
+            part.skipped.add(DropReason.NATIVE_HISTOGRAM, detail, len(one.histograms))
         if isinstance(entry, Series):
             samples = part.samples
             samples.series += [entry] * len(one.values)
@@ -219,7 +220,7 @@ def _drop(entry: Resolved, count: int, dropped: ReasonCounts) -> None:
     if isinstance(entry, RefusedSeries):
         dropped.add(entry.reason, entry.message, count)
     else:
-        dropped.add("metric_relabel", "dropped by metric_relabel_configs", count)
+        dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", count)
 
 
 def _seconds(milliseconds: int) -> str:
@@ -228,7 +229,4 @@ def _seconds(milliseconds: int) -> str:
 
 def _as_endpoint(config: BackfillServer) -> RemoteWriteConfig:
     """Address, TLS and credentials of the server, in the form of a remote_write endpoint."""
-    return RemoteWriteConfig(
-        config.job_name, config.url, config.timeout_ms, (), config.sigv4, config.http,
-        QueueConfig(), MetadataConfig(), (),
-    )  # fmt: skip
+    return RemoteWriteConfig(config.job_name, config.url, config.timeout_ms, sigv4=config.sigv4, http=config.http)

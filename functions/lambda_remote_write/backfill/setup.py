@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..aws.credentials import CredentialsProvider
 from ..config.schema import BackfillServer, Config, JsonJob, RemoteWriteConfig, SpoolConfig
 from ..dependencies import Dependencies
 from ..environment import Environment
-from ..remote_write.client import RemoteWriteClient
 from ..store import Store
 from .acceptance import AMP_MAX_AGE_MS, Rules
 from .api_source import ApiSource, with_window
@@ -34,9 +32,9 @@ class ProgressEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
-    """What a backfill needs of the outside world. `store` keeps how far it has come (None: only its token does);
-    `is_local` lets it read and write files of this machine."""
+class Host:
+    """Where a backfill runs: in a function, or on a machine whose files it may read and write (`is_local`). `store`
+    keeps its checkpoint (None: only its answer does)."""
 
     dependencies: Dependencies
     store: Store | None = None
@@ -56,17 +54,17 @@ def _aged(endpoint: RemoteWriteConfig, request: Request) -> RemoteWriteConfig:
 
 
 def source_of(
-    config: Config, request: Request, environment: Environment, edges: Edges, rules: Sequence[Rules], deadline: float
+    config: Config, request: Request, environment: Environment, host: Host, rules: Sequence[Rules], deadline: float
 ) -> Source:
     """The source of the request. `rules` are the receivers', `deadline` is monotonic seconds. Raises BadRequest."""
-    dependencies, job = edges.dependencies, find_job(config, request.job)
+    dependencies, job = host.dependencies, find_job(config, request.job)
     if request.files:
-        return _files(config, request, environment, edges, deadline)
+        return _files(config, request, environment, host, deadline)
     if isinstance(job, BackfillServer):
         job = replace(job, step_ms=request.step_ms or job.step_ms)
         resolve = resolver(environment.intern, job.metric_relabel, job.labels)
         span = _span(request, job.window_ms, rules)
-        return ServerSource(job, span, resolve, _client(dependencies), dependencies.transport, dependencies.sleep)
+        return ServerSource(job, span, resolve, dependencies.client, dependencies.transport, dependencies.sleep)
     if not isinstance(job, JsonJob) or job.backfill is None:
         raise BadRequest(f"job: {request.job!r:.60} cannot be queried for a range")
     asked = with_window(job, request.window_ms, request.step_ms)
@@ -83,9 +81,9 @@ def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
     return Span(start_ms, end_ms, request.window_ms or window_ms, min(oldest_ms, end_ms + 1))
 
 
-def _files(config: Config, request: Request, environment: Environment, edges: Edges, deadline: float) -> FileSource:
-    area = None if edges.is_local else area_of(edges.dependencies.env_vars)
-    files = Files(edges.dependencies.objects, is_local=edges.is_local, area=area)
+def _files(config: Config, request: Request, environment: Environment, host: Host, deadline: float) -> FileSource:
+    area = None if host.is_local else area_of(host.dependencies.env_vars)
+    files = Files(host.dependencies.objects, is_local=host.is_local, area=area)
     try:
         found = files.find(request.files, deadline)
     except BadFile as error:
@@ -99,22 +97,10 @@ def _files(config: Config, request: Request, environment: Environment, edges: Ed
     intern, of_records = environment.intern, job if isinstance(job, JsonJob) else None
     resolve = resolver(intern, job.metric_relabel if job else ())
     meaning, span = meaning_of(of_records, intern, dict(request.columns), resolve), (request.start_ms, request.end_ms)
-    return FileSource(files, list(zip(found, kinds, strict=True)), meaning, span, edges.dependencies.now_ms)
+    return FileSource(files, list(zip(found, kinds, strict=True)), meaning, span, host.dependencies.now_ms)
 
 
-def _client(dependencies: Dependencies) -> Callable[[RemoteWriteConfig], RemoteWriteClient]:
-    def client(endpoint: RemoteWriteConfig) -> RemoteWriteClient:
-        env_vars, secrets, credentials = dependencies.env_vars, dependencies.secrets, None
-        if endpoint.sigv4:
-            credentials = CredentialsProvider(
-                endpoint.sigv4, env_vars, secrets, dependencies.session, lambda: dependencies.now_ms() / 1000
-            )
-        return RemoteWriteClient(endpoint, dependencies.transport, secrets, credentials, env_vars, dependencies.now_ms)
-
-    return client
-
-
-def export_of(request: Request, edges: Edges, *, objects: int, size: int) -> Export | None:
+def export_of(request: Request, host: Host, *, objects: int, size: int) -> Export | None:
     """Where impossible samples are written; None without an export. `objects`, or `size` bytes of a file, exist from
     earlier invocations. Raises BadRequest."""
     place = request.export
@@ -122,11 +108,11 @@ def export_of(request: Request, edges: Edges, *, objects: int, size: int) -> Exp
         return None
     try:
         if place.startswith("s3://"):
-            spool = edges.dependencies.env_vars.get("PUSHER_SPOOL", "").rstrip("/")
-            if not edges.is_local and spool.startswith("s3://") and not place.startswith(f"{spool}/export/"):
+            spool = host.dependencies.env_vars.get("PUSHER_SPOOL", "").rstrip("/")
+            if not host.is_local and spool.startswith("s3://") and not place.startswith(f"{spool}/export/"):
                 raise BadRequest(f"export: {place!r:.200}: a function writes to {spool}/export/… only")
-            return Export(ObjectsTarget(edges.dependencies.objects, place, written=objects))
-        if not edges.is_local:
+            return Export(ObjectsTarget(host.dependencies.objects, place, written=objects))
+        if not host.is_local:
             raise BadRequest(f"export: {place!r:.200} is a file of some machine: a function writes s3://BUCKET/KEY")
         return Export(FileTarget(place, size=size))
     except NotWritten as error:

@@ -6,6 +6,7 @@ import hashlib
 import operator
 from itertools import islice
 
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples, Series
 
@@ -43,7 +44,7 @@ def sort_samples(samples: Samples, dropped: ReasonCounts) -> Samples:
         times = [stamps[index] for index in indices]
         if not all(map(operator.lt, times, islice(times, 1, None))):
             last = dict(zip(times, indices, strict=True))
-            dropped.add("duplicate", _DUPLICATE, len(times) - len(last)) if len(last) < len(times) else None
+            dropped.add(DropReason.DUPLICATE, _DUPLICATE, len(times) - len(last)) if len(last) < len(times) else None
             places[series] = [last[time] for time in sorted(last)]
             is_sorted = False
     order = [index for indices in places.values() for index in indices]

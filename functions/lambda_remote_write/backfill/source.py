@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples
 
@@ -84,5 +85,5 @@ def within(samples: Samples, start_ms: int | None, end_ms: int | None, skipped: 
     if not stamps or (min(stamps) >= low and max(stamps) <= high):
         return samples
     kept = [index for index, stamp in enumerate(stamps) if low <= stamp <= high]
-    skipped.add("outside_range", detail, len(stamps) - len(kept))
+    skipped.add(DropReason.OUTSIDE_RANGE, detail, len(stamps) - len(kept))
     return samples.pick(kept)

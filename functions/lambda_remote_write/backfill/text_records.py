@@ -13,6 +13,7 @@ from ..exposition.line_parser import Line, LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
 from ..exposition.page import BadPage, ScrapeCache
 from ..exposition.text_parser import TextReader
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import RefusedSeries, Samples, Series
 from .files import is_object
@@ -85,7 +86,7 @@ class TextFile:
         if rest and self._is_ended:
             self._after_end(line, 1, skipped)
         elif rest:
-            skipped.add("bad_line", f"{self._place}, line {line}: it has no line feed: it may be cut off")
+            skipped.add(DropReason.BAD_LINE, f"{self._place}, line {line}: it has no line feed: it may be cut off")
         return samples
 
     def _whole(self, content: bytes) -> tuple[bytes, bytes]:
@@ -100,7 +101,7 @@ class TextFile:
 
     def _after_end(self, line: int, count: int, skipped: ReasonCounts) -> None:
         """Nothing may follow # EOF, not even an empty line (openmetricsparse.go: "unexpected data")."""
-        skipped.add("after_eof", f"{self._place}, line {line}: lines after # EOF", count)
+        skipped.add(DropReason.AFTER_EOF, f"{self._place}, line {line}: lines after # EOF", count)
 
     def close(self, line: int) -> str:
         """What is wrong with the end of the file, "" if nothing is."""
@@ -120,7 +121,7 @@ class TextFile:
             self._parser.comment(line if self._is_openmetrics else line.rstrip(b"\r"))
         except (BadPage, UnicodeDecodeError) as error:
             detail = str(error) if self._quotes else "a comment that the format does not allow"
-            skipped.add("bad_line", f"{self._place}, line {number}: {detail}")
+            skipped.add(DropReason.BAD_LINE, f"{self._place}, line {number}: {detail}")
         if self._parser.type != before:  # the type decides how le and quantile are written
             for identity in self._typed:
                 self._known.pop(identity, None)
@@ -133,7 +134,7 @@ class TextFile:
             self._after_end(line, count, skipped)
         elif not content.strip(b"\n"):
             if self._is_openmetrics:
-                skipped.add("bad_line", f"{self._place}, line {line}: it is empty", count)
+                skipped.add(DropReason.BAD_LINE, f"{self._place}, line {line}: it is empty", count)
         elif not self._take_all(content, count, samples, dropped):
             self._take_each(content, line, samples, skipped, dropped)
         return line + count
@@ -198,7 +199,8 @@ class TextFile:
     ) -> None:
         lines = content[:-1].split(b"\n")
         if self._is_openmetrics and b"" in lines:
-            skipped.add("bad_line", f"{self._place}, line {first + lines.index(b'')}: it is empty", lines.count(b""))
+            detail = f"{self._place}, line {first + lines.index(b'')}: it is empty"
+            skipped.add(DropReason.BAD_LINE, detail, lines.count(b""))
         for number, text in enumerate(lines, first):
             if not self._is_openmetrics:
                 text = text.strip()
@@ -219,7 +221,7 @@ class TextFile:
             value = _value(line.value)
             unquoted = "its timestamp is not one of the format"
             if not line.timestamp and self._untimed_ms is None:
-                skipped.add("timestamp_missing", f"{where}: no timestamp, and a backfill needs one")
+                skipped.add(DropReason.TIMESTAMP_MISSING, f"{where}: no timestamp, and a backfill needs one")
             elif isinstance(entry, Series):
                 stamp = self._parser.milliseconds(line.timestamp) if line.timestamp else self._untimed_ms
                 samples.add(entry, value, stamp or 0)
@@ -228,9 +230,9 @@ class TextFile:
         except (BadPage, Unterminated) as error:
             detail = getattr(error, "message", "") or "a quoted text does not end in its line"
             quoted = f"{detail}: {text[:100].decode('utf-8', 'replace')!r}"
-            skipped.add("bad_line", f"{where}: {quoted if self._quotes else unquoted}")
+            skipped.add(DropReason.BAD_LINE, f"{where}: {quoted if self._quotes else unquoted}")
         except UnicodeDecodeError:
-            skipped.add("bad_line", f"{where}: not UTF-8")
+            skipped.add(DropReason.BAD_LINE, f"{where}: not UTF-8")
 
     def _is_kept(self, entry: Resolved | None, dropped: ReasonCounts) -> bool:
         if isinstance(entry, Series):
@@ -238,7 +240,7 @@ class TextFile:
         if isinstance(entry, RefusedSeries):
             dropped.add(entry.reason, detail_of(self._place, entry.reason, entry.message))
         else:
-            dropped.add("metric_relabel", "dropped by metric_relabel_configs")
+            dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs")
         return False
 
 

@@ -12,7 +12,7 @@ from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import STALE, Exemplar, Metadata, Samples
 from lambda_remote_write.remote_write.encode import packing, v1
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
-from lambda_remote_write.series import label_codec, protobuf
+from lambda_remote_write.series import label_codec
 from tests.rig import made
 
 LABELS = {"__name__": "m", "a": "b"}
@@ -83,7 +83,7 @@ def test_zeros_are_left_out_on_the_fast_path_at_every_run(stamps: int) -> None:
 def test_a_varint_is_the_one_of_protobuf(number: int) -> None:
     signed = number - 2**64 if number >= 2**63 else number
     message = types_pb2.Sample(timestamp=signed).SerializeToString()
-    assert (b"\x10" + protobuf.varint(number) if number else b"") == message
+    assert (b"\x10" + label_codec.varint(number) if number else b"") == message
 
 
 @given(made.label_sets)

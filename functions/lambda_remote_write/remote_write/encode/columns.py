@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from ...model.samples import Exemplar, Histogram, Samples, Series, Value, _are_one, earliest, has_histograms, latest
-from ...series import protobuf
+from ...series.label_codec import double, integer, message, varint
 from . import histogram
 
 Beside = TypeVar("Beside")
@@ -79,9 +79,9 @@ class Block:
     def _point(self, place: int, histogram_tag: bytes) -> bytes:
         value, timestamp_ms, start_ms = self.values[place], self.timestamps_ms[place], self.starts_ms.get(place, 0)
         if isinstance(value, Histogram):
-            return protobuf.message(histogram_tag, histogram.encode(value, timestamp_ms, start_ms))
-        encoded = protobuf.double(b"\x09", value) + timestamp_field(timestamp_ms) + protobuf.integer(b"\x18", start_ms)
-        return protobuf.message(b"\x12", encoded)
+            return message(histogram_tag, histogram.encode(value, timestamp_ms, start_ms))
+        encoded = double(b"\x09", value) + timestamp_field(timestamp_ms) + integer(b"\x18", start_ms)
+        return message(b"\x12", encoded)
 
     def exemplars_of(self, start: int, stop: int) -> list[Exemplar]:
         """The exemplars of a run."""
@@ -93,7 +93,7 @@ class Block:
 def _many_fields(timestamps_ms: Sequence[int]) -> list[bytes]:
     """Timestamp fields from tables that map 14 bits of a number to two bytes of its varint."""
     first, middle = _tables()
-    last = {high: protobuf.varint(high) for high in {stamp >> 28 for stamp in timestamps_ms}}
+    last = {high: varint(high) for high in {stamp >> 28 for stamp in timestamps_ms}}
     return [first[stamp & 16383] + middle[stamp >> 14 & 16383] + last[stamp >> 28] for stamp in timestamps_ms]
 
 
@@ -105,7 +105,7 @@ def _tables() -> tuple[list[bytes], list[bytes]]:
 
 
 def timestamp_field(timestamp_ms: int) -> bytes:
-    return protobuf.integer(_TAG, timestamp_ms)
+    return integer(_TAG, timestamp_ms)
 
 
 class Blocks:

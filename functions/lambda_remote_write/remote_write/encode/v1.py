@@ -14,9 +14,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 
 from ...model.samples import Exemplar, Metadata
-from ...series import protobuf
-from ...series.label_codec import SAMPLE_BYTES, _label, _label_bytes
-from ...series.protobuf import varint
+from ...series.label_codec import SAMPLE_BYTES, _label, _label_bytes, double, integer, message, text, varint
 from .columns import Block
 from .metadata import cut_to_size, type_number
 
@@ -100,18 +98,18 @@ def _encode_runs_slow(block: Block) -> Iterator[bytes]:
         labels, points = _label_bytes(block.series[start].prefix), block.points(start, stop, _HISTOGRAM)
         exemplars = b"".join(map(_encode_exemplar, block.exemplars_of(start, stop)))
         in_order = exemplars + points if points.startswith(_HISTOGRAM) else points + exemplars
-        yield protobuf.message(b"\x0a", labels + in_order)
+        yield message(b"\x0a", labels + in_order)
 
 
 def _encode_exemplar(exemplar: Exemplar) -> bytes:
     labels = b"".join([_label(name.encode(), value.encode()) for name, value in exemplar.labels])
-    value = protobuf.double(b"\x11", exemplar.value) + protobuf.integer(b"\x18", exemplar.timestamp_ms)
-    return protobuf.message(b"\x1a", labels + value)
+    value = double(b"\x11", exemplar.value) + integer(b"\x18", exemplar.timestamp_ms)
+    return message(b"\x1a", labels + value)
 
 
 @functools.lru_cache(maxsize=8192)  # the same entries are sent again and again
 def encode_metadata(metadata: Metadata) -> bytes:
     """One MetricMetadata field of a WriteRequest, its help cut so that AMP takes it."""
     help_text, unit = cut_to_size(metadata)
-    fields = protobuf.integer(b"\x08", type_number(metadata)) + protobuf.text(b"\x12", metadata.name)
-    return protobuf.message(b"\x1a", fields + protobuf.text(b"\x22", help_text) + protobuf.text(b"\x2a", unit))
+    fields = integer(b"\x08", type_number(metadata)) + text(b"\x12", metadata.name)
+    return message(b"\x1a", fields + text(b"\x22", help_text) + text(b"\x2a", unit))

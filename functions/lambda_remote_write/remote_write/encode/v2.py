@@ -11,9 +11,8 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...model.samples import Exemplar, Metadata
-from ...series import protobuf
 from ...series.cache import strings_of
-from ...series.protobuf import varint
+from ...series.label_codec import double, integer, message, varint
 from .columns import Block
 from .metadata import cut_to_size, family_of, type_number
 from .v1 import zeros_among
@@ -31,10 +30,9 @@ def encode(block: Block, families: Mapping[str, Metadata]) -> bytes:
     values = None if block.has_neighbours() else block.fast_path_values()
     parts = _runs_slow(block, symbols) if values is None else _each_fast(block, values)
     series = [
-        protobuf.message(b"\x2a", _refs(strings, symbols) + fields + described[_metric_of(strings)])
-        for strings, fields in parts
+        message(b"\x2a", _refs(strings, symbols) + fields + described[_metric_of(strings)]) for strings, fields in parts
     ]
-    return b"".join([protobuf.message(b"\x22", symbol.encode("utf-8", "replace")) for symbol in symbols] + series)
+    return b"".join([message(b"\x22", symbol.encode("utf-8", "replace")) for symbol in symbols] + series)
 
 
 class _Symbols(dict[str, bytes]):
@@ -62,10 +60,10 @@ class _Described(dict[str, bytes]):
 
     def _encoded(self, family: Metadata) -> bytes:
         help_text, unit = cut_to_size(family)
-        encoded = protobuf.integer(b"\x08", type_number(family))
+        encoded = integer(b"\x08", type_number(family))
         encoded += b"\x18" + self._symbols[help_text] if help_text else b""
         encoded += b"\x20" + self._symbols[unit] if unit else b""
-        return protobuf.message(b"\x2a", encoded)
+        return message(b"\x2a", encoded)
 
 
 def _refs(strings: Iterable[str], symbols: _Symbols) -> bytes:
@@ -96,5 +94,5 @@ def _runs_slow(block: Block, symbols: _Symbols) -> Iterator[tuple[tuple[str, ...
 
 def _encode_exemplar(exemplar: Exemplar, symbols: _Symbols) -> bytes:
     refs = _refs(itertools.chain.from_iterable(exemplar.labels), symbols) if exemplar.labels else b""
-    value = protobuf.double(b"\x11", exemplar.value) + protobuf.integer(b"\x18", exemplar.timestamp_ms)
-    return protobuf.message(b"\x22", refs + value)
+    value = double(b"\x11", exemplar.value) + integer(b"\x18", exemplar.timestamp_ms)
+    return message(b"\x22", refs + value)
