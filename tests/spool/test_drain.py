@@ -247,8 +247,8 @@ def test_an_intact_entry_whose_reads_were_all_damaged_in_one_run_is_sent_by_the_
 
 
 @pytest.mark.parametrize("is_cold", [False, True], ids=["same environment", "cold starts"])
-def test_damage_is_judged_by_a_later_run_that_reads_the_same_bytes(*, is_cold: bool) -> None:
-    """Its samples are booked as far as its header tells them, and what comes after it goes out."""
+def test_a_later_run_that_reads_the_same_bytes_sets_an_entry_aside(*, is_cold: bool) -> None:
+    """Its samples are counted as its header says, and what comes after it goes out."""
     place = Place(3)
     place.store.objects[place.key(1)] = content = place.store.objects[place.key(1)][:-1]
     assert (place.run()[0], place.sent) == (False, [0])
@@ -391,7 +391,7 @@ def test_what_was_noted_of_an_entry_goes_with_it() -> None:
     assert not place.state.facts.unread
 
 
-def test_a_settled_entry_that_another_run_has_replaced_is_not_removed_unsent() -> None:
+def test_a_finished_entry_that_another_run_has_replaced_is_not_removed_unsent() -> None:
     """It could not be removed when it was done; what stands there now is somebody else's."""
     place = Place(1)
     place.store.failing["delete"] = NEVER
