@@ -559,9 +559,10 @@ def test_metadata_arrives(amp: Receiver, one: Rig) -> None:
 @pytest.mark.parametrize(
     "fault", [Fault.status(400, SAID), Fault.status(404), Fault.status(415), Fault.status(413)], ids=lambda _: ""
 )
-def test_metadata_that_is_refused_costs_no_sample(amp: Receiver, one: Rig, fault: Fault) -> None:
+def test_metadata_that_is_refused_costs_no_sample(amp: Receiver, clock: Clock, fault: Fault) -> None:
     amp.script(None, None, None, fault)
-    delivery = one.deliver(one.points(), metadata=HELP)
+    with rig(amp.url, clock=clock) as one:  # with the default timeout: a retry would take the fault
+        delivery = one.deliver(one.points(), metadata=HELP)
     assert accounting(delivery) == (6, {}, {}, {})
     assert delivery.metadata_accepted == 0
     assert any("metadata" in warning for warning in delivery.warnings)
