@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -145,7 +146,7 @@ def _signature_problem(written: list[tuple[int, Request]]) -> str:
 def main() -> None:
     side = OtherSide()
     print(json.dumps({"base_url": side.base_url}), flush=True)
-    commands = {"open": side.open, "check": side.check}
+    commands: dict[str, Callable[..., object]] = {"open": side.open, "check": side.check}
     for line in sys.stdin:
         command = json.loads(line)
         print(json.dumps(commands[command.pop("do")](**command)), flush=True)

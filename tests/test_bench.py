@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench import backfill, fan_out, http, pages, scrape, scrape_table, spool
 from bench.agents import AGENTS
+
+pytestmark = pytest.mark.slow
 
 PLAN = scrape.Plan((scrape.Round(70, 1, 3, 2, 1.0),), scrape.CrowdPlan(6, 5, 0.1, 2))
 
 
+@pytest.mark.peer  # beside those that are there
 def test_the_scrape_bench_measures_everybody() -> None:
     detail: list[str] = []
     results = scrape.measured(PLAN, detail.append)  # fails by itself when a sample does not arrive
@@ -54,6 +59,7 @@ def test_the_bench_of_the_spool_measures_all_of_it() -> None:
     assert printed.count("reached") + printed.count("MISSED") == 3
 
 
+@pytest.mark.peer  # promtool, where it is there
 def test_the_bench_of_the_backfill_measures_every_format() -> None:
     results = backfill.measured(
         backfill.Plan(4_000, 1), lambda detail: None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 OK_ANSWER = (
@@ -82,7 +83,8 @@ def tls_server(certificates: Certificates, answer: bytes = OK_ANSWER, *, client:
                 seen.requests.append(head)
                 certificate = secure.getpeercert()
                 if certificate:
-                    seen.clients.append(str(dict(pair[0] for pair in certificate["subject"])["commonName"]))
+                    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", certificate["subject"])
+                    seen.clients.append(dict(pair[0] for pair in subject)["commonName"])
                 secure.sendall(answer)
         except OSError as error:
             seen.failures.append(str(error))

@@ -26,6 +26,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
+from tests.rig.lambda_context import Context
 from tests.rig.push import config_text, endpoint, job, tick
 
 SAMPLES = 8  # three records, and five that the job has anyway
@@ -267,7 +268,7 @@ def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world:
         path.write_text(world.text([endpoint(amp, "amp")]))
         app = App(Dependencies(function_of(path), world.clock.now_ms, no_session, world.clock.sleep))
         with pytest.raises(PushFailed, match=r"8 undelivered.*the spool did not take them"):
-            app.handle({}, None)
+            app.handle({}, Context(seconds=5))  # it tries until the time is up
         world.folder.unlink()
         amp.always(None)
         assert app.handle({}, None)["ok"] is True
