@@ -6,7 +6,6 @@ import gzip
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from tests.rig import backfill as rigs
 from tests.rig.backfill import DAY, NOW_MS, Rig
 
 STAMP = (NOW_MS - DAY) // 1000
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigs.made(tmp_path) as rig:
-        yield rig
 
 
 def packed(unit: bytes, count: int, head: bytes = b"", tail: bytes = b"") -> bytes:

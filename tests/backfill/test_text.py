@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import cramjam
@@ -17,12 +16,6 @@ from tests.rig import backfill as rigs
 from tests.rig.backfill import DAY, NAME, NOW_MS, Points, Rig, counts, series_text
 
 START_MS = NOW_MS - 30 * DAY
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigs.made(tmp_path) as made:
-        yield made
 
 
 def send(rig: Rig, page: str, name: str = "a.om", **event: object) -> dict[str, object]:
