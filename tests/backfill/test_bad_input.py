@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +243,12 @@ def test_a_time_without_a_zone_is_skipped_and_reported(rig: Rig) -> None:
 
 # --- Damaged files -------------------------------------------------------------------------------------------------
 
-CHANCE = random.Random(5)
-MANY = "\n".join(line(index, note=CHANCE.randbytes(60).hex()) for index in range(60_000)).encode()
+
+@cache
+def many() -> bytes:
+    """Lines of which no two compress to the same."""
+    chance = random.Random(5)
+    return "\n".join(line(index, note=chance.randbytes(60).hex()) for index in range(60_000)).encode()
 
 
 def zst(content: bytes) -> bytes:
@@ -256,7 +261,7 @@ def flipped(content: bytes, share: float) -> bytes:
     return content[:at] + bytes(byte ^ 0xFF for byte in content[at : at + 40]) + content[at + 40 :]
 
 
-PACKED = {"gz": gzip.compress(MANY, 1), "zst": zst(MANY)}
+PACKED = {"gz": cache(lambda: gzip.compress(many(), 1)), "zst": cache(lambda: zst(many()))}
 DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "gz-cut": ("gz", lambda content: content[: len(content) * 2 // 3]),
     "gz-cut-in-its-sum": ("gz", lambda content: content[:-4]),
@@ -274,7 +279,7 @@ DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 def test_a_damaged_file_stops_the_backfill(rig: Rig, case: str) -> None:
     """The message names the file and its damage; what was acknowledged before is there, as it was written."""
     ending, damage = DAMAGES[case]
-    path = rig.file(f"a.ndjson.{ending}", damage(PACKED[ending]))
+    path = rig.file(f"a.ndjson.{ending}", damage(PACKED[ending]()))
     answer = rig.backfill({"job": "j", "from": path}, rig.job())
     assert not answer["done"]
     assert_says(answer["stopped"], "a.ndjson", {"gz": "gzip", "zst": "zstd"}[ending])
@@ -298,9 +303,10 @@ def test_a_file_that_is_not_compressed_as_it_is_named(rig: Rig, ending: str) -> 
 
 def test_a_repaired_file_is_continued_or_refused_as_another(rig: Rig) -> None:
     """After the whole file has come, `resume` brings the rest or says that the file has changed."""
-    path = rig.file("a.ndjson.gz", PACKED["gz"][: len(PACKED["gz"]) * 2 // 3])
+    whole = PACKED["gz"]()
+    path = rig.file("a.ndjson.gz", whole[: len(whole) * 2 // 3])
     answer = rig.backfill({"job": "j", "from": path}, rig.job())
-    rig.file("a.ndjson.gz", PACKED["gz"])
+    rig.file("a.ndjson.gz", whole)
     try:
         again = rig.backfill({"job": "j", "from": path, "resume": answer["resume"]}, rig.job())
         detail = again["stopped"]
@@ -399,9 +405,10 @@ def test_a_broken_line_costs_itself_alone(rig: Rig, case: str) -> None:
     assert_acknowledged(rig, answer)
 
 
+@pytest.mark.slow
 def test_lines_are_counted_through_a_large_file(rig: Rig) -> None:
     """The number of a broken line is that of an editor, however far behind."""
-    lines = MANY.split(b"\n")
+    lines = many().split(b"\n")
     lines[50_000:50_001] = [b"\xff\xfe broken", b"", lines[50_000]]
     answer = rig.backfill({"job": "j", "from": rig.file("a.ndjson", b"\n".join(lines))}, rig.job())
     assert rig.held == points(*range(60_000))
@@ -485,11 +492,11 @@ def appended(path: Path) -> None:
 
 def overwritten(path: Path) -> None:
     with path.open("r+b") as file:
-        file.write(MANY.replace(b'"host": "a"', b'"host": "b"'))
+        file.write(many().replace(b'"host": "a"', b'"host": "b"'))
 
 
 def cut(path: Path) -> None:
-    os.truncate(path, len(MANY) * 9 // 10)
+    os.truncate(path, len(many()) * 9 // 10)
 
 
 def removed(path: Path) -> None:
@@ -498,7 +505,7 @@ def removed(path: Path) -> None:
 
 def replaced(path: Path) -> None:
     other = path.with_suffix(".new")
-    other.write_bytes(MANY.replace(b'"host": "a"', b'"host": "b"'))
+    other.write_bytes(many().replace(b'"host": "a"', b'"host": "b"'))
     other.replace(path)
 
 
@@ -521,7 +528,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_file_that_changes_while_it_is_read_stops(rig: Rig, case: str) -> None:
     """Nobody knows any more what was read of which: the message says so, and what was sent is acknowledged."""
-    path = Path(rig.file("a.ndjson", MANY))
+    path = Path(rig.file("a.ndjson", many()))
     answer = rig.backfill({"job": "j", "from": str(path)}, rig.job(), tell=once(lambda: CHANGES[case](path)))
     assert_acknowledged(rig, answer)
     sent = rig.held
@@ -538,7 +545,7 @@ def test_a_file_that_changes_while_it_is_read_stops(rig: Rig, case: str) -> None
 
 def test_a_changed_file_is_not_gone_on_with(rig: Rig) -> None:
     """`resume` looks at whether the file is still the one that it began with."""
-    path = Path(rig.file("a.ndjson", MANY))
+    path = Path(rig.file("a.ndjson", many()))
     answer = rig.backfill({"job": "j", "from": str(path)}, rig.job(), tell=once(lambda: appended(path)))
     event = {"job": "j", "from": str(path), "resume": answer["resume"]}
     try:
@@ -551,8 +558,8 @@ def test_a_changed_file_is_not_gone_on_with(rig: Rig) -> None:
 def test_an_object_that_changes_while_it_is_read_stops(tmp_path: Path) -> None:
     """An object is one version from its beginning to its end."""
     with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        bucket.put("a.ndjson", MANY)
-        other = MANY.replace(b'"host": "a"', b'"host": "b"')
+        bucket.put("a.ndjson", many())
+        other = many().replace(b'"host": "a"', b'"host": "b"')
         event = {"job": "j", "from": "s3://spool/a.ndjson"}
         answer = rig.backfill(event, rig.job(), tell=once(lambda: bucket.put("a.ndjson", other), at=1))
         assert list(rig.held) == ['requests{host="a"}'], "nothing of the other object"
@@ -654,6 +661,3 @@ def test_a_future_time_is_not_taken(rig: Rig) -> None:
     (one,) = answer["endpoints"]
     assert rig.held == points(1)
     assert counts(one["dropped"]) or counts(one["rejected"]) or counts(answer["skipped"])
-
-
-# --- The receiver in between ---------------------------------------------------------------------------------------

@@ -374,7 +374,7 @@ def test_start_and_end_choose_samples_of_a_file(rig: Rig, kind: str, ends: str) 
 
 # --- Large -------------------------------------------------------------------------------------------------------
 
-LARGE_RECORDS = 24_000
+LARGE_RECORDS = 12_000
 
 
 def large_records() -> Iterator[dict[str, Any]]:
@@ -420,12 +420,13 @@ LARGE: dict[str, tuple[str, Callable[[Iterator[dict[str, Any]]], Iterator[str]]]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LARGE)
-def test_a_file_of_tens_of_megabytes_arrives_to_the_last_bit(rig: Rig, kind: str) -> None:
+def test_a_file_of_many_blocks_arrives_to_the_last_bit(rig: Rig, kind: str) -> None:
     """No border between two blocks costs, doubles or changes a record."""
     name, write = LARGE[kind]
     content = "".join(write(large_records())).encode()
-    assert len(content) > 20_000_000
+    assert len(content) > 10_000_000  # a block has two
     if name.endswith(".gz"):
         content = gzip.compress(content, 1)
     if name.endswith(".zst"):

@@ -229,6 +229,7 @@ def test_invocations_without_time_do_not_take_the_raised_window_for_the_original
     assert place.amp.limits.out_of_order_seconds == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["the same keys", "the same token"])
 @pytest.mark.parametrize("original", [60, 120])
 @pytest.mark.parametrize("request_number", [1, 2])

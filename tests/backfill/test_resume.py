@@ -115,6 +115,7 @@ def test_progress_is_reported(tmp_path: Path, amp: Receiver, past: Past) -> None
 # --- Deadlines --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_api_that_is_slower_than_the_time_that_is_left_is_asked_again(
     tmp_path: Path, amp: Receiver, past: Past
 ) -> None:
@@ -425,6 +426,7 @@ def test_a_lost_answer_costs_and_doubles_nothing(tmp_path: Path, past: Past, kee
         assert total(found["rejected"]) <= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored_first", [True, False], ids=["after it was stored", "before it was stored"])
 @pytest.mark.parametrize("request_number", [1, 2, 5, 9])
 def test_a_killed_process_goes_on_from_the_store(
@@ -477,6 +479,7 @@ def test_the_same_token_again_after_a_kill(tmp_path: Path, past: Past, request_n
         assert set(counted(only(last)["rejected"])) == {"maybe_stored"}
 
 
+@pytest.mark.slow
 def test_a_process_killed_twice(tmp_path: Path, past: Past) -> None:
     """The second time in the middle of what the first one left."""
     moments = [threading.Event(), threading.Event()]

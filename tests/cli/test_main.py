@@ -20,6 +20,8 @@ from sandbox.example import usage_config
 from sandbox.server import Answer, Fault
 from tests.rig.command_line import environment, pusher, pusher_command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:

@@ -260,6 +260,7 @@ def test_the_function_succeeds_while_the_spool_holds_the_data(world: World, caps
     assert [one["Delivered"][0] for one in metrics] == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world: World) -> None:
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(404))
