@@ -46,10 +46,10 @@ def host(api: Api) -> str:
 
 
 def failure(
-    transport: Transport, request: HttpRequest, seconds: float = 2.0, channel: ConnectionOptions = PLAIN
+    transport: Transport, request: HttpRequest, seconds: float = 2.0, options: ConnectionOptions = PLAIN
 ) -> TransportError:
     with pytest.raises(TransportError) as caught:
-        body(transport.send(request, channel, seconds))
+        body(transport.send(request, options, seconds))
     return caught.value
 
 
@@ -107,8 +107,8 @@ def test_the_environments_proxies_are_ignored(transport: Transport, api: Api, mo
 
 
 def test_channels_do_not_share_connections(transport: Transport, api: Api) -> None:
-    for channel in (PLAIN, ConnectionOptions(server_name="x"), PLAIN):
-        body(transport.send(get(api), channel, 2))
+    for options in (PLAIN, ConnectionOptions(server_name="x"), PLAIN):
+        body(transport.send(get(api), options, 2))
     assert api.connections == 2
 
 

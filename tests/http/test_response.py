@@ -484,12 +484,12 @@ def test_interim_answers_are_skipped(
     before = "".join(interim).encode()
     answer: Segments = [before, 0.05, *GOOD] if is_late else [before + f"{OK}{FIVE}\r\nhello".encode()]
     with Peer(answer, RIGHT) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
         request = HttpRequest("GET", peer.url, {})
-        with transport.send(request, channel, 5) as found:
+        with transport.send(request, options, 5) as found:
             assert (found.status, dict(found.headers)) == (200, {"content-length": "5"})
             assert b"".join(found.chunks()) == b"hello"
-        assert body_of(transport.send(request, channel, 5)) == b"right"
+        assert body_of(transport.send(request, options, 5)) == b"right"
         assert peer.connections == 1
 
 
@@ -498,11 +498,11 @@ def test_switching_protocols_is_the_last_answer(transport: Transport, *, is_prox
     """RFC 9110, 15.2.2: what follows is another protocol, which nothing here asks for."""
     late: Segments = [head("101 Switching Protocols", "X: 1").encode(), 0.3, f"{OK}{FIVE}\r\nwrong".encode()]
     with Peer(late, RIGHT) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
         request = HttpRequest("GET", peer.url, {})
-        with transport.send(request, channel, 5) as answer:
+        with transport.send(request, options, 5) as answer:
             assert answer.status == 101
-        assert body_of(transport.send(request, channel, 5)) == b"right"
+        assert body_of(transport.send(request, options, 5)) == b"right"
 
 
 def test_interim_answers_without_end_are_cut_at_the_time(transport: Transport) -> None:
@@ -516,8 +516,8 @@ def test_the_first_line_of_a_header_counts(transport: Transport, *, is_proxied: 
     """Go's Header.Get, by which Prometheus reads Content-Type, Content-Encoding, Location and Retry-After."""
     twice = head("200 OK", "X: 1", FIVE.strip(), "x: 2", "X: 3", "Y:", "Y: 4") + "hello"
     with Peer([twice.encode()]) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
-        with transport.send(HttpRequest("GET", peer.url, {}), channel, 2) as answer:
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        with transport.send(HttpRequest("GET", peer.url, {}), options, 2) as answer:
             assert (answer.headers["x"], answer.headers["Y"]) == ("1", "")
             assert (answer.headers.joined("X"), answer.headers.joined("Z")) == ("1, 2, 3", "")
 
@@ -540,11 +540,11 @@ def test_an_answer_of_which_the_end_is_unclear_is_an_error(
 ) -> None:
     """RFC 9112, 6.3: the client "MUST close the connection to the server and discard the received response"."""
     with Peer([f"{OK}{''.join(lines)}\r\n5\r\nhello\r\n0\r\n\r\n".encode()], RIGHT) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
         request = HttpRequest("GET", peer.url, {})
         with pytest.raises(TransportError, match=r"bad Content-Length|unsupported Transfer-Encoding"):
-            body_of(transport.send(request, channel, 2))
-        assert body_of(transport.send(request, channel, 2)) == b"right"
+            body_of(transport.send(request, options, 2))
+        assert body_of(transport.send(request, options, 2)) == b"right"
         assert peer.connections == 2
 
 

@@ -149,7 +149,7 @@ class S3:
             return answer.headers.get("ETag", "")
 
     def delete(self, bucket: str, key: str, deadline: float, expected: str = "") -> bool:
-        """Away with an object, when it still has the ETag `expected` ("" for any). False when it was gone, or is
+        """Deletes an object if it still has the ETag `expected` ("" for any). False when it was gone, or is
         another; S3 does not tell without an ETag. Raises StoreError."""
         place = f"s3://{bucket}/{key}"
         if expected and not self._is_aws and not self._is_there(bucket, key, expected, deadline):

@@ -96,7 +96,7 @@ class SecureConnection(Connection, HTTPSConnection):
 
 def _connect(host: str, port: int, options: ConnectionOptions, deadline: float) -> socket.socket:
     """TCP to the first address that answers; each address gets its share of the time, so that one dead address
-    does not cost the others."""
+    does not use up the time of the next."""
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     if options.refuse_link_local:
         check_addresses(host, port, [str(address[0]) for *_, address in addresses], options)

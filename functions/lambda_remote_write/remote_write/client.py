@@ -13,7 +13,7 @@ from ..config.schema import RemoteWriteConfig
 from ..config.secrets import SecretError, SecretStore
 from ..http import Answer, ConnectionOptions, HttpRequest, Transport, TransportError, one_line
 from ..http.oauth2 import TokenError, TokenStore
-from ..http.options import auth_headers, channel_for, merged
+from ..http.options import auth_headers, connection_options, merged
 from ..model.delivery import WriteRequest
 
 _MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not read
@@ -96,7 +96,7 @@ class RemoteWriteClient:
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
             post = self._signed(request, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
-            with self._transport.send(post, self.channel(), timeout_seconds) as answer:
+            with self._transport.send(post, self.connection_options(), timeout_seconds) as answer:
                 detail = answer.read(_MAX_ERROR_BYTES)  # of a success too, so that the connection can be reused
                 text = "" if 200 <= answer.status < 300 else self._words(answer, detail)
                 says = written(answer.headers) if request.version > 1 else None  # for 1.0 they have no meaning
@@ -115,7 +115,7 @@ class RemoteWriteClient:
         NoAnswer."""
         try:
             ready = self.authorised(request, time.monotonic() + timeout_seconds)
-            with self._transport.send(ready, self.channel(), timeout_seconds) as answer:
+            with self._transport.send(ready, self.connection_options(), timeout_seconds) as answer:
                 return answer.status, answer.read(max_bytes)
         except (TransportError, TokenError, CredentialsError, SecretError) as error:
             raise NoAnswer(self.masked(str(error))) from None
@@ -158,10 +158,10 @@ class RemoteWriteClient:
         self._secrets.mask.add(credentials.access_key, credentials.secret_key, credentials.session_token)
         return replace(ready, headers=signed(ready, endpoint.sigv4, credentials, self._now_ms()))
 
-    def channel(self) -> ConnectionOptions:
+    def connection_options(self) -> ConnectionOptions:
         """How to connect to the receiver. Raises SecretError."""
         http = self._endpoint.http
-        return channel_for(self._endpoint.url, http.tls, http.proxy, self._secrets, self._env_vars)
+        return connection_options(self._endpoint.url, http.tls, http.proxy, self._secrets, self._env_vars)
 
 
 def written(headers: Mapping[str, str]) -> WrittenCounts | None:
