@@ -251,7 +251,7 @@ def test_push_shows_skipped_records_and_failed_metrics(jobs: Path) -> None:
     result = pusher("push", jobs)
     assert result.returncode == 1
     assert "2 records skipped" in result.stdout.splitlines()[0]
-    assert "    skipped 1, not_a_number: metric good_value, record 1: a text is no number: 'many'" in result.stdout
+    assert "    skipped 1, not_a_number: metric good_value, record 1: a text is not a number: 'many'" in result.stdout
     assert "    failed: metric gone: the record gives no sample: value w finds nothing" in result.stdout
 
 
