@@ -34,7 +34,7 @@ from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
 from lambda_remote_write.store import StoreError
 
 from .run.runner import Runner
-from .terminal import Console, Parser, say_json
+from .terminal import Console, Parser, counted, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
@@ -185,7 +185,7 @@ def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
         print(f"warning: {warning}")
     for note in _notes(config):
         print(f"note: {note}")
-    counts = f"{_counted(len(config.job_names()), 'job')}, {_counted(len(config.endpoints), 'endpoint')}"
+    counts = f"{counted(len(config.job_names()), 'job')}, {counted(len(config.endpoints), 'endpoint')}"
     print(f"{options.config}: {counts}, no mistakes")
     return _OK
 
@@ -257,20 +257,15 @@ def _delivered(report: Report) -> int:
     return _NOT_DELIVERED if report.failed or rejected or is_pending else _OK
 
 
-def _counted(count: int, noun: str) -> str:
-    several = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{count} {noun if count == 1 else several}"
-
-
 def _print_delivery(endpoint: dict[str, Any]) -> None:
     accepted = f"{endpoint['accepted']} of {endpoint['collected'] + endpoint['taken']} samples accepted"
-    print(f"  {endpoint['endpoint']}: {accepted} in {_counted(endpoint['requests'], 'request')}")
+    print(f"  {endpoint['endpoint']}: {accepted} in {counted(endpoint['requests'], 'request')}")
     for fate in ("rejected", "dropped", "spooled", "undelivered"):
         for reason, entry in endpoint[fate].items():
             print(f"    {fate} {entry['count']}, {reason}: {entry['example']}")
     waiting = endpoint["waiting"]
     if waiting["drained"] or waiting["entries"]:
-        drained, left = _counted(waiting["drained"], "entry"), _counted(waiting["entries"], "entry")
+        drained, left = counted(waiting["drained"], "entry"), counted(waiting["entries"], "entry")
         print(f"    spool: {drained} drained with {endpoint['taken']} samples taken, {left} left")
     for warning in endpoint["warnings"]:
         print(f"    warning: {warning}")
@@ -297,15 +292,15 @@ def _print_plan(found: dict[str, Any]) -> None:
         for message in job["lint"]:
             console.print(f"  lint: {message}")
     for endpoint in found["endpoints"]:
-        requests = _counted(endpoint["requests"], "request")
-        size = f"{_counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
+        requests = counted(endpoint["requests"], "request")
+        size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
         console.print(f"would send to {endpoint['url']}: {size}")
         for reason, entry in endpoint["dropped"].items():
             detail = f"  would drop {entry['count']}, {reason}: {entry['example']}"
             console.print(detail)
     for row in found.get("split", ()):
         jobs = ", ".join(row["jobs"]) or "nothing"
-        counts = f"{_counted(row['targets'], 'target')}, {_counted(row['samples'], 'sample')}"
+        counts = f"{counted(row['targets'], 'target')}, {counted(row['samples'], 'sample')}"
         console.print(f"shard {row['shard']}: {counts} of {jobs}")
     estimate = found["estimate"]
     dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"

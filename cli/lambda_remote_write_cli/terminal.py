@@ -22,6 +22,12 @@ def say_json(text: str) -> None:
     builtins.print(text)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 entry`, `2 entries`."""
+    several = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count} {noun if count == 1 else several}"
+
+
 class Console(rich.console.Console):
     """Prints texts as they are, without markup."""
 
