@@ -9,7 +9,6 @@ import pytest
 
 from lambda_remote_write.config.schema import Authorization, BasicAuth, HttpClientConfig
 from lambda_remote_write.config.sd_configs import (
-    REFUSED,
     DnsSd,
     Ec2Sd,
     EcsSd,
@@ -128,13 +127,6 @@ WRITTEN = {
     "region-eusc": ("ec2_sd_configs: [{region: eusc-de-east-1}]", Ec2Sd(**aws_defaults(region="eusc-de-east-1"))),
     "region-local": ("ec2_sd_configs: [{region: local}]", Ec2Sd(**aws_defaults(region="local"))),
     "region-empty": ("ec2_sd_configs: [{region: ''}]", Ec2Sd(**aws_defaults())),
-    "half-key": ("ec2_sd_configs: [{access_key: a}]", Ec2Sd(**aws_defaults())),
-    "half-secret": ("ecs_sd_configs: [{secret_key: s}]", EcsSd(**aws_defaults())),
-    "external-id": ("ec2_sd_configs: [{external_id: e}]", Ec2Sd(**aws_defaults())),
-    "role-ec2-clusters": ("aws_sd_configs: [{role: ec2, clusters: [c]}]", Ec2Sd(**aws_defaults())),
-    "role-ecs-filters": (
-        "aws_sd_configs: [{role: ecs, filters: [{name: n, values: [v]}]}]", EcsSd(**aws_defaults()),
-    ),
     "ecs-concurrency": ("ecs_sd_configs: [{request_concurrency: 5}]", EcsSd(**aws_defaults())),
 }  # fmt: skip
 
@@ -218,10 +210,6 @@ MISTAKES = {
     "filters-of-ecs": ("ecs_sd_configs: [{filters: []}]", "filters: is for EC2; ECS takes clusters"),
     "no-role": ("aws_sd_configs: [{}]", "job.aws_sd_configs[0].role: is required: ec2 or ecs"),
     "role": ("aws_sd_configs: [{role: eks}]", "'eks' is not allowed: allowed are ec2 and ecs"),
-    "role-msk": ("aws_sd_configs: [{role: msk}]", "use static_configs or dns_sd_configs with the brokers' names"),
-    "role-rds": ("aws_sd_configs: [{role: rds}]", "a database has no /metrics page"),
-    "role-elasticache": ("aws_sd_configs: [{role: elasticache}]", "a cluster has no /metrics page"),
-    "role-lightsail": ("aws_sd_configs: [{role: lightsail}]", "aws lightsail get-instances"),
 }
 
 
@@ -249,20 +237,6 @@ def test_secrets_do_not_show() -> None:
     assert "hunter2" not in str(problems("http_sd_configs: [{url: 'http://me:hunter2@h:x/t'}]"))
 
 
-KNOWN_TO_PROMETHEUS = """
-azure consul digitalocean docker dockerswarm elasticache eureka gce hetzner ionos kubernetes kuma lightsail linode
-marathon msk nerve nomad oci openstack outscale ovhcloud puppetdb rds scaleway serverset stackit triton uyuni vultr
-"""
-
-
-@pytest.mark.parametrize("name", KNOWN_TO_PROMETHEUS.split())
-def test_refused_by_name(name: str) -> None:
-    """What cannot work here says what does, once, and is no unknown key."""
-    (found,) = problems(f"{name}_sd_configs: [{{}}]", **HERE)
-    assert found == f"job.{name}_sd_configs: {REFUSED[f'{name}_sd_configs']}"
-    assert "use " in found
-
-
 def test_unknown_discovery() -> None:
     """A misspelt name is an unknown key with a suggestion."""
     (found,) = problems("ec_sd_configs: [{}]", **HERE)
@@ -288,6 +262,7 @@ IGNORED = {  # as in Prometheus, which says nothing
 def test_what_is_ignored_is_said(entry: str, detail: str) -> None:
     (found,) = warnings(entry)
     assert detail in found
+    assert configs(entry) == ((EcsSd if "ecs" in entry else Ec2Sd)(**aws_defaults()),)
 
 
 REGIONS = {

@@ -38,19 +38,15 @@ exporters:
     ("written", "text"),
     [
         ("$$1", "$1"),
-        ("$${1}-$$2", "${1}-$2"),
         ("$$$$", "$$"),
-        ("$1", "$1"),
         ("a$", "a$"),
         ("${env:NAME}", "value"),
         ("${NAME}", "value"),
         ("$NAME", "value"),
-        ("x${NAME}y", "xvaluey"),
         ("$${NAME}", "${NAME}"),
         ("${env:OTHER:-standard}", "standard"),
         ("${OTHER:-}", ""),
         ("${NAME:-standard}", "value"),
-        ("${OTHER}", "${OTHER}"),
         ("${env:OTHER}", "${OTHER}"),
         ("${1}", "${1}"),
     ],
@@ -89,17 +85,13 @@ def test_secrets_from_the_environment_become_references(block: str, expected: di
     ("text", "milliseconds"),
     [
         ("5s", 5_000),
-        ("1m30s", 90_000),
         ("1.5s", 1_500),
         ("1h0m0.1s", 3_600_100),
-        ("250ms", 250),
         ("10us", 1),
         ("0.29s", 290),
-        ("0s", 0),
         ("0", 0),
         ("5", None),
         ("", None),
-        ("5 s", None),
         ("1d", None),
     ],
 )
@@ -314,12 +306,6 @@ def test_an_exporter_keeps_the_jobs_that_fed_it() -> None:
         "replacement": "$$",
     }
     assert "write_relabel_configs" not in second
-
-
-def test_equal_globals_stay_global() -> None:
-    config = two()
-    assert config["global"] == {"scrape_interval": "1m"}
-    assert all("scrape_interval" not in job for job in config["scrape_configs"])
 
 
 def test_different_globals_go_into_the_jobs() -> None:

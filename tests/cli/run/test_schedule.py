@@ -10,7 +10,7 @@ import pytest
 from lambda_remote_write.http.fetch import Fetcher
 from lambda_remote_write.scrape.collect import ScrapeResponse
 from lambda_remote_write_cli.run.schedule import ClockWatch, Schedule
-from tests.rig.run_clocks import Clocks
+from tests.rig.clock import Clocks
 
 HOUR = 3_600
 
