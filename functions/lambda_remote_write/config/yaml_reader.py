@@ -447,6 +447,10 @@ class Section:
         node = self._expect(key, yaml.MappingNode)
         return self.at(node, key, defaults) if isinstance(node, yaml.MappingNode) else None
 
+    def map(self, key: str, defaults: object = None) -> Section:
+        """The map at `key`; an empty one when there is none."""
+        return self.section(key, defaults) or self.at(yaml.MappingNode("", []), key, defaults)
+
     def sections(self, key: str, defaults: object = None) -> list[Section]:
         """A list of maps."""
         found = []

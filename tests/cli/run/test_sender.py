@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lambda_remote_write.remote_write.rate_limit import RateLimiter
-from lambda_remote_write_cli.run.patience import NEVER, Patience
+from lambda_remote_write_cli.run.sender import NEVER, Patience
 from tests.rig.clock import Clocks
 
 
