@@ -9,7 +9,22 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.config.schema import Config, JsonJob, Metric, RemoteWriteConfig, SigV4
+from lambda_remote_write.config.schema import (
+    Authorization,
+    BasicAuth,
+    Config,
+    JsonJob,
+    Limits,
+    MetadataConfig,
+    Metric,
+    OAuth2,
+    ProxyConfig,
+    QueueConfig,
+    RemoteWriteConfig,
+    SigV4,
+    TlsConfig,
+)
+from lambda_remote_write.config.secrets import Secret
 from lambda_remote_write.config.yaml_reader import ConfigError
 
 CORPUS = Path(__file__).parents[1] / "testdata" / "config"
@@ -92,7 +107,33 @@ def test_defaults_stay_below_amp_body_limit() -> None:
     assert good("minimal").endpoints[0].queue.max_body_bytes <= 1_000_000
 
 
-EVERY_KEY = [
+PROXY_HEADER = (("X-Proxy", (Secret(literal="one"),)),)
+BASIC = BasicAuth(Secret(reference="env:API_USER"), Secret(file="password.txt"))
+QUEUE = QueueConfig(2_500, 4, 2, 500, 2_000, 100, 10_000, False, 1_800_000, 500 * 1024)
+CA, TOKEN = Secret(file="ca.pem"), Secret(reference="secretsmanager:usage-api#token")
+TENANT = (Secret(literal="blue"), Secret(literal="hidden"), Secret(file="tenant.txt"), Secret(reference="env:TENANT"))
+TLS = TlsConfig(CA, Secret(file="cert.pem"), Secret(reference="ssm:/usage/key"), "api.internal", max_version="TLS13")
+OAUTH2 = OAuth2(
+    "pusher",
+    Secret(reference="secretsmanager:client"),
+    "https://login.example.com/token",
+    ("read",),
+    (("audience", "usage"),),
+    TlsConfig(CA),
+    ProxyConfig(Secret(literal="http://proxy.example.com:3128"), "example.org", False, PROXY_HEADER),
+)
+EVERY_KEY = [  # whole blocks in the order of their fields in the schema
+    ("json-configs-every-key", "jobs[0].limits", Limits(2 * 1024 * 1024, 100, 20, 64, 256)),
+    ("json-configs-every-key", "jobs[0].http.authorization", Authorization("Token", TOKEN)),
+    ("json-configs-every-key", "jobs[0].http.tls", TLS),
+    ("json-configs-every-key", "jobs[0].http.http_headers", (("X-Tenant", TENANT),)),
+    ("json-configs-every-key", "jobs[1].http.basic_auth", BASIC),
+    ("json-configs-every-key", "jobs[2].http.oauth2", OAUTH2),
+    ("json-configs-every-key", "jobs[4].http.authorization", Authorization("Bearer", Secret(literal="literal"))),
+    ("json-configs-every-key", "jobs[5].http.authorization", Authorization("Bearer", Secret(file="token.txt"))),
+    ("remote-write-every-key", "endpoints[0].queue", QUEUE),
+    ("remote-write-every-key", "endpoints[0].metadata", MetadataConfig(False, 300_000, 100)),
+    ("global-every-key", "jobs[0].limits", Limits(10 * 1024 * 1024, 5_000, 30, 100, 500)),
     ("json-configs-every-key", "jobs[0].url", "https://api.example.com:8443/usage?kind=all"),
     ("json-configs-every-key", "jobs[0].instance", "api.example.com:8443"),
     ("json-configs-every-key", "jobs[0].method", "POST"),
@@ -110,28 +151,11 @@ EVERY_KEY = [
     ("json-configs-every-key", "jobs[0].pagination.parameter", "after"),
     ("json-configs-every-key", "jobs[0].pagination.first_page", 0),
     ("json-configs-every-key", "jobs[0].pagination.max_pages", 7),
-    ("json-configs-every-key", "jobs[0].limits.body_size_bytes", 2 * 1024 * 1024),
-    ("json-configs-every-key", "jobs[0].limits.sample_limit", 100),
-    ("json-configs-every-key", "jobs[0].limits.label_limit", 20),
-    ("json-configs-every-key", "jobs[0].limits.label_name_length", 64),
-    ("json-configs-every-key", "jobs[0].limits.label_value_length", 256),
-    ("json-configs-every-key", "jobs[0].http.authorization.type", "Token"),
-    ("json-configs-every-key", "jobs[0].http.authorization.credentials.reference", "secretsmanager:usage-api#token"),
-    ("json-configs-every-key", "jobs[0].http.tls.ca.file", "ca.pem"),
-    ("json-configs-every-key", "jobs[0].http.tls.cert.file", "cert.pem"),
-    ("json-configs-every-key", "jobs[0].http.tls.key.reference", "ssm:/usage/key"),
-    ("json-configs-every-key", "jobs[0].http.tls.server_name", "api.internal"),
-    ("json-configs-every-key", "jobs[0].http.tls.max_version", "TLS13"),
     ("json-configs-every-key", "jobs[0].http.proxy.url.literal", "http://proxy.example.com:3128"),
     ("json-configs-every-key", "jobs[0].http.proxy.no_proxy", "example.org,10.0.0.0/8"),
     ("json-configs-every-key", "jobs[0].http.proxy.connect_header[0][0]", "X-Proxy"),
     ("json-configs-every-key", "jobs[0].http.proxy.connect_header[0][1][1].literal", "two"),
     ("json-configs-every-key", "jobs[0].http.follow_redirects", False),
-    ("json-configs-every-key", "jobs[0].http.http_headers[0][0]", "X-Tenant"),
-    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][0].literal", "blue"),
-    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][1].literal", "hidden"),
-    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][2].file", "tenant.txt"),
-    ("json-configs-every-key", "jobs[0].http.http_headers[0][1][3].reference", "env:TENANT"),
     ("json-configs-every-key", "jobs[0].metric_relabel[0].separator", "-"),
     ("json-configs-every-key", "jobs[0].metric_relabel[1].modulus", 4),
     ("json-configs-every-key", "jobs[0].metrics[0].name", "every_key:requests_total"),
@@ -147,22 +171,9 @@ EVERY_KEY = [
     ("json-configs-every-key", "jobs[0].metrics[0].offset", -1000.0),
     ("json-configs-every-key", "jobs[0].metrics[0].on_missing", 0.0),
     ("json-configs-every-key", "jobs[0].metrics[0].duplicates", "sum"),
-    ("json-configs-every-key", "jobs[1].http.basic_auth.username.reference", "env:API_USER"),
-    ("json-configs-every-key", "jobs[1].http.basic_auth.password.file", "password.txt"),
     ("json-configs-every-key", "jobs[1].http.proxy.from_environment", True),
-    ("json-configs-every-key", "jobs[2].http.oauth2.client_id", "pusher"),
-    ("json-configs-every-key", "jobs[2].http.oauth2.client_secret.reference", "secretsmanager:client"),
-    ("json-configs-every-key", "jobs[2].http.oauth2.token_url", "https://login.example.com/token"),
-    ("json-configs-every-key", "jobs[2].http.oauth2.scopes", ("read",)),
-    ("json-configs-every-key", "jobs[2].http.oauth2.endpoint_params", (("audience", "usage"),)),
-    ("json-configs-every-key", "jobs[2].http.oauth2.tls.ca.file", "ca.pem"),
-    ("json-configs-every-key", "jobs[2].http.oauth2.tls.insecure_skip_verify", False),
-    ("json-configs-every-key", "jobs[2].http.oauth2.proxy.no_proxy", "example.org"),
     ("json-configs-every-key", "jobs[3].http.oauth2.client_secret.file", "secret.txt"),
     ("json-configs-every-key", "jobs[3].http.oauth2.proxy.from_environment", True),
-    ("json-configs-every-key", "jobs[4].http.authorization.type", "Bearer"),
-    ("json-configs-every-key", "jobs[4].http.authorization.credentials.literal", "literal"),
-    ("json-configs-every-key", "jobs[5].http.authorization.credentials.file", "token.txt"),
     ("remote-write-every-key", "endpoints[0].name", "amp"),
     ("remote-write-every-key", "endpoints[0].remote_timeout_ms", 20_000),
     ("remote-write-every-key", "endpoints[0].headers", (("X-Team", "billing"),)),
@@ -172,29 +183,11 @@ EVERY_KEY = [
     ("remote-write-every-key", "endpoints[0].sigv4.role_arn", "arn:aws:iam::111122223333:role/pusher"),
     ("remote-write-every-key", "endpoints[0].sigv4.external_id", "billing"),
     ("remote-write-every-key", "endpoints[0].sigv4.use_fips_sts_endpoint", True),
-    ("remote-write-every-key", "endpoints[0].queue.capacity", 2_500),
-    ("remote-write-every-key", "endpoints[0].queue.max_shards", 4),
-    ("remote-write-every-key", "endpoints[0].queue.min_shards", 2),
-    ("remote-write-every-key", "endpoints[0].queue.max_samples_per_send", 500),
-    ("remote-write-every-key", "endpoints[0].queue.batch_send_deadline_ms", 2_000),
-    ("remote-write-every-key", "endpoints[0].queue.min_backoff_ms", 100),
-    ("remote-write-every-key", "endpoints[0].queue.max_backoff_ms", 10_000),
-    ("remote-write-every-key", "endpoints[0].queue.retry_on_http_429", False),
-    ("remote-write-every-key", "endpoints[0].queue.sample_age_limit_ms", 1_800_000),
-    ("remote-write-every-key", "endpoints[0].queue.max_body_bytes", 500 * 1024),
-    ("remote-write-every-key", "endpoints[0].metadata.send", False),
-    ("remote-write-every-key", "endpoints[0].metadata.send_interval_ms", 300_000),
-    ("remote-write-every-key", "endpoints[0].metadata.max_samples_per_send", 100),
     ("remote-write-every-key", "endpoints[1].http.basic_auth.password.reference", "ssm:/pusher/password"),
     ("remote-write-every-key", "endpoints[1].is_amp", False),
     ("global-every-key", "external_labels", (("environment", "production"),)),
     ("global-every-key", "jobs[0].scrape_interval_ms", 120_000),
     ("global-every-key", "jobs[0].scrape_timeout_ms", 30_000),
-    ("global-every-key", "jobs[0].limits.body_size_bytes", 10 * 1024 * 1024),
-    ("global-every-key", "jobs[0].limits.sample_limit", 5_000),
-    ("global-every-key", "jobs[0].limits.label_limit", 30),
-    ("global-every-key", "jobs[0].limits.label_name_length", 100),
-    ("global-every-key", "jobs[0].limits.label_value_length", 500),
 ]
 
 

@@ -84,8 +84,3 @@ def test_the_region_that_signs(url: str, sigv4: str, region: str) -> None:
 def test_no_region_to_sign_with() -> None:
     with pytest.raises(ConfigError, match=r"sigv4\.region: is required: neither the config nor AWS_REGION names one"):
         load(f"{JOB}remote_write: [{{url: 'http://h/w', sigv4: {{}}}}]\n", AWS_REGION="")
-
-
-def test_a_star_stands_in_the_last_part() -> None:
-    with pytest.raises(ConfigError, match=r"scrape_config_files\[0\]: 'd/\*/\*\.yml' is not allowed: a \* stands in"):
-        load(f"scrape_config_files: ['d/*/*.yml']\n{WRITE}")

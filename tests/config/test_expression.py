@@ -158,18 +158,13 @@ LANGUAGE = (
     *("not_null(nothing, total)", "total > `3` && release", "!nothing", "`5`", '`"5"`', "'raw'", '"with-dash"."a b"'),
     *(
         "regions | [0].name",
-        "regions[::2].name",
-        "contains(release, '7')",
         "@",
         "scalars[?@ != null]",
         "merge(at, {x: total})",
     ),
     *(
         "to_number(release)",
-        "starts_with(release, '7')",
         "reverse(scalars)",
-        "map(&name, regions)",
-        "avg(matrix[])",
         "true",
         "null",
     ),
