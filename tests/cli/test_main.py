@@ -113,25 +113,11 @@ def test_push_json_is_the_report(config: Path, receiver: Receiver) -> None:
     assert report["endpoints"][0]["collected"] == 8
 
 
-@pytest.mark.parametrize(
-    ("fault", "detail"),
-    [
-        (
-            Fault.status(400, b"out of order sample"),
-            '--out-of-order-time-window-in-seconds 600; it said: "out of order sample"',
-        ),
-        (Fault.status(404, b'{"Message":"Workspace not found"}'), "check the workspace id, region and account"),
-        (Fault.status(403, b"no"), "the role needs aps:RemoteWrite on this workspace"),
-    ],
-    ids=["refused", "no such workspace", "forbidden"],
-)
-def test_push_that_is_not_delivered_exits_1_and_says_what_to_do(
-    config: Path, receiver: Receiver, fault: Fault, detail: str
-) -> None:
-    receiver.always(fault)
+def test_push_that_is_not_delivered_exits_1_and_says_what_to_do(config: Path, receiver: Receiver) -> None:
+    receiver.always(Fault.status(400, b"out of order sample"))
     result = pusher("push", config, "--timeout", "3")
     assert result.returncode == 1
-    assert detail in result.stdout
+    assert '--out-of-order-time-window-in-seconds 600; it said: "out of order sample"' in result.stdout
 
 
 def test_push_with_a_job_down_exits_1_and_delivers_up_0(config: Path, api: Api, receiver: Receiver) -> None:

@@ -69,6 +69,13 @@ def full() -> dict[str, Any]:
                 },
             ),
         ],
+        "scrape_configs": [
+            {
+                "job_name": "sd",
+                "http_sd_configs": [{"url": f"http://me:{canary('sd-password')}@sd.example.com/targets"}],
+                "ec2_sd_configs": [{"access_key": canary("sd-key"), "secret_key": canary("sd-secret")}],
+            }
+        ],
         "remote_write": [
             {
                 "url": "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write",

@@ -122,16 +122,6 @@ def test_times(top: str, keys: str, interval_ms: int, timeout_ms: int) -> None:
     assert (job.scrape_interval_ms, job.scrape_timeout_ms) == (interval_ms, timeout_ms)
 
 
-@pytest.mark.parametrize(
-    ("top", "keys", "size"),
-    [("", "", 50), ("1MB", "", 1), ("1MB", "0", 1), ("1MB", "2MB", 2), ("", "0", 50), ("", "99MB", 99)],
-)
-def test_body_size_limit(top: str, keys: str, size: int) -> None:
-    """A body has 50MB at most unless the job or global says otherwise: it is decoded in memory."""
-    given = with_job(f"body_size_limit: {keys}" if keys else "", f"global: {{body_size_limit: {top}}}" if top else "")
-    assert load(given).jobs[0].limits.body_size_bytes == size * 1024 * 1024
-
-
 GUESSES = [
     ("scrape_interval: 5 m, scrape_timeout: 2m", ["scrape_interval"]),
     ("scrape_interval: 1m, scrape_timeout: 2m", ["scrape_timeout"]),
@@ -257,10 +247,3 @@ def test_a_problem_without_place() -> None:
     assert str(Problem("a.yaml", 0, "", "wrong")) == "a.yaml: wrong"
     assert str(Problem("a.yaml", 3, "", "wrong")) == "a.yaml:3: wrong"
     assert str(Problem("a.yaml", 0, "b.c", "wrong")) == "a.yaml: b.c: wrong"
-
-
-@pytest.mark.parametrize("text", ["", "\n", "---\n", "null\n", "~"], ids=repr)
-def test_nothing(text: str) -> None:
-    """An empty file, whatever it is empty in, says what a config has."""
-    detail = "the file is empty; a config has json_configs and remote_write"
-    assert problems(text, **STACK) == [f"pusher.yaml:1: {detail}"]

@@ -11,6 +11,7 @@ import yaml
 from lambda_remote_write import relabel
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write_cli.convert import Conversion, convert
+from tests.rig.convert_corpus import collector
 
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 SERVICES = "services: [{name_pattern: '^retail-.*$', metrics_ports: [9113]}], docker_labels: []"
@@ -172,12 +173,7 @@ exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}
 
 
 def test_an_observer_whose_file_no_job_reads_is_named() -> None:
-    found = convert(
-        "extensions: {ecs_observer: {cluster_name: shop}}\n"
-        "receivers: {prometheus: {config: {scrape_configs: [{job_name: a}]}}}\n"
-        "exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}\n",
-        "c.yaml",
-    )
+    found = collector("extensions: {ecs_observer: {cluster_name: shop}}")
     assert [(one.path, one.why) for one in found.dropped] == [
         ("extensions.ecs_observer", "no job reads the file that it wrote")
     ]

@@ -12,13 +12,9 @@ from lambda_remote_write import relabel
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import Config
 from lambda_remote_write_cli.convert import convert
-from tests.rig.convert_corpus import CASES, converted
+from tests.rig.convert_corpus import CASES, collector, converted
 
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
-COLLECTOR = """
-receivers: {prometheus: {config: {scrape_configs: [{job_name: a}]}}}
-exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'%s}}
-"""
 
 
 def comments(text: str) -> list[str]:
@@ -61,15 +57,14 @@ def test_hints_of_the_corpus(case: str) -> None:
 
 def test_where_to_write_to() -> None:
     """Without remote_write, and when none of a collector's exporters speaks it."""
-    texts = ["scrape_configs: [{job_name: a}]\n", COLLECTOR.replace("prometheusremotewrite", "awsemf") % ""]
-    for text in texts:
-        found = convert(text, "c.yaml")
+    unwritten = "service: {pipelines: {metrics: {receivers: [prometheus], exporters: [awsemf]}}}"
+    for found in (convert("scrape_configs: [{job_name: a}]\n", "c.yaml"), collector(unwritten)):
         assert [hint for hint in hinted(found.config) if loaded(**yaml.load(hint, yaml.CBaseLoader)).endpoints]
 
 
 def kept(exporter: str = "") -> tuple[str, dict[str, Any]]:
     """The comment above remote_write, and the lines in it that keep the old form."""
-    found = convert(COLLECTOR % exporter, "c.yaml")
+    found = collector(exporter=exporter)
     detail, lines = [], []
     for line in comments(found.config.partition("scrape_configs:")[2]):
         (lines if line.startswith("   ") else detail).append(line)

@@ -43,11 +43,6 @@ def scrapes(schedule: Schedule, clocks: Clocks, page: Page, seconds: int, busy: 
     return found
 
 
-def test_at_its_interval_from_the_start() -> None:
-    clocks = Clocks()
-    assert scrapes(Schedule(clocks.now_ms, clocks.monotonic), clocks, Page(), 50) == [0, 15, 30, 45]
-
-
 @pytest.mark.parametrize(
     ("offset_ms", "first"),
     [pytest.param(0, 600, id="on the full interval"), pytest.param(60_000, 660, id="at its own place in it")],
