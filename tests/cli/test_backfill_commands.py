@@ -73,18 +73,6 @@ def test_resume_serves_the_first_time_too(config: Path, receiver: Receiver, tmp_
     assert receiver.accepted == accepted
 
 
-def test_what_was_skipped_stands_there_with_its_first_example(config: Path, tmp_path: Path) -> None:
-    """By reason: how many, and file and line of the first."""
-    file = tmp_path / "usage.ndjson"
-    file.write_text(records([40]) + "no json\n" + '{"apiRequestCount": 1}\n' + records([30]) + "none either\n")
-    done = pusher("backfill", config, "--job", "custom_exporter", "--from", file)
-    assert done.returncode == 1
-    lines = [line for line in done.stdout.splitlines() if line.startswith("skipped ")]
-    assert len(lines) == 2
-    assert any(line.startswith("skipped 2, not_json: ") and "usage.ndjson, line 2" in line for line in lines)
-    assert all("usage.ndjson" in line for line in lines)
-
-
 def test_json_is_the_whole_answer(config: Path, receiver: Receiver, tmp_path: Path) -> None:
     file, export = tmp_path / "usage.ndjson", tmp_path / "old.om"
     file.write_text(records([90, 40]))

@@ -145,8 +145,6 @@ def test_the_nearest_path(wanted: str, document: Any, lists: bool, nearest: str)
 @pytest.mark.parametrize(
     ("value", "detail"),
     [
-        (None, "null"),
-        (5, "a number, 5"),
         (True, "a boolean, true"),
         ("a\nb\x1b[0m", 'a text, "a\\nb\\u001b[0m"'),
         ({"a": [1]}, 'an object, {"a": [1]}'),

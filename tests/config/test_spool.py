@@ -64,16 +64,13 @@ HEAD = "json_configs:\n- {job_name: j, url: 'http://a/', metrics: [{name: m, val
             ["'sometimes'", "on_failure, always, off"],
             id="mode",
         ),
-        pytest.param("spool: {location: a, mode: alway}", "4: spool.mode", ['did you mean "always"'], id="a slip"),
         pytest.param(
             "spool: {location: a, rejected: yes}", "4: spool.rejected", ["'yes'", "drop, keep"], id="rejected"
         ),
         pytest.param(
             "spool: {location: a, days: 7}", "4: spool.days", ["unknown key", "location, mode, rejected"], id="a key"
         ),
-        pytest.param("spool: here", "4: spool", ["a map is expected here"], id="no map"),
         pytest.param("self_metrics: 7", "4: self_metrics", ["'7'"], id="no boolean"),
-        pytest.param("new_series_limit: -1", "4: new_series_limit", ["'-1'", "at least 0"], id="negative"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(text: str, place: str, words: list[str]) -> None:
@@ -112,13 +109,11 @@ def test_the_defaults_of_backfill() -> None:
     ("backfill", "place", "words"),
     [
         pytest.param({"query": {"from": "{start}"}}, "backfill.query", ["{end} must stand in it"], id="no end"),
-        pytest.param({}, "backfill.query", ["{start} and {end} must stand in it"], id="nothing"),
         pytest.param(
             {"query": RANGE | {"c": "{cursor_id}"}}, "backfill.query", ["{cursor_id} is unknown", "{step}"], id="a word"
         ),
         pytest.param({"query": RANGE, "format": "iso"}, "backfill.format", ["'iso'", "unix_ms, unix_us"], id="format"),
         pytest.param({"query": RANGE, "timezone": "Mars"}, "backfill.timezone", ["'Mars'", "Asia/Seoul"], id="zone"),
-        pytest.param({"query": RANGE, "window": "1.5h"}, "backfill.window", ["'1.5h'"], id="window"),
         pytest.param({"query": RANGE, "url": "ftp://x"}, "backfill.url", ["http"], id="url"),
         pytest.param({"query": RANGE, "until": "now"}, "backfill.until", ["unknown key", "docs/config.md"], id="a key"),
     ],

@@ -44,11 +44,11 @@ class Process:
             assert time.monotonic() < until, f"not within {PATIENCE_SECONDS}s: {what}; it said: {self.detail[-20:]}"
             time.sleep(0.02)
 
-    def wait_to_hear(self, *words: str, since: int = 0) -> str:
+    def wait_to_hear(self, *words: str) -> str:
         """The first message with all these words."""
 
         def heard() -> list[str]:
-            return [line for line in self.detail[since:] if all(word in line for word in words)]
+            return [line for line in self.detail if all(word in line for word in words)]
 
         self.wait_for(heard, f"a message with {words}")
         return heard()[0]

@@ -12,7 +12,7 @@ from . import components, ecs_observer, expansion, exporter, filter_processor, p
 from .exporter import Endpoint
 from .relabelling import escaped, rule, rules_of
 from .render import render
-from .tree import Comment, Dropped, DroppedKeys, Entry, List, Map, Value, scalar
+from .tree import Comment, Dropped, DroppedKeys, Entry, List, Map, scalar
 
 _METRICS = "metrics"
 _ANY_EXPORTER = ""
@@ -132,7 +132,7 @@ def convert(top: Map, dropped: DroppedKeys, given: Mapping[str, str]) -> Map:
         result.put("global", settings)
     result.put("scrape_configs", List([job for receiver in receivers for job in receiver.jobs]), top.get("receivers"))
     if endpoints:
-        section = result.put("remote_write", List([_as_item(one) for one in endpoints]), top.get("exporters"))
+        section = result.put("remote_write", List([one.finished() for one in endpoints]), top.get("exporters"))
         section.above = [*section.above, *exporter.what_changes(endpoints)]
     elif (names := ", ".join(_exporters_of_scraped(collector))) and (exporters := top.get("exporters")):
         result.entries.append(dropped.by_hand(exporters, _NO_ENDPOINT.format(names=names)))
@@ -148,12 +148,6 @@ def convert(top: Map, dropped: DroppedKeys, given: Mapping[str, str]) -> Map:
 def _exporters_of_scraped(collector: Collector) -> list[str]:
     """The exporters that get scraped data, or all when none does."""
     return list(dict.fromkeys(route.exporter for route in collector.routes)) or collector.names("exporters")
-
-
-def _as_item(endpoint: Endpoint) -> Entry:
-    exporter_entry = endpoint.exporter
-    above = exporter_entry.above
-    return Entry("", endpoint.finished(), exporter_entry.line, exporter_entry.path, above=above)
 
 
 # service
@@ -491,11 +485,7 @@ def _spread_external_labels(endpoints: list[Endpoint], settings: Map, given: Map
     external = settings.get("external_labels") or settings.put("external_labels", Map())
     for label in first.pairs():
         if external.map.get(label.key) is None:
-            external.map.put(label.key, _external(label.value, given), label)
-
-
-def _external(value: Value, given: Mapping[str, str]) -> Value:
-    return value if isinstance(value, Map | List) else expansion.external_label(value, given)
+            external.map.put(label.key, expansion.external_label(label.value, given), label)
 
 
 def _route(collector: Collector, receivers: list[Receiver], endpoints: list[Endpoint]) -> None:

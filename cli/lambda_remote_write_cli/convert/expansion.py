@@ -28,8 +28,10 @@ def expand(value: Value, given: Mapping[str, str]) -> None:
         expand(entry.value, given)
 
 
-def external_label(value: Scalar, given: Mapping[str, str]) -> Scalar:
+def external_label(value: Value, given: Mapping[str, str]) -> Value:
     """A label of an exporter as `external_labels` take it, where `$$` and `${NAME}` mean what a collector means."""
+    if not isinstance(value, Scalar):
+        return value
     text, variables = _expanded(value.raw, given, dollar="$$")
     return Scalar(text, value.style, variables=variables)
 

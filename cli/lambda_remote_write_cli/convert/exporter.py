@@ -105,13 +105,14 @@ class Endpoint:
         """The name of the extension that signs for it."""
         return self.exporter.map.map("auth").text("authenticator")
 
-    def finished(self) -> Map:
-        """The entry of remote_write, its keys in our order, the comments at the end."""
+    def finished(self) -> Entry:
+        """The item of remote_write, its keys in our order, the comments at the end."""
         if self.relabel.entries:
             self.block.put("write_relabel_configs", self.relabel)
         pairs = {pair.key: pair for pair in self.block.pairs()}
         comments = [entry for entry in self.block.entries if isinstance(entry, Comment)]
-        return Map([*(pairs[key] for key in _ORDER if key in pairs), *comments])
+        block = Map([*(pairs[key] for key in _ORDER if key in pairs), *comments])
+        return Entry("", block, self.exporter.line, self.exporter.path, above=self.exporter.above)
 
 
 def endpoint(exporter: Entry, extensions: Map, dropped: DroppedKeys) -> Endpoint:

@@ -77,10 +77,8 @@ def test_a_port_in_a_docker_label_is_left_to_a_person(observer: str) -> None:
     ("written", "ours"),
     [
         ("__meta_ecs_source", "__meta_ecs_task_arn"),
-        ("__meta_ecs_cluster_name", "__meta_ecs_cluster"),
         ("__meta_ecs_service_name", "__meta_ecs_service"),
         ("__meta_ecs_task_tags_team", "__meta_ecs_tag_task_team"),
-        ("__meta_ecs_ec2_instance_id", "__meta_ecs_ec2_instance_id"),
         ("__meta_ecs_ec2_tags_Name", "__meta_ecs_tag_ec2_Name"),
         ("__meta_ecs_ec2_private_ip", "__meta_ecs_ec2_instance_private_ip"),
         ("__meta_ecs_ec2_subnet_id", "__meta_ecs_subnet_id"),

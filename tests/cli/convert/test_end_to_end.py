@@ -35,7 +35,7 @@ def rig(tmp_path: Path) -> Any:
         yield found
 
 
-def run(rig: Rig, modules: str, document: Any, *, exact: bool = False, module: str = "m") -> dict[str, Any]:
+def run(rig: Rig, modules: str, document: Any, *, module: str = "m") -> dict[str, Any]:
     """One push of one module against the document, its address told as Prometheus would tell it."""
     target = rig.serve(json.dumps(document))
     asking = f"""
@@ -44,7 +44,7 @@ def run(rig: Rig, modules: str, document: Any, *, exact: bool = False, module: s
             metrics_path: /probe
             params: {{module: [{module}], target: ['{target}']}}
     """
-    found = convert(modules, "je.yml", Options(targets=(asking, "prometheus.yml"), exact=exact))
+    found = convert(modules, "je.yml", Options(targets=(asking, "prometheus.yml")))
     jobs = yaml.load(found.config, yaml.CBaseLoader)["json_configs"]
     return rig.push(json.dumps(next(job for job in jobs if job["url"] == target)))
 
@@ -98,18 +98,6 @@ def test_kinds_of_values(rig: Rig) -> None:
         f"text 95.5 @{NOW_MS}",
     ]
     assert skipped(report) == {"value_missing": 2, "not_a_number": 1}
-
-
-def test_exact_values(rig: Rig) -> None:
-    """As json_exporter 0.7.0 has them: a word for a truth is a number; a null or missing key is no sample."""
-    report = run(rig, VALUES, VALUES_DOCUMENT, exact=True)
-    found = lines(rig)
-    assert "word 1" in found
-    assert "off 0" in found
-    assert "joined 2.1" in found
-    assert "text 95.5" in found
-    assert [line for line in found if line.startswith("nothing")] == []
-    assert skipped(report) == {"value_missing": 2}
 
 
 def test_labels_of_a_value_come_from_the_document_and_of_an_object_from_the_object(rig: Rig) -> None:
