@@ -201,7 +201,9 @@ def _print_rows(answer: Mapping[str, Any], console: Console) -> None:
     rows = [row for row in answer["preflight"] if "endpoints" in row]
     if not rows:
         return
-    groups = list(_alike(rows))
+    # Neighbours, of one file where there are several, that say the same of every endpoint, are one.
+    alike = itertools.groupby(rows, key=lambda row: (row["where"].rpartition(", ")[0], row["endpoints"]))
+    groups = [list(group) for _, group in alike]
     lines: list[tuple[str, ...]] = [_HEADER]
     lines += [line for group in groups[:_SHOWN_ROWS] for line in _lines_of(group)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
@@ -214,12 +216,6 @@ def _print_rows(answer: Mapping[str, Any], console: Console) -> None:
     left = sum(map(len, groups[_SHOWN_ROWS:]))
     if left:
         console.print(f"and {left} more parts; --json has them")
-
-
-def _alike(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Neighbours, of one file where there are several, that say the same of every endpoint."""
-    for _, group in itertools.groupby(rows, key=lambda row: (row["where"].rpartition(", ")[0], row["endpoints"])):
-        yield list(group)
 
 
 def _lines_of(group: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:

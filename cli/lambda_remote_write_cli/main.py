@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from lambda_remote_write import __version__
@@ -34,12 +33,13 @@ from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
 from lambda_remote_write.store import StoreError
 
 from .run.runner import Runner
-from .terminal import Console, Parser, counted, refuse, say_json
+from .terminal import Console, Parser, clock, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
 _IN_A_FUNCTION = ("/var/task/", "/opt/")  # its package and its layers
 _LIST_SECONDS = 30.0
+_MEMORY_ONLY = "no spool is configured: pusher run keeps undelivered samples in memory only"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,7 +172,8 @@ def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int
 
 def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
     jobs, endpoints = config.job_names(), [endpoint.name for endpoint in config.endpoints]
-    warnings, notes = [*config.warnings, *_files_that_nothing_writes(config)], _notes(config)
+    warnings = [*config.warnings, *_files_that_nothing_writes(config)]
+    notes = [] if config.spool.location else [_MEMORY_ONLY]
     if options.json:
         say_json({"ok": True, "jobs": jobs, "endpoints": endpoints, "warnings": warnings, "notes": notes})
         return _OK
@@ -199,12 +200,6 @@ def _files_that_nothing_writes(config: Config) -> list[str]:
         for name, file in files
         if file.startswith("/") and not file.startswith(_IN_A_FUNCTION)
     ]
-
-
-def _notes(config: Config) -> list[str]:
-    """Remarks on a valid config."""
-    memory_only = "no spool is configured: pusher run keeps undelivered samples in memory only"
-    return [] if config.spool.location else [memory_only]
 
 
 def _push(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:
@@ -350,9 +345,8 @@ def _series_line(shown: dict[str, Any]) -> str:
         return f"{_labels(before)} dropped by metric_relabel_configs[{shown.get('dropped_by_rule', '?')}]"
     line = _labels(after)
     if "value" in shown:
-        at = datetime.fromtimestamp(shown["timestamp_ms"] / 1000, UTC).isoformat(timespec="seconds")
         value = str(shown["value"]).removesuffix(".0")
-        line += f" {value} at {at.replace('+00:00', 'Z')}, {_age(shown['age_seconds'])}"
+        line += f" {value} at {clock(shown['timestamp_ms'])}, {_age(shown['age_seconds'])}"
     return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
 
 
@@ -401,8 +395,7 @@ def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
         return dependencies.config_source(options.config, has_schedule=False).load().config
 
     def say(message: str) -> None:
-        now = datetime.fromtimestamp(dependencies.now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
-        time_of_day = now.replace("+00:00", "Z")
+        time_of_day = clock(dependencies.now_ms(), "milliseconds")
         line = json_text({"time": time_of_day, "message": message})
         print(line if options.json else f"{time_of_day} {message}", file=sys.stderr, flush=True)
 

@@ -7,7 +7,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from lambda_remote_write.environment import Environment
@@ -18,7 +17,7 @@ from lambda_remote_write.spool.spool import Spool
 from lambda_remote_write.spool_inspect import Chosen, Found, NoSpool, choose, entries, exported, listing, spool_of
 from lambda_remote_write.store import MAX_LISTED
 
-from .terminal import counted, refuse, say_json
+from .terminal import clock, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _FAILED, _BAD = 0, 1, 2
@@ -57,7 +56,7 @@ class SpoolCommand:
             say_json({"place": self._spool.store.place, **listed})
             return _OK
         for row in listed["entries"]:
-            print(f"{row['key']}  {counted(row['samples'], 'sample')}, the oldest of {_clock(row['oldest_ms'])}")
+            print(f"{row['key']}  {counted(row['samples'], 'sample')}, the oldest of {clock(row['oldest_ms'])}")
             for reason, entry in row["reasons"].items():
                 print(f"    {entry['count']} {reason}: {entry['example']}")
         for key, detail in found.unreadable.items():
@@ -125,7 +124,3 @@ def _left_out(everything: Exported, found: Found) -> Iterator[str]:
         yield f"left out: {count} {reason}: {everything.left_out.first_examples[reason]}"
     for key, detail in found.unreadable.items():
         yield f"unreadable: {key}: {detail}"
-
-
-def _clock(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

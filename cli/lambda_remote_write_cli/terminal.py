@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import sys
+from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO
 
 import rich.console
@@ -35,6 +36,12 @@ def counted(count: int, noun: str) -> str:
     """`1 entry`, `2 entries`."""
     several = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{count} {noun if count == 1 else several}"
+
+
+def clock(milliseconds: float, timespec: str = "seconds") -> str:
+    """A time since the epoch as RFC 3339, in UTC."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 class Console(rich.console.Console):

@@ -25,11 +25,10 @@ def command(arguments: Sequence[str]) -> int:
     by hand."""
     options = _parser().parse_args(arguments)
     try:
-        found = convert(
-            _text_of(options.file),
-            _name_of(options.file),
-            Options(options.kind, dict(options.env), _targets_of(options), options.exact),
-        )
+        text = _text_of(options.file)
+        targets = (_text_of(options.prometheus), options.prometheus) if options.prometheus else None
+        given = Options(options.kind, dict(options.env), targets, options.exact)
+        found = convert(text, _name_of(options.file), given)
         if options.output:
             _write(options.output, found.config, overwrite=options.force)
     except ConfigError as error:
@@ -73,10 +72,6 @@ def _variable(text: str) -> tuple[str, str]:
     if not name or not sign:
         raise argparse.ArgumentTypeError("NAME=VALUE is expected")
     return name, value
-
-
-def _targets_of(options: argparse.Namespace) -> tuple[str, str] | None:
-    return (_text_of(options.prometheus), options.prometheus) if options.prometheus else None
 
 
 def _name_of(path: str) -> str:

@@ -84,13 +84,13 @@ def replace(extensions: list[Entry], jobs: list[Entry], dropped: DroppedKeys) ->
     """Puts ecs_sd_configs into every job that reads an observer's file; the names of the observers of such a job."""
     read: set[str] = set()
     for job in jobs:
-        found = [one for one in map(_Observer, extensions) if _reads(job.map, one.file)]
+        names = [name.text for name in _files(job.map)]
+        found = [one for one in map(_Observer, extensions) if any(_is_named(one.file, name) for name in names)]
         if found:
-            patterns = [name.text for name in _files(job.map) if go_glob.is_pattern(name.text)]
             _take_files(job.map, [one.file for one in found])
             _Job(found, job, dropped).convert()
             left = {name.text for name in _files(job.map)}
-            for pattern in patterns:
+            for pattern in filter(go_glob.is_pattern, names):
                 if pattern not in left:
                     dropped.change(job, _PATTERN_OF_FILES.format(pattern=pattern))
             read |= {one.extension.key for one in found}
@@ -99,10 +99,6 @@ def replace(extensions: list[Entry], jobs: list[Entry], dropped: DroppedKeys) ->
 
 def _files(job: Map) -> list[Entry]:
     return [name for block in job.maps("file_sd_configs") for name in block.items("files")]
-
-
-def _reads(job: Map, file: str) -> bool:
-    return any(_is_named(file, one.text) for one in _files(job))
 
 
 def _is_named(file: str, pattern: str) -> bool:

@@ -10,7 +10,7 @@ from . import jsonpath, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
 from .render import commented, flow_text
-from .tree import Comment, DroppedKeys, Entry, List, Map, Value, is_empty, listing, mapping, scalar
+from .tree import Comment, DroppedKeys, Entry, List, Map, is_empty, listing, mapping, scalar
 
 _PLACEHOLDER = "https://CHANGE.ME/"
 _KINDS = {"gauge": "gauge", "counter": "counter", "untyped": ""}
@@ -200,7 +200,7 @@ def _of_value(item: Entry, result: _Metric) -> list[Entry | Comment]:
         raise Untranslatable(f"the type {metric.text('type')!r}: allowed are value and object")
     result.head(metric.text("name"), metric.text("path"))
     if any(map(_begins_with_index, [metric.text("path"), *result.label_texts()])):
-        result.put("records", scalar("[@]"))
+        result.block.put("records", scalar("[@]"))
     result.value(metric.text("path"))
     result.tail()
     return [result.item(item)]
@@ -266,30 +266,27 @@ class _Metric:
     exact: bool = False
     block: Map = field(default_factory=Map)
 
-    def put(self, key: str, value: Value) -> None:
-        self.block.put(key, value)
-
     def label_texts(self) -> list[str]:
         return [label.text for label in self.metric.map("labels").pairs()]
 
     def head(self, name: str, value: str) -> None:
-        self.put("name", scalar(name))
+        self.block.put("name", scalar(name))
         texts = [self.metric.text("path"), value, *self.label_texts()]
         if any(path.only_here for text in texts for path in jsonpath.paths_of(text)):
             self.block.entries.append(Comment(_ONLY_HERE))
         kind = self.metric.text("valuetype")
         if _KINDS.get(kind):
-            self.put("type", scalar(kind))
+            self.block.put("type", scalar(kind))
         if help_text := self.metric.get("help"):
-            self.put("help", help_text.value)
+            self.block.put("help", help_text.value)
 
     def value(self, text: str) -> None:
         expression = jsonpath.value_expression(text)
         if expression.endswith("| [0]"):
             self.block.entries.append(Comment(_FIRST_COUNTS))
-        self.put("value", scalar(expression))
+        self.block.put("value", scalar(expression))
         if self.exact and "{" in text:
-            self.put(
+            self.block.put(
                 "value_map",
                 Map([Entry(word, scalar(truth), key_style="'") for word, truth in jsonpath.TRUTHS.items()], flow=True),
             )
@@ -300,10 +297,10 @@ class _Metric:
             if expression := jsonpath.label_expression(label.text, exact=self.exact):
                 labels.put(label.key, scalar(expression), label)
         if labels.entries:
-            self.put("labels", labels)
+            self.block.put("labels", labels)
         self._timestamp()
         if self.metric.text("allow_missing_key") == "true":
-            self.put("on_missing", scalar("skip"))
+            self.block.put("on_missing", scalar("skip"))
         for entry in self.metric.pairs():
             if entry.key not in _READ:
                 self.block.entries.append(self.dropped.note(entry, _OTHER_KEY))

@@ -64,12 +64,8 @@ class Patience:
         trouble is not helped by a sender that flushes faster."""
         with self._changed:
             until = self._monotonic() + seconds
-            while (left := self._left(until)) > 0:
+            while (left := min(until, self._ends_at or until) - self._monotonic()) > 0:
                 self._changed.wait(left)
-
-    def _left(self, until: float) -> float:
-        ends_at = until if self._ends_at is None else min(until, self._ends_at)
-        return ends_at - self._monotonic()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from . import http_client, plain_text
@@ -25,7 +25,10 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     section.defaults = default = Backfill("", (), None, interval_ms, metrics)
     found = Backfill(
         url=section.hidden("url", http_client.url) or "",
-        query=tuple((name, _template(section, "query", value)) for name, value in _query(section)),
+        query=tuple(
+            (name, _template(section, "query", value))
+            for name, value in plain_text.text_map(section, "query", plain_text.BY_HEADER).items()
+        ),
         body=plain_text.text(section, "body", plain_text.BY_HEADER, lambda text: _template(section, "body", text)),
         format=replace(section.read("format", parse_format, default.format), zone=zone),
         window_ms=section.positive_ms("window"),
@@ -43,10 +46,6 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
         entry.problem("backfill", f"every metric needs a timestamp, and {untimed[0]} has none: {detail}")
     section.close()
     return found
-
-
-def _query(section: Section) -> Iterable[tuple[str, str]]:
-    return plain_text.text_map(section, "query", plain_text.BY_HEADER).items()
 
 
 def _template(section: Section, key: str, text: str) -> str:

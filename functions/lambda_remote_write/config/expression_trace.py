@@ -112,11 +112,8 @@ def _index(node: Node, at: Trace) -> Trace:
 def _slice(node: Node, at: Trace) -> Trace:
     if not isinstance(at.value, list):
         return Trace(Kind.NOT_A_LIST, at.value, at.path)
-    return _list(at.value[slice(*node["children"])], at.path)
-
-
-def _list(values: list[Any], path: str) -> Trace:
-    return Trace(Kind.FOUND if values else Kind.EMPTY, values, path)
+    values = at.value[slice(*node["children"])]
+    return Trace(Kind.FOUND if values else Kind.EMPTY, values, at.path)
 
 
 def _flatten(node: Node, at: Trace) -> Trace:

@@ -184,7 +184,7 @@ def read_sigv4(entry: Section, address_region: str, env_vars: Mapping[str, str])
     found = SigV4(
         region=aws_region.read(block, env_vars, address_region),
         access_key=plain_text.text(block, "access_key", _SIGV4) or "",
-        secret_key=_secret_key(block),
+        secret_key=Secret(literal=text) if (text := plain_text.text(block, "secret_key", _SIGV4)) else None,
         profile=block.text("profile"),
         role_arn=block.text("role_arn"),
         external_id=block.text("external_id"),
@@ -223,11 +223,6 @@ def _session_tags(block: Section) -> tuple[tuple[str, str], ...]:
             tags.problem(key, f"a tag's value has at most {_MAX_TAG_VALUE} bytes")
         found.append((key, value))
     return tuple(found)
-
-
-def _secret_key(block: Section) -> Secret | None:
-    text = plain_text.text(block, "secret_key", _SIGV4)
-    return Secret(literal=text) if text else None
 
 
 def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:

@@ -20,7 +20,9 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     from . import sd_configs  # a config that scrapes nothing need not pay for it in every cold start
 
     interval_ms, timeout_ms = global_config.intervals(entry, fallback)
-    validation, escaping = global_config.names(entry, fallback.name_validation, _inherited_escaping(entry, fallback))
+    # The global escaping scheme is for a job that has no validation scheme of its own: that one decides else.
+    inherited = "" if entry.has("metric_name_validation_scheme") else fallback.name_escaping
+    validation, escaping = global_config.names(entry, fallback.name_validation, inherited)
     native = entry.boolean("scrape_native_histograms", fallback.scrape_native_histograms)
     entry.defaults = default = ScrapeJob(global_config.job_name(entry, taken), interval_ms, timeout_ms)
     job = replace(
@@ -58,11 +60,6 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         entry.warn("scrape_failure_log_file", "ignored: failures are in the run's log line")
     entry.close(unsupported_keys.SCRAPE_JOB)
     return job
-
-
-def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
-    """The global escaping scheme, for a job that has no validation scheme of its own: that one decides else."""
-    return "" if entry.has("metric_name_validation_scheme") else fallback.name_escaping
 
 
 def _protocols(entry: Section, fallback: GlobalConfig, default: ScrapeJob, native: bool) -> tuple[str, ...]:

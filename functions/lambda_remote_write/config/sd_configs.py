@@ -152,17 +152,13 @@ def read(entry: Section, env_vars: EnvVars, name_validation: str = "utf8") -> tu
         "aws_sd_configs": lambda block: _aws_sd(block, env_vars),
     }
     found = [reader(block) for key, reader in readers.items() for block in entry.sections(key)]
-    _refuse(entry)
-    if not any(key in readers or key in REFUSED for key in entry):
-        entry.warn("static_configs", "no targets: static_configs, or one of the *_sd_configs, says what to scrape")
-    return tuple(config for config in found if config is not None)
-
-
-def _refuse(entry: Section) -> None:
     for key in entry:
         if key in REFUSED:
             entry.has(key)  # so that it is not an unknown key as well
             entry.problem(key, REFUSED[key])
+    if not any(key in readers or key in REFUSED for key in entry):
+        entry.warn("static_configs", "no targets: static_configs, or one of the *_sd_configs, says what to scrape")
+    return tuple(config for config in found if config is not None)
 
 
 # static_configs

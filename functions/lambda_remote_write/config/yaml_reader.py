@@ -6,6 +6,7 @@ Scalars stay text until the field's own type converts them (`scalars`), because 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -122,17 +123,11 @@ def _first_document(text: str) -> tuple[yaml.Node | None, bool]:
     loader = _Loader(text)
     try:
         node: yaml.Node | None = loader.get_node() if loader.check_node() else None
-        ends_here = _has_ended(loader)
+        with contextlib.suppress(yaml.YAMLError):  # what comes after it need not be YAML
+            return node, not loader.check_node()
+        return node, False
     finally:
         loader.dispose()
-    return node, ends_here
-
-
-def _has_ended(loader: Any) -> bool:
-    try:
-        return not loader.check_node()
-    except yaml.YAMLError:
-        return False
 
 
 def _binary_scalars(node: yaml.Node | None, known: set[int]) -> Iterator[yaml.ScalarNode]:
@@ -225,11 +220,6 @@ def _check_aliases(node: yaml.Node, sizes: dict[int, tuple[int, int]], too_deep:
 def is_null(node: yaml.Node | None) -> bool:
     """True for a key that is absent or written without a value: both leave the default, as in Prometheus."""
     return node is None or node.tag == _NULL
-
-
-def _text_of(node: yaml.ScalarNode) -> str:
-    """What Go reads into a string: the text, or the empty one for a null."""
-    return "" if is_null(node) else str(node.value)
 
 
 def kind_of(node: yaml.Node | None) -> str:
@@ -372,7 +362,14 @@ class Section:
     def read(self, key: str, convert: Callable[[str], T], default: D) -> T | D: ...
     def read(self, key: str, convert: Callable[[str], T], default: D | None = None) -> T | D | None:
         """A single value through `convert` (which raises ValueError), or the default when absent or wrong."""
-        return self._converted(key, convert, default, hidden=False)
+        node = self._expect(key, yaml.ScalarNode)
+        if node is None:
+            return default
+        try:
+            return convert(node.value)
+        except ValueError as error:
+            self.problem(key, f"{node.value[:100]!r} is not allowed: {error}")
+            return default
 
     def text(self, key: str, default: str | None = None) -> str:
         return self.read(key, str, getattr(self.defaults, key, "") if default is None else default)
@@ -386,17 +383,14 @@ class Section:
 
     def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
         """Like `read` for a value that may be or hold a secret: a mistake is reported without the value."""
-        return self._converted(key, convert, None, hidden=True)
-
-    def _converted(self, key: str, convert: Callable[[str], T], default: D, *, hidden: bool) -> T | D:
         node = self._expect(key, yaml.ScalarNode)
         if node is None:
-            return default
+            return None
         try:
             return convert(node.value)
         except ValueError as error:
-            self.problem(key, str(error) if hidden else f"{node.value[:100]!r} is not allowed: {error}")
-            return default
+            self.problem(key, str(error))
+            return None
 
     def choice(self, key: str, allowed: Iterable[str], default: str | None = None) -> str:
         options = list(allowed)
@@ -445,7 +439,10 @@ class Section:
 
     def map(self, key: str, defaults: object = None) -> Section:
         """The map at `key`; an empty one when there is none."""
-        return self.section(key, defaults) or self.at(yaml.MappingNode("", []), key, defaults)
+        found = self.section(key, defaults)
+        if found is not None or defaults is None:
+            return found or _NO_KEYS
+        return self.at(_NO_KEYS.node, key, defaults)
 
     def sections(self, key: str, defaults: object = None) -> list[Section]:
         """A list of maps."""
@@ -474,7 +471,7 @@ class Section:
             if not isinstance(node, yaml.ScalarNode):
                 self.problem_at(node, path, f"a single value is expected here, not {kind_of(node)}")
                 continue
-            text = _text_of(node)
+            text = "" if is_null(node) else str(node.value)  # what Go reads into a string
             try:
                 found.append(convert(text))
             except ValueError as error:
@@ -507,3 +504,7 @@ class Section:
             if node is not None:
                 found["" if section.is_null_key(name) else name] = str(node.value)
         return found
+
+
+_NO_KEYS = Section(yaml.MappingNode("", []), "", Diagnostics(""))
+"""What stands for every map that is absent: made once, because a large config lacks thousands."""
