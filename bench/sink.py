@@ -2,79 +2,45 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import sys
 import tempfile
-import threading
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
 
 import snappy
 
+from bench.side import Asked, Web, obey
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
-
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-_CHUNK = 1 << 20
 
 
 class Sink:
     """Answers every request with success, and writes its body to a file with its length before it."""
 
     def __init__(self) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        self._lock = threading.Lock()
-        self.bodies: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._bodies: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        self._web = Web(self._respond)
+        (self.port,) = self._web.open()
 
-    def _accept(self) -> None:
-        while True:
-            connection, _ = self._server.accept()
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+    async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
+        self._bodies.write(len(asked.body).to_bytes(4, "big") + asked.body)
+        return {}, b""
 
-    def _serve(self, connection: socket.socket) -> None:
-        data = b""
-        while True:
-            while (end := data.find(b"\r\n\r\n")) < 0:
-                piece = connection.recv(_CHUNK)
-                if not piece:
-                    return
-                data += piece
-            head = data[:end].lower()
-            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-            body, data = data[end + 4 : end + 4 + length], data[end + 4 + length :]
-            while len(body) < length:
-                piece = connection.recv(_CHUNK)
-                body, data = body + piece[: length - len(body)], piece[length - len(body) :]
-            with self._lock:
-                self.bodies.write(length.to_bytes(4, "big") + body)
-            connection.sendall(_ANSWER)
-
-    def told(self) -> dict[str, float]:
-        """Requests, samples and the sum of their values since the last time, series counted once in each request."""
-        with self._lock:
-            self.bodies.seek(0)
-            requests = samples = size = 0
-            total = 0.0
-            while head := self.bodies.read(4):
-                body = self.bodies.read(int.from_bytes(head, "big"))
-                message = WriteRequest.FromString(snappy.uncompress(body))
-                requests, size = requests + 1, size + len(body)
-                for series in message.timeseries:
-                    samples += len(series.samples)
-                    total += sum(sample.value for sample in series.samples)
-            self.bodies.seek(0)
-            self.bodies.truncate()
-            return {"requests": requests, "samples": samples, "total": total, "bytes": size}
+    def told(self) -> dict[str, Any]:
+        """Samples and the sum of their values since the last time."""
+        self._bodies.seek(0)
+        samples, total = 0, 0.0
+        while head := self._bodies.read(4):
+            message = WriteRequest.FromString(snappy.uncompress(self._bodies.read(int.from_bytes(head, "big"))))
+            for series in message.timeseries:
+                samples += len(series.samples)
+                total += sum(sample.value for sample in series.samples)
+        self._bodies.seek(0)
+        self._bodies.truncate()
+        return {"samples": samples, "total": total}
 
 
 def main() -> None:
     sink = Sink()
-    print(json.dumps({"port": sink.port}), flush=True)
-    for line in sys.stdin:
-        json.loads(line)
-        print(json.dumps(sink.told()), flush=True)
+    obey({"port": sink.port}, {"told": sink.told})
 
 
 if __name__ == "__main__":
