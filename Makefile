@@ -7,7 +7,7 @@ endif
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build invoke deploy bench faults cost proto lock lint types check clean
+.PHONY: help setup demo unit test coverage build invoke deploy bench faults cost proto lock lint types check clean
 .PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
@@ -24,12 +24,12 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-help: ## what there is to make
+help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- The environment ---------------------------------------------------------------------------------------------------
 
-setup: $(VENV)/.dev ## an environment for development, in .venv
+setup: $(VENV)/.dev ## creates the development environment in .venv
 
 $(PY):
 	@command -v $(PYTHON) >/dev/null \
@@ -58,18 +58,25 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 
 # --- Daily work --------------------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.run ## the main job from end to end, without AWS
+demo: $(VENV)/.run ## runs a push from end to end, without AWS
 	@$(WITH_SOURCES) $(PY) -m sandbox.demo
 
-# Two of the tests build the artefact for arm64 and lint the template. Processes share the tests, one more than there
-# are cores, because many tests wait; one that is done takes over from another, so that servers which a file of tests
-# starts once are then started twice.
+# One process more than there are cores, because many tests wait. A process that has finished takes tests over from
+# another one, which may start the servers of a test file twice.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)')
+# Without cached bytecode every process would compile all tests anew, which is half of collecting them.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
-test: lint types ## everything that must hold: lint, types, tests, template, artefact
-	$(PY) -m pytest -n $(WORKERS) --dist worksteal
+unit: $(VENV)/.dev ## runs the fast tests: they need no other programs and build nothing
+	$(PYTEST) -m "not slow and not peer"
 
-check: lint types ## what takes seconds: lint, types, template
+test: lint types ## runs lint, types and every test, with the template and the artefact
+	$(PYTEST)
+
+coverage: $(VENV)/.dev ## runs the fast tests and prints the lines that they cover
+	$(PYTEST) -m "not slow and not peer" --cov --cov-report=term:skip-covered
+
+check: lint types ## runs lint, types and the template's lint, in seconds
 	$(SAM) validate --lint
 
 lint: $(VENV)/.dev
@@ -82,24 +89,24 @@ types: $(VENV)/.dev
 
 EVENT ?= events/schedule.json
 
-invoke: $(VENV)/.dev ## an event in the real Lambda runtime, without AWS (EVENT=events/plan.json)
+invoke: $(VENV)/.dev ## sends an event to the real Lambda runtime, without AWS (EVENT=events/plan.json)
 	@$(MAKE) --no-print-directory build/host.stamp ARCH=host BUILD_PYTHON=$(PY)
 	@$(WITH_SOURCES) $(PY) -m sandbox.runtime --artefact build/host --event $(EVENT)
 
-bench: $(VENV)/.dev ## measurements against peers
+bench: $(VENV)/.dev ## measures this sender beside its peers
 	@$(WITH_SOURCES) $(PY) -m bench
 
-faults: $(VENV)/.dev ## what becomes of every sample when something breaks, one line a fault
+faults: $(VENV)/.dev ## prints what happens to every sample in each fault
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.faults.matrix
 
-cost: $(VENV)/.run ## what a month costs here and with a collector
+cost: $(VENV)/.run ## prints what a month costs, here and with a collector
 	@$(PY) -m bench.cost
 
 GENERATED := functions/lambda_remote_write/remote_write/encode/generated
 GENERATED_PAGE := functions/lambda_remote_write/exposition/generated
 PROTOS := proto/types.proto proto/remote.proto proto/io/prometheus/write/v2/types.proto
 
-proto: $(VENV)/.dev ## the protobuf modules from proto/
+proto: $(VENV)/.dev ## generates the protobuf modules from proto/
 	$(PY) -m grpc_tools.protoc -I proto --python_out=$(GENERATED) --pyi_out=$(GENERATED) $(PROTOS)
 	$(PY) -m grpc_tools.protoc -I proto/io/prometheus/client --python_out=$(GENERATED_PAGE) --pyi_out=$(GENERATED_PAGE) metrics.proto
 	@for file in $(GENERATED)/remote_pb2.py $(GENERATED)/remote_pb2.pyi; do \
@@ -109,14 +116,14 @@ proto: $(VENV)/.dev ## the protobuf modules from proto/
 LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
   --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-lock: | $(PY) ## the requirements pinned again (LOCK_ARGS=--upgrade for newer ones)
+lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones)
 	$(PY) -m pip install --quiet --upgrade --target build/uv uv
 	$(LOCK) $(LOCK_ARGS) functions/requirements.in -o functions/requirements.txt
 	$(LOCK) $(LOCK_ARGS) requirements/dev.in -o requirements/dev.txt
 	$(LOCK) $(LOCK_ARGS) -c requirements/dev.txt requirements/run.in -o requirements/run.txt
 	@rm -rf build/uv
 
-clean: ## away with what was built; the environment stays
+clean: ## removes build output, keeps the environment
 	rm -rf build .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find functions cli sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -140,10 +147,10 @@ endif
 
 ENGINE_FILES := $(shell find functions/lambda_remote_write -type f ! -path '*/__pycache__/*')
 
-build: $(VENV)/.dev ## the deployable artefact in .aws-sam/build (ARCH=x86_64 for the other processor)
+build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64 for the other processor)
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
 
-deploy: build ## to AWS, after a look at the changes (PARAMETERS="Interval=5m …"; what is not named stays)
+deploy: build ## deploys to AWS after you confirm the changes (PARAMETERS="Interval=5m …", others stay)
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 # SAM gives every makefile function a build of its own; PACKAGES is the part they share.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import backfill, fan_out, scrape, scrape_table, spool, table
+from bench import backfill, fan_out, http, scrape, scrape_table, spool, table
 from bench.runner import CANDIDATES, Figures, Runner
 from bench.side import BenchFailed
 
@@ -69,6 +69,7 @@ PARTS = {
     "spool": part_of(spool, spool),
     "backfill": part_of(backfill, backfill),
     "fan-out": part_of(fan_out, fan_out),
+    "http": part_of(http, http),
 }
 
 

@@ -4,8 +4,12 @@ import os
 import sys
 import time
 
+TYPE_CHECKING = False  # not typing's: that would be one more import
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _handler(candidate: str):  # unannotated: typing would be one more import
+
+def _handler(candidate: str) -> "Callable[[dict[str, object], None], object]":
     if candidate == "pusher":
         from lambda_remote_write.app import push_handler
 

@@ -18,8 +18,10 @@ from bench.side import Asked, Web, obey
 
 VARIANTS = 8  # pages that a target serves in turn
 _PER_FAMILY = 20
-_BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "25.0", "50.0")
-_BOUNDS += ("100.0", "250.0", "500.0", "1000.0", "+Inf")
+_BOUNDS = (
+    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "25.0", "50.0", "100.0",
+    "250.0", "500.0", "1000.0", "+Inf",
+)  # fmt: skip
 _KINDS = ("counter", "gauge", "histogram")
 _ROUTES = ("/api/orders", "/api/carts", "/api/users", "/healthz", "/api/items")
 _CODES = ("200", "204", "404", "500")

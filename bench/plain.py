@@ -41,7 +41,9 @@ class Script:
         self.api_url, self.write_url = os.environ["API_URL"], os.environ["REMOTE_WRITE_URL"]
         self.instance = urlsplit(self.api_url).netloc
         self.http = requests.Session()
-        self.credentials = boto3.Session().get_credentials()
+        credentials = boto3.Session().get_credentials()
+        assert credentials is not None
+        self.credentials = credentials
 
     def run(self) -> int:
         """Fetches, converts and sends; returns how many samples were sent."""

@@ -40,7 +40,7 @@ class Lane:
     by_time: dict[int, Landed] = field(default_factory=dict)
     complete: list[tuple[float, float]] = field(default_factory=list)  # monotonic time, CPU seconds
     requests: int = 0
-    bytes: int = 0
+    body_bytes: int = 0
     last: Asked | None = None
     waiting: list[tuple[float, float, bytes]] = field(default_factory=list)  # time, CPU seconds, body: not counted yet
 
@@ -71,7 +71,7 @@ class Receiver:
         lane: Lane = self._web.run(self._closed(port))
         scrapes = [(one.samples, one.total, one.ups) for _, one in sorted(lane.by_time.items())]
         problem = _problem(lane.last, token) if signed else ""
-        return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.bytes}
+        return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.body_bytes}
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
         lane = self._queued[port]
@@ -91,7 +91,7 @@ class Receiver:
         lane = self._queued.get(asked.port)
         if lane is None or asked.headers.get("Content-Encoding") != "snappy":
             return
-        lane.requests, lane.bytes, lane.last = lane.requests + 1, lane.bytes + len(asked.body), asked
+        lane.requests, lane.body_bytes, lane.last = lane.requests + 1, lane.body_bytes + len(asked.body), asked
         lane.waiting.append((time.monotonic(), cpu_seconds(lane.pid) if lane.pid else 0.0, asked.body))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +98,17 @@ class Runner:
         self._check(candidate, lane, True)
         return found
 
+    def turns(self, module: str, ways: Sequence[str], size: int, count: int) -> dict[str, Any]:
+        """One process of `module`, in which every way makes `count` pushes, in turn. Those whose library is not
+        installed are left out. Raises BenchFailed."""
+        lanes = {way: self._open(size, count) for way in ways}
+        places = {way: lane.place for way, lane in lanes.items()}
+        out = lanes[ways[0]].out
+        found = run_candidate(module, ["-m", module, json.dumps(places), str(count), str(out)], self._folder, out)
+        for way in found["pushes"]:
+            self._check(way, lanes[way], signed=True)
+        return found
+
     def _open(self, size: int, runs: int) -> _Lane:
         self._queued += 1
         name = f"lane{self._queued}"
@@ -129,3 +142,7 @@ class _Lane:
     write_url: str
     config: Path
     out: Path
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"api_url": self.api_url, "write_url": self.write_url, "config": str(self.config)}

@@ -37,17 +37,17 @@ def measured(module: str, place: Place, pushes: int, interval: float) -> dict[st
     prepare = importlib.import_module(module).prepare
     imported_mib = peak_mib()
 
-    def first() -> None:
-        nonlocal push
-        push = prepare(place)
-        push()
+    ready: list[Push] = []
 
-    push: Push = first
-    cold, seconds = timed(push)
+    def first() -> None:
+        ready.append(prepare(place))
+        ready[0]()
+
+    cold, seconds = timed(first)
     cold_mib, warm, took = peak_mib(), [], [seconds]
     for _ in range(pushes - 1):
         time.sleep(max(interval - took[-1], 0.0))
-        cpu, seconds = timed(push)
+        cpu, seconds = timed(ready[0])
         warm.append(cpu)
         took.append(seconds)
     memory = {"imported_mib": imported_mib, "cold_mib": cold_mib, "peak_mib": peak_mib()}

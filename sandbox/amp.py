@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.message import Message
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import cramjam
@@ -189,7 +189,7 @@ class _Signature(NamedTuple):
         return cls(access_key, date, region, service, headers.split(";"), value)
 
 
-class _Verifying:
+class _Verifier(SigV4Auth):
     """Makes botocore's signer sign the headers that the sender chose instead of its own choice."""
 
     def __init__(self, credentials: Credentials, service: str, region: str, signed_headers: list[str]) -> None:
@@ -215,11 +215,7 @@ class _Verifying:
         return canonical, to_sign, self.signature(to_sign, rebuilt)
 
 
-class _Verifier(_Verifying, SigV4Auth):
-    pass
-
-
-class _S3Verifier(_Verifying, S3SigV4Auth):
+class _S3Verifier(_Verifier, S3SigV4Auth):
     """S3 does not encode a path a second time."""
 
 
@@ -301,6 +297,9 @@ def unpack(body: bytes, max_body_bytes: int) -> bytes:
         raise RefusedError(_text(400, f"snappy: corrupt input: {error}")) from None
 
 
+_Decoded = TypeVar("_Decoded", remote_pb2.WriteRequest, types_2_pb2.Request)
+
+
 def decode(body: bytes, max_body_bytes: int) -> remote_pb2.WriteRequest:
     """The write request in a snappy block. Raises RefusedError."""
     return _decoded(remote_pb2.WriteRequest, unpack(body, max_body_bytes))
@@ -315,7 +314,7 @@ def decode_2(body: bytes, max_body_bytes: int) -> types_2_pb2.Request:
     return message
 
 
-def _decoded(kind: Any, raw: bytes) -> Any:
+def _decoded(kind: type[_Decoded], raw: bytes) -> _Decoded:
     try:
         message = kind.FromString(raw)
     except DecodeError as error:
@@ -594,8 +593,8 @@ class Workspace:
         metric = dict(labels)["__name__"]
         if version == 2 and bool(series.samples) == bool(series.histograms):
             return f"series needs either samples or histograms, metric: {_quoted(metric)}"
-        points = [*series.samples, *series.histograms]
-        problems = [timestamp_problem(point.timestamp, metric, now_ms, self.limits) for point in points]
+        stamps = [*(one.timestamp for one in series.samples), *(one.timestamp for one in series.histograms)]
+        problems = [timestamp_problem(stamp, metric, now_ms, self.limits) for stamp in stamps]
         problems += [histogram_problem(histogram, metric, self.limits) for histogram in series.histograms]
         if version == 1 and any(histogram.schema == CUSTOM_BUCKETS for histogram in series.histograms):
             problems.append(f"custom buckets have no place in remote write 1.0, metric: {_quoted(metric)}")

@@ -9,7 +9,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ def _show_plot(console: Console, receiver: Receiver) -> None:
     console.print(Text.from_ansi(_plot("requests per minute, by projectCode", lines)))
 
 
-def _plot(title: str, lines: dict[str, Sequence[float]]) -> str:
+def _plot(title: str, lines: Mapping[str, Sequence[float]]) -> str:
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plot_size(100, 16)

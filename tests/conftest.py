@@ -25,6 +25,7 @@ settings.load_profile("any machine")
 BUILD = Path(__file__).parents[1] / "build"
 PEERS = {
     "prometheus": ("prometheus",), "promtool": ("promtool",), "apt-get": ("apt-get",),
+    "vmagent": ("vmagent",),
     "node_exporter": ("prometheus-node-exporter", "node_exporter"),
 }  # fmt: skip
 MARKED = {"peer": "peer", "built": "slow", "host_artefact": "slow"}  # a fixture, and what its tests are

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import backfill, fan_out, pages, scrape, scrape_table, spool
+import pytest
+
+from bench import backfill, fan_out, http, pages, scrape, scrape_table, spool
 from bench.agents import AGENTS
+
+pytestmark = pytest.mark.slow
 
 PLAN = scrape.Plan((scrape.Round(70, 1, 3, 2, 1.0),), scrape.CrowdPlan(6, 5, 0.1, 2))
 
 
+@pytest.mark.peer  # beside those that are there
 def test_the_scrape_bench_measures_everybody() -> None:
     detail: list[str] = []
     results = scrape.measured(PLAN, detail.append)  # fails by itself when a sample does not arrive
@@ -54,6 +59,7 @@ def test_the_bench_of_the_spool_measures_all_of_it() -> None:
     assert printed.count("reached") + printed.count("MISSED") == 3
 
 
+@pytest.mark.peer  # promtool, where it is there
 def test_the_bench_of_the_backfill_measures_every_format() -> None:
     results = backfill.measured(
         backfill.Plan(4_000, 1), lambda detail: None
@@ -66,6 +72,7 @@ def test_the_bench_of_the_backfill_measures_every_format() -> None:
         assert f"not on PATH: {name}" in printed
 
 
+@pytest.mark.peer  # vmagent, where it is there
 def test_the_bench_of_shards_measures_two_of_them_and_counts_dollars() -> None:
     results = fan_out.measured(fan_out.Plan(8, 20, 2), lambda detail: None)
     assert len(results.two) == 2
@@ -74,6 +81,16 @@ def test_the_bench_of_shards_measures_two_of_them_and_counts_dollars() -> None:
     printed = fan_out.printed(results)
     assert "two side by side" in printed
     assert "10,000,000" in printed
+
+
+def test_the_bench_of_http_measures_ways_in_turn() -> None:
+    results = http.measured({1_000: 3}, lambda text: None)  # fails by itself when samples are missing
+    assert {http.OURS, http.LEAST, "urllib3's pools"} <= set(results.imports)
+    assert all(len(found) == 2 for found in results.pushes[1_000].values())
+    printed = http.printed(results)
+    for way in http.OTHERS:
+        assert (f"{way}: not installed" in printed) is (way not in results.imports)
+    assert printed.count("reached") + printed.count("MISSED") == 1
 
 
 def test_what_a_load_costs_grows_with_it_and_the_smallest_instance_that_holds_it_is_found() -> None:

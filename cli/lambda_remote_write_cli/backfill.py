@@ -116,8 +116,8 @@ class BackfillCommand:
                     samples=f"{told.samples:,} samples", rate=f"{rate:,.0f}/s",
                 )  # fmt: skip
 
-            edges = invoke.Edges(self._dependencies, self._store(), is_local=True, tell=tell)
-            return invoke.backfill(event_of(self._options), self._config, edges, deadline)
+            host = invoke.Host(self._dependencies, self._store(), is_local=True, tell=tell)
+            return invoke.backfill(event_of(self._options), self._config, host, deadline)
 
     def _progress(self) -> Progress:
         return Progress(

@@ -94,7 +94,7 @@ class SpoolCommand:
         ]  # fmt: skip
         if keys and not self._options.yes and not _confirmed(f"delete {_counted(len(keys), 'entry')} for good?"):
             return self._fail("nothing is deleted; --yes deletes without asking", _FAILED)
-        deleted = sum(self._spool.forget(key, self._deadline) for key in keys)
+        deleted = sum(self._spool.delete(key, self._deadline) for key in keys)
         if self._options.json:
             self._print_json({"deleted": deleted, "keys": keys})
         else:

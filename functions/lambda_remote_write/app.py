@@ -244,7 +244,7 @@ class App:
         location = config.spool.location
         store = self._dependencies.store(location) if location else None
         try:
-            answer = invoke.backfill(options, config, invoke.Edges(self._dependencies, store), deadline)
+            answer = invoke.backfill(options, config, invoke.Host(self._dependencies, store), deadline)
         except invoke.BadRequest as error:
             raise BadEvent(str(error)) from None
         self._run_log.action(invoke.sentence(answer), {"backfill": answer, **facts}, is_error=bool(answer["stopped"]))

@@ -221,7 +221,8 @@ class Environment:
         self, deadline: float, jobs: Collection[str] | None = None
     ) -> list[tuple[ScrapePool, discovery.DiscoveryResult]]:
         """The part of discovery that waits."""
-        pools = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        wanted = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
+        pools = [pool for pool in wanted if not pool.is_complete]
         if not pools:
             return []
         from . import discovery
@@ -311,7 +312,7 @@ class Environment:
     def _look_for_strangers(self, spool_state: SpoolState, deadline: float) -> None:
         known = [endpoint.name for endpoint in self.config.endpoints]
         try:
-            self._strangers = spool_state.spool.strangers(known, deadline)
+            self._strangers = spool_state.spool.orphaned_entries(known, deadline)
         except StoreError as error:
             self.state.problem = self.state.problem or f"the spool cannot be listed: {error}"
 

@@ -48,14 +48,14 @@ class Listed:
 
     def __init__(self, *answers: Parts | Exception) -> None:
         self.clock, self.lister = Clock(), Lister(*answers)
-        self.source = TargetList("key", "place", self.lister, 60_000, self.clock)
+        self.target_list = TargetList("key", "place", self.lister, 60_000, self.clock)
 
     def run(self, after: float = 0.0, seconds: float = 5.0) -> tuple[list[str], list[str]]:
         """(addresses, warnings) of a run that starts `after` the last one and has `seconds`."""
         self.clock.ahead += after
         deadline = self.clock() + seconds
-        self.source.start(deadline)
-        found = self.source.found(deadline)
+        self.target_list.start(deadline)
+        found = self.target_list.found(deadline)
         return addresses(found), found.warnings
 
 
@@ -103,7 +103,7 @@ def test_unknown_is_what_nobody_has_ever_had(answers: list[Parts | Exception], e
     listed = Listed(*answers)
     for _ in answers:
         listed.run(after=60)
-    assert listed.source.found(listed.clock()).is_unknown is expected
+    assert listed.target_list.found(listed.clock()).is_unknown is expected
 
 
 def test_a_bug_is_told() -> None:
@@ -150,7 +150,7 @@ def test_a_late_answer_serves_the_next_run() -> None:
     listed = Listed({"": targets("late")}, {"": targets("new")})
     listed.lister.go_on.clear()
     assert listed.run(seconds=0.1)[0] == []
-    call = listed.source._running
+    call = listed.target_list._running
     assert call
     listed.lister.go_on.set()
     call.call.wait(5)
@@ -163,7 +163,7 @@ def test_a_late_failure_is_asked_again() -> None:
     listed = Listed(DiscoveryError("late"), {"": targets("new")})
     listed.lister.go_on.clear()
     listed.run(seconds=0.1)
-    call = listed.source._running
+    call = listed.target_list._running
     assert call
     listed.lister.go_on.set()
     call.call.wait(5)
@@ -175,7 +175,7 @@ def test_an_abandoned_answer_does_not_overwrite_a_newer_one() -> None:
     listed = Listed({"": targets("old")}, {"": targets("new")})
     listed.lister.go_on.clear()
     listed.run(seconds=0.1)
-    abandoned = listed.source._running
+    abandoned = listed.target_list._running
     assert abandoned
     frozen, listed.lister.go_on = listed.lister.go_on, threading.Event()
     listed.lister.go_on.set()

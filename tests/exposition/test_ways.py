@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.exposition.go_float import go_float, go_floats
 from lambda_remote_write.exposition.line_parser import LineReader, ParseOptions
 from lambda_remote_write.exposition.page import BadPage, CacheEntry
 from lambda_remote_write.model.samples import RefusedSeries
-from tests.rig.exposition import Read, Target, bits, pieces
+from tests.rig.exposition import Read, Target, pieces
 
 WISHES = ParseOptions(exemplars=True)
 Pages = Sequence[bytes]
@@ -304,26 +303,7 @@ def changed(data: st.DataObject, lines: list[str], line: st.SearchStrategy[str])
     return lines + lines if how == "twice" else lines[::-1]
 
 
-# --- Numbers ---------------------------------------------------------------------------------------------------------
-
-NUMBER = st.one_of(
-    st.floats().map(repr),
-    st.integers().map(str),
-    st.from_regex(r"[+-]?[0-9]{0,30}\.?[0-9]{0,30}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
-    st.sampled_from(VALUES),
-).map(str.encode)
-
-
-@settings(max_examples=500, derandomize=True)
-@given(texts=st.lists(NUMBER, max_size=3))
-def test_many_numbers_are_what_each_is(texts: list[bytes]) -> None:
-    """To the last bit; where one of them is refused, so are all."""
-    values = go_floats(texts)
-    if values is not None:
-        assert list(map(bits, values)) == [bits(go_float(one)) for one in texts]
-
-
-# --- What a memory is for --------------------------------------------------------------------------------------------
+# --- What the cache is for -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

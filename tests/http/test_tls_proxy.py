@@ -148,12 +148,14 @@ def test_http_goes_through_the_proxy(rig: Rig) -> None:
     assert "Basic bWU6cHc=" in request
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_https_goes_through_a_tunnel_that_sees_no_credentials(
-    rig: Rig, server: Seen, certificates: Certificates
+    rig: Rig, server: Seen, certificates: Certificates, scheme: str
 ) -> None:
-    with proxy() as seen:
+    """Of a proxy over TLS too, which tls_config is for as for the target (Go's http.Transport)."""
+    with proxy(certificates=certificates if scheme == "https" else None) as seen:
         keys = (
-            f"proxy_url: 'http://127.0.0.1:{seen.port}', proxy_connect_header: {{X-Pass: [letmein]}}, "
+            f"proxy_url: '{scheme}://127.0.0.1:{seen.port}', proxy_connect_header: {{X-Pass: [letmein]}}, "
             "authorization: {credentials: tok}"
         )
         detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
@@ -211,6 +213,17 @@ def test_a_proxy_that_refuses(rig: Rig, server: Seen, certificates: Certificates
     assert "407" in detail
     assert "canary" not in detail
     assert server.requests == []
+
+
+def test_a_proxy_with_an_unknown_certificate(
+    rig: Rig, server: Seen, certificates: Certificates, strangers: Certificates
+) -> None:
+    with proxy(certificates=strangers) as seen:
+        keys = f"proxy_url: 'https://127.0.0.1:{seen.port}'"
+        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
+    assert "the proxy failed while connecting" in detail
+    assert "certificate" in detail
+    assert seen.requests == server.requests == []
 
 
 def test_a_proxy_that_is_down(rig: Rig, server: Seen) -> None:

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 REGION = "eu-west-1"
@@ -51,7 +51,8 @@ class Aws:
         self._server.server_close()
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, endpoint_url=self.url, **KEYS)
+        client: Callable[..., Any] = boto3.client  # its overloads take literals only
+        return client(service, endpoint_url=self.url, **KEYS)
 
     def session(self, profile: str, region: str) -> Self:
         return self

@@ -176,7 +176,7 @@ NATIVES = {
 }
 
 
-def _family(name: str, kind: int, help_text: str = "", unit: str = "", **metric: Any) -> dto.MetricFamily:
+def _family(name: str, kind: dto.MetricType, help_text: str = "", unit: str = "", **metric: Any) -> dto.MetricFamily:
     return dto.MetricFamily(name=name, type=kind, help=help_text, unit=unit, metric=[dto.Metric(**metric)])
 
 

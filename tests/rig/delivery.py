@@ -125,9 +125,9 @@ def rig(
 ) -> Iterator[Rig]:
     clock = clock or Clock()
     dependencies = Dependencies(env_vars, clock.now_ms, session, clock.sleep)
-    endpoint = endpoint_of(url, env_vars, **keys)
+    config = endpoint_of(url, env_vars, **keys)
     series = made.cache()
-    endpoint = EndpointState(endpoint, dependencies.client(endpoint), series, None, packing.underscored)
+    endpoint = EndpointState(config, dependencies.client(config), series, None, packing.underscored)
     try:
         yield Rig(endpoint, dependencies, clock, series)
     finally:

@@ -22,8 +22,11 @@ OWN_BUCKETS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 def grants(statements: list[dict[str, Any]]) -> list[tuple[set[str], set[str]]]:
     """Each statement as (actions, resources); all of them allow."""
     assert all(statement["Effect"] == "Allow" for statement in statements)
-    as_set = lambda value: {value} if isinstance(value, str) else set(value)  # noqa: E731
-    return [(as_set(statement["Action"]), as_set(statement["Resource"])) for statement in statements]
+    return [(_as_set(statement["Action"]), _as_set(statement["Resource"])) for statement in statements]
+
+
+def _as_set(value: str | list[str]) -> set[str]:
+    return {value} if isinstance(value, str) else set(value)
 
 
 def statements_of(stack: Stack, role: str) -> list[dict[str, Any]]:

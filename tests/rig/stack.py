@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import boto3
 import yaml
@@ -15,7 +15,8 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 ROOT = Path(__file__).parents[2]
-REGION, ACCOUNT = "ap-northeast-2", "123456789012"
+REGION: Final = "ap-northeast-2"
+ACCOUNT = "123456789012"
 PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": REGION,

@@ -91,6 +91,7 @@ def execute(
     """
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}), _lambda(function) as url:
         boto3.setup_default_session(region_name=REGION)
+        assert boto3.DEFAULT_SESSION is not None
         boto3.DEFAULT_SESSION.events.register("provide-client-params.s3.PutObject", _as_json)
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -108,7 +109,7 @@ def execute(
         )
 
 
-def _run(definition: str, event: Any, name: str) -> dict[str, Any]:
+def _run(definition: str, event: Any, name: str) -> Mapping[str, Any]:
     client = boto3.client("stepfunctions")
     role = f"arn:aws:iam::{ACCOUNT}:role/backfill"
     machine = client.create_state_machine(name="backfill", definition=definition, roleArn=role)["stateMachineArn"]
@@ -117,14 +118,13 @@ def _run(definition: str, event: Any, name: str) -> dict[str, Any]:
     while (ended := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
         assert time.monotonic() < deadline, "the execution does not end"
         time.sleep(0.02)
-    result: dict[str, Any] = ended
-    return result
+    return ended
 
 
-def _as_json(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+def _as_json(params: dict[str, Any], **_: Any) -> None:
     """A document as Body becomes JSON, as in Step Functions; others use this session as well."""
-    body = params.get("Body")
-    return params | {"Body": json.dumps(body).encode()} if isinstance(body, dict) else params
+    if isinstance(body := params.get("Body"), dict):
+        params["Body"] = json.dumps(body).encode()
 
 
 @contextmanager

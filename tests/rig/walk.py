@@ -64,7 +64,7 @@ def main() -> None:
                 sys.setprofile(note)
             report = push(environment, tick, time.monotonic() + 60)
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]  # None ends it
+            threading.setprofile(None)
             assert report.deliveries[0].accepted == report.deliveries[0].collected, report.summary()
             time.sleep(0.01)  # the next samples are newer
         dependencies.transport.close()

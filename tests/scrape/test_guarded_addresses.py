@@ -136,18 +136,11 @@ def at(address: str, **keys: Any) -> dict[str, Any]:
     return {"static_configs": [{"targets": [address]}], **keys}
 
 
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)], ids=["request", "tunnel"])
 @pytest.mark.parametrize("host", METADATA.values(), ids=list(METADATA))
-def test_a_target_there_is_refused_behind_a_proxy(host: str) -> None:
+def test_a_target_there_is_refused_behind_a_proxy(host: str, scheme: str, port: int) -> None:
     with Seen() as proxy:
-        detail = error(at(f"{host}:80", proxy_url=f"http://{proxy.address}"))
-    assert "allow_link_local" in detail
-    assert proxy.requests == []
-
-
-@pytest.mark.parametrize("host", METADATA.values(), ids=list(METADATA))
-def test_a_tunnel_to_there_is_refused(host: str) -> None:
-    with Seen() as proxy:
-        detail = error(at(f"{host}:443", scheme="https", proxy_url=f"http://{proxy.address}"))
+        detail = error(at(f"{host}:{port}", scheme=scheme, proxy_url=f"http://{proxy.address}"))
     assert "allow_link_local" in detail
     assert proxy.requests == []
 

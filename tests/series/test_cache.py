@@ -129,7 +129,7 @@ def sized_labels(size: int) -> dict[str, str]:
 )
 def test_amps_limits_at_the_boundary(labels: dict[str, str], reason: str) -> None:
     if reason:
-        with pytest.raises(InvalidSeries, match="the receiver takes") as caught:
+        with pytest.raises(InvalidSeries, match="the receiver accepts") as caught:
             validated(labels, AMP_LIMITS)
         assert caught.value.reason == reason
     else:

@@ -21,6 +21,7 @@ from lambda_remote_write.state.job_health import JobHealth
 from lambda_remote_write.state.shards import Shard
 from lambda_remote_write.state.state import State
 from lambda_remote_write.store import DirectoryStore
+from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer
 
@@ -178,12 +179,12 @@ def test_a_state_object_from_before_has_no_problems(environments: Environments) 
 DOWN = "127.0.0.1:1"
 
 
-def sharded(targets: dict[int, str], folder: Path) -> list[Environment]:
+def sharded(targets: dict[int, str], folder: Path, write_url: str) -> list[Environment]:
     """Two shards over targets, each with a label of its own."""
     static = [{"targets": [target], "labels": {"n": str(number)}} for number, target in targets.items()]
     config = {
         "scrape_configs": [{"job_name": "node", "static_configs": static}],
-        "remote_write": [{"url": f"http://{DOWN}/w"}],
+        "remote_write": [{"url": write_url}],
         "spool": {"location": str(folder)},
     }
     parsed = parse_config(json.dumps(config), "c", {})
@@ -198,15 +199,15 @@ def numbers_in(environment: Environment) -> set[int]:
 @pytest.mark.parametrize("answering", [False, True])
 def test_a_shard_whose_targets_are_all_down_is_not_the_whole_job(tmp_path: Path, answering: bool) -> None:
     """One of two shards has all of the stopped instances: the job is down when the other one says so, too."""
-    with Api() as api:
+    with Api() as api, Receiver(auth=None) as amp:
         api.serve("/metrics", Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, b"a 1\n"))
         address = api.url.removeprefix("http://")
-        stopped = numbers_in(sharded(dict.fromkeys(range(9), DOWN), tmp_path)[0])
-        others = numbers_in(sharded(dict.fromkeys(range(9, 20), address if answering else DOWN), tmp_path)[1])
+        stopped = numbers_in(sharded(dict.fromkeys(range(9), DOWN), tmp_path, amp.url)[0])
+        others = numbers_in(sharded(dict.fromkeys(range(9, 20), address if answering else DOWN), tmp_path, amp.url)[1])
         assert stopped
         assert others
         targets = dict.fromkeys(stopped, DOWN) | dict.fromkeys(others, address if answering else DOWN)
-        warms = sharded(targets, tmp_path)
+        warms = sharded(targets, tmp_path, amp.url)
         for _ in range(2):
             tick = Tick(1, None, 60_000, frozenset(["node"]))
             reports = [push(environment, tick, time.monotonic() + 5) for environment in warms]

@@ -31,20 +31,20 @@ _SHOWN = re.compile(r"json_configs\[\d+\]\.metrics\[\d+\]")
 """What is kept as a comment when it goes: a person may want to write it anew."""
 
 
-def fit(top: Map, file: str, losses: DroppedKeys) -> tuple[str, tuple[Problem, ...]]:
+def drop_unsupported(top: Map, file: str, dropped: DroppedKeys) -> tuple[str, tuple[Problem, ...]]:
     """The text of the config, and the mistakes that it still has (their lines are the text's)."""
     while True:
         text = render(top)
         try:
             parse_config(text, file, _ENVIRONMENT, include=lambda pattern: ())
         except ConfigError as error:
-            if not _take_away(top, error.problems, losses):
+            if not _drop(top, error.problems, dropped):
                 return text, tuple(error.problems)
         else:
             return text, ()
 
 
-def _take_away(top: Map, problems: list[Problem], losses: DroppedKeys) -> bool:
+def _drop(top: Map, problems: list[Problem], dropped: DroppedKeys) -> bool:
     """True when something went, so that it is worth asking again."""
     gone: dict[str, str] = {}
     for problem in problems:
@@ -54,9 +54,9 @@ def _take_away(top: Map, problems: list[Problem], losses: DroppedKeys) -> bool:
     places = [(path, found, why) for path, why in gone.items() if (found := _find(top, path))]
     for path, (container, entry), why in places:
         shown = entry.value if _SHOWN.fullmatch(path) and isinstance(entry.value, Map) else None
-        remark = losses.drop(container, entry, why, name=shown.text("name") if shown else "")
+        comment = dropped.drop(container, entry, why, name=shown.text("name") if shown else "")
         if shown:
-            remark.below = commented(List([Entry("", shown)]))
+            comment.below = commented(List([Entry("", shown)]))
     return bool(places)
 
 

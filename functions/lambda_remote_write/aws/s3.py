@@ -66,7 +66,7 @@ class S3:
     ) -> None:
         self._env_vars, self._transport, self._now_ms = env_vars, transport, now_ms
         self._sigv4 = SigV4(region=env_vars.get("AWS_REGION") or "us-east-1", service="s3")
-        self._credentials = CredentialsProvider(self._sigv4, env_vars, secrets, session, lambda: self._now_ms() / 1000)
+        self._credentials = CredentialsProvider(self._sigv4, env_vars, secrets, session, now_ms)
 
     def get(self, bucket: str, key: str, deadline: float, max_bytes: int = MAX_BYTES) -> bytes:
         """The whole object. `deadline` is monotonic seconds. Raises StoreError."""

@@ -87,17 +87,18 @@ def secret(section: Section, key: str, *, reference: bool = True, literal: Calla
 
 
 def tls_config(section: Section, key: str = "tls_config") -> TlsConfig:
-    tls = section.section(key)
+    default = TlsConfig()
+    tls = section.section(key, default)
     if tls is None:
-        return TlsConfig()
+        return default
     found = TlsConfig(
         ca=secret(tls, "ca"),
         cert=secret(tls, "cert"),
         key=secret(tls, "key"),
         server_name=tls.text("server_name"),
-        insecure_skip_verify=tls.boolean("insecure_skip_verify", False),
-        min_version=tls.choice("min_version", _TLS_VERSIONS, "TLS12"),
-        max_version=tls.choice("max_version", _TLS_VERSIONS, ""),
+        insecure_skip_verify=tls.boolean("insecure_skip_verify"),
+        min_version=tls.choice("min_version", _TLS_VERSIONS),
+        max_version=tls.choice("max_version", _TLS_VERSIONS),
     )
     if bool(found.cert) != bool(found.key):
         half = "cert" if found.cert else "key"
@@ -113,7 +114,7 @@ def proxy_config(section: Section) -> ProxyConfig:
     found = ProxyConfig(
         url=_proxy_url(section),
         no_proxy=section.text("no_proxy"),
-        from_environment=section.boolean("proxy_from_environment", False),
+        from_environment=section.boolean("proxy_from_environment", ProxyConfig().from_environment),
         connect_header=_proxy_header(section),
     )
     if found.from_environment and (found.url or found.no_proxy):
@@ -204,7 +205,7 @@ def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str
     return tuple(found)
 
 
-def read(section: Section, reserved: Collection[str], *, redirects: bool = True) -> HttpClientConfig:
+def read(section: Section, reserved: Collection[str], default: HttpClientConfig | None = None) -> HttpClientConfig:
     """All HTTP client keys of one section."""
     basic, authorization, oauth2 = _basic_auth(section), _authorization(section), _oauth2(section)
     given = [
@@ -220,7 +221,7 @@ def read(section: Section, reserved: Collection[str], *, redirects: bool = True)
         oauth2=oauth2,
         tls=tls_config(section),
         proxy=proxy_config(section),
-        follow_redirects=section.boolean("follow_redirects", redirects),
+        follow_redirects=section.boolean("follow_redirects", (default or HttpClientConfig()).follow_redirects),
         http_headers=http_headers(section, reserved),
     )
 
@@ -241,13 +242,14 @@ def _authorization(section: Section) -> Authorization | None:
         return header_value(text.strip())
 
     bearer = _bearer_token(section)
-    block = section.section("authorization")
+    default = Authorization(credentials=bearer)
+    block = section.section("authorization", default)
     if block is None:
-        return Authorization("Bearer", bearer) if bearer else None
+        return default if bearer else None
     if bearer:
         section.problem("authorization", "cannot be combined with bearer_token")
     found = Authorization(
-        block.read("type", scheme, "Bearer") or "Bearer", secret(block, "credentials", literal=header_value)
+        block.read("type", scheme, default.type) or default.type, secret(block, "credentials", literal=header_value)
     )
     block.close()
     return found

@@ -106,6 +106,9 @@ class Format:
         return moment if moment.tzinfo else moment.replace(tzinfo=self.zone or UTC)
 
 
+RFC3339 = Format("rfc3339")
+
+
 def _rfc3339(text: str, zone: tzinfo | None) -> datetime:
     match = _RFC3339.fullmatch(text)
     if match is None:

@@ -204,10 +204,10 @@ class SpoolDrain:
     def _send_entry(self, entry: Entry, send: Send, part: Delivery) -> list[PendingRequest]:
         """Sends an entry and returns what is left of it. Requests that a receiver has refused as overtaken are not sent
         again: they are here because they could not be kept under dead/."""
-        part.dead = [one for one in entry.kept if one.reason == DropReason.OVERTAKEN]
+        part.dead = [one for one in entry.pending if one.reason == DropReason.OVERTAKEN]
         for one in part.dead:
             part.rejected.add(one.reason, one.detail, one.request.samples)
-        return send([one.request for one in entry.kept if one.reason != DropReason.OVERTAKEN], part, entry.disjoint)
+        return send([one.request for one in entry.pending if one.reason != DropReason.OVERTAKEN], part, entry.disjoint)
 
     # entries that cannot be read
 
@@ -309,10 +309,10 @@ class SpoolDrain:
             spool_state.state.will_spool(self._endpoint, key, _part_of(self.deadline))
             self._spool.keep(entry, self._run, self.deadline)
         except StoreError as error:
-            detail = f"the spool did not take them: {error}; they were not sent because: {entry.kept[0].detail}"
+            detail = f"the spool did not take them: {error}; they were not sent because: {entry.pending[0].detail}"
             part.undelivered.add(DropReason.SPOOL_FAILED, detail, entry.samples)
-            return list(entry.kept)
-        _record(part.spooled, entry.kept)
+            return list(entry.pending)
+        _record(part.spooled, entry.pending)
         return []
 
     # what nobody sends again
@@ -362,7 +362,7 @@ def _part_of(deadline: float) -> float:
 
 def _is_as_it_was(stored: Stored, left: Sequence[PendingRequest]) -> bool:
     """Nothing of the entry has changed, so that it need not be written again."""
-    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.kept]
+    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.pending]
 
 
 def _fate(one: PendingRequest) -> tuple[WriteRequest, bool]:

@@ -47,7 +47,7 @@ def test_help_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "convert" in capsys.readouterr().out
 
 
-def test_losses_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dropped_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command([str(written)]) == 0
     assert capsys.readouterr().err.startswith(f"{written}:3: rule_files: needs a Prometheus server")
 

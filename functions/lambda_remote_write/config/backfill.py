@@ -13,7 +13,6 @@ from .yaml_reader import Section
 
 PLACEHOLDERS = ("start", "end", "step", "cursor")
 _PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
-_DEFAULT_WINDOW_MS = 3_600_000  # as much as AMP takes late
 
 
 def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], interval_ms: int) -> Backfill | None:
@@ -23,13 +22,14 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     if section is None:
         return None
     zone, metrics = section.read("timezone", parse_zone), of_ranges(section)
+    section.defaults = default = Backfill("", (), None, interval_ms, metrics)
     found = Backfill(
         url=section.hidden("url", http_client.url) or "",
         query=tuple((name, _template(section, "query", value)) for name, value in _query(section)),
         body=plain_text.text(section, "body", plain_text.BY_HEADER, lambda text: _template(section, "body", text)),
-        format=replace(section.read("format", parse_format) or parse_format("rfc3339"), zone=zone),
-        window_ms=section.duration_ms("window", 0) or _DEFAULT_WINDOW_MS,
-        step_ms=section.duration_ms("step", 0) or interval_ms,
+        format=replace(section.read("format", parse_format, default.format), zone=zone),
+        window_ms=section.positive_ms("window"),
+        step_ms=section.positive_ms("step"),
         metrics=metrics,
     )
     texts = [found.body or "", *(value for _, value in found.query)]
