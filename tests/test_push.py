@@ -353,10 +353,11 @@ def test_a_change_of_write_relabelling_does_not_forget_what_was_sent(rules: list
 
 def test_two_changes_of_the_config_without_a_scrape_between_do_not_forget_what_was_sent() -> None:
     """A job that is not due under the config in the middle still has its marks under the one after it. The labels of
-    its series are others in the middle, so that each config has a cache of its own."""
+    its series are others in the middle, so that each config has a cache of its own. The other series is older, so that
+    the job's own mark lets the repeated sample pass."""
     with Api() as api, Receiver(keep_valid=False) as amp:
         source, at = Source(api), now_ms()
-        source.records = lambda: [{"id": "a", "value": 1, "at": at}]
+        source.records = lambda: [{"id": "a", "value": 1, "at": at}, {"id": "b", "value": 1, "at": at - 1000}]
 
         def text(environment: str) -> str:
             labels = {"external_labels": {"env": environment}}
