@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 
 import pytest
@@ -10,8 +9,6 @@ import pytest
 from tests.rig import compliance_pages as pages
 from tests.rig.compliance import PROTOCOLS, STALE_BITS, Run, Series, Write, all_series, stamps_of, values_of
 
-METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 TARGET_LABELS = {"job": "text", "region": "eu"}
 
 
@@ -28,46 +25,11 @@ def bits(value: float) -> int:
 # --- Labels -----------------------------------------------------------------------------------------------------------
 
 
-def test_sorted(writes: list[Write]) -> None:
-    """MUST: label names are sorted lexicographically."""
-    for one in every(writes):
-        names = [name.encode() for name, _ in one.pairs]
-        assert names == sorted(names)
-
-
 def test_sorted_by_bytes(writes: list[Write]) -> None:
     """MUST: the order is that of the bytes: capitals and the underscore come before small letters."""
     (first, *_) = all_series(writes, "ordered")
     own = [name for name, _ in first.pairs if name not in ("instance", "job", "region")]
     assert own == ["Alpha", "__name__", "_under", "a", "a_b", "zebra"]
-
-
-def test_no_repeated_names(writes: list[Write]) -> None:
-    """MUST NOT: a label name is not repeated within a series."""
-    for one in every(writes):
-        assert len(one.labels) == len(one.pairs)
-
-
-def test_no_empty_labels(writes: list[Write]) -> None:
-    """MUST NOT: no label has an empty name or an empty value."""
-    assert all_series(writes, "ordered")
-    for one in every(writes):
-        assert all(name and value for name, value in one.pairs), one.pairs
-
-
-def test_metric_name(writes: list[Write]) -> None:
-    """SHOULD: every series has a label __name__."""
-    assert all(one.name for one in every(writes))
-
-
-def test_metric_names_match(writes: list[Write]) -> None:
-    """MUST: a metric name matches [a-zA-Z_:]([a-zA-Z0-9_:])*."""
-    assert all(METRIC_NAME.fullmatch(one.name) for one in every(writes))
-
-
-def test_label_names_match(writes: list[Write]) -> None:
-    """MUST: a label name matches [a-zA-Z_]([a-zA-Z0-9_])*."""
-    assert all(LABEL_NAME.fullmatch(name) for one in every(writes) for name, _ in one.pairs)
 
 
 def test_reserved_names(writes: list[Write]) -> None:
@@ -176,12 +138,6 @@ def test_up(writes: list[Write], job: str) -> None:
 # --- Timestamps -------------------------------------------------------------------------------------------------------
 
 
-def test_milliseconds(writes: list[Write]) -> None:
-    """MUST: timestamps are milliseconds since the epoch: not seconds, and not nanoseconds."""
-    for one in every(writes):
-        assert all(1e12 < stamp < 1e16 for stamp in one.stamps)
-
-
 def test_time_of_the_scrape(steady: Run, writes: list[Write]) -> None:
     """SHOULD: a sample without a timestamp of its own has the time of its scrape."""
     for write in writes:
@@ -219,17 +175,6 @@ def test_batched(writes: list[Write]) -> None:
 # --- Symbols of 2.0 ---------------------------------------------------------------------------------------------------
 
 
-def test_first_symbol(v2: list[Write]) -> None:
-    """MUST: the first symbol is the empty string."""
-    assert all(one.message.symbols[0] == "" for one in v2)
-
-
-def test_symbols_once(v2: list[Write]) -> None:
-    """MUST: the table of symbols is deduplicated."""
-    for one in v2:
-        assert len(set(one.message.symbols)) == len(one.message.symbols)
-
-
 def test_no_symbol_for_nothing(v2: list[Write]) -> None:
     """SHOULD: the table holds what the request refers to, and no more."""
     for one in v2:
@@ -238,30 +183,6 @@ def test_no_symbol_for_nothing(v2: list[Write]) -> None:
             used.update(series.labels_refs, [series.metadata.help_ref, series.metadata.unit_ref])
             used.update(ref for exemplar in series.exemplars for ref in exemplar.labels_refs)
         assert used == set(range(len(one.message.symbols)))
-
-
-def test_references(v2: list[Write]) -> None:
-    """MUST: every reference is an index of the table: of labels, of exemplars' labels, of help and unit."""
-    for one in v2:
-        count = len(one.message.symbols)
-        for series in one.message.timeseries:
-            exemplars = [ref for exemplar in series.exemplars for ref in exemplar.labels_refs]
-            described = [series.metadata.help_ref, series.metadata.unit_ref]
-            assert all(ref < count for ref in [*series.labels_refs, *exemplars, *described])
-
-
-def test_pairs(v2: list[Write]) -> None:
-    """MUST: references of labels come in pairs."""
-    for one in v2:
-        for series in one.message.timeseries:
-            assert len(series.labels_refs) % 2 == 0
-            assert len(series.labels_refs) > 0
-            assert all(len(exemplar.labels_refs) % 2 == 0 for exemplar in series.exemplars)
-
-
-def test_text_as_it_is(v1: list[Write]) -> None:
-    """MUST: a 1.0 message has no table of symbols; each label carries its text."""
-    assert all(label.name and label.value for one in v1 for series in one.message.timeseries for label in series.labels)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
