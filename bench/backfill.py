@@ -109,15 +109,13 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     """Raises BenchFailed."""
     results = Results(plan)
     first = (int(time.time()) // 7_200 - 40) * 7_200 - plan.samples // _SERIES * _STEP_SECONDS
-    with tempfile.TemporaryDirectory() as name, Side("bench.sink", Path(name)) as sink:
+    with tempfile.TemporaryDirectory() as name, Side("bench.receiver", Path(name)) as receiver:
         folder = Path(name)
         say(f"backfill: {plan.samples:,} samples in four formats")
         total = write_files(folder, plan.samples, first)
-        words = {"port": sink.greeting["port"], "workspace": WORKSPACE, "region": REGION}
-        (folder / "config.yaml").write_text(_CONFIG.format(**words))
         for kind in FORMATS:
             say(f"backfill: {kind}")
-            results.ours[kind] = _ours(folder, kind, sink, plan.samples, total)
+            results.ours[kind] = _ours(folder, kind, receiver, plan.samples, total)
         results.encoding = _encoding(200_000)
         for label, run in (("promtool tsdb create-blocks-from", _promtool), ("VictoriaMetrics", _victoria)):
             say(f"backfill: {label}")
@@ -128,15 +126,18 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     return results
 
 
-def _ours(folder: Path, kind: str, sink: Side, samples: int, total: float) -> Loaded:
+def _ours(folder: Path, kind: str, receiver: Side, samples: int, total: float) -> Loaded:
     out = folder / "out.json"
     file = folder / f"data.{_ENDINGS[kind]}"
+    port = receiver.ask("open", size=_SERIES)["port"]
+    (folder / "config.yaml").write_text(_CONFIG.format(port=port, workspace=WORKSPACE, region=REGION))
     arguments = ["-m", "bench.with_backfill", str(folder / "config.yaml"), str(file), str(out)]
-    with pinned(sink.pid):
+    with pinned(receiver.pid):
         found = run_candidate(f"backfill of {kind}", arguments, folder, out)
-    arrived = sink.ask("told")
-    if not found["done"] or arrived["samples"] != samples or not math.isclose(arrived["total"], total):
-        raise BenchFailed(f"backfill of {kind}: {found['said']}; {arrived['samples']} samples arrived")
+    scrapes = receiver.ask("check", port=port, signed=False)["scrapes"]  # here all samples of a time
+    arrived = sum(one[0] for one in scrapes)
+    if not found["done"] or arrived != samples or not math.isclose(sum(one[1] for one in scrapes), total):
+        raise BenchFailed(f"backfill of {kind}: {found['said']}; {arrived} samples arrived")
     return Loaded(found["cpu"], found["wall"], found["peak_mib"])
 
 

@@ -55,55 +55,7 @@ def test_clashing_labels(writes: list[Write]) -> None:
     assert first.labels["instance"] != "here"
 
 
-def test_colons(writes: list[Write]) -> None:
-    """MUST: metric names with colons are kept."""
-    assert values_of(writes, "http:request:duration:seconds")[0] == 0.5
-
-
-def test_unicode_values(writes: list[Write]) -> None:
-    """MUST: label values may hold any Unicode characters, and are kept."""
-    (first, *_) = all_series(writes, "unicode")
-    assert first.labels.items() >= pages.UNICODE.items()
-
-
-def test_escaped_values(writes: list[Write]) -> None:
-    """MUST: quotes, backslashes and line feeds of label values are kept, and not their escapes."""
-    (first, *_) = all_series(writes, "escaped")
-    assert first.labels.items() >= pages.ESCAPED.items()
-
-
-def test_long_values(writes: list[Write]) -> None:
-    """SHOULD: a label value of ten thousand bytes is kept."""
-    assert all_series(writes, "long_value", value=pages.LONG_VALUE)
-
-
-def test_long_names(writes: list[Write]) -> None:
-    """SHOULD: long metric and label names are kept."""
-    assert all_series(writes, pages.LONG_NAME)
-    assert all_series(writes, "long_label", **{pages.LONG_LABEL: "v"})
-
-
-def test_many_labels(writes: list[Write]) -> None:
-    """SHOULD: a series with many labels is sent with all of them."""
-    (first, *_) = all_series(writes, "many")
-    assert first.labels.items() >= pages.MANY.items()
-
-
-def test_last_line(writes: list[Write]) -> None:
-    """SHOULD: the last line of a page counts, with or without a line feed."""
-    assert values_of(writes, "last_line")[0] == 1
-
-
 # --- Values -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", pages.VALUES)
-def test_value(writes: list[Write], kind: str) -> None:
-    """MUST: values are 64-bit floats, exact to the last bit."""
-    _, meant = pages.VALUES[kind]
-    found = values_of(writes, "values", kind=kind)
-    assert found
-    assert {bits(value) for value in found} == {bits(meant)}
 
 
 def test_nan(writes: list[Write]) -> None:
