@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.relabel import Action, relabel, rule
-from tests.rig.needs import Peer
 from tests.rig import scrape as rig
+from tests.rig.needs import Peer
 from tests.rig.relabelling import CASES, Given
 
 START_TIMEOUT_SECONDS = 60
