@@ -11,6 +11,8 @@ import pytest
 
 from tests.rig.compliance import MESSAGES, PROTOCOLS, Run, Write
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = {"v1": "0.1.0", "v2": "2.0.0"}
 TYPES = {"v1": "application/x-protobuf", "v2": f"application/x-protobuf;proto={MESSAGES['v2']}"}
 

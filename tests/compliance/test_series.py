@@ -10,6 +10,8 @@ import pytest
 from tests.rig import compliance_pages as pages
 from tests.rig.compliance import PROTOCOLS, STALE_BITS, Run, Series, Write, all_series, stamps_of, values_of
 
+pytestmark = pytest.mark.slow
+
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 TARGET_LABELS = {"job": "text", "region": "eu"}

@@ -126,6 +126,7 @@ def test_what_sources_and_receivers_say(outsiders: Outsiders, tmp_path: Path, ac
     assert action == "check" or printed.count("FORGED") > 3  # it has come through
 
 
+@pytest.mark.slow
 def test_what_waits_in_a_spool(outsiders: Outsiders, tmp_path: Path) -> None:
     """`show` is for people; `export` is for another program, which takes the value as it is."""
     config = tmp_path / "config.json"

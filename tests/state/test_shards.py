@@ -686,6 +686,7 @@ OUTAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [False, True], ids=["one after the other", "side by side"])
 @pytest.mark.parametrize("store", ["folder", "s3"])
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -702,6 +703,7 @@ def test_no_tick_is_missing_or_there_twice(tmp_path: Path, outage: str, store: s
         fleet.assert_every_tick_is_there_once()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_no_tick_is_missing_when_single_runs_meet_an_outage(tmp_path: Path, seed: int) -> None:
     """An outage may begin and end between two shards' runs of one tick."""

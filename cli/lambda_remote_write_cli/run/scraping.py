@@ -12,8 +12,7 @@ from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.scrape import MetricResult, Scrape
-from lambda_remote_write.remote_write.batches import Batch
-from lambda_remote_write.remote_write.encode import rollback
+from lambda_remote_write.remote_write.batches import Batch, rollback
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.scrape import collect
 from lambda_remote_write.scrape.schedule import Tick
@@ -85,7 +84,7 @@ class Scraping:
     def lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
         """Samples that are lost have not been sent: the same record may come again, and a gap is asked for again."""
         with self.lock:
-            rollback.rollback(requests, endpoint.find())
+            rollback(requests, endpoint.find())
             self.marks.lost()
 
     def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:

@@ -171,7 +171,7 @@ class S3:
             found = self.get_range(bucket, key, 0, 1, etag, deadline).etag
         except (NotStored, Changed):
             return False
-        if found != etag:  # the answer to another ETag is 412: this one comes from somebody else
+        if found != etag:  # the answer to another ETag is 412: this answer is not from S3 as it should be
             raise StoreError(f"s3://{bucket}/{key}: it was answered with the ETag {found!r:.50}, not {etag}")
         return True
 
