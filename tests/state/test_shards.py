@@ -341,7 +341,7 @@ def test_undelivered_samples_of_one_shard_fail_the_invocation_and_the_others_are
         pytest.param({"shard": None, "shards": 4}, ["shard", "None", "number"], id="shard is null"),
         pytest.param({"shard": 0, "shards": None}, ["shards", "None", "number"], id="shards is null"),
         pytest.param({"shard": [0], "shards": 4}, ["shard", "[0]", "number"], id="shard is a list"),
-        pytest.param({"shard": 0, "shards": 10**9}, ["shards", "1000000000"], id="more than anybody has"),
+        pytest.param({"shard": 0, "shards": 10**9}, ["shards", "1000000000"], id="more than are allowed"),
     ],
 )
 def test_a_shard_that_cannot_be_is_refused(fleet: Fleet, keys: dict[str, Any], words: list[str]) -> None:
@@ -553,7 +553,7 @@ def test_a_tick_between_that_never_came_does_not_bring_the_change_over_what_wait
         fleet.amp.always(DOWN if shard == 1 else None)
         fleet.new_app().handle(fleet.event(shard, 3), None)
     fleet.amp.always(None)
-    fleet.clock.ms += 2 * MINUTE_MS  # in the second one nobody was invoked
+    fleet.clock.ms += 2 * MINUTE_MS  # in the second one no shard was invoked
     assert shards_of(fleet.tick(3)) == ["0/2", "1/2", ""]
     assert spooled(fleet) == []
 
