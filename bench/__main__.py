@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import backfill, fan_out, scrape, scrape_table, spool, table
+from bench import backfill, fan_out, http, scrape, scrape_table, spool, table
 from bench.runner import CANDIDATES, Figures, Runner
 from bench.side import BenchFailed
 
@@ -72,12 +72,18 @@ def fan_out_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
     return fan_out.printed(results), fan_out.numbers(results)
 
 
+def http_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
+    results = http.measured(http.QUICK if is_quick else http.FULL, say)
+    return http.printed(results), http.numbers(results)
+
+
 PARTS = {
     "json": json_part,
     "scrape": scrape_part,
     "spool": spool_part,
     "backfill": backfill_part,
     "fan-out": fan_out_part,
+    "http": http_part,
 }
 
 

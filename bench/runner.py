@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -106,6 +107,17 @@ class Runner:
         self._check(candidate, lane, True)
         return found
 
+    def turns(self, module: str, ways: Sequence[str], size: int, count: int) -> dict[str, Any]:
+        """One process of `module`, in which every way makes `count` pushes, in turn. Those whose library is not
+        installed are left out. Raises BenchFailed."""
+        lanes = {way: self._open(size, count) for way in ways}
+        places = {way: lane.place for way, lane in lanes.items()}
+        out = lanes[ways[0]]
+        found = self._run(module, ["-m", module, json.dumps(places), str(count), str(out.out)], {}, out)
+        for way in found["pushes"]:
+            self._check(way, lanes[way], signed=True)
+        return found
+
     def _run(self, name: str, arguments: list[str], more: dict[str, str], lane: _Lane) -> dict[str, Any]:
         command = [sys.executable, "-P", *arguments]
         try:
@@ -160,6 +172,10 @@ class _Lane:
     write_url: str
     config: Path
     out: Path
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"api_url": self.api_url, "write_url": self.write_url, "config": str(self.config)}
 
 
 def _cores() -> tuple[set[int], set[int]]:

@@ -22,7 +22,7 @@ def main() -> None:
     config = outside.config_source(config_path).load().config
     cpu, wall = time.process_time(), time.monotonic()
     event = {"job": "custom_exporter", "from": file}
-    answer = invoke.backfill(event, config, invoke.Edges(outside, is_local=True), wall + 3_600)
+    answer = invoke.backfill(event, config, invoke.Host(outside, is_local=True), wall + 3_600)
     found = {
         "cpu": time.process_time() - cpu,
         "wall": time.monotonic() - wall,

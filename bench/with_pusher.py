@@ -12,17 +12,20 @@ import time
 from bench.place import Place, Push
 from lambda_remote_write.app import App
 from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.http import Transport
 
 _MINUTE_MS = 60_000
 
 
-def prepare(place: Place) -> Push:
+def prepare(place: Place, transport: Transport | None = None) -> Push:
     minutes = 0
 
     def now_ms() -> int:
         return time.time_ns() // 1_000_000 + minutes * _MINUTE_MS
 
-    app = App(Dependencies(os.environ | {"PUSHER_CONFIG": place.config}, now_ms=now_ms))
+    dependencies = Dependencies(os.environ | {"PUSHER_CONFIG": place.config}, now_ms=now_ms)
+    dependencies.transport = transport or dependencies.transport
+    app = App(dependencies)
     index, _, count = os.environ.get("BENCH_SHARD", "0/1").partition("/")
     event = {"shard": int(index), "shards": int(count)}
 

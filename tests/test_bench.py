@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import backfill, fan_out, pages, scrape, scrape_table, spool
+from bench import backfill, fan_out, http, pages, scrape, scrape_table, spool
 from bench.agents import AGENTS
 
 pytestmark = pytest.mark.slow
@@ -80,6 +80,16 @@ def test_the_bench_of_shards_measures_two_of_them_and_counts_dollars() -> None:
     printed = fan_out.printed(results)
     assert "two side by side" in printed
     assert "10,000,000" in printed
+
+
+def test_the_bench_of_http_measures_ways_in_turn() -> None:
+    results = http.measured({1_000: 3}, lambda text: None)  # fails by itself when samples are missing
+    assert {http.OURS, http.LEAST, "urllib3's pools"} <= set(results.imports)
+    assert all(len(found) == 2 for found in results.pushes[1_000].values())
+    printed = http.printed(results)
+    for way in http.OTHERS:
+        assert (f"{way}: not installed" in printed) is (way not in results.imports)
+    assert printed.count("reached") + printed.count("MISSED") == 1
 
 
 def test_what_a_load_costs_grows_with_it_and_the_smallest_instance_that_holds_it_is_found() -> None:

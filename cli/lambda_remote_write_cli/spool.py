@@ -1,4 +1,4 @@
-"""`pusher spool`: lists, shows, exports and deletes what waits to be delivered, or never will be."""
+"""`pusher spool`: lists, shows, exports and deletes waiting entries and dead letters."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class SpoolCommand:
             counts = {"samples": everything.samples, "left_out": reasons_dict(everything.left_out)}
             self._print_json({**counts, "unreadable": found.unreadable, "text": "".join(lines)})
             return _OK
-        is_data = self._options.do == "export"  # for promtool; what is shown is for people
+        is_data = self._options.do == "export"  # promtool reads it; `show` prints for people
         with _output(self._options.output) as write:
             for line in lines:
                 write(line if is_data else f"{printable(line.rstrip(chr(10)))}\n")
@@ -94,7 +94,7 @@ class SpoolCommand:
         ]  # fmt: skip
         if keys and not self._options.yes and not _confirmed(f"delete {_counted(len(keys), 'entry')} for good?"):
             return self._fail("nothing is deleted; --yes deletes without asking", _FAILED)
-        deleted = sum(self._spool.forget(key, self._deadline) for key in keys)
+        deleted = sum(self._spool.delete(key, self._deadline) for key in keys)
         if self._options.json:
             self._print_json({"deleted": deleted, "keys": keys})
         else:
@@ -116,7 +116,7 @@ def _confirmed(question: str) -> bool:
 
 @contextlib.contextmanager
 def _output(name: str | None) -> Iterator[Callable[[str], object]]:
-    """Standard output, or a file that is there only when it is whole."""
+    """Standard output, or a file that appears only once it is complete."""
     if not name:
         yield sys.stdout.write
         return

@@ -1,5 +1,5 @@
-"""What the command line prints with, in place of Python's and rich's own: every text is escaped on its way out. A text
-is one line, whatever it quotes."""
+"""Printing, in place of Python's and rich's own: control characters are escaped, so that a text stays one line and
+cannot move the cursor, whatever it quotes."""
 
 from __future__ import annotations
 

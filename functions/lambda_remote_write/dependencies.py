@@ -15,15 +15,12 @@ from .config_source import ConfigSource
 from .http import Transport
 from .http.fetch import Fetcher
 from .remote_write.client import RemoteWriteClient
+from .scrape.schedule import wall_clock_ms
 from .store import DirectoryStore, PunctualStore, Store
 
 if TYPE_CHECKING:
     from . import discovery
     from .aws.clients import AwsClients
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def boto3_session(profile: str, region: str) -> Any:
@@ -85,9 +82,7 @@ class Dependencies:
         """What posts to one endpoint, with credentials of its own where its config names some."""
         credentials = None
         if endpoint.sigv4:
-            credentials = CredentialsProvider(
-                endpoint.sigv4, self.env_vars, self.secrets, self.session, lambda: self.now_ms() / 1000
-            )
+            credentials = CredentialsProvider(endpoint.sigv4, self.env_vars, self.secrets, self.session, self.now_ms)
         return RemoteWriteClient(endpoint, self.transport, self.secrets, credentials, self.env_vars, self.now_ms)
 
     def store(self, location: str) -> Store:

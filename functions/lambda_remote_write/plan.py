@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .config.scalars import print_duration
-from .config.schema import Config, JsonJob, Metric
+from .config.schema import SHOWN_DROPPED_TARGETS, Config, JsonJob, Metric
 from .config.yaml_reader import shown_url
 from .dependencies import Dependencies
 from .environment import Environment
@@ -29,7 +29,6 @@ from .series.cache import AMP_LIMITS
 from .state.shards import hashmod
 
 _SHOWN_SERIES = 20  # of a job; at least one of each metric
-_SHOWN_TARGETS = 20  # of those that are dropped, unless keep_dropped_targets says how many
 _MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label
 _MANY_LABELS = 30
 _BASE_UNITS = {
@@ -79,7 +78,7 @@ def plan(
     environment.discover(deadline, jobs)
     sources = [source for source in environment.sources() if source.name in traces]
     scrapes = collect.collect(sources, environment.fetcher, dependencies.now_ms, deadline, run=1)
-    environment.judge(list(zip(sources, scrapes, strict=True)))
+    environment.update_health(list(zip(sources, scrapes, strict=True)))
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
     for scrape in scrapes:
         by_job[scrape.job].append(scrape)
@@ -185,7 +184,7 @@ def _json_job(job: JsonJob, shown: _Shown, config: Config) -> dict[str, Any]:
 def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, Any]:
     job, trace, scrapes = pool.job, shown.trace, shown.scrapes
     found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
-    kept = job.keep_dropped_targets or _SHOWN_TARGETS
+    kept = job.keep_dropped_targets or SHOWN_DROPPED_TARGETS
     return found | {
         "targets": [
             {

@@ -1,4 +1,4 @@
-"""Samples in an event: what another function, a CI job or a rule hands over, sent like everything else."""
+"""The action `push_samples`: sends samples from an event of another function, a CI job or a rule."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ Read = TypeVar("Read")
 
 
 class BadSamples(Exception):
-    """Samples that cannot be taken: nothing of them is sent. The message names every mistake: place, value, what is
+    """The event is invalid, and none of its samples are sent. The message names every mistake: place, value, what is
     allowed."""
 
 
 @dataclass(slots=True)
 class _Reading:
-    """Samples as they are read, and what is wrong with others. `taken` are the jobs of the schedule."""
+    """The samples read so far, and the mistakes. `taken` are the job labels that the schedule uses."""
 
     environment: Environment
     now_ms: int
     samples: Samples
     taken: frozenset[str]
     problems: list[str] = field(default_factory=list)
-    untold: int = 0  # further problems, which are only counted
+    unshown: int = 0  # further problems, which are only counted
 
     def series(self, labels: Mapping[str, str]) -> Series:
         """Raises InvalidSeries."""
@@ -63,12 +63,12 @@ class _Reading:
             detail = f"job {job!r} is pushed by the schedule: two writers would break the order of its series"
             raise InvalidSeries(DropReason.SCHEDULED, f"{detail}; use another job label")
         if not self.environment.takes_any_name and not is_legacy(labels):
-            validated(labels, NO_LIMITS)  # raises for the name that no endpoint takes, before rules of any
+            validated(labels, NO_LIMITS)  # raises for a name that no endpoint accepts
         return self.environment.series.intern(labels)
 
 
 def scheduled_jobs(config: Config) -> frozenset[str]:
-    """The values of the label `job` that belong to the schedule."""
+    """The values of the label `job` that scheduled jobs use."""
     names = {*config.job_names()}
     for job in config.jobs:
         names |= {dict(job.labels).get("job", job.job_name)}
@@ -76,7 +76,7 @@ def scheduled_jobs(config: Config) -> frozenset[str]:
 
 
 def push_samples(environment: Environment, options: Mapping[str, Any], deadline: float) -> Report:
-    """Sends what the event has, or spools it. `deadline` is monotonic seconds. Raises BadSamples."""
+    """Sends the samples of the event, or spools them. `deadline` is monotonic seconds. Raises BadSamples."""
     run = environment.begin(deadline)
     scrape = Scrape(_JOB, "", environment.dependencies.now_ms())
     reading = _Reading(environment, scrape.started_ms, scrape.samples, scheduled_jobs(environment.config))
@@ -86,7 +86,7 @@ def push_samples(environment: Environment, options: Mapping[str, Any], deadline:
     else:
         _read_text(options, reading, deadline)
     if reading.problems:
-        more = len(reading.problems) + reading.untold - _SHOWN_PROBLEMS
+        more = len(reading.problems) + reading.unshown - _SHOWN_PROBLEMS
         shown = [*reading.problems[:_SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
         raise BadSamples("; ".join(shown))
     if not len(scrape.samples):
@@ -97,7 +97,7 @@ def push_samples(environment: Environment, options: Mapping[str, Any], deadline:
 
 
 def _check_times(samples: Samples, *, quotes: bool) -> None:
-    """A series has one sample of a time. Raises BadSamples."""
+    """Raises BadSamples for two samples of a series with the same time."""
     seen = set[tuple[Series, int]]()
     for series, stamp in zip(samples.series, samples.timestamps_ms, strict=True):
         if (series, stamp) in seen and not quotes:
@@ -131,7 +131,7 @@ def _read_list(found: Any, reading: _Reading) -> None:
 
 
 def _read_one(one: Any, reading: _Reading) -> Iterator[str]:
-    """Takes a sample, or tells what is wrong with it: each mistake begins with its key."""
+    """Reads a sample, or yields its mistakes, each beginning with its key."""
     if not isinstance(one, dict):
         yield f": an object with labels and value is expected, not {one!r:.60}"
         return
@@ -163,7 +163,7 @@ def _label_problems(labels: Any) -> Iterator[str]:
         return
     if not labels.get("__name__"):
         yield ".labels.__name__: is required, the metric's name"
-        for name in labels:  # with a name, the series itself is looked at
+        for name in labels:  # with a name, interning the series checks them
             if not is_label_name(name):
                 yield f".labels: {name!r:.80} is no label name"
 
@@ -178,7 +178,7 @@ def _value(raw: Any) -> float:
 
 
 def _timestamp_ms(one: Mapping[str, Any], now_ms: int) -> int:
-    """Of a sample without any, now."""
+    """The time of a sample; now if it has none. Raises ValueError."""
     if "timestamp" in one and "timestamp_ms" in one:
         raise ValueError(".timestamp: at most one of timestamp and timestamp_ms is allowed")
     key = "timestamp" if "timestamp" in one else "timestamp_ms"
@@ -216,7 +216,9 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
     line = 1
     for block in _blocks(content):
         if time.monotonic() >= deadline:
-            raise BadSamples(f"{where}, line {line}: there was no time for more of it: pusher backfill reads any size")
+            raise BadSamples(
+                f"{where}, line {line}: there was no time to read more of it: pusher backfill reads any size"
+            )
         _read_block(block, line, where, reader, reading)
         line += block.count(b"\n")
         if len(reading.samples) > _MAX_SAMPLES:
@@ -226,7 +228,7 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
 
 
 def _blocks(content: bytes) -> Iterator[bytes]:
-    """The text in whole lines."""
+    """The text in blocks of whole lines."""
     at = 0
     while at < len(content):
         end = content.rfind(b"\n", at, at + _BLOCK_BYTES) + 1 or content.find(b"\n", at) + 1 or len(content)
@@ -235,27 +237,27 @@ def _blocks(content: bytes) -> Iterator[bytes]:
 
 
 def _read_block(block: bytes, line: int, where: str, reader: TextFile, reading: _Reading) -> None:
-    """Takes the samples of whole lines, or tells what is wrong with which of them."""
+    """Reads the samples of whole lines, or records which lines are wrong and why."""
     before, skipped, dropped = reader.state, ReasonCounts(), ReasonCounts()
     found = reader.read(block, line, skipped, dropped)
     latest_ms = reading.now_ms + MAX_AHEAD_MS
     if not (skipped.counts or dropped.counts or max(found.timestamps_ms, default=0) > latest_ms):
         reading.samples.extend(found)
         return
-    if len(reading.problems) >= _SHOWN_PROBLEMS:  # enough is told: the others are counted
+    if len(reading.problems) >= _SHOWN_PROBLEMS:  # enough are shown: the others are counted
         ahead = sum(stamp > latest_ms for stamp in found.timestamps_ms)
-        reading.untold += skipped.total() + dropped.total() + ahead
+        reading.unshown += skipped.total() + dropped.total() + ahead
         return
     again = reader.again(before)
     for number, text in enumerate(_LINES.findall(block), line):
         problems = list(_problems(text, number, where, again, reading))
         room = max(_SHOWN_PROBLEMS - len(reading.problems), 0)
         reading.problems += problems[:room]
-        reading.untold += len(problems[room:])
+        reading.unshown += len(problems[room:])
 
 
 def _problems(text: bytes, number: int, where: str, reader: TextFile, reading: _Reading) -> Iterator[str]:
-    """What is wrong with one line."""
+    """Yields the mistakes of one line."""
     skipped, dropped = ReasonCounts(), ReasonCounts()
     found = reader.read(text, number, skipped, dropped)
     yield from skipped.first_examples.values()

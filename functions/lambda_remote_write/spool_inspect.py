@@ -1,4 +1,4 @@
-"""Looks into the spool: lists its entries, shows and exports what is in them. Changes nothing."""
+"""Reads the spool: lists its entries, shows and exports their samples. Changes nothing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MAX_TEXT_BYTES = 5_000_000  # a synchronous answer of Lambda has 6 MB
 
 
 class NoSpool(Exception):
-    """The config has no spool. The message says how to have one."""
+    """The config has no spool. The message says how to add one."""
 
 
 class TooMuch(Exception):
-    """More text than an answer holds. The message says what to do."""
+    """The text is larger than an answer may be. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which entries are meant: those that wait, or those that are dead; of one endpoint, or of all; or one of them."""
+    """The selected entries: waiting ones or dead letters, of one endpoint or all; or a single entry by key."""
 
     endpoints: Sequence[str]
     is_dead: bool = False
@@ -41,8 +41,8 @@ class Chosen:
 
 @dataclass(slots=True)
 class Found:
-    """The entries that could be read, and what is wrong with the others, by key. `is_cut` says that an endpoint may
-    have more than the oldest thousand."""
+    """The readable entries, and by key what is wrong with the others. `is_cut` means that an endpoint may have more
+    entries than the oldest thousand."""
 
     stored: list[Stored] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Found:
 
 
 def inspect(environment: Environment, options: Mapping[str, Any], deadline: float) -> dict[str, Any]:
-    """The `command` list, show or export of the options, as JSON. Raises NoSpool, TooMuch and StoreError."""
+    """The answer to the `command` list, show or export, as JSON. Raises NoSpool, TooMuch and StoreError."""
     spool = spool_of(environment)
     known = [endpoint.name for endpoint in environment.config.endpoints]
     chosen = choose(spool, known, options, deadline)
@@ -77,23 +77,23 @@ def spool_of(environment: Environment) -> Spool:
 
 
 def choose(spool: Spool, known: Sequence[str], options: Mapping[str, Any], deadline: float) -> Chosen:
-    """What `endpoint`, `key` and `dead` of the options mean; without an endpoint all that the config or the spool
-    has."""
+    """The entries that `endpoint`, `key` and `dead` of the options select; without `endpoint` those of all endpoints in
+    the config or the spool."""
     chosen = Chosen((), bool(options.get("dead")), options.get("key") or "")
     if options.get("endpoint"):
         return replace(chosen, endpoints=[options["endpoint"]])
-    return replace(chosen, endpoints=[*known, *sorted(spool.strangers(known, deadline, chosen.part))])
+    return replace(chosen, endpoints=[*known, *sorted(spool.orphaned_entries(known, deadline, chosen.part))])
 
 
 def entries(spool: Spool, chosen: Chosen, deadline: float) -> Found:
-    """Reads the chosen entries, oldest first. Raises StoreError; a key that is none raises NotStored."""
+    """Reads the chosen entries, oldest first. Raises StoreError, and NotStored for a key that does not exist."""
     found = Found()
     for key in _keys(spool, chosen, found, deadline):
         try:
             found.stored.append(spool.load(key, deadline))
         except Unreadable as error:
             found.unreadable[key] = str(error)
-        except NotStored:  # drained meanwhile
+        except NotStored:  # another run has delivered it meanwhile
             if chosen.key:
                 raise
     return found
@@ -110,7 +110,7 @@ def _keys(spool: Spool, chosen: Chosen, found: Found, deadline: float) -> Iterat
 
 
 def listing(found: Found) -> dict[str, Any]:
-    """What the entries are, as JSON: by entry, and the sum."""
+    """The entries as JSON, with sums."""
     rows = [_row(stored) for stored in found.stored]
     return {
         "entries": rows,
@@ -123,13 +123,13 @@ def listing(found: Found) -> dict[str, Any]:
 
 def _row(stored: Stored) -> dict[str, Any]:
     entry, reasons = stored.entry, ReasonCounts()
-    for one in entry.kept:
+    for one in entry.pending:
         reasons.add(one.reason or "written_ahead", one.detail or "written ahead of sending", one.request.samples)
     return {
         "key": stored.key,
         "endpoint": endpoint_of(stored.key),
         "started_ms": started_ms_of(stored.key),
-        "requests": len(entry.kept),
+        "requests": len(entry.pending),
         "samples": entry.samples,
         "bytes": sum(len(request.body) for request in entry.requests),
         "oldest_ms": entry.oldest_ms,
@@ -139,7 +139,7 @@ def _row(stored: Stored) -> dict[str, Any]:
 
 
 def exported(found: Found) -> Exported:
-    """Everything that is in the entries."""
+    """All samples of the entries."""
     everything = Exported()
     for stored in found.stored:
         for request in stored.entry.requests:

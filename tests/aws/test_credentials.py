@@ -20,6 +20,7 @@ from moto.sts.models import sts_backends
 from lambda_remote_write.aws.credentials import Credentials, CredentialsError, CredentialsProvider
 from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.dependencies import boto3_session
+from lambda_remote_write.scrape.schedule import wall_clock_ms
 from sandbox import amp
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer
@@ -48,7 +49,7 @@ def provider(env_vars: dict[str, str] | None = None, now: Any = time.time, **sig
     endpoint = endpoint_of("http://127.0.0.1/", env_vars, sigv4={"region": "eu-west-1", **sigv4})
     assert endpoint.sigv4
     secrets = SecretStore(env_vars, lambda service: no_session("", ""), time.monotonic)
-    return CredentialsProvider(endpoint.sigv4, env_vars, secrets, boto3_session, now)
+    return CredentialsProvider(endpoint.sigv4, env_vars, secrets, boto3_session, lambda: int(now() * 1000))
 
 
 # --- Lambda's variables and static keys -------------------------------------------------------------------------------
@@ -280,7 +281,7 @@ def test_a_session_has_the_name_and_the_tags_of_the_config() -> None:
     endpoint = endpoint_of("http://127.0.0.1/", {}, sigv4=sigv4)
     assert endpoint.sigv4
     secrets = SecretStore({}, lambda service: no_session("", ""), time.monotonic)
-    assert CredentialsProvider(endpoint.sigv4, {}, secrets, session, time.time).get().session_token
+    assert CredentialsProvider(endpoint.sigv4, {}, secrets, session, wall_clock_ms).get().session_token
     assumed = sts_backends["123456789012"]["aws"].assumed_roles[-1]
     assert assumed.arn.endswith(":assumed-role/writer/team=a@b")
     (body,) = asked

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.backfill.acceptance import Judged, Rules, judge
+from lambda_remote_write.backfill.acceptance import Acceptance, Rules, check_acceptance
 from lambda_remote_write.series import label_codec
 from sandbox.amp import Limits, Workspace
 from tests.rig import made
@@ -47,16 +47,16 @@ def rules(window_seconds: int | None = 60, head_age: int = 0, max_age_ms: int = 
     return Rules(NOW, max_age_ms, window_ms, NOW - head_age * SECOND)
 
 
-def judged(points: Sequence[made.Point], newest: dict[str, int], known: Rules) -> Judged:
+def judged(points: Sequence[made.Point], newest: dict[str, int], known: Rules) -> Acceptance:
     """The points, oldest first, of series whose newest samples are these."""
     cache = made.cache()
     samples = made.samples_of(sorted(points, key=lambda one: one[2]), cache)
     for series in samples.series:
         series.last_ms = newest.get(label_codec.labels_of(series.prefix)["id"], series.last_ms)
-    return judge(samples, known)
+    return check_acceptance(samples, known)
 
 
-def stamps(found: Judged) -> dict[str, list[int]]:
+def stamps(found: Acceptance) -> dict[str, list[int]]:
     return {name: sorted(getattr(found, name).timestamps_ms) for name in ("accepted", "window", "impossible")}
 
 

@@ -202,6 +202,11 @@ def paged(api: Series, cursor: str, first: int, last: int) -> Answer:
     return Answer.json({"items": rows, "next": str(at + PAGE) if at + PAGE < len(points) else None})
 
 
+class Pages(Series):
+    def records(self, first: int, last: int) -> Answer:
+        return paged(self, self.queries[-1].get("cursor", ""), first, last)
+
+
 def walked(rig: Rig) -> dict[str, Any]:
     return rig.metric(records="items")
 
@@ -210,13 +215,13 @@ def test_a_cursor_in_a_body_is_followed(rig: Rig) -> None:
     """`{cursor}` is empty at first and then what the answer before named, until there is none, in every window."""
     cursors: list[str] = []
 
-    class Pages(Series):
+    class Cursors(Series):
         def answer(self, request: Request) -> Answer | Fault:
             asked = json.loads(request.body)
             cursors.append(asked["after"])
             return paged(self, asked["after"], asked["from"] * 1000, asked["to"] * 1000)
 
-    api = Pages(rig)
+    api = Cursors(rig)
     body = '{"from": {start}, "to": {end}, "after": "{cursor}"}'
     pagination = {"style": "cursor", "path": "next"}
     metric = walked(rig)
@@ -231,11 +236,6 @@ def test_a_cursor_in_a_body_is_followed(rig: Rig) -> None:
 
 def test_a_cursor_in_the_query_is_followed(rig: Rig) -> None:
     """The cursor joins the query of the window."""
-
-    class Pages(Series):
-        def records(self, first: int, last: int) -> Answer:
-            return paged(self, self.queries[-1].get("cursor", ""), first, last)
-
     api = Pages(rig)
     one = job(rig, pagination={"style": "cursor", "path": "next"}, metrics=[walked(rig)])
     answer = rig.backfill(event(), one)
@@ -246,11 +246,6 @@ def test_a_cursor_in_the_query_is_followed(rig: Rig) -> None:
 
 def test_more_pages_than_are_allowed_halve_the_window(rig: Rig) -> None:
     """Smaller windows have fewer pages: the halves are asked for until they fit, and nothing is lost."""
-
-    class Pages(Series):
-        def records(self, first: int, last: int) -> Answer:
-            return paged(self, self.queries[-1].get("cursor", ""), first, last)
-
     api = Pages(rig)
     pagination = {"style": "cursor", "path": "next", "max_pages": 2}
     one = job(rig, pagination=pagination, metrics=[walked(rig)], backfill={"window": "1h"})
@@ -399,13 +394,13 @@ def test_an_api_that_fails_once_is_asked_again(rig: Rig, fault: Fault) -> None:
 def test_a_failed_window_is_not_half_there(rig: Rig) -> None:
     """When a page in the middle of a window fails for good, none of the window counts as done."""
 
-    class Pages(Series):
+    class Failing(Pages):
         def records(self, first: int, last: int) -> Answer:
             if first >= START_MS + 30 * MINUTE and "cursor" in self.queries[-1]:
                 return Answer(500)
-            return paged(self, self.queries[-1].get("cursor", ""), first, last)
+            return super().records(first, last)
 
-    api = Pages(rig)
+    api = Failing(rig)
     one = job(rig, pagination={"style": "cursor", "path": "next"}, metrics=[walked(rig)])
     answer = rig.backfill(event(), one)
     assert not answer["done"]

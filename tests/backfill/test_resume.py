@@ -16,7 +16,7 @@ from lambda_remote_write.app import App, BackfillStopped
 from lambda_remote_write.backfill.invoke import BadRequest
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.events import BadEvent
-from sandbox.amp import Limits, Received, Receiver
+from sandbox.amp import Received, Receiver
 from sandbox.api import Api
 from sandbox.s3 import KEYS as S3_KEYS
 from sandbox.s3 import ObjectStore
@@ -36,7 +36,6 @@ from tests.rig.backfill_receiving import (
     minutes,
     now_ms,
     only,
-    other_endpoint,
     sent_stamps,
     stored,
     total,
@@ -114,12 +113,6 @@ def test_progress_is_told(tmp_path: Path, amp: Receiver, past: Past) -> None:
 
 
 # --- Deadlines --------------------------------------------------------------------------------------------------------
-
-
-def test_an_invocation_without_time_says_how_it_goes_on(tmp_path: Path, amp: Receiver, past: Past) -> None:
-    answer = desk(tmp_path, [endpoint(amp)], [past.job()]).backfill(0.5, **HOUR)
-    assert (answer["done"], answer["stopped"], only(answer)["rejected"]) == (False, "", {})
-    assert stored(amp) != by_series(past.points)
 
 
 @pytest.mark.slow
@@ -213,24 +206,6 @@ def test_a_token_used_twice_does_no_harm(tmp_path: Path, amp: Receiver, past: Pa
         assert (answer["done"], only(answer)["accepted"]) == (True, 88)
     assert arrived(amp) == sent
     assert amp.refused == 0
-
-
-def test_an_old_token_while_it_is_under_way(tmp_path: Path, amp: Receiver, past: Past) -> None:
-    """The first one, again and again, comes to the same end."""
-    at_desk = desk(tmp_path, [endpoint(amp)], [past.job()])
-    first = at_desk.backfill(**HOUR, plan=True)["resume"]
-    for _ in range(20):
-        if at_desk.backfill(ONE_PART, resume=first)["done"]:
-            break
-    assert arrived(amp) == by_series(past.points)
-
-
-def test_a_token_needs_no_store(tmp_path: Path, amp: Receiver, past: Past) -> None:
-    """Without one, the token alone says how far it came."""
-    at_desk = desk(tmp_path, [endpoint(amp)], [past.job()])
-    at_desk.store = None  # type: ignore[assignment]
-    at_desk.to_its_end(ONE_PART, **HOUR)
-    assert arrived(amp) == by_series(past.points)
 
 
 def flipped(token: str, place: int) -> str:
@@ -384,19 +359,6 @@ def test_a_receiver_that_goes_down_in_between(tmp_path: Path, past: Past) -> Non
         assert amp.refused == 0
 
 
-def test_one_of_two_receivers_that_is_down(tmp_path: Path, amp: Receiver, past: Past) -> None:
-    """The other one gets everything too, once."""
-    with Receiver(auth=None, limits=Limits(out_of_order_seconds=0)) as other:
-        other.always(AWAY)
-        at_desk = desk(tmp_path, [endpoint(amp), other_endpoint(other, max_age="30d")], [past.job()])
-        answer = at_desk.backfill(**HOUR)
-        assert not answer["done"]
-        other.always(None)
-        last = at_desk.to_its_end(resume=answer["resume"])[-1]
-        assert last["done"]
-        assert stored(amp) == stored(other) == by_series(past.points)
-
-
 @pytest.mark.parametrize(
     ("status", "body", "word"),
     [
@@ -537,21 +499,3 @@ def test_a_process_killed_twice(tmp_path: Path, past: Past) -> None:
         assert answer["done"]
         assert stored(amp) == by_series(past.points)
         assert counted(only(answer)["rejected"]).keys() <= {"maybe_stored"}
-
-
-def test_resume_of_something_that_is_done_sends_nothing_again(tmp_path: Path, amp: Receiver, past: Past) -> None:
-    at_desk = desk(tmp_path, [endpoint(amp)], [past.job()])
-    at_desk.backfill(**HOUR)
-    sent = arrived(amp)
-    answer = at_desk.backfill(**HOUR, resume=True)
-    assert answer["done"]
-    assert arrived(amp) == sent
-
-
-def test_without_resume_it_begins_anew(tmp_path: Path, past: Past) -> None:
-    """The same backfill, asked for again, is done again: a receiver that keeps the first value takes it twice."""
-    with Receiver(auth=None, limits=Limits(max_age_seconds=1e7, out_of_order_seconds=1e7)) as other:
-        at_desk = desk(tmp_path, [other_endpoint(other, max_age="30d")], [past.job()])
-        first, second = at_desk.backfill(**HOUR), at_desk.backfill(**HOUR)
-        assert (only(first)["accepted"], only(second)["accepted"]) == (88, 88)
-        assert stored(other) == by_series(past.points)

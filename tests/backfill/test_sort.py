@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.backfill.api_source import Span
-from lambda_remote_write.backfill.sort import arrange
+from lambda_remote_write.backfill.sort import sort_samples
 from lambda_remote_write.backfill.source import Mark
 from lambda_remote_write.config.timestamp import parse_format
 from lambda_remote_write.model.reason_counts import ReasonCounts
@@ -30,7 +30,7 @@ def test_each_time_of_a_series_goes_out_once_and_in_order(points: list[tuple[Ser
     for series, value, stamp in points:
         expected.setdefault(series, {})[stamp] = value
     flat = [(series, found[stamp], stamp) for series, found in expected.items() for stamp in sorted(found)]
-    arranged = arrange(samples, dropped)
+    arranged = sort_samples(samples, dropped)
     assert list(zip(arranged.series, arranged.values, arranged.timestamps_ms, strict=True)) == flat
     assert dropped.total() == len(points) - len(flat)
 

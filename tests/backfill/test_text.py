@@ -278,14 +278,6 @@ def test_several_texts_each_have_an_end(rig: Rig) -> None:
     assert answer["done"]
 
 
-def test_a_text_of_a_bucket_is_read(tmp_path: Path) -> None:
-    """An object is read as a file is."""
-    with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        bucket.put("dump.om.gz", gzip.compress(OPENMETRICS.encode()))
-        rig.backfill({"from": "s3://spool/dump.om.gz"}, is_local=False)
-        assert rig.stored == OPENMETRICS_HELD
-
-
 def quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 

@@ -101,7 +101,7 @@ def test_a_line_of_an_object_is_still_found(operator: Operator, format_: str) ->
     """Its number and what is wrong with it."""
     operator.bucket.put("x.txt", f"a 1\nb {SECRET}\nc 1 {SECRET}\n# EOF\n".encode())
     detail = operator.refusal(format=format_, s3="s3://files/x.txt")
-    without_secret(detail, "s3://files/x.txt, line 2: its value is no number", "s3://files/x.txt, line 3: it")
+    without_secret(detail, "s3://files/x.txt, line 2: its value is not a number", "s3://files/x.txt, line 3: it")
 
 
 @pytest.fixture

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import base64
-import time
-from typing import Any
 
 import pytest
 
-from sandbox.server import Answer, Fault, LoopbackServer, Request
+from sandbox.server import Answer, Fault
 from tests.rig.discovery import Rig, addresses
+from tests.rig.scraping import Recorder
 
 LIST = [{"targets": ["h:1", "h:2"], "labels": {"env": "prod"}}, {"targets": ["h:3"]}]
 
 
-class Lister:
-    """A server that answers with `answer` and keeps what it was asked."""
-
-    def __init__(self, answer: Answer | Fault) -> None:
-        self.answer = answer
-        self.requests: list[Request] = []
-        self._server = LoopbackServer(self._respond)
-        self.url = self._server.base_url
-
-    def _respond(self, request: Request) -> Answer | Fault:
-        self.requests.append(request)
-        return self.answer
-
-    def __enter__(self) -> Lister:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._server.__exit__(*error)
-
+class Lister(Recorder):
     def entry(self, keys: str = "") -> str:
         return f'http_sd_configs: [{{url: "{self.url}/targets?team=a"{keys}}}]'
 
@@ -114,10 +95,7 @@ REFUSED = {
     "not-json": (plain(b"<html>", "application/json"), "/targets: JSON is malformed"),
     "not-groups": (plain(b'["h:1"]', "application/json"), "/targets: Expected `object`, got `str` - at `$[0]`"),
     "reset": (Fault.reset(), "the connection broke"),
-    "cut": (
-        Answer(200, {"Content-Type": "application/json"}, b"[]", fault=Fault.half_answer()),
-        "the connection broke",
-    ),
+    "cut": (CUT, "the connection broke"),
 }
 
 
@@ -132,41 +110,3 @@ def test_refused(rig: Rig, answer: Answer | Fault, detail: str) -> None:
     assert detail in warning
     assert warning.endswith("; no targets are known")
     assert "team=a" not in warning
-
-
-def test_last_good_list(rig: Rig) -> None:
-    """A server that fails keeps its last list, with its age; one that answers again replaces it."""
-    with Lister(Answer.json(LIST)) as lister:
-        discovery = rig.discovery(lister.entry())
-        discovery.targets(rig.deadline())
-        lister.answer = Answer(500)
-        rig.clock.ahead += 200
-        found = discovery.targets(rig.deadline())
-        assert addresses(found) == ["h:1", "h:2", "h:3"]
-        assert found.warnings == [
-            f"http_sd_configs: {lister.url}/targets answered 500; the list of 3m20s ago stays in use (3 targets)"
-        ]
-        lister.answer = Answer.json([{"targets": ["h:4"]}])
-        rig.clock.ahead += 10
-        found = discovery.targets(rig.deadline())
-        assert (addresses(found), found.warnings) == (["h:4"], [])
-
-
-def test_a_list_that_has_become_empty(rig: Rig) -> None:
-    """An empty list is an answer: the targets go."""
-    with Lister(Answer.json(LIST)) as lister:
-        discovery = rig.discovery(lister.entry())
-        discovery.targets(rig.deadline())
-        lister.answer = Answer.json([])
-        rig.clock.ahead += 60
-        found = discovery.targets(rig.deadline())
-        assert (found.groups, found.warnings) == ([], [])
-
-
-def test_a_dripping_server(rig: Rig) -> None:
-    """The deadline is for the whole answer."""
-    with Lister(Answer(200, {"Content-Type": "application/json"}, b" " * 1000, fault=Fault.drip(0.05))) as lister:
-        started = time.monotonic()
-        (warning,) = rig.discovery(lister.entry()).targets(rig.deadline(0.5)).warnings
-        assert time.monotonic() - started < 10
-    assert "timed out" in warning

@@ -33,7 +33,7 @@ def test_read(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no number|is out of range"):
+    with pytest.raises(ValueError, match=r"is not a number|is out of range"):
         go_float(text.encode())
 
 

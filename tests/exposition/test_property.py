@@ -1,5 +1,5 @@
-"""Any samples, written as a page and read back, are the same samples: in any pieces, and with a memory that has read
-the page before."""
+"""Any samples, written as a page and read back, are the same samples: in any pieces, and with a cache that has
+read the page before."""
 
 from __future__ import annotations
 
@@ -114,18 +114,3 @@ def test_what_is_written_is_read(format_name: str, samples: list[Sample], places
     assert target.read(page) == expected
     assert target.read(*cut(page, places)) == expected
     assert Target(format_name).read(*cut(page, places)) == expected
-
-
-@pytest.mark.parametrize("format_name", FORMATS)
-@given(
-    before=st.lists(SAMPLE, max_size=4), after=st.lists(SAMPLE, max_size=4), changes=st.lists(st.floats(), max_size=4)
-)
-def test_what_was_read_before_changes_nothing(
-    format_name: str, before: list[Sample], after: list[Sample], changes: list[float]
-) -> None:
-    """Other values of the same series, series that go and come: a memory is only quicker."""
-    moved = [Sample(**{**vars(one), "value": value}) for one, value in zip(before, changes, strict=False)]
-    target = Target(format_name)
-    for samples in (before, moved, [*moved, *after], after, before):
-        page, _ = FORMATS[format_name](samples)
-        assert target.read(page) == Target(format_name).read(page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lambda_remote_write.exposition.line_parser import ParseOptions
-from tests.rig.exposition import Target, cold, cut, ids, shown
+from tests.rig.exposition import Target, cold, ids, shown
 from tests.rig.scrape import delimited, varint
 
 TAKEN: list[tuple[str, str, list[str]]] = [
@@ -75,7 +75,7 @@ GOOD = delimited('name: "a" metric { counter { value: 1 } }\n---\nname: "b" type
 
 @pytest.mark.parametrize("end", range(1, len(GOOD)))
 def test_a_page_that_breaks_off(end: int) -> None:
-    """Within a message it is refused; between two nobody can tell."""
+    """It is refused within a message; between two messages it cannot be seen."""
     first = 1 + GOOD[0]
     assert cold("protobuf", GOOD[:end]).is_bad == (end != first)
 
@@ -87,11 +87,6 @@ def test_a_page_that_breaks_off(end: int) -> None:
 )
 def test_bytes_that_are_no_page(page: bytes) -> None:
     assert cold("protobuf", page).is_bad
-
-
-def test_pieces_make_no_difference() -> None:
-    whole = cold("protobuf", GOOD)
-    assert all(cold("protobuf", *cut(GOOD, [place])) == whole for place in range(len(GOOD)))
 
 
 def test_label_values_cannot_be_taken_for_labels() -> None:

@@ -162,17 +162,11 @@ def test_metadata() -> None:
     target = Target("text")
     target.read(
         b'# HELP a back\\\\slash line\\nbreak quo\\"te \\x\n# TYPE a counter\n# TYPE b untyped\n# HELP c  two \n'
-        b'# TYPE "d.e" gauge\n# HELP a Another.\n# TYPE a gauge\n'
+        b'# TYPE "d.e" gauge\n# HELP b One.\n# HELP b Another.\n# TYPE a gauge\n'
     )
     assert [(one.name, one.type, one.help, one.unit) for one in target.cache.metadata()] == [
-        ("a", "gauge", "Another.", ""),
-        ("b", "unknown", "", ""),
+        ("a", "gauge", 'back\\slash line\nbreak quo\\"te \\x', ""),
+        ("b", "unknown", "Another.", ""),
         ("c", "unknown", " two ", ""),
         ("d.e", "gauge", "", ""),
     ]
-
-
-def test_help_is_unescaped() -> None:
-    target = Target("text")
-    target.read(b'# HELP a back\\\\slash line\\nbreak quo\\"te \\x\n')
-    assert [one.help for one in target.cache.metadata()] == ['back\\slash line\nbreak quo\\"te \\x']

@@ -1,5 +1,5 @@
-"""A page says the same whichever way its lines are read: compared with the last page, looked up, recognised by their
-plain form, or taken apart by the grammar. Here the grammar alone, with a memory of its own, is the measure."""
+"""A page says the same whichever way its lines are read: compared with the last page, looked up, by the fast
+path, or by the grammar. Here the grammar alone, with a cache of its own, is the measure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.exposition.go_float import go_float, go_floats
 from lambda_remote_write.exposition.line_parser import LineReader, ParseOptions
 from lambda_remote_write.exposition.page import BadPage, CacheEntry
 from lambda_remote_write.model.samples import RefusedSeries
-from tests.rig.exposition import Read, Target, bits, pieces
+from tests.rig.exposition import Read, Target, pieces
 
-WISHES = ParseOptions(exemplars=True)
+OPTIONS = ParseOptions(exemplars=True)
 Pages = Sequence[bytes]
 
 
@@ -56,7 +55,7 @@ def the_grammar_alone() -> Iterator[None]:
 class Both:
     """One target, read in all ways and by the grammar alone."""
 
-    def __init__(self, format_name: str, parse_options: ParseOptions = WISHES) -> None:
+    def __init__(self, format_name: str, parse_options: ParseOptions = OPTIONS) -> None:
         self.target, self._measure = (Choosy(format_name, parse_options, drops="drop") for _ in range(2))
 
     def read(self, page: bytes, size: int = 65_536) -> Read:
@@ -304,26 +303,7 @@ def changed(data: st.DataObject, lines: list[str], line: st.SearchStrategy[str])
     return lines + lines if how == "twice" else lines[::-1]
 
 
-# --- Numbers ---------------------------------------------------------------------------------------------------------
-
-NUMBER = st.one_of(
-    st.floats().map(repr),
-    st.integers().map(str),
-    st.from_regex(r"[+-]?[0-9]{0,30}\.?[0-9]{0,30}([eE][+-]?[0-9]{1,3})?", fullmatch=True),
-    st.sampled_from(VALUES),
-).map(str.encode)
-
-
-@settings(max_examples=500, derandomize=True)
-@given(texts=st.lists(NUMBER, max_size=3))
-def test_many_numbers_are_what_each_is(texts: list[bytes]) -> None:
-    """To the last bit; where one of them is refused, so are all."""
-    values = go_floats(texts)
-    if values is not None:
-        assert list(map(bits, values)) == [bits(go_float(one)) for one in texts]
-
-
-# --- What a memory is for --------------------------------------------------------------------------------------------
+# --- What the cache is for -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -337,7 +317,7 @@ def test_many_numbers_are_what_each_is(texts: list[bytes]) -> None:
 )
 def test_labels_are_resolved_once(odd: str) -> None:
     """Every raw identity is parsed and relabelled once, also on a page that cannot be compared line by line."""
-    target = Choosy("text", WISHES)
+    target = Choosy("text", OPTIONS)
     page = text("a 1", *(f'a{{x="{number}"}} {number}' for number in range(100)))
     for _ in range(3):
         before = target.resolved

@@ -148,12 +148,14 @@ def test_http_goes_through_the_proxy(rig: Rig) -> None:
     assert "Basic bWU6cHc=" in request
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_https_goes_through_a_tunnel_that_sees_no_credentials(
-    rig: Rig, server: Seen, certificates: Certificates
+    rig: Rig, server: Seen, certificates: Certificates, scheme: str
 ) -> None:
-    with proxy() as seen:
+    """Of a proxy over TLS too, which tls_config is for as for the target (Go's http.Transport)."""
+    with proxy(certificates=certificates if scheme == "https" else None) as seen:
         keys = (
-            f"proxy_url: 'http://127.0.0.1:{seen.port}', proxy_connect_header: {{X-Pass: [letmein]}}, "
+            f"proxy_url: '{scheme}://127.0.0.1:{seen.port}', proxy_connect_header: {{X-Pass: [letmein]}}, "
             "authorization: {credentials: tok}"
         )
         detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
@@ -210,6 +212,24 @@ def test_a_proxy_that_refuses(rig: Rig, server: Seen, certificates: Certificates
     assert "proxy" in detail
     assert "407" in detail
     assert "canary" not in detail
+    assert server.requests == []
+
+
+def test_a_proxy_with_an_unknown_certificate(
+    rig: Rig, server: Seen, certificates: Certificates, strangers: Certificates
+) -> None:
+    with proxy(certificates=strangers) as seen:
+        keys = f"proxy_url: 'https://127.0.0.1:{seen.port}'"
+        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
+    assert "the proxy failed while connecting" in detail
+    assert "certificate" in detail
+    assert seen.requests == server.requests == []
+
+
+def test_a_target_behind_a_proxy_with_an_unknown_certificate(rig: Rig, server: Seen) -> None:
+    with proxy() as seen:
+        detail = fetch(rig, server, "{}", keys=f"proxy_url: 'http://127.0.0.1:{seen.port}'")
+    assert "TLS failed while connecting" in detail
     assert server.requests == []
 
 

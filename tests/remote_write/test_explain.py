@@ -4,9 +4,12 @@ samples are counted, what it means, what helps, and the series that it names."""
 from __future__ import annotations
 
 import json
+import re
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,194 +40,20 @@ DENIED = (
 )
 
 
-def quota(code: str) -> str:
-    return f"request-service-quota-increase --service-code aps --region {REGION} --quota-code {code}"
+FILLED = {"window": WINDOW, "series": SERIES, "statement": STATEMENT, "denied": DENIED, "id": ID, "region": REGION}
 
 
-CASES = [
-    (
-        400,
-        f"out of order sample. timestamp=2024-05-23T16:00:00Z, series={SERIES}",
-        "sample-out-of-order",
-        WINDOW,
-        SERIES,
-    ),
-    (400, f"too old sample. timestamp=2024-05-23T16:00:00Z, series={SERIES}", "sample-too-old", WINDOW, SERIES),
-    (400, 'timestamp too old: 1716480000000 metric: "up"', "greater_than_max_sample_age", "sample_age_limit", "up"),
-    (
-        400,
-        f"out of bounds. timestamp=2024-05-23T16:00:00Z, series={SERIES}",
-        "greater_than_max_sample_age",
-        "promtool",
-        SERIES,
-    ),
-    (
-        400,
-        f"duplicate sample for timestamp. timestamp=x, series={SERIES}",
-        "new-value-for-timestamp",
-        "external_labels",
-        SERIES,
-    ),
-    (
-        400,
-        f"duplicate sample for timestamp 5; overrides not allowed: existing 1, new value 2, series={SERIES}",
-        "new-value-for-timestamp",
-        "external_labels",
-        SERIES,
-    ),
-    (400, 'timestamp too new: 1716480000000 metric: "up"', "too_far_in_future", "timestamp.format", "up"),
-    (
-        400,
-        "per-user series limit of 3000000 exceeded, please contact administrator to raise it (local limit: 0 global "
-        "limit: 3000000 actual local limit: 92879)",
-        "per_user_series_limit",
-        quota("L-5A151448"),
-        "",
-    ),
-    (
-        429,
-        "per-user series limit (local: 0 global: 1000000) exceeded",
-        "per_user_series_limit",
-        quota("L-5A151448"),
-        "",
-    ),
-    (400, "per-metric series limit of 10 exceeded for metric up", "per_metric_series_limit", "new_series_limit", ""),
-    (
-        400,
-        'per-labelset series limit of 5 exceeded (labelSet: {a="b"})',
-        "per_labelset_series_limit",
-        "limits-per-label-set",
-        "",
-    ),
-    (400, "sample missing metric name", "missing_metric_name", "report", ""),
-    (400, 'sample invalid metric name: "a.b"', "metric_name_invalid", "metric_relabel_configs", ""),
-    (400, 'sample invalid label: "a.b" metric "up"', "label_invalid", "metric_relabel_configs", "up"),
-    (400, 'duplicate label name: "a" metric "up"', "duplicate_label_names", "report", "up"),
-    (400, 'labels not sorted: "a" metric "up"', "labels_not_sorted", "report", "up"),
-    (
-        400,
-        "series has too many labels (actual: 151, limit: 150) series: 'up{a=\"b\"}'",
-        "max_label_names_per_series",
-        "metric_relabel_configs",
-        'up{a="b"}',
-    ),
-    (
-        400,
-        'label value too long for metric (actual: 3000, limit: 2048) metric "up"',
-        "label_value_too_long",
-        "metric_relabel_configs",
-        "up",
-    ),
-    (
-        400,
-        'labels size bytes exceeded for metric (actual: 9000, limit: 7168) metric: "up"',
-        "label_value_too_long",
-        "metric_relabel_configs",
-        "up",
-    ),
-    (
-        400,
-        'metadata \'HELP\' value too long: "long" metric "up"',
-        "metadata_too_long",
-        "metadata_config: {send: false}",
-        "up",
-    ),
-    (
-        400,
-        'histogram with invalid schema -53 metric: "h"',
-        "native_histogram_invalid_schema",
-        "send_native_histograms",
-        "h",
-    ),
-    (
-        400,
-        'histogram with too many buckets (limit: 200) metric: "h"',
-        "native_histogram_buckets_exceeded",
-        "native_histogram_bucket_limit",
-        "h",
-    ),
-    (
-        400,
-        "per-user native histogram series limit of 5 exceeded",
-        "per_user_native_histogram_series_limit",
-        quota("L-EDA8C93C"),
-        "",
-    ),
-    (400, "snappy: corrupt input", "corrupt_body", "report", ""),
-    (400, "received message larger than max (1100000 vs 1000000)", "body_too_large", "max_body_bytes", ""),
-    (
-        429,
-        "ingestion rate limit (70000) exceeded while adding 1000 samples and 10 metadata",
-        "rate_limited",
-        "max_samples_per_second",
-        "",
-    ),
-    (
-        429,
-        "ingestion rate limit (70000) exceeded while adding 1000 samples and 10 metadata",
-        "rate_limited",
-        quota("L-F4BCE0BA"),
-        "",
-    ),
-    (429, '{"message":"Rate exceeded"}', "too_many_requests", quota("L-4340E931"), ""),
-    (403, '{"message":"Missing Authentication Token"}', "unsigned", "sigv4: {region: eu-west-1}", ""),
-    (403, f'{{"Message":"{DENIED}"}}', "access_denied", STATEMENT, ""),
-    (
-        403,
-        f'{{"Message":"{DENIED} with an explicit deny in a service control policy"}}',
-        "access_denied",
-        "look for the Deny",
-        "",
-    ),
-    (
-        403,
-        f'{{"Message":"{DENIED} because no permissions boundary allows the aps:RemoteWrite action"}}',
-        "access_denied",
-        "the boundary must allow",
-        "",
-    ),
-    (
-        403,
-        '{"message":"The request signature we calculated does not match the signature you provided."}',
-        "signature_mismatch",
-        "proxy",
-        "",
-    ),
-    (
-        403,
-        '{"message":"Credential should be scoped to a valid region, not \'us-east-1\'."}',
-        "wrong_region",
-        "sigv4.region",
-        "",
-    ),
-    (403, '{"message":"Credential should be scoped to correct service: \'aps\'."}', "wrong_service", "aps", ""),
-    (403, '{"message":"The security token included in the request is expired"}', "expired_token", "fetched again", ""),
-    (
-        403,
-        '{"message":"The security token included in the request is invalid."}',
-        "unknown_access_key",
-        "credentials",
-        "",
-    ),
-    (404, '{"Message":"Workspace not found"}', "workspace_not_found", f"aws amp list-workspaces --region {REGION}", ""),
-    (
-        404,
-        '{"message":"Unknown operation"}',
-        "unknown_operation",
-        f"/workspaces/{ID}/api/v1/remote_write, without a slash",
-        "",
-    ),
-    (400, "sample rejected (err-mimir-sample-out-of-order)", "sample-out-of-order", "external_labels", ""),
-    (400, "err-mimir-sample-timestamp-too-old", "greater_than_max_sample_age", "", ""),
-    (400, "err-mimir-sample-duplicate-timestamp", "new-value-for-timestamp", "", ""),
-    (400, "err-mimir-too-far-in-future", "too_far_in_future", "", ""),
-    (400, "err-mimir-max-series-per-user", "per_user_series_limit", "", ""),
-    (429, "err-mimir-tenant-max-ingestion-rate", "rate_limited", "", ""),
-    (429, "err-mimir-tenant-max-request-rate", "too_many_requests", "", ""),
-    (400, "err-mimir-max-label-names-per-series", "max_label_names_per_series", "", ""),
-    (400, "err-mimir-label-value-too-long", "label_value_too_long", "", ""),
-    (413, "err-mimir-distributor-max-write-message-size", "body_too_large", "", ""),
-]
+def filled(value: str | int) -> str | int:
+    if isinstance(value, int):
+        return value
+    for name, text in FILLED.items():
+        value = value.replace(f"{{{name}}}", text)
+    quota = f"request-service-quota-increase --service-code aps --region {REGION} --quota-code"
+    return re.sub(r"\{quota (\S+)\}", rf"{quota} \1", value)
+
+
+TEXTS = Path(__file__).parents[1] / "testdata" / "refusals" / "texts.yaml"
+CASES = [tuple(map(filled, case)) for case in yaml.safe_load(TEXTS.read_text("utf-8"))]
 
 
 @pytest.mark.parametrize(("status", "text", "reason", "helps", "series"), CASES)

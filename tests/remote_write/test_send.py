@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.model.delivery import Delivery
 from lambda_remote_write.model.samples import Metadata
 from sandbox.amp import Basic, Limits, Received, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig import made
-from tests.rig.delivery import KEYS, QUICK, Clock, Rig, accounting, in_order, rig, unlike
+from tests.rig.delivery import KEYS, QUICK, Clock, Rig, accounting, endpoint_of, in_order, rig, unlike
 from tests.rig.made import noise
 
 SAID = b"user=123_ws-sandbox: err: something is wrong\n"
@@ -532,6 +533,16 @@ def test_a_secret_that_cannot_be_read_stops_the_run_and_is_named(amp: Receiver) 
     assert accounting(delivery) == (0, {}, {}, {"misconfigured": 6})
     assert "/nowhere/password" in message(delivery)
     assert amp.requests == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["content-encoding", "Content-Type", "X-Prometheus-Remote-Write-Version", "USER-AGENT", "Authorization"],
+    ids=lambda name: f"custom headers MUST NOT override {name}",
+)
+def test_reserved_headers(name: str) -> None:
+    with pytest.raises(ConfigError):
+        endpoint_of("http://127.0.0.1/", headers={name: "x"})
 
 
 # --- Metadata ---------------------------------------------------------------------------------------------------------

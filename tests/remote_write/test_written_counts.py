@@ -6,14 +6,14 @@ Source: https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from lambda_remote_write.model.samples import Exemplar, Histogram, Metadata, Samples
 from lambda_remote_write.remote_write.client import WrittenCounts, written
-from sandbox.amp import Limits, Received, Receiver
+from sandbox.amp import Limits, Receiver
 from sandbox.server import Answer, Fault
 from tests.rig import made
 from tests.rig.delivery import QUICK, Clock, Rig, accounting, rig, unlike
@@ -61,52 +61,6 @@ def page(one: Rig, histogram: Histogram = HISTOGRAM, age_ms: int = 10_000) -> Sa
 # --- What the specification says --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def sent() -> list[Received]:
-    limits = Limits(exemplars=True)
-    with Receiver(auth=None, limits=limits) as receiver, rig(receiver.url, **V2, **PLAIN) as made_rig:
-        delivery = made_rig.send(page(made_rig), metadata=HELP)
-        assert accounting(delivery) == (3, {}, {}, {})
-        assert delivery.warnings == []
-        return receiver.requests
-
-
-Check = Callable[[Received], bool]
-
-
-@pytest.mark.parametrize(
-    "check",
-    [
-        pytest.param(lambda record: record.request.method == "POST", id="MUST send the message in an HTTP POST"),
-        pytest.param(
-            lambda record: record.headers.get_all("Content-Encoding") == ["snappy"],
-            id="MUST send Content-Encoding snappy",
-        ),
-        pytest.param(
-            lambda record: (
-                record.headers.get_all("Content-Type")
-                == ["application/x-protobuf;proto=io.prometheus.write.v2.Request"]
-            ),
-            id="MUST send Content-Type with the message's name in proto",
-        ),
-        pytest.param(
-            lambda record: record.headers.get_all("X-Prometheus-Remote-Write-Version") == ["2.0.0"],
-            id="MUST send X-Prometheus-Remote-Write-Version 2.0.0",
-        ),
-        pytest.param(
-            lambda record: record.headers["User-Agent"].startswith("lambda-remote-write/"), id="MUST send a User-Agent"
-        ),
-        pytest.param(
-            lambda record: record.message_2 is not None and record.refused == 0,
-            id="the body MUST be a Request whose symbols and references hold",
-        ),
-    ],
-)
-def test_the_specification(sent: list[Received], check: Check) -> None:
-    assert len(sent) == 2
-    assert all(map(check, sent))
-
-
 def test_everything_arrives(receiver: Receiver, one: Rig) -> None:
     delivery = one.send(page(one), metadata=HELP)
     assert accounting(delivery) == (3, {}, {}, {})
@@ -122,23 +76,6 @@ def test_everything_arrives(receiver: Receiver, one: Rig) -> None:
     assert {len(found) for found in receiver.exemplars.values()} == {1}
     assert len(receiver.exemplars) == 3
     assert receiver.metadata == {"m": ("counter", "What it counts.", "")}
-
-
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 429], ids=lambda status: f"MUST retry {status} with backoff")
-def test_retried(receiver: Receiver, one: Rig, status: int) -> None:
-    receiver.script(Fault.status(status), Fault.status(status))
-    assert one.send(page(one)).accepted == 3
-    first, second = one.clock.slept
-    assert 0.001 < first < second
-    assert set(versions(receiver)) == {"2.0.0"}
-
-
-@pytest.mark.parametrize("status", [400, 402, 405, 413, 422], ids=lambda status: f"MUST NOT retry {status}")
-def test_not_retried(receiver: Receiver, one: Rig, status: int) -> None:
-    receiver.always(Fault.status(status))
-    assert accounting(one.send(page(one))) == (0, {f"http_{status}": 3}, {}, {})
-    assert len(receiver.requests) == 2
-    assert one.clock.slept == []
 
 
 # --- What the receiver says that it wrote -----------------------------------------------------------------------------
@@ -322,11 +259,6 @@ def test_after_the_fall_back_trouble_is_retried_as_ever(clock: Clock) -> None:
         receiver.script(Fault.status(415), Fault.status(503))
         assert accounting(one.deliver(one.points(times=1))) == (2, {}, {}, {})
         assert [record.headers["Retry-Attempt"] for record in receiver.requests] == [None, None, "1"]
-
-
-def test_what_waits_for_a_receiver_in_trouble_is_undelivered_in_2_0(receiver: Receiver, one: Rig) -> None:
-    receiver.always(Fault.status(503))
-    assert accounting(one.send(page(one), seconds=1.0)) == (0, {}, {}, {"http_503": 3})
 
 
 # --- Cutting, and metadata --------------------------------------------------------------------------------------------

@@ -75,8 +75,8 @@ class Rig:
         """One backfill with these jobs; its books must balance. Raises BadRequest."""
         config = parse_config(self.text(*jobs, **top), "pusher.yaml", {})
         store = DirectoryStore(self.folder / "state")
-        edges = invoke.Edges(self.dependencies, store, is_local=is_local, tell=tell or self.told.append)
-        answer = invoke.backfill(dict(event), config, edges, time.monotonic() + seconds)
+        host = invoke.Host(self.dependencies, store, is_local=is_local, tell=tell or self.told.append)
+        answer = invoke.backfill(dict(event), config, host, time.monotonic() + seconds)
         json.dumps(answer)  # a Lambda answers in JSON
         assert_balances(answer)
         return answer

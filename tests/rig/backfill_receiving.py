@@ -305,10 +305,10 @@ class Desk:
         dependencies = Dependencies(self.env_vars, now_ms=self.clock, sleep=self.sleep)
         given = {key.removesuffix("_"): value for key, value in event.items()}
         told = {"tell": tell} if tell else {}
-        edges = invoke.Edges(dependencies, self.store, is_local=True, **told)
+        host = invoke.Host(dependencies, self.store, is_local=True, **told)
         try:
             config = parse_config(self.text, "pusher.yaml", self.env_vars)
-            answer = invoke.backfill(given, config, edges, time.monotonic() + seconds)
+            answer = invoke.backfill(given, config, host, time.monotonic() + seconds)
         finally:
             dependencies.transport.close()
         assert balances(answer), answer

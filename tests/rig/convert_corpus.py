@@ -1,4 +1,4 @@
-"""The corpus of conversions: a folder per case, with the input, the whole result and the losses."""
+"""The corpus of conversions: a folder per case, with the input, the whole result and what was dropped."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def converted(case: str) -> Conversion:
     return convert((FOLDER / case / "input.yaml").read_text(), "input.yaml", options_of(case))
 
 
-def losses(found: Conversion) -> str:
+def dropped_lines(found: Conversion) -> str:
     return "".join(f"{one.line} {one.path}: {one.why}\n" for one in found.dropped)

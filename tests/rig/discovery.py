@@ -38,7 +38,7 @@ def configs(entry: str) -> tuple[SdConfig, ...]:
     written = section(entry)
     found = read(written, ENVIRONMENT)
     written.close()
-    assert written.notes.problems == []
+    assert written.diagnostics.problems == []
     return found
 
 

@@ -11,7 +11,7 @@ import cramjam
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.config.schema import HttpClientConfig, MetadataConfig, QueueConfig, RemoteWriteConfig, SigV4
+from lambda_remote_write.config.schema import QueueConfig, RemoteWriteConfig, SigV4
 from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.samples import Exemplar, Histogram, Metadata, Samples, Value
 from lambda_remote_write.remote_write.encode.columns import Block, Blocks
@@ -149,9 +149,8 @@ def pages(draw: st.DrawFn) -> Samples:
 
 def endpoint(queue: QueueConfig = NO_AGE_LIMIT, *, is_amp: bool = False, **keys: Any) -> RemoteWriteConfig:
     return RemoteWriteConfig(
-        name="test", url="http://127.0.0.1/", remote_timeout_ms=30_000, headers=(), http=HttpClientConfig(),
-        sigv4=SigV4("eu-west-1") if is_amp else None, queue=queue, metadata=MetadataConfig(), write_relabel=(), **keys,
-    )  # fmt: skip
+        "test", "http://127.0.0.1/", sigv4=SigV4("eu-west-1") if is_amp else None, queue=queue, **keys
+    )
 
 
 def protocol(

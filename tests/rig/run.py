@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lambda_remote_write.dependencies import Dependencies, wall_clock_ms
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.scrape.schedule import wall_clock_ms
 from lambda_remote_write_cli.run.runner import Runner
 from tests.rig import compliance as rig
 from tests.rig.delivery import no_session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import subprocess
@@ -58,11 +59,16 @@ class Seen:
     port: int = 0
 
 
+def _server_context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path("server"), certificates.path("server-key"))
+    return context
+
+
 @contextmanager
 def tls_server(certificates: Certificates, answer: bytes = OK_ANSWER, *, client: str = "none") -> Iterator[Seen]:
     """Gives every connection the same answer. `client` certificates: none, wanted or required."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.path("server"), certificates.path("server-key"))
+    context = _server_context(certificates)
     if client != "none":
         context.load_verify_locations(certificates.path("ca"))
         context.verify_mode = ssl.CERT_REQUIRED if client == "required" else ssl.CERT_OPTIONAL
@@ -89,13 +95,19 @@ def tls_server(certificates: Certificates, answer: bytes = OK_ANSWER, *, client:
 
 
 @contextmanager
-def proxy(*, drip_seconds: float = 0.0, refuse: bytes = b"", delay_seconds: float = 0.0) -> Iterator[Seen]:
-    """A forward proxy for http and a tunnel for https. `refuse` is sent instead of doing its work; the answer to
-    CONNECT can come byte by byte, or late."""
+def proxy(
+    *,
+    drip_seconds: float = 0.0,
+    refuse: bytes = b"",
+    delay_seconds: float = 0.0,
+    certificates: Certificates | None = None,
+) -> Iterator[Seen]:
+    """A forward proxy for http and a tunnel for https, itself over TLS with `certificates`. `refuse` is sent instead of
+    doing its work; the answer to CONNECT can come byte by byte, or late."""
     seen = Seen()
 
     def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        with suppress(OSError), _secured(connection, certificates) as connection:
             head = _head(connection)
             seen.requests.append(head)
             if refuse:
@@ -128,18 +140,25 @@ def _head(connection: socket.socket) -> str:
     return data.decode("latin-1")
 
 
-def _relay(client: socket.socket, upstream: socket.socket) -> None:
-    def copy(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while piece := source.recv(65536):
-                sink.sendall(piece)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+def _secured(connection: socket.socket, certificates: Certificates | None) -> socket.socket:
+    if certificates is None:
+        return connection
+    return _server_context(certificates).wrap_socket(connection, server_side=True)
 
-    back = threading.Thread(target=copy, args=(upstream, client), daemon=True)
-    back.start()
-    copy(client, upstream)
-    back.join(timeout=2)
+
+def _relay(client: socket.socket, upstream: socket.socket) -> None:
+    """Until one of both ends, or is silent for long. In one thread: two must not share a TLS connection."""
+    ways = {client: upstream, upstream: client}
+    while ready := [client] if _has_decrypted(client) else select.select(ways, [], [], 2)[0]:
+        for source in ready:
+            piece = source.recv(65536)
+            if not piece:
+                return
+            ways[source].sendall(piece)
+
+
+def _has_decrypted(connection: socket.socket) -> bool:
+    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from lambda_remote_write.app import App
 from sandbox.server import Fault
-from tests.rig.json_source import NOW_MS, SYNTHETIC, Rig, dropped, error
+from tests.rig.json_source import NOW_MS, SYNTHETIC, Rig, dropped
 
 MINUTE_MS = 60_000
 TIMED = (
@@ -53,33 +53,6 @@ def test_the_last_20_points_each_time_arrive_once_and_in_order(rig: Rig) -> None
     for n in ("a", "b"):
         (arrived,) = rig.receiver.series("requests_total", n=n).values()
         assert arrived == [(minute(rig, 19 - i) * 1000, 981 + i) for i in range(24)]
-
-
-def test_a_record_that_does_not_move_is_sent_once(rig: Rig) -> None:
-    reports = run_all(rig, rig.app(rig.job(TIMED)), [[{"n": "a", "v": 5, "t": minute(rig)}]] * 4)
-    assert rig.lines() == [f'requests_total{{n="a"}} 5 @{minute(rig)}000']
-    assert [dropped(report) for report in reports] == [{}] + [{"not_newer": 1}] * 3
-    assert [error(report) for report in reports] == [""] * 4
-
-
-def test_a_value_revised_at_the_same_time_is_dropped(rig: Rig) -> None:
-    t = minute(rig)
-    documents = [[{"n": "a", "v": value, "t": t}] for value in (5, 6, 7)] + [[{"n": "a", "v": 8, "t": t + 60}]]
-    reports = run_all(rig, rig.app(rig.job(TIMED)), documents)
-    assert rig.lines() == [f'requests_total{{n="a"}} 5 @{t}000', f'requests_total{{n="a"}} 8 @{t + 60}000']
-    assert [dropped(report) for report in reports] == [{}, {"not_newer": 1}, {"not_newer": 1}, {}]
-
-
-def test_an_api_that_steps_back_is_waited_for(rig: Rig) -> None:
-    t = minute(rig)
-    documents = [
-        [{"n": "a", "v": v, "t": t + s}, {"n": "b", "v": v, "t": t + 60 * v}]
-        for v, s in enumerate((0, -120, -60, 0, 60))
-    ]
-    reports = run_all(rig, rig.app(rig.job(TIMED)), documents)
-    assert rig.lines()[:2] == [f'requests_total{{n="a"}} 0 @{t}000', f'requests_total{{n="a"}} 4 @{t + 60}000']
-    assert len(rig.lines()) == 7
-    assert [dropped(report) for report in reports] == [{}, {"not_newer": 1}, {"not_newer": 1}, {"not_newer": 1}, {}]
 
 
 def test_a_label_that_comes_and_goes_makes_two_series_and_no_refusal(rig: Rig) -> None:
@@ -144,7 +117,7 @@ def test_label_values_without_end_that_relabelling_removes_stay_bounded(rig: Rig
     documents = ([{"v": 1, "id": f"{run}-{index}"} for index in range(3000)] for run in range(12))
     run_all(rig, app, documents)
     assert [value for _, value in next(iter(rig.receiver.series("m").values()))] == [3000.0] * 12
-    (environment,) = app._warms.values()
+    (environment,) = app._environments.values()
     (metric,) = environment.jobs[0].reader.mapper._metrics
     assert len(metric._series) <= 30_000
 

@@ -386,7 +386,7 @@ def test_what_was_noted_of_an_entry_goes_with_it() -> None:
     place.store.silent = {place.key(0)}
     place.run()
     assert list(place.state.facts.unread) == [place.key(0)]
-    place.spool.forget(place.key(0), time.monotonic() + 5)
+    place.spool.delete(place.key(0), time.monotonic() + 5)
     assert place.run()[0]
     assert not place.state.facts.unread
 

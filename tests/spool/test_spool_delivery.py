@@ -25,7 +25,7 @@ from lambda_remote_write.spool import entry as entries
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
-from tests.rig.delivery import ENVIRONMENT, Clock, in_order, no_session
+from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
 from tests.rig.lambda_context import Context
 from tests.rig.push import config_text, endpoint, job, tick
 
@@ -140,7 +140,7 @@ def test_what_waited_too_long_is_dead_and_the_rest_of_its_request_goes_out(world
         assert delivery.dropped.counts == {"too_old": 1}
         assert (delivery.taken, delivery.accepted, delivery.dead_lettered) == (SAMPLES + 1, 2 * SAMPLES, 1)
         (dead,) = world.kept("dead")
-        assert [(one.reason, one.request.samples) for one in dead.kept] == [("too_old", 1)]
+        assert [(one.reason, one.request.samples) for one in dead.pending] == [("too_old", 1)]
         assert unpack(dead.requests[0])[0].timestamps_ms == [old]
         assert world.kept("spool") == []
 
@@ -154,7 +154,7 @@ def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, r
         assert report.totals()["DeadLetteredSamples"] == count * SAMPLES
         dead = world.kept("dead")
         assert len(dead) == count
-        assert all("no good" in one.detail for entry in dead for one in entry.kept)
+        assert all("no good" in one.detail for entry in dead for one in entry.pending)
 
 
 def overtaken(world: World, amp: Receiver, **spool: Any) -> Environment:
@@ -176,9 +176,9 @@ def test_what_waited_and_is_refused_because_newer_samples_were_first_is_dead(wor
         assert (delivery.taken, delivery.accepted) == (SAMPLES, SAMPLES)
         assert (delivery.rejected.counts, delivery.dead_lettered) == ({"overtaken": SAMPLES}, SAMPLES)
         (dead,) = world.kept("dead")
-        assert {one.reason for one in dead.kept} == {"overtaken"}
+        assert {one.reason for one in dead.pending} == {"overtaken"}
         assert dead.samples == SAMPLES
-        assert all("too old sample" in one.detail for one in dead.kept)
+        assert all("too old sample" in one.detail for one in dead.pending)
         assert world.kept("spool") == []
 
 
@@ -221,9 +221,10 @@ def test_what_was_answered_with_a_refusal_to_read_it_is_in_no_doubt(world: World
 def test_an_entry_holds_no_secrets(world: World) -> None:
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(404))
-        world.run(world.env_vars([endpoint(amp, "amp", headers={"X-Key": "hush-hush"})]))
+        keys = {"headers": {"X-Key": "hush-hush"}, "url": f"{amp.url}?token=s3cret"}
+        world.run(world.env_vars([endpoint(amp, "amp", **keys)]))
         (path,) = (world.folder / "spool").rglob("*-*")
-    for secret in ("hush-hush", amp.url, ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], ENVIRONMENT["AWS_ACCESS_KEY_ID"]):
+    for secret in ("hush-hush", "s3cret", amp.url, KEYS.secret_key, KEYS.access_key):
         assert secret.encode() not in path.read_bytes()
 
 

@@ -222,8 +222,8 @@ def test_a_target_is_in_the_shard_that_hashmod_of_its_job_and_key_says(tmp_path:
         whole = Environment(parse_config(text, "config.yaml", ENVIRONMENT), dependencies)
         whole.discover(1e9)
         (pool,) = whole.pools
-        expected = Counter(hashmod(f"pages/{key}", shards) for key in pool.sources)
-        assert len(pool.sources) == PAGES
+        expected = Counter(hashmod(f"pages/{key}", shards) for key in pool.scrapers)
+        assert len(pool.scrapers) == PAGES
         found = Counter[int]()
         for shard, report in fleet.tick(shards).items():
             found[shard] = sum(one["targets"] for one in report["jobs"] if one["job"] == "pages")

@@ -95,13 +95,11 @@ def test_bytecode_is_the_runtimes_own_or_not_there(artefact: Path) -> None:
     assert all(name.endswith(".cpython-313.pyc") for name in bytecode)
 
 
-def test_all_of_the_pusher_is_there_but_the_command_line(artefact: Path) -> None:
-    """No function imports that."""
-    shell = ("cli.py", "shell_backfill.py", "shell_print.py", "shell_spool.py", "__main__.py")
-    sources = {name for name in files_of(ROOT / "functions/lambda_remote_write") if "__pycache__" not in name}
-    expected = {name for name in sources if name not in shell and not name.startswith(("convert/", "standalone/"))}
-    assert len(expected) > 80
-    assert {name for name in files_of(artefact / "lambda_remote_write") if "__pycache__" not in name} == expected
+def test_all_of_the_engine_is_there_and_nothing_of_the_command_line(artefact: Path) -> None:
+    engine = {name for name in files_of(ROOT / "functions/lambda_remote_write") if "__pycache__" not in name}
+    assert len(engine) > 80
+    assert {name for name in files_of(artefact / "lambda_remote_write") if "__pycache__" not in name} == engine
+    assert not list(artefact.rglob("lambda_remote_write_cli"))
 
 
 @pytest.mark.parametrize(

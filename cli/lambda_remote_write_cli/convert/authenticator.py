@@ -17,21 +17,21 @@ _OAUTH2 = ("client_id", "client_secret", "client_secret_file", "token_url", "sco
 _NEEDS_NONE = {"timeout": "the endpoint's remote_timeout counts", "expiry_buffer": "tokens are renewed in time"}
 
 
-def put(client: Map, entry: Entry, losses: DroppedKeys) -> None:
+def put(client: Map, entry: Entry, dropped: DroppedKeys) -> None:
     """Adds what an extension (its entry in `extensions`) does to an endpoint."""
-    block = entry.value if isinstance(entry.value, Map) else Map()
+    block = entry.map
     writer = _WRITERS.get(components.type_of(entry.key))
     if writer is None:
-        client.entries.append(losses.by_hand(entry, f"{entry.key}: {_UNKNOWN}"))
+        client.entries.append(dropped.by_hand(entry, f"{entry.key}: {_UNKNOWN}"))
         return
-    writer(client, block, losses, entry)
+    writer(client, block, dropped, entry)
 
 
-def _sigv4(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
-    client.put("sigv4", signing(block, losses), like)
+def _sigv4(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
+    client.put("sigv4", signing(block, dropped), like)
 
 
-def signing(block: Map, losses: DroppedKeys) -> Map:
+def signing(block: Map, dropped: DroppedKeys) -> Map:
     """`sigv4auth`, or `aws_auth` of an old exporter -> our sigv4."""
     found = Map(flow=True)
     for entry in block.pairs():
@@ -39,37 +39,37 @@ def signing(block: Map, losses: DroppedKeys) -> Map:
             if entry.text != "aps":
                 found.put("service_name", entry.value, entry)
         elif entry.key == "assume_role" and isinstance(entry.value, Map):
-            _role(found, entry.value, losses)
+            _role(found, entry.value, dropped)
         elif entry.key in ("region", "role_arn"):
             found.put(entry.key, entry.value, entry)
         elif not is_empty(entry.value):
-            found.entries.append(losses.note(entry, "has no counterpart in sigv4"))
+            found.entries.append(dropped.note(entry, "has no counterpart in sigv4"))
     return found
 
 
-def _role(found: Map, role: Map, losses: DroppedKeys) -> None:
+def _role(found: Map, role: Map, dropped: DroppedKeys) -> None:
     for entry in role.pairs():
         if is_empty(entry.value):
             continue
         if entry.key in _ROLE and not role.text("arn"):
-            found.entries.append(losses.note(entry, _NO_ROLE))
+            found.entries.append(dropped.note(entry, _NO_ROLE))
         elif entry.key in _ROLE:
             found.put(_ROLE[entry.key], entry.value, entry)
         else:
-            found.entries.append(losses.note(entry, _NO_ROLE_KEY.get(entry.key, "has no counterpart in sigv4")))
+            found.entries.append(dropped.note(entry, _NO_ROLE_KEY.get(entry.key, "has no counterpart in sigv4")))
 
 
-def _basic(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+def _basic(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
     found = Map()
     for entry in block.map("client_auth").pairs():
         found.put(entry.key, entry.value, entry)
     for entry in block.pairs():
         if entry.key != "client_auth":
-            found.entries.append(losses.note(entry, "is for servers"))
+            found.entries.append(dropped.note(entry, "is for servers"))
     client.put("basic_auth", found, like)
 
 
-def _bearer(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+def _bearer(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
     """A token in a file counts before one that is written (bearertokenauthextension, README)."""
     found, header = Map(), block.text("header")
     token = None if block.text("filename") else _token(block)
@@ -82,7 +82,7 @@ def _bearer(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
         elif entry.key == "filename":
             found.put("credentials_file", entry.value, entry)
         elif entry.key not in ("scheme", "token", "tokens", "header"):
-            found.entries.append(losses.note(entry, "has no counterpart in authorization"))
+            found.entries.append(dropped.note(entry, "has no counterpart in authorization"))
     if token:
         found.put("credentials", token.value, token)
     client.put("authorization", found, like)
@@ -101,35 +101,35 @@ def _header_value(token: Entry) -> Value:
     return Map([Entry("secrets", List([Entry("", token.value)], flow=True))])
 
 
-def _headers(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+def _headers(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
     """`headers_setter`: what it sets by itself is a header like any other."""
     found, lost = Map(), []
     for item in block.items("headers"):
-        header = item.value if isinstance(item.value, Map) else Map()
+        header = item.map
         value = header.get("value") or header.get("default_value")
         if value and header.text("action") != "delete":
             found.put(header.text("key"), value.value, value)
         else:
-            lost.append(losses.note(item, _FROM_CONTEXT, name=header.text("key")))
-    put_headers(client, Entry("headers", found, like.line, like.path), losses, for_remote_write=True)
+            lost.append(dropped.note(item, _FROM_CONTEXT, name=header.text("key")))
+    put_headers(client, Entry("headers", found, like.line, like.path), dropped, for_remote_write=True)
     client.entries += lost
 
 
-def _oauth2(client: Map, block: Map, losses: DroppedKeys, like: Entry) -> None:
+def _oauth2(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
     found = Map()
     for entry in block.pairs():
         if entry.key in _OAUTH2:
             found.put(entry.key, entry.value, entry)
         elif entry.key == "endpoint_params" and isinstance(entry.value, Map):
-            found.put(entry.key, _single_values(entry.value, losses), entry)
+            found.put(entry.key, _single_values(entry.value, dropped), entry)
         elif entry.key == "tls" and isinstance(entry.value, Map):
-            found.put("tls_config", tls(entry.value, losses), entry)
+            found.put("tls_config", tls(entry.value, dropped), entry)
         else:
-            found.entries.append(losses.note(entry, _NEEDS_NONE.get(entry.key, "has no counterpart in oauth2")))
+            found.entries.append(dropped.note(entry, _NEEDS_NONE.get(entry.key, "has no counterpart in oauth2")))
     client.put("oauth2", found, like)
 
 
-def _single_values(parameters: Map, losses: DroppedKeys) -> Map:
+def _single_values(parameters: Map, dropped: DroppedKeys) -> Map:
     """A collector takes a list of values per parameter, we take one."""
     found = Map()
     for entry in parameters.pairs():
@@ -137,7 +137,7 @@ def _single_values(parameters: Map, losses: DroppedKeys) -> Map:
         if len(values) == 1 and isinstance(values[0].value, Scalar):
             found.put(entry.key, values[0].value, entry)
         else:
-            found.entries.append(losses.note(entry, "a parameter has one value here"))
+            found.entries.append(dropped.note(entry, "a parameter has one value here"))
     return found
 
 
@@ -160,7 +160,7 @@ _NO_TLS = {
 }
 
 
-def tls(block: Map, losses: DroppedKeys) -> Map:
+def tls(block: Map, dropped: DroppedKeys) -> Map:
     """A collector's `tls` -> our tls_config."""
     found = Map()
     for entry in block.pairs():
@@ -169,5 +169,5 @@ def tls(block: Map, losses: DroppedKeys) -> Map:
         elif entry.key in ("min_version", "max_version"):
             found.put(entry.key, scalar(f"TLS{entry.text.replace('.', '')}"), entry)
         else:
-            found.entries.append(losses.note(entry, _NO_TLS.get(entry.key, "has no counterpart in tls_config")))
+            found.entries.append(dropped.note(entry, _NO_TLS.get(entry.key, "has no counterpart in tls_config")))
     return found

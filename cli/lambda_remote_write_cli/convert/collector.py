@@ -63,19 +63,19 @@ class Route:
 
 @dataclass(slots=True)
 class Collector:
-    """The input, what of it is used, and what is said at the end of the result."""
+    """The input, the routes through it, and the comments at the top and the end of the result."""
 
     top: Map
-    losses: DroppedKeys
+    dropped: DroppedKeys
     pipelines: list[Pipeline] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
     leftovers: list[Comment] = field(default_factory=list)
     warnings: list[Comment] = field(default_factory=list)
 
     def leave(self, entry: Entry, why: str) -> None:
-        """What changes data is said first, everything else at the end."""
-        remark = self.losses.note(entry, why, name=entry.path)
-        (self.warnings if why.startswith("CHANGES") else self.leftovers).append(remark)
+        """Drops an entry. Comments about changed data stand at the top of the result, others at the end."""
+        comment = self.dropped.note(entry, why, name=entry.path)
+        (self.warnings if why.startswith("CHANGES") else self.leftovers).append(comment)
 
     def names(self, section: str) -> list[str]:
         return [pair.key for pair in self.top.map(section).pairs()]
@@ -114,11 +114,11 @@ class Receiver:
         return self.settings.map("config").map("global")
 
 
-def convert(top: Map, losses: DroppedKeys, given: Mapping[str, str]) -> Map:
+def convert(top: Map, dropped: DroppedKeys, given: Mapping[str, str]) -> Map:
     """`given` are values of environment variables. The result has global, scrape_configs and remote_write."""
     for entry in top.pairs():
         expansion.expand(entry.value, given)
-    collector = Collector(top, losses)
+    collector = Collector(top, dropped)
     _read_service(collector)
     receivers = _receivers(collector)
     endpoints = _endpoints(collector, {receiver.name for receiver in receivers})
@@ -135,10 +135,10 @@ def convert(top: Map, losses: DroppedKeys, given: Mapping[str, str]) -> Map:
         section = result.put("remote_write", List([_as_item(one) for one in endpoints]), top.get("exporters"))
         section.above = [*section.above, *exporter.what_changes(endpoints)]
     elif (names := ", ".join(_exporters_of_scraped(collector))) and (exporters := top.get("exporters")):
-        result.entries.append(losses.by_hand(exporters, _NO_ENDPOINT.format(names=names)))
+        result.entries.append(dropped.by_hand(exporters, _NO_ENDPOINT.format(names=names)))
     else:
         result.entries.append(Comment(prometheus.NO_ENDPOINT))
-    expansion.settle(result, losses)
+    expansion.resolve(result, dropped)
     _leave_the_rest(collector, endpoints, observers)
     result.entries += [Comment("", above=[""]), *collector.leftovers] if collector.leftovers else []
     result.entries[:0] = [*collector.warnings, Comment("", above=[""])] if collector.warnings else []
@@ -162,7 +162,7 @@ def _as_item(endpoint: Endpoint) -> Entry:
 def _read_service(collector: Collector) -> None:
     service = collector.top.map("service")
     for entry in service.map("pipelines").pairs():
-        block = entry.value if isinstance(entry.value, Map) else Map()
+        block = entry.map
         is_metrics = components.type_of(entry.key) == _METRICS
         receivers, processors, exporters = (tuple(block.texts(key)) for key in ("receivers", "processors", "exporters"))
         collector.pipelines.append(Pipeline(is_metrics, receivers, processors, exporters))
@@ -280,10 +280,10 @@ def _reaches_series(collector: Collector, name: str, routes: list[Route]) -> boo
     if any(components.type_of(route.exporter) != components.REMOTE_WRITE for route in routes):
         return True
     exporters = [entry for route in routes if (entry := collector.top.map("exporters").get(route.exporter))]
-    converted = (one.value.map("resource_to_telemetry_conversion") for one in exporters if isinstance(one.value, Map))
+    converted = (one.map.map("resource_to_telemetry_conversion") for one in exporters)
     processor = collector.top.map("processors").get(name)
-    settings = processor.value if processor and isinstance(processor.value, Map) else Map()
-    set_here = [item.value for item in settings.items("attributes") if isinstance(item.value, Map)]
+    settings = processor.map if processor else Map()
+    set_here = settings.maps("attributes")
     return any(block.text("enabled") == "true" for block in converted) or any(
         block.text("key").startswith("service.") for block in set_here
     )
@@ -306,11 +306,9 @@ def _filter(
     filtered = {route.receiver for route in routes}
     into = {route.exporter for route in routes}
     if filtered.isdisjoint(route.receiver for route in rest):
-        blocks = [job.value for one in receivers if one.name in filtered for job in one.jobs]
-        for block in blocks:
-            if rules and isinstance(block, Map):
-                detail = Comment(f"{entry.key}: {_FILTERED}{_STAY}")
-                rules_of(block, "metric_relabel_configs").entries += [detail, *_copies(rules)]
+        for job in [job for one in receivers if one.name in filtered for job in one.jobs if rules]:
+            detail = Comment(f"{entry.key}: {_FILTERED}{_STAY}")
+            rules_of(job.map, "metric_relabel_configs").entries += [detail, *_copies(rules)]
     elif into.isdisjoint(route.exporter for route in rest):
         for endpoint in endpoints:
             if rules and endpoint.exporter.key in into:  # before its namespace, which is part of no name there
@@ -321,7 +319,7 @@ def _filter(
 
 
 def _copies(rules: list[Entry]) -> list[Entry]:
-    return [Entry("", Map(list(rule.value.entries), flow=True)) for rule in rules if isinstance(rule.value, Map)]
+    return [Entry("", Map(list(rule.map.entries), flow=True)) for rule in rules]
 
 
 def _is_renamed(route: Route, name: str) -> bool:
@@ -339,7 +337,7 @@ def _observe(collector: Collector, receivers: list[Receiver]) -> set[str]:
     jobs = [job for receiver in receivers for job in receiver.jobs]
     extensions = collector.top.map("extensions").pairs()
     observers = [entry for entry in extensions if components.type_of(entry.key) == components.ECS_OBSERVER]
-    return ecs_observer.replace(observers, jobs, collector.losses)
+    return ecs_observer.replace(observers, jobs, collector.dropped)
 
 
 # receivers
@@ -357,27 +355,27 @@ def _receivers(collector: Collector) -> list[Receiver]:
             collector.leave(entry, _NOT_WRITTEN if entry.key in running else _NO_PIPELINE)
         else:
             found.append(_receiver(entry, collector))
-    _make_names_unique(found, collector.losses)
+    _make_names_unique(found, collector.dropped)
     return found
 
 
 def _receiver(entry: Entry, collector: Collector) -> Receiver:
-    settings = entry.value if isinstance(entry.value, Map) else Map()
+    settings = entry.map
     config = settings.map("config")
     for setting in settings.pairs():
         if setting.key in _OF_PROMETHEUS:
             detail = _MISPLACED.format(key=setting.key)
-            collector.losses.by_hand(setting, detail)
+            collector.dropped.by_hand(setting, detail)
             collector.leftovers.append(Comment(f"TO DO: {setting.path} {detail}"))
         elif setting.key not in ("config", "report_extra_scrape_metrics"):
             collector.leave(setting, _RECEIVER.get(setting.key, "has no counterpart here"))
     for part in config.pairs():
         if part.key not in ("global", "scrape_configs"):
             collector.leave(part, _CONFIG.get(part.key, "has no counterpart here"))
-    prometheus.tidy_global(config.map("global"), collector.losses)
+    prometheus.tidy_global(config.map("global"), collector.dropped)
     jobs = prometheus.jobs_of(config)
     for job in jobs:
-        prometheus.tidy_job(job, collector.losses)
+        prometheus.tidy_job(job, collector.dropped)
     extra = settings.get("report_extra_scrape_metrics")
     receiver = Receiver(entry.key, settings, jobs)
     if extra and extra.text == "true":
@@ -387,20 +385,20 @@ def _receiver(entry: Entry, collector: Collector) -> Receiver:
 
 def _put_in_jobs(receiver: Receiver, entry: Entry) -> None:
     for job in receiver.jobs:
-        if isinstance(job.value, Map) and job.value.get(entry.key) is None:
-            job.value.put(entry.key, entry.value)
+        if job.map.get(entry.key) is None:
+            job.map.put(entry.key, entry.value)
 
 
-def _make_names_unique(receivers: list[Receiver], losses: DroppedKeys) -> None:
+def _make_names_unique(receivers: list[Receiver], dropped: DroppedKeys) -> None:
     """A job name of two receivers: the later job gets another, and keeps its label."""
     taken: set[str] = set()
     for receiver in receivers:
         for job in receiver.jobs:
-            entry = job.value.get("job_name") if isinstance(job.value, Map) else None
-            if entry is None or not isinstance(job.value, Map):
+            entry = job.map.get("job_name")
+            if entry is None:
                 continue
             if entry.text in taken:
-                _rename(job, job.value, entry, _free_name(entry.text, receiver.name, taken), losses)
+                _rename(job.map, entry, _free_name(entry.text, receiver.name, taken), dropped)
             taken.add(entry.text)
 
 
@@ -412,10 +410,10 @@ def _free_name(name: str, receiver: str, taken: set[str]) -> str:
     return found
 
 
-def _rename(job: Entry, block: Map, entry: Entry, name: str, losses: DroppedKeys) -> None:
+def _rename(block: Map, entry: Entry, name: str, dropped: DroppedKeys) -> None:
     rule = mapping(flow=True, target_label="job", replacement=entry.text.replace("$", "$$"))
     detail = f"another receiver has a job {entry.text!r}, and names are unique in a file"
-    losses.change(entry, f"renamed: {detail}; the label job stays {entry.text!r}")
+    dropped.change(entry, f"renamed: {detail}; the label job stays {entry.text!r}")
     entry.value = scalar(name)
     rules_of(block, "relabel_configs").entries.insert(0, Entry("", rule))
 
@@ -453,11 +451,9 @@ def _label_jobs(receiver: Receiver, labels: Map) -> None:
     """The receiver set them on every series, whatever label was there."""
     for job in receiver.jobs:
         for label in labels.pairs():
-            if isinstance(job.value, Map):
-                rule = Map([Entry("target_label", scalar(label.key))], flow=True)
-                rule.put("replacement", exporter.replacement(label.value)).path = label.path
-                rule.pairs()[-1].line = label.line
-                rules_of(job.value, "relabel_configs").entries.append(Entry("", rule))
+            rule = Map([Entry("target_label", scalar(label.key))], flow=True)
+            rule.put("replacement", exporter.replacement(label.value), Entry("", label.value, label.line, label.path))
+            rules_of(job.map, "relabel_configs").entries.append(Entry("", rule))
 
 
 # exporters
@@ -474,7 +470,7 @@ def _endpoints(collector: Collector, receivers: set[str]) -> list[Endpoint]:
         elif not collector.feeding(entry.key) & receivers:
             collector.leave(entry, "no prometheus receiver feeds it")
         else:
-            found.append(exporter.endpoint(entry, collector.top.map("extensions"), collector.losses))
+            found.append(exporter.endpoint(entry, collector.top.map("extensions"), collector.dropped))
     if len(found) > 1:
         for endpoint in found:
             endpoint.block.put("name", scalar(endpoint.exporter.key))
@@ -493,8 +489,8 @@ def _spread_external_labels(endpoints: list[Endpoint], settings: Map, given: Map
         return
     external = settings.get("external_labels") or settings.put("external_labels", Map())
     for label in first.pairs():
-        if isinstance(external.value, Map) and external.value.get(label.key) is None:
-            external.value.put(label.key, _external(label.value, given), label)
+        if external.map.get(label.key) is None:
+            external.map.put(label.key, _external(label.value, given), label)
 
 
 def _external(value: Value, given: Mapping[str, str]) -> Value:
@@ -519,7 +515,7 @@ def _route(collector: Collector, receivers: list[Receiver], endpoints: list[Endp
         others = {label for receiver in receivers if receiver not in fed for label in _job_labels(receiver)}
         if both := sorted(names & others):
             detail += f", and {', '.join(both)} of another receiver comes along"
-            collector.losses.dropped.append(Dropped(endpoint.exporter.path, endpoint.exporter.line, detail))
+            collector.dropped.entries.append(Dropped(endpoint.exporter.path, endpoint.exporter.line, detail))
         endpoint.relabel.entries[:0] = [Comment(detail), Entry("", rule)]
 
 
@@ -527,8 +523,8 @@ def _job_labels(receiver: Receiver) -> list[str]:
     """The label job of each job: its name, or what its first rule makes of that."""
     found = []
     for job in receiver.jobs:
-        block = job.value if isinstance(job.value, Map) else Map()
-        rules = [item.value for item in block.items("relabel_configs") if isinstance(item.value, Map)]
+        block = job.map
+        rules = block.maps("relabel_configs")
         is_renamed = bool(rules) and rules[0].text("target_label") == "job" and not rules[0].get("source_labels")
         found.append(rules[0].text("replacement").replace("$$", "$") if is_renamed else block.text("job_name"))
     return found

@@ -58,21 +58,21 @@ def convert(text: str, file: str, options: Options | None = None) -> Conversion:
     options = options or Options()
     top = read(text, file)
     kind = options.kind or _kind_of(top, file)
-    losses = DroppedKeys()
+    dropped = DroppedKeys()
     asking = read(*options.targets) if options.targets else None
     converters: dict[str, Callable[[], Map]] = {
-        "collector": lambda: collector.convert(top, losses, options.given),
-        "prometheus": lambda: prometheus.convert(top, losses),
-        "json_exporter": lambda: json_exporter.convert(top, losses, asking, exact=options.exact),
+        "collector": lambda: collector.convert(top, dropped, options.given),
+        "prometheus": lambda: prometheus.convert(top, dropped),
+        "json_exporter": lambda: json_exporter.convert(top, dropped, asking, exact=options.exact),
     }
     result = converters[kind]()
     if not any(result.items(key) for key in _JOBS) and result.get("scrape_config_files") is None:
-        result.entries.append(losses.by_hand(Entry("", result), _NO_JOB[kind]))
+        result.entries.append(dropped.by_hand(Entry("", result), _NO_JOB[kind]))
     _put_header(result, f"{_HEADER}{KINDS[kind]} ({PurePath(file).name}). What was dropped is named in its place.")
-    config, problems = drop_unsupported.fit(result, "the result", losses)
-    dropped = sorted(dict.fromkeys(losses.dropped), key=lambda one: one.line)
-    left = [Problem(file, one.line, one.path, one.why) for one in dict.fromkeys(losses.left)]
-    return Conversion(kind, config, tuple(dropped), (*left, *problems))
+    config, problems = drop_unsupported.drop_unsupported(result, "the result", dropped)
+    gone = sorted(dict.fromkeys(dropped.entries), key=lambda one: one.line)
+    left = [Problem(file, one.line, one.path, one.why) for one in dict.fromkeys(dropped.to_do)]
+    return Conversion(kind, config, tuple(gone), (*left, *problems))
 
 
 def _kind_of(top: Map, file: str) -> str:

@@ -59,7 +59,7 @@ class _Observer:
 
     @property
     def settings(self) -> Map:
-        return self.extension.value if isinstance(self.extension.value, Map) else Map()
+        return self.extension.map
 
     @property
     def file(self) -> str:
@@ -72,38 +72,33 @@ class _Observer:
 
     @property
     def ports(self) -> list[str]:
-        filters = [item.value for kind in _KINDS for item in self.settings.items(kind)]
-        ports = [port for one in filters if isinstance(one, Map) for port in one.texts("metrics_ports")]
-        return list(dict.fromkeys(ports))
+        filters = [one for kind in _KINDS for one in self.settings.maps(kind)]
+        return list(dict.fromkeys(port for one in filters for port in one.texts("metrics_ports")))
 
     @property
     def docker_labels(self) -> str:
-        items = [item.value for item in self.settings.items("docker_labels")]
-        return ", ".join(one.text("port_label") for one in items if isinstance(one, Map)) or _DEFAULT_LABEL
+        return ", ".join(one.text("port_label") for one in self.settings.maps("docker_labels")) or _DEFAULT_LABEL
 
 
-def replace(extensions: list[Entry], jobs: list[Entry], losses: DroppedKeys) -> set[str]:
+def replace(extensions: list[Entry], jobs: list[Entry], dropped: DroppedKeys) -> set[str]:
     """Puts ecs_sd_configs into every job that reads an observer's file; the names of the observers of such a job."""
     read: set[str] = set()
     for job in jobs:
-        if not isinstance(job.value, Map):
-            continue
-        found = [one for one in map(_Observer, extensions) if _reads(job.value, one.file)]
+        found = [one for one in map(_Observer, extensions) if _reads(job.map, one.file)]
         if found:
-            patterns = [name.text for name in _files(job.value) if go_glob.is_pattern(name.text)]
-            _take_files(job.value, [one.file for one in found])
-            _Job(found, job, job.value, losses).convert()
-            left = {name.text for name in _files(job.value)}
+            patterns = [name.text for name in _files(job.map) if go_glob.is_pattern(name.text)]
+            _take_files(job.map, [one.file for one in found])
+            _Job(found, job, dropped).convert()
+            left = {name.text for name in _files(job.map)}
             for pattern in patterns:
                 if pattern not in left:
-                    losses.change(job, _PATTERN_OF_FILES.format(pattern=pattern))
+                    dropped.change(job, _PATTERN_OF_FILES.format(pattern=pattern))
             read |= {one.extension.key for one in found}
     return read
 
 
 def _files(job: Map) -> list[Entry]:
-    blocks = [item.value for item in job.items("file_sd_configs")]
-    return [name for block in blocks if isinstance(block, Map) for name in block.items("files")]
+    return [name for block in job.maps("file_sd_configs") for name in block.items("files")]
 
 
 def _reads(job: Map, file: str) -> bool:
@@ -122,7 +117,7 @@ def _take_files(job: Map, files: list[str]) -> None:
     """Takes the observers' files out of a job, and the discoveries that have no other."""
     discoveries = job.get("file_sd_configs")
     for item in job.items("file_sd_configs"):
-        names = item.value.get("files") if isinstance(item.value, Map) else None
+        names = item.map.get("files")
         if names is None or not isinstance(names.value, List):
             continue
         others = [one for one in names.value.pairs() if not any(_is_named(file, one.text) for file in files)]
@@ -135,13 +130,13 @@ def _take_files(job: Map, files: list[str]) -> None:
 class _Job:
     """One job on its way from the file to the API."""
 
-    def __init__(self, observers: list[_Observer], job: Entry, block: Map, losses: DroppedKeys) -> None:
-        self._observers, self._losses = observers, losses
-        self._job, self._block = job, block
+    def __init__(self, observers: list[_Observer], job: Entry, dropped: DroppedKeys) -> None:
+        self._observers, self._dropped = observers, dropped
+        self._job, self._block = job, job.map
         self._first: list[Entry] = []
 
     def convert(self) -> None:
-        self._losses.change(self._job, _FILE)
+        self._dropped.change(self._job, _FILE)
         for observer in self._observers:
             self._select(observer)
         self._put_discovery()
@@ -178,7 +173,7 @@ class _Job:
             found.put("port", scalar(port))
         else:
             found.entries.append(
-                self._losses.by_hand(observer.extension, _NO_PORT.format(label=observer.docker_labels))
+                self._dropped.by_hand(observer.extension, _NO_PORT.format(label=observer.docker_labels))
             )
         if interval := observer.settings.get("refresh_interval"):
             found.put(interval.key, interval.value, interval)
@@ -194,17 +189,17 @@ class _Job:
         if observer.ports and not (labels and isinstance(labels.value, List) and not labels.value.pairs()):
             note = _ALSO.format(label=observer.docker_labels)
             if labels:
-                self._losses.change_by_hand(self._job, labels, note)
+                self._dropped.change_by_hand(self._job, labels, note)
             else:
-                self._losses.change(self._job, note)
+                self._dropped.change(self._job, note)
 
     def _match(self, observer: _Observer, item: Entry, block: Map, key: str, label: str) -> None:
         pattern, ports = relabelling.anchored(block.text(key)), block.texts("metrics_ports")
         if not ports:  # it matched containers by these ports, so that it found none
-            self._losses.change(self._job, f"{item.path.rpartition('.')[2]} has no metrics_ports and found nothing")
+            self._dropped.change(self._job, f"{item.path.rpartition('.')[2]} has no metrics_ports and found nothing")
             return
         if pattern is None:
-            self._losses.change_by_hand(self._job, item, _PATTERN.format(label=_PREFIX + label))
+            self._dropped.change_by_hand(self._job, item, _PATTERN.format(label=_PREFIX + label))
             return
         self._set(
             observer,
@@ -217,7 +212,7 @@ class _Job:
             },
         )
         if container := block.get("container_name_pattern"):
-            self._losses.change(self._job, f"{container.key}: this discovery finds tasks, not their containers")
+            self._dropped.change(self._job, f"{container.key}: this discovery finds tasks, not their containers")
 
     def _set(self, observer: _Observer, sources: tuple[str, ...], pattern: str, labels: dict[str, str]) -> None:
         """Sets labels of the targets that a pattern matches, where several clusters are found those of this one."""
@@ -285,10 +280,10 @@ class _Job:
         """A rule about a label that is not there: it sets nothing, or it would drop every target."""
         why = f"ecs_sd_configs has nothing like {', '.join(unknown)}, and the rule would find it empty"
         if block.text("action") in ("", "replace"):
-            self._losses.drop(rules, item, f"{why}: it set {block.text('target_label')}", name="a rule")
+            self._dropped.drop(rules, item, f"{why}: it set {block.text('target_label')}", name="a rule")
         else:
-            self._losses.drop(rules, item, why, name="a rule")
-            self._losses.by_hand(item, why)
+            self._dropped.drop(rules, item, why, name="a rule")
+            self._dropped.by_hand(item, why)
 
     def _rename_pattern(self, rules: List, item: Entry, block: Map) -> None:
         written = block.text("regex")
@@ -296,7 +291,7 @@ class _Job:
             return
         if re.search(r"container_labels_", written):
             why = "ecs_sd_configs does not see the docker labels of containers"
-            self._losses.drop(rules, item, why, name="a rule")
+            self._dropped.drop(rules, item, why, name="a rule")
             return
         found = written
         for prefix, ours in _TAGS.items():
@@ -305,4 +300,4 @@ class _Job:
         if found != written and entry:
             entry.value = scalar(found)
         else:
-            self._losses.change(item, "labels have other names in ecs_sd_configs than in the observer's file")
+            self._dropped.change(item, "labels have other names in ecs_sd_configs than in the observer's file")

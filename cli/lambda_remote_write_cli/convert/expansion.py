@@ -1,8 +1,8 @@
-"""What an OpenTelemetry collector does to every text of its config before anybody reads it: `$$` is a `$`, and
+"""Expands the texts of a config as an OpenTelemetry collector does before it reads them: `$$` is a `$`, and
 `${env:NAME}`, `${NAME}` and `$NAME` are environment variables.
 
-A variable with a given value or a default is written out; the others stay as `${NAME}` and are settled afterwards: as a
-reference to a secret, as what a default of ours does anyway, or as a remark.
+A variable with a given value or a default is written out; the others stay as `${NAME}` and are resolved afterwards: as
+a reference to a secret, as what a default of ours does anyway, or as a comment.
 """
 
 from __future__ import annotations
@@ -55,29 +55,29 @@ def _expanded(raw: str, given: Mapping[str, str], dollar: str) -> tuple[str, tup
     return _DOLLAR.sub(replacement, raw), tuple(variables)
 
 
-def settle(top: Map, losses: DroppedKeys) -> None:
+def resolve(top: Map, dropped: DroppedKeys) -> None:
     """Finds a place for every variable that still has no value."""
     for entry in top.pairs():
-        _settle_entry(top, entry, losses, is_expanded=False)
+        _resolve_entry(top, entry, dropped, is_expanded=False)
 
 
-def _settle_entry(container: Map | List, entry: Entry, losses: DroppedKeys, *, is_expanded: bool) -> None:
+def _resolve_entry(container: Map | List, entry: Entry, dropped: DroppedKeys, *, is_expanded: bool) -> None:
     is_expanded = is_expanded or entry.key == "external_labels"
     if isinstance(entry.value, Map | List):
         for inner in entry.value.pairs():
-            _settle_entry(entry.value, inner, losses, is_expanded=is_expanded)
+            _resolve_entry(entry.value, inner, dropped, is_expanded=is_expanded)
     elif entry.value.variables and not is_expanded:
-        _settle_scalar(container, entry, entry.value, losses)
+        _resolve_scalar(container, entry, entry.value, dropped)
 
 
-def _settle_scalar(container: Map | List, entry: Entry, value: Scalar, losses: DroppedKeys) -> None:
+def _resolve_scalar(container: Map | List, entry: Entry, value: Scalar, dropped: DroppedKeys) -> None:
     whole = variable_of(value)
     if entry.key in _SECRETS and _NAME.fullmatch(whole):
         entry.key, entry.value = f"{entry.key}_ref", Scalar(f"env:{whole}")
     elif entry.key == "region" and whole in _OWN_REGION:
-        losses.drop(container, entry, f"{whole} is what counts anyway when no region is written")
+        dropped.drop(container, entry, f"{whole} is what counts anyway when no region is written")
     else:
-        losses.change(entry, f"not expanded: {no_value(value)}, or put the value in its place")
+        dropped.change(entry, f"not expanded: {no_value(value)}, or put the value in its place")
 
 
 def no_value(value: Scalar) -> str:

@@ -14,7 +14,20 @@ from lambda_remote_write.config.remote_write import amp_host
 from . import authenticator, components, expansion
 from .http_client import move_userinfo, put_headers
 from .prometheus import drop_replica
-from .tree import Comment, DroppedKeys, Entry, List, Map, Scalar, Value, comment, is_empty, listing, mapping, scalar
+from .tree import (
+    Comment,
+    DroppedKeys,
+    Entry,
+    List,
+    Map,
+    Scalar,
+    Value,
+    comment_lines,
+    is_empty,
+    listing,
+    mapping,
+    scalar,
+)
 
 _PLACEHOLDER = "https://CHANGE.ME/api/v1/remote_write"
 _IN_OWN_REGION = re.compile(
@@ -76,7 +89,7 @@ _LOSES = {
 
 @dataclass(slots=True)
 class Endpoint:
-    """What one exporter becomes. `external_labels` are settled when all exporters are known; `renames` says that it
+    """What one exporter becomes. `external_labels` are written when all exporters are known; `renames` says that it
     added suffixes to names, `scopes` that it wrote labels of the scope."""
 
     exporter: Entry
@@ -89,35 +102,34 @@ class Endpoint:
     @property
     def authenticator(self) -> str:
         """The name of the extension that signs for it."""
-        settings = self.exporter.value
-        return settings.map("auth").text("authenticator") if isinstance(settings, Map) else ""
+        return self.exporter.map.map("auth").text("authenticator")
 
     def finished(self) -> Map:
-        """The entry of remote_write, its keys in our order, the remarks at the end."""
+        """The entry of remote_write, its keys in our order, the comments at the end."""
         if self.relabel.entries:
             self.block.put("write_relabel_configs", self.relabel)
         pairs = {pair.key: pair for pair in self.block.pairs()}
-        remarks = [entry for entry in self.block.entries if isinstance(entry, Comment)]
-        return Map([*(pairs[key] for key in _ORDER if key in pairs), *remarks])
+        comments = [entry for entry in self.block.entries if isinstance(entry, Comment)]
+        return Map([*(pairs[key] for key in _ORDER if key in pairs), *comments])
 
 
-def endpoint(exporter: Entry, extensions: Map, losses: DroppedKeys) -> Endpoint:
+def endpoint(exporter: Entry, extensions: Map, dropped: DroppedKeys) -> Endpoint:
     """Translates every key of the exporter."""
     found = Endpoint(exporter)
-    settings = exporter.value if isinstance(exporter.value, Map) else Map()
+    settings = exporter.map
     auth_first = sorted(settings.pairs(), key=lambda entry: entry.key not in ("auth", "aws_auth"))  # headers ask for it
     for entry in auth_first:
         if is_empty(entry.value):
             continue
         if entry.key in _FLAT_TLS:
-            _put_tls(found, Map([entry]), losses)
+            _put_tls(found, Map([entry]), dropped)
         elif entry.key == "auth":
-            _authenticate(found, entry, extensions, losses)
+            _authenticate(found, entry, extensions, dropped)
         elif entry.key in _WRITERS:
-            _WRITERS[entry.key](found, entry, losses)
+            _WRITERS[entry.key](found, entry, dropped)
         else:
-            found.block.entries.append(losses.note(entry, _LOSES.get(entry.key, "has no counterpart here")))
-    _put_address(found, settings.get("endpoint"), losses)
+            found.block.entries.append(dropped.note(entry, _LOSES.get(entry.key, "has no counterpart here")))
+    _put_address(found, settings.get("endpoint"), dropped)
     strategy = settings.text("translation_strategy")  # it counts before add_metric_suffixes
     found.renames = strategy.endswith("WithSuffixes") if strategy else settings.text("add_metric_suffixes") != "false"
     found.scopes = settings.text("disable_scope_info") != "true"
@@ -130,10 +142,14 @@ def what_changes(endpoints: list[Endpoint]) -> list[str]:
     scopes = any(endpoint.scopes for endpoint in endpoints)
     detail = _LABELS.replace("{scope}", _SCOPE if scopes else "")
     kept = KEEPING + (KEEPING_SCOPE if scopes else "")
-    return [*(comment(_NAMES) if renames else []), *comment(detail), *(f"#   {line}" for line in kept.splitlines())]
+    return [
+        *(comment_lines(_NAMES) if renames else []),
+        *comment_lines(detail),
+        *(f"#   {line}" for line in kept.splitlines()),
+    ]
 
 
-def _put_address(found: Endpoint, written: Entry | None, losses: DroppedKeys) -> None:
+def _put_address(found: Endpoint, written: Entry | None, dropped: DroppedKeys) -> None:
     """The address last: what stands for an unknown one depends on who signs."""
     block = found.block
     if written and isinstance(written.value, Scalar) and not written.value.variables and written.text:
@@ -145,46 +161,46 @@ def _put_address(found: Endpoint, written: Entry | None, losses: DroppedKeys) ->
     elif written and (workspace := _IN_OWN_REGION.fullmatch(written.text)):
         block.put("workspace", scalar(workspace[1]), written)
     else:
-        _put_placeholder(found, written, losses)
+        _put_placeholder(found, written, dropped)
 
 
-def _put_placeholder(found: Endpoint, written: Entry | None, losses: DroppedKeys) -> None:
+def _put_placeholder(found: Endpoint, written: Entry | None, dropped: DroppedKeys) -> None:
     is_signed = found.block.get("sigv4") or (written and "aps-workspaces" in written.text)
     key, value = ("workspace", "ws-CHANGE-ME") if is_signed else ("url", _PLACEHOLDER)
     placed = found.block.put(key, scalar(value), written)
     placed.path, placed.line = f"{found.exporter.path}.endpoint", (written or found.exporter).line
     if written and isinstance(written.value, Scalar) and written.value.variables:
-        losses.change(placed, f"the address is not known: {expansion.no_value(written.value)}")
+        dropped.change(placed, f"the address is not known: {expansion.no_value(written.value)}")
     else:
-        losses.change_by_hand(placed, placed, "the exporter has no endpoint: write where the samples go")
+        dropped.change_by_hand(placed, placed, "the exporter has no endpoint: write where the samples go")
 
 
-def _authenticate(found: Endpoint, auth: Entry, extensions: Map, losses: DroppedKeys) -> None:
+def _authenticate(found: Endpoint, auth: Entry, extensions: Map, dropped: DroppedKeys) -> None:
     extension = extensions.get(found.authenticator)
     if extension is None and components.type_of(found.authenticator) == components.SIGV4:
         found.block.put("sigv4", Map(flow=True))
         detail = f"there is no extension {found.authenticator!r}: the function's own region and role count"
-        found.block.entries.append(losses.note(auth, detail))
+        found.block.entries.append(dropped.note(auth, detail))
     elif extension is None:
         detail = f"there is no extension {found.authenticator!r}, and requests go out without: write the credentials"
-        found.block.entries.append(losses.by_hand(auth, detail))
+        found.block.entries.append(dropped.by_hand(auth, detail))
     else:
-        authenticator.put(found.block, extension, losses)
+        authenticator.put(found.block, extension, dropped)
 
 
-def _aws_auth(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _aws_auth(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     if isinstance(entry.value, Map):
-        found.block.put("sigv4", authenticator.signing(entry.value, losses), entry)
+        found.block.put("sigv4", authenticator.signing(entry.value, dropped), entry)
 
 
-def _timeout(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
-    _put_duration(found.block, "remote_timeout", entry, losses)
+def _timeout(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
+    _put_duration(found.block, "remote_timeout", entry, dropped)
 
 
-def _put_duration(block: Map, key: str, entry: Entry, losses: DroppedKeys) -> None:
+def _put_duration(block: Map, key: str, entry: Entry, dropped: DroppedKeys) -> None:
     milliseconds = go_duration_ms(entry.text)
     if milliseconds is None:
-        block.entries.append(losses.note(entry, "no duration that can be read"))
+        block.entries.append(dropped.note(entry, "no duration that can be read"))
     elif milliseconds:
         block.put(key, scalar(scalars.print_duration(milliseconds)), entry)
 
@@ -203,13 +219,13 @@ def go_duration_ms(text: str) -> int | None:
     return math.ceil(round(sum(float(part[1]) * _GO_UNIT_MS[part[2]] for part in parts), 6))
 
 
-def _tls(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _tls(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     if isinstance(entry.value, Map):
-        _put_tls(found, entry.value, losses)
+        _put_tls(found, entry.value, dropped)
 
 
-def _put_tls(found: Endpoint, block: Map, losses: DroppedKeys) -> None:
-    translated = authenticator.tls(block, losses)
+def _put_tls(found: Endpoint, block: Map, dropped: DroppedKeys) -> None:
+    translated = authenticator.tls(block, dropped)
     known = found.block.get("tls_config")
     if known and isinstance(known.value, Map):
         known.value.entries += translated.entries
@@ -219,17 +235,17 @@ def _put_tls(found: Endpoint, block: Map, losses: DroppedKeys) -> None:
         found.block.entries += translated.entries
 
 
-def _headers(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
-    put_headers(found.block, entry, losses, for_remote_write=True)
+def _headers(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
+    put_headers(found.block, entry, dropped, for_remote_write=True)
 
 
-def _external_labels(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _external_labels(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     if isinstance(entry.value, Map):
-        drop_replica(entry.value, losses)
+        drop_replica(entry.value, dropped)
         found.external_labels = entry.value
 
 
-def _namespace(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _namespace(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     if not entry.text:
         return
     rule = Map()
@@ -245,18 +261,18 @@ def _queue(found: Endpoint) -> Map:
     return found.block.map("queue_config")
 
 
-def _retry(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _retry(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     backoff = {"initial_interval": "min_backoff", "max_interval": "max_backoff"}
-    for setting in entry.value.pairs() if isinstance(entry.value, Map) else []:
+    for setting in entry.map.pairs():
         if setting.key in backoff:
-            _put_duration(_queue(found), backoff[setting.key], setting, losses)
+            _put_duration(_queue(found), backoff[setting.key], setting, dropped)
         elif setting.key != "enabled" or setting.text == "false":
             why = "retries go on within the run's time, the pause doubling"
-            found.block.entries.append(losses.note(setting, why, name=f"retry_on_failure.{setting.key}"))
-    _check_backoff(found, entry, losses)
+            found.block.entries.append(dropped.note(setting, why, name=f"retry_on_failure.{setting.key}"))
+    _check_backoff(found, entry, dropped)
 
 
-def _check_backoff(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _check_backoff(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     """A pause that begins above our default maximum needs a maximum of its own."""
     queue = found.block.get("queue_config")
     if queue is None or not isinstance(queue.value, Map):
@@ -266,26 +282,26 @@ def _check_backoff(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
         queue.value.put("max_backoff", scalar("30s"))
 
 
-def _body_size(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _body_size(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     text = entry.text.replace("_", "")
     if text.isdigit() and 10_000 <= int(text) <= _MAX_AMP_BODY:
         _queue(found).put("max_body_bytes", scalar(text), entry)
     else:
         found.block.entries.append(
-            losses.note(entry, f"requests stay below {_MAX_AMP_BODY} bytes, which is AMP's limit")
+            dropped.note(entry, f"requests stay below {_MAX_AMP_BODY} bytes, which is AMP's limit")
         )
 
 
-def _metadata(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _metadata(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     found.block.put("metadata_config", mapping(flow=True, send=entry.text), entry)
 
 
-def _as_it_is(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
+def _as_it_is(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     found.block.put(entry.key, entry.value, entry)
 
 
-def _known(found: Endpoint, entry: Entry, losses: DroppedKeys) -> None:
-    """Said by another key: the address, or the remark about names."""
+def _known(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
+    """Said by another key: the address, or the comment about names."""
 
 
 _WRITERS: dict[str, Callable[[Endpoint, Entry, DroppedKeys], None]] = {

@@ -25,7 +25,7 @@ def variable_of(value: object) -> str:
 
 
 def move_userinfo(client: Map, key: str) -> None:
-    """`https://user:password@host` -> the address alone, and basic_auth where nothing else says who asks."""
+    """`https://user:password@host` -> the address alone, and basic_auth where there is no other authentication."""
     entry = client.get(key)
     if entry is None or not isinstance(entry.value, Scalar):
         return
@@ -42,7 +42,7 @@ def move_userinfo(client: Map, key: str) -> None:
         client.put("basic_auth", mapping(username=unquote(name), password=unquote(password)))
 
 
-def put_headers(client: Map, headers: Entry, losses: DroppedKeys, *, for_remote_write: bool) -> None:
+def put_headers(client: Map, headers: Entry, dropped: DroppedKeys, *, for_remote_write: bool) -> None:
     """`headers` of a collector's exporter or a json_exporter module: plain ones stay, Authorization becomes its block,
     one that is an environment variable becomes a reference, and those that the client sets itself go."""
     reserved = RESERVED_FOR_REMOTE_WRITE if for_remote_write else RESERVED_FOR_SOURCES
@@ -54,9 +54,9 @@ def put_headers(client: Map, headers: Entry, losses: DroppedKeys, *, for_remote_
         if is_auth and _put_authorization(client, header):
             continue
         if is_auth and not any(client.get(auth) for auth in _AUTH):
-            plain.entries.append(losses.by_hand(header, _NO_BLOCK))
+            plain.entries.append(dropped.by_hand(header, _NO_BLOCK))
         elif header.key.lower() in reserved:
-            plain.entries.append(losses.note(header, _OWN_BLOCK if is_auth else "the client sets this header itself"))
+            plain.entries.append(dropped.note(header, _OWN_BLOCK if is_auth else "the client sets this header itself"))
         elif variable:
             references.put(header.key, Map([Entry("refs", listing(scalar(f"env:{variable}"), flow=True))]), header)
         else:

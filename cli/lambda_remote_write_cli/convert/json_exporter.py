@@ -47,15 +47,15 @@ class Target:
     is_instance: bool = False
 
 
-def convert(top: Map, losses: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
+def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
     """`targets` is the prometheus.yml whose jobs ask the modules. `exact`: see `jsonpath.label_expression`; and words
     for a truth are numbers."""
     jobs = List()
     names: set[str] = set()
     for module in top.map("modules").pairs():
         if isinstance(module.value, Map):
-            jobs.entries += _jobs(_Module(module, module.value, losses, exact), targets, names)
-    others = [losses.note(entry, _OTHER_KEY) for entry in top.pairs() if entry.key != "modules"]
+            jobs.entries += _jobs(_Module(module, module.value, dropped, exact), targets, names)
+    others = [dropped.note(entry, _OTHER_KEY) for entry in top.pairs() if entry.key != "modules"]
     detail = [] if exact else [Comment(_DIFFERENCES, below=[""])]
     if _compares(top):
         detail.append(Comment(_COMPARES, below=[""]))
@@ -64,21 +64,16 @@ def convert(top: Map, losses: DroppedKeys, targets: Map | None = None, *, exact:
 
 def _compares(top: Map) -> bool:
     """True when the file has a filter that compares."""
-    metrics = [item.value for module in top.map("modules").pairs() for item in _items(module.value, "metrics")]
-    blocks = [metric for metric in metrics if isinstance(metric, Map)]
-    texts = [metric.text("path") for metric in blocks]
-    texts += [pair.text for metric in blocks for key in ("labels", "values") for pair in metric.map(key).pairs()]
+    metrics = [metric for module in top.map("modules").pairs() for metric in module.map.maps("metrics")]
+    texts = [metric.text("path") for metric in metrics]
+    texts += [pair.text for metric in metrics for key in ("labels", "values") for pair in metric.map(key).pairs()]
     return any(path.compares for text in texts for path in jsonpath.paths_of(text))
-
-
-def _items(block: Value, key: str) -> list[Entry]:
-    return block.items(key) if isinstance(block, Map) else []
 
 
 def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
     module = translated.entry
     if not translated.metrics.pairs():
-        yield translated.losses.note(module, "none of its metrics is translated")
+        yield translated.dropped.note(module, "none of its metrics is translated")
         yield from translated.metrics.entries
         return
     found = list(_targets(module.key, targets)) if targets else []
@@ -86,8 +81,7 @@ def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator
         above = [*module.above, "# The address of this module was Prometheus's ?target=; it has to stand in url."]
         yield Entry("", translated.job(_free(module.key, names), None), module.line, module.path, above=above)
     for target in found:
-        name = target.job.value.text("job_name") if isinstance(target.job.value, Map) else module.key
-        job = translated.job(_free(name, names), target)
+        job = translated.job(_free(target.job.map.text("job_name"), names), target)
         yield Entry("", job, module.line, module.path, above=module.above if target is found[0] else [])
 
 
@@ -108,7 +102,7 @@ class _Module:
 
     entry: Entry
     block: Map
-    losses: DroppedKeys
+    dropped: DroppedKeys
     exact: bool = False
     client: Map = field(default_factory=Map)
     metrics: List = field(default_factory=List)
@@ -121,29 +115,29 @@ class _Module:
     def _read(self, entry: Entry) -> None:
         match entry.key:
             case "metrics":
-                for item in entry.value.pairs() if isinstance(entry.value, List) else []:
-                    self.metrics.entries += _metric(item, self.losses, exact=self.exact)
+                for item in entry.items:
+                    self.metrics.entries += _metric(item, self.dropped, exact=self.exact)
             case "headers":
-                put_headers(self.client, entry, self.losses, for_remote_write=False)
+                put_headers(self.client, entry, self.dropped, for_remote_write=False)
             case "http_client_config":
-                self.client.entries += entry.value.entries if isinstance(entry.value, Map) else []
+                self.client.entries += entry.map.entries
             case "body":
                 self._body(entry)
             case "valid_status_codes":
                 self.client.put(entry.key, entry.value, entry)
             case _:
-                self.client.entries.append(self.losses.note(entry, _OTHER_KEY))
+                self.client.entries.append(self.dropped.note(entry, _OTHER_KEY))
 
     def _body(self, entry: Entry) -> None:
-        block = entry.value if isinstance(entry.value, Map) else Map()
+        block = entry.map
         content = block.get("content")
         if content is None or not content.text:
             return
         if block.text("templatize") == "true" and "{{" in content.text:
-            remark = self.losses.note(content, _TEMPLATE, name="body")
-            remark.below = commented(Map([content]))
+            comment = self.dropped.note(content, _TEMPLATE, name="body")
+            comment.below = commented(Map([content]))
             self.client.put("method", scalar("POST"))
-            self.client.entries.append(remark)
+            self.client.entries.append(comment)
         else:
             self.client.put("body", content.value, content)
 
@@ -164,7 +158,7 @@ class _Module:
 
 def _put_target(job: Map, target: Target, name: str) -> None:
     """What Prometheus's job says about its samples."""
-    block = target.job.value if isinstance(target.job.value, Map) else Map()
+    block = target.job.map
     for key in ("scrape_interval", "scrape_timeout"):
         if entry := block.get(key):
             job.put(key, entry.value)
@@ -182,20 +176,20 @@ def _put_target(job: Map, target: Target, name: str) -> None:
 # one metric
 
 
-def _metric(item: Entry, losses: DroppedKeys, *, exact: bool) -> list[Entry | Comment]:
-    """The metrics of ours that one of theirs becomes, or a remark with the metric as it was."""
-    metric = item.value if isinstance(item.value, Map) else Map()
+def _metric(item: Entry, dropped: DroppedKeys, *, exact: bool) -> list[Entry | Comment]:
+    """The metrics of ours that one of theirs becomes, or a comment with the metric as it was."""
+    metric = item.map
     name = metric.text("name") or "a metric without a name"
     try:
         if metric.text("engine") not in ("", "jsonpath"):
             raise Untranslatable(f"the engine {metric.text('engine')}: only JSONPath is translated")
         of_kind = _of_object if metric.text("type") == "object" else _of_value
-        found = of_kind(item, _Metric(metric, losses, exact))
+        found = of_kind(item, _Metric(metric, dropped, exact))
     except (Untranslatable, RecursionError) as error:
         detail = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        remark = losses.note(item, f"not translated: {detail}", name=name)
-        remark.below = commented(List([Entry("", metric)]))
-        return [remark]
+        comment = dropped.note(item, f"not translated: {detail}", name=name)
+        comment.below = commented(List([Entry("", metric)]))
+        return [comment]
     return found
 
 
@@ -226,9 +220,9 @@ def _of_object(item: Entry, first: _Metric) -> list[Entry | Comment]:
         try:
             found.append(_of_one_value(result, name, records, entry.text).item(item, is_first=is_first))
         except _NotThisValue as error:
-            remark = first.losses.note(entry, f"not translated: {error}", name=name)
-            remark.below = commented(Map([entry]))
-            found.append(remark)
+            comment = first.dropped.note(entry, f"not translated: {error}", name=name)
+            comment.below = commented(Map([entry]))
+            found.append(comment)
     return found
 
 
@@ -268,7 +262,7 @@ class _Metric:
     """One metric of ours in the making, from one of theirs."""
 
     metric: Map
-    losses: DroppedKeys
+    dropped: DroppedKeys
     exact: bool = False
     block: Map = field(default_factory=Map)
 
@@ -312,7 +306,7 @@ class _Metric:
             self.put("on_missing", scalar("skip"))
         for entry in self.metric.pairs():
             if entry.key not in _READ:
-                self.block.entries.append(self.losses.note(entry, _OTHER_KEY))
+                self.block.entries.append(self.dropped.note(entry, _OTHER_KEY))
 
     def _timestamp(self) -> None:
         if entry := self.metric.get("epochtimestamp"):
@@ -325,7 +319,7 @@ class _Metric:
             except Untranslatable:
                 path_text = "at"
             hint = flow_text(mapping(path=path_text, format="unix_ms"))
-            self.block.entries.append(self.losses.note(entry, _IGNORED_SPELLING.format(hint=hint)))
+            self.block.entries.append(self.dropped.note(entry, _IGNORED_SPELLING.format(hint=hint)))
 
     def item(self, like: Entry, *, is_first: bool = True) -> Entry:
         """The finished metric; the user's comments stand above the first that theirs becomes."""
@@ -344,7 +338,7 @@ _READ = (
 def _targets(module: str, top: Map) -> Iterator[Target]:
     """The addresses that the jobs of a prometheus.yml hand to a module."""
     for job in prometheus.jobs_of(top):
-        block = job.value if isinstance(job.value, Map) else Map()
+        block = job.map
         parameters = block.map("params")
         if block.text("metrics_path") != "/probe" or (parameters.texts("module") or ["default"])[0] != module:
             continue
@@ -357,7 +351,7 @@ def _targets(module: str, top: Map) -> Iterator[Target]:
 def _static_targets(job: Entry, block: Map) -> Iterator[Target]:
     is_instance = _is_set_by(block, "__param_target", "instance")
     for group in block.items("static_configs"):
-        settings = group.value if isinstance(group.value, Map) else Map()
+        settings = group.map
         for url in settings.texts("targets"):
             labels = tuple(label for label in settings.map("labels").pairs() if not label.key.startswith("__"))
             yield Target(url, job, labels, is_instance)
@@ -365,5 +359,5 @@ def _static_targets(job: Entry, block: Map) -> Iterator[Target]:
 
 def _is_set_by(block: Map, source: str, target: str) -> bool:
     """True when a plain relabel rule copies one label to another."""
-    rules = [item.value for item in block.items("relabel_configs") if isinstance(item.value, Map)]
+    rules = block.maps("relabel_configs")
     return any(rule.texts("source_labels") == [source] and rule.text("target_label") == target for rule in rules)

@@ -19,21 +19,18 @@ NO_REPLICA = (
 _NO_LOG_FILE = "failures are in the run's log line"
 
 
-def convert(top: Map, losses: DroppedKeys) -> Map:
+def convert(top: Map, dropped: DroppedKeys) -> Map:
     """The same tree, without what has no meaning here."""
     for entry in top.pairs():
         if entry.key in unsupported_keys.IGNORED_TOP_LEVEL:
-            losses.drop(top, entry, unsupported_keys.IGNORED_TOP_LEVEL[entry.key])
+            dropped.drop(top, entry, unsupported_keys.IGNORED_TOP_LEVEL[entry.key])
     if files := top.get("scrape_config_files"):
-        losses.change(files, _FILES)
-    settings = top.get("global")
-    if settings and isinstance(settings.value, Map):
-        tidy_global(settings.value, losses)
+        dropped.change(files, _FILES)
+    tidy_global(top.map("global"), dropped)
     for job in top.items("scrape_configs"):
-        tidy_job(job, losses)
-    for endpoint in top.items("remote_write"):
-        if isinstance(endpoint.value, Map):
-            _tidy_endpoint(endpoint.value, losses)
+        tidy_job(job, dropped)
+    for endpoint in top.maps("remote_write"):
+        _tidy_endpoint(endpoint, dropped)
     if top.get("remote_write") is None and not any(NO_ENDPOINT[:16] in line for line in said_in(top)):
         top.entries.append(Comment(NO_ENDPOINT, above=[""]))
     return top
@@ -44,46 +41,38 @@ def said_in(top: Map) -> list[str]:
     return [line for entry in top.entries for line in entry.above]
 
 
-def tidy_global(settings: Map, losses: DroppedKeys) -> None:
+def tidy_global(settings: Map, dropped: DroppedKeys) -> None:
     for entry in settings.pairs():
         if entry.key in unsupported_keys.IGNORED_GLOBAL:
-            losses.drop(settings, entry, unsupported_keys.IGNORED_GLOBAL[entry.key])
-    drop_replica(settings.map("external_labels"), losses)
+            dropped.drop(settings, entry, unsupported_keys.IGNORED_GLOBAL[entry.key])
+    drop_replica(settings.map("external_labels"), dropped)
 
 
-def drop_replica(labels: Map, losses: DroppedKeys) -> None:
+def drop_replica(labels: Map, dropped: DroppedKeys) -> None:
     """Of the labels of a pair of servers, the one that says which of them this is."""
     if entry := labels.get(global_config.HA_REPLICA):
-        losses.drop(labels, entry, NO_REPLICA)
+        dropped.drop(labels, entry, NO_REPLICA)
 
 
-def tidy_job(job: Entry, losses: DroppedKeys) -> None:
-    if isinstance(job.value, Map) and (entry := job.value.get("scrape_failure_log_file")):
-        losses.drop(job.value, entry, _NO_LOG_FILE)
-    for found in _discoveries(job):
-        move_userinfo(found, "url")
+def tidy_job(job: Entry, dropped: DroppedKeys) -> None:
+    if entry := job.map.get("scrape_failure_log_file"):
+        dropped.drop(job.map, entry, _NO_LOG_FILE)
+    for discovery in job.map.maps("http_sd_configs"):
+        move_userinfo(discovery, "url")
 
 
-def _discoveries(job: Entry) -> list[Map]:
-    """The blocks that name an address of their own."""
-    items = job.value.items("http_sd_configs") if isinstance(job.value, Map) else []
-    return [item.value for item in items if isinstance(item.value, Map)]
-
-
-def _tidy_endpoint(endpoint: Map, losses: DroppedKeys) -> None:
+def _tidy_endpoint(endpoint: Map, dropped: DroppedKeys) -> None:
     move_userinfo(endpoint, "url")
     for key in ("azuread", "google_iam"):
         if entry := endpoint.get(key):
-            losses.drop(endpoint, entry, unsupported_keys.REMOTE_WRITE[key])
+            dropped.drop(endpoint, entry, unsupported_keys.REMOTE_WRITE[key])
     rules = endpoint.get("write_relabel_configs")
     for rule in endpoint.items("write_relabel_configs"):
-        sets_it = isinstance(rule.value, Map) and rule.value.text("target_label") == global_config.HA_REPLICA
+        sets_it = rule.map.text("target_label") == global_config.HA_REPLICA
         if sets_it and rules and isinstance(rules.value, List):
-            losses.drop(rules.value, rule, NO_REPLICA, name=global_config.HA_REPLICA)
+            dropped.drop(rules.value, rule, NO_REPLICA, name=global_config.HA_REPLICA)
 
 
 def jobs_of(top: Map) -> list[Entry]:
     """The entries of scrape_configs that are maps."""
-    found = top.get("scrape_configs")
-    items = found.value.pairs() if found and isinstance(found.value, List) else []
-    return [item for item in items if isinstance(item.value, Map)]
+    return [item for item in top.items("scrape_configs") if isinstance(item.value, Map)]

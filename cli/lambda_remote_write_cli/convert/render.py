@@ -1,12 +1,19 @@
-"""Tree -> YAML text. Scalars keep the quoting they were written with wherever it can hold them."""
+"""Tree -> YAML text, written by ruamel.yaml: scalars keep the quoting they had wherever it can hold them, and comments
+stand where the tree has them."""
 
 from __future__ import annotations
 
-import functools
-import json
+import io
 import textwrap
+from collections.abc import Iterable
+from typing import Any
 
-import yaml
+from ruamel.yaml import events
+from ruamel.yaml.emitter import Emitter
+from ruamel.yaml.error import StringMark
+from ruamel.yaml.main import YAML
+from ruamel.yaml.tag import Tag
+from ruamel.yaml.tokens import CommentToken
 
 from lambda_remote_write.config.scalars import NULL
 from lambda_remote_write.report.mask import printable
@@ -14,172 +21,159 @@ from lambda_remote_write.report.mask import printable
 from .tree import Comment, Entry, List, Map, Scalar, Value
 
 _WIDTH = 118
-_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT = Tag(suffix="tag:yaml.org,2002:str")
+_NOTHING = "-"  # the style in which ruamel.yaml writes an empty text without quotes
+_BLOCKS = {
+    Map: (events.MappingStartEvent, events.MappingEndEvent),
+    List: (events.SequenceStartEvent, events.SequenceEndEvent),
+}
+
+
+class _Emitter(Emitter):
+    """Escapes a text that would move a terminal's cursor, or end a line for some reader of YAML."""
+
+    MAX_SIMPLE_KEY_LENGTH = 1_000  # a longer key stands after a `?`, because YAML takes 1,024 characters
+
+    def analyze_scalar(self, scalar: str) -> Any:
+        self.allow_unicode = _prints(scalar)
+        found = super().analyze_scalar(scalar)
+        found.allow_flow_plain = found.allow_flow_plain and "?" not in scalar  # readers differ about it
+        return found
 
 
 def render(top: Map) -> str:
     """The text of a whole file, with an empty line between its sections."""
     lines: list[str] = []
     for entry in top.entries:
-        found = _entry_lines(entry, 0)
-        is_section = isinstance(entry, Entry) or (bool(entry.text) and lines and not lines[-1].startswith("#"))
-        if lines and lines[-1] and found and found[0] and is_section:
+        is_section = isinstance(entry, Entry)
+        found = _written(Map([entry])).splitlines() if is_section else [*map(_safe, _lines_of(entry, 0))]
+        is_apart = is_section or (entry.text and lines and not lines[-1].startswith("#"))
+        if lines and lines[-1] and found and found[0] and is_apart:
             lines.append("")
         lines += found
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def commented(value: Value, indent: int = 0) -> list[str]:
+def commented(value: Value) -> list[str]:
     """What was dropped, as lines of comment for its place."""
-    return [_safe(f"# {line}".rstrip(" ")) for line in _lines(value, indent)]
+    return [_safe(f"# {line}".rstrip(" ")) for line in textwrap.dedent(_written(value)).splitlines()]
 
 
-def _lines(value: Value, indent: int) -> list[str]:
+def flow_text(value: Value) -> str:
+    """A value in one line, as `{a: [b]}`."""
+    return _written(value, in_flow=True).strip("\n")
+
+
+def _written(value: Value, *, in_flow: bool = False) -> str:
+    stream, yaml = io.StringIO(), YAML()
+    yaml.Emitter, yaml.width = _Emitter, 1_000_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    emitter = yaml.get_serializer_representer_emitter(stream, None)[2]
+    _, found = _events(value, -2, in_flow=in_flow)
+    begin, end = [events.StreamStartEvent(), events.DocumentStartEvent()], [events.DocumentEndEvent()]
+    for event in [*begin, *found, *end, events.StreamEndEvent()]:
+        emitter.emit(event)
+    return stream.getvalue()
+
+
+def _events(
+    value: Value, column: int, beside: str = "", *, is_item: bool = False, in_flow: bool = False
+) -> tuple[list[str], list[events.Event]]:
+    """The comments that have to stand above a value, and the value as ruamel.yaml's events. Above stand those with
+    which an item of a list begins, and those of a block that has nothing else. `column` is that of its key or dash."""
     if isinstance(value, Scalar):
-        return [" " * indent + scalar_text(value.text, value.style)]
-    return [line for entry in value.entries for line in _entry_lines(entry, indent)]
+        style = _style(value, in_flow=in_flow)
+        if style == "|" and beside:  # in the line of the | it would be a part of the text
+            return [beside], [_scalar(value.text, style, "", in_flow)]
+        return [], [_scalar(value.text, style, beside, in_flow)]
+    is_list = isinstance(value, List)
+    column += 4 if is_item and is_list else 2
+    flow = in_flow or not value.pairs() or (value.flow and _fits(value, column))
+    found: list[events.Event] = []
+    above: list[str] = []
+    lines: list[str] = []
+    for entry in value.entries:
+        lines += _lines_of(entry, column)
+        if isinstance(entry, Comment):
+            continue
+        leading, inner = _events(entry.value, column, entry.beside, is_item=is_list, in_flow=flow)
+        if not is_list:
+            inner.insert(0, _scalar(entry.key, entry.key_style, "", flow))
+        lines += leading
+        if is_item and not found:
+            above, lines = lines, []
+        inner[0].comment = inner[0].comment[0], _above(lines, column)
+        found, lines = found + inner, []
+    if not found:
+        above, lines = lines, []
+    begin, end = _BLOCKS[type(value)]
+    first = begin(None, None, True, flow_style=flow, comment=_beside("" if flow else beside))
+    return above, [first, *found, end(comment=_beside(beside) if flow else (None, _above(lines, column)))]
 
 
-def _entry_lines(entry: Entry | Comment, indent: int) -> list[str]:
-    pad = " " * indent
-    above = [f"{pad}{_safe(line)}" if line else "" for line in entry.above]
-    if isinstance(entry, Comment):
-        wrapped = textwrap.wrap(entry.text, max(40, _WIDTH - indent), break_long_words=False, break_on_hyphens=False)
-        return [
-            *above,
-            *(f"{pad}# {_safe(line)}" for line in wrapped),
-            *(f"{pad}{_safe(line)}" for line in entry.below),
-        ]
-    is_pair = not (entry.key == "" and not entry.key_style)
-    return above + (_pair_lines(entry, indent) if is_pair else _item_lines(entry, indent))
-
-
-def _pair_lines(entry: Entry, indent: int) -> list[str]:
-    head = f"{' ' * indent}{scalar_text(entry.key, entry.key_style, 'key')}:"
-    beside = f"  {_safe(entry.beside)}" if entry.beside else ""
-    inline = _inline(entry.value, len(head) + 1)
-    if inline is not None:
-        return [f"{head} {inline}".rstrip(" ") + beside]
-    if isinstance(entry.value, Scalar):
-        return _literal_lines(f"{head} ", entry.value, indent + 2, beside)
-    if not entry.value.pairs():  # with nothing but comments below it, the key would have no value
-        empty = "{}" if isinstance(entry.value, Map) else "[]"
-        return [*_lines(entry.value, indent), f"{head} {empty}{beside}"]
-    return [head + beside, *_lines(entry.value, indent + 2)]
-
-
-def _item_lines(entry: Entry, indent: int) -> list[str]:
-    pad, beside = " " * indent, f"  {_safe(entry.beside)}" if entry.beside else ""
-    inline = _inline(entry.value, indent + 2)
-    if inline is not None:
-        return [f"{pad}- {inline}".rstrip(" ") + beside]
-    if isinstance(entry.value, Scalar):
-        return _literal_lines(f"{pad}- ", entry.value, indent + 2, beside)
-    lines = _lines(entry.value, indent + 2)
-    first = next((index for index, line in enumerate(lines) if line and line.lstrip(" ")[0] != "#"), len(lines))
-    hoisted = [line and pad + line.lstrip(" ") for line in lines[:first]]
-    if first == len(lines):
-        return [*hoisted, f"{pad}- {{}}"]
-    return [*hoisted, f"{pad}- {lines[first][indent + 2 :]}{beside}", *lines[first + 1 :]]
-
-
-def _inline(value: Value, column: int) -> str | None:
-    """The value on the line of its key; None when it needs lines of its own."""
-    if isinstance(value, Scalar):
-        return None if _is_literal(value) else scalar_text(value.text, value.style)
-    if not value.entries:
-        return "{}" if isinstance(value, Map) else "[]"
-    if not value.flow or not _is_bare(value):
-        return None
-    text = flow_text(value)
-    return text if column + len(text) <= _WIDTH + 2 else None
+def _fits(value: Map | List, column: int) -> bool:
+    """Whether a value can stand in one line: there is no comment anywhere inside."""
+    return _is_bare(value) and column + len(flow_text(value)) <= _WIDTH
 
 
 def _is_bare(value: Value) -> bool:
-    """True when no comment stands anywhere inside."""
-    if isinstance(value, Scalar):
-        return True
-    return all(
+    return isinstance(value, Scalar) or all(
         isinstance(entry, Entry) and not entry.above and not entry.beside and _is_bare(entry.value)
         for entry in value.entries
     )
 
 
-def flow_text(value: Value) -> str:
-    """A value in one line, as `{a: [b]}`."""
-    if isinstance(value, Scalar):
-        return scalar_text(value.text, value.style, "flow") or "null"
-    if isinstance(value, List):
-        return f"[{', '.join(flow_text(item.value) for item in value.pairs())}]"
-    pairs = (f"{scalar_text(pair.key, pair.key_style, 'flow')}: {flow_text(pair.value)}" for pair in value.pairs())
-    return f"{{{', '.join(pairs)}}}"
-
-
 # scalars
 
 
-def scalar_text(text: str, style: str, place: str = "value") -> str:
-    """One line of YAML for a text, in its own style if that can hold it. `place` is value, key or flow."""
-    if style in ("|", ">"):
-        style = "" if text not in NULL else "'"
-    if style == "" and (not text or is_plain(text, place)):
-        return text
-    is_quote_heavy = style == "" and "'" in text and '"' not in text and "\\" not in text
-    if style in ("", "'") and not is_quote_heavy and "\n" not in text and _prints(text):
-        return "'" + text.replace("'", "''") + "'"
-    return "".join(char if char.isprintable() else _yaml_escape(char) for char in json.dumps(text, ensure_ascii=False))
+def _scalar(text: str, style: str, beside: str, in_flow: bool) -> events.ScalarEvent:
+    if not text and not style:
+        text, style = ("null", "") if in_flow else ("", _NOTHING)
+    return events.ScalarEvent(None, _TEXT, (True, True, True), text, style=style, comment=_beside(beside))
+
+
+def _style(value: Scalar, *, in_flow: bool) -> str:
+    if value.style not in ("|", ">"):
+        return value.style
+    text = value.text
+    is_block = "\n" in text and text[0] not in " \n" and not text.endswith("\n\n") and _prints(text)
+    if is_block and not in_flow:
+        return "|"
+    return "'" if value.text in NULL else ""
 
 
 def _prints(text: str) -> bool:
     """Whether a text neither moves a terminal's cursor nor ends a line for any reader of YAML."""
-    return all(char.isprintable() or char in "\t\n" for char in text)
+    return all(line.isprintable() for line in text.split("\n"))
 
 
-def _yaml_escape(char: str) -> str:
-    return f"\\u{ord(char):04x}" if ord(char) < 0x1_0000 else f"\\U{ord(char):08x}"
+# comments
+
+
+def _lines_of(entry: Entry | Comment, column: int) -> list[str]:
+    """What stands above an entry, or what a comment of ours says."""
+    if isinstance(entry, Entry):
+        return entry.above
+    wrapped = textwrap.wrap(entry.text, max(40, _WIDTH - column), break_long_words=False, break_on_hyphens=False)
+    return [*entry.above, *(f"# {line}" for line in wrapped), *entry.below]
+
+
+_Comments = tuple[CommentToken | None, list[CommentToken] | None]
+"""As ruamel.yaml takes them: what stands beside something, and what stands above."""
+
+
+def _beside(comment: str) -> _Comments:
+    return (_token(f" {comment}", 0) if comment else None), None
+
+
+def _above(lines: Iterable[str], column: int) -> list[CommentToken] | None:
+    return [_token(line, column if line else 0) for line in lines] or None
+
+
+def _token(line: str, column: int) -> CommentToken:
+    return CommentToken(f"{_safe(line)}\n", StringMark("", 0, 0, column, "", 0), None)
 
 
 def _safe(comment: str) -> str:
     """One line of comment, whatever it quotes: to a reader of YAML a line ends at NEL, LS and PS too."""
     return "\t".join(map(printable, comment.split("\t")))
-
-
-_CONTEXT = {"value": "k: {}", "key": "{}: v", "flow": "[{}]"}
-
-
-@functools.lru_cache(maxsize=4096)
-def is_plain(text: str, place: str) -> bool:
-    """True when the text, written without quotes, reads as itself. (Readers differ about tabs, and ? in a flow.)"""
-    if not text.isprintable() or text[:1] in ("[", "{") or (place == "flow" and "?" in text):
-        return False
-    try:
-        node = yaml.compose(_CONTEXT[place].replace("{}", text), Loader=_Loader)
-    except (yaml.YAMLError, ValueError):
-        return False
-    if not isinstance(node, yaml.CollectionNode) or len(node.value) != 1:
-        return False
-    found = node.value[0] if place == "flow" else node.value[0][place == "value"]
-    return isinstance(found, yaml.ScalarNode) and not found.style and found.value == text
-
-
-def _is_literal(value: Scalar) -> bool:
-    """True for a text that can stand as a block of lines."""
-    text = value.text
-    return (
-        value.style in ("|", ">")
-        and "\n" in text
-        and _prints(text)
-        and "\r" not in text
-        and "\x85" not in text
-        and bool(text.strip())
-        and text[0] not in " \n\t"
-        and not any(line.strip() == "" and line for line in text.split("\n"))
-    )
-
-
-def _literal_lines(head: str, value: Scalar, indent: int, beside: str) -> list[str]:
-    body = value.text.rstrip("\n")
-    ends = len(value.text) - len(body)
-    sign = {0: "-", 1: ""}.get(ends, "+")
-    lines = [f"{' ' * indent}{line}" if line else "" for line in body.split("\n")]
-    return [f"{head}|{sign}{beside}", *lines, *[""] * max(0, ends - 1)]

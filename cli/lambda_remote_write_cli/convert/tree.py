@@ -1,25 +1,24 @@
 """A YAML file as the converters handle it: an ordered tree in which every scalar keeps its text and quoting, and the
 user's comments stay beside what they speak of.
 
-Aliases and merge keys are written out on the way in. What a converter takes away leaves a remark in its place.
+Aliases and merge keys are written out on the way in. What a converter drops leaves a comment in its place.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Any
 
 import yaml
 
 from lambda_remote_write.config import scalars
-from lambda_remote_write.config.yaml_reader import ConfigError, Problem, compose, is_null, kind_of
+from lambda_remote_write.config.yaml_reader import ConfigError, Diagnostics, Problem, Section, compose, is_null, kind_of
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WIDTH = 100  # of a comment, wherever it will stand
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(slots=True)
@@ -49,6 +48,16 @@ class Entry:
     def text(self) -> str:
         return self.value.text if isinstance(self.value, Scalar) else ""
 
+    @property
+    def map(self) -> Map:
+        """The value; an empty map when it is none."""
+        return self.value if isinstance(self.value, Map) else Map()
+
+    @property
+    def items(self) -> list[Entry]:
+        """What a list holds; nothing when the value is none."""
+        return self.value.pairs() if isinstance(self.value, List) else []
+
 
 @dataclass(slots=True)
 class Comment:
@@ -61,7 +70,7 @@ class Comment:
 
 @dataclass(slots=True)
 class Map:
-    """Pairs and remarks, in their order."""
+    """Pairs and comments, in their order."""
 
     entries: list[Entry | Comment] = field(default_factory=list)
     flow: bool = False
@@ -80,11 +89,15 @@ class Map:
     def map(self, key: str) -> Map:
         """The map at a key; an empty one when there is none."""
         pair = self.get(key)
-        return pair.value if pair and isinstance(pair.value, Map) else Map()
+        return pair.map if pair else Map()
+
+    def maps(self, key: str) -> list[Map]:
+        """The maps in the list at a key."""
+        return [item.value for item in self.items(key) if isinstance(item.value, Map)]
 
     def items(self, key: str) -> list[Entry]:
         pair = self.get(key)
-        return pair.value.pairs() if pair and isinstance(pair.value, List) else []
+        return pair.items if pair else []
 
     def texts(self, key: str) -> list[str]:
         return [item.text for item in self.items(key)]
@@ -100,7 +113,7 @@ class Map:
 
 @dataclass(slots=True)
 class List:
-    """Items and remarks, in their order."""
+    """Items and comments, in their order."""
 
     entries: list[Entry | Comment] = field(default_factory=list)
     flow: bool = False
@@ -131,7 +144,7 @@ def mapping(flow: bool = False, **pairs: str) -> Map:
     return Map([Entry(key, scalar(text)) for key, text in pairs.items()], flow)
 
 
-def comment(text: str) -> list[str]:
+def comment_lines(text: str) -> list[str]:
     """A text as lines of comment."""
     return [f"# {line}" for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
 
@@ -149,37 +162,37 @@ class Dropped:
 class DroppedKeys:
     """What a conversion has dropped so far, and what only a person can do."""
 
-    dropped: list[Dropped] = field(default_factory=list)
-    left: list[Dropped] = field(default_factory=list)
+    entries: list[Dropped] = field(default_factory=list)
+    to_do: list[Dropped] = field(default_factory=list)
 
     def note(self, entry: Entry, why: str, *, name: str = "") -> Comment:
-        """Remembers the loss of an entry; the remark is for its place."""
-        self.dropped.append(Dropped(entry.path, entry.line, why))
+        """Remembers the loss of an entry; the comment is for its place."""
+        self.entries.append(Dropped(entry.path, entry.line, why))
         return Comment(f"dropped {name or entry.key or entry.path.rpartition('.')[2]}: {why}", above=entry.above)
 
     def drop(self, container: Map | List, entry: Entry, why: str, *, name: str = "") -> Comment:
-        """Puts a remark in the place of an entry."""
-        remark = self.note(entry, why, name=name)
+        """Puts a comment in the place of an entry."""
+        comment = self.note(entry, why, name=name)
         place = next(index for index, other in enumerate(container.entries) if other is entry)
-        container.entries[place] = remark
-        return remark
+        container.entries[place] = comment
+        return comment
 
     def by_hand(self, entry: Entry, why: str) -> Comment:
         """Remembers that the result is of no use until a person has done something about this entry of the input."""
-        self.left.append(Dropped(entry.path, entry.line, why))
+        self.to_do.append(Dropped(entry.path, entry.line, why))
         return Comment(f"TO DO: {why}")
 
     def change_by_hand(self, place: Entry, entry: Entry, why: str) -> None:
         """As `by_hand`, said above an entry of the result."""
         self.by_hand(entry, why)
-        place.above = [*place.above, *comment(f"TO DO: {why}")]
+        place.above = [*place.above, *comment_lines(f"TO DO: {why}")]
 
     def change(self, entry: Entry, why: str) -> None:
         """Says above an entry that stays why it is not as it was, unless an earlier conversion said it already."""
-        self.dropped.append(Dropped(entry.path, entry.line, why))
+        self.entries.append(Dropped(entry.path, entry.line, why))
         detail = " ".join(line.lstrip("# ") for line in entry.above)
         if why not in detail:
-            entry.above = [*entry.above, *comment(why)]
+            entry.above = [*entry.above, *comment_lines(why)]
 
 
 # reading
@@ -192,17 +205,18 @@ def read(text: str, file: str) -> Map:
     if not isinstance(node, yaml.MappingNode):
         detail = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", detail)])
-    reader = _Reader(_Comments(text), file)
-    top = reader.map(node, "")
-    if reader.problems:
-        raise ConfigError(reader.problems)
+    diagnostics = Diagnostics(file)
+    reader = _Reader(text, diagnostics)
+    top = reader.map(node, "", -1)
+    if diagnostics.problems:
+        raise ConfigError(diagnostics.problems)
     if rest := reader.comments.above(len(text) + 1):
         top.entries.append(Comment("", above=rest))
     return top
 
 
 @dataclass(frozen=True, slots=True)
-class _Comment:
+class _Line:
     """A line of comment that stands alone; a blank line counts as one, with an empty text."""
 
     line: int
@@ -214,24 +228,25 @@ class _Comments:
     """The comments of a file that no entry has taken yet."""
 
     def __init__(self, text: str) -> None:
-        self._own: deque[_Comment] = deque()
+        self._own: deque[_Line] = deque()
         self._beside: dict[int, str] = {}
-        end, line, column = 0, 0, 0
+        end, line, column, after_dash = 0, 0, 0, False
         for token in yaml.scan(text, Loader=_Loader):  # between two tokens stand white space and comments only
             if token.start_mark.index > end:
-                self._read_gap(text[end : token.start_mark.index], line, column)
+                self._read_gap(text[end : token.start_mark.index], line, column, after_dash=after_dash)
             if token.end_mark.index >= end:
                 end, line, column = token.end_mark.index, token.end_mark.line, token.end_mark.column
+                after_dash = isinstance(token, yaml.BlockEntryToken)
 
-    def _read_gap(self, gap: str, line: int, column: int) -> None:
+    def _read_gap(self, gap: str, line: int, column: int, *, after_dash: bool) -> None:
         pieces = gap.split("\n")
         for offset, piece in enumerate(pieces):
             text = piece.strip()
-            if offset == 0 and column > 0:
-                if text:
-                    self._beside[line] = text
-            elif text or offset < len(pieces) - 1:
-                self._own.append(_Comment(line + offset, len(piece) - len(piece.lstrip()), text))
+            ends_line = offset == 0 and column > 0
+            if text and ends_line and not after_dash:  # after a dash it speaks of the whole item, which is below
+                self._beside[line] = text
+            elif text or (not ends_line and offset < len(pieces) - 1):
+                self._own.append(_Line(line + offset, len(piece) - len(piece.lstrip()), text))
 
     def above(self, line: int) -> list[str]:
         """Lines of comment that stand before this line."""
@@ -257,83 +272,51 @@ class _Comments:
 
 
 class _Reader:
-    def __init__(self, comments: _Comments, file: str) -> None:
-        self.comments, self._file = comments, file
-        self.problems: list[Problem] = []
+    """Nodes -> tree. `diagnostics` gets what is wrong with them."""
 
-    def _value(self, node: yaml.Node, path: str, in_flow: bool, parent_column: int) -> Value:
+    def __init__(self, text: str, diagnostics: Diagnostics) -> None:
+        self.comments, self._diagnostics = _Comments(text), diagnostics
+
+    def map(self, node: yaml.MappingNode, path: str, column: int) -> Map:
+        """`column` is that of the key, or of the list, that holds the map."""
+        found = Map(flow=bool(node.flow_style))
+        section = Section(node, path, self._diagnostics)
+        for key, value in section.pairs():
+            entry = Entry(key.value, Scalar(""), path=section.path_of(key.value), key_style=key.style or "")
+            self._put(found, entry, key, value, key.start_mark.column)
+        self._end(found, node, column)
+        return found
+
+    def _list(self, node: yaml.SequenceNode, path: str, column: int) -> List:
+        found = List(flow=bool(node.flow_style))
+        for index, item in enumerate(node.value):
+            self._put(found, Entry("", Scalar(""), path=f"{path}[{index}]"), item, item, node.start_mark.column)
+        self._end(found, node, column)
+        return found
+
+    def _put(self, found: Map | List, entry: Entry, place: yaml.Node, value: Any, column: int) -> None:
+        line = place.start_mark.line
+        entry.line, entry.above = line + 1, [] if found.flow else self.comments.above(line)
+        entry.value = self._value(value, entry.path, column)
+        entry.beside = "" if found.flow else self.comments.beside(line, _last_line(value, line))
+        found.entries.append(entry)
+
+    def _value(self, node: yaml.Node, path: str, column: int) -> Value:
         if isinstance(node, yaml.MappingNode):
-            return self.map(node, path, in_flow)
+            return self.map(node, path, column)
         if isinstance(node, yaml.SequenceNode):
-            return self._list(node, path, in_flow, parent_column)
+            return self._list(node, path, column)
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - there are three kinds of node
         return Scalar(node.value, node.style or "", raw=node.value)
 
-    def map(self, node: yaml.MappingNode, path: str, in_flow: bool = False) -> Map:
-        found = Map(flow=bool(node.flow_style))
-        in_flow = in_flow or found.flow
-        names: set[str] = set()
-        for key, value, is_own in self._pairs(node, path, is_own=True):
-            name = str(key.value)
-            if name not in names:
-                names.add(name)
-                found.entries.append(self._entry(key, name, value, f"{path}.{name}".lstrip("."), in_flow))
-            elif is_own:
-                self._problem(key, f"{path}.{name}".lstrip("."), "the key stands twice in this map")
-        self._end(found, node, in_flow, node.start_mark.column)
-        return found
-
-    def _end(self, found: Map | List, node: yaml.CollectionNode, in_flow: bool, column: int) -> None:
+    def _end(self, found: Map | List, node: yaml.CollectionNode, column: int) -> None:
         """The comments after the last entry of a block: those that stand at its column, or further in."""
-        if not in_flow and (left := self.comments.at_end(node.end_mark.line, column)):
+        column = max(node.start_mark.column, column + 1)
+        if not found.flow and (left := self.comments.at_end(node.end_mark.line, column)):
             found.entries.append(Comment("", above=left))
 
-    def _pairs(
-        self, node: yaml.MappingNode, path: str, *, is_own: bool
-    ) -> Iterator[tuple[yaml.ScalarNode, yaml.Node, bool]]:
-        """The map's own pairs, then those that it merges."""
-        merged: list[yaml.Node] = []
-        for key, value in node.value:
-            if key.tag == _MERGE:
-                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
-            elif isinstance(key, yaml.ScalarNode):
-                yield key, value, is_own
-            else:
-                self._problem(key, path, "a key must be a single value")
-        for other in merged:
-            if isinstance(other, yaml.MappingNode):
-                yield from self._pairs(other, path, is_own=False)
-            else:
-                self._problem(other, path, "only maps can be merged")
 
-    def _entry(self, key: yaml.ScalarNode, name: str, value: yaml.Node, path: str, in_flow: bool) -> Entry:
-        line = key.start_mark.line
-        above = [] if in_flow else self.comments.above(line)
-        inner = self._value(value, path, in_flow, key.start_mark.column)
-        entry = Entry(name, inner, line + 1, path, key.style or "", above)
-        entry.beside = "" if in_flow else self.comments.beside(line, _last_line(value, line))
-        return entry
-
-    def _list(self, node: yaml.SequenceNode, path: str, in_flow: bool, parent_column: int) -> List:
-        found = List(flow=bool(node.flow_style))
-        in_flow = in_flow or found.flow
-        for index, item in enumerate(node.value):
-            line, item_path = item.start_mark.line, f"{path}[{index}]"
-            above = [] if in_flow else self.comments.above(line)
-            inner = self._value(item, item_path, in_flow, node.start_mark.column)
-            entry = Entry("", inner, line + 1, item_path, above=above)
-            entry.beside = "" if in_flow else self.comments.beside(line, _last_line(item, line))
-            found.entries.append(entry)
-        self._end(found, node, in_flow, max(node.start_mark.column, parent_column + 1))
-        return found
-
-    def _problem(self, node: yaml.Node, path: str, message: str) -> None:
-        self.problems.append(Problem(self._file, node.start_mark.line + 1, path, message))
-
-
-def _last_line(node: yaml.Node, line: int) -> int:
+def _last_line(node: yaml.ScalarNode | yaml.CollectionNode, line: int) -> int:
     """The last line whose comments speak of this value: blocks have lines of their own."""
-    if isinstance(node, yaml.ScalarNode):
-        return line if node.style in ("|", ">") else max(line, node.end_mark.line)
-    is_flow = isinstance(node, yaml.CollectionNode) and node.flow_style
-    return max(line, node.end_mark.line) if is_flow else line
+    is_block = node.style in ("|", ">") if isinstance(node, yaml.ScalarNode) else not node.flow_style
+    return line if is_block else max(line, node.end_mark.line)

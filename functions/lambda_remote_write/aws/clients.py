@@ -50,7 +50,7 @@ class AwsClients:
         with self._lock:
             if who not in self._providers:
                 self._providers[who] = CredentialsProvider(
-                    who, self._env_vars, self._secrets, self._session, lambda: self._now_ms() / 1000
+                    who, self._env_vars, self._secrets, self._session, self._now_ms
                 )
             return self._providers[who]
 

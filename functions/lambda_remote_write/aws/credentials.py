@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config.partitions import partition_of
-from ..config.schema import SigV4
+from ..config.schema import ROLE_SESSION_NAME, SigV4
 from ..config.secrets import SecretError, SecretStore
 
 _RENEW_BEFORE_SECONDS = 300.0  # an assumed role is renewed this long before its end
@@ -41,7 +41,7 @@ class Credentials:
 class CredentialsProvider:
     """Credentials of one endpoint, kept while the environment is warm. Safe for several threads.
 
-    `session(profile, region)` makes a boto3 session; `now` is epoch seconds.
+    `session(profile, region)` makes a boto3 session; `now_ms` is the wall clock.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class CredentialsProvider:
         env_vars: Mapping[str, str],
         secrets: SecretStore,
         session: Callable[[str, str], Any],
-        now: Callable[[], float],
+        now_ms: Callable[[], int],
     ) -> None:
         self._sigv4, self._env_vars, self._secrets = sigv4, env_vars, secrets
-        self._session, self._now = session, now
+        self._session, self._now_ms = session, now_ms
         self._kept: Credentials | None = None
         self._kept_since = 0.0
         self._chain: Any = None
@@ -63,7 +63,7 @@ class CredentialsProvider:
         """Credentials that are good now; `renewed` asks the source again, once for all requests that were refused at
         the same time. Raises CredentialsError."""
         with self._lock:
-            kept, now = self._kept, self._now()
+            kept, now = self._kept, self._now_ms() / 1000
             if renewed:
                 self._chain = None
             if (
@@ -107,7 +107,7 @@ class CredentialsProvider:
         sigv4 = self._sigv4
         request: dict[str, Any] = {
             "RoleArn": sigv4.role_arn,
-            "RoleSessionName": sigv4.session_name or "lambda-remote-write",
+            "RoleSessionName": sigv4.session_name or ROLE_SESSION_NAME,
             "DurationSeconds": _ROLE_SECONDS,
         }
         if sigv4.external_id:

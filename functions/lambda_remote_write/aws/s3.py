@@ -66,7 +66,7 @@ class S3:
     ) -> None:
         self._env_vars, self._transport, self._now_ms = env_vars, transport, now_ms
         self._sigv4 = SigV4(region=env_vars.get("AWS_REGION") or "us-east-1", service="s3")
-        self._credentials = CredentialsProvider(self._sigv4, env_vars, secrets, session, lambda: self._now_ms() / 1000)
+        self._credentials = CredentialsProvider(self._sigv4, env_vars, secrets, session, now_ms)
 
     def get(self, bucket: str, key: str, deadline: float, max_bytes: int = MAX_BYTES) -> bytes:
         """The whole object. `deadline` is monotonic seconds. Raises StoreError."""
@@ -171,7 +171,7 @@ class S3:
             found = self.get_range(bucket, key, 0, 1, etag, deadline).etag
         except (NotStored, Changed):
             return False
-        if found != etag:  # the answer to another ETag is 412: this one comes from somebody else
+        if found != etag:  # the answer to another ETag is 412: this answer is not from S3 as it should be
             raise StoreError(f"s3://{bucket}/{key}: it was answered with the ETag {found!r:.50}, not {etag}")
         return True
 

@@ -1,5 +1,4 @@
-"""What a backfill came to, as the answer of its invocation: counts over all invocations, and a row for each part of
-this one."""
+"""The answer of an invocation: counts over all invocations of the backfill, and a row for each part of this one."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 
 from ..model.reason_counts import ReasonCounts
 from ..report.report import skipped_dict
-from .receiver import Receiver, Tallies
+from .receiver import EndpointTotals, Receiver
 from .request import BadRequest, Request
 from .source import Part
 from .times import shown
@@ -24,9 +23,8 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Totals:
-    """Counts of everything that is done, over all invocations. `unasked` are parts of which nothing can be accepted,
-    `objects` and `export_bytes` what an export has
-    written."""
+    """Counts over all invocations. `unasked` are parts that were not fetched because no receiver accepts anything of
+    them, `objects` and `export_bytes` what an export has written."""
 
     parts: int = 0
     empty: int = 0
@@ -49,12 +47,12 @@ class Totals:
 
     def as_json(self, receivers: Sequence[Receiver]) -> dict[str, Any]:
         counts = {name: getattr(self, name) for name in _COUNTS}
-        endpoints = [one.tallies.as_json() for one in receivers]
+        endpoints = [one.totals.as_json() for one in receivers]
         return {**counts, "skipped": skipped_dict(self.skipped), "endpoints": endpoints}
 
 
 def _skipped_of(found: Mapping[str, Mapping[str, Any]]) -> ReasonCounts:
-    """What `skipped_dict` has made, back. Raises ValueError, TypeError, KeyError and AttributeError."""
+    """The inverse of `skipped_dict`. Raises ValueError, TypeError, KeyError and AttributeError."""
     reasons = ReasonCounts()
     for reason, entry in found.items():
         examples = {str(subject): str(example) for subject, example in entry["examples"].items()}
@@ -63,23 +61,23 @@ def _skipped_of(found: Mapping[str, Mapping[str, Any]]) -> ReasonCounts:
 
 
 def totals_of(found: Mapping[str, Any], receivers: Sequence[Receiver]) -> Totals:
-    """The counts that a token carries; the receivers get theirs. Raises BadRequest."""
+    """The counts of a checkpoint; each receiver gets its own. Raises BadRequest."""
     totals = Totals()
     try:
         for name in _COUNTS:
             setattr(totals, name, int(found.get(name, 0)))
         totals.skipped = _skipped_of(found.get("skipped", {}))
-        known = {one["endpoint"]: Tallies.from_json(one) for one in found.get("endpoints", ())}
+        known = {one["endpoint"]: EndpointTotals.from_json(one) for one in found.get("endpoints", ())}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadRequest(f"resume: its counts cannot be read ({type(error).__name__})") from None
     for receiver in receivers:
-        receiver.tallies = known.get(receiver.name, receiver.tallies)
+        receiver.totals = known.get(receiver.name, receiver.totals)
     return totals
 
 
 @dataclass(slots=True)
-class Account:
-    """What is told of one invocation: a row for each part, notes, warnings, and why it stopped for good."""
+class Summary:
+    """Of one invocation: a row for each part, notes, warnings, and why it stopped for good."""
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -88,7 +86,7 @@ class Account:
     is_done: bool = False
 
     def row(self, part: Part) -> Row:
-        """A new row; its endpoints are to be filled in. Rows are put together where there are too many."""
+        """Adds a row whose endpoints the caller fills in. Merges neighbours when there are too many rows."""
         if len(self.rows) >= 2 * _MAX_ROWS:
             self.rows = _half(self.rows)
         row: Row = {"where": part.where, "samples": len(part.samples), "endpoints": {}}
@@ -102,41 +100,40 @@ class Account:
         more = len(self.notes) - _MAX_NOTES
         return {
             "preflight": self.rows if len(self.rows) <= _MAX_ROWS else _half(self.rows),
-            "notes": [*self.notes[:_MAX_NOTES], *([f"and {more} more of the like"] if more > 0 else [])],
+            "notes": [*self.notes[:_MAX_NOTES], *([f"and {more} more"] if more > 0 else [])],
             "warnings": self.warnings,
             "stopped": self.stopped,
         }
 
 
 def answer(
-    request: Request, windows: int | None, totals: Totals, receivers: Sequence[Receiver], account: Account
+    request: Request, windows: int | None, totals: Totals, receivers: Sequence[Receiver], summary: Summary
 ) -> dict[str, Any]:
-    """Everything but the token."""
+    """Everything but `resume` and `seconds`."""
     counts = totals.as_json(receivers)
     endpoints = [
         {**counts["endpoints"][place], "rules": _rules(one), "unknown": list(one.rules.unknown)}
         for place, one in enumerate(receivers)
     ]
     del counts["export_bytes"]
-    told = account.as_json()
-    if request.plan:
-        told["preflight"] = plan_rows(request, receivers)
+    rows = {"preflight": plan_rows(request, receivers)} if request.plan else {}
     return {
         "action": "backfill",
         "job": request.job,
-        "done": account.is_done,
+        "done": summary.is_done,
         "dry_run": request.dry_run,
         "start_ms": request.start_ms,
         "end_ms": request.end_ms,
         "windows": windows,
         **counts,
         "endpoints": endpoints,
-        **told,
+        **summary.as_json(),
+        **rows,
     }
 
 
 def plan_rows(request: Request, receivers: Sequence[Receiver]) -> list[Row]:
-    """What time alone tells of a range, before anything is asked: from when on which endpoint takes samples."""
+    """Which times of a range each endpoint accepts, by the clock alone, before anything is fetched."""
     start_ms, end_ms, rows = request.start_ms, request.end_ms, list[Row]()
     if start_ms is None or end_ms is None:
         return rows
@@ -165,7 +162,7 @@ def _rules(receiver: Receiver) -> dict[str, Any]:
 
 
 def _half(rows: list[Row]) -> list[Row]:
-    """Each two neighbours as one row; the part that was not asked for stays by itself."""
+    """Merges neighbouring rows in pairs; the row of a part that was not fetched stays separate."""
     first, rest = (rows[:1], rows[1:]) if _is_unasked(rows[0]) else ([], rows)
     pairs = [rest[at : at + 2] for at in range(0, len(rest), 2)]
     return [*first, *(_both(*pair) if len(pair) == 2 else pair[0] for pair in pairs)]
@@ -184,7 +181,7 @@ def _both(one: Row, other: Row) -> Row:
 
 
 def _joined(endpoint: str, *rows: Row) -> Row:
-    """The counts of an endpoint in two rows."""
+    """The sums of an endpoint's counts in several rows."""
     some = [row["endpoints"][endpoint] for row in rows if endpoint in row["endpoints"]]
     kinds = {kind for each in some for kind in each if kind != "reasons"}
     reasons = Counter[str]()

@@ -1,4 +1,4 @@
-"""Where a backfill goes on: a text that says so, and the same in the state store."""
+"""Where a backfill continues: as a text in its answer, and as an object in the state store."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from ..config.schema import BackfillServer, Config, JsonJob, Metric
 from .request import Request, find_job
 from .source import Mark
 
-_PREFIX = "b2."
+_PREFIX = "b3."
 _MAX_CHARACTERS = 100_000
 
 
-class BadToken(Exception):
-    """No token of this backfill. The message says what is wrong."""
+class BadCheckpoint(Exception):
+    """Not a checkpoint of a backfill. The message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartProgress:
-    """How far one endpoint has come with the part that is under way. Of the part's samples, in the order in which they
-    are sent, the first `samples` are settled; `digest` is theirs, so that a source that gives other samples the next
-    time is noticed. `maybe_stored` is how many of the samples behind them may have arrived without an answer.
-    `furthest` is the most that was settled before such a source made the endpoint begin again."""
+    """How much of the current part one endpoint has. The first `samples` of the part, in send order, are finished.
+    `digest` is theirs: it shows when the source returns other samples the next time. The `maybe_stored` samples after
+    them were sent without an answer and may have arrived. `furthest` is the most that was finished before such a
+    source made the endpoint start again."""
 
     samples: int = 0
     digest: str = ""
@@ -37,17 +39,17 @@ class PartProgress:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a request has come. `run` tells one backfill from another one of the same request, `identity` is what its
-    source was, `totals` are the counts so far. `widened_from` are the out-of-order windows in seconds that must come
-    back, by endpoint. `stalled` counts the invocations in a row, the one under way included, that made no progress.
+    """How far a request has come. `run` distinguishes two backfills of the same request, `identity` describes the
+    source, `totals` are the counts so far. `widened_from` are the out-of-order windows in seconds that must be
+    restored, by endpoint. `stalled` counts the invocations in a row that made no progress, the current one included.
 
-    What is known of the part at `mark`:
+    About the part at `mark`:
 
-        is_open   an invocation is at work on it, or was killed at it
-        doubt     an attempt at it may have reached receivers; what they refuse of it counts as `maybe_stored`
-        settled   the endpoints that have all of it, and are not sent any of it again
-        within    how far the other endpoints have come in it, by name
-        part_end  where it ends; None as long as nothing of it is settled
+        is_open       an invocation works on it, or was killed while it did
+        maybe_stored  an attempt may have reached receivers; what they reject of it counts as `maybe_stored`
+        finished      the endpoints that have all of it; they get nothing of it again
+        within        how far the other endpoints have come in it, by name
+        part_end      where it ends; None as long as no sample of it is finished
     """
 
     request: Request
@@ -56,7 +58,7 @@ class Checkpoint:
     run: str = ""
     identity: tuple[str, ...] = ()
     maybe_stored: bool = False
-    settled: tuple[str, ...] = ()
+    finished: tuple[str, ...] = ()
     totals: Mapping[str, Any] = field(default_factory=dict)
     widened_from: Mapping[str, int] = field(default_factory=dict)
     is_open: bool = False
@@ -66,94 +68,57 @@ class Checkpoint:
 
     @property
     def position(self) -> tuple[int, int, int, int]:
-        """Grows with everything that is settled."""
-        return self.mark.file, self.mark.at, len(self.settled), sum(one.samples for one in self.within.values())
+        """Grows with everything that is finished."""
+        return self.mark.file, self.mark.at, len(self.finished), sum(one.samples for one in self.within.values())
 
     @property
     def id(self) -> str:
-        """The same for the same request under the same config: its keys as they were given, however late it is."""
+        """The same for the same request under the same config: it depends on the keys as given, not on the clock."""
         asked = [pair for pair in self.request.asked if pair[0] != "dry_run"]
         return hashlib.sha256(json.dumps([self.config, asked]).encode()).hexdigest()[:16]
 
-    def taken_up(self) -> Checkpoint:
-        """As whoever goes on sees it: nobody knows how far a killed invocation came with its part."""
+    def resumed(self) -> Checkpoint:
+        """What the next invocation starts from: a killed one may have sent any sample of its part."""
         return replace(self, maybe_stored=self.maybe_stored or self.is_open)
 
     def encoded(self) -> bytes:
-        return json.dumps(
-            {
-                "request": self.request.as_json(),
-                "config": self.config,
-                "run": self.run,
-                "mark": self.mark.as_json(),
-                "identity": list(self.identity),
-                "doubt": self.maybe_stored,
-                "settled": list(self.settled),
-                "totals": dict(self.totals),
-                "widened_from": dict(self.widened_from),
-                "open": self.is_open,
-                "stalled": self.stalled,
-                "within": {name: list(astuple(one)) for name, one in self.within.items()},
-                "part_end": self.part_end and self.part_end.as_json(),
-            },
-            separators=(",", ":"),
-        ).encode()
+        return msgspec.json.encode(self)
 
-    def token(self) -> str:
-        """As a text for an event."""
+    def as_text(self) -> str:
+        """The `resume` of an answer."""
         packed = zlib.compress(self.encoded(), 9)
         return _PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def decoded(content: bytes) -> Checkpoint:
-    """Raises BadToken."""
+    """Raises BadCheckpoint."""
     try:
-        found = json.loads(content)
-        return Checkpoint(
-            Request.from_json(found["request"]),
-            str(found["config"]),
-            Mark.from_json(found["mark"]),
-            str(found["run"]),
-            tuple(map(str, found["identity"])),
-            bool(found["doubt"]),
-            tuple(map(str, found["settled"])),
-            dict(found["totals"]),
-            {str(name): int(seconds) for name, seconds in found["widened_from"].items()},
-            bool(found["open"]),
-            int(found["stalled"]),
-            {str(name): _part_progress(*one) for name, one in found["within"].items()},
-            Mark.from_json(found["part_end"]) if found["part_end"] else None,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadToken(f"it cannot be read ({type(error).__name__})") from None
+        return msgspec.json.decode(content, type=Checkpoint)
+    except msgspec.MsgspecError as error:
+        raise BadCheckpoint(f"it cannot be read ({type(error).__name__})") from None
 
 
-def _part_progress(samples: Any, digest: Any, maybe_stored: Any, furthest: Any) -> PartProgress:
-    """Raises ValueError and TypeError."""
-    return PartProgress(int(samples), str(digest), int(maybe_stored), int(furthest))
-
-
-def parsed(token: str) -> Checkpoint:
-    """The text of `token` -> Checkpoint. Raises BadToken."""
-    if not token.startswith(_PREFIX):
-        raise BadToken("it does not begin as a token does: give the answer's resume as it is")
-    if len(token) > _MAX_CHARACTERS:
-        raise BadToken("it is too long")
-    text = token.removeprefix(_PREFIX)
+def from_text(text: str) -> Checkpoint:
+    """The `resume` of an answer -> Checkpoint. Raises BadCheckpoint."""
+    if not text.startswith(_PREFIX):
+        raise BadCheckpoint(f"it does not begin with {_PREFIX}: give the answer's resume unchanged")
+    if len(text) > _MAX_CHARACTERS:
+        raise BadCheckpoint("it is too long")
+    encoded = text.removeprefix(_PREFIX)
     try:
-        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        packed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         unpacking = zlib.decompressobj()
         content = unpacking.decompress(packed, 10 * _MAX_CHARACTERS)
-        is_whole = unpacking.eof and not unpacking.unused_data  # zlib's own checksum holds then
+        is_whole = unpacking.eof and not unpacking.unused_data  # zlib has verified its checksum then
     except (ValueError, zlib.error):
         is_whole = False
     if not is_whole:
-        raise BadToken("it is damaged: give the answer's resume as it is, to its end")
+        raise BadCheckpoint("it is damaged: give the answer's whole resume unchanged")
     return decoded(content)
 
 
 def fingerprint(config: Config, name: str) -> str:
-    """Changes with what makes a backfill another one: what the job's records mean, who gets them."""
+    """Changes when the config makes it another backfill: what the job's records mean, which endpoints get them."""
     job = find_job(config, name)
     about: list[Any] = [type(job).__name__, name, config.external_labels]
     about.append([(one.name, one.url, repr(one.write_relabel)) for one in config.endpoints])
@@ -168,7 +133,7 @@ def fingerprint(config: Config, name: str) -> str:
 
 
 def _of_metric(metric: Metric) -> list[Any]:
-    """What its records mean."""
+    """How a metric reads its records."""
     stamp = metric.timestamp
     labels = [(key, label.text) for key, label in metric.labels]
     about = [metric.name, metric.records.text, metric.value.text, metric.scale, metric.offset, labels]

@@ -1,5 +1,5 @@
-"""Samples that nobody takes, because that is impossible or was refused, as OpenMetrics for `promtool tsdb
-create-blocks-from openmetrics`: a file, or objects in S3."""
+"""Writes samples that are impossible or were rejected as OpenMetrics for `promtool tsdb create-blocks-from
+openmetrics`, to a file or to objects in S3."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NotWritten(Exception):
 
 
 class Target(Protocol):
-    """Where lines go."""
+    """Where the lines are written. `objects` and `size` are what exists so far, after `flush`."""
 
     @property
     def objects(self) -> int: ...
@@ -39,7 +39,7 @@ class Export:
 
     def __init__(self, target: Target) -> None:
         self._target, self._texts = target, dict[Series, str]()
-        self.samples = self.stored = self.left_out = 0  # `stored` are safe
+        self.samples = self.stored = self.left_out = 0  # `stored` are durable
         self._size = target.size
 
     @property
@@ -48,13 +48,13 @@ class Export:
 
     @property
     def size(self) -> int:
-        """Bytes of a file that are safe, without its end."""
+        """Durable bytes of a file, without the # EOF line."""
         return self._size
 
     def write(self, samples: Samples, deadline: float) -> None:
         lines = list[str]()
         for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
-            if isinstance(value, Histogram) or label_codec.is_stale(value):  # the format has no place for them
+            if isinstance(value, Histogram) or label_codec.is_stale(value):  # OpenMetrics text cannot express them
                 self.left_out += 1
                 continue
             text = self._texts.get(series)
@@ -68,7 +68,7 @@ class Export:
             self.samples += len(lines)
 
     def flush(self, deadline: float) -> None:
-        """What was written so far is safe now."""
+        """Makes everything written so far durable."""
         self._target.flush(deadline)
         self.stored, self._size = self.samples, self._target.size
 
@@ -78,7 +78,7 @@ class Export:
 
 
 class FileTarget:
-    """One file. It goes on behind its first `size` bytes, which are known to be there; 0 is a new file."""
+    """One file. Appends after its first `size` bytes, which earlier invocations wrote; 0 starts a new file."""
 
     def __init__(self, path: str, *, size: int) -> None:
         self._path = Path(path)
@@ -110,7 +110,7 @@ class FileTarget:
         return 0
 
     def flush(self, deadline: float) -> None:
-        """Every write is."""
+        """Every write flushes."""
 
     def close(self, deadline: float) -> None:
         with contextlib.closing(self._file):
@@ -118,10 +118,10 @@ class FileTarget:
 
 
 class ObjectsTarget:
-    """Objects of a size that fits in memory, each complete: KEY, then KEY with -0002 and so on before its ending."""
+    """Complete objects that fit in memory: KEY, then KEY with -0002 and so on before its extension."""
 
     def __init__(self, objects: S3, location: str, *, written: int = 0) -> None:
-        """`written` objects are there already."""
+        """`written` objects exist already."""
         self._bucket, _, self._key = location.removeprefix("s3://").partition("/")
         if not self._bucket or not self._key or self._key.endswith("/"):
             raise NotWritten(f"{location!r:.200} is no object: s3://BUCKET/KEY is expected")
@@ -133,7 +133,7 @@ class ObjectsTarget:
         self._is_changed = True
 
     def flush(self, deadline: float) -> None:
-        """The object that is being filled is written anew, and left behind once it is full."""
+        """Writes the current object again; the next one begins once it is full."""
         if not self._is_changed:
             return
         try:
@@ -146,7 +146,7 @@ class ObjectsTarget:
             self._lines.clear()
 
     def close(self, deadline: float) -> None:
-        self._is_changed = self._is_changed or not self.objects  # without any sample there is an object that says so
+        self._is_changed = self._is_changed or not self.objects  # an export without samples is one empty object
         self.flush(deadline)
 
     @property

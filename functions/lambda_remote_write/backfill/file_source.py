@@ -1,4 +1,4 @@
-"""Files as a source: a job's own records in JSON or CSV, or text with series, values and times."""
+"""Files as a source: records of a job in JSON or CSV, or samples in OpenMetrics or Prometheus text."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ENDINGS = {
 
 
 def format_of(place: str) -> str:
-    """What a file's name says of its format; "" for nothing."""
+    """The format by the name of a file, "" when it is unknown."""
     name = place.removesuffix(".gz").removesuffix(".zst")
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What files hold: series by `resolve`; records of a job by `mapper` and `table`, where there is such a job."""
+    """How to read files: `resolve` maps labels to series; `mapper` and `table` read records, if a job is given."""
 
     resolve: Resolve
     mapper: RecordMapper | None = None
@@ -39,24 +39,24 @@ class Meaning:
 
 
 def meaning_of(job: JsonJob | None, intern: Intern, columns: Mapping[str, str], resolve: Resolve) -> Meaning:
-    """`columns` maps headers of tables to fields of the job's records."""
+    """`columns` maps column headers to fields of the job's records."""
     if job is None:
         return Meaning(resolve)
     return Meaning(resolve, RecordMapper(job, intern), Table(job, columns))
 
 
 class FileSource:
-    """Some files, one after the other."""
+    """Files, read one after the other."""
 
     def __init__(
         self, files: Files, found: Sequence[tuple[FileId, str]], meaning: Meaning,
         span: tuple[int | None, int | None], now_ms: Callable[[], int],
     ) -> None:  # fmt: skip
-        """The files that were found, each with its format; `span` is from when to when samples are wanted, in
-        milliseconds, both included."""
+        """`found` are the files, each with its format; `span` is the wanted time range in milliseconds, both ends
+        included."""
         self._files, self._meaning, self._span, self._now_ms = files, meaning, span, now_ms
         self._found, self._kinds = [file for file, _ in found], [kind for _, kind in found]
-        self._text: TextFile | None = None  # the one that is being read
+        self._text: TextFile | None = None  # of the file that is being read
 
     @property
     def identity(self) -> list[str]:
@@ -85,7 +85,7 @@ class FileSource:
             raise SourceFailed(str(error)) from None
 
     def _of_file(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
-        """With `until` the first part ends at that byte of the unpacked text."""
+        """With `until` the first part ends at that byte of the decompressed text."""
         readers = {"json": self._of_array, "csv": self._of_table}
         return readers.get(self._kinds[number], self._of_lines)(number, begin, deadline, until)
 
@@ -95,7 +95,7 @@ class FileSource:
         return part
 
     def _share(self, number: int, read: int) -> float:
-        """How much of all files is read, with `read` bytes of one of them."""
+        """How much of all files has been read, with `read` bytes of this one."""
         before = sum(file.size for file in self._found[:number])
         return min((before + read) / max(sum(file.size for file in self._found), 1), 1.0)
 
@@ -106,7 +106,7 @@ class FileSource:
     def _mapper_for(self, file: FileId) -> RecordMapper:
         """Raises BadFile."""
         if self._meaning.mapper is None:
-            raise BadFile(f"{file.place}: records need a job that says what they mean")
+            raise BadFile(f"{file.place}: records need a job that says how to read them")
         return self._meaning.mapper
 
     def _scrape(self) -> Scrape:
@@ -143,7 +143,7 @@ class FileSource:
         return part
 
     def _text_file(self, number: int, begin: Mark) -> TextFile | None:
-        """A reader for a file of series; None for one of records."""
+        """A reader for a text format; None for records."""
         kind = self._kinds[number]
         if kind not in TEXTS:
             return None
@@ -163,7 +163,7 @@ class FileSource:
         file, table = self._found[number], self._meaning.table
         mapper = self._mapper_for(file)
         if table is None:
-            raise BadFile(f"{file.place}: a table needs a job that says what its columns mean")
+            raise BadFile(f"{file.place}: a table needs a job that says how to read its columns")
         header, blocks = self._rows_of(file, begin, deadline, table, until)
         for rows in table.rows(header, blocks, file.place):
             where = f"{file.place}, lines {rows.first_line} to {rows.line - 1}"
@@ -175,7 +175,7 @@ class FileSource:
     def _rows_of(
         self, file: FileId, begin: Mark, deadline: float, table: Table, until: int
     ) -> tuple[list[str], Iterator[Block]]:
-        """The header of a table, which is read in any case, and its rows from a mark on."""
+        """The header of a table, which is always read, and its rows from a mark on."""
         blocks = self._files.blocks(file, deadline, most=TABLE_BYTES, until=0 if begin.at else until)
         first = next(blocks, None)
         if first is None:

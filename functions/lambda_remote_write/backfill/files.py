@@ -1,5 +1,5 @@
-"""Files to backfill from, on this machine or in S3: found, watched for changes, unpacked, cut into whole lines. They
-are read in pieces, so that their size does not matter."""
+"""Files to backfill from, on this machine or in S3: finds them, decompresses them, cuts them into whole lines, and
+notices changes. Reads in pieces, so that the size of a file does not matter."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zlib_ng import zlib_ng as zlib
 from ..aws.s3 import S3
 from ..store import Changed, StoreError
 
-BLOCK_BYTES = 2 << 20  # of text that is read at once
+BLOCK_BYTES = 2 << 20  # of text in one read
 _S3 = "s3://"
-_PACKED_BYTES = 128 << 10  # that are unpacked at once behind a member
-_PIECE_BYTES = 8 << 20  # of an object, for each request to S3
+_PACKED_BYTES = 128 << 10  # decompressed at once after the end of a member
+_PIECE_BYTES = 8 << 20  # of an object in each request to S3
 MAX_LINE_BYTES = 16 << 20
-MAX_LINES = 200_000  # of a block: each that cannot be read costs microseconds, however short it is
+MAX_LINES = 200_000  # in a block: each unreadable line costs microseconds, however short it is
 _MAX_FILES = 1_000
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
@@ -31,16 +31,16 @@ _GZIP, _ZSTD, _MAGIC_BYTES = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", 4
 
 
 class BadFile(Exception):
-    """A file that cannot be read (any further). The message names it, where, and what to do."""
+    """A file cannot be read, or not any further. The message names the file, the place, and what to do."""
 
 
 class FileChanged(BadFile):
-    """It is not the file any more that was begun."""
+    """The file has changed since the backfill began to read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileId:
-    """One file as it was found: where, which bytes (`version` changes with them), and how many."""
+    """One file as it was found: its place, a `version` that changes with its content, and its size in bytes."""
 
     place: str
     version: str
@@ -49,8 +49,8 @@ class FileId:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines: their bytes, at which place of the unpacked file they begin, and the number of their first line,
-    from one on. `read` is how many bytes of the file itself it took up to here."""
+    """Whole lines. `offset` is where they begin in the decompressed file, `line` the number of the first one, from 1
+    on. `read` is how many bytes of the file itself have been read up to here."""
 
     content: bytes
     offset: int
@@ -63,13 +63,13 @@ class Block:
 
 
 def is_object(place: str) -> bool:
-    """Whether a place is in S3, and no path of this machine."""
+    """Whether a place is in S3, not a path on this machine."""
     return place.startswith(_S3)
 
 
 def area_of(env_vars: Mapping[str, str]) -> str | None:
-    """Where a function may read objects, as the template says (an ARN with the beginning of a key): s3://BUCKET/PREFIX,
-    or "" for nowhere. None outside of Lambda, where users have credentials of their own."""
+    """Where the function may read objects: the template's ARN with a key prefix as s3://BUCKET/PREFIX, or "" for
+    nowhere. None outside of Lambda, where users have credentials of their own."""
     arn = env_vars.get("PUSHER_BACKFILL_FILES")
     if arn is None:
         return "" if "AWS_LAMBDA_FUNCTION_NAME" in env_vars else None
@@ -77,7 +77,7 @@ def area_of(env_vars: Mapping[str, str]) -> str | None:
 
 
 def check_area(place: str, area: str | None) -> None:
-    """The function's role reads other objects too, as its config: they are no files. Raises BadFile."""
+    """Raises BadFile outside of the area. The role may read other objects too, as the config: they must not be read."""
     if area is None or (area and place.rstrip("*").startswith(area)):
         return
     where = f"only {area}* is read" if area else "no bucket is read"
@@ -85,14 +85,14 @@ def check_area(place: str, area: str | None) -> None:
 
 
 class Files:
-    """The files of S3, all or those of an `area`, and of this machine where `is_local`."""
+    """The files in S3, all or those of an `area`, and with `is_local` those of this machine."""
 
     def __init__(self, objects: S3, *, is_local: bool, area: str | None = None) -> None:
         self._objects, self._is_local, self._area = objects, is_local, area
 
     def find(self, places: Sequence[str], deadline: float) -> list[FileId]:
-        """Paths and s3:// addresses, with `*` (paths) or ending with `*` or `/` (S3) for several -> the files, in the
-        order given, and by name where one stands for several. Raises BadFile."""
+        """Paths, which may have `*`, and s3:// addresses, which may end with `*` or `/`, -> the files in the given
+        order; those of one pattern by name. Raises BadFile."""
         found = [file for place in places for file in self._expanded(place, deadline)]
         if len(found) > _MAX_FILES:
             raise BadFile(f"{len(found)} files; {_MAX_FILES} are allowed at once")
@@ -112,7 +112,7 @@ class Files:
             several = key.endswith(("/", "*"))
             keys = self._objects.list(bucket, key.rstrip("*"), deadline) if several else [key]
             if not keys:
-                raise BadFile(f"{place}: no object begins like this")
+                raise BadFile(f"{place}: no object has this prefix")
             return [self._object(bucket, one, deadline) for one in keys if not one.endswith("/")]
         except StoreError as error:
             raise BadFile(str(error)) from None
@@ -123,10 +123,10 @@ class Files:
 
     def _local(self, place: str) -> list[FileId]:
         if not self._is_local:
-            raise BadFile(f"{place!r:.200} is a file of some machine: a function reads s3://BUCKET/KEY")
+            raise BadFile(f"{place!r:.200} is a local path: a function reads s3://BUCKET/KEY")
         paths = sorted(glob.glob(place)) if glob.has_magic(place) and not os.path.exists(place) else [place]
         if not paths:
-            raise BadFile(f"{place}: no file has such a name")
+            raise BadFile(f"{place}: no file matches")
         try:
             folders = [path for path in paths if os.path.isdir(path)]
             if folders:
@@ -138,10 +138,9 @@ class Files:
     def blocks(
         self, file: FileId, deadline: float, start: int = 0, line: int = 1, most: int = BLOCK_BYTES, until: int = 0
     ) -> Iterator[Block]:
-        """The lines of a file from byte `start` of the unpacked text on, which is where line number `line` begins,
-        about `most` bytes and at most MAX_LINES at a time; with `until` the first block ends at that byte. `deadline`
-        is monotonic seconds. Raises BadFile, and FileChanged when it is not the same file any more; what was given out
-        before stands."""
+        """Yields the lines of a file from byte `start` of the decompressed text on, where line number `line` begins, in
+        blocks of about `most` bytes and at most MAX_LINES. With `until` the first block ends at that byte. `deadline`
+        is monotonic seconds. Raises BadFile, and FileChanged when the file has changed; earlier blocks are valid."""
         offset, rest, read = start, b"", 0
         for piece, read in self.pieces(file, deadline, start, most):
             rest += piece
@@ -161,14 +160,14 @@ class Files:
     def pieces(
         self, file: FileId, deadline: float, start: int = 0, most: int = BLOCK_BYTES
     ) -> Iterator[tuple[bytes, int]]:
-        """The unpacked text from byte `start` on, `most` bytes at most at a time, and how many bytes of the file it
-        took. Raises BadFile."""
+        """Yields the decompressed text from byte `start` on, at most `most` bytes at a time, each with the bytes of the
+        file read so far. Raises BadFile."""
         is_packed = self._is_packed(file, deadline)
-        position = 0 if is_packed else min(start, file.size)  # of a packed file all has to be unpacked
+        position = 0 if is_packed else min(start, file.size)  # a compressed file is decompressed from its beginning
         unpacked = _Unpacked(self._pieces(file, deadline, position), file, position, deadline)
         for piece, read in unpacked if is_packed else unpacked.plain():
             begin, position = position, position + len(piece)
-            for at in range(max(start - begin, 0), len(piece), most):  # what is before it is done already
+            for at in range(max(start - begin, 0), len(piece), most):  # skips what was read before
                 check_time(deadline, file.place)
                 rest = 0 if is_packed else max(len(piece) - at - most, 0)
                 yield piece[at : at + most], read - rest
@@ -180,7 +179,7 @@ class Files:
         return first.startswith((_GZIP, _ZSTD))
 
     def _pieces(self, file: FileId, deadline: float, at: int, most: int = _PIECE_BYTES) -> Iterator[bytes]:
-        """The file's own bytes from `at` on."""
+        """The bytes of the file as stored, from `at` on."""
         in_s3 = is_object(file.place)
         yield from self._pieces_of_object(file, deadline, at, most) if in_s3 else _pieces_of_path(file, at)
 
@@ -188,7 +187,7 @@ class Files:
         while at < file.size:
             piece = self._piece(file, at, most, deadline)
             if not piece:
-                raise FileChanged(f"{file.place}: it has become shorter while it was read")
+                raise FileChanged(f"{file.place}: it became shorter while it was read")
             yield piece
             at += len(piece)
 
@@ -207,7 +206,7 @@ class Files:
 
 
 def _with_few_lines(block: Block, file: FileId) -> Iterator[Block]:
-    """The block in pieces. Only the last of them may have taken all of the file."""
+    """Cuts a block by MAX_LINES. Only the last piece may count as the end of the file."""
     while block.content.count(b"\n") > MAX_LINES:
         rest = block.content.split(b"\n", MAX_LINES)[-1]
         content = block.content[: len(block.content) - len(rest)]
@@ -238,27 +237,27 @@ def _check_same(file: FileId, status: os.stat_result) -> None:
 
 
 def check_time(deadline: float, place: str) -> None:
-    """A file may unpack to any size: time is looked at block by block. Raises BadFile."""
+    """Called for each block, because a file may decompress to any size. Raises BadFile."""
     if time.monotonic() >= deadline:
         raise BadFile(f"{place}: there was no time for more of it")
 
 
 class _Unpacked:
-    """The text of a file in blocks, each with how many of the file's own bytes it took up to there."""
+    """The text of a file in blocks, each with the bytes of the file read up to there."""
 
     def __init__(self, pieces: Iterator[bytes], file: FileId, start: int, deadline: float) -> None:
         """`pieces` are those from byte `start` on."""
         self._pieces, self._file, self._read, self._deadline = pieces, file, start, deadline
 
     def plain(self) -> Iterator[tuple[bytes, int]]:
-        """Of a file that is not packed."""
+        """Of an uncompressed file."""
         for piece in self._pieces:
             self._read += len(piece)
             yield piece, self._read
 
     def __iter__(self) -> Iterator[tuple[bytes, int]]:
-        """Of one that is packed with gzip or zstd, as its first bytes say. Only the last block has taken all of the
-        file: a few bytes may unpack to any number of blocks. What comes before an error is given out."""
+        """Of a file in gzip or zstd. Only the last block counts as the end of the file, because a few bytes may
+        decompress to any number of blocks. Text before an error is yielded before the error is raised."""
         parts, failed, parted = list[bytes](), None, self._parts()
         while failed is None:
             try:
@@ -292,7 +291,7 @@ class _Unpacked:
                 check_time(self._deadline, place)
                 data = left.popleft()
                 if decompressor.eof:
-                    if kind == "gzip" and not data.strip(b"\0"):  # what tape drives and some writers put behind
+                    if kind == "gzip" and not data.strip(b"\0"):  # padding of tape drives and some writers
                         continue
                     decompressor = new()
                 try:
@@ -306,7 +305,7 @@ class _Unpacked:
 
 
 def _cut(data: bytes) -> list[bytes]:
-    """What follows a member, in pieces: another one that ends among them leaves the rest of its own to be copied."""
+    """The data after a member, in pieces: at the end of the next member only the rest of one piece is copied."""
     return [data[at : at + _PACKED_BYTES] for at in range(0, len(data), _PACKED_BYTES)]
 
 

@@ -1,4 +1,4 @@
-"""The action of an event and of a command line: an answer that says what was done, and how it goes on."""
+"""The action `backfill` of an event and of the command line. Its answer says what was done and how to continue."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ from dataclasses import replace
 from typing import Any
 
 from ..config.schema import Config
-from .checkpoint import BadToken, Checkpoint, parsed
-from .checkpoint_store import begin, begin_again, go_on
+from .checkpoint import BadCheckpoint, Checkpoint, from_text
+from .checkpoint_store import resume_checkpoint, resume_stored, start
 from .request import BadRequest, as_text, read
 from .run import Backfill
-from .setup import Edges, ProgressEvent
+from .setup import Host, ProgressEvent
 
-__all__ = ["BadRequest", "Edges", "ProgressEvent", "backfill", "sentence"]
+__all__ = ["BadRequest", "Host", "ProgressEvent", "backfill", "sentence"]
 
 _STATE_SECONDS = 10.0
 
 
-def backfill(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> dict[str, Any]:
-    """As much of a backfill as the time until `deadline` (monotonic seconds) suffices for. Raises BadRequest."""
-    checkpoint = _begun(given, config, edges, deadline)
+def backfill(given: Mapping[str, Any], config: Config, host: Host, deadline: float) -> dict[str, Any]:
+    """Does as much of a backfill as fits before `deadline` (monotonic seconds). Raises BadRequest."""
+    checkpoint = _checkpoint(given, config, host, deadline)
     is_new = given.get("resume") is True and not checkpoint.identity
     note = "nothing of this backfill was recorded before: it begins" if is_new else ""
-    return Backfill(config, edges, checkpoint, deadline, note).run()
+    return Backfill(config, host, checkpoint, deadline, note).run()
 
 
-def _begun(given: Mapping[str, Any], config: Config, edges: Edges, deadline: float) -> Checkpoint:
+def _checkpoint(given: Mapping[str, Any], config: Config, host: Host, deadline: float) -> Checkpoint:
     resume = given.get("resume", False)
     until = min(deadline, time.monotonic() + _STATE_SECONDS)
     rest = {key: value for key, value in given.items() if key != "resume"}
     if isinstance(resume, str) and resume:
         try:
-            checkpoint = parsed(resume)
-        except BadToken as error:
+            checkpoint = from_text(resume)
+        except BadCheckpoint as error:
             raise BadRequest(f"resume: {error}") from None
         _check_agrees(rest, checkpoint)
-        found = go_on(checkpoint, config, edges.store, until)
+        found = resume_checkpoint(checkpoint, config, host.store, until)
         return replace(found, request=replace(found.request, plan=bool(rest.get("plan"))))
     if not isinstance(resume, bool):
-        raise BadRequest(f"resume: the token of an answer is expected (or true), not {resume!r:.60}")
-    request = read(rest, config, edges.dependencies.now_ms())
-    return (begin_again if resume else begin)(request, config, edges.store, until)
+        raise BadRequest(f"resume: the resume text of an answer is expected (or true), not {resume!r:.60}")
+    request = read(rest, config, host.dependencies.now_ms())
+    return (resume_stored if resume else start)(request, config, host.store, until)
 
 
 def _check_agrees(given: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """What stands beside a token must not be another backfill. Raises BadRequest."""
+    """Raises BadRequest if keys beside a checkpoint ask for another backfill."""
     asked = dict(checkpoint.request.asked)
     for key, value in given.items():
         known = asked.get(key, "nothing")
         if key != "plan" and as_text(value) != known:  # a plan of what is left is one too
-            detail = f"{as_text(value):.60} is not what the token was made for ({known:.60})"
+            detail = f"{as_text(value):.60} is not what resume was made for ({known:.60})"
             raise BadRequest(f"{key}: {detail}: leave it out")
 
 
 def sentence(answer: Mapping[str, Any]) -> str:
-    """What a backfill came to, for people."""
+    """One line with the result of a backfill."""
     classes = {
         kind: sum(one["classes"][kind] for one in answer["endpoints"]) for kind in ("accepted", "window", "impossible")
     }

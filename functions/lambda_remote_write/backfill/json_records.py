@@ -1,5 +1,5 @@
-"""JSON and CSV files -> samples, as a job's metrics say: its own answers kept in a file (one array, or one document or
-record a line), or a table whose columns are the fields of its records."""
+"""JSON and CSV files -> samples by a job's metrics. JSON files hold saved answers of the API (one array, or a document
+or record on each line); the columns of a CSV file are the fields of the job's records."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from ..config.expression import Columns, Scope
 from ..config.schema import JsonJob
 from ..json_api.decode import NotJson, decode, record_reader
 from ..json_api.mapping import InexactNumber, JobMapper, ScrapeFailed
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Intern, Samples
 from ..model.scrape import Scrape
 from ..series.label_limits import LimitCrossed
 from .files import MAX_LINE_BYTES, BadFile, Block, is_object
-from .unquoted import said_of
+from .unquoted import detail_of
 
 MAX_DOCUMENT_BYTES = 50_000_000
-TABLE_BYTES = 512 << 10  # of a table that are read at once: its rows are short, and each becomes a list
-_MAX_CONTAINERS, _MAX_COMMAS = 1_000_000, 5_000_000  # of one piece: some 250 MB of objects
+TABLE_BYTES = 512 << 10  # of a table in one read: its rows are short, and each becomes a list
+_MAX_CONTAINERS, _MAX_COMMAS = 1_000_000, 5_000_000  # in one piece: some 250 MB of objects
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_STRUCTURE = re.compile(  # a lone " begins a text that goes on
+_STRUCTURE = re.compile(  # a lone " begins a string that goes on
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL
 )
 _RECORD = re.compile(r", record \d+")
 _LAST_RECORD = re.compile(rb"\}\s*(,)")
 _JSON_FLOATS = msgspec.json.Decoder(list[float]).decode
 _JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
-_CHECKED = msgspec.json.Decoder(list[msgspec.Raw]).decode  # makes no objects of what the elements hold
+_CHECKED = msgspec.json.Decoder(list[msgspec.Raw]).decode  # does not decode the elements
 
 
 class RecordMapper:
-    """Maps records of one job; remembers which belongs to which series."""
+    """Maps records of one job to samples; remembers the series of each."""
 
     def __init__(self, job: JsonJob, intern: Intern) -> None:
         self.job = replace(job, pagination=None, limits=replace(job.limits, sample_limit=0))
@@ -46,18 +47,18 @@ class RecordMapper:
         self._mapper = JobMapper(self.job, intern)
         self._reader = record_reader(self.job)
         first = self.job.metrics[0].records.steps[0] if self.job.metrics else None
-        self._is_record = first is not None and first.path == ()  # a record, not a document, is what a line holds
+        self._is_record = first is not None and first.path == ()  # a line holds a record, not a document
         self._run = 0
 
     def forget(self) -> None:
-        """Lets go of all series."""
+        """Forgets all series."""
         exact, self._mapper = self._mapper.exact, JobMapper(self.job, self._intern)
         self._mapper.exact = exact
 
     # one piece of a file
 
     def array(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
-        """Elements of an array, as an array of their own. Raises BadFile."""
+        """Elements of an array, as an array. Raises BadFile."""
         _check_size(content, where)
         columns = self._reader.read(content, "") if self._reader else None
         try:
@@ -77,7 +78,7 @@ class RecordMapper:
         self._map([found], scrape, where, now_ms, lambda: [decode(content, exact=True)])
 
     def lines(self, block: Block, scrape: Scrape, place: str, now_ms: int) -> None:
-        """A record or a document a line; a line that is no JSON costs only itself. Raises BadFile."""
+        """A record or a document a line; a line that is not JSON is skipped. Raises BadFile."""
         where = f"{place}, from line {block.line} on"
         content = block.content.strip()
         if not content:
@@ -85,7 +86,7 @@ class RecordMapper:
         count = content.count(b"\n") + 1
         if self._reader is not None:
             columns = self._reader.read(b"[%b]" % content.replace(b"\n", b","), "")
-            if columns is not None and columns.count == count:  # else two lines have made one record
+            if columns is not None and columns.count == count:  # else two lines made one record
                 self._map([columns], scrape, where, now_ms, list)
                 return
         found = list(_decoded_lines(block, place, scrape.skipped, exact=self._mapper.exact))
@@ -110,21 +111,21 @@ class RecordMapper:
             try:
                 self._mapper.map(documents, scrape, self._run, now_ms)
             except InexactNumber:
-                self._mapper.exact = True  # from now on at once
+                self._mapper.exact = True  # from now on without a first attempt
                 scrape.dropped, scrape.samples, scrape.records = ReasonCounts(), Samples(), 0
                 again = exact()
                 self._mapper.map([again] if self._is_record else again, scrape, self._run, now_ms)
         except ScrapeFailed as error:
             is_label = isinstance(error.__context__, LimitCrossed) and is_object(where)
-            raise BadFile(f"{where}: {'a limit of the job for labels is crossed' if is_label else error}") from None
+            raise BadFile(f"{where}: {'a label limit of the job is exceeded' if is_label else error}") from None
         for reasons in (scrape.skipped, scrape.dropped):
             for reason, examples in reasons.examples.items():
                 examples.update({of: _placed(where, reason, of, detail) for of, detail in examples.items()})
 
 
 def _placed(where: str, reason: str, subject: str, detail: str) -> str:
-    """An example with its place, which a mapper does not know. `subject` is the metric that it concerns, if any."""
-    unquoted = said_of(where, reason, detail)
+    """An example with its place, which the mapper does not know. `subject` is its metric, if any."""
+    unquoted = detail_of(where, reason, detail)
     if unquoted is detail:
         return f"{where}: {detail}" if detail.startswith("metric ") else detail
     if subject == ANYTHING:
@@ -134,14 +135,14 @@ def _placed(where: str, reason: str, subject: str, detail: str) -> str:
 
 
 def _what(error: NotJson, place: str) -> str:
-    """Where a text is no JSON; of a file of this machine also how it begins."""
+    """Where a text is not JSON; for a local file also how it begins."""
     return str(error).partition("; ")[0] if is_object(place) else str(error)
 
 
 def _check_size(content: bytes, where: str) -> None:
-    """A few bytes of JSON may be many times as many in memory. Raises BadFile."""
+    """JSON may take many times its size in memory. Raises BadFile."""
     if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS or content.count(b",") > _MAX_COMMAS:
-        bare = _TEXT.sub(b"", content)  # a text may hold any number of them
+        bare = _TEXT.sub(b"", content)  # strings may hold any number of them
         _check_counts(bare.count(b"[") + bare.count(b"{"), bare.count(b","), where)
 
 
@@ -159,11 +160,11 @@ def _decoded_lines(block: Block, place: str, skipped: ReasonCounts, *, exact: bo
         try:
             yield decode(text, exact=exact)
         except NotJson as error:
-            skipped.add("not_json", f"{place}, line {number}: {_what(error, place)}")
+            skipped.add(DropReason.NOT_JSON, f"{place}, line {number}: {_what(error, place)}")
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row whose headers may be paths: `a.b` is the field b of a."""
+    """A row as a record; a header may be a path: `a.b` is the field b of a."""
     record: dict[str, Any] = {}
     for name, value in row.items():
         *path, last = name.split(".")
@@ -179,8 +180,8 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """Some elements of an array, as an array of their own (`is_whole`: a document that is none). `end` is the place in
-    the unpacked text from which the next ones are read, `read` counts bytes of the file."""
+    """Some elements of an array, as an array; with `is_whole` a document that is not an array. The next elements begin
+    at byte `end` of the decompressed text; `read` counts bytes of the file."""
 
     content: bytes
     end: int
@@ -189,8 +190,8 @@ class Elements:
 
 
 def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str, until: int = 0) -> Iterator[Elements]:
-    """The text of one JSON array (or another document) from byte `start` on -> its elements, many at a time; with
-    `until` the first ones end at that byte. Raises BadFile."""
+    """Yields the elements of a JSON array (or another document) from byte `start` on, many at a time. With `until` the
+    first ones end at that byte. Raises BadFile."""
     rest, at, read, is_array, boundaries = b"", start, 0, start > 0, _Boundaries(place)
     for piece, read in pieces:
         rest += piece
@@ -198,7 +199,7 @@ def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str, until:
             opened = _opened(rest)
             if opened is None:
                 if len(rest) > MAX_DOCUMENT_BYTES:
-                    raise BadFile(f"{place}: a document that is no array has {MAX_DOCUMENT_BYTES} bytes at most")
+                    raise BadFile(f"{place}: a document that is not an array has at most {MAX_DOCUMENT_BYTES} bytes")
                 continue
             is_array, at, rest = True, opened, rest[opened:]
         cut = _comma_before(rest, until - at) if at < until else boundaries.last(rest)
@@ -218,18 +219,18 @@ def elements(pieces: Iterable[tuple[bytes, int]], start: int, place: str, until:
 
 
 def _comma_before(text: bytes, end: int) -> int | None:
-    """The place of the comma that ends just before `end`; None when the text does not go so far, or ends there."""
+    """The place of the comma just before `end`; None when the text is shorter or ends there."""
     return end - 1 if text[end - 1 : end] == b"," else None
 
 
 def _opened(text: bytes) -> int | None:
-    """Where the elements of an array begin; None for a document that is none."""
+    """Where the elements of an array begin; None for another document."""
     begin = text.removeprefix(b"\xef\xbb\xbf").lstrip()
     return len(text) - len(begin) + 1 if begin.startswith(b"[") else None
 
 
 class _Boundaries:
-    """Where the elements of an array end, in a text that grows: no byte of it is looked at again and again."""
+    """Finds where elements of an array end in a growing text, without scanning any byte repeatedly."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -239,13 +240,13 @@ class _Boundaries:
     def last(self, text: bytes) -> int | None:
         """The place of the last comma between two elements, None when none is known. Raises BadFile."""
         found = None
-        for found in _LAST_RECORD.finditer(text, max(len(text) - 100_000, 0)):  # noqa: B007 - the last one is meant
+        for found in _LAST_RECORD.finditer(text, max(len(text) - 100_000, 0)):  # noqa: B007 - the last match is needed
             pass
         if found is not None:
             try:
                 _CHECKED(b"[%b]" % text[: found.start(1)])
                 return found.start(1)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # inside an element, or a text
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # inside an element or a string
                 pass
         self._look_on(text)
         return self._last
@@ -278,8 +279,8 @@ class _Boundaries:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a table, by column. `end` is the place in the unpacked text behind them, `line` the number of the
-    line there, `first_line` that of their first one."""
+    """Some rows of a table, by column. `end` is the place after them in the decompressed text, `line` the number of the
+    line there, `first_line` that of their first line."""
 
     columns: Columns
     end: int
@@ -302,7 +303,7 @@ class Table:
         self._labels = {name for name, needed in fields if not needed}
 
     def rows(self, header: Sequence[str], blocks: Iterator[Block], place: str) -> Iterator[Rows]:
-        """The rows of blocks behind the header. Raises BadFile."""
+        """Yields the rows of the blocks after the header. Raises BadFile."""
         for block in _closed(blocks):
             skipped = ReasonCounts()
             columns = self._columns(header, self._cells(block, header, place, skipped))
@@ -310,7 +311,7 @@ class Table:
             yield Rows(columns, block.end, line, block.line, block.read, skipped)
 
     def header(self, block: Block, place: str) -> tuple[list[str], Block]:
-        """The columns' names, and what follows them in a file's first block. Raises BadFile."""
+        """The names of the columns, and the rest of a file's first block. Raises BadFile."""
         end = _end_of_row(block.content)
         text, is_whole = _text(block.content[:end].removeprefix(b"\xef\xbb\xbf"))
         if not is_whole:
@@ -339,7 +340,7 @@ class Table:
         )
 
     def _cells(self, block: Block, header: Sequence[str], place: str, skipped: ReasonCounts) -> list[list[str]]:
-        """The rows of a block that have a cell for each column. One that cannot be read costs only itself."""
+        """The rows of a block that have a cell for each column. Others are skipped and counted."""
         text, is_whole = _text(block.content)
         reader, rows, length = csv.reader(io.StringIO(text, newline="")), list[list[str]](), len(header)
         while True:
@@ -352,7 +353,7 @@ class Table:
                         skipped.add(*_what_is_wrong(row, length, where))
                 return rows
             except csv.Error as error:
-                skipped.add("bad_line", f"{place}, line {block.line + reader.line_num - 1}: {error}")
+                skipped.add(DropReason.BAD_LINE, f"{place}, line {block.line + reader.line_num - 1}: {error}")
 
     def _columns(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
         fields: dict[str, list[Any]] = {}
@@ -377,7 +378,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _numbers(cells: Sequence[str]) -> list[Any]:
-    """Cells as the numbers they are, where all are; else as texts, an empty one as nothing."""
+    """Cells as numbers if all of them are; else as text, with None for an empty one."""
     joined = ",".join(cells).encode()
     if joined.count(b",") == len(cells) - 1:
         for read in (_JSON_INTEGERS, _JSON_FLOATS):
@@ -389,7 +390,7 @@ def _numbers(cells: Sequence[str]) -> list[Any]:
 
 
 def _closed(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Blocks that end outside of quotes, as far as one can tell: a quoted cell may hold line breaks."""
+    """Blocks that end outside of quotes, because a quoted cell may contain line breaks."""
     rest: Block | None = None
     for block in blocks:
         whole = Block(rest.content + block.content, rest.offset, rest.line, block.read) if rest else block
@@ -405,7 +406,7 @@ def _closed(blocks: Iterator[Block]) -> Iterator[Block]:
 
 
 def _end_of_row(content: bytes) -> int:
-    """The end of the first line that ends outside of quotes; all there is, when none does."""
+    """The end of the first line that ends outside of quotes; the end of the content if none does."""
     end = content.find(b"\n") + 1
     is_inside = content.count(b'"', 0, end) % 2
     while end and is_inside:
@@ -427,7 +428,7 @@ def _end_outside_of_quotes(content: bytes) -> int:
 
 
 def _text(content: bytes) -> tuple[str, bool]:
-    """The text, and whether all of it is UTF-8; bytes that are not stay as they are, so that they can be found."""
+    """The text, and whether all of it is UTF-8; other bytes become surrogates, so that their cells can be found."""
     try:
         return content.decode(), True
     except UnicodeDecodeError:
@@ -439,7 +440,7 @@ def _is_broken(cell: str) -> bool:
 
 
 def _what_is_wrong(row: Sequence[str], length: int, where: str) -> tuple[str, str]:
-    """The reason why a row is skipped, and the words for it."""
+    """(reason, detail) of a skipped row."""
     if len(row) != length:
-        return "row_length", f"{where}: {len(row)} cells, and the header has {length}"
-    return "bad_line", f"{where}: not UTF-8"
+        return DropReason.ROW_LENGTH, f"{where}: {len(row)} cells, and the header has {length}"
+    return DropReason.BAD_LINE, f"{where}: not UTF-8"

@@ -1,5 +1,5 @@
-"""The newest sample of each series and of the workspace, as the receiver has them: what decides whether a late sample
-is in order."""
+"""Queries a receiver for the newest sample of each series and of the workspace. They decide whether a late sample is
+in order."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _TIMEOUT_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 50_000_000
 _METRICS_AT_ONCE = 50
 _NAME = "metric__"
-_AHEAD_MS = 600_000  # a receiver takes samples that lie so far ahead of its clock
-_WIDE = "[70m:30s]"  # up to then from an hour ago on: AMP takes nothing older in any case
-# Names of metrics that have samples ahead of the clock. Else a workspace that somebody writes to has a sample of now,
-# as far as anybody can ask cheaply; else `up` tells.
+_AHEAD_MS = 600_000  # a receiver accepts samples that are so far ahead of its clock
+_WIDE = "[70m:30s]"  # from an hour ago to ten minutes ahead: AMP accepts nothing older in any case
+# Metrics with samples ahead of the clock; else the time now, if the workspace is written to, which is as precise as a
+# cheap query can be; else the newest `up`.
 _HEAD = (
     'count by (__name__) (last_over_time({__name__=~".+"}[10m]))'
     ' or (0 * count(last_over_time({__name__=~".+"}[1m] offset 10m)) + time() - 600)'
@@ -33,8 +33,8 @@ _HEAD = (
 _IDLE_MS = 60_000
 
 
-class Newest:
-    """Asks one endpoint's receiver, each metric once. Raises nothing: why it does not say is in `unknown`."""
+class NewestSamples:
+    """Queries one endpoint's receiver, each metric once. Raises nothing: `unknown` says why it is not known."""
 
     def __init__(self, endpoint: RemoteWriteConfig, client: RemoteWriteClient, now_ms: Callable[[], int]) -> None:
         self._url, self._client, self._now_ms = query_url(endpoint), client, now_ms
@@ -44,7 +44,7 @@ class Newest:
         self.unknown = "" if self._url else "its url does not tell where it answers queries"
 
     def head_ms(self, deadline: float) -> int | None:
-        """The time of the newest sample of all, not too early; None when that is not known."""
+        """The time of the newest sample of all, or a later one; None when it is not known."""
         if self.unknown:
             return None
         try:
@@ -58,13 +58,13 @@ class Newest:
         return None
 
     def _newest_of(self, names: Sequence[str], deadline: float) -> int:
-        """The newest sample of some metrics; of too many the latest time that is possible. Raises NotKnown."""
+        """The newest sample of some metrics; of too many, the latest possible time. Raises NotKnown."""
         if len(names) > _METRICS_AT_ONCE:
             return self._now_ms() + _AHEAD_MS
         return max((_ms(one["value"]) for one in self._query(expression(names), deadline)), default=self._now_ms())
 
     def learn(self, samples: Samples, deadline: float) -> None:
-        """Sets `last_ms` of the series that are new here to what the receiver has of them."""
+        """Sets `last_ms` of series seen for the first time to their newest sample at the receiver."""
         new = set(samples.series) - self._known
         if not new or self.unknown:
             return
@@ -78,7 +78,7 @@ class Newest:
             series.last_ms = max(series.last_ms, self._newest.get(series.prefix, series.last_ms))
 
     def forget(self) -> None:
-        """Asks again from now on."""
+        """Forgets all answers."""
         self._asked.clear()
         self._known.clear()
         self._newest.clear()
@@ -113,9 +113,9 @@ class Newest:
 
 
 def expression(names: Iterable[str]) -> str:
-    """Metrics -> PromQL of the time of each series' newest sample, in seconds, with its labels and its name in a label
-    of its own: `timestamp` drops names, refuses two series that differ in nothing else, and looks back five minutes
-    only, so that a subquery looks at many times. It is asked for a time to come: samples may lie ahead of the clock."""
+    """Metrics -> PromQL for the time of each series' newest sample, in seconds, with the metric's name in a label of
+    its own, because `timestamp` drops names and fails for two series that differ in nothing else. `timestamp` looks
+    back five minutes only, hence the subquery. It is evaluated ahead of the clock, where samples may be."""
     return " or ".join(_of_metric(name) for name in names)
 
 
@@ -131,4 +131,4 @@ def _ms(value: object) -> int:
     try:
         return round(float(value[1]) * 1000)  # type: ignore[index]
     except (TypeError, ValueError, IndexError, OverflowError):
-        raise NotKnown("a query gave something that is no time") from None
+        raise NotKnown("a query returned something that is not a time") from None

@@ -1,4 +1,4 @@
-"""Raises the out-of-order windows of workspaces for the time of an invocation, and puts them back."""
+"""Widens the out-of-order windows of workspaces for the time of an invocation and restores them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from .request import Request
 from .workspace import MAX_WINDOW_SECONDS, NotAnswered
 
 _WAIT_SECONDS = 300.0
-_BACK_SHARE, _BACK_SECONDS = 0.25, 60.0  # of the time, and at most, to put the windows back
-_SPARE_SECONDS = 30  # by which the newest sample moves on until the last part is sent
+_RESTORE_SHARE, _RESTORE_SECONDS = 0.25, 60.0  # of the time, and at most, to restore the windows
+_SPARE_SECONDS = 30  # by which the newest sample advances until the last part is sent
 
 
-class Widening:
-    """A context in which windows are as long as the backfill needs, 600 s at most; `until` is when it must be left, in
-    monotonic seconds. What goes wrong is told in `warnings`: the backfill goes on with the window as it is."""
+class WidenedWindow:
+    """A context in which the windows are as long as the backfill needs, 600 s at most. It must be left by `until`
+    (monotonic seconds). Failures become `warnings`: the backfill continues with the window as it is."""
 
     def __init__(
-        self, request: Request, receivers: Sequence[Receiver], keep: Callable[..., Any], deadline: float,
+        self, request: Request, receivers: Sequence[Receiver], save: Callable[..., Any], deadline: float,
         checkpoint: Checkpoint,
     ) -> None:  # fmt: skip
-        """`keep` keeps the old windows with the progress, under `widened_from`: a killed invocation leaves them so to
-        the next one. `checkpoint` has what such a one has left."""
+        """`save` stores the old windows in the checkpoint, under `widened_from`, so that the next invocation can
+        restore what a killed one has widened. `checkpoint` may have some from before."""
         is_wanted = request.widen and not request.dry_run
-        self._request, self._keep, self._deadline = request, keep, deadline
+        self._request, self._save, self._deadline = request, save, deadline
         self._receivers = [one for one in receivers if one.workspace is not None] if is_wanted else []
         self._before = dict(checkpoint.widened_from)
         self.warnings: list[str] = []
         self.until = deadline
         if is_wanted:
-            self.until -= min(_BACK_SECONDS, _BACK_SHARE * max(deadline - time.monotonic(), 0.0))
+            self.until -= min(_RESTORE_SECONDS, _RESTORE_SHARE * max(deadline - time.monotonic(), 0.0))
             if not self._receivers:
                 self.warnings.append("widen_out_of_order: no endpoint is a workspace of AMP")
 
-    def __enter__(self) -> Widening:
+    def __enter__(self) -> WidenedWindow:
         for receiver in self._receivers:
             self._widen(receiver)
         return self
@@ -46,13 +46,13 @@ class Widening:
     def _widen(self, receiver: Receiver) -> None:
         old = self._before.get(receiver.name, receiver.window_seconds)
         if old is None or receiver.workspace is None:
-            self.warnings.append(f"{receiver.name}: the out-of-order window stays as it is, because nobody knows it")
+            self.warnings.append(f"{receiver.name}: the out-of-order window stays as it is, because it is not known")
             return
         wanted = max(old, self._needed_seconds(receiver))
         if wanted == receiver.window_seconds and receiver.name not in self._before:
             return
         self._before[receiver.name] = old
-        self._keep(widened_from=dict(self._before))
+        self._save(widened_from=dict(self._before))
         try:
             receiver.workspace.set_window(wanted, min(self.until, time.monotonic() + _WAIT_SECONDS))
             receiver.rules.window_ms = wanted * 1000
@@ -74,9 +74,9 @@ class Widening:
     ) -> None:
         for receiver in self._receivers:
             if receiver.name in self._before:
-                self._put_back(receiver, self._before[receiver.name])
+                self._restore(receiver, self._before[receiver.name])
 
-    def _put_back(self, receiver: Receiver, seconds: int) -> None:
+    def _restore(self, receiver: Receiver, seconds: int) -> None:
         if receiver.workspace is None:
             return
         try:
@@ -84,8 +84,8 @@ class Widening:
             self._forget(receiver)
         except NotAnswered as detail:
             by_hand = f"set outOfOrderTimeWindowInSeconds back to {seconds}"
-            self.warnings.append(f"{receiver.name}: the out-of-order window could not be put back: {detail}; {by_hand}")
+            self.warnings.append(f"{receiver.name}: the out-of-order window could not be restored: {detail}; {by_hand}")
 
     def _forget(self, receiver: Receiver) -> None:
         del self._before[receiver.name]
-        self._keep(widened_from=dict(self._before))
+        self._save(widened_from=dict(self._before))

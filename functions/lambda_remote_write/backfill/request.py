@@ -1,11 +1,11 @@
-"""What somebody asks for: an event's or a command line's backfill, checked against the config."""
+"""What an event or a command line asks for, validated against the config."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..config.scalars import duration_ms, print_duration
@@ -25,13 +25,13 @@ _AHEAD_MS = 60_000  # between two clocks
 
 
 class BadRequest(Exception):
-    """A backfill that cannot be. The message names every mistake: key, value, what is allowed."""
+    """The request is invalid. The message names every mistake: key, value, what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Times in milliseconds, None where a file's own are meant; `files` are as they were named, none for an API or a
-    server."""
+    """Times are milliseconds; None means all times of a file. `files` are as they were named; an API or a server has
+    none."""
 
     job: str = ""
     start_ms: int | None = None
@@ -48,16 +48,6 @@ class Request:
     widen: bool = False
     plan: bool = False
     asked: tuple[tuple[str, str], ...] = field(default=())  # the keys as they were given, each as JSON
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Request:
-        """Raises TypeError and ValueError."""
-        columns, asked = (tuple((str(key), str(value)) for key, value in found[name]) for name in ("columns", "asked"))
-        rest = {name: value for name, value in found.items() if name not in ("columns", "asked", "files")}
-        return cls(**rest, files=tuple(map(str, found["files"])), columns=columns, asked=asked)
 
 
 def read(given: Mapping[str, Any], config: Config, now_ms: int) -> Request:
@@ -94,7 +84,7 @@ def read(given: Mapping[str, Any], config: Config, now_ms: int) -> Request:
 
 
 def as_text(value: Any) -> str:
-    """A value of an event, to be compared."""
+    """A value of an event, for comparison."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
@@ -164,7 +154,7 @@ def _columns(given: Mapping[str, Any], problems: list[str]) -> tuple[tuple[str, 
     return ()
 
 
-# what belongs together
+# keys that depend on each other
 
 
 def _checked(request: Request, config: Config, now_ms: int, problems: list[str]) -> Request:
@@ -179,9 +169,9 @@ def _checked(request: Request, config: Config, now_ms: int, problems: list[str])
     if request.endpoint and request.endpoint not in names:
         problems.append(f"endpoint: {request.endpoint!r:.60} is none; the config has {', '.join(names) or 'none'}")
     if request.export and request.force:
-        problems.append("export: with force everything is sent, and nothing is left to export: choose one")
+        problems.append("export: force sends everything, so that nothing is left to export: choose one")
     if request.export and not request.endpoint and len(names) > 1:
-        problems.append(f"export: say of which endpoint; the config has {', '.join(names)}")
+        problems.append(f"export: say for which endpoint; the config has {', '.join(names)}")
     if request.files:
         return _of_files(request, config, problems)
     return _of_range(request, config, now_ms, problems)
@@ -232,9 +222,9 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
     elif job is None:
         problems.append(_no_such_job(request.job, config))
     elif isinstance(job, ScrapeJob):
-        problems.append(f"job: {job.job_name} is scraped, and a page has no past: say from, for a file of its samples")
+        problems.append(f"job: {job.job_name} is scraped, and a page has no past: name a file of its samples with from")
     elif isinstance(job, JsonJob) and job.backfill is None:
-        detail = "its config has no backfill that says how the API is asked for a range (or say from, for a file)"
+        detail = "its config has no backfill that says how to query the API for a range (or name a file with from)"
         problems.append(f"job: {job.job_name}: {detail}")
     elif isinstance(job, BackfillServer) and job.read == "federate":
         return replace(request, start_ms=request.start_ms or 0, end_ms=request.end_ms or now_ms)
@@ -246,7 +236,7 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
 
 
 def _oldest_ms(request: Request, config: Config, now_ms: int) -> int:
-    """Nothing older than this is asked for."""
+    """The backfill does not fetch anything older than this."""
     endpoints = [one for one in config.endpoints if request.endpoint in ("", one.name)]
     ages_ms = [AMP_MAX_AGE_MS if one.is_amp else one.max_age_ms for one in endpoints]
     if request.force or request.export or request.dry_run or not ages_ms or not all(ages_ms):

@@ -1,4 +1,4 @@
-"""Another server that speaks Prometheus's query API: its samples between two times, or the newest ones."""
+"""Another server with Prometheus's query API: its samples in a time range, or the newest ones."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from .. import relabel
 from ..aws.credentials import CredentialsError
 from ..config.backfill_configs import MAX_POINTS
 from ..config.scalars import print_duration
-from ..config.schema import BackfillServer, MetadataConfig, QueueConfig, RemoteWriteConfig
+from ..config.schema import BackfillServer, RemoteWriteConfig
 from ..config.secrets import SecretError
 from ..config.yaml_reader import shown_url
 from ..exposition.go_float import go_float
 from ..http import HttpRequest, Transport, TransportError, one_line
 from ..http.oauth2 import TokenError
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, InvalidSeries, RefusedSeries, Series
 from ..remote_write.client import RemoteWriteClient
-from .api_source import Span
 from .source import Mark, Part, SourceFailed, within
+from .span import PAUSE_SECONDS, TRIES, RangeSource, Span
 from .text_records import Resolve, Resolved, TextFile
 from .times import shown
 
-_TRIES = 3
-_PAUSE_SECONDS = 1.0
 _MAX_ERROR_BYTES = 1_024
 
 
@@ -56,7 +55,7 @@ class _TooLarge(Exception):
 
 
 def resolver(intern: Intern, rules: object, added: tuple[tuple[str, str], ...] = ()) -> Resolve:
-    """Labels as somebody else wrote them -> their series, after labels that are added where they are absent, and
+    """Labels of another program -> their series, after adding the `added` labels that they lack and applying
     metric_relabel_configs."""
 
     def resolve(labels: dict[str, str]) -> Resolved:
@@ -72,7 +71,7 @@ def resolver(intern: Intern, rules: object, added: tuple[tuple[str, str], ...] =
     return resolve
 
 
-class ServerSource:
+class ServerSource(RangeSource):
     """One server of `backfill_configs`."""
 
     def __init__(
@@ -86,60 +85,43 @@ class ServerSource:
     ) -> None:
         self._config, self._resolve, self._transport, self._sleep = config, resolve, transport, sleep
         window_ms = span.window_ms
-        if config.read == "query_range":  # whole steps, so that no step is asked for twice, or never
+        if config.read == "query_range":  # whole steps, so that no step is queried twice, or never
             window_ms = min(max(window_ms // config.step_ms, 1), MAX_POINTS) * config.step_ms
-        self._span = replace(span, window_ms=window_ms)
+        super().__init__(config.job_name, replace(span, window_ms=window_ms), config.step_ms)
         self._client = client(_as_endpoint(config))
         self._known: dict[tuple[tuple[str, str], ...], Resolved] = {}
 
     @property
-    def identity(self) -> list[str]:
-        return [f"{self._span.start_ms}-{self._span.end_ms}"]
-
-    @property
     def windows(self) -> int | None:
-        return 1 if self._config.read == "federate" else self._span.count
+        return 1 if self._config.read == "federate" else super().windows
 
     def forget(self) -> None:
         self._known.clear()
 
-    def place(self, mark: Mark) -> str:
-        return f"{self._name}, {self._span.place(mark)}"
-
     def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
-        if self._config.read == "federate":
-            if mark.at <= self._span.end_ms:
-                yield self._federated(deadline)
-            return
-        if until is not None:
-            yield from self._asked(*self._span.under_way(mark, until), deadline)
-        for start_ms, end_ms in self._span.windows(until or mark):
-            if start_ms < self._span.oldest_ms:
-                yield self._span.part(start_ms, end_ms, is_fetched=False)
-            else:
-                yield from self._asked(start_ms, end_ms, deadline)
+        if self._config.read != "federate":
+            yield from super().parts(mark, deadline, until)
+        elif mark.at <= self._span.end_ms:
+            yield self._federated(deadline)
 
-    def _asked(self, start_ms: int, end_ms: int, deadline: float) -> Iterator[Part]:
-        """One window; in halves, when the answer is too large."""
+    def _fetched(self, start_ms: int, end_ms: int, deadline: float) -> Iterator[Part]:
         part = self._span.part(start_ms, end_ms)
         try:
             for selector in self._config.match:
                 for one in self._matrix(selector, start_ms, end_ms, deadline, part.where):
                     self._take_values(one, part)
         except _TooLarge:
-            step_ms = self._config.step_ms
-            half = (end_ms + 1 - start_ms) // 2 // step_ms * step_ms
-            if not half:
-                limit = f"the answer has more than body_size_limit, {self._config.body_size_bytes} bytes"
-                raise SourceFailed(f"{self._name}: {part.where}: {limit}, in the shortest window: raise it") from None
-            yield from self._asked(start_ms, start_ms + half - 1, deadline)
-            yield from self._asked(start_ms + half, end_ms, deadline)
+            yield from self._halves(start_ms, end_ms, deadline, f"the answer has {self._limit}")
             return
-        detail = f"{part.where}: the server answers outside of the range that it was asked for"
+        detail = f"{part.where}: the server returns samples outside of the requested range"
         part.samples = within(part.samples, start_ms, end_ms, part.skipped, detail)
         if not part.records:
             part.notes.append(f"{part.where}: the server has nothing")
         yield part
+
+    @property
+    def _limit(self) -> str:
+        return f"more than body_size_limit, {self._config.body_size_bytes} bytes"
 
     def _take_values(self, one: _Series, part: Part) -> None:
         """Raises SourceFailed."""
@@ -156,8 +138,8 @@ class ServerSource:
             entry = self._known[key] = self._resolve(dict(one.metric))
         part.records += len(one.values) + len(one.histograms)
         if one.histograms:
-            detail = f"{part.where}: native histograms, which the query API does not give as they are stored"
-            part.skipped.add("native_histogram", detail, len(one.histograms))
+            detail = f"{part.where}: native histograms, which the query API does not return as they are stored"
+            part.skipped.add(DropReason.NATIVE_HISTOGRAM, detail, len(one.histograms))
         if isinstance(entry, Series):
             samples = part.samples
             samples.series += [entry] * len(one.values)
@@ -191,8 +173,7 @@ class ServerSource:
         try:
             body = self._ask(HttpRequest("GET", f"{self._config.url}/federate?{query}", headers), deadline, where)
         except _TooLarge:
-            limit = f"more than body_size_limit, {self._config.body_size_bytes} bytes"
-            raise SourceFailed(f"{where}: {limit}: say a narrower match") from None
+            raise SourceFailed(f"{where}: {self._limit}: give a narrower match") from None
         part = Part(where, Mark(self._span.end_ms + 1), 1.0)
         reader = TextFile(self._resolve, where, is_openmetrics=False)
         samples = reader.read(bytes(body), 1, part.skipped, part.dropped)
@@ -202,24 +183,20 @@ class ServerSource:
         part.samples = within(samples, span.start_ms, span.end_ms, part.skipped, detail)
         return part
 
-    @property
-    def _name(self) -> str:
-        return self._config.job_name
-
     def _ask(self, request: HttpRequest, deadline: float, where: str) -> bytearray:
-        """The body of a good answer, after a few tries. Raises SourceFailed and _TooLarge."""
-        for tries_left in range(_TRIES - 1, -1, -1):
+        """The body of a successful answer, after a few tries. Raises SourceFailed and _TooLarge."""
+        for tries_left in range(TRIES - 1, -1, -1):
             status, detail, body = self._once(request, deadline)
             if status == 200:
                 return body
             is_worth_it = status in (0, 429) or status >= 500
-            if not tries_left or not is_worth_it or time.monotonic() + _PAUSE_SECONDS >= deadline:
+            if not tries_left or not is_worth_it or time.monotonic() + PAUSE_SECONDS >= deadline:
                 raise SourceFailed(f"{self._name}: {where}: {detail}")
-            self._sleep(_PAUSE_SECONDS)
+            self._sleep(PAUSE_SECONDS)
         raise AssertionError("the last try has returned or raised")
 
     def _once(self, request: HttpRequest, deadline: float) -> tuple[int, str, bytearray]:
-        """Status (0 for no answer), what went wrong, the body. Raises _TooLarge."""
+        """Status (0 without an answer), what went wrong, the body. Raises _TooLarge."""
         seconds = min(self._config.timeout_ms / 1000, max(deadline - time.monotonic(), 0.1))
         body = bytearray()
         try:
@@ -243,7 +220,7 @@ def _drop(entry: Resolved, count: int, dropped: ReasonCounts) -> None:
     if isinstance(entry, RefusedSeries):
         dropped.add(entry.reason, entry.message, count)
     else:
-        dropped.add("metric_relabel", "dropped by metric_relabel_configs", count)
+        dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", count)
 
 
 def _seconds(milliseconds: int) -> str:
@@ -251,8 +228,5 @@ def _seconds(milliseconds: int) -> str:
 
 
 def _as_endpoint(config: BackfillServer) -> RemoteWriteConfig:
-    """How the server is reached and who asks, as for one that is written to."""
-    return RemoteWriteConfig(
-        config.job_name, config.url, config.timeout_ms, (), config.sigv4, config.http,
-        QueueConfig(), MetadataConfig(), (),
-    )  # fmt: skip
+    """Address, TLS and credentials of the server, in the form of a remote_write endpoint."""
+    return RemoteWriteConfig(config.job_name, config.url, config.timeout_ms, sigv4=config.sigv4, http=config.http)

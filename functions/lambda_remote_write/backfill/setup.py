@@ -1,30 +1,29 @@
-"""What a request names, opened: the source that is read, the receivers' side of the config, the export."""
+"""Opens what a request names: the source, the endpoints, the export."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..aws.credentials import CredentialsProvider
 from ..config.schema import BackfillServer, Config, JsonJob, RemoteWriteConfig, SpoolConfig
 from ..dependencies import Dependencies
 from ..environment import Environment
-from ..remote_write.client import RemoteWriteClient
 from ..store import Store
 from .acceptance import AMP_MAX_AGE_MS, Rules
-from .api_source import ApiSource, Span, with_window
+from .api_source import ApiSource, with_window
 from .export import Export, FileTarget, NotWritten, ObjectsTarget
 from .file_source import RECORDS, FileSource, format_of, meaning_of
 from .files import BadFile, Files, area_of
 from .request import BadRequest, Request, find_job
 from .server_source import ServerSource, resolver
 from .source import Source
+from .span import Span
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """How a backfill goes, for whoever watches: parts done and how many there are (None when nobody knows), samples
-    read, how much of everything that is (0 to 1)."""
+    """The progress of a backfill: finished parts, the number of all parts (None when it is unknown), samples read, and
+    the share of the source that has been read (0 to 1)."""
 
     parts: int
     windows: int | None
@@ -33,9 +32,9 @@ class ProgressEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
-    """What a backfill needs of the outside world. `store` keeps how far it has come (None: only its token does);
-    `is_local` lets it read and write files of this machine."""
+class Host:
+    """Where a backfill runs: in a function, or on a machine whose files it may read and write (`is_local`). `store`
+    keeps its checkpoint (None: only its answer does)."""
 
     dependencies: Dependencies
     store: Store | None = None
@@ -43,8 +42,8 @@ class Edges:
     tell: Callable[[ProgressEvent], None] = lambda told: None
 
 
-def warm_for(config: Config, request: Request, dependencies: Dependencies) -> Environment:
-    """The series and the endpoints of a backfill: those that are meant, with the age of samples left to be judged."""
+def environment_for(config: Config, request: Request, dependencies: Dependencies) -> Environment:
+    """An environment with the request's endpoints, whose age limit does not drop what `acceptance` decides on."""
     endpoints = tuple(_aged(one, request) for one in config.endpoints if request.endpoint in ("", one.name))
     return Environment(replace(config, jobs=(), scrape_jobs=(), spool=SpoolConfig(), endpoints=endpoints), dependencies)
 
@@ -55,26 +54,26 @@ def _aged(endpoint: RemoteWriteConfig, request: Request) -> RemoteWriteConfig:
 
 
 def source_of(
-    config: Config, request: Request, environment: Environment, edges: Edges, rules: Sequence[Rules], deadline: float
+    config: Config, request: Request, environment: Environment, host: Host, rules: Sequence[Rules], deadline: float
 ) -> Source:
-    """What the request reads. `rules` are the receivers', `deadline` monotonic seconds. Raises BadRequest."""
-    dependencies, job = edges.dependencies, find_job(config, request.job)
+    """The source of the request. `rules` are the receivers', `deadline` is monotonic seconds. Raises BadRequest."""
+    dependencies, job = host.dependencies, find_job(config, request.job)
     if request.files:
-        return _files(config, request, environment, edges, deadline)
+        return _files(config, request, environment, host, deadline)
     if isinstance(job, BackfillServer):
         job = replace(job, step_ms=request.step_ms or job.step_ms)
         resolve = resolver(environment.intern, job.metric_relabel, job.labels)
         span = _span(request, job.window_ms, rules)
-        return ServerSource(job, span, resolve, _client(dependencies), dependencies.transport, dependencies.sleep)
+        return ServerSource(job, span, resolve, dependencies.client, dependencies.transport, dependencies.sleep)
     if not isinstance(job, JsonJob) or job.backfill is None:
-        raise BadRequest(f"job: {request.job!r:.60} cannot be asked for a range")
+        raise BadRequest(f"job: {request.job!r:.60} cannot be queried for a range")
     asked = with_window(job, request.window_ms, request.step_ms)
     span = _span(request, job.backfill.window_ms, rules)
     return ApiSource(asked, span, environment.intern, environment.fetcher, dependencies.now_ms, dependencies.sleep)
 
 
 def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
-    """The range, and the time before which no receiver takes anything, unless somebody wants it all the same."""
+    """The range, and the time before which no receiver accepts anything, unless the request wants it all the same."""
     start_ms, end_ms = request.start_ms or 0, request.end_ms or 0
     oldest = [one.oldest_ms for one in rules]
     wants_all = request.export or request.force or request.dry_run or None in oldest or not oldest
@@ -82,9 +81,9 @@ def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
     return Span(start_ms, end_ms, request.window_ms or window_ms, min(oldest_ms, end_ms + 1))
 
 
-def _files(config: Config, request: Request, environment: Environment, edges: Edges, deadline: float) -> FileSource:
-    area = None if edges.is_local else area_of(edges.dependencies.env_vars)
-    files = Files(edges.dependencies.objects, is_local=edges.is_local, area=area)
+def _files(config: Config, request: Request, environment: Environment, host: Host, deadline: float) -> FileSource:
+    area = None if host.is_local else area_of(host.dependencies.env_vars)
+    files = Files(host.dependencies.objects, is_local=host.is_local, area=area)
     try:
         found = files.find(request.files, deadline)
     except BadFile as error:
@@ -98,34 +97,22 @@ def _files(config: Config, request: Request, environment: Environment, edges: Ed
     intern, of_records = environment.intern, job if isinstance(job, JsonJob) else None
     resolve = resolver(intern, job.metric_relabel if job else ())
     meaning, span = meaning_of(of_records, intern, dict(request.columns), resolve), (request.start_ms, request.end_ms)
-    return FileSource(files, list(zip(found, kinds, strict=True)), meaning, span, edges.dependencies.now_ms)
+    return FileSource(files, list(zip(found, kinds, strict=True)), meaning, span, host.dependencies.now_ms)
 
 
-def _client(dependencies: Dependencies) -> Callable[[RemoteWriteConfig], RemoteWriteClient]:
-    def client(endpoint: RemoteWriteConfig) -> RemoteWriteClient:
-        env_vars, secrets, credentials = dependencies.env_vars, dependencies.secrets, None
-        if endpoint.sigv4:
-            credentials = CredentialsProvider(
-                endpoint.sigv4, env_vars, secrets, dependencies.session, lambda: dependencies.now_ms() / 1000
-            )
-        return RemoteWriteClient(endpoint, dependencies.transport, secrets, credentials, env_vars, dependencies.now_ms)
-
-    return client
-
-
-def export_of(request: Request, edges: Edges, *, objects: int, size: int) -> Export | None:
-    """Where what is impossible is written to, None for nowhere. `objects`, or `size` bytes of a file, are written
-    already. Raises BadRequest."""
+def export_of(request: Request, host: Host, *, objects: int, size: int) -> Export | None:
+    """Where impossible samples are written; None without an export. `objects`, or `size` bytes of a file, exist from
+    earlier invocations. Raises BadRequest."""
     place = request.export
     if not place or request.plan or request.dry_run:
         return None
     try:
         if place.startswith("s3://"):
-            spool = edges.dependencies.env_vars.get("PUSHER_SPOOL", "").rstrip("/")
-            if not edges.is_local and spool.startswith("s3://") and not place.startswith(f"{spool}/export/"):
+            spool = host.dependencies.env_vars.get("PUSHER_SPOOL", "").rstrip("/")
+            if not host.is_local and spool.startswith("s3://") and not place.startswith(f"{spool}/export/"):
                 raise BadRequest(f"export: {place!r:.200}: a function writes to {spool}/export/… only")
-            return Export(ObjectsTarget(edges.dependencies.objects, place, written=objects))
-        if not edges.is_local:
+            return Export(ObjectsTarget(host.dependencies.objects, place, written=objects))
+        if not host.is_local:
             raise BadRequest(f"export: {place!r:.200} is a file of some machine: a function writes s3://BUCKET/KEY")
         return Export(FileTarget(place, size=size))
     except NotWritten as error:

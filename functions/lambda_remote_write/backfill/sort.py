@@ -1,4 +1,4 @@
-"""Samples of a range in the order in which they go out: series by series, oldest first, each time once."""
+"""Sorts samples into send order: series by series, oldest first, each time once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import operator
 from itertools import islice
 
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples, Series
 
@@ -13,22 +14,22 @@ _DUPLICATE = "two samples of one series have the same time; the last one counts"
 
 
 def piece(samples: Samples, start: int, stop: int) -> Samples:
-    """The samples from number `start` on, up to `stop`."""
+    """The samples with index `start` up to, but without, `stop`."""
     found = slice(start, stop)
     return Samples(samples.series[found], samples.values[found], samples.timestamps_ms[found])
 
 
 def digest(samples: Samples, count: int) -> str:
-    """Changes with which series the first `count` samples are of, and with their times."""
+    """A hash over the series and the times of the first `count` samples."""
     found = hashlib.blake2b(digest_size=8)
     found.update(b"".join(series.prefix for series in samples.series[:count]))
     found.update(",".join(map(str, samples.timestamps_ms[:count])).encode())
     return found.hexdigest()
 
 
-def arrange(samples: Samples, dropped: ReasonCounts) -> Samples:
-    """Samples in any order -> the same, the series in the order in which they come first. Of several with one time the
-    last counts; the others are counted in `dropped`."""
+def sort_samples(samples: Samples, dropped: ReasonCounts) -> Samples:
+    """Samples in any order -> the same in send order. Series keep the order in which they first appear. Of several
+    samples of a series with one time the last wins; the others are counted in `dropped`."""
     if len(samples) < 2:
         return samples
     places: dict[Series, list[int]] = {}
@@ -38,16 +39,16 @@ def arrange(samples: Samples, dropped: ReasonCounts) -> Samples:
         except KeyError:
             places[series] = [index]
     stamps = samples.timestamps_ms
-    is_as_it_was = True
+    is_sorted = True
     for series, indices in places.items():
         times = [stamps[index] for index in indices]
         if not all(map(operator.lt, times, islice(times, 1, None))):
             last = dict(zip(times, indices, strict=True))
-            dropped.add("duplicate", _DUPLICATE, len(times) - len(last)) if len(last) < len(times) else None
+            dropped.add(DropReason.DUPLICATE, _DUPLICATE, len(times) - len(last)) if len(last) < len(times) else None
             places[series] = [last[time] for time in sorted(last)]
-            is_as_it_was = False
+            is_sorted = False
     order = [index for indices in places.values() for index in indices]
-    if is_as_it_was and all(map(operator.lt, order, islice(order, 1, None))):
+    if is_sorted and all(map(operator.lt, order, islice(order, 1, None))):
         return samples
     pick = operator.itemgetter(*order) if len(order) > 1 else lambda column: (column[order[0]],)
     return Samples(list(pick(samples.series)), list(pick(samples.values)), list(pick(stamps)))

@@ -1,5 +1,5 @@
-"""OpenMetrics and Prometheus text with timestamps -> samples. A file may have any size: what is remembered is which
-series each identity stands for."""
+"""OpenMetrics and Prometheus text with timestamps -> samples. A file may have any size: only the series of each
+identity (name and labels as written) is kept."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from ..exposition.line_parser import Line, LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
 from ..exposition.page import BadPage, ScrapeCache
 from ..exposition.text_parser import TextReader
+from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import RefusedSeries, Samples, Series
 from .files import is_object
-from .unquoted import said_of
+from .unquoted import detail_of
 
-MAX_IDENTITIES = 200_000  # that are remembered; beyond, all are looked at again
+MAX_IDENTITIES = 200_000  # in memory; with more, all are forgotten and resolved again
 _MAX_COMMENTS = 10_000
 _MAX_SECONDS = 1e11
 _JSON_INTEGERS = msgspec.json.Decoder(list[int]).decode
 _ENDS = b"# EOF"
 
 Resolved = Series | RefusedSeries | bool
-"""What an identity stands for: a series, one that no receiver takes, or False: dropped by relabelling."""
+"""What an identity resolves to: a series, a refusal, or False: dropped by relabelling."""
 Resolve = Callable[[dict[str, str]], Resolved]
 
 
@@ -36,15 +37,15 @@ class TextFile:
         self, resolve: Resolve, place: str, *, is_openmetrics: bool, family: Sequence[str] = (),
         untimed_ms: int | None = None,
     ) -> None:  # fmt: skip
-        """`family` is `state` as it was where an earlier reading ended; `untimed_ms` the time of samples without one,
-        None where there may be none. Of an object in S3 no message quotes anything."""
+        """`family` is the `state` at the end of an earlier reading; `untimed_ms` is the time of samples without a
+        timestamp, None when each needs one. Messages about an object in S3 quote nothing."""
         self._resolve, self._place, self._is_openmetrics = resolve, place, is_openmetrics
         self._quotes = not is_object(place)
         self._untimed_ms = untimed_ms
         kind = _OpenMetrics if is_openmetrics else _Text
         self._parser = kind(ScrapeCache(), lambda labels: False, ParseOptions())
         self._known: dict[bytes, Resolved] = {}
-        self._typed: set[bytes] = set()  # those of `_known` that a TYPE line may change
+        self._typed: set[bytes] = set()  # keys of `_known` that a TYPE line may change
         self._is_ended = False
         if family:
             self._parser.begin(family[0], family[1])
@@ -52,23 +53,23 @@ class TextFile:
 
     @property
     def state(self) -> tuple[str, ...]:
-        """What holds for the lines that follow: type and family of the last TYPE line, and whether # EOF has come."""
+        """What the following lines depend on: type and family of the last TYPE line, and whether # EOF was read."""
         return (*self._parser.type, "# EOF") if self._is_ended else self._parser.type
 
     def again(self, state: Sequence[str]) -> TextFile:
-        """A reader of the same text from where `state` was this one's."""
+        """A new reader that continues where this one had `state`."""
         return TextFile(
             self._resolve, self._place, is_openmetrics=self._is_openmetrics, family=state, untimed_ms=self._untimed_ms
         )
 
     def forget(self) -> None:
-        """Lets go of all series."""
+        """Forgets all series."""
         self._known.clear()
         self._typed.clear()
 
     def read(self, content: bytes, first_line: int, skipped: ReasonCounts, dropped: ReasonCounts) -> Samples:
-        """Whole lines, of which the first has this number -> their samples. A line that cannot be read costs only
-        itself, and is counted in `skipped`; what relabelling or the receivers' limits drop, in `dropped`."""
+        """Whole lines, the first of which has number `first_line`, -> their samples. Each unreadable line is skipped
+        and counted in `skipped`; samples dropped by relabelling or the receivers' limits are counted in `dropped`."""
         samples = Samples()
         content, rest = self._whole(content)
         at, line = 0, first_line
@@ -85,12 +86,12 @@ class TextFile:
         if rest and self._is_ended:
             self._after_end(line, 1, skipped)
         elif rest:
-            skipped.add("bad_line", f"{self._place}, line {line}: it has no end: it may be cut off")
+            skipped.add(DropReason.BAD_LINE, f"{self._place}, line {line}: it has no line feed: it may be cut off")
         return samples
 
     def _whole(self, content: bytes) -> tuple[bytes, bytes]:
-        """Whole lines, and a last one that may be cut off anywhere: in OpenMetrics only # EOF may stand without its
-        end (Prometheus model/textparse, openmetricslex.l)."""
+        """Whole lines, and a last line that may be cut off: in OpenMetrics only # EOF may lack its line feed
+        (Prometheus model/textparse, openmetricslex.l)."""
         if content.endswith(b"\n"):
             return content, b""
         start = content.rfind(b"\n") + 1
@@ -99,11 +100,11 @@ class TextFile:
         return content[:start], content[start:]
 
     def _after_end(self, line: int, count: int, skipped: ReasonCounts) -> None:
-        """Nothing may stand behind # EOF, not even an empty line (openmetricsparse.go: "unexpected data")."""
-        skipped.add("after_eof", f"{self._place}, line {line}: lines after # EOF", count)
+        """Nothing may follow # EOF, not even an empty line (openmetricsparse.go: "unexpected data")."""
+        skipped.add(DropReason.AFTER_EOF, f"{self._place}, line {line}: lines after # EOF", count)
 
     def close(self, line: int) -> str:
-        """What is wrong with the end of the file, "" for nothing."""
+        """What is wrong with the end of the file, "" if nothing is."""
         if self._is_openmetrics and not self._is_ended:
             return f"{self._place}, line {line}: it does not end with # EOF: it may be cut off"
         return ""
@@ -120,27 +121,27 @@ class TextFile:
             self._parser.comment(line if self._is_openmetrics else line.rstrip(b"\r"))
         except (BadPage, UnicodeDecodeError) as error:
             detail = str(error) if self._quotes else "a comment that the format does not allow"
-            skipped.add("bad_line", f"{self._place}, line {number}: {detail}")
-        if self._parser.type != before:  # le and quantile are written as the type says
+            skipped.add(DropReason.BAD_LINE, f"{self._place}, line {number}: {detail}")
+        if self._parser.type != before:  # the type decides how le and quantile are written
             for identity in self._typed:
                 self._known.pop(identity, None)
             self._typed.clear()
 
     def _lines(self, content: bytes, line: int, samples: Samples, skipped: ReasonCounts, dropped: ReasonCounts) -> int:
-        """Lines that are no comments. Returns the number of the line behind them."""
+        """Lines without comments. Returns the number of the next line."""
         count = content.count(b"\n")
         if self._is_ended:
             self._after_end(line, count, skipped)
         elif not content.strip(b"\n"):
             if self._is_openmetrics:
-                skipped.add("bad_line", f"{self._place}, line {line}: it is empty", count)
+                skipped.add(DropReason.BAD_LINE, f"{self._place}, line {line}: it is empty", count)
         elif not self._take_all(content, count, samples, dropped):
             self._take_each(content, line, samples, skipped, dropped)
         return line + count
 
     def _take_all(self, content: bytes, count: int, samples: Samples, dropped: ReasonCounts) -> bool:
-        """Lines of the usual form, `identity value timestamp` without another space, all at once. False, with nothing
-        taken, when one of them is not like that."""
+        """The fast path: lines of the form `identity value timestamp` without another space, all at once. False, with
+        nothing taken, when a line has another form."""
         words = content.replace(b"\n", b" ").split(b" ")
         if len(words) != 3 * count + 1:
             return False
@@ -164,7 +165,7 @@ class TextFile:
         return True
 
     def _milliseconds(self, words: Sequence[bytes]) -> list[int] | None:
-        """The timestamps, None when one needs a look of its own."""
+        """The timestamps; None when one of them needs the slow path."""
         if self._is_openmetrics:
             seconds = go_floats(words)
             if not seconds or min(seconds) <= -_MAX_SECONDS or max(seconds) >= _MAX_SECONDS:
@@ -198,7 +199,8 @@ class TextFile:
     ) -> None:
         lines = content[:-1].split(b"\n")
         if self._is_openmetrics and b"" in lines:
-            skipped.add("bad_line", f"{self._place}, line {first + lines.index(b'')}: it is empty", lines.count(b""))
+            detail = f"{self._place}, line {first + lines.index(b'')}: it is empty"
+            skipped.add(DropReason.BAD_LINE, detail, lines.count(b""))
         for number, text in enumerate(lines, first):
             if not self._is_openmetrics:
                 text = text.strip()
@@ -209,17 +211,17 @@ class TextFile:
                 self._take(text, number, samples, skipped, dropped)
 
     def _take(self, text: bytes, number: int, samples: Samples, skipped: ReasonCounts, dropped: ReasonCounts) -> None:
-        """One line of a sample. `unquoted` says of each step what is wrong when it fails."""
-        where, unquoted = f"{self._place}, line {number}", "it is no sample of the format"
+        """The line of one sample. `unquoted` is the message of each step for files that are not quoted."""
+        where, unquoted = f"{self._place}, line {number}", "it is not a sample of the format"
         try:
             line = self._parser.parsed(text)
             unquoted = "its labels are not allowed"
             entry = self._entry(line)
-            unquoted = "its value is no number"
+            unquoted = "its value is not a number"
             value = _value(line.value)
             unquoted = "its timestamp is not one of the format"
             if not line.timestamp and self._untimed_ms is None:
-                skipped.add("timestamp_missing", f"{where}: no timestamp, and a backfill needs one")
+                skipped.add(DropReason.TIMESTAMP_MISSING, f"{where}: no timestamp, and a backfill needs one")
             elif isinstance(entry, Series):
                 stamp = self._parser.milliseconds(line.timestamp) if line.timestamp else self._untimed_ms
                 samples.add(entry, value, stamp or 0)
@@ -228,17 +230,17 @@ class TextFile:
         except (BadPage, Unterminated) as error:
             detail = getattr(error, "message", "") or "a quoted text does not end in its line"
             quoted = f"{detail}: {text[:100].decode('utf-8', 'replace')!r}"
-            skipped.add("bad_line", f"{where}: {quoted if self._quotes else unquoted}")
+            skipped.add(DropReason.BAD_LINE, f"{where}: {quoted if self._quotes else unquoted}")
         except UnicodeDecodeError:
-            skipped.add("bad_line", f"{where}: not UTF-8")
+            skipped.add(DropReason.BAD_LINE, f"{where}: not UTF-8")
 
     def _is_kept(self, entry: Resolved | None, dropped: ReasonCounts) -> bool:
         if isinstance(entry, Series):
             return True
         if isinstance(entry, RefusedSeries):
-            dropped.add(entry.reason, said_of(self._place, entry.reason, entry.message))
+            dropped.add(entry.reason, detail_of(self._place, entry.reason, entry.message))
         else:
-            dropped.add("metric_relabel", "dropped by metric_relabel_configs")
+            dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs")
         return False
 
 
@@ -250,7 +252,7 @@ def _value(text: bytes) -> float:
 
 
 class _Parsing(LineReader):
-    """The parts of a page's reader that a file needs."""
+    """The parts of a page's reader that reading a file needs."""
 
     @property
     def type(self) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Times as people give them: RFC 3339, unix seconds, or relative to now."""
+"""Times as users write them: RFC 3339, unix seconds, or relative to now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALLOWED = "RFC 3339 (2024-05-23T16:00:00Z), unix seconds (1716480000), or relati
 
 
 class BadTime(ValueError):
-    """No time; the message says what is allowed."""
+    """Not a time. The message says what is allowed."""
 
 
 def parse_time(value: Any, now_ms: int) -> int:
@@ -50,7 +50,7 @@ def _from_unix(text: str) -> int:
 
 
 def shown(milliseconds: int) -> str:
-    """A time for people: UTC, with milliseconds where it has any."""
+    """A time as UTC text, with milliseconds unless they are zero."""
     whole, rest = divmod(milliseconds, 1000)
     try:
         moment = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,11 +1,11 @@
-"""What is said of an object in S3: what is wrong and where, never what stands there. Whoever may name an object to a
-function need not be allowed to read it, and its log has other readers."""
+"""Messages about an object in S3 say what is wrong and where, and never quote its content. A caller who may name an
+object to the function need not be allowed to read it, and others read the function's log."""
 
 from __future__ import annotations
 
 from .files import is_object
 
-_SAFE = {  # their words come from the config, the format or the clock
+_SAFE = {  # details of these come from the config, the format or the clock
     "after_eof", "bad_line", "duplicate", "metric_relabel", "not_json", "null_ignored", "outside_range", "row_length",
     "timestamp_missing", "too_far_in_future", "value_missing", "write_relabel",
 }  # fmt: skip
@@ -25,11 +25,6 @@ _WORDS = {
 }
 
 
-def words(reason: str) -> str:
-    """A reason in words that quote nothing."""
-    return _WORDS.get(reason, reason)
-
-
-def said_of(place: str, reason: str, detail: str) -> str:
-    """What may be said of a file under this reason; `detail` quotes what stands there."""
-    return detail if reason in _SAFE or not is_object(place) else words(reason)
+def detail_of(place: str, reason: str, detail: str) -> str:
+    """The message for a reason: `detail`, which may quote the file, or for an S3 object words that quote nothing."""
+    return detail if reason in _SAFE or not is_object(place) else _WORDS.get(reason, reason)

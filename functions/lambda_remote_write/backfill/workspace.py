@@ -1,7 +1,7 @@
-"""What a workspace takes late: its configuration, read and changed over signed requests.
+"""Reads and changes the configuration of an AMP workspace, which has the out-of-order window, with signed requests.
 
-AWS's own client would do, but the one in the Lambda runtime may be too old to know the out-of-order window, and drops
-what it does not know without a word.
+AWS's own client in the Lambda runtime may be too old to know the window, and silently drops settings that it does not
+know.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _ONE_OF = frozenset(("limitsPerLabelSet", "retentionPeriodInDays"))  # at least 
 
 
 class NotAnswered(Exception):
-    """The workspace's configuration is not known, or could not be changed. The message says why, and what helps.
-    `is_unchanged` when it is certain that a change was not made."""
+    """The workspace's configuration could not be read or changed. The message says why, and what helps.
+    `is_unchanged` means that a change was certainly not made."""
 
     def __init__(self, message: str, *, is_unchanged: bool = False) -> None:
         self.is_unchanged = is_unchanged
@@ -40,8 +40,8 @@ class NotAnswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`status` is ACTIVE, UPDATING or UPDATE_FAILED; `window_seconds` None when the answer does not say. `settings`
-    are all of the answer's but the status."""
+    """`status` is ACTIVE, UPDATING or UPDATE_FAILED; `window_seconds` is None when the answer has no window. `settings`
+    is the answer without the status."""
 
     status: str
     window_seconds: int | None
@@ -70,9 +70,9 @@ class Workspace:
         """Sets the out-of-order window and waits until it is in force, before `deadline` (monotonic seconds). Raises
         NotAnswered.
 
-        Every other setting goes back as it was read. UpdateWorkspaceConfiguration says of its request: "You must
+        Every other setting is sent back as it was read. UpdateWorkspaceConfiguration says of its request: "You must
         specify at least one of limitsPerLabelSet or retentionPeriodInDays for the request to be valid", and does not
-        say what becomes of a setting that is left out.
+        say what happens to a setting that is left out.
         """
         try:
             settings = self.describe(deadline).settings
@@ -107,8 +107,8 @@ class Workspace:
 
 
 def configuration_url(write_url: str, env_vars: Mapping[str, str]) -> str:
-    """Where the configuration of the workspace is that `write_url` writes to. AMP's control plane is another host; a
-    workspace that is not on AWS has one address for both."""
+    """The URL of the configuration of the workspace that `write_url` writes to. AMP's control plane is another host;
+    a workspace that is not on AWS has one address for both."""
     parts = urlsplit(write_url.removesuffix(_PATH))
     elsewhere = env_vars.get("AWS_ENDPOINT_URL_AMP") or env_vars.get("AWS_ENDPOINT_URL")
     if elsewhere:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from . import global_config, http_client, job_names, relabel_configs, remote_write, scalars
-from .schema import MEGABYTE, BackfillServer
+from . import global_config, http_client, relabel_configs, remote_write, scalars
+from .schema import BackfillServer
 from .yaml_reader import Section
 
 READS = ("query_range", "query", "federate")
 MAX_POINTS = 10_000  # of one series in an answer: Prometheus gives 11,000 at most
-_DEFAULT_BODY_BYTES = 50 * MEGABYTE
 _WRITE_PATH = "/api/v1/remote_write"
 
 
@@ -23,27 +23,26 @@ def read(
 
 
 def _server(entry: Section, env_vars: Mapping[str, str], taken: set[str], name_validation: str) -> BackfillServer:
-    name = job_names.read(entry, taken)
+    name = global_config.job_name(entry, taken)
     url, region = remote_write.address(entry, env_vars)
-    how = entry.choice("read", READS, READS[0])
-    step_ms = entry.duration_ms("step", 60_000) or 60_000
-    window_ms = entry.duration_ms("window", 0) or 3_600_000
+    entry.defaults = default = BackfillServer(name, url.removesuffix(_WRITE_PATH).rstrip("/"))
+    how = entry.choice("read", READS)
+    step_ms, window_ms = entry.positive_ms("step"), entry.positive_ms("window")
     if how == "query_range" and window_ms > MAX_POINTS * step_ms:
         entry.problem("window", f"holds more than {MAX_POINTS} steps, and a server answers 11000 at most")
     match = tuple(entry.texts("match"))
     if not match and not entry.is_wrong("match"):
         entry.problem("match", "is required: one selector at least, as '{job=\"node\"}'")
-    server = BackfillServer(
-        job_name=name,
-        url=url.removesuffix(_WRITE_PATH).rstrip("/"),
+    server = replace(
+        default,
         read=how,
         match=match,
         step_ms=step_ms,
         window_ms=window_ms,
-        timeout_ms=entry.duration_ms("timeout", 60_000) or 60_000,
+        timeout_ms=entry.positive_ms("timeout"),
         sigv4=remote_write.read_sigv4(entry, region, env_vars),
-        http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES, redirects=False),
-        body_size_bytes=entry.read("body_size_limit", scalars.size_bytes, 0) or _DEFAULT_BODY_BYTES,
+        http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES, default.http),
+        body_size_bytes=entry.read("body_size_limit", scalars.size_bytes, 0) or default.body_size_bytes,
         labels=_labels(entry),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", name_validation),
     )

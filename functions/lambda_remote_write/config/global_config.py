@@ -1,12 +1,11 @@
-"""Reads `global`: what holds for every job unless the job says otherwise, and the labels of every series."""
+"""Reads `global`: what jobs inherit, and the labels of every series. Jobs of all kinds share its keys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from . import scalars, unsupported_keys
-from .schema import Limits
+from .schema import NAME_ESCAPING, SCRAPE_TIMEOUT_MS, GlobalConfig, Limits
 from .secrets import looks_like_reference
 from .yaml_reader import Section
 
@@ -24,7 +23,6 @@ PAIR_OF_SERVERS = (
     "the label by which AMP stores the samples of one of two servers; it is for pairs of Prometheus servers: leave it "
     "out, one sender is enough; a bare `cluster` is harmless"
 )
-VALIDATION_SCHEMES = ("utf8", "legacy")
 NOT_A_NAME = {
     "utf8": "not a label name: it is empty, or no Unicode text",
     "legacy": "not a label name: letters, digits and _, no digit first",
@@ -32,59 +30,47 @@ NOT_A_NAME = {
 ESCAPING_SCHEMES = ("allow-utf-8", "underscores", "dots", "values")
 
 
-@dataclass(frozen=True, slots=True)
-class GlobalConfig:
-    """`global` with Prometheus's defaults. `timeout_ms` is None when it was not written; the empty protocols and
-    escaping scheme mean that the job's other keys decide."""
-
-    external_labels: tuple[tuple[str, str], ...] = ()
-    interval_ms: int = 60_000
-    timeout_ms: int | None = None
-    limits: Limits = field(default_factory=Limits)
-    target_limit: int = 0
-    keep_dropped_targets: int = 0
-    scrape_protocols: tuple[str, ...] = ()
-    name_validation: str = "utf8"
-    name_escaping: str = ""
-    scrape_native_histograms: bool = False
-    convert_classic_histograms_to_nhcb: bool = False
-    always_scrape_classic_histograms: bool = False
-    extra_scrape_metrics: bool = False
-    new_series_limit: int = 0
-    tick_ms: int = 0  # of the schedule
-    heirs: list[str] = field(default_factory=list)  # the jobs read so far that have their interval from here
-
-
 def read(top: Section, env_vars: Mapping[str, str], tick_ms: int) -> GlobalConfig:
-    section = top.section("global")
+    default = GlobalConfig(tick_ms=tick_ms)
+    section = top.section("global", default)
     if section is None:
-        return GlobalConfig(tick_ms=tick_ms)
-    interval_ms = section.duration_ms("scrape_interval", 0) or 60_000
+        return default
+    interval_ms = section.positive_ms("scrape_interval", default.interval_ms)
     timeout_ms = section.duration_ms("scrape_timeout", 0) or None
     if timeout_ms and timeout_ms > interval_ms and not section.is_wrong("scrape_interval"):
         shown = scalars.print_duration
         section.problem("scrape_timeout", f"{shown(timeout_ms)} is longer than scrape_interval {shown(interval_ms)}")
-    validation, escaping = names(section, "utf8", "")
+    validation, escaping = names(section, default.name_validation, default.name_escaping)
     found = GlobalConfig(
         external_labels=_external_labels(section, env_vars, validation),
         interval_ms=interval_ms,
         timeout_ms=timeout_ms,
-        limits=limits(section, Limits()),
-        target_limit=section.integer("target_limit", 0),
-        keep_dropped_targets=section.integer("keep_dropped_targets", 0),
+        limits=limits(section, default.limits, default.limits),
+        target_limit=section.integer("target_limit"),
+        keep_dropped_targets=section.integer("keep_dropped_targets"),
         scrape_protocols=protocols(section),
         name_validation=validation,
         name_escaping=escaping,
-        scrape_native_histograms=section.boolean("scrape_native_histograms", False),
-        convert_classic_histograms_to_nhcb=section.boolean("convert_classic_histograms_to_nhcb", False),
-        always_scrape_classic_histograms=section.boolean("always_scrape_classic_histograms", False),
-        extra_scrape_metrics=section.boolean("extra_scrape_metrics", False),
-        new_series_limit=section.integer("new_series_limit", 0),
+        scrape_native_histograms=section.boolean("scrape_native_histograms"),
+        convert_classic_histograms_to_nhcb=section.boolean("convert_classic_histograms_to_nhcb"),
+        always_scrape_classic_histograms=section.boolean("always_scrape_classic_histograms"),
+        extra_scrape_metrics=section.boolean("extra_scrape_metrics"),
+        new_series_limit=section.integer("new_series_limit"),
         tick_ms=tick_ms,
     )
     ignore(section, unsupported_keys.IGNORED_GLOBAL)
     section.close()
     return found
+
+
+def job_name(entry: Section, taken: set[str]) -> str:
+    """What names a job in samples, in reports and in a backfill, unique in a file. `taken` holds the names of other
+    jobs, and gets this one."""
+    name = entry.required("job_name")
+    if name and name in taken:
+        entry.problem("job_name", f"{name!r} is the name of another job; job names are unique")
+    taken.add(name)
+    return name
 
 
 def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
@@ -95,7 +81,7 @@ def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
     if not own_ms and not entry.is_wrong("scrape_interval"):
         fallback.heirs.append(entry.path)
     interval_ms = own_ms or fallback.interval_ms
-    timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(fallback.timeout_ms or 10_000, interval_ms)
+    timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(fallback.timeout_ms or SCRAPE_TIMEOUT_MS, interval_ms)
     if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
         longest = scalars.print_duration(interval_ms)
         entry.problem(
@@ -121,12 +107,13 @@ def _below_tick(interval_ms: int, tick_ms: int) -> str:
     return f"{shown(interval_ms)} is below the schedule's tick: the real interval is {shown(tick_ms)}"
 
 
-def limits(section: Section, fallback: Limits, body_default: int = 0) -> Limits:
-    """The limit keys; 0 or absent falls back to the global value, so that a job cannot turn one off."""
+def limits(section: Section, fallback: Limits, default: Limits) -> Limits:
+    """The limit keys; 0 or absent falls back to the global value, so that a job cannot turn one off. `default` bounds a
+    body where neither does."""
     return Limits(
         body_size_bytes=section.read("body_size_limit", scalars.size_bytes, 0)
         or fallback.body_size_bytes
-        or body_default,
+        or default.body_size_bytes,
         sample_limit=section.integer("sample_limit", 0) or fallback.sample_limit,
         label_limit=section.integer("label_limit", 0) or fallback.label_limit,
         label_name_length=section.integer("label_name_length_limit", 0) or fallback.label_name_length,
@@ -144,25 +131,25 @@ def protocols(section: Section) -> tuple[str, ...]:
 
     found = section.read_list("scrape_protocols", protocol)
     if section.has("scrape_protocols") and not found and not section.is_wrong("scrape_protocols"):
-        section.problem("scrape_protocols", "an empty list asks for nothing; leave it out for the default")
+        section.problem("scrape_protocols", "an empty list requests no protocol; leave it out for the default")
     if len(set(found)) < len(found):
-        section.problem("scrape_protocols", "a protocol stands twice")
+        section.problem("scrape_protocols", "a protocol is listed twice")
     return tuple(found)
 
 
 def names(section: Section, validation: str, escaping: str) -> tuple[str, str]:
     """`metric_name_validation_scheme` and `metric_name_escaping_scheme`, over what is inherited."""
-    validation = section.choice("metric_name_validation_scheme", VALIDATION_SCHEMES, validation)
+    validation = section.choice("metric_name_validation_scheme", NAME_ESCAPING, validation)
     escaping = section.choice("metric_name_escaping_scheme", ESCAPING_SCHEMES, escaping)
     if validation == "legacy" and escaping == "allow-utf-8":
         keys = ("metric_name_escaping_scheme", "metric_name_validation_scheme")
-        for key in [one for one in keys if section.has(one)][:1]:  # where both are inherited, it was said there
+        for key in [one for one in keys if section.has(one)][:1]:  # where both are inherited, `global` has the problem
             section.problem(key, "allow-utf-8 names cannot pass legacy validation: choose underscores, dots or values")
     return validation, escaping
 
 
 def label_name(section: Section, name: str, validation: str = "legacy") -> bool:
-    """Reports a label name that is reserved, or that the validation scheme does not allow; True when it is good."""
+    """Reports a label name that is reserved, or that the validation scheme forbids. Returns whether it is valid."""
     if section.is_null_key(name) or not scalars.is_valid_label_name(name, validation):
         section.problem(name, NOT_A_NAME[validation])
         return False
@@ -173,7 +160,7 @@ def label_name(section: Section, name: str, validation: str = "legacy") -> bool:
 
 
 def ignore(section: Section, keys: Mapping[str, str]) -> None:
-    """Keys of a prometheus.yml that have no meaning here load, and each is named in a warning."""
+    """Warns of each of these keys; they load, because a prometheus.yml may hold them."""
     for key in section:
         if key in keys and section.has(key):
             section.warn(key, f"ignored: {keys[key]}")

@@ -1,4 +1,4 @@
-"""Reads Prometheus's HTTP client keys (inline in jobs and remote_write): who we are, TLS, proxy, extra headers."""
+"""Reads Prometheus's HTTP client keys (inline in jobs and remote_write): authentication, TLS, proxy, extra headers."""
 
 from __future__ import annotations
 
@@ -67,8 +67,7 @@ _FORMS = {"": "literal", "_file": "file", "_ref": "reference"}
 
 
 def secret(section: Section, key: str, *, reference: bool = True, literal: Callable[[str], str] = str) -> Secret | None:
-    """The one secret that `key`, `key_file` or `key_ref` gives; two of them are a mistake. `literal` checks a text that
-    stands in the config itself."""
+    """The secret that one of `key`, `key_file` and `key_ref` gives. `literal` checks one in the config."""
     forms = {f"{key}{ending}": form for ending, form in _FORMS.items() if reference or form != "reference"}
     given = [(name, form) for name, form in forms.items() if section.has(name)]
     if len(given) > 1:  # an empty one counts as absent then, as in Prometheus
@@ -87,17 +86,18 @@ def secret(section: Section, key: str, *, reference: bool = True, literal: Calla
 
 
 def tls_config(section: Section, key: str = "tls_config") -> TlsConfig:
-    tls = section.section(key)
+    default = TlsConfig()
+    tls = section.section(key, default)
     if tls is None:
-        return TlsConfig()
+        return default
     found = TlsConfig(
         ca=secret(tls, "ca"),
         cert=secret(tls, "cert"),
         key=secret(tls, "key"),
         server_name=tls.text("server_name"),
-        insecure_skip_verify=tls.boolean("insecure_skip_verify", False),
-        min_version=tls.choice("min_version", _TLS_VERSIONS, "TLS12"),
-        max_version=tls.choice("max_version", _TLS_VERSIONS, ""),
+        insecure_skip_verify=tls.boolean("insecure_skip_verify"),
+        min_version=tls.choice("min_version", _TLS_VERSIONS),
+        max_version=tls.choice("max_version", _TLS_VERSIONS),
     )
     if bool(found.cert) != bool(found.key):
         half = "cert" if found.cert else "key"
@@ -113,7 +113,7 @@ def proxy_config(section: Section) -> ProxyConfig:
     found = ProxyConfig(
         url=_proxy_url(section),
         no_proxy=section.text("no_proxy"),
-        from_environment=section.boolean("proxy_from_environment", False),
+        from_environment=section.boolean("proxy_from_environment", ProxyConfig().from_environment),
         connect_header=_proxy_header(section),
     )
     if found.from_environment and (found.url or found.no_proxy):
@@ -152,7 +152,7 @@ def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...
 
 
 def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
-    """Reports a header name that is no token or may not be set; True when it is good."""
+    """Reports a header name that is no token or may not be set. Returns whether it is valid."""
     if not _HEADER_NAME.fullmatch(name):
         section.problem(name, "not a header name")
         return False
@@ -204,7 +204,7 @@ def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str
     return tuple(found)
 
 
-def read(section: Section, reserved: Collection[str], *, redirects: bool = True) -> HttpClientConfig:
+def read(section: Section, reserved: Collection[str], default: HttpClientConfig | None = None) -> HttpClientConfig:
     """All HTTP client keys of one section."""
     basic, authorization, oauth2 = _basic_auth(section), _authorization(section), _oauth2(section)
     given = [
@@ -220,7 +220,7 @@ def read(section: Section, reserved: Collection[str], *, redirects: bool = True)
         oauth2=oauth2,
         tls=tls_config(section),
         proxy=proxy_config(section),
-        follow_redirects=section.boolean("follow_redirects", redirects),
+        follow_redirects=section.boolean("follow_redirects", (default or HttpClientConfig()).follow_redirects),
         http_headers=http_headers(section, reserved),
     )
 
@@ -241,13 +241,14 @@ def _authorization(section: Section) -> Authorization | None:
         return header_value(text.strip())
 
     bearer = _bearer_token(section)
-    block = section.section("authorization")
+    default = Authorization(credentials=bearer)
+    block = section.section("authorization", default)
     if block is None:
-        return Authorization("Bearer", bearer) if bearer else None
+        return default if bearer else None
     if bearer:
         section.problem("authorization", "cannot be combined with bearer_token")
     found = Authorization(
-        block.read("type", scheme, "Bearer") or "Bearer", secret(block, "credentials", literal=header_value)
+        block.read("type", scheme, default.type) or default.type, secret(block, "credentials", literal=header_value)
     )
     block.close()
     return found

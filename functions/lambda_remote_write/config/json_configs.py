@@ -1,7 +1,8 @@
-"""Reads `json_configs`: how an API is asked, and how its answer becomes metrics."""
+"""Reads `json_configs`: how to call an API, and how its answer becomes metrics."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,10 @@ from urllib.parse import urlsplit
 
 import re2
 
-from . import backfill_block, expression, http_client, job_names, plain_text, relabel_configs, scalars, unsupported_keys
+from . import backfill, expression, http_client, plain_text, relabel_configs, scalars, unsupported_keys
 from .expression import Expression, Scope
-from .global_config import GlobalConfig, intervals, label_name, limits
-from .schema import MEGABYTE, JsonJob, Metric, Pagination, Timestamp
+from .global_config import intervals, job_name, label_name, limits
+from .schema import GlobalConfig, JsonJob, Metric, Pagination, Timestamp
 from .secrets import Secret
 from .timestamp import parse_format, parse_zone
 from .yaml_reader import Section
@@ -25,27 +26,26 @@ SYNTHETIC = (
     "scrape_series_added",
 )
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
-_DEFAULT_BODY_SIZE = 50 * MEGABYTE  # an API answer is decoded in memory; Prometheus has no limit by default
 
 
 def read(section: Section, fallback: GlobalConfig, taken: set[str]) -> tuple[JsonJob, ...]:
-    """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
+    """The jobs. `taken` holds the names of other jobs, and gets these."""
     return tuple(_job(entry, fallback, taken) for entry in section.sections("json_configs"))
 
 
 def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
-    name, url = job_names.read(entry, taken), entry.hidden("url", http_client.url)
+    name, url = job_name(entry, taken), entry.hidden("url", http_client.url)
     if url is None and not entry.has("url"):
         entry.problem("url", "is required")
     interval_ms, timeout_ms = intervals(entry, fallback)
+    default = JsonJob(name, url or "", urlsplit(url or "").netloc, interval_ms, timeout_ms, ())
+    entry.defaults = default
     body = read_body(entry)
     found = _metrics(entry)
     metrics = tuple(metric for metric, _ in found)
-    job = JsonJob(
-        job_name=name,
-        url=url or "",
-        instance=urlsplit(url or "").netloc,
-        method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else "GET"),
+    job = replace(
+        default,
+        method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else None),
         query=tuple(plain_text.text_map(entry, "query", plain_text.BY_HEADER).items()),
         body=body,
         headers=tuple(
@@ -53,28 +53,26 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
             for name, value in http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
         ),
         labels=_static_labels(entry),
-        honor_labels=entry.boolean("honor_labels", False),
-        scrape_interval_ms=interval_ms,
-        scrape_timeout_ms=timeout_ms,
+        honor_labels=entry.boolean("honor_labels"),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         fail_if=entry.read("fail_if", _of_document),
         fail_message=entry.read("fail_message", _of_document),
         pagination=_pagination(entry),
-        allow_link_local=entry.boolean("allow_link_local", False),
+        allow_link_local=entry.boolean("allow_link_local"),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
-        limits=limits(entry, fallback.limits, _DEFAULT_BODY_SIZE),
+        limits=limits(entry, fallback.limits, default.limits),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", fallback.name_validation),
         metrics=metrics,
-        backfill=backfill_block.read(entry, lambda section: _of_ranges(found, section), interval_ms),
-        new_series_limit=entry.integer("new_series_limit", 0) or fallback.new_series_limit,
+        backfill=backfill.read(entry, lambda section: _of_ranges(found, section), interval_ms),
+        new_series_limit=entry.integer("new_series_limit") or fallback.new_series_limit,
     )
     for _, block in found if job.backfill is None and not entry.is_wrong("backfill") else ():
         if block is not None:
-            entry.problem("metrics", "backfill of a metric belongs to a job with backfill, which asks for ranges")
+            entry.problem("metrics", "backfill of a metric needs backfill of its job, which queries ranges")
     if job.body is not None and job.method == "GET":
         entry.problem("body", "a GET request has no body; leave method out or set it to POST")
     if entry.has("fail_message") and not entry.has("fail_if"):
-        entry.problem("fail_message", "is the text of a failure that fail_if finds; write fail_if, too")
+        entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
     return job
 
@@ -114,12 +112,13 @@ def _pagination(entry: Section) -> Pagination | None:
     if section is None:
         return None
     style = section.choice("style", ("next_link", "cursor", "page"), "")
+    section.defaults = default = Pagination(style, None, "page" if style == "page" else "cursor")
     found = Pagination(
         style=style,
         path=section.read("path", _page_path),
-        parameter=section.text("parameter", "page" if style == "page" else "cursor"),
-        first_page=section.integer("first_page", 1),
-        max_pages=section.integer("max_pages", 100, minimum=1),
+        parameter=section.text("parameter", default.parameter),
+        first_page=section.integer("first_page"),
+        max_pages=section.integer("max_pages", minimum=1),
     )
     if not section.has("style"):
         section.problem("style", "is required: next_link, cursor or page")
@@ -159,7 +158,8 @@ def _metrics(entry: Section) -> tuple[_Read, ...]:
 
 
 def _metric(section: Section) -> _Read | None:
-    before = len(section.notes.problems)
+    before = len(section.diagnostics.problems)
+    section.defaults = default = _default_metric()
     steps = _steps(section)
     read_expression = _within(steps) if not section.is_wrong("records") else expression.parse
     value = section.read("value", read_expression)
@@ -168,29 +168,34 @@ def _metric(section: Section) -> _Read | None:
     used = [found for _, found in labels]
     used += [value] if value else []
     used += [timestamp.path] if timestamp else []
-    metric_type = section.choice("type", METRIC_TYPES, "untyped")
+    metric_type = section.choice("type", METRIC_TYPES)
     metric = Metric(
         name=section.read("name", _metric_name, ""),
         type="unknown" if metric_type == "untyped" else metric_type,
         help=section.text("help"),
         unit=section.text("unit"),
-        records=expression.records(steps, used if len(section.notes.problems) == before else []),
-        value=value or expression.parse("@"),
+        records=expression.records(steps, used if len(section.diagnostics.problems) == before else []),
+        value=value or default.value,
         timestamp=timestamp,
         labels=labels,
         value_map=_value_map(section),
         value_regex=section.read("value_regex", _regex),
-        scale=section.number("scale", 1.0),
-        offset=section.number("offset", 0.0),
-        on_missing=section.read("on_missing", _on_missing, "skip"),
-        duplicates=section.choice("duplicates", ("last", "first", "sum", "error"), "last"),
+        scale=section.number("scale"),
+        offset=section.number("offset"),
+        on_missing=section.read("on_missing", _on_missing, default.on_missing),
+        duplicates=section.choice("duplicates", ("last", "first", "sum", "error")),
     )
     for key in ("name", "value"):
         if not section.has(key):
             section.problem(key, "is required")
     of_ranges = section.section("backfill")
     section.close(unsupported_keys.METRIC)
-    return (metric, of_ranges) if len(section.notes.problems) == before else None
+    return (metric, of_ranges) if len(section.diagnostics.problems) == before else None
+
+
+@functools.cache
+def _default_metric() -> Metric:
+    return Metric("", expression.records([expression.parse_step("@")], []), expression.parse("@"))
 
 
 def _of_ranges(found: Sequence[_Read], section: Section) -> tuple[Metric, ...]:
@@ -232,7 +237,7 @@ def _steps(section: Section) -> list[expression.Step]:
     else:
         step = section.read("records", expression.parse_step)
         steps = [step] if step else []
-    return steps or [expression.parse_step("@")]
+    return steps or list(_default_metric().records.steps)
 
 
 def _metric_name(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import yaml
 
@@ -17,7 +18,7 @@ from . import (
     spool,
     unsupported_keys,
 )
-from .schema import Config
+from .schema import NAME_ESCAPING, TICK_MS, Config
 from .yaml_reader import ConfigError, Diagnostics, Problem, Section, compose, is_null, kind_of
 
 _ONE_STAR = "a * stands in the last part of a path only"
@@ -39,13 +40,13 @@ def parse_config(
     and PUSHER_TICK; `include` reads the files that it names. Without a schedule (`pusher run`) there is no tick.
     Raises ConfigError with all problems.
     """
-    notes = Diagnostics(file)
-    node = compose(text, file, notes)
+    diagnostics = Diagnostics(file)
+    node = compose(text, file, diagnostics)
     if not isinstance(node, yaml.MappingNode):
         detail = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", f"{detail}; a config has json_configs and remote_write")])
-    top = Section(node, "", notes)
-    tick_ms = _tick_ms(env_vars, notes) if has_schedule else 0
+    top = Section(node, "", diagnostics)
+    tick_ms = _tick_ms(env_vars, diagnostics) if has_schedule else 0
     fallback = global_config.read(top, env_vars, tick_ms)
     taken: set[str] = set()
     jobs = json_configs.read(top, fallback, taken)
@@ -54,31 +55,27 @@ def parse_config(
         scrape_jobs += scrape_configs.read(section, fallback, env_vars, taken)
         section.close()
     endpoints = remote_write.read(top, env_vars, fallback.name_validation)
-    servers = backfill_configs.read(top, env_vars, taken, fallback.name_validation)
-    kept_in = spool.read(top, env_vars)
-    self_metrics, new_series = top.boolean("self_metrics", True), top.integer("new_series_limit", 0)
+    top.defaults = default = Config(fallback.external_labels, jobs, scrape_jobs, endpoints, tick_ms)
+    config = replace(
+        default,
+        servers=backfill_configs.read(top, env_vars, taken, fallback.name_validation),
+        spool=spool.read(top, env_vars),
+        self_metrics=top.boolean("self_metrics"),
+        new_series_limit=top.integer("new_series_limit"),
+        name_escaping=fallback.name_escaping or NAME_ESCAPING[fallback.name_validation],
+    )
     _check_rule_files(top)
     global_config.ignore(top, unsupported_keys.IGNORED_TOP_LEVEL)
     top.close(unsupported_keys.TOP_LEVEL)
     global_config.warn_below_tick(top, fallback)
-    if not jobs and not scrape_jobs and not servers:
-        notes.warnings.append(Problem(file, 0, "", "neither json_configs nor scrape_configs: nothing will be sent"))
-    if notes.problems:
-        raise ConfigError(notes.problems)
-    warnings = tuple(map(str, sorted(notes.warnings, key=lambda warning: warning.line)))
-    return Config(
-        fallback.external_labels,
-        jobs,
-        scrape_jobs,
-        endpoints,
-        tick_ms,
-        warnings,
-        kept_in,
-        self_metrics,
-        new_series,
-        servers,
-        fallback.name_escaping or ("underscores" if fallback.name_validation == "legacy" else "allow-utf-8"),
-    )
+    if not jobs and not scrape_jobs and not config.servers:
+        diagnostics.warnings.append(
+            Problem(file, 0, "", "neither json_configs nor scrape_configs: nothing will be sent")
+        )
+    if diagnostics.problems:
+        raise ConfigError(diagnostics.problems)
+    warnings = tuple(map(str, sorted(diagnostics.warnings, key=lambda warning: warning.line)))
+    return replace(config, warnings=warnings)
 
 
 def _check_rule_files(top: Section) -> None:
@@ -106,18 +103,18 @@ def _included(top: Section, include: Include | None) -> Iterator[Section]:
         if not found:
             top.warn("scrape_config_files", f"{pattern!r:.100} names no file")
         for name, text in found:
-            notes = Diagnostics(name, top.notes.problems, top.notes.warnings)
-            node = compose(text, name, notes)
+            diagnostics = Diagnostics(name, top.diagnostics.problems, top.diagnostics.warnings)
+            node = compose(text, name, diagnostics)
             if isinstance(node, yaml.MappingNode):
-                yield Section(node, "", notes)
+                yield Section(node, "", diagnostics)
             elif not is_null(node):
-                notes.problem(1, "", f"a map with scrape_configs is expected, not {kind_of(node)}")
+                diagnostics.problem(1, "", f"a map with scrape_configs is expected, not {kind_of(node)}")
 
 
-def _tick_ms(env_vars: Mapping[str, str], notes: Diagnostics) -> int:
-    text = env_vars.get("PUSHER_TICK") or "1m"
+def _tick_ms(env_vars: Mapping[str, str], diagnostics: Diagnostics) -> int:
+    text = env_vars.get("PUSHER_TICK") or "0"
     try:
-        return scalars.duration_ms(text) or 60_000
+        return scalars.duration_ms(text) or TICK_MS
     except ValueError as error:
-        notes.problems.append(Problem("environment", 0, "PUSHER_TICK", f"{text!r} is not allowed: {error}"))
-        return 60_000
+        diagnostics.problems.append(Problem("environment", 0, "PUSHER_TICK", f"{text!r} is not allowed: {error}"))
+        return TICK_MS

@@ -15,7 +15,7 @@ def read(section: Section, key: str, name_validation: str = "utf8") -> tuple[rel
 
 
 def _rule(entry: Section, name_validation: str) -> relabel.Rule | None:
-    before = len(entry.notes.problems)
+    before = len(entry.diagnostics.problems)
     given: dict[str, Any] = {}
     if entry.has("source_labels"):
         given["source_labels"] = tuple(entry.texts("source_labels"))
@@ -28,7 +28,7 @@ def _rule(entry: Section, name_validation: str) -> relabel.Rule | None:
     if entry.has("modulus"):
         given["modulus"] = entry.read("modulus", scalars.integer)
     entry.close({"if": "a vmagent-only key; write a keep or drop rule"})
-    if len(entry.notes.problems) > before:
+    if len(entry.diagnostics.problems) > before:
         return None
     try:
         return relabel.rule(name_validation, **given)

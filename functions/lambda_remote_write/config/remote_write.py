@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from . import env_region, http_client, partitions, plain_text, relabel_configs, scalars, unsupported_keys
-from .schema import HttpClientConfig, MetadataConfig, QueueConfig, RemoteWriteConfig, SigV4
+from . import aws_region, http_client, partitions, plain_text, relabel_configs, scalars, unsupported_keys
+from .schema import MetadataConfig, QueueConfig, RemoteWriteConfig, SigV4
 from .secrets import Secret
 from .yaml_reader import Problem, Section
 
@@ -39,7 +39,7 @@ class AmpHost:
     @property
     def control_plane(self) -> str:
         """The host that describes and changes workspaces. PrivateLink has another endpoint for it, whose own name
-        nobody can tell from this one's; with private DNS its name is the public one."""
+        does not follow from this one's; with private DNS its name is the public one."""
         return f"aps{self.fips}.{self.region}.{self.suffix}"
 
 
@@ -72,23 +72,16 @@ def read(section: Section, env_vars: Mapping[str, str], name_validation: str = "
         return ()
     if not _is_workspace(workspace):
         detail = f"{workspace[:100]!r} is not allowed: a workspace is an id (ws-…) or its ARN"
-        section.notes.problems.append(Problem("environment", 0, "PUSHER_WORKSPACE", detail))
+        section.diagnostics.problems.append(Problem("environment", 0, "PUSHER_WORKSPACE", detail))
     url = _workspace_url(workspace, region)
-    return (_with_defaults(url, SigV4(region=region)),)
-
-
-def _with_defaults(url: str, sigv4: SigV4) -> RemoteWriteConfig:
-    client = HttpClientConfig(follow_redirects=False)
-    return RemoteWriteConfig(
-        name=_default_name(url), url=url, remote_timeout_ms=30_000, headers=(), sigv4=sigv4, http=client,
-        queue=QueueConfig(), metadata=MetadataConfig(), write_relabel=(),
-    )  # fmt: skip
+    return (RemoteWriteConfig(_default_name(url), url, sigv4=SigV4(region)),)
 
 
 def _endpoint(entry: Section, env_vars: Mapping[str, str], name_validation: str) -> RemoteWriteConfig:
     url, region = address(entry, env_vars)
     sigv4 = read_sigv4(entry, region, env_vars)
-    client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, redirects=False)
+    entry.defaults = default = RemoteWriteConfig(entry.text("name") or _default_name(url), url, sigv4=sigv4)
+    client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, default.http)
     others = [key for key in ("basic_auth", "authorization", "oauth2") if entry.has(key)]
     if sigv4 and others and entry.has("sigv4"):
         entry.problem(
@@ -97,24 +90,22 @@ def _endpoint(entry: Section, env_vars: Mapping[str, str], name_validation: str)
     elif sigv4 and others:
         entry.problem(others[0], "AMP takes signed requests only: leave it out")
     _check_amp(entry, url, sigv4)
-    endpoint = RemoteWriteConfig(
-        name=entry.text("name") or _default_name(url),
-        url=url,
-        remote_timeout_ms=entry.duration_ms("remote_timeout", 30_000) or 30_000,
+    endpoint = replace(
+        default,
+        remote_timeout_ms=entry.positive_ms("remote_timeout"),
         headers=http_client.static_headers(entry, http_client.RESERVED_FOR_REMOTE_WRITE),
-        sigv4=sigv4,
         http=client,
         queue=_queue_config(entry),
         metadata=_metadata_config(entry),
         write_relabel=relabel_configs.read(entry, "write_relabel_configs", name_validation),
-        version=1 + _MESSAGES.index(entry.choice("protobuf_message", _MESSAGES, _MESSAGES[0])),
-        send_exemplars=entry.boolean("send_exemplars", False),
-        send_native_histograms=entry.boolean("send_native_histograms", False),
-        convert_nhcb_to_classic=entry.boolean("convert_nhcb_to_classic", False),
-        max_age_ms=entry.duration_ms("max_age", 0),
+        version=1 + _MESSAGES.index(entry.choice("protobuf_message", _MESSAGES, _MESSAGES[default.version - 1])),
+        send_exemplars=entry.boolean("send_exemplars"),
+        send_native_histograms=entry.boolean("send_native_histograms"),
+        convert_nhcb_to_classic=entry.boolean("convert_nhcb_to_classic"),
+        max_age_ms=entry.duration_ms("max_age"),
     )
     if endpoint.is_amp and entry.has("max_age"):
-        entry.problem("max_age", "AMP takes nothing older than an hour, always: leave it out")
+        entry.problem("max_age", "is fixed for AMP, which accepts samples of the last hour: leave it out")
     _warn_of_amp(entry, endpoint)
     entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says
     entry.boolean("failed_request_logging", False)  # accepted: failures are always in the run's log line
@@ -123,14 +114,14 @@ def _endpoint(entry: Section, env_vars: Mapping[str, str], name_validation: str)
 
 
 def _warn_of_amp(entry: Section, endpoint: RemoteWriteConfig) -> None:
-    """What nobody has said that AMP takes loads, because somebody asked for it, and says so."""
+    """Warns of what AMP is not documented to accept; the config asks for it, so it loads."""
     if not endpoint.is_amp:
         return
     if endpoint.version > 1:
         detail = "AWS does not say that AMP takes remote write 2.0; where it does not, it gets 1.0"
         entry.warn("protobuf_message", detail)
     if endpoint.send_exemplars:
-        entry.warn("send_exemplars", "AMP does not store exemplars, and may refuse what comes with them")
+        entry.warn("send_exemplars", "AMP does not store exemplars, and may refuse requests that carry them")
 
 
 def _default_name(url: str) -> str:
@@ -186,14 +177,12 @@ def _workspace_url(workspace: str, region: str) -> str:
 
 def read_sigv4(entry: Section, address_region: str, env_vars: Mapping[str, str]) -> SigV4 | None:
     """The `sigv4` of an entry; the default one for an address that is AMP's workspace."""
-    block = entry.section("sigv4")
-    written = entry.has("sigv4")
-    if block is None and not (entry.has("workspace") and not written):
-        return None
+    default = SigV4(address_region)
+    block = entry.section("sigv4", default)
     if block is None:
-        return SigV4(region=address_region)
+        return default if entry.has("workspace") and not entry.has("sigv4") else None
     found = SigV4(
-        region=block.read("region", _region, "") or address_region or env_region.of(env_vars, block.text("profile")),
+        region=aws_region.read(block, env_vars, address_region),
         access_key=plain_text.text(block, "access_key", _SIGV4) or "",
         secret_key=_secret_key(block),
         profile=block.text("profile"),
@@ -201,11 +190,9 @@ def read_sigv4(entry: Section, address_region: str, env_vars: Mapping[str, str])
         external_id=block.text("external_id"),
         session_name=block.read("session_name", _session_name, ""),
         tags=_session_tags(block),
-        use_fips_sts_endpoint=block.boolean("use_fips_sts_endpoint", False),
-        service=block.text("service_name", "aps"),
+        use_fips_sts_endpoint=block.boolean("use_fips_sts_endpoint"),
+        service=block.text("service_name", default.service),
     )
-    if not found.region and not block.is_wrong("region"):
-        block.problem("region", "is required: neither the config nor AWS_REGION names one")
     if address_region and found.region != address_region:
         detail = f"{found.region!r} is not the region of the address ({address_region})"
         block.problem("region", f"{detail}; AMP would refuse the signature")
@@ -244,12 +231,8 @@ def _secret_key(block: Section) -> Secret | None:
     return Secret(literal=text) if text else None
 
 
-def _region(text: str) -> str:
-    return text and partitions.checked_region(text)
-
-
 def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
-    """What AMP would answer with a 403 or 404 every minute is found here."""
+    """Finds mistakes that AMP would answer with a 403 or 404 in every run."""
     parts = urlsplit(url)
     if amp_host(url) is None:
         return
@@ -264,22 +247,22 @@ def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
 
 
 def _queue_config(entry: Section) -> QueueConfig:
-    section = entry.section("queue_config")
     default = QueueConfig()
+    section = entry.section("queue_config", default)
     if section is None:
         return default
     found = QueueConfig(
-        capacity=section.integer("capacity", default.capacity, minimum=1),
-        max_shards=section.integer("max_shards", default.max_shards, minimum=1),
-        min_shards=section.integer("min_shards", default.min_shards, minimum=1),
-        max_samples_per_send=section.integer("max_samples_per_send", default.max_samples_per_send, minimum=1),
-        batch_send_deadline_ms=section.duration_ms("batch_send_deadline", default.batch_send_deadline_ms),
-        min_backoff_ms=section.duration_ms("min_backoff", default.min_backoff_ms) or default.min_backoff_ms,
-        max_backoff_ms=section.duration_ms("max_backoff", default.max_backoff_ms) or default.max_backoff_ms,
-        retry_on_http_429=section.boolean("retry_on_http_429", default.retry_on_http_429),
-        sample_age_limit_ms=section.duration_ms("sample_age_limit", default.sample_age_limit_ms),
+        capacity=section.integer("capacity", minimum=1),
+        max_shards=section.integer("max_shards", minimum=1),
+        min_shards=section.integer("min_shards", minimum=1),
+        max_samples_per_send=section.integer("max_samples_per_send", minimum=1),
+        batch_send_deadline_ms=section.duration_ms("batch_send_deadline"),
+        min_backoff_ms=section.positive_ms("min_backoff"),
+        max_backoff_ms=section.positive_ms("max_backoff"),
+        retry_on_http_429=section.boolean("retry_on_http_429"),
+        sample_age_limit_ms=section.duration_ms("sample_age_limit"),
         max_body_bytes=section.read("max_body_bytes", _body_bytes, default.max_body_bytes),
-        max_samples_per_second=section.integer("max_samples_per_second", default.max_samples_per_second),
+        max_samples_per_second=section.integer("max_samples_per_second"),
     )
     if found.min_shards > found.max_shards:
         section.problem("min_shards", f"{found.min_shards} is above max_shards {found.max_shards}")
@@ -300,14 +283,14 @@ def _body_bytes(text: str) -> int:
 
 
 def _metadata_config(entry: Section) -> MetadataConfig:
-    section = entry.section("metadata_config")
     default = MetadataConfig()
+    section = entry.section("metadata_config", default)
     if section is None:
         return default
     found = MetadataConfig(
-        send=section.boolean("send", default.send),
-        send_interval_ms=section.duration_ms("send_interval", default.send_interval_ms),
-        max_samples_per_send=section.integer("max_samples_per_send", default.max_samples_per_send, minimum=1),
+        send=section.boolean("send"),
+        send_interval_ms=section.duration_ms("send_interval"),
+        max_samples_per_send=section.integer("max_samples_per_send", minimum=1),
     )
     section.close()
     return found

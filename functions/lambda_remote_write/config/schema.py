@@ -1,6 +1,6 @@
-"""The validated config, frozen: what every other module sees. The defaults of `remote_write` stand here, each with its
-reason where it is not Prometheus's own; those of jobs and `global` stand in their readers. Fields that may hold
-secrets do not show in a repr."""
+"""The validated config, frozen: what every other module sees. A field's default is that of its key, with the reason
+beside it where it is not Prometheus's own; readers take it from here. Fields that may hold secrets do not show in a
+repr."""
 
 from __future__ import annotations
 
@@ -10,9 +10,26 @@ from typing import Any
 from ..relabel import Rule
 from .expression import Expression, Records
 from .secrets import Secret
-from .timestamp import Format
+from .timestamp import RFC3339, Format
 
 MEGABYTE = 1024 * 1024
+
+TICK_MS = 60_000  # how often the schedule runs the function, when PUSHER_TICK does not say: the template's Interval
+SCRAPE_TIMEOUT_MS = 10_000  # at most the interval
+MAX_PAGE_BYTES = 200_000_000  # of a target without body_size_limit: two million series; Prometheus has no limit
+SHOWN_DROPPED_TARGETS = 20  # of a job without keep_dropped_targets, in `pusher plan`; Prometheus keeps all
+ROLE_SESSION_NAME = "lambda-remote-write"  # names the sender in CloudTrail
+
+NAME_ESCAPING = {"utf8": "allow-utf-8", "legacy": "underscores"}
+"""By validation scheme, the escaping scheme that goes with it."""
+
+# Service discovery: its types are in sd_configs.py, which only a config with scrape_configs imports.
+FILE_SD_REFRESH_MS = 300_000
+HTTP_SD_REFRESH_MS = 60_000
+DNS_SD_REFRESH_MS = 30_000
+AWS_SD_REFRESH_MS = 60_000
+AWS_SD_PORT = 80
+DNS_SD_TYPE = "SRV"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +40,8 @@ class BasicAuth:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    type: str
-    credentials: Secret | None
+    type: str = "Bearer"
+    credentials: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +94,12 @@ class HttpClientConfig:
 
     @property
     def may_renew(self) -> bool:
-        """Whether who we are may have changed outside since it was read: a token, a file, a reference."""
+        """Whether the credentials may have changed since they were read: a token, a file, a reference."""
         return self.oauth2 is not None or any(secret.literal is None for secret in self.held)
 
     @property
     def held(self) -> list[Secret]:
-        """What says who we are; of OAuth2 the token does, and the client's secret only to its own endpoint."""
+        """The secrets that a request carries. An OAuth2 client's secret goes to the token endpoint only."""
         basic, authorization = self.basic_auth, self.authorization
         held = [secret for _, values in self.http_headers for secret in values]
         held += [one for one in ((basic.username, basic.password) if basic else ()) if one]
@@ -116,19 +133,19 @@ class Metric:
     """How the records of a document become the samples of one metric."""
 
     name: str
-    type: str
-    help: str
-    unit: str
     records: Records
     value: Expression
-    timestamp: Timestamp | None
-    labels: tuple[tuple[str, Expression], ...]
-    value_map: tuple[tuple[str, float], ...]
-    value_regex: Any  # None or a compiled RE2 pattern, searched, not anchored
-    scale: float
-    offset: float
-    on_missing: str | float  # "skip", "ignore", "error" or the number that stands in
-    duplicates: str  # "last", "first", "sum" or "error"
+    type: str = "unknown"  # which exposition formats before OpenMetrics call `untyped`
+    help: str = ""
+    unit: str = ""
+    timestamp: Timestamp | None = None  # None for the start of the scrape
+    labels: tuple[tuple[str, Expression], ...] = ()
+    value_map: tuple[tuple[str, float], ...] = ()
+    value_regex: Any = None  # or a compiled RE2 pattern, searched, not anchored
+    scale: float = 1.0
+    offset: float = 0.0
+    on_missing: str | float = "skip"  # "ignore", "error" or the number that stands in; skipped records are counted
+    duplicates: str = "last"  # "first", "sum" or "error"; the last is what a receiver would keep of a series and time
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +155,25 @@ class Pagination:
 
     style: str
     path: Expression | None
-    parameter: str
-    first_page: int
-    max_pages: int
+    parameter: str  # by default that style's name, `page` or `cursor`
+    first_page: int = 1
+    max_pages: int = 100  # bounds an API whose pages never end
 
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """How an API is asked for a range of time: what replaces the job's own url and body, and what its query gets.
-    `{start}`, `{end}` and `{step}` stand for the range, written in `format` (UTC unless its zone says otherwise), and
+    """How to query an API for a time range: what replaces the job's own url and body, and what its query gets.
+    `{start}`, `{end}` and `{step}` stand for the range, written in `format` (in UTC when that has no zone), and
     for the step in seconds. One request covers `window_ms` at most. `metrics` are the job's, as the answer for a range
     has them."""
 
     url: str = field(repr=False)
     query: tuple[tuple[str, str], ...] = field(repr=False)
     body: str | None = field(repr=False)
-    format: Format
-    window_ms: int
     step_ms: int
     metrics: tuple[Metric, ...]
+    format: Format = RFC3339
+    window_ms: int = 3_600_000  # as late as AMP takes samples
 
     def has_own_shape(self, metrics: tuple[Metric, ...]) -> bool:
         """Whether an answer for a range looks otherwise than one of now, of which these are the metrics."""
@@ -178,16 +195,16 @@ class BackfillServer:
 
     job_name: str
     url: str = field(repr=False)
-    read: str
-    match: tuple[str, ...]
-    step_ms: int
-    window_ms: int
-    timeout_ms: int
-    sigv4: SigV4 | None
-    http: HttpClientConfig
-    body_size_bytes: int
-    labels: tuple[tuple[str, str], ...]
-    metric_relabel: tuple[Rule, ...]
+    read: str = "query_range"  # its answers are bounded: `window` / `step` points of each series
+    match: tuple[str, ...] = ()
+    step_ms: int = 60_000  # `global`'s scrape_interval
+    window_ms: int = 3_600_000  # 60 points of a series; Prometheus answers 11,000 at most
+    timeout_ms: int = 60_000
+    sigv4: SigV4 | None = None
+    http: HttpClientConfig = HttpClientConfig(follow_redirects=False)  # as in remote_write
+    body_size_bytes: int = 50 * MEGABYTE  # an answer is decoded in memory
+    labels: tuple[tuple[str, str], ...] = ()
+    metric_relabel: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,23 +214,23 @@ class JsonJob:
     job_name: str
     url: str = field(repr=False)
     instance: str
-    method: str
-    query: tuple[tuple[str, str], ...] = field(repr=False)
-    body: str | None = field(repr=False)
-    headers: tuple[tuple[str, Secret], ...]
-    labels: tuple[tuple[str, str], ...]
-    honor_labels: bool
     scrape_interval_ms: int
     scrape_timeout_ms: int
-    valid_status_codes: tuple[int, ...]  # empty: any 2xx
-    fail_if: Expression | None  # over the document: when it holds, the API has failed in spite of its status
-    fail_message: Expression | None  # finds the API's own words for that
-    pagination: Pagination | None
-    allow_link_local: bool
-    http: HttpClientConfig
-    limits: Limits
-    metric_relabel: tuple[Rule, ...]
     metrics: tuple[Metric, ...]
+    method: str = "GET"  # POST with a body
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, Secret], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    honor_labels: bool = False
+    valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
+    fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status
+    fail_message: Expression | None = None  # finds the API's own words for that
+    pagination: Pagination | None = None
+    allow_link_local: bool = False  # metadata services give out credentials
+    http: HttpClientConfig = HttpClientConfig()
+    limits: Limits = Limits(body_size_bytes=50 * MEGABYTE)  # an answer is decoded in memory
+    metric_relabel: tuple[Rule, ...] = ()
     backfill: Backfill | None = None
     new_series_limit: int = 0
 
@@ -225,37 +242,65 @@ class ScrapeJob:
     job_name: str
     scrape_interval_ms: int
     scrape_timeout_ms: int
-    scrape_protocols: tuple[str, ...]
-    fallback_scrape_protocol: str  # "" for none
-    metrics_path: str
-    honor_labels: bool
-    honor_timestamps: bool
-    track_timestamps_staleness: bool
-    scheme: str
-    params: tuple[tuple[str, tuple[str, ...]], ...] = field(repr=False)
-    enable_compression: bool
-    limits: Limits
-    target_limit: int
-    keep_dropped_targets: int
-    native_histogram_bucket_limit: int
-    native_histogram_min_bucket_factor: float
-    scrape_native_histograms: bool
-    convert_classic_histograms_to_nhcb: bool
-    always_scrape_classic_histograms: bool
-    extra_scrape_metrics: bool
-    name_validation: str  # "utf8" or "legacy"
-    name_escaping: str  # "allow-utf-8", "underscores", "dots" or "values"
-    allow_link_local: bool
-    http: HttpClientConfig
-    relabel: tuple[Rule, ...]
-    metric_relabel: tuple[Rule, ...]
-    discovery: tuple[Any, ...]  # of config.service_discovery
+    scrape_protocols: tuple[str, ...] = (
+        "OpenMetricsText1.0.0",
+        "OpenMetricsText0.0.1",
+        "PrometheusText1.0.0",
+        "PrometheusText0.0.4",
+    )
+    fallback_scrape_protocol: str = ""  # none
+    metrics_path: str = "/metrics"
+    honor_labels: bool = False
+    honor_timestamps: bool = True
+    track_timestamps_staleness: bool = False
+    scheme: str = "http"
+    params: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
+    enable_compression: bool = True
+    limits: Limits = Limits()
+    target_limit: int = 0
+    keep_dropped_targets: int = 0
+    native_histogram_bucket_limit: int = 0
+    native_histogram_min_bucket_factor: float = 0.0
+    scrape_native_histograms: bool = False
+    convert_classic_histograms_to_nhcb: bool = False
+    always_scrape_classic_histograms: bool = False
+    extra_scrape_metrics: bool = False
+    name_validation: str = "utf8"  # or "legacy"
+    name_escaping: str = NAME_ESCAPING["utf8"]  # "underscores", "dots" or "values"
+    allow_link_local: bool = False  # metadata services give out credentials
+    http: HttpClientConfig = HttpClientConfig()
+    relabel: tuple[Rule, ...] = ()
+    metric_relabel: tuple[Rule, ...] = ()
+    discovery: tuple[Any, ...] = ()  # of config.sd_configs
     new_series_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
+class GlobalConfig:
+    """`global`, for jobs that do not say otherwise. `timeout_ms` is None when it was not written; the empty protocols
+    and escaping scheme mean that the job's other keys decide."""
+
+    external_labels: tuple[tuple[str, str], ...] = ()
+    interval_ms: int = 60_000
+    timeout_ms: int | None = None
+    limits: Limits = Limits()
+    target_limit: int = 0
+    keep_dropped_targets: int = 0
+    scrape_protocols: tuple[str, ...] = ()
+    name_validation: str = "utf8"
+    name_escaping: str = ""
+    scrape_native_histograms: bool = False
+    convert_classic_histograms_to_nhcb: bool = False
+    always_scrape_classic_histograms: bool = False
+    extra_scrape_metrics: bool = False
+    new_series_limit: int = 0
+    tick_ms: int = TICK_MS
+    heirs: list[str] = field(default_factory=list)  # the jobs read so far that have their interval from here
+
+
+@dataclass(frozen=True, slots=True)
 class SigV4:
-    """`service` is `aps` unless a test or another AWS service says otherwise. `session_name` and `tags` are those of
+    """`service` is another than `aps` for other AWS services and in tests. `session_name` and `tags` are those of
     the session in which `role_arn` is assumed."""
 
     region: str
@@ -272,8 +317,8 @@ class SigV4:
 
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
-    """How samples are packed and retried. `max_body_bytes` is not a Prometheus key: AMP takes 1 MB and does not say
-    of what, so both the raw and the compressed size stay below it. Nor is `max_samples_per_second`; 0 is no limit."""
+    """How samples are packed and retried. Two keys are ours: `max_body_bytes` bounds the raw and the compressed size,
+    because AMP does not say which it counts, and `max_samples_per_second`, of which 0 is no limit."""
 
     capacity: int = 10_000
     max_shards: int = 50
@@ -284,7 +329,7 @@ class QueueConfig:
     max_backoff_ms: int = 5_000
     retry_on_http_429: bool = True  # Prometheus's default is false; AMP answers 429 for its rate limits
     sample_age_limit_ms: int = 3_300_000  # 55m: AMP refuses what is older than an hour; Prometheus's default is none
-    max_body_bytes: int = 1_000_000
+    max_body_bytes: int = 1_000_000  # AMP's 1 MB, counted in the smaller unit
     max_samples_per_second: int = 0
 
 
@@ -301,18 +346,18 @@ class RemoteWriteConfig:
 
     name: str
     url: str = field(repr=False)
-    remote_timeout_ms: int
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    sigv4: SigV4 | None
-    http: HttpClientConfig
-    queue: QueueConfig
-    metadata: MetadataConfig
-    write_relabel: tuple[Rule, ...]
+    remote_timeout_ms: int = 30_000
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    sigv4: SigV4 | None = None
+    http: HttpClientConfig = HttpClientConfig(follow_redirects=False)  # a redirect of a write is a mistake to report
+    queue: QueueConfig = QueueConfig()
+    metadata: MetadataConfig = MetadataConfig()
+    write_relabel: tuple[Rule, ...] = ()
     version: int = 1  # of the protocol: 1 for prometheus.WriteRequest, 2 for io.prometheus.write.v2.Request
     send_exemplars: bool = False
     send_native_histograms: bool = False
     convert_nhcb_to_classic: bool = False
-    max_age_ms: int = 0  # how old a backfilled sample may be; 0 where nobody has said so. AMP's is known
+    max_age_ms: int = 0  # how old a backfilled sample may be; 0 where the config does not say. AMP's is known
 
     @property
     def is_amp(self) -> bool:
@@ -333,7 +378,7 @@ class SpoolConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are for people.
+    """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are printed.
     `new_series_limit` is for all jobs of a run together, 0 for none. `name_escaping` is `global`'s: by it names are
     escaped for which remote write 1.0 has no place, where no job has a way of its own."""
 
@@ -342,12 +387,12 @@ class Config:
     scrape_jobs: tuple[ScrapeJob, ...]
     endpoints: tuple[RemoteWriteConfig, ...]
     tick_ms: int
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
     spool: SpoolConfig = SpoolConfig()
-    self_metrics: bool = True
+    self_metrics: bool = True  # a dashboard and alerts need them from the first run on
     new_series_limit: int = 0
     servers: tuple[BackfillServer, ...] = ()
-    name_escaping: str = "allow-utf-8"
+    name_escaping: str = NAME_ESCAPING["utf8"]
 
     def job_names(self) -> list[str]:
         return [*(job.job_name for job in self.jobs), *(job.job_name for job in self.scrape_jobs)]

@@ -4,18 +4,15 @@ means in Prometheus."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from . import global_config, http_client, job_names, plain_text, relabel_configs, unsupported_keys
-from .global_config import GlobalConfig
-from .schema import ScrapeJob
+from . import global_config, http_client, plain_text, relabel_configs, unsupported_keys
+from .schema import NAME_ESCAPING, GlobalConfig, ScrapeJob
 from .yaml_reader import Section, did_you_mean
-
-_NATIVE_PROTOCOLS = tuple(one for one in global_config.PROTOCOLS if one != "OpenMetricsText2.0.0")
-_DEFAULT_PROTOCOLS = tuple(one for one in _NATIVE_PROTOCOLS if one != "PrometheusProto")
 
 
 def read(top: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], taken: set[str]) -> tuple[ScrapeJob, ...]:
-    """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
+    """The jobs. `taken` holds the names of other jobs, and gets these."""
     return tuple(_job(entry, fallback, env_vars, taken) for entry in top.sections("scrape_configs"))
 
 
@@ -25,24 +22,23 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     interval_ms, timeout_ms = global_config.intervals(entry, fallback)
     validation, escaping = global_config.names(entry, fallback.name_validation, _inherited_escaping(entry, fallback))
     native = entry.boolean("scrape_native_histograms", fallback.scrape_native_histograms)
-    job = ScrapeJob(
-        job_name=job_names.read(entry, taken),
-        scrape_interval_ms=interval_ms,
-        scrape_timeout_ms=timeout_ms,
-        scrape_protocols=_protocols(entry, fallback, native),
-        fallback_scrape_protocol=entry.choice("fallback_scrape_protocol", global_config.PROTOCOLS, ""),
-        metrics_path=entry.text("metrics_path", "/metrics") or "/metrics",
-        honor_labels=entry.boolean("honor_labels", False),
-        honor_timestamps=entry.boolean("honor_timestamps", True),
-        track_timestamps_staleness=entry.boolean("track_timestamps_staleness", False),
-        scheme=_scheme(entry),
+    entry.defaults = default = ScrapeJob(global_config.job_name(entry, taken), interval_ms, timeout_ms)
+    job = replace(
+        default,
+        scrape_protocols=_protocols(entry, fallback, default, native),
+        fallback_scrape_protocol=entry.choice("fallback_scrape_protocol", global_config.PROTOCOLS),
+        metrics_path=entry.text("metrics_path") or default.metrics_path,
+        honor_labels=entry.boolean("honor_labels"),
+        honor_timestamps=entry.boolean("honor_timestamps"),
+        track_timestamps_staleness=entry.boolean("track_timestamps_staleness"),
+        scheme=_scheme(entry, default.scheme),
         params=_params(entry),
-        enable_compression=entry.boolean("enable_compression", True),
-        limits=global_config.limits(entry, fallback.limits),
-        target_limit=entry.integer("target_limit", 0) or fallback.target_limit,
-        keep_dropped_targets=entry.integer("keep_dropped_targets", 0) or fallback.keep_dropped_targets,
-        native_histogram_bucket_limit=entry.integer("native_histogram_bucket_limit", 0),
-        native_histogram_min_bucket_factor=entry.number("native_histogram_min_bucket_factor", 0.0),
+        enable_compression=entry.boolean("enable_compression"),
+        limits=global_config.limits(entry, fallback.limits, default.limits),
+        target_limit=entry.integer("target_limit") or fallback.target_limit,
+        keep_dropped_targets=entry.integer("keep_dropped_targets") or fallback.keep_dropped_targets,
+        native_histogram_bucket_limit=entry.integer("native_histogram_bucket_limit"),
+        native_histogram_min_bucket_factor=entry.number("native_histogram_min_bucket_factor"),
         scrape_native_histograms=native,
         convert_classic_histograms_to_nhcb=entry.boolean(
             "convert_classic_histograms_to_nhcb", fallback.convert_classic_histograms_to_nhcb
@@ -50,13 +46,13 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         always_scrape_classic_histograms=_always_classic(entry, fallback),
         extra_scrape_metrics=entry.boolean("extra_scrape_metrics", fallback.extra_scrape_metrics),
         name_validation=validation,
-        name_escaping=escaping or ("underscores" if validation == "legacy" else "allow-utf-8"),
-        allow_link_local=entry.boolean("allow_link_local", False),
+        name_escaping=escaping or NAME_ESCAPING[validation],
+        allow_link_local=entry.boolean("allow_link_local"),
         http=http_client.read(entry, http_client.RESERVED_FOR_SCRAPES),
         relabel=relabel_configs.read(entry, "relabel_configs", validation),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", validation),
         discovery=sd_configs.read(entry, env_vars, validation),
-        new_series_limit=entry.integer("new_series_limit", 0) or fallback.new_series_limit,
+        new_series_limit=entry.integer("new_series_limit") or fallback.new_series_limit,
     )
     if entry.text("scrape_failure_log_file"):
         entry.warn("scrape_failure_log_file", "ignored: failures are in the run's log line")
@@ -69,14 +65,14 @@ def _inherited_escaping(entry: Section, fallback: GlobalConfig) -> str:
     return "" if entry.has("metric_name_validation_scheme") else fallback.name_escaping
 
 
-def _protocols(entry: Section, fallback: GlobalConfig, native: bool) -> tuple[str, ...]:
+def _protocols(entry: Section, fallback: GlobalConfig, default: ScrapeJob, native: bool) -> tuple[str, ...]:
     written = global_config.protocols(entry) or fallback.scrape_protocols
-    return written or (_NATIVE_PROTOCOLS if native else _DEFAULT_PROTOCOLS)
+    return written or (("PrometheusProto",) if native else ()) + default.scrape_protocols
 
 
-def _scheme(entry: Section) -> str:
-    """Any text, as in Prometheus: relabel_configs may set `__scheme__`, and what is no scheme then is `up 0`."""
-    scheme = entry.text("scheme", "http")
+def _scheme(entry: Section, default: str) -> str:
+    """Any text, as in Prometheus: relabel_configs may set `__scheme__`, and a target of another scheme is `up 0`."""
+    scheme = entry.text("scheme", default)
     if scheme.lower() not in ("http", "https"):
         detail = f"{scheme!r:.40} is neither http nor https: targets are down unless relabel_configs set __scheme__"
         entry.warn("scheme", f"{detail}{did_you_mean(scheme, ('http', 'https'))}")

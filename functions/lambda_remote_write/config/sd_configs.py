@@ -11,9 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from . import env_region, go_glob, http_client, partitions, plain_text, scalars
+from . import aws_region, go_glob, http_client, plain_text, scalars
 from .global_config import NOT_A_NAME
-from .schema import BasicAuth, HttpClientConfig
+from .schema import (
+    AWS_SD_PORT,
+    AWS_SD_REFRESH_MS,
+    DNS_SD_REFRESH_MS,
+    DNS_SD_TYPE,
+    FILE_SD_REFRESH_MS,
+    HTTP_SD_REFRESH_MS,
+    BasicAuth,
+    HttpClientConfig,
+)
 from .secrets import Secret
 from .yaml_reader import Section, did_you_mean
 
@@ -202,7 +211,9 @@ def _is_label_name(labels: Section, name: str, validation: str) -> bool:
 
 
 def _file_sd(block: Section) -> FileSd:
-    config = FileSd(tuple(block.read_list("files", _file_name)), _refresh_interval_ms(block, 300_000))
+    config = FileSd(
+        tuple(block.read_list("files", _file_name)), block.positive_ms("refresh_interval", FILE_SD_REFRESH_MS)
+    )
     if not config.files and not block.is_wrong("files"):
         block.problem("files", "is required: at least one path or s3://bucket/key")
     block.close()
@@ -223,7 +234,7 @@ def _http_sd(block: Section) -> HttpSd:
     http = http_client.read(block, http_client.RESERVED_FOR_SCRAPES)
     if login:  # Go's client sets this one first, and none of the others replaces it but a token of oauth2
         http = replace(http, basic_auth=login, authorization=None)
-    config = HttpSd(url=url, refresh_interval_ms=_refresh_interval_ms(block, 60_000), http=http)
+    config = HttpSd(url=url, refresh_interval_ms=block.positive_ms("refresh_interval", HTTP_SD_REFRESH_MS), http=http)
     if not block.has("url"):
         block.problem("url", "is required")
     block.close()
@@ -249,9 +260,9 @@ def _with_login(text: str) -> tuple[str, BasicAuth | None]:
 def _dns_sd(block: Section) -> DnsSd:
     config = DnsSd(
         names=tuple(block.read_list("names", _dns_name)),
-        type=block.read("type", _record_type, "SRV"),
+        type=block.read("type", _record_type, DNS_SD_TYPE),
         port=block.read("port", _port, 0),
-        refresh_interval_ms=_refresh_interval_ms(block, 30_000),
+        refresh_interval_ms=block.positive_ms("refresh_interval", DNS_SD_REFRESH_MS),
     )
     if not config.names and not block.is_wrong("names"):
         block.problem("names", "is required: at least one name")
@@ -271,10 +282,6 @@ def _record_type(text: str) -> str:
     if text.upper() not in _RECORD_TYPES:
         raise ValueError(f"allowed are {', '.join(_RECORD_TYPES)}{did_you_mean(text.upper(), _RECORD_TYPES)}")
     return text.upper()
-
-
-def _refresh_interval_ms(block: Section, default: int) -> int:
-    return block.duration_ms("refresh_interval", default) or default
 
 
 def _port_or_0(text: str) -> int:
@@ -313,7 +320,7 @@ def _of_role(block: Section, env_vars: EnvVars, role: str) -> Ec2Sd | EcsSd:
     for flag in ("follow_redirects", "enable_http2", "proxy_from_environment"):
         block.boolean(flag, False)
     found = _aws(block, env_vars)
-    found["port"] = found["port"] or 80
+    found["port"] = found["port"] or AWS_SD_PORT
     filters, clusters = _filters(block), tuple(block.texts("clusters"))
     other = "clusters" if role == "ec2" else "filters"
     if block.has(other):
@@ -342,15 +349,15 @@ def _aws(block: Section, env_vars: EnvVars) -> dict[str, Any]:
     """The keys that every role has, by field name."""
     secret_key = plain_text.text(block, "secret_key", plain_text.NOWHERE)
     found = {
-        "region": _region(block, env_vars),
+        "region": aws_region.read(block, env_vars),
         "endpoint": block.hidden("endpoint", http_client.url) or "",
         "access_key": plain_text.text(block, "access_key", plain_text.NOWHERE) or "",
         "secret_key": Secret(literal=secret_key) if secret_key else None,
         "profile": block.text("profile"),
         "role_arn": block.text("role_arn"),
         "external_id": block.text("external_id"),
-        "refresh_interval_ms": _refresh_interval_ms(block, 60_000),
-        "port": block.read("port", _port_or_0, 80),
+        "refresh_interval_ms": block.positive_ms("refresh_interval", AWS_SD_REFRESH_MS),
+        "port": block.read("port", _port_or_0, AWS_SD_PORT),
     }
     if bool(found["access_key"]) != bool(secret_key):
         half, other = ("access_key", "secret_key") if found["access_key"] else ("secret_key", "access_key")
@@ -367,19 +374,9 @@ def _aws(block: Section, env_vars: EnvVars) -> dict[str, Any]:
 
 def _check_http_client(block: Section) -> None:
     """Mistakes are mistakes also in what is ignored; a warning of a key would only say how it is written today."""
-    count = len(block.notes.warnings)
+    count = len(block.diagnostics.warnings)
     http_client.read(block, http_client.RESERVED_FOR_SCRAPES)
-    del block.notes.warnings[count:]
-
-
-def _region(block: Section, env_vars: EnvVars) -> str:
-    def region(text: str) -> str:
-        return text and partitions.checked_region(text)
-
-    found = block.read("region", region, "") or env_region.of(env_vars, block.text("profile"))
-    if not found and not block.is_wrong("region"):
-        block.problem("region", "is required: neither the config nor AWS_REGION names one")
-    return found
+    del block.diagnostics.warnings[count:]
 
 
 def _filters(block: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:

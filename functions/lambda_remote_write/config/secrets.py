@@ -22,7 +22,7 @@ _SCHEMES = ("secretsmanager", "ssm", "env")
 
 
 class SecretError(Exception):
-    """A secret that cannot be had. The message names the reference and never the value."""
+    """A secret that cannot be read. The message names the reference, never the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Fetched:
 
 class SecretStore:
     """Fetches secrets and keeps those of AWS for five minutes. `aws_client(service)` makes a boto3 client;
-    `now` is monotonic seconds. `mask` knows every secret that was revealed: foreign text is shown through it only."""
+    `now` is monotonic seconds. `mask` knows every revealed secret; text of other programs is shown through it only."""
 
     def __init__(self, env_vars: Mapping[str, str], aws_client: Callable[[str], Any], now: Callable[[], float]) -> None:
         self._env_vars, self._aws_client, self._now = env_vars, aws_client, now
@@ -96,7 +96,7 @@ class SecretStore:
         return self._now()
 
     def begin_run(self) -> None:
-        """From now on a secret is fetched once, whoever refuses it and whether it can be had or not."""
+        """Until the next run each secret is fetched once, readable or not, however many targets refuse it."""
         self._run_began = self._now()
         self._failed.clear()
 

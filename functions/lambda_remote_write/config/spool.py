@@ -19,14 +19,16 @@ def read(top: Section, env_vars: Mapping[str, str]) -> SpoolConfig:
         _location(inherited)
     except ValueError as error:
         problem = Problem("environment", 0, "PUSHER_SPOOL", f"{inherited[:100]!r} is not allowed: {error}")
-        top.notes.problems.append(problem)
-    section = top.section("spool")
+        top.diagnostics.problems.append(problem)
+    default = SpoolConfig(inherited)
+    section = top.section("spool", default)
     if section is None:
-        return SpoolConfig(location=inherited)
+        return default
     found = SpoolConfig(
         location=section.read("location", _location, "") or inherited,
-        mode=section.choice("mode", MODES, "on_failure"),
-        keeps_rejected=section.choice("rejected", ("drop", "keep"), "drop") == "keep",
+        mode=section.choice("mode", MODES),
+        keeps_rejected=section.choice("rejected", ("drop", "keep"), "keep" if default.keeps_rejected else "drop")
+        == "keep",
     )
     if not found.location and found.mode != "off" and not section.is_wrong("location"):
         detail = "s3://BUCKET, s3://BUCKET/PREFIX or a folder (or set PUSHER_SPOOL, as the template does)"

@@ -20,7 +20,7 @@ from . import scalars
 T = TypeVar("T")
 D = TypeVar("D")
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MAX_CONFIG_BYTES = 1_000_000  # a config is written by people; more is a wrong file
+_MAX_CONFIG_BYTES = 1_000_000  # larger than any config: the wrong file
 _MAX_DEPTH = 64
 _MAX_NODES = 200_000  # with every alias written out: a few lines of aliases can stand for billions
 _MAX_PROBLEMS = 1_000  # a file with more is not a config of ours
@@ -71,9 +71,9 @@ class Diagnostics:
         return len(self.problems) >= _MAX_PROBLEMS
 
 
-def compose(text: str, file: str, notes: Diagnostics | None = None) -> yaml.Node | None:
+def compose(text: str, file: str, diagnostics: Diagnostics | None = None) -> yaml.Node | None:
     """YAML text -> node tree of its first document (None for an empty file). As in Prometheus, what comes after it does
-    not count, which `notes` are told. Raises ConfigError for what is not YAML."""
+    not count, of which `diagnostics` warn. Raises ConfigError for what is not YAML."""
     if len(text) > _MAX_CONFIG_BYTES:
         problem = f"the file has {len(text)} characters; a config has at most {_MAX_CONFIG_BYTES}"
         raise ConfigError([Problem(file, 0, "", problem)])
@@ -82,9 +82,9 @@ def compose(text: str, file: str, notes: Diagnostics | None = None) -> yaml.Node
         node, ends_here = _first_document(text)
         for scalar in _binary_scalars(node, set()) if has_binary else ():
             scalar.value, scalar.tag = _from_base64(scalar.value), _STR
-        if notes is not None and not ends_here:
+        if diagnostics is not None and not ends_here:
             detail = "only the first YAML document of a file counts, and this one goes on after it"
-            notes.warnings.append(Problem(file, 0, "", detail))
+            diagnostics.warnings.append(Problem(file, 0, "", detail))
         if node is not None:
             too_deep: list[yaml.Node] = []
             _check_aliases(node, {}, too_deep)
@@ -263,13 +263,17 @@ def shown_url(url: str) -> str:
 
 
 class Section:
-    """One YAML map being read. Each accessor names a key; `close` then reports the keys nobody asked for."""
+    """One YAML map being read. Each accessor names a key; `close` then reports the keys that none has named.
 
-    def __init__(self, node: yaml.MappingNode, path: str, notes: Diagnostics) -> None:
-        self.node, self.path, self.notes = node, path, notes
-        self._asked: set[str] = set()
+    `defaults` is the object of `schema` that the map becomes: a key that is absent, and of which the accessor is given
+    no default, has the value of the field of its name there.
+    """
+
+    def __init__(self, node: yaml.MappingNode, path: str, diagnostics: Diagnostics, defaults: object = None) -> None:
+        self.node, self.path, self.diagnostics, self.defaults = node, path, diagnostics, defaults
+        self._named: set[str] = set()
         self._wrong: set[str] = set()
-        self._entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        self._entries: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
         self._fill(node, own=True, merging=())
 
     def _fill(self, node: yaml.MappingNode, own: bool, merging: tuple[int, ...]) -> None:
@@ -292,12 +296,12 @@ class Section:
 
     # problems
 
-    def _path_of(self, key: str) -> str:
+    def path_of(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path and key else self.path or key
 
     def problem_at(self, node: yaml.Node, key: str, message: str) -> None:
         self._wrong.add(key.partition("[")[0])
-        self.notes.problem(node.start_mark.line + 1, self._path_of(key), message)
+        self.diagnostics.problem(node.start_mark.line + 1, self.path_of(key), message)
 
     def problem(self, key: str, message: str) -> None:
         """A mistake at `key` (the map itself when the key is absent)."""
@@ -309,23 +313,23 @@ class Section:
 
     def warn(self, key: str, message: str) -> None:
         line = self._place_of(key).start_mark.line + 1
-        self.notes.warnings.append(Problem(self.notes.file, line, self._path_of(key), message))
+        self.diagnostics.warnings.append(Problem(self.diagnostics.file, line, self.path_of(key), message))
 
     def _place_of(self, key: str) -> yaml.Node:
         """The written key, not its value: that may begin lines below, or stand at an anchor elsewhere."""
         entry = self._entries.get(key)
         return entry[0] if entry else self.node
 
-    def close(self, foreign: Mapping[str, str] | None = None) -> None:
-        """Reports unknown keys. `foreign` maps keys of other programs to what to do instead."""
+    def close(self, unsupported: Mapping[str, str] | None = None) -> None:
+        """Reports unknown keys. `unsupported` maps keys of other programs to what to write instead."""
         for name, (key, _) in self._entries.items():
-            if name in self._asked or self.notes.is_full:
+            if name in self._named or self.diagnostics.is_full:
                 continue
-            if foreign and name in foreign:
-                self.problem_at(key, name, foreign[name])
+            if unsupported and name in unsupported:
+                self.problem_at(key, name, unsupported[name])
             else:
                 self.problem_at(
-                    key, name, f"unknown key{did_you_mean(name, self._asked)} ({nearest(name, self._asked)})"
+                    key, name, f"unknown key{did_you_mean(name, self._named)} ({nearest(name, self._named)})"
                 )
 
     # reading
@@ -334,9 +338,13 @@ class Section:
         """The written keys, in their order."""
         return iter(list(self._entries))
 
+    def pairs(self) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+        """The nodes of keys and values, in the order of the file; merged ones come last."""
+        return list(self._entries.values())
+
     def has(self, key: str) -> bool:
         """True when the key is written with a value (`key:` alone counts as absent)."""
-        self._asked.add(key)
+        self._named.add(key)
         return not is_null(self._node(key))
 
     def is_empty(self, key: str) -> bool:
@@ -345,7 +353,7 @@ class Section:
         return isinstance(node, yaml.ScalarNode) and not node.value
 
     def _node(self, key: str) -> yaml.Node | None:
-        self._asked.add(key)
+        self._named.add(key)
         entry = self._entries.get(key)
         return entry[1] if entry else None
 
@@ -373,8 +381,8 @@ class Section:
             self.problem(key, f"{node.value[:100]!r} is not allowed: {error}")
             return default
 
-    def text(self, key: str, default: str = "") -> str:
-        return self.read(key, str, default)
+    def text(self, key: str, default: str | None = None) -> str:
+        return self.read(key, str, getattr(self.defaults, key, "") if default is None else default)
 
     def required(self, key: str) -> str:
         """A text that may not be left out or empty."""
@@ -384,7 +392,7 @@ class Section:
         return text
 
     def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
-        """Like `read` for a value that may be or hold a secret: a mistake is told without the value."""
+        """Like `read` for a value that may be or hold a secret: a mistake is reported without the value."""
         node = self._expect(key, yaml.ScalarNode)
         if node is None:
             return None
@@ -394,7 +402,7 @@ class Section:
             self.problem(key, str(error))
             return None
 
-    def choice(self, key: str, allowed: Iterable[str], default: str) -> str:
+    def choice(self, key: str, allowed: Iterable[str], default: str | None = None) -> str:
         options = list(allowed)
 
         def one_of(text: str) -> str:
@@ -402,15 +410,26 @@ class Section:
                 raise ValueError(f"allowed are {', '.join(options)}{did_you_mean(text, options)}")
             return text
 
-        return self.read(key, one_of, default)
+        return self.read(key, one_of, self._default(key, default))
 
-    def duration_ms(self, key: str, default: int) -> int:
-        return self.read(key, scalars.duration_ms, default)
+    def _default(self, field_name: str, default: T | None) -> T:
+        if default is not None:
+            return default
+        found: T = getattr(self.defaults, field_name)
+        return found
 
-    def boolean(self, key: str, default: bool) -> bool:
-        return self.read(key, scalars.boolean, default)
+    def duration_ms(self, key: str, default: int | None = None) -> int:
+        return self.read(key, scalars.duration_ms, self._default(f"{key}_ms", default))
 
-    def integer(self, key: str, default: int, minimum: int = 0) -> int:
+    def positive_ms(self, key: str, default: int | None = None) -> int:
+        """A duration of which 0 means the default."""
+        default = self._default(f"{key}_ms", default)
+        return self.duration_ms(key, default) or default
+
+    def boolean(self, key: str, default: bool | None = None) -> bool:
+        return self.read(key, scalars.boolean, self._default(key, default))
+
+    def integer(self, key: str, default: int | None = None, minimum: int = 0) -> int:
         def whole(text: str) -> int:
             number = scalars.integer(text)
             if number < minimum:
@@ -419,22 +438,22 @@ class Section:
                 raise ValueError("a whole number below 2^63 is expected")
             return number
 
-        return self.read(key, whole, default)
+        return self.read(key, whole, self._default(key, default))
 
-    def number(self, key: str, default: float) -> float:
-        return self.read(key, scalars.yaml_float, default)
+    def number(self, key: str, default: float | None = None) -> float:
+        return self.read(key, scalars.yaml_float, self._default(key, default))
 
-    def section(self, key: str) -> Section | None:
+    def section(self, key: str, defaults: object = None) -> Section | None:
         node = self._expect(key, yaml.MappingNode)
-        return Section(node, self._path_of(key), self.notes) if isinstance(node, yaml.MappingNode) else None
+        return self.at(node, key, defaults) if isinstance(node, yaml.MappingNode) else None
 
-    def sections(self, key: str) -> list[Section]:
+    def sections(self, key: str, defaults: object = None) -> list[Section]:
         """A list of maps."""
         found = []
         for index, node in enumerate(self.items(key)):
             path = f"{key}[{index}]"
             if isinstance(node, yaml.MappingNode):
-                found.append(Section(node, self._path_of(path), self.notes))
+                found.append(self.at(node, path, defaults))
             else:
                 self.problem_at(node, path, f"a map is expected here, not {kind_of(node)}")
         return found
@@ -448,7 +467,7 @@ class Section:
         return self.read_list(key, str)
 
     def read_list(self, key: str, convert: Callable[[str], T], *, hidden: bool = False) -> list[T]:
-        """A list of single values through `convert`; of a `hidden` one, a mistake is told without the value."""
+        """A list of single values through `convert`; of a `hidden` one, a mistake is reported without the value."""
         found = []
         for index, node in enumerate(self.items(key)):
             path = f"{key}[{index}]"
@@ -473,9 +492,9 @@ class Section:
     def is_map(self, key: str) -> bool:
         return isinstance(self._node(key), yaml.MappingNode)
 
-    def at(self, node: yaml.MappingNode, path: str) -> Section:
+    def at(self, node: yaml.MappingNode, path: str, defaults: object = None) -> Section:
         """A map that stands at `path` below this one."""
-        return Section(node, self._path_of(path), self.notes)
+        return Section(node, self.path_of(path), self.diagnostics, defaults)
 
     def text_map(self, key: str) -> dict[str, str]:
         """A map of single values to text; a value that is no text is reported without showing it."""

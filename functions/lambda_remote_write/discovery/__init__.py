@@ -1,4 +1,4 @@
-"""Service discovery: what a job's config says about its targets -> groups of targets, refreshed across warm runs."""
+"""Service discovery: the `*_sd_configs` of a job -> target groups, refreshed across the runs of an environment."""
 
 from __future__ import annotations
 
@@ -26,8 +26,15 @@ __all__ = [
     "system_resolver",
 ]
 
+_KEYS: dict[type[SdConfig], str] = {
+    FileSd: "file_sd_configs",
+    HttpSd: "http_sd_configs",
+    DnsSd: "dns_sd_configs",
+    Ec2Sd: "ec2_sd_configs",
+    EcsSd: "ecs_sd_configs",
+}
 TargetLists = MutableMapping[SdConfig, TargetList]
-"""The lists of all jobs by what they were asked with: jobs with the same config share one, as in Prometheus."""
+"""The lists of all jobs by config: as in Prometheus, jobs with the same config share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +50,32 @@ class Clients:
 
 
 class Discovery:
-    """The targets of one job. `shared` holds the lists of all jobs: a new config that gets it keeps what is known.
-
-    Safe for several threads.
-    """
+    """The targets of one job. `shared` has the lists of all jobs, so that a changed config keeps them. Thread-safe."""
 
     def __init__(self, configs: Sequence[SdConfig], clients: Clients, shared: TargetLists | None = None) -> None:
-        sources = {} if shared is None else shared
+        lists = {} if shared is None else shared
         self._static = [
             group(str(index), list(config.targets), dict(config.labels))
             for index, config in enumerate(config for config in configs if isinstance(config, StaticConfig))
         ]
-        self._sources = [
-            sources.setdefault(one, _source(one, clients)) for config in configs for one in _parts(config)
+        self._lists = [
+            lists.setdefault(one, _target_list(one, clients)) for config in configs for one in _parts(config)
         ]  # fmt: skip
 
     def start(self, deadline: float) -> None:
-        """Begins what is due, without waiting for it."""
-        for source in self._sources:
-            source.start(deadline)
+        """Starts the refreshes that are due, without waiting."""
+        for one in self._lists:
+            one.start(deadline)
 
     def targets(self, deadline: float) -> DiscoveryResult:
-        """The targets as they are known at the deadline (monotonic seconds) at the latest. Never raises: what could
-        not be had is a warning."""
+        """The targets that are known by the deadline (monotonic seconds). Never raises: a failure is a warning."""
         self.start(deadline)
         return self._found(deadline)
 
     def _found(self, deadline: float) -> DiscoveryResult:
         found = DiscoveryResult(list(self._static))
-        for source in self._sources:
-            one = source.found(deadline)
+        for target_list in self._lists:
+            one = target_list.found(deadline)
             found.groups += one.groups
             found.warnings += one.warnings
             found.is_unknown = found.is_unknown or one.is_unknown
@@ -80,14 +83,14 @@ class Discovery:
 
 
 def discover(discoveries: Sequence[Discovery], deadline: float) -> list[DiscoveryResult]:
-    """The targets of several jobs, all lists asked for side by side."""
+    """The targets of several jobs, all lists refreshed side by side."""
     for one in discoveries:
         one.start(deadline)
     return [one._found(deadline) for one in discoveries]
 
 
 def _parts(config: SdConfig) -> Iterator[SdConfig]:
-    """A config of several files or names as one for each: a bad one must neither hold up nor spoil the others."""
+    """A config of several files or names as one for each: a bad one must not affect the others."""
     if isinstance(config, FileSd):
         yield from (replace(config, files=(file,)) for file in config.files)
     elif isinstance(config, DnsSd):
@@ -96,21 +99,22 @@ def _parts(config: SdConfig) -> Iterator[SdConfig]:
         yield config
 
 
-def _source(config: SdConfig, clients: Clients) -> TargetList:
+def _target_list(config: SdConfig, clients: Clients) -> TargetList:
     now = clients.now
-    if isinstance(config, FileSd):
-        refresh, place = file.refresher(config.files[0], clients.objects), config.files[0]
-        return TargetList("file_sd_configs", place, refresh, config.refresh_interval_ms, now)
-    if isinstance(config, HttpSd):
-        refresh, place = http.refresher(config, clients.fetcher), shown_url(config.url)
-        return TargetList("http_sd_configs", place, refresh, config.refresh_interval_ms, now)
-    if isinstance(config, DnsSd):
-        refresh, place = dns.refresher(config, config.names[0], clients.resolver), config.names[0]
-        return TargetList("dns_sd_configs", place, refresh, config.refresh_interval_ms, now)
-    if isinstance(config, Ec2Sd):
-        refresh = ec2.refresher(config, partial(clients.client, "ec2", config), now)
-        return TargetList("ec2_sd_configs", aws.place(config), refresh, config.refresh_interval_ms, now)
-    if isinstance(config, EcsSd):
-        refresh = ecs.refresher(config, lambda service: clients.client(service, config), now)
-        return TargetList("ecs_sd_configs", aws.place(config), refresh, config.refresh_interval_ms, now)
-    raise TypeError(f"{type(config).__name__} is not refreshed")
+    match config:
+        case FileSd():
+            place = config.files[0]
+            refresh = file.refresher(place, clients.objects)
+        case HttpSd():
+            place, refresh = shown_url(config.url), http.refresher(config, clients.fetcher)
+        case DnsSd():
+            place = config.names[0]
+            refresh = dns.refresher(config, place, clients.resolver)
+        case Ec2Sd():
+            place, refresh = aws.place(config), ec2.refresher(config, partial(clients.client, "ec2", config), now)
+        case EcsSd():
+            refresh = ecs.refresher(config, lambda service: clients.client(service, config), now)
+            place = aws.place(config)
+        case _:
+            raise TypeError(f"{type(config).__name__} is not refreshed")
+    return TargetList(_KEYS[type(config)], place, refresh, config.refresh_interval_ms, now)

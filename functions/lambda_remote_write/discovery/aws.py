@@ -1,4 +1,4 @@
-"""One client of AWS as discovery calls it: page by page, until the deadline, with errors that say what to allow."""
+"""Calls of AWS's APIs for discovery: page by page, until the deadline, with errors that name the missing permission."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Api:
             self._client = make()
         except (CredentialsError, DiscoveryError) as error:
             raise DiscoveryError(f"{place}: {error}") from None
-        except Exception as error:  # botocore's errors are made at run time; any of them means the same here
+        except Exception as error:  # botocore makes its error classes at run time
             raise DiscoveryError(f"{place}: no {service} client ({_detail(error)})") from None
 
     def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
-        """One call, as `describe_instances`. Raises DiscoveryError."""
+        """One call, e.g. `describe_instances`. Raises DiscoveryError."""
         name = operation.title().replace("_", "")
         if self._now() >= self._deadline:
             raise DiscoveryError(f"{self._place}: the run's time ended before {self._service}:{name}")
@@ -53,7 +53,7 @@ class Api:
         return ""
 
     def pages(self, operation: str, token: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
-        """The answers page by page; `token` is the key that leads from one to the next. Raises DiscoveryError."""
+        """The answers page by page; `token` is the key of the next page's token. Raises DiscoveryError."""
         while True:
             answer = self.call(operation, **arguments)
             yield answer
@@ -69,14 +69,14 @@ def batches(items: Iterable[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def present(labels: Mapping[str, str | None], prefix: str) -> dict[str, str]:
-    """Labels by their full names, without those that AWS does not know."""
+    """Labels with their full names, without those that have no value."""
     return {f"{prefix}{name}": value for name, value in labels.items() if value is not None}
 
 
 def tags(
     listed: Iterable[Mapping[str, str]] | None, prefix: str, key: str = "Key", value: str = "Value"
 ) -> dict[str, str]:
-    """Tags as labels: what no label name may hold becomes an underscore; of two that fall together the later wins."""
+    """Tags as labels: every character outside [a-zA-Z0-9_] becomes an underscore; of two equal names the later wins."""
     return {
         f"{prefix}{_NOT_IN_A_NAME.sub('_', tag[key])}": tag[value]
         for tag in listed or ()

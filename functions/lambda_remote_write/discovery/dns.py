@@ -1,4 +1,4 @@
-"""`dns_sd_configs`: the records of a DNS name. dnspython is imported when the first name is asked for."""
+"""`dns_sd_configs`: the records of a DNS name. The first look-up imports dnspython."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..config.sd_configs import DnsSd
 from .target_groups import ADDRESS, DiscoveryError, Parts, Refresh, TargetGroup, at
 
-_NAME_SECONDS = 5.0  # one name, all its servers; a search domain that does not answer must not cost the others
+_NAME_SECONDS = 5.0  # one name with all servers; a search domain that does not answer must leave time for the others
 
 
 def system_resolver() -> Any:
@@ -18,7 +18,7 @@ def system_resolver() -> Any:
     import dns.resolver
 
     resolver = dns.resolver.Resolver()
-    resolver.use_edns(0, 0, 1232)  # a longer answer comes over TCP
+    resolver.use_edns(0, 0, 1232)  # longer answers use TCP
     return resolver
 
 
@@ -38,8 +38,8 @@ def _refresh(config: DnsSd, name: str, make_resolver: Callable[[], Any], deadlin
 
 
 def _lookup(resolver: Any, name: str, record_type: str, deadline: float) -> list[Any]:
-    """The records of the first candidate that exists; none when all are known not to. Raises DNSException when a
-    server failed to say so: what is unknown must not look like nothing."""
+    """The records of the first candidate that exists; none if no candidate does. Raises DNSException if a server
+    failed: unknown records must not look like none."""
     import dns.exception
     import dns.resolver
 
@@ -60,7 +60,7 @@ def _lookup(resolver: Any, name: str, record_type: str, deadline: float) -> list
 
 
 def _candidates(name: str, resolver: Any) -> list[str]:
-    """The names to ask for: a name with enough dots first as it is, another first with the search domains."""
+    """The names to look up: one with enough dots first as it is, another first with the search domains."""
     if name.endswith("."):
         return [name]
     suffixes = [suffix.to_text().strip(".") for suffix in resolver.search]

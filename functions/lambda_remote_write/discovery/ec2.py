@@ -1,6 +1,6 @@
 """`ec2_sd_configs`: the instances of one account and region, with Prometheus's labels.
 
-Nothing filters by state: a stopped instance with a private address is a target too, unless a filter says otherwise.
+There is no filter by state: without one in the config, a stopped instance with a private address is a target too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def refresher(config: Ec2Sd, client: Callable[[], Any], now: Now) -> Refresh:
 
 
 class Instances:
-    """Asks for the instances; remembers the zones once it could see them, because they hardly ever change."""
+    """Describes the instances; the zones only once, because they hardly ever change."""
 
     def __init__(self, config: Ec2Sd, client: Callable[[], Any], now: Now) -> None:
         self._config, self._client, self._now = config, client, now
@@ -42,8 +42,7 @@ class Instances:
 
 
 def _zones(api: Api) -> Mapping[str, str] | None:
-    """Zone names -> ids, which are the same in every account. None where the role may not see them: only one label
-    is empty then."""
+    """Zone names -> ids, which are the same in every account. None without the permission: then one label is empty."""
     try:
         answer = api.call("describe_availability_zones")
     except DiscoveryError:
@@ -53,7 +52,7 @@ def _zones(api: Api) -> Mapping[str, str] | None:
 
 
 def _instances(page: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
-    """Each instance with the account that owns it."""
+    """Each instance and the account that owns it."""
     for reservation in page.get("Reservations") or ():
         for instance in reservation.get("Instances") or ():
             yield reservation.get("OwnerId"), instance
@@ -104,7 +103,7 @@ def _place(instance: Mapping[str, Any], zones: Mapping[str, str]) -> dict[str, s
 
 
 def _public(instance: Mapping[str, Any]) -> dict[str, str | None]:
-    """The public name counts only together with a public address."""
+    """The public name is used only with a public address."""
     if not instance.get("PublicIpAddress"):
         return {}
     return {"public_ip": instance["PublicIpAddress"], "public_dns_name": instance.get("PublicDnsName")}
@@ -134,5 +133,5 @@ def _ipv6_addresses(instance: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _joined(values: Iterable[str]) -> str:
-    """With commas around every value, so that `.*,value,.*` finds it."""
+    """With commas around every value, so that `.*,value,.*` matches it."""
     return f",{','.join(values)},"

@@ -1,6 +1,6 @@
 """`ecs_sd_configs`: the tasks of ECS clusters in one account and region, with Prometheus's labels.
 
-A task with its own network interface has its own address; another has its instance's.
+A task with its own network interface has its own address; any other has its instance's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .aws import Api, Now, batches, place, present, tags
 from .target_groups import ADDRESS, DiscoveryError, Gone, Groups, Parts, Refresh, TargetGroup, at
 
 _PREFIX = "__meta_ecs_"
-_BATCH = 100  # what one call describes at most: clusters, tasks, container instances
+_BATCH = 100  # clusters, tasks or container instances of one describe call
 _SERVICE_BATCH = 10
 _LISTED = "ACTIVE"  # a DRAINING service "is no longer visible in the console or in the ListServices API operation"
 _FILTER_BATCH = 200  # values of one EC2 filter
@@ -25,7 +25,7 @@ Client = Callable[[str], Any]
 
 
 def refresher(config: EcsSd, client: Client, now: Now) -> Refresh:
-    """Each cluster is a part of its own."""
+    """Each cluster is one part of the list."""
     return partial(_refresh, config, client, now)
 
 
@@ -51,8 +51,8 @@ def _listed(ecs: Api, operation: str, key: str, **arguments: Any) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """Where one config looks. `ec2` is made only for tasks that need it: it costs, and Fargate without public
-    addresses does without."""
+    """The clients of one config. `ec2` is made only for tasks that need it: Fargate without public addresses does
+    not."""
 
     config: EcsSd
     ecs: Api
@@ -81,7 +81,7 @@ def _described(ecs: Api, kind: str, arns: Iterable[str], cluster: str, size: int
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
-    """What the tasks of one cluster stand in: services by name, EC2 instance ids by container instance, instances by
+    """What belongs to the tasks of one cluster: services by name, EC2 instance ids by container instance, instances by
     id, public addresses by network interface."""
 
     services: Mapping[str, Item]
@@ -116,7 +116,7 @@ def _hosts(ecs: Api, cluster: str, arns: Iterable[str]) -> list[Item]:
 
 
 def _instances(ec2: Api, ids: Iterable[str]) -> dict[str, Item]:
-    """By a filter and not by id: one that has just been terminated would make the whole call fail."""
+    """By a filter and not by id: an id that was just terminated would fail the whole call."""
     return {
         instance["InstanceId"]: instance
         for batch in batches(ids, _FILTER_BATCH)
@@ -201,7 +201,7 @@ def _network(task: Item, host: Item, around: _Surroundings) -> dict[str, str | N
             "public_ip": around.public_ips.get(details.get("networkInterfaceId", "")),
         }
     return {
-        "network_mode": "bridge",  # or host: ECS does not say which of the two
+        "network_mode": "bridge",  # or host: ECS does not say which
         "ip_address": host.get("PrivateIpAddress"),
         "subnet_id": host.get("SubnetId"),
         "public_ip": host.get("PublicIpAddress"),
@@ -219,6 +219,6 @@ def _service(task: Item, around: _Surroundings) -> dict[str, str]:
 
 
 def _service_name(task: Item) -> str:
-    """A task that a service started carries the service's name in its group."""
+    """The group of a task that a service started has the service's name."""
     kind, _, name = task.get("group", "").partition(":")
     return str(name) if kind == "service" else ""

@@ -1,4 +1,4 @@
-"""`file_sd_configs`: lists of targets in local files and in S3, by name or by a pattern as Go reads it."""
+"""`file_sd_configs`: lists of targets in local files and in S3, by name or by one of Go's file patterns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Objects(Protocol):
 
 
 def refresher(pattern: str, objects: Objects) -> Refresh:
-    """Reads all files that match one pattern; each is a part of its own, so that a broken one costs no other."""
+    """Reads all files that match one pattern; each is one part of the list, so that a broken one does not affect
+    others."""
     if pattern.startswith(S3_SCHEME):
         return lambda deadline: _from_s3(pattern, objects, deadline)
     return lambda _: _from_disk(pattern)

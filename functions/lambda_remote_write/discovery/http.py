@@ -1,4 +1,4 @@
-"""`http_sd_configs`: a list of targets that a server answers with."""
+"""`http_sd_configs`: a list of targets from an HTTP server."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def _refresh(config: HttpSd, fetcher: Fetcher, request: SourceRequest, deadline:
             raise DiscoveryError(f"{detail}; the body begins {beginning(body.content)}")
         groups = parse_json(body.content, place, {"__meta_url": config.url})
         return {"": tuple(replace(one, error=fetcher.masked(one.error)) if one.error else one for one in groups)}
-    except DiscoveryError as error:  # it may quote the answer
+    except DiscoveryError as error:  # its message may quote the answer
         raise DiscoveryError(fetcher.masked(str(error))) from None

@@ -1,4 +1,4 @@
-"""One list of targets over the runs of a warm environment: asked for again when it is old, kept when that fails."""
+"""One list of targets over the runs of an environment: refreshed when it is due, kept when the refresh fails."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..config.scalars import print_duration
 from ..deadline import Call
 from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, TargetGroup
 
-_ANSWER_SECONDS = 0.1  # before the deadline a call is over, so that its own error is told and not only that it is late
-_EARLY = 0.1  # of the interval: a run a little early counts as in time
-_RETRY_SECONDS = 10.0  # after a failure, unless the interval is shorter: `pusher run` looks more often than a schedule
+_ANSWER_SECONDS = 0.1  # a refresh ends before the deadline, so that its own error is reported
+_EARLY = 0.1  # of the interval: a run may be a little early
+_RETRY_SECONDS = 10.0  # after a failure, unless the interval is shorter
 
 
 @dataclass(slots=True)
 class DiscoveryResult:
-    """What a job may scrape now, and what people should know about it. `is_unknown` says that something could not be
-    had of which no earlier list is known either: there may be targets that are not scraped."""
+    """The target groups of a job. `is_unknown` says that a list failed of which there is no earlier one: there may be
+    targets that are not scraped."""
 
     groups: list[TargetGroup] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class _Running:
 
 
 class TargetList:
-    """One list. `key` and `place` say in warnings which; `now` is monotonic seconds. Safe for several threads."""
+    """One list. Warnings name it by `key` and `place`; `now` is monotonic seconds. Thread-safe."""
 
     def __init__(self, key: str, place: str, refresh: Refresh, interval_ms: int, now: Callable[[], float]) -> None:
         self._key, self._refresh, self._now = key, refresh, now
@@ -64,7 +64,7 @@ class TargetList:
                 self._running = _Running(Call(partial(_refreshed, self._refresh, deadline)), now, deadline)
 
     def found(self, deadline: float) -> DiscoveryResult:
-        """The list as it is known at the deadline at the latest."""
+        """The list as it is known by the deadline."""
         running = self._running
         if running:
             running.call.wait(deadline - self._now())
@@ -94,7 +94,7 @@ class TargetList:
             self._due_at = started + self._interval
 
     def _merged(self, parts: Parts, read_at: float) -> dict[str, _Part]:
-        """The new parts; a failed one stays as it was, one that is gone goes."""
+        """The new parts; a failed one keeps its last groups, unless it no longer exists."""
         found = {}
         for key, part in parts.items():
             if not isinstance(part, DiscoveryError):
@@ -104,7 +104,7 @@ class TargetList:
         return found
 
     def _kept(self, key: str) -> list[_Part]:
-        """What is known of a failed part, or of the whole list."""
+        """The last good groups of a failed part, or of the whole list."""
         return [part for name, part in self._parts.items() if key in ("", name)]
 
     def _warning(self, key: str, error: DiscoveryError) -> str:

@@ -18,8 +18,8 @@ _SHOWN_TARGETS = 3
 
 @dataclass(frozen=True, slots=True)
 class TargetGroup:
-    """Targets and the labels they share. `source` says where they come from, unique among the groups of one list.
-    `error` says why a group that was listed has no targets."""
+    """Targets and the labels they share. `source` is unique among the groups of one list. `error` says why a listed
+    group has no targets."""
 
     source: str
     targets: tuple[Mapping[str, str], ...]
@@ -28,19 +28,19 @@ class TargetGroup:
 
 
 class DiscoveryError(Exception):
-    """A list of targets that cannot be had. The message names it and says what to do, without secrets."""
+    """A list of targets could not be read. The message names it and says what to do, without secrets."""
 
 
 class Gone(DiscoveryError):
-    """What held the list is no longer there, so its targets are none: an older list does not stay in use."""
+    """The file or cluster no longer exists: its old targets do not stay in use."""
 
 
 Groups = tuple[TargetGroup, ...]
 Parts = Mapping[str, Groups | DiscoveryError]
-"""A refreshed list by its parts (files, clusters), each good or not; a list without parts has the one part ""."""
+"""A refreshed list by its parts (files, clusters), each good or failed; a list without parts has the one part ""."""
 
 Refresh = Callable[[float], Parts]
-"""Asks for a list until the deadline (monotonic seconds). Raises DiscoveryError when nothing of it can be had."""
+"""Reads a list before the deadline (monotonic seconds). Raises DiscoveryError if the whole list failed."""
 
 
 def group(source: str, targets: list[str], labels: Mapping[str, str]) -> TargetGroup:
@@ -53,23 +53,16 @@ def at(host: str, port: int) -> str:
 
 
 class _Listed(msgspec.Struct, forbid_unknown_fields=True):
-    """One group as it is written."""
+    """One group as written. Go reads a null as an empty text."""
 
-    targets: list[str] | None = None
-    labels: dict[str, str] | None = None
-
-
-class _WithNulls(msgspec.Struct, forbid_unknown_fields=True):
-    """The same with a null, which is the empty text, as Go reads it."""
-
-    targets: list[str | None] | None = None
-    labels: dict[str, str | None] | None = None
+    targets: Sequence[str | None] | None = None
+    labels: Mapping[str, str | None] | None = None
 
 
 def parse_json(content: bytes | bytearray, place: str, meta: Mapping[str, str]) -> Groups:
     """`[{"targets": ["host:port"], "labels": {…}}]` -> groups with the labels of `meta`. Raises DiscoveryError."""
     try:
-        listed = _decoded(content)
+        listed = msgspec.json.decode(content, type=list[_Listed] | None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         form = 'a list of {"targets": [host:port, …], "labels": {…}} is expected'
         what = "" if isinstance(error, msgspec.ValidationError) else f"; {kind_and_beginning(content)}"
@@ -77,25 +70,8 @@ def parse_json(content: bytes | bytearray, place: str, meta: Mapping[str, str]) 
     return _groups(listed or [], place, meta)
 
 
-def _decoded(content: bytes | bytearray) -> list[_Listed] | None:
-    try:
-        return msgspec.json.decode(content, type=list[_Listed] | None)
-    except msgspec.ValidationError as error:
-        try:
-            read = msgspec.json.decode(content, type=list[_WithNulls])
-        except msgspec.ValidationError:
-            raise error from None
-    return [
-        _Listed(
-            [target or "" for target in one.targets or ()],
-            {name: value or "" for name, value in (one.labels or {}).items()},
-        )
-        for one in read
-    ]
-
-
 def parse_yaml(content: bytes | bytearray, place: str, meta: Mapping[str, str]) -> Groups:
-    """The same in YAML. Values stay the text that is written. Raises DiscoveryError."""
+    """The same in YAML. Values stay text as written. Raises DiscoveryError."""
     try:
         root = compose(content.decode("utf-8"), place)
     except UnicodeDecodeError:
@@ -129,12 +105,12 @@ def _first_of(error: ConfigError) -> DiscoveryError:
 
 
 def _groups(listed: list[_Listed], place: str, meta: Mapping[str, str]) -> Groups:
-    """A group with a label that is not allowed loses its targets, and says so; the others stay. (Prometheus keeps the
-    list that it had before, or none at all.)"""
+    """A group with an invalid label has an `error` and no targets; the others stay. (Prometheus keeps the whole list
+    that it had before, or has none.)"""
     found = []
     for index, one in enumerate(listed):
-        source, labels = f"{place}:{index}", one.labels or {}
-        targets = one.targets or []
+        source, targets = f"{place}:{index}", [target or "" for target in one.targets or ()]
+        labels = {name: value or "" for name, value in (one.labels or {}).items()}
         wrong = next((name for name in labels if not scalars.is_valid_label_name(name, "utf8")), None)
         if wrong is None:
             found.append(group(source, targets, {**labels, **meta}))

@@ -1,4 +1,4 @@
-"""Content negotiation of a scrape: the Accept header, and which format an answer is in.
+"""Content negotiation of a scrape: the Accept header, and the format of an answer.
 
 Source: Prometheus scrape/scrape.go (acceptHeader), model/textparse/interface.go (extractMediaType), Go's
 mime.ParseMediaType.
@@ -27,11 +27,11 @@ _PARAMETER = re.compile(rf'\s*;\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\\r\n]|\\[^
 
 
 class UnknownFormat(Exception):
-    """An answer of which nobody can say how to read it."""
+    """An answer in no known format, without a fallback."""
 
 
 def accept(protocols: Sequence[str], escaping: str) -> str:
-    """`scrape_protocols`, the most wanted first, -> the Accept header."""
+    """`scrape_protocols` in order of preference -> the Accept header."""
     weights = range(len(_HEADERS) + 1, 0, -1)
     entries = []
     for protocol, weight in zip(protocols, weights, strict=False):
@@ -44,8 +44,8 @@ def accept(protocols: Sequence[str], escaping: str) -> str:
 def media_type(content_type: str, fallback_protocol: str) -> str:
     """The Content-Type of an answer -> TEXT, OPENMETRICS or PROTOBUF, whatever its parameters say.
 
-    A blank, broken or unknown one is read as `fallback_protocol`, and OpenMetrics 2.0 is unknown, as it is to a
-    Prometheus without the feature flag openmetrics2. Raises UnknownFormat when there is none.
+    An empty, broken or unknown one is read as `fallback_protocol`. OpenMetrics 2.0 is unknown, as in a Prometheus
+    without the feature flag openmetrics2. Raises UnknownFormat when there is no fallback.
     """
     found, version = _parsed(content_type)
     is_second = found == OPENMETRICS and version == "2.0.0"
@@ -53,7 +53,7 @@ def media_type(content_type: str, fallback_protocol: str) -> str:
         return found
     if fallback_protocol:
         return _HEADERS[fallback_protocol].partition(";")[0]
-    what = f"the Content-Type {content_type!r:.100} is no format of metrics" if content_type else "no Content-Type"
+    what = f"the Content-Type {content_type!r:.100} is not a metrics format" if content_type else "no Content-Type"
     raise UnknownFormat(f"{what}, and the job has no fallback_scrape_protocol")
 
 

@@ -1,5 +1,5 @@
-"""Identities of the plainest form, `name{label="value",…}` with nothing to unescape: nearly all of a page, and both
-text formats read them alike. Most label pairs stand on many lines, so each is looked at once.
+"""The fast path for the identity of a line: `name{label="value",…}` without escapes, as on nearly every line of both
+text formats. Most label pairs are on many lines, so each is parsed once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0\n]+)')
 
 
 class NeedsGrammar(Exception):
-    """A text that needs the grammar, be it for what is wrong with it."""
+    """An identity that the grammar has to parse, or refuse."""
 
 
 class _Pairs(dict[str, tuple[str, str]]):
@@ -33,12 +33,12 @@ _pairs = _Pairs()
 
 
 def is_likely(identity: bytes) -> bool:
-    """Whether bytes look like an identity with nothing behind it, at a glance."""
+    """A quick check whether bytes look like an identity with nothing behind it."""
     return identity.endswith(b"}") if b"{" in identity else b" " not in identity
 
 
 def read(identity: str) -> tuple[str, list[tuple[str, str]]]:
-    """The metric's name, and the labels as they stand there. Raises NeedsGrammar."""
+    """The metric's name and the labels in their order. Raises NeedsGrammar."""
     name, brace, rest = identity.partition("{")
     if not is_metric_name(name):
         raise NeedsGrammar

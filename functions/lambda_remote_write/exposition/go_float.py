@@ -1,4 +1,4 @@
-"""Numbers as Go's `strconv.ParseFloat` reads them: a sample's value, which may not be hexadecimal, and a label's."""
+"""Numbers as Go's `strconv.ParseFloat` reads them. Prometheus refuses hexadecimal ones as a sample's value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 NORMAL_NAN: float = struct.unpack("<d", (0x7FF8000000000001).to_bytes(8, "little"))[0]
-"""The NaN of a value: Go's, whose bits differ from Python's."""
+"""Go's NaN, whose bits differ from Python's."""
 
 _FLOAT = re.compile(rb"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(inf(?:inity)?))|(nan)", re.IGNORECASE)
 _NUMBER_BYTES = b"0123456789.eE+-,\n"
@@ -23,7 +23,7 @@ def go_float(text: bytes) -> float:
     """One number. Raises ValueError for what Go refuses: `1_000`, `0x1p-2`, `1e999`, white space, `+NaN`."""
     match = _FLOAT.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text[:50]!r:.60} is no number".replace("b'", "'", 1))
+        raise ValueError(f"{text[:50]!r:.60} is not a number".replace("b'", "'", 1))
     if match[2]:
         return NORMAL_NAN
     value = float(text)
@@ -37,7 +37,7 @@ _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])_(?=[0-9])")
 
 
 def go_literal(text: str) -> float:
-    """One number as a label may hold it: hexadecimal ones and underscores between digits too. Raises ValueError."""
+    """One number in a label, also hexadecimal or with underscores between digits. Raises ValueError."""
     if not _HEXADECIMAL.fullmatch(text):
         return go_float(_BETWEEN_DIGITS.sub("", text).encode())
     try:
@@ -47,7 +47,7 @@ def go_literal(text: str) -> float:
 
 
 def go_floats(texts: Sequence[bytes]) -> list[float] | None:
-    """Many numbers at once, or None when some text needs a look of its own (which it may pass)."""
+    """Many numbers at once; None when one of them has to be read by itself (it may still be valid)."""
     joined = b",".join(texts)
     if joined.count(b",") != max(len(texts) - 1, 0) or b" " in joined or b"\n" in joined:
         return None
@@ -55,7 +55,7 @@ def go_floats(texts: Sequence[bytes]) -> list[float] | None:
 
 
 def floats_before_breaks(texts: Sequence[bytes]) -> list[float] | None:
-    """Many numbers with a line break behind each, or None when some text needs a look of its own. A text holds no
+    """Many numbers, each with a line break behind it; None when one of them has to be read by itself. A text has no
     space, and a line break only at its end."""
     joined = b",".join(texts)
     if joined.count(b"\n") != len(texts) or joined.count(b",") != max(len(texts) - 1, 0):
@@ -64,8 +64,8 @@ def floats_before_breaks(texts: Sequence[bytes]) -> list[float] | None:
 
 
 def _floats(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
-    """`joined` are the texts in a row, with commas between them. JSON has no number that Go would read otherwise, but
-    for the sign of a zero, and JSON's are read fastest."""
+    """`joined` has commas between the texts. The JSON decoder is the fastest one, and Go reads every JSON number alike,
+    except the sign of a zero."""
     has_negative_zero = b"-0," in joined or b"-0\n" in joined or joined.endswith(b"-0")
     if not has_negative_zero and b"\t" not in joined and b"\r" not in joined:
         with contextlib.suppress(msgspec.MsgspecError):
@@ -75,7 +75,8 @@ def _floats(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
 
 
 def _floats_beyond_json(texts: Sequence[bytes], joined: bytes) -> list[float] | None:
-    """Words, plus signs, points without a digit beside. Python takes line breaks, and what Go refuses is found here."""
+    """Words, plus signs, points without a digit on one side. Python strips line breaks; the rest of what only Python
+    accepts is refused here."""
     has_words = bool(joined.translate(None, _NUMBER_BYTES))
     lowered = joined.lower() if has_words else b""
     if has_words and (joined.translate(None, _WORD_BYTES) or b"+n" in lowered or b"-n" in lowered):

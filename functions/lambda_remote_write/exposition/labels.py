@@ -15,27 +15,40 @@ _END = re.compile(r'[^"\\]*+(?:\\[^\n][^"\\]*+)*+\\?\Z')
 
 
 class Unterminated(Exception):
-    """A quoted text goes on in the next line."""
+    """A quoted text continues in the next line."""
 
 
 class LabelSyntax:
-    """How one format writes a label set. `space` matches what may stand between its parts; `commas` says whether
-    labels must be kept apart by one; `newlines` whether a value may hold a line break."""
+    """How one format writes an identity. `space` matches what is allowed between its parts; `commas` says whether
+    labels need a comma between them, `newlines` whether a value may contain a line break."""
 
     def __init__(self, space: str, *, commas: bool, newlines: bool) -> None:
         end = "" if newlines else r"\n"
-        # Possessive: a value may be long, and what is matched once never has to be given back.
+        # Possessive: a value may be long, and backtracking could not help.
         inner = rf'[^"\\{end}\0]*+(?:\\[^\n\0][^"\\{end}\0]*+)*+'
-        value = rf'[^"\\{end}]*+(?:\\\0*[^\n\0][^"\\{end}]*+)*+'  # only here a NUL byte may stand, as in Prometheus
+        value = rf'[^"\\{end}]*+(?:\\\0*[^\n\0][^"\\{end}]*+)*+'  # only here a NUL byte is allowed, as in Prometheus
         name = r"[a-zA-Z_][a-zA-Z0-9_]*"
+        self._metric = re.compile(rf"{space}[a-zA-Z_:][a-zA-Z0-9_:]*")
         self._name = re.compile(rf'{space}(?:({name})|"({inner})"){space}')
         self._value = re.compile(rf'{space}"({value})"{space}')
         self._space = re.compile(space)
         self._commas = commas
 
-    def read(self, text: str, at: int, metric: str | None) -> tuple[list[tuple[str, str]], str | None, int]:
-        """From after the opening brace -> pairs in their order, the metric's name (given, or quoted in the braces),
-        and where the set ends. Raises BadPage and Unterminated."""
+    def identity(self, text: str) -> tuple[list[tuple[str, str]], int]:
+        """The start of a line -> `__name__` and the labels in their order, and where the identity ends. Raises BadPage
+        and Unterminated."""
+        name = self._metric.match(text)
+        metric, at = (name[0], name.end()) if name else (None, 0)  # white space before a name is part of it
+        pairs: list[tuple[str, str]] = []
+        brace = self._skip(text, at)
+        if text.startswith("{", brace):
+            pairs, metric, at = self._set(text, brace + 1, metric)
+        if metric is None:
+            raise BadPage("a line begins with a metric name, or with { and a quoted one")
+        return [("__name__", metric), *pairs], at
+
+    def _set(self, text: str, at: int, metric: str | None) -> tuple[list[tuple[str, str]], str | None, int]:
+        """From after the opening brace -> labels, the metric's name (given, or quoted in the braces), and the end."""
         pairs: list[tuple[str, str]] = []
         while True:
             at = self._skip(text, at)
@@ -47,7 +60,7 @@ class LabelSyntax:
             at = found.end()
             if found[2] is not None and text[at : at + 1] in (",", "}"):
                 if metric is not None:
-                    raise BadPage("the metric's name stands twice")
+                    raise BadPage("a second metric name")
                 metric = unescaped(found[2])
                 at += text[at] == ","
                 continue
@@ -83,22 +96,22 @@ def unescaped(text: str) -> str:
 
 
 def label_dict(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Pairs -> labels. Raises BadPage when a name stands twice, which no receiver takes, and none of its values is
-    empty: Prometheus then takes all of them for absent."""
+    """Pairs -> labels. Raises BadPage when a name is there twice, which no receiver accepts; if one of its values is
+    empty, the label is absent, as in Prometheus."""
     labels = dict(pairs)
     if len(labels) < len(pairs):
         absent = {name: "" for name, value in pairs if not value}
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen and name not in absent:
-                raise BadPage(f"the label name {name!r} stands twice")
+                raise BadPage(f"the label name {name!r} is there twice")
             seen.add(name)
         labels |= absent
     return labels
 
 
 def _wrong(text: str, at: int, expected: str) -> Exception:
-    """Why the text cannot go on like this: it is wrong, or a quoted text has no end yet."""
+    """Why the text does not parse: a mistake, or a quoted text that does not end in this line."""
     if text.startswith('"', at) and _END.match(text, at + 1):
         return Unterminated()
     return BadPage(f"{expected}, not {text[at : at + 20]!r}" if at < len(text) else f"{expected}, not the line's end")

@@ -1,5 +1,5 @@
-"""Reads a page as it arrives. Lines that are where they were on the last page cost a comparison and a number, known
-ones a look-up; new ones are parsed, and only those of an uncommon form by the grammar of their format."""
+"""Parses a page as it arrives. A line in its place of the last page costs a comparison and a number, another known one
+a look-up. New ones are parsed, and only those of an uncommon form by the grammar of their format."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from typing import Literal, NamedTuple, TypeGuard
 from ..model.samples import Exemplar, Series
 from . import fast_path, nhcb
 from .go_float import go_float, go_floats, go_literal
-from .labels import Unterminated, label_dict
-from .page import NO_TIME, BadPage, CacheEntry, MetadataLine, Page, Resolve, ScrapeCache
-from .previous_page import PreviousPage
+from .labels import Unterminated, label_dict, unescaped
+from .page import NO_TIME, BadPage, CacheEntry, MetadataLine, Page, PreviousPage, Resolve, ScrapeCache
 
-_MAX_LINE_BYTES = 1 << 24  # it is held until its end comes
-_MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that go on in the next
-_MAX_REREAD_BYTES = 1 << 21  # such a line is read again wherever one of its texts may end
+_MAX_LINE_BYTES = 1 << 24  # held in memory until the line ends
+_MAX_QUOTED_BYTES = 1 << 20  # of a line with quoted texts that continue in the next
+_MAX_REREAD_BYTES = 1 << 21  # such a line is parsed again wherever one of its texts may end
 _CLOSES = re.compile(rb'(?:[^"\\]|\\.)*(?:"|\\\Z)')  # a line that ends a quoted text, or breaks off within an escape
-_MAX_RECORDED_LINES = 1_000_000  # of empty lines a page may hold any number
+_MAX_RECORDED_LINES = 1_000_000  # a page may have any number of empty lines
 _NORMALISED = {"histogram": "le", "summary": "quantile"}
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+)"')
 
 
 class Line(NamedTuple):
-    """One sample line, parsed. `identity` are its bytes before the value; `labels` begin with the metric's name; times
-    are still text (b"" for none). `exemplar` is labels, value and time. `mistake` is one behind a sample that is whole:
-    it counts, and the page is not taken."""
+    """One sample line, parsed. `identity` is its bytes before the value; `labels` begin with the metric's name; times
+    are still text (b"" for none). `exemplar` is labels, value and time. `mistake` follows a complete sample: that
+    counts as scraped, and the scrape fails."""
 
     identity: bytes
     labels: Sequence[tuple[str, str]]
@@ -44,7 +44,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ParseOptions:
-    """What is asked of a page beyond its samples."""
+    """What to read of a page beside its samples."""
 
     honor_timestamps: bool = True
     exemplars: bool = False
@@ -57,31 +57,30 @@ class ParseOptions:
 
 
 class LineReader(ABC):
-    """The part that both text formats share. Give it the page in pieces, then `close` it.
+    """What both text formats share. `feed` it the page in pieces, then `close` it.
 
-    Lines are read in one of three ways, the quickest that serves: compared with the last page (`_take_same`), looked up
-    together (`_take_all`), or one after the other, parsed where they are new (`_read_by_line`).
+    Lines are read in the fastest of three ways that works: compared with the last page (`_take_same`), looked up
+    together (`_take_all`), or one by one, parsed where they are new (`_read_by_line`).
     """
 
-    _continues = False  # a quoted text may go on in the next line
-    _tells_starts = False  # when a series began
+    _continues = False  # a quoted text may continue in the next line
+    _has_start_times = False
 
     def __init__(self, cache: ScrapeCache, resolve: Resolve, parse_options: ParseOptions) -> None:
         self._cache, self._resolve, self._parse_options = cache, resolve, parse_options
         self.page = Page()
-        self._rest: list[bytes] = []  # a line whose end has not come yet, in pieces
-        self._line = 0  # lines read before the current ones
-        self._type, self._family = "unknown", ""  # of the TYPE line read last
-        self._ended = False  # the page says that nothing follows
-        self._place = 0  # in the layout of the last page
-        self._this_page: PreviousPage | None = None  # of this page, once it is not like the last one
-        self._is_open, self._open_bytes = False, 0  # what has come of a line ends within a quoted text
-        self._reread = 0  # bytes of lines that were read before, because a quoted text went on
-        self._is_regular = True  # every line so far has a place in a layout
-        self._is_all_new = False  # what was looked up no longer holds
-        self._needs_more = parse_options.custom_buckets or (
-            parse_options.starts and self._tells_starts
-        )  # than its labels
+        self._rest: list[bytes] = []  # a line that has not ended yet, in pieces
+        self._line = 0  # lines before the current ones
+        self._type, self._family = "unknown", ""  # of the last TYPE line
+        self._ended = False  # the page has declared its end
+        self._place = 0  # in the previous page
+        self._this_page: PreviousPage | None = None  # its lines, once they differ from the previous page
+        self._is_open, self._open_bytes = False, 0  # the line so far ends within a quoted text
+        self._reread = 0  # bytes parsed again because a quoted text continued
+        self._is_regular = True  # every line so far can be recorded
+        self._is_all_new = False  # a TYPE line made the entries that were looked up invalid
+        has_start_times = parse_options.starts and self._has_start_times
+        self._needs_more = parse_options.custom_buckets or has_start_times  # than the labels of a line
 
     def feed(self, piece: bytes) -> None:
         """The next piece of the page. Raises BadPage."""
@@ -98,7 +97,7 @@ class LineReader(ABC):
         self._read(data)
 
     def _stays_open(self, piece: bytes) -> bool:
-        """Whether a quoted text goes on beyond this piece; then there is nothing to read yet. Raises BadPage."""
+        """Whether a quoted text continues beyond this piece, so that nothing can be parsed yet. Raises BadPage."""
         if not self._is_open or b'"' in piece:
             self._is_open = False
             return False
@@ -109,17 +108,17 @@ class LineReader(ABC):
 
     @abstractmethod
     def close(self) -> Page:
-        """The page has ended. Raises BadPage when it may not end here."""
+        """The end of the page. Raises BadPage when it may not end here."""
 
-    # what a format says
+    # each format
 
     @abstractmethod
     def _after_end(self, line: int) -> None:
-        """Something follows where the page said that nothing does. Raises BadPage if that is a mistake."""
+        """Something follows the declared end. Raises BadPage if that is a mistake."""
 
     @abstractmethod
     def _comment(self, line: bytes) -> bool:
-        """Takes a line that holds no sample; False when it holds one. Raises BadPage."""
+        """Takes a line without a sample; False for one with a sample. Raises BadPage."""
 
     @abstractmethod
     def _parse(self, line: bytes) -> Line:
@@ -132,7 +131,7 @@ class LineReader(ABC):
     # lines
 
     def _read(self, data: bytes) -> None:
-        """Compares lines with the last page, else looks every line up, else parses. Each has its line break."""
+        """Complete lines, each with its line break."""
         if not self._take_same(data):
             lines = data[:-1].split(b"\n")
             parts = [line.rpartition(b" ") for line in lines]
@@ -165,36 +164,36 @@ class LineReader(ABC):
         return True
 
     def _begin_this_page(self) -> None:
-        """From here on the page is not like the last one."""
+        """From here on the page differs from the previous one."""
         if self._this_page is None and self._is_regular:
             self._this_page = PreviousPage()
             self._this_page.extend(self._cache.previous_page, 0, self._place)
 
     def _find_place(self, head: bytes, count: int) -> None:
-        """After `count` lines that were different: where the last page went on like this one."""
+        """After `count` different lines: where the previous page continues like this one."""
         place = self._cache.previous_page.place_after(head, self._place, self._place + 4 * count)
         self._place = self._place if place is None else place
 
     def _keep_this_page(self) -> None:
-        """The page was taken: the next one is likely to be like it."""
-        layout, old = self._this_page, self._cache.previous_page
-        if layout is None and self._is_regular and self._place < len(old):
-            layout = PreviousPage()
-            layout.extend(old, 0, self._place)
-        if layout is not None or not self._is_regular:
-            self._cache.keep_page(layout)
+        """The page was good: the next one is compared with it."""
+        page, old = self._this_page, self._cache.previous_page
+        if page is None and self._is_regular and self._place < len(old):
+            page = PreviousPage()
+            page.extend(old, 0, self._place)
+        if page is not None or not self._is_regular:
+            self._cache.keep_page(page)
 
     def _take_all(
         self, lines: Sequence[bytes], found: list[CacheEntry | None], parts: Sequence[tuple[bytes, bytes, bytes]]
     ) -> bool:
-        """Lines that were all read before: series with their values, and comments. False, with nothing taken, when one
-        of them needs a look of its own."""
+        """Lines that are all known: series with their values, and comments. False, with nothing taken, when one has to
+        be read by itself."""
         comments = [line for line, entry in zip(lines, found, strict=True) if entry is None]
         if not all(map(self._cache.comments.__contains__, comments)):
             return False
         entries = [entry for entry in found if entry is not None]
         values = go_floats([part[2] for part, entry in zip(parts, found, strict=True) if entry is not None])
-        if values is None or not all(map(_has_a_place, entries)):
+        if values is None or not all(map(_can_be_recorded, entries)):
             return False
         self.page.series += compress(entries, entries)  # type: ignore[arg-type]
         self.page.values += compress(values, entries)
@@ -205,17 +204,17 @@ class LineReader(ABC):
         return True
 
     def _record(self, head: bytes, entry: CacheEntry | None) -> None:
-        """Notes a line for the next page; what is neither a comment nor plainly a series with its value makes this
-        page one that has to be looked up."""
-        layout = self._this_page
-        if layout is None:
+        """Records a line for the next page. One that is neither a comment nor a series with only its value makes the
+        page one that cannot be recorded."""
+        page = self._this_page
+        if page is None:
             return
-        if len(layout) > _MAX_RECORDED_LINES:
+        if len(page) > _MAX_RECORDED_LINES:
             self._give_up_this_page()
         elif entry is None:
-            layout.add_comment(head)
-        elif _has_a_place(entry):
-            layout.add_sample(head, entry)
+            page.add_comment(head)
+        elif _can_be_recorded(entry):
+            page.add_sample(head, entry)
         else:
             self._give_up_this_page()
 
@@ -228,7 +227,7 @@ class LineReader(ABC):
     def _read_by_line(
         self, lines: Sequence[bytes], found: list[CacheEntry | None], parts: Sequence[tuple[bytes, bytes, bytes]]
     ) -> None:
-        """Line by line, in the page's order."""
+        """One by one, in the page's order."""
         at, values, self._is_all_new = 0, _values(lines, parts), False
         while at < len(lines) and not self._ended:
             entry, (head, _, last), value = None if self._is_all_new else found[at], parts[at], values[at]
@@ -237,8 +236,8 @@ class LineReader(ABC):
                 continue
             if entry is None and value is not None:
                 entry = self._fast_path(head)
-                if entry is not None and (self._this_page is None or not _has_a_place(entry)):
-                    self._cache.entries[head] = entry  # no layout will know it
+                if entry is not None and (self._this_page is None or not _can_be_recorded(entry)):
+                    self._cache.entries[head] = entry  # the recorded page will not have it
             if entry is None or not self._take(entry, value, last):
                 at += self._unknown(lines, at)
                 continue
@@ -248,8 +247,7 @@ class LineReader(ABC):
             self._after_end(self._line + at + 1)
 
     def _fast_path(self, head: bytes) -> CacheEntry | None:
-        """What a new identity of the plainest form stands for; None when it needs a look of its own, be it for what is
-        wrong with it."""
+        """The entry of a new identity of the common form; None when the grammar has to parse or refuse it."""
         if self._needs_more or not fast_path.is_likely(head):
             return None
         try:
@@ -257,7 +255,7 @@ class LineReader(ABC):
             names = tuple([name for name, _ in labels])
             if "le" not in names and "quantile" not in names:
                 return self._fast_intern(metric, names, labels)
-            known = self._cache.entries  # what it is depends on the TYPE above it, where it stands first
+            known = self._cache.entries  # its label depends on the TYPE line above the first one
             if head not in known:
                 known[head] = self._fast_intern(metric, names, list(map(self._normalised, labels)))
             return known[head]
@@ -273,7 +271,7 @@ class LineReader(ABC):
         return (name, canonical_float(value)) if name == _NORMALISED.get(self._type) else label
 
     def _take(self, entry: CacheEntry, value: float | None, last: bytes) -> bool:
-        """One known line with its value, where that was read already; False when its last word is not simply one."""
+        """One known line with its value, None if not read yet. False when its last word is not a value."""
         try:
             number = go_float(last) if value is None else value
         except ValueError:
@@ -283,7 +281,7 @@ class LineReader(ABC):
         return True
 
     def _take_stamped(self, head: bytes, last: bytes) -> bool:
-        """One known line with a time of its own, `identity value timestamp`; False for any other."""
+        """A known identity in `identity value timestamp`; False for any other line."""
         identity, _, value = head.rpartition(b" ")
         entry = self._cache.entries.get(identity)
         if entry is None:
@@ -298,7 +296,7 @@ class LineReader(ABC):
         return True
 
     def _unknown(self, lines: Sequence[bytes], at: int) -> int:
-        """Takes the line at `at`, together with those over which its quoted text goes on. Returns how many."""
+        """Takes the line at `at`, with those in which its quoted text continues. Returns how many."""
         line, count = lines[at], 1
         try:
             if self._repeated(line) or self._comment(line):
@@ -331,8 +329,8 @@ class LineReader(ABC):
             raise BadPage(f"not UTF-8: {_shown(line)}", self._line + at + 1) from None
 
     def _until_closed(self, line: bytes, lines: Sequence[bytes], start: int) -> int:
-        """How many lines belong to the quoted text at the end of `line`, up to the one that may close it; all that
-        there are when none does. A page that makes us read the same again and again is refused."""
+        """How many lines continue the quoted text at the end of `line`, up to one that may close it (all if none does).
+        Refuses a page that would be parsed again and again."""
         end = next((at for at in range(start, len(lines)) if _CLOSES.match(lines[at])), len(lines) - 1)
         self._open_bytes = len(line) + sum(map(len, lines[start : end + 1])) + end + 1 - start
         self._reread += len(line)
@@ -343,32 +341,34 @@ class LineReader(ABC):
     # comments
 
     def _repeated(self, line: bytes) -> bool:
-        """A comment that was read before, and that none has contradicted since, says nothing new."""
+        """Takes a known comment that no later one has contradicted."""
         if line not in self._cache.comments:
             return False
         self._remember_type(self._cache.last_type([line]))
         return True
 
-    def _set_metadata(self, line: bytes, said: MetadataLine) -> None:
+    def _set_metadata(self, line: bytes, metadata: MetadataLine) -> None:
         cache = self._cache
-        cache.comments[line] = said
-        if not said.name:
+        cache.comments[line] = metadata
+        if not metadata.name:
             return
-        family = cache.set_metadata(said.name, said.field, said.text)
-        before = family.lines.get(said.field, line)
-        if before != line:  # when the page says that again, it is news
+        family = cache.set_metadata(metadata.name, metadata.field, metadata.text)
+        before = family.lines.get(metadata.field, line)
+        if before != line:  # if the earlier line comes again, it sets something new
             cache.comments.pop(before, None)
             cache.is_contradicted = True
-            if said.field == "type" and self._parse_options.custom_buckets:  # it tells what is part of a histogram
+            if (
+                metadata.field == "type" and self._parse_options.custom_buckets
+            ):  # it decides what is part of a histogram
                 cache.entries.clear()
                 cache.previous_page, self._place = PreviousPage(), 0
                 self._is_all_new = True
-        family.lines[said.field] = line
-        self._remember_type(said if said.field == "type" else None)
+        family.lines[metadata.field] = line
+        self._remember_type(metadata if metadata.field == "type" else None)
 
-    def _remember_type(self, said: MetadataLine | None) -> None:
-        if said:
-            self._type, self._family = said.text, said.name
+    def _remember_type(self, line: MetadataLine | None) -> None:
+        if line:
+            self._type, self._family = line.text, line.name
 
     # samples
 
@@ -377,7 +377,7 @@ class LineReader(ABC):
         number = _number(parsed.value)
         stamp = self._timestamp_ms(parsed.timestamp) if parsed.timestamp else NO_TIME
         example = self._exemplar(*parsed.exemplar) if parsed.exemplar else None
-        self.page.scraped += 1  # also when its labels turn out to be wrong, as in Prometheus
+        self.page.scraped += 1  # also when its labels are wrong, as in Prometheus
         entry = self._entry(parsed)
         if example and isinstance(entry, Series) and self._parse_options.exemplars:
             self.page.exemplars.append((entry, example))
@@ -390,21 +390,21 @@ class LineReader(ABC):
             self._give_up_this_page()
 
     def _count_misnamed(self, line: bytes) -> None:
-        """A line of which only a name is no UTF-8 is a sample, of a series that nobody takes."""
+        """Prometheus counts a line as scraped whose only mistake is a name that is not UTF-8."""
         with contextlib.suppress(BadPage, Unterminated):
             parsed = self._parse(line.decode("utf-8", "replace").encode())
             _number(parsed.value)
             self.page.scraped += not any("\ufffd" in value for _, value in parsed.labels[1:])
 
     def spellings(self, series: Collection[Series]) -> int:
-        """In how many ways the page writes these series: another order of labels is another one, and so is what
-        relabelling makes one of them."""
-        layout = self._cache.previous_page if self._this_page is None else self._this_page
-        heads = layout.entries_by_head() if self._is_regular else self._cache.entries
+        """In how many ways the page writes these series: labels in another order count, and so do identities that
+        relabelling merges."""
+        page = self._cache.previous_page if self._this_page is None else self._this_page
+        heads = page.entries_by_head() if self._is_regular else self._cache.entries
         return sum(entry in series for entry in heads.values())
 
     def _entry(self, line: Line) -> CacheEntry:
-        """What the line's identity stands for, remembered from now on."""
+        """The entry of the line's identity, cached from now on."""
         known = self._cache.entries
         entry = known.get(line.identity)
         if entry is None:
@@ -416,7 +416,7 @@ class LineReader(ABC):
         return entry
 
     def _part(self, labels: dict[str, str]) -> CacheEntry | None:
-        """The place of a classic histogram's series in the native one that is wanted instead."""
+        """A classic histogram's series as part of the native one that replaces it; None for other series."""
         if not self._parse_options.custom_buckets or self._type != "histogram":
             return None
         classic = self._parse_options.classic_histograms
@@ -427,23 +427,33 @@ class LineReader(ABC):
         return Exemplar(labels, _number(value), stamp)
 
     def _tie(self, series: Series, labels: dict[str, str]) -> None:  # noqa: B027 - a format may have nothing to tie
-        """Remembers which line of the page says when this series began, in a format that tells."""
+        """Remembers which line has the start time of this series."""
 
 
-def _has_a_place(entry: CacheEntry) -> TypeGuard[Series | Literal[False]]:
-    """Whether a layout knows what to do with a line: a series, or one that is dropped."""
+def _can_be_recorded(entry: CacheEntry) -> TypeGuard[Series | Literal[False]]:
+    """Whether a page with this line can be recorded: a series, or one that relabelling drops."""
     return isinstance(entry, Series) or entry is False
 
 
 def _values(lines: Sequence[bytes], parts: Sequence[tuple[bytes, bytes, bytes]]) -> list[float | None]:
-    """The value at the end of each line that may be a sample's, None for a comment; None for all when one of them needs
-    a look of its own."""
+    """The value at the end of each line that may have a sample, None for a comment; None for all when one has to be
+    read by itself."""
     may_hold = [line[:1] not in b"#" for line in lines]
     values = go_floats([part[2] for part in compress(parts, may_hold)])
     if values is None:
         return [None] * len(lines)
     rest = iter(values)
     return [next(rest) if holds else None for holds in may_hold]
+
+
+def fast_identity(line: re.Match[str]) -> tuple[bytes, list[tuple[str, str]]]:
+    """A line of the common form -> its identity, and `__name__` and the labels in their order. The groups are the name,
+    the labels and the value."""
+    name, labels = line[1], line[2]
+    pairs = [("__name__", name), *(_PAIR.findall(labels) if labels else ())]
+    if labels and "\\" in labels:
+        pairs = [(label, unescaped(quoted)) for label, quoted in pairs]
+    return line.string[: line.start(3) - 1].encode(), pairs
 
 
 def _number(text: bytes) -> float:
@@ -473,8 +483,8 @@ def format_float(value: float) -> str:
     sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
     exponent = Decimal(repr(value)).adjusted()
     if -4 <= exponent < 6:
-        plain = format(Decimal(repr(value)).normalize(), "f")
-        return plain if "." in plain else f"{plain}.0"
+        text = format(Decimal(repr(value)).normalize(), "f")
+        return text if "." in text else f"{text}.0"
     rest = "".join(map(str, digits[1:]))
     return f"{'-' * sign}{digits[0]}{'.' if rest else ''}{rest}e{exponent:+03d}"
 

@@ -1,7 +1,7 @@
 """Classic histograms -> native ones whose bucket boundaries are listed (`convert_classic_histograms_to_nhcb`).
 
 Rules: Prometheus util/convertnhcb, model/textparse/nhcbparse.go and protobufparse.go. A classic histogram whose buckets
-do not add up is left out of a text, and fails a page of protobuf.
+do not add up is dropped from a text page, and fails a protobuf page.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _MAX_INTEGER = 2**63  # counts from there on are floats
 
 
 @dataclass(slots=True)
-class _Found:
-    """What one page says of one classic histogram."""
+class _Classic:
+    """One classic histogram of a page."""
 
     buckets: dict[float, float] = field(default_factory=dict)
     count: float | None = None
@@ -34,8 +34,8 @@ class _Found:
 def part_of(
     labels: Mapping[str, str], family: str, cache: ScrapeCache, resolve: Resolve, *, classic: bool, reset_hint: int = 0
 ) -> Part | None:
-    """The series of a histogram family -> its place in the native one; None when it has none there. `classic` keeps
-    the series too. Raises BadPage."""
+    """A series of a histogram family -> its part in the native histogram; None for other series. `classic` keeps the
+    series too. Raises BadPage."""
     name = labels["__name__"]
     ending = next((one for one in _ENDINGS if name == f"{family}{one}"), "")
     boundary = _boundary(labels.get("le", "")) if ending == "_bucket" else math.nan
@@ -57,11 +57,11 @@ def _boundary(text: str) -> float:
 
 
 def convert(page: Page, cache: ScrapeCache, *, is_strict: bool = False) -> None:
-    """Puts the native histograms of the page's parts among its samples. Raises BadPage when one `is_strict`, and the
-    buckets of a histogram do not add up."""
-    groups: dict[tuple[tuple[str, str], ...], _Found] = {}
+    """Adds the native histograms of the page's parts to its samples. Raises BadPage if `is_strict` and the buckets of a
+    histogram do not add up."""
+    groups: dict[tuple[tuple[str, str], ...], _Classic] = {}
     for part, value, timestamp_ms in page.parts:
-        found = groups.setdefault(part.histogram, _Found(timestamp_ms=timestamp_ms, reset_hint=part.reset_hint))
+        found = groups.setdefault(part.histogram, _Classic(timestamp_ms=timestamp_ms, reset_hint=part.reset_hint))
         if part.ending == "_bucket":
             found.buckets.setdefault(part.boundary, value)
         elif part.ending == "_count":
@@ -78,8 +78,8 @@ def convert(page: Page, cache: ScrapeCache, *, is_strict: bool = False) -> None:
             page.add(cache.histograms[key], histogram, found.timestamp_ms)
 
 
-def _histogram(found: _Found) -> Histogram | None:
-    if found.count is None and not found.buckets:  # a sum alone says nothing of a distribution
+def _histogram(found: _Classic) -> Histogram | None:
+    if found.count is None and not found.buckets:  # a sum alone has no distribution
         return None
     bounds = sorted(found.buckets.items())
     count = found.count if found.count is not None else (bounds[-1][1] if bounds else 0.0)
@@ -107,5 +107,5 @@ def _histogram(found: _Found) -> Histogram | None:
 
 
 def _boundaries(every: Iterable[float]) -> tuple[float, ...]:
-    """The last one, +Inf, goes without saying."""
+    """Without +Inf, which is implied."""
     return tuple(boundary for boundary in every if boundary != math.inf)

@@ -12,22 +12,20 @@ import re
 from ..model.samples import Series
 from .go_float import go_float
 from .labels import LabelSyntax, Unterminated, unescaped
-from .line_parser import Line, LineReader
+from .line_parser import Line, LineReader, fast_identity
 from .page import BadPage, MetadataLine, Page
 
 _META = re.compile(rb"# (HELP|TYPE|UNIT) ")
 _META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"([^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+)"')
 _TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown")
-_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _FAST_PATH = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+"(?:,|(?=\})))*)\})?'
     r" ([^ \n\0]+)"
 )
 _QUOTED = r'[^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+'
-_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\n\0]*+(?:\\[^\n\0][^"\\\n\0]*+)*+)"')
 _REST = re.compile(r" ([^ \n\0]+)")
 _END = re.compile(r"(?: (?!# \{)([^ \n\0]+))?(?: # \{(.*))?", re.DOTALL)
-# Prometheus takes the sample, and finds this when it looks for the next one.
+# Prometheus keeps the sample, and finds the mistake when it looks for the next one.
 _CUT = re.compile(r"\0| [\0 ]| # (?!\{)| \Z")
 _EXEMPLAR_PAIR = re.compile(rf'(?:([a-zA-Z_][a-zA-Z0-9_]*)|"({_QUOTED})")="({_QUOTED})"')
 _EXEMPLAR_END = re.compile(r" ([^ \n\0]+)(?: ([^ \n\0]+))?")
@@ -39,7 +37,7 @@ _ALSO_IN_A_GROUP = ("le", "quantile", "__name__")
 class OpenMetricsReader(LineReader):
     """Reads one page."""
 
-    _tells_starts = True
+    _has_start_times = True
 
     def close(self) -> Page:
         rest = b"".join(self._rest)
@@ -59,13 +57,13 @@ class OpenMetricsReader(LineReader):
         return self.page
 
     def _is_cut(self, line: bytes) -> bool:
-        """Whether it is a sample that counts, with a mistake behind it."""
+        """Whether it is a sample with a mistake behind it, which counts as scraped."""
         with contextlib.suppress(BadPage, Unterminated, UnicodeDecodeError):
             return bool(self._parse(line).mistake)
         return False
 
     def _read(self, data: bytes) -> None:
-        """The last line says that it is the last, and is not one of the layout."""
+        """`# EOF` is not recorded among the page's lines."""
         before = data.removesuffix(b"# EOF\n")
         if before == data or (before and not before.endswith(b"\n")):
             super()._read(data)
@@ -96,47 +94,36 @@ class OpenMetricsReader(LineReader):
         name = _META_NAME.match(line, at)
         if name is None:
             raise BadPage(f"a metric name is expected after {kind}")
-        text = line[name.end() :]
-        if not text.startswith(b" "):
+        rest = line[name.end() :]
+        if not rest.startswith(b" "):
             raise BadPage(f"a space and a text are expected after the name in {kind}")
-        metric, said = (name[1] if name[1] is not None else name[0]).decode("utf-8", "replace"), text[1:].decode()
-        if kind == "TYPE" and said not in _TYPES:
-            raise BadPage(f"{said!r} is no type of metric; allowed are {', '.join(_TYPES)}")
-        if kind == "UNIT" and said and not metric.endswith(f"_{said}"):
-            raise BadPage(f"the unit {said!r} is not the end of the metric name {metric}")
-        self._set_metadata(line, MetadataLine(kind.lower(), metric, unescaped(said) if kind == "HELP" else said))
+        metric, text = (name[1] if name[1] is not None else name[0]).decode("utf-8", "replace"), rest[1:].decode()
+        if kind == "TYPE" and text not in _TYPES:
+            raise BadPage(f"{text!r} is not a metric type; allowed are {', '.join(_TYPES)}")
+        if kind == "UNIT" and text and not metric.endswith(f"_{text}"):
+            raise BadPage(f"the unit {text!r} is not the end of the metric name {metric}")
+        self._set_metadata(line, MetadataLine(kind.lower(), metric, unescaped(text) if kind == "HELP" else text))
 
     def _parse(self, line: bytes) -> Line:
         text = line.decode()
-        usual = _FAST_PATH.match(text)
-        if usual is None:
-            identity, pairs, value, at = self._parse_slow_path(text)
+        fast = _FAST_PATH.match(text)
+        if fast:
+            identity, pairs = fast_identity(fast)
+            value, at = fast[3], fast.end()
         else:
-            pairs = [("__name__", usual[1]), *(_PAIR.findall(usual[2]) if usual[2] else ())]
-            if usual[2] and "\\" in usual[2]:
-                pairs = [(label, unescaped(quoted)) for label, quoted in pairs]
-            identity, value, at = text[: usual.start(3) - 1], usual[3], usual.end()
+            pairs, end_of_identity = _SYNTAX.identity(text)
+            rest = _REST.match(text, end_of_identity)
+            if rest is None:
+                raise BadPage("one space and a value are expected after the series")
+            identity, value, at = text[:end_of_identity].encode(), rest[1], rest.end()
         end = _END.fullmatch(text, at)
         if end is None and _CUT.match(text, at):
-            said = "nothing, or a timestamp in seconds and an exemplar, is expected after the value and one space"
-            return Line(identity.encode(), pairs, value.encode(), mistake=said)
+            mistake = "nothing, or a timestamp in seconds and an exemplar, is expected after the value and one space"
+            return Line(identity, pairs, value.encode(), mistake=mistake)
         if end is None:
             raise BadPage("at most a timestamp in seconds and an exemplar are expected after the value")
         exemplar = _exemplar(end[2]) if end[2] is not None else None
-        return Line(identity.encode(), pairs, value.encode(), (end[1] or "").encode(), exemplar)
-
-    def _parse_slow_path(self, text: str) -> tuple[str, list[tuple[str, str]], str, int]:
-        name = _NAME.match(text)
-        metric, at = (name[0], name.end()) if name else (None, 0)
-        pairs: list[tuple[str, str]] = []
-        if text.startswith("{", at):
-            pairs, metric, at = _SYNTAX.read(text, at + 1, metric)
-        if metric is None:
-            raise BadPage("a line begins with a metric name, or with { and a quoted one")
-        value = _REST.match(text, at)
-        if value is None:
-            raise BadPage("one space and a value are expected after the series")
-        return text[:at], [("__name__", metric), *pairs], value[1], value.end()
+        return Line(identity, pairs, value.encode(), (end[1] or "").encode(), exemplar)
 
     def _timestamp_ms(self, text: bytes) -> int:
         try:
@@ -144,10 +131,10 @@ class OpenMetricsReader(LineReader):
         except ValueError as error:
             raise BadPage(f"timestamp: {error}") from None
         if not math.isfinite(seconds):
-            raise BadPage(f"{text.decode()} is no timestamp in seconds")
+            raise BadPage(f"{text.decode()} is not a timestamp in seconds")
         return int(seconds * 1000)
 
-    # when a series began
+    # start timestamps
 
     def _tie(self, series: Series, labels: dict[str, str]) -> None:
         endings = _BEGIN.get(self._type)
@@ -163,7 +150,7 @@ class OpenMetricsReader(LineReader):
                 return
 
     def _find_starts(self) -> None:
-        """`_created` is in seconds, and may stand before or after the lines of its group."""
+        """`_created` is in seconds, before or after the lines of its group."""
         page, cache = self.page, self._cache
         seconds = dict(zip(page.series, page.values, strict=True))
         starts = {key: seconds.get(series) for key, series in cache.created.items()}
@@ -174,7 +161,7 @@ class OpenMetricsReader(LineReader):
 
 
 def _exemplar(text: str) -> tuple[tuple[tuple[str, str], ...], bytes, bytes]:
-    """From after `# {` -> labels, value, timestamp. Escapes in its labels are not undone, as in Prometheus."""
+    """From after `# {` -> labels, value, timestamp. As in Prometheus, escapes in its labels stay."""
     at, pairs = 0, []
     while not text.startswith("}", at):
         pair = _EXEMPLAR_PAIR.match(text, at)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _TYPES = ("counter", "gauge", "summary", "unknown", "histogram", "gaugehistogram")  # by number
 _GAUGE_RESET_HINT = 3
-_MAX_MESSAGE_BYTES = 1 << 26  # it is held until its end comes
-_BETWEEN = "\udfff"  # half a pair: no text of a page can hold it
+_MAX_MESSAGE_BYTES = 1 << 26  # held in memory until the message ends
+_BETWEEN = "\udfff"  # half a surrogate pair, which no text of a page contains
 
 
 class _Field(NamedTuple):
@@ -41,12 +41,12 @@ class _Field(NamedTuple):
 
 
 class ProtobufReader:
-    """Reads one page."""
+    """Parses one page. `feed` it the page in pieces, then `close` it."""
 
     def __init__(self, cache: ScrapeCache, resolve: Resolve, parse_options: ParseOptions) -> None:
         self._cache, self._resolve, self._parse_options = cache, resolve, parse_options
         self._rest = bytearray()
-        self._over_limit = ""  # what crosses native_histogram_bucket_limit; the page is counted to its end all the same
+        self._over_limit = ""  # of native_histogram_bucket_limit; the page is still read to its end for its counts
         self.page = Page()
 
     def feed(self, piece: bytes) -> None:
@@ -72,7 +72,7 @@ class ProtobufReader:
         return sum(entry in series for entry in self._cache.entries.values())
 
     def _take(self, message: bytes) -> None:
-        from .generated import metrics_pb2  # text pages do not pay for protobuf
+        from .generated import metrics_pb2  # text pages do not load protobuf
 
         try:
             family = metrics_pb2.MetricFamily.FromString(message)
@@ -83,7 +83,7 @@ class ProtobufReader:
         if not family.name:
             raise BadPage("a metric family without a name")
         if not 0 <= family.type < len(_TYPES):
-            raise BadPage(f"metric {family.name:.50}: {family.type} is no type of metric")
+            raise BadPage(f"metric {family.name:.50}: {family.type} is not a metric type")
         kind = _TYPES[family.type]
         for field, text in (("type", kind), ("help", family.help), ("unit", family.unit)):
             self._cache.set_metadata(family.name, field, text)
@@ -114,8 +114,8 @@ class ProtobufReader:
                 self.page.exemplars += [(entry, one) for one in found]
 
     def _entry(self, pairs: Sequence[tuple[str, str]], classic_family: str, reset_hint: int) -> CacheEntry:
-        """What these labels stand for; `classic_family` is the name of the classic histogram they belong to, and
-        `reset_hint` that of the native one that it may become."""
+        """The entry of these labels. `classic_family` is the name of their classic histogram, if any, and `reset_hint`
+        that of the native one which it may become."""
         identity = _BETWEEN.join(part for pair in sorted(pairs) for part in pair).encode("utf-8", "surrogatepass")
         entry = self._cache.entries.get(identity)
         if entry is None:
@@ -144,11 +144,11 @@ class ProtobufReader:
             if is_native:
                 yield _native(metric.histogram, is_gauge=kind == "gaugehistogram")
             if not is_native or (self._parse_options.classic_histograms and metric.histogram.bucket):
-                for field in _classic(metric.histogram):  # one that is native too is not converted
+                for field in _classic(metric.histogram):  # a native one is not converted
                     yield field._replace(is_classic=not is_native)
 
     def _fitted(self, one: Histogram) -> Histogram:
-        """A native histogram within the job's limits. Raises BadPage."""
+        """A native histogram, reduced to the job's limits. Raises BadPage."""
         try:
             histogram_buckets.check(one)
         except histogram_buckets.BadHistogram as error:
@@ -163,7 +163,7 @@ class ProtobufReader:
 
 
 def _message_end(data: bytearray, at: int) -> tuple[int, int] | None:
-    """Where the message at `at` begins and ends, after its length; None when the length is not all there yet."""
+    """Where the message at `at` begins and ends; None when its length is not complete yet."""
     length, shift = 0, 0
     while at < len(data):
         byte = data[at]
@@ -172,7 +172,7 @@ def _message_end(data: bytearray, at: int) -> tuple[int, int] | None:
         if byte < 0x80:
             return at, at + length
         if shift > 63:
-            raise BadPage("the length of a message is no varint")
+            raise BadPage("the length of a message is not a varint")
     return None
 
 
@@ -203,7 +203,7 @@ def _is_native(histogram: metrics_pb2.Histogram) -> bool:
 
 
 def _is_float(histogram: metrics_pb2.Histogram) -> bool:
-    """Prometheus model/textparse/protobufparse.go, isFloatHistogram: buckets tell, too, where all counts are zero."""
+    """Prometheus model/textparse/protobufparse.go, isFloatHistogram: the buckets decide where all counts are zero."""
     has_counts = histogram.sample_count_float > 0 or histogram.zero_count_float > 0
     return bool(has_counts or histogram.positive_count or histogram.negative_count)
 
@@ -228,7 +228,7 @@ def _native(histogram: metrics_pb2.Histogram, *, is_gauge: bool) -> _Field:
 
 
 def _start_ms(kind: str, metric: metrics_pb2.Metric) -> int:
-    """When the series of this metric began, in milliseconds; 0 when the page does not say."""
+    """The start time of this metric in milliseconds; 0 when the page has none."""
     if kind == "counter" and metric.counter.HasField("created_timestamp"):
         return _milliseconds(metric.counter.created_timestamp)
     if kind == "summary" and metric.summary.HasField("created_timestamp"):

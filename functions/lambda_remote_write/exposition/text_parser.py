@@ -1,15 +1,15 @@
 """The Prometheus text format, 0.0.4 and 1.0.0.
 
-Grammar: Prometheus model/textparse, promlex.l and promparse.go. A page may hold empty lines and free comments, white
-space between the parts of a line, line breaks within quoted values, and ends where it ends (or at a NUL byte).
+Grammar: Prometheus model/textparse, promlex.l and promparse.go. A page may have empty lines and free comments, white
+space between the parts of a line, and line breaks within quoted values. A NUL byte ends it.
 """
 
 from __future__ import annotations
 
 import re
 
-from .labels import LabelSyntax, unescaped
-from .line_parser import Line, LineReader
+from .labels import LabelSyntax
+from .line_parser import Line, LineReader, fast_identity
 from .page import BadPage, MetadataLine, Page
 
 _COMMENT = re.compile(rb"[ \t]*(?:#|\Z|\0)")
@@ -19,14 +19,11 @@ _META_NAME = re.compile(rb'[a-zA-Z_:][a-zA-Z0-9_:]*|"([^"\\\0]*+(?:\\[^\n\0][^"\
 _TYPES = ("counter", "gauge", "histogram", "summary", "untyped")
 _HELP_ESCAPED = re.compile(r"\\([\\n])")
 
-# A line as it usually is; what does not look like this goes through the grammar step by step.
+# Nearly every line; `_SYNTAX` parses the others step by step.
 _FAST_PATH = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+",?)*)\})?'
     r" ([^{ \t\n\0]+)(?: ([0-9]+))?"
 )
-_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\\0]*+(?:\\[^\n\0][^"\\\0]*+)*+)"')
-_NAME = re.compile(r"[ \t]*[a-zA-Z_:][a-zA-Z0-9_:]*")
-_SPACE = re.compile(r"[ \t]*")
 _REST = re.compile(r"[ \t]*([^{ \t\n\0]+)[ \t]*([0-9]*)[ \t]*")
 _SYNTAX = LabelSyntax(r"[ \t]*", commas=False, newlines=True)
 _MAX_MS = 2**63 - 1
@@ -48,7 +45,7 @@ class TextReader(LineReader):
         return self.page
 
     def _after_end(self, line: int) -> None:
-        """What follows a NUL byte is not read, as in Prometheus."""
+        """Prometheus does not read what follows a NUL byte."""
 
     def _comment(self, line: bytes) -> bool:
         if not _COMMENT.match(line):
@@ -73,41 +70,26 @@ class TextReader(LineReader):
         text = text[1:] if text.strip(b" \t\0") else b""
         metric = (name[1] if name[1] is not None else name[0]).decode("utf-8", "replace")
         if kind == "HELP":
-            said = _HELP_ESCAPED.sub(lambda match: "\n" if match[1] == "n" else "\\", text.decode())
-            self._set_metadata(line, MetadataLine("help", metric, said))
+            help_text = _HELP_ESCAPED.sub(lambda match: "\n" if match[1] == "n" else "\\", text.decode())
+            self._set_metadata(line, MetadataLine("help", metric, help_text))
         elif (word := text.decode("utf-8", "replace")) in _TYPES:
             self._set_metadata(line, MetadataLine("type", metric, "unknown" if word == "untyped" else word))
         else:
-            raise BadPage(f"{word!r} is no type of metric; allowed are {', '.join(_TYPES)}")
+            raise BadPage(f"{word!r} is not a metric type; allowed are {', '.join(_TYPES)}")
 
     def _parse(self, line: bytes) -> Line:
         text = line.decode()
-        usual = _FAST_PATH.fullmatch(text)
-        if usual is None:
-            return self._parse_slow_path(text)
-        name, labels, value, timestamp = usual.groups()
-        pairs = [("__name__", name), *(_PAIR.findall(labels) if labels else ())]
-        if labels and "\\" in labels:
-            pairs = [(label, unescaped(quoted)) for label, quoted in pairs]
-        identity = text[: usual.start(3) - 1]
-        return Line(identity.encode(), pairs, value.encode(), (timestamp or "").encode())
-
-    def _parse_slow_path(self, text: str) -> Line:
-        name = _NAME.match(text)
-        metric = name[0] if name else None  # white space before a name is part of it
-        at = name.end() if name else 0
-        brace = _SPACE.match(text, at)
-        pairs: list[tuple[str, str]] = []
-        if brace and text.startswith("{", brace.end()):
-            pairs, metric, at = _SYNTAX.read(text, brace.end() + 1, metric)
-        if metric is None:
-            raise BadPage("a line begins with a metric name, or with { and a quoted one")
+        fast = _FAST_PATH.fullmatch(text)
+        if fast:
+            identity, pairs = fast_identity(fast)
+            return Line(identity, pairs, fast[3].encode(), (fast[4] or "").encode())
+        pairs, at = _SYNTAX.identity(text)
         rest = _REST.fullmatch(text, at)
         if rest is None:
             raise BadPage("a value and at most a timestamp in whole milliseconds are expected after the series")
-        return Line(text[:at].encode(), [("__name__", metric), *pairs], rest[1].encode(), rest[2].encode())
+        return Line(text[:at].encode(), pairs, rest[1].encode(), rest[2].encode())
 
     def _timestamp_ms(self, text: bytes) -> int:
         if not text.isdigit() or len(text) > 19 or int(text) > _MAX_MS:
-            raise BadPage(f"{text[:40].decode('utf-8', 'replace')!r} is no timestamp in whole milliseconds")
+            raise BadPage(f"{text[:40].decode('utf-8', 'replace')!r} is not a timestamp in whole milliseconds")
         return int(text)

@@ -14,24 +14,24 @@ from ..model.samples import Histogram, Samples
 from ..series import label_codec
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
-_STALE_SAID = "a stale marker says that a series has ended; the text format has none"
-_HISTOGRAM_SAID = "a native histogram; the text format has none"
+_STALE_DETAIL = "a stale marker ends a series; the text format has none"
+_HISTOGRAM_DETAIL = "a native histogram; the text format has none"
 
 
 @dataclass(slots=True)
 class Exported:
-    """Samples by series, oldest first, each time once; what the text has no place for is counted in `left_out`."""
+    """Samples by series, oldest first, each time once. `left_out` counts what the text cannot express."""
 
     series: dict[bytes, dict[int, float]] = field(default_factory=dict)
     left_out: ReasonCounts = field(default_factory=ReasonCounts)
 
     def add(self, samples: Samples) -> None:
-        """Of two samples of one series and time the first counts, as in a receiver."""
+        """Of two samples of one series and time the first one counts, as in a receiver."""
         for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
             if isinstance(value, Histogram):
-                self.left_out.add(DropReason.NATIVE_HISTOGRAM, _HISTOGRAM_SAID)
+                self.left_out.add(DropReason.NATIVE_HISTOGRAM, _HISTOGRAM_DETAIL)
             elif math.isnan(value) and label_codec.is_stale(value):
-                self.left_out.add(DropReason.STALE_MARKER, _STALE_SAID)
+                self.left_out.add(DropReason.STALE_MARKER, _STALE_DETAIL)
             else:
                 self.series.setdefault(series.prefix, {}).setdefault(stamp, value)
 
@@ -41,7 +41,7 @@ class Exported:
 
 
 def openmetrics(exported: Exported) -> Iterator[str]:
-    """Lines of OpenMetrics 1.0, `# EOF` at their end. Metrics stand together, in the order of their names."""
+    """Lines of OpenMetrics 1.0, ending with `# EOF`. Metrics are in the order of their names."""
     for text, points in _named(exported):
         for stamp, value in sorted(points.items()):
             yield f"{text} {number(value)} {seconds(stamp)}\n"

@@ -3,12 +3,12 @@
 No redirects, no retries of answers, no environment proxies: whoever calls decides those. Connections are kept
 between invocations, but not trusted after a freeze.
 
-`exchange` sends and reads, `address` reads and judges hosts, `http1` is the wire's format, `reader` notices answers
-that break off, `connection` makes and keeps connections, `errors` explains.
+`client` sends and reads, `connection` makes and keeps connections, `response` notices answers that break off, `address`
+reads and judges hosts, `errors` explains. `fetch`, `oauth2` and `options` are above: sources, tokens and config.
 """
 
 from .address import is_this_machine, parsed
-from .exchange import Answer, Transport
+from .client import Answer, Transport
 from .types import ConnectionOptions, HttpRequest, TransportError, one_line
 
 __all__ = [

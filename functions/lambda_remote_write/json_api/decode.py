@@ -1,4 +1,4 @@
-"""Bytes of an answer -> a JSON document. Numbers keep their text where a label prints them."""
+"""The body of an answer -> a JSON document. Numbers keep their text where a label prints them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from ..config.expression import Columns, Scope
 from ..config.schema import JsonJob
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
-
-
 _HEAD_BYTES = 16_384  # of a document, to show its first record
-
 _INEXACT = msgspec.json.Decoder()
 
 
 class NotJson(ValueError):
-    """The answer is no JSON document; the message says where it breaks."""
+    """The body is not a JSON document; the message says where the mistake is."""
 
 
 class ExactFloat(float):
-    """A number with a fraction or exponent that remembers how it was written."""
+    """A number with a fraction or exponent, and the text it was written as."""
 
     __slots__ = ("text",)
     text: str
@@ -37,13 +34,13 @@ class ExactFloat(float):
         return number
 
 
-ExactFloat.__name__ = "float"  # jmespath's functions tell a number by the name of its type
+ExactFloat.__name__ = "float"  # jmespath's functions recognise a number by the name of its type
 _EXACT = msgspec.json.Decoder(float_hook=ExactFloat)
 
 
 class RecordReader:
-    """Decodes a list of records into columns of the fields that a job reads: half the time and memory of a whole
-    decode. `labels` are the fields whose numbers are printed, so that their text has to be kept."""
+    """Decodes a list of records into columns of the fields that a job uses, in half the time and memory of a whole
+    decode. `labels` are the fields whose numbers become label values, so that their text is kept."""
 
     def __init__(self, names: Sequence[str], labels: Collection[str]) -> None:
         self._fields = {f"field_{index}": name for index, name in enumerate(dict.fromkeys(names))}
@@ -54,7 +51,7 @@ class RecordReader:
         self._exact = msgspec.json.Decoder(list[record], float_hook=ExactFloat)  # type: ignore[valid-type]
 
     def read(self, content: bytes | bytearray, content_type: str) -> Columns | None:
-        """The columns; None when the document is anything but a plain list of objects in UTF-8."""
+        """The columns; None when the document is not a list of objects in UTF-8."""
         if _other_charset(content_type):
             return None
         head = bytes(content[:_HEAD_BYTES])
@@ -93,7 +90,7 @@ def record_reader(job: JsonJob) -> RecordReader | None:
 def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
     """JSON text -> dicts, lists and scalars; `exact` makes every float an ExactFloat. Raises NotJson.
 
-    The last of two equal keys wins. Bare NaN and Infinity, which Python services like to write, are read as numbers.
+    The last of two equal keys wins. Bare NaN and Infinity, as Python services write them, are numbers.
     """
     if content.startswith(b"\xef\xbb\xbf"):
         content = content[3:]
@@ -108,7 +105,7 @@ def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = 
 
 
 def _other_charset(content_type: str) -> str:
-    """The charset of the Content-Type when it is not UTF-8, which JSON has by default."""
+    """The charset of the Content-Type if it is not UTF-8, JSON's default."""
     charset = _CHARSET.search(content_type)
     return charset[1] if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii") else ""
 
@@ -117,18 +114,18 @@ def _recoded(content: bytes | bytearray, content_type: str, charset: str) -> byt
     try:
         return content.decode(charset).encode()
     except (LookupError, UnicodeError):
-        detail = f"the body is not the {charset} text that it claims to be"
+        detail = f"the body is not {charset} text, as its Content-Type says"
         raise NotJson(f"{detail}: {_described(content, content_type)}") from None
 
 
 def _described(content: bytes | bytearray, content_type: str) -> str:
-    from ..http.body_kind import described  # only an error needs it: a cold start does not wait for it
+    from ..http.body_kind import described  # only for errors: a cold start does not load it
 
     return described(content, content_type)
 
 
 def _integer(text: str) -> int | float:
-    """A whole number; one with more digits than Python reads is a float that remembers them."""
+    """A whole number; with more digits than Python reads, a float with its text."""
     try:
         return int(text)
     except ValueError:
@@ -136,8 +133,7 @@ def _integer(text: str) -> int | float:
 
 
 def _lenient(content: bytes | bytearray, content_type: str, exact: bool) -> Any:
-    """Python's own reader takes what msgspec refuses without need (NaN, very long integers), and says where real
-    errors stand."""
+    """Python's own decoder accepts NaN and very long integers, which msgspec refuses, and says where a mistake is."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

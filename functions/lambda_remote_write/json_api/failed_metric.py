@@ -1,7 +1,7 @@
-"""Why a metric gave nothing, in words: what its expressions looked for, what stands there, and what lies nearest.
+"""Why a metric has no samples, in words: what its expressions look for, what is there instead, and the nearest path.
 
-What counts as failed: records that are missing (no list for them anywhere; an empty one is a fact), records that were
-all skipped, samples that all lie too far in the future.
+A metric has failed if its records are missing (an empty list is not), if all records were skipped, or if all samples
+are too far in the future.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _SHOWN_KEYS = 5
 
 
 def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: str) -> str:
-    """The reason for which a metric without samples has failed; "" when it has not. `ahead` are the words for samples
-    too far in the future, "" where there were none."""
+    """Why a metric without samples has failed; "" if it has not. `ahead` is the message about samples too far in the
+    future, "" if there were none."""
     if not result.records:
         absence = metric.records.absence(documents)
         return "" if absence is None else _records_missing(metric, absence, documents)
@@ -32,8 +32,8 @@ def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: s
 
 
 def hints(metric: Metric, result: MetricResult, gone: Sequence[str], documents: Sequence[Any]) -> list[str]:
-    """What to say of labels that no record has: where the records are not the objects that were meant, and of those
-    that were there before (`gone`)."""
+    """Notes on labels that no record has: where the records are not objects, and on labels that were there before
+    (`gone`)."""
     detail = []
     if shape := _shape(metric, documents):
         detail.append(
@@ -42,7 +42,7 @@ def hints(metric: Metric, result: MetricResult, gone: Sequence[str], documents: 
     expressions = dict(metric.labels)
     for name in () if shape else gone:
         found = _nothing_found(f"label {name}:", expressions[name], metric, documents)
-        detail.append(f"metric {metric.name}: {found}; it was there before, and the series are others without it")
+        detail.append(f"metric {metric.name}: {found}; it was there before, and without it these are other series")
     return detail
 
 
@@ -51,7 +51,7 @@ def _records_missing(metric: Metric, absence: Trace, documents: Sequence[Any]) -
     detail = f"metric {metric.name}: records {records.text} {'is' if len(records.steps) == 1 else 'are'} missing"
     place = absence.path or "the document"
     if absence.kind is Kind.NOT_A_LIST:
-        return f"{detail}: a list is expected at {place}, where {shown(absence.value)} stands"
+        return f"{detail}: a list is expected at {place}, but it has {shown(absence.value)}"
     inside = f" in {first_characters(document)}" if absence.value is None and absence.path else ""
     detail += f": {place} is {shown(absence.value)}{inside}"
     detail += _nearest(".".join(step.text for step in records.steps), document, lists=True)
@@ -76,7 +76,7 @@ def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any])
 
 
 def _nothing_found(key: str, expression: Expression, metric: Metric, documents: Sequence[Any]) -> str:
-    """What an expression looks at in the first record, and what lies nearest there."""
+    """What an expression looks at in the first record, and the nearest path there."""
     found = _looked_at(expression, metric, documents)
     if found is None:
         return f"{key} {expression.text} finds nothing"
@@ -112,7 +112,7 @@ def _in_group(expression: Expression, group: Group) -> tuple[str, Any]:
 
 
 def _first_record(columns: Columns) -> Any:
-    """The first record of a list of which only some fields were decoded."""
+    """The first record of a list whose records were not decoded whole."""
     text = columns.head.decode("utf-8", "ignore").lstrip("\ufeff").lstrip().removeprefix("[").lstrip()
     try:
         return json.JSONDecoder().raw_decode(text)[0]
@@ -130,7 +130,7 @@ def _nearest(wanted: str, value: Any, *, lists: bool) -> str:
 
 
 def _shape(metric: Metric, documents: Sequence[Any]) -> str:
-    """How records that are no objects have come about: the three ways in which people get them unawares."""
+    """Why the records are not objects: the three mistakes that lead there."""
     for document in documents:
         for group in () if isinstance(document, Columns) else metric.records.walk(document):
             if group.records and not isinstance(group.records[0], dict):
@@ -144,13 +144,13 @@ def _shape_of(metric: Metric, group: Group, document: Any) -> str:
     plain = step.text.strip()
     if plain.endswith("[]") and _holds_lists(step.without_flatten(around)):
         advice = f'records: "{plain[:-2]}"' if plain[:-2] else "no records at all"
-        return f". The records are lists that [] has flattened into their elements: write {advice}"
+        return f". The records are lists, which [] flattened into their elements: write {advice}"
     if plain.endswith("]") and step.is_index:
-        return f". {plain} chose one list, whose elements became the records. A slice keeps it as one record: [-1:]"
+        return f". {plain} selects one list, whose elements become the records. A slice keeps it as one record: [-1:]"
     if isinstance(around, list) and plain == "@":
         detail = f". The document is a list, so each element is a record, and the first is {shown(group.records[0])}"
-        return f"{detail}. An index belongs in records: [0] there chooses one element"
-    return f". The records are no objects: the first is {shown(group.records[0])}"
+        return f"{detail}. To select one element, put the index into records: [0]"
+    return f". The records are not objects: the first is {shown(group.records[0])}"
 
 
 def _holds_lists(value: Any) -> bool:

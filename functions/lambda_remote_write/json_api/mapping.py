@@ -1,7 +1,7 @@
 """A JSON document -> samples, as the metrics of a job say.
 
-Records are read in columns: the usual document (plain numbers, text labels) never touches a record twice. A column
-that is not plain is read again record by record, so that one bad record never costs the others.
+The fast path reads records in columns, for numbers and labels of one type. The slow path reads the other columns record
+by record, so that one bad record does not affect the others.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from .decode import ExactFloat
 if TYPE_CHECKING:
     from .scaling import Scaling
 
-_SPARE_KEYS = 10_000  # remembered label values beyond four times what a scrape uses: then all are forgotten
+_SPARE_KEYS = 10_000  # cached label values beyond four times what a scrape uses: then all are dropped
 _NUMBER_TYPES = {int, float, ExactFloat}
-_END_OF_1970_MS = 31_536_000_000  # a time before that is one of today, read in a unit that is too small
+_END_OF_1970_MS = 31_536_000_000  # an earlier time is one of today in a unit that is too small
 Observe = Callable[[Labels, Labels | None, int | None], None]
-"""Told of every new series of a job: labels before and after relabelling, and the rule that dropped it."""
+"""Called for every new series of a job: labels before and after relabelling, and the rule that dropped it."""
 Key = Any  # label values of a record: a text, or a tuple of texts
 
 
 class ScrapeFailed(Exception):
-    """The whole scrape counts as failed: a limit was crossed, or a metric's own policy says `error`."""
+    """The whole scrape fails: a limit of the job is exceeded, or a metric's policy is `error`."""
 
 
 class InexactNumber(Exception):
-    """A label is a number with a fraction: the document has to be decoded again with the text of its numbers."""
+    """A label is a number with a fraction: decode the document again with `exact`."""
 
 
 class _Skip(Exception):
@@ -49,7 +49,7 @@ class _Skip(Exception):
 
 
 def _has_duplicates(samples: Samples) -> bool:
-    """Whether a series has two samples of one time. Most answers have each series once; one for a range has not."""
+    """Whether a series has two samples of one time. In most answers each series has one sample, but not for a range."""
     if len(set(samples.series)) == len(samples):
         return False
     return len(set(zip(samples.series, samples.timestamps_ms, strict=True))) < len(samples)
@@ -58,7 +58,7 @@ def _has_duplicates(samples: Samples) -> bool:
 def label_text(value: Any, *, exact: bool = False) -> str:
     """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects.
 
-    `exact` says that the numbers of the document carry their text, so that any other float was computed.
+    `exact` says that the document's floats are ExactFloats, so that any other float was computed.
     """
     if isinstance(value, str):
         return value
@@ -78,21 +78,21 @@ def label_text(value: Any, *, exact: bool = False) -> str:
 
 
 class JobMapper:
-    """Maps the documents of one job; keeps, while the environment is warm, which record belongs to which series."""
+    """Maps the documents of one job, and caches the series of label values."""
 
     def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
         self.job, self._observe = job, observe
         self.target = {"job": job.job_name, "instance": job.instance} | dict(job.labels)
-        self.exact = False  # the documents' fractions are ExactFloats
+        self.exact = False  # the documents' floats are ExactFloats
         self._intern = intern
         self._metrics = [MetricMapper(metric, self) for metric in job.metrics]
         self._last_run = 0
-        self.unstamped: list[Series] = []  # of the last scrape, those without timestamps of their own
+        self.unstamped: list[Series] = []  # of the last scrape, without own timestamps
 
     def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
 
-        Raises ScrapeFailed (nothing of the scrape counts then) and InexactNumber.
+        Raises ScrapeFailed and InexactNumber.
         """
         unstamped: list[Series] = []
         for metric in self._metrics:
@@ -117,7 +117,7 @@ class JobMapper:
         return added
 
     def series_for(self, labels: dict[str, str]) -> Series | RefusedSeries:
-        """The labels of a sample -> its series after the job's labels and relabelling, or why there is none."""
+        """The labels of a sample -> its series, with the job's labels and after relabelling."""
         onto = relabel.target_labels_onto(labels, self.target, self.job.honor_labels)
         verdict = relabel.explain(onto, self.job.metric_relabel)
         final = verdict.labels
@@ -156,14 +156,14 @@ class MetricMapper:
         self._labels_known: set[str] = set()  # in any scrape of this environment
 
     def start(self) -> None:
-        """Forgets what a failed scrape may have left, and label values that have piled up unused."""
+        """Drops what a failed scrape may have left, and the cache when most of it is unused."""
         if len(self._series) > _SPARE_KEYS + 4 * self._result.records:
             self._series.clear()
         self._found, self._result = Samples(), MetricResult(self._metric.name)
         self._labels_found = set()
 
     def map(self, document: Any, scrape: Scrape) -> None:
-        """Reads one document; the samples are handed out by `finish`."""
+        """Reads one document; `finish` returns the samples."""
         for group in self._metric.records.walk(document):
             self._result.records += len(group.records)
             if group.not_a_list is not None:
@@ -177,8 +177,8 @@ class MetricMapper:
             self._add(values, stamps, keys, scrape)
 
     def finish(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
-        """The metric's samples of all documents, duplicates settled and far future dropped. Adds its result to the
-        scrape."""
+        """The metric's samples of all documents, without duplicates and without those too far in the future. Adds its
+        result to the scrape."""
         (found, self._found), result = (self._found, Samples()), self._result
         ahead = ""
         if found and max(found.timestamps_ms) > now_ms + MAX_AHEAD_MS:
@@ -196,8 +196,8 @@ class MetricMapper:
         return found
 
     def _explain(self, documents: Sequence[Any], scrape: Scrape, ahead: str, *, is_empty: bool) -> None:
-        """Why there are no samples, if that is a failure, and what is odd about labels."""
-        from . import failed_metric  # a usual answer needs no words
+        """Explains missing samples, if that is a failure, and labels that are missing."""
+        from . import failed_metric  # loaded only when there is something to explain
 
         result = self._result
         if is_empty:
@@ -211,12 +211,12 @@ class MetricMapper:
         self._result.skipped.add(reason, f"metric {name}{detail}", subject=name)
 
     def _skip_place(self, group: Group) -> None:
-        """Something that is no list stands where records should be: one record that gives no sample."""
+        """Something other than a list in the place of records: counts as one record without a sample."""
         assert group.not_a_list is not None  # noqa: S101 - the caller has looked
         self._result.records += 1
         detail = f"records {self._metric.records.text} expects a list at {group.not_a_list.path or 'the top'}"
-        detail = f": {detail}, where {shown(group.not_a_list.value)} stands"
-        self._skip("not_a_list", f"{detail}; [] and [n] only read lists")
+        detail = f": {detail}, but it has {shown(group.not_a_list.value)}"
+        self._skip("not_a_list", f"{detail}; [] and [n] read only lists")
 
     def prune(self, oldest_kept: int) -> None:
         self._series = {
@@ -228,7 +228,7 @@ class MetricMapper:
     # columns
 
     def _fast_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
-        """All columns at once. Raises TypeError or OverflowError when some value needs a look of its own."""
+        """All columns at once. Raises TypeError or OverflowError when a value needs the slow path."""
         metric = self._metric
         raw = metric.value.column(group)
         if not self._has_fast_path or not set(map(type, raw)) <= _NUMBER_TYPES:
@@ -247,7 +247,7 @@ class MetricMapper:
         return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
 
     def _slow_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
-        """Record by record; what gives no sample is counted as skipped."""
+        """Record by record; one without a sample counts as skipped."""
         metric = self._metric
         values: list[float] = []
         stamps: list[int] = []
@@ -290,7 +290,7 @@ class MetricMapper:
         if policy == "skip":
             raise _Skip(DropReason.VALUE_MISSING, f"{self._metric.value.text} finds no value")
         if policy == "ignore":
-            detail = f"{self._metric.value.text} finds no value, which on_missing says is normal"
+            detail = f"{self._metric.value.text} finds no value; on_missing is ignore"
             raise _Skip(DropReason.NULL_IGNORED, detail)
         return float(policy)
 
@@ -315,7 +315,7 @@ class MetricMapper:
             raise _Skip(DropReason.TIMESTAMP_INVALID, str(error)) from None
         if self._has_unit and stamp < _END_OF_1970_MS:
             name = self._metric.timestamp.format.name
-            detail = f"{raw!r:.60} lies in 1970 or before in {name}; is the unit right?"
+            detail = f"{raw!r:.60} is in 1970 or before in {name}; is the unit right?"
             raise _Skip(DropReason.TIMESTAMP_INVALID, detail)
         return stamp
 
@@ -345,15 +345,15 @@ class MetricMapper:
     # policies
 
     def _without_future(self, samples: Samples, now_ms: int, dropped: ReasonCounts) -> tuple[Samples, str]:
-        """The samples that are not too far in the future, and the words for those that are."""
+        """The samples that are not too far in the future, and the message about the others."""
         kept = [index for index, stamp in enumerate(samples.timestamps_ms) if stamp <= now_ms + MAX_AHEAD_MS]
         ahead = f"{(max(samples.timestamps_ms) - now_ms) // 1000} s ahead of the clock"
-        detail = f"metric {self._metric.name}: a timestamp lies {ahead}; is the unit or time zone right?"
+        detail = f"metric {self._metric.name}: a timestamp is {ahead}; is the unit or time zone right?"
         dropped.add(DropReason.TOO_FAR_IN_FUTURE, detail, len(samples) - len(kept))
         return samples.pick(kept), detail
 
     def _without_duplicates(self, samples: Samples, dropped: ReasonCounts) -> Samples:
-        """Settles samples of one series at one time by the metric's `duplicates` policy."""
+        """Resolves samples of one series at one time by the metric's `duplicates` policy."""
         kept = Samples()
         places: dict[tuple[Series, int], int] = {}
         policy = self._metric.duplicates
@@ -377,7 +377,7 @@ class MetricMapper:
 
 
 def _scaling_of(metric: Metric) -> Scaling | None:
-    """None where nothing is scaled: only other metrics pay for decimals and fractions."""
+    """None without scale and offset: then decimals and fractions are not loaded."""
     if (metric.scale, metric.offset) == (1.0, 0.0):
         return None
     from .scaling import Scaling
@@ -386,12 +386,12 @@ def _scaling_of(metric: Metric) -> Scaling | None:
 
 
 def _added(one: Value, other: Value) -> float:
-    """The sum of two values of a document, which are plain numbers."""
+    """The sum of two values of a document, which are floats."""
     return one + other  # type: ignore[operator]
 
 
 def _last_of_each(samples: Samples, dropped: ReasonCounts) -> Samples:
-    """Two metrics of a job that give one series at one time: the later metric counts."""
+    """Of two metrics of a job with the same series and time, the later one counts."""
     points = dict.fromkeys(zip(samples.series, samples.timestamps_ms, strict=True))
     if len(points) < len(samples):
         last = {point: index for index, point in enumerate(zip(samples.series, samples.timestamps_ms, strict=True))}
@@ -402,7 +402,7 @@ def _last_of_each(samples: Samples, dropped: ReasonCounts) -> Samples:
 
 
 def _text_column(column: list[Any]) -> list[str]:
-    """A column of label values as text. Raises TypeError when one of them needs a look of its own."""
+    """A column of label values as text. Raises TypeError when a value needs the slow path."""
     kinds = set(map(type, column))
     if kinds == {str}:
         return column
@@ -412,7 +412,7 @@ def _text_column(column: list[Any]) -> list[str]:
 
 
 def _number(raw: Any) -> float:
-    """A JSON number, boolean or numeric text as a float; what is beyond floats is infinite. Raises _Skip."""
+    """A JSON number, boolean or numeric text as a float, infinite beyond the range of floats. Raises _Skip."""
     try:
         if isinstance(raw, str):
             return parse_float(raw)
@@ -426,4 +426,4 @@ def _number(raw: Any) -> float:
 
 
 def _not_a_number(raw: Any) -> _Skip:
-    return _Skip(DropReason.NOT_A_NUMBER, f"{kind_of(raw)} is no number: {raw!r:.60}")
+    return _Skip(DropReason.NOT_A_NUMBER, f"{kind_of(raw)} is not a number: {raw!r:.60}")

@@ -1,7 +1,7 @@
 """`scale` and `offset` of a metric, exact in decimals: 56725789 with `scale: 1e-3` is 56725.789, no digit more.
 
-A float stands for the shortest decimal that reads as it, which is what the API wrote and what the config says. The
-result is the float nearest to the decimal one.
+A float stands for the shortest decimal that reads as it, as the API and the config wrote it. The result is the float
+nearest to the exact decimal.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _EXACT = Context(prec=2_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # no three
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """value * scale + offset. For whole numbers that is (value * factor + addend) / divisor, all of them integers (a
-    divisor of 0: there are none). `exponent` is that of a scale which is a power of ten, where nothing is added."""
+    """value * scale + offset. For a whole number this is (value * factor + addend) / divisor in integers (divisor 0:
+    there are none). `exponent` is set if the scale is a power of ten and the offset 0."""
 
     scale: Decimal
     offset: Decimal
@@ -29,7 +29,7 @@ class Scaling:
 
     @staticmethod
     def of(scale: float, offset: float) -> Scaling | None:
-        """None when there is nothing to do."""
+        """None if neither changes a value."""
         if (scale, offset) == (1.0, 0.0):
             return None
         exact_scale, exact_offset = Decimal(repr(scale)), Decimal(repr(offset))
@@ -42,7 +42,7 @@ class Scaling:
         return Scaling(exact_scale, exact_offset, int(times * divisor), int(plus * divisor), divisor, exponent)
 
     def column(self, values: Sequence[float]) -> list[float]:
-        """Many at once. Raises OverflowError for a whole number whose result is beyond floats."""
+        """Many values. Raises OverflowError for a whole number whose result is beyond floats."""
         kinds = set(map(type, values))
         factor, addend, divisor = self.factor, self.addend, self.divisor
         if divisor and kinds == {int}:
@@ -50,7 +50,7 @@ class Scaling:
         return list(map(self.one, values))
 
     def one(self, value: float) -> float:
-        """One value; what is beyond floats is infinite."""
+        """One value, infinite beyond the range of floats."""
         text = repr(value) if isinstance(value, int) else repr(float(value))
         if self.exponent is not None and "e" not in text and "n" not in text:  # no exponent yet, neither inf nor nan
             return float(f"{text}e{self.exponent}")

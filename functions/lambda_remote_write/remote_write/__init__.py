@@ -1,1 +1,1 @@
-"""ACT 3: bytes -> outcome. `deliver` sends requests in order, `attempt` is one POST, `classify` reads its status."""
+"""Remote write: encodes samples as requests, sends them in order, and decides what each answer means."""

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. Knows no HTTP: attempt number, policy, clock and deadline are all."""
+"""How long to wait before the next attempt, by attempt number, policy, clock and deadline. Independent of HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 
 _JITTER = 0.1
-_MAX_RETRY_AFTER_SECONDS = 86_400.0  # an absurd one is a day; no run is that long, and `pusher run` looks again
+_MAX_RETRY_AFTER_SECONDS = 86_400.0  # a longer one counts as a day; no run lasts so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class BackoffPolicy:
     random: Callable[[], float] = random.random
 
     def of_one_request(self) -> BackoffPolicy:
-        """The same with one jitter for all its waits, so that none is shorter than the one before."""
+        """A copy with one jitter for all waits, so that no wait is shorter than the one before."""
         jitter = self.random()
         return replace(self, random=lambda: jitter)
 
@@ -40,7 +40,7 @@ def retry_after_seconds(header: str | None, now_seconds: float) -> float | None:
         return min(float(text[:12]), _MAX_RETRY_AFTER_SECONDS)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-        if moment.tzinfo is None:  # HTTP dates are GMT, whatever the zone of this machine
+        if moment.tzinfo is None:  # HTTP dates are GMT
             moment = moment.replace(tzinfo=UTC)
         return min(max(moment.timestamp() - now_seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
     except (TypeError, ValueError, OverflowError):
@@ -48,9 +48,9 @@ def retry_after_seconds(header: str | None, now_seconds: float) -> float | None:
 
 
 def next_wait(policy: BackoffPolicy, attempt: int, retry_after: float | None, left_seconds: float) -> float | None:
-    """Seconds to wait before the next attempt; None when that lies beyond what is left of the run.
+    """Seconds to wait before the next attempt; None when the run ends before that.
 
-    As in Prometheus, a `Retry-After` of zero (or of a date that has passed) says nothing: the backoff goes on.
+    As in Prometheus, a `Retry-After` of zero (or of a past date) is ignored: the backoff applies.
     """
     wait = max(retry_after, policy.min_seconds) if retry_after else policy.wait_seconds(attempt)
     return wait if wait < left_seconds else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..config.schema import RemoteWriteConfig
 from ..model.samples import Labels, Series
 from ..report.self_metrics import EndpointFacts
-from ..series.cache import SeriesCache
+from ..series.cache import SeriesCache, SeriesLimits
 from ..series.order import PrefixCache
 from .client import RemoteWriteClient
 from .rate_limit import RateLimiter
@@ -66,3 +66,24 @@ class EndpointState:
         if view is None:
             return self._series.find
         return view.find_legacy if self._speaks_legacy else view.find
+
+
+def view_of(
+    config: RemoteWriteConfig,
+    limits: SeriesLimits,
+    escape: Callable[[Labels], Labels],
+    before: Sequence[EndpointState],
+) -> RelabelledSeries:
+    """The endpoint's own series: those that it had `before` this config, if nothing about them has changed. `limits`
+    are what all series keep to; `escape` makes names legacy."""
+    own_limits, classic = limits_of(config), config.convert_nhcb_to_classic
+    for endpoint in before:
+        known = endpoint.config
+        is_same = (known.name, known.write_relabel) == (config.name, config.write_relabel)
+        has_same_names = limits_of(known) == own_limits and not endpoint.has_fallen_back
+        if endpoint.view and is_same and has_same_names and known.convert_nhcb_to_classic == classic:
+            return endpoint.view
+    is_unchanged = own_limits == limits and not config.write_relabel and not classic
+    return RelabelledSeries(
+        config.write_relabel, None if is_unchanged else own_limits, escape, classic_histograms=classic
+    )

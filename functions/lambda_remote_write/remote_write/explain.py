@@ -1,7 +1,7 @@
-"""What a refusal means for the person who reads the log.
+"""Explains a refusal to the person who reads the log.
 
-The status alone decides what the sender does: remote write forbids to interpret texts. The text only chooses the
-explanation, and the word under which refused samples are counted.
+The status alone decides what the sender does, because remote write forbids interpreting the text. The text only selects
+the explanation and the reason under which refused samples are counted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..config.partitions import partition_of
 from ..config.schema import RemoteWriteConfig
-from .refusals import REFUSALS, for_others
+from .refusals import refusals
 from .retryable import meaning
 
 _MAX_SERIES = 300
@@ -25,8 +25,8 @@ _TIMES = re.compile(r"(\d{8}T\d{6}Z) is (?:now earlier|still later) than (\d{8}T
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`reason` counts refused samples, `http_<status>` when nothing is recognised. `meaning` is a sentence without its
-    full stop; `help` a command or a setting, `series` what the text names, "" for none."""
+    """`reason` counts refused samples; it is `http_<status>` for an unknown text. `meaning` is a sentence without its
+    full stop, `help` a command or a setting, `series` the series that the text names; "" for none."""
 
     reason: str
     meaning: str
@@ -35,24 +35,24 @@ class Explanation:
 
 
 def explain(status: int, text: str, endpoint: RemoteWriteConfig) -> Explanation:
-    """A refusal of any status, with a text of any kind, on one line and of at most a kilobyte."""
-    head = text[: _named_at(text)[0]]  # what stands in the labels of a series says nothing of the refusal
-    found = next((one for one in REFUSALS if status in one.statuses and all(word in head for word in one.words)), None)
+    """Explains a refusal. `text` is one line of at most a kilobyte."""
+    head = text[: _named_at(text)[0]]  # the labels of a series may contain anything
+    table = refusals(is_amp=endpoint.is_amp)
+    found = next((one for one in table if status in one.statuses and all(word in head for word in one.words)), None)
     if found is None:
         return Explanation(f"http_{status}", meaning(status), series=_series(text))
     words = _words_of(endpoint, text)
-    detail, advice = (one if endpoint.is_amp else for_others(one) for one in (found.meaning, found.help))
-    return Explanation(found.reason, _filled(detail, words), _filled(advice, words), _series(text))
+    return Explanation(found.reason, _filled(found.meaning, words), _filled(found.help, words), _series(text))
 
 
 def _filled(template: str, words: dict[str, str]) -> str:
     for placeholder, word in words.items():
         template = template.replace(f"{{{placeholder}}}", word)
-    return template.replace("{{", "{").replace("}}", "}")
+    return template
 
 
 def _words_of(endpoint: RemoteWriteConfig, text: str) -> dict[str, str]:
-    """What a command needs to name, as far as endpoint or text say it."""
+    """The values of the placeholders, as far as the endpoint or the text have them."""
     workspace = _WORKSPACE.search(urlsplit(endpoint.url).path)
     named = _RESOURCE.search(text)
     region = endpoint.sigv4.region if endpoint.sigv4 else ""
@@ -62,7 +62,7 @@ def _words_of(endpoint: RemoteWriteConfig, text: str) -> dict[str, str]:
 
 
 def _skew(text: str) -> str:
-    """By how much two clocks differ, when the text has both times."""
+    """By how much two clocks differ, if the text has both times."""
     times = _TIMES.search(text)
     if times is None:
         return ""
@@ -74,12 +74,12 @@ def _skew(text: str) -> str:
 
 
 def _named_at(text: str) -> tuple[int, str]:
-    """Where the text begins to name a series or metric, and with what words; its end when it names none."""
+    """Where the text begins to name a series or metric, and the words there; the end of the text if it names none."""
     return min(((text.find(start), start) for start in _SERIES_STARTS if start in text), default=(len(text), ""))
 
 
 def _series(text: str) -> str:
-    """The series or metric that the text names, as it stands there."""
+    """The series or metric that the text names, as written there."""
     at, start = _named_at(text)
     rest = text[at + len(start) :]
     if start.endswith("{"):

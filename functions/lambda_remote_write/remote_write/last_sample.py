@@ -1,4 +1,4 @@
-"""Asks the receiver for the newest sample of jobs: one query, where it answers queries and lets us."""
+"""Queries the receiver for the newest sample of each job, with one query."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _WRITE_PATHS = {  # of a receiver -> where it answers queries
     "/api/v1/write": "/api/v1/query",  # Prometheus, VictoriaMetrics
     "/api/v1/push": "/prometheus/api/v1/query",  # Mimir, Cortex
 }
-_RANGE = "1h"  # AMP takes nothing that is older, so that a longer gap has no other end either
+_RANGE = "1h"  # AMP rejects older samples, so that a longer gap cannot be filled either
 
 
 class NotKnown(Exception):
-    """The receiver does not say. The message says why."""
+    """The receiver did not answer the query. The message says why."""
 
 
 def query_url(endpoint: RemoteWriteConfig) -> str:
-    """Where the endpoint's receiver answers queries; "" when its url does not tell."""
+    """The query URL of the endpoint's receiver; "" when it is unknown."""
     for path, other in _WRITE_PATHS.items():
         if endpoint.url.endswith(path):
             return endpoint.url.removesuffix(path) + other
@@ -34,8 +34,8 @@ def query_url(endpoint: RemoteWriteConfig) -> str:
 
 
 def expression(metrics: Mapping[str, Sequence[str]]) -> str:
-    """Job -> its metrics, as one PromQL expression of the newest timestamp of each job, in seconds. `timestamp` drops
-    the metric's name, and two series that differ in nothing else are refused: each metric is asked by itself."""
+    """Job -> metrics, as one PromQL expression for the newest timestamp of each job, in seconds. Each metric has its
+    own selector, because `timestamp` drops the name and fails for two series that differ in nothing else."""
     names = sorted({name for some in metrics.values() for name in some})
     jobs = "|".join(_escaped(job) for job in sorted(metrics))
     times = (f'max_over_time(timestamp({{__name__="{name}",job=~"{jobs}"}})[{_RANGE}:1m])' for name in names)
@@ -46,7 +46,7 @@ def expression(metrics: Mapping[str, Sequence[str]]) -> str:
 def newest_ms(
     client: RemoteWriteClient, endpoint: RemoteWriteConfig, metrics: Mapping[str, Sequence[str]], deadline: float
 ) -> dict[str, int]:
-    """Job -> the time of its newest sample of the last hour, in milliseconds; jobs without any are left out.
+    """Job -> the time of its newest sample in the last hour, in milliseconds; jobs without one are left out.
     `deadline` is monotonic seconds. Raises NotKnown."""
     url = query_url(endpoint)
     if not url:
@@ -72,6 +72,6 @@ def _read(body: bytes) -> dict[str, int]:
 
 
 def _escaped(text: str) -> str:
-    """A text inside a quoted regular expression, where it stands for itself."""
+    """Escapes a text for a quoted regular expression."""
     literal = "".join(char if char.isalnum() or char == "_" else f"\\\\{char}" for char in text if char != "\n")
     return literal.replace('\\\\"', '\\\\\\"')

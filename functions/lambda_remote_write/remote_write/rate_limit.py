@@ -6,8 +6,8 @@ import threading
 
 
 class RateLimiter:
-    """Spreads sending over time. A second's worth of samples may go at once; a request that takes more than there is
-    goes all the same, and the next one waits for it. Safe for several threads."""
+    """Spreads sending over time. A burst may have a second's worth of samples. A larger request is sent once the bucket
+    is full, and later ones wait for its debt. Thread-safe."""
 
     def __init__(self, samples_per_second: int) -> None:
         """0 is no limit."""
@@ -17,8 +17,8 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def wait_seconds(self, samples: int, now: float, left_seconds: float) -> float | None:
-        """How long to wait before so many samples may go, which then count as gone; None when that is longer than
-        what is left of the run. `now` is monotonic seconds."""
+        """Takes tokens for so many samples and returns the seconds to wait before sending them. None, with nothing
+        taken, when that is longer than the rest of the run. `now` is monotonic seconds."""
         if not self._rate or not samples:
             return 0.0
         with self._lock:

@@ -1,4 +1,4 @@
-"""The series of one endpoint, under its `write_relabel_configs` and within what its receiver takes."""
+"""The series of one endpoint after its `write_relabel_configs`, within the limits of its receiver."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..series.name_escaping import is_legacy
 
 
 class RelabelledSeries:
-    """One endpoint's own series, under its `write_relabel_configs` and its receiver's limits: each series maps to one
-    of them, or to none. They remember what this endpoint has got, whatever became of it at another."""
+    """Maps each series to the endpoint's own one after `write_relabel_configs` and its receiver's limits, or to the
+    reason why there is none. The endpoint's series remember what was sent to it, independent of other endpoints."""
 
     def __init__(
         self,
@@ -26,9 +26,9 @@ class RelabelledSeries:
         *,
         classic_histograms: bool = False,
     ) -> None:
-        """`limits` is None where all series are known to keep to them. `escape` makes the names legacy of which the
-        receiver would take no other. With `classic_histograms` the endpoint gets classic ones in place of native ones
-        with custom buckets."""
+        """`limits` is None if all series are known to be within them. `escape` converts names for a receiver that
+        accepts legacy names only. With `classic_histograms` the endpoint gets classic histograms instead of native
+        ones with custom buckets."""
         self._rules, self._limits, self._escape = rules, limits, escape
         self._cache = SeriesCache((), limits or NO_LIMITS)
         self._mapped: dict[Series, Series | str] = {}
@@ -56,11 +56,11 @@ class RelabelledSeries:
         self._cache.remember(marks)
 
     def find_legacy(self, prefix: bytes) -> Series:
-        """The endpoint's series of an encoded prefix, whose names may be such as only 2.0 allows."""
+        """The endpoint's series of an encoded prefix, whose names may need escaping for 1.0."""
         return self._cache.interned(legacy_prefix(prefix, self._escape))
 
     def remember_legacy(self, marks: Mapping[bytes, int]) -> None:
-        """Takes over what series had sent in 2.0."""
+        """Takes over the times up to which series were sent in 2.0."""
         self._cache.remember({legacy_prefix(prefix, self._escape): last_ms for prefix, last_ms in marks.items()})
 
     def _map(self, series: Series) -> Series | str:
@@ -79,7 +79,7 @@ class RelabelledSeries:
             return error.reason
 
     def prune(self, oldest_kept: int) -> None:
-        """Lets go of series last seen before the run `oldest_kept`."""
+        """Forgets series last seen before the run `oldest_kept`."""
         self._mapped = {series: mapped for series, mapped in self._mapped.items() if series.seen >= oldest_kept}
         mapped = {mapped for mapped in self._mapped.values() if isinstance(mapped, Series)}
         classic = self.classic.prune(mapped) if self.classic else ()
@@ -91,7 +91,7 @@ def limits_of(endpoint: RemoteWriteConfig) -> SeriesLimits:
 
 
 def common_limits(endpoints: Sequence[RemoteWriteConfig]) -> SeriesLimits:
-    """What holds for every series: AMP's limits when nobody else gets them, legacy names when nobody takes others and
-    no `write_relabel_configs` sees the series before: it finds the names as they are, as in Prometheus."""
+    """The limits for every series: AMP's if all endpoints are AMP; legacy names if no endpoint accepts others and none
+    has `write_relabel_configs`, which see the original names as in Prometheus."""
     common = AMP_LIMITS if all(one.is_amp for one in endpoints) else NO_LIMITS
     return replace(common, utf8_names=any(one.version > 1 or one.write_relabel for one in endpoints))

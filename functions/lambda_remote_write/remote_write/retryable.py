@@ -1,4 +1,4 @@
-"""Status -> outcome, and a plain sentence for people. The receiver's text is quoted, never interpreted."""
+"""Status -> outcome, and a sentence that explains it. The receiver's text is quoted, never interpreted."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _MISCONFIGURED = (401, 403, 404)
 
 
 def classify(status: int) -> Outcome:
-    """Total over every status. Beyond the letter of "no retry on 4xx": 408 is retried, and after 401, 403 and 404 the
-    samples count as undelivered instead of refused, because a person can mend those."""
+    """Every status has an outcome. Other than "no retry on 4xx" says: 408 is retried, and after 401, 403 and 404 the
+    samples count as undelivered instead of rejected, because a person can fix the cause."""
     if 200 <= status < 300:
         return Outcome.ACCEPTED
     if status >= 500 or status in _UNAVAILABLE:
@@ -36,7 +36,7 @@ _MEANINGS = {
 
 
 def meaning(status: int) -> str:
-    """What a status other than 2xx means for the person who reads it, and what to do."""
+    """What a status other than 2xx means, and what to do."""
     if status in _MEANINGS:
         return _MEANINGS[status]
     if 300 <= status < 400:

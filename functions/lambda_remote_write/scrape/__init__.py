@@ -1,1 +1,1 @@
-"""ACT 1: outside -> samples. `collect` asks every due source: a JSON API (`json_api`) or a target's page (`scrape`)."""
+"""Scrapes targets and JSON jobs: which are due, what they return, and the samples that come of it."""

@@ -17,7 +17,7 @@ from .schedule import Tick
 from .staleness import ActiveSeries
 from .up import Synthetic
 
-_MAX_THREADS = 128  # sources asked at the same time: enough that those that hang do not hold up the rest
+_MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
 _SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
 _LATE = "no answer within the run's time; a name look-up may hang"
 
@@ -105,19 +105,19 @@ def ask(scraper: Scraper, fetcher: Fetcher, now_ms: Callable[[], int], deadline:
     return response
 
 
-def to_scrape(source: Scraper, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
-    """The samples of one source, and messages without secrets. A bug in settling one must not cost the others."""
+def to_scrape(scraper: Scraper, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
+    """The samples of one scraper, and messages without secrets. A bug in one must not affect the others."""
     try:
-        scrape = source.to_scrape(response, run, now_ms)
+        scrape = scraper.to_scrape(response, run, now_ms)
     except Exception as error:
         detail = f"{type(error).__name__}: {error}, which is a bug"[:500]
-        scrape = Scrape(source.name, source.instance, response.started_ms, error=detail, is_target=source.is_target)
+        scrape = Scrape(scraper.name, scraper.instance, response.started_ms, error=detail, is_target=scraper.is_target)
     hide_secrets(scrape, response.masked)
     return scrape
 
 
 def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
-    """Masks every message of a scrape: they quote what a source says, and it may repeat what it was sent."""
+    """Masks every message of a scrape: they quote an answer, which may repeat the secrets of its request."""
     scrape.error = masked(scrape.error) if scrape.error else ""
     scrape.notes = [masked(note) for note in scrape.notes]
     for result in scrape.metrics:

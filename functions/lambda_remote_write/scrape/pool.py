@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..config.schema import ScrapeJob
+from ..config.sd_configs import StaticConfig
 from ..discovery import Discovery, DiscoveryResult
 from .staleness import EndedTargets
 from .target_scraper import TargetScraper
@@ -29,6 +30,12 @@ class ScrapePool:
         self.warnings: list[str] = []
         self.is_unknown = False  # discovery has failed, and there is no earlier list
         self._discovered: DiscoveryResult | None = None
+        self._is_static = all(isinstance(one, StaticConfig) for one in job.discovery)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing to discover any more: the targets are in the config."""
+        return self._is_static and self._discovered is not None
 
     def sync(self, discovered: DiscoveryResult) -> None:
         """Brings the scrapers in line with what discovery found."""

@@ -1,13 +1,17 @@
-"""What is due: the schedule is the tick, each job (and each target) has its own grid on absolute time.
-
-A job's grid is its `scrape_interval` plus a stable offset from its name, so that a job keeps its slot across cold
-starts and jobs of equal interval do not all run at once. A job at or below the tick runs on every tick.
+"""Which jobs and targets are due at a tick of the schedule. Each has a grid on absolute time: its interval, and a
+stable offset from its name, so that it keeps its slot across cold starts and not all jobs run at once. A job whose
+interval is the tick or less runs on every tick.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def offset_ms(job_name: str, interval_ms: int) -> int:
@@ -17,10 +21,8 @@ def offset_ms(job_name: str, interval_ms: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One run of the schedule: its time and the one before, in milliseconds (None: not known), and the time between.
-
-    `jobs` names the jobs that are wanted, whatever their grid says.
-    """
+    """One run of the schedule: its time, that of the run before (None: not known) and the interval, in milliseconds. If
+    `jobs` is set, these jobs run, whatever their grid is."""
 
     scheduled_ms: int
     last_ms: int | None
@@ -28,8 +30,8 @@ class Tick:
     jobs: frozenset[str] | None = None
 
     def takes(self, job_name: str, interval_ms: int, offset_ms: int) -> bool:
-        """True when the grid (interval and offset) has a point after the last tick, up to and with this one; after a
-        cold start the tick before is assumed."""
+        """True when the grid has a point after the last tick and not after this one. After a cold start the last tick
+        is assumed to be one interval ago."""
         if self.jobs is not None:
             return job_name in self.jobs
         if interval_ms <= self.tick_ms:

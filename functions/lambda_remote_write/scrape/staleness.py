@@ -20,8 +20,8 @@ _AFTER_INTERVALS = 2.1
 
 
 class ActiveSeries:
-    """The series of one source that have not ended. Those with timestamps of their own are never among them, unless
-    the job asks for it."""
+    """The series of one target or JSON job that have not ended; without those that have their own timestamps, unless
+    the job has `track_timestamps_staleness`."""
 
     def __init__(self) -> None:
         self.series: list[Series] = []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.schema import Limits
+from ..config.schema import MAX_PAGE_BYTES, Limits
 from ..exposition import content_type, nhcb
 from ..exposition.line_parser import LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
@@ -37,7 +37,6 @@ _READERS: dict[str, Callable[[ScrapeCache, Resolve, ParseOptions], LineReader | 
     content_type.PROTOBUF: ProtobufReader,
 }
 _MAX_EXEMPLAR_CHARACTERS = 128  # of its labels' names and values together; longer ones are dropped (OpenMetrics)
-_MAX_PAGE_BYTES = 200_000_000  # where body_size_limit sets none: a page of two million series
 _SPARE_IDENTITIES = 1_000  # beyond twice what a page holds: then only those of the last page stay in the cache
 
 
@@ -106,7 +105,7 @@ class TargetScraper(Scraper):
         )
 
     def makes_same_series(self, other: TargetScraper) -> bool:
-        """True when the other one would make the same series of the same target."""
+        """Whether the other one would make the same series of the same target."""
         shares_series = self._series is other._series
         return shares_series and self.target == other.target and self._features == other._features
 
@@ -115,7 +114,7 @@ class TargetScraper(Scraper):
         if self.forced_error:
             return ParsedPage(Page(), self.forced_error)
         job, answer = self.target.job, ParsedPage(Page())
-        limit = job.limits.body_size_bytes or _MAX_PAGE_BYTES
+        limit = job.limits.body_size_bytes or MAX_PAGE_BYTES
         try:
             with fetcher.open(self._request, job.http, max_bytes=limit, deadline=deadline, is_success=_is_ok) as opened:
                 self._read(opened.content_type, opened.pieces, answer)
@@ -126,7 +125,7 @@ class TargetScraper(Scraper):
         return answer
 
     def _read(self, header: str, pieces: Iterator[bytes], answer: ParsedPage) -> None:
-        """Reads to the end also after a bad line: a body that is too large, or breaks off, says more."""
+        """Reads to the end also after a bad line: a body that is too large or cut off is the more useful error."""
         reader: LineReader | ProtobufReader | None = None
         for piece in pieces:
             answer.body_bytes += len(piece)
@@ -148,17 +147,17 @@ class TargetScraper(Scraper):
 
     def _reader(self, header: str, answer: ParsedPage) -> LineReader | ProtobufReader:
         media_type = content_type.media_type(header, self.target.job.fallback_scrape_protocol)
-        is_same = media_type == self._media_type  # a line that one format takes, another may refuse
+        is_same = media_type == self._media_type  # one format may refuse a line that another accepts
         answer.cache, answer.media_type = self._cache if is_same else self._new_cache(), media_type
         return _READERS[media_type](answer.cache, self._resolve, self._parse_options)
 
     def _new_cache(self) -> ScrapeCache:
         job = self.target.job
-        takes_labels_as_they_are = not (job.metric_relabel or self._observe or job.limits.has_label_limits)
-        return ScrapeCache(fast_intern=self._series.fast_intern(self._labels) if takes_labels_as_they_are else None)
+        keeps_labels = not (job.metric_relabel or self._observe or job.limits.has_label_limits)
+        return ScrapeCache(fast_intern=self._series.fast_intern(self._labels) if keeps_labels else None)
 
     def _resolve(self, labels: dict[str, str]) -> CacheEntry:
-        """Labels of the page -> its series, once for each. Raises BadPage."""
+        """Labels of the page -> their entry, once for each identity. Raises BadPage."""
         job = self.target.job
         if self._labels.keys().isdisjoint(labels) and "" not in labels.values():
             final = {**labels, **self._labels}
@@ -181,14 +180,14 @@ class TargetScraper(Scraper):
             return RefusedSeries(error.reason, str(error))
 
     def _set_on(self, labels: Mapping[str, str], final: Mapping[str, str]) -> list[str]:
-        """What the target has set on the labels of the page, in its order (scrape/scrape.go, mutateSampleLabels)."""
+        """The labels that the target sets on those of the page, in order (scrape/scrape.go, mutateSampleLabels)."""
         own = [name for name in sorted(self._labels) if not (self.target.job.honor_labels and labels.get(name))]
         return [*own, *(name for name in final if name not in labels and name not in self._labels)]
 
     def _interned(self, labels: dict[str, str]) -> Series:
-        """The series of final labels, under names that the features take. Raises BadPage and InvalidSeries."""
+        """The series of final labels. Raises BadPage and InvalidSeries."""
         if self.target.job.name_validation == "legacy" and not is_legacy(labels):
-            raise BadPage(f"{labels['__name__']!r:.80}: a name that metric_name_validation_scheme legacy refuses")
+            raise BadPage(f"{labels['__name__']!r:.80}: metric_name_validation_scheme legacy refuses this name")
         return self._intern(labels)
 
     def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
@@ -197,10 +196,10 @@ class TargetScraper(Scraper):
         page = answer.page
         if answer.cache is not None:
             self._cache, self._media_type = answer.cache, answer.media_type
-        elif response.answer is None:  # its thread may still be reading, within another run
+        elif response.answer is None:  # its thread may still be parsing with the cache, within another run
             self._cache, self._media_type = self._new_cache(), ""
         scrape = Scrape(
-            job.job_name, target.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
+            job.job_name, self.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
         )
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
         is_same_page = page.series == self._last_series and not page.stamped  # as nearly always
@@ -252,8 +251,8 @@ class TargetScraper(Scraper):
         return 0 if is_same_page else self._added([*page.series, *stamped])
 
     def _take_failed(self, page: Page, scrape: Scrape, respelled: int) -> int:
-        """Ends the series that a failed or empty page does not have. Those before its mistake, and within sample_limit,
-        stay alive, as in Prometheus. Returns how many are new."""
+        """Ends the series that a failed or empty page does not have. As in Prometheus, those before its mistake and
+        within sample_limit stay active. Returns how many are new."""
         job, known = self.target.job, set(self._last_series)
         unstamped = list(_first_of_each(page))
         every = [*unstamped, *page.stamped_at]
@@ -261,7 +260,7 @@ class TargetScraper(Scraper):
         active = (every if job.track_timestamps_staleness else unstamped)[:limit]
         self.active.update(list(dict.fromkeys(active)), scrape.samples, scrape.started_ms)
         new = [series for series in dict.fromkeys(every[:limit]) if series not in known]
-        if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # labels that come and go, and no good page
+        if len(known) + len(new) > 2 * len(every) + _SPARE_IDENTITIES:  # label values that change, and no good page
             known.clear()
         self._last_series = [*known, *new] if new else self._last_series
         self._forget({*self._last_series, *active})
@@ -277,7 +276,7 @@ class TargetScraper(Scraper):
         return added
 
     def _forget(self, current: set[Series]) -> None:
-        """Identities pile up where label values come and go."""
+        """Bounds the cache where label values keep changing."""
         cache = self._cache
         held = max(len(cache.entries), len(cache.groups), len(cache.created))
         if held > 2 * len(current) + _SPARE_IDENTITIES:
@@ -287,7 +286,7 @@ class TargetScraper(Scraper):
             cache.forget_comments()
 
     def _add_extras(self, page: Page, samples: Samples) -> None:
-        """Exemplars that have not been sent before, each with its sample's time when it has none."""
+        """Exemplars that were not sent before; one without a timestamp gets its sample's."""
         samples.starts_ms = page.starts_ms
         if not page.exemplars:
             return
@@ -331,7 +330,7 @@ def _seconds(milliseconds: int) -> str:
 
 
 def _respelled(page: Page, answer: ParsedPage) -> int:
-    """How many series more the page has for Prometheus, which tells them apart by how a page writes them."""
+    """How many series more Prometheus counts: to it, another spelling is another series."""
     every = [*page.series, *(series for series, _, _ in page.stamped)]
     if len(set(every)) == len(every):
         return 0
@@ -357,8 +356,8 @@ def _count_dropped(page: Page, scrape: Scrape) -> None:
 
 
 def _first_of_each(page: Page) -> dict[Series, int]:
-    """The series without timestamps, each with the place of its first sample; none for those of which one with a
-    timestamp comes before."""
+    """The series without timestamps and the index of their first sample; not those with an earlier sample that has a
+    timestamp."""
     first: dict[Series, int] = {}
     for index, series in enumerate(page.series):
         if index < page.stamped_at.get(series, len(page.series)):
@@ -367,11 +366,11 @@ def _first_of_each(page: Page) -> dict[Series, int]:
 
 
 def _drop_duplicates(page: Page, scrape: Scrape) -> None:
-    """Of samples of one series without timestamps the first is kept."""
+    """Keeps the first sample of each series without timestamps."""
     if len(set(page.series)) == len(page.series) and page.stamped_at.keys().isdisjoint(page.series):
         return
     first = _first_of_each(page)
     gone = len(page.series) - len(first)
-    scrape.dropped.add(DropReason.DUPLICATE, "the page has a series twice; the first sample was taken", gone)
+    scrape.dropped.add(DropReason.DUPLICATE, "the page has a series twice; the first sample counts", gone)
     page.values = [page.values[index] for index in first.values()]
     page.series = list(first)

@@ -1,4 +1,4 @@
-"""Groups of discovered targets -> targets to scrape: labels filled in, relabelled, checked, in Prometheus's order.
+"""Discovered target groups -> targets to scrape: labels filled in, relabelled, checked, in Prometheus's order.
 
 Rules: Prometheus scrape/target.go (PopulateLabels, URL, offset).
 """
@@ -20,19 +20,19 @@ from ..http import parsed
 
 _PARAM = "__param_"
 _META = "__meta_"
-# What Go's url.Parse takes as a host, with a port or without (net/url: parseHost).
+# What Go's url.Parse accepts as a host, with or without a port (net/url: parseHost).
 _ADDRESS = re.compile(r"""(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|[\w.~!$&'()*+,;=<>"-]*)(?::[0-9]*)?""")
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 
 
 class BadTarget(Exception):
-    """A target that cannot be scraped; the message says what is wrong with its labels."""
+    """A target whose labels do not allow to scrape it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One page to scrape. `labels` are what its series get; times in milliseconds. Two targets with the same `key`
-    are the same."""
+    """One page to scrape. `labels` are those of its series; times in milliseconds. Targets with the same `key` are the
+    same."""
 
     job: ScrapeJob
     labels: Mapping[str, str]
@@ -44,21 +44,21 @@ class Target:
     custom_buckets: bool
     discovered: Mapping[str, str] = field(repr=False)
     key: str
-    error: str = ""  # why it cannot be asked: it is down, as in Prometheus
-    unix_socket: str = ""  # dialled in place of the address
+    error: str = ""  # why it cannot be requested: as in Prometheus, it is down
+    unix_socket: str = ""  # the path to connect to instead of the address
 
     @property
     def instance(self) -> str:
         return self.labels["instance"]
 
     def offset_ms(self) -> int:
-        """Its place in its interval, on absolute time: it keeps its slot, and targets do not all run at once."""
+        """Its slot in the interval, on absolute time: stable, and different for most targets."""
         return int(self.key[:16], 16) % self.interval_ms
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedTarget:
-    """A target that is not scraped: the rule of relabel_configs that dropped it, or what is wrong with it."""
+    """A target that is not scraped: the index of the rule of relabel_configs that dropped it, or its mistake."""
 
     discovered: Mapping[str, str]
     by_rule: int | None = None
@@ -67,8 +67,7 @@ class DroppedTarget:
 
 @dataclass(slots=True)
 class Targets:
-    """The targets of one job, each once, and those that are not scraped. `over_limit` says that target_limit is
-    crossed: then none of them is."""
+    """The targets of one job by key. `over_limit` is set above target_limit: then none is scraped."""
 
     active: dict[str, Target] = field(default_factory=dict)
     dropped: list[DroppedTarget] = field(default_factory=list)
@@ -92,12 +91,12 @@ def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> Targets:
                 found.dropped.append(DroppedTarget(discovered, error=str(error)))
     limit = job.target_limit
     if limit and len(found.active) > limit:
-        found.over_limit = f"{len(found.active)} targets, target_limit is {limit}: none of them is scraped"
+        found.over_limit = f"{len(found.active)} targets, target_limit is {limit}: none is scraped"
     return found
 
 
 def _filled(job: ScrapeJob, discovered: Mapping[str, str]) -> dict[str, str]:
-    """Labels with the job's settings where discovery says nothing."""
+    """Discovered labels over the job's settings."""
     settings = {
         "job": job.job_name,
         "__scrape_interval__": scalars.print_duration(job.scrape_interval_ms),
@@ -119,7 +118,7 @@ def _printed(flag: bool) -> str:
 def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, str]) -> Target:
     address = labels.get("__address__", "")
     if not address or "/" in address:
-        detail = f"{address!r:.100} is no address, host:port is expected" if address else "no __address__"
+        detail = f"{address!r:.100} is not an address; host:port is expected" if address else "no __address__"
         raise BadTarget(detail)
     interval_ms, timeout_ms = _duration(labels, "__scrape_interval__"), _duration(labels, "__scrape_timeout__")
     if timeout_ms > interval_ms:
@@ -151,7 +150,7 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, 
 
 
 def _no_address(url: str, labels: Mapping[str, str]) -> str:
-    """Why a target's URL leads nowhere, "" when it does not. Prometheus notices it in each scrape."""
+    """Why a target's URL cannot be requested, "" if it can. In Prometheus every scrape of it fails."""
     scheme, address = labels.get("__scheme__", ""), labels["__address__"]
     if scheme.lower() not in ("http", "https"):
         return f"__scheme__ {scheme!r:.40} is neither http nor https"
@@ -161,7 +160,7 @@ def _no_address(url: str, labels: Mapping[str, str]) -> str:
             return ""
     except ValueError:
         pass
-    return f"{address!r:.100} is no address, host:port is expected"
+    return f"{address!r:.100} is not an address; host:port is expected"
 
 
 def _is_text(value: str) -> bool:
@@ -187,7 +186,7 @@ def _flag(labels: Mapping[str, str], name: str) -> bool:
 
 
 def _url(job: ScrapeJob, labels: Mapping[str, str]) -> str:
-    """Scheme, address, path, and `params` whose first values are those of the `__param_` labels."""
+    """Scheme, address, path and `params`; the `__param_` labels replace their first values."""
     params = {name: list(values) for name, values in job.params}
     for label, value in labels.items():
         if label.startswith(_PARAM):

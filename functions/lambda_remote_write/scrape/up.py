@@ -1,4 +1,4 @@
-"""The series that Prometheus makes for every target: `up` and those that describe the scrape."""
+"""The synthetic series that Prometheus makes for every target: `up` and those that describe the scrape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXTRA_NAMES = ("scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_siz
 
 
 class Synthetic:
-    """The synthetic series of one target, with the target's labels; only write_relabel_configs touch them."""
+    """The synthetic series of one target, with its labels. Only write_relabel_configs apply to them."""
 
     def __init__(self, target: Mapping[str, str], names: Sequence[str], intern: Intern) -> None:
         self._target, self._names, self._intern = target, names, intern
@@ -43,6 +43,6 @@ class Synthetic:
             scrape.dropped.add(self._refused.reason, str(self._refused), len(self._names))
 
     def stale(self, timestamp_ms: int) -> Samples:
-        """Markers that end them."""
+        """Their stale markers."""
         count = len(self.series)
         return Samples(list(self.series), [STALE] * count, [timestamp_ms] * count)

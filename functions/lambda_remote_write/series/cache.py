@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..config.scalars import LABEL_NAME, METRIC_NAME, UTF8_NAME, is_label_name, is_metric_name
 from ..model.drop_reasons import DropReason
@@ -19,17 +18,14 @@ from . import label_codec
 from .fast_intern import TargetInterner
 from .name_escaping import is_legacy
 
-if TYPE_CHECKING:
-    pass
-
 _MAX_NAMES = 10_000
 MAX_SERIES = 200_000  # about 60 MB
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesLimits:
-    """What a receiver takes; 0 means no limit. Sizes in bytes, all names and values of a series together. With
-    `utf8_names` any text is a name; that is for receivers of 2.0, and before `write_relabel_configs`."""
+    """What a receiver accepts; 0 means no limit. Sizes in bytes, all names and values of a series together. With
+    `utf8_names` any text is a name: for remote write 2.0, and before `write_relabel_configs`."""
 
     labels: int = 0
     label_bytes: int = 0
@@ -43,43 +39,43 @@ AMP_LIMITS = SeriesLimits(labels=150, label_bytes=7 * 1024)
 def validated(labels: Labels, limits: SeriesLimits) -> list[tuple[bytes, bytes]]:
     """Labels -> (name, value) in UTF-8, sorted by the bytes of the name; empty values are absent labels.
 
-    Raises InvalidSeries with the rule that is broken.
+    Raises InvalidSeries with the rule that the labels break.
     """
     name = labels.get("__name__", "")
     metric_name, label_name = (UTF8_NAME, UTF8_NAME) if limits.utf8_names else (METRIC_NAME, LABEL_NAME)
     if not metric_name.fullmatch(name):
-        raise InvalidSeries(DropReason.INVALID_METRIC_NAME, f"{name!r:.80} is no metric name")
+        raise InvalidSeries(DropReason.INVALID_METRIC_NAME, f"{name!r:.80} is not a metric name")
     pairs = []
     for label, value in labels.items():
         if not value:
             continue
         if not label_name.fullmatch(label):
-            raise InvalidSeries(DropReason.INVALID_LABEL_NAME, f"{label!r:.80} of metric {name} is no label name")
+            raise InvalidSeries(DropReason.INVALID_LABEL_NAME, f"{label!r:.80} of metric {name} is not a label name")
         try:
             pairs.append((label.encode(), value.encode()))
         except UnicodeEncodeError:
             detail = f"label {label} of metric {name} is not Unicode text"
             raise InvalidSeries(DropReason.INVALID_LABEL_VALUE, detail) from None
     if limits.labels and len(pairs) > limits.labels:
-        detail = f"metric {name} has {len(pairs)} labels, the receiver takes {limits.labels}"
+        detail = f"metric {name} has {len(pairs)} labels, the receiver accepts {limits.labels}"
         raise InvalidSeries(DropReason.TOO_MANY_LABELS, detail)
     size = sum(len(label) + len(value) for label, value in pairs)
     if limits.label_bytes and size > limits.label_bytes:
-        detail = f"the labels of metric {name} have {size} bytes, the receiver takes {limits.label_bytes}"
+        detail = f"the labels of metric {name} have {size} bytes, the receiver accepts {limits.label_bytes}"
         raise InvalidSeries(DropReason.LABELS_TOO_LARGE, detail)
     pairs.sort()
     return pairs
 
 
 def strings_of(series: Series) -> tuple[str, ...]:
-    """The series' labels: name, value, name, value. Kept with it, each text shared by all series that have it."""
+    """The series' labels: name, value, name, value. The series keeps them; equal texts are shared."""
     if not series.strings:
         series.strings = tuple(map(sys.intern, label_codec.strings_of(series.prefix)))
     return series.strings
 
 
 def has_legacy_names(series: Series) -> bool:
-    """Whether the series' names are such as remote write 1.0 allows."""
+    """Whether remote write 1.0 allows the series' names."""
     strings = strings_of(series)
     names = strings[::2]
     return all(map(is_label_name, names)) and is_metric_name(strings[2 * names.index("__name__") + 1])
@@ -92,7 +88,7 @@ def legacy_prefix(prefix: bytes, escape: Callable[[Labels], Labels]) -> bytes:
 
 
 class SeriesCache:
-    """The interned series of one environment, by their encoded labels. Safe for several threads."""
+    """The interned series of one environment, by their encoded labels. Thread-safe."""
 
     def __init__(self, external_labels: Sequence[tuple[str, str]], limits: SeriesLimits) -> None:
         self.external = external_labels
@@ -106,7 +102,7 @@ class SeriesCache:
         return len(self._series)
 
     def intern(self, labels: Labels) -> Series:
-        """Final labels of a sample -> its series; external labels fill in only what is absent."""
+        """Final labels of a sample -> its series. External labels are added where the label is absent."""
         if self.external:
             labels = dict(labels)
             labels |= {name: value for name, value in self.external if not labels.get(name)}
@@ -115,12 +111,12 @@ class SeriesCache:
     def _slow_prefix(self, labels: Labels) -> bytes:
         pairs = validated(labels, self.limits)
         if len(self._valid_names) < _MAX_NAMES:
-            self._valid_names.update(name.decode() for name, _ in pairs)  # not those that nobody looked at: empty ones
+            self._valid_names.update(name.decode() for name, _ in pairs)  # without empty ones, which are not validated
         return label_codec.series_prefix(pairs)
 
     def _fast_prefix(self, labels: Labels) -> bytes:
-        """The prefix of a series of which nothing has to be looked at: names that were valid before, no empty value,
-        far from every limit. Empty for any other."""
+        """The prefix of labels that need no validation: names known as valid, no empty value, within every limit. Empty
+        for others."""
         limits = self.limits
         if not labels.keys() <= self._valid_names or "" in labels.values():
             return b""
@@ -134,28 +130,28 @@ class SeriesCache:
         return b"" if is_long or (limits.labels and len(labels) > limits.labels) else label_codec.prefix_of(encoded)
 
     def fast_intern(self, own: Mapping[str, str]) -> FastIntern:
-        """A short way for the lines of one target, whose own labels are `own`."""
+        """A fast path for the lines of one target with the labels `own`."""
         return TargetInterner(self.of_fields, own, self.external, self.limits.labels)
 
     def of_fields(self, fields: Sequence[bytes]) -> Series | None:
-        """The series of valid labels, encoded and in order; None when they are longer than the receivers take."""
+        """The series of valid labels, encoded and sorted; None when they are above the limit."""
         encoded, limit = b"".join(fields), self.limits.label_bytes
         return None if limit and len(encoded) > limit else self.interned(label_codec.prefix_of(encoded))
 
     def since(self, count: int) -> list[Series]:
-        """The series that came after there were `count` of them."""
+        """The series added after the first `count`."""
         return list(itertools.islice(self._series.values(), count, None))
 
     def find(self, prefix: bytes) -> Series | None:
-        """The series of an encoded prefix, when it is known."""
+        """The series of an encoded prefix, None if it is not known."""
         return self._series.get(prefix)
 
     def marks(self) -> dict[bytes, int]:
-        """Encoded prefix -> the newest timestamp handed to delivery, for whoever comes after this cache."""
+        """Encoded prefix -> the newest timestamp handed to delivery, for the cache that replaces this one."""
         return self._marks | {prefix: series.last_ms for prefix, series in self._series.items()}
 
     def remember(self, marks: Mapping[bytes, int]) -> None:
-        """Takes over what series had sent under another config."""
+        """Takes over the newest timestamps of another config's cache."""
         self._marks = dict(marks)
         for prefix, series in self._series.items():
             series.last_ms = max(series.last_ms, marks.get(prefix, series.last_ms))
@@ -170,8 +166,8 @@ class SeriesCache:
             return series
 
     def prune(self, max_series: int = MAX_SERIES) -> int:
-        """Above `max_series`, forgets the half that was seen longest ago. Returns the oldest run number that is kept
-        (0 when nothing was forgotten); whoever holds series seen before it lets go of them too."""
+        """Above `max_series`, forgets the half that was seen longest ago. Returns the oldest run number that is kept (0
+        if nothing was forgotten): other holders must forget series seen before it."""
         if len(self._series) <= max_series:
             return 0
         runs = sorted(series.seen for series in self._series.values())

@@ -1,7 +1,7 @@
-"""Series straight from the labels of a line, where there is nothing to look at.
+"""The fast path from the labels of a line to its series.
 
-The lines of a page have few shapes (label names in an order). A shape is looked at once; what is left for a line is to
-put encoded labels in order.
+The lines of a page have few shapes (label names in an order). A shape is validated and sorted once; a line then only
+needs its encoded labels in that order.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _MAX_SHAPES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How the fields of a line are put in order: first the metric's, then the line's, then `own`."""
+    """Sorts the fields of a line, given as the metric's, the line's, and `own`."""
 
     put_in_order: Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
     own: tuple[bytes, ...]
 
 
 class TargetInterner:
-    """The series of one target, whose own labels are added to those of the page where none stands in both."""
+    """Interns the lines of one target. A line with one of the target's labels takes the slow path."""
 
     def __init__(
         self,
@@ -36,14 +36,13 @@ class TargetInterner:
         external: Sequence[tuple[str, str]],
         max_labels: int,
     ) -> None:
-        """`series_of` gives the series of encoded labels in order; `external` are labels that fill in what is absent.
-        A series has at most `max_labels` labels (0: any number)."""
+        """`series_of` gives the series of sorted encoded labels; `external` labels are added where absent. A series has
+        at most `max_labels` labels (0: any number)."""
         self._series_of, self._own, self._external, self._max_labels = series_of, own, external, max_labels
         self._shapes: dict[tuple[str, ...], _Shape | None] = {}
 
     def __call__(self, metric: str, names: tuple[str, ...], labels: Sequence[tuple[str, str]]) -> Series | None:
-        """The series of a metric and of labels with these names, valid and none of them empty; None when the labels
-        need a look all the same."""
+        """The series of a metric with labels of these names, valid and not empty; None for the slow path."""
         try:
             shape = self._shapes[names]
         except KeyError:
@@ -69,6 +68,6 @@ class TargetInterner:
             fields = tuple(map(label_codec.label_field, own.items()))
         except UnicodeEncodeError:
             return None
-        places = sorted(range(len(every)), key=every.__getitem__)  # code points sort as their UTF-8 does
+        places = sorted(range(len(every)), key=every.__getitem__)  # code points sort as their UTF-8
         put_in_order: Any = operator.itemgetter(*places) if len(places) > 1 else tuple
         return _Shape(put_in_order, fields)

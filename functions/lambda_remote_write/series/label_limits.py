@@ -1,5 +1,5 @@
-"""The limits of a scrape that hold for every kind of source. Label lengths are in bytes; one violation fails the
-scrape."""
+"""The limits of a job on labels and timestamps. They are here, below `scrape`, because `json_api` checks them too.
+Label lengths are in bytes; one violation fails the scrape."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from ..config.schema import Limits
 
-MAX_AHEAD_MS = 600_000  # as Prometheus: a sample more than ten minutes ahead is dropped, the scrape goes on
+MAX_AHEAD_MS = 600_000  # as in Prometheus: a sample more than ten minutes ahead is dropped, the others are not
 
 
 class LimitCrossed(Exception):
-    """A limit of the job is crossed; the message names the metric and the limit."""
+    """A label is beyond a limit of the job; the message names the metric and the limit."""
 
 
 def check_labels(labels: Mapping[str, str], limits: Limits) -> None:

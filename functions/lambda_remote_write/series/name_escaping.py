@@ -1,7 +1,7 @@
-"""Names that remote write 1.0 does not know (anything but letters, digits, `_` and `:`) -> names it does.
+"""UTF-8 names -> the legacy names that remote write 1.0 allows (letters, digits, `_` and `:`).
 
-Rules: prometheus/common model/metric.go, EscapeName. A name that is legacy already stays as it is, because a page that
-was asked to escape has escaped it.
+Rules: prometheus/common model/metric.go, EscapeName. A legacy name stays as it is: a page that was asked to escape its
+names has done so. This is here, below `exposition`, because the series cache and JSON jobs need it too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def is_legacy(labels: Mapping[str, str]) -> bool:
 
 
 def escaped(labels: Mapping[str, str], scheme: str) -> dict[str, str]:
-    """Labels with legacy names only; `allow-utf-8` asks for no way of its own, so underscores are taken. Of two names
-    that are the same then, the one that stays as it is keeps its value, else the first in order."""
+    """Labels with legacy names only; for `allow-utf-8`, which names no escaping, by underscores. Of two names that
+    become equal, a legacy one keeps its value, else the first in order."""
     escape = _SCHEMES.get(scheme, _underscores)
     found = {name: value for name, value in labels.items() if is_label_name(name)}
     metric = found.get("__name__")
@@ -31,12 +31,12 @@ def escaped(labels: Mapping[str, str], scheme: str) -> dict[str, str]:
 
 
 def escaping(intern: Intern, scheme: str, *, metric_names: bool = True) -> Intern:
-    """`intern` for labels of any names: where only legacy names are taken, the others are escaped. Without
-    `metric_names` that of a metric is refused: a config of ours has made it, and no page."""
+    """`intern` for labels of any names: those that it refuses are escaped. Without `metric_names` a metric's name is
+    refused and not escaped: it comes from the config and not from a page."""
 
     def interned(labels: Labels) -> Series:
         if not metric_names and not is_metric_name(name := labels.get("__name__", "")):
-            raise InvalidSeries(DropReason.INVALID_METRIC_NAME, f"{name!r:.80} is no metric name")
+            raise InvalidSeries(DropReason.INVALID_METRIC_NAME, f"{name!r:.80} is not a metric name")
         try:
             return intern(labels)
         except InvalidSeries:

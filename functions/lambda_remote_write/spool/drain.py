@@ -11,9 +11,10 @@ its samples. It is set aside only when a later run reads the same damaged bytes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..config.schema import SpoolConfig
 from ..model.delivery import Delivery, PendingRequest, WriteRequest
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
@@ -52,6 +53,15 @@ class SpoolState:
     settled: dict[str, str] = field(default_factory=dict)  # ETags of entries that are done, but could not be removed
     looked: set[str] = field(default_factory=set)  # endpoints whose entries were listed in this environment
     passed: set[str] = field(default_factory=set)  # endpoints that got fresh samples while the backlog was unknown
+    orphaned: dict[str, int] = field(default_factory=dict)  # entries of endpoints that the config does not have
+
+    @classmethod
+    def of(cls, config: SpoolConfig, spool: Spool, state: State, before: SpoolState | None) -> SpoolState:
+        """As the config says. What is known of the same spool stays known."""
+        reasons = frozenset({DropReason.TOO_OLD, *(("rejected",) if config.keeps_rejected else ())})
+        if before is not None and before.spool.store.place == spool.store.place:
+            return replace(before, mode=config.mode, dead_letter_reasons=reasons)
+        return cls(spool, state, config.mode, reasons)
 
     def must_look(self, endpoint: str) -> bool:
         """A listing costs as much as a write: only where something says that there may be entries. A run that was
@@ -63,6 +73,24 @@ class SpoolState:
     def expects_entries(self, endpoint: str) -> bool:
         """Memory or the state object says that something waits."""
         return bool(self.known.get(endpoint)) or self.state.has_backlog(endpoint)
+
+    def find_orphaned(self, endpoints: Collection[str], deadline: float) -> str:
+        """Counts the entries of other endpoints than these. Returns why that failed, "" if it did not."""
+        try:
+            self.orphaned = self.spool.orphaned_entries(endpoints, deadline)
+        except StoreError as error:
+            return f"the spool cannot be listed: {error}"
+        return ""
+
+    def warnings(self) -> list[str]:
+        """What to do about orphaned entries."""
+        return [_orphaned(endpoint, count) for endpoint, count in self.orphaned.items()]
+
+
+def _orphaned(endpoint: str, count: int) -> str:
+    entries = f"{count} entr{'y' if count == 1 else 'ies'}"
+    advice = "put it back to deliver them, or delete them with: pusher spool CONFIG delete --endpoint"
+    return f"the spool holds {entries} of {endpoint}, an endpoint that the config does not have: {advice} {endpoint}"
 
 
 class SpoolDrain:
@@ -204,10 +232,10 @@ class SpoolDrain:
     def _send_entry(self, entry: Entry, send: Send, part: Delivery) -> list[PendingRequest]:
         """Sends an entry and returns what is left of it. Requests that a receiver has refused as overtaken are not sent
         again: they are here because they could not be kept under dead/."""
-        part.dead = [one for one in entry.kept if one.reason == DropReason.OVERTAKEN]
+        part.dead = [one for one in entry.pending if one.reason == DropReason.OVERTAKEN]
         for one in part.dead:
             part.rejected.add(one.reason, one.detail, one.request.samples)
-        return send([one.request for one in entry.kept if one.reason != DropReason.OVERTAKEN], part, entry.disjoint)
+        return send([one.request for one in entry.pending if one.reason != DropReason.OVERTAKEN], part, entry.disjoint)
 
     # entries that cannot be read
 
@@ -309,10 +337,10 @@ class SpoolDrain:
             spool_state.state.will_spool(self._endpoint, key, _part_of(self.deadline))
             self._spool.keep(entry, self._run, self.deadline)
         except StoreError as error:
-            detail = f"the spool did not take them: {error}; they were not sent because: {entry.kept[0].detail}"
+            detail = f"the spool did not take them: {error}; they were not sent because: {entry.pending[0].detail}"
             part.undelivered.add(DropReason.SPOOL_FAILED, detail, entry.samples)
-            return list(entry.kept)
-        _record(part.spooled, entry.kept)
+            return list(entry.pending)
+        _record(part.spooled, entry.pending)
         return []
 
     # what nobody sends again
@@ -362,7 +390,7 @@ def _part_of(deadline: float) -> float:
 
 def _is_as_it_was(stored: Stored, left: Sequence[PendingRequest]) -> bool:
     """Nothing of the entry has changed, so that it need not be written again."""
-    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.kept]
+    return [_fate(one) for one in left] == [_fate(one) for one in stored.entry.pending]
 
 
 def _fate(one: PendingRequest) -> tuple[WriteRequest, bool]:

@@ -1,4 +1,4 @@
-"""One object of the spool: requests as they would have gone out, in send order, and what they are.
+"""One object of the spool: encoded requests in send order, with a header that describes them.
 
     magic      8 bytes
     length     4 bytes, big-endian, of the header
@@ -24,35 +24,35 @@ _COUNTS = ("samples", "raw_bytes", "oldest_ms", "newest_ms", "metadata", "histog
 
 
 class Unreadable(Exception):
-    """These bytes are no entry, or no longer a whole one. The message says what is wrong with them."""
+    """The bytes are not a complete entry. The message says what is wrong with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one run could not deliver to one endpoint. `started_ms` is when that run began; of requests that are
-    `disjoint` no two have a sample of the same series."""
+    """The requests that one run could not deliver to one endpoint. `started_ms` is when the run began. If they are
+    `disjoint`, no two of them have samples of the same series."""
 
     endpoint: str
     started_ms: int
-    kept: Sequence[PendingRequest] = field(repr=False)
+    pending: Sequence[PendingRequest] = field(repr=False)
     disjoint: bool = False
 
     @property
     def requests(self) -> list[WriteRequest]:
-        return [one.request for one in self.kept]
+        return [one.request for one in self.pending]
 
     @property
     def samples(self) -> int:
-        return sum(one.request.samples for one in self.kept)
+        return sum(one.request.samples for one in self.pending)
 
     @property
     def oldest_ms(self) -> int:
-        """Of its samples; when the run began, if it has none."""
-        return min((one.request.oldest_ms for one in self.kept if one.request.samples), default=self.started_ms)
+        """The time of its oldest sample; the start of the run if it has none."""
+        return min((one.request.oldest_ms for one in self.pending if one.request.samples), default=self.started_ms)
 
     @property
     def newest_ms(self) -> int:
-        return max((one.request.newest_ms for one in self.kept if one.request.samples), default=self.started_ms)
+        return max((one.request.newest_ms for one in self.pending if one.request.samples), default=self.started_ms)
 
 
 def encode(entry: Entry) -> bytes:
@@ -60,10 +60,10 @@ def encode(entry: Entry) -> bytes:
         "endpoint": entry.endpoint,
         "started_ms": entry.started_ms,
         "disjoint": entry.disjoint,
-        "requests": [_described(one) for one in entry.kept],
+        "requests": [_described(one) for one in entry.pending],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
-    bodies = [piece for one in entry.kept for piece in (_LENGTH.pack(len(one.request.body)), one.request.body)]
+    bodies = [piece for one in entry.pending for piece in (_LENGTH.pack(len(one.request.body)), one.request.body)]
     return b"".join([MAGIC, _LENGTH.pack(len(text)), text, *bodies])
 
 
@@ -74,11 +74,11 @@ def decode(content: bytes) -> Entry:
     text, at = _piece(content, len(MAGIC), "its header")
     try:
         header = json.loads(text)
-        kept = list[PendingRequest]()
+        pending = list[PendingRequest]()
         for described in header["requests"]:
-            body, at = _piece(content, at, f"request {len(kept) + 1}")
-            kept.append(_kept(described, body))
-        entry = Entry(str(header["endpoint"]), int(header["started_ms"]), kept, bool(header["disjoint"]))
+            body, at = _piece(content, at, f"request {len(pending) + 1}")
+            pending.append(_pending(described, body))
+        entry = Entry(str(header["endpoint"]), int(header["started_ms"]), pending, bool(header["disjoint"]))
     except (ValueError, TypeError, KeyError) as error:
         raise Unreadable(f"its header is damaged: {type(error).__name__}: {error}") from None
     if at != len(content):
@@ -87,7 +87,7 @@ def decode(content: bytes) -> Entry:
 
 
 def counted_samples(content: bytes) -> int | None:
-    """How many samples the header counts of bytes that are no whole entry; None when the header is damaged too."""
+    """The number of samples by the header of a damaged entry; None when the header is damaged too."""
     try:
         text, _ = _piece(content, len(MAGIC), "its header")
         counts = [int(described["samples"]) for described in json.loads(text)["requests"]]
@@ -100,21 +100,21 @@ def _described(one: PendingRequest) -> dict[str, int | str | bool]:
     request = one.request
     described: dict[str, int | str | bool] = {name: getattr(request, name) for name in _COUNTS}
     described |= {"crc32": zlib.crc32(request.body), "maybe_stored": request.maybe_stored}
-    return described | ({"reason": one.reason, "said": one.detail} if one.reason else {})
+    return described | ({"reason": one.reason, "detail": one.detail} if one.reason else {})
 
 
-def _kept(described: dict[str, int | str | bool], body: bytes) -> PendingRequest:
+def _pending(described: dict[str, int | str | bool], body: bytes) -> PendingRequest:
     if zlib.crc32(body) != described["crc32"]:
         raise Unreadable("the checksum of a request does not hold")
     counts = {name: int(described[name]) for name in _COUNTS}
     if min(counts["samples"], counts["metadata"]) < 0 or counts["version"] not in (1, 2):
-        raise Unreadable("a request of its header cannot be")
+        raise Unreadable("its header describes an impossible request")
     request = WriteRequest(body, maybe_stored=bool(described["maybe_stored"]), **counts)
-    return PendingRequest(request, str(described.get("reason", "")), str(described.get("said", "")))
+    return PendingRequest(request, str(described.get("reason", "")), str(described.get("detail", "")))
 
 
 def _piece(content: bytes, at: int, what: str) -> tuple[bytes, int]:
-    """The length-prefixed bytes at a place, and where they end."""
+    """The length-prefixed bytes at an offset, and the offset of their end."""
     start = at + _LENGTH.size
     if start > len(content):
         raise Unreadable(f"it ends before {what}")
@@ -125,5 +125,5 @@ def _piece(content: bytes, at: int, what: str) -> tuple[bytes, int]:
 
 
 def with_maybe_stored(requests: Sequence[WriteRequest]) -> list[WriteRequest]:
-    """The same requests, of which nobody will know whether the receiver has them already."""
+    """The same requests, marked as possibly stored by the receiver."""
     return [replace(request, maybe_stored=True) for request in requests]

@@ -1,9 +1,9 @@
-"""What could not be delivered, in order, until it can be: the write-ahead log, whose disk is a store.
+"""Keeps undelivered requests in order until they can be delivered: a write-ahead log in a store.
 
-    spool/<endpoint>/<shard>/<start of the run, 13 digits of milliseconds>-<run id>     goes out first, oldest first
-    dead/<endpoint>/<shard>/<the same>                                                  nobody sends it again
+    spool/<endpoint>/<shard>/<start of the run, 13 digits of milliseconds>-<run id>     sent first, oldest first
+    dead/<endpoint>/<shard>/<the same>                                                  dead letters: never sent again
 
-An entry goes only after all of it was accepted, refused for good, or buried under dead/.
+An entry is removed only after each of its requests was accepted, rejected for good, or stored under dead/.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from . import entry as entries
 from .entry import Entry, Unreadable
 
 SPOOL, DEAD = "spool", "dead"
-ALL_SHARDS = ""  # for looking into the spool, not for writing to it
+ALL_SHARDS = ""  # for inspecting the spool, not for writing to it
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
-_LOOK_SHARE = 1 / 8  # of the time for a write: kept back to see whether it was done, when no answer came
-_READS = 3  # of bytes that are no entry, before a run calls the entry damaged
+_CHECK_SHARE = 1 / 8  # of the time for a write: reserved to check whether it was done, when no answer came
+_READS = 3  # of unreadable bytes, before a run treats the entry as damaged
 _ASIDE = ".unreadable"
 
 Result = TypeVar("Result")
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """One run of the function: when it began, in milliseconds, and an id that no other run has."""
+    """One run of the function: its start in milliseconds and a unique id."""
 
     started_ms: int
     id: str
@@ -46,7 +46,7 @@ class RunId:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry as it is in the store."""
+    """An entry as stored, with its key and ETag."""
 
     key: str
     etag: str
@@ -54,8 +54,8 @@ class Stored:
 
 
 class Damaged(Unreadable):
-    """Every read gave the same bytes, with the store's ETag, and they are no entry. Whether the store or the way to it
-    damages them, only another run can tell."""
+    """Every read returned the same unreadable bytes with the store's ETag. Only another run can tell whether they are
+    damaged in the store or on the way from it."""
 
     def __init__(self, key: str, found: Object, problem: str) -> None:
         super().__init__(problem)
@@ -68,24 +68,24 @@ class Damaged(Unreadable):
 
     @property
     def samples(self) -> int | None:
-        """As its header says; None when that is damaged too."""
+        """The count in its header; None when that is damaged too."""
         return entries.counted_samples(self.found.content)
 
 
 class Spool:
-    """One shard's entries of every endpoint (or those of ALL_SHARDS, shard by shard). Deadlines are monotonic seconds;
-    every method raises StoreError, after a few tries. Safe for several threads."""
+    """The entries of one shard (or of ALL_SHARDS, shard by shard) for every endpoint. Deadlines are monotonic seconds.
+    Every method retries and then raises StoreError. Thread-safe."""
 
     def __init__(self, store: Store, shard: str = "0", sleep: Callable[[float], None] = time.sleep) -> None:
         self.store, self.shard, self._sleep = store, shard, sleep
 
     def keys(self, endpoint: str, deadline: float, part: str = SPOOL) -> Keys:
         """An endpoint's entries, oldest first, MAX_LISTED at most."""
-        return self._insist(lambda until: self.store.list(self._folder(part, endpoint), until, MAX_LISTED), deadline)
+        return self._retry(lambda until: self.store.list(self._folder(part, endpoint), until, MAX_LISTED), deadline)
 
     def load(self, key: str, deadline: float) -> Stored:
-        """Raises NotStored when it is gone, and Damaged. Bytes that are no entry are read again: they may have been
-        damaged on their way, and no judgement is possible (StoreError) until each read gives the same."""
+        """Raises NotStored when the entry is gone. Unreadable bytes are read again, because they may have been damaged
+        on the way: raises Damaged if each read returns the same bytes, else StoreError."""
         place, problem, reads = f"{self.store.place}/{key}", "", list[Object]()
         while len(reads) < (1 if key.endswith(_ASIDE) else _READS):  # what was set aside is known to be damaged
             if reads and not self.wait(_PAUSE_SECONDS, deadline):
@@ -97,28 +97,28 @@ class Spool:
                 problem = str(error)
             reads.append(found)
         if any(found != reads[0] for found in reads):
-            raise StoreError(f"{place}: {problem}, and the store does not give the same bytes each time")
+            raise StoreError(f"{place}: {problem}, and the store does not return the same bytes each time")
         raise Damaged(key, reads[0], problem)
 
     def _read(self, key: str, deadline: float) -> Object:
-        found = self._insist(lambda until: self.store.get(key, until), deadline)
-        if found is None:  # only an object with a known ETag is unchanged
+        found = self._retry(lambda until: self.store.get(key, until), deadline)
+        if found is None:  # "unchanged" is possible only for a request with an ETag
             raise NotStored(f"{self.store.place}/{key}: it cannot be read")
         if not found.etag:
             raise StoreError(f"{self.store.place}/{key}: an answer without an ETag")
         return found
 
     def keep(self, entry: Entry, run: RunId, deadline: float) -> Stored:
-        """A new entry of this run, in the place of one that it has made before."""
+        """Writes the entry of this run, over one that it has written before."""
         return self._write(self.key(entry.endpoint, run), entry, deadline, None)
 
-    def replace(self, old: Stored, kept: Sequence[PendingRequest], deadline: float) -> Stored:
-        """What is left of an entry, in its place. Raises Changed when the entry is gone, or is another."""
-        left = Entry(old.entry.endpoint, old.entry.started_ms, kept, old.entry.disjoint)
+    def replace(self, old: Stored, pending: Sequence[PendingRequest], deadline: float) -> Stored:
+        """Replaces an entry by the requests left of it. Raises Changed when the entry is gone or was changed."""
+        left = Entry(old.entry.endpoint, old.entry.started_ms, pending, old.entry.disjoint)
         return self._write(old.key, left, deadline, old.etag)
 
     def remove(self, old: Stored, deadline: float) -> bool:
-        """False when somebody else has removed or changed it."""
+        """False when another run has removed or changed the entry."""
         return self.remove_version(old.key, old.etag, deadline)
 
     def remove_version(self, key: str, etag: str, deadline: float) -> bool:
@@ -129,23 +129,23 @@ class Spool:
             is_again = next(tries) > 0
             return self.store.delete(key, until, etag) or (is_again and self._is_gone(key, until))
 
-        return self._insist(delete, deadline)
+        return self._retry(delete, deadline)
 
-    def forget(self, key: str, deadline: float) -> bool:
-        """Away with an entry, whatever it holds by now."""
-        return self._insist(lambda until: self.store.delete(key, until), deadline)
+    def delete(self, key: str, deadline: float) -> bool:
+        """Deletes an entry without comparing ETags. False when there was none."""
+        return self._retry(lambda until: self.store.delete(key, until), deadline)
 
     def set_aside(self, damaged: Damaged, deadline: float) -> str:
-        """Moves a damaged entry under dead/ as it is, and returns its new key. The copy is checked before the entry is
-        removed, and that only if its ETag still matches: raises Changed when another run was faster."""
+        """Moves a damaged entry under dead/ unchanged and returns its new key. The entry is removed only after the copy
+        was checked and if its ETag still matches: raises Changed when another run was faster."""
         key, found = damaged.key, damaged.found
-        if self._insist(lambda until: self.store.get(key, until, found.etag), deadline) is not None:
-            raise StoreError(f"{self.store.place}/{key}: the store does not confirm the bytes that it gave")
+        if self._retry(lambda until: self.store.get(key, until, found.etag), deadline) is not None:
+            raise StoreError(f"{self.store.place}/{key}: the store does not confirm the bytes that it returned")
         aside = f"{DEAD}/{key.partition('/')[2]}{_ASIDE}"
-        etag = self._insist(lambda until: self.store.put(aside, found.content, until), deadline)
-        if etag != found.etag and etag == _md5_etag(found.content):  # here the same bytes would have the same ETag
+        etag = self._retry(lambda until: self.store.put(aside, found.content, until), deadline)
+        if etag != found.etag and etag == _md5_etag(found.content):  # this store derives ETags from the bytes
             self.remove_version(aside, etag, deadline)
-            raise StoreError(f"{self.store.place}/{key}: the store holds other bytes than it gave")
+            raise StoreError(f"{self.store.place}/{key}: the store holds other bytes than it returned")
         if self._read(aside, deadline).content != found.content:
             raise StoreError(f"{self.store.place}/{aside}: the copy is not what was written")
         if not self.remove_version(key, found.etag, deadline):
@@ -155,8 +155,8 @@ class Spool:
     def write_dead_letters(
         self, endpoint: str, run: RunId, dead: Sequence[PendingRequest], deadline: float, source: str = ""
     ) -> str:
-        """Keeps requests for people to look at. `source` names the entry they were in, when it was another run's.
-        Returns the key."""
+        """Stores requests that are never sent again, for inspection. `source` is the key of the entry that they come
+        from, if it was another run's. Returns the key."""
         name = f"{source.rpartition('/')[2]}-" if source else ""
         key = f"{self._folder(DEAD, endpoint)}{name}{run.name}"
         self._write(key, Entry(endpoint, run.started_ms, dead), deadline, None)
@@ -165,9 +165,9 @@ class Spool:
     def key(self, endpoint: str, run: RunId) -> str:
         return f"{self._folder(SPOOL, endpoint)}{run.name}"
 
-    def strangers(self, known: Collection[str], deadline: float, part: str = SPOOL) -> dict[str, int]:
-        """Entries of this shard whose endpoint is not among the `known` ones: how many, by endpoint."""
-        folders = self._insist(lambda until: self.store.folders(f"{part}/", until), deadline)
+    def orphaned_entries(self, known: Collection[str], deadline: float, part: str = SPOOL) -> dict[str, int]:
+        """How many entries this shard has for endpoints other than the `known` ones, by endpoint."""
+        folders = self._retry(lambda until: self.store.folders(f"{part}/", until), deadline)
         names = [unquote(folder.rstrip("/")) for folder in folders]
         counts = {name: len(self.keys(name, deadline, part)) for name in names if name not in known}
         return {name: count for name, count in counts.items() if count}
@@ -179,15 +179,15 @@ class Spool:
 
     def _write(self, key: str, entry: Entry, deadline: float, expected: str | None) -> Stored:
         content = entries.encode(entry)
-        if len(content) > MAX_BYTES:  # nobody could read it again
+        if len(content) > MAX_BYTES:  # a larger one could not be read again
             raise StoreError(f"{self.store.place}/{key}: an entry of {len(content)} bytes; {MAX_BYTES} is the limit")
 
         return Stored(key, self._put(key, content, deadline, expected), entry)
 
     def _put(self, key: str, content: bytes, deadline: float, expected: str | None) -> str:
-        """Returns the ETag. A write counts as failed only after a look has not found it."""
+        """Returns the ETag. A write has failed only if a read afterwards does not find its content."""
 
-        last = deadline - max(deadline - time.monotonic(), 0.0) * _LOOK_SHARE
+        last = deadline - max(deadline - time.monotonic(), 0.0) * _CHECK_SHARE
 
         def put(until: float) -> str:
             try:
@@ -196,23 +196,23 @@ class Spool:
                 return self._etag_if_ours(key, content, until)
 
         try:
-            return self._insist(put, deadline)
+            return self._retry(put, deadline)
         except (NotStored, Changed):
             raise
         except StoreError as error:
             return self._etag_after(error, key, content, deadline)
 
-    # a write or a removal may have been done although its answer was lost: the change is then this run's own
+    # a write or a removal may have been done although its answer was lost
 
     def _etag_after(self, error: StoreError, key: str, content: bytes, deadline: float) -> str:
-        """Raises `error`, with which a write has ended, when the object is not there or cannot be read."""
+        """The ETag of a write that ended with `error`. Raises `error` if the object is missing or cannot be read."""
         try:
             return self._etag_if_ours(key, content, deadline)
         except StoreError:
             raise error from None
 
     def _etag_if_ours(self, key: str, content: bytes, deadline: float) -> str:
-        """Raises Changed when the object is not what this run has written."""
+        """Raises Changed if the object is not what this run has written."""
         try:
             found = self.store.get(key, deadline)
         except NotStored:
@@ -228,12 +228,12 @@ class Spool:
         except NotStored:
             return True
 
-    def _insist(self, act: Callable[[float], Result], deadline: float) -> Result:
-        """Tries an act again when the store failed, each time with a fair part of what is left of the time."""
+    def _retry(self, operation: Callable[[float], Result], deadline: float) -> Result:
+        """Retries an operation when the store fails, each time with a share of the remaining time."""
         for tries_left in range(_TRIES, 0, -1):
             now = time.monotonic()
             try:
-                return act(now + max(deadline - now, 0.0) / min(tries_left, 2))
+                return operation(now + max(deadline - now, 0.0) / min(tries_left, 2))
             except (NotStored, Changed):
                 raise
             except StoreError:
@@ -242,7 +242,7 @@ class Spool:
         raise AssertionError("the last try has returned or raised")
 
     def wait(self, seconds: float, deadline: float) -> bool:
-        """Lets the store recover for so long; False, at once, when that would take until the deadline."""
+        """Waits for the store to recover. False, without waiting, when that would reach the deadline."""
         if time.monotonic() + seconds >= deadline:
             return False
         self._sleep(seconds)
@@ -250,16 +250,16 @@ class Spool:
 
 
 def _md5_etag(content: bytes) -> str:
-    """The ETag in S3 of an object that is not encrypted with a key of one's own."""
+    """The ETag of an S3 object that is not encrypted with a customer's key."""
     return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
 def endpoint_of(key: str) -> str:
-    """The endpoint that an entry is for, by its key."""
+    """The endpoint of an entry, by its key."""
     return unquote(key.split("/")[1])
 
 
 def started_ms_of(key: str) -> int:
-    """When the run that made an entry began, by its key; 0 for a key that is none."""
+    """The start of the run that wrote an entry, by its key; 0 for another key."""
     digits = key.rpartition("/")[2][:13]
     return int(digits) if digits.isascii() and digits.isdigit() else 0

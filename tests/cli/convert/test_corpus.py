@@ -6,7 +6,7 @@ import pytest
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write_cli.convert import Options, convert
-from tests.rig.convert_corpus import CASES, FOLDER, converted, losses
+from tests.rig.convert_corpus import CASES, FOLDER, converted, dropped_lines
 
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1", "CLUSTER": "blue"}
 
@@ -17,8 +17,8 @@ def test_result(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_losses(case: str) -> None:
-    assert losses(converted(case)) == (FOLDER / case / "dropped.txt").read_text()
+def test_dropped(case: str) -> None:
+    assert dropped_lines(converted(case)) == (FOLDER / case / "dropped.txt").read_text()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -30,7 +30,7 @@ def test_result_loads(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_losses_stand_in_the_input(case: str) -> None:
+def test_dropped_stand_in_the_input(case: str) -> None:
     """The line of every loss is one of the input, or 0 for what is in no line of its own."""
     lines = (FOLDER / case / "input.yaml").read_text().count("\n")
     assert all(0 <= one.line <= lines and one.path for one in converted(case).dropped)
@@ -65,5 +65,5 @@ def test_the_example_of_the_issue() -> None:
 def test_no_secret_is_told() -> None:
     """Reasons go to logs: they never carry a value of the input."""
     secrets = ("mysecret", "p@ss", "p%40ss", "pa ss", "dXNlcjpwYXNz")
-    detail = "".join(losses(converted(case)) for case in CASES)
+    detail = "".join(dropped_lines(converted(case)) for case in CASES)
     assert [secret for secret in secrets if secret in detail] == []

@@ -69,7 +69,7 @@ def test_files_of_jobs_are_kept_and_named() -> None:
 
 
 def test_a_relabel_rule_that_is_wrong_stays() -> None:
-    """A rule that is left out lets samples through: only a person can settle that."""
+    """A rule that is left out lets samples through: only a person can decide that."""
     found = convert("scrape_configs: [{job_name: a, relabel_configs: [{action: drop, regex: '('}]}]\n", "p.yml")
     assert [problem.path for problem in found.problems] == ["scrape_configs[0].relabel_configs[0].regex"]
     assert found.dropped == ()

@@ -47,7 +47,7 @@ def test_help_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "convert" in capsys.readouterr().out
 
 
-def test_losses_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dropped_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command([str(written)]) == 0
     assert capsys.readouterr().err.startswith(f"{written}:3: rule_files: needs a Prometheus server")
 
@@ -125,7 +125,7 @@ def test_mistakes_of_the_input_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert command([str(path)]) == 2
     captured = capsys.readouterr()
     assert "scrape_interval: 1.5m" in captured.out
-    assert "to be done by hand, the result:5: scrape_configs[0].scrape_interval: '1.5m' is not allowed" in captured.err
+    assert "to do by hand: the result:5: scrape_configs[0].scrape_interval: '1.5m' is not allowed" in captured.err
     assert 'did you mean "relabel_configs"' in captured.err
     assert command([str(path), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)

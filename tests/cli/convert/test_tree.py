@@ -29,8 +29,8 @@ def same(text: str) -> str:
         "a: '1.10'\nb: \"x\\ty\"\nc: ''\nd: \"\"\n",
         "a: foo-${1}\nb: (.*);(.*)\nc: '#no'\nd: x#y\ne: 'a: b'\n",
         "a: [x, 'y', \"z\"]\nb: {c: d, 'e': [f]}\nc: []\nd: {}\n",
-        "a:\n  - b: 1\n    c: 2\n  - d: 3\n  - - e\n    - f\n",
-        "a: |\n  first\n    second\n\n  third\nb: |-\n  x\n  y\nc: |+\n  z\n  y\n\nd: 1\n",
+        "a:\n  - b: 1\n    c: 2\n  - d: 3\n  -   - e\n      - f\n",
+        "a: |\n  first\n    second\n\n  third\nb: |-\n  x\n  y\nd: 1\n",
         "# one\n\n# two\na: 1  # three\n\n# four\n# five\nb:  # six\n  # seven\n  - x  # eight\n\n  # nine\n  - y\n",
         "a:\n  b: 1\n  # the end of a\n\n# above c\nc: 1\n# the end of all\n",
         "a:\n  - b: 1\n    # in the item\n  # in the list\nc: 1\n",
@@ -68,12 +68,16 @@ def test_a_flow_that_does_not_fit_becomes_a_block() -> None:
 
 def test_what_readers_differ_about_is_quoted() -> None:
     tree = Map([Entry("a", List([Entry("", Scalar("b?"))], flow=True)), Entry("c", Scalar("d\te"))])
-    assert render(tree) == "a: ['b?']\n\nc: 'd\te'\n"
+    assert render(tree) == "a: ['b?']\n\nc: \"d\\te\"\n"
 
 
 def test_a_comment_inside_a_flow_is_kept() -> None:
     assert "# about b" in same("a: {b: 1, # about b\n  c: 2}\nd: 1\n")
     assert "# alone" in same("a: [\n  1,\n  # alone\n  2]\nd: 1\n")
+
+
+def test_a_comment_beside_a_dash_speaks_of_the_item() -> None:
+    assert same("a:\n  - # about the item\n    b: 1\n") == "a:\n  # about the item\n  - b: 1\n"
 
 
 def test_aliases_and_merges_are_written_out() -> None:
@@ -104,7 +108,7 @@ def test_where_things_stand() -> None:
         ("a: 1\nb: [\n", "f.yaml:3: not YAML"),
         ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: the key stands twice in this map"),
         ("a:\n  {[b]: 1}\n", "f.yaml:2: a: a key must be a single value"),
-        ("a: 1\n<<: 2\n", "f.yaml:2: only maps can be merged"),
+        ("a: 1\n<<: 2\n", "f.yaml:2: <<: only maps can be merged"),
     ],
 )
 def test_unreadable(text: str, detail: str) -> None:

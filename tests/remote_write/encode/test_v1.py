@@ -12,7 +12,7 @@ from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import STALE, Exemplar, Metadata, Samples
 from lambda_remote_write.remote_write.encode import packing, v1
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
-from lambda_remote_write.series import label_codec, protobuf
+from lambda_remote_write.series import label_codec
 from tests.rig import made
 
 LABELS = {"__name__": "m", "a": "b"}
@@ -59,13 +59,8 @@ def test_special_values_and_times_keep_every_bit(bits: int, stamp: int) -> None:
     assert [(made.bits_of(sample.value), sample.timestamp) for sample in series.samples] == [(bits, stamp)]
 
 
-def test_a_stale_marker_stays_a_signalling_nan_on_the_wire() -> None:
-    raw = encoded([(LABELS, made.of_bits(0x7FF0000000000002), made.NOW_MS)])
-    assert bytes.fromhex("0200 0000 0000 f07f") in raw
-
-
 @pytest.mark.parametrize("count", [1, 2, 1000], ids=["one sample", "two", "a thousand"])
-def test_the_usual_batch_and_the_unusual_one_are_the_same_message(count: int) -> None:
+def test_the_fast_path_and_the_slow_path_encode_the_same_message(count: int) -> None:
     """A timestamp of another century turns the whole batch to the other encoder."""
     points = made.numbered(count)
     with_old = [*points, ({"__name__": "z"}, 1.0, 0)]
@@ -74,7 +69,7 @@ def test_the_usual_batch_and_the_unusual_one_are_the_same_message(count: int) ->
 
 
 @pytest.mark.parametrize("stamps", [1, 3], ids=["one time", "several times"])
-def test_zeros_among_usual_samples_are_left_out_whatever_the_run(stamps: int) -> None:
+def test_zeros_are_left_out_on_the_fast_path_at_every_run(stamps: int) -> None:
     """The head that is kept for a zero serves the next run too; a negative zero is written."""
     points = [
         ({"__name__": "m", "n": "x" * (n + 1)}, [0.0, -0.0, 1.0][n % 3], made.NOW_MS + n % stamps) for n in range(300)
@@ -88,7 +83,7 @@ def test_zeros_among_usual_samples_are_left_out_whatever_the_run(stamps: int) ->
 def test_a_varint_is_the_one_of_protobuf(number: int) -> None:
     signed = number - 2**64 if number >= 2**63 else number
     message = types_pb2.Sample(timestamp=signed).SerializeToString()
-    assert (b"\x10" + protobuf.varint(number) if number else b"") == message
+    assert (b"\x10" + label_codec.varint(number) if number else b"") == message
 
 
 @given(made.label_sets)
@@ -152,12 +147,6 @@ def test_type_help_and_unit_travel(kind: str) -> None:
     entry = decoded_metadata(Metadata("temperature_celsius", kind, "How wärm.", "celsius"))
     assert types_pb2.MetricMetadata.MetricType.Name(entry.type) == kind.upper()
     assert (entry.metric_family_name, entry.help, entry.unit) == ("temperature_celsius", "How wärm.", "celsius")
-
-
-def test_metadata_bytes_equal_what_the_stubs_serialise() -> None:
-    message = remote_pb2.WriteRequest()
-    message.metadata.add(type="COUNTER", metric_family_name="a_total", help="h", unit="bytes")
-    assert v1.encode_metadata(Metadata("a_total", "counter", "h", "bytes")) == message.SerializeToString()
 
 
 @given(

@@ -62,7 +62,7 @@ def test_plain_samples_decode_to_the_same(points: list[made.Point]) -> None:
 
 
 @pytest.mark.parametrize("stamps", [1, 3], ids=["one time", "several times"])
-def test_usual_samples_and_zeros_among_them_decode_to_the_same(stamps: int) -> None:
+def test_samples_and_zeros_on_the_fast_path_decode_to_the_same(stamps: int) -> None:
     points: list[made.Point] = [
         ({"__name__": f"m{n % 7}", "n": str(n)}, [0.0, -0.0, 1.5, STALE][n % 4], made.NOW_MS + n % stamps)
         for n in range(1000)
@@ -175,11 +175,6 @@ def refs_of(message: types_pb2.Request) -> list[Sequence[int]]:
 )
 def test_a_request_of_everything(check: Callable[[types_pb2.Request], bool]) -> None:
     assert check(decoded(with_everything(), FAMILIES))
-
-
-def test_defaults_are_left_out_as_the_stubs_leave_them_out() -> None:
-    raw = encoded(with_everything(), FAMILIES)
-    assert types_pb2.Request.FromString(raw).SerializeToString() == raw
 
 
 def test_a_label_value_that_is_called_like_the_name_is_not_taken_for_it() -> None:

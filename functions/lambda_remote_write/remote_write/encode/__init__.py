@@ -1,1 +1,0 @@
-"""ACT 2: samples -> bytes. `packing` cuts them into requests, `v1` and `v2` encode these."""

@@ -1,4 +1,4 @@
-"""Native histograms with custom buckets -> the classic series that they stand for (`convert_nhcb_to_classic`).
+"""Native histograms with custom buckets -> the equivalent classic series (`convert_nhcb_to_classic`).
 
 Rules: Prometheus storage/remote/queue_manager.go (convertAndEnqueueNHCB) and model/histogram/convert.go, 3.16: after
 write_relabel_configs, for both versions of the protocol, with or without `send_native_histograms`.
@@ -29,20 +29,20 @@ class _Classic:
     series: tuple[Series | str, ...]
 
     def without(self, boundaries: Container[float]) -> Iterator[Series | str]:
-        """The buckets of other boundaries."""
+        """The buckets with other boundaries."""
         return (one for one, bound in zip(self.series, self.boundaries, strict=False) if bound not in boundaries)
 
 
 class ClassicHistograms:
-    """What one endpoint gets in place of such histograms. Remembers which buckets each had, to end them."""
+    """Converts the histograms of one endpoint. Remembers the buckets of each, so that it can end them."""
 
     def __init__(self, own: Own) -> None:
         self._own = own
         self._known: dict[Series, _Classic] = {}
 
     def convert(self, samples: Samples, dropped: ReasonCounts) -> tuple[Samples, int]:
-        """The samples with classic ones in place of such histograms, and how many more they are, those among them
-        that no receiver takes. A marker that ends a histogram ends its classic series."""
+        """Replaces such histograms by classic samples. Returns the samples and by how many they grew, dropped ones
+        included. A stale marker of a histogram ends its classic series."""
         if not self._known and not has_histograms(samples.values):
             return samples, 0
         made = _Made(samples, dropped)
@@ -77,14 +77,14 @@ class ClassicHistograms:
         return _Classic(boundaries, (*buckets, *rest))
 
     def prune(self, is_kept: Container[Series]) -> list[Series]:
-        """Lets go of what belongs to other histograms. Returns the classic series of the rest."""
+        """Forgets all histograms but `is_kept`. Returns the classic series of those."""
         self._known = {series: one for series, one in self._known.items() if series in is_kept}
         every = itertools.chain.from_iterable(one.series for one in self._known.values())
         return [series for series in every if isinstance(series, Series)]
 
 
 class _Made:
-    """Samples that are being made; those of which there is no series are counted."""
+    """Collects the converted samples. Those without a series are counted in `dropped`."""
 
     def __init__(self, given: Samples, dropped: ReasonCounts) -> None:
         self.samples = Samples(exemplars=given.exemplars, starts_ms=dict(given.starts_ms))
@@ -106,7 +106,7 @@ class _Made:
 
 
 def _values(one: Histogram) -> list[float]:
-    """The values of its classic series, in their order."""
+    """The values of its classic series, in the order of `_Classic.series`."""
     counts, at = [0.0] * (len(one.custom_values) + 1), 0
     buckets = iter(one.positive_buckets if one.is_float else itertools.accumulate(one.positive_buckets))
     for offset, length in one.positive_spans:

@@ -1,4 +1,4 @@
-"""The samples of one request before they are bytes, and what both versions of the protocol encode alike."""
+"""The samples of one request in columns, and what both versions of the protocol encode alike."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from ...model.samples import Exemplar, Histogram, Samples, Series, Value, _are_one, earliest, has_histograms, latest
-from ...series import protobuf
+from ...series.label_codec import double, integer, message, varint
 from . import histogram
 
 Beside = TypeVar("Beside")
 
 _TAG = b"\x10"
-_MANY_TIMES = 64  # in one request: tables are worth it
+_MANY_TIMES = 64  # distinct times in one request from which tables pay off
 _SIX_BYTE_MS = range(2**35, 2**42)  # February 1971 to May 2109, in milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Samples in columns. `exemplars` and `starts_ms` by the place of the sample that they belong to."""
+    """Samples in columns. `exemplars` and `starts_ms` are keyed by the index of their sample."""
 
     series: Sequence[Series]
     values: Sequence[Value]
@@ -30,10 +30,10 @@ class Block:
     exemplars: Mapping[int, tuple[Exemplar, ...]]
     starts_ms: Mapping[int, int]
     histograms: int
-    prefixes: Sequence[bytes] | None = None  # where no series stands twice
+    prefixes: Sequence[bytes] | None = None  # given if no series occurs twice
 
-    def usual_values(self) -> Sequence[float] | None:
-        """The values of a usual block: floats of our days, and nothing beside; None otherwise."""
+    def fast_path_values(self) -> Sequence[float] | None:
+        """The values if the fast path can encode the block: floats with six-byte times and nothing else; else None."""
         if self.histograms or self.exemplars or self.starts_ms or not self.series:
             return None
         if earliest(self.timestamps_ms) not in _SIX_BYTE_MS or latest(self.timestamps_ms) not in _SIX_BYTE_MS:
@@ -41,18 +41,18 @@ class Block:
         return cast(Sequence[float], self.values)
 
     def has_neighbours(self) -> bool:
-        """Whether two samples of one series follow each other."""
+        """Whether two adjacent samples are of one series."""
         if self.prefixes is not None:
             return False
         return any(map(operator.is_, self.series, itertools.islice(self.series, 1, None)))
 
     def changes(self) -> list[int]:
-        """Where another series begins, the end of the block among them."""
+        """The indexes where another series begins, and the end of the block."""
         is_same = map(operator.is_, self.series, itertools.islice(self.series, 1, None))
         return [*(place for place, same in enumerate(is_same, 1) if not same), len(self.series)]
 
     def tails(self) -> list[bytes]:
-        """The timestamp fields of samples that have usual values: seven bytes each."""
+        """The timestamp fields of samples on the fast path: seven bytes each."""
         stamps = self.timestamps_ms
         if _are_one(stamps):
             return [timestamp_field(stamps[0])] * len(stamps)
@@ -63,7 +63,7 @@ class Block:
         return list(map(fields.__getitem__, stamps))
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """(start, stop) of neighbours that share a TimeSeries: of one series, and either floats or histograms."""
+        """(start, stop) of adjacent samples that share a TimeSeries: of one series, and either floats or histograms."""
         at, count = 0, len(self.series)
         while at < count:
             start, series, is_histogram = at, self.series[at], isinstance(self.values[at], Histogram)
@@ -79,9 +79,9 @@ class Block:
     def _point(self, place: int, histogram_tag: bytes) -> bytes:
         value, timestamp_ms, start_ms = self.values[place], self.timestamps_ms[place], self.starts_ms.get(place, 0)
         if isinstance(value, Histogram):
-            return protobuf.message(histogram_tag, histogram.encode(value, timestamp_ms, start_ms))
-        encoded = protobuf.double(b"\x09", value) + timestamp_field(timestamp_ms) + protobuf.integer(b"\x18", start_ms)
-        return protobuf.message(b"\x12", encoded)
+            return message(histogram_tag, histogram.encode(value, timestamp_ms, start_ms))
+        encoded = double(b"\x09", value) + timestamp_field(timestamp_ms) + integer(b"\x18", start_ms)
+        return message(b"\x12", encoded)
 
     def exemplars_of(self, start: int, stop: int) -> list[Exemplar]:
         """The exemplars of a run."""
@@ -91,25 +91,25 @@ class Block:
 
 
 def _many_fields(timestamps_ms: Sequence[int]) -> list[bytes]:
-    """The fields of times of our days, from tables of what 14 bits of a number become: two bytes of its varint."""
+    """Timestamp fields from tables that map 14 bits of a number to two bytes of its varint."""
     first, middle = _tables()
-    last = {high: protobuf.varint(high) for high in {stamp >> 28 for stamp in timestamps_ms}}
+    last = {high: varint(high) for high in {stamp >> 28 for stamp in timestamps_ms}}
     return [first[stamp & 16383] + middle[stamp >> 14 & 16383] + last[stamp >> 28] for stamp in timestamps_ms]
 
 
-@functools.cache  # made when a backfill needs them, not in a cold start
+@functools.cache  # built when a backfill needs them, not in a cold start
 def _tables() -> tuple[list[bytes], list[bytes]]:
-    """14 bits -> two bytes that say that more follow; in the first table behind the field's tag."""
+    """14 bits -> two varint bytes with the continuation bit; the first table has the field's tag before them."""
     middle = [bytes((low & 127 | 128, low >> 7 | 128)) for low in range(16384)]
     return [_TAG + pair for pair in middle], middle
 
 
 def timestamp_field(timestamp_ms: int) -> bytes:
-    return protobuf.integer(_TAG, timestamp_ms)
+    return integer(_TAG, timestamp_ms)
 
 
 class Blocks:
-    """Samples that are cut into blocks. What a series has beside its samples goes with its newest one."""
+    """Cuts samples into blocks. Exemplars and the start of a series go with its newest sample."""
 
     def __init__(self, samples: Samples, *, exemplars: bool, starts: bool) -> None:
         self._samples = samples
@@ -138,7 +138,7 @@ class Blocks:
 
 
 def _between(by_place: Mapping[int, Beside], start: int, stop: int) -> dict[int, Beside]:
-    """What belongs to places from `start` up to `stop`, by the place in the block that begins there."""
+    """The entries for indexes from `start` up to `stop`, keyed by their index in the block that begins at `start`."""
     if not by_place:
         return {}
     return {place - start: by_place[place] for place in range(start, stop) if place in by_place}

@@ -1,5 +1,5 @@
-"""A packed request, opened again: for what must be cut, encoded for another version, or taken back. All of that is
-rare, so the protobuf stubs decode."""
+"""Decodes a request that must be cut, encoded for another version or rolled back. That is rare, so that the protobuf
+stubs do it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def unpack(request: WriteRequest) -> tuple[Samples, Mapping[str, Metadata]]:
-    """The samples of a request, with a series made anew for each of its entries, and the metadata that travels with
-    them, by metric."""
+    """The samples of a request, with a new Series object for each TimeSeries, and the metadata in it, by metric."""
     raw = snappy.uncompress(request.body)
     return _unpack_1(raw) if request.version == 1 else _unpack_2(raw)
 
 
 def unpack_metadata(request: WriteRequest) -> list[bytes]:
-    """The metadata entries of a 1.0 request, each with its tag and length."""
+    """The metadata fields of a 1.0 request, each with its tag and length."""
     from .generated import remote_pb2
 
     message = remote_pb2.WriteRequest.FromString(snappy.uncompress(request.body))
@@ -66,7 +65,7 @@ def _pairs_2(refs: Sequence[int], symbols: Sequence[str]) -> Pairs:
 
 
 def _add(samples: Samples, pairs: Pairs, entry: Any, exemplars: Iterable[tuple[Pairs, Any]]) -> None:
-    """Adds what a TimeSeries message holds; its fields have the same names in both versions."""
+    """Adds the content of a TimeSeries message; its fields have the same names in both versions."""
     series = Series(label_codec.series_prefix([(name.encode(), value.encode()) for name, value in pairs]))
     for sample in entry.samples:
         samples.add(series, sample.value, sample.timestamp)

@@ -1,11 +1,11 @@
-"""Native histograms: their bytes, which both versions share, and what a receiver takes of them."""
+"""Native histograms: their bytes, the same in both versions, and what a receiver accepts."""
 
 from __future__ import annotations
 
 from ...model.drop_reasons import DropReason
 from ...model.histogram_buckets import coarser
 from ...model.samples import Histogram
-from ...series import protobuf
+from ...series.label_codec import double, eight_bytes, integer, message, packed_doubles, packed_sint64, varint, zigzag
 
 CUSTOM_BUCKETS = -53  # the schema whose bucket boundaries are listed
 AMP_SCHEMAS = range(-4, 9)
@@ -17,7 +17,7 @@ Buckets = tuple[float, ...]
 
 
 class InvalidHistogram(Exception):
-    """A histogram that a receiver does not take. `reason` is the key under which drops are counted."""
+    """The receiver does not accept the histogram. `reason` is the key under which the drop is counted."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -25,60 +25,60 @@ class InvalidHistogram(Exception):
 
 
 def encode(one: Histogram, timestamp_ms: int, start_ms: int = 0) -> bytes:
-    """A Histogram message. Version 1 has no start: it is zero there."""
+    """A Histogram message. In version 1 `start_ms` is 0, because it has no such field."""
     count, zero_count, negative, positive = _floats(one) if one.is_float else _integers(one)
     return b"".join(
         (
             count,
-            protobuf.double(b"\x19", one.sum),
-            b"\x20" + protobuf.zigzag(one.schema) if one.schema else b"",
-            protobuf.double(b"\x29", one.zero_threshold),
+            double(b"\x19", one.sum),
+            b"\x20" + zigzag(one.schema) if one.schema else b"",
+            double(b"\x29", one.zero_threshold),
             zero_count,
             _encode_spans(b"\x42", one.negative_spans),
             negative,
             _encode_spans(b"\x5a", one.positive_spans),
             positive,
-            protobuf.integer(b"\x70", one.reset_hint),
-            protobuf.integer(b"\x78", timestamp_ms),
-            protobuf.packed_doubles(b"\x82\x01", one.custom_values),
-            protobuf.integer(b"\x88\x01", start_ms),
+            integer(b"\x70", one.reset_hint),
+            integer(b"\x78", timestamp_ms),
+            packed_doubles(b"\x82\x01", one.custom_values),
+            integer(b"\x88\x01", start_ms),
         )
     )
 
 
-# Counts are written also when they are zero: which of the two kinds is there tells the histogram's kind.
+# Counts of zero are written too, because the field that is present tells the kind of the histogram.
 
 
 def _integers(one: Histogram) -> tuple[bytes, bytes, bytes, bytes]:
-    """The fields whose type depends on the kind: count, zero count, negative and positive buckets."""
+    """The fields whose type depends on the kind of histogram: count, zero count, negative and positive buckets."""
     return (
-        b"\x08" + protobuf.varint(int(one.count)),
-        b"\x30" + protobuf.varint(int(one.zero_count)),
-        protobuf.packed_sint64(b"\x4a", one.negative_buckets),
-        protobuf.packed_sint64(b"\x62", one.positive_buckets),
+        b"\x08" + varint(int(one.count)),
+        b"\x30" + varint(int(one.zero_count)),
+        packed_sint64(b"\x4a", one.negative_buckets),
+        packed_sint64(b"\x62", one.positive_buckets),
     )
 
 
 def _floats(one: Histogram) -> tuple[bytes, bytes, bytes, bytes]:
     """The same fields of a float histogram."""
     return (
-        b"\x11" + protobuf.eight_bytes(one.count),
-        b"\x39" + protobuf.eight_bytes(one.zero_count),
-        protobuf.packed_doubles(b"\x52", one.negative_buckets),
-        protobuf.packed_doubles(b"\x6a", one.positive_buckets),
+        b"\x11" + eight_bytes(one.count),
+        b"\x39" + eight_bytes(one.zero_count),
+        packed_doubles(b"\x52", one.negative_buckets),
+        packed_doubles(b"\x6a", one.positive_buckets),
     )
 
 
 def _encode_spans(tag: bytes, spans: Spans) -> bytes:
-    return b"".join([protobuf.message(tag, _encode_span(offset, length)) for offset, length in spans])
+    return b"".join([message(tag, _encode_span(offset, length)) for offset, length in spans])
 
 
 def _encode_span(offset: int, length: int) -> bytes:
-    return (b"\x08" + protobuf.zigzag(offset) if offset else b"") + protobuf.integer(b"\x10", length)
+    return (b"\x08" + zigzag(offset) if offset else b"") + integer(b"\x10", length)
 
 
 def for_version_1(one: Histogram) -> Histogram:
-    """Raises InvalidHistogram for what remote write 1.0 has no place for."""
+    """Raises InvalidHistogram for what remote write 1.0 cannot express."""
     if one.schema == CUSTOM_BUCKETS:
         detail = "a histogram with custom buckets, which remote write 1.0 cannot carry"
         detail += "; 2.0 can: protobuf_message: io.prometheus.write.v2.Request"
@@ -87,7 +87,7 @@ def for_version_1(one: Histogram) -> Histogram:
 
 
 def for_amp(one: Histogram) -> Histogram:
-    """The histogram in the best resolution that AMP takes. Raises InvalidHistogram."""
+    """The histogram in the best resolution that AMP accepts. Raises InvalidHistogram."""
     if one.schema == CUSTOM_BUCKETS:
         raise InvalidHistogram(DropReason.CUSTOM_BUCKETS, "a histogram with custom buckets, which AMP does not take")
     if one.schema < AMP_SCHEMAS.start:

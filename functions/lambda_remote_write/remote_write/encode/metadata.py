@@ -1,4 +1,4 @@
-"""What a metric family says of itself: which of its texts go on the wire, and which metrics belong to it."""
+"""Metadata of a metric family: which of its texts are sent, and which metrics belong to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FAMILY_TYPES = {
 
 
 def type_number(metadata: Metadata) -> int:
-    """The type's number in both versions of the protocol."""
+    """The number of its type, the same in both versions of the protocol."""
     return _TYPES.index(metadata.type)
 
 
@@ -33,7 +33,7 @@ def type_word(number: int) -> str:
 
 
 def cut_to_size(metadata: Metadata) -> tuple[str, str]:
-    """(help, unit), cut between characters so that AMP takes the entry."""
+    """(help, unit), cut between characters to a size that AMP accepts."""
     unit = metadata.unit.encode("utf-8", "replace")
     room = METADATA_MAX_BYTES - len(metadata.name.encode("utf-8", "replace")) - len(metadata.type) - len(unit)
     if room < 0:
@@ -42,7 +42,7 @@ def cut_to_size(metadata: Metadata) -> tuple[str, str]:
 
 
 def family_of(metric: str, families: Mapping[str, Metadata]) -> Metadata | None:
-    """The family to which a metric belongs, by its name: the bare one, or one with a suffix of the family's type."""
+    """The family of a metric, by its name: the family's, or that with a suffix of its type."""
     exact = families.get(metric)
     if exact is not None:
         return exact

@@ -1,4 +1,4 @@
-"""Samples -> compressed WriteRequests of a size the receiver takes, in the version it speaks."""
+"""Samples -> compressed WriteRequests of a size and version that the receiver accepts; and cutting them again."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def underscored(labels: Labels) -> Labels:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How an endpoint is written to now. `version` is 1 also where 2 is configured and was refused; `families` is the
-    metadata that goes along with the series of version 2, by family. `escape` makes the names of a series legacy that
-    was made for version 2 and goes out in 1."""
+    """How requests for an endpoint are encoded. `version` is 1 also if 2 is configured but was refused. `families` is
+    the metadata for the series of version 2, by family. `escape` replaces names that only version 2 allows when a
+    request of version 2 is sent in version 1."""
 
     endpoint: RemoteWriteConfig
     version: int
@@ -39,7 +39,7 @@ class Protocol:
     escape: Escape = underscored
 
     def histogram(self, one: Histogram) -> Histogram:
-        """The histogram as the receiver takes it. Raises InvalidHistogram."""
+        """The histogram as the receiver accepts it. Raises InvalidHistogram."""
         if not self.endpoint.send_native_histograms:
             detail = "a native histogram; this endpoint gets none without send_native_histograms: true"
             raise histogram.InvalidHistogram(DropReason.NATIVE_HISTOGRAMS_OFF, detail)
@@ -50,8 +50,8 @@ class Protocol:
 
 def pack(samples: Samples, protocol: Protocol, now_ms: int, dropped: ReasonCounts) -> list[WriteRequest]:
     """Ordered samples -> requests in send order, each within `max_samples_per_send` and `max_body_bytes` (raw and
-    compressed). What is older than `sample_age_limit`, fits no request alone or is none of the receiver's is counted
-    in `dropped`."""
+    compressed). Samples that are older than `sample_age_limit`, too large for a request of their own or of a kind that
+    the receiver does not accept are counted in `dropped`."""
     queue = protocol.endpoint.queue
     fresh = _without_old(samples, queue.sample_age_limit_ms, now_ms, dropped)
     taken = _with_histograms_taken(_with_names_taken(fresh, protocol, dropped), protocol, dropped)
@@ -61,7 +61,7 @@ def pack(samples: Samples, protocol: Protocol, now_ms: int, dropped: ReasonCount
 
 
 def apply_write_relabel(view: View, samples: Samples, dropped: ReasonCounts) -> Samples:
-    """Samples as one endpoint sees them after its `write_relabel_configs`, in any order."""
+    """The samples of one endpoint after its `write_relabel_configs`, in any order."""
     seen = Samples()
     for series, value, timestamp_ms in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
         mapped = view(series)
@@ -79,17 +79,17 @@ def apply_write_relabel(view: View, samples: Samples, dropped: ReasonCounts) -> 
 
 
 def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int) -> list[WriteRequest]:
-    """Metadata -> 1.0 requests of its own, so that a refused entry costs no sample; each within both bounds."""
+    """Metadata -> 1.0 requests without samples, so that a refused entry loses no sample; each within both limits."""
     fields = list(map(v1.encode_metadata, metadata))
     starts = range(0, len(fields), max_entries)
     return [request for start in starts for request in _fit_fields(fields[start : start + max_entries], max_bytes)]
 
 
 def split(request: WriteRequest) -> list[WriteRequest]:
-    """A request that was too large -> two halves in send order, or its samples and its metadata; one that cannot be
-    split comes back alone."""
+    """A request that was too large -> two halves in send order, or its samples and its metadata. A request that cannot
+    be split is returned alone."""
     if request.samples and request.metadata:
-        return [_same_doubt(request, samples_alone(request)), _request_of_fields(unpack_metadata(request))]
+        return [_with_maybe_stored_of(request, samples_alone(request)), _request_of_fields(unpack_metadata(request))]
     half = (request.samples or request.metadata) // 2
     if not half:
         return [request]
@@ -99,11 +99,11 @@ def split(request: WriteRequest) -> list[WriteRequest]:
     samples, families = unpack(request)
     blocks = _whole(samples)
     cuts = (blocks.cut(0, half), blocks.cut(half, len(samples)))
-    return [_same_doubt(request, _request(block, request.version, families)) for block in cuts]
+    return [_with_maybe_stored_of(request, _request(block, request.version, families)) for block in cuts]
 
 
 def cut_by_age(request: WriteRequest, oldest_allowed_ms: int) -> tuple[WriteRequest | None, WriteRequest | None]:
-    """(the request without the samples that have become too old, those samples); None for nothing."""
+    """(the young samples, the old samples) as requests; None for a part without samples."""
     if request.oldest_ms >= oldest_allowed_ms or not request.samples:
         return request, None
     if request.newest_ms < oldest_allowed_ms:
@@ -114,37 +114,39 @@ def cut_by_age(request: WriteRequest, oldest_allowed_ms: int) -> tuple[WriteRequ
         (young if stamp >= oldest_allowed_ms else old).append(index)
     parts = [samples.pick(young), samples.pick(old)]
     whole = [_whole(part).cut(0, len(part)) if part else None for part in parts]
-    kept, gone = [_same_doubt(request, _request(one, request.version, families)) if one else None for one in whole]
+    kept, gone = [
+        _with_maybe_stored_of(request, _request(one, request.version, families)) if one else None for one in whole
+    ]
     return kept, gone
 
 
 def in_version_1(
     request: WriteRequest, endpoint: RemoteWriteConfig, now_ms: int, dropped: ReasonCounts, escape: Escape = underscored
 ) -> list[WriteRequest]:
-    """A request of version 2 for a receiver that turns out not to speak it. What 1.0 has no place for is counted in
-    `dropped`; labels are repeated there, so that it may take several requests."""
+    """A request of version 2 in version 1, for a receiver that refused version 2. It may take several requests, because
+    1.0 repeats labels. What 1.0 cannot express is counted in `dropped`."""
     packed = pack(unpack(request)[0], Protocol(endpoint, 1, escape=escape), now_ms, dropped)
-    return [_same_doubt(request, one) for one in packed]
+    return [_with_maybe_stored_of(request, one) for one in packed]
 
 
 def with_metadata(request: WriteRequest, metadata: WriteRequest) -> WriteRequest:
-    """Two requests of version 1 as one: a protobuf message is a concatenation of its fields."""
+    """Joins two requests of version 1: a protobuf message is a concatenation of its fields."""
     raw = snappy.uncompress(request.body) + snappy.uncompress(metadata.body)
     return replace(request, body=_compress(raw), raw_bytes=len(raw), metadata=metadata.metadata)
 
 
 def samples_alone(request: WriteRequest) -> WriteRequest:
-    """The request without the metadata that it carries."""
+    """The request without its metadata."""
     samples, families = unpack(request)
     return _request(_whole(samples).cut(0, len(samples)), request.version, families)
 
 
-def _same_doubt(request: WriteRequest, part: WriteRequest) -> WriteRequest:
+def _with_maybe_stored_of(request: WriteRequest, part: WriteRequest) -> WriteRequest:
     return replace(part, maybe_stored=True) if request.maybe_stored else part
 
 
 def _whole(samples: Samples) -> Blocks:
-    """Samples of which everything goes along."""
+    """Blocks with exemplars and starts."""
     return Blocks(samples, exemplars=True, starts=True)
 
 
@@ -174,8 +176,8 @@ def _without_old(samples: Samples, age_limit_ms: int, now_ms: int, dropped: Reas
 
 
 def _with_names_taken(samples: Samples, protocol: Protocol, dropped: ReasonCounts) -> Samples:
-    """An endpoint of version 2 may have series with UTF-8 names; in 1.0 they are escaped, as for an endpoint of 1.0.
-    Where two series are one then, the second sample of a time is counted in `dropped`."""
+    """Escapes the UTF-8 names that a series of version 2 may have, if it is sent in version 1. If two series become
+    one, their second sample of a time is counted in `dropped`."""
     if protocol.version >= protocol.endpoint.version or all(map(has_legacy_names, samples.series)):
         return samples
     by_prefix: dict[bytes, Series] = {}

@@ -38,8 +38,8 @@ def configs(entry: str) -> tuple[SdConfig, ...]:
     written = section(entry)
     found = read(written, HERE)
     written.close()
-    if written.notes.problems:
-        raise ConfigError(written.notes.problems)
+    if written.diagnostics.problems:
+        raise ConfigError(written.diagnostics.problems)
     return found
 
 
@@ -47,7 +47,7 @@ def problems(entry: str, **env_vars: str) -> list[str]:
     written = section(entry)
     read(written, env_vars)
     written.close({"job_name": "", "relabel_configs": ""})
-    return [f"{one.path}: {one.message}" for one in written.notes.problems]
+    return [f"{one.path}: {one.message}" for one in written.diagnostics.problems]
 
 
 def aws_defaults(**keys: Any) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def test_written(entry: str, expected: SdConfig) -> None:
     """Every key counts, and values stay the text that is written."""
     written = section(entry)
     assert read(written, HERE) == (expected,)
-    assert written.notes.problems == []
+    assert written.diagnostics.problems == []
 
 
 def test_all_together() -> None:
@@ -272,7 +272,7 @@ def test_unknown_discovery() -> None:
 def warnings(entry: str) -> list[str]:
     written = section(entry)
     read(written, HERE)
-    return [f"{one.path}: {one.message}" for one in written.notes.warnings]
+    return [f"{one.path}: {one.message}" for one in written.diagnostics.warnings]
 
 
 IGNORED = {  # as in Prometheus, which says nothing
@@ -308,7 +308,7 @@ def test_the_region_of_the_environment(env_vars: dict[str, str], keys: str, regi
     written = section(f"ec2_sd_configs: [{{port: 1{keys}}}]")
     (found,) = read(written, {**env_vars, "AWS_CONFIG_FILE": str(shared)})
     assert isinstance(found, Ec2Sd)
-    assert (found.region, written.notes.problems) == (region, [])
+    assert (found.region, written.diagnostics.problems) == (region, [])
 
 
 def test_no_discovery() -> None:

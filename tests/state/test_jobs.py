@@ -17,7 +17,7 @@ from lambda_remote_write.model.scrape import MetricResult, Scrape
 from lambda_remote_write.push import push
 from lambda_remote_write.scrape.schedule import Tick
 from lambda_remote_write.scrape.target_scraper import TargetScraper
-from lambda_remote_write.state.job_health import JobHealth
+from lambda_remote_write.state.jobs import JobHealth
 from lambda_remote_write.state.shards import Shard
 from lambda_remote_write.state.state import State
 from lambda_remote_write.store import DirectoryStore

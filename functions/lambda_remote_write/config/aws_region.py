@@ -1,4 +1,4 @@
-"""The AWS region that the environment names, where a config leaves it out.
+"""Reads `region` of a block that names an AWS region, or finds what the environment names where it is left out.
 
 As the AWS SDK for Go does it for Prometheus: AWS_REGION, AWS_DEFAULT_REGION, then the profile in the shared config
 file.
@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from .partitions import checked_region
+from .yaml_reader import Section
 
-def of(env_vars: Mapping[str, str], profile: str = "") -> str:
-    """The region, or "" when nothing names one."""
+
+def read(block: Section, env_vars: Mapping[str, str], of_address: str = "") -> str:
+    """The region. `of_address` is the one that an address names, which counts before the environment's."""
+    found = block.read("region", lambda text: text and checked_region(text), "")
+    found = found or of_address or _of_environment(env_vars, block.text("profile"))
+    if not found and not block.is_wrong("region"):
+        block.problem("region", "is required: neither the config nor AWS_REGION names one")
+    return found
+
+
+def _of_environment(env_vars: Mapping[str, str], profile: str) -> str:
     named = env_vars.get("AWS_REGION") or env_vars.get("AWS_DEFAULT_REGION")
     return named or _of_profile(env_vars, profile or env_vars.get("AWS_PROFILE", "") or "default")
 

@@ -1,4 +1,4 @@
-"""Reads `backfill` of a JSON job: how its API is asked for a range of time."""
+"""Reads `backfill` of a JSON job: how to query its API for a time range."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from .yaml_reader import Section
 
 PLACEHOLDERS = ("start", "end", "step", "cursor")
 _PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
-_DEFAULT_WINDOW_MS = 3_600_000  # as much as AMP takes late
 
 
 def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], interval_ms: int) -> Backfill | None:
@@ -23,23 +22,24 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     if section is None:
         return None
     zone, metrics = section.read("timezone", parse_zone), of_ranges(section)
+    section.defaults = default = Backfill("", (), None, interval_ms, metrics)
     found = Backfill(
         url=section.hidden("url", http_client.url) or "",
         query=tuple((name, _template(section, "query", value)) for name, value in _query(section)),
         body=plain_text.text(section, "body", plain_text.BY_HEADER, lambda text: _template(section, "body", text)),
-        format=replace(section.read("format", parse_format) or parse_format("rfc3339"), zone=zone),
-        window_ms=section.duration_ms("window", 0) or _DEFAULT_WINDOW_MS,
-        step_ms=section.duration_ms("step", 0) or interval_ms,
+        format=replace(section.read("format", parse_format, default.format), zone=zone),
+        window_ms=section.positive_ms("window"),
+        step_ms=section.positive_ms("step"),
         metrics=metrics,
     )
     texts = [found.body or "", *(value for _, value in found.query)]
     missing = [name for name in ("{start}", "{end}") if not any(name in text for text in texts)]
     if missing and not section.is_wrong("query"):
-        detail = "query (or body) says how the API is asked for a range"
+        detail = "query (or body) tells the API the range"
         section.problem("query", f"{' and '.join(missing)} must stand in it: {detail}")
     untimed = [metric.name for metric in metrics if metric.timestamp is None]
     if untimed:
-        detail = "an answer for a range of time is of no use without it"
+        detail = "without it the samples of a range have no time"
         entry.problem("backfill", f"every metric needs a timestamp, and {untimed[0]} has none: {detail}")
     section.close()
     return found

@@ -1,0 +1,90 @@
+"""The wheel: what `pip install .` and pipx put on a machine, beside PyPI's other distribution called `pusher`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lambda_remote_write import __version__
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "functions", "cli", "requirements")
+OTHER_PUSHER = """[project]
+name = "pusher"
+version = "1.0"
+[tool.setuptools]
+packages = ["pusher"]
+"""
+
+
+def wheel_of(project: Path) -> Path:
+    """Built with the setuptools of this environment, so that nothing is downloaded."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
+    subprocess.run(build, cwd=project, check=True, capture_output=True)
+    (found,) = project.glob("dist/*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a copy, because a build leaves folders behind."""
+    project = tmp_path_factory.mktemp("project")
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, project / name)
+    return wheel_of(project)
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts of a fresh environment with both distributions; it sees the dependencies of this one."""
+    other = tmp_path_factory.mktemp("other")
+    (other / "pyproject.toml").write_text(OTHER_PUSHER)
+    (other / "pusher").mkdir()
+    (other / "pusher/__init__.py").write_text("NAME = 'the other one'\n")
+    environment = tmp_path_factory.mktemp("environment")
+    venv.create(environment, with_pip=False, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    install = [sys.executable, "-m", "pip", f"--python={environment}", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, wheel, wheel_of(other)], check=True, capture_output=True)
+    dependencies = Path(pytest.__file__).parents[1]
+    (packages / "dependencies.pth").write_text(f"{dependencies}\n")
+    return environment / "bin"
+
+
+def output_of(*command: str | Path, cwd: Path) -> str:
+    return subprocess.run(command, cwd=cwd, env={}, check=True, capture_output=True, text=True).stdout
+
+
+def test_both_pushers_are_importable(scripts: Path, tmp_path: Path) -> None:
+    code = "import pusher, lambda_remote_write_cli, lambda_remote_write as ours; print(pusher.NAME, ours.__file__)"
+    name, _, place = output_of(scripts / "python", "-c", code, cwd=tmp_path).strip().rpartition(" ")
+    assert name == "the other one"
+    assert Path(place).is_relative_to(scripts.parent)
+
+
+def test_the_command_runs_in_any_folder_and_through_a_symlink(scripts: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.symlink_to(scripts / "pusher")
+    for command in (scripts / "pusher", linked):
+        assert output_of(command, "--version", cwd=tmp_path) == f"pusher {__version__}\n"
+
+
+def test_the_installed_command_checks_a_config(scripts: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("remote_write: [{url: 'http://h/'}]\n")
+    assert "no mistakes" in output_of(scripts / "pusher", "check", "a.yaml", cwd=tmp_path)
+
+
+def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
+    expected = {"lambda_remote_write/config.yaml"}
+    for folder in ("functions", "cli"):
+        expected |= {str(path.relative_to(ROOT / folder)) for path in (ROOT / folder).rglob("*.py*")}
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert names == {name for name in expected if not name.endswith(".pyc")}
