@@ -115,6 +115,7 @@ def outsiders() -> Iterator[Outsiders]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("action", ["check", "plan", "push"])
 def test_what_sources_and_receivers_say(outsiders: Outsiders, tmp_path: Path, action: str, form: list[str]) -> None:

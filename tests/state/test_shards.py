@@ -28,6 +28,8 @@ from tests.rig.clock import StandingClock
 from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
 from tests.rig.push import config_text, endpoint, job
 
+pytestmark = pytest.mark.slow
+
 MINUTE_MS = 60_000
 START_MS = 1_717_200_000_000  # 2024-06-01T00:00:00Z, a whole minute
 # Names of which every shard has some, for up to five shards: where targets go depends on their port.
@@ -686,7 +688,6 @@ OUTAGES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [False, True], ids=["one after the other", "side by side"])
 @pytest.mark.parametrize("store", ["folder", "s3"])
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -703,7 +704,6 @@ def test_no_tick_is_missing_or_there_twice(tmp_path: Path, outage: str, store: s
         fleet.assert_every_tick_is_there_once()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_no_tick_is_missing_when_single_runs_meet_an_outage(tmp_path: Path, seed: int) -> None:
     """An outage may begin and end between two shards' runs of one tick."""
