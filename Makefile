@@ -61,14 +61,14 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 demo: $(VENV)/.run ## runs a push from end to end, without AWS
 	@$(WITH_SOURCES) $(PY) -m sandbox.demo
 
-# One process more than there are cores, because many tests wait. A process that has finished takes tests over from
-# another one, which may start the servers of a test file twice.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)')
+# Two processes a core, because many tests wait. A process that has finished takes tests over from another one, which
+# may start the servers of a test file twice.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * min(os.cpu_count() or 1, 4))')
 # Without cached bytecode every process would compile all tests anew, which is half of collecting them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 unit: $(VENV)/.dev ## runs the fast tests: they need no other programs and build nothing
-	$(PYTEST) -m "not slow and not peer"
+	$(PYTEST) -m "not slow and not peer" --durations=5 --durations-min=2
 
 test: lint types ## runs lint, types and every test, with the template and the artefact
 	$(PYTEST)
@@ -124,7 +124,7 @@ lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones
 	@rm -rf build/uv
 
 clean: ## removes build output, keeps the environment
-	rm -rf build .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find functions cli sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # --- The artefact ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 """What HTTP costs: whole pushes of the function over its own transport and over others that make the same exchanges, in
-turn in one process, so that a slow minute of the machine is everybody's."""
+turn in one process, so that a slow minute of the machine slows all of them."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ import pytest
 from tests.rig.command_line import SOURCES
 from tests.rig.needs import Peer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

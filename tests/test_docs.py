@@ -190,6 +190,7 @@ def test_every_message_that_is_explained_is_one_of_ours() -> None:
         assert fixed in FUNCTIONS, message
 
 
+@pytest.mark.slow
 def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     """`make proto` leaves no diff."""
     places = {"GENERATED": Path("remote_write/encode/generated"), "GENERATED_PAGE": Path("exposition/generated")}

@@ -29,6 +29,8 @@ from tests.rig.delivery import ENVIRONMENT, no_session
 from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick
 from tests.rig.stores import MemoryStore
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 8  # three records, and five that the job has anyway
 
 

@@ -158,6 +158,7 @@ def test_oauth2_towards_a_receiver(still: Source) -> None:
             assert tokens == ["token-1", "token-2"]
 
 
+@pytest.mark.slow
 def test_a_name_look_up_that_hangs_is_not_waited_for(still: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     """No timeout reaches into the resolver; the report comes in time nevertheless."""
     released = threading.Event()

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -31,6 +32,8 @@ from sandbox.api import Api
 from sandbox.server import Fault
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
 from tests.rig.push import Source, config_text, endpoint, job, tick
+
+pytestmark = pytest.mark.slow
 
 RUN_SECONDS = 0.3
 PATIENT_SECONDS = 5.0

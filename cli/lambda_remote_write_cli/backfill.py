@@ -1,4 +1,4 @@
-"""`pusher backfill`: a backfill from a shell, with a progress bar and a table of what the receiver can take."""
+"""`pusher backfill`: a backfill with a progress bar and a table of what the receiver can accept."""
 
 from __future__ import annotations
 
@@ -30,28 +30,56 @@ _LEFT_OUT = {"outside_range", "value_missing", "metric_relabel", "write_relabel"
 
 
 def add_arguments(command: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
-    """What a backfill from a shell can be told."""
-    command.add_argument("--job", default="", help="of json_configs or backfill_configs; with --from, whose records")
-    command.add_argument("--start", help="RFC 3339, unix seconds, or relative as -2h")
-    command.add_argument("--end", help="the same; now, when left out")
-    command.add_argument("--step", default="", metavar="DURATION", help="between two samples, where the API is told")
-    command.add_argument("--window", default="", metavar="DURATION", help="what one request asks for")
-    command.add_argument("--from", dest="files", action="append", default=[], metavar="FILE", help="a path, or s3://…")
-    command.add_argument("--format", default="", help="json, ndjson, csv, openmetrics or prometheus; else by the name")
-    command.add_argument("--columns", default="", metavar="HEADER=FIELD,…", help="of a csv, where they differ")
-    command.add_argument("--endpoint", default="", help="only this one, by its name")
+    """The options of `pusher backfill`."""
     command.add_argument(
-        "--export", default="", metavar="FILE", help="write what is impossible or refused there, as OpenMetrics"
+        "--job", default="", help="of json_configs or backfill_configs; with --from, the job that reads the records"
     )
-    command.add_argument("--dry-run", action="store_true", help="read and judge everything, send nothing")
-    command.add_argument("--force", action="store_true", help="send what is impossible, too")
-    command.add_argument("--widen-out-of-order", action="store_true", help="raise AMP's window meanwhile, 10m at most")
-    command.add_argument("--resume", nargs="?", const=True, default=False, metavar="TOKEN", help="go on where it ended")
-    command.add_argument("--timeout", type=seconds, default=86_400.0, metavar="SECONDS", help="for all of it (a day)")
+    command.add_argument("--start", help="of the range: RFC 3339, Unix seconds, or relative, as -2h")
+    command.add_argument("--end", help="of the range, in the same forms (default: now)")
+    command.add_argument(
+        "--step", default="", metavar="DURATION", help="between two samples, for an API that takes one"
+    )
+    command.add_argument("--window", default="", metavar="DURATION", help="the longest range of one request")
+    command.add_argument(
+        "--from",
+        dest="files",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="read a path or s3://… instead of the API; may be repeated",
+    )
+    command.add_argument(
+        "--format", default="", help="of the files: json, ndjson, csv, openmetrics or prometheus (default: by name)"
+    )
+    command.add_argument(
+        "--columns", default="", metavar="HEADER=FIELD,…", help="of a CSV file, where headers differ from fields"
+    )
+    command.add_argument("--endpoint", default="", help="send only to the endpoint of this name")
+    command.add_argument(
+        "--export",
+        default="",
+        metavar="FILE",
+        help="write samples that the receiver cannot accept or rejects to FILE, as OpenMetrics",
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="read everything and report what can be accepted, send nothing"
+    )
+    command.add_argument("--force", action="store_true", help="also send samples that the receiver cannot accept")
+    command.add_argument(
+        "--widen-out-of-order",
+        action="store_true",
+        help="raise the workspace's out-of-order window during the backfill, to 600s at most",
+    )
+    command.add_argument(
+        "--resume", nargs="?", const=True, default=False, metavar="TOKEN", help="continue an interrupted backfill"
+    )
+    command.add_argument(
+        "--timeout", type=seconds, default=86_400.0, metavar="SECONDS", help="of the whole command (default: a day)"
+    )
 
 
 def event_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The options -> the event that says the same. Raises BadRequest."""
+    """The options as the event of the Lambda function. Raises BadRequest."""
     given: dict[str, Any] = {
         "job": options.job, "start": options.start, "end": options.end, "step": options.step,
         "window": options.window, "from": options.files, "format": options.format,
@@ -86,7 +114,7 @@ class BackfillCommand:
         self._console = Console(stderr=True)
 
     def run(self) -> int:
-        """Returns the exit status: 0 all of it is delivered, 1 something is not, 2 it cannot be."""
+        """Returns the exit status: 0 everything is delivered, 1 something is not, 2 the request is bad."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             answer = self._answer()
@@ -94,7 +122,7 @@ class BackfillCommand:
             self._refuse(str(error))
             return _BAD
         except KeyboardInterrupt:
-            print("interrupted: the same with --resume goes on where it ended", file=sys.stderr)
+            print("interrupted: to continue, run the same command with --resume", file=sys.stderr)
             return _NOT_DELIVERED
         if self._options.json:
             self._print_json(answer)
@@ -136,7 +164,7 @@ class BackfillCommand:
         )
 
     def _store(self) -> Store:
-        """Where `--resume` finds how far it came: the config's spool, else the user's own folder."""
+        """Where checkpoints are: the config's spool, else the user's own folder."""
         location = self._config.spool.location
         if location:
             return self._dependencies.store(location)
@@ -151,8 +179,7 @@ class BackfillCommand:
 
 
 def is_delivered(answer: Mapping[str, Any]) -> bool:
-    """Whether every sample that the source has is where it should be (or would be, in a dry run). What somebody has
-    left out on purpose does not count."""
+    """Whether the receiver has (in a dry run: would have) every sample of the source but those left out on purpose."""
     unread = set(answer["skipped"]) - _LEFT_OUT
     lost = any(
         one["rejected"] or one["classes"]["impossible"] or set(one["dropped"]) - _LEFT_OUT
@@ -162,12 +189,12 @@ def is_delivered(answer: Mapping[str, Any]) -> bool:
 
 
 def _console() -> Console:
-    """Where there is no terminal, as behind a pipe, no line is broken."""
+    """Breaks no line where there is no terminal, as in a pipe."""
     return Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def print_answer(answer: Mapping[str, Any], console: Console) -> None:
-    """What was done, and what was not, for people."""
+    """Prints what was delivered, and what was not."""
     console.print(invoke.sentence(answer), highlight=False, markup=False)
     _print_rows(answer, console)
     for one in answer["endpoints"]:
@@ -182,12 +209,12 @@ def print_answer(answer: Mapping[str, Any], console: Console) -> None:
     for warning in answer["warnings"]:
         console.print(f"warning: {warning}", highlight=False, markup=False)
     if "resume" in answer:
-        first = "when that is mended, " if answer["stopped"] else ""
-        console.print(f"to go on: {first}the same with --resume (--json has a token)", highlight=False)
+        first = "fix that, then " if answer["stopped"] else ""
+        console.print(f"to continue: {first}run the same command with --resume (--json gives a token)", highlight=False)
 
 
 def _print_rows(answer: Mapping[str, Any], console: Console) -> None:
-    """A table whose lines are as long as they must be: a terminal breaks them, a pipe does not."""
+    """A table of unbroken lines; a terminal wraps them."""
     rows = [row for row in answer["preflight"] if "endpoints" in row]
     if not rows:
         return

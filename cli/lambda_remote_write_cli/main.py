@@ -1,7 +1,7 @@
-"""The same actions from a shell: check, plan, push, run, convert. Not imported in Lambda.
+"""The command line `pusher`: check, plan, push, backfill, run, spool, convert.
 
-Exit status: 0 all well, 1 something not delivered (or a job down), 2 bad usage or config. `run` ends with 0 when it is
-told to stop: it says what was lost as it happens.
+Exit status: 0 all well, 1 something not delivered (or a job down), 2 bad usage or config. `run` exits with 0 after
+SIGTERM: it reports lost samples as it loses them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
 from lambda_remote_write.store import StoreError
 
 from .run.runner import Runner
-from .terminal import Console, Parser, say_json
+from .terminal import Console, Parser, counted, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["convert"]:
-        from . import convert  # it has arguments of its own, and nobody else needs it
+        from . import convert  # only here: it has arguments of its own, and imports ruamel.yaml
 
         return convert.command(given[1:])
     options = _parser().parse_args(_with_relative_times(given))
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_relative_times(given: Sequence[str]) -> list[str]:
-    """`--start -2h` as argparse reads it: it would take -2h for an option of its own."""
+    """`--start -2h` as `--start=-2h`: argparse takes a separate -2h for an option."""
     words = list[str]()
     for word in given:
         if words and words[-1] in ("--start", "--end"):
@@ -77,23 +77,30 @@ def _with_relative_times(given: Sequence[str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="pusher", description="Metrics into AMP without a collector.")
+    parser = Parser(
+        prog="pusher",
+        description="Collects metrics and sends them by remote write, to Amazon Managed Prometheus or elsewhere.",
+    )
     parser.add_argument("--version", action="version", version=f"pusher {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, about in (
-        ("check", _check, "read the config and tell every mistake in it"),
-        ("plan", _plan, "collect and map, send nothing: series, relabelling, cardinality, lint, cost"),
-        ("push", _push, "push every job once"),
-        ("backfill", _backfill, "send what an API, files or another server have of the past, as far as it is taken"),
-        ("run", _run, "push for as long as the process lives, every job at its own interval"),
-        ("spool", _spool, "what waits to be delivered, or never will be: list, show, export, delete, drain"),
+        ("check", _check, "read the config and report every mistake in it"),
+        ("plan", _plan, "collect and relabel, send nothing: show series, cardinality, lint, requests and cost"),
+        ("push", _push, "run every job once and send its samples"),
+        (
+            "backfill",
+            _backfill,
+            "send past samples of an API, files or another server, as far as the receiver takes them",
+        ),
+        ("run", _run, "keep running: every job at its own scrape_interval, until SIGTERM"),
+        ("spool", _spool, "list, show, export, delete or send samples that could not be delivered"),
     ):
         command = commands.add_parser(name, help=about, description=about)
-        command.add_argument("config", metavar="CONFIG", help="a path, s3://bucket/key or ssm:/name")
-        shape = "every message as a JSON line" if name == "run" else "one JSON document instead of text"
+        command.add_argument("config", metavar="CONFIG", help="the config: a path, s3://bucket/key or ssm:/name")
+        shape = "each message as a JSON line" if name == "run" else "one JSON document instead of text"
         command.add_argument("--json", action="store_true", help=f"print {shape}")
         if name == "run":
-            helps = "whose entries of the spool are this process's own, under run-NAME; by default the host's name"
+            helps = "names this process in the spool, where its entries are under run-NAME (default: the host name)"
             command.add_argument("--name", type=process_name, metavar="NAME", help=helps)
         if name == "spool":
             _add_spool_arguments(command)
@@ -102,27 +109,35 @@ def _parser() -> argparse.ArgumentParser:
 
             add_arguments(command, seconds)
         if name == "plan":
-            command.add_argument("--shards", type=shards, default=1, metavar="N", help="show how N shards split it")
+            command.add_argument(
+                "--shards", type=shards, default=1, metavar="N", help="show how N shards would split the targets"
+            )
         if name in ("plan", "push"):
             command.add_argument(
-                "--job", dest="jobs", action="append", metavar="NAME", help="only this job; may be repeated"
+                "--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated"
             )
         if name in ("plan", "push", "spool"):
-            command.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="for all of it (60)")
+            command.add_argument(
+                "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of the whole command (default: 60)"
+            )
         command.set_defaults(command=function, is_run=name == "run")
-    commands.add_parser("convert", help="turn a collector's, a Prometheus's or a json_exporter's config into ours")
+    commands.add_parser(
+        "convert", help="convert the config of an OpenTelemetry collector, of Prometheus or of json_exporter"
+    )
     return parser
 
 
 def _add_spool_arguments(command: argparse.ArgumentParser) -> None:
-    does = "list (the default); show: as exposition text; export: as OpenMetrics; delete; drain: send what waits"
+    does = "list (the default); show: print as exposition text; export: write as OpenMetrics; delete; drain: send"
     choices = ("list", "show", "export", "delete", "drain")
     command.add_argument("do", nargs="?", default="list", choices=choices, metavar="DO", help=does)
-    command.add_argument("--endpoint", default="", help="of one endpoint, by its name")
-    command.add_argument("--key", default="", help="one entry, by its key")
-    command.add_argument("--dead", action="store_true", help="what nobody sends again, instead of what waits")
-    command.add_argument("-o", "--output", metavar="FILE", help="where show and export write to, instead of here")
-    command.add_argument("--yes", action="store_true", help="delete without asking")
+    command.add_argument("--endpoint", default="", help="only entries of the endpoint of this name")
+    command.add_argument("--key", default="", help="only the entry of this key")
+    command.add_argument(
+        "--dead", action="store_true", help="dead letters, which are not sent again, instead of waiting entries"
+    )
+    command.add_argument("-o", "--output", metavar="FILE", help="where show and export write (default: stdout)")
+    command.add_argument("--yes", action="store_true", help="delete without confirmation")
 
 
 def shards(text: str) -> int:
@@ -170,13 +185,13 @@ def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
         print(f"warning: {warning}")
     for note in _notes(config):
         print(f"note: {note}")
-    counts = f"{_counted(len(config.job_names()), 'job')}, {_counted(len(config.endpoints), 'endpoint')}"
+    counts = f"{counted(len(config.job_names()), 'job')}, {counted(len(config.endpoints), 'endpoint')}"
     print(f"{options.config}: {counts}, no mistakes")
     return _OK
 
 
 def _files_that_nothing_writes(config: Config) -> list[str]:
-    """Lists of targets that a function never finds: a path that neither its package nor a layer can hold."""
+    """Warns of file_sd_configs with a path that neither the function's package nor a layer can hold."""
     files = [
         (job.job_name, file)
         for job in config.scrape_jobs
@@ -185,16 +200,16 @@ def _files_that_nothing_writes(config: Config) -> list[str]:
         for file in discovery.files
     ]
     return [
-        f"job {name}: file_sd_configs reads {file}, which nothing writes in a Lambda: keep the list at s3://bucket/key "
-        "or in the package (pusher run finds this file)"
+        f"job {name}: file_sd_configs reads {file}, which does not exist in a Lambda: keep the list at s3://bucket/key "
+        "or in the package (only pusher run can read this file)"
         for name, file in files
         if file.startswith("/") and not file.startswith(_IN_A_FUNCTION)
     ]
 
 
 def _notes(config: Config) -> list[str]:
-    """What is no mistake, and good to know."""
-    memory_only = "pusher run keeps what waits in memory only, until it ends: no spool is configured"
+    """Remarks on a valid config."""
+    memory_only = "no spool is configured: pusher run keeps undelivered samples in memory only"
     return [] if config.spool.location else [memory_only]
 
 
@@ -226,7 +241,7 @@ def _pushed(
 
 
 def _print_records(scrape: Scrape) -> None:
-    """What of a JSON job's records became no sample."""
+    """Why records of a JSON job gave no sample."""
     for why in () if scrape.error else scrape.failed.values():
         print(f"    failed: {why}")
     for line in skipped_lines(skipped_dict(scrape.skipped)):
@@ -242,20 +257,15 @@ def _delivered(report: Report) -> int:
     return _NOT_DELIVERED if report.failed or rejected or is_pending else _OK
 
 
-def _counted(count: int, noun: str) -> str:
-    several = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{count} {noun if count == 1 else several}"
-
-
 def _print_delivery(endpoint: dict[str, Any]) -> None:
     accepted = f"{endpoint['accepted']} of {endpoint['collected'] + endpoint['taken']} samples accepted"
-    print(f"  {endpoint['endpoint']}: {accepted} in {_counted(endpoint['requests'], 'request')}")
+    print(f"  {endpoint['endpoint']}: {accepted} in {counted(endpoint['requests'], 'request')}")
     for fate in ("rejected", "dropped", "spooled", "undelivered"):
         for reason, entry in endpoint[fate].items():
             print(f"    {fate} {entry['count']}, {reason}: {entry['example']}")
     waiting = endpoint["waiting"]
     if waiting["drained"] or waiting["entries"]:
-        drained, left = _counted(waiting["drained"], "entry"), _counted(waiting["entries"], "entry")
+        drained, left = counted(waiting["drained"], "entry"), counted(waiting["entries"], "entry")
         print(f"    spool: {drained} drained with {endpoint['taken']} samples taken, {left} left")
     for warning in endpoint["warnings"]:
         print(f"    warning: {warning}")
@@ -282,21 +292,21 @@ def _print_plan(found: dict[str, Any]) -> None:
         for message in job["lint"]:
             console.print(f"  lint: {message}")
     for endpoint in found["endpoints"]:
-        requests = _counted(endpoint["requests"], "request")
-        size = f"{_counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
+        requests = counted(endpoint["requests"], "request")
+        size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
         console.print(f"would send to {endpoint['url']}: {size}")
         for reason, entry in endpoint["dropped"].items():
             detail = f"  would drop {entry['count']}, {reason}: {entry['example']}"
             console.print(detail)
     for row in found.get("split", ()):
         jobs = ", ".join(row["jobs"]) or "nothing"
-        counts = f"{_counted(row['targets'], 'target')}, {_counted(row['samples'], 'sample')}"
+        counts = f"{counted(row['targets'], 'target')}, {counted(row['samples'], 'sample')}"
         console.print(f"shard {row['shard']}: {counts} of {jobs}")
     estimate = found["estimate"]
     dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"
     console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}")
-    told = {message for job in found["jobs"] for message in job.get("messages", ())}
-    for warning in (one for one in found["warnings"] if one not in told):
+    printed = {message for job in found["jobs"] for message in job.get("messages", ())}
+    for warning in (one for one in found["warnings"] if one not in printed):
         console.print(f"warning: {warning}")
 
 
@@ -309,13 +319,13 @@ def _print_targets(console: Console, job: dict[str, Any]) -> None:
         console.print(f"  not scraped: {address}, by {one['by']}")
     left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
     if left > 0:
-        console.print(f"  not scraped: {left} more; keep_dropped_targets says how many to show")
+        console.print(f"  not scraped: {left} more; keep_dropped_targets sets how many are shown")
     for message in job.get("messages", ()):
         console.print(f"  {message}")
 
 
 def _print_series(console: Console, job: dict[str, Any]) -> None:
-    """Each metric with its first series, and what of its records became no sample."""
+    """Each metric with its first series, and why records gave no sample."""
     for metric in job["metrics"]:
         for shown in metric["shown"]:
             console.print(f"  {_series_line(shown)}")
@@ -329,7 +339,7 @@ def _print_series(console: Console, job: dict[str, Any]) -> None:
 
 
 def _print_result(console: Console, metric: dict[str, Any], error: str) -> None:
-    """What a JSON metric's records came to; a failure that is the job's own error has been said."""
+    """What became of a JSON metric's records, except an error that is printed as the job's."""
     failed = metric.get("failed", "")
     lines = [f"failed: {failed}"] if failed and failed != error else []
     lines += skipped_lines(metric.get("skipped", {}))
@@ -383,11 +393,11 @@ def _backfill(options: argparse.Namespace, config: Config, dependencies: Depende
 
 
 def _waiting_shards(config: Config, dependencies: Dependencies) -> list[Shard]:
-    """Every shard that something waits in; the first one where nothing does."""
+    """The shards that have waiting entries; the whole config when none has."""
     location, until = config.spool.location, time.monotonic() + _LIST_SECONDS
     try:
         keys = dependencies.store(location).list("spool/", until) if location else []
-    except StoreError:  # the push says so
+    except StoreError:  # the push reports it
         keys = []
     names = sorted({key.split("/")[2] for key in keys if key.count("/") > 2})
     return [Shard(0, 0, name) for name in names] or [WHOLE]

@@ -1,4 +1,4 @@
-"""`pusher spool`: lists, shows, exports and deletes what waits to be delivered, or never will be."""
+"""`pusher spool`: lists, shows, exports and deletes waiting entries and dead letters."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from lambda_remote_write.spool.spool import Spool
 from lambda_remote_write.spool_inspect import Chosen, Found, NoSpool, choose, entries, exported, listing, spool_of
 from lambda_remote_write.store import MAX_LISTED
 
+from .terminal import counted
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _FAILED, _BAD = 0, 1, 2
@@ -62,12 +63,12 @@ class SpoolCommand:
             self._print_json({"place": self._spool.store.place, **listed})
             return _OK
         for row in listed["entries"]:
-            print(f"{row['key']}  {_counted(row['samples'], 'sample')}, the oldest of {_clock(row['oldest_ms'])}")
+            print(f"{row['key']}  {counted(row['samples'], 'sample')}, the oldest of {_clock(row['oldest_ms'])}")
             for reason, entry in row["reasons"].items():
                 print(f"    {entry['count']} {reason}: {entry['example']}")
         for key, detail in found.unreadable.items():
             print(f"{key}  unreadable: {detail}")
-        counts = f"{_counted(len(listed['entries']), 'entry')}, {_counted(listed['samples'], 'sample')}"
+        counts = f"{counted(len(listed['entries']), 'entry')}, {counted(listed['samples'], 'sample')}"
         more = f"; only the oldest {MAX_LISTED} of an endpoint are shown" if found.is_cut else ""
         print(f"{self._spool.store.place}: {counts}{more}")
         return _OK
@@ -80,7 +81,7 @@ class SpoolCommand:
             counts = {"samples": everything.samples, "left_out": reasons_dict(everything.left_out)}
             self._print_json({**counts, "unreadable": found.unreadable, "text": "".join(lines)})
             return _OK
-        is_data = self._options.do == "export"  # for promtool; what is shown is for people
+        is_data = self._options.do == "export"  # promtool reads it; `show` prints for people
         with _output(self._options.output) as write:
             for line in lines:
                 write(line if is_data else f"{printable(line.rstrip(chr(10)))}\n")
@@ -92,20 +93,14 @@ class SpoolCommand:
         keys = [chosen.key] if chosen.key else [
             key for endpoint in chosen.endpoints for key in self._spool.keys(endpoint, self._deadline, chosen.part)
         ]  # fmt: skip
-        if keys and not self._options.yes and not _confirmed(f"delete {_counted(len(keys), 'entry')} for good?"):
+        if keys and not self._options.yes and not _confirmed(f"delete {counted(len(keys), 'entry')} for good?"):
             return self._fail("nothing is deleted; --yes deletes without asking", _FAILED)
         deleted = sum(self._spool.delete(key, self._deadline) for key in keys)
         if self._options.json:
             self._print_json({"deleted": deleted, "keys": keys})
         else:
-            print(f"{_counted(deleted, 'entry')} deleted")
+            print(f"{counted(deleted, 'entry')} deleted")
         return _OK
-
-
-def _counted(count: int, noun: str) -> str:
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count} entries" if noun == "entry" else f"{count} {noun}s"
 
 
 def _confirmed(question: str) -> bool:
@@ -116,7 +111,7 @@ def _confirmed(question: str) -> bool:
 
 @contextlib.contextmanager
 def _output(name: str | None) -> Iterator[Callable[[str], object]]:
-    """Standard output, or a file that is there only when it is whole."""
+    """Standard output, or a file that appears only once it is complete."""
     if not name:
         yield sys.stdout.write
         return

@@ -1,5 +1,5 @@
-"""What the command line prints with, in place of Python's and rich's own: every text is escaped on its way out. A text
-is one line, whatever it quotes."""
+"""Printing, in place of Python's and rich's own: control characters are escaped, so that a text stays one line and
+cannot move the cursor, whatever it quotes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def say(text: object, file: TextIO | None = None, *, flush: bool = False) -> Non
 def say_json(text: str) -> None:
     """A document made by `printed.json_text`."""
     builtins.print(text)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 entry`, `2 entries`."""
+    several = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count} {noun if count == 1 else several}"
 
 
 class Console(rich.console.Console):

@@ -37,7 +37,7 @@ class PushFailed(Exception):
 
 
 class BackfillStopped(Exception):
-    """A backfill cannot go on before somebody has changed something; the message says what, and how it goes on."""
+    """A backfill needs a change before it can continue; the message says which, and how to continue."""
 
 
 class App:
@@ -50,7 +50,7 @@ class App:
         self._run_log = RunLog(dependencies.env_vars.get("POWERTOOLS_SERVICE_NAME", ""), self._metrics)
         self._loaded_config: Config | None = None
         self._pinned = ""
-        self._warms: dict[Shard, Environment] = {}  # the one used last at the end
+        self._environments: dict[Shard, Environment] = {}  # the one used last at the end
         self._split: Resharding | None = None
 
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
@@ -86,15 +86,14 @@ class App:
         return loaded.config, loaded.refused
 
     def _environment(self, config: Config, shard: Shard) -> Environment:
-        """The memory for one shard. Shards share what an environment may hold: those used longest ago go first."""
-        before = self._warms.pop(shard, None)
+        """The memory for one shard. Shards share the limit of series: those used longest ago go first."""
+        environments = self._environments
+        before = environments.pop(shard, None)
         if before is None or before.config is not config:
             before = Environment(config, self._dependencies, before=before, gap_backfill=True, shard=shard)
-        self._warms[shard] = before
-        while (
-            len(self._warms) > 1 and sum(len(environment.series) for environment in self._warms.values()) > MAX_SERIES
-        ):
-            del self._warms[next(iter(self._warms))]
+        environments[shard] = before
+        while len(environments) > 1 and sum(len(one.series) for one in environments.values()) > MAX_SERIES:
+            del environments[next(iter(environments))]
         if self._pinned:
             before.state.use_config(self._pinned)
         return before

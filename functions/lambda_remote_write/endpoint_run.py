@@ -17,8 +17,8 @@ from .model.delivery import Delivery, PendingRequest, WriteRequest
 from .model.drop_reasons import DropReason
 from .model.samples import Metadata, Samples
 from .remote_write import send
-from .remote_write.batches import EncodedBatch, MetadataRequests
-from .remote_write.encode import packing, rollback
+from .remote_write.batches import EncodedBatch, MetadataRequests, rollback
+from .remote_write.encode import packing
 from .remote_write.endpoint import EndpointState
 from .remote_write.queue import SendQueue
 from .report import self_metrics
@@ -146,7 +146,7 @@ class EndpointRun:
         finally:
             self._accounting.merge(fresh)
             if lost:
-                rollback.rollback([one.request for one in lost], self._endpoint.find())
+                rollback([one.request for one in lost], self._endpoint.find())
         if self._spool is not None:
             self._spool.write_dead_letters()
 

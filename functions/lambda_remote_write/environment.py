@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,11 @@ from .dependencies import Dependencies
 from .http.fetch import Fetcher
 from .json_api.mapping import Observe
 from .model.delivery import Delivery
-from .model.drop_reasons import DropReason
 from .model.samples import Intern, Labels, Series
-from .model.scrape import HighWaterMark, Scrape
+from .model.scrape import Scrape
 from .new_series_limit import NewSeriesLimiter, limiter_of
-from .remote_write.endpoint import EndpointState
-from .remote_write.relabelled_series import RelabelledSeries, common_limits, limits_of
+from .remote_write.endpoint import EndpointState, view_of
+from .remote_write.relabelled_series import RelabelledSeries, common_limits
 from .scrape.json_scraper import JsonScraper
 from .scrape.schedule import Tick
 from .scrape.staleness import EndedTargets
@@ -28,11 +27,9 @@ from .series import name_escaping
 from .series.cache import MAX_SERIES, SeriesCache, legacy_prefix
 from .spool.drain import SpoolState
 from .spool.spool import RunId, Spool
-from .state.job_health import JobHealth
-from .state.job_progress import JobProgress
+from .state.jobs import JobHealth, JobProgress
 from .state.shards import WHOLE, Shard
 from .state.state import State
-from .store import StoreError
 
 if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them would lengthen every cold start
     from . import discovery
@@ -69,14 +66,10 @@ class Environment:
         gap_backfill: bool = False,
         shard: Shard = WHOLE,
     ) -> None:
-        """`observers` are told of every new series of a job, by its name. With `gap_backfill`, sources ask for what
-        runs have missed. `shard` is which part of the jobs and targets is this one's."""
-        self.config, self.dependencies, self._observers, self._gap_backfill = (
-            config,
-            dependencies,
-            observers,
-            gap_backfill,
-        )
+        """`observers`, by job, are called with every new series. With `gap_backfill`, scrapers ask for what runs have
+        missed. `shard` is which part of the jobs and targets is this one's."""
+        self.config, self.dependencies = config, dependencies
+        self._observers, self._gap_backfill = observers, gap_backfill
         self.run: int = before.run if before else 0
         self._first_run = self.run + 1  # under this config
         self.shard = shard
@@ -103,9 +96,8 @@ class Environment:
         self.new_series_limiter: NewSeriesLimiter | None = limiter_of(
             config, self.state, before.new_series_limiter if before else None
         )
-        self._strangers: dict[str, int] = before._strangers if before else {}
         self.ended_targets: EndedTargets = before.ended_targets if before else EndedTargets()
-        self._lists: discovery.TargetLists = before._lists if before else {}
+        self._target_lists: discovery.TargetLists = before._target_lists if before else {}
         self.jobs = [self._json_source(job) for job in config.jobs if shard.takes(job.job_name)]
         self.pools = [self._pool(job) for job in config.scrape_jobs]
         if before:
@@ -130,19 +122,9 @@ class Environment:
 
     def _view(self, config: RemoteWriteConfig, same: Environment | None) -> RelabelledSeries | None:
         """The endpoint's own series; None for the only endpoint when it gets them as they are."""
-        classic = config.convert_nhcb_to_classic
-        if not config.write_relabel and not classic and len(self.config.endpoints) == 1:
+        if not config.write_relabel and not config.convert_nhcb_to_classic and len(self.config.endpoints) == 1:
             return None
-        limits = limits_of(config)
-        for endpoint in same.endpoints if same else ():
-            known = endpoint.config
-            is_same = (known.name, known.write_relabel) == (config.name, config.write_relabel)
-            has_same_names = limits_of(known) == limits and not endpoint.has_fallen_back
-            if endpoint.view and is_same and has_same_names and known.convert_nhcb_to_classic == classic:
-                return endpoint.view
-        is_unchanged = limits == self.limits and not config.write_relabel and not classic
-        own_limits = None if is_unchanged else limits
-        return RelabelledSeries(config.write_relabel, own_limits, self._escape, classic_histograms=classic)
+        return view_of(config, self.limits, self._escape, same.endpoints if same else ())
 
     def _inherit(self, before: Environment) -> None:
         """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
@@ -157,9 +139,9 @@ class Environment:
                 source.active.series = [self._own_series(one) for one in source.active.series]
             self.ended_targets.add(source)
         for job in self.jobs:
-            back = self.ended_targets.resume(job.key)
-            if back is not None:
-                job.active = back.active
+            ended = self.ended_targets.resume(job.key)
+            if ended is not None:
+                job.active = ended.active
 
     def _own_series(self, other: Series) -> Series:
         """The series of the same labels here, under names that are taken here."""
@@ -172,11 +154,8 @@ class Environment:
         if not config.location:
             return None
         store = dependencies.store(config.location)
-        dead_letter_reasons = frozenset({DropReason.TOO_OLD, *(("rejected",) if config.keeps_rejected else ())})
-        if before is not None and before.spool.store.place == store.place:
-            return replace(before, mode=config.mode, dead_letter_reasons=dead_letter_reasons)
         spool = Spool(store, self.shard.name, dependencies.sleep)
-        return SpoolState(spool, State(store, self.shard.name, dependencies.now_ms), config.mode, dead_letter_reasons)
+        return SpoolState.of(config, spool, State(store, self.shard.name, dependencies.now_ms), before)
 
     # sources
 
@@ -202,7 +181,8 @@ class Environment:
             start_times=any(one.version > 1 for one in endpoints),
             utf8_names=self.limits.utf8_names,
         )
-        finder = discovery.Discovery(job.discovery, self.dependencies.discovery_clients(self.fetcher), self._lists)
+        clients = self.dependencies.discovery_clients(self.fetcher)
+        finder = discovery.Discovery(job.discovery, clients, self._target_lists)
         observe, series = self._observers.get(job.job_name), self.series
         return ScrapePool(
             job, finder, lambda one: TargetScraper(one, series, features, observe), self.ended_targets, self.shard.takes
@@ -244,7 +224,7 @@ class Environment:
         return self.ended_targets.ended(tick, self.dependencies.now_ms(), busy)
 
     def undiscovered(self) -> dict[str, str]:
-        """The jobs of which nobody knows all targets, with the reason."""
+        """The jobs whose targets are not all known, with the reason."""
         return {pool.job.job_name: pool.warnings[0] for pool in self.pools if pool.is_unknown}
 
     def warnings(self) -> list[str]:
@@ -252,7 +232,7 @@ class Environment:
         of_config = self.config.warnings if self.run <= self._first_run else ()
         detail = [*of_config, *(detail for pool in self.pools for detail in pool.messages())]
         detail += [one for one in (self.state.problem, self.progress.warning) if one]
-        return [*detail, *(_of_a_stranger(name, count) for name, count in self._strangers.items())]
+        return [*detail, *(self.spool_state.warnings() if self.spool_state else ())]
 
     # runs
 
@@ -265,7 +245,7 @@ class Environment:
         self.state.start_reading(started + min(_STATE_SECONDS, _STATE_SHARE * (deadline - started)))
         return Run(number, run_id, is_cold_start, len(self.series), started, deadline)
 
-    def judge(self, scraped: Sequence[tuple[JsonScraper | TargetScraper, Scrape]]) -> None:
+    def update_health(self, scraped: Sequence[tuple[JsonScraper | TargetScraper, Scrape]]) -> None:
         """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""
         unknown = self.undiscovered()
         self.health.update(scraped, self.sources(), [name for name in self._own_jobs() if name not in unknown])
@@ -291,30 +271,12 @@ class Environment:
         """Ends a run: what other environments should know goes into the state object."""
         self.state.await_read()
         if not any(delivery.undelivered.total() for delivery in deliveries):
-            self._mark_jobs(scrapes)
+            self.progress.record(scrapes)
         if self.spool_state and (self.run == 1 or self.state.is_heartbeat_due):
-            self._look_for_strangers(self.spool_state, deadline)
+            problem = self.spool_state.find_orphaned([endpoint.name for endpoint in self.config.endpoints], deadline)
+            self.state.problem = self.state.problem or problem
         self.state.save(deadline, self.config.job_names())
         self.finish_run()
-
-    def _mark_jobs(self, scrapes: Sequence[Scrape]) -> None:
-        """Nothing of this run is lost, so that every job has come as far as its scrape."""
-        healable = {job.job_name for job in self.config.jobs if job.backfill}
-        series: dict[str, int] = {}
-        for scrape in scrapes:
-            series[scrape.job] = series.get(scrape.job, 0) + len(scrape.samples)
-        for scrape in scrapes:
-            mark = HighWaterMark(scrape.started_ms, scrape.started_ms, series=series[scrape.job])
-            if not scrape.is_target and scrape.mark is None:
-                continue
-            self.state.mark(scrape.job, scrape.mark or mark, is_exact=scrape.job in healable)
-
-    def _look_for_strangers(self, spool_state: SpoolState, deadline: float) -> None:
-        known = [endpoint.name for endpoint in self.config.endpoints]
-        try:
-            self._strangers = spool_state.spool.orphaned_entries(known, deadline)
-        except StoreError as error:
-            self.state.problem = self.state.problem or f"the spool cannot be listed: {error}"
 
     def next_run(self) -> int:
         """Starts a run: its number, with connections that a freeze may have killed given up."""
@@ -337,9 +299,3 @@ class Environment:
         for endpoint in self.endpoints:
             if view := endpoint.view:
                 view.prune(oldest_kept)
-
-
-def _of_a_stranger(endpoint: str, count: int) -> str:
-    entries = f"{count} entr{'y' if count == 1 else 'ies'}"
-    advice = "put it back to deliver them, or delete them with: pusher spool CONFIG delete --endpoint"
-    return f"the spool holds {entries} of {endpoint}, an endpoint that the config does not have: {advice} {endpoint}"

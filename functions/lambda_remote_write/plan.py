@@ -78,7 +78,7 @@ def plan(
     environment.discover(deadline, jobs)
     sources = [source for source in environment.sources() if source.name in traces]
     scrapes = collect.collect(sources, environment.fetcher, dependencies.now_ms, deadline, run=1)
-    environment.judge(list(zip(sources, scrapes, strict=True)))
+    environment.update_health(list(zip(sources, scrapes, strict=True)))
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
     for scrape in scrapes:
         by_job[scrape.job].append(scrape)

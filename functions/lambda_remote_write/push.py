@@ -54,7 +54,7 @@ def collect(environment: Environment, run: Run, tick: Tick) -> Collected:
     environment.discover(until, tick.jobs)
     due = environment.due_sources(tick)
     scrapes = scraping.collect(due, environment.fetcher, environment.dependencies.now_ms, until, run.number)
-    environment.judge(list(zip(due, scrapes, strict=True)))
+    environment.update_health(list(zip(due, scrapes, strict=True)))
     limiter = environment.new_series_limiter
     new_series_limited = limiter.hold_back(scrapes, environment.series, run.known_series) if limiter else 0
     return Collected(scrapes, environment.ended(tick), new_series_limited)

@@ -70,7 +70,7 @@ class Store(Protocol):
         """What follows `prefix`, up to and with the next slash, each once."""
 
     def delete(self, key: str, deadline: float, expected: str = "") -> bool:
-        """Away with the object, when it still has this ETag ("" for any). False when it was gone, or is another."""
+        """Deletes the object if its ETag still matches ("" for any). False when it was gone, or is another."""
 
 
 class PunctualStore:

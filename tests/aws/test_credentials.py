@@ -356,6 +356,7 @@ def test_a_role_that_may_not_be_assumed_says_what_to_change(monkeypatch: pytest.
     assert "the-secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_sts_that_does_not_answer_does_not_eat_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A function in a VPC without an STS endpoint: AWS's own client would wait for minutes."""
     with LoopbackServer(lambda request: Fault.hang()) as server:

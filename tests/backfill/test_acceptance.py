@@ -47,7 +47,7 @@ def rules(window_seconds: int | None = 60, head_age: int = 0, max_age_ms: int = 
     return Rules(NOW, max_age_ms, window_ms, NOW - head_age * SECOND)
 
 
-def judged(points: Sequence[made.Point], newest: dict[str, int], known: Rules) -> Acceptance:
+def checked(points: Sequence[made.Point], newest: dict[str, int], known: Rules) -> Acceptance:
     """The points, oldest first, of series whose newest samples are these."""
     cache = made.cache()
     samples = made.samples_of(sorted(points, key=lambda one: one[2]), cache)
@@ -100,7 +100,7 @@ def stamps(found: Acceptance) -> dict[str, list[int]]:
 def test_a_sample_has_its_class(age: int, newest_age: int | None, known: Rules, expected: tuple[str, str]) -> None:
     """One sample of one series: what can become of it, and why."""
     newest = {} if newest_age is None else {"a": NOW - newest_age * SECOND}
-    found = judged([point("a", NOW - age * SECOND)], newest, known)
+    found = checked([point("a", NOW - age * SECOND)], newest, known)
     kind, reason = expected
     assert stamps(found)[kind] == [NOW - age * SECOND]
     assert sum(map(len, stamps(found).values())) == 1
@@ -112,20 +112,20 @@ def test_a_sample_has_its_class(age: int, newest_age: int | None, known: Rules, 
 @pytest.mark.parametrize("age", [1, 3601, 29 * 86_400])
 def test_where_any_order_is_taken_no_order_is_impossible(age: int) -> None:
     """A receiver that is no AMP has its age limit, and no other rule."""
-    found = judged([point("a", NOW - age * SECOND)], {"a": NOW}, rules(None, max_age_ms=DAYS_30))
+    found = checked([point("a", NOW - age * SECOND)], {"a": NOW}, rules(None, max_age_ms=DAYS_30))
     assert stamps(found)["impossible"] == []
 
 
 def test_each_sample_raises_what_its_series_has() -> None:
     """Of samples in order all are accepted; the one after a newer one is not, though nothing else is known of it."""
     points = [point("a", NOW - 1800 * SECOND), point("a", NOW - 1700 * SECOND), point("b", NOW - 1750 * SECOND)]
-    assert len(judged(points, {}, rules()).accepted) == 3
+    assert len(checked(points, {}, rules()).accepted) == 3
 
 
-def test_the_books_of_a_judgement_balance() -> None:
+def test_every_sample_has_one_class() -> None:
     """Every sample is in one class, and every impossible one has a reason."""
     points = [point(name, NOW - age * SECOND) for name in "abc" for age in range(0, 4000, 100)]
-    found = judged(points, {"a": NOW - 500 * SECOND, "b": NOW - 20 * SECOND}, rules(600))
+    found = checked(points, {"a": NOW - 500 * SECOND, "b": NOW - 20 * SECOND}, rules(600))
     classes = stamps(found)
     assert sum(map(len, classes.values())) == len(points)
     impossible = {reason: found.reasons.counts[reason] for reason in ("too_old", "behind_window", "too_far_in_future")}
@@ -151,7 +151,7 @@ def is_near_a_limit(stamp: int, now: int) -> bool:
 
 @settings(max_examples=300)
 @given(histories, histories, windows)
-def test_a_judgement_is_what_the_rules_say(
+def test_acceptance_agrees_with_the_rules_of_amp(
     past: list[tuple[str, int]], wanted: list[tuple[str, int]], window: int
 ) -> None:
     """What is accepted or inside the window gets in; each impossible one is refused by itself."""
@@ -162,7 +162,7 @@ def test_a_judgement_is_what_the_rules_say(
     newest = {dict(labels)["id"]: max(found)[0] for labels, found in room.samples.items()}
     head = max(newest.values(), default=NOW)
     points = [one for one in at(wanted, NOW) if one[2] not in {at for at, _ in room.samples.get(key_of(one), ())}]
-    found = judged(points, newest, Rules(NOW, HOUR_MS, window * SECOND, head))
+    found = checked(points, newest, Rules(NOW, HOUR_MS, window * SECOND, head))
     impossible = set(zip(ids(found.impossible), found.impossible.timestamps_ms, strict=True))
     for one in points:
         if (one[0]["id"], one[2]) in impossible and not is_near_a_limit(one[2], NOW):

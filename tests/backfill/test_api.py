@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +18,6 @@ from tests.rig.backfill import HOUR, MINUTE, NOW_MS, Points, Rig, counts
 END_MS = NOW_MS - 2 * HOUR
 START_MS = END_MS - HOUR
 RANGE = {"from": "{start}", "to": "{end}", "step": "{step}"}
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigs.made(tmp_path) as made:
-        yield made
 
 
 Read = Callable[[str], int]
@@ -96,10 +89,6 @@ def event(**keys: Any) -> dict[str, Any]:
     return {"job": "j", "start": START_MS // 1000, "end": END_MS // 1000, **keys}
 
 
-def held(rig: Rig) -> Points:
-    return rigs.stored(rig.receiver, "job", "instance")
-
-
 def assert_covers(asked: list[tuple[int, int]], start: int, end: int, window: int) -> None:
     """Oldest first, none longer than the window, each beginning where the one before ended: the next millisecond, or
     the same moment where the format knows no milliseconds."""
@@ -120,7 +109,7 @@ def test_windows_are_disjoint_and_cover_the_range(rig: Rig, form: str) -> None:
     answer = rig.backfill(event(), job(rig, backfill={"format": form}))
     assert_covers(api.asked, START_MS, END_MS, 10 * MINUTE)
     assert {query["step"] for query in api.queries} == {"60"}
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert rig.receiver.accepted == 61, "each once"
     assert (answer["done"], answer["windows"], answer["stopped"]) == (True, len(api.asked), "")
     assert answer["parts"] == answer["windows"]
@@ -148,7 +137,7 @@ def test_no_point_falls_between_two_windows(rig: Rig, form: str) -> None:
     api.records = records  # type: ignore[method-assign]
     answer = rig.backfill(event(), rig.job(metric, backfill={"query": RANGE, "format": form, "window": "10m"}))
     assert answer["done"], answer["stopped"]
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
 
 
 @pytest.mark.parametrize("minutes", [1, 7, 59, 60, 61, 600])
@@ -158,7 +147,7 @@ def test_the_window_of_the_event_counts(rig: Rig, minutes: int) -> None:
     answer = rig.backfill(event(window=f"{minutes}m", step="30s"), job(rig))
     assert_covers(api.asked, START_MS, END_MS, minutes * MINUTE)
     assert {query["step"] for query in api.queries} == {"30"}
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert rig.receiver.accepted == 61
     assert abs(answer["windows"] - max(1, 60 / minutes)) <= 1
 
@@ -168,7 +157,7 @@ def test_one_moment_is_a_range(rig: Rig) -> None:
     api = Series(rig)
     rig.backfill(event(start=END_MS // 1000), job(rig))
     assert api.asked == [(END_MS, END_MS)]
-    assert held(rig) == api.held(END_MS)
+    assert rig.held == api.held(END_MS)
 
 
 def test_a_body_with_other_braces_is_filled_in(rig: Rig) -> None:
@@ -186,7 +175,7 @@ def test_a_body_with_other_braces_is_filled_in(rig: Rig) -> None:
     body = '{"range": {"from": {start}, "to": "{end}"}, "step": "{step}s", "query": "sum({x=\\"y\\"})", "more": {}}'
     url = f"{rig.api.url}/history"
     rig.backfill(event(), job(rig, backfill={"query": None, "body": body, "url": url, "format": "unix_ms"}))
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert api.methods == {"POST"}
     assert {(one["step"], one["query"]) for one in bodies} == {("60s", 'sum({x="y"})')}
 
@@ -228,7 +217,7 @@ def test_a_cursor_in_a_body_is_followed(rig: Rig) -> None:
     answer = rig.backfill(
         event(), rig.job(metric, pagination=pagination, backfill={"body": body, "format": "unix", "window": "10m"})
     )
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert rig.receiver.accepted == 61
     assert answer["done"]
     assert cursors.count("") == answer["windows"]
@@ -239,7 +228,7 @@ def test_a_cursor_in_the_query_is_followed(rig: Rig) -> None:
     api = Pages(rig)
     one = job(rig, pagination={"style": "cursor", "path": "next"}, metrics=[walked(rig)])
     answer = rig.backfill(event(), one)
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert rig.receiver.accepted == 61
     assert answer["done"]
 
@@ -251,7 +240,7 @@ def test_more_pages_than_are_allowed_halve_the_window(rig: Rig) -> None:
     one = job(rig, pagination=pagination, metrics=[walked(rig)], backfill={"window": "1h"})
     answer = rig.backfill(event(), one)
     assert answer["done"], answer["stopped"]
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert len(api.asked) < 200
 
 
@@ -260,7 +249,7 @@ def test_an_answer_over_the_size_limit_halves_the_window(rig: Rig) -> None:
     api = Series(rig)
     answer = rig.backfill(event(), job(rig, backfill={"window": "1h"}, body_size_limit="700B"))
     assert answer["done"], answer["stopped"]
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert len(api.asked) < 100
 
 
@@ -271,7 +260,7 @@ def test_a_window_that_fits_at_no_size_stops(rig: Rig) -> None:
     assert not answer["done"]
     rigs.assert_says(answer["stopped"], "j", "body_size_limit")
     assert "resume" in answer
-    assert held(rig) == {}
+    assert rig.held == {}
     assert len(api.asked) < 100
 
 
@@ -299,7 +288,7 @@ def test_an_empty_window_is_no_error(rig: Rig) -> None:
     assert asked_in_vain
     assert answer["empty"] == len(asked_in_vain)
     assert (answer["done"], answer["stopped"]) == (True, "")
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert "2025-10-09T0" in rigs.everything(answer) + json.dumps(answer["preflight"])
 
 
@@ -317,7 +306,7 @@ def test_points_beside_the_asked_range_are_counted(rig: Rig) -> None:
     rig.serve(rows)
     answer = rig.backfill(event(), job(rig))
     wanted = [(one["at"] * 1000, one["value"]) for one in rows if START_MS <= one["at"] * 1000 <= END_MS]
-    assert held(rig) == {'requests{host="a"}': wanted}
+    assert rig.held == {'requests{host="a"}': wanted}
     assert rig.receiver.accepted == len(wanted)
     beside, seams = 240 * answer["windows"] - len(wanted), answer["windows"] - 1  # a seam may be asked for twice
     ((reason, count),) = counts(answer["skipped"]).items()
@@ -335,7 +324,7 @@ def test_newest_first_is_put_in_order(rig: Rig) -> None:
 
     api = Backwards(rig)
     rig.backfill(event(), job(rig))
-    assert held(rig) == {series: sorted(points) for series, points in api.held().items()}
+    assert rig.held == {series: sorted(points) for series, points in api.held().items()}
     for points in rig.receiver.samples.values():
         assert [ms for ms, _ in points] == sorted(ms for ms, _ in points)
 
@@ -367,7 +356,7 @@ def test_an_api_that_fails_for_good_stops_the_backfill(rig: Rig, cause: str) -> 
     answer = rig.backfill(event(), job(rig))
     assert not answer["done"]
     rigs.assert_says(answer["stopped"], "j", "2025-10-09T06:30", words)
-    sent = held(rig)
+    sent = rig.held
     assert sent == api.held(START_MS, bad_from - 1)
     assert answer["samples"] == sum(map(len, sent.values()))
     assert len(rig.api.requests) < 40
@@ -375,7 +364,7 @@ def test_an_api_that_fails_for_good_stops_the_backfill(rig: Rig, cause: str) -> 
     before = list(api.asked)
     answer = rig.backfill({"resume": answer["resume"], "job": "j"}, job(rig))
     assert answer["done"], answer["stopped"]
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert rig.receiver.accepted == 61, "nothing is sent twice"
     assert_covers([*before, *api.asked[len(before) :]], START_MS, END_MS, 10 * MINUTE)
 
@@ -387,7 +376,7 @@ def test_an_api_that_fails_once_is_asked_again(rig: Rig, fault: Fault) -> None:
     rig.api.script(None, fault)
     answer = rig.backfill(event(), job(rig))
     assert answer["done"], answer["stopped"]
-    assert held(rig) == api.held()
+    assert rig.held == api.held()
     assert rig.receiver.accepted == 61
 
 
@@ -404,7 +393,7 @@ def test_a_failed_window_is_not_half_there(rig: Rig) -> None:
     one = job(rig, pagination={"style": "cursor", "path": "next"}, metrics=[walked(rig)])
     answer = rig.backfill(event(), one)
     assert not answer["done"]
-    whole: Mapping[str, Any] = held(rig)
+    whole: Mapping[str, Any] = rig.held
     (points,) = whole.values()
     ends = {last for _, last in api.asked}
     last_ms = points[-1][0]
@@ -426,7 +415,7 @@ REPEATED = {
 
 @pytest.mark.parametrize("pagination", [None, {"style": "cursor", "path": "next"}], ids=["one page", "pages"])
 @pytest.mark.parametrize("answer", REPEATED.values(), ids=REPEATED)
-def test_an_api_that_repeats_its_token_shows_nobody(rig: Rig, answer: Answer, pagination: Any) -> None:
+def test_a_token_that_an_api_repeats_is_masked(rig: Rig, answer: Answer, pagination: Any) -> None:
     """What stops a backfill, and what it skips, is told without the secret, wherever an answer is read."""
     rig.api.serve("/doc", answer)
     keys = {"authorization": {"credentials": TOKEN}, "pagination": pagination}

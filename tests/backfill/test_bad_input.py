@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,9 @@ NOW, YEAR = NOW_MS // 1000, 31_557_600
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigs.made(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
 def amp_rig(tmp_path: Path) -> Iterator[Rig]:
     with rigs.made(tmp_path, amp=True) as made:
         yield made
-
-
-def held(rig: Rig) -> Points:
-    return rigs.stored(rig.receiver, "job", "instance")
 
 
 def refusal(rig: Rig, event: Mapping[str, Any], *jobs: Mapping[str, Any], **keys: Any) -> str:
@@ -116,7 +107,7 @@ def test_a_wrong_request_is_refused_before_anybody_is_asked(rig: Rig, case: str)
     assert_says(refusal(rig, event, *jobs, scrape_configs=scraped), *words)
 
 
-def test_all_that_is_wrong_is_said_at_once(rig: Rig) -> None:
+def test_all_mistakes_are_reported_at_once(rig: Rig) -> None:
     """Nobody repairs one key to hear of the next."""
     detail = refusal(rig, {"job": "nobody", "start": "soon", "windoww": "1h", "step": "x"}, rig.job(backfill=RANGE))
     assert_says(detail, "nobody", "soon", "windoww", "step")
@@ -146,7 +137,7 @@ def test_what_is_too_old_for_amp_is_not_even_fetched(amp_rig: Rig, days: int) ->
     assert_says(json.dumps(spans[0]), began, "2025-10-09T0")
 
 
-def test_a_range_that_amp_takes_nothing_of_asks_nobody(amp_rig: Rig) -> None:
+def test_a_range_that_amp_takes_nothing_of_is_not_fetched(amp_rig: Rig) -> None:
     """A range that is too old as a whole is said to be so, at once."""
     amp_rig.serve([])
     event = {"job": "j", "start": NOW - 30 * 86_400, "end": NOW - 86_400}
@@ -164,12 +155,12 @@ def recent(*minutes: int) -> str:
     return "\n".join(map(json.dumps, rows)) + "\n"
 
 
-def test_files_in_the_wrong_order_are_judged_for_amp(amp_rig: Rig) -> None:
+def test_files_in_the_wrong_order_are_checked_for_amp(amp_rig: Rig) -> None:
     """What lies behind what has gone, beyond the out-of-order window, is impossible and is not sent."""
     paths = [amp_rig.file("new.ndjson", recent(12, 11, 10)), amp_rig.file("old.ndjson", recent(22, 21, 20))]
     answer = amp_rig.backfill({"job": "j", "from": paths}, amp_rig.job())
     (one,) = answer["endpoints"]
-    assert held(amp_rig) == {'requests{host="a"}': [(NOW_MS - ago * MINUTE, float(ago)) for ago in (12, 11, 10)]}
+    assert amp_rig.held == {'requests{host="a"}': [(NOW_MS - ago * MINUTE, float(ago)) for ago in (12, 11, 10)]}
     assert one["classes"] == {"accepted": 3, "window": 0, "impossible": 3}
     assert sum(counts(one["dropped"]).values()) == 3
     assert not one["rejected"]
@@ -200,7 +191,7 @@ def test_other_receivers_get_files_in_any_order(rig: Rig, names: tuple[str, ...]
     }
     paths = [rig.file(f"{name}.ndjson", "\n".join(contents[name])) for name in names]
     answer = rig.backfill({"job": "j", "from": paths}, rig.job())
-    assert held(rig) == points(0, 1, 2, 7, 8, 9)
+    assert rig.held == points(0, 1, 2, 7, 8, 9)
     assert answer["done"]
     assert answer["records"] == sum(len(contents[name]) for name in names)
 
@@ -209,9 +200,7 @@ def test_files_that_overlap_are_no_refusals_for_amp(amp_rig: Rig) -> None:
     """The same samples a second time are equal to what is there, or lie behind: AMP has each once."""
     paths = [amp_rig.file("a.ndjson", recent(14, 13, 12)), amp_rig.file("b.ndjson", recent(13, 12, 11, 10))]
     answer = amp_rig.backfill({"job": "j", "from": paths}, amp_rig.job())
-    assert held(amp_rig) == {
-        'requests{host="a"}': [(NOW_MS - ago * MINUTE, float(ago)) for ago in (14, 13, 12, 11, 10)]
-    }
+    assert amp_rig.held == {'requests{host="a"}': [(NOW_MS - ago * MINUTE, float(ago)) for ago in (14, 13, 12, 11, 10)]}
     assert amp_rig.receiver.refused == 0
     assert answer["done"]
 
@@ -234,28 +223,32 @@ def test_every_time_zone_is_converted(rig: Rig) -> None:
     rows = [{"at": text, "host": f"h{index}", "value": index} for index, text in enumerate(ZONES)]
     rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(rows))}, timed(rig))
     expected = [[(ms, float(index))] for index, ms in enumerate(ZONES.values())]
-    assert list(held(rig).values()) == expected
+    assert list(rig.held.values()) == expected
 
 
-def test_a_time_without_a_zone_is_skipped_and_said(rig: Rig) -> None:
+def test_a_time_without_a_zone_is_skipped_and_reported(rig: Rig) -> None:
     """It is counted with what would help; the others arrive, and with a zone in the config all do."""
     texts = ["2025-10-06T09:00:00Z", "2025-10-06T09:00:01", "2025-10-06T09:00:02", "2025-10-06T09:00:03Z"]
     rows = [{"at": text, "host": "a", "value": index} for index, text in enumerate(texts)]
     path = rig.file("a.ndjson", "\n".join(map(json.dumps, rows)))
     answer = rig.backfill({"job": "j", "from": path}, timed(rig))
-    assert held(rig) == points(0, 3)
+    assert rig.held == points(0, 3)
     ((reason, skipped),) = answer["skipped"].items()
     assert (reason, skipped["count"]) == ("timestamp_invalid", 2)
     assert_says(example(skipped), "2025-10-06T09:00:01", "timezone")
     assert_acknowledged(rig, answer)
     rig.backfill({"job": "j", "from": path}, timed(rig, timezone="UTC"))
-    assert held(rig) == points(0, 1, 2, 3)
+    assert rig.held == points(0, 1, 2, 3)
 
 
 # --- Damaged files -------------------------------------------------------------------------------------------------
 
-CHANCE = random.Random(5)
-MANY = "\n".join(line(index, note=CHANCE.randbytes(60).hex()) for index in range(60_000)).encode()
+
+@cache
+def many() -> bytes:
+    """Lines of which no two compress to the same."""
+    chance = random.Random(5)
+    return "\n".join(line(index, note=chance.randbytes(60).hex()) for index in range(60_000)).encode()
 
 
 def zst(content: bytes) -> bytes:
@@ -268,7 +261,7 @@ def flipped(content: bytes, share: float) -> bytes:
     return content[:at] + bytes(byte ^ 0xFF for byte in content[at : at + 40]) + content[at + 40 :]
 
 
-PACKED = {"gz": gzip.compress(MANY, 1), "zst": zst(MANY)}
+PACKED = {"gz": cache(lambda: gzip.compress(many(), 1)), "zst": cache(lambda: zst(many()))}
 DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "gz-cut": ("gz", lambda content: content[: len(content) * 2 // 3]),
     "gz-cut-in-its-sum": ("gz", lambda content: content[:-4]),
@@ -282,17 +275,18 @@ DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DAMAGES)
 def test_a_damaged_file_stops_the_backfill(rig: Rig, case: str) -> None:
     """The message names the file and its damage; what was acknowledged before is there, as it was written."""
     ending, damage = DAMAGES[case]
-    path = rig.file(f"a.ndjson.{ending}", damage(PACKED[ending]))
+    path = rig.file(f"a.ndjson.{ending}", damage(PACKED[ending]()))
     answer = rig.backfill({"job": "j", "from": path}, rig.job())
     assert not answer["done"]
     assert_says(answer["stopped"], "a.ndjson", {"gz": "gzip", "zst": "zstd"}[ending])
     assert_acknowledged(rig, answer)
     intact = points(*range(60_000))['requests{host="a"}']
-    sent = held(rig).get('requests{host="a"}', [])
+    sent = rig.held.get('requests{host="a"}', [])
     sure = 36_000 if case == "zst-damaged" else len(sent)  # the sum is at the frame's end
     assert sent[:sure] == intact[: len(sent[:sure])], "the beginning of what was written"
 
@@ -303,23 +297,24 @@ def test_a_file_that_is_not_compressed_as_it_is_named(rig: Rig, ending: str) -> 
     answer = rig.backfill({"job": "j", "from": rig.file(f"a.ndjson.{ending}", line(0))}, rig.job())
     assert_acknowledged(rig, answer)
     if answer["done"]:
-        assert held(rig) == points(0)
+        assert rig.held == points(0)
     else:
         assert_says(answer["stopped"], f"a.ndjson.{ending}")
 
 
-def test_a_repaired_file_goes_on_or_is_said_to_be_another(rig: Rig) -> None:
+def test_a_repaired_file_is_continued_or_refused_as_another(rig: Rig) -> None:
     """After the whole file has come, `resume` brings the rest or says that the file has changed."""
-    path = rig.file("a.ndjson.gz", PACKED["gz"][: len(PACKED["gz"]) * 2 // 3])
+    whole = PACKED["gz"]()
+    path = rig.file("a.ndjson.gz", whole[: len(whole) * 2 // 3])
     answer = rig.backfill({"job": "j", "from": path}, rig.job())
-    rig.file("a.ndjson.gz", PACKED["gz"])
+    rig.file("a.ndjson.gz", whole)
     try:
         again = rig.backfill({"job": "j", "from": path, "resume": answer["resume"]}, rig.job())
         detail = again["stopped"]
     except invoke.BadRequest as refused:
         again, detail = {"done": False}, str(refused)
     if again["done"]:
-        assert held(rig) == points(*range(60_000))
+        assert rig.held == points(*range(60_000))
     else:
         assert_says(detail, "a.ndjson.gz", "changed")
 
@@ -404,19 +399,20 @@ def test_a_broken_line_costs_itself_alone(rig: Rig, case: str) -> None:
     """It is counted with file and line; all the others arrive, and no two lines are read as one."""
     lines, expected, first, count = BROKEN_LINES[case]
     answer = rig.backfill({"job": "j", "from": rig.file("a.ndjson", "\n".join(lines) + "\n")}, rig.job())
-    assert held(rig) == points(*expected)
+    assert rig.held == points(*expected)
     assert counts(answer["skipped"]) == {"not_json": count}
     assert_says(example(answer["skipped"]["not_json"]), "a.ndjson", f"line {first}")
     assert answer["done"]
     assert_acknowledged(rig, answer)
 
 
+@pytest.mark.slow
 def test_lines_are_counted_through_a_large_file(rig: Rig) -> None:
     """The number of a broken line is that of an editor, however far behind."""
-    lines = MANY.split(b"\n")
+    lines = many().split(b"\n")
     lines[50_000:50_001] = [b"\xff\xfe broken", b"", lines[50_000]]
     answer = rig.backfill({"job": "j", "from": rig.file("a.ndjson", b"\n".join(lines))}, rig.job())
-    assert held(rig) == points(*range(60_000))
+    assert rig.held == points(*range(60_000))
     assert sum(counts(answer["skipped"]).values()) == 1
     assert_says(example(next(iter(answer["skipped"].values()))), "a.ndjson", "line 50001")
 
@@ -451,7 +447,7 @@ def test_rows_of_the_wrong_length_are_counted_by_line(rig: Rig) -> None:
         f"{start + 4},a,4,\n"
     )
     answer = rig.backfill({"job": "j", "from": rig.file("a.csv", text)}, rig.job())
-    assert held(rig) == points(0, 3, 4)
+    assert rig.held == points(0, 3, 4)
     assert counts(answer["skipped"]) == {"row_length": 2}
     assert_says(example(answer["skipped"]["row_length"]), "a.csv", "line 4", "3", "4")
     assert answer["done"]
@@ -497,11 +493,11 @@ def appended(path: Path) -> None:
 
 def overwritten(path: Path) -> None:
     with path.open("r+b") as file:
-        file.write(MANY.replace(b'"host": "a"', b'"host": "b"'))
+        file.write(many().replace(b'"host": "a"', b'"host": "b"'))
 
 
 def cut(path: Path) -> None:
-    os.truncate(path, len(MANY) * 9 // 10)
+    os.truncate(path, len(many()) * 9 // 10)
 
 
 def removed(path: Path) -> None:
@@ -510,7 +506,7 @@ def removed(path: Path) -> None:
 
 def replaced(path: Path) -> None:
     other = path.with_suffix(".new")
-    other.write_bytes(MANY.replace(b'"host": "a"', b'"host": "b"'))
+    other.write_bytes(many().replace(b'"host": "a"', b'"host": "b"'))
     other.replace(path)
 
 
@@ -530,13 +526,14 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_file_that_changes_while_it_is_read_stops(rig: Rig, case: str) -> None:
     """Nobody knows any more what was read of which: the message says so, and what was sent is acknowledged."""
-    path = Path(rig.file("a.ndjson", MANY))
+    path = Path(rig.file("a.ndjson", many()))
     answer = rig.backfill({"job": "j", "from": str(path)}, rig.job(), tell=once(lambda: CHANGES[case](path)))
     assert_acknowledged(rig, answer)
-    sent = held(rig)
+    sent = rig.held
     assert list(sent) == ['requests{host="a"}'], "nothing of the other file"
     (found,) = sent.values()
     assert found == points(*range(len(found)))['requests{host="a"}']
@@ -550,7 +547,7 @@ def test_a_file_that_changes_while_it_is_read_stops(rig: Rig, case: str) -> None
 
 def test_a_changed_file_is_not_gone_on_with(rig: Rig) -> None:
     """`resume` looks at whether the file is still the one that it began with."""
-    path = Path(rig.file("a.ndjson", MANY))
+    path = Path(rig.file("a.ndjson", many()))
     answer = rig.backfill({"job": "j", "from": str(path)}, rig.job(), tell=once(lambda: appended(path)))
     event = {"job": "j", "from": str(path), "resume": answer["resume"]}
     try:
@@ -563,11 +560,11 @@ def test_a_changed_file_is_not_gone_on_with(rig: Rig) -> None:
 def test_an_object_that_changes_while_it_is_read_stops(tmp_path: Path) -> None:
     """An object is one version from its beginning to its end."""
     with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        bucket.put("a.ndjson", MANY)
-        other = MANY.replace(b'"host": "a"', b'"host": "b"')
+        bucket.put("a.ndjson", many())
+        other = many().replace(b'"host": "a"', b'"host": "b"')
         event = {"job": "j", "from": "s3://spool/a.ndjson"}
         answer = rig.backfill(event, rig.job(), tell=once(lambda: bucket.put("a.ndjson", other), at=1))
-        assert list(held(rig)) == ['requests{host="a"}'], "nothing of the other object"
+        assert list(rig.held) == ['requests{host="a"}'], "nothing of the other object"
         if not answer["done"]:
             assert_says(answer["stopped"], "a.ndjson", "changed")
         assert_acknowledged(rig, answer)
@@ -582,7 +579,7 @@ ABSENT: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", ABSENT)
-def test_a_file_that_is_not_there_is_said(rig: Rig, case: str) -> None:
+def test_a_missing_file_is_named(rig: Rig, case: str) -> None:
     """The message has the path, and nothing of the others is sent before."""
     (rig.folder / "folder.json").mkdir()
     name, words = ABSENT[case]
@@ -598,7 +595,7 @@ def test_a_file_that_is_not_there_is_said(rig: Rig, case: str) -> None:
     assert_says(detail, *words)
 
 
-def test_an_object_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_object_is_named(tmp_path: Path) -> None:
     """The message names the object."""
     with rigs.made_with_bucket(tmp_path) as (rig, _):
         try:
@@ -611,7 +608,7 @@ def test_an_object_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.ndjson", "a.csv", "a.prom", "a.json.gz", "a.csv.zst", "a.om"])
-def test_an_empty_file_is_said(rig: Rig, name: str) -> None:
+def test_an_empty_file_is_named(rig: Rig, name: str) -> None:
     """Nothing is sent, and the answer says of which file nothing came."""
     answer = rig.backfill({"job": "j", "from": rig.file(name, "")}, rig.job())
     assert rig.receiver.requests == []
@@ -645,16 +642,16 @@ def test_values_and_times_that_are_none_are_counted(rig: Rig) -> None:
     rows: list[dict[str, Any]] = [json.loads(line(0)), json.loads(line(1)), json.loads(line(2)), json.loads(line(3))]
     rows[1]["value"], rows[2]["at"] = "much", "soon"
     answer = rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(rows))}, rig.job())
-    assert held(rig) == points(0, 3)
+    assert rig.held == points(0, 3)
     assert sum(counts(answer["skipped"]).values()) == 2
     assert_says(everything(answer), "much", "soon")
 
 
-def test_a_time_in_the_wrong_unit_is_said(rig: Rig) -> None:
+def test_a_time_in_the_wrong_unit_is_reported(rig: Rig) -> None:
     """Milliseconds where the config says seconds are skipped with a question, and none is sent as the year 57000."""
     rows = [{"at": START_MS + index, "host": "a", "value": index} for index in range(3)]
     answer = rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(rows))}, rig.job())
-    assert held(rig) == {}
+    assert rig.held == {}
     assert sum(counts(answer["skipped"]).values()) == 3
     assert_says(everything(answer), "unit")
 
@@ -664,8 +661,5 @@ def test_a_future_time_is_not_taken(rig: Rig) -> None:
     rows = [{"at": NOW + 86_400, "host": "a", "value": 1}, json.loads(line(1))]
     answer = rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(rows))}, rig.job())
     (one,) = answer["endpoints"]
-    assert held(rig) == points(1)
+    assert rig.held == points(1)
     assert counts(one["dropped"]) or counts(one["rejected"]) or counts(answer["skipped"])
-
-
-# --- The receiver in between ---------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,6 @@ ENDS = {
     "in small letters": (f"{LINE}# eof\n", False),
 }
 EACH = pytest.mark.parametrize(("text", "is_good"), ENDS.values(), ids=ENDS)
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigs.made(tmp_path) as rig:
-        yield rig
 
 
 @EACH

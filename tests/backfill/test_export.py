@@ -14,7 +14,6 @@ from lambda_remote_write.backfill.invoke import BadRequest
 from lambda_remote_write.dependencies import Dependencies
 from sandbox import s3
 from sandbox.amp import Receiver
-from sandbox.api import Api
 from sandbox.server import Fault, Request
 from tests.rig.backfill_receiving import (
     HOUR_MS,
@@ -49,12 +48,6 @@ def _peers(peer: Peer) -> None:
 def place() -> Iterator[Place]:
     with workspace([point("live", now_ms())]) as found:
         yield found
-
-
-@pytest.fixture
-def past() -> Iterator[Past]:
-    with Api() as api:
-        yield Past(api)
 
 
 def expected(points: list[Point]) -> Found:

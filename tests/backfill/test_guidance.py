@@ -21,12 +21,6 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigs.made(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
 def amp(tmp_path: Path) -> Iterator[Rig]:
     with rigs.made(tmp_path, amp=True) as found:
         yield found
@@ -48,7 +42,7 @@ def test_times_of_1970_are_asked_about(rig: Rig) -> None:
     rigs.assert_says(" ".join(answer["warnings"]), "unit of their times")
 
 
-def test_a_file_with_its_newest_samples_first_is_told_to_be_sorted(amp: Rig) -> None:
+def test_a_file_with_its_newest_samples_first_gets_the_advice_to_sort_it(amp: Rig) -> None:
     """On AMP they can never be made good: the newest ones have gone out."""
     newest_first = [lines(minutes * MINUTE, host="x" * 100_000) for minutes in range(1, 50)]
     file = amp.file("a.ndjson", "".join(newest_first))
@@ -61,7 +55,7 @@ def test_a_file_with_its_newest_samples_first_is_told_to_be_sorted(amp: Rig) -> 
     rigs.assert_says(" ".join(answer["warnings"]), "sort it by time")
 
 
-def test_what_is_done_is_not_done_again_and_that_is_said(rig: Rig) -> None:
+def test_a_finished_backfill_is_not_repeated_and_the_answer_says_so(rig: Rig) -> None:
     event = {"job": "j", "from": rig.file("a.ndjson", lines(HOUR))}
     assert rig.backfill(event, rig.job())["done"]
     again = rig.backfill({**event, "resume": True}, rig.job())

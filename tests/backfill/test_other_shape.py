@@ -4,7 +4,7 @@ databases, dashboards. By hand and on the live path."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,6 @@ def serve(api: Api, document: Document, now: Callable[[], int]) -> tuple[str, li
 def job(url: str, of_job: dict[str, Any], of_metric: dict[str, Any], **keys: Any) -> dict[str, Any]:
     metric = METRIC | ({"backfill": of_metric} if of_metric else {}) | keys
     return {"job_name": "j", "url": url, "metrics": [metric], "backfill": RANGE | of_job}
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with rigs.made(tmp_path) as rig:
-        yield rig
 
 
 @EACH

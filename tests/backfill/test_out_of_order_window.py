@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from sandbox.amp import Limits, Received, Receiver
-from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig.backfill_receiving import (
     MINUTE_MS,
@@ -48,12 +47,6 @@ def place() -> Iterator[Place]:
     """A workspace with AMP's default window, and a live series."""
     with workspace([point("live", now_ms() - SECOND)]) as found:
         yield found
-
-
-@pytest.fixture
-def past() -> Iterator[Past]:
-    with Api() as api:
-        yield Past(api)
 
 
 def late(now: int, *ages: int) -> list[Any]:
@@ -111,7 +104,7 @@ def test_a_window_that_is_wide_enough_is_left_alone(tmp_path: Path) -> None:
         assert place.amp.limits.out_of_order_seconds == 600
 
 
-def test_unless_told_so_nobody_touches_the_window(tmp_path: Path, place: Place) -> None:
+def test_by_default_the_window_is_left_alone(tmp_path: Path, place: Place) -> None:
     file = write_file(tmp_path / "x.om", late(now_ms(), 500, 30))
     found = only(quick(tmp_path, place).backfill(from_=file))
     assert (found["accepted"], counted(found["dropped"]), raised(place.amp)) == (1, {"behind_window": 1}, [])
@@ -236,6 +229,7 @@ def test_invocations_without_time_do_not_take_the_raised_window_for_the_original
     assert place.amp.limits.out_of_order_seconds == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["the same keys", "the same token"])
 @pytest.mark.parametrize("original", [60, 120])
 @pytest.mark.parametrize("request_number", [1, 2])

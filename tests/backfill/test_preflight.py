@@ -11,7 +11,6 @@ import pytest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 from sandbox.amp import Limits, Received, Receiver
-from sandbox.api import Api
 from tests.rig.backfill_receiving import (
     HOUR_MS,
     MINUTE_MS,
@@ -48,12 +47,6 @@ def _prometheus(peer: Peer) -> None:
 
 
 @pytest.fixture
-def past() -> Iterator[Past]:
-    with Api() as api:
-        yield Past(api)
-
-
-@pytest.fixture
 def place() -> Iterator[Place]:
     """A workspace with a series `live` up to ten seconds ago, and `gone` up to half an hour ago."""
     now = now_ms()
@@ -76,7 +69,7 @@ def of_every_class(now: int) -> list[Any]:
 # --- Classes ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_sample_is_judged_and_only_the_possible_ones_are_sent(tmp_path: Path, place: Place) -> None:
+def test_every_sample_is_checked_and_only_possible_ones_are_sent(tmp_path: Path, place: Place) -> None:
     """The answer has the classes, the reasons and the rules; the receiver refuses nothing."""
     now = now_ms()
     file = write_file(tmp_path / "x.om", of_every_class(now))
@@ -198,7 +191,7 @@ def test_max_age_is_no_matter_of_amp() -> None:
     assert "max_age" in str(raised.value)
 
 
-def test_each_endpoint_is_judged_by_its_own_rules(tmp_path: Path, place: Place) -> None:
+def test_each_endpoint_has_its_own_rules(tmp_path: Path, place: Place) -> None:
     """AMP gets what it takes, the other one everything; either can be left out."""
     now = now_ms()
     file = write_file(tmp_path / "x.om", [point("new", now - 2 * HOUR_MS), point("new", now - 20 * MINUTE_MS)])
@@ -229,7 +222,7 @@ def test_force_sends_everything_and_counts_the_refusals(tmp_path: Path, place: P
     assert total(found["rejected"]) >= 4
 
 
-def test_a_dry_run_reads_and_judges_and_does_nothing_else(tmp_path: Path, place: Place) -> None:
+def test_a_dry_run_reads_and_checks_and_does_nothing_else(tmp_path: Path, place: Place) -> None:
     """No sample is sent, nothing is kept, and the classes are those of a real run."""
     points, sent = of_every_class(now_ms()), len(place.amp.requests)
     file = write_file(tmp_path / "x.om", points)
@@ -258,7 +251,7 @@ def test_the_class_of_a_dry_run_is_kept_over_its_windows(tmp_path: Path, place: 
     assert only(answer)["classes"] == {"accepted": 30, "window": 0, "impossible": 0}
 
 
-def test_a_plan_asks_nobody_for_samples_and_gives_a_token_that_does(tmp_path: Path, place: Place, past: Past) -> None:
+def test_a_plan_fetches_nothing_and_its_resume_does_the_work(tmp_path: Path, place: Place, past: Past) -> None:
     """Done is false, nothing is fetched or sent, and the token alone does the work."""
     past.points = minutes("new", now_ms() - 40 * MINUTE_MS, 30)
     at_desk = desk(tmp_path, [endpoint(place.amp)], [past.job()])
@@ -303,7 +296,7 @@ def test_with_a_use_for_it_the_too_old_is_fetched(tmp_path: Path, place: Place, 
 
 
 def test_another_receiver_is_reason_enough_to_fetch_it(tmp_path: Path, place: Place, past: Past) -> None:
-    """One endpoint that takes any age gets it all; AMP's books say what was too old."""
+    """One endpoint that takes any age gets it all; AMP's counts say what was too old."""
     past.points = minutes("new", now_ms() - 3 * HOUR_MS + MINUTE_MS, 58)
     with Receiver(auth=None, limits=ANY_AGE) as other:
         at_desk = desk(tmp_path, [endpoint(place.amp), other_endpoint(other, max_age="30d")], [past.job()])

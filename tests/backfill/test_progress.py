@@ -141,7 +141,7 @@ def setting(folder: Path, source: str, *receivers: Receiver, points: Sequence[Po
 # --- In the middle of a part ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("has_store", [True, False], ids=["store", "token alone"])
+@pytest.mark.parametrize("has_store", [True, False], ids=["store", "without a store"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_what_was_accepted_of_a_part_is_not_sent_again(tmp_path: Path, source: str, has_store: bool) -> None:
     """Every invocation ends after one request, and it counts: no sample is sent twice."""
@@ -314,7 +314,7 @@ def until_stopped(at: Desk, event: dict[str, Any], most: int = 6, seconds: float
     return answers
 
 
-@pytest.mark.parametrize("has_store", [True, False], ids=["store", "token alone"])
+@pytest.mark.parametrize("has_store", [True, False], ids=["store", "without a store"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_receiver_that_takes_nothing_stops_it(tmp_path: Path, source: str, has_store: bool) -> None:
     """The third in a row says which part of what, what the receiver answered last, and what helps."""
@@ -451,7 +451,7 @@ def test_resume_without_a_place_to_keep_it_is_refused(tmp_path: Path) -> None:
 # --- What gives no sample ---------------------------------------------------------------------------------------------
 
 
-def test_what_was_skipped_is_told_with_its_first_example(tmp_path: Path) -> None:
+def test_what_was_skipped_is_reported_with_its_first_example(tmp_path: Path) -> None:
     """By reason, once, however many invocations it took."""
     with away() as receiver, setting(tmp_path, "past.ndjson", receiver) as found:
         path = tmp_path / "past.ndjson"

@@ -1,4 +1,4 @@
-"""A backfill that is interrupted at any moment and goes on: every sample arrives once, and the books say so."""
+"""A backfill that is interrupted at any moment and goes on: every sample arrives once, and the counts say so."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_is_acknowledged_stands_in_the_store(tmp_path: Path, amp: Receiver,
     assert places[-1][0].startswith("state/backfill/")
 
 
-def test_progress_is_told(tmp_path: Path, amp: Receiver, past: Past) -> None:
+def test_progress_is_reported(tmp_path: Path, amp: Receiver, past: Past) -> None:
     """Parts, samples and the share grow to all there is."""
     told: list[Any] = []
     desk(tmp_path, [endpoint(amp)], [past.job()]).backfill(**HOUR, tell=told.append)
@@ -115,6 +115,7 @@ def test_progress_is_told(tmp_path: Path, amp: Receiver, past: Past) -> None:
 # --- Deadlines --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_api_that_is_slower_than_the_time_that_is_left_is_asked_again(
     tmp_path: Path, amp: Receiver, past: Past
 ) -> None:
@@ -127,7 +128,7 @@ def test_an_api_that_is_slower_than_the_time_that_is_left_is_asked_again(
     assert arrived(amp) == by_series(past.points)
 
 
-@pytest.mark.parametrize("with_keys", [False, True], ids=["token alone", "token and the other keys"])
+@pytest.mark.parametrize("with_keys", [False, True], ids=["without a store", "token and the other keys"])
 @pytest.mark.parametrize("seconds", [1.0, ONE_PART, 30.0])
 def test_going_on_sends_exactly_the_rest(
     tmp_path: Path, amp: Receiver, past: Past, seconds: float, with_keys: bool
@@ -144,7 +145,7 @@ def test_going_on_sends_exactly_the_rest(
     assert len(answers) > (1 if seconds == 30 else 8)
 
 
-def test_the_books_are_of_the_whole_backfill(tmp_path: Path, amp: Receiver, past: Past) -> None:
+def test_counts_are_of_the_whole_backfill(tmp_path: Path, amp: Receiver, past: Past) -> None:
     """The last answer counts what the invocations before it did."""
     answers = desk(tmp_path, [endpoint(amp)], [past.job()]).to_its_end(ONE_PART, **HOUR)
     last = answers[-1]
@@ -425,6 +426,7 @@ def test_a_lost_answer_costs_and_doubles_nothing(tmp_path: Path, past: Past, kee
         assert total(found["rejected"]) <= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored_first", [True, False], ids=["after it was stored", "before it was stored"])
 @pytest.mark.parametrize("request_number", [1, 2, 5, 9])
 def test_a_killed_process_goes_on_from_the_store(
@@ -477,6 +479,7 @@ def test_the_same_token_again_after_a_kill(tmp_path: Path, past: Past, request_n
         assert set(counted(only(last)["rejected"])) == {"maybe_stored"}
 
 
+@pytest.mark.slow
 def test_a_process_killed_twice(tmp_path: Path, past: Past) -> None:
     """The second time in the middle of what the first one left."""
     moments = [threading.Event(), threading.Event()]

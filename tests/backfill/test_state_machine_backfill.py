@@ -33,6 +33,8 @@ from tests.rig.lambda_context import Context
 from tests.rig.stack import Stack, load_template, translate
 from tests.rig.state_machine import Execution, Killed, definition_of, execute, hurried
 
+pytestmark = pytest.mark.slow
+
 EVENT = {"job": "usage", "start": "-50m", "end": "-5m"}
 SUMMARY = "backfill/by-hand.json"
 ALL = 88

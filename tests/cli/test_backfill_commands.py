@@ -14,6 +14,8 @@ from sandbox.api import Api
 from sandbox.example import usage_config
 from tests.rig.command_line import pusher
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60
 
 

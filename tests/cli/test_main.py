@@ -20,6 +20,8 @@ from sandbox.example import usage_config
 from sandbox.server import Answer, Fault
 from tests.rig.command_line import environment, pusher, pusher_command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
@@ -43,7 +45,7 @@ def config(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
 def test_check_of_a_good_config_says_so(config: Path) -> None:
     result = pusher("check", config)
     assert (result.returncode, result.stderr) == (0, "")
-    note = "note: pusher run keeps what waits in memory only, until it ends: no spool is configured\n"
+    note = "note: no spool is configured: pusher run keeps undelivered samples in memory only\n"
     assert result.stdout == f"{note}{config}: 1 job, 1 endpoint, no mistakes\n"
 
 
@@ -62,7 +64,7 @@ def test_check_warns_of_a_list_that_a_function_never_finds(tmp_path: Path) -> No
         "remote_write: [{url: 'https://receiver.example/w'}]\n"
     )
     (warning,) = json.loads(pusher("check", path, "--json").stdout)["warnings"]
-    assert warning.startswith("job a: file_sd_configs reads /etc/found.yaml, which nothing writes in a Lambda")
+    assert warning.startswith("job a: file_sd_configs reads /etc/found.yaml, which does not exist in a Lambda")
     assert f"warning: {warning}" in pusher("check", path).stdout
 
 
@@ -251,7 +253,7 @@ def test_push_shows_skipped_records_and_failed_metrics(jobs: Path) -> None:
     result = pusher("push", jobs)
     assert result.returncode == 1
     assert "2 records skipped" in result.stdout.splitlines()[0]
-    assert "    skipped 1, not_a_number: metric good_value, record 1: a text is no number: 'many'" in result.stdout
+    assert "    skipped 1, not_a_number: metric good_value, record 1: a text is not a number: 'many'" in result.stdout
     assert "    failed: metric gone: the record gives no sample: value w finds nothing" in result.stdout
 
 

@@ -22,6 +22,8 @@ from tests.rig.command_line import pusher
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
 from tests.rig.push import Source, config_text, endpoint, job, now_ms
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Place:

@@ -15,6 +15,8 @@ from sandbox.server import Fault
 from tests.rig import compliance as rig
 from tests.rig.compliance import PROTOCOLS, Run, Write
 
+pytestmark = pytest.mark.slow
+
 SAID = "Error: Invalid label name '__invalid__'; see <there> 100%"
 CONFIRMED = {"X-Prometheus-Remote-Write-Samples-Written": "6"}
 RETRIED = (500, 502, 503, 504, 599)

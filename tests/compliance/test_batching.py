@@ -12,6 +12,8 @@ from sandbox.server import Fault
 from tests.rig import compliance as rig
 from tests.rig.compliance import PROTOCOLS, Run, Write
 
+pytestmark = pytest.mark.slow
+
 SERIES = 1500
 DEADLINE = 2  # seconds
 PAGE = "".join(f'many{{number="{number}"}} {number}\n' for number in range(SERIES))

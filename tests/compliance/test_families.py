@@ -12,6 +12,8 @@ from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 im
 from tests.rig import compliance_pages as pages
 from tests.rig.compliance import Exemplar, Metadata, Run, Write, all_series
 
+pytestmark = pytest.mark.slow
+
 # A series -> what its family's TYPE, HELP and UNIT say.
 DESCRIBED = {
     "room_celsius": Metadata("gauge", 'Temperature, "inside" and C:\\out\nside 🚀', ""),

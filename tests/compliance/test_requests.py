@@ -6,9 +6,59 @@ https://github.com/prometheus/compliance (remotewrite/sender).
 
 from __future__ import annotations
 
+import cramjam
 import pytest
 
-from tests.rig.compliance import PROTOCOLS, Run, Write
+from tests.rig.compliance import MESSAGES, PROTOCOLS, Run, Write
+
+pytestmark = pytest.mark.slow
+
+VERSIONS = {"v1": "0.1.0", "v2": "2.0.0"}
+TYPES = {"v1": "application/x-protobuf", "v2": f"application/x-protobuf;proto={MESSAGES['v2']}"}
+
+
+def test_method(writes: list[Write]) -> None:
+    """MUST: the message is sent in the body of an HTTP POST request."""
+    assert {one.request.method for one in writes} == {"POST"}
+
+
+def test_block_format(writes: list[Write]) -> None:
+    """MUST: the message is compressed with Google's Snappy, in the block format."""
+    for one in writes:
+        assert len(bytes(cramjam.snappy.decompress_raw(one.body))) > 0
+
+
+def test_not_framed(writes: list[Write]) -> None:
+    """MUST NOT: the framed format of Snappy is not used."""
+    for one in writes:
+        assert not one.body.startswith(b"\xff\x06\x00\x00sNaPpY")
+        with pytest.raises(cramjam.DecompressionError):
+            cramjam.snappy.decompress(one.body)
+
+
+def test_content_encoding(writes: list[Write]) -> None:
+    """MUST: the header Content-Encoding is snappy."""
+    assert all(one.header("Content-Encoding") == ["snappy"] for one in writes)
+
+
+def test_content_type(writes: list[Write]) -> None:
+    """MUST: the header Content-Type is application/x-protobuf, in 2.0 with the message's name as its parameter."""
+    assert all(one.header("Content-Type") == [TYPES[one.protocol]] for one in writes)
+
+
+def test_version_header(writes: list[Write]) -> None:
+    """MUST: the header X-Prometheus-Remote-Write-Version is 0.1.0, and for a 2.0 message 2.0.0."""
+    assert all(one.header("X-Prometheus-Remote-Write-Version") == [VERSIONS[one.protocol]] for one in writes)
+
+
+def test_user_agent(writes: list[Write]) -> None:
+    """MUST: the header User-Agent names the sender and its version, as RFC 9110 has it."""
+    for one in writes:
+        (agent,) = one.header("User-Agent")
+        name, slash, version = agent.partition("/")
+        assert name
+        assert slash
+        assert version[0].isdigit()
 
 
 def test_custom_headers(writes: list[Write]) -> None:

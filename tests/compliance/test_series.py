@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from tests.rig import compliance_pages as pages
 from tests.rig.compliance import PROTOCOLS, STALE_BITS, Run, Series, Write, all_series, stamps_of, values_of
 
+pytestmark = pytest.mark.slow
+
+METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 TARGET_LABELS = {"job": "text", "region": "eu"}
 
 
@@ -25,11 +30,46 @@ def bits(value: float) -> int:
 # --- Labels -----------------------------------------------------------------------------------------------------------
 
 
+def test_sorted(writes: list[Write]) -> None:
+    """MUST: label names are sorted lexicographically."""
+    for one in every(writes):
+        names = [name.encode() for name, _ in one.pairs]
+        assert names == sorted(names)
+
+
 def test_sorted_by_bytes(writes: list[Write]) -> None:
     """MUST: the order is that of the bytes: capitals and the underscore come before small letters."""
     (first, *_) = all_series(writes, "ordered")
     own = [name for name, _ in first.pairs if name not in ("instance", "job", "region")]
     assert own == ["Alpha", "__name__", "_under", "a", "a_b", "zebra"]
+
+
+def test_no_repeated_names(writes: list[Write]) -> None:
+    """MUST NOT: a label name is not repeated within a series."""
+    for one in every(writes):
+        assert len(one.labels) == len(one.pairs)
+
+
+def test_no_empty_labels(writes: list[Write]) -> None:
+    """MUST NOT: no label has an empty name or an empty value."""
+    assert all_series(writes, "ordered")
+    for one in every(writes):
+        assert all(name and value for name, value in one.pairs), one.pairs
+
+
+def test_metric_name(writes: list[Write]) -> None:
+    """SHOULD: every series has a label __name__."""
+    assert all(one.name for one in every(writes))
+
+
+def test_metric_names_match(writes: list[Write]) -> None:
+    """MUST: a metric name matches [a-zA-Z_:]([a-zA-Z0-9_:])*."""
+    assert all(METRIC_NAME.fullmatch(one.name) for one in every(writes))
+
+
+def test_label_names_match(writes: list[Write]) -> None:
+    """MUST: a label name matches [a-zA-Z_]([a-zA-Z0-9_])*."""
+    assert all(LABEL_NAME.fullmatch(name) for one in every(writes) for name, _ in one.pairs)
 
 
 def test_reserved_names(writes: list[Write]) -> None:
@@ -55,7 +95,55 @@ def test_clashing_labels(writes: list[Write]) -> None:
     assert first.labels["instance"] != "here"
 
 
+def test_colons(writes: list[Write]) -> None:
+    """MUST: metric names with colons are kept."""
+    assert values_of(writes, "http:request:duration:seconds")[0] == 0.5
+
+
+def test_unicode_values(writes: list[Write]) -> None:
+    """MUST: label values may hold any Unicode characters, and are kept."""
+    (first, *_) = all_series(writes, "unicode")
+    assert first.labels.items() >= pages.UNICODE.items()
+
+
+def test_escaped_values(writes: list[Write]) -> None:
+    """MUST: quotes, backslashes and line feeds of label values are kept, and not their escapes."""
+    (first, *_) = all_series(writes, "escaped")
+    assert first.labels.items() >= pages.ESCAPED.items()
+
+
+def test_long_values(writes: list[Write]) -> None:
+    """SHOULD: a label value of ten thousand bytes is kept."""
+    assert all_series(writes, "long_value", value=pages.LONG_VALUE)
+
+
+def test_long_names(writes: list[Write]) -> None:
+    """SHOULD: long metric and label names are kept."""
+    assert all_series(writes, pages.LONG_NAME)
+    assert all_series(writes, "long_label", **{pages.LONG_LABEL: "v"})
+
+
+def test_many_labels(writes: list[Write]) -> None:
+    """SHOULD: a series with many labels is sent with all of them."""
+    (first, *_) = all_series(writes, "many")
+    assert first.labels.items() >= pages.MANY.items()
+
+
+def test_last_line(writes: list[Write]) -> None:
+    """SHOULD: the last line of a page counts, with or without a line feed."""
+    assert values_of(writes, "last_line")[0] == 1
+
+
 # --- Values -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", pages.VALUES)
+def test_value(writes: list[Write], kind: str) -> None:
+    """MUST: values are 64-bit floats, exact to the last bit."""
+    _, meant = pages.VALUES[kind]
+    found = values_of(writes, "values", kind=kind)
+    assert found
+    assert {bits(value) for value in found} == {bits(meant)}
 
 
 def test_nan(writes: list[Write]) -> None:
@@ -88,6 +176,12 @@ def test_up(writes: list[Write], job: str) -> None:
 
 
 # --- Timestamps -------------------------------------------------------------------------------------------------------
+
+
+def test_milliseconds(writes: list[Write]) -> None:
+    """MUST: timestamps are milliseconds since the epoch: not seconds, and not nanoseconds."""
+    for one in every(writes):
+        assert all(1e12 < stamp < 1e16 for stamp in one.stamps)
 
 
 def test_time_of_the_scrape(steady: Run, writes: list[Write]) -> None:
@@ -127,6 +221,17 @@ def test_batched(writes: list[Write]) -> None:
 # --- Symbols of 2.0 ---------------------------------------------------------------------------------------------------
 
 
+def test_first_symbol(v2: list[Write]) -> None:
+    """MUST: the first symbol is the empty string."""
+    assert all(one.message.symbols[0] == "" for one in v2)
+
+
+def test_symbols_once(v2: list[Write]) -> None:
+    """MUST: the table of symbols is deduplicated."""
+    for one in v2:
+        assert len(set(one.message.symbols)) == len(one.message.symbols)
+
+
 def test_no_symbol_for_nothing(v2: list[Write]) -> None:
     """SHOULD: the table holds what the request refers to, and no more."""
     for one in v2:
@@ -135,6 +240,30 @@ def test_no_symbol_for_nothing(v2: list[Write]) -> None:
             used.update(series.labels_refs, [series.metadata.help_ref, series.metadata.unit_ref])
             used.update(ref for exemplar in series.exemplars for ref in exemplar.labels_refs)
         assert used == set(range(len(one.message.symbols)))
+
+
+def test_references(v2: list[Write]) -> None:
+    """MUST: every reference is an index of the table: of labels, of exemplars' labels, of help and unit."""
+    for one in v2:
+        count = len(one.message.symbols)
+        for series in one.message.timeseries:
+            exemplars = [ref for exemplar in series.exemplars for ref in exemplar.labels_refs]
+            described = [series.metadata.help_ref, series.metadata.unit_ref]
+            assert all(ref < count for ref in [*series.labels_refs, *exemplars, *described])
+
+
+def test_pairs(v2: list[Write]) -> None:
+    """MUST: references of labels come in pairs."""
+    for one in v2:
+        for series in one.message.timeseries:
+            assert len(series.labels_refs) % 2 == 0
+            assert len(series.labels_refs) > 0
+            assert all(len(exemplar.labels_refs) % 2 == 0 for exemplar in series.exemplars)
+
+
+def test_text_as_it_is(v1: list[Write]) -> None:
+    """MUST: a 1.0 message has no table of symbols; each label carries its text."""
+    assert all(label.name and label.value for one in v1 for series in one.message.timeseries for label in series.labels)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

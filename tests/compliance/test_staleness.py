@@ -12,6 +12,8 @@ from tests.rig import compliance as rig
 from tests.rig import compliance_pages as pages
 from tests.rig.compliance import PROTOCOLS, STALE_BITS, Sample, Write
 
+pytestmark = pytest.mark.slow
+
 BOTH = f"staying 1\nleaving 2\nstamped 3 {pages.STAMPED_MS}\n"
 ONE = "staying 1\n"
 PAGE = "/metrics"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.schema import Config, JsonJob, Metric, RemoteWriteConfig, SigV4
 from lambda_remote_write.config.yaml_reader import ConfigError
 
 CORPUS = Path(__file__).parents[1] / "testdata" / "config"
@@ -89,71 +89,18 @@ def test_a_problem_carries_its_parts() -> None:
 
 # --- What the good files mean -----------------------------------------------------------------------------------------
 
-DEFAULTS = [  # (field, Prometheus's default or ours for AMP)
-    ("external_labels", ()),
-    ("tick_ms", 60_000),
-    ("jobs[0].instance", "api.example.com"),
-    ("jobs[0].method", "GET"),
-    ("jobs[0].query", ()),
-    ("jobs[0].body", None),
-    ("jobs[0].headers", ()),
-    ("jobs[0].labels", ()),
-    ("jobs[0].honor_labels", False),
-    ("jobs[0].scrape_interval_ms", 60_000),
-    ("jobs[0].scrape_timeout_ms", 10_000),
-    ("jobs[0].valid_status_codes", ()),
-    ("jobs[0].pagination", None),
-    ("jobs[0].limits.body_size_bytes", 50 * 1024 * 1024),
-    ("jobs[0].limits.sample_limit", 0),
-    ("jobs[0].limits.label_limit", 0),
-    ("jobs[0].limits.label_name_length", 0),
-    ("jobs[0].limits.label_value_length", 0),
-    ("jobs[0].http.basic_auth", None),
-    ("jobs[0].http.authorization", None),
-    ("jobs[0].http.oauth2", None),
-    ("jobs[0].http.follow_redirects", True),
-    ("jobs[0].http.tls.min_version", "TLS12"),
-    ("jobs[0].http.tls.insecure_skip_verify", False),
-    ("jobs[0].http.proxy.from_environment", False),
-    ("jobs[0].metric_relabel", ()),
-    ("jobs[0].metrics[0].type", "unknown"),
-    ("jobs[0].metrics[0].help", ""),
-    ("jobs[0].metrics[0].timestamp", None),
-    ("jobs[0].metrics[0].labels", ()),
-    ("jobs[0].metrics[0].scale", 1.0),
-    ("jobs[0].metrics[0].offset", 0.0),
-    ("jobs[0].metrics[0].on_missing", "skip"),
-    ("jobs[0].metrics[0].duplicates", "last"),
-    (
-        "endpoints[0].url",
-        "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-0f3ca4d1-0000-4000-8000-000000000000"
-        "/api/v1/remote_write",
-    ),
-    ("endpoints[0].sigv4.region", "eu-west-1"),
-    ("endpoints[0].sigv4.service", "aps"),
-    ("endpoints[0].is_amp", True),
-    ("endpoints[0].remote_timeout_ms", 30_000),
-    ("endpoints[0].headers", ()),
-    ("endpoints[0].write_relabel", ()),
-    ("endpoints[0].queue.capacity", 10_000),
-    ("endpoints[0].queue.max_shards", 50),
-    ("endpoints[0].queue.min_shards", 1),
-    ("endpoints[0].queue.max_samples_per_send", 1_000),
-    ("endpoints[0].queue.batch_send_deadline_ms", 5_000),
-    ("endpoints[0].queue.min_backoff_ms", 30),
-    ("endpoints[0].queue.max_backoff_ms", 5_000),
-    ("endpoints[0].queue.retry_on_http_429", True),
-    ("endpoints[0].queue.sample_age_limit_ms", 55 * 60_000),
-    ("endpoints[0].metadata.send", True),
-    ("endpoints[0].metadata.send_interval_ms", 60_000),
-    ("endpoints[0].metadata.max_samples_per_send", 2_000),
-]
+URL = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-0f3ca4d1-0000-4000-8000-000000000000"
 
 
-@pytest.mark.parametrize(("path", "value"), DEFAULTS, ids=[path for path, _ in DEFAULTS])
-def test_defaults(path: str, value: object) -> None:
-    """A key that is not written has its documented default."""
-    assert read(good("minimal"), path) == value
+def test_what_is_not_written_is_the_schemas_default() -> None:
+    """test_defaults.py compares these with docs/config.md."""
+    config = good("minimal")
+    (job,), (endpoint,) = config.jobs, config.endpoints
+    (metric,) = job.metrics
+    assert metric == Metric(metric.name, metric.records, metric.value)
+    assert job == JsonJob(job.job_name, job.url, "api.example.com", 60_000, 10_000, job.metrics)
+    assert endpoint == RemoteWriteConfig(endpoint.name, f"{URL}/api/v1/remote_write", sigv4=SigV4("eu-west-1"))
+    assert config == Config((), config.jobs, (), config.endpoints, 60_000)
 
 
 def test_defaults_stay_below_amp_body_limit() -> None:

@@ -54,7 +54,7 @@ def test_profile(cloud: Rig) -> None:
 
 
 def test_kept(cloud: Rig) -> None:
-    """A client is made once for a config and a service: that costs more than asking."""
+    """A client is made once for a config and a service: making one takes longer than a call."""
     one, other = config("ecs_sd_configs: [{}]"), config("ecs_sd_configs: [{port: 8080}]")
     clients = [cloud.clients(service, which) for which in (one, other) for service in ("ecs", "ec2") for _ in range(3)]
     assert len(set(map(id, clients))) == 4

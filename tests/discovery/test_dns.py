@@ -124,7 +124,7 @@ def test_a_failing_search_domain(names: Names, make_rig: Callable[..., Rig]) -> 
 
 
 def test_the_next_server_is_asked(names: Names, make_rig: Callable[..., Rig]) -> None:
-    """A server that is not there costs a moment."""
+    """After a server that does not answer."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as dead:
         dead.bind(("127.0.0.1", 0))
         rig = make_rig(resolver=lambda: names.resolver(others=[dead.getsockname()[1]]))

@@ -244,7 +244,7 @@ def test_throttled(make_rig: Callable[..., Rig]) -> None:
 
 
 def test_unreachable(make_rig: Callable[..., Rig]) -> None:
-    """A function in a VPC is told how it gets there."""
+    """The warning says how a function in a VPC reaches EC2."""
     (warning,) = make_rig("http://127.0.0.1:1").found("ec2_sd_configs: [{}]").warnings
     assert "EndpointConnectionError" in warning
     assert "a function in a VPC reaches ec2 through a NAT gateway or an interface endpoint" in warning

@@ -254,7 +254,7 @@ def test_many_services(make_rig: Callable[..., Rig]) -> None:
 
 
 def test_unknown_cluster(make_rig: Callable[..., Rig]) -> None:
-    """A cluster that is not there is told, the others are found."""
+    """A missing cluster is a warning; the others are found."""
     cloud = Cloud(make_rig, FARGATE)
     found = cloud.rig.found("ecs_sd_configs: [{clusters: [prod, prd]}]")
     assert addresses(found) == ["10.0.1.1:80"]
@@ -290,7 +290,7 @@ DENIED = {
 
 @pytest.mark.parametrize(("operation", "action"), DENIED.items(), ids=DENIED)
 def test_denied(make_rig: Callable[..., Rig], operation: str, action: str) -> None:
-    """Every call is needed for some label, so one that is denied is told by the name of its permission."""
+    """Every call is needed for some label, so a denied one is a warning with its permission."""
     cloud = Cloud(make_rig, FARGATE, BRIDGE)
     cloud.ecs.denied[operation] = cloud.ec2.denied[operation] = "AccessDeniedException"
     warning, *_ = cloud.rig.found("ecs_sd_configs: [{}]").warnings

@@ -110,7 +110,7 @@ def test_pattern_without_files(place: Place) -> None:
 
 
 def test_broken_file(place: Place) -> None:
-    """A broken file keeps its last good targets and costs no other file anything; once mended, all is well."""
+    """A broken file keeps its last good targets and does not affect others, until it is valid again."""
     place.save("a.json", one("a:1"))
     place.save("b.json", one("b:1"))
     discovery, rig = place.rig.discovery(entry(place, "*.json")), place.rig
@@ -142,7 +142,7 @@ def test_deleted_file_of_a_pattern(place: Place) -> None:
 
 
 def test_missing_file(place: Place) -> None:
-    """A file that is named is told when it is not there; when it was there, its targets go."""
+    """A missing file is a warning; if it was there before, its targets go."""
     place.save("other.json", one("other"))
     discovery = place.rig.discovery(entry(place, "a.json"))
     found = discovery.targets(place.rig.deadline())
@@ -159,7 +159,7 @@ def test_missing_file(place: Place) -> None:
 
 
 def test_several_entries(place: Place) -> None:
-    """A bad one costs the others nothing."""
+    """A bad one does not affect the others."""
     place.save("a.json", one("a"))
     found = place.rig.found(entry(place, "missing.json", "a.json"))
     assert addresses(found) == ["a"]
@@ -167,7 +167,7 @@ def test_several_entries(place: Place) -> None:
 
 
 def test_missing_folder(rig: Rig, tmp_path: Path) -> None:
-    """A pattern in a folder that is not there is likely a typing mistake: it is told."""
+    """A pattern in a missing folder is likely a typing mistake: a warning."""
     found = rig.found(f"file_sd_configs: [{{files: [{tmp_path}/nowhere/*.json]}}]")
     assert [warning.partition(": ")[2] for warning in found.warnings] == [
         f"{tmp_path}/nowhere/*.json: No such file or directory; no targets are known"

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import pytest
 
-from sandbox.server import Answer, Fault, LoopbackServer, Request
+from sandbox.server import Answer, Fault
 from tests.rig.discovery import Rig, addresses
+from tests.rig.scraping import Recorder
 
 LIST = [{"targets": ["h:1", "h:2"], "labels": {"env": "prod"}}, {"targets": ["h:3"]}]
 
 
-class Lister:
-    """A server that answers with `answer` and keeps what it was asked."""
-
-    def __init__(self, answer: Answer | Fault) -> None:
-        self.answer = answer
-        self.requests: list[Request] = []
-        self._server = LoopbackServer(self._respond)
-        self.url = self._server.base_url
-
-    def _respond(self, request: Request) -> Answer | Fault:
-        self.requests.append(request)
-        return self.answer
-
-    def __enter__(self) -> Lister:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._server.__exit__(*error)
-
+class Lister(Recorder):
     def entry(self, keys: str = "") -> str:
         return f'http_sd_configs: [{{url: "{self.url}/targets?team=a"{keys}}}]'
 

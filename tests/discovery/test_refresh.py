@@ -98,16 +98,16 @@ def test_failure_from_the_start() -> None:
         pytest.param([{"": ()}], False, id="empty"),
     ],
 )
-def test_unknown_is_what_nobody_has_ever_had(answers: list[Parts | Exception], expected: bool) -> None:
-    """An earlier list is used on; without one, there may be targets that nobody asks."""
+def test_unknown_is_a_list_that_never_succeeded(answers: list[Parts | Exception], expected: bool) -> None:
+    """An earlier list stays in use; without one, there may be targets that are not scraped."""
     listed = Listed(*answers)
     for _ in answers:
         listed.run(after=60)
     assert listed.target_list.found(listed.clock()).is_unknown is expected
 
 
-def test_a_bug_is_told() -> None:
-    """An error that nobody expected costs the list and not the run."""
+def test_a_bug_is_reported() -> None:
+    """An unexpected error fails the list and not the run."""
     listed = Listed({"": targets("a")}, ValueError("odd"))
     listed.run()
     assert listed.run(after=60) == (["a"], [f"key: ValueError: odd, which is a bug; {KEPT.format('1m')}"])
@@ -196,7 +196,7 @@ def test_no_time_left() -> None:
 
 
 def test_static_targets(rig: Rig) -> None:
-    """They need nobody, and no time."""
+    """They need no request, and no time."""
     entry = "static_configs: [{targets: [a, b], labels: {x: y}}, {targets: [c]}]"
     found = rig.discovery(entry).targets(rig.deadline(-1))
     assert [(group.source, dict(group.labels)) for group in found.groups] == [("0", {"x": "y"}), ("1", {})]
@@ -204,7 +204,7 @@ def test_static_targets(rig: Rig) -> None:
 
 
 def test_several_ways(rig: Rig, tmp_path: Path) -> None:
-    """A job's targets are those of all its configs; what fails costs the others nothing."""
+    """A job's targets are those of all its configs; a failed one does not affect the others."""
     write(tmp_path / "a.json", "file:1")
     entry = f"""
     file_sd_configs: [{{files: [{tmp_path}/a.json]}}]

@@ -13,6 +13,8 @@ import pytest
 
 from tests.rig.needs import Require
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "tests" / "testdata" / "pages"
 SECONDS = 15

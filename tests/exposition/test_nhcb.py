@@ -17,7 +17,7 @@ from lambda_remote_write.exposition.page import CacheEntry, Page, ScrapeCache
 from lambda_remote_write.exposition.text_parser import TextReader
 from lambda_remote_write.model.samples import Histogram, Series
 
-WISHES = ParseOptions(custom_buckets=True)
+OPTIONS = ParseOptions(custom_buckets=True)
 PAGE = """\
 # TYPE h histogram
 h_bucket{a="1",le="0.5"} 2
@@ -33,7 +33,7 @@ h_count{a="1"} 8
 class Scraped:
     """What pages of one target gave."""
 
-    parse_options: ParseOptions = WISHES
+    parse_options: ParseOptions = OPTIONS
     cache: ScrapeCache = field(default_factory=ScrapeCache)
     made: dict[tuple[tuple[str, str], ...], Series] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ def test_buckets_sum_and_count_become_one_sample(reader: type[LineReader]) -> No
 
 
 def test_the_classic_series_stay_beside_it_where_they_are_wanted() -> None:
-    found = Scraped(replace(WISHES, classic_histograms=True)).read(PAGE)
+    found = Scraped(replace(OPTIONS, classic_histograms=True)).read(PAGE)
     assert found.pop("h{a=1}") == expected()
     assert found == {
         "h_bucket{a=1,le=0.5}": 2.0, "h_bucket{a=1,le=1.0}": 2.0, "h_bucket{a=1,le=5.0}": 7.0,

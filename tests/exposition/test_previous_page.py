@@ -1,7 +1,7 @@
 """A warm environment reads a page as a cold one does, however the page has changed since it was read last.
 
 But for what hangs on a TYPE line: as in Prometheus, a series that stays on the page is what its first line made of it,
-so that the pages here have canonical `le` values, and nobody asks when a series began.
+so that the pages here have canonical `le` values, and no start times are read.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ def page(format_name: str, lines: list[str], ends: bool) -> bytes:
     return "\n".join([*lines, *tail, *([""] if ends else [])]).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", LINES, ids=str)
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_warm_reads_as_cold(format_name: str, data: st.DataObject) -> None:
-    """Any pages one after the other, in any pieces: the memory changes neither a sample nor a refusal."""
+    """Any pages one after the other, in any pieces: the cache changes neither a sample nor a refusal."""
     parse_options = ParseOptions(exemplars=True)
     lines, environment = st.sampled_from(LINES[format_name]), Target(format_name, parse_options, drops="drop")
     current = data.draw(st.lists(lines, max_size=12))
@@ -102,18 +103,18 @@ def test_a_page_that_changes_shape_and_back(change: object) -> None:
         assert environment.read(*pieces(content, 7_001)) == cold("text", content)
 
 
-def test_the_usual_page_is_not_looked_up_at_all() -> None:
-    """The second time every line is where it was: the layout stays the same object."""
+def test_a_page_with_the_same_lines_is_not_looked_up_at_all() -> None:
+    """The second time every line is where it was: the recorded page stays the same object."""
     environment = Target("text")
     environment.read(big(1_000, 1))
-    layout = environment.cache.previous_page
-    assert len(layout) == 1_200
+    page = environment.cache.previous_page
+    assert len(page) == 1_200
     environment.read(big(1_000, 2))
-    assert environment.cache.previous_page is layout
+    assert environment.cache.previous_page is page
 
 
-def test_a_page_without_a_layout_is_parsed_once_all_the_same() -> None:
-    """One timestamp makes a page that cannot be compared; its plain lines are looked up then, not resolved again."""
+def test_a_page_that_cannot_be_recorded_is_parsed_once_all_the_same() -> None:
+    """One timestamp makes a page that cannot be compared; its other lines are looked up then, not resolved again."""
     content = b"stamped 1 1700000000000\n" + big(1_000, 1)
     environment = Target("text")
     first = environment.read(content)

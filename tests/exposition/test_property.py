@@ -1,5 +1,5 @@
-"""Any samples, written as a page and read back, are the same samples: in any pieces, and with a memory that has read
-the page before."""
+"""Any samples, written as a page and read back, are the same samples: in any pieces, and with a cache that has
+read the page before."""
 
 from __future__ import annotations
 

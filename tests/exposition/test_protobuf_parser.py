@@ -75,7 +75,7 @@ GOOD = delimited('name: "a" metric { counter { value: 1 } }\n---\nname: "b" type
 
 @pytest.mark.parametrize("end", range(1, len(GOOD)))
 def test_a_page_that_breaks_off(end: int) -> None:
-    """Within a message it is refused; between two nobody can tell."""
+    """It is refused within a message; between two messages it cannot be seen."""
     first = 1 + GOOD[0]
     assert cold("protobuf", GOOD[:end]).is_bad == (end != first)
 

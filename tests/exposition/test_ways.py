@@ -1,5 +1,5 @@
-"""A page says the same whichever way its lines are read: compared with the last page, looked up, recognised by their
-plain form, or taken apart by the grammar. Here the grammar alone, with a memory of its own, is the measure."""
+"""A page says the same whichever way its lines are read: compared with the last page, looked up, by the fast
+path, or by the grammar. Here the grammar alone, with a cache of its own, is the measure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lambda_remote_write.exposition.page import BadPage, CacheEntry
 from lambda_remote_write.model.samples import RefusedSeries
 from tests.rig.exposition import Read, Target, pieces
 
-WISHES = ParseOptions(exemplars=True)
+OPTIONS = ParseOptions(exemplars=True)
 Pages = Sequence[bytes]
 
 
@@ -55,7 +55,7 @@ def the_grammar_alone() -> Iterator[None]:
 class Both:
     """One target, read in all ways and by the grammar alone."""
 
-    def __init__(self, format_name: str, parse_options: ParseOptions = WISHES) -> None:
+    def __init__(self, format_name: str, parse_options: ParseOptions = OPTIONS) -> None:
         self.target, self._measure = (Choosy(format_name, parse_options, drops="drop") for _ in range(2))
 
     def read(self, page: bytes, size: int = 65_536) -> Read:
@@ -317,7 +317,7 @@ def changed(data: st.DataObject, lines: list[str], line: st.SearchStrategy[str])
 )
 def test_labels_are_resolved_once(odd: str) -> None:
     """Every raw identity is parsed and relabelled once, also on a page that cannot be compared line by line."""
-    target = Choosy("text", WISHES)
+    target = Choosy("text", OPTIONS)
     page = text("a 1", *(f'a{{x="{number}"}} {number}' for number in range(100)))
     for _ in range(3):
         before = target.resolved

@@ -113,6 +113,7 @@ def aws_that_dies(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReques
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aws_that_dies", [1, 2, 3], ids=lambda lines: f"{lines} lines", indirect=True)
 @pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
 def test_a_call_of_boto3_fails(aws_that_dies: LoopbackServer, call: Callable[[Any], object]) -> None:

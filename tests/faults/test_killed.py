@@ -22,6 +22,8 @@ from tests.rig.command_line import start
 from tests.rig.delivery import KEYS, in_order
 from tests.rig.push import config_text, endpoint, job
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.faults.matrix import CASES, SERIES, Case, play, title
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("case", CASES, ids=title)
 def test_nothing_is_lost(case: Case) -> None:

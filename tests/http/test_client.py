@@ -46,10 +46,10 @@ def host(api: Api) -> str:
 
 
 def failure(
-    transport: Transport, request: HttpRequest, seconds: float = 2.0, channel: ConnectionOptions = PLAIN
+    transport: Transport, request: HttpRequest, seconds: float = 2.0, options: ConnectionOptions = PLAIN
 ) -> TransportError:
     with pytest.raises(TransportError) as caught:
-        body(transport.send(request, channel, seconds))
+        body(transport.send(request, options, seconds))
     return caught.value
 
 
@@ -106,16 +106,16 @@ def test_the_environments_proxies_are_ignored(transport: Transport, api: Api, mo
     assert body(transport.send(get(api), PLAIN, 2)) == b"hello"
 
 
-def test_channels_do_not_share_connections(transport: Transport, api: Api) -> None:
-    for channel in (PLAIN, ConnectionOptions(server_name="x"), PLAIN):
-        body(transport.send(get(api), channel, 2))
+def test_unequal_options_do_not_share_connections(transport: Transport, api: Api) -> None:
+    for options in (PLAIN, ConnectionOptions(server_name="x"), PLAIN):
+        body(transport.send(get(api), options, 2))
     assert api.connections == 2
 
 
 def ask_all(transport: Transport, api: Api, numbers: range) -> int:
     """Asks so many sources in turn; gives how many connections that took."""
     before = api.connections
-    for number in numbers:  # equal hosts of unequal channels do not share connections
+    for number in numbers:  # equal hosts of unequal options do not share connections
         with transport.send(get(api), ConnectionOptions(server_name=str(number)), 5, is_source=True) as answer:
             assert answer.read(100) == b"hello"
     return api.connections - before

@@ -283,6 +283,7 @@ def test_oauth2_without_a_token_is_up_0_with_a_reason(rig: Rig, answer: Answer, 
     assert rig.value("up") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/other-token", "/token"], ids=["its own token", "the same token"])
 def test_a_token_endpoint_that_hangs_costs_no_other_job_more_than_its_time(rig: Rig, path: str) -> None:
     rig.api.serve("/token", Fault.hang())

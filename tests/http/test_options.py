@@ -9,7 +9,7 @@ import pytest
 
 from lambda_remote_write.config.schema import Authorization, BasicAuth, HttpClientConfig, ProxyConfig, TlsConfig
 from lambda_remote_write.config.secrets import Secret, SecretError, SecretStore
-from lambda_remote_write.http.options import auth_headers, channel_for
+from lambda_remote_write.http.options import auth_headers, connection_options
 
 PROXY = "http://user:password@proxy.example.com:3128"
 VALUE = "s3cr3t-value"
@@ -23,7 +23,7 @@ def secrets(**env_vars: str) -> SecretStore:
 
 
 def proxy_of(url: str, proxy: ProxyConfig, **env_vars: str) -> str:
-    return channel_for(url, TlsConfig(), proxy, secrets(), env_vars).proxy_url
+    return connection_options(url, TlsConfig(), proxy, secrets(), env_vars).proxy_url
 
 
 # --- no_proxy, as Go's httpproxy --------------------------------------------------------------------------------------
@@ -145,8 +145,8 @@ def test_connect_header() -> None:
     """proxy_connect_header goes to the proxy only: where none is used there is none."""
     header = (("X-Proxy", (Secret(literal="one"), Secret(reference="env:TWO"))),)
     proxy = ProxyConfig(url=Secret(literal=PROXY), no_proxy="b.org", connect_header=header)
-    through = channel_for("http://a.org/", TlsConfig(), proxy, secrets(TWO="two"), {})
-    past = channel_for("http://b.org/", TlsConfig(), proxy, secrets(TWO="two"), {})
+    through = connection_options("http://a.org/", TlsConfig(), proxy, secrets(TWO="two"), {})
+    past = connection_options("http://b.org/", TlsConfig(), proxy, secrets(TWO="two"), {})
     assert through.proxy_headers == (("X-Proxy", "one"), ("X-Proxy", "two"))
     assert (past.proxy_url, past.proxy_headers) == ("", ())
 
@@ -166,17 +166,17 @@ def test_tls(tmp_path: Path) -> None:
         min_version="TLS13",
         max_version="TLS13",
     )
-    channel = channel_for("https://example.com/", tls, ProxyConfig(), secrets(KEY="PRIVATE"), {})
-    assert (channel.ca, channel.cert, channel.key) == ("CA", "CERT", "PRIVATE")
-    assert (channel.server_name, channel.verify) == ("api.internal", False)
-    assert (channel.min_version, channel.max_version) == ("TLS13", "TLS13")
+    options = connection_options("https://example.com/", tls, ProxyConfig(), secrets(KEY="PRIVATE"), {})
+    assert (options.ca, options.cert, options.key) == ("CA", "CERT", "PRIVATE")
+    assert (options.server_name, options.verify) == ("api.internal", False)
+    assert (options.min_version, options.max_version) == ("TLS13", "TLS13")
 
 
 def test_tls_defaults() -> None:
     """Without tls_config: the machine's authorities, verified, TLS 1.2 or newer."""
-    channel = channel_for("https://example.com/", TlsConfig(), ProxyConfig(), secrets(), {})
-    assert (channel.ca, channel.cert, channel.key, channel.verify) == ("", "", "", True)
-    assert (channel.min_version, channel.max_version) == ("TLS12", "")
+    options = connection_options("https://example.com/", TlsConfig(), ProxyConfig(), secrets(), {})
+    assert (options.ca, options.cert, options.key, options.verify) == ("", "", "", True)
+    assert (options.min_version, options.max_version) == ("TLS12", "")
 
 
 @pytest.mark.parametrize("field", ["ca", "cert", "key"])
@@ -184,17 +184,17 @@ def test_tls_file_missing(tmp_path: Path, field: str) -> None:
     """A certificate or key that is not there is named."""
     tls = TlsConfig(**{field: Secret(file=str(tmp_path / f"{field}.pem"))})
     with pytest.raises(SecretError, match=rf"{field}\.pem: No such file"):
-        channel_for("https://example.com/", tls, ProxyConfig(), secrets(), {})
+        connection_options("https://example.com/", tls, ProxyConfig(), secrets(), {})
 
 
-def test_channel_hides() -> None:
-    """A channel holds resolved secrets and prints none."""
+def test_options_hide() -> None:
+    """Connection options hold resolved secrets and print none."""
     tls = TlsConfig(ca=Secret(literal=VALUE), cert=Secret(literal=VALUE), key=Secret(literal=VALUE))
     header = (("X-Proxy", (Secret(literal=VALUE),)),)
     proxy = ProxyConfig(url=Secret(literal=f"http://user:{VALUE}@proxy.example.com"), connect_header=header)
-    channel = channel_for("https://example.com/", tls, proxy, secrets(), {})
-    assert VALUE in channel.proxy_url
-    assert VALUE not in f"{channel!r} {channel}"
+    options = connection_options("https://example.com/", tls, proxy, secrets(), {})
+    assert VALUE in options.proxy_url
+    assert VALUE not in f"{options!r} {options}"
 
 
 # --- Who we are -------------------------------------------------------------------------------------------------------

@@ -450,6 +450,14 @@ def test_what_follows_an_answer_is_not_the_next_one(transport: Transport, segmen
         assert body_of(ask(transport, peer)) == b"right"
 
 
+def test_a_proxy_is_asked_for_the_whole_address_without_its_fragment(transport: Transport) -> None:
+    """RFC 9112, 3.2.2, and RFC 9110, 7.1."""
+    with Peer(GOOD) as peer:
+        request = HttpRequest("GET", "http://target.test:81/a?b#c", {})
+        body_of(transport.send(request, ConnectionOptions(proxy_url=peer.url), 5))
+        assert peer.requests[0].startswith(b"GET http://target.test:81/a?b HTTP/1.1\r\nHost: target.test:81\r\n")
+
+
 def head(status: str, *headers: str) -> str:
     return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *headers, ""))
 
@@ -476,12 +484,12 @@ def test_interim_answers_are_skipped(
     before = "".join(interim).encode()
     answer: Segments = [before, 0.05, *GOOD] if is_late else [before + f"{OK}{FIVE}\r\nhello".encode()]
     with Peer(answer, RIGHT) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
         request = HttpRequest("GET", peer.url, {})
-        with transport.send(request, channel, 5) as found:
+        with transport.send(request, options, 5) as found:
             assert (found.status, dict(found.headers)) == (200, {"content-length": "5"})
             assert b"".join(found.chunks()) == b"hello"
-        assert body_of(transport.send(request, channel, 5)) == b"right"
+        assert body_of(transport.send(request, options, 5)) == b"right"
         assert peer.connections == 1
 
 
@@ -490,11 +498,11 @@ def test_switching_protocols_is_the_last_answer(transport: Transport, *, is_prox
     """RFC 9110, 15.2.2: what follows is another protocol, which nothing here asks for."""
     late: Segments = [head("101 Switching Protocols", "X: 1").encode(), 0.3, f"{OK}{FIVE}\r\nwrong".encode()]
     with Peer(late, RIGHT) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
         request = HttpRequest("GET", peer.url, {})
-        with transport.send(request, channel, 5) as answer:
+        with transport.send(request, options, 5) as answer:
             assert answer.status == 101
-        assert body_of(transport.send(request, channel, 5)) == b"right"
+        assert body_of(transport.send(request, options, 5)) == b"right"
 
 
 def test_interim_answers_without_end_are_cut_at_the_time(transport: Transport) -> None:
@@ -508,8 +516,8 @@ def test_the_first_line_of_a_header_counts(transport: Transport, *, is_proxied: 
     """Go's Header.Get, by which Prometheus reads Content-Type, Content-Encoding, Location and Retry-After."""
     twice = head("200 OK", "X: 1", FIVE.strip(), "x: 2", "X: 3", "Y:", "Y: 4") + "hello"
     with Peer([twice.encode()]) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
-        with transport.send(HttpRequest("GET", peer.url, {}), channel, 2) as answer:
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        with transport.send(HttpRequest("GET", peer.url, {}), options, 2) as answer:
             assert (answer.headers["x"], answer.headers["Y"]) == ("1", "")
             assert (answer.headers.joined("X"), answer.headers.joined("Z")) == ("1, 2, 3", "")
 
@@ -532,11 +540,11 @@ def test_an_answer_of_which_the_end_is_unclear_is_an_error(
 ) -> None:
     """RFC 9112, 6.3: the client "MUST close the connection to the server and discard the received response"."""
     with Peer([f"{OK}{''.join(lines)}\r\n5\r\nhello\r\n0\r\n\r\n".encode()], RIGHT) as peer:
-        channel = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
+        options = ConnectionOptions(proxy_url=peer.url) if is_proxied else PLAIN
         request = HttpRequest("GET", peer.url, {})
         with pytest.raises(TransportError, match=r"bad Content-Length|unsupported Transfer-Encoding"):
-            body_of(transport.send(request, channel, 2))
-        assert body_of(transport.send(request, channel, 2)) == b"right"
+            body_of(transport.send(request, options, 2))
+        assert body_of(transport.send(request, options, 2)) == b"right"
         assert peer.connections == 2
 
 
@@ -583,6 +591,55 @@ def test_an_answer_that_comes_before_the_body_was_sent_is_read(transport: Transp
             pass
         assert body_of(ask(transport, peer)) == b"right"
         assert len(peer.requests) == 2 + kept
+
+
+@contextlib.contextmanager
+def answering_once(answer: bytes) -> Iterator[tuple[str, list[socket.socket]]]:
+    """A server that answers the first request of one connection, and then leaves that alone -> its URL, and the
+    connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[socket.socket] = []
+
+        def serve() -> None:
+            taken.append(server.accept()[0])
+            taken[0].recv(65_536)
+            taken[0].sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/", taken
+        thread.join()
+        taken[0].close()
+
+
+def test_a_kept_connection_that_does_not_take_the_request_is_cut_in_time(transport: Transport) -> None:
+    """In the time of this exchange: the one before had more."""
+    with answering_once(f"{OK}{FIVE}\r\nhello".encode()) as (url, _):
+        body_of(transport.send(HttpRequest("GET", url, {}), PLAIN, 10))
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="timed out while sending the request"):
+            transport.send(HttpRequest("POST", url, {}, b"x" * 50_000_000), PLAIN, 0.3)
+        assert time.monotonic() - started < 6
+
+
+def test_when_one_kept_connection_has_died_the_others_are_not_tried(transport: Transport) -> None:
+    with Peer(GOOD, GOOD, [None], RIGHT) as peer:
+        for answer in [ask(transport, peer) for _ in range(2)]:
+            body_of(answer)
+        assert peer.connections == 2
+        assert body_of(ask(transport, peer)) == b"right"
+        assert peer.connections == 3
+
+
+def test_an_answer_that_is_left_unread_ends_its_connection_at_once(transport: Transport) -> None:
+    """Also the last one of its connection, whose reader has the socket to itself."""
+    with answering_once(f"{OK}{FIVE}Connection: close\r\n\r\nhe".encode()) as (url, taken):
+        answer = transport.send(HttpRequest("GET", url, {}), PLAIN, 5)
+        with answer:
+            pass
+        taken[0].settimeout(5)
+        assert taken[0].recv(1) == b""
+        assert answer.status == 200
 
 
 def test_threads_get_their_own_answers(transport: Transport) -> None:

@@ -226,6 +226,13 @@ def test_a_proxy_with_an_unknown_certificate(
     assert seen.requests == server.requests == []
 
 
+def test_a_target_behind_a_proxy_with_an_unknown_certificate(rig: Rig, server: Seen) -> None:
+    with proxy() as seen:
+        detail = fetch(rig, server, "{}", keys=f"proxy_url: 'http://127.0.0.1:{seen.port}'")
+    assert "TLS failed while connecting" in detail
+    assert server.requests == []
+
+
 def test_a_proxy_that_is_down(rig: Rig, server: Seen) -> None:
     with proxy() as seen:
         pass

@@ -229,7 +229,7 @@ def test_an_object_where_a_list_is_meant_is_counted_beside_lists(rig: Rig) -> No
     report = rig.push(rig.job('{name: m, records: ["a[]", "b[]"], value: v, labels: {k: k}}'))
     assert skipped(report) == {"not_a_list": 1}
     (example,) = report["jobs"][0]["skipped"]["not_a_list"]["examples"].values()
-    assert 'b, where an object, {"v": 2' in example
+    assert 'b, but it has an object, {"v": 2' in example
     assert rig.lines() == [f'm{{k="x"}} 1 @{NOW_MS}']
 
 

@@ -434,9 +434,9 @@ def test_a_time_of_1970_is_one_in_another_unit(rig: Rig, stamp: int, unit: str) 
     assert "is the unit right" in error(pushed(rig, metric, f'[{{"n":"a","v":1,"t":{stamp}}}]'))
 
 
-@pytest.mark.parametrize("more", ["", ',{"n":"c","v":null,"t":0}'], ids=["plain column", "a record beside it"])
+@pytest.mark.parametrize("more", ["", ',{"n":"c","v":null,"t":0}'], ids=["fast path", "slow path"])
 def test_the_same_wrong_unit_gets_the_same_reason_on_either_path(rig: Rig, more: str) -> None:
-    """Milliseconds where seconds are declared: beyond the year 9999, whoever its neighbours are."""
+    """Milliseconds where seconds are declared: beyond the year 9999, beside any other records."""
     metric = '{name: m, records: "[]", value: v, labels: {n: n}, timestamp: {path: t, format: unix}}'
     report = pushed(rig, metric, f'[{{"n":"a","v":1,"t":{NOW_MS}}},{{"n":"b","v":2,"t":{NOW_MS // 1000}}}{more}]')
     assert skipped(report).get("timestamp_invalid") == 1

@@ -140,7 +140,7 @@ PLAIN = st.fixed_dictionaries(
 def test_a_bad_record_changes_nothing_for_its_neighbours(
     folder: Path, documents: list[dict[str, Any]], place: int, wreck: Record
 ) -> None:
-    """The column path reads the plain document, the careful path the one with a bad record: equal samples."""
+    """The fast path reads the first document, the slow path the one with a bad record: equal samples."""
     records = [Record(document) for document in documents]
     _, alone = served(folder, records)
     _, beside = served(folder, [*records, wreck])

@@ -162,7 +162,7 @@ def test_without_a_cap_a_hundred_pages_are_read(rig: Rig) -> None:
     assert "stopped after 100 pages, max_pages" in " ".join(report["warnings"])
 
 
-def test_duplicates_over_pages_are_settled_together(rig: Rig) -> None:
+def test_duplicates_over_pages_are_resolved_together(rig: Rig) -> None:
     paged(rig, {"": page(1, next="?p=2"), "p=2": page(1, next="?p=3"), "p=3": page(1)})
     metric = '{name: item_id, records: "items[]", value: id, labels: {name: name}, duplicates: sum}'
     rig.push(rig.job(metric, keys=LINK))

@@ -78,7 +78,7 @@ def test_every_text_of_the_catalogue(status: int, text: str, reason: str, helps:
                      "this clock is behind the receiver's", id="no times"),
     ],
 )  # fmt: skip
-def test_a_wrong_clock_is_told_by_how_much(text: str, words: str) -> None:
+def test_the_skew_of_a_wrong_clock_is_reported(text: str, words: str) -> None:
     found = explain(403, f'{{"message":"{text}"}}', AMP)
     assert found.reason == "signature_expired"
     assert words in found.meaning
@@ -97,7 +97,7 @@ def test_what_labels_say_is_not_what_the_receiver_says() -> None:
     assert (found.reason, found.series) == ("sample-out-of-order", hostile)
 
 
-def test_another_receiver_is_not_told_to_use_the_commands_of_aws() -> None:
+def test_another_receiver_gets_no_commands_of_aws() -> None:
     other = endpoint(workspace=None, url="http://receiver:9090/api/v1/write")
     for text, advice in (
         ("too old sample", "storage.tsdb.out_of_order_time_window"),

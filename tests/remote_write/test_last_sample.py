@@ -15,7 +15,7 @@ from sandbox import prometheus
 from tests.rig.needs import Peer
 
 
-def test_metrics_that_differ_in_nothing_but_their_names_are_told_apart(peer: Peer) -> None:
+def test_metrics_that_differ_only_in_their_names_are_distinguished(peer: Peer) -> None:
     """`timestamp` drops names: two such series in one selector are an error of PromQL."""
     peer("prometheus")
     now_ms = time.time_ns() // 1_000_000

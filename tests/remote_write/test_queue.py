@@ -1,4 +1,4 @@
-"""Requests until they are settled: order, who may book, and how many go side by side. And how they are paced."""
+"""The send queue: order, who may record outcomes, how many requests are sent concurrently; and pacing."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_two_throttled_attempts_come_before_pieces() -> None:
         assert [record.sample_count for record in amp.requests if record.sample_count] == [8, 8, 4, 4]
 
 
-# --- The outbox alone -------------------------------------------------------------------------------------------------
+# --- The queue alone --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("taken", [0, 1, 3])
@@ -202,15 +202,15 @@ def test_a_stop_leaves_what_is_under_way_its_own_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "was_in_doubt", "expected"),
+    ("in_flight", "is_maybe_stored", "expected"),
     [
         pytest.param(False, False, [False, False, False], id="nothing went out"),
         pytest.param(True, False, [True, False, False], id="the first piece is under way"),
         pytest.param(False, True, [True, False, False], id="an earlier attempt got no answer"),
     ],
 )
-def test_what_may_be_stored_is_said_of_the_piece_that_went_out(
-    in_flight: bool, was_in_doubt: bool, expected: list[bool]
+def test_the_piece_in_flight_is_marked_as_maybe_stored(
+    in_flight: bool, is_maybe_stored: bool, expected: list[bool]
 ) -> None:
     """Of a request in pieces only the first one can be under way."""
     box, _ = send_queue(2)
@@ -218,14 +218,14 @@ def test_what_may_be_stored_is_said_of_the_piece_that_went_out(
     assert queued is not None
     queued.pieces.append(WriteRequest(b"0b", 1, 1))
     queued.in_flight = in_flight
-    if was_in_doubt:
-        queued.maybe_stored()
+    if is_maybe_stored:
+        queued.mark_maybe_stored()
     left = box.close()
     assert [one.request.body for one in left] == [b"0", b"0b", b"1"]
     assert [one.request.maybe_stored for one in left] == expected
 
 
-def test_a_settled_request_is_not_left() -> None:
+def test_a_finished_request_is_not_left() -> None:
     """One that is under way for the last time and has nothing left is gone, without an error."""
     box, _ = send_queue(1)
     queued = box.take()
@@ -235,21 +235,21 @@ def test_a_settled_request_is_not_left() -> None:
     assert box.close() == []
 
 
-def test_threads_that_are_late_change_nothing_in_the_books() -> None:
-    """Closing waits for who is booking, and everybody after that gets Closed."""
+def test_late_threads_do_not_change_the_accounting() -> None:
+    """Closing waits for a thread that is recording; later ones get QueueClosed."""
     box, accounting = send_queue(1)
     refused, started = list[int](), threading.Barrier(9)
 
-    def book() -> None:
+    def record_many() -> None:
         started.wait()
         try:
             for _ in range(10_000):
-                with box.accounting() as open_books:
-                    open_books.accepted += 1
+                with box.accounting() as accounted:
+                    accounted.accepted += 1
         except QueueClosed:
             refused.append(1)
 
-    threads = [threading.Thread(target=book) for _ in range(8)]
+    threads = [threading.Thread(target=record_many) for _ in range(8)]
     for thread in threads:
         thread.start()
     started.wait()

@@ -1,4 +1,4 @@
-"""Bytes to outcome over real sockets: for every way a receiver can answer, the right books, a message to act on, and
+"""Bytes to outcome over real sockets: for every way a receiver can answer, the right counts, a message to act on, and
 nothing else lost."""
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def test_trouble_without_end_is_undelivered_when_the_time_is_up(
     assert sum(one.clock.slept) < 1.0
 
 
-def test_nobody_listens(one: Rig, amp: Receiver) -> None:
+def test_a_refused_connection(one: Rig, amp: Receiver) -> None:
     amp.close()
     delivery = one.deliver(one.points(), seconds=1.0)
     assert accounting(delivery) == (0, {}, {}, {"unavailable": 6})
@@ -559,16 +559,17 @@ def test_metadata_arrives(amp: Receiver, one: Rig) -> None:
 @pytest.mark.parametrize(
     "fault", [Fault.status(400, SAID), Fault.status(404), Fault.status(415), Fault.status(413)], ids=lambda _: ""
 )
-def test_metadata_that_is_refused_costs_no_sample(amp: Receiver, one: Rig, fault: Fault) -> None:
+def test_metadata_that_is_refused_costs_no_sample(amp: Receiver, clock: Clock, fault: Fault) -> None:
     amp.script(None, None, None, fault)
-    delivery = one.deliver(one.points(), metadata=HELP)
+    with rig(amp.url, clock=clock) as one:  # with the default timeout: a retry would take the fault
+        delivery = one.deliver(one.points(), metadata=HELP)
     assert accounting(delivery) == (6, {}, {}, {})
     assert delivery.metadata_accepted == 0
     assert any("metadata" in warning for warning in delivery.warnings)
 
 
 def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others(clock: Clock) -> None:
-    """Cortex keeps the valid rest of a refused request; the books still say "up to" the whole of it."""
+    """Cortex keeps the valid rest of a refused request; the counts still say "up to" the whole of it."""
     with Receiver(now=clock.time, limits=Limits(out_of_order_seconds=0)) as amp, rig(amp.url, clock=clock) as made_rig:
         made_rig.deliver(made_rig.points(times=1, age_ms=5_000))
         points = made_rig.points(times=2, step_ms=8_000)
@@ -578,7 +579,7 @@ def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others
 
 
 def test_a_sample_that_grows_too_old_during_an_outage_is_booked_once() -> None:
-    """Its neighbour in the same request stays in hand, and the books balance."""
+    """Its neighbour in the same request stays in hand, and the counts balance."""
     clock = Clock()
     with Receiver(now=clock.time) as receiver:
         receiver.always(Fault.status(503))

@@ -44,7 +44,7 @@ def printed_by(*arguments: str | Path) -> str:
 
 @pytest.fixture
 def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The same of commands that ask nobody, without a process of their own."""
+    """The same of commands that need no server, without a process of their own."""
 
     def run(*arguments: str | Path) -> str:
         capsys.readouterr()
@@ -115,6 +115,7 @@ def outsiders() -> Iterator[Outsiders]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("action", ["check", "plan", "push"])
 def test_what_sources_and_receivers_say(outsiders: Outsiders, tmp_path: Path, action: str, form: list[str]) -> None:
@@ -126,6 +127,7 @@ def test_what_sources_and_receivers_say(outsiders: Outsiders, tmp_path: Path, ac
     assert action == "check" or printed.count("FORGED") > 3  # it has come through
 
 
+@pytest.mark.slow
 def test_what_waits_in_a_spool(outsiders: Outsiders, tmp_path: Path) -> None:
     """`show` is for people; `export` is for another program, which takes the value as it is."""
     config = tmp_path / "config.json"

@@ -166,6 +166,7 @@ def test_a_receiver_that_refuses_them_costs_no_data_and_little_time(world: World
     assert any("self-metrics refused" in detail for detail in report.deliveries[0].warnings)
 
 
+@pytest.mark.slow
 def test_a_receiver_that_fails_for_them_alone_does_not_hold_up_the_run(world: World) -> None:
     world.amp.script(None, *[Fault.hang()] * 3)
     started = time.monotonic()

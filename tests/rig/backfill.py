@@ -72,7 +72,7 @@ class Rig:
         seconds: float = 120.0,
         **top: Any,
     ) -> dict[str, Any]:
-        """One backfill with these jobs; its books must balance. Raises BadRequest."""
+        """One backfill with these jobs; its counts must balance. Raises BadRequest."""
         config = parse_config(self.text(*jobs, **top), "pusher.yaml", {})
         store = DirectoryStore(self.folder / "state")
         host = invoke.Host(self.dependencies, store, is_local=is_local, tell=tell or self.told.append)
@@ -94,6 +94,11 @@ class Rig:
     @property
     def stored(self) -> Points:
         return stored(self.receiver)
+
+    @property
+    def held(self) -> Points:
+        """What the receiver has, without the labels of the job."""
+        return stored(self.receiver, "job", "instance")
 
 
 def stored(receiver: Receiver, *without: str) -> Points:

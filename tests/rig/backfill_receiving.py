@@ -42,7 +42,7 @@ MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-Books = Mapping[str, Any]
+Answers = Mapping[str, Any]
 
 
 def now_ms() -> int:
@@ -271,7 +271,7 @@ def counted(reasons: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     return {reason: int(entry["count"]) for reason, entry in reasons.items()}
 
 
-def balances(answer: Books) -> bool:
+def balances(answer: Answers) -> bool:
     """Every sample that an endpoint should have got is accounted for."""
     return all(
         one["collected"] == one["accepted"] + total(one["rejected"]) + total(one["dropped"])
@@ -279,8 +279,8 @@ def balances(answer: Books) -> bool:
     )
 
 
-def only(answer: Books) -> dict[str, Any]:
-    """The books of the only endpoint."""
+def only(answer: Answers) -> dict[str, Any]:
+    """The counts of the only endpoint."""
     (found,) = answer["endpoints"]
     return dict(found)
 
@@ -301,7 +301,7 @@ class Desk:
     def backfill(
         self, seconds: float = SECONDS, tell: Callable[[Any], None] | None = None, **event: Any
     ) -> dict[str, Any]:
-        """One invocation, in an environment of its own. The books must balance."""
+        """One invocation, in an environment of its own. The counts must balance."""
         dependencies = Dependencies(self.env_vars, now_ms=self.clock, sleep=self.sleep)
         given = {key.removesuffix("_"): value for key, value in event.items()}
         told = {"tell": tell} if tell else {}

@@ -79,7 +79,7 @@ class Rig:
     def deliver(
         self, points: Sequence[made.Point], seconds: float = 60.0, metadata: Sequence[Metadata] = ()
     ) -> Delivery:
-        """Delivers within so many seconds; the books must balance."""
+        """Delivers within so many seconds; the counts must balance."""
         return self.send(made.samples_of(points, self.series), seconds, metadata)
 
     def send(self, samples: Samples, seconds: float = 60.0, metadata: Sequence[Metadata] = ()) -> Delivery:

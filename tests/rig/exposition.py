@@ -1,4 +1,4 @@
-"""Pages of every format through their readers as a scrape does it, cold or with a memory, and what they come to."""
+"""Pages of every format through their readers as a scrape does it, cold or with a cache, and what they come to."""
 
 from __future__ import annotations
 

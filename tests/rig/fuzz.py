@@ -1,6 +1,6 @@
 """A fuzzer of the text formats, as a program: python -m tests.rig.fuzz text|openmetrics [libFuzzer's options].
 
-Whatever the bytes, reading them ends in samples or in a refusal, and a warm memory makes no difference to either.
+Whatever the bytes, reading them ends in samples or in a refusal, and a warm cache makes no difference to either.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ with atheris.instrument_imports(include=["lambda_remote_write.exposition"]):
 
 from tests.rig.exposition import Target, pieces
 
-WISHES = ParseOptions(exemplars=True)
+OPTIONS = ParseOptions(exemplars=True)
 
 
 def main(format_name: str, options: list[str]) -> None:
     def one(content: bytes) -> None:
         half, size = len(content) // 2, content[0] + 1 if content else 1
-        cold, environment = Target(format_name, WISHES).read(content), Target(format_name, WISHES)
+        cold, environment = Target(format_name, OPTIONS).read(content), Target(format_name, OPTIONS)
         assert environment.read(*pieces(content, size)) == cold, "in pieces"
         assert environment.read(content) == cold, "the second time"
         environment.read(content[:half] + content[half + 1 :])

@@ -117,7 +117,7 @@ def test_label_values_without_end_that_relabelling_removes_stay_bounded(rig: Rig
     documents = ([{"v": 1, "id": f"{run}-{index}"} for index in range(3000)] for run in range(12))
     run_all(rig, app, documents)
     assert [value for _, value in next(iter(rig.receiver.series("m").values()))] == [3000.0] * 12
-    (environment,) = app._warms.values()
+    (environment,) = app._environments.values()
     (metric,) = environment.jobs[0].reader.mapper._metrics
     assert len(metric._series) <= 30_000
 

@@ -1,4 +1,4 @@
-"""Asking side by side: what one source does to itself, and to nobody else."""
+"""Scraping side by side: what goes wrong with one scraper does not affect the others."""
 
 from __future__ import annotations
 

@@ -359,7 +359,7 @@ DOWN = rig.bits(0.0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What all clients have sent: by client and version of the protocol; when each was told that a target is gone.
+    """What all clients have sent: by client and version of the protocol; when each learned that a target is gone.
     `soon_ms` is the time in the pages."""
 
     cases: Mapping[tuple[str, int], Mapping[str, Scrapes]]
@@ -519,7 +519,7 @@ def test_same_metadata(seen: Seen, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case_id", [REFUSED, CROWD])
 def test_targets_that_are_not_scraped_are_down(seen: Seen, case_id: str, way: str) -> None:
-    """Nobody listens; and target_limit, which stops all targets of its job."""
+    """An address where nothing listens; and target_limit, which stops all targets of its job."""
     real, ours = seen.cases["prometheus", 2][case_id], seen.cases[way, 2][case_id]
     assert ours.values() == real.values()
     assert {name for labels in ours.points for name in (dict(labels)["__name__"],)} == {*SYNTHETIC, *EXTRA}

@@ -1,5 +1,5 @@
-"""Gaps heal themselves: what runs have missed comes before the fresh answer, oldest first, once, within AMP's hour and
-the run's time; how far a job had come is known from memory, the state object, or the receiver."""
+"""Gaps are filled: what earlier runs missed is sent before the fresh answer, oldest first, once, within AMP's hour and
+the run's time. The high-water mark comes from the environment, the state object, or the receiver."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BACKFILL = {"query": {"from": "{start}", "to": "{end}"}, "format": "unix_ms"}
 @pytest.mark.parametrize(
     ("mark", "gap"),
     [
-        pytest.param(None, None, id="nobody knows"),
+        pytest.param(None, None, id="not known"),
         pytest.param(HighWaterMark(NOW - MINUTE, NOW - MINUTE), None, id="in time"),
         pytest.param(HighWaterMark(NOW - 90_000, NOW - 95_000), None, id="half a minute late: the schedule's jitter"),
         pytest.param(
@@ -224,7 +224,7 @@ def test_windows_are_asked_one_after_the_other(world: World) -> None:
     assert world.meter.ranges == sorted(world.meter.ranges)
 
 
-def test_the_receiver_knows_where_nobody_else_does(world: World, peer: Peer) -> None:
+def test_the_mark_comes_from_the_receiver_without_a_spool(world: World, peer: Peer) -> None:
     """A cold start without a spool: one signed query says how far the job had come."""
     with Prometheus(path=peer("prometheus")) as prometheus, Receiver(now=world.clock.time) as amp:
         world.clock.ahead += 2.5 * 3600  # near the present: the query is about the last hour
@@ -238,14 +238,14 @@ def test_the_receiver_knows_where_nobody_else_does(world: World, peer: Peer) -> 
 
 
 def test_a_receiver_that_refuses_the_query_is_a_warning(world: World) -> None:
-    """Nothing is missing as far as anybody knows; the fresh answer goes out."""
+    """Without a high-water mark there is no gap; the fresh answer is sent."""
     world.write_url = world.amp.url.replace("ws-sandbox", "ws-other")
     report = world.run(world.env_vars(spool=False))
     assert any("the last accepted time of usage is not known" in detail for detail in report.warnings)
     assert world.meter.ranges == []
 
 
-def test_what_is_too_old_is_beyond_help_and_said(world: World) -> None:
+def test_what_is_too_old_stays_missing_and_is_reported(world: World) -> None:
     environment = world.env_vars()
     world.run(environment, pause=90)
     report = world.run(environment)
@@ -270,7 +270,7 @@ def test_fresh_samples_wait_while_a_range_cannot_be_had(world: World) -> None:
     assert world.holds(12)
 
 
-def test_a_range_that_never_comes_is_given_up_and_said(world: World) -> None:
+def test_a_range_that_always_fails_is_given_up_and_reported(world: World) -> None:
     environment = world.env_vars()
     world.run(environment, pause=10)
     world.meter.fault = Fault.status(404)

@@ -3,25 +3,14 @@ written, with and without a proxy between."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.dependencies import Dependencies
-from lambda_remote_write.environment import Environment
 from lambda_remote_write.http import ConnectionOptions, HttpRequest, Transport, TransportError
-from lambda_remote_write.scrape import collect
-from lambda_remote_write.scrape.schedule import Tick
-from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.rig.delivery import Clock, no_session
-from tests.rig.scrape import TEXT
-
-METRICS = Answer(200, {"Content-Type": TEXT}, b"a 1\n")
+from sandbox.server import Answer
+from tests.rig.scraping import Recorder, environment, scraped
 
 METADATA = {
     "IPv4": "169.254.169.254",
@@ -89,46 +78,10 @@ ODD = {
 }
 
 
-class Seen:
-    """A server that answers everything, and keeps what it was asked; also as a proxy."""
-
-    def __init__(self, answer: Answer | Fault = METRICS) -> None:
-        self.answer = answer
-        self.requests: list[Request] = []
-        self._server = LoopbackServer(self._respond)
-        self.port = self._server.port
-        self.address = f"127.0.0.1:{self.port}"
-
-    def _respond(self, request: Request) -> Answer | Fault:
-        self.requests.append(request)
-        return self.answer
-
-    def __enter__(self) -> Seen:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.close()
-
-
-@contextmanager
-def environment(*jobs: Mapping[str, Any], env_vars: Mapping[str, str]) -> Iterator[Environment]:
-    text = json.dumps({"scrape_configs": list(jobs), "remote_write": [{"url": "http://127.0.0.1:9/"}]})
-    clock = Clock()
-    dependencies = Dependencies(dict(env_vars), clock.now_ms, no_session, clock.sleep)
-    try:
-        yield Environment(parse_config(text, "test.yaml", {}), dependencies)
-    finally:
-        dependencies.transport.close()
-
-
 def error(keys: Mapping[str, Any], env_vars: Mapping[str, str] | None = None) -> str:
     """The error of one scrape of the only target."""
-    job = {"job_name": "j", "scrape_timeout": "5s", **keys}
-    with environment(job, env_vars=env_vars or {}) as memory:
-        deadline = time.monotonic() + 10
-        memory.discover(deadline)
-        sources = memory.due_sources(Tick(memory.dependencies.now_ms(), None, 60_000, frozenset(["j"])))
-        (scrape,) = collect.collect(sources, memory.fetcher, memory.dependencies.now_ms, deadline, 1)
+    with environment({"job_name": "j", "scrape_timeout": "5s", **keys}, env_vars=env_vars) as made:
+        (scrape,) = scraped(made)
     return scrape.error
 
 
@@ -139,7 +92,7 @@ def at(address: str, **keys: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)], ids=["request", "tunnel"])
 @pytest.mark.parametrize("host", METADATA.values(), ids=list(METADATA))
 def test_a_target_there_is_refused_behind_a_proxy(host: str, scheme: str, port: int) -> None:
-    with Seen() as proxy:
+    with Recorder() as proxy:
         detail = error(at(f"{host}:{port}", scheme=scheme, proxy_url=f"http://{proxy.address}"))
     assert "allow_link_local" in detail
     assert proxy.requests == []
@@ -147,7 +100,7 @@ def test_a_target_there_is_refused_behind_a_proxy(host: str, scheme: str, port: 
 
 @pytest.mark.parametrize("host", [host for host in METADATA.values() if host not in NAMES])
 def test_a_listed_target_there_is_refused(host: str) -> None:
-    with Seen(Answer.json([{"targets": [f"{host}:80"]}])) as lister:
+    with Recorder(Answer.json([{"targets": [f"{host}:80"]}])) as lister:
         detail = error({"http_sd_configs": [{"url": f"http://{lister.address}/"}]})
     assert "allow_link_local" in detail or "does not resolve" in detail
     assert host == "169.254.169.254." or "allow_link_local" in detail
@@ -157,7 +110,7 @@ def test_a_listed_target_there_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", [*METADATA.values(), *THIS_MACHINE.values()])
 def test_a_redirect_to_there_is_refused(host: str, scheme: str) -> None:
     """From another host, whose name only the proxy knows; https goes through a tunnel."""
-    with Seen() as here, Seen(Answer(302, {"Location": f"{scheme}://{host}:{here.port}/end"})) as proxy:
+    with Recorder() as here, Recorder(Answer(302, {"Location": f"{scheme}://{host}:{here.port}/end"})) as proxy:
         detail = error(at("target.example:80", proxy_url=f"http://{proxy.address}"))
         assert (len(proxy.requests), here.requests) == (1, [])
     assert "allow_link_local" in detail
@@ -165,9 +118,9 @@ def test_a_redirect_to_there_is_refused(host: str, scheme: str) -> None:
 
 @pytest.mark.parametrize("host", [*METADATA.values(), *THIS_MACHINE.values()])
 def test_what_a_redirect_leads_to_is_refused_without_a_proxy(host: str) -> None:
-    channel, transport = ConnectionOptions(refuse_link_local=True, refuse_loopback=True), Transport()
-    with Seen() as here, pytest.raises(TransportError) as caught:
-        transport.send(HttpRequest("GET", f"http://{host}:{here.port}/", {}), channel, 5)
+    options, transport = ConnectionOptions(refuse_link_local=True, refuse_loopback=True), Transport()
+    with Recorder() as here, pytest.raises(TransportError) as caught:
+        transport.send(HttpRequest("GET", f"http://{host}:{here.port}/", {}), options, 5)
     assert here.requests == []
     assert caught.value.kind == "refused" or (host in NOT_RESOLVED and caught.value.kind == "dns")
 
@@ -175,7 +128,7 @@ def test_what_a_redirect_leads_to_is_refused_without_a_proxy(host: str) -> None:
 @pytest.mark.parametrize("host", ODD.values(), ids=list(ODD))
 def test_a_redirect_to_what_a_browser_would_read_as_it_is_refused(host: str) -> None:
     location = f"http://{host}:80/end".encode().decode("latin-1")
-    with Seen(Answer(302, {"Location": location})) as proxy:
+    with Recorder(Answer(302, {"Location": location})) as proxy:
         detail = error(at("target.example:80", proxy_url=f"http://{proxy.address}"))
         assert len(proxy.requests) == 1
     assert detail
@@ -183,7 +136,7 @@ def test_a_redirect_to_what_a_browser_would_read_as_it_is_refused(host: str) -> 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "localhost"])
 def test_this_machine_may_redirect_to_itself(host: str) -> None:
-    with Seen() as there, Seen(Answer(302, {"Location": f"http://{host}:{there.port}/end"})) as first:
+    with Recorder() as there, Recorder(Answer(302, {"Location": f"http://{host}:{there.port}/end"})) as first:
         assert error(at(first.address)) == ""
         assert there.requests[0].path == "/end"
 
@@ -192,7 +145,7 @@ def test_this_machine_may_redirect_to_itself(host: str) -> None:
 def test_the_runtime_of_the_function_is_no_target(host: str) -> None:
     """Lambda's runtime API: a GET of its next invocation would take the event away. AWS_LAMBDA_RUNTIME_API is "The host
     and port of the runtime API" (Lambda, Using Lambda environment variables)."""
-    with Seen() as runtime:
+    with Recorder() as runtime:
         keys = at(f"{host}:{runtime.port}", metrics_path="/2018-06-01/runtime/invocation/next")
         detail = error(keys, {"AWS_LAMBDA_RUNTIME_API": runtime.address})
         assert runtime.requests == []
@@ -202,7 +155,7 @@ def test_the_runtime_of_the_function_is_no_target(host: str) -> None:
 
 def test_credentials_follow_the_address_that_is_asked() -> None:
     """To one parser of URLs `http://other\\@first/` is at `first`, to another at `other`."""
-    with Seen() as other, Seen() as first:
+    with Recorder() as other, Recorder() as first:
         first.answer = Answer(302, {"Location": f"http://{other.address}\\@{first.address}/end"})
         detail = error(at(first.address, authorization={"credentials": "sesame"}))
         asked = [*first.requests[1:], *other.requests]

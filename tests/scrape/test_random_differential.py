@@ -1,7 +1,7 @@
 """Random pages, rules and limits, given to a real Prometheus and to this product: samples, counters and markers of both
 are the same. One process scrapes for all of them, and the seeds are fixed.
 
-What rules make of a target is compared in tests/test_relabel_prometheus.py, where Prometheus tells the labels itself.
+tests/test_relabel_prometheus.py compares chosen rules, by the labels that Prometheus shows of its targets.
 """
 
 from __future__ import annotations

@@ -5,28 +5,22 @@ Rules: Prometheus 3.15 and later, scrape/scrape.go (newUnixSocketScrapeClient) a
 
 from __future__ import annotations
 
-import json
 import socket
 import socketserver
 import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
-from lambda_remote_write.model.scrape import Scrape
-from lambda_remote_write.scrape import collect
-from lambda_remote_write.scrape.schedule import Tick
-from tests.rig.delivery import Clock, no_session
 from tests.rig.scrape import TEXT
+from tests.rig.scraping import environment, scraped
 from tests.rig.tls_peers import make_certificates
 
 ADDRESS = "nowhere.invalid:9100"
@@ -81,28 +75,10 @@ def serving(path: str, metric: str = "a", context: ssl.SSLContext | None = None)
             thread.join()
 
 
-class Scraper:
-    """A warm environment whose targets have these labels beside their address."""
-
-    def __init__(self, *labels: Mapping[str, str], **keys: Any) -> None:
-        groups = [{"targets": [ADDRESS], "labels": one} for one in labels]
-        job = {"job_name": "j", "static_configs": groups, **keys}
-        text = json.dumps({"scrape_configs": [job], "remote_write": [{"url": "http://127.0.0.1:9/"}]})
-        clock = Clock()
-        self._dependencies = Dependencies({}, clock.now_ms, no_session, clock.sleep)
-        self.environment = Environment(parse_config(text, "test.yaml", {}), self._dependencies)
-
-    def scrape(self) -> list[Scrape]:
-        deadline = time.monotonic() + 20
-        self.environment.discover(deadline)
-        due = self.environment.due_sources(Tick(self._dependencies.now_ms(), None, 60_000, frozenset("j")))
-        return collect.collect(due, self.environment.fetcher, self._dependencies.now_ms, deadline, 1)
-
-    def __enter__(self) -> Scraper:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._dependencies.transport.close()
+def with_labels(*labels: Mapping[str, str], **keys: Any) -> AbstractContextManager[Environment]:
+    """An environment whose targets have these labels beside their address."""
+    groups = [{"targets": [ADDRESS], "labels": one} for one in labels]
+    return environment({"job_name": "j", "static_configs": groups, **keys})
 
 
 def at(path: object, **labels: str) -> dict[str, str]:
@@ -110,17 +86,17 @@ def at(path: object, **labels: str) -> dict[str, str]:
 
 
 def test_the_socket_is_dialled_and_the_rest_stays(tmp_path: Path) -> None:
-    """The address, which nobody can resolve, is Host and instance."""
-    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), metrics_path="/m") as scraper:
-        (scrape,) = scraper.scrape()
+    """The address, which does not resolve, is Host and instance."""
+    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), metrics_path="/m") as made:
+        (scrape,) = scraped(made)
     assert (scrape.error, scrape.instance) == ("", ADDRESS)
     assert server.asked == [("/m", ADDRESS)]
 
 
 def test_relabelling_can_set_it(tmp_path: Path) -> None:
     rule = {"source_labels": ["where"], "target_label": "__unix_socket__"}
-    with serving(str(tmp_path / "s")), Scraper({"where": str(tmp_path / "s")}, relabel_configs=[rule]) as scraper:
-        (scrape,) = scraper.scrape()
+    with serving(str(tmp_path / "s")), with_labels({"where": str(tmp_path / "s")}, relabel_configs=[rule]) as made:
+        (scrape,) = scraped(made)
     assert scrape.error == ""
 
 
@@ -130,16 +106,16 @@ def test_targets_of_one_address_do_not_share_connections(tmp_path: Path) -> None
     with (
         serving(paths[0], "first") as first,
         serving(paths[1], "second") as second,
-        Scraper(at(paths[0], n="1"), at(paths[1], n="2")) as scraper,
+        with_labels(at(paths[0], n="1"), at(paths[1], n="2")) as made,
     ):
         for _ in range(3):
-            assert [scrape.error for scrape in scraper.scrape()] == ["", ""]
+            assert [scrape.error for scrape in scraped(made)] == ["", ""]
     assert (len(first.asked), len(second.asked)) == (3, 3)
 
 
 def test_a_redirect_stays_on_the_socket(tmp_path: Path) -> None:
-    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), metrics_path="/elsewhere") as scraper:
-        (scrape,) = scraper.scrape()
+    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), metrics_path="/elsewhere") as made:
+        (scrape,) = scraped(made)
     assert scrape.error == ""
     assert server.asked == [("/elsewhere", ADDRESS), ("/metrics", "other.invalid")]
 
@@ -149,23 +125,23 @@ def test_https_checks_the_name_of_the_address(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.path("server"), certificates.path("server-key"))
     keys = {"scheme": "https", "tls_config": {"ca_file": certificates.path("ca")}}
-    with serving(str(tmp_path / "s"), context=context), Scraper(at(tmp_path / "s"), **keys) as scraper:
-        (scrape,) = scraper.scrape()
+    with serving(str(tmp_path / "s"), context=context), with_labels(at(tmp_path / "s"), **keys) as made:
+        (scrape,) = scraped(made)
     assert scrape.error == ""
 
 
 def test_a_proxy_is_dialled_there_too(tmp_path: Path) -> None:
     """Go's client dials the socket for every address, that of a proxy among them: it is asked as a proxy is."""
-    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), proxy_url="http://p:1") as scraper:
-        (scrape,) = scraper.scrape()
+    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), proxy_url="http://p:1") as made:
+        (scrape,) = scraped(made)
     assert scrape.error == ""
     assert server.asked == [(f"http://{ADDRESS}/metrics", ADDRESS)]
 
 
 def test_an_abstract_socket(tmp_path: Path) -> None:
     name = f"pusher-{tmp_path.parent.name}-{time.time_ns()}"
-    with serving(f"\0{name}"), Scraper(at(f"@{name}")) as scraper:
-        (scrape,) = scraper.scrape()
+    with serving(f"\0{name}"), with_labels(at(f"@{name}")) as made:
+        (scrape,) = scraped(made)
     assert scrape.error == ""
 
 
@@ -175,11 +151,11 @@ def test_a_socket_that_is_none_is_named(tmp_path: Path, path: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with Scraper(
+        with with_labels(
             at(path.format(tmp_path), __tmp=address),
             relabel_configs=[{"source_labels": ["__tmp"], "target_label": "__address__"}],
-        ) as scraper:
-            (scrape,) = scraper.scrape()
+        ) as made:
+            (scrape,) = scraped(made)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert scrape.instance == address
@@ -188,7 +164,7 @@ def test_a_socket_that_is_none_is_named(tmp_path: Path, path: str) -> None:
 
 def test_an_address_is_still_required(tmp_path: Path) -> None:
     rules = [{"target_label": "__address__", "replacement": ""}]
-    with serving(str(tmp_path / "s")) as server, Scraper(at(tmp_path / "s"), relabel_configs=rules) as scraper:
-        assert scraper.scrape() == []
-        assert [detail for detail in scraper.environment.warnings() if "no __address__" in detail]
+    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), relabel_configs=rules) as made:
+        assert scraped(made) == []
+        assert [detail for detail in made.warnings() if "no __address__" in detail]
     assert server.asked == []

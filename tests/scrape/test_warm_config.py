@@ -53,12 +53,12 @@ def environment(external: str, endpoint: str = "name: one", before: Environment 
     return made
 
 
-def scraped(memory: Environment) -> list[dict[str, str]]:
+def scraped(made: Environment) -> list[dict[str, str]]:
     """The labels of the samples of one run."""
     tick = Tick(0, None, 60_000, frozenset(["pages"]))
-    memory.discover(time.monotonic() + 10)
+    made.discover(time.monotonic() + 10)
     scrapes: list[Scrape] = collect.collect(
-        memory.due_sources(tick), memory.fetcher, memory.dependencies.now_ms, time.monotonic() + 10, memory.next_run()
+        made.due_sources(tick), made.fetcher, made.dependencies.now_ms, time.monotonic() + 10, made.next_run()
     )
     assert [scrape.error for scrape in scrapes] == [""]
     return [label_codec.labels_of(series.prefix) for series in scrapes[0].samples.series]
@@ -83,7 +83,7 @@ def test_what_an_endpoint_takes_applies_to_targets_that_stay() -> None:
 
 
 def test_a_target_that_stays_keeps_what_it_knows() -> None:
-    """A change that does not concern its series costs no new parsing."""
+    """A change that does not concern its series keeps its cache."""
     first = environment("e: one")
     scraped(first)
     (source,) = first.pools[0].scrapers.values()

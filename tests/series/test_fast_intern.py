@@ -1,4 +1,4 @@
-"""The short way to a series ends at the one that the long way finds, or leaves it to that."""
+"""The fast path finds the same series as the slow path, or leaves the line to it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def test_the_series_is_the_same(
     labels = {"__name__": metric} | dict(pairs) | own
     if found is None:
         return
-    assert len(labels) == 1 + len(pairs) + len(own), "a label that stands twice needs a look"
+    assert len(labels) == 1 + len(pairs) + len(own), "a label that is there twice takes the slow path"
     assert found is cache.intern(labels)
 
 
-def test_the_usual_line_takes_the_short_way() -> None:
-    """It is no short way if everything is left to the long one."""
+def test_a_line_of_the_common_form_takes_the_fast_path() -> None:
+    """It would be no fast path if the slow one did everything."""
     cache = SeriesCache([("cluster", "c")], AMP_LIMITS)
-    plain = cache.fast_intern({"job": "j", "instance": "i"})
-    one = plain("up_total", ("code", "method"), [("code", "200"), ("method", "GET")])
-    again = plain("up_total", ("method", "code"), [("method", "GET"), ("code", "200")])
+    fast = cache.fast_intern({"job": "j", "instance": "i"})
+    one = fast("up_total", ("code", "method"), [("code", "200"), ("method", "GET")])
+    again = fast("up_total", ("method", "code"), [("method", "GET"), ("code", "200")])
     assert one is again is not None
     assert one is cache.intern({"__name__": "up_total", "code": "200", "method": "GET", "job": "j", "instance": "i"})
 
@@ -52,13 +52,13 @@ def test_the_usual_line_takes_the_short_way() -> None:
         pytest.param({"job": "\ud800"}, ("c",), NO_LIMITS, id="no Unicode"),
     ],
 )
-def test_what_needs_a_look_is_left_to_it(own: dict[str, str], names: tuple[str, ...], limits: SeriesLimits) -> None:
+def test_other_lines_take_the_slow_path(own: dict[str, str], names: tuple[str, ...], limits: SeriesLimits) -> None:
     cache = SeriesCache((), limits)
     assert cache.fast_intern(own)("m", names, [(name, "value") for name in names]) is None
     assert len(cache) == 0
 
 
-def test_a_long_series_is_refused_by_the_long_way() -> None:
+def test_a_long_series_is_refused_by_the_slow_path() -> None:
     cache = SeriesCache((), SeriesLimits(label_bytes=20))
     with pytest.raises(InvalidSeries):
         cache.intern({"__name__": "m", "a": "v" * 30})

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples, Series
+from lambda_remote_write.remote_write.batches import rollback
 from lambda_remote_write.remote_write.encode import packing
-from lambda_remote_write.remote_write.encode.rollback import rollback
 from lambda_remote_write.series.order import order
 from tests.rig import made
 

@@ -240,15 +240,15 @@ def test_an_intact_entry_whose_reads_were_all_damaged_in_one_run_is_sent_by_the_
     place.store.cut = 3
     may_go, accounting = place.run()
     assert (may_go, place.sent, accounting.waiting.entries, accounting.waiting.unreadable) == (False, [], 3, 0)
-    assert any("what comes after it waits" in detail for detail in accounting.warnings)
+    assert any("later entries wait" in detail for detail in accounting.warnings)
     may_go, accounting = place.run()
     assert (may_go, place.sent, accounting.waiting.entries) == (True, [0, 1, 2], 0)
     assert not [key for key in place.store.objects if key.startswith("dead/")]
 
 
 @pytest.mark.parametrize("is_cold", [False, True], ids=["same environment", "cold starts"])
-def test_damage_is_judged_by_a_later_run_that_reads_the_same_bytes(*, is_cold: bool) -> None:
-    """Its samples are booked as far as its header tells them, and what comes after it goes out."""
+def test_a_later_run_that_reads_the_same_bytes_sets_an_entry_aside(*, is_cold: bool) -> None:
+    """Its samples are counted as its header says, and what comes after it goes out."""
     place = Place(3)
     place.store.objects[place.key(1)] = content = place.store.objects[place.key(1)][:-1]
     assert (place.run()[0], place.sent) == (False, [0])
@@ -338,7 +338,7 @@ def test_what_comes_after_an_entry_waits_while_the_receiver_may_take_its_samples
     may_go, accounting = place.run()
     assert (may_go, place.sent) == (True, [0, 2])
     assert (accounting.waiting.entries, accounting.waiting.oldest_ms, accounting.waiting.unreadable) == (1, 1, 0)
-    assert any("goes past it" in detail for detail in accounting.warnings)
+    assert any("later entries go past it" in detail for detail in accounting.warnings)
     place.store.silent.clear()
     may_go, accounting = place.run()
     assert (may_go, place.sent, accounting.waiting.entries, place.waiting()) == (True, [0, 2, 1], 0, [])
@@ -391,7 +391,7 @@ def test_what_was_noted_of_an_entry_goes_with_it() -> None:
     assert not place.state.facts.unread
 
 
-def test_a_settled_entry_that_another_run_has_replaced_is_not_removed_unsent() -> None:
+def test_a_finished_entry_that_another_run_has_replaced_is_not_removed_unsent() -> None:
     """It could not be removed when it was done; what stands there now is somebody else's."""
     place = Place(1)
     place.store.failing["delete"] = NEVER

@@ -285,7 +285,7 @@ def test_an_entry_of_the_same_run_takes_the_place_of_the_one_before(spool: Spool
     assert spool.load(second.key, soon()) == second
 
 
-def test_what_is_left_keeps_what_else_is_said_of_the_entry(spool: Spool) -> None:
+def test_what_is_left_keeps_the_rest_of_the_entry(spool: Spool) -> None:
     """Replacing takes requests away, and changes neither the run nor whether they share series."""
     old = spool.keep(Entry("amp", 5, entry("amp", 5, b"a", b"b").pending, disjoint=True), RunId(5, "x"), soon())
     newer = spool.replace(old, old.entry.pending[1:], soon())
@@ -490,7 +490,7 @@ def test_no_try_may_take_longer_than_all_of_them(store: MemoryStore) -> None:
     assert failing.deadlines[-1] == pytest.approx(until)
 
 
-def test_a_damaged_entry_that_is_gone_is_not_booked(store: MemoryStore, spool: Spool) -> None:
+def test_a_damaged_entry_that_is_gone_is_not_counted(store: MemoryStore, spool: Spool) -> None:
     """Another run has set it aside, under the same name."""
     found = damaged(store, spool)
     aside = spool.set_aside(found, soon())

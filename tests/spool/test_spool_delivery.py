@@ -226,7 +226,7 @@ def test_overtaken_samples_wait_until_they_can_be_kept_and_are_not_sent_again(wo
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_what_was_answered_with_a_refusal_to_read_it_is_in_no_doubt(world: World, status: int) -> None:
+def test_a_request_that_was_refused_unread_is_not_maybe_stored(world: World, status: int) -> None:
     """Nobody has stored it, so that a later refusal is one."""
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(status))
@@ -277,6 +277,7 @@ def test_the_function_succeeds_while_the_spool_holds_the_data(world: World, caps
     assert [one["Delivered"][0] for one in metrics] == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world: World) -> None:
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(404))
@@ -311,7 +312,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def test_a_look_up_that_hangs_costs_no_sample(world: World, resolver: threading.Event) -> None:
-    """The run ends in time, and what it could not send waits; the thread that wakes up later books nothing."""
+    """The run ends in time, and what it could not send waits; the thread that wakes up later records nothing."""
     with Receiver(now=world.clock.time) as amp:
         entry = endpoint(amp, "amp") | {"url": amp.url.replace("127.0.0.1", "hangs.invalid")}
         environment = world.env_vars([entry])

@@ -76,7 +76,7 @@ def test_the_first_run_writes_and_the_next_only_reads(world: World) -> None:
     "act",
     [
         pytest.param(spools("spool/amp/0/1"), id="a backlog begins"),
-        pytest.param(marks(9, is_exact=True), id="a job that can be healed has come further"),
+        pytest.param(marks(9, is_exact=True), id="a job that can backfill gaps has come further"),
         pytest.param(lambda state: state.use_config("v2"), id="another config"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_backlog_is_said_before_its_entry_is_written(world: World) -> None:
     state = world.run(world.env_vars())
     state.will_spool("amp", "spool/amp/0/1", soon())
     assert world.written()["backlog"] == {"amp": "spool/amp/0/1"}
-    state.will_spool("amp", "spool/amp/0/2", soon())  # nobody needs to know more at once
+    state.will_spool("amp", "spool/amp/0/2", soon())  # no other run needs to know more at once
     assert world.store.counts["put"] == 2
     assert world.run(world.env_vars()).has_backlog("amp")
 
@@ -337,7 +337,7 @@ def test_a_mark_that_need_not_be_exact_goes_with_the_next_write(world: World) ->
 def test_of_two_environments_marks_the_later_one_is_written(
     world: World, first: HighWaterMark, second: HighWaterMark, expected: HighWaterMark, is_exact: bool
 ) -> None:
-    """Whoever writes last, and whoever has read before the other wrote."""
+    """Either writer may write last, and either may have read before the other wrote."""
     one, other = joined(world)
     one.mark("j", first, is_exact=is_exact)
     other.mark("j", second, is_exact=is_exact)
@@ -435,7 +435,7 @@ def test_a_write_whose_answer_was_lost_is_no_other_writers(world: World) -> None
 
 
 class Busy(MemoryStore):
-    """Somebody else writes before every write of this environment."""
+    """Another writer writes before every write of this environment."""
 
     def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
         number = self.counts["put"]
@@ -468,7 +468,7 @@ class Hanging(MemoryStore):
 
 
 def test_a_reading_that_hangs_holds_nobody_up(world: World) -> None:
-    """It starts in the background, and whoever waits for it does so until its deadline and not much longer."""
+    """It starts in the background, and waiting for it ends at its deadline or shortly after."""
     world.store = Hanging()
     state, started = world.env_vars(), time.monotonic()
     state.start_reading(started + 0.5)

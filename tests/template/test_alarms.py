@@ -26,6 +26,8 @@ from tests.rig.clock import StandingClock
 from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
 from tests.rig.stack import Stack, StackOf
 
+pytestmark = pytest.mark.slow
+
 START_MS = 1_800_000_000_000
 PASSED_ON = ("PUSHER_METRICS", "PUSHER_OLDEST_WAITING_SECONDS")
 AWAY = Fault.status(503, headers={"Retry-After": "3600"})  # a run gives up at once

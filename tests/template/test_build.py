@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 
 from tests.rig.stack import ROOT, load_template
 
+pytestmark = pytest.mark.slow
+
 MAX_BYTES = 20_000_000
 EM_AARCH64 = 183
 LOCKS = ["functions/requirements.txt", "requirements/run.txt", "requirements/dev.txt"]

@@ -14,6 +14,8 @@ from sandbox.runtime import LambdaRuntime, RuntimeUnavailableError, copy_emulato
 from tests.rig.needs import Require
 from tests.rig.stack import ROOT
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import os, sys, time
 time.sleep(0.2)

@@ -13,6 +13,8 @@ import pytest
 from tests.rig.stack import Stack
 from tests.rig.state_machine import Execution, Killed, Refused, definition_of, execute, hurried
 
+pytestmark = pytest.mark.slow
+
 EVENT = {"job": "usage", "start": "-2h", "end": "-10m", "step": "5m"}
 PLAN = EVENT | {"action": "backfill", "plan": True}
 SUMMARY = "backfill/by-hand.json"

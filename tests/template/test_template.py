@@ -688,6 +688,7 @@ def test_sam_is_configured_once_for_everybody() -> None:
     assert "region" not in (ROOT / "samconfig.toml").read_text().replace("The region comes", "")
 
 
+@pytest.mark.slow
 def test_the_template_lints(sam: Callable[..., Any]) -> None:
     result = sam("validate", "--lint")
     assert result.returncode == 0, result.stdout + result.stderr

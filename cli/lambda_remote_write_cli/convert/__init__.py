@@ -1,6 +1,6 @@
-"""`pusher convert`: what a collector, a Prometheus or a json_exporter is told, said in our words. Not part of a push.
+"""`pusher convert`: converts the config of an OpenTelemetry collector, of Prometheus or of json_exporter.
 
-A file is read into a tree, a converter of its kind makes ours of it, and what is lost stays as a comment in its place.
+A file is read into a tree, the converter of its kind rewrites it, and every dropped key leaves a comment in its place.
 """
 
 from .command import command

@@ -63,7 +63,7 @@ class Route:
 
 @dataclass(slots=True)
 class Collector:
-    """The input, what of it is used, and what is said at the end of the result."""
+    """The input, the routes through it, and the comments at the top and the end of the result."""
 
     top: Map
     dropped: DroppedKeys
@@ -73,7 +73,7 @@ class Collector:
     warnings: list[Comment] = field(default_factory=list)
 
     def leave(self, entry: Entry, why: str) -> None:
-        """What changes data is said first, everything else at the end."""
+        """Drops an entry. Comments about changed data stand at the top of the result, others at the end."""
         comment = self.dropped.note(entry, why, name=entry.path)
         (self.warnings if why.startswith("CHANGES") else self.leftovers).append(comment)
 

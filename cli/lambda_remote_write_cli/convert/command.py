@@ -16,11 +16,14 @@ from ..terminal import say as print  # noqa: A004 - nothing here is printed in a
 from .conversion import KINDS, Conversion, Options, convert
 
 _OK, _BAD = 0, 2
-_ABOUT = "turn a collector's, a Prometheus's or a json_exporter's config into ours; stderr says what was dropped"
+_ABOUT = (
+    "convert the config of an OpenTelemetry collector, of Prometheus or of json_exporter; stderr lists what was dropped"
+)
 
 
 def command(arguments: Sequence[str]) -> int:
-    """`convert` and its own arguments. Returns the exit status: 0 converted, 2 unreadable or not usable as it is."""
+    """Runs `pusher convert` with these arguments. Returns the exit status: 0 converted, 2 unreadable or to be completed
+    by hand."""
     options = _parser().parse_args(arguments)
     try:
         found = convert(
@@ -32,34 +35,35 @@ def command(arguments: Sequence[str]) -> int:
             _write(options.output, found.config, overwrite=options.force)
     except ConfigError as error:
         return _refuse(error.problems, as_json=options.json)
-    _tell(options, found)
+    _report(options, found)
     return _BAD if found.problems else _OK
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="pusher convert", description=_ABOUT)
     parser.add_argument("file", metavar="FILE", help="the config to convert; - is stdin")
-    parser.add_argument("--from", dest="kind", choices=KINDS, default="", help="its kind (told by its keys)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the result there instead of stdout")
-    parser.add_argument("--force", action="store_true", help="overwrite that file")
+    parser.add_argument(
+        "--from", dest="kind", choices=KINDS, default="", help="the kind of FILE (default: by its keys)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the result to this file (default: stdout)")
+    parser.add_argument("--force", action="store_true", help="overwrite the output file")
     parser.add_argument(
         "--env",
         action="append",
         default=[],
         type=_variable,
         metavar="NAME=VALUE",
-        help="a collector's environment variable",
+        help="the value of an environment variable in a collector config; may be repeated",
     )
     parser.add_argument(
         "--prometheus",
         metavar="FILE",
-        help="for json_exporter: the prometheus.yml whose jobs say which addresses are asked",
+        help="for json_exporter: the prometheus.yml whose jobs name its targets",
     )
     parser.add_argument(
         "--exact",
         action="store_true",
-        help="for json_exporter: a null in a label stays null, a list or an object there JSON, and a text such as "
-        '"true" stays 1',
+        help='for json_exporter: labels keep null as "null" and lists and objects as JSON, a value "true" is 1',
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
@@ -118,7 +122,7 @@ def _as_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
     return [{"line": one.line, "path": one.path, "message": one.message} for one in problems]
 
 
-def _tell(options: argparse.Namespace, found: Conversion) -> None:
+def _report(options: argparse.Namespace, found: Conversion) -> None:
     if options.json:
         document = {
             "ok": not found.problems,
@@ -134,4 +138,4 @@ def _tell(options: argparse.Namespace, found: Conversion) -> None:
     for one in found.dropped:
         print(f"{_name_of(options.file)}:{one.line}: {one.path}: {one.why}", file=sys.stderr)
     for problem in found.problems:
-        print(f"to be done by hand, {problem}", file=sys.stderr)
+        print(f"to do by hand: {problem}", file=sys.stderr)

@@ -1,7 +1,6 @@
-"""Fits a converted config to what our own reader takes: the reader itself is asked, so that the two cannot drift apart.
+"""Drops from a converted config what the engine's own reader refuses, with the reader's message as the reason.
 
-Only what may go without making the rest mean something else is taken away, each with the reader's words as the reason.
-Any other mistake stays for a person.
+Only entries go without which the rest means the same. Any other mistake is left to be corrected by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from .render import commented, render
 from .tree import DroppedKeys, Entry, List, Map
 
 _ENVIRONMENT = {"AWS_REGION": "us-east-1", "PUSHER_WORKSPACE": "ws-CHANGE-ME"}
-"""What the function will have: a config must not seem wrong because the shell lacks it."""
+"""Variables that the function will have, and a shell may not."""
 
 _MAY_GO = tuple(
     re.compile(pattern)
@@ -28,7 +27,7 @@ _MAY_GO = tuple(
     )
 )
 _SHOWN = re.compile(r"json_configs\[\d+\]\.metrics\[\d+\]")
-"""What is kept as a comment when it goes: a person may want to write it anew."""
+"""What stays as a comment when it is dropped, to be written anew."""
 
 
 def drop_unsupported(top: Map, file: str, dropped: DroppedKeys) -> tuple[str, tuple[Problem, ...]]:
@@ -45,7 +44,7 @@ def drop_unsupported(top: Map, file: str, dropped: DroppedKeys) -> tuple[str, tu
 
 
 def _drop(top: Map, problems: list[Problem], dropped: DroppedKeys) -> bool:
-    """True when something went, so that it is worth asking again."""
+    """Returns whether something was dropped, so that another try may load."""
     gone: dict[str, str] = {}
     for problem in problems:
         match = next((match for pattern in _MAY_GO if (match := pattern.fullmatch(problem.path))), None)

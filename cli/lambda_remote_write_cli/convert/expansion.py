@@ -1,4 +1,4 @@
-"""What an OpenTelemetry collector does to every text of its config before anybody reads it: `$$` is a `$`, and
+"""Expands the texts of a config as an OpenTelemetry collector does before it reads them: `$$` is a `$`, and
 `${env:NAME}`, `${NAME}` and `$NAME` are environment variables.
 
 A variable with a given value or a default is written out; the others stay as `${NAME}` and are resolved afterwards: as

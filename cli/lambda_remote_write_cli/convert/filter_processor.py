@@ -1,4 +1,4 @@
-"""A collector's `filter` processor -> keep and drop rules, as far as it goes by the names of metrics."""
+"""A collector's `filter` processor -> keep and drop rules, as far as it matches names of metrics only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONDITION = re.compile(
 
 
 def rules(settings: Value) -> list[Entry] | None:
-    """The rules in the order in which they are applied; None when it goes by more than names."""
+    """The rules in the order in which they are applied; None when it matches more than names."""
     if not isinstance(settings, Map):
         return None
     found: list[Entry] = []

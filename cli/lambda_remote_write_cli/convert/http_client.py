@@ -25,7 +25,7 @@ def variable_of(value: object) -> str:
 
 
 def move_userinfo(client: Map, key: str) -> None:
-    """`https://user:password@host` -> the address alone, and basic_auth where nothing else says who asks."""
+    """`https://user:password@host` -> the address alone, and basic_auth where there is no other authentication."""
     entry = client.get(key)
     if entry is None or not isinstance(entry.value, Scalar):
         return

@@ -1,7 +1,7 @@
 """A YAML file as the converters handle it: an ordered tree in which every scalar keeps its text and quoting, and the
 user's comments stay beside what they speak of.
 
-Aliases and merge keys are written out on the way in. What a converter takes away leaves a comment in its place.
+Aliases and merge keys are written out on the way in. What a converter drops leaves a comment in its place.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class _Mark:
 
 class Marks:
     """A job's own next scrape counts from its last one, delivered or not (`ahead`, by job). Another process counts from
-    what the state object says, which gets a mark only when every endpoint has settled what the scrape brought."""
+    what the state object says, which gets a mark only when every endpoint has finished with the scrape's samples."""
 
     def __init__(self) -> None:
         self.ahead: dict[str, HighWaterMark] = {}
@@ -36,8 +36,8 @@ class Marks:
             self.ahead[scrape.job] = scrape.mark.merged(known) if known else scrape.mark
             self._waiting.append(_Mark(number, scrape.job, scrape.mark, is_exact))
 
-    def settled(self, number: int, state: State) -> None:
-        """Every endpoint has settled its parts up to this number."""
+    def finished(self, number: int, state: State) -> None:
+        """Every endpoint has finished its parts up to this number."""
         with self._lock:
             while self._waiting and self._waiting[0].number <= number:
                 one = self._waiting.popleft()

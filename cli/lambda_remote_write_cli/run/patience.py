@@ -1,4 +1,4 @@
-"""How long a sender goes on: for ever while the process lives, and for a while after it was told to stop."""
+"""How long a sender goes on: for ever while the process runs, and for a while after it was asked to stop."""
 
 from __future__ import annotations
 

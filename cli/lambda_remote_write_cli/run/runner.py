@@ -1,4 +1,4 @@
-"""The process: what starts it, what it is told while it runs, and how it ends."""
+"""The process: how it starts, which signals it handles, and how it ends."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Runner:
         return 0
 
     def _obey(self) -> None:
-        """Scrapes, and does what it is told, until that is to stop."""
+        """Scrapes and handles signals until one says stop."""
         while True:
             wait_seconds = self._scraping.start_due()
             try:
@@ -137,7 +137,7 @@ class Runner:
             self._say(f"warning: {warning}")
 
     def _say_of_others(self) -> None:
-        """What processes with other names have left waits until somebody takes it: a container has a new name with
+        """What processes with other names have left waits until it is moved: a container has a new name with
         every start."""
         spool_state = self._scraping.environment.spool_state
         if spool_state is None:
@@ -149,7 +149,8 @@ class Runner:
             others = sorted(owner.removeprefix("run-") for owner in owners if owner.startswith("run-"))
             if others:
                 advice = f"start with --name {others[0]}, or send them with: pusher spool {self._place} drain"
-                self._say(f"{endpoint.name}: the spool has entries of {_listed(others)}, which nobody sends: {advice}")
+                what = f"the spool has entries of {_listed(others)}, which no process sends"
+                self._say(f"{endpoint.name}: {what}: {advice}")
 
     # what goes on beside
 
@@ -173,10 +174,10 @@ class Runner:
         return [*self._scraping.senders, *self._flushing]
 
     def _save(self) -> None:
-        """What every endpoint has settled is safe to count from, also for the process after this one."""
+        """Jobs continue from what every endpoint has finished, also in the process after this one."""
         scraping = self._scraping
         state = scraping.environment.state
-        scraping.marks.settled(min((one.queue.settled_number for one in scraping.senders), default=0), state)
+        scraping.marks.finished(min((one.queue.finished_number for one in scraping.senders), default=0), state)
         state.save(time.monotonic() + _STORE_SECONDS, scraping.environment.config.job_names())
         self._problems.note("state", "the state object", state.problem)
 

@@ -12,8 +12,7 @@ from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.scrape import MetricResult, Scrape
-from lambda_remote_write.remote_write.batches import Batch
-from lambda_remote_write.remote_write.encode import rollback
+from lambda_remote_write.remote_write.batches import Batch, rollback
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.scrape import collect
 from lambda_remote_write.scrape.schedule import Tick
@@ -24,7 +23,7 @@ from .schedule import ClockWatch, Schedule
 from .sender import Sender
 
 _DISCOVERY_SECONDS = 15.0  # of which discovery gets a third
-_GAP_SECONDS = 60.0  # for a scrape that heals a gap, where its interval is shorter
+_GAP_SECONDS = 60.0  # for a scrape that backfills a gap, where its interval is shorter
 _LOOK_SECONDS = 0.02
 _MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
 
@@ -85,7 +84,7 @@ class Scraping:
     def lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
         """Samples that are lost have not been sent: the same record may come again, and a gap is asked for again."""
         with self.lock:
-            rollback.rollback(requests, endpoint.find())
+            rollback(requests, endpoint.find())
             self.marks.lost()
 
     def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
@@ -110,7 +109,7 @@ class Scraping:
             self.environment.finish_run(busy=self._busy - {source.key})
 
     def _tell(self, source: collect.Scraper, scrape: Scrape) -> None:
-        """Sources are told apart by their keys: targets of a job may share an instance."""
+        """Sources are distinguished by their keys: targets of a job may share an instance."""
         who = f"{scrape.job} {scrape.instance}"
         self._down.note(source.key, who, f"down: {scrape.error}" if scrape.error else "")
         for result in scrape.metrics:
@@ -122,7 +121,7 @@ class Scraping:
         self._discovery.note("progress", "gaps", self.environment.progress.warning)
 
     def _tell_records(self, key: str, who: str, result: MetricResult, *, is_down: bool) -> None:
-        """What of a metric's records became no sample; a metric that failed with the whole job has been told."""
+        """What of a metric's records became no sample; a metric that failed with the whole job has been reported."""
         about = f"{key} {result.metric}"
         self._failed.note(
             about, f"{who} {result.metric}", f"failed: {result.failed}" if not is_down and result.failed else ""
@@ -144,9 +143,9 @@ class Scraping:
                 _MAX_FAMILIES,
             )
             self._tell_dropped(f"{sender.endpoint_name}: {scrapes[0].job}", dropped)
-        healable = {job.job_name for job in self.environment.config.jobs if job.backfill}
+        with_backfill = {job.job_name for job in self.environment.config.jobs if job.backfill}
         for scrape in scrapes:
-            self.marks.scraped(self._number, scrape, is_exact=scrape.job in healable)
+            self.marks.scraped(self._number, scrape, is_exact=scrape.job in with_backfill)
 
     def _tell_dropped(self, who: str, dropped: ReasonCounts) -> None:
         """The first of each reason; the reason may be usual, as with an API that repeats what it had."""

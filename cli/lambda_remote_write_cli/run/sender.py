@@ -116,7 +116,7 @@ class Sender(threading.Thread):
         self._survive(self._drain_at_start, 0)
         while (samples := self.queue.take(self._most())) is not None:
             self._survive(partial(self._send, samples), len(samples))
-            self.queue.settled()
+            self.queue.finished()
             self._survive(self._spill, 0)
         self.losses.add("dropped", self.queue.take_dropped())
         self.losses.look(is_end=True)
@@ -138,7 +138,7 @@ class Sender(threading.Thread):
         self._report(accounting)
 
     def _send(self, samples: Samples) -> None:
-        """One batch, behind what the spool holds, until it is settled: delivered, refused, kept or lost."""
+        """One batch, behind what the spool holds, until it is finished: delivered, refused, kept or lost."""
         accounting, part = Delivery(self.endpoint_name), Delivery(self.endpoint_name)
         backlog = self._backlog(accounting)
         requests = self._packed(samples, part)
@@ -167,9 +167,9 @@ class Sender(threading.Thread):
     def _deliver(
         self, requests: Sequence[WriteRequest], accounting: Delivery, dead_letter_reasons: Collection[str] = ()
     ) -> list[PendingRequest]:
-        """Sends until all is settled, the receiver wants a person, or the flush is over. When the config changes
-        meanwhile, what is left goes to the new address. `dead_letter_reasons` adds to what the spool keeps as dead
-        letters."""
+        """Sends until all is finished, only a changed configuration helps, or the flush is over. When the config
+        changes meanwhile, what is left goes to the new address. `dead_letter_reasons` adds to what the spool keeps as
+        dead letters."""
         while True:
             route, send_queue = self._route, SendQueue(requests, accounting)
             send.deliver(route.endpoint, send_queue, self._options(route.patience, dead_letter_reasons), NEVER)

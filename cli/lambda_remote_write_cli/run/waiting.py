@@ -43,13 +43,13 @@ class SampleQueue:
         return self._config.capacity * self._config.max_shards
 
     def __len__(self) -> int:
-        """The samples that are not settled, those of the batch that is being sent included."""
+        """The samples that are not finished, those of the batch that is being sent included."""
         with self._changed:
             return self._count + self._in_flight
 
     @property
-    def settled_number(self) -> int:
-        """Every part up to this number is settled."""
+    def finished_number(self) -> int:
+        """Every part up to this number is finished."""
         with self._changed:
             oldest = self._first_in_flight or (self._parts[0].number if self._parts else 0)
             return oldest - 1 if oldest else self._last_number
@@ -86,7 +86,7 @@ class SampleQueue:
 
     def take(self, most: int = 0) -> Samples | None:
         """Waits for a batch: `max_samples_per_send` samples, or what is there when `batch_send_deadline` has passed
-        since the last batch was settled (Prometheus storage/remote/queue_manager.go, runShard). None when the queue is
+        since the last batch was finished (Prometheus storage/remote/queue_manager.go, runShard). None when the queue is
         closed and empty. A batch holds whole scrapes: as many as fit a request, or one that is larger. `most` asks for
         a larger batch."""
         with self._changed:
@@ -112,7 +112,7 @@ class SampleQueue:
             self._send_at += self._deadline_seconds * (late // self._deadline_seconds + 1)
         return max(self._send_at - now, 0.0 if self._parts else 0.001)
 
-    def settled(self) -> None:
+    def finished(self) -> None:
         """The batch that was taken is sent, kept or lost. The deadline of the next one begins."""
         with self._changed:
             self._first_in_flight = self._in_flight = 0

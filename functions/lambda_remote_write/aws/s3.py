@@ -149,7 +149,7 @@ class S3:
             return answer.headers.get("ETag", "")
 
     def delete(self, bucket: str, key: str, deadline: float, expected: str = "") -> bool:
-        """Away with an object, when it still has the ETag `expected` ("" for any). False when it was gone, or is
+        """Deletes an object if it still has the ETag `expected` ("" for any). False when it was gone, or is
         another; S3 does not tell without an ETag. Raises StoreError."""
         place = f"s3://{bucket}/{key}"
         if expected and not self._is_aws and not self._is_there(bucket, key, expected, deadline):
@@ -171,7 +171,7 @@ class S3:
             found = self.get_range(bucket, key, 0, 1, etag, deadline).etag
         except (NotStored, Changed):
             return False
-        if found != etag:  # the answer to another ETag is 412: this one comes from somebody else
+        if found != etag:  # the answer to another ETag is 412: this answer is not from S3 as it should be
             raise StoreError(f"s3://{bucket}/{key}: it was answered with the ETag {found!r:.50}, not {etag}")
         return True
 

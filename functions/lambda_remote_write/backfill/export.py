@@ -80,6 +80,8 @@ class Export:
 class FileTarget:
     """One file. Appends after its first `size` bytes, which earlier invocations wrote; 0 starts a new file."""
 
+    objects = 0
+
     def __init__(self, path: str, *, size: int) -> None:
         self._path = Path(path)
         try:
@@ -105,10 +107,6 @@ class FileTarget:
         except OSError as error:
             raise NotWritten(f"{self._path}: cannot be written: {error.strerror or error}") from None
 
-    @property
-    def objects(self) -> int:
-        return 0
-
     def flush(self, deadline: float) -> None:
         """Every write flushes."""
 
@@ -119,6 +117,8 @@ class FileTarget:
 
 class ObjectsTarget:
     """Complete objects that fit in memory: KEY, then KEY with -0002 and so on before its extension."""
+
+    size = 0
 
     def __init__(self, objects: S3, location: str, *, written: int = 0) -> None:
         """`written` objects exist already."""
@@ -152,10 +152,6 @@ class ObjectsTarget:
     @property
     def objects(self) -> int:
         return self._full + bool(self._lines)
-
-    @property
-    def size(self) -> int:
-        return 0
 
     def _name(self) -> str:
         if not self._full:

@@ -201,7 +201,7 @@ class ServerSource(RangeSource):
         body = bytearray()
         try:
             ready = self._client.authorised(request, time.monotonic() + seconds)
-            with self._transport.send(ready, self._client.channel(), seconds) as answer:
+            with self._transport.send(ready, self._client.connection_options(), seconds) as answer:
                 if answer.status != 200:
                     text = one_line(self._client.masked(answer.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")))
                     hint = "; does the role have aps:QueryMetrics there?" if answer.status == 403 else ""

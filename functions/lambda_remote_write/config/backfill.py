@@ -1,4 +1,4 @@
-"""Reads `backfill` of a JSON job: how its API is asked for a range of time."""
+"""Reads `backfill` of a JSON job: how to query its API for a time range."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     texts = [found.body or "", *(value for _, value in found.query)]
     missing = [name for name in ("{start}", "{end}") if not any(name in text for text in texts)]
     if missing and not section.is_wrong("query"):
-        detail = "query (or body) says how the API is asked for a range"
+        detail = "query (or body) tells the API the range"
         section.problem("query", f"{' and '.join(missing)} must stand in it: {detail}")
     untimed = [metric.name for metric in metrics if metric.timestamp is None]
     if untimed:
-        detail = "an answer for a range of time is of no use without it"
+        detail = "without it the samples of a range have no time"
         entry.problem("backfill", f"every metric needs a timestamp, and {untimed[0]} has none: {detail}")
     section.close()
     return found

@@ -1,4 +1,4 @@
-"""Reads `global`: what holds for every job unless the job says otherwise, and the labels of every series."""
+"""Reads `global`: what jobs inherit, and the labels of every series. Jobs of all kinds share its keys."""
 
 from __future__ import annotations
 
@@ -131,9 +131,9 @@ def protocols(section: Section) -> tuple[str, ...]:
 
     found = section.read_list("scrape_protocols", protocol)
     if section.has("scrape_protocols") and not found and not section.is_wrong("scrape_protocols"):
-        section.problem("scrape_protocols", "an empty list asks for nothing; leave it out for the default")
+        section.problem("scrape_protocols", "an empty list requests no protocol; leave it out for the default")
     if len(set(found)) < len(found):
-        section.problem("scrape_protocols", "a protocol stands twice")
+        section.problem("scrape_protocols", "a protocol is listed twice")
     return tuple(found)
 
 
@@ -143,13 +143,13 @@ def names(section: Section, validation: str, escaping: str) -> tuple[str, str]:
     escaping = section.choice("metric_name_escaping_scheme", ESCAPING_SCHEMES, escaping)
     if validation == "legacy" and escaping == "allow-utf-8":
         keys = ("metric_name_escaping_scheme", "metric_name_validation_scheme")
-        for key in [one for one in keys if section.has(one)][:1]:  # where both are inherited, it was said there
+        for key in [one for one in keys if section.has(one)][:1]:  # where both are inherited, `global` has the problem
             section.problem(key, "allow-utf-8 names cannot pass legacy validation: choose underscores, dots or values")
     return validation, escaping
 
 
 def label_name(section: Section, name: str, validation: str = "legacy") -> bool:
-    """Reports a label name that is reserved, or that the validation scheme does not allow; True when it is good."""
+    """Reports a label name that is reserved, or that the validation scheme forbids. Returns whether it is valid."""
     if section.is_null_key(name) or not scalars.is_valid_label_name(name, validation):
         section.problem(name, NOT_A_NAME[validation])
         return False
@@ -160,7 +160,7 @@ def label_name(section: Section, name: str, validation: str = "legacy") -> bool:
 
 
 def ignore(section: Section, keys: Mapping[str, str]) -> None:
-    """Keys of a prometheus.yml that have no meaning here load, and each is named in a warning."""
+    """Warns of each of these keys; they load, because a prometheus.yml may hold them."""
     for key in section:
         if key in keys and section.has(key):
             section.warn(key, f"ignored: {keys[key]}")

@@ -1,4 +1,4 @@
-"""Reads Prometheus's HTTP client keys (inline in jobs and remote_write): who we are, TLS, proxy, extra headers."""
+"""Reads Prometheus's HTTP client keys (inline in jobs and remote_write): authentication, TLS, proxy, extra headers."""
 
 from __future__ import annotations
 
@@ -67,8 +67,7 @@ _FORMS = {"": "literal", "_file": "file", "_ref": "reference"}
 
 
 def secret(section: Section, key: str, *, reference: bool = True, literal: Callable[[str], str] = str) -> Secret | None:
-    """The one secret that `key`, `key_file` or `key_ref` gives; two of them are a mistake. `literal` checks a text that
-    stands in the config itself."""
+    """The secret that one of `key`, `key_file` and `key_ref` gives. `literal` checks one in the config."""
     forms = {f"{key}{ending}": form for ending, form in _FORMS.items() if reference or form != "reference"}
     given = [(name, form) for name, form in forms.items() if section.has(name)]
     if len(given) > 1:  # an empty one counts as absent then, as in Prometheus
@@ -153,7 +152,7 @@ def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...
 
 
 def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
-    """Reports a header name that is no token or may not be set; True when it is good."""
+    """Reports a header name that is no token or may not be set. Returns whether it is valid."""
     if not _HEADER_NAME.fullmatch(name):
         section.problem(name, "not a header name")
         return False

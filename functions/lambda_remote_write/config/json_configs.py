@@ -1,4 +1,4 @@
-"""Reads `json_configs`: how an API is asked, and how its answer becomes metrics."""
+"""Reads `json_configs`: how to call an API, and how its answer becomes metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "i
 
 
 def read(section: Section, fallback: GlobalConfig, taken: set[str]) -> tuple[JsonJob, ...]:
-    """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
+    """The jobs. `taken` holds the names of other jobs, and gets these."""
     return tuple(_job(entry, fallback, taken) for entry in section.sections("json_configs"))
 
 
@@ -68,11 +68,11 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
     )
     for _, block in found if job.backfill is None and not entry.is_wrong("backfill") else ():
         if block is not None:
-            entry.problem("metrics", "backfill of a metric belongs to a job with backfill, which asks for ranges")
+            entry.problem("metrics", "backfill of a metric needs backfill of its job, which queries ranges")
     if job.body is not None and job.method == "GET":
         entry.problem("body", "a GET request has no body; leave method out or set it to POST")
     if entry.has("fail_message") and not entry.has("fail_if"):
-        entry.problem("fail_message", "is the text of a failure that fail_if finds; write fail_if, too")
+        entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
     return job
 

@@ -65,14 +65,16 @@ def text_map(section: Section, key: str, instead: str) -> dict[str, str]:
 
 
 def warn_of_references_within(section: Section, key: str, value: str) -> None:
-    """A JSON body of which a text looks like a reference: it loads, for it may be meant so."""
+    """Warns of a JSON body that holds a text like a reference: it may be meant as a text."""
     try:
         found = [one for one in _texts_of(json.loads(value)) if looks_like_reference(one)]
     except (ValueError, RecursionError):
         return
     if found:
         scheme = found[0].strip().partition(":")[0]
-        detail = f'a text in it looks like a reference ("{scheme}:…") and is sent as it is: a body takes none'
+        detail = (
+            f'a text in it looks like a reference ("{scheme}:…") and is sent as it is: no reference is read in a body'
+        )
         section.warn(key, f"{detail}; {BY_HEADER}")
 
 

@@ -39,7 +39,7 @@ class AmpHost:
     @property
     def control_plane(self) -> str:
         """The host that describes and changes workspaces. PrivateLink has another endpoint for it, whose own name
-        nobody can tell from this one's; with private DNS its name is the public one."""
+        does not follow from this one's; with private DNS its name is the public one."""
         return f"aps{self.fips}.{self.region}.{self.suffix}"
 
 
@@ -105,7 +105,7 @@ def _endpoint(entry: Section, env_vars: Mapping[str, str], name_validation: str)
         max_age_ms=entry.duration_ms("max_age"),
     )
     if endpoint.is_amp and entry.has("max_age"):
-        entry.problem("max_age", "AMP takes nothing older than an hour, always: leave it out")
+        entry.problem("max_age", "is fixed for AMP, which accepts samples of the last hour: leave it out")
     _warn_of_amp(entry, endpoint)
     entry.boolean("round_robin_dns", False)  # accepted: one connection per run goes where the resolver says
     entry.boolean("failed_request_logging", False)  # accepted: failures are always in the run's log line
@@ -114,14 +114,14 @@ def _endpoint(entry: Section, env_vars: Mapping[str, str], name_validation: str)
 
 
 def _warn_of_amp(entry: Section, endpoint: RemoteWriteConfig) -> None:
-    """What nobody has said that AMP takes loads, because somebody asked for it, and says so."""
+    """Warns of what AMP is not documented to accept; the config asks for it, so it loads."""
     if not endpoint.is_amp:
         return
     if endpoint.version > 1:
         detail = "AWS does not say that AMP takes remote write 2.0; where it does not, it gets 1.0"
         entry.warn("protobuf_message", detail)
     if endpoint.send_exemplars:
-        entry.warn("send_exemplars", "AMP does not store exemplars, and may refuse what comes with them")
+        entry.warn("send_exemplars", "AMP does not store exemplars, and may refuse requests that carry them")
 
 
 def _default_name(url: str) -> str:
@@ -232,7 +232,7 @@ def _secret_key(block: Section) -> Secret | None:
 
 
 def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
-    """What AMP would answer with a 403 or 404 every minute is found here."""
+    """Finds mistakes that AMP would answer with a 403 or 404 in every run."""
     parts = urlsplit(url)
     if amp_host(url) is None:
         return

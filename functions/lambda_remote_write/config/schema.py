@@ -94,12 +94,12 @@ class HttpClientConfig:
 
     @property
     def may_renew(self) -> bool:
-        """Whether who we are may have changed outside since it was read: a token, a file, a reference."""
+        """Whether the credentials may have changed since they were read: a token, a file, a reference."""
         return self.oauth2 is not None or any(secret.literal is None for secret in self.held)
 
     @property
     def held(self) -> list[Secret]:
-        """What says who we are; of OAuth2 the token does, and the client's secret only to its own endpoint."""
+        """The secrets that a request carries. An OAuth2 client's secret goes to the token endpoint only."""
         basic, authorization = self.basic_auth, self.authorization
         held = [secret for _, values in self.http_headers for secret in values]
         held += [one for one in ((basic.username, basic.password) if basic else ()) if one]
@@ -163,7 +163,7 @@ class Pagination:
 @dataclass(frozen=True, slots=True)
 class Backfill:
     """How to query an API for a time range: what replaces the job's own url and body, and what its query gets.
-    `{start}`, `{end}` and `{step}` stand for the range, written in `format` (UTC unless its zone says otherwise), and
+    `{start}`, `{end}` and `{step}` stand for the range, written in `format` (in UTC when that has no zone), and
     for the step in seconds. One request covers `window_ms` at most. `metrics` are the job's, as the answer for a range
     has them."""
 
@@ -300,7 +300,7 @@ class GlobalConfig:
 
 @dataclass(frozen=True, slots=True)
 class SigV4:
-    """`service` is `aps` unless a test or another AWS service says otherwise. `session_name` and `tags` are those of
+    """`service` is another than `aps` for other AWS services and in tests. `session_name` and `tags` are those of
     the session in which `role_arn` is assumed."""
 
     region: str
@@ -378,7 +378,7 @@ class SpoolConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are for people.
+    """A whole config file. `tick_ms` is how often the schedule runs the function; `warnings` are printed.
     `new_series_limit` is for all jobs of a run together, 0 for none. `name_escaping` is `global`'s: by it names are
     escaped for which remote write 1.0 has no place, where no job has a way of its own."""
 

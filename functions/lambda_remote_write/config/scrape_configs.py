@@ -12,7 +12,7 @@ from .yaml_reader import Section, did_you_mean
 
 
 def read(top: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], taken: set[str]) -> tuple[ScrapeJob, ...]:
-    """The jobs. `taken` holds the names of other jobs, and gets these: they are unique in a file."""
+    """The jobs. `taken` holds the names of other jobs, and gets these."""
     return tuple(_job(entry, fallback, env_vars, taken) for entry in top.sections("scrape_configs"))
 
 

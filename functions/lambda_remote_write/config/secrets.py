@@ -22,7 +22,7 @@ _SCHEMES = ("secretsmanager", "ssm", "env")
 
 
 class SecretError(Exception):
-    """A secret that cannot be had. The message names the reference and never the value."""
+    """A secret that cannot be read. The message names the reference, never the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def looks_like_reference(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
+class _CachedSecret:
     """A secret, and when it was fetched. It `is_confirmed` when it is what was refused before."""
 
     at: float
@@ -64,12 +64,12 @@ class _Fetched:
 
 class SecretStore:
     """Fetches secrets and keeps those of AWS for five minutes. `aws_client(service)` makes a boto3 client;
-    `now` is monotonic seconds. `mask` knows every secret that was revealed: foreign text is shown through it only."""
+    `now` is monotonic seconds. `mask` knows every revealed secret; text of other programs is shown through it only."""
 
     def __init__(self, env_vars: Mapping[str, str], aws_client: Callable[[str], Any], now: Callable[[], float]) -> None:
         self._env_vars, self._aws_client, self._now = env_vars, aws_client, now
         self.mask = Mask()
-        self._kept: dict[str, _Fetched] = {}
+        self._kept: dict[str, _CachedSecret] = {}
         self._refused: dict[str, str] = {}  # what was forgotten, by reference
         self._failed: dict[str, tuple[float, str]] = {}  # what could not be fetched in this run: when, and why
         self._run_began: float | None = None
@@ -96,7 +96,7 @@ class SecretStore:
         return self._now()
 
     def begin_run(self) -> None:
-        """From now on a secret is fetched once, whoever refuses it and whether it can be had or not."""
+        """Until the next run each secret is fetched once, readable or not, however many targets refuse it."""
         self._run_began = self._now()
         self._failed.clear()
 
@@ -109,7 +109,7 @@ class SecretStore:
             self._refused |= {reference: self._kept.pop(reference).text for reference in old}
             return bool(old)
 
-    def _is_old(self, kept: _Fetched, asked_at: float) -> bool:
+    def _is_old(self, kept: _CachedSecret, asked_at: float) -> bool:
         """Whether it may be another one now. What this run has fetched is the newest there is: many targets that refuse
         one token cost one call a run. Where there are no runs, one that was fetched anew and was what had been refused
         is not fetched a third time at once."""
@@ -136,7 +136,7 @@ class SecretStore:
             text = self._from_aws(reference, scheme, name)
             with self._lock:
                 is_confirmed = self._refused.pop(reference, None) == text
-                self._kept[reference] = _Fetched(self._now(), text, is_confirmed)
+                self._kept[reference] = _CachedSecret(self._now(), text, is_confirmed)
             return text
 
     def _from_aws(self, reference: str, scheme: str, name: str) -> str:

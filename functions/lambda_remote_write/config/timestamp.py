@@ -1,5 +1,5 @@
-"""Timestamps in an API's answer -> milliseconds since the epoch. The format is stated in the config, never guessed
-from the size of a number."""
+"""Timestamps in an API's answer -> milliseconds since the epoch. The config gives the format: the size of a number does
+not tell its unit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_NUMBER = (_MAX_MS + 1) * 1_000_000  # the same in the finest unit
 
 
 class BadTimestamp(ValueError):
-    """A value that the stated format does not read."""
+    """A value that does not have the format."""
 
 
 @dataclass(frozen=True, slots=True)

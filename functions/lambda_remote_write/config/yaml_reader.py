@@ -20,7 +20,7 @@ from . import scalars
 T = TypeVar("T")
 D = TypeVar("D")
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MAX_CONFIG_BYTES = 1_000_000  # a config is written by people; more is a wrong file
+_MAX_CONFIG_BYTES = 1_000_000  # larger than any config: the wrong file
 _MAX_DEPTH = 64
 _MAX_NODES = 200_000  # with every alias written out: a few lines of aliases can stand for billions
 _MAX_PROBLEMS = 1_000  # a file with more is not a config of ours
@@ -271,7 +271,7 @@ class Section:
 
     def __init__(self, node: yaml.MappingNode, path: str, diagnostics: Diagnostics, defaults: object = None) -> None:
         self.node, self.path, self.diagnostics, self.defaults = node, path, diagnostics, defaults
-        self._asked: set[str] = set()
+        self._named: set[str] = set()
         self._wrong: set[str] = set()
         self._entries: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
         self._fill(node, own=True, merging=())
@@ -320,16 +320,16 @@ class Section:
         entry = self._entries.get(key)
         return entry[0] if entry else self.node
 
-    def close(self, foreign: Mapping[str, str] | None = None) -> None:
-        """Reports unknown keys. `foreign` maps keys of other programs to what to do instead."""
+    def close(self, unsupported: Mapping[str, str] | None = None) -> None:
+        """Reports unknown keys. `unsupported` maps keys of other programs to what to write instead."""
         for name, (key, _) in self._entries.items():
-            if name in self._asked or self.diagnostics.is_full:
+            if name in self._named or self.diagnostics.is_full:
                 continue
-            if foreign and name in foreign:
-                self.problem_at(key, name, foreign[name])
+            if unsupported and name in unsupported:
+                self.problem_at(key, name, unsupported[name])
             else:
                 self.problem_at(
-                    key, name, f"unknown key{did_you_mean(name, self._asked)} ({nearest(name, self._asked)})"
+                    key, name, f"unknown key{did_you_mean(name, self._named)} ({nearest(name, self._named)})"
                 )
 
     # reading
@@ -344,7 +344,7 @@ class Section:
 
     def has(self, key: str) -> bool:
         """True when the key is written with a value (`key:` alone counts as absent)."""
-        self._asked.add(key)
+        self._named.add(key)
         return not is_null(self._node(key))
 
     def is_empty(self, key: str) -> bool:
@@ -353,7 +353,7 @@ class Section:
         return isinstance(node, yaml.ScalarNode) and not node.value
 
     def _node(self, key: str) -> yaml.Node | None:
-        self._asked.add(key)
+        self._named.add(key)
         entry = self._entries.get(key)
         return entry[1] if entry else None
 
@@ -392,7 +392,7 @@ class Section:
         return text
 
     def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
-        """Like `read` for a value that may be or hold a secret: a mistake is told without the value."""
+        """Like `read` for a value that may be or hold a secret: a mistake is reported without the value."""
         node = self._expect(key, yaml.ScalarNode)
         if node is None:
             return None
@@ -467,7 +467,7 @@ class Section:
         return self.read_list(key, str)
 
     def read_list(self, key: str, convert: Callable[[str], T], *, hidden: bool = False) -> list[T]:
-        """A list of single values through `convert`; of a `hidden` one, a mistake is told without the value."""
+        """A list of single values through `convert`; of a `hidden` one, a mistake is reported without the value."""
         found = []
         for index, node in enumerate(self.items(key)):
             path = f"{key}[{index}]"

@@ -53,45 +53,21 @@ def at(host: str, port: int) -> str:
 
 
 class _Listed(msgspec.Struct, forbid_unknown_fields=True):
-    """One group as written."""
+    """One group as written. Go reads a null as an empty text."""
 
-    targets: list[str] | None = None
-    labels: dict[str, str] | None = None
-
-
-class _WithNulls(msgspec.Struct, forbid_unknown_fields=True):
-    """The same with nulls, which Go reads as empty texts."""
-
-    targets: list[str | None] | None = None
-    labels: dict[str, str | None] | None = None
+    targets: Sequence[str | None] | None = None
+    labels: Mapping[str, str | None] | None = None
 
 
 def parse_json(content: bytes | bytearray, place: str, meta: Mapping[str, str]) -> Groups:
     """`[{"targets": ["host:port"], "labels": {…}}]` -> groups with the labels of `meta`. Raises DiscoveryError."""
     try:
-        listed = _decoded(content)
+        listed = msgspec.json.decode(content, type=list[_Listed] | None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         form = 'a list of {"targets": [host:port, …], "labels": {…}} is expected'
         what = "" if isinstance(error, msgspec.ValidationError) else f"; {kind_and_beginning(content)}"
         raise DiscoveryError(f"{place}: {error}; {form}{what}") from None
     return _groups(listed or [], place, meta)
-
-
-def _decoded(content: bytes | bytearray) -> list[_Listed] | None:
-    try:
-        return msgspec.json.decode(content, type=list[_Listed] | None)
-    except msgspec.ValidationError as error:
-        try:
-            read = msgspec.json.decode(content, type=list[_WithNulls])
-        except msgspec.ValidationError:
-            raise error from None
-    return [
-        _Listed(
-            [target or "" for target in one.targets or ()],
-            {name: value or "" for name, value in (one.labels or {}).items()},
-        )
-        for one in read
-    ]
 
 
 def parse_yaml(content: bytes | bytearray, place: str, meta: Mapping[str, str]) -> Groups:
@@ -133,8 +109,8 @@ def _groups(listed: list[_Listed], place: str, meta: Mapping[str, str]) -> Group
     that it had before, or has none.)"""
     found = []
     for index, one in enumerate(listed):
-        source, labels = f"{place}:{index}", one.labels or {}
-        targets = one.targets or []
+        source, targets = f"{place}:{index}", [target or "" for target in one.targets or ()]
+        labels = {name: value or "" for name, value in (one.labels or {}).items()}
         wrong = next((name for name in labels if not scalars.is_valid_label_name(name, "utf8")), None)
         if wrong is None:
             found.append(group(source, targets, {**labels, **meta}))

@@ -1,10 +1,10 @@
 """HTTP over a real socket, with a *total* timeout: a server that drips bytes is cut off at its time.
 
-No redirects, no retries of answers, no environment proxies: whoever calls decides those. Connections are kept
-between invocations, but not trusted after a freeze.
+It follows no redirects, retries no answers and reads no proxy from the environment: the caller decides those.
+Connections are kept between invocations, but not trusted after a freeze.
 
 `client` sends and reads, `connection` makes and keeps connections, `response` notices answers that break off, `address`
-reads and judges hosts, `errors` explains. `fetch`, `oauth2` and `options` are above: sources, tokens and config.
+reads and checks hosts, `errors` explains. `fetch`, `oauth2` and `options` build on these: scrapes, tokens and config.
 """
 
 from .address import is_this_machine, parsed

@@ -69,19 +69,19 @@ def readings(address: _Address) -> Iterator[_Address]:
         yield ipaddress.IPv4Address(~number & _LOW_32)
 
 
-def check_name(host: str, port: int, channel: ConnectionOptions) -> None:
-    """Raises TransportError for a host that the channel refuses by its name alone: where a proxy resolves the names,
+def check_name(host: str, port: int, options: ConnectionOptions) -> None:
+    """Raises TransportError for a host that the options refuse by its name alone: where a proxy resolves the names,
     nothing else can be judged here."""
     address = numeric(host)
     if address is not None:
-        check_addresses(host, port, [str(address)], channel)
+        check_addresses(host, port, [str(address)], options)
     elif _name(host) in _METADATA_NAMES:
         raise _refused(host, _gives_credentials(host))
     elif is_this_machine(host):
-        check_addresses(host, port, ["127.0.0.1"], channel)
+        check_addresses(host, port, ["127.0.0.1"], options)
 
 
-def check_addresses(host: str, port: int, addresses: Iterable[str], channel: ConnectionOptions) -> None:
+def check_addresses(host: str, port: int, addresses: Iterable[str], options: ConnectionOptions) -> None:
     """Link-local addresses hold an instance's or a function's credentials, and behind Lambda's loopback its runtime
     listens: no page of metrics is there, and none may redirect there. Raises TransportError."""
     for text in addresses:
@@ -90,9 +90,9 @@ def check_addresses(host: str, port: int, addresses: Iterable[str], channel: Con
                 raise _refused(host, _gives_credentials(str(address)))
             if not _is_in(address, _THIS_MACHINE):
                 continue
-            if channel.refuse_loopback:
+            if options.refuse_loopback:
                 raise _refused(host, f"another host redirects to {address}, which is this machine itself")
-            if port and port == channel.runtime_port:
+            if port and port == options.runtime_port:
                 raise _refused(host, f"{address}:{port} is the runtime of this function, no page of metrics")
 
 

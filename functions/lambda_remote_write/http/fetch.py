@@ -16,7 +16,7 @@ from ..config.secrets import Secret, SecretError, SecretStore
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
 from .oauth2 import TokenError, TokenStore
-from .options import auth_headers, channel_for, merged
+from .options import auth_headers, connection_options, merged
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -191,19 +191,19 @@ class Fetcher:
             headers = merged(public, self._headers(request, client, deadline)) if at_home else public
             headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
-            channel = channel_for(url, tls, client.proxy, self._secrets, self._env_vars)
+            options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
             guarded = not request.allow_link_local
-            stranger = guarded and not at_home and not is_this_machine(parsed(request.url).host or "")
+            is_redirected_away = guarded and not at_home and not is_this_machine(parsed(request.url).host or "")
             runtime = self._runtime_port if guarded else 0
-            channel = replace(
-                channel,
+            options = replace(
+                options,
                 refuse_link_local=guarded,
-                refuse_loopback=stranger,
+                refuse_loopback=is_redirected_away,
                 runtime_port=runtime,
                 unix_socket=request.unix_socket,
             )
             left, asked_at = deadline - time.monotonic(), self._secrets.now()
-            answer = self._transport.send(HttpRequest(method, url, headers, body), channel, left, is_source=True)
+            answer = self._transport.send(HttpRequest(method, url, headers, body), options, left, is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
                 return answer, url, asked_at

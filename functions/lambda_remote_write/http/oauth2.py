@@ -17,7 +17,7 @@ from ..config.secrets import SecretStore
 from ..config.yaml_reader import shown_url
 from ..report.mask import cut, printable
 from . import HttpRequest, Transport, TransportError
-from .options import channel_for
+from .options import connection_options
 
 _TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
 _MAX_TOKEN_BYTES = 100_000
@@ -88,11 +88,11 @@ class TokenStore:
         The client is named in a Basic header first and, when that is refused, in the form: the order of Go's client.
         """
         where = f"token endpoint {shown_url(oauth2.token_url)}"
-        channel = channel_for(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._env_vars)
+        options = connection_options(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._env_vars)
         status, shape = 0, ""
         for request in self._token_requests(oauth2):
             try:
-                with self._transport.send(request, channel, deadline - time.monotonic()) as answer:
+                with self._transport.send(request, options, deadline - time.monotonic()) as answer:
                     status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
                     shape = self._secrets.mask(_shape(content, answer.headers.get("Content-Type", "")))
             except TransportError as error:

@@ -15,10 +15,10 @@ from . import ConnectionOptions
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def channel_for(
+def connection_options(
     url: str, tls: TlsConfig, proxy: ProxyConfig, secrets: SecretStore, env_vars: Mapping[str, str]
 ) -> ConnectionOptions:
-    """The channel to `url`. Raises SecretError when a certificate or key cannot be read."""
+    """How to connect to `url`. Raises SecretError when a certificate or key cannot be read."""
     proxy_url = _proxy_for(urlsplit(url), proxy, secrets, env_vars)
     connect_header = [(name, _reveal(value, secrets)) for name, values in proxy.connect_header for value in values]
     return ConnectionOptions(

@@ -101,7 +101,7 @@ def _check_framing(headers: Headers) -> None:
 
 class _TimedReader(io.RawIOBase):
     """A socket's reading side whose every read gets what is left of the exchange's time. `is_cut` is True once TLS has
-    ended without a close_notify: anybody on the way could have ended it there."""
+    ended without a close_notify: a third party may have cut it there."""
 
     def __init__(self, sock: Any, deadline: float) -> None:
         if hasattr(sock, "suppress_ragged_eofs"):  # of TLS: by default the end without a close_notify is an end

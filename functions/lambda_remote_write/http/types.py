@@ -1,4 +1,4 @@
-"""What is asked over HTTP, through which channel, and the error that says why there is no answer."""
+"""What is asked over HTTP, how to connect, and the error that says why there is no answer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class TransportError(Exception):
 
 
 def one_line(text: str) -> str:
-    """Somebody else's words for a log line or a terminal: one line, printable."""
+    """Text of another program for a log line or a terminal: one line, printable."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """How a connection is made, all secrets resolved: equal channels share connections. `unix_socket` is a path that is
+    """How a connection is made, all secrets resolved: equal options share connections. `unix_socket` is a path that is
     dialled in place of every address, a proxy's too (Prometheus scrape/scrape.go, newUnixSocketScrapeClient)."""
 
     ca: str = field(default="", repr=False)

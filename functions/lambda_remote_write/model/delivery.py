@@ -36,7 +36,7 @@ class Outcome(Enum):
     REJECTED = "refused for good: never sent again"
     TOO_LARGE = "the body is too large: split it"
     OTHER_VERSION = "the receiver does not speak this version of the protocol: send it in version 1"
-    MISCONFIGURED = "nothing will be taken until somebody changes the configuration: stop"
+    MISCONFIGURED = "the receiver takes nothing until the configuration is changed: stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class PendingRequest:
 @dataclass(slots=True)
 class Waiting:
     """What of one endpoint waits in the spool: entries, and the time of their oldest sample in milliseconds (0 when
-    nothing waits). `drained` counts the entries that this run has settled, `unreadable` those that it set aside."""
+    nothing waits). `drained` counts the entries that this run has finished, `unreadable` those that it set aside."""
 
     entries: int = 0
     oldest_ms: int = 0
@@ -64,7 +64,7 @@ class Waiting:
 class Delivery:
     """What became of the samples for one endpoint in one run: those that it `collected`, and those `taken` from the
     spool. The classic series that a histogram becomes count as collected, each. `spooled` are in the spool when the
-    run ends, `undelivered` are nowhere. `dead` are requests that nobody will send again but that are kept for people
+    run ends, `undelivered` are lost. `dead` are requests that are not sent again but kept for people
     to look at: `dead_lettered` counts the samples that got there. `backlog_unknown` says that fresh samples were sent
     although the store did not tell whether older ones wait."""
 
@@ -96,7 +96,7 @@ class Delivery:
 
     @property
     def unaccounted(self) -> int:
-        """How many samples were collected or taken of which the books do not say what became of them."""
+        """How many samples that were collected or taken have no outcome."""
         return (
             self.collected
             + self.taken
@@ -110,7 +110,7 @@ class Delivery:
         return {name: getattr(self, name) for name in names}
 
     def merge(self, part: Delivery) -> None:
-        """Adds the books of a part of this delivery."""
+        """Adds the outcomes of a part of this delivery."""
         for name in _SUMMED:
             setattr(self, name, getattr(self, name) + getattr(part, name))
         for name, reasons in self.reason_counts().items():

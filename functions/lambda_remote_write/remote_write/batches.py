@@ -1,21 +1,22 @@
-"""The requests of one run for one endpoint: the samples, relabelled, in order and encoded; then the metadata that is
-due, and the run's own metrics."""
+"""The requests of one run for one endpoint: its samples, relabelled, ordered and encoded; then metadata that is due and
+the run's own metrics."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..model.delivery import Delivery, WriteRequest
 from ..model.reason_counts import ReasonCounts
-from ..model.samples import Metadata, Samples
+from ..model.samples import Metadata, Samples, Series
 from ..model.scrape import Scrape
 from ..series import order
 from .encode import packing
+from .encode.decode import unpack
 from .endpoint import EndpointState
 
-_MAX_FAMILIES = 100_000  # whose metadata is known to be sent; those of the next run are then sent anew
+_MAX_FAMILIES = 100_000  # with metadata known to be sent; with more, all are sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ class EncodedBatch:
 
 
 class Batch:
-    """The samples of a run as they were collected, and what each endpoint gets of them."""
+    """The collected samples of a run, and the requests of each endpoint."""
 
     def __init__(self, scrapes: Sequence[Scrape]) -> None:
         self.scrapes = scrapes
-        self._raw = scrapes[0].samples if len(scrapes) == 1 else Samples()  # the only ones are not copied
+        self._raw = scrapes[0].samples if len(scrapes) == 1 else Samples()  # a single scrape is not copied
         self._dropped = ReasonCounts()
         for scrape in scrapes:
             if len(scrapes) > 1:
@@ -47,7 +48,7 @@ class Batch:
         self.metadata = list({one.name: one for scrape in scrapes for one in scrape.metadata}.values())
 
     def encoded_for(self, endpoint: EndpointState, now_ms: int) -> EncodedBatch:
-        """The endpoint's requests, once: what was handed out counts as sent, and does not come again."""
+        """The endpoint's requests. Call it once: returned samples count as sent and are not returned again."""
         started, dropped, more = time.monotonic(), ReasonCounts(), 0
         try:
             samples, more = self._ordered_for(endpoint, dropped, now_ms)
@@ -62,8 +63,8 @@ class Batch:
         return EncodedBatch(requests, dropped, self.count + more, samples.prefixes is not None, seconds=seconds)
 
     def ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> Samples:
-        """The samples that this endpoint gets, in order; the others are counted in `dropped`. Once for each endpoint:
-        what was handed out counts as sent, and does not come again."""
+        """The endpoint's samples in order; the others are counted in `dropped`. Call it once for each endpoint:
+        returned samples count as sent and are not returned again."""
         return self._ordered_for(endpoint, dropped, now_ms)[0]
 
     def _ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> tuple[Samples, int]:
@@ -77,8 +78,18 @@ class Batch:
         return order.order(samples, dropped, endpoint.prefixes), more
 
 
+def rollback(requests: Iterable[WriteRequest], find: Callable[[bytes], Series | None]) -> None:
+    """Marks the samples of undelivered requests as not sent, so that the next run may send them again. `find` returns
+    the series of an encoded prefix."""
+    for samples, _ in (unpack(request) for request in requests if request.samples):
+        for undelivered, timestamp_ms in zip(samples.series, samples.timestamps_ms, strict=True):
+            series = find(undelivered.prefix)
+            if series is not None:
+                order.rollback_series(series, timestamp_ms)
+
+
 def protocol_of(endpoint: EndpointState, metadata: Iterable[Metadata]) -> packing.Protocol:
-    """How an endpoint is written to now; from 2.0 on, with the metadata of these families."""
+    """How requests for an endpoint are encoded now; in 2.0 with the metadata of these families."""
     version = endpoint.client.version
     has_metadata = version > 1 and endpoint.config.metadata.send
     families = {one.name: one for one in metadata} if has_metadata else {}
@@ -86,15 +97,15 @@ def protocol_of(endpoint: EndpointState, metadata: Iterable[Metadata]) -> packin
 
 
 class MetadataRequests:
-    """The requests that go last, so that a refused entry costs no sample of the data."""
+    """The last requests of a run, so that a rejected one does not affect the collected samples."""
 
     def __init__(self, endpoint: EndpointState, metadata: Sequence[Metadata], now_ms: int) -> None:
-        """To a receiver of 1.0 metadata goes by itself; with 2.0 it has gone along with the series."""
+        """Metadata has its own requests in 1.0 only; in 2.0 each series carries it."""
         self._endpoint, self._now_ms = endpoint, now_ms
         self._due = metadata_due(endpoint, metadata, now_ms) if endpoint.client.version == 1 else []
 
     def requests(self, own: Samples, families: Sequence[Metadata], accounting: Delivery) -> list[WriteRequest]:
-        """The run's own metrics `own`, and the metadata. In 1.0 one request holds as much of both as fits."""
+        """The run's own metrics `own`, and the metadata. In 1.0 they share a request if they fit."""
         endpoint = self._endpoint.config
         mine = packing.pack(own, protocol_of(self._endpoint, families), self._now_ms, accounting.dropped)
         limits = endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes
@@ -106,19 +117,18 @@ class MetadataRequests:
         return [*mine, *metadata]
 
     def remember(self, accounting: Delivery) -> None:
-        """What was sent is not due again, refused entries included."""
+        """Records the metadata as sent, rejected entries included."""
         if accounting.metadata_accepted + accounting.metadata_rejected != len(self._due):
             return
         sent_ms = self._endpoint.metadata_sent_ms
-        if len(sent_ms) > _MAX_FAMILIES:  # names that come and go
+        if len(sent_ms) > _MAX_FAMILIES:  # of names that came and went
             sent_ms.clear()
         sent_ms.update(dict.fromkeys((one.name for one in self._due), self._now_ms))
 
 
 def metadata_due(endpoint: EndpointState, metadata: Sequence[Metadata], now_ms: int) -> list[Metadata]:
-    """The entries for which `metadata_config` says that it is time, each by itself, because jobs run at their own
-    intervals; a run a little early counts as in time, and what was sent after now was sent before the clock was set
-    back."""
+    """The entries that are due by `metadata_config`, each for itself, because jobs have different intervals. A run may
+    be a little early. An entry sent in the future, before the clock was set back, is due."""
     policy, sent_ms = endpoint.config.metadata, endpoint.metadata_sent_ms
     newest_ms = now_ms - policy.send_interval_ms + policy.send_interval_ms // 10
     return [one for one in metadata if policy.send and not newest_ms < sent_ms.get(one.name, newest_ms) <= now_ms]

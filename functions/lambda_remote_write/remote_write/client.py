@@ -13,7 +13,7 @@ from ..config.schema import RemoteWriteConfig
 from ..config.secrets import SecretError, SecretStore
 from ..http import Answer, ConnectionOptions, HttpRequest, Transport, TransportError, one_line
 from ..http.oauth2 import TokenError, TokenStore
-from ..http.options import auth_headers, channel_for, merged
+from ..http.options import auth_headers, connection_options, merged
 from ..model.delivery import WriteRequest
 
 _MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not read
@@ -32,25 +32,24 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class WrittenCounts:
-    """Counts of what was written; what a receiver does not mention is none, and so is what cannot be read."""
+    """Counts of what a receiver of 2.0 has written. A missing or unreadable count is 0."""
 
     samples: int = 0
     histograms: int = 0
     exemplars: int = 0
 
     def of(self, request: WriteRequest) -> int:
-        """How many of the request's samples, histograms included: never more than it has."""
+        """The number of written samples of the request, histograms included; never more than it has."""
         floats = request.samples - request.histograms
         return min(self.samples, floats) + min(self.histograms, request.histograms)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came of one attempt. `status` is 0 when there was no answer; `message` is the receiver's text or the
-    transport's. `fixable` marks a failure that waiting does not cure (no credentials, a bad certificate).
-    `unsent` says that nothing of the request has left, `resent` that a kept connection had died and the transport sent
-    the request a second time. `written` is what the receiver says of a request of version 2; None when it says
-    nothing."""
+    """The result of one attempt. `status` is 0 without an answer; `message` is the receiver's text or the transport's
+    error. `fixable` marks a failure that needs a person (no credentials, a bad certificate). `unsent` means that
+    nothing of the request was sent, `resent` that the transport sent it twice because a kept connection had died.
+    `written` are the receiver's counts for a request of version 2; None when it gives none."""
 
     status: int
     message: str = ""
@@ -62,16 +61,16 @@ class Response:
 
     @property
     def is_unanswered(self) -> bool:
-        """The receiver may have the request, and has not said so."""
+        """Whether the receiver may have the request without having answered."""
         return not self.status and not self.unsent
 
 
 class NoAnswer(Exception):
-    """A receiver could not be asked, or has not answered. The message says why."""
+    """A receiver has not answered. The message says why."""
 
 
 class RemoteWriteClient:
-    """Posts to one endpoint, and asks its receiver other things. `version` of the protocol is the configured one, until
+    """Sends requests to one endpoint: remote write and queries. `version` of the protocol is the configured one until
     the receiver refuses it."""
 
     def __init__(
@@ -89,18 +88,18 @@ class RemoteWriteClient:
         self._credentials, self._env_vars, self._now_ms = credentials, env_vars, now_ms
 
     def post(self, request: WriteRequest, attempt: int, left_seconds: float, *, renewed: bool = False) -> Response:
-        """Attempt number `attempt` of a request, within `remote_timeout` and what is left of the run.
+        """Attempt number `attempt` of a request, within `remote_timeout` and the rest of the run.
 
-        `renewed` asks for new credentials first. Raises nothing: every failure is a Response.
+        `renewed` fetches new credentials first. Raises nothing: every failure is a Response.
         """
         endpoint = self._endpoint
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
             post = self._signed(request, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
-            with self._transport.send(post, self.channel(), timeout_seconds) as answer:
-                detail = answer.read(_MAX_ERROR_BYTES)  # of a success too: the connection serves again once it was read
+            with self._transport.send(post, self.connection_options(), timeout_seconds) as answer:
+                detail = answer.read(_MAX_ERROR_BYTES)  # of a success too, so that the connection can be reused
                 text = "" if 200 <= answer.status < 300 else self._words(answer, detail)
-                says = written(answer.headers) if request.version > 1 else None  # of 1.0 it means nothing
+                says = written(answer.headers) if request.version > 1 else None  # for 1.0 they have no meaning
                 retry_after = answer.headers.get("Retry-After")
                 return Response(answer.status, text, retry_after, resent=answer.resent, written=says)
         except TransportError as error:
@@ -112,21 +111,21 @@ class RemoteWriteClient:
             return Response(0, self.masked(str(error)), fixable=True, unsent=True)
 
     def ask(self, request: HttpRequest, timeout_seconds: float, max_bytes: int) -> tuple[int, bytes]:
-        """Another request to the same receiver, as it lets us in -> status and the first bytes of the body. Raises
+        """Another request to the same receiver, authorised -> status and the first bytes of the body. Raises
         NoAnswer."""
         try:
             ready = self.authorised(request, time.monotonic() + timeout_seconds)
-            with self._transport.send(ready, self.channel(), timeout_seconds) as answer:
+            with self._transport.send(ready, self.connection_options(), timeout_seconds) as answer:
                 return answer.status, answer.read(max_bytes)
         except (TransportError, TokenError, CredentialsError, SecretError) as error:
             raise NoAnswer(self.masked(str(error))) from None
 
     def masked(self, text: str) -> str:
-        """Words of the receiver, or about it, without the secrets that it was sent."""
+        """Masks the secrets of this process in a text of the receiver or about it."""
         return self._secrets.mask(text)
 
     def _words(self, answer: Answer, text: bytes) -> str:
-        """A refusal's text for a log line: at most 1,024 bytes, without what the receiver repeats of our secrets."""
+        """The text of a refusal for a log line: at most 1,024 bytes, with secrets masked."""
         self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
         words = one_line(self.masked(text.decode("utf-8", "replace")))
         return words.encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")
@@ -140,8 +139,8 @@ class RemoteWriteClient:
         )
 
     def authorised(self, request: HttpRequest, deadline: float, *, renewed: bool = False) -> HttpRequest:
-        """The request as this endpoint's receiver lets it in, with the headers of the config. Raises TokenError,
-        CredentialsError and SecretError."""
+        """The request with the config's headers, credentials and signature. Raises TokenError, CredentialsError and
+        SecretError."""
         endpoint = self._endpoint
         if renewed:
             self._secrets.forget(endpoint.http.held, self._secrets.now())
@@ -159,15 +158,15 @@ class RemoteWriteClient:
         self._secrets.mask.add(credentials.access_key, credentials.secret_key, credentials.session_token)
         return replace(ready, headers=signed(ready, endpoint.sigv4, credentials, self._now_ms()))
 
-    def channel(self) -> ConnectionOptions:
-        """How the receiver is reached. Raises SecretError."""
+    def connection_options(self) -> ConnectionOptions:
+        """How to connect to the receiver. Raises SecretError."""
         http = self._endpoint.http
-        return channel_for(self._endpoint.url, http.tls, http.proxy, self._secrets, self._env_vars)
+        return connection_options(self._endpoint.url, http.tls, http.proxy, self._secrets, self._env_vars)
 
 
 def written(headers: Mapping[str, str]) -> WrittenCounts | None:
-    """What a receiver of 2.0 says that it wrote; None when it says nothing. Without that a 2xx is no proof that it
-    understood the request."""
+    """The counts in the headers of an answer; None without any of them. A 2xx without counts does not prove that the
+    receiver speaks 2.0."""
     found = [headers.get(_WRITTEN_HEADER.format(kind)) for kind in ("Samples", "Histograms", "Exemplars")]
     return WrittenCounts(*map(_count, found)) if any(found) else None
 

@@ -1,15 +1,15 @@
-"""One endpoint, and what the environment remembers of it."""
+"""The state of one endpoint in an environment."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..config.schema import RemoteWriteConfig
 from ..model.samples import Labels, Series
 from ..report.self_metrics import EndpointFacts
-from ..series.cache import SeriesCache
+from ..series.cache import SeriesCache, SeriesLimits
 from ..series.order import PrefixCache
 from .client import RemoteWriteClient
 from .rate_limit import RateLimiter
@@ -17,7 +17,7 @@ from .relabelled_series import RelabelledSeries, limits_of
 
 
 class EndpointState:
-    """One endpoint, and what the environment remembers of it."""
+    """One endpoint, and what the environment remembers about it."""
 
     def __init__(
         self,
@@ -27,8 +27,8 @@ class EndpointState:
         view: RelabelledSeries | None,
         escape: Callable[[Labels], Labels],
     ) -> None:
-        """`view` has the endpoint's own series, and is None where it gets those of all, `series`. `escape` makes names
-        legacy."""
+        """`view` has the endpoint's own series; it is None if the endpoint uses the shared ones, `series`. `escape`
+        converts names that only 2.0 allows."""
         self.config, self.escape = config, escape
         self._series, self._view, self._speaks_legacy = series, view, False
         self._lock = threading.Lock()
@@ -41,13 +41,13 @@ class EndpointState:
 
     @property
     def has_fallen_back(self) -> bool:
-        """Whether the receiver has refused 2.0, and gets 1.0."""
+        """Whether the receiver refused 2.0 and gets 1.0."""
         return self.client.version < self.config.version
 
     @property
     def view(self) -> RelabelledSeries | None:
-        """The endpoint's own series; None where it gets those of all. After a fall back they are such as any endpoint
-        of 1.0 has."""
+        """The endpoint's own series; None if it uses the shared ones. After a fall back to 1.0 they have the names and
+        limits of 1.0."""
         with self._lock:
             if self.has_fallen_back and not self._speaks_legacy:
                 self._view, self._speaks_legacy = self._legacy_view(), True
@@ -61,8 +61,29 @@ class EndpointState:
         return view
 
     def find(self) -> Callable[[bytes], Series | None]:
-        """How this endpoint's series are found by their encoded prefix, in whichever version it was made."""
+        """A function from an encoded prefix of either version to this endpoint's series."""
         view = self.view
         if view is None:
             return self._series.find
         return view.find_legacy if self._speaks_legacy else view.find
+
+
+def view_of(
+    config: RemoteWriteConfig,
+    limits: SeriesLimits,
+    escape: Callable[[Labels], Labels],
+    before: Sequence[EndpointState],
+) -> RelabelledSeries:
+    """The endpoint's own series: those that it had `before` this config, if nothing about them has changed. `limits`
+    are what all series keep to; `escape` makes names legacy."""
+    own_limits, classic = limits_of(config), config.convert_nhcb_to_classic
+    for endpoint in before:
+        known = endpoint.config
+        is_same = (known.name, known.write_relabel) == (config.name, config.write_relabel)
+        has_same_names = limits_of(known) == own_limits and not endpoint.has_fallen_back
+        if endpoint.view and is_same and has_same_names and known.convert_nhcb_to_classic == classic:
+            return endpoint.view
+    is_unchanged = own_limits == limits and not config.write_relabel and not classic
+    return RelabelledSeries(
+        config.write_relabel, None if is_unchanged else own_limits, escape, classic_histograms=classic
+    )

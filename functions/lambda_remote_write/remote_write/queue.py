@@ -1,7 +1,7 @@
-"""The requests of one delivery until each is settled, with the books of what became of them.
+"""The queue of one delivery's requests, with the accounting of their outcomes.
 
-Several threads may settle requests; whoever gives up waiting for them closes the outbox, and from then on nobody writes
-into its books.
+Several threads may send requests. Closing the queue ends their access to the accounting, so that a late thread cannot
+change it.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ OUT_OF_TIME: tuple[str, str] = (DropReason.DEADLINE, "the run's time was up befo
 
 
 class QueueClosed(Exception):
-    """The outbox was closed: what its requests came to is no longer this thread's to book."""
+    """The queue was closed: this thread may no longer record outcomes."""
 
 
 class QueuedRequest:
-    """One request, or the pieces that became of it, in send order. `reason` and `detail` are why it is not settled."""
+    """One request, or its pieces after a split, in send order. `reason` and `detail` say why it was not delivered."""
 
     __slots__ = ("detail", "in_flight", "pieces", "reason")
 
     def __init__(self, request: WriteRequest) -> None:
         self.pieces = deque([request])
         self.reason, self.detail = OUT_OF_TIME
-        self.in_flight = False  # an attempt has gone out, and nothing has come back yet
+        self.in_flight = False  # an attempt was sent and has no answer yet
 
-    def maybe_stored(self) -> None:
-        """Nobody knows whether the receiver has stored the piece that went out last."""
+    def mark_maybe_stored(self) -> None:
+        """Records that the receiver may have stored the first piece, which was sent last."""
         if self.pieces:
             self.pieces[0] = replace(self.pieces[0], maybe_stored=True)
 
 
 class SendQueue:
-    """Requests in send order. `is_stopped` once one of them says that nothing more can go out in this run."""
+    """Requests in send order. `is_stopped` once an outcome prevents sending in the rest of this run."""
 
     def __init__(self, requests: Sequence[WriteRequest], accounting: Delivery) -> None:
         self._queued = [QueuedRequest(request) for request in requests]
@@ -53,7 +53,7 @@ class SendQueue:
         return len(self._queued)
 
     def take(self) -> QueuedRequest | None:
-        """The next request that nobody has taken; None when there is none, or the delivery has stopped."""
+        """The next request; None when there is none left, or the queue is stopped or closed."""
         with self._lock:
             if self.is_stopped or self._closed or self._next >= len(self._queued):
                 return None
@@ -61,13 +61,13 @@ class SendQueue:
             return self._queued[self._next - 1]
 
     def hold_back(self, reason: str, detail: str) -> None:
-        """Nothing of it goes out in this run, for this reason."""
+        """Sets the reason why none of the requests are sent in this run."""
         with self._lock:
             for queued in self._queued:
                 queued.reason, queued.detail = reason, detail
 
     def stop(self, queued: QueuedRequest) -> None:
-        """Nothing more goes out, for the reason of this lane."""
+        """Stops sending. Requests that were not taken yet get the reason of this one."""
         with self._lock:
             if not self.is_stopped:
                 self.is_stopped = True
@@ -76,20 +76,20 @@ class SendQueue:
 
     @contextlib.contextmanager
     def accounting(self) -> Iterator[Delivery]:
-        """The books, for one thread at a time. Raises Closed."""
+        """The accounting, for one thread at a time. Raises QueueClosed."""
         with self._lock:
             if self._closed:
                 raise QueueClosed
             yield self._accounting
 
     def close(self) -> list[PendingRequest]:
-        """Ends the delivery. Returns what is not settled, in send order; where an attempt is still under way, nobody
-        knows whether it arrives."""
+        """Ends the delivery. Returns the requests without a final outcome, in send order. Those in flight are marked as
+        maybe stored."""
         with self._lock:
             self._closed = True
             for queued in self._queued:
                 if queued.in_flight:
-                    queued.maybe_stored()
+                    queued.mark_maybe_stored()
             return [
                 PendingRequest(piece, queued.reason, queued.detail)
                 for queued in self._queued

@@ -25,14 +25,14 @@ from .retryable import classify
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
 _MAX_CONNECTIONS = 4
-_REQUESTS_PER_CONNECTION = 4  # one more is worth opening for so many; min_shards asks for more
-_THROTTLED_BEFORE_SPLIT = 2  # a 429 refuses the whole request: the same again, and then smaller pieces
+_REQUESTS_PER_CONNECTION = 4  # that make another connection worthwhile; min_shards may ask for more
+_THROTTLED_BEFORE_SPLIT = 2  # a 429 rejects the whole request: it is retried once before it is split
 _QUICK_SECONDS = 0.005  # a receiver that answers sooner is served over one connection
 _SPARE_SECONDS = 0.5
 
 
 class Watch(Protocol):
-    """Hears of every attempt."""
+    """Is called before and after every attempt."""
 
     def asked(self) -> None: ...
     def answered(self, response: Response) -> None: ...
@@ -75,7 +75,7 @@ def deliver(
 
 
 def connections(endpoint: RemoteWriteConfig, requests: int, disjoint: bool) -> int:
-    """How many requests go side by side: one where they share series, or order would be lost."""
+    """How many requests are sent concurrently: one if they share series, because order would be lost."""
     if not disjoint or requests < 2:
         return 1
     queue = endpoint.queue
@@ -84,7 +84,7 @@ def connections(endpoint: RemoteWriteConfig, requests: int, disjoint: bool) -> i
 
 
 def _all_of(request: WriteRequest) -> WrittenCounts:
-    """What a success of version 1 means: nothing is left out."""
+    """The counts of a success in version 1: all of the request."""
     return WrittenCounts(request.samples - request.histograms, request.histograms, request.exemplars)
 
 
@@ -116,8 +116,8 @@ class _Sender:
                         return
 
     def _send(self, queued: QueuedRequest) -> Outcome | None:
-        """Attempts the first piece of a lane until its outcome is final for this run. UNAVAILABLE and MISCONFIGURED
-        leave it where it is; after any other outcome it is booked and gone, or in smaller pieces."""
+        """Attempts the first piece of a request until its outcome is final for this run. UNAVAILABLE and MISCONFIGURED
+        leave it in the queue; after any other outcome it is recorded and removed, or split."""
         attempt, throttled, renew, renewed = 0, 0, False, False
         policy: BackoffPolicy | None = None
         while self._make_ready(queued):
@@ -145,15 +145,15 @@ class _Sender:
         return None
 
     def _make_ready(self, queued: QueuedRequest) -> bool:
-        """The first piece as it may go out now: in a version that the receiver takes, without samples that have become
-        too old. False when nothing of it is left."""
+        """Prepares the first piece: converts it to the receiver's version and drops samples that have become too old.
+        False when nothing of it is left."""
         queued.in_flight = False
         if queued.pieces[0].version > self._client.version:
             with self._send_queue.accounting() as accounting:
                 request = queued.pieces.popleft()
                 now_ms, escape = self._options.now_ms(), self._endpoint.escape
-                spoken = in_version_1(request, self._config, now_ms, accounting.dropped, escape)
-                queued.pieces.extendleft(reversed(spoken))
+                converted = in_version_1(request, self._config, now_ms, accounting.dropped, escape)
+                queued.pieces.extendleft(reversed(converted))
         return bool(queued.pieces) and self._is_young(queued)
 
     def _is_young(self, queued: QueuedRequest) -> bool:
@@ -177,21 +177,21 @@ class _Sender:
             accounting.dead.append(PendingRequest(old, reason, detail))
 
     def _wait_for_turn(self, request: WriteRequest, queued: QueuedRequest) -> bool:
-        """False when the run's time is up before the request may go."""
+        """Waits for the rate limit. False when the run ends before the request may be sent."""
         now = self._options.monotonic()
         left = self._deadline - now
         limiter = self._endpoint.rate_limiter
         wait = limiter.wait_seconds(request.samples, now, left) if limiter else 0.0
         if left <= 0 or wait is None:
             if queued.reason == OUT_OF_TIME[0] and wait is None and left > 0:
-                queued.detail = "max_samples_per_second let no more go in this run's time"
+                queued.detail = "max_samples_per_second allowed no more in this run's time"
             return False
         if wait:
             self._options.sleep(wait)
         return True
 
     def _post(self, queued: QueuedRequest, attempt: int, *, renew: bool) -> Response:
-        """One attempt. What got no answer may have been stored, and the request remembers it."""
+        """One attempt. A request without an answer is marked as maybe stored."""
         request = queued.pieces[0]
         queued.in_flight = True
         left = self._deadline - self._options.monotonic()
@@ -206,11 +206,11 @@ class _Sender:
             accounting.retries += attempt > 1
             accounting.bytes_sent += len(request.body)
             if response.resent or response.is_unanswered:
-                queued.maybe_stored()
+                queued.mark_maybe_stored()
         return response
 
     def _back_off(self, policy: BackoffPolicy, response: Response, attempt: int) -> bool:
-        """Waits before the next attempt; False when that would be after the deadline."""
+        """Waits before the next attempt. False when the deadline comes first."""
         retry_after = retry_after_seconds(response.retry_after, self._options.now_ms() / 1000)
         wait = next_wait(policy, attempt, retry_after, self._deadline - self._options.monotonic())
         if wait is None:
@@ -219,7 +219,7 @@ class _Sender:
         return True
 
     def _is_renewable(self, response: Response) -> bool:
-        """One more attempt with fresh credentials: they may have ended since they were fetched."""
+        """Whether another attempt with fresh credentials may help: they may have expired since they were fetched."""
         signs, http = self._config.sigv4 is not None, self._config.http
         return (response.status == 403 and (signs or http.may_renew)) or (response.status == 401 and http.may_renew)
 
@@ -236,7 +236,7 @@ class _Sender:
             return Outcome.REJECTED
         return outcome
 
-    # the books
+    # outcomes
 
     def _record(self, queued: QueuedRequest, response: Response, outcome: Outcome) -> Outcome:
         if outcome is Outcome.MISCONFIGURED:
@@ -250,8 +250,8 @@ class _Sender:
                     self._fall_back(accounting, response)
                     return outcome
                 request = queued.pieces.popleft()
-                book = self._accept if outcome is Outcome.ACCEPTED else self._reject
-                book(accounting, request, response)
+                record = self._accept if outcome is Outcome.ACCEPTED else self._reject
+                record(accounting, request, response)
         return outcome
 
     def _replace(self, queued: QueuedRequest, pieces: list[WriteRequest]) -> None:
@@ -271,7 +271,7 @@ class _Sender:
             accounting.warn("the receiver answered 202: a receiver with replica election drops such samples")
 
     def _take(self, accounting: Delivery, request: WriteRequest, written: WrittenCounts) -> int:
-        """Books what was written as accepted, and returns how many samples that is."""
+        """Counts what was written as accepted, and returns how many samples that is."""
         taken = written.of(request)
         accounting.accepted += taken
         accounting.exemplars_accepted += min(written.exemplars, request.exemplars)
@@ -302,11 +302,11 @@ class _Sender:
         if refused:
             accounting.rejected.add(reason, f"{count}: {detail}", refused)
             if is_late or "rejected" in self._options.dead_letter_reasons:
-                is_whole = refused == request.samples  # else a part of it was accepted, and is booked so
+                is_whole = refused == request.samples  # else some samples were accepted, and are counted so
                 accounting.dead.append(PendingRequest(request, reason if is_whole else explained.reason, detail))
 
     def _remember(self, queued: QueuedRequest, outcome: Outcome, response: Response) -> None:
-        """Why the run stops here, should it stop."""
+        """Records the reason in case the run stops here."""
         is_misconfigured = outcome is Outcome.MISCONFIGURED
         queued.reason = DropReason.MISCONFIGURED if is_misconfigured else DropReason.UNAVAILABLE
         queued.detail = response.message

@@ -1,7 +1,7 @@
 """Keeps secrets out of messages that quote what other programs say: an API may well repeat the key that it was sent.
 
 A Mask knows every secret, token and cookie of this process that went out or came in, as it is and as it looks in URLs,
-JSON, HTML, base64 and so on. Every message that holds foreign text passes it before anybody sees it.
+JSON, HTML, base64 and so on. Every message that holds foreign text passes it first.
 """
 
 from __future__ import annotations

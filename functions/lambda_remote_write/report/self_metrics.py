@@ -64,7 +64,7 @@ def samples(
     now_ms: int,
     intern: Intern,
 ) -> Samples:
-    """The series of one endpoint's part of a run, whose books are closed. `seconds` are those of the stages."""
+    """The series of one endpoint's part of a run, whose accounting is complete. `seconds` are those of the stages."""
     found = Samples()
     base = {"job": JOB, "instance": facts.instance, "shard": facts.shard}
     if accounting.accepted and not accounting.waiting.entries and not accounting.undelivered.total():

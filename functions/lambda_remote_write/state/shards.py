@@ -99,7 +99,7 @@ class Resharding:
         self._known: ReshardPlan | None = None
         self._etag = ""
         self._waiting: list[str] = []  # endpoints of which something waits
-        self._is_one = False  # there is one shard, and no more are to come: nobody has to look again
+        self._is_one = False  # there is one shard, and no more are to come: no need to look again
 
     def turn(self, index: int | None, wanted: int, scheduled_ms: int, deadline: float) -> ShardAssignment:
         """What shard `index` (None: all of them) of `wanted` ones does at a tick. `deadline` is monotonic seconds."""
@@ -107,11 +107,11 @@ class Resharding:
             return ShardAssignment(_shards(index, wanted, wanted))
         problem = ""
         try:
-            agreed = self._settled(self._store, wanted, scheduled_ms, deadline)
+            agreed = self._agreed(self._store, wanted, scheduled_ms, deadline)
         except StoreError as error:
             agreed = self._guess(wanted, scheduled_ms, is_damaged=isinstance(error, _Damaged))
             count = agreed.at(scheduled_ms)
-            problem = f"nobody knows which split is in force, {count} is taken for it: {error}"
+            problem = f"the number of shards in force is not known, {count} is assumed: {error}"
         count = agreed.at(scheduled_ms)
         self._is_one = self._is_fixed and count == wanted == 1 and not agreed.next_count and not problem
         notes = [one for one in (problem, _note(agreed, count, wanted, self._waiting)) if one]
@@ -125,8 +125,8 @@ class Resharding:
         is_time = known.next_count and scheduled_ms >= known.from_ms
         return ReshardPlan(known.next_count) if is_time else known
 
-    def _settled(self, store: Store, wanted: int, scheduled_ms: int, deadline: float) -> ReshardPlan:
-        """What all shards take for agreed at this tick: whoever comes first decides. Raises StoreError."""
+    def _agreed(self, store: Store, wanted: int, scheduled_ms: int, deadline: float) -> ReshardPlan:
+        """What all shards agree on at this tick: the first one decides. Raises StoreError."""
         agreed = self._read(store, wanted, deadline)
         for _ in range(_TRIES):
             decision = _decided(agreed, wanted, scheduled_ms, self._tick_ms, lambda: self._is_waiting(store, deadline))
@@ -151,7 +151,7 @@ class Resharding:
         return self._known
 
     def _first(self, store: Store, wanted: int, deadline: float) -> ReshardPlan:
-        """Where nobody has split anything: there was one shard, unless nothing has run here before."""
+        """Where there is no plan yet: there was one shard, unless nothing has run here before."""
         self._known, self._etag = None, ""
         if wanted == 1:
             return ReshardPlan(1)
@@ -188,7 +188,7 @@ def _decided(
         return ReshardPlan(agreed.next_count, before=agreed.count, since_ms=scheduled_ms)
     if scheduled_ms < agreed.since_ms or (count == wanted and not agreed.next_count):
         return agreed
-    if count == wanted or is_waiting():  # nobody wants the change any more, or it cannot be
+    if count == wanted or is_waiting():  # the change is not wanted any more, or not possible
         return ReshardPlan(agreed.count) if agreed.next_count else agreed
     return (
         agreed

@@ -2,7 +2,7 @@
 has come, which jobs are down, which version of the config was the last good one.
 
 It is read at the start of every run, while the sources are asked, and written only when something but the clock has
-changed, or every ten minutes. Nobody holds a lock: a write that finds another writer's object takes that over first.
+changed, or every ten minutes. There is no lock: a write that finds another writer's object takes that over first.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class State:
         self._etag: str | None = None  # "" when there is no object; None before the first look
         self._is_changed = False
         self._cleared: dict[str, str] = {}  # endpoint -> the newest entry that was drained since the last write
-        self._judged: dict[str, str] = {}  # job -> its problem as it was found since the last write
+        self._new_problems: dict[str, str] = {}  # job -> its problem as it was found since the last write
         self._elsewhere: dict[str, HighWaterMark] | None = None  # what other shards' objects say
         self._lock = threading.RLock()
         self._reading: tuple[Call[Object | None], float] | None = None  # and its deadline
@@ -140,8 +140,8 @@ class State:
             theirs.unread |= ours.unread
         for job, mark in ours.jobs.items():
             theirs.jobs[job] = mark.merged(theirs.jobs[job]) if job in theirs.jobs else mark
-        for job, problem in self._judged.items():
-            self._judge(theirs, job, problem)
+        for job, problem in self._new_problems.items():
+            self._record_problem(theirs, job, problem)
 
     # changing
 
@@ -150,8 +150,8 @@ class State:
             return bool(self.facts.backlog.get(endpoint))
 
     def will_spool(self, endpoint: str, key: str, deadline: float) -> None:
-        """Says that an endpoint has a backlog, before its entry is written: whoever runs next looks for it. An object
-        that cannot be written is no reason to lose the entry."""
+        """Says that an endpoint has a backlog, before its entry is written, so that the next run looks for it. If the
+        object cannot be written, that is no reason to lose the entry."""
         with self._lock:
             if self.facts.backlog.get(endpoint, "") >= key:
                 return
@@ -190,7 +190,7 @@ class State:
                 self._is_changed = True
 
     def mark_of(self, job: str) -> HighWaterMark | None:
-        """How far a job has come, as far as anybody has said: also the shard that had it before the split changed."""
+        """How far a job has come, as far as it is known: also by the shard that had it before the split changed."""
         self.await_read()
         with self._lock:
             return self.facts.jobs.get(job) or self._marks_elsewhere().get(job)
@@ -227,10 +227,10 @@ class State:
     def set_problem(self, job: str, problem: str) -> None:
         """What is wrong with a job, "" when it is well. Only the change from one to the other is worth a write."""
         with self._lock:
-            self._judged[job] = problem
-            self._judge(self.facts, job, problem)
+            self._new_problems[job] = problem
+            self._record_problem(self.facts, job, problem)
 
-    def _judge(self, facts: Facts, job: str, problem: str) -> None:
+    def _record_problem(self, facts: Facts, job: str, problem: str) -> None:
         self._is_changed = self._is_changed or (job in facts.problems) != bool(problem)
         if problem:
             facts.problems[job] = problem[:_MAX_PROBLEM_CHARACTERS]
@@ -243,7 +243,7 @@ class State:
             return dict(self.facts.problems)
 
     def is_well_in(self, shard: str, job: str, deadline: float) -> bool:
-        """Whether the state object of another shard does not call a job down; False when nobody can say."""
+        """Whether the state object of another shard does not call a job down; False when that is not known."""
         if self._store is None:
             return False
         try:
@@ -270,7 +270,7 @@ class State:
             if self._reading is not None:
                 self.await_read()
             if self._store is None or not (self._is_changed or self.is_heartbeat_due):
-                self._judged = self._judged if self.problem else {}  # the object says the same
+                self._new_problems = self._new_problems if self.problem else {}  # the object says the same
                 return
             self._forget_jobs(jobs)
             try:
@@ -285,7 +285,7 @@ class State:
             self.facts.written_ms = self._now_ms()
             try:
                 self._etag = store.put(self._key, self.facts.encoded(), deadline, self._etag)
-                self._is_changed, self._cleared, self._judged, self.is_known = False, {}, {}, True
+                self._is_changed, self._cleared, self._new_problems, self.is_known = False, {}, {}, True
                 return
             except Changed:  # another writer was faster
                 self._take_over(_read(store, self._key, "", deadline))

@@ -14,6 +14,8 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write_cli.convert import Options, convert
 from tests.rig.json_source import NOW_MS, Rig, skipped
 
+pytestmark = pytest.mark.slow
+
 EXPORTER_DOCUMENT = {
     "counter": 1234,
     "timestamp": 1657568506,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ def prometheus_files(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept, whole
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(files=prometheus_files(), flow=st.sampled_from([None, False, True]), quoted=st.booleans())
 def test_what_is_supported_stays(files: tuple[dict[str, Any], dict[str, Any]], flow: bool | None, quoted: bool) -> None:

@@ -125,7 +125,7 @@ def test_mistakes_of_the_input_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert command([str(path)]) == 2
     captured = capsys.readouterr()
     assert "scrape_interval: 1.5m" in captured.out
-    assert "to be done by hand, the result:5: scrape_configs[0].scrape_interval: '1.5m' is not allowed" in captured.err
+    assert "to do by hand: the result:5: scrape_configs[0].scrape_interval: '1.5m' is not allowed" in captured.err
     assert 'did you mean "relabel_configs"' in captured.err
     assert command([str(path), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)

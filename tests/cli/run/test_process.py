@@ -16,6 +16,8 @@ from sandbox.server import Answer, Fault, Request
 from tests.rig import compliance as rig
 from tests.rig.push import Source, job, now_ms
 
+pytestmark = pytest.mark.slow
+
 
 def test_polls_other_jobs_while_one_hangs(tmp_path: Path) -> None:
     with Api() as api, rig.Receiver() as receiver:

@@ -17,6 +17,8 @@ from tests.rig import compliance as rig
 from tests.rig.push import job
 from tests.rig.run import running, stamps
 
+pytestmark = pytest.mark.slow
+
 PAGE = "".join(f'm{{number="{number}"}} {number}\n' for number in range(20))
 UNAVAILABLE = Fault.status(503, b"overloaded")
 

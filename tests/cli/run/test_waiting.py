@@ -55,7 +55,7 @@ def test_the_deadline_begins_when_a_batch_is_settled() -> None:
     assert len(waiting.take() or ()) == 10
     clocks.pass_by(60)  # a receiver in trouble
     waiting.put(2, samples(3), keeps_all=False)
-    waiting.settled()
+    waiting.finished()
     assert waiting.wait_seconds() == 5
 
 
@@ -86,12 +86,12 @@ def test_a_batch_holds_whole_scrapes() -> None:
     taken = []
     while waiting.wait_seconds() == 0:
         taken.append(len(waiting.take() or ()))
-        waiting.settled()
+        waiting.finished()
     assert taken == [8, 4, 25]
     waiting.put(5, samples(6), keeps_all=False)
     waiting.put(6, samples(6), keeps_all=False)
     assert len(waiting.take() or ()) == 6
-    waiting.settled()
+    waiting.finished()
     assert waiting.wait_seconds() == 5
 
 
@@ -139,21 +139,21 @@ def test_where_a_spool_takes_them_nothing_is_dropped() -> None:
 
 def test_what_is_settled_is_known_by_number() -> None:
     waiting = queue(Clocks(), max_samples_per_send=4)
-    assert waiting.settled_number == 0
+    assert waiting.finished_number == 0
     for number in (1, 2, 3):
         waiting.put(number, samples(2), keeps_all=False)
-    assert waiting.settled_number == 0
+    assert waiting.finished_number == 0
     waiting.take()
-    assert waiting.settled_number == 0
+    assert waiting.finished_number == 0
     assert len(waiting) == 6
-    waiting.settled()
-    assert waiting.settled_number == 2
+    waiting.finished()
+    assert waiting.finished_number == 2
     waiting.put(4, Samples(), keeps_all=False)  # nothing of it was for this endpoint
-    assert waiting.settled_number == 2
+    assert waiting.finished_number == 2
     waiting.close()
     waiting.take()
-    waiting.settled()
-    assert waiting.settled_number == 4
+    waiting.finished()
+    assert waiting.finished_number == 4
 
 
 def test_a_shorter_deadline_of_a_new_config_counts_at_once() -> None:

@@ -42,7 +42,7 @@ def config_of(server: Prometheus, *jobs: object, **keys: object) -> dict[str, ob
     return {"remote_write": [endpoint], "json_configs": list(jobs), "self_metrics": False}
 
 
-def test_a_refusal_is_told_as_one_and_what_was_refused_is_exported(tmp_path: Path, server: Prometheus) -> None:
+def test_rejected_samples_are_reported_as_such_and_exported(tmp_path: Path, server: Prometheus) -> None:
     """One series is new, the other one has a sample of now: of the old one nothing may come after it."""
     now = int(time.time())
     (tmp_path / "now.om").write_text(f"a 1 {now}\n# EOF\n")

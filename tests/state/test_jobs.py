@@ -17,7 +17,7 @@ from lambda_remote_write.model.scrape import MetricResult, Scrape
 from lambda_remote_write.push import push
 from lambda_remote_write.scrape.schedule import Tick
 from lambda_remote_write.scrape.target_scraper import TargetScraper
-from lambda_remote_write.state.job_health import JobHealth
+from lambda_remote_write.state.jobs import JobHealth
 from lambda_remote_write.state.shards import Shard
 from lambda_remote_write.state.state import State
 from lambda_remote_write.store import DirectoryStore
@@ -207,11 +207,11 @@ def test_a_shard_whose_targets_are_all_down_is_not_the_whole_job(tmp_path: Path,
         assert stopped
         assert others
         targets = dict.fromkeys(stopped, DOWN) | dict.fromkeys(others, address if answering else DOWN)
-        warms = sharded(targets, tmp_path, amp.url)
+        environments = sharded(targets, tmp_path, amp.url)
         for _ in range(2):
             tick = Tick(1, None, 60_000, frozenset(["node"]))
-            reports = [push(environment, tick, time.monotonic() + 5) for environment in warms]
-        for environment in warms:
+            reports = [push(environment, tick, time.monotonic() + 5) for environment in environments]
+        for environment in environments:
             environment.dependencies.transport.close()
     assert [len([one for one in report.scrapes if one.error]) for report in reports] == [
         len(stopped), 0 if answering else len(others)
