@@ -1,5 +1,5 @@
-"""The process that takes remote writes: it answers at once, and counts by scrape when nobody writes, so that its own
-work does not slow down the one that is measured.
+"""The process that takes remote writes: it answers at once, and counts by scrape when no request is under way, so
+that its own work does not slow down the one that is measured.
 
 All samples of a scrape have its time. With every request the CPU time is noted that the sender has taken so far; that
 of a scrape is the one of the request with its last sample.
@@ -24,7 +24,7 @@ _QUIET_SECONDS = 0.3  # without a request, and the counting may begin
 
 @dataclass(slots=True)
 class Landed:
-    """What has come of one scrape: samples of the page, their sum, and whether the target was up."""
+    """What arrived of one scrape: samples of the page, their sum, and whether the target was up."""
 
     samples: int = 0
     total: float = 0.0
@@ -33,7 +33,7 @@ class Landed:
 
 @dataclass(slots=True)
 class Lane:
-    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for nobody's."""
+    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for none."""
 
     size: int
     pid: int = 0

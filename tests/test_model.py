@@ -1,5 +1,5 @@
-"""A random history of sources, faults, cold starts and overlaps: the books balance, every series is in order, and each
-sample is stored, waits, or was counted with a reason, at every step."""
+"""A random history of sources, faults, cold starts and overlaps: the accounting balances, every series is in order, and
+each sample is stored, waits, or was counted with a reason, at every step."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ class Account:
     of what the same environment had handed over before."""
 
     explained: int = 0
-    waiting: int = 0  # samples that must be in the spool by the books
-    is_exact: bool = True  # nothing happened after which the spool may hold more than the books say
+    waiting: int = 0  # samples that must be in the spool by the reports
+    is_exact: bool = True  # nothing happened after which the spool may hold more than the reports say
 
     def enter(self, report: Report, number: int, repeated: int) -> None:
         delivery = report.deliveries[number]

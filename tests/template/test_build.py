@@ -81,7 +81,7 @@ def test_every_locked_package_is_there_with_its_metadata(artefact: Path) -> None
     assert all((path / "METADATA").is_file() for path in artefact.glob("*.dist-info"))
 
 
-def test_what_the_runtime_brings_or_nobody_needs_is_left_out(artefact: Path) -> None:
+def test_what_the_runtime_brings_or_nothing_needs_is_left_out(artefact: Path) -> None:
     names = {path.name for path in artefact.iterdir()}
     assert not names & {"boto3", "botocore", "s3transfer", "bin", "pytest", "rich", "Makefile", "template.yaml"}
     assert not [
