@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from lambda_remote_write.exposition.generated import metrics_pb2 as dto
-from tests.rig.scrape import varint
 
 NOW_MS = int(time.time() * 1000)
 STARTED_MS = NOW_MS - 7_200_000
@@ -205,4 +205,15 @@ FAMILIES = [
 ]  # fmt: skip
 
 
-PROTOBUF_PAGE = b"".join(varint(family.ByteSize()) + family.SerializeToString() for family in FAMILIES)
+def delimited(families: Iterable[dto.MetricFamily]) -> bytes:
+    page = b""
+    for family in families:
+        body, length = family.SerializeToString(), len(family.SerializeToString())
+        while length > 127:
+            page += bytes([length & 127 | 128])
+            length >>= 7
+        page += bytes([length]) + body
+    return page
+
+
+PROTOBUF_PAGE = delimited(FAMILIES)
