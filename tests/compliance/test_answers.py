@@ -78,7 +78,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with (
         rig.Pages({"/metrics": (page.encode(), rig.TEXT)}) as served,
         rig.Receiver() as receiver,
-        _closed_port() as refused,
+        _closed() as refused,
     ):
         endpoints, least = [rig.endpoint(refused)], {}
         for protocol in PROTOCOLS:
