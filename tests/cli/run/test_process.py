@@ -69,9 +69,6 @@ def test_a_hangup_reads_the_config_again(tmp_path: Path) -> None:
         config = rig.config([rig.endpoint(receiver.url("w"))], [rig.job(pages.target)])
         with rig.sender(config, tmp_path) as process:
             process.wait_for(lambda: rig.scrape_count(receiver.writes("w")), "a scrape")
-            process.rewrite("nonsense: [")
-            process.interrupt(signal.SIGHUP)
-            process.wait_for(lambda: "the new config is refused, the old one stays" in process.detail, "a refusal")
             process.rewrite(json.dumps(config | {"scrape_configs": [rig.job(pages.target, "second")]}))
             process.interrupt(signal.SIGHUP)
             process.wait_for(lambda: rig.scrape_count(receiver.writes("w"), "second"), "a scrape of the new job")
