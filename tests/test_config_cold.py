@@ -162,9 +162,9 @@ def refused(app: App) -> str:
 def test_the_last_good_one_serves_when_the_newest_is_gone(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.env_vars()) == ""
+    assert refused(place.new_app()) == ""
     place._client.delete_object(Bucket="configs", Key="pusher.yaml")
-    cold = place.env_vars()
+    cold = place.new_app()
     for _ in range(2):
         assert "cannot be read, the last good one stays in use" in refused(cold)
     place.write(GOOD)
@@ -175,9 +175,9 @@ def test_the_last_good_one_serves_when_the_newest_is_gone(place: Place) -> None:
 def test_the_last_good_one_serves_when_the_newest_is_no_text(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.env_vars()) == ""
+    assert refused(place.new_app()) == ""
     place._client.put_object(Bucket="configs", Key="pusher.yaml", Body=b"\xff")
-    assert "not UTF-8 text" in refused(place.env_vars())
+    assert "not UTF-8 text" in refused(place.new_app())
 
 
 def test_the_last_good_one_serves_when_ssm_refuses_the_newest(ssm: Ssm, tmp_path: Path) -> None:
@@ -196,9 +196,9 @@ def test_without_a_good_one_the_first_error_is_told(place: Place) -> None:
     """Not the one of a version that cannot be had either."""
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.env_vars()) == ""
+    assert refused(place.new_app()) == ""
     (version,) = place._client.list_object_versions(Bucket="configs")["Versions"]
     place.write(BAD)
     place._client.delete_object(Bucket="configs", Key="pusher.yaml", VersionId=version["VersionId"])
     with pytest.raises(ConfigError, match="json_config"):
-        handled(place.env_vars())
+        handled(place.new_app())

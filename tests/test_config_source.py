@@ -201,7 +201,7 @@ def test_missing_from_the_start(place: Place) -> None:
 
 
 def test_missing_later(place: Place) -> None:
-    """A config that has gone is told, and the last good one stays in use; when it is back, all is well."""
+    """A message says that the config is gone, and the last good one stays in use; when it is back, all is well."""
     place.save(text("first").encode())
     place.source.load()
     place.delete()
@@ -286,7 +286,7 @@ def test_s3_refused(aws: Aws, source_at: SourceAt, status: int, hint: str) -> No
 
 
 def test_s3_missing_bucket(aws: Aws, source_at: SourceAt) -> None:
-    """A bucket that is not there is told as such."""
+    """The message says that the bucket does not exist."""
     with pytest.raises(Unreadable, match="there is no such bucket or object"):
         source_at(f"s3://{BUCKET}/{KEY}", AWS_ENDPOINT_URL_S3=aws.url, **KEYS).load()
 
@@ -308,7 +308,7 @@ def test_s3_too_long(aws: Aws, source_at: SourceAt, extra: int) -> None:
 
 
 def test_s3_not_utf8(aws: Aws, source_at: SourceAt) -> None:
-    """An object in another encoding is told as such."""
+    """The message says that the object is in another encoding."""
     place = Object(aws, source_at)
     place.save("größe: 1".encode("latin-1"))
     with pytest.raises(Unreadable, match=rf"^s3://{BUCKET}/{KEY}: not UTF-8 text"):
@@ -329,7 +329,7 @@ def test_s3_without_credentials(aws: Aws, source_at: SourceAt) -> None:
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """A server that sends these bytes to whoever asks, and hangs up."""
+    """A server that answers every request with these bytes, and hangs up."""
 
     def serve() -> None:
         while True:
@@ -360,7 +360,7 @@ def test_s3_answer_cut_short(source_at: SourceAt) -> None:
 
 
 def test_s3_unreachable(source_at: SourceAt) -> None:
-    """No answer is told with the host that gave none."""
+    """The message about a missing answer names the host."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unreadable, match=rf"^s3://{BUCKET}/{KEY}: 127\.0\.0\.1:{port}"):
@@ -380,7 +380,7 @@ def test_ssm_version(aws: Aws, source_at: SourceAt) -> None:
 
 
 def test_ssm_denied(aws: Aws, source_at: SourceAt) -> None:
-    """A role without the permission is told which one it needs."""
+    """The message names the permission that the role lacks."""
     aws.refusal = (400, "AccessDeniedException")
     with pytest.raises(Unreadable, match=r"^ssm:/team/pusher: .*AccessDenied.*ssm:GetParameter"):
         source_at("ssm:/team/pusher", aws.session).load()
@@ -407,7 +407,7 @@ def test_not_loaded(tmp_path: Path, source_at: SourceAt) -> None:
 
 
 def test_not_loaded_of_one_mistake(source_at: SourceAt, tmp_path: Path) -> None:
-    """One mistake is one mistake; a config that cannot be read is told as such."""
+    """One mistake is one mistake; of a config that cannot be read the message says so."""
     path = tmp_path / "pusher.yaml"
     path.write_text("jobs: []\n")
     with pytest.raises(ConfigError) as raised:

@@ -1,4 +1,4 @@
-"""The demo is a promise of the README: it runs, everything arrives, and the books are balanced."""
+"""The demo is a promise of the README: it runs, everything arrives, and the report accounts for all of it."""
 
 from __future__ import annotations
 

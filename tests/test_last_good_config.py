@@ -21,40 +21,40 @@ def refused(app: App) -> str:
 def test_a_cold_start_finds_the_last_good_one(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.env_vars()) == ""
+    assert refused(place.new_app()) == ""
     place.write(BAD)
-    cold = place.env_vars()
+    cold = place.new_app()
     assert "the last good one stays in use" in refused(cold)
     assert "json_config" in refused(cold)  # also in the next run, while the newest is bad
     place.write(BETTER)
     assert refused(cold) == ""
     place.write(BAD)
-    assert "the last good one stays in use" in refused(place.env_vars())
+    assert "the last good one stays in use" in refused(place.new_app())
 
 
 def test_without_a_note_a_bad_config_never_starts(place: Place) -> None:
     place.versioned(on=True)
     place.write(BAD)
     with pytest.raises(ConfigError, match="json_config"):
-        place.env_vars().handle({}, None)
+        place.new_app().handle({}, None)
 
 
 def test_without_a_spool_nobody_has_left_a_note(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.env_vars(spool=False)) == ""
+    assert refused(place.new_app(spool=False)) == ""
     place.write(BAD)
     with pytest.raises(ConfigError):
-        place.env_vars(spool=False).handle({}, None)
+        place.new_app(spool=False).handle({}, None)
 
 
 def test_a_bucket_without_versions_has_no_last_good_one(place: Place) -> None:
     place.versioned(on=False)
     place.write(GOOD)
-    assert refused(place.env_vars()) == ""
+    assert refused(place.new_app()) == ""
     place.write(BAD)
     if place.location.startswith("ssm:"):  # which always keeps versions
-        assert "the last good one" in refused(place.env_vars())
+        assert "the last good one" in refused(place.new_app())
     else:
         with pytest.raises(ConfigError):
-            place.env_vars().handle({}, None)
+            place.new_app().handle({}, None)

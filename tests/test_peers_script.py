@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[1] / ".ci" / "peers"
 
 @pytest.fixture
 def mirror(peer: Peer, tmp_path: Path) -> Path:
-    """A mirror with lists that are right in everything but that nobody signed them."""
+    """A mirror with lists that are right in everything but their missing signature."""
     peer("apt-get")
     architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout
     folder = tmp_path / "mirror" / "dists" / "sid"

@@ -115,7 +115,7 @@ def test_length(length: int, loads: bool) -> None:
 
 
 def test_thousand_mistakes() -> None:
-    """A thousand mistakes are told, then one line says that there are more."""
+    """The message lists a thousand mistakes, then one line says that there are more."""
     text = "\n".join(f"key_number_{i}: 1" for i in range(2_000))
     with pytest.raises(ConfigError) as raised:
         parse_config(text, "pusher.yaml", {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"})

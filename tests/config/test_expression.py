@@ -264,7 +264,7 @@ ONE_BAD = [  # (expression, good records, the record that breaks it)
 
 @pytest.mark.parametrize(("text", "good", "bad"), ONE_BAD, ids=[f"{text} of {bad}" for text, _, bad in ONE_BAD])
 def test_one_bad_record(text: str, good: list[Any], bad: Any) -> None:
-    """A record that an expression cannot be applied to gives None and costs the others nothing."""
+    """A record that an expression cannot be applied to gives None; the others keep their values."""
     (group,) = records([parse_step("@")], []).walk([good[0], bad, good[1]])
     column = parse(text).column(group)
     assert column[1] is None

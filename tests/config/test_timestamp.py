@@ -166,7 +166,7 @@ def test_wrong_unit(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "NaN", None, True, "now"], ids=repr)
 def test_no_number(value: Any) -> None:
-    """What is no number is told as such, with the stated format."""
+    """The message says that the value is no number, and names the stated format."""
     with pytest.raises(BadTimestamp, match="is not a number; the format is unix_ms"):
         parse_format("unix_ms").milliseconds(value)
 

@@ -44,7 +44,7 @@ def printed_by(*arguments: str | Path) -> str:
 
 @pytest.fixture
 def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The same of commands that ask nobody, without a process of their own."""
+    """The output of commands that make no request, without a process of their own."""
 
     def run(*arguments: str | Path) -> str:
         capsys.readouterr()

@@ -166,8 +166,8 @@ def test_relabelling_sets_how_histograms_are_read(name: str, text: str, expected
         assert "neither true nor false" in found.dropped[0].error
         return
     (target,) = found.active.values()
-    parse_options = (target.custom_buckets, target.classic_histograms, target.native_histograms)
-    assert parse_options == tuple(expected if name == one else False for one in BOOLEANS)
+    switches = (target.custom_buckets, target.classic_histograms, target.native_histograms)
+    assert switches == tuple(expected if name == one else False for one in BOOLEANS)
 
 
 @pytest.mark.parametrize(

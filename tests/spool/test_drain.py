@@ -392,7 +392,7 @@ def test_what_was_noted_of_an_entry_goes_with_it() -> None:
 
 
 def test_a_finished_entry_that_another_run_has_replaced_is_not_removed_unsent() -> None:
-    """It could not be removed when it was done; what stands there now is somebody else's."""
+    """It could not be removed when it was done; what stands there now belongs to the other run."""
     place = Place(1)
     place.store.failing["delete"] = NEVER
     assert place.drain()[0]

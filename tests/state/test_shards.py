@@ -52,7 +52,7 @@ class Fleet:
         self.clock, self.api, self.amp, self.location = clock, api, amp, location
         self.config = folder / "config.yaml"
         self._env_vars = ENVIRONMENT | {"AWS_REGION": KEYS.region, "PUSHER_TICK": "1m"} | env_vars
-        self._outsides: list[Dependencies] = []
+        self._all_dependencies: list[Dependencies] = []
         self.apps: list[App] = []
         self.random = random.Random(1)
         for name in JOBS:
@@ -87,11 +87,11 @@ class Fleet:
     def new_app(self, actions: Sequence[str] = ("push", "plan"), **env_vars: str) -> App:
         own = {"PUSHER_CONFIG": str(self.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
         dependencies = Dependencies(self._env_vars | own | env_vars, self.clock.now_ms, no_session, self.clock.sleep)
-        self._outsides.append(dependencies)
+        self._all_dependencies.append(dependencies)
         return App(dependencies, actions)
 
     def close(self) -> None:
-        for dependencies in self._outsides:
+        for dependencies in self._all_dependencies:
             dependencies.transport.close()
 
     # ticks
@@ -553,7 +553,7 @@ def test_a_tick_between_that_never_came_does_not_bring_the_change_over_what_wait
         fleet.amp.always(DOWN if shard == 1 else None)
         fleet.new_app().handle(fleet.event(shard, 3), None)
     fleet.amp.always(None)
-    fleet.clock.ms += 2 * MINUTE_MS  # in the second one nobody was invoked
+    fleet.clock.ms += 2 * MINUTE_MS  # in the second one there was no invocation
     assert shards_of(fleet.tick(3)) == ["0/2", "1/2", ""]
     assert spooled(fleet) == []
 

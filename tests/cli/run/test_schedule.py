@@ -1,4 +1,4 @@
-"""Intervals go by the monotonic clock; a wall clock that is set is told, and stops nothing."""
+"""Intervals go by the monotonic clock; a wall clock that is set is a message, and stops nothing."""
 
 from __future__ import annotations
 

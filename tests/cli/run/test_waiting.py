@@ -134,10 +134,10 @@ def test_where_a_spool_takes_them_nothing_is_dropped() -> None:
     assert not waiting.take_dropped().counts
 
 
-# --- What is settled --------------------------------------------------------------------------------------------------
+# --- What is finished -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_settled_is_known_by_number() -> None:
+def test_what_is_finished_is_known_by_number() -> None:
     waiting = queue(Clocks(), max_samples_per_send=4)
     assert waiting.finished_number == 0
     for number in (1, 2, 3):
