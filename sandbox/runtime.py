@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from sandbox.server import free_port
+
 # What the managed runtime brings beside the artefact: the interface client with its needs, and boto3 with its own.
 RUNTIME_MODULES = (
     *("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py"),
@@ -229,13 +231,6 @@ def link_runtime_modules(folder: Path) -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def peak_memory_mb(emulator_pid: int) -> float | None:
     """The largest resident size so far of the emulator's child, which is the function; its own report only repeats
     the configured size."""
@@ -271,10 +266,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.runtime", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--artefact", type=Path, default=Path("build/host"))
     parser.add_argument("--event", type=Path, default=Path("events/schedule.json"))
-    parser.add_argument("--config", type=Path, help="a config of your own, instead of one for the sandbox")
-    parser.add_argument("--timeout", type=int, default=50, metavar="SECONDS")
-    parser.add_argument("--memory", type=int, default=256, metavar="MB")
-    parser.add_argument("--times", type=int, default=1, metavar="N", help="invoke N times: the first is cold")
     return parser.parse_args(argv)
 
 
@@ -303,21 +294,16 @@ def main(argv: list[str] | None = None) -> int:
     function, handler = function_of(event)
     signed = SigV4(token=AWS_ENVIRONMENT["AWS_SESSION_TOKEN"])
     with Api() as api, Receiver(auth=signed) as receiver, tempfile.TemporaryDirectory() as folder:
-        config = options.config or Path(folder) / "config.yaml"
-        if not options.config:
-            job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
-            config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
-        env_vars = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config.resolve())}
-        runtime = LambdaRuntime(
-            options.artefact, f"lambda_remote_write.app.{handler}", env_vars, options.timeout, options.memory
-        )
+        config = Path(folder) / "config.yaml"
+        job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
+        config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
+        env_vars = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config)}
         print(f"{function}  {options.event}")
-        with runtime:
-            results = [runtime.invoke(event) for _ in range(options.times)]
-        for result in results:
-            _print_invocation(result)
+        with LambdaRuntime(options.artefact, f"lambda_remote_write.app.{handler}", env_vars) as runtime:
+            result = runtime.invoke(event)
+        _print_invocation(result)
         print(f"the receiver accepted {receiver.accepted} samples and refused {receiver.refused}")
-    return 1 if any(result.error for result in results) else 0
+    return 1 if result.error else 0
 
 
 if __name__ == "__main__":

@@ -351,6 +351,31 @@ def test_a_change_of_write_relabelling_does_not_forget_what_was_sent(rules: list
         assert (delivery.accepted, amp.refused) == (SYNTHETIC, 0)
 
 
+def test_two_changes_of_the_config_without_a_scrape_between_do_not_forget_what_was_sent() -> None:
+    """A job that is not due under the config in the middle still has its marks under the one after it. The labels of
+    its series are others in the middle, so that each config has a cache of its own. The other series is older, so that
+    the job's own mark lets the repeated sample pass."""
+    with Api() as api, Receiver(keep_valid=False) as amp:
+        source, at = Source(api), now_ms()
+        source.records = lambda: [{"id": "a", "value": 1, "at": at}, {"id": "b", "value": 1, "at": at - 1000}]
+
+        def text(environment: str) -> str:
+            labels = {"external_labels": {"env": environment}}
+            return config_text([job(source.url)], [endpoint(amp, "amp")], **{"global": labels})
+
+        with warm_of(text("one")) as before:
+            run(before)
+            now = before
+            for name in ("two", "one"):
+                now = Environment(parse_config(text(name), "c", ENVIRONMENT), before.dependencies, before=now)
+                if name == "two":
+                    push(now, replace(tick(now), jobs=frozenset()), time.monotonic() + 10)
+            source.records = lambda: [{"id": "a", "value": 2, "at": at}]
+            delivery = run(now).deliveries[0]
+        assert delivery.dropped.counts == {"not_newer": 1}
+        assert amp.refused == 0
+
+
 def test_the_error_of_an_invocation_names_what_failed_it() -> None:
     with Api() as api, Receiver() as amp:
         api.always(Fault.status(500))

@@ -275,6 +275,7 @@ DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DAMAGES)
 def test_a_damaged_file_stops_the_backfill(rig: Rig, case: str) -> None:
     """The message names the file and its damage; what was acknowledged before is there, as it was written."""
@@ -525,6 +526,7 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_file_that_changes_while_it_is_read_stops(rig: Rig, case: str) -> None:
     """Which version was read is open then: the message says so, and what was sent is acknowledged."""

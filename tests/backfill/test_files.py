@@ -454,6 +454,7 @@ BORDERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["json", "json-pretty", "ndjson"])
 @pytest.mark.parametrize("what", BORDERS)
 def test_no_border_of_a_block_is_taken_for_the_end_of_a_record(rig: Rig, what: str, kind: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 def merges(levels: int, width: int) -> str:
     """Maps that merge the map before them several times: width**levels maps when written out."""

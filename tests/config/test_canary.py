@@ -311,6 +311,7 @@ def hidden_forms() -> list[str]:
     return ["CANARY", "canary", *(text[(0, 2, 3)[shift] : 8] for shift, text in enumerate(places))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["push", "plan", "plan --json"])
 @pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
 def test_what_others_repeat(tmp_path: Path, encode: Callable[[str], str], command: str) -> None:

@@ -37,6 +37,7 @@ def page(format_name: str, lines: list[str], ends: bool) -> bytes:
     return "\n".join([*lines, *tail, *([""] if ends else [])]).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", LINES, ids=str)
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

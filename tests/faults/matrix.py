@@ -281,7 +281,7 @@ def _renew(scene: Scene) -> None:
 
 
 def _throttle(scene: Scene) -> None:
-    scene.amp.limits = Limits(samples_per_second=2, burst_samples=2)
+    scene.amp.limits = Limits(samples_per_second=2)
 
 
 def _unthrottle(scene: Scene) -> None:

@@ -106,7 +106,7 @@ def test_the_environments_proxies_are_ignored(transport: Transport, api: Api, mo
     assert body(transport.send(get(api), PLAIN, 2)) == b"hello"
 
 
-def test_channels_do_not_share_connections(transport: Transport, api: Api) -> None:
+def test_unequal_options_do_not_share_connections(transport: Transport, api: Api) -> None:
     for options in (PLAIN, ConnectionOptions(server_name="x"), PLAIN):
         body(transport.send(get(api), options, 2))
     assert api.connections == 2
@@ -115,7 +115,7 @@ def test_channels_do_not_share_connections(transport: Transport, api: Api) -> No
 def ask_all(transport: Transport, api: Api, numbers: range) -> int:
     """Asks so many sources in turn; gives how many connections that took."""
     before = api.connections
-    for number in numbers:  # equal hosts of unequal channels do not share connections
+    for number in numbers:  # equal hosts of unequal options do not share connections
         with transport.send(get(api), ConnectionOptions(server_name=str(number)), 5, is_source=True) as answer:
             assert answer.read(100) == b"hello"
     return api.connections - before

@@ -105,7 +105,7 @@ def test_a_stop_of_one_stops_the_others_and_loses_nothing() -> None:
 def test_a_request_that_is_too_much_at_once_goes_in_pieces() -> None:
     """AMP's token bucket refuses a request larger than what is in it: the same again would never get through."""
     clock = Clock()
-    with Api() as api, Receiver(now=clock.time, limits=Limits(samples_per_second=4, burst_samples=4)) as amp:
+    with Api() as api, Receiver(now=clock.time, limits=Limits(samples_per_second=4)) as amp:
         source = Source(api)
         source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(20)]
         text = config_text(

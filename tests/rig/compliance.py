@@ -23,7 +23,6 @@ from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 im
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 from tests.rig.command_line import environment, pusher_command
 
-TREE = Path(__file__).parents[2]
 PROTOCOLS = ("v1", "v2")
 MESSAGES = {"v1": "prometheus.WriteRequest", "v2": "io.prometheus.write.v2.Request"}
 STALE_BITS = 0x7FF0000000000002

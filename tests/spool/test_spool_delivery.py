@@ -157,6 +157,23 @@ def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, r
         assert all("no good" in one.detail for entry in dead for one in entry.pending)
 
 
+def test_what_neither_receiver_nor_spool_took_is_sent_when_the_api_repeats_it(world: World) -> None:
+    """The same record is no repetition then: it was reported as undelivered, and has not been sent."""
+    with Receiver(now=world.clock.time) as amp:
+        environment, records = world.new_environment([endpoint(amp, "amp")]), world.records()
+        world.records = lambda: records  # type: ignore[method-assign]
+        world.folder.write_text("in the way")
+        amp.always(Fault.status(404))
+        (lost,) = world.run(environment).deliveries
+        assert (lost.undelivered.total(), amp.samples) == (SAMPLES, {})
+        world.folder.unlink()
+        amp.always(None)
+        (delivery,) = world.run(environment).deliveries
+        assert (delivery.accepted, delivery.dropped.counts) == (SAMPLES, {})
+        found = amp.series("requests_total").values()
+        assert list(found) == [[(record["at"], float(record["value"]))] for record in records]
+
+
 def overtaken(world: World, amp: Receiver, **spool: Any) -> Environment:
     """Something waits, and newer samples of the same series go out past it, from an environment without a spool."""
     environment = world.new_environment([endpoint(amp, "amp")], **spool)

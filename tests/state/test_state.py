@@ -92,7 +92,7 @@ def test_a_backlog_is_said_before_its_entry_is_written(world: World) -> None:
     state = world.run(world.new_state())
     state.will_spool("amp", "spool/amp/0/1", soon())
     assert world.written()["backlog"] == {"amp": "spool/amp/0/1"}
-    state.will_spool("amp", "spool/amp/0/2", soon())  # which need not be written at once
+    state.will_spool("amp", "spool/amp/0/2", soon())  # no other run needs to know more at once
     assert world.store.counts["put"] == 2
     assert world.run(world.new_state()).has_backlog("amp")
 
@@ -339,7 +339,7 @@ def test_a_mark_that_need_not_be_exact_goes_with_the_next_write(world: World) ->
 def test_of_two_environments_marks_the_later_one_is_written(
     world: World, first: HighWaterMark, second: HighWaterMark, expected: HighWaterMark, is_exact: bool
 ) -> None:
-    """Whichever writes last, and whichever has read before the other wrote."""
+    """Either writer may write last, and either may have read before the other wrote."""
     one, other = joined(world)
     one.mark("j", first, is_exact=is_exact)
     other.mark("j", second, is_exact=is_exact)

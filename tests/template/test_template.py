@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore import xform_name
-from botocore.session import get_session
 
 from bench import cost
 from lambda_remote_write.report.report import Report
@@ -331,17 +329,6 @@ def test_discovery_calls_what_its_parameter_allows(kind: str, actions: set[str])
     rig = Rig(client=lambda service, _: Everything(called, service))
     assert rig.found(f"{kind}_sd_configs: [{{port: 9100}}]").warnings == []
     assert called == actions
-
-
-@pytest.mark.parametrize(("kind", "actions"), [("ec2", EC2_ACTIONS), ("ecs", ECS_ACTIONS)])
-def test_discovery_names_no_call_that_its_parameter_does_not_allow(kind: str, actions: set[str]) -> None:
-    """Also where no answer above leads it."""
-    models = {service: get_session().get_service_model(service) for service in ("ec2", "ecs")}
-    known = {xform_name(name): f"{service}:{name}" for service in models for name in models[service].operation_names}
-    source = (ROOT / f"functions/lambda_remote_write/discovery/{kind}.py").read_text()
-    named = {known[text] for text in re.findall(r'"([a-z_]+)"', source) if text in known}
-    assert len(named) > 1
-    assert named <= actions
 
 
 def test_the_key_serves_only_what_is_read(stack_of: StackOf) -> None:
