@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import http.client
@@ -220,31 +219,16 @@ class _S3Verifier(_Verifier, S3SigV4Auth):
 
 
 @dataclass(frozen=True, slots=True)
-class Basic:
-    """HTTP basic authentication, as other receivers want it."""
+class Authorization:
+    """The one header that another receiver lets in, as of basic authentication or with a bearer token."""
 
-    username: str
-    password: str
-
-    def refusal(self, request: Request, now: float) -> Answer | None:
-        expected = "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        return _unauthorized(request, expected, 'Basic realm="sandbox"')
-
-
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """A bearer token, as other receivers want it."""
-
-    token: str
+    header: str
 
     def refusal(self, request: Request, now: float) -> Answer | None:
-        return _unauthorized(request, f"Bearer {self.token}", "Bearer")
-
-
-def _unauthorized(request: Request, expected: str, challenge: str) -> Answer | None:
-    if hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
-        return None
-    return Answer(401, {"Content-Type": "text/plain", "WWW-Authenticate": challenge}, b"Unauthorized\n")
+        if hmac.compare_digest(request.headers.get("Authorization", "").encode(), self.header.encode()):
+            return None
+        challenge = {"WWW-Authenticate": self.header.partition(" ")[0]}
+        return Answer(401, {"Content-Type": "text/plain", **challenge}, b"Unauthorized\n")
 
 
 def _forbidden(message: str) -> Answer:
@@ -879,7 +863,7 @@ class Receiver(StandIn):
     def __init__(
         self,
         *,
-        auth: SigV4 | Basic | Bearer | None = SigV4(),
+        auth: SigV4 | Authorization | None = SigV4(),
         limits: Limits = Limits(),
         keep_valid: bool = True,
         now: Clock = time.time,

@@ -73,7 +73,6 @@ class Invocation:
     init_ms: float | None
     duration_ms: float  # without the init
     billed_ms: int  # with it
-    max_memory_mb: float | None  # the peak so far; None when the process is gone or the system does not tell
     log: str
 
 
@@ -126,7 +125,6 @@ class LambdaRuntime:
             init_ms=init_ms,
             duration_ms=duration_ms,
             billed_ms=int(report[2]) if report else 0,
-            max_memory_mb=peak_memory_mb(self._process.pid),
             log="\n".join(line for line in log.splitlines() if not EMULATOR_LINE.match(line)),
         )
 
@@ -231,18 +229,6 @@ def link_runtime_modules(folder: Path) -> Path:
     return folder
 
 
-def peak_memory_mb(emulator_pid: int) -> float | None:
-    """The largest resident size so far of the emulator's child, which is the function; its own report only repeats
-    the configured size."""
-    peaks = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with suppress(OSError):
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-            if fields.get("PPid") == str(emulator_pid) and "VmHWM" in fields:
-                peaks.append(int(fields["VmHWM"].split()[0]) / 1024)
-    return max(peaks, default=None)
-
-
 def _decoded(body: bytes) -> Any:
     text = body.decode("utf-8", "replace")
     try:
@@ -274,8 +260,7 @@ def _print_invocation(result: Invocation) -> None:
         print(result.log, file=sys.stderr)
     print(json.dumps(result.payload, indent=2))
     init = "warm" if result.init_ms is None else f"init {result.init_ms:.0f} ms"
-    memory = "unknown" if result.max_memory_mb is None else f"{result.max_memory_mb:.0f} MB"
-    print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms, peak memory {memory}")
+    print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms")
 
 
 def main(argv: list[str] | None = None) -> int:
