@@ -35,7 +35,7 @@ Labels = tuple[tuple[str, str], ...]
 Clock = Callable[[], float]
 Value = float | types_pb2.Histogram
 # Of a request of remote write 2.0, which Prometheus 2.x and others do not know: it is stored, it is refused with 415,
-# or nobody looks at its type, nothing is found in the body, and the answer is that all is well.
+# or the receiver ignores its type, finds nothing in the body, and answers that all is well.
 Version2 = Literal["taken", "refused", "ignored"]
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)

@@ -75,7 +75,11 @@ def scenes(protocol: str) -> dict[str, Scene]:
 def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Everything at once, because each endpoint has a sender of its own. One more is not there at all."""
     page = "steady 1\nrising 2\n"
-    with rig.Pages({"/metrics": (page.encode(), rig.TEXT)}) as served, rig.Receiver() as receiver, _nobody() as refused:
+    with (
+        rig.Pages({"/metrics": (page.encode(), rig.TEXT)}) as served,
+        rig.Receiver() as receiver,
+        _closed_port() as refused,
+    ):
         endpoints, least = [rig.endpoint(refused)], {}
         for protocol in PROTOCOLS:
             for name, scene in scenes(protocol).items():
@@ -98,8 +102,8 @@ def path_of(protocol: str, name: str) -> str:
     return f"{protocol}-{name.replace(',', '').replace(' ', '-')}"
 
 
-class _nobody:  # noqa: N801 - used as a function
-    """An address where nobody listens."""
+class _closed_port:  # noqa: N801 - used as a function
+    """An address on which no process listens."""
 
     def __enter__(self) -> str:
         self._socket = socket.socket()
@@ -206,8 +210,8 @@ def test_half_an_answer(answered: Run, protocol: str) -> None:
     assert len(stamps(writes)) >= 3
 
 
-def test_nobody_there(answered: Run, protocol: str) -> None:
-    """SHOULD: an endpoint where nobody listens holds up no other."""
+def test_no_listener(answered: Run, protocol: str) -> None:
+    """SHOULD: an endpoint that refuses connections holds up no other."""
     assert set(stamps(at(answered, protocol, "well")).values()) == {1}
 
 

@@ -150,7 +150,7 @@ def test_in_order(batched: Run, protocol: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("protocol_at_the_end", PROTOCOLS)
 def test_flush(tmp_path: Path, protocol_at_the_end: str, number: int) -> None:
-    """SHOULD: what still waits when the process is told to end is sent, without stale markers, and the exit status
+    """SHOULD: what still waits when the process gets SIGTERM is sent, without stale markers, and the exit status
     is 0."""
     with rig.Pages({"/metrics": (b"waiting 1\n", rig.TEXT)}) as served, rig.Receiver() as receiver:
         endpoint = rig.endpoint(receiver.url("w"), protocol_at_the_end, {"batch_send_deadline": "1h"})
@@ -165,7 +165,7 @@ def test_flush(tmp_path: Path, protocol_at_the_end: str, number: int) -> None:
 
 
 def test_flush_of_a_retry(tmp_path: Path) -> None:
-    """SHOULD: a request that is being tried again when the process is told to end is still tried, and delivered, and
+    """SHOULD: a request that is being retried when the process gets SIGTERM is still retried, and delivered, and
     so is all that came after it."""
     with rig.Pages({"/metrics": (b"waiting 1\n", rig.TEXT)}) as served, rig.Receiver() as receiver:
         receiver.faults("w").always(Fault.status(503))

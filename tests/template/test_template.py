@@ -247,7 +247,7 @@ def test_lists_of_targets_are_read_below_one_prefix(stack_of: StackOf, role: str
 
 @pytest.mark.parametrize("role", ["PusherRole", "OperatorRole", "BackfillRole"])
 def test_a_bucket_of_another_account_is_never_asked(stack_of: StackOf, role: str) -> None:
-    """A bucket is known by its name alone, which anybody may take once it is free.
+    """A bucket is known by its name alone, which any account may take once it is free.
 
     IAM on aws:ResourceAccount: "Use this key to compare the requested resource owner's AWS account ID with the
     resource account in the policy."
