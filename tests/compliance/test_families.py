@@ -111,6 +111,14 @@ def test_exemplar(writes: list[Write], name: str) -> None:
     assert EXEMPLARS[name] in [Exemplar(tuple(sorted(one.pairs)), one.value, one.ms) for one in found]
 
 
+def test_exemplars_of_two_buckets(writes: list[Write]) -> None:
+    """SHOULD: each bucket has its own exemplar."""
+    for le, trace in {"0.1": "in bucket", "0.5": "in another"}.items():
+        found = all_series(writes, "duration_seconds_bucket", le=le)
+        assert {dict(one.pairs)["trace_id"] for series in found for one in series.exemplars} == {trace}
+    assert not any(series.exemplars for series in all_series(writes, "duration_seconds_bucket", le="+Inf"))
+
+
 def test_exemplar_without_time(writes: list[Write]) -> None:
     """MUST: an exemplar has a timestamp; one without its own has that of its sample."""
     for series in all_series(writes, "requests_total", code="500"):
@@ -135,6 +143,37 @@ def test_no_exemplars_by_default(steady: Run, path: str) -> None:
 
 
 # --- Histograms -------------------------------------------------------------------------------------------------------
+
+CLASSIC = {
+    "wait_seconds": ({"0.1": 50, "0.5": 150, "+Inf": 1e9}, 200.5, 1e9),
+    "idle_seconds": ({"+Inf": 0}, 0, 0),
+    "duration_seconds": ({"0.1": 50, "0.5": 80, "+Inf": 100}, 12.5, 100),
+    "old_seconds": ({"0.5": 3, "+Inf": 4}, 1.5, 4),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_classic_histogram(writes: list[Write], name: str) -> None:
+    """MUST: a classic histogram is sent as the series of its buckets, its sum and its count, all of one scrape."""
+    buckets, total, count = CLASSIC[name]
+    parts = {("_sum", ""): total, ("_count", ""): count} | {("_bucket", le): value for le, value in buckets.items()}
+    stamps = []
+    for (suffix, le), value in parts.items():
+        found = all_series(writes, name + suffix, **({"le": le} if le else {}))
+        assert {sample.value for one in found for sample in one.samples} == {value}
+        stamps.append({sample.ms for one in found for sample in one.samples})
+    assert all(each == stamps[0] for each in stamps)
+    assert len(all_series(writes, f"{name}_bucket")) == len(buckets) * len(all_series(writes, f"{name}_count"))
+
+
+def test_summary(writes: list[Write]) -> None:
+    """MUST: a summary is sent as the series of its quantiles, its sum and its count."""
+    for quantile, value in {"0.5": 0.05, "0.9": 0.1}.items():
+        found = all_series(writes, "answer_seconds", quantile=quantile)
+        assert {sample.value for one in found for sample in one.samples} == {value}
+    assert all_series(writes, "answer_seconds_sum")
+    assert all_series(writes, "answer_seconds_count")
+    assert all_series(writes, "size_bytes", quantile="0.5")
 
 
 def as_scraped(sent: Any) -> dict[str, Any]:

@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from lambda_remote_write.exposition.generated import metrics_pb2 as dto
-from tests.rig.scrape import varint
 
 NOW_MS = int(time.time() * 1000)
 STARTED_MS = NOW_MS - 7_200_000
 STAMPED_MS = NOW_MS - 60_000
 EXEMPLAR_MS = NOW_MS - 30_000
+
+LONG_VALUE = "x" * 10_000
+LONG_LABEL = "very_long_label_name_" * 10
+LONG_NAME = "metric_" + "very_long_name_" * 50
+UNICODE = {"emoji": "🚀", "chinese": "测试", "arabic": "مرحبا", "vietnamese": "tôi yêu việt nam"}
+ESCAPED = {"path": "C:\\dir", "quote": 'say "hi"', "lines": "a\nb", "query": "foo=bar&baz=qux"}
+MANY = {f"label_{number:02}": str(number) for number in range(40)}
+
+# Kind -> how the page writes it, and the float that is meant.
+VALUES: dict[str, tuple[str, float]] = {
+    "float": ("123.45", 123.45),
+    "integer": ("42", 42.0),
+    "zero": ("0", 0.0),
+    "negative zero": ("-0", -0.0),
+    "negative": ("-15.5", -15.5),
+    "plus infinity": ("+Inf", float("inf")),
+    "minus infinity": ("-Inf", float("-inf")),
+    "large": ("1.7976931348623157e+308", 1.7976931348623157e308),
+    "small": ("2.2250738585072014e-308", 2.2250738585072014e-308),
+    "smallest": ("5e-324", 5e-324),
+    "scientific": ("1.23e-4", 0.000123),
+    "precise": ("0.123456789012345", 0.123456789012345),
+    "past 2^53": ("9007199254740993", 9007199254740992.0),
+}
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def labels(pairs: dict[str, str]) -> str:
+    return "{" + ",".join(f"{name}={_quoted(value)}" for name, value in pairs.items()) + "}"
 
 
 TEXT_PAGE = "\n".join(
@@ -45,8 +77,16 @@ TEXT_PAGE = "\n".join(
         "answer_seconds_sum 50",
         "answer_seconds_count 1000",
         "no_type 7",
+        *(f"values{labels({'kind': kind})} {text}" for kind, (text, _) in VALUES.items()),
         "nothing NaN",
         'ordered{zebra="1",Alpha="2",_under="3",a="4",a_b="5",empty=""} 1',
+        f"unicode{labels(UNICODE)} 1",
+        f"escaped{labels(ESCAPED)} 1",
+        "http:request:duration:seconds 0.5",
+        f"long_value{labels({'value': LONG_VALUE})} 1",
+        f"long_label{labels({LONG_LABEL: 'v'})} 1",
+        f"{LONG_NAME} 42",
+        f"many{labels(MANY)} 1",
         'clash{job="mine",instance="here"} 1',
         f"stamped 7 {STAMPED_MS}",
         "last_line 1",  # and no line feed after it
@@ -165,4 +205,15 @@ FAMILIES = [
 ]  # fmt: skip
 
 
-PROTOBUF_PAGE = b"".join(varint(family.ByteSize()) + family.SerializeToString() for family in FAMILIES)
+def delimited(families: Iterable[dto.MetricFamily]) -> bytes:
+    page = b""
+    for family in families:
+        body, length = family.SerializeToString(), len(family.SerializeToString())
+        while length > 127:
+            page += bytes([length & 127 | 128])
+            length >>= 7
+        page += bytes([length]) + body
+    return page
+
+
+PROTOBUF_PAGE = delimited(FAMILIES)
