@@ -270,7 +270,7 @@ def test_no_secret_shows_in_any_line_report_or_error(function: Function, status:
     assert any(canary in str(record.headers) for record in function.amp.requests)
 
 
-def test_no_secret_shows_when_nobody_can_be_reached(function: Function) -> None:
+def test_no_secret_shows_when_no_connection_is_possible(function: Function) -> None:
     canary = "canary-5e7f"
     source = job(f"http://127.0.0.1:1/?key={canary}", authorization={"credentials": canary})
     write = {"name": "down", "url": f"http://127.0.0.1:1/?token={canary}", "headers": {"X-Token": canary}}

@@ -192,7 +192,7 @@ def test_the_last_good_one_serves_when_ssm_refuses_the_newest(ssm: Ssm, tmp_path
 
 
 @in_a_bucket
-def test_without_a_good_one_the_first_error_is_told(place: Place) -> None:
+def test_without_a_good_one_the_first_error_is_raised(place: Place) -> None:
     """Not the one of a version that cannot be had either."""
     place.versioned(on=True)
     place.write(GOOD)

@@ -318,12 +318,12 @@ def test_s3_not_utf8(aws: Aws, source_at: SourceAt) -> None:
 def test_s3_without_credentials(aws: Aws, source_at: SourceAt) -> None:
     """Without credentials the error says so; nothing is asked unsigned."""
 
-    class Nobody:
+    class NoCredentials:
         def get_credentials(self) -> None:
             return None
 
     with pytest.raises(Unreadable, match="credentials"):
-        source_at(f"s3://{BUCKET}/{KEY}", lambda *_: Nobody(), AWS_ENDPOINT_URL_S3=aws.url).load()
+        source_at(f"s3://{BUCKET}/{KEY}", lambda *_: NoCredentials(), AWS_ENDPOINT_URL_S3=aws.url).load()
     assert aws.exchanges == []
 
 

@@ -39,7 +39,7 @@ def test_without_a_note_a_bad_config_never_starts(place: Place) -> None:
         place.new_app().handle({}, None)
 
 
-def test_without_a_spool_nobody_has_left_a_note(place: Place) -> None:
+def test_without_a_spool_there_is_no_note(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
     assert refused(place.new_app(spool=False)) == ""

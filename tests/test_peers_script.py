@@ -39,7 +39,7 @@ def run(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_lists_that_nobody_signed_are_refused(mirror: Path, tmp_path: Path) -> None:
+def test_unsigned_lists_are_refused(mirror: Path, tmp_path: Path) -> None:
     done = run(tmp_path, DEBIAN_MIRROR=f"file://{mirror}")
     assert done.returncode != 0
     assert "is not signed" in done.stderr

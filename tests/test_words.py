@@ -126,7 +126,9 @@ def old_names(text: str) -> Iterator[tuple[int, str]]:
         if bare in known:
             yield line, f"{name}: {known[bare]}"
             continue
-        if not name.startswith("test_"):  # such a name is a sentence
+        if name.startswith("test_"):  # such a name is a sentence
+            yield from old_phrases(line, name.replace("_", " "))
+        else:
             yield from ((line, f"{name}: {WORDS[word]}") for word in words_of(name) if word in WORDS)
 
 

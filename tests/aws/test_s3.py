@@ -64,7 +64,7 @@ def test_an_empty_object_is_an_object(kind: str) -> None:
 
 
 @every_kind
-def test_of_two_runs_that_settle_an_entry_one_books_it(kind: str) -> None:
+def test_of_two_runs_that_finish_an_entry_one_counts_it(kind: str) -> None:
     with store_of(kind) as (bucket, store):
         first, second = Spool(store), Spool(store)
         entry = Entry("amp", 5, [PendingRequest(WriteRequest(b"x", 1, 1))])

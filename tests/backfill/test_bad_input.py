@@ -99,7 +99,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_a_wrong_request_is_refused_before_anybody_is_asked(rig: Rig, case: str) -> None:
+def test_a_wrong_request_is_refused_before_any_other_is_sent(rig: Rig, case: str) -> None:
     """The message says which key, what stands there, and what is allowed."""
     event, words = REQUESTS[case]
     jobs = [rig.job(backfill=RANGE), rig.job(job_name="requests-api")]
@@ -343,7 +343,7 @@ STOPPING: dict[str, tuple[str, str | bytes, list[str]]] = {
     ],
     ids=["an-open-quote", "another-encoding", "a-stray-quote", "a-huge-cell"],
 )
-def test_a_row_that_cannot_be_read_costs_only_itself(rig: Rig, broken: bytes, reason: str, words: list[str]) -> None:
+def test_a_row_that_cannot_be_read_is_skipped_alone(rig: Rig, broken: bytes, reason: str, words: list[str]) -> None:
     """The rows before it arrive, and so do those behind it, unless it swallows them by a quotation mark."""
     behind = b"" if reason == "row_length" and b'"b' in broken else b"1759000120,c,3\n"
     content = b"at,host,value\n1759000000,a,1\n" + broken + b"\n" + behind

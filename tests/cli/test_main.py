@@ -179,7 +179,7 @@ def test_plan_sends_nothing_and_shows_what_would_go(config: Path, receiver: Rece
     assert "8 samples in 1 request," in result.stdout
 
 
-def test_run_pushes_until_told_to_stop_and_flushes(config: Path, api: Api, receiver: Receiver) -> None:
+def test_run_pushes_until_sigterm_and_flushes(config: Path, api: Api, receiver: Receiver) -> None:
     """SIGTERM ends it with status 0, and what was asked for before has arrived."""
     config.write_text(config.read_text() + "    queue_config: {batch_send_deadline: 1h}\n")
     process = subprocess.Popen(pusher_command("run", config), env=environment())

@@ -416,7 +416,7 @@ ODD_KEYS = [  # (what people write, what they mean)
 
 
 @pytest.mark.parametrize(("text", "right"), ODD_KEYS, ids=[text for text, _ in ODD_KEYS])
-def test_an_odd_key_is_told_with_its_double_quotes(text: str, right: str) -> None:
+def test_the_message_about_an_odd_key_shows_its_double_quotes(text: str, right: str) -> None:
     """As an expression and inside YAML's single quotes; what is shown is an expression indeed."""
     with pytest.raises(InvalidExpression) as raised:
         parse(text)
@@ -445,7 +445,7 @@ ARITHMETIC = [
 
 
 @pytest.mark.parametrize(("text", "right"), ARITHMETIC, ids=[text for text, _ in ARITHMETIC])
-def test_arithmetic_is_told_with_what_to_do_instead(text: str, right: str) -> None:
+def test_the_message_about_arithmetic_says_what_to_do_instead(text: str, right: str) -> None:
     with pytest.raises(InvalidExpression) as raised:
         parse(text)
     assert "JMESPath has no arithmetic" in str(raised.value)

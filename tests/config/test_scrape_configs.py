@@ -222,7 +222,7 @@ def test_unknown_keys_come_with_a_hint(key: str, value: Any, detail: str) -> Non
     assert detail in problem(**{key: value})
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     found = problems({"job_name": "j", "honor_labels": "ftp", "params": 1}, {"sample_limit": "many"}, {"nonsense": 1})
     assert {one.partition(": ")[0].removeprefix("scrape_configs") for one in found} == {
         "[0].honor_labels",

@@ -431,7 +431,7 @@ CASES = [
     Case("429 storm: a rate of two samples a second", _throttle, _unthrottle),
     Case("DNS: the name does not resolve", _no_name, _mend_url),
     Case("TLS fails", _tls, _mend_url),
-    Case("nobody listens", _refuse_connections, _mend_url),
+    Case("connections refused", _refuse_connections, _mend_url),
     Case("credentials expire", _expire, _renew),
     Case("the clock jumps two hours ahead", _jump(7_200), receiver_is_well),
     Case("the clock jumps half a minute back", _jump(-30), receiver_is_well),

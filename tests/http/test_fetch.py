@@ -285,7 +285,7 @@ def test_oauth2_without_a_token_is_up_0_with_a_reason(rig: Rig, answer: Answer, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/other-token", "/token"], ids=["its own token", "the same token"])
-def test_a_token_endpoint_that_hangs_costs_no_other_job_more_than_its_time(rig: Rig, path: str) -> None:
+def test_a_token_endpoint_that_hangs_delays_other_jobs_by_no_more_than_its_timeout(rig: Rig, path: str) -> None:
     rig.api.serve("/token", Fault.hang())
     rig.api.serve("/other-token", Answer.json({"access_token": "t"}))
     rig.serve('{"v":1}')
@@ -544,7 +544,7 @@ SLOW = [
 
 
 @pytest.mark.parametrize(("fault", "detail"), [row[1:] for row in SLOW], ids=[row[0] for row in SLOW])
-def test_a_slow_api_is_cut_at_its_time_and_costs_only_itself(rig: Rig, fault: Fault, detail: str) -> None:
+def test_a_slow_api_is_cut_at_its_timeout_and_fails_alone(rig: Rig, fault: Fault, detail: str) -> None:
     """The timeout is total: dripped bytes do not extend it."""
     rig.serve('{"v":1}')
     rig.api.serve("/slow", lambda request: Answer(200, {}, b" " * 400 + b'{"v":1}', fault=fault))

@@ -106,7 +106,7 @@ def test_a_certificate_that_is_none_is_named(rig: Rig, server: Seen) -> None:
     assert rig.value("up") == 0
 
 
-def test_a_version_nobody_speaks(rig: Rig, certificates: Certificates) -> None:
+def test_a_version_that_the_server_does_not_speak(rig: Rig, certificates: Certificates) -> None:
     with tls_server(certificates) as server:
         tls = f"{{ca_file: {certificates.path('ca')}, min_version: TLS12, max_version: TLS12}}"
         assert fetch(rig, server, tls) == ""

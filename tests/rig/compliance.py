@@ -351,4 +351,4 @@ class Run:
     writes: dict[str, list[Write]]
     started_at: float
     status: int
-    detail: str
+    log_text: str

@@ -156,7 +156,7 @@ def test_an_unknown_path_is_not_found(api: Api, http: requests.Session) -> None:
         pytest.param(Fault.garbage(), requests.ConnectionError, id="garbage"),
     ],
 )
-def test_answers_fail_as_told(api: Api, http: requests.Session, fault: Fault, error, chunked: bool) -> None:
+def test_answers_fail_as_scripted(api: Api, http: requests.Session, fault: Fault, error, chunked: bool) -> None:
     url = api.serve("/page", Answer(body=b"x" * 1000, fault=fault, chunked=chunked))
     with pytest.raises(error):
         get(http, url)
@@ -222,7 +222,7 @@ def test_a_body_of_unknown_length_is_refused(api: Api, http: requests.Session) -
     assert http.post(f"{api.url}/usage", iter([b"a"]), timeout=5).status_code == 411
 
 
-def test_a_client_that_leaves_early_disturbs_nobody(api: Api, http: requests.Session) -> None:
+def test_a_client_that_leaves_early_disturbs_no_other(api: Api, http: requests.Session) -> None:
     port = int(api.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(b"POST /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")

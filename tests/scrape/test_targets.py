@@ -310,7 +310,7 @@ def test_accept(page: Recorder, keys: dict[str, Any], expected: str) -> None:
         ("1234567s", "1234567"),
     ],
 )
-def test_the_timeout_is_told(page: Recorder, timeout: str, expected: str) -> None:
+def test_the_timeout_is_in_the_request(page: Recorder, timeout: str, expected: str) -> None:
     errors(job_at(page.address, scrape_interval="1y", scrape_timeout=timeout))
     assert page.requests[0].headers["X-Prometheus-Scrape-Timeout-Seconds"] == expected
 

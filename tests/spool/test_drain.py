@@ -305,7 +305,7 @@ def test_a_damaged_entry_stays_while_it_cannot_be_set_aside(operation: str) -> N
     assert (may_go, place.sent, accounting.waiting.unreadable) == (True, [1], 1)
 
 
-def test_a_damaged_entry_that_another_run_has_set_aside_is_not_booked_twice() -> None:
+def test_a_damaged_entry_that_another_run_has_set_aside_is_not_counted_twice() -> None:
     place = Place(1)
     place.store.objects[place.key(0)] = place.store.objects[place.key(0)][:-1]
     place.run()

@@ -434,7 +434,7 @@ def test_a_greater_number_is_used_two_ticks_later_by_all_shards(tmp_path: Path, 
         pytest.param(3, 1, ["0/3, 1/3, 2/3"], id="3 to 1"),
     ],
 )
-def test_a_smaller_number_is_used_two_ticks_later_and_nobody_is_forgotten(
+def test_a_smaller_number_is_used_two_ticks_later_and_no_shard_is_forgotten(
     tmp_path: Path, store: str, before: int, after: int, between: list[str]
 ) -> None:
     """Until then the shards that have lost their schedule are run by others: shard j by j modulo the new number."""

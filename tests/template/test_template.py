@@ -455,7 +455,7 @@ def test_an_alarm_watches(stack_of: StackOf, alarm: str, expected: tuple[object,
     ) == expected
 
 
-def test_only_missing_data_of_the_silence_alarm_rings(stack_of: StackOf) -> None:
+def test_only_the_silence_alarm_acts_on_missing_data(stack_of: StackOf) -> None:
     alarms = stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm")
     missing = {name: alarm["TreatMissingData"] for name, alarm in alarms.items()}
     assert missing.pop("SilenceAlarm") == "missing"
@@ -493,7 +493,7 @@ def test_a_backfill_that_failed_or_took_too_long_tells_the_topic(stack_of: Stack
         pytest.param({"AlarmTopicArn": TOPIC, "Metrics": "none"}, 0, id="the cheapest stack has two alarms"),
     ],
 )
-def test_the_state_machine_has_alarms_where_they_tell_somebody(
+def test_the_state_machine_has_alarms_where_there_is_a_topic(
     stack_of: StackOf, parameters: dict[str, str], count: int
 ) -> None:
     stack = stack_of(**parameters)
@@ -501,7 +501,7 @@ def test_the_state_machine_has_alarms_where_they_tell_somebody(
 
 
 def test_the_failure_queue_has_no_alarm(stack_of: StackOf) -> None:
-    """Its cause rings, and messages that stay for two weeks would keep such an alarm ringing."""
+    """Its cause has one, and messages that stay for two weeks would keep such an alarm in ALARM."""
     watched = {alarm["Namespace"] for alarm in stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm").values()}
     assert watched == {"AWS/Lambda", "LambdaRemoteWrite", "AWS/States"}
 

@@ -49,7 +49,7 @@ def watched(answers: Callable[[int], Response | None], seconds: int) -> Messages
         pytest.param(Response(401, "who?"), ["answered 401", "who?", "basic_auth"], id="misconfigured"),
     ],
 )
-def test_a_receiver_that_is_away_is_told_within_seconds_and_then_once_a_minute(
+def test_a_receiver_that_is_away_is_printed_within_seconds_and_then_once_a_minute(
     answer: Response, words: list[str]
 ) -> None:
     messages = watched(lambda second: answer, 130)
@@ -57,12 +57,12 @@ def test_a_receiver_that_is_away_is_told_within_seconds_and_then_once_a_minute(
     assert all(word in line for _, line in messages for word in ["amp", "7 samples wait", *words])
 
 
-def test_one_that_hangs_is_told_too() -> None:
+def test_one_that_hangs_is_printed_too() -> None:
     messages = watched(lambda second: None, 30)
     assert [second for second, _ in messages] == [10]
 
 
-def test_that_it_is_over_is_told_once() -> None:
+def test_recovery_is_printed_once() -> None:
     messages = watched(lambda second: DOWN if second < 20 else WELL, 40)
     assert [second for second, _ in messages] == [2, 20]
     assert "takes samples again, after 20s" in messages[1][1]
@@ -80,7 +80,7 @@ def test_nothing_is_said_while_it_answers(answers: Callable[[int], Response]) ->
     assert watched(answers, 100) == []
 
 
-def test_losses_are_told_at_once_and_then_once_a_minute_with_their_number() -> None:
+def test_losses_are_printed_at_once_and_then_once_a_minute_with_their_number() -> None:
     clocks = Clocks()
     messages = Messages(clocks)
     losses = LossLog("amp", messages.say, clocks.monotonic)
@@ -97,7 +97,7 @@ def test_losses_are_told_at_once_and_then_once_a_minute_with_their_number() -> N
     assert "out of order" in messages[0][1]
 
 
-def test_a_warning_is_told_once_a_minute() -> None:
+def test_a_warning_is_printed_once_a_minute() -> None:
     clocks = Clocks()
     messages = Messages(clocks)
     losses = LossLog("amp", messages.say, clocks.monotonic)

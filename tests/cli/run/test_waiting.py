@@ -48,7 +48,7 @@ def test_when_a_batch_goes(put_at: list[int], counts: list[int], goes_at: int) -
     assert went == goes_at
 
 
-def test_the_deadline_begins_when_a_batch_is_settled() -> None:
+def test_the_deadline_begins_when_a_batch_is_finished() -> None:
     clocks = Clocks()
     waiting = queue(clocks)
     waiting.put(1, samples(10), keeps_all=False)
