@@ -90,8 +90,8 @@ class ObjectStore:
         for script in self._of(operation):
             script.always(fault)
 
-    def heal(self) -> None:
-        """Treats every request well from now on."""
+    def end_faults(self) -> None:
+        """Ends every fault: all requests succeed from now on."""
         for script in self._of("*"):
             script.end()
 

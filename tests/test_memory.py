@@ -36,7 +36,7 @@ def points(receiver: Receiver) -> list[tuple[int, float]]:
 
 
 def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Source) -> None:
-    """The record did not move, but nobody has got it yet."""
+    """The record did not move, but no receiver has it yet."""
     with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
         amp.always(Fault.status(404))
         assert counts(run(environment).deliveries[0])["undelivered"] == 2 + SYNTHETIC
@@ -50,7 +50,7 @@ def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Sou
 
 
 def test_a_bug_on_the_way_does_not_make_records_count_as_sent(still: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are booked as undelivered, and come with the next run."""
+    """They count as undelivered, and come with the next run."""
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")

@@ -205,7 +205,7 @@ def test_credentials_that_are_refused_after_renewal_stop_the_run() -> None:
 
 
 class Parameters:
-    """Stands for Systems Manager with a parameter that somebody rotates."""
+    """Stands for Systems Manager with a parameter whose value is rotated."""
 
     def __init__(self, *values: str) -> None:
         self.values = list(values)

@@ -76,7 +76,7 @@ HEAD = "json_configs:\n- {job_name: j, url: 'http://a/', metrics: [{name: m, val
         pytest.param("new_series_limit: -1", "4: new_series_limit", ["'-1'", "at least 0"], id="negative"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(text: str, place: str, words: list[str]) -> None:
+def test_the_message_of_a_mistake_has_its_place(text: str, place: str, words: list[str]) -> None:
     (detail,) = problems(HEAD + text)
     assert detail.startswith(f"c.yaml:{place}: ")
     assert all(word in detail for word in words), detail

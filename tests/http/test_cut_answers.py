@@ -32,7 +32,7 @@ class Way:
 
     @property
     def is_cut(self) -> bool:
-        """Whether an end of the connection could have been made by anybody on the way."""
+        """Whether anything between the two sides could have ended the connection."""
         return "https" in (self.scheme, self.proxy) and not self.notifies
 
 

@@ -578,7 +578,7 @@ def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others
     assert "out of order sample" in message(delivery)
 
 
-def test_a_sample_that_grows_too_old_during_an_outage_is_booked_once() -> None:
+def test_a_sample_that_grows_too_old_during_an_outage_is_counted_once() -> None:
     """Its neighbour in the same request stays in hand, and the counts balance."""
     clock = Clock()
     with Receiver(now=clock.time) as receiver:

@@ -156,7 +156,7 @@ def test_an_unknown_path_is_not_found(api: Api, http: requests.Session) -> None:
         pytest.param(Fault.garbage(), requests.ConnectionError, id="garbage"),
     ],
 )
-def test_answers_fail_as_told(api: Api, http: requests.Session, fault: Fault, error, chunked: bool) -> None:
+def test_answers_fail_as_scripted(api: Api, http: requests.Session, fault: Fault, error, chunked: bool) -> None:
     url = api.serve("/page", Answer(body=b"x" * 1000, fault=fault, chunked=chunked))
     with pytest.raises(error):
         get(http, url)

@@ -54,7 +54,7 @@ class Fleet:
         self.clock, self.api, self.amp, self.location = clock, api, amp, location
         self.config = folder / "config.yaml"
         self._env_vars = ENVIRONMENT | {"AWS_REGION": KEYS.region, "PUSHER_TICK": "1m"} | env_vars
-        self._outsides: list[Dependencies] = []
+        self._all_dependencies: list[Dependencies] = []
         self.apps: list[App] = []
         self.random = random.Random(1)
         for name in JOBS:
@@ -89,11 +89,11 @@ class Fleet:
     def new_app(self, actions: Sequence[str] = ("push", "plan"), **env_vars: str) -> App:
         own = {"PUSHER_CONFIG": str(self.config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
         dependencies = Dependencies(self._env_vars | own | env_vars, self.clock.now_ms, no_session, self.clock.sleep)
-        self._outsides.append(dependencies)
+        self._all_dependencies.append(dependencies)
         return App(dependencies, actions)
 
     def close(self) -> None:
-        for dependencies in self._outsides:
+        for dependencies in self._all_dependencies:
             dependencies.transport.close()
 
     # ticks
@@ -434,7 +434,7 @@ def test_a_greater_number_is_used_two_ticks_later_by_all_shards(tmp_path: Path, 
         pytest.param(3, 1, ["0/3, 1/3, 2/3"], id="3 to 1"),
     ],
 )
-def test_a_smaller_number_is_used_two_ticks_later_and_nobody_is_forgotten(
+def test_a_smaller_number_is_used_two_ticks_later_and_no_shard_is_forgotten(
     tmp_path: Path, store: str, before: int, after: int, between: list[str]
 ) -> None:
     """Until then the shards that have lost their schedule are run by others: shard j by j modulo the new number."""

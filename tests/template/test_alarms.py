@@ -1,4 +1,4 @@
-"""The template's alarms over sequences of runs: each trouble rings the one alarm that is meant for it, once.
+"""The template's alarms over sequences of runs: each fault puts the one alarm that is meant for it into ALARM, once.
 
 Runs are those of the real function, a minute (or an hour) apart; what they log as metrics goes through a model of
 CloudWatch's evaluation ("Configuring how CloudWatch alarms treat missing data"): a period without data is missing, and
@@ -74,7 +74,7 @@ class Alarm:
 
 @dataclass
 class World:
-    """The function under its schedule, an API and a receiver that can be told to fail, and the stack's alarms."""
+    """The function under its schedule, an API and a receiver that a test makes fail, and the stack's alarms."""
 
     folder: Path
     capture: pytest.CaptureFixture[str]

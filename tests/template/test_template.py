@@ -247,7 +247,7 @@ def test_lists_of_targets_are_read_below_one_prefix(stack_of: StackOf, role: str
 
 @pytest.mark.parametrize("role", ["PusherRole", "OperatorRole", "BackfillRole"])
 def test_a_bucket_of_another_account_is_never_asked(stack_of: StackOf, role: str) -> None:
-    """A bucket is known by its name alone, which anybody may take once it is free.
+    """A bucket is known by its name alone, which any account may take once it is free.
 
     IAM on aws:ResourceAccount: "Use this key to compare the requested resource owner's AWS account ID with the
     resource account in the policy."
@@ -455,7 +455,7 @@ def test_an_alarm_watches(stack_of: StackOf, alarm: str, expected: tuple[object,
     ) == expected
 
 
-def test_only_missing_data_of_the_silence_alarm_rings(stack_of: StackOf) -> None:
+def test_only_the_silence_alarm_acts_on_missing_data(stack_of: StackOf) -> None:
     alarms = stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm")
     missing = {name: alarm["TreatMissingData"] for name, alarm in alarms.items()}
     assert missing.pop("SilenceAlarm") == "missing"
@@ -501,7 +501,7 @@ def test_the_state_machine_has_alarms_where_there_is_a_topic(
 
 
 def test_the_failure_queue_has_no_alarm(stack_of: StackOf) -> None:
-    """Its cause rings, and messages that stay for two weeks would keep such an alarm ringing."""
+    """Its cause has one, and messages that stay for two weeks would keep such an alarm in ALARM."""
     watched = {alarm["Namespace"] for alarm in stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm").values()}
     assert watched == {"AWS/Lambda", "LambdaRemoteWrite", "AWS/States"}
 
