@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ COLD_STARTS, QUICK_COLD_STARTS = 12, 5
 
 
 def measured_sizes(runner: Runner, plan: dict[int, tuple[int, int]]) -> dict[int, dict[str, Figures]]:
-    """Candidates take turns, so that a slow minute of the machine is everybody's."""
+    """Candidates take turns, so that a slow minute of the machine hits all of them."""
     sizes = {size: {candidate.name: Figures() for candidate in CANDIDATES} for size in plan}
     for size, (processes, pushes) in plan.items():
         for turn in range(processes):
@@ -52,38 +53,23 @@ def json_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
         return table.printed(sizes, starts, runner.is_pinned), table.numbers(sizes, starts)
 
 
-def scrape_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
-    results = scrape.measured(scrape.QUICK if is_quick else scrape.FULL, say)
-    return scrape_table.printed(results), scrape_table.numbers(results)
+def part_of(module: Any, tables: Any) -> Callable[[bool], tuple[str, dict[str, Any]]]:
+    """`module` has what is measured, `tables` what is printed of it."""
 
+    def part(is_quick: bool) -> tuple[str, dict[str, Any]]:
+        results = module.measured(module.QUICK if is_quick else module.FULL, say)
+        return tables.printed(results), tables.numbers(results)
 
-def spool_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
-    results = spool.measured(spool.QUICK if is_quick else spool.FULL, say)
-    return spool.printed(results), spool.numbers(results)
-
-
-def backfill_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
-    results = backfill.measured(backfill.QUICK if is_quick else backfill.FULL, say)
-    return backfill.printed(results), backfill.numbers(results)
-
-
-def fan_out_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
-    results = fan_out.measured(fan_out.QUICK if is_quick else fan_out.FULL, say)
-    return fan_out.printed(results), fan_out.numbers(results)
-
-
-def http_part(is_quick: bool) -> tuple[str, dict[str, Any]]:
-    results = http.measured(http.QUICK if is_quick else http.FULL, say)
-    return http.printed(results), http.numbers(results)
+    return part
 
 
 PARTS = {
     "json": json_part,
-    "scrape": scrape_part,
-    "spool": spool_part,
-    "backfill": backfill_part,
-    "fan-out": fan_out_part,
-    "http": http_part,
+    "scrape": part_of(scrape, scrape_table),
+    "spool": part_of(spool, spool),
+    "backfill": part_of(backfill, backfill),
+    "fan-out": part_of(fan_out, fan_out),
+    "http": part_of(http, http),
 }
 
 

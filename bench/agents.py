@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from bench.place import ACCESS_KEY, JOB, REGION, SECRET_KEY
 from bench.side import BenchFailed
+from sandbox.server import free_port
 
 _SCRAPE = """\
 global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}
@@ -58,7 +58,7 @@ def _vmagent(path: str, folder: Path, target: str, write_url: str, interval: str
         f"-remoteWrite.aws.accessKey={ACCESS_KEY}",
         f"-remoteWrite.aws.secretKey={SECRET_KEY}",
         f"-remoteWrite.tmpDataPath={folder / 'vmagent'}",
-        f"-httpListenAddr=127.0.0.1:{_free_port()}",
+        f"-httpListenAddr=127.0.0.1:{free_port()}",
     ]
 
 
@@ -72,11 +72,11 @@ def _prometheus(path: str, folder: Path, target: str, write_url: str, interval: 
         "--agent",
         f"--config.file={config}",
         f"--storage.agent.path={folder / 'prometheus'}",
-        f"--web.listen-address=127.0.0.1:{_free_port()}",
+        f"--web.listen-address=127.0.0.1:{free_port()}",
     ]
 
 
-VMAGENT = Agent("vmagent", "vmagent", _vmagent, "with 1,000 samples a request, as everybody here; no metadata")
+VMAGENT = Agent("vmagent", "vmagent", _vmagent, "with 1,000 samples a request, as all here; no metadata")
 PROMETHEUS = Agent("prometheus --agent", "prometheus", _prometheus, "with AWS's queue_config for AMP, and its WAL")
 AGENTS = (VMAGENT, PROMETHEUS)
 
@@ -101,12 +101,6 @@ class Running:
     def detail(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace").strip()[-2_000:]
 
-    def peak_mib(self) -> float:
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise BenchFailed(f"{self._agent.name}: its memory cannot be read")
-
     def __enter__(self) -> Running:
         return self
 
@@ -116,13 +110,6 @@ class Running:
             self._process.wait(timeout=10)
         self._process.kill()
         self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def wait_until(is_done: Callable[[], bool], seconds: float) -> bool:

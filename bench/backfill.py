@@ -3,13 +3,10 @@ storage. And how many samples a shard takes, and a dollar."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -20,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.place import REGION, WORKSPACE
-from bench.side import BenchFailed, Side, env_vars
+from bench.side import BenchFailed, Side, cpu_seconds, peak_mib, pinned, run_candidate
 from bench.table import Target
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.series.cache import NO_LIMITS, SeriesCache
+from sandbox.server import free_port
 
 FORMATS = ("ndjson", "csv", "openmetrics")
 _ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
@@ -111,15 +109,13 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     """Raises BenchFailed."""
     results = Results(plan)
     first = (int(time.time()) // 7_200 - 40) * 7_200 - plan.samples // _SERIES * _STEP_SECONDS
-    with tempfile.TemporaryDirectory() as name, Side("bench.sink", Path(name)) as sink:
+    with tempfile.TemporaryDirectory() as name, Side("bench.receiver", Path(name)) as receiver:
         folder = Path(name)
         say(f"backfill: {plan.samples:,} samples in four formats")
         total = write_files(folder, plan.samples, first)
-        words = {"port": sink.greeting["port"], "workspace": WORKSPACE, "region": REGION}
-        (folder / "config.yaml").write_text(_CONFIG.format(**words))
         for kind in FORMATS:
             say(f"backfill: {kind}")
-            results.ours[kind] = _ours(folder, kind, sink, plan.samples, total)
+            results.ours[kind] = _ours(folder, kind, receiver, plan.samples, total)
         results.encoding = _encoding(200_000)
         for label, run in (("promtool tsdb create-blocks-from", _promtool), ("VictoriaMetrics", _victoria)):
             say(f"backfill: {label}")
@@ -130,17 +126,18 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     return results
 
 
-def _ours(folder: Path, kind: str, sink: Side, samples: int, total: float) -> Loaded:
+def _ours(folder: Path, kind: str, receiver: Side, samples: int, total: float) -> Loaded:
     out = folder / "out.json"
     file = folder / f"data.{_ENDINGS[kind]}"
-    command = [sys.executable, "-P", "-m", "bench.with_backfill", str(folder / "config.yaml"), str(file), str(out)]
-    with _pinned(sink.pid):
-        done = subprocess.run(command, env=env_vars(folder), cwd=folder, capture_output=True, timeout=_TIMEOUT_SECONDS)
-    if done.returncode:
-        raise BenchFailed(f"backfill of {kind}: {done.stderr.decode('utf-8', 'replace').strip()[-2_000:]}")
-    found, arrived = json.loads(out.read_text()), sink.ask("tell")
-    if not found["done"] or arrived["samples"] != samples or not math.isclose(arrived["total"], total):
-        raise BenchFailed(f"backfill of {kind}: {found['detail']}; {arrived['samples']} samples arrived")
+    port = receiver.ask("open", size=_SERIES)["port"]
+    (folder / "config.yaml").write_text(_CONFIG.format(port=port, workspace=WORKSPACE, region=REGION))
+    arguments = ["-m", "bench.with_backfill", str(folder / "config.yaml"), str(file), str(out)]
+    with pinned(receiver.pid):
+        found = run_candidate(f"backfill of {kind}", arguments, folder, out)
+    scrapes = receiver.ask("check", port=port, signed=False)["scrapes"]  # here all samples of a time
+    arrived = sum(one[0] for one in scrapes)
+    if not found["done"] or arrived != samples or not math.isclose(sum(one[1] for one in scrapes), total):
+        raise BenchFailed(f"backfill of {kind}: {found['said']}; {arrived} samples arrived")
     return Loaded(found["cpu"], found["wall"], found["peak_mib"])
 
 
@@ -203,23 +200,21 @@ def _victoria(folder: Path, samples: int) -> dict[str, Loaded]:
          "/api/v1/import/csv?format=1:time:unix_s,2:metric:api_requests,3:label:project", "data.csv"),
     ):  # fmt: skip
         with _victoria_server(path, folder) as (url, pid):
-            before, begun = _cpu_seconds(pid), time.monotonic()
+            before, begun = cpu_seconds(pid), time.monotonic()
             _post_file(f"{url}{query}", folder / file)
             with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=60):
                 pass
-            wall, cpu = time.monotonic() - begun, _cpu_seconds(pid) - before
+            wall, cpu = time.monotonic() - begun, cpu_seconds(pid) - before
             rows = _rows_inserted(url)
             if rows < samples:
                 raise BenchFailed(f"{label}: {rows} of {samples} samples are in")
-            found[label] = Loaded(cpu, wall, _peak_mib(pid))
+            found[label] = Loaded(cpu, wall, peak_mib(pid))
     return found
 
 
 @contextmanager
 def _victoria_server(path: str, folder: Path) -> Iterator[tuple[str, int]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     storage = folder / "victoria"
     command = [path, f"-storageDataPath={storage}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=10y"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -253,30 +248,6 @@ def _rows_inserted(url: str) -> int:
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith("vm_rows_inserted_total"))
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
-
-
-@contextmanager
-def _pinned(other_pid: int) -> Iterator[None]:
-    """What is started meanwhile runs on one core, the other side on the others."""
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    if len(cores) > 1:
-        os.sched_setaffinity(other_pid, cores - {max(cores)})
-        os.sched_setaffinity(0, {max(cores)})
-    try:
-        yield
-    finally:
-        if cores:
-            os.sched_setaffinity(0, cores)
 
 
 # the tables

@@ -1,28 +1,22 @@
 """The other side of the sockets, in a process whose CPU and memory do not count: an API with ready-made documents and
 a receiver that takes everything, and looks at it only when asked.
-
-Commands come as JSON lines on standard input; its end ends the process.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import snappy
 
-from bench.place import ACCESS_KEY, JOB, METRIC, REGION, SECRET_KEY, SESSION_TOKEN
+from bench.place import JOB, METRIC
+from bench.side import obey, signature_problem
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
-from sandbox.amp import SigV4
 from sandbox.server import Answer, LoopbackServer, Request
 
 _SHARDS = 60  # an API reads its shards one after another: their newest points are up to a minute apart
-_DATE = "%Y%m%dT%H%M%SZ"
 
 Found = tuple[tuple[tuple[str, str], ...], float, int]
 
@@ -86,7 +80,8 @@ class OtherSide:
         closed = self._queued.pop(lane)
         last = len(closed.documents) - 1
         messages = [(run, _decoded(request)) for run, request in closed.written]
-        problem = _unserved(closed) or (_signature_problem(closed.written) if signed else "")
+        wrong = (signature_problem(request) for _, request in closed.written if signed)
+        problem = _unserved(closed) or next(filter(None, wrong), "")
         found = [one for run, message in messages if run == last for one in _samples(message)]
         problem = problem or self._difference(closed, last, found)
         counts = [sum(len(message.timeseries) for at, message in messages if at == run) for run in range(last + 1)]
@@ -131,25 +126,9 @@ def _samples(message: WriteRequest) -> list[Found]:
     ]
 
 
-def _signature_problem(written: list[tuple[int, Request]]) -> str:
-    """Verified with botocore at the time that the request names: a candidate's clock may run ahead of ours."""
-    verifier = SigV4(REGION, ACCESS_KEY, SECRET_KEY, SESSION_TOKEN)
-    for _, request in written:
-        date = request.headers.get("X-Amz-Date", "")
-        now = datetime.strptime(date, _DATE).replace(tzinfo=UTC).timestamp() if date else time.time()
-        refusal = verifier.refusal(request, now)
-        if refusal:
-            return f"a signature was wrong: {refusal.body[:200]!r}"
-    return ""
-
-
 def main() -> None:
     side = OtherSide()
-    print(json.dumps({"base_url": side.base_url}), flush=True)
-    commands: dict[str, Callable[..., object]] = {"open": side.open, "check": side.check}
-    for line in sys.stdin:
-        command = json.loads(line)
-        print(json.dumps(commands[command.pop("do")](**command)), flush=True)
+    obey({"base_url": side.base_url}, {"open": side.open, "check": side.check})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every candidate is told: where to ask, where to write, and the names that its samples carry."""
+"""What every candidate gets: where to ask, where to write, and the names that its samples carry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Push = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One lane of the other side: nobody else asks and writes there. `config` is a file for those who read one."""
+    """One lane of the other side: no other candidate reads or writes there. `config` is a file
+    for those who read one."""
 
     api_url: str
     write_url: str

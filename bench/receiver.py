@@ -1,5 +1,5 @@
-"""The process that takes remote writes: it answers at once, and counts by scrape when nobody writes, so that its own
-work does not slow down the one that is measured.
+"""The process that takes remote writes: it answers at once, and counts by scrape when no request is under way, so
+that its own work does not slow down the one that is measured.
 
 All samples of a scrape have its time. With every request the CPU time is noted that the sender has taken so far; that
 of a scrape is the one of the request with its last sample.
@@ -10,25 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import snappy
 
-from bench.place import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN
-from bench.side import Asked, Web, obey
+from bench.place import SESSION_TOKEN
+from bench.side import Asked, Web, cpu_seconds, obey, signature_problem
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
-from sandbox.amp import SigV4
 from sandbox.server import Request
 
 _QUIET_SECONDS = 0.3  # without a request, and the counting may begin
-_DATE = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(slots=True)
 class Landed:
-    """What has come of one scrape: samples of the page, their sum, and whether the target was up."""
+    """What arrived of one scrape: samples of the page, their sum, and whether the target was up."""
 
     samples: int = 0
     total: float = 0.0
@@ -37,7 +33,7 @@ class Landed:
 
 @dataclass(slots=True)
 class Lane:
-    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for nobody's."""
+    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for none."""
 
     size: int
     pid: int = 0
@@ -74,7 +70,7 @@ class Receiver:
         signature ("" when nothing is)."""
         lane: Lane = self._web.run(self._closed(port))
         scrapes = [(one.samples, one.total, one.ups) for _, one in sorted(lane.by_time.items())]
-        problem = _signature_problem(lane.last, token) if signed else ""
+        problem = _problem(lane.last, token) if signed else ""
         return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.body_bytes}
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
@@ -117,20 +113,11 @@ def _count(lane: Lane) -> None:
                     landed.ups += sample.value == 1.0
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a running process, from what the scheduler counts for each of its threads."""
-    return sum(int(thread.read_text().split()[0]) for thread in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-
-
-def _signature_problem(asked: Asked | None, token: bool) -> str:
-    """Verified with botocore at the time that the request names: a candidate's clock may run ahead of ours."""
+def _problem(asked: Asked | None, token: bool) -> str:
     if asked is None:
         return "nothing was written"
-    date = asked.headers.get("X-Amz-Date", "")
-    now = datetime.strptime(date, _DATE).replace(tzinfo=UTC).timestamp() if date else time.time()
-    request = Request(asked.method, asked.path, "", asked.headers, asked.body, now)
-    refusal = SigV4(REGION, ACCESS_KEY, SECRET_KEY, SESSION_TOKEN if token else None).refusal(request, now)
-    return f"a signature was wrong: {refusal.body[:300]!r}" if refusal else ""
+    request = Request(asked.method, asked.path, "", asked.headers, asked.body, 0.0)
+    return signature_problem(request, SESSION_TOKEN if token else None)
 
 
 def main() -> None:

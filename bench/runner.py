@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from bench.place import JOB, METRIC, REGION, WORKSPACE
-from bench.side import ROOT, BenchFailed, Side, env_vars
+from bench.side import ROOT, BenchFailed, Side, pinned, run_candidate
 from sandbox.example import USAGE_METRIC
 
-_TIMEOUT_SECONDS = 180
 _CONFIG = """\
 global: {{scrape_interval: 1m}}
 self_metrics: false
@@ -80,30 +76,25 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._queued = 0
-        self._pin_workers, self._pin_other = _cores()
-        self._other = Side("bench.other_side", folder)
-        _pin(self._other.pid, self._pin_other)
-        _pin(0, self._pin_workers)  # children inherit it
+        with ExitStack() as stack:
+            self._other = stack.enter_context(Side("bench.other_side", folder))
+            self.is_pinned = stack.enter_context(pinned(self._other.pid))
+            self._stack = stack.pop_all()
         self._base_url = self._other.greeting["base_url"]
-
-    @property
-    def is_pinned(self) -> bool:
-        return bool(self._pin_workers)
 
     def pushes(self, candidate: Candidate, size: int, count: int, figures: Figures) -> None:
         """One process of `candidate`: a cold push and `count - 1` warm ones. Raises BenchFailed."""
         lane = self._open(size, count)
         module = ["-m", "bench.worker", candidate.module, lane.api_url, lane.write_url, str(lane.config), str(lane.out)]
-        found = self._run(candidate.name, [*module, "--pushes", str(count)], {}, lane)
+        found = run_candidate(candidate.name, [*module, "--pushes", str(count)], self._folder, lane.out)
         figures.add(found, self._check(candidate.name, lane, candidate.signs))
 
     def cold_start(self, candidate: str) -> dict[str, float]:
         """CPU seconds of `import` and `push` in a fresh process. Raises BenchFailed."""
         lane = self._open(3, 1)
         more = {"API_URL": lane.api_url, "REMOTE_WRITE_URL": lane.write_url, "PUSHER_CONFIG": str(lane.config)}
-        found: dict[str, float] = self._run(
-            candidate, [str(ROOT / "bench/cold.py"), candidate, str(lane.out)], more, lane
-        )
+        arguments = [str(ROOT / "bench/cold.py"), candidate, str(lane.out)]
+        found = run_candidate(candidate, arguments, self._folder, lane.out, more)
         self._check(candidate, lane, True)
         return found
 
@@ -112,28 +103,10 @@ class Runner:
         installed are left out. Raises BenchFailed."""
         lanes = {way: self._open(size, count) for way in ways}
         places = {way: lane.place for way, lane in lanes.items()}
-        out = lanes[ways[0]]
-        found = self._run(module, ["-m", module, json.dumps(places), str(count), str(out.out)], {}, out)
+        out = lanes[ways[0]].out
+        found = run_candidate(module, ["-m", module, json.dumps(places), str(count), str(out)], self._folder, out)
         for way in found["pushes"]:
             self._check(way, lanes[way], signed=True)
-        return found
-
-    def _run(self, name: str, arguments: list[str], more: dict[str, str], lane: _Lane) -> dict[str, Any]:
-        command = [sys.executable, "-P", *arguments]
-        try:
-            done = subprocess.run(
-                command,
-                env=env_vars(self._folder) | more,
-                cwd=self._folder,
-                capture_output=True,
-                timeout=_TIMEOUT_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None
-        if done.returncode:
-            detail = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
-            raise BenchFailed(f"{name} ended with status {done.returncode}:\n{detail}")
-        found: dict[str, Any] = json.loads(lane.out.read_text(encoding="utf-8"))
         return found
 
     def _open(self, size: int, runs: int) -> _Lane:
@@ -156,11 +129,8 @@ class Runner:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._other.__exit__(kind, error, trace)
-        _pin(0, self._pin_workers | self._pin_other)
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +146,3 @@ class _Lane:
     @property
     def place(self) -> dict[str, str]:
         return {"api_url": self.api_url, "write_url": self.write_url, "config": str(self.config)}
-
-
-def _cores() -> tuple[set[int], set[int]]:
-    """(the candidates' core, the other side's cores); both empty where processes cannot be pinned."""
-    if not hasattr(os, "sched_getaffinity"):
-        return set(), set()
-    cores = sorted(os.sched_getaffinity(0))
-    return ({cores[-1]}, set(cores[:-1])) if len(cores) > 1 else (set(), set())
-
-
-def _pin(pid: int, cores: set[int]) -> None:
-    if cores:
-        os.sched_setaffinity(pid, cores)

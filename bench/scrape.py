@@ -3,10 +3,7 @@ that the receiver took. And a crowd: many targets at once, half of them slow, on
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +14,11 @@ from typing import Any
 
 from bench.agents import AGENTS, PROMETHEUS, VMAGENT, Agent, Running, wait_until
 from bench.place import JOB, REGION, WORKSPACE
-from bench.side import BenchFailed, Side, env_vars
+from bench.side import BenchFailed, Side, peak_mib, run_candidate
 
 OURS, SCRIPT = "lambda-remote-write", "prometheus_client script"
 NAMES = (OURS, VMAGENT.name, PROMETHEUS.name, SCRIPT)
 _MODULES = {OURS: "bench.with_pusher_scraping", SCRIPT: "bench.with_prometheus_client"}
-_TIMEOUT_SECONDS = 240
 _CONFIG = """\
 global: {{scrape_interval: 1m, scrape_timeout: 30s}}
 self_metrics: false
@@ -37,8 +33,8 @@ remote_write:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How one size is measured: so many rounds in which everybody takes a turn, and scrapes in each, the first of them
-    cold, `interval` seconds apart."""
+    """How one size is measured: so many rounds in which every candidate takes a turn, and scrapes in each, the first
+    of them cold, `interval` seconds apart."""
 
     size: int
     rounds: int
@@ -104,7 +100,7 @@ class Results:
 
 
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
-    """Everybody takes turns, so that a slow minute of the machine is everybody's. Raises BenchFailed."""
+    """Candidates take turns, so that a slow minute of the machine hits all of them. Raises BenchFailed."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         bench = ScrapeBench(
             Path(folder),
@@ -166,7 +162,7 @@ class ScrapeBench:
             with Running(agent, lane.folder, lane.targets[0], lane.write_url, interval) as running:
                 self._receiver.ask("watch", port=lane.port, pid=running.pid)
                 complete = self._wait(running, agent, lane, part)
-                figures.peak_mib.append(running.peak_mib())
+                figures.peak_mib.append(peak_mib(running.pid))
                 arrived = self._check(agent.name, lane, part.size, part.scrapes, token=False)
         figures.cold.append(complete[0])
         figures.warm.append((complete[-1] - complete[0]) / (part.scrapes - 1))
@@ -217,23 +213,9 @@ class ScrapeBench:
         targets = ", ".join(f'"{target}"' for target in lane.targets)
         words = {"job": JOB, "targets": targets, "write_url": lane.write_url, "region": REGION}
         config.write_text(_CONFIG.format(**words), encoding="utf-8")
-        command = [sys.executable, "-P", "-m", "bench.worker", _MODULES[name], f"http://{lane.targets[0]}/metrics"]
-        command += [lane.write_url, str(config), str(out), "--pushes", str(count), *more]
-        try:
-            done = subprocess.run(
-                command,
-                env=env_vars(lane.folder) | {"BENCH_SHARD": shard},
-                cwd=lane.folder,
-                capture_output=True,
-                timeout=_TIMEOUT_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None
-        if done.returncode:
-            detail = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
-            raise BenchFailed(f"{name} ended with status {done.returncode}:\n{detail}")
-        found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-        return found
+        arguments = ["-m", "bench.worker", _MODULES[name], f"http://{lane.targets[0]}/metrics"]
+        arguments += [lane.write_url, str(config), str(out), "--pushes", str(count), *more]
+        return run_candidate(name, arguments, lane.folder, out, {"BENCH_SHARD": shard})
 
     def _wait(self, running: Running, agent: Agent, lane: _Lane, part: Round) -> list[float]:
         """CPU seconds when each of the scrapes had come to its last sample."""

@@ -9,17 +9,22 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any, Self
 
-from bench.place import credentials
+from bench.place import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, credentials
+from sandbox.amp import SigV4
+from sandbox.server import Request
 
 ROOT = Path(__file__).resolve().parent.parent
+_TIMEOUT_SECONDS = 1_800  # a backfill of ten million samples is the longest
 
 
 class BenchFailed(Exception):
@@ -38,6 +43,50 @@ def env_vars(folder: Path) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "1",
     }
     return base | credentials() | {"PYTHONPATH": paths}
+
+
+def run_candidate(
+    name: str, arguments: Sequence[str], folder: Path, out: Path, more: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Runs Python with these arguments to its end. Returns the JSON that it wrote to `out`. Raises BenchFailed."""
+    command, variables = [sys.executable, "-P", *arguments], {**env_vars(folder), **(more or {})}
+    try:
+        done = subprocess.run(command, env=variables, cwd=folder, capture_output=True, timeout=_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BenchFailed(f"{name} was not done after {_TIMEOUT_SECONDS} s") from None
+    if done.returncode:
+        detail = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-2_000:]
+        raise BenchFailed(f"{name} ended with status {done.returncode}:\n{detail}")
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return found
+
+
+@contextmanager
+def pinned(*other_pids: int) -> Iterator[bool]:
+    """This process, and what it starts meanwhile, on one core, the other sides on the others. Yields whether there are
+    cores for that."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(cores) < 2:
+        yield False
+        return
+    for pid in other_pids:
+        os.sched_setaffinity(pid, cores - {max(cores)})
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield True
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a running process, from what the scheduler counts for each of its threads."""
+    return sum(int(thread.read_text().split()[0]) for thread in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def peak_mib(pid: int) -> float:
+    """The largest resident size of a running process so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 class Side:
@@ -81,6 +130,15 @@ class Side:
 
 
 # inside of such a process
+
+
+def signature_problem(request: Request, token: str | None = SESSION_TOKEN) -> str:
+    """What is wrong with a signature, "" when nothing is. Verified with botocore at the time that the request names: a
+    candidate's clock may run ahead of ours."""
+    date = request.headers.get("X-Amz-Date", "")
+    now = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() if date else time.time()
+    refusal = SigV4(REGION, ACCESS_KEY, SECRET_KEY, token).refusal(request, now)
+    return f"a signature was wrong: {refusal.body[:300]!r}" if refusal else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 from bench.cost import RUNS_PER_MONTH, S3_GET, S3_PUT, STATE_WRITES_PER_MONTH
 from bench.place import REGION, WORKSPACE, credentials
-from bench.side import BenchFailed, Side
+from bench.side import BenchFailed, Side, pinned
 from bench.table import Target
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.dependencies import Dependencies
@@ -150,7 +149,7 @@ class Bench:
 
 
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
-    with tempfile.TemporaryDirectory() as folder, Side("bench.spool_side", Path(folder)) as other, _pinned(other.pid):
+    with tempfile.TemporaryDirectory() as folder, Side("bench.spool_side", Path(folder)) as other, pinned(other.pid):
         bench = Bench(other)
         healthy = {}
         for size, pushes in plan.healthy:
@@ -161,24 +160,6 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
         found = Results(healthy, drained, bench.operations(20))
         bench.outside.transport.close()
         return found
-
-
-class _pinned:  # noqa: N801 - used as a function
-    """This process on one core, the other side on the others, where there are several."""
-
-    def __init__(self, other_pid: int) -> None:
-        self._other_pid = other_pid
-        self._all: set[int] = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
-
-    def __enter__(self) -> None:
-        if len(self._all) > 1:
-            last = max(self._all)
-            os.sched_setaffinity(0, {last})
-            os.sched_setaffinity(self._other_pid, self._all - {last})
-
-    def __exit__(self, *_: object) -> None:
-        if self._all:
-            os.sched_setaffinity(0, self._all)
 
 
 def targets(results: Results) -> list[Target]:

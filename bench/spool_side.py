@@ -16,14 +16,12 @@ class Other:
     """Records are asked for by their number: `/records/1000`. `is_down` makes the receiver refuse."""
 
     def __init__(self) -> None:
-        self.is_down, self.posts, self.delay_seconds = False, 0, 0.0
-        self._ids: dict[int, list[str]] = {}
+        self.is_down, self.delay_seconds = False, 0.0
         self.server = LoopbackServer(self._respond)
         self.bucket = ObjectStore(auth=None)
 
     def _respond(self, request: Request) -> Answer:
         if request.method == "POST":
-            self.posts += not self.is_down
             return Answer(503, LATER) if self.is_down else Answer(200)
         time.sleep(self.delay_seconds)
         count, now = int(request.path.rpartition("/")[2]), int(time.time() * 1000)
@@ -31,12 +29,12 @@ class Other:
         return Answer(200, {"Content-Type": "application/json"}, f"[{','.join(records)}]".encode())
 
     def be(self, *, down: bool = False, delay_seconds: float = 0.0) -> dict[str, Any]:
-        self.is_down, self.delay_seconds, self.posts = down, delay_seconds, 0
+        self.is_down, self.delay_seconds = down, delay_seconds
         self.bucket.counts.clear()
         return {}
 
     def told(self) -> dict[str, Any]:
-        return {"posts": self.posts, "counts": dict(self.bucket.counts), "objects": len(self.bucket.objects)}
+        return {"counts": dict(self.bucket.counts)}
 
 
 if __name__ == "__main__":

@@ -1,19 +1,12 @@
-"""A receiver that behaves like Amazon Managed Service for Prometheus, on a loopback socket.
-
-Run it with `functions` on PYTHONPATH: `python -m sandbox.amp --port 9009` prints one line per request.
-"""
+"""A receiver that behaves like Amazon Managed Service for Prometheus, on a loopback socket."""
 
 from __future__ import annotations
 
-import argparse
-import base64
 import hashlib
 import hmac
 import http.client
 import json
-import math
 import re
-import signal
 import struct
 import threading
 import time
@@ -22,11 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from email.message import Message
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple, Self, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import cramjam
 from botocore.auth import S3SigV4Auth, SigV4Auth
@@ -37,19 +29,19 @@ from google.protobuf.message import DecodeError
 
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
-from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
+from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request, StandIn
 
 Labels = tuple[tuple[str, str], ...]
 Clock = Callable[[], float]
 Value = float | types_pb2.Histogram
 # Of a request of remote write 2.0, which Prometheus 2.x and others do not know: it is stored, it is refused with 415,
-# or nobody looks at its type, nothing is found in the body, and the answer is that all is well.
+# or its type is ignored, so that nothing is found in the body and the answer is a success.
 Version2 = Literal["taken", "refused", "ignored"]
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-CLIENT_TOKEN = re.compile(r"[!-~]{1,64}", re.ASCII)
 ROUTE = re.compile(r"/workspaces/([^/]+)/(.+)")
+ACCOUNT, WORKSPACE = "123456789012", "ws-sandbox"
 CONFIGURATION = "configuration"
 # What may be asked of a workspace, and the permission that each needs.
 ACTIONS = {
@@ -61,10 +53,7 @@ ACTIONS = {
 
 # A head block takes samples in order only in its newer half: one hour, with blocks of two.
 HALF_BLOCK_MS = 3_600_000
-LOOKBACK_MS = 300_000
 CUSTOM_BUCKETS = -53
-MAX_QUERY_POINTS = 11_000
-STALE_BITS = 0x7FF0000000000002
 
 SIGNATURE_MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
@@ -83,8 +72,7 @@ class Limits:
     max_age_seconds: float = 3600
     max_future_seconds: float = 600
     out_of_order_seconds: float = 60  # counted back from the newest sample of the workspace
-    samples_per_second: float | None = None
-    burst_samples: float | None = None  # one second's worth when None
+    samples_per_second: float | None = None  # one second's worth may come at once
     max_series: int | None = None
     max_histogram_buckets: int = 200
     max_histogram_bytes: int = 2048
@@ -231,31 +219,16 @@ class _S3Verifier(_Verifier, S3SigV4Auth):
 
 
 @dataclass(frozen=True, slots=True)
-class Basic:
-    """HTTP basic authentication, as other receivers want it."""
+class Authorization:
+    """The one header that another receiver lets in, as of basic authentication or with a bearer token."""
 
-    username: str
-    password: str
-
-    def refusal(self, request: Request, now: float) -> Answer | None:
-        expected = "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        return _unauthorized(request, expected, 'Basic realm="sandbox"')
-
-
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """A bearer token, as other receivers want it."""
-
-    token: str
+    header: str
 
     def refusal(self, request: Request, now: float) -> Answer | None:
-        return _unauthorized(request, f"Bearer {self.token}", "Bearer")
-
-
-def _unauthorized(request: Request, expected: str, challenge: str) -> Answer | None:
-    if hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
-        return None
-    return Answer(401, {"Content-Type": "text/plain", "WWW-Authenticate": challenge}, b"Unauthorized\n")
+        if hmac.compare_digest(request.headers.get("Authorization", "").encode(), self.header.encode()):
+            return None
+        challenge = {"WWW-Authenticate": self.header.partition(" ")[0]}
+        return Answer(401, {"Content-Type": "text/plain", **challenge}, b"Unauthorized\n")
 
 
 def _forbidden(message: str) -> Answer:
@@ -615,8 +588,7 @@ class Workspace:
         rate = self.limits.samples_per_second
         if rate is None:
             return True
-        burst = rate if self.limits.burst_samples is None else self.limits.burst_samples
-        left = burst if self._tokens is None else min(burst, self._tokens + (now - self._filled_at) * rate)
+        left = rate if self._tokens is None else min(rate, self._tokens + (now - self._filled_at) * rate)
         self._filled_at = now
         self._tokens = left - count if count <= left else left
         return count <= left
@@ -711,8 +683,12 @@ def _is_same(one: Value, other: Value) -> bool:
     return not isinstance(one, float) and not isinstance(other, float) and one == other
 
 
+def _text_of(value: Value) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else "histogram"
+
+
 def _duplicate_text(sample: _Sample, existing: Value) -> str:
-    old, new = (value_text(value) if isinstance(value, float) else "histogram" for value in (existing, sample.value))
+    old, new = (_text_of(value) for value in (existing, sample.value))
     values = f"existing {old}, new value {new}"
     return _ingest_text(
         f"duplicate sample for timestamp {sample.timestamp_ms}; overrides not allowed: {values}", sample
@@ -726,12 +702,8 @@ def _accepted() -> Answer:
 
 # --- The control plane ---------------------------------------------------------------------------------------------
 
-# The user guide's limits and Terraform's; the API's own model knows the lower ones only.
-SETTING_RANGES = {
-    "outOfOrderTimeWindowInSeconds": (0, 600),
-    "retentionPeriodInDays": (1, 1095),
-    "ruleQueryOffsetInSeconds": (0, 86_400),
-}
+WINDOW = "outOfOrderTimeWindowInSeconds"
+WIDEST_WINDOW_SECONDS = 600  # the user guide's limit; the API's own model knows the lower one only
 
 
 class ControlRequest(NamedTuple):
@@ -742,36 +714,9 @@ class ControlRequest(NamedTuple):
     status: int
 
 
-def setting_problems(body: dict[str, Any]) -> dict[str, str]:
-    """What is wrong with the fields of an UpdateWorkspaceConfiguration request, by name."""
-    found = {
-        name: f"must be a whole number from {low} to {high}"
-        for name, (low, high) in SETTING_RANGES.items()
-        if body.get(name) is not None and not _is_whole(body[name], low, high)
-    }
-    token = body.get("clientToken")
-    if token is not None and not (isinstance(token, str) and CLIENT_TOKEN.fullmatch(token)):
-        found["clientToken"] = "must be 1 to 64 printable characters without a space"
-    entries = body.get("limitsPerLabelSet")
-    if entries is not None and not (isinstance(entries, list) and all(map(_is_label_set_limit, entries))):
-        found["limitsPerLabelSet"] = "must be a list of label sets, each with its limits"
-    return found
-
-
-def _is_whole(value: Any, low: int, high: float = math.inf) -> bool:
-    return type(value) is int and low <= value <= high  # True is no number here
-
-
-def _is_label_set_limit(entry: Any) -> bool:
-    if not (isinstance(entry, dict) and isinstance(entry.get("labelSet"), dict)):
-        return False
-    limits = entry.get("limits")
-    named = all(LABEL_NAME.fullmatch(name) and isinstance(value, str) for name, value in entry["labelSet"].items())
-    return named and isinstance(limits, dict) and _is_whole(limits.get("maxSeries", 0), 0)
-
-
 class Configuration:
-    """The settings of a workspace. An update ends when it is asked about, so that no clock decides what is seen."""
+    """The settings of a workspace. Writes meet the window; the others are only kept, because AMP wants one of them in
+    each update. An update ends when it is asked about, so that no clock decides what is seen."""
 
     def __init__(self, name: str, workspace: Workspace) -> None:
         self._name = name
@@ -797,24 +742,18 @@ class Configuration:
         elif self.is_updating:
             self._end_update()
         window = int(self._workspace.limits.out_of_order_seconds)
-        settings = {"outOfOrderTimeWindowInSeconds": window, **self._settings}
+        settings = {WINDOW: window, **self._settings}
         return Answer.json({"workspaceConfiguration": {"status": self._status, **settings}})
 
     def update(self, body: Any, polls: int, fails: bool) -> Answer:
         """UpdateWorkspaceConfiguration: it is under way for the next `polls` descriptions, then there or failed."""
-        if not isinstance(body, dict):
-            return _invalid("The request body is not a JSON object", "CANNOT_PARSE")
-        problems = setting_problems(body)
-        if problems:
-            fields = [{"name": name, "message": text} for name, text in problems.items()]
-            return _invalid("; ".join(f"{name} {text}" for name, text in problems.items()), fieldList=fields)
-        known = (*SETTING_RANGES, "limitsPerLabelSet")
-        update = {name: body[name] for name in known if body.get(name) is not None}
-        if not update:
-            return _invalid("At least one setting must be specified", "OTHER")
+        window = body.get(WINDOW, 0) if isinstance(body, dict) else None
+        if type(window) is not int or not 0 <= window <= WIDEST_WINDOW_SECONDS:
+            message = f"{WINDOW} must be a whole number from 0 to {WIDEST_WINDOW_SECONDS}"
+            return _service_error("ValidationException", 400, message, reason="FIELD_VALIDATION_FAILED")
         if self.is_updating:
             return _workspace_error("ConflictException", 409, "The configuration is being updated", self._name)
-        self._update, self._polls_left, self._fails = update, polls, fails
+        self._update, self._polls_left, self._fails = dict(body), polls, fails
         self._status = {"statusCode": "UPDATING"}
         return Answer.json({"status": self._status}, 202)
 
@@ -823,19 +762,15 @@ class Configuration:
             self._status = {"statusCode": "UPDATE_FAILED", "statusReason": "Internal error. Try again later."}
             return
         update = dict(self._update)
-        window = update.pop("outOfOrderTimeWindowInSeconds", None)
+        window = update.pop(WINDOW, None)
         if window is not None:
             self._workspace.limits = replace(self._workspace.limits, out_of_order_seconds=window)
-        self._settings |= update
+        self._settings |= {name: value for name, value in update.items() if name in self._settings}
         self._status = {"statusCode": "ACTIVE"}
 
 
 def _service_error(kind: str, status: int, message: str, **members: Any) -> Answer:
     return Answer.json({"message": message, **members}, status, {"x-amzn-ErrorType": kind})
-
-
-def _invalid(message: str, reason: str = "FIELD_VALIDATION_FAILED", **members: Any) -> Answer:
-    return _service_error("ValidationException", 400, message, reason=reason, **members)
 
 
 def _workspace_error(kind: str, status: int, message: str, workspace: str) -> Answer:
@@ -849,104 +784,7 @@ def _json(body: bytes) -> Any:
         return None
 
 
-# --- Queries -------------------------------------------------------------------------------------------------------
-
-
-class QueryError(Exception):
-    """A query that cannot be answered, with the status and error type Prometheus would give."""
-
-    def __init__(self, status: int, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.answer = Answer.json({"status": "error", "errorType": kind, "error": text}, status)
-
-
-def parse_selector(expression: str) -> dict[str, str]:
-    """The labels a plain selector such as `up{job="node"}` asks for. Raises QueryError for any other expression."""
-    string = r'"(?:[^"\\]|\\.)*"'
-    pair = rf"\s*[a-zA-Z_]\w*\s*=\s*{string}\s*"
-    found = re.fullmatch(rf"\s*([a-zA-Z_:][\w:]*)?\s*(?:\{{({pair}(?:,{pair})*,?\s*)?\}})?\s*", expression, re.ASCII)
-    if found is None or not (found[1] or found[2]):
-        raise QueryError(422, "execution", f"only plain selectors are answered from memory, not {expression!r}")
-    pairs = re.findall(rf"(\w+)\s*=\s*({string})", found[2] or "")
-    try:
-        matchers = {name: json.loads(text) for name, text in pairs}
-    except ValueError as error:
-        raise QueryError(400, "bad_data", f"invalid string in {expression!r}: {error}") from None
-    return matchers | ({"__name__": found[1]} if found[1] else {})
-
-
-def value_text(value: float) -> str:
-    """A sample value as Prometheus prints it: shortest exact digits, an exponent for the very small and large only."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    if value and not 1e-6 <= abs(value) < 1e21:
-        return repr(value)
-    return format(Decimal(repr(value)), "f").removesuffix(".0")
-
-
-def _seconds(text: str, name: str) -> float:
-    """Unix seconds or RFC 3339; for a step also a duration of one unit."""
-    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-    duration = re.fullmatch(r"(\d+)(ms|s|m|h|d)", text)
-    if duration:
-        return float(duration[1]) * units[duration[2]]
-    try:
-        moment = datetime.fromisoformat(text).timestamp() if "T" in text else float(text)
-    except ValueError:
-        moment = math.nan
-    if not math.isfinite(moment):
-        raise QueryError(400, "bad_data", f'invalid parameter "{name}": cannot parse "{text}"')
-    return moment
-
-
-def _at(points: list[tuple[int, float]], time_ms: int) -> float | None:
-    """The value at a time: the newest sample of the last five minutes, unless it says that the series ended."""
-    recent = [point for point in points if time_ms - LOOKBACK_MS < point[0] <= time_ms]
-    if not recent:
-        return None
-    value = max(recent, key=lambda point: point[0])[1]
-    return None if _bits(value) == STALE_BITS else value
-
-
-def _steps(params: dict[str, str]) -> list[float]:
-    for name in ("start", "end", "step"):
-        if name not in params:
-            raise QueryError(400, "bad_data", f'invalid parameter "{name}": missing')
-    start, end, step = (_seconds(params[name], name) for name in ("start", "end", "step"))
-    if step <= 0 or end < start or (end - start) / step > MAX_QUERY_POINTS:
-        raise QueryError(400, "bad_data", "the range is empty or has too many points")
-    return [start + index * step for index in range(int((end - start) / step) + 1)]
-
-
-def _matching(samples: dict[Labels, list[tuple[int, float]]], wanted: dict[str, str]) -> Iterator[Labels]:
-    for labels in samples:
-        have = dict(labels)
-        if all(have.get(name, "") == value for name, value in wanted.items()):
-            yield labels
-
-
-def answer_query(
-    samples: dict[Labels, list[tuple[int, float]]], kind: str, params: dict[str, str], now: float
-) -> Answer:
-    """An instant (`query`) or range (`query_range`) query over samples in memory, in Prometheus's JSON."""
-    try:
-        if "query" not in params:
-            raise QueryError(400, "bad_data", 'invalid parameter "query": missing')
-        wanted = parse_selector(params["query"])
-        ranged = kind == "query_range"
-        times = _steps(params) if ranged else [_seconds(params.get("time") or str(now), "time")]
-    except QueryError as error:
-        return error.answer
-    result: list[dict[str, Any]] = []
-    for labels in _matching(samples, wanted):
-        values = [(moment, _at(samples[labels], round(moment * 1000))) for moment in times]
-        points = [[moment, value_text(value)] for moment, value in values if value is not None]
-        if points:
-            result.append({"metric": dict(labels), **({"values": points} if ranged else {"value": points[0]})})
-    data = {"resultType": "matrix" if ranged else "vector", "result": result}
-    return Answer.json({"status": "success", "data": data})
+# --- Other servers -------------------------------------------------------------------------------------------------
 
 
 def _pass_on(url: str, method: str, body: bytes, headers: dict[str, str]) -> Answer:
@@ -1010,12 +848,13 @@ class Received:
         return sum(len(series.samples) + len(series.histograms) for series in entries)
 
 
-class Receiver:
+class Receiver(StandIn):
     """One workspace behind a socket, its control plane included; a context manager.
 
     `auth` is checked on every request, None switches it off. `keep_valid` chooses between Cortex (the valid rest
-    of a request is kept) and Prometheus (all or nothing). Queries go to `prometheus_url` when there is one; what was
-    accepted whole is also written to `forward_url`. `version_2` says what becomes of requests of remote write 2.0.
+    of a request is kept) and Prometheus (all or nothing). Queries go to `prometheus_url`; what was accepted whole is
+    also written to `forward_url`. `version_2` says what becomes of requests of remote write 2.0. Scripted faults meet
+    write requests only.
 
     An update of the configuration is under way for `configuration_delay` descriptions, then it is in force, or has
     failed when `configuration_fails`. `denied` are the actions that IAM refuses. All three may be assigned at any time.
@@ -1024,12 +863,9 @@ class Receiver:
     def __init__(
         self,
         *,
-        auth: SigV4 | Basic | Bearer | None = SigV4(),
+        auth: SigV4 | Authorization | None = SigV4(),
         limits: Limits = Limits(),
         keep_valid: bool = True,
-        workspace: str = "ws-sandbox",
-        account: str = "123456789012",
-        port: int = 0,
         now: Clock = time.time,
         prometheus_url: str | None = None,
         forward_url: str | None = None,
@@ -1044,24 +880,22 @@ class Receiver:
         self.configuration_fails = configuration_fails
         self.denied = denied
         self.version_2: Version2 = version_2
-        self.workspace = workspace
         self.prometheus_url = prometheus_url
         self.forward_url = forward_url
-        self._account = account
         self._now = now
         self._on_request = on_request
         self._lock = threading.Lock()
-        self._store = Workspace(f"{account}_{workspace}", limits, keep_valid)
-        self._configuration = Configuration(workspace, self._store)
+        self._store = Workspace(f"{ACCOUNT}_{WORKSPACE}", limits, keep_valid)
+        self._configuration = Configuration(WORKSPACE, self._store)
         self._requests: list[Received] = []
         self._control_requests: list[ControlRequest] = []
         self._faults = FaultScript()
-        self._server = LoopbackServer(self._respond, plan=self._plan, port=port, now=now)
+        self._server = LoopbackServer(self._respond, plan=self._plan, now=now)
 
     @property
     def base_url(self) -> str:
         """The workspace; `/api/v1/...` comes after it."""
-        return f"{self._server.base_url}/workspaces/{self.workspace}"
+        return f"{self._server.base_url}/workspaces/{WORKSPACE}"
 
     @property
     def url(self) -> str:
@@ -1121,37 +955,16 @@ class Receiver:
         """Samples refused by a rule so far."""
         return sum(record.refused for record in self.requests)
 
-    @property
-    def connections(self) -> int:
-        return self._server.connections
-
     def series(self, name: str, /, **labels: str) -> dict[Labels, list[tuple[int, float]]]:
         """The samples of every series with this name and at least these labels."""
-        samples = self.samples
-        return {found: samples[found] for found in _matching(samples, {"__name__": name, **labels})}
-
-    def script(self, *faults: Fault | None) -> None:
-        """Queue behaviours for the next write requests, one each; None is a request treated well."""
-        self._faults.script(*faults)
-
-    def always(self, fault: Fault | None) -> None:
-        """Treat every write request so while nothing is queued; None ends it."""
-        self._faults.always(fault)
+        wanted = {"__name__": name, **labels}.items()
+        return {found: points for found, points in self.samples.items() if wanted <= dict(found).items()}
 
     def expire_token(self) -> None:
         """From now on the credentials in use are right but expired; assign `auth` to bring in fresh ones."""
         if not isinstance(self.auth, SigV4):
             raise TypeError("only SigV4 credentials expire")
         self.auth = replace(self.auth, expired=True)
-
-    def close(self) -> None:
-        self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self._server.__exit__(*exc)
 
     def _plan(self, method: str, path: str) -> Fault | None:
         return self._faults.next() if path.endswith("/remote_write") else None
@@ -1181,7 +994,7 @@ class Receiver:
         action = ACTIONS[target].get(request.method)
         if action in self.denied:
             return self._denial(action, workspace, "message" if target == CONFIGURATION else "Message")
-        if workspace != self.workspace:
+        if workspace != WORKSPACE:
             text = "Workspace not found"
             if target == CONFIGURATION:
                 return _workspace_error("ResourceNotFoundException", 404, text, workspace)
@@ -1191,8 +1004,8 @@ class Receiver:
     def _denial(self, action: str, workspace: str, key: str) -> Answer:
         """What IAM says; the data plane spells the key of its message with a capital."""
         region = self.auth.region if isinstance(self.auth, SigV4) else SigV4().region
-        user = f"arn:aws:sts::{self._account}:assumed-role/sandbox/sandbox"
-        resource = f"arn:aws:aps:{region}:{self._account}:workspace/{workspace}"
+        user = f"arn:aws:sts::{ACCOUNT}:assumed-role/sandbox/sandbox"
+        resource = f"arn:aws:aps:{region}:{ACCOUNT}:workspace/{workspace}"
         message = (
             f"User: {user} is not authorized to perform: {action} on resource: {resource}"
             f" because no identity-based policy allows the {action} action"
@@ -1259,69 +1072,10 @@ class Receiver:
             form = {"Content-Type": request.headers.get("Content-Type", "application/x-www-form-urlencoded")}
             url = f"{self.prometheus_url.rstrip('/')}/api/v1/{kind}{query}"
             return _pass_on(url, request.method, request.body, form)
-        params = request.params | dict(parse_qsl(request.body.decode("latin-1"), keep_blank_values=True))
-        return answer_query(self.samples, kind, params, self._now())
+        text = "this receiver has no Prometheus that answers queries"
+        return Answer.json({"status": "error", "errorType": "execution", "error": text}, 422)
 
     def _forward(self, request: Request) -> int:
         names = ("Content-Type", "Content-Encoding", "X-Prometheus-Remote-Write-Version")
         headers = {name: request.headers[name] for name in names} | {"User-Agent": "sandbox"}
         return _pass_on(self.forward_url or "", "POST", request.body, headers).status
-
-
-# --- From a shell --------------------------------------------------------------------------------------------------
-
-
-def describe(record: Received) -> str:
-    """One line for people: when, status, how much, and why not."""
-    clock = time.strftime("%H:%M:%S", time.localtime(record.received_at))
-    counts = f"{record.accepted} accepted, {record.refused} refused"
-    reason = record.answer.body.decode("utf-8", "replace").strip().split("\n")[0][:200]
-    line = f"{clock}  {record.status or '---'}  {counts}, {len(record.body)} bytes"
-    return f"{line}  {reason}" if reason else line
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.amp", description="A receiver that behaves like AMP.")
-    parser.add_argument("--port", type=int, default=9009)
-    parser.add_argument("--workspace", default="ws-sandbox")
-    parser.add_argument("--region", default=SigV4().region)
-    parser.add_argument("--access-key", default=SigV4().access_key)
-    parser.add_argument("--secret-key", default=SigV4().secret_key)
-    parser.add_argument("--session-token")
-    parser.add_argument("--no-auth", action="store_true", help="take requests that are not signed")
-    parser.add_argument("--all-or-nothing", action="store_true", help="refuse whole requests, as Prometheus does")
-    parser.add_argument(
-        "--version-2", choices=["taken", "refused", "ignored"], default="taken", help="remote write 2.0"
-    )
-    parser.add_argument("--out-of-order-seconds", type=float, default=Limits().out_of_order_seconds)
-    parser.add_argument("--samples-per-second", type=float)
-    parser.add_argument("--prometheus-url", help="answer queries from this server")
-    parser.add_argument("--forward-url", help="also write what was accepted to this URL")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Serve until interrupted."""
-    options = _arguments(argv)
-    signed = SigV4(options.region, options.access_key, options.secret_key, options.session_token)
-    limits = Limits(out_of_order_seconds=options.out_of_order_seconds, samples_per_second=options.samples_per_second)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with Receiver(
-        auth=None if options.no_auth else signed,
-        limits=limits,
-        keep_valid=not options.all_or_nothing,
-        workspace=options.workspace,
-        port=options.port,
-        prometheus_url=options.prometheus_url,
-        forward_url=options.forward_url,
-        version_2=options.version_2,
-        on_request=lambda record: print(describe(record), flush=True),
-    ) as receiver:
-        print(f"remote write: {receiver.url}", flush=True)
-        stop.wait()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,20 +1,14 @@
-"""The example API, with numbers that move: usage counters, a fleet of hosts, and three ways to page.
-
-`python -m sandbox.api --port 8080` serves it until interrupted.
-"""
+"""The example API, with numbers that move: usage counters, a fleet of hosts, and three ways to page."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
-from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request, Responder
+from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request, Responder, StandIn
 
 Clock = Callable[[], float]
 
@@ -25,8 +19,8 @@ BURST_CYCLE_MINUTES = 15
 BURST_MINUTES = 5
 # An API reads its shards one after another: their newest points are a few seconds apart, never in the future.
 LAG_SECONDS = {"4": 0, "5": 3, "6": 7}
-MAX_POINTS = 10_000
 MAX_RANGE_SECONDS = 86_400
+ITEMS, PAGE_SIZE = 45, 20
 
 HOSTS = {"ap-northeast-2": ("web-1", "web-2", "db-1"), "us-east-1": ("web-1", "web-2")}
 RELEASE = "2.14.0"
@@ -48,15 +42,14 @@ def request_count(project: str, at: int) -> int:
     return int(900 * (cycle * BURST_MINUTES + max(0.0, phase - idle)))
 
 
-def usage(now: float, last: int = 1) -> list[dict[str, Any]]:
-    """The newest `last` points of each project, one per minute, oldest first."""
+def usage(now: float) -> list[dict[str, Any]]:
+    """The newest point of each project."""
     minute = int(now // 60) * 60
-    records = []
-    for project, lag in LAG_SECONDS.items():
-        for age in range(last - 1, -1, -1):
-            at = minute - lag - 60 * age
-            records.append({"currentTime": at, "apiRequestCount": request_count(project, at), "projectCode": project})
-    return records
+    return [_record(project, minute - lag) for project, lag in LAG_SECONDS.items()]
+
+
+def _record(project: str, at: int) -> dict[str, Any]:
+    return {"currentTime": at, "apiRequestCount": request_count(project, at), "projectCode": project}
 
 
 def fleet(now: float) -> dict[str, Any]:
@@ -78,17 +71,15 @@ def item(number: int, now: float) -> dict[str, Any]:
     return {"id": number, "name": f"item-{number}", "requests": number * (int(now // 60) - ORIGIN // 60)}
 
 
-class Api:
+class Api(StandIn):
     """The API behind a socket; a context manager.
 
-    Paths: `/usage[?last=N]`, `/fleet`, `/paged/link`, `/paged/cursor`, `/paged/number` (each over `items` records), and
-    whatever a test adds with `serve`.
+    Paths: `/usage[?from=SECONDS&to=SECONDS]`, `/fleet`, `/paged/link`, `/paged/cursor`, `/paged/number`, and whatever a
+    test adds with `serve`.
     """
 
-    def __init__(self, *, port: int = 0, now: Clock = time.time, items: int = 45, page_size: int = 20) -> None:
+    def __init__(self, *, now: Clock = time.time) -> None:
         self._now = now
-        self._items = items
-        self._page_size = page_size
         self._lock = threading.Lock()
         self._requests: list[Request] = []
         self._faults = FaultScript()
@@ -99,7 +90,7 @@ class Api:
             "/paged/cursor": self._paged_by_cursor,
             "/paged/number": self._paged_by_number,
         }
-        self._server = LoopbackServer(self._respond, plan=lambda method, path: self._faults.next(), port=port, now=now)
+        self._server = LoopbackServer(self._respond, plan=lambda method, path: self._faults.next(), now=now)
 
     @property
     def url(self) -> str:
@@ -112,32 +103,11 @@ class Api:
         with self._lock:
             return list(self._requests)
 
-    @property
-    def connections(self) -> int:
-        return self._server.connections
-
     def serve(self, path: str, responder: Responder | Answer | Fault) -> str:
         """Answer a path with what the responder makes of the request, or always the same; gives the full URL."""
         fixed = responder
         self._routes[path] = (lambda request: fixed) if isinstance(fixed, Answer | Fault) else fixed
         return self.url + path
-
-    def script(self, *faults: Fault | None) -> None:
-        """Queue behaviours for the next requests, one each; None is a request treated well."""
-        self._faults.script(*faults)
-
-    def always(self, fault: Fault | None) -> None:
-        """Treat every request so while nothing is queued; None ends it."""
-        self._faults.always(fault)
-
-    def close(self) -> None:
-        self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self._server.__exit__(*exc)
 
     def _respond(self, request: Request) -> Answer | Fault:
         with self._lock:
@@ -150,10 +120,7 @@ class Api:
     def _usage(self, request: Request) -> Answer:
         if "from" in request.params or "to" in request.params:
             return self._usage_between(request)
-        last = _positive(request.params.get("last", "1"))
-        if last is None:
-            return Answer.json({"error": f"last must be a number from 1 to {MAX_POINTS}"}, 400)
-        return Answer.json(usage(self._now(), last))
+        return Answer.json(usage(self._now()))
 
     def _usage_between(self, request: Request) -> Answer:
         """The points of each project between two unix times, both included."""
@@ -163,22 +130,22 @@ class Api:
         minutes = range(-(-start // 60) * 60, end + 60, 60)
         times = {project: [at - lag for at in minutes] for project, lag in LAG_SECONDS.items()}
         return Answer.json([
-            {"currentTime": at, "apiRequestCount": request_count(project, at), "projectCode": project}
+            _record(project, at)
             for project, found in times.items()
             for at in found
             if start <= at <= min(end, self._now())
         ])  # fmt: skip
 
     def _page(self, start: int) -> list[dict[str, Any]]:
-        end = min(start + self._page_size, self._items)
+        end = min(start + PAGE_SIZE, ITEMS)
         return [item(number, self._now()) for number in range(start, end)]
 
     def _paged_by_link(self, request: Request) -> Answer:
         """`next` holds the whole URL of the next page, null on the last."""
-        number = _positive(request.params.get("page", "1")) or 1
-        more = number * self._page_size < self._items
+        number = _page_number(request)
+        more = number * PAGE_SIZE < ITEMS
         link = f"{self.url}/paged/link?page={number + 1}" if more else None
-        return Answer.json({"items": self._page((number - 1) * self._page_size), "next": link})
+        return Answer.json({"items": self._page((number - 1) * PAGE_SIZE), "next": link})
 
     def _paged_by_cursor(self, request: Request) -> Answer:
         """`nextCursor` goes into the next request's `cursor`, null on the last page; an unknown cursor is a 400."""
@@ -186,38 +153,19 @@ class Api:
         start = cursor.removeprefix("after-")
         if not cursor.startswith("after-") or not start.isdecimal():
             return Answer.json({"error": f"unknown cursor: {cursor}"}, 400)
-        end = int(start) + self._page_size
-        return Answer.json(
-            {"items": self._page(int(start)), "nextCursor": f"after-{end}" if end < self._items else None}
-        )
+        end = int(start) + PAGE_SIZE
+        return Answer.json({"items": self._page(int(start)), "nextCursor": f"after-{end}" if end < ITEMS else None})
 
     def _paged_by_number(self, request: Request) -> Answer:
         """Pages count from 1; past the last one the list is empty."""
-        number = _positive(request.params.get("page", "1")) or 1
-        pages = -(-self._items // self._page_size)
-        return Answer.json({"items": self._page((number - 1) * self._page_size), "page": number, "pages": pages})
+        number = _page_number(request)
+        pages = -(-ITEMS // PAGE_SIZE)
+        return Answer.json({"items": self._page((number - 1) * PAGE_SIZE), "page": number, "pages": pages})
 
 
 def _unix(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= 10 else None
 
 
-def _positive(text: str) -> int | None:
-    return int(text) if text.isdecimal() and 1 <= int(text) <= MAX_POINTS else None
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox.api", description="The example API, with moving numbers.")
-    parser.add_argument("--port", type=int, default=8080)
-    options = parser.parse_args(argv)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with Api(port=options.port) as api:
-        print(f"{api.url}/usage  {json.dumps(usage(time.time()))}", flush=True)
-        stop.wait()
-
-
-if __name__ == "__main__":
-    main()
+def _page_number(request: Request) -> int:
+    return int(request.params.get("page", "1"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
+
+from sandbox.server import free_port
 
 OLDEST_VERSION = (3, 5)
 READY_SECONDS = 30
@@ -95,7 +96,7 @@ class Prometheus:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], str]:
         for _ in range(START_ATTEMPTS):
-            port = _free_port()
+            port = free_port()
             process, url = self._launch(port), f"http://127.0.0.1:{port}"
             if _wait_until_ready(process, url):
                 return process, url
@@ -125,11 +126,6 @@ class Prometheus:
                 raise PrometheusError(error.read().decode(errors="replace")) from None
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> bool:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -138,7 +134,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> bool:
                 return True
         except urllib.error.HTTPError as error:
             error.close()
-        except OSError:  # nobody listens yet
+        except OSError:  # the port is not open yet
             pass
         time.sleep(0.05)
     return False

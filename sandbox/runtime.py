@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from sandbox.server import free_port
+
 # What the managed runtime brings beside the artefact: the interface client with its needs, and boto3 with its own.
 RUNTIME_MODULES = (
     *("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py"),
@@ -33,7 +35,7 @@ EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 INIT_SECONDS = 10  # Lambda's own limit for the init phase
 START_SECONDS = 10
-START_TRIES = 3  # a free port may be taken by somebody else before the emulator binds it
+START_TRIES = 3  # a free port may be taken by another process before the emulator binds it
 REPORT_SECONDS = 3  # the report line follows the answer
 
 # The emulator's own lines; what is left is the function's output.
@@ -71,7 +73,6 @@ class Invocation:
     init_ms: float | None
     duration_ms: float  # without the init
     billed_ms: int  # with it
-    max_memory_mb: float | None  # the peak so far; None when the process is gone or the system does not tell
     log: str
 
 
@@ -124,7 +125,6 @@ class LambdaRuntime:
             init_ms=init_ms,
             duration_ms=duration_ms,
             billed_ms=int(report[2]) if report else 0,
-            max_memory_mb=peak_memory_mb(self._process.pid),
             log="\n".join(line for line in log.splitlines() if not EMULATOR_LINE.match(line)),
         )
 
@@ -170,7 +170,7 @@ class LambdaRuntime:
         return False
 
     def _stop(self) -> None:
-        """The emulator ends the function's process when it is told to end itself."""
+        """The emulator ends the function's process on SIGTERM."""
         self._process.terminate()
         try:
             self._process.wait(timeout=5)
@@ -229,25 +229,6 @@ def link_runtime_modules(folder: Path) -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def peak_memory_mb(emulator_pid: int) -> float | None:
-    """The largest resident size so far of the emulator's child, which is the function; its own report only repeats
-    the configured size."""
-    peaks = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with suppress(OSError):
-            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-            if fields.get("PPid") == str(emulator_pid) and "VmHWM" in fields:
-                peaks.append(int(fields["VmHWM"].split()[0]) / 1024)
-    return max(peaks, default=None)
-
-
 def _decoded(body: bytes) -> Any:
     text = body.decode("utf-8", "replace")
     try:
@@ -271,10 +252,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.runtime", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--artefact", type=Path, default=Path("build/host"))
     parser.add_argument("--event", type=Path, default=Path("events/schedule.json"))
-    parser.add_argument("--config", type=Path, help="a config of your own, instead of one for the sandbox")
-    parser.add_argument("--timeout", type=int, default=50, metavar="SECONDS")
-    parser.add_argument("--memory", type=int, default=256, metavar="MB")
-    parser.add_argument("--times", type=int, default=1, metavar="N", help="invoke N times: the first is cold")
     return parser.parse_args(argv)
 
 
@@ -283,8 +260,7 @@ def _print_invocation(result: Invocation) -> None:
         print(result.log, file=sys.stderr)
     print(json.dumps(result.payload, indent=2))
     init = "warm" if result.init_ms is None else f"init {result.init_ms:.0f} ms"
-    memory = "unknown" if result.max_memory_mb is None else f"{result.max_memory_mb:.0f} MB"
-    print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms, peak memory {memory}")
+    print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -303,21 +279,16 @@ def main(argv: list[str] | None = None) -> int:
     function, handler = function_of(event)
     signed = SigV4(token=AWS_ENVIRONMENT["AWS_SESSION_TOKEN"])
     with Api() as api, Receiver(auth=signed) as receiver, tempfile.TemporaryDirectory() as folder:
-        config = options.config or Path(folder) / "config.yaml"
-        if not options.config:
-            job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
-            config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
-        env_vars = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config.resolve())}
-        runtime = LambdaRuntime(
-            options.artefact, f"lambda_remote_write.app.{handler}", env_vars, options.timeout, options.memory
-        )
+        config = Path(folder) / "config.yaml"
+        job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
+        config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
+        env_vars = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config)}
         print(f"{function}  {options.event}")
-        with runtime:
-            results = [runtime.invoke(event) for _ in range(options.times)]
-        for result in results:
-            _print_invocation(result)
+        with LambdaRuntime(options.artefact, f"lambda_remote_write.app.{handler}", env_vars) as runtime:
+            result = runtime.invoke(event)
+        _print_invocation(result)
         print(f"the receiver accepted {receiver.accepted} samples and refused {receiver.refused}")
-    return 1 if any(result.error for result in results) else 0
+    return 1 if result.error else 0
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ class ObjectStore:
         *,
         bucket: str = "spool",
         auth: SigV4 | None = KEYS,
-        port: int = 0,
         now: Callable[[], float] = time.time,
         on_request: Callable[[str, Request], None] | None = None,
     ) -> None:
@@ -57,7 +56,7 @@ class ObjectStore:
         self._scripts = {operation: FaultScript() for operation in OPERATIONS}
         self._lock = threading.Lock()
         self._planned = threading.local()  # the operation of the request that this thread serves
-        self._server = LoopbackServer(self._respond, plan=self._plan, port=port, now=now)
+        self._server = LoopbackServer(self._respond, plan=self._plan, now=now)
 
     @property
     def base_url(self) -> str:
@@ -91,8 +90,8 @@ class ObjectStore:
         for script in self._of(operation):
             script.always(fault)
 
-    def heal(self) -> None:
-        """Treats every request well from now on."""
+    def end_faults(self) -> None:
+        """Ends every fault: all requests succeed from now on."""
         for script in self._of("*"):
             script.end()
 

@@ -189,14 +189,14 @@ class LoopbackServer:
     """
 
     def __init__(
-        self, respond: Responder, *, plan: Planner | None = None, port: int = 0, now: Callable[[], float] = time.time
+        self, respond: Responder, *, plan: Planner | None = None, now: Callable[[], float] = time.time
     ) -> None:
         self.respond = respond
         self.plan: Planner = plan or (lambda method, path: None)
         self.now = now
         self.errors: list[Exception] = []
         self._closing = threading.Event()
-        self._server = _Server(self, port)
+        self._server = _Server(self)
         self.port: int = self._server.server_address[1]
         self.base_url = f"http://127.0.0.1:{self.port}"
         # A short poll interval, because it is how long close() waits.
@@ -232,17 +232,51 @@ class LoopbackServer:
             raise self.errors[0]
 
 
+def free_port() -> int:
+    """A port of loopback that is free now; another process may be quicker to take it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class StandIn:
+    """What the stand-ins share: a server, faults for its next requests, and the end of both with the `with` block."""
+
+    _server: LoopbackServer
+    _faults: FaultScript
+
+    @property
+    def connections(self) -> int:
+        return self._server.connections
+
+    def script(self, *faults: Fault | None) -> None:
+        """Queue behaviours for the next requests, one each; None is a request treated well."""
+        self._faults.script(*faults)
+
+    def always(self, fault: Fault | None) -> None:
+        """Treat every request so while nothing is queued; None ends it."""
+        self._faults.always(fault)
+
+    def close(self) -> None:
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._server.__exit__(*exc)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, owner: LoopbackServer, port: int) -> None:
+    def __init__(self, owner: LoopbackServer) -> None:
         self.owner = owner
         self.accepted = 0
         self.to_reset: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", 0), _Handler)
 
     def server_bind(self) -> None:
         # HTTPServer's own asks the resolver for the host's name, which can take seconds and is never used here.

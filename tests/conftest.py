@@ -20,6 +20,7 @@ from tests.rig.needs import Building, Peer, Require
 
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("unit", settings.get_profile("any machine"), max_examples=25)
 settings.load_profile("any machine")
 
 BUILD = Path(__file__).parents[1] / "build"
@@ -60,6 +61,12 @@ def peer(require: Require) -> Peer:
         return str(found)
 
     return find
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fewer random examples where only fast tests run; all of them in `make test`."""
+    if "not slow" in config.option.markexpr:
+        settings.load_profile("unit")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -72,6 +72,7 @@ def test_the_bench_of_the_backfill_measures_every_format() -> None:
         assert f"not on PATH: {name}" in printed
 
 
+@pytest.mark.peer  # vmagent, where it is there
 def test_the_bench_of_shards_measures_two_of_them_and_counts_dollars() -> None:
     results = fan_out.measured(fan_out.Plan(8, 20, 2), lambda detail: None)
     assert len(results.two) == 2

@@ -1,11 +1,11 @@
-"""A new environment that reads its config: one bad answer of S3 or SSM costs no tick, and the last good version serves
-when the newest cannot be read."""
+"""A new environment that reads its config: one bad answer of S3 or SSM costs no tick, and the last good version, which
+earlier environments noted, serves when the newest is bad or cannot be read."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sandbox.s3 import KEYS as STORE_KEYS
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 from tests.rig.aws import REGION
-from tests.rig.config_places import BAD, GOOD, KEYS, Place, place
+from tests.rig.config_places import BAD, BETTER, GOOD, KEYS, Place, place
 from tests.rig.delivery import no_session
 
 __all__ = ["place"]  # a fixture
@@ -128,16 +128,15 @@ def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ssm]:
         yield made
 
 
-@pytest.mark.parametrize(
-    "fault", [*FAULTS.values(), Fault.cut_head(2)], ids=[*FAULTS, "an answer that is cut within its head"]
-)
-def test_one_bad_answer_of_ssm_costs_no_tick(ssm: Ssm, fault: Fault) -> None:
-    ssm.script.script(fault)
-    assert handled(ssm.app())["ok"]
+OF_SSM = {name: [fault] for name, fault in FAULTS.items()} | {
+    "an answer that is cut within its head": [Fault.cut_head(2)],
+    "two in a row": [Fault.status(503), Fault.reset()],
+}
 
 
-def test_two_bad_answers_of_ssm_cost_no_tick(ssm: Ssm) -> None:
-    ssm.script.script(Fault.status(503), Fault.reset())
+@pytest.mark.parametrize("faults", OF_SSM.values(), ids=OF_SSM)
+def test_bad_answers_of_ssm_cost_no_tick(ssm: Ssm, faults: list[Fault]) -> None:
+    ssm.script.script(*faults)
     assert handled(ssm.app())["ok"]
 
 
@@ -158,26 +157,29 @@ def refused(app: App) -> str:
     return str(handled(app).get("config_refused", ""))
 
 
+UNREADABLE = {
+    "it is gone": (
+        lambda s3: s3.delete_object(Bucket="configs", Key="pusher.yaml"),
+        "cannot be read, the last good one",
+    ),
+    "it is no text": (lambda s3: s3.put_object(Bucket="configs", Key="pusher.yaml", Body=b"\xff"), "not UTF-8 text"),
+}
+
+
 @in_a_bucket
-def test_the_last_good_one_serves_when_the_newest_is_gone(place: Place) -> None:
+@pytest.mark.parametrize(("spoil", "words"), UNREADABLE.values(), ids=UNREADABLE)
+def test_the_last_good_one_serves_when_the_newest_cannot_be_read(
+    place: Place, spoil: Callable[[Any], object], words: str
+) -> None:
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.env_vars()) == ""
-    place._client.delete_object(Bucket="configs", Key="pusher.yaml")
-    cold = place.env_vars()
+    assert refused(place.new_app()) == ""
+    spoil(place._client)
+    cold = place.new_app()
     for _ in range(2):
-        assert "cannot be read, the last good one stays in use" in refused(cold)
+        assert words in refused(cold)
     place.write(GOOD)
     assert refused(cold) == ""
-
-
-@in_a_bucket
-def test_the_last_good_one_serves_when_the_newest_is_no_text(place: Place) -> None:
-    place.versioned(on=True)
-    place.write(GOOD)
-    assert refused(place.env_vars()) == ""
-    place._client.put_object(Bucket="configs", Key="pusher.yaml", Body=b"\xff")
-    assert "not UTF-8 text" in refused(place.env_vars())
 
 
 def test_the_last_good_one_serves_when_ssm_refuses_the_newest(ssm: Ssm, tmp_path: Path) -> None:
@@ -192,13 +194,58 @@ def test_the_last_good_one_serves_when_ssm_refuses_the_newest(ssm: Ssm, tmp_path
 
 
 @in_a_bucket
-def test_without_a_good_one_the_first_error_is_told(place: Place) -> None:
+def test_without_a_good_one_the_first_error_is_raised(place: Place) -> None:
     """Not the one of a version that cannot be had either."""
     place.versioned(on=True)
     place.write(GOOD)
-    assert refused(place.env_vars()) == ""
+    assert refused(place.new_app()) == ""
     (version,) = place._client.list_object_versions(Bucket="configs")["Versions"]
     place.write(BAD)
     place._client.delete_object(Bucket="configs", Key="pusher.yaml", VersionId=version["VersionId"])
     with pytest.raises(ConfigError, match="json_config"):
-        handled(place.env_vars())
+        handled(place.new_app())
+
+
+# --- The newest is bad ------------------------------------------------------------------------------------------------
+
+
+def test_a_cold_start_finds_the_last_good_one(place: Place) -> None:
+    place.versioned(on=True)
+    place.write(GOOD)
+    assert refused(place.new_app()) == ""
+    place.write(BAD)
+    cold = place.new_app()
+    assert "the last good one stays in use" in refused(cold)
+    assert "json_config" in refused(cold)  # also in the next run, while the newest is bad
+    place.write(BETTER)
+    assert refused(cold) == ""
+    place.write(BAD)
+    assert "the last good one stays in use" in refused(place.new_app())
+
+
+def test_without_a_note_a_bad_config_never_starts(place: Place) -> None:
+    place.versioned(on=True)
+    place.write(BAD)
+    with pytest.raises(ConfigError, match="json_config"):
+        handled(place.new_app())
+
+
+def test_without_a_spool_there_is_no_note(place: Place) -> None:
+    place.versioned(on=True)
+    place.write(GOOD)
+    assert refused(place.new_app(spool=False)) == ""
+    place.write(BAD)
+    with pytest.raises(ConfigError):
+        handled(place.new_app(spool=False))
+
+
+def test_a_bucket_without_versions_has_no_last_good_one(place: Place) -> None:
+    place.versioned(on=False)
+    place.write(GOOD)
+    assert refused(place.new_app()) == ""
+    place.write(BAD)
+    if place.location.startswith("ssm:"):  # which always keeps versions
+        assert "the last good one" in refused(place.new_app())
+    else:
+        with pytest.raises(ConfigError):
+            handled(place.new_app())

@@ -1,4 +1,4 @@
-"""The demo is a promise of the README: it runs, everything arrives, and the books are balanced."""
+"""The demo is a promise of the README: it runs, everything arrives, and the report accounts for all of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def output() -> str:
     return demo()
 
 
-def test_everything_arrives_and_the_books_balance(output: str) -> None:
+def test_everything_arrives_and_the_report_balances(output: str) -> None:
     found = re.search(
         r"Accounting: (\d+) collected = (\d+) accepted \+ 0 rejected \+ 0 dropped \+ 0 undelivered", output
     )

@@ -116,7 +116,7 @@ def test_two_processes_push_together_what_one_pushes_alone(stacks: tuple[Sources
         sources.tick = tick
         scheduled = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start + 60 * tick))
         (whole,) = one.push(scheduled)
-        order = [1, 0] if tick % 2 else [0, 1]  # environments are nobody's own
+        order = [1, 0] if tick % 2 else [0, 1]  # either environment may get either shard
         halves = two.push(scheduled, order)
         assert [half["shard"] for half in halves] == [f"{shard}/2" for shard in order]
         assert whole["totals"]["AcceptedSamples"] == SERIES

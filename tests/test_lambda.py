@@ -114,7 +114,7 @@ def test_a_receiver_that_hangs_is_given_up_before_the_timeout(
     assert "timed out while waiting for the answer" in result.log
 
 
-def test_a_bad_event_is_told_apart(runtime: Callable[..., LambdaRuntime]) -> None:
+def test_a_bad_event_is_an_error_of_its_own(runtime: Callable[..., LambdaRuntime]) -> None:
     result = runtime().invoke({"action": "explode"})
     assert result.error
     assert result.payload["errorType"] == "BadEvent"

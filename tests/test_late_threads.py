@@ -89,7 +89,7 @@ class World(Dependencies):
 
 
 @contextmanager
-def env_vars(store: Store, api: Api, amp: Receiver, mode: str) -> Iterator[Environment]:
+def environment_over(store: Store, api: Api, amp: Receiver, mode: str) -> Iterator[Environment]:
     """An API that repeats its last records, one endpoint, and a spool in `store`."""
     at = int(time.time() * 1000)
     url = api.serve("/r", lambda _: Answer.json([{"id": str(n), "value": n, "at": at} for n in range(3)]))
@@ -118,7 +118,7 @@ def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str) -
     store = Hanging(MemoryStore(), operation, "spool/")
     with Api() as api, Receiver() as amp:
         amp.always(None if operation == "delete" else Fault.status(503))
-        with env_vars(store, api, amp, mode) as environment:
+        with environment_over(store, api, amp, mode) as environment:
             try:
                 report = push(environment, tick(environment), time.monotonic() + 1)
                 assert report.balances
@@ -144,13 +144,13 @@ def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str) -
 
 
 def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_again() -> None:
-    """Nobody knows whether it arrives: the record counts as not sent."""
+    """Whether it arrives is unknown: the record counts as not sent."""
     store = Hanging(MemoryStore(), "put", "spool/")
     with Api() as api, Receiver() as amp:
         amp.always(Fault.status(503))
-        with env_vars(store, api, amp, "on_failure") as environment:
-            (accounting,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
-            assert accounting.undelivered.counts == {"spool_failed": accounting.collected}
+        with environment_over(store, api, amp, "on_failure") as environment:
+            (delivery,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
+            assert delivery.undelivered.counts == {"spool_failed": delivery.collected}
             amp.always(None)
             fresh = push(environment, tick(environment), time.monotonic() + 10).deliveries[0]
             assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
@@ -161,7 +161,7 @@ def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_aga
 @pytest.mark.parametrize("operation", ["get", "put"])
 def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> None:
     store = Hanging(MemoryStore(), operation, "state/")
-    with Api() as api, Receiver() as amp, env_vars(store, api, amp, "on_failure") as environment:
+    with Api() as api, Receiver() as amp, environment_over(store, api, amp, "on_failure") as environment:
         started = time.monotonic()
         report = push(environment, tick(environment), started + 3)
         assert time.monotonic() - started < 30

@@ -14,7 +14,7 @@ import pytest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.push import push
-from sandbox.amp import Bearer, Receiver
+from sandbox.amp import Authorization, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.delivery import ENVIRONMENT
@@ -36,7 +36,7 @@ def points(receiver: Receiver) -> list[tuple[int, float]]:
 
 
 def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Source) -> None:
-    """The record did not move, but nobody has got it yet."""
+    """The record did not move, but no receiver has it yet."""
     with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
         amp.always(Fault.status(404))
         assert counts(run(environment).deliveries[0])["undelivered"] == 2 + SYNTHETIC
@@ -50,7 +50,7 @@ def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Sou
 
 
 def test_a_bug_on_the_way_does_not_make_records_count_as_sent(still: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are booked as undelivered, and come with the next run."""
+    """They count as undelivered, and come with the next run."""
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
@@ -145,7 +145,7 @@ def test_oauth2_towards_a_receiver(still: Source) -> None:
         tokens.append(f"token-{len(tokens) + 1}")
         return Answer.json({"access_token": tokens[-1], "expires_in": 3600})
 
-    with LoopbackServer(answer) as issuer, Receiver(auth=Bearer("token-1")) as receiver:
+    with LoopbackServer(answer) as issuer, Receiver(auth=Authorization("Bearer token-1")) as receiver:
         oauth2 = {"client_id": "me", "client_secret": "s3cr3t", "token_url": f"{issuer.base_url}/token"}
         entry = endpoint(receiver, "receiver", oauth2=oauth2)
         entry.pop("sigv4")
@@ -153,7 +153,7 @@ def test_oauth2_towards_a_receiver(still: Source) -> None:
             assert counts(run(environment).deliveries[0])["accepted"] == 2 + SYNTHETIC
             run(environment)
             assert tokens == ["token-1"]
-            receiver.auth = Bearer("token-2")
+            receiver.auth = Authorization("Bearer token-2")
             assert run(environment).deliveries[0].undelivered.total() == 0
             assert tokens == ["token-1", "token-2"]
 

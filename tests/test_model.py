@@ -1,5 +1,5 @@
-"""A random history of sources, faults, cold starts and overlaps: the books balance, every series is in order, and each
-sample is stored, waits, or was counted with a reason, at every step."""
+"""A random history of sources, faults, cold starts and overlaps: every report balances, every series is in order, and
+each sample is stored, waits, or was counted with a reason, at every step."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Stormy(Dependencies):
 # --- The ledger -------------------------------------------------------------------------------------------------------
 
 
-class EnvVars:
+class WarmEnvironment:
     """A warm environment, and what it was given to deliver."""
 
     def __init__(self, text: str, clock: Clock, weather: Weather) -> None:
@@ -159,13 +159,13 @@ class EnvVars:
 
 
 @dataclass
-class Account:
-    """All reports of one endpoint together. `explained` counts what a book names as not delivered, but for repetitions
-    of what the same environment had handed over before."""
+class EndpointTotals:
+    """All reports of one endpoint together. `explained` counts what they name as not delivered, but for repetitions of
+    what the same environment had handed over before."""
 
     explained: int = 0
-    waiting: int = 0  # samples that must be in the spool by the books
-    is_exact: bool = True  # nothing happened after which the spool may hold more than the books say
+    waiting: int = 0  # samples that must be in the spool by the reports
+    is_exact: bool = True  # nothing happened after which the spool may hold more than the reports say
 
     def enter(self, report: Report, number: int, repeated: int) -> None:
         delivery = report.deliveries[number]
@@ -182,31 +182,31 @@ class Ledger:
     delivers it could not know, may arrive out of order."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.accounts = {name: Account() for name in names}
+        self.totals = {name: EndpointTotals() for name in names}
         self.handed: defaultdict[Key, set[bytes]] = defaultdict(set)
         self.stepped_back: set[Labels] = set()
         self._newest_ms: dict[Labels, int] = {}
 
-    def enter(self, env_vars: EnvVars, report: Report) -> None:
+    def enter(self, environment: WarmEnvironment, report: Report) -> None:
         given = [pair for scrape in report.scrapes for pair in keys_of(scrape.samples)]
         dropped = sum(scrape.dropped.total() for scrape in report.scrapes)
-        repeated = sum(key in env_vars.handed for key, _ in given)
+        repeated = sum(key in environment.handed for key, _ in given)
         for number, delivery in enumerate(report.deliveries):
             assert delivery.collected == len(given) + dropped
-            self.accounts[delivery.endpoint].enter(report, number, repeated)
+            self.totals[delivery.endpoint].enter(report, number, repeated)
         for key, value in sorted(given):
-            self._hand_over(env_vars, key, value)
+            self._hand_over(environment, key, value)
 
-    def _hand_over(self, env_vars: EnvVars, key: Key, value: bytes) -> None:
+    def _hand_over(self, environment: WarmEnvironment, key: Key, value: bytes) -> None:
         labels, stamp = key
         newest = self._newest_ms.get(labels, stamp)
-        is_known = stamp <= env_vars.newest_ms.get(labels, stamp - 1)
+        is_known = stamp <= environment.newest_ms.get(labels, stamp - 1)
         if not is_known and (stamp < newest or self.handed.get(key, {value}) != {value}):
             self.stepped_back.add(labels)
         self.handed[key].add(value)
-        env_vars.handed.add(key)
+        environment.handed.add(key)
         self._newest_ms[labels] = max(newest, stamp)
-        env_vars.newest_ms[labels] = max(env_vars.newest_ms.get(labels, stamp), stamp)
+        environment.newest_ms[labels] = max(environment.newest_ms.get(labels, stamp), stamp)
 
 
 # --- The machine ------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ class Deliveries(RuleBasedStateMachine):
             "prometheus": Receiver(now=self.clock.time, keep_valid=False, limits=Limits(out_of_order_seconds=0)),
         }
         self.ledger = Ledger(self.receivers)
-        self.environments: list[EnvVars] = []
+        self.environments: list[WarmEnvironment] = []
         self.records: list[dict[str, Any]] = []
         self.produced: defaultdict[tuple[str, int], set[float]] = defaultdict(set)
         self.turn = 0
@@ -245,7 +245,7 @@ class Deliveries(RuleBasedStateMachine):
         spool = {"location": self.folder.name, "mode": mode}
         self.text = config_text([job(self.source.url)], endpoints, spool=spool)
         self.source.records = self._serve
-        self.environments = [EnvVars(self.text, self.clock, self.weather) for _ in range(2)]
+        self.environments = [WarmEnvironment(self.text, self.clock, self.weather) for _ in range(2)]
 
     def _serve(self) -> list[dict[str, Any]]:
         for record in self.records:
@@ -279,8 +279,8 @@ class Deliveries(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def push(self, which: int) -> None:
         """A source that has not moved repeats itself."""
-        env_vars = self.environments[which]
-        self.ledger.enter(env_vars, env_vars.push(RUN_SECONDS))
+        environment = self.environments[which]
+        self.ledger.enter(environment, environment.push(RUN_SECONDS))
         self.clock.ahead += 60
 
     @rule(which=st.integers(0, 1), runs=st.integers(1, 3))
@@ -318,15 +318,15 @@ class Deliveries(RuleBasedStateMachine):
             thread.start()
         for thread in threads:
             thread.join()
-        for env_vars, report in zip(self.environments, reports, strict=True):
+        for environment, report in zip(self.environments, reports, strict=True):
             assert report is not None
-            self.ledger.enter(env_vars, report)
+            self.ledger.enter(environment, report)
         self.clock.ahead += 60
 
     @rule(which=st.integers(0, 1))
     def cold_start(self, which: int) -> None:
         self.environments[which].dependencies.transport.close()
-        self.environments[which] = EnvVars(self.text, self.clock, self.weather)
+        self.environments[which] = WarmEnvironment(self.text, self.clock, self.weather)
 
     # what goes wrong
 
@@ -353,8 +353,8 @@ class Deliveries(RuleBasedStateMachine):
     )
     def store_fails(self, operation: str, count: int) -> None:
         self.is_calm = False
-        for account in self.ledger.accounts.values():
-            account.is_exact = False
+        for totals in self.ledger.totals.values():
+            totals.is_exact = False
         self.weather.failing[operation] = count + 1
 
     @rule()
@@ -403,14 +403,14 @@ class Deliveries(RuleBasedStateMachine):
     @invariant()
     def nothing_is_missing_that_no_book_names(self) -> None:
         for name, receiver in self.receivers.items():
-            account = self.ledger.accounts[name]
+            totals = self.ledger.totals[name]
             waiting, dead = self._kept("spool", name), self._kept("dead", name)
             stored = {(labels, stamp) for labels, points in receiver.samples.items() for stamp, _ in points}
             missing = set(self.ledger.handed) - stored - set(waiting) - set(dead)
-            assert len(missing) <= account.explained, (name, len(missing), account, sorted(missing)[:3])
+            assert len(missing) <= totals.explained, (name, len(missing), totals, sorted(missing)[:3])
             assert set(waiting) | set(dead) <= set(self.ledger.handed)
-            if account.is_exact:
-                assert len(waiting) == account.waiting, (name, len(waiting), account)
+            if totals.is_exact:
+                assert len(waiting) == totals.waiting, (name, len(waiting), totals)
 
     def _kept(self, part: str, name: str) -> list[Key]:
         found = []
@@ -430,8 +430,8 @@ class Deliveries(RuleBasedStateMachine):
             if self.environments:
                 self._all_ends_well()
         finally:
-            for env_vars in self.environments:
-                env_vars.dependencies.transport.close()
+            for environment in self.environments:
+                environment.dependencies.transport.close()
             for server in (*self.receivers.values(), self.api):
                 server.close()
             self.folder.cleanup()
@@ -441,8 +441,8 @@ class Deliveries(RuleBasedStateMachine):
         self.receivers_recover()
         self.store_recovers()
         for run in range(RUNS_TO_DRAIN):
-            env_vars = self.environments[run % 2]
-            self.ledger.enter(env_vars, env_vars.push(PATIENT_SECONDS))
+            environment = self.environments[run % 2]
+            self.ledger.enter(environment, environment.push(PATIENT_SECONDS))
             self.clock.ahead += 5
             if run and not self.store.list("spool/", 0.0):
                 break

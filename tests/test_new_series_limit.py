@@ -48,7 +48,7 @@ def held(report: Report) -> tuple[float, dict[str, int]]:
     return report.totals().get("NewSeriesLimited", 0), {name: count for name, count in counts.items() if count}
 
 
-def test_nobody_is_held_back_unless_asked_for() -> None:
+def test_no_series_is_limited_by_default() -> None:
     with Api() as api, Receiver() as amp:
         world = World(api, amp)
         world.ids("one", *range(500))
@@ -119,7 +119,7 @@ def test_up_is_never_held_back() -> None:
         assert len(amp.samples) == 2 * SYNTHETIC + 1
 
 
-@pytest.mark.parametrize(("spool", "expected"), [(True, 0), (False, 30)], ids=["state known", "nobody knows"])
+@pytest.mark.parametrize(("spool", "expected"), [(True, 0), (False, 30)], ids=["state known", "state unknown"])
 def test_a_cold_start_lets_in_as_many_as_the_job_had(tmp_path: Path, spool: bool, expected: int) -> None:
     with Api() as api, Receiver() as amp:
         world = World(api, amp, tmp_path)
@@ -137,7 +137,7 @@ def test_a_cold_start_lets_in_as_many_as_the_job_had(tmp_path: Path, spool: bool
             dependencies.transport.close()
 
 
-def test_a_state_that_cannot_be_read_holds_nobody_back(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_read_limits_no_series(tmp_path: Path) -> None:
     """A hiccup of the store is no reason to drop good series."""
     (tmp_path / "state" / "0").mkdir(parents=True)  # a folder where the object should be
     with Api() as api, Receiver() as amp:

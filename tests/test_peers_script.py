@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[1] / ".ci" / "peers"
 
 @pytest.fixture
 def mirror(peer: Peer, tmp_path: Path) -> Path:
-    """A mirror with lists that are right in everything but that nobody signed them."""
+    """A mirror with lists that are right in everything but their missing signature."""
     peer("apt-get")
     architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout
     folder = tmp_path / "mirror" / "dists" / "sid"
@@ -39,7 +39,7 @@ def run(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_lists_that_nobody_signed_are_refused(mirror: Path, tmp_path: Path) -> None:
+def test_unsigned_lists_are_refused(mirror: Path, tmp_path: Path) -> None:
     done = run(tmp_path, DEBIAN_MIRROR=f"file://{mirror}")
     assert done.returncode != 0
     assert "is not signed" in done.stderr

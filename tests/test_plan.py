@@ -91,7 +91,7 @@ def test_drops_of_one_endpoint_are_shown_with_it() -> None:
     assert endpoint["dropped"]["write_relabel"]["count"] == 1
 
 
-def test_a_job_that_is_down_is_told_and_does_not_stop_the_plan() -> None:
+def test_a_job_that_is_down_is_in_the_plan_and_does_not_stop_it() -> None:
     with Api() as api:
         api.always(Fault.status(500))
         found = planned(api, CPU)
@@ -120,7 +120,7 @@ def test_lint(metric: str, detail: str) -> None:
     assert job["lint"][0].startswith(detail)
 
 
-def test_an_interval_below_the_tick_is_told_with_the_real_one() -> None:
+def test_the_plan_shows_the_real_interval_of_one_below_the_tick() -> None:
     with Api() as api:
         found = planned(api, CPU, tick="5m")
     (job,) = found["jobs"]
@@ -129,7 +129,7 @@ def test_an_interval_below_the_tick_is_told_with_the_real_one() -> None:
     assert "the real interval is 5m" in warning
 
 
-def test_too_many_labels_are_told() -> None:
+def test_too_many_labels_are_in_the_plan() -> None:
     labels = ", ".join(f"l{number}: \"'x'\"" for number in range(40))
     with Api() as api:
         (job,) = planned(api, f"    metrics: [{{name: a, help: h, value: cpu_ms, labels: {{{labels}}}}}]\n")["jobs"]

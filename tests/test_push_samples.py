@@ -490,7 +490,7 @@ def test_the_run_is_one_log_line(operator: Operator, capsys: pytest.CaptureFixtu
 
 
 def test_pushes_by_hand_do_not_change_what_the_schedule_sends(operator: Operator) -> None:
-    """The schedule's series, with and without somebody's samples between its ticks."""
+    """The schedule's series, with and without samples pushed by hand between its ticks."""
 
     def ticks(between: Callable[[], Any]) -> dict[Labels, list[tuple[int, float]]]:
         before, app = operator.plain.samples, operator.new_app(("push", "plan"))

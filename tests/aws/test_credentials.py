@@ -205,7 +205,7 @@ def test_credentials_that_are_refused_after_renewal_stop_the_run() -> None:
 
 
 class Parameters:
-    """Stands for Systems Manager with a parameter that somebody rotates."""
+    """Stands for Systems Manager with a parameter whose value is rotated."""
 
     def __init__(self, *values: str) -> None:
         self.values = list(values)
@@ -264,6 +264,21 @@ def test_an_assumed_role_signs_with_its_token() -> None:
         assert sts_backends["123456789012"]["aws"].assumed_roles[-1] is assumed
     assert assumed.external_id == "customer-7"
     assert assumed.arn.endswith(":assumed-role/writer/lambda-remote-write")
+
+
+@pytest.mark.usefixtures("with_sts")
+def test_a_403_makes_the_retry_sign_with_a_role_assumed_anew() -> None:
+    """The keys of a role are kept; a receiver that refuses them gets others in the next attempt, and from then on."""
+    sigv4 = {"region": KEYS.region, "role_arn": ROLE}
+    with amp.Receiver(auth=None) as receiver, rig(receiver.url, sigv4=sigv4, session=boto3_session) as made_rig:
+        assert made_rig.deliver(made_rig.points()).accepted == 6
+        made_rig.clock.ahead += 60
+        receiver.script(Fault.status(403))
+        assert made_rig.deliver(made_rig.points(age_ms=5_000)).accepted == 6
+        signed = [record.headers["Authorization"] for record in receiver.requests]
+    *_, first, second = (one.access_key_id for one in sts_backends["123456789012"]["aws"].assumed_roles)
+    used = [header.partition("Credential=")[2].partition("/")[0] for header in signed]
+    assert used == [first] * 4 + [second] * 3
 
 
 @pytest.mark.usefixtures("with_sts")

@@ -1,4 +1,4 @@
-"""S3 as a store, AWS's and others': whether an object was there when it was deleted, which decides who books it."""
+"""S3 as a store, AWS's and others': whether an object was there when it was deleted, which decides who counts it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_an_empty_object_is_an_object(kind: str) -> None:
 
 
 @every_kind
-def test_of_two_runs_that_settle_an_entry_one_books_it(kind: str) -> None:
+def test_of_two_runs_that_finish_an_entry_one_counts_it(kind: str) -> None:
     with store_of(kind) as (bucket, store):
         first, second = Spool(store), Spool(store)
         entry = Entry("amp", 5, [PendingRequest(WriteRequest(b"x", 1, 1))])
@@ -98,7 +98,7 @@ def test_a_look_that_fails_is_no_answer(kind: str) -> None:
 
 
 def test_a_put_whose_answers_are_all_lost_is_kept() -> None:
-    """What the bucket has waits there, and is not booked as undelivered."""
+    """What the bucket has waits there, and does not count as undelivered."""
     with store_of("404 for a missing key") as (bucket, store):
         spool = Spool(store, sleep=lambda seconds: None)
         entry = Entry("amp", 5, [PendingRequest(WriteRequest(b"x", 1, 1))])

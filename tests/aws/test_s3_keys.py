@@ -129,7 +129,7 @@ def test_every_key_is_the_one_that_moto_has() -> None:
 @pytest.mark.parametrize(
     "name", ["a\x1b[2J", "a\nb", "a b", "ü", "a#", "a?b", "127.0.0.1:80#", "a@b", "a%2e", "", "x" * 256]
 )
-def test_what_is_no_name_of_a_bucket_is_asked_of_nobody(
+def test_what_is_no_name_of_a_bucket_sends_no_request(
     objects: S3, theirs: Any, asked: list[Request], name: str
 ) -> None:
     """It would be no address, or that of another host. botocore refuses the same names."""

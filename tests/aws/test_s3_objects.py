@@ -19,7 +19,7 @@ from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.http import Transport
 from lambda_remote_write.store import NotStored, StoreError
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.rig.discovery import ENVIRONMENT, REGION, nobody
+from tests.rig.discovery import ENVIRONMENT, REGION, no_request
 
 NOW_MS = 1_716_479_897_000
 SIGNER = S3SigV4Auth(Credentials("AKIDEXAMPLE", "secret", "token"), "s3", REGION)
@@ -93,7 +93,7 @@ def s3(store: Store) -> Iterator[S3]:
 
 def s3_with(transport: Transport, **env_vars: str) -> S3:
     given = {**ENVIRONMENT, **env_vars}
-    return S3(given, transport, SecretStore(given, nobody, time.monotonic), nobody, lambda: NOW_MS)
+    return S3(given, transport, SecretStore(given, no_request, time.monotonic), no_request, lambda: NOW_MS)
 
 
 def soon() -> float:

@@ -129,7 +129,7 @@ def test_a_secret_that_no_header_can_hold_stops_the_run_without_showing_it(secre
 
 
 def test_white_space_around_a_secret_is_not_part_of_it() -> None:
-    with amp.Receiver(auth=amp.Bearer("token")) as receiver:
+    with amp.Receiver(auth=amp.Authorization("Bearer token")) as receiver:
         authorization = {"credentials_ref": "env:TOKEN"}
         with rig(receiver.url, env_vars={"TOKEN": "token\n"}, sigv4=None, authorization=authorization) as made_rig:
             assert made_rig.deliver(made_rig.points()).accepted == 6

@@ -30,7 +30,7 @@ from tests.rig.needs import Peer
 
 NOW = 1_716_480_000_000
 SECOND = 1_000
-MARGIN_MS = 15_000  # so near the hour nobody knows whether a sample arrives in time
+MARGIN_MS = 15_000  # so near the hour it is open whether a sample arrives in time
 DAYS_30 = 30 * 24 * HOUR_MS
 ACCEPTED, WINDOW = ("accepted", ""), ("window", "out_of_order")
 TOO_OLD, TOO_NEW = ("impossible", "too_old"), ("impossible", "too_far_in_future")

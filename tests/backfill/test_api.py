@@ -416,7 +416,7 @@ REPEATED = {
 @pytest.mark.parametrize("pagination", [None, {"style": "cursor", "path": "next"}], ids=["one page", "pages"])
 @pytest.mark.parametrize("answer", REPEATED.values(), ids=REPEATED)
 def test_a_token_that_an_api_repeats_is_masked(rig: Rig, answer: Answer, pagination: Any) -> None:
-    """What stops a backfill, and what it skips, is told without the secret, wherever an answer is read."""
+    """Messages about what stops a backfill and what it skips are without the secret, wherever an answer is read."""
     rig.api.serve("/doc", answer)
     keys = {"authorization": {"credentials": TOKEN}, "pagination": pagination}
     told = rig.backfill(event(window="10m"), job(rig, **keys))

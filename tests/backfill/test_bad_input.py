@@ -38,7 +38,7 @@ def amp_rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def refusal(rig: Rig, event: Mapping[str, Any], *jobs: Mapping[str, Any], **keys: Any) -> str:
-    """The message of a request that is not begun: nobody was asked for anything."""
+    """The message of a request that is refused before anything is read or sent."""
     with pytest.raises(invoke.BadRequest) as refused:
         rig.backfill(event, *jobs, **keys)
     assert rig.api.requests == []
@@ -99,7 +99,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_a_wrong_request_is_refused_before_anybody_is_asked(rig: Rig, case: str) -> None:
+def test_a_wrong_request_is_refused_before_any_other_is_sent(rig: Rig, case: str) -> None:
     """The message says which key, what stands there, and what is allowed."""
     event, words = REQUESTS[case]
     jobs = [rig.job(backfill=RANGE), rig.job(job_name="requests-api")]
@@ -108,7 +108,7 @@ def test_a_wrong_request_is_refused_before_anybody_is_asked(rig: Rig, case: str)
 
 
 def test_all_mistakes_are_reported_at_once(rig: Rig) -> None:
-    """Nobody repairs one key to hear of the next."""
+    """One message names them all, so that one correction suffices."""
     detail = refusal(rig, {"job": "nobody", "start": "soon", "windoww": "1h", "step": "x"}, rig.job(backfill=RANGE))
     assert_says(detail, "nobody", "soon", "windoww", "step")
 
@@ -252,7 +252,7 @@ def many() -> bytes:
 
 
 def zst(content: bytes) -> bytes:
-    """A frame with a sum, without which nobody can tell damage from content."""
+    """A frame with a checksum, without which damage looks like content."""
     return zstd.compress(content, options={zstd.CompressionParameter.checksum_flag: 1})
 
 
@@ -275,6 +275,7 @@ DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DAMAGES)
 def test_a_damaged_file_stops_the_backfill(rig: Rig, case: str) -> None:
     """The message names the file and its damage; what was acknowledged before is there, as it was written."""
@@ -342,7 +343,7 @@ STOPPING: dict[str, tuple[str, str | bytes, list[str]]] = {
     ],
     ids=["an-open-quote", "another-encoding", "a-stray-quote", "a-huge-cell"],
 )
-def test_a_row_that_cannot_be_read_costs_only_itself(rig: Rig, broken: bytes, reason: str, words: list[str]) -> None:
+def test_a_row_that_cannot_be_read_is_skipped_alone(rig: Rig, broken: bytes, reason: str, words: list[str]) -> None:
     """The rows before it arrive, and so do those behind it, unless it swallows them by a quotation mark."""
     behind = b"" if reason == "row_length" and b'"b' in broken else b"1759000120,c,3\n"
     content = b"at,host,value\n1759000000,a,1\n" + broken + b"\n" + behind
@@ -525,9 +526,10 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_file_that_changes_while_it_is_read_stops(rig: Rig, case: str) -> None:
-    """Nobody knows any more what was read of which: the message says so, and what was sent is acknowledged."""
+    """Which version was read is open then: the message says so, and what was sent is acknowledged."""
     path = Path(rig.file("a.ndjson", many()))
     answer = rig.backfill({"job": "j", "from": str(path)}, rig.job(), tell=once(lambda: CHANGES[case](path)))
     assert_acknowledged(rig, answer)

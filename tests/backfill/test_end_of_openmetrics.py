@@ -70,7 +70,7 @@ def test_pushed_samples_agree(operator: Operator, text: str, is_good: bool) -> N
 
 @EACH
 def test_files_agree(rig: Rig, text: str, is_good: bool) -> None:
-    """A line too many costs only itself, and is counted; a file that may be cut off stops the backfill."""
+    """A line after the end is skipped and counted; a file that may be cut off stops the backfill."""
     answer = rig.backfill({"from": rig.file("a.om", text)})
     assert (not answer["skipped"] and answer["done"]) is is_good, answer
 

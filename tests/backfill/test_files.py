@@ -194,7 +194,7 @@ TABLES: dict[str, str] = {
     "without-a-last-line-end": as_csv(HEADER, ROWS).rstrip("\r\n"),
     "byte-order-mark": "\ufeff" + as_csv(HEADER, ROWS),
     "byte-order-mark-and-quoted-header": "\ufeff" + as_csv(HEADER, ROWS, quoting=csv.QUOTE_ALL),
-    "another-order-and-columns-nobody-asks-for": as_csv(
+    "another-order-and-columns-that-no-key-names": as_csv(
         ("x", "value", "y", "host", "at"), [("1", value, '"', host, at) for at, host, value in ROWS]
     ),
 }  # fmt: skip
@@ -454,6 +454,7 @@ BORDERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["json", "json-pretty", "ndjson"])
 @pytest.mark.parametrize("what", BORDERS)
 def test_no_border_of_a_block_is_taken_for_the_end_of_a_record(rig: Rig, what: str, kind: str) -> None:

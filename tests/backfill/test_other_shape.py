@@ -106,7 +106,7 @@ def test_a_backfill_reads_it(rig: Rig, document: Document, of_job: dict[str, Any
 
 
 @EACH
-def test_a_gap_heals_in_the_same_series(
+def test_a_gap_is_filled_in_the_same_series(
     tmp_path: Path, document: Document, of_job: dict[str, Any], of_metric: dict[str, Any]
 ) -> None:
     """What was missed and what is fresh are one series without a hole."""

@@ -54,7 +54,7 @@ def late(now: int, *ages: int) -> list[Any]:
 
 
 def raised(amp: Receiver) -> list[int]:
-    """The windows that somebody asked for, in order."""
+    """The windows that were asked for, in order."""
     return [one.body[WINDOW] for one in amp.control_requests if one.method == "PATCH"]
 
 
@@ -76,12 +76,12 @@ def test_the_window_is_raised_until_it_is_active_and_put_back(tmp_path: Path, pl
     assert last == 60
     assert set(stored(place.amp)["live"]) >= {one[2] for one in late(now, 500, 200, 100)}
     assert place.amp.refused == 0
-    settle(place.amp)
+    finish_update(place.amp)
     assert place.amp.limits.out_of_order_seconds == 60
 
 
-def settle(amp: Receiver) -> None:
-    """An update ends when it is asked about; whoever put the window back need not have waited."""
+def finish_update(amp: Receiver) -> None:
+    """The stand-in ends an update when it is asked about it; the run that put the window back may not have waited."""
     for _ in range(5):
         assert signed("GET", f"{amp.base_url}/configuration")[0] == 200
 
@@ -197,7 +197,7 @@ class Died(BaseException):
 def test_an_invocation_that_dies_leaves_a_note_of_the_original(
     tmp_path: Path, place: Place, past: Past, parts: int
 ) -> None:
-    """Whether it put the window back or not: whoever goes on puts back what was there first."""
+    """Whether it put the window back or not: the run that resumes puts back what was there first."""
     live_past(past)
     seen: list[Any] = []
 
@@ -236,8 +236,8 @@ def test_invocations_without_time_do_not_take_the_raised_window_for_the_original
 def test_a_killed_process_leaves_a_note_of_the_original(
     tmp_path: Path, past: Past, original: int, request_number: int, how: str
 ) -> None:
-    """SIGKILL while a request is under way: the window is still raised, and whoever goes on puts back what was there
-    first."""
+    """SIGKILL while a request is under way: the window is still raised, and the run that resumes puts back what
+    was there first."""
     moment, requests = threading.Event(), list[Received]()
 
     def seen(record: Received) -> None:

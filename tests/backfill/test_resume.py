@@ -119,7 +119,7 @@ def test_progress_is_reported(tmp_path: Path, amp: Receiver, past: Past) -> None
 def test_an_api_that_is_slower_than_the_time_that_is_left_is_asked_again(
     tmp_path: Path, amp: Receiver, past: Past
 ) -> None:
-    """What the deadline has cut off is nobody's mistake: it is no reason to stop, and the next one goes on."""
+    """A request that the deadline cuts off is no failure: the backfill does not stop, and the next one goes on."""
     past.fault = lambda request: Fault.delay(30.0) if len(past.asked) == 3 else None
     at_desk = desk(tmp_path, [endpoint(amp)], [past.job()])
     answer = at_desk.backfill(6.0, **HOUR)

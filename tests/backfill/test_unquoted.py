@@ -1,5 +1,5 @@
-"""What a function says of an object that it was told to read: which one, where and what is wrong, never what stands
-there. Whoever may invoke it need not be allowed to read a bucket, and its log has other readers."""
+"""What a function says of an object that a request names: which one, where and what is wrong, never what stands there.
+A caller of the function need not be allowed to read a bucket, and its log has other readers."""
 
 from __future__ import annotations
 

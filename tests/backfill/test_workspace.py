@@ -72,7 +72,7 @@ def test_a_window_is_set_and_put_back_with_everything_else(settings: dict[str, A
     with workspace_of(dict(settings)) as (control, workspace):
         workspace.set_window(600, time.monotonic() + 10)
         assert control.settings == rest | {WINDOW: 600}
-        control.settings["ruleQueryOffsetInSeconds"] = 5  # somebody else's change meanwhile
+        control.settings["ruleQueryOffsetInSeconds"] = 5  # another client's change meanwhile
         workspace.set_window(60, time.monotonic() + 10)
         assert control.settings == rest | {WINDOW: 60, "ruleQueryOffsetInSeconds": 5}
 

@@ -108,7 +108,7 @@ def test_drain_sends_what_waits_and_nothing_fresh(place: Place) -> None:
 
 
 @dataclass
-class Remote:
+class SpooledRun:
     """A config whose spool is in S3, with one run's samples in it; its receiver is well again."""
 
     config: Path
@@ -127,11 +127,11 @@ class Remote:
 
 
 @pytest.fixture
-def remote(tmp_path: Path) -> Iterator[Remote]:
+def spooled(tmp_path: Path) -> Iterator[SpooledRun]:
     with Api() as api, Receiver(limits=Limits(out_of_order_seconds=0)) as amp, ObjectStore() as bucket:
         source = Source(api)
         source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
-        found = Remote(tmp_path / "config.yaml", amp, bucket)
+        found = SpooledRun(tmp_path / "config.yaml", amp, bucket)
         entry = endpoint(amp, "amp", queue_config={"sample_age_limit": "1h"})
         found.config.write_text(config_text([job(source.url)], [entry], spool={"location": "s3://spool"}))
         amp.always(Fault.status(404))
@@ -140,32 +140,34 @@ def remote(tmp_path: Path) -> Iterator[Remote]:
         yield found
 
 
-def test_a_push_that_cannot_tell_what_waits_says_so_and_loses_nothing_quietly(remote: Remote, tmp_path: Path) -> None:
+def test_a_push_that_cannot_tell_what_waits_says_so_and_loses_nothing_quietly(
+    spooled: SpooledRun, tmp_path: Path
+) -> None:
     """What it overtook is counted as refused, and can be exported."""
-    remote.bucket.always("*", Fault.status(503))
-    status, report, endpoint = remote.push(4)
+    spooled.bucket.always("*", Fault.status(503))
+    status, report, endpoint = spooled.push(4)
     assert (status, report["ok"], endpoint["backlog_unknown"], endpoint["accepted"]) == (1, True, True, 8)
-    shown = remote.pusher("push", remote.config, "--timeout", "4")
+    shown = spooled.pusher("push", spooled.config, "--timeout", "4")
     assert (shown.returncode, "backlog_unknown" in shown.stdout.splitlines()[0]) == (1, True)
-    remote.bucket.always("*", None)
-    status, _, endpoint = remote.push(20)
+    spooled.bucket.always("*", None)
+    status, _, endpoint = spooled.push(20)
     assert (status, endpoint["backlog_unknown"]) == (1, False)
     assert (endpoint["rejected"]["overtaken"]["count"], endpoint["dead_lettered"]) == (8, 8)
     exported = tmp_path / "dead.om"
-    assert remote.pusher("spool", remote.config, "export", "--dead", "-o", exported).returncode == 0
+    assert spooled.pusher("spool", spooled.config, "export", "--dead", "-o", exported).returncode == 0
     assert sum(not line.startswith("#") for line in exported.read_text().splitlines()) == 8
-    assert remote.push(20)[0] == 0
+    assert spooled.push(20)[0] == 0
 
 
-def test_a_damaged_entry_is_in_the_books_and_in_the_exit_status(remote: Remote) -> None:
-    (key,) = [key for key in remote.bucket.objects if key.startswith("spool/")]
-    remote.bucket.put(key, remote.bucket.objects[key][:-1])
-    status, _, endpoint = remote.push(20)
+def test_a_damaged_entry_is_in_the_report_and_in_the_exit_status(spooled: SpooledRun) -> None:
+    (key,) = [key for key in spooled.bucket.objects if key.startswith("spool/")]
+    spooled.bucket.put(key, spooled.bucket.objects[key][:-1])
+    status, _, endpoint = spooled.push(20)
     assert (status, endpoint["accepted"], endpoint["waiting"]["entries"]) == (1, 0, 2)
-    status, _, endpoint = remote.push(20)
+    status, _, endpoint = spooled.push(20)
     assert (status, endpoint["taken"], endpoint["accepted"]) == (1, 16, 16)
     assert (endpoint["dropped"]["unreadable"]["count"], endpoint["waiting"]["unreadable"]) == (8, 1)
-    assert remote.push(20)[0] == 0
+    assert spooled.push(20)[0] == 0
 
 
 def test_delete_asks_and_deletes_what_is_named(place: Place) -> None:

@@ -50,7 +50,7 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 "three scrapes of every job have arrived everywhere",
             )
             status = sender.stop()
-            return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.detail)
+            return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.log_text)
 
 
 @pytest.fixture(params=rig.PROTOCOLS)

@@ -75,7 +75,11 @@ def scenes(protocol: str) -> dict[str, Scene]:
 def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Everything at once, because each endpoint has a sender of its own. One more is not there at all."""
     page = "steady 1\nrising 2\n"
-    with rig.Pages({"/metrics": (page.encode(), rig.TEXT)}) as served, rig.Receiver() as receiver, _nobody() as refused:
+    with (
+        rig.Pages({"/metrics": (page.encode(), rig.TEXT)}) as served,
+        rig.Receiver() as receiver,
+        _closed_port() as refused,
+    ):
         endpoints, least = [rig.endpoint(refused)], {}
         for protocol in PROTOCOLS:
             for name, scene in scenes(protocol).items():
@@ -91,15 +95,15 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 "every endpoint has been written to often enough",
             )
             sender.kill()  # the endpoint that is not there would hold up the flush
-            yield Run({path: receiver.writes(path) for path in least}, sender.started_at, 0, sender.detail)
+            yield Run({path: receiver.writes(path) for path in least}, sender.started_at, 0, sender.log_text)
 
 
 def path_of(protocol: str, name: str) -> str:
     return f"{protocol}-{name.replace(',', '').replace(' ', '-')}"
 
 
-class _nobody:  # noqa: N801 - used as a function
-    """An address where nobody listens."""
+class _closed_port:  # noqa: N801 - used as a function
+    """An address on which no process listens."""
 
     def __enter__(self) -> str:
         self._socket = socket.socket()
@@ -206,8 +210,8 @@ def test_half_an_answer(answered: Run, protocol: str) -> None:
     assert len(stamps(writes)) >= 3
 
 
-def test_nobody_there(answered: Run, protocol: str) -> None:
-    """SHOULD: an endpoint where nobody listens holds up no other."""
+def test_no_listener(answered: Run, protocol: str) -> None:
+    """SHOULD: an endpoint that refuses connections holds up no other."""
     assert set(stamps(at(answered, protocol, "well")).values()) == {1}
 
 
@@ -277,7 +281,7 @@ def test_in_order(answered: Run, protocol: str) -> None:
 def test_error_text(answered: Run, protocol: str) -> None:
     """SHOULD: the text of an error is logged as it is, and not interpreted."""
     assert len(at(answered, protocol, "400")) > 0
-    lines = [line for line in answered.detail.splitlines() if path_of(protocol, "400") in line]
+    lines = [line for line in answered.log_text.splitlines() if path_of(protocol, "400") in line]
     assert any(SAID in line for line in lines), lines
 
 
@@ -286,7 +290,7 @@ def test_large_error_text(answered: Run, protocol: str) -> None:
     writes = at(answered, protocol, "large")
     assert len(writes) >= 4
     assert set(stamps(writes).values()) == {1}
-    assert max(map(len, answered.detail.splitlines())) < 3000
+    assert max(map(len, answered.log_text.splitlines())) < 3000
 
 
 def test_partial_write(answered: Run, protocol: str) -> None:

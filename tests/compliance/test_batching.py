@@ -39,7 +39,7 @@ def batched(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 lambda: all(rig.scrape_count(receiver.writes(path)) >= 5 for path in paths), "five scrapes have arrived"
             )
             status = sender.stop()
-            return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.detail)
+            return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.log_text)
 
 
 @pytest.fixture(params=PROTOCOLS)
@@ -117,7 +117,7 @@ def test_refusals_come_no_faster_than_batches(tmp_path: Path, protocol_of_it: st
         with rig.sender(rig.config([endpoint], [rig.job(served.target)]), tmp_path) as sender:
             sender.wait_for(lambda: len(receiver.writes("w")) >= 2, "two requests")
             writes = receiver.writes("w")
-            assert sender.stop() == 0, sender.detail
+            assert sender.stop() == 0, sender.log_text
             at_the_end = len(receiver.writes("w")) - len(writes)
     assert writes[1].received_at - writes[0].received_at >= 0.9 * DEADLINE
     assert at_the_end <= 2  # the flush, and a batch that was due just then
@@ -133,7 +133,7 @@ def test_exemplar_of_the_first_scrape(tmp_path: Path) -> None:
         with rig.sender(rig.config([endpoint], [rig.job(served.target)]), tmp_path) as sender:
             sender.wait_for(lambda: served.asked("/metrics") >= 3, "three scrapes")
             assert not receiver.writes("w")
-            assert sender.stop() == 0, sender.detail
+            assert sender.stop() == 0, sender.log_text
     (write,) = [write for write in receiver.writes("w") if write.named("traced_total")]
     (exemplar,) = [one for series in write.named("traced_total") for one in series.exemplars]
     assert (exemplar.pairs, exemplar.value, exemplar.ms) == ((("trace_id", "abc"),), 999, 1234567890123)
@@ -150,14 +150,14 @@ def test_in_order(batched: Run, protocol: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("protocol_at_the_end", PROTOCOLS)
 def test_flush(tmp_path: Path, protocol_at_the_end: str, number: int) -> None:
-    """SHOULD: what still waits when the process is told to end is sent, without stale markers, and the exit status
+    """SHOULD: what still waits when the process gets SIGTERM is sent, without stale markers, and the exit status
     is 0."""
     with rig.Pages({"/metrics": (b"waiting 1\n", rig.TEXT)}) as served, rig.Receiver() as receiver:
         endpoint = rig.endpoint(receiver.url("w"), protocol_at_the_end, {"batch_send_deadline": "1h"})
         with rig.sender(rig.config([endpoint], [rig.job(served.target)]), tmp_path) as sender:
             sender.wait_for(lambda: served.asked("/metrics") >= 3, "three scrapes")
             before = len(receiver.writes("w"))
-            assert sender.stop(number) == 0, sender.detail
+            assert sender.stop(number) == 0, sender.log_text
             writes = receiver.writes("w")
     assert len(writes) > before == 0, "no request was seen"
     assert rig.scrape_count(writes) >= 2
@@ -165,7 +165,7 @@ def test_flush(tmp_path: Path, protocol_at_the_end: str, number: int) -> None:
 
 
 def test_flush_of_a_retry(tmp_path: Path) -> None:
-    """SHOULD: a request that is being tried again when the process is told to end is still tried, and delivered, and
+    """SHOULD: a request that is being retried when the process gets SIGTERM is still retried, and delivered, and
     so is all that came after it."""
     with rig.Pages({"/metrics": (b"waiting 1\n", rig.TEXT)}) as served, rig.Receiver() as receiver:
         receiver.faults("w").always(Fault.status(503))
@@ -177,9 +177,9 @@ def test_flush_of_a_retry(tmp_path: Path) -> None:
             sender.wait_for(lambda: len(receiver.writes("w")) >= tried + 4, "more attempts")
             waited = [after.received_at - one.received_at for one, after in pairwise(receiver.writes("w")[5:])]
             receiver.faults("w").always(None)
-            assert sender.stop() == 0, sender.detail
+            assert sender.stop() == 0, sender.log_text
             writes = receiver.writes("w")
-    assert min(waited) >= 0.8 * 0.4  # max_backoff: being told to end does not make it hurry
+    assert min(waited) >= 0.8 * 0.4  # max_backoff: SIGTERM does not make it hurry
     accepted = [write for write in writes if write.status == 204]
     assert len(accepted) > 0
     assert accepted[0].body == writes[0].body

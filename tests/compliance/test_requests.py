@@ -102,6 +102,6 @@ def test_reserved_fields(v1: list[Write]) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_ended_well(steady: Run, protocol: str) -> None:
-    """SHOULD: a sender that is told to stop sends what it has, and ends without an error."""
+    """SHOULD: a sender that gets SIGTERM sends what it has, and ends without an error."""
     assert len(steady.writes[protocol]) > 0
-    assert steady.status == 0, steady.detail
+    assert steady.status == 0, steady.log_text

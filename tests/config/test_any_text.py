@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0f3ca4d1-0000-4000-8000-000000000000"}
 
 

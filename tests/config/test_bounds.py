@@ -10,6 +10,8 @@ import pytest
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 def merges(levels: int, width: int) -> str:
     """Maps that merge the map before them several times: width**levels maps when written out."""
@@ -110,7 +112,7 @@ def test_the_largest_that_loads(loads: str, does_not: str, message: str) -> None
 
 
 def test_thousand_mistakes() -> None:
-    """A thousand mistakes are told, then one line says that there are more."""
+    """The message lists a thousand mistakes, then one line says that there are more."""
     text = "\n".join(f"key_number_{i}: 1" for i in range(2_000))
     with pytest.raises(ConfigError) as raised:
         parse_config(text, "pusher.yaml", ENV_VARS)

@@ -175,7 +175,7 @@ def test_repr() -> None:
 @pytest.mark.parametrize("how", SPOILT)
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
 def test_mistakes(path: tuple[Any, ...], how: str) -> None:
-    """A mistake in a field that may hold a secret, or beside it, is told without the secret."""
+    """The message about a mistake in a field that may hold a secret, or beside it, does not show the secret."""
     text = yaml.safe_dump(with_wrong(path, how), allow_unicode=True)
     assert not CANARY.search(shown(text))
 
@@ -307,6 +307,7 @@ def hidden_forms() -> list[str]:
     return ["CANARY", "canary", *(text[(0, 2, 3)[shift] : 8] for shift, text in enumerate(places))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["push", "plan", "plan --json"])
 @pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
 def test_what_others_repeat(tmp_path: Path, encode: Callable[[str], str], command: str) -> None:

@@ -70,7 +70,7 @@ def test_good(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files("bad"))
 def test_bad(path: Path) -> None:
-    """A bad file does not load; all its mistakes are told, in the order of its lines."""
+    """A bad file does not load; the message lists all its mistakes, in the order of its lines."""
     with pytest.raises(ConfigError) as raised:
         load(path)
     assert sorted(str(raised.value).splitlines()) == sorted(expected_of(path))

@@ -48,7 +48,7 @@ BAD = {
 
 @pytest.mark.parametrize(("written", "detail"), BAD.values(), ids=BAD)
 def test_a_tag_that_does_not_fit(written: str, detail: str) -> None:
-    """It is told with its line, and not with the value, which may be a secret."""
+    """The message has its line, and not the value, which may be a secret."""
     with pytest.raises(ConfigError) as raised:
         load(f"global:\n  external_labels:\n    n: {written}\n{JOB}{WRITE}")
     assert str(raised.value) == f"f.yml:3: {detail}"

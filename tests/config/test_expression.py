@@ -233,7 +233,7 @@ ONE_BAD = [  # (expression, good records, the record that breaks it)
 
 @pytest.mark.parametrize(("text", "good", "bad"), ONE_BAD, ids=[f"{text} of {bad}" for text, _, bad in ONE_BAD])
 def test_one_bad_record(text: str, good: list[Any], bad: Any) -> None:
-    """A record that an expression cannot be applied to gives None and costs the others nothing."""
+    """A record that an expression cannot be applied to gives None; the others keep their values."""
     (group,) = records([parse_step("@")], []).walk([good[0], bad, good[1]])
     column = parse(text).column(group)
     assert column[1] is None
@@ -343,7 +343,7 @@ ODD_KEYS = [  # (what people write, what they mean)
 
 
 @pytest.mark.parametrize(("text", "right"), ODD_KEYS, ids=[text for text, _ in ODD_KEYS])
-def test_an_odd_key_is_told_with_its_double_quotes(text: str, right: str) -> None:
+def test_the_message_about_an_odd_key_shows_its_double_quotes(text: str, right: str) -> None:
     """As an expression and inside YAML's single quotes; what is shown is an expression indeed."""
     with pytest.raises(InvalidExpression) as raised:
         parse(text)
@@ -369,7 +369,7 @@ ARITHMETIC = [
 
 
 @pytest.mark.parametrize(("text", "right"), ARITHMETIC, ids=[text for text, _ in ARITHMETIC])
-def test_arithmetic_is_told_with_what_to_do_instead(text: str, right: str) -> None:
+def test_the_message_about_arithmetic_says_what_to_do_instead(text: str, right: str) -> None:
     with pytest.raises(InvalidExpression) as raised:
         parse(text)
     assert "JMESPath has no arithmetic" in str(raised.value)

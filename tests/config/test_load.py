@@ -201,7 +201,7 @@ def test_jobs_of_other_files_are_counted_at_the_line_of_global() -> None:
     assert warning.endswith("for 2 jobs")
 
 
-def test_a_contradiction_within_global_is_told_once() -> None:
+def test_a_contradiction_within_global_is_reported_once() -> None:
     """Jobs inherit both keys, and have neither."""
     top = "global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\n"
     jobs = "".join(f"  - {{job_name: {name}, static_configs: [{{targets: ['h:1']}}]}}\n" for name in "abc")

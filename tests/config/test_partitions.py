@@ -70,7 +70,7 @@ def test_every_region_is_one_of_its_partition(region: str) -> None:
 
 
 @pytest.mark.parametrize("region", ["local", "eusc-de-west-2", "us-isob-west-1", "xx-new-north-1"])
-def test_a_region_that_nobody_knows_is_taken(region: str) -> None:
+def test_an_unknown_region_is_taken(region: str) -> None:
     """A stand-in's, or one that came after this version."""
     assert checked_region(region) == region
 

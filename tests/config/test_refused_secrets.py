@@ -50,7 +50,7 @@ class Manager:
 
 
 class Site:
-    """Many targets, each at a path of its own, which let in whoever has `good` at that time."""
+    """Many targets, each at a path of its own, which accept only the secret that is `good` at that time."""
 
     def __init__(self) -> None:
         self.good = "one"
@@ -112,8 +112,8 @@ def by_reference(url: str) -> dict[str, Any]:
 
 
 def test_a_revoked_secret_costs_one_call_a_run() -> None:
-    """The first run of an environment included, which has fetched it a moment ago; and no call for a secret that nobody
-    has refused."""
+    """The first run of an environment included, which has fetched it a moment ago; and no call for a secret that was
+    not refused."""
     manager = Manager(token="one", other="one")
     with warm_of(manager, by_reference) as (site, environment, clock):
         site.good = "two"

@@ -47,7 +47,7 @@ EVERYTHING = ", protobuf_message: io.prometheus.write.v2.Request, send_exemplars
     ("url", "keys", "expected"),
     [
         pytest.param(PUSH, EVERYTHING, [], id="another receiver may take all of it"),
-        pytest.param(AMP, EVERYTHING, ["protobuf_message", "send_exemplars"], id="AMP: what nobody has said it takes"),
+        pytest.param(AMP, EVERYTHING, ["protobuf_message", "send_exemplars"], id="AMP: what AWS does not say it takes"),
         pytest.param(AMP, ", send_native_histograms: true", [], id="AMP takes native histograms"),
         pytest.param(AMP, ", send_exemplars: false", [], id="AMP without exemplars"),
     ],

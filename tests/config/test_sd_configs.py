@@ -1,4 +1,4 @@
-"""The discovery keys of a scrape job: what they default to, and what is told about each mistake."""
+"""The discovery keys of a scrape job: their defaults, and the message of each mistake."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("entry", "detail"), MISTAKES.values(), ids=MISTAKES)
 def test_mistakes(entry: str, detail: str) -> None:
-    """Each mistake is told once, with its place and what is allowed."""
+    """Each mistake has one message, with its place and what is allowed."""
     found = problems(entry, **HERE)
     assert len(found) == 1
     assert detail in found[0]
@@ -268,14 +268,14 @@ def test_the_region_of_the_environment(env_vars: dict[str, str], keys: str, regi
 
 
 def test_no_discovery() -> None:
-    """A job that can never have a target is told."""
+    """A job that can never have a target is a warning."""
     (found,) = warnings("job_name: a")
     assert found.startswith("job.static_configs: no targets")
     assert warnings("static_configs: []") == []
 
 
 def test_http_keys_of_aws() -> None:
-    """They load, because Prometheus takes them, and have no effect, which is told."""
+    """They load, because Prometheus takes them, and have no effect, which is a warning."""
     (found,) = warnings("ec2_sd_configs: [{proxy_url: 'http://p:1'}]")
     assert found.startswith("job.ec2_sd_configs[0].proxy_url: ignored")
     assert "HTTPS_PROXY" in found

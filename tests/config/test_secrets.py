@@ -170,7 +170,7 @@ def test_missing(aws: Aws, store: SecretStore, text: str, message: str) -> None:
     [("ssm:/usage/token", "ssm:GetParameter"), ("secretsmanager:usage-api", "secretsmanager:GetSecretValue")],
 )
 def test_denied(aws: Aws, store: SecretStore, text: str, action: str) -> None:
-    """A role without the permission is told which one it needs."""
+    """The message names the permission that the role lacks."""
     aws.refusal = (400, "AccessDeniedException")
     with pytest.raises(SecretError, match=f"^{text}: .*AccessDenied.*{action}"):
         store.reveal(reference(text))

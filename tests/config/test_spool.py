@@ -73,7 +73,7 @@ HEAD = "json_configs:\n- {job_name: j, url: 'http://a/', metrics: [{name: m, val
         pytest.param("self_metrics: 7", "4: self_metrics", ["'7'"], id="no boolean"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(text: str, place: str, words: list[str]) -> None:
+def test_the_message_of_a_mistake_has_its_place(text: str, place: str, words: list[str]) -> None:
     (detail,) = problems(HEAD + text)
     assert detail.startswith(f"c.yaml:{place}: ")
     assert all(word in detail for word in words), detail

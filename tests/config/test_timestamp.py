@@ -111,7 +111,7 @@ TOLD = [("unix", MS, "is the unit right"), ("unix_ms", None, "is not a number; t
 
 
 @pytest.mark.parametrize(("name", "value", "message"), TOLD, ids=["beyond the year 9999", "no number"])
-def test_what_is_told(name: str, value: Any, message: str) -> None:
+def test_the_message_of_a_value(name: str, value: Any, message: str) -> None:
     with pytest.raises(BadTimestamp, match=message):
         parse_format(name).milliseconds(value)
 

@@ -20,10 +20,10 @@ def test_the_same_again_and_in_pieces(path: Path) -> None:
     page, format_name, chance = page_file(path).body, path.parent.name, random.Random(path.name)
     if format_name == "openmetrics" and not page:
         return  # an empty page is no page of any format
-    read, environment = cold(format_name, page), Target(format_name)
+    read, target = cold(format_name, page), Target(format_name)
     for _ in range(3):
         pieces = cut(page, [chance.randrange(len(page) + 1) for _ in range(chance.randrange(6))])
-        assert environment.read(*pieces) == read
+        assert target.read(*pieces) == read
     single = [page[at : at + 1] for at in range(len(page))]
     assert cold(format_name, *single) == read
 

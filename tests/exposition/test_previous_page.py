@@ -37,20 +37,19 @@ def page(format_name: str, lines: list[str], ends: bool) -> bytes:
     return "\n".join([*lines, *tail, *([""] if ends else [])]).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", LINES, ids=str)
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_warm_reads_as_cold(format_name: str, data: st.DataObject) -> None:
     """Any pages one after the other, in any pieces: the cache changes neither a sample nor a refusal."""
     parse_options = ParseOptions(exemplars=True)
-    lines, environment = st.sampled_from(LINES[format_name]), Target(format_name, parse_options, drops="drop")
+    lines, target = st.sampled_from(LINES[format_name]), Target(format_name, parse_options, drops="drop")
     current = data.draw(st.lists(lines, max_size=12))
     for _ in range(data.draw(st.integers(2, 4))):
         content = page(format_name, current, data.draw(st.booleans()))
         size = data.draw(st.sampled_from([3, 17, 65_536]))
-        assert environment.read(*pieces(content, size)) == Target(format_name, parse_options, drops="drop").read(
-            content
-        )
+        assert target.read(*pieces(content, size)) == Target(format_name, parse_options, drops="drop").read(content)
         if data.draw(st.booleans()):  # mostly the same page again, with one line changed, gone or new
             at = data.draw(st.integers(0, len(current)))
             current = [*current[:at], *data.draw(st.lists(lines, max_size=1)), *current[at + 1 :]]
@@ -69,14 +68,14 @@ def big(size: int, run: int, changed: int = -1) -> bytes:
 
 def test_a_changed_line_costs_its_surroundings_only() -> None:
     """After a line that is new the comparison finds its place again, and the samples are those of a cold reading."""
-    environment = Target("text")
-    environment.read(*pieces(big(5_000, 1)))
+    target = Target("text")
+    target.read(*pieces(big(5_000, 1)))
     looked_up = 0
     for run in range(2, 8):
         content = big(5_000, run, changed=random.Random(run).randrange(5_000))
-        before = environment.cache.previous_page
-        assert environment.read(*pieces(content)) == cold("text", content)
-        kept = sum(map(lambda new, old: new is old, environment.cache.previous_page.heads, before.heads))
+        before = target.cache.previous_page
+        assert target.read(*pieces(content)) == cold("text", content)
+        kept = sum(map(lambda new, old: new is old, target.cache.previous_page.heads, before.heads))
         looked_up += len(before) - kept
     assert looked_up < 6 * 6_000 * 0.5, "most lines are compared, not looked up"
 
@@ -97,26 +96,26 @@ def test_a_page_that_changes_shape_and_back(change: object) -> None:
     """Whatever happened in between, the old page is read as before."""
     lines = big(2_000, 1).decode().split("\n")[:-1]
     other = "\n".join([*change(lines), ""]).encode()  # type: ignore[operator]
-    environment = Target("text")
+    target = Target("text")
     for content in (big(2_000, 1), other, big(2_000, 2), other, other, big(2_000, 3), big(2_000, 4)):
-        assert environment.read(*pieces(content, 7_001)) == cold("text", content)
+        assert target.read(*pieces(content, 7_001)) == cold("text", content)
 
 
 def test_a_page_with_the_same_lines_is_not_looked_up_at_all() -> None:
     """The second time every line is where it was: the recorded page stays the same object."""
-    environment = Target("text")
-    environment.read(big(1_000, 1))
-    page = environment.cache.previous_page
+    target = Target("text")
+    target.read(big(1_000, 1))
+    page = target.cache.previous_page
     assert len(page) == 1_200
-    environment.read(big(1_000, 2))
-    assert environment.cache.previous_page is page
+    target.read(big(1_000, 2))
+    assert target.cache.previous_page is page
 
 
 def test_a_page_that_cannot_be_recorded_is_parsed_once_all_the_same() -> None:
     """One timestamp makes a page that cannot be compared; its other lines are looked up then, not resolved again."""
     content = b"stamped 1 1700000000000\n" + big(1_000, 1)
-    environment = Target("text")
-    first = environment.read(content)
-    assert environment.resolved == 1_001
-    assert environment.read(content) == first
-    assert environment.resolved == 1_001
+    target = Target("text")
+    first = target.read(content)
+    assert target.resolved == 1_001
+    assert target.read(content) == first
+    assert target.resolved == 1_001

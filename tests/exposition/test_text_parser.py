@@ -140,6 +140,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [row[1] for row in HOSTILE], ids=ids(HOSTILE))
 def test_quoted_texts_without_end_are_not_read_for_ever(page: bytes) -> None:
     """A page over several lines costs about as much as one in a single line, also when it comes in pieces."""

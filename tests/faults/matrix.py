@@ -1,7 +1,7 @@
 """Everything that can break between a run and its receiver, one case each, and what became of every sample.
 
 A case is two healthy runs, two under the fault, and runs until all is well again, one a minute. Afterwards the
-receiver must hold every sample once and in order, or the books must name what is missing. `make faults` prints the
+receiver must hold every sample once and in order, or the reports must name what is missing. `make faults` prints the
 table.
 """
 
@@ -35,7 +35,7 @@ from tests.rig.push import config_text, endpoint, job
 HEALTHY, BROKEN, MAX_RECOVERY = 2, 2, 6
 RUN_SECONDS = 2.0  # for what a run does while something hangs, also on a machine that has other things to do
 SERIES = 8  # three records, and five that the job has anyway
-STRANGER = "http://127.0.0.1:1/workspaces/ws-sandbox/api/v1/remote_write"  # nobody listens there
+UNUSED_PORT = "http://127.0.0.1:1/workspaces/ws-sandbox/api/v1/remote_write"  # no process listens there
 
 Act = Callable[["Scene"], None]
 
@@ -47,7 +47,7 @@ def nothing(scene: Scene) -> None:
 @dataclass(frozen=True, slots=True)
 class Case:
     """What breaks (`start`), and what mends it (`stop`). `between` happens after each broken run. `may_lose` says that
-    the books may name samples that are missing, `takes_all` that the receiver must get each of them; `spool` is where
+    the reports may name samples that are missing, `takes_all` that the receiver must get each of them; `spool` is where
     what is left waits."""
 
     name: str
@@ -64,7 +64,7 @@ class Case:
 
 @dataclass(slots=True)
 class Row:
-    """A line of the table. `named` samples are in the books as refused, dropped or undelivered."""
+    """A line of the table. `named` samples are in the reports as refused, dropped or undelivered."""
 
     name: str
     samples: int
@@ -204,7 +204,7 @@ def play(case: Case) -> Row:
 
 
 def _row(scene: Scene) -> Row:
-    scene.bucket.heal()  # what follows is the test's own look
+    scene.bucket.end_faults()  # what follows is the test's own look
     stored = scene.stored()
     deliveries = [delivery for report in scene.reports for delivery in report.deliveries]
     named = sum(one.rejected.total() + one.dropped.total() + one.undelivered.total() for one in deliveries)
@@ -281,7 +281,7 @@ def _renew(scene: Scene) -> None:
 
 
 def _throttle(scene: Scene) -> None:
-    scene.amp.limits = Limits(samples_per_second=2, burst_samples=2)
+    scene.amp.limits = Limits(samples_per_second=2)
 
 
 def _unthrottle(scene: Scene) -> None:
@@ -310,7 +310,7 @@ def _tls(scene: Scene) -> None:
 
 
 def _refuse_connections(scene: Scene) -> None:
-    scene.change_config(STRANGER)
+    scene.change_config(UNUSED_PORT)
 
 
 def _freeze(scene: Scene) -> None:
@@ -403,7 +403,7 @@ def cold_while_s3(**failures: int) -> Act:
 
 NEVER = "Fri, 31 Dec 2100 23:59:59 GMT"
 STATUSES = (301, 401, 403, 404, 408, 429, 500, 501, 502, 503, 504, 599)
-HARD = (400, 402, 405, 410, 413, 415, 422, 431, 451)  # refused for good: the books name what is missing
+HARD = (400, 402, 405, 410, 413, 415, 422, 431, 451)  # refused for good: the reports name what is missing
 
 CASES = [
     Case("nothing", nothing),
@@ -431,7 +431,7 @@ CASES = [
     Case("429 storm: a rate of two samples a second", _throttle, _unthrottle),
     Case("DNS: the name does not resolve", _no_name, _mend_url),
     Case("TLS fails", _tls, _mend_url),
-    Case("nobody listens", _refuse_connections, _mend_url),
+    Case("connections refused", _refuse_connections, _mend_url),
     Case("credentials expire", _expire, _renew),
     Case("the clock jumps two hours ahead", _jump(7_200), receiver_is_well),
     Case("the clock jumps half a minute back", _jump(-30), receiver_is_well),

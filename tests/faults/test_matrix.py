@@ -1,4 +1,4 @@
-"""The matrix of faults: after recovery every sample is there once and in order, or the books name it."""
+"""The matrix of faults: after recovery every sample is there once and in order, or the reports name it."""
 
 from __future__ import annotations
 

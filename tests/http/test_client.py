@@ -106,7 +106,7 @@ def test_the_environments_proxies_are_ignored(transport: Transport, api: Api, mo
     assert body(transport.send(get(api), PLAIN, 2)) == b"hello"
 
 
-def test_channels_do_not_share_connections(transport: Transport, api: Api) -> None:
+def test_unequal_options_do_not_share_connections(transport: Transport, api: Api) -> None:
     for options in (PLAIN, ConnectionOptions(server_name="x"), PLAIN):
         body(transport.send(get(api), options, 2))
     assert api.connections == 2
@@ -115,7 +115,7 @@ def test_channels_do_not_share_connections(transport: Transport, api: Api) -> No
 def ask_all(transport: Transport, api: Api, numbers: range) -> int:
     """Asks so many sources in turn; gives how many connections that took."""
     before = api.connections
-    for number in numbers:  # equal hosts of unequal channels do not share connections
+    for number in numbers:  # equal hosts of unequal options do not share connections
         with transport.send(get(api), ConnectionOptions(server_name=str(number)), 5, is_source=True) as answer:
             assert answer.read(100) == b"hello"
     return api.connections - before
@@ -165,24 +165,22 @@ def test_a_kept_connection_that_dies_under_the_request_is_replaced_once(
     assert [received.body for received in api.requests] == [b"q" if method == "POST" else b""] * 3
 
 
-def test_it_is_replaced_once_and_not_for_ever(transport: Transport, api: Api) -> None:
-    body(transport.send(get(api), PLAIN, 2))
-    api.always(Fault.reset())
+@pytest.mark.parametrize(
+    ("kept", "fault", "requests"),
+    [
+        pytest.param(True, Fault.reset(), 2, id="a kept connection is replaced once and not for ever"),
+        pytest.param(False, Fault.reset(), 1, id="a fresh one is not"),
+        pytest.param(True, Fault.half_answer(), 1, id="nor after half an answer"),
+    ],
+)
+def test_a_request_is_sent_again_at_most_once(
+    transport: Transport, api: Api, kept: bool, fault: Fault, requests: int
+) -> None:
+    if kept:
+        body(transport.send(get(api), PLAIN, 2))
+    api.always(fault)
     assert failure(transport, get(api)).kind == "reset"
-    assert len(api.requests) == 3
-
-
-def test_a_fresh_connection_that_dies_is_not_resent(transport: Transport, api: Api) -> None:
-    api.always(Fault.reset())
-    assert failure(transport, get(api)).kind == "reset"
-    assert len(api.requests) == 1
-
-
-def test_an_answer_cut_short_on_a_kept_connection_is_not_resent(transport: Transport, api: Api) -> None:
-    body(transport.send(get(api), PLAIN, 2))
-    api.script(Fault.half_answer())
-    assert failure(transport, get(api)).kind == "reset"
-    assert len(api.requests) == 2
+    assert len(api.requests) == kept + requests
 
 
 def test_the_resent_request_shares_the_timeout(transport: Transport, api: Api) -> None:
@@ -260,18 +258,12 @@ def test_time_between_headers_and_body_counts(transport: Transport, api: Api) ->
     assert time.monotonic() - started < 5
 
 
-def test_a_server_that_does_not_read_is_cut_too(transport: Transport) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "content"), [("http", b"x" * 50_000_000), ("https", b"x")], ids=["a body", "a TLS handshake"]
+)
+def test_a_server_that_does_not_read_is_cut_too(transport: Transport, scheme: str, content: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        request = HttpRequest("POST", f"http://127.0.0.1:{deaf.getsockname()[1]}/", {}, b"x" * 50_000_000)
-        started = time.monotonic()
-        error = failure(transport, request, 0.3)
-        assert time.monotonic() - started < 6
-    assert error.kind == "timeout"
-
-
-def test_a_tls_handshake_that_hangs_is_cut_too(transport: Transport) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        request = HttpRequest("GET", f"https://127.0.0.1:{deaf.getsockname()[1]}/", {})
+        request = HttpRequest("POST", f"{scheme}://127.0.0.1:{deaf.getsockname()[1]}/", {}, content)
         started = time.monotonic()
         error = failure(transport, request, 0.3)
         assert time.monotonic() - started < 6

@@ -32,7 +32,7 @@ class Way:
 
     @property
     def is_cut(self) -> bool:
-        """Whether an end of the connection could have been made by anybody on the way."""
+        """Whether anything between the two sides could have ended the connection."""
         return "https" in (self.scheme, self.proxy) and not self.notifies
 
 
@@ -101,7 +101,7 @@ class Peer:
     def ask(self, transport: Transport, method: str = "GET") -> object:
         """Status and body of a whole answer, or the kind of its error."""
         try:
-            with transport.send(self.request(method), self.options, 5) as answer:
+            with transport.send(self.request(method), self.connection_options, 5) as answer:
                 return answer.status, b"".join(answer.chunks())
         except TransportError as error:
             return error.kind
@@ -203,7 +203,7 @@ def test_a_refusal_is_quoted_as_far_as_it_came(certificates: Certificates) -> No
     transport = Transport()
     with peer_of(certificates, CUT_TLS) as peer:
         peer.answer = b"HTTP/1.1 400 Bad Request\r\n\r\nno such label"
-        with transport.send(peer.request("POST"), peer.options, 5) as answer:
+        with transport.send(peer.request("POST"), peer.connection_options, 5) as answer:
             assert (answer.status, answer.read(1000)) == (400, b"no such label")
     transport.close()
 
@@ -215,7 +215,7 @@ def test_the_error_says_that_the_connection_broke(certificates: Certificates, wa
     with peer_of(certificates, way) as peer:
         peer.answer = OK + b"Content-Le"
         with pytest.raises(TransportError, match="the connection broke while waiting for the answer") as caught:
-            transport.send(peer.request(), peer.options, 5)
+            transport.send(peer.request(), peer.connection_options, 5)
     assert caught.value.kind == "reset"
     transport.close()
 

@@ -16,7 +16,7 @@ import pytest
 
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
-from tests.rig.json_source import NOW_MS, Rig, error
+from tests.rig.json_source import Rig, error
 
 METRIC = "{name: m, value: v}"
 GOOD = Answer.json({"v": 1})
@@ -285,7 +285,7 @@ def test_oauth2_without_a_token_is_up_0_with_a_reason(rig: Rig, answer: Answer, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/other-token", "/token"], ids=["its own token", "the same token"])
-def test_a_token_endpoint_that_hangs_costs_no_other_job_more_than_its_time(rig: Rig, path: str) -> None:
+def test_a_token_endpoint_that_hangs_delays_other_jobs_by_no_more_than_its_timeout(rig: Rig, path: str) -> None:
     rig.api.serve("/token", Fault.hang())
     rig.api.serve("/other-token", Answer.json({"access_token": "t"}))
     rig.serve('{"v":1}')
@@ -426,14 +426,6 @@ def body(rig: Rig, content: bytes, encoding: str = "", *, chunked: bool = False)
     rig.api.serve("/doc", Answer(200, headers, content, chunked=chunked))
 
 
-@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
-def test_gzip(rig: Rig, encoding: str, chunked: bool) -> None:
-    body(rig, gzip.compress(b'{"v":' + b" " * 3_000_000 + b"7}"), encoding, chunked=chunked)
-    assert error(rig.push(rig.job(METRIC))) == ""
-    assert rig.value("m") == 7
-
-
 def raw_deflate(content: bytes) -> bytes:
     packer = zlib.compressobj(wbits=-15)
     return packer.compress(content) + packer.flush()
@@ -441,6 +433,9 @@ def raw_deflate(content: bytes) -> bytes:
 
 SEVEN = b'{"v":' + b" " * 600_000 + b"7}"
 ENCODINGS = [
+    ("gzip", "gzip", gzip.compress(SEVEN)),
+    ("its old name", "x-gzip", gzip.compress(SEVEN)),
+    ("several members", "gzip", gzip.compress(SEVEN[:3]) + gzip.compress(SEVEN[3:])),
     ("capitals", "GZip", gzip.compress(SEVEN)),
     ("deflate", "deflate", zlib.compress(SEVEN)),
     ("deflate without a frame", "Deflate", raw_deflate(SEVEN)),
@@ -458,12 +453,6 @@ ENCODINGS = [
 def test_encodings_of_a_document(rig: Rig, encoding: str, content: bytes, chunked: bool) -> None:
     """RFC 9110, 8.4: a list in the order of packing, without case. What names no packing is read as it is."""
     body(rig, content, encoding, chunked=chunked)
-    assert error(rig.push(rig.job(METRIC))) == ""
-    assert rig.value("m") == 7
-
-
-def test_gzip_of_several_members(rig: Rig) -> None:
-    body(rig, gzip.compress(b'{"v"') + gzip.compress(b":7}"), "gzip")
     assert error(rig.push(rig.job(METRIC))) == ""
     assert rig.value("m") == 7
 
@@ -544,7 +533,7 @@ SLOW = [
 
 
 @pytest.mark.parametrize(("fault", "detail"), [row[1:] for row in SLOW], ids=[row[0] for row in SLOW])
-def test_a_slow_api_is_cut_at_its_time_and_costs_only_itself(rig: Rig, fault: Fault, detail: str) -> None:
+def test_a_slow_api_is_cut_at_its_timeout_and_fails_alone(rig: Rig, fault: Fault, detail: str) -> None:
     """The timeout is total: dripped bytes do not extend it."""
     rig.serve('{"v":1}')
     rig.api.serve("/slow", lambda request: Answer(200, {}, b" " * 400 + b'{"v":1}', fault=fault))
@@ -569,14 +558,6 @@ def test_a_slow_chain_of_redirects_shares_one_timeout(rig: Rig) -> None:
     report = rig.push(rig.job(METRIC, path="/old", keys="scrape_timeout: 500ms"))
     assert "timed out" in error(report)
     assert rig.value("scrape_duration_seconds") < 3
-
-
-def test_the_timeout_is_total_when_the_only_job_drips(rig: Rig) -> None:
-    rig.api.serve("/doc", Answer(200, {}, b" " * 4000 + b'{"v":1}', fault=Fault.drip_body(0.002)))
-    report = rig.push(rig.job(METRIC, keys="scrape_timeout: 500ms"))
-    assert "timed out" in error(report)
-    assert rig.value("scrape_duration_seconds") < 6
-    assert rig.lines("up") == [f"up 0 @{NOW_MS}"]
 
 
 def test_twelve_jobs_are_fetched_side_by_side(rig: Rig) -> None:

@@ -187,8 +187,8 @@ def test_tls_file_missing(tmp_path: Path, field: str) -> None:
         connection_options("https://example.com/", tls, ProxyConfig(), secrets(), {})
 
 
-def test_channel_hides() -> None:
-    """A channel holds resolved secrets and prints none."""
+def test_options_hide() -> None:
+    """Connection options hold resolved secrets and print none."""
     tls = TlsConfig(ca=Secret(literal=VALUE), cert=Secret(literal=VALUE), key=Secret(literal=VALUE))
     header = (("X-Proxy", (Secret(literal=VALUE),)),)
     proxy = ProxyConfig(url=Secret(literal=f"http://user:{VALUE}@proxy.example.com"), connect_header=header)

@@ -443,7 +443,7 @@ BEHIND = {
 
 @pytest.mark.parametrize("segments", BEHIND.values(), ids=list(BEHIND))
 def test_what_follows_an_answer_is_not_the_next_one(transport: Transport, segments: Segments) -> None:
-    """RFC 9112, 9.2: nobody has asked for it."""
+    """RFC 9112, 9.2: it belongs to no request."""
     with Peer(segments, RIGHT) as peer:
         body_of(ask(transport, peer))
         time.sleep(0.06)
@@ -557,7 +557,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("segments", BROKEN.values(), ids=list(BROKEN))
 def test_a_connection_whose_answer_was_broken_is_given_up(transport: Transport, segments: Segments) -> None:
-    """Where the next answer would begin on it, nobody knows (RFC 9112, 6.3 and 8)."""
+    """Where the next answer would begin on it is unknown (RFC 9112, 6.3 and 8)."""
     with Peer(segments, RIGHT) as peer:
         with pytest.raises(TransportError, match="reading the body"):
             body_of(ask(transport, peer, seconds=0.2))

@@ -20,9 +20,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+def other_ca(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates of another CA, for another name."""
-    return make_certificates(tmp_path_factory.mktemp("strangers"), "DNS:elsewhere.test")
+    return make_certificates(tmp_path_factory.mktemp("other_ca"), "DNS:elsewhere.test")
 
 
 @pytest.fixture
@@ -58,21 +58,21 @@ def test_an_unknown_ca_is_refused_before_anything_is_sent(rig: Rig, server: Seen
     assert rig.value("up") == 0
 
 
-def test_insecure_skip_verify_takes_any_certificate(rig: Rig, strangers: Certificates) -> None:
-    with tls_server(strangers) as server:
+def test_insecure_skip_verify_takes_any_certificate(rig: Rig, other_ca: Certificates) -> None:
+    with tls_server(other_ca) as server:
         assert fetch(rig, server, "{insecure_skip_verify: true}") == ""
 
 
-def test_a_certificate_for_another_name_is_refused(rig: Rig, strangers: Certificates) -> None:
-    with tls_server(strangers) as server:
-        detail = fetch(rig, server, inline(strangers, ca="ca"))
+def test_a_certificate_for_another_name_is_refused(rig: Rig, other_ca: Certificates) -> None:
+    with tls_server(other_ca) as server:
+        detail = fetch(rig, server, inline(other_ca, ca="ca"))
         assert "TLS failed" in detail
         assert server.requests == []
 
 
-def test_server_name_is_the_name_that_is_checked(rig: Rig, strangers: Certificates) -> None:
-    with tls_server(strangers) as server:
-        tls = f"{{ca_file: {strangers.path('ca')}, server_name: elsewhere.test}}"
+def test_server_name_is_the_name_that_is_checked(rig: Rig, other_ca: Certificates) -> None:
+    with tls_server(other_ca) as server:
+        tls = f"{{ca_file: {other_ca.path('ca')}, server_name: elsewhere.test}}"
         assert fetch(rig, server, tls) == ""
         assert f"Host: 127.0.0.1:{server.port}" in server.requests[0]
 
@@ -106,7 +106,7 @@ def test_a_certificate_that_is_none_is_named(rig: Rig, server: Seen) -> None:
     assert rig.value("up") == 0
 
 
-def test_a_version_nobody_speaks(rig: Rig, certificates: Certificates) -> None:
+def test_a_version_that_the_server_does_not_speak(rig: Rig, certificates: Certificates) -> None:
     with tls_server(certificates) as server:
         tls = f"{{ca_file: {certificates.path('ca')}, min_version: TLS12, max_version: TLS12}}"
         assert fetch(rig, server, tls) == ""
@@ -216,9 +216,9 @@ def test_a_proxy_that_refuses(rig: Rig, server: Seen, certificates: Certificates
 
 
 def test_a_proxy_with_an_unknown_certificate(
-    rig: Rig, server: Seen, certificates: Certificates, strangers: Certificates
+    rig: Rig, server: Seen, certificates: Certificates, other_ca: Certificates
 ) -> None:
-    with proxy(certificates=strangers) as seen:
+    with proxy(certificates=other_ca) as seen:
         keys = f"proxy_url: 'https://127.0.0.1:{seen.port}'"
         detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
     assert "the proxy failed while connecting" in detail

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.server import Answer
 from tests.rig.json_source import NOW_MS, Rig, dropped, error, skipped
 
 RECORD = {"time": NOW_MS // 1000, "count": 3015, "code": "4"}
@@ -180,6 +181,16 @@ def test_fail_if(rig: Rig, keys: str, document: Any, detail: list[str]) -> None:
     assert [words for words in detail if words not in error(report)] == []
     assert rig.value("up") == (0 if detail else 1)
     assert rig.lines() == ([] if detail else [f"m 1 @{NOW_MS}"])
+
+
+def test_fail_if_looks_at_every_page(rig: Rig) -> None:
+    """An error in the place of the second page fails the scrape, the records of the first page included."""
+    pages = {"": {"items": [{"v": 1}], "next": "?page=2"}, "page=2": {"items": [], "error": "expired"}}
+    rig.api.serve("/doc", lambda request: Answer.json(pages[request.query]))
+    keys = "fail_if: error, pagination: {style: next_link, path: next}"
+    report = rig.push(rig.job('{name: m, records: "items[]", value: v}', keys=keys))
+    assert "fail_if" in error(report)
+    assert (len(rig.api.requests), rig.value("up"), rig.lines()) == (2, 0, [])
 
 
 def test_fail_if_looks_at_a_plain_list_too(rig: Rig) -> None:

@@ -482,7 +482,7 @@ def test_points_of_one_series_at_several_times_are_no_duplicates(rig: Rig) -> No
     assert rig.lines() == [f"m {t % 1000} @{t}000" for t in sorted(times)]
 
 
-def test_duplicates_across_nested_groups_are_settled_together(rig: Rig) -> None:
+def test_duplicates_across_nested_groups_are_resolved_together(rig: Rig) -> None:
     metric = '{name: m, records: ["a[]", "b[]"], value: "@", duplicates: sum}'
     pushed(rig, metric, '{"a":[{"b":[1,2]},{"b":[4]},{"b":[8,16]}]}')
     assert rig.lines() == [f"m 31 {AT}"]

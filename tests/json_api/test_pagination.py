@@ -285,6 +285,21 @@ def test_half_a_character_does_not_break_the_comparison(rig: Rig) -> None:
     assert "1 record in common" in warnings(report)[0]
 
 
+@pytest.mark.parametrize("cursor", ['a"b', "a\\b", 'x", "limit": "0', "tab\tand line\n", "ünï"], ids=repr)
+def test_a_cursor_in_a_json_body_is_escaped_as_json(rig: Rig, cursor: str) -> None:
+    """The body stays the document that the config shows, whatever text the API names its page by."""
+    bodies = []
+
+    def respond(request: Request) -> Answer:
+        bodies.append(json.loads(request.body))
+        return Answer.json(page(len(bodies), nextCursor=cursor if len(bodies) == 1 else None))
+
+    rig.api.serve("/doc", respond)
+    report = rig.push(rig.job(ITEMS, keys=f"""method: POST, {CURSOR}, body: '{{"after": "{{cursor}}", "n": 1}}'"""))
+    assert error(report) == ""
+    assert bodies == [{"after": "", "n": 1}, {"after": cursor, "n": 1}]
+
+
 REPEATED = [
     ("page", NUMBER, "'page'"),
     ("cursor", CURSOR, "'cursor'"),

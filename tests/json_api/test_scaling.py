@@ -75,7 +75,7 @@ def test_what_is_not_finite_is_as_in_floats(value: float, scale: float, offset: 
     assert found.one(value) == expected or math.isnan(found.one(value)) == math.isnan(expected)
 
 
-def test_a_whole_number_beyond_floats_is_told() -> None:
+def test_a_whole_number_beyond_floats_is_a_warning() -> None:
     found = Scaling.of(10.0, 0.0)
     assert found is not None
     with pytest.raises(OverflowError):

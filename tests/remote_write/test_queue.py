@@ -25,8 +25,8 @@ from tests.rig.push import Source, config_text, endpoint, job, now_ms, tick, war
 
 
 def send_queue(count: int) -> tuple[SendQueue, Delivery]:
-    accounting = Delivery("amp")
-    return SendQueue([WriteRequest(b"%d" % number, 1, 1) for number in range(count)], accounting), accounting
+    delivery = Delivery("amp")
+    return SendQueue([WriteRequest(b"%d" % number, 1, 1) for number in range(count)], delivery), delivery
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_stop_of_one_stops_the_others_and_loses_nothing() -> None:
 def test_a_request_that_is_too_much_at_once_goes_in_pieces() -> None:
     """AMP's token bucket refuses a request larger than what is in it: the same again would never get through."""
     clock = Clock()
-    with Api() as api, Receiver(now=clock.time, limits=Limits(samples_per_second=4, burst_samples=4)) as amp:
+    with Api() as api, Receiver(now=clock.time, limits=Limits(samples_per_second=4)) as amp:
         source = Source(api)
         source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(20)]
         text = config_text(
@@ -145,13 +145,13 @@ def test_two_throttled_attempts_come_before_pieces() -> None:
 
 @pytest.mark.parametrize("taken", [0, 1, 3])
 def test_what_was_never_sent_ran_out_of_time(taken: int) -> None:
-    """A request that nobody has said anything of is left with the deadline as its reason, in words too."""
-    box, _ = send_queue(3)
-    assert len(box) == 3
-    assert [queued and queued.pieces[0].body for queued in (box.take() for _ in range(taken))] == [b"0", b"1", b"2"][
+    """A request without a result is left with the deadline as its reason, and a sentence about it."""
+    queue, _ = send_queue(3)
+    assert len(queue) == 3
+    assert [queued and queued.pieces[0].body for queued in (queue.take() for _ in range(taken))] == [b"0", b"1", b"2"][
         :taken
     ]
-    left = box.close()
+    left = queue.close()
     assert [one.request.body for one in left] == [b"0", b"1", b"2"]
     assert {one.reason for one in left} == {"deadline"}
     assert all(one.detail for one in left)
@@ -159,11 +159,11 @@ def test_what_was_never_sent_ran_out_of_time(taken: int) -> None:
 
 def test_every_request_is_taken_once() -> None:
     """After the last one there is none, and threads that take at once get different ones."""
-    box, _ = send_queue(200)
+    queue, _ = send_queue(200)
     taken = list[bytes]()
 
     def take_all() -> None:
-        while queued := box.take():
+        while queued := queue.take():
             taken.append(queued.pieces[0].body)
 
     threads = [threading.Thread(target=take_all) for _ in range(4)]
@@ -172,14 +172,14 @@ def test_every_request_is_taken_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(taken, key=int) == [b"%d" % number for number in range(200)]
-    assert box.take() is None
+    assert queue.take() is None
 
 
 def test_what_is_held_back_has_that_reason() -> None:
     """All of it comes back, in order, for the reason that was given."""
-    box, _ = send_queue(3)
-    box.hold_back("behind_backlog", "older samples go first")
-    left = box.close()
+    queue, _ = send_queue(3)
+    queue.hold_back("behind_backlog", "older samples go first")
+    left = queue.close()
     assert [(one.request.body, one.reason, one.detail) for one in left] == [
         (body, "behind_backlog", "older samples go first") for body in (b"0", b"1", b"2")
     ]
@@ -187,22 +187,22 @@ def test_what_is_held_back_has_that_reason() -> None:
 
 def test_a_stop_leaves_what_is_under_way_its_own_reason() -> None:
     """Requests that others have taken keep theirs, the first stop counts, and nothing more is taken."""
-    box, _ = send_queue(4)
-    first, second = box.take(), box.take()
+    queue, _ = send_queue(4)
+    first, second = queue.take(), queue.take()
     assert first is not None
     assert second is not None
     first.reason, second.reason, first.detail = "http_503", "http_429", "overloaded"
-    box.stop(first)
-    box.stop(second)
-    assert box.is_stopped
-    assert box.take() is None
-    left = box.close()
+    queue.stop(first)
+    queue.stop(second)
+    assert queue.is_stopped
+    assert queue.take() is None
+    left = queue.close()
     assert [one.reason for one in left] == ["http_503", "http_429", "http_503", "http_503"]
     assert left[3].detail == first.detail
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "is_maybe_stored", "expected"),
+    ("is_in_flight", "is_maybe_stored", "expected"),
     [
         pytest.param(False, False, [False, False, False], id="nothing went out"),
         pytest.param(True, False, [True, False, False], id="the first piece is under way"),
@@ -210,42 +210,42 @@ def test_a_stop_leaves_what_is_under_way_its_own_reason() -> None:
     ],
 )
 def test_the_piece_in_flight_is_marked_as_maybe_stored(
-    in_flight: bool, is_maybe_stored: bool, expected: list[bool]
+    is_in_flight: bool, is_maybe_stored: bool, expected: list[bool]
 ) -> None:
     """Of a request in pieces only the first one can be under way."""
-    box, _ = send_queue(2)
-    queued = box.take()
+    queue, _ = send_queue(2)
+    queued = queue.take()
     assert queued is not None
     queued.pieces.append(WriteRequest(b"0b", 1, 1))
-    queued.in_flight = in_flight
+    queued.in_flight = is_in_flight
     if is_maybe_stored:
         queued.mark_maybe_stored()
-    left = box.close()
+    left = queue.close()
     assert [one.request.body for one in left] == [b"0", b"0b", b"1"]
     assert [one.request.maybe_stored for one in left] == expected
 
 
 def test_a_finished_request_is_not_left() -> None:
     """One that is under way for the last time and has nothing left is gone, without an error."""
-    box, _ = send_queue(1)
-    queued = box.take()
+    queue, _ = send_queue(1)
+    queued = queue.take()
     assert queued is not None
     queued.pieces.clear()
     queued.in_flight = True
-    assert box.close() == []
+    assert queue.close() == []
 
 
 def test_late_threads_do_not_change_the_accounting() -> None:
     """Closing waits for a thread that is recording; later ones get QueueClosed."""
-    box, accounting = send_queue(1)
+    queue, delivery = send_queue(1)
     refused, started = list[int](), threading.Barrier(9)
 
     def record_many() -> None:
         started.wait()
         try:
             for _ in range(10_000):
-                with box.accounting() as accounted:
-                    accounted.accepted += 1
+                with queue.accounting() as accounting:
+                    accounting.accepted += 1
         except QueueClosed:
             refused.append(1)
 
@@ -254,12 +254,12 @@ def test_late_threads_do_not_change_the_accounting() -> None:
         thread.start()
     started.wait()
     time.sleep(0.01)
-    box.close()
-    seen = accounting.accepted
+    queue.close()
+    seen = delivery.accepted
     for thread in threads:
         thread.join()
-    assert accounting.accepted == seen
-    assert box.take() is None
+    assert delivery.accepted == seen
+    assert queue.take() is None
 
 
 @given(st.integers(0, 300), st.booleans(), st.integers(1, 50), st.integers(1, 50))

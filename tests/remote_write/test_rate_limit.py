@@ -39,7 +39,7 @@ def test_how_long_a_request_waits(rate: int, asked: list[tuple[int, float]], wai
 
 @pytest.mark.parametrize("refused", [1, 2, 7])
 def test_a_wait_beyond_what_is_left_takes_nothing(refused: int) -> None:
-    """However often a request is told that the run is too short for it, the next one waits no longer for that."""
+    """However often the run is too short for a request, the next one waits no longer for that."""
     rate_limiter = RateLimiter(10)
     rate_limiter.wait_seconds(50, 0.0, PLENTY)
     assert [rate_limiter.wait_seconds(10, 0.0, 3.0) for _ in range(refused)] == [None] * refused

@@ -13,7 +13,7 @@ import pytest
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.model.delivery import Delivery
 from lambda_remote_write.model.samples import Metadata
-from sandbox.amp import Basic, Limits, Received, Receiver, SigV4
+from sandbox.amp import Authorization, Limits, Received, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig import made
@@ -516,7 +516,7 @@ def test_a_workspace_that_is_not_there_is_named(clock: Clock) -> None:
 
 def test_other_receivers_take_basic_authentication(clock: Clock) -> None:
     auth = {"username": "me", "password": "secret"}
-    with Receiver(auth=Basic("me", "secret"), now=clock.time) as amp:
+    with Receiver(auth=Authorization("Basic bWU6c2VjcmV0"), now=clock.time) as amp:
         with rig(amp.url, clock=clock, sigv4=None, basic_auth=auth) as good:
             assert accounting(good.deliver(good.points())) == (6, {}, {}, {})
         with rig(amp.url, clock=clock, sigv4=None, basic_auth=auth | {"password": "other"}) as bad:
@@ -578,7 +578,7 @@ def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others
     assert "out of order sample" in message(delivery)
 
 
-def test_a_sample_that_grows_too_old_during_an_outage_is_booked_once() -> None:
+def test_a_sample_that_grows_too_old_during_an_outage_is_counted_once() -> None:
     """Its neighbour in the same request stays in hand, and the counts balance."""
     clock = Clock()
     with Receiver(now=clock.time) as receiver:

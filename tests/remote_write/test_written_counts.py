@@ -180,7 +180,7 @@ def test_counts_of_a_server_in_trouble_are_not_believed(receiver: Receiver, one:
 
 
 def test_version_1_does_not_believe_the_headers(receiver: Receiver, clock: Clock) -> None:
-    """ "MUST NOT" be used where 1.0 was sent: nobody has said what they mean there."""
+    """ "MUST NOT" be used where 1.0 was sent: their meaning there is not specified."""
     receiver.always(says(200, 0, 0, 0))
     with rig(receiver.url, clock=clock, **PLAIN, send_native_histograms=True) as one:
         assert accounting(one.send(page(one))) == (3, {}, {}, {})

@@ -44,7 +44,7 @@ def printed_by(*arguments: str | Path) -> str:
 
 @pytest.fixture
 def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The same of commands that ask nobody, without a process of their own."""
+    """The same of commands that need no server, without a process of their own."""
 
     def run(*arguments: str | Path) -> str:
         capsys.readouterr()
@@ -115,6 +115,7 @@ def outsiders() -> Iterator[Outsiders]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("action", ["check", "plan", "push"])
 def test_what_sources_and_receivers_say(outsiders: Outsiders, tmp_path: Path, action: str, form: list[str]) -> None:

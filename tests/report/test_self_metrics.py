@@ -36,7 +36,7 @@ class World:
     def records(self) -> list[dict[str, Any]]:
         return [{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)]
 
-    def env_vars(self, **keys: Any) -> Environment:
+    def new_environment(self, **keys: Any) -> Environment:
         entry = endpoint(self.amp, "amp", **keys.pop("endpoint", {}))
         top = {"self_metrics": True, "spool": {"location": str(self.folder)}} | keys
         return Environment(
@@ -75,7 +75,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_a_healthy_run_says_what_it_was(world: World) -> None:
     before = world.clock.time()
-    environment = world.env_vars()
+    environment = world.new_environment()
     report = world.run(environment)
     assert world.outcomes() == {("collected", ""): SAMPLES, ("accepted", ""): SAMPLES}
     assert world.last("pusher_build_info", version=__version__) == 1
@@ -97,7 +97,7 @@ def test_a_healthy_run_says_what_it_was(world: World) -> None:
 
 
 def test_trouble_shows_and_goes_back_to_zero(world: World) -> None:
-    environment = world.env_vars(endpoint={"queue_config": {"min_backoff": "1ms", "max_backoff": "2ms"}})
+    environment = world.new_environment(endpoint={"queue_config": {"min_backoff": "1ms", "max_backoff": "2ms"}})
     world.run(environment)
     world.amp.script(Fault.status(503), Fault.status(500), Fault.status(400, b"no"))
     world.run(environment)
@@ -110,7 +110,7 @@ def test_trouble_shows_and_goes_back_to_zero(world: World) -> None:
 
 def test_what_was_spooled_shows_as_taken_once_it_is_delivered(world: World) -> None:
     """A receiver that is down gets no series about it; CloudWatch's metrics survive."""
-    environment = world.env_vars()
+    environment = world.new_environment()
     world.run(environment)
     world.amp.always(Fault.status(404))
     for _ in range(2):
@@ -125,7 +125,7 @@ def test_what_was_spooled_shows_as_taken_once_it_is_delivered(world: World) -> N
 
 def test_a_backlog_that_one_run_cannot_drain_shows_its_depth_and_age(world: World) -> None:
     """The receiver takes requests, but the time is too short for all of them."""
-    environment = world.env_vars()
+    environment = world.new_environment()
     world.amp.always(Fault.status(404))
     for _ in range(16):
         world.run(environment)
@@ -137,9 +137,9 @@ def test_a_backlog_that_one_run_cannot_drain_shows_its_depth_and_age(world: Worl
 
 def test_another_environment_writes_the_same_series(world: World) -> None:
     """Values are of one run each: nothing adds up, nothing resets."""
-    world.run(world.env_vars())
+    world.run(world.new_environment())
     first = set(world.amp.samples)
-    world.run(world.env_vars())
+    world.run(world.new_environment())
     assert set(world.amp.samples) == first
     assert world.last("pusher_run_cold_start") == 1
     assert world.amp.refused == 0
@@ -147,19 +147,19 @@ def test_another_environment_writes_the_same_series(world: World) -> None:
 
 def test_relabelling_of_the_endpoint_can_drop_them(world: World) -> None:
     rules = [{"source_labels": ["__name__"], "regex": "pusher_.*", "action": "drop"}]
-    report = world.run(world.env_vars(endpoint={"write_relabel_configs": rules}))
+    report = world.run(world.new_environment(endpoint={"write_relabel_configs": rules}))
     assert world.amp.series("pusher_build_info") == {}
     assert report.deliveries[0].dropped.total() == 0
 
 
 def test_they_can_be_left_out(world: World) -> None:
-    world.run(world.env_vars(self_metrics=False))
+    world.run(world.new_environment(self_metrics=False))
     assert len(world.amp.samples) == SAMPLES
 
 
 def test_a_receiver_that_refuses_them_costs_no_data_and_little_time(world: World) -> None:
     world.amp.script(None, *[Fault.status(400, b"no self-metrics")] * 2)
-    report = world.run(world.env_vars())
+    report = world.run(world.new_environment())
     assert not report.failed
     assert report.deliveries[0].accepted == SAMPLES
     assert report.deliveries[0].rejected.total() == 0
@@ -170,21 +170,21 @@ def test_a_receiver_that_refuses_them_costs_no_data_and_little_time(world: World
 def test_a_receiver_that_fails_for_them_alone_does_not_hold_up_the_run(world: World) -> None:
     world.amp.script(None, *[Fault.hang()] * 3)
     started = time.monotonic()
-    report = world.run(world.env_vars(), seconds=30.0)
+    report = world.run(world.new_environment(), seconds=30.0)
     assert time.monotonic() - started < 25
     assert not report.failed
     assert any("not sent" in detail for detail in report.deliveries[0].warnings)
 
 
 def test_metadata_comes_along(world: World) -> None:
-    world.run(world.env_vars())
+    world.run(world.new_environment())
     assert world.amp.metadata["pusher_spool_age_seconds"].type == "gauge"
     assert world.amp.metadata["requests_total"].type == "counter"
     assert len(world.amp.requests) == 2  # the data, and both of these together
 
 
 def test_records_of_a_job_show_by_outcome_and_reason_and_go_back_to_zero(world: World) -> None:
-    environment = world.env_vars()
+    environment = world.new_environment()
     world.run(environment)
     assert world.last("pusher_job_records", job="usage", outcome="mapped", reason="") == 3
     world.more = [{"id": "a", "value": "x", "at": 1}]

@@ -192,8 +192,8 @@ def seed(receiver: Receiver, points: Iterable[Point]) -> None:
 
 @contextmanager
 def failing_after(requests: int, fault: Fault, **keys: Any) -> Iterator[Receiver]:
-    """A workspace that takes so many requests and treats all others so, until it is told otherwise. It does not say
-    what it has."""
+    """A workspace that takes so many requests and answers all others with `fault`, until a test sets another. It does
+    not say what it has."""
 
     def seen(_: Any) -> None:
         if len(receiver.requests) == requests:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class StandingClock:
-    """A wall clock that moves only when it is told to, or when somebody sleeps. Milliseconds since the epoch."""
+    """A wall clock that moves only when a test moves it or sleeps on it. Milliseconds since the epoch."""
 
     ms: int
 

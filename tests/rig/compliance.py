@@ -23,7 +23,6 @@ from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 im
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 from tests.rig.command_line import environment, pusher_command
 
-TREE = Path(__file__).parents[2]
 PROTOCOLS = ("v1", "v2")
 MESSAGES = {"v1": "prometheus.WriteRequest", "v2": "io.prometheus.write.v2.Request"}
 STALE_BITS = 0x7FF0000000000002
@@ -284,15 +283,15 @@ class Sender:
         return self._process.poll() is None
 
     @property
-    def detail(self) -> str:
+    def log_text(self) -> str:
         return self._log.read_text(errors="replace")
 
     def wait_for(self, is_there: Callable[[], object], what: str) -> None:
         """Returns as soon as `is_there`; fails when the process ends before that, or patience does."""
         until = time.monotonic() + PATIENCE_SECONDS
         while not is_there():
-            assert self.is_running, f"the sender ended before {what}: {self.detail[-2000:]}"
-            assert time.monotonic() < until, f"not within {PATIENCE_SECONDS}s: {what}; it said: {self.detail[-2000:]}"
+            assert self.is_running, f"the sender ended before {what}: {self.log_text[-2000:]}"
+            assert time.monotonic() < until, f"not within {PATIENCE_SECONDS}s: {what}; it said: {self.log_text[-2000:]}"
             time.sleep(0.05)
 
     def interrupt(self, number: int = signal.SIGTERM) -> None:
@@ -317,7 +316,7 @@ class Sender:
 
 @contextmanager
 def sender(config: Mapping[str, Any], folder: Path, *options: str) -> Iterator[Sender]:
-    """A running sender; killed at the end when nobody stopped it."""
+    """A running sender; killed at the end if it is still running."""
     running = Sender(config, folder, *options)
     try:
         yield running
@@ -352,4 +351,4 @@ class Run:
     writes: dict[str, list[Write]]
     started_at: float
     status: int
-    detail: str
+    log_text: str

@@ -24,7 +24,7 @@ class Place:
         self._client = aws.client(kind)
         self.location = "s3://configs/pusher.yaml" if kind == "s3" else "ssm:/pusher"
         self._aws, self._spool, self._kind = aws, spool, kind
-        self.outsides: list[Dependencies] = []
+        self.all_dependencies: list[Dependencies] = []
         if kind == "s3":
             self._client.create_bucket(Bucket="configs", CreateBucketConfiguration={"LocationConstraint": REGION})
 
@@ -38,13 +38,13 @@ class Place:
         else:
             self._client.put_parameter(Name="/pusher", Value=text, Type="String", Overwrite=True)
 
-    def env_vars(self, *, spool: bool = True) -> App:
+    def new_app(self, *, spool: bool = True) -> App:
         variables = {
             **KEYS, "AWS_REGION": REGION, "AWS_ENDPOINT_URL_S3": self._aws.url, "PUSHER_CONFIG": self.location,
             **({"PUSHER_SPOOL": str(self._spool)} if spool else {}),
         }  # fmt: skip
-        self.outsides.append(Dependencies(variables, session=self._aws.session))
-        return App(self.outsides[-1])
+        self.all_dependencies.append(Dependencies(variables, session=self._aws.session))
+        return App(self.all_dependencies[-1])
 
 
 @pytest.fixture(params=["s3", "ssm"])
@@ -52,5 +52,5 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     with Aws() as aws:
         found = Place(aws, request.param, tmp_path / "kept")
         yield found
-        for dependencies in found.outsides:
+        for dependencies in found.all_dependencies:
             dependencies.transport.close()

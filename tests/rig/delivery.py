@@ -87,20 +87,20 @@ class Rig:
         requests = packing.pack(samples, batches.protocol_of(self.endpoint, metadata), now_ms, delivery.dropped)
         options = sending.SendOptions(self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
         deadline = self.clock.monotonic() + seconds
-        left = self._settled(requests, delivery, options, deadline)
+        left = self._sent(requests, delivery, options, deadline)
         if not left:
             metadata_requests = MetadataRequests(self.endpoint, metadata, self.clock.now_ms())
-            left = self._settled(metadata_requests.requests(Samples(), (), delivery), delivery, options, deadline)
+            left = self._sent(metadata_requests.requests(Samples(), (), delivery), delivery, options, deadline)
             metadata_requests.remember(delivery)
         delivery.record_undelivered(left)
         assert delivery.balances
         return delivery
 
-    def _settled(
-        self, requests: Sequence[WriteRequest], accounting: Delivery, options: sending.SendOptions, deadline: float
+    def _sent(
+        self, requests: Sequence[WriteRequest], delivery: Delivery, options: sending.SendOptions, deadline: float
     ) -> list[PendingRequest]:
         """What is left of the requests."""
-        send_queue = SendQueue(requests, accounting)
+        send_queue = SendQueue(requests, delivery)
         sending.deliver(self.endpoint, send_queue, options, deadline)
         return send_queue.close()
 

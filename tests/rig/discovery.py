@@ -52,7 +52,7 @@ class Clock:
         return self.started + self.ahead
 
 
-def nobody(*_: Any) -> Any:
+def no_request(*_: Any) -> Any:
     raise AssertionError("nothing here asks for that")
 
 
@@ -81,16 +81,16 @@ class Rig:
         self,
         url: str = "http://127.0.0.1:1",
         client: Callable[..., Any] | None = None,
-        resolver: Callable[[], Any] = nobody,
+        resolver: Callable[[], Any] = no_request,
     ) -> None:
         self.clock = Clock()
         self.env_vars = {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": url}
         self.transport = Transport()
         self.session = Session(url)
-        self.secrets = SecretStore(self.env_vars, nobody, time.monotonic)
+        self.secrets = SecretStore(self.env_vars, no_request, time.monotonic)
         now_ms = lambda: int((time.time() + self.clock.ahead) * 1000)  # noqa: E731
         self.clients = AwsClients(self.env_vars, self.secrets, self.session, now_ms)
-        objects = S3(self.env_vars, self.transport, self.secrets, nobody, lambda: int(time.time() * 1000))
+        objects = S3(self.env_vars, self.transport, self.secrets, no_request, lambda: int(time.time() * 1000))
         fetcher = Fetcher(self.transport, self.secrets, self.env_vars)
         self.discovery_clients = Clients(fetcher, objects, client or self.clients, resolver, self.clock)
 

@@ -20,10 +20,10 @@ OPTIONS = ParseOptions(exemplars=True)
 def main(format_name: str, options: list[str]) -> None:
     def one(content: bytes) -> None:
         half, size = len(content) // 2, content[0] + 1 if content else 1
-        cold, environment = Target(format_name, OPTIONS).read(content), Target(format_name, OPTIONS)
-        assert environment.read(*pieces(content, size)) == cold, "in pieces"
-        assert environment.read(content) == cold, "the second time"
-        environment.read(content[:half] + content[half + 1 :])
+        cold, warm = Target(format_name, OPTIONS).read(content), Target(format_name, OPTIONS)
+        assert warm.read(*pieces(content, size)) == cold, "in pieces"
+        assert warm.read(content) == cold, "the second time"
+        warm.read(content[:half] + content[half + 1 :])
 
     atheris.Setup([sys.argv[0], *options], one)
     atheris.Fuzz()

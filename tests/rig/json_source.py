@@ -1,4 +1,4 @@
-"""One API, one strict receiver and a clock between them: what the tests of act 1 stand on."""
+"""One API, one strict receiver and a clock between them: what the tests of collecting stand on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Rig:
     session: Any = None  # (profile, region) -> a boto3 session, for the tests that need one
     api: Api = field(init=False)
     receiver: Receiver = field(init=False)
-    _outsides: list[Dependencies] = field(default_factory=list)
+    _all_dependencies: list[Dependencies] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.api = Api(now=self.clock.time)
@@ -54,7 +54,7 @@ class Rig:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for dependencies in self._outsides:
+        for dependencies in self._all_dependencies:
             dependencies.transport.close()
         self.receiver.__exit__(kind, error, trace)
         self.api.__exit__(kind, error, trace)
@@ -68,13 +68,13 @@ class Rig:
         """A cold function with these jobs, each a flow of YAML keys as made by `job`."""
         endpoint = (TO_AMP if self.signed else TO_RECEIVER).format(url=self.receiver.url)
         listed = "".join(f"  - {job}\n" for job in jobs)
-        path = self.folder / f"config-{len(self._outsides)}.yaml"
+        path = self.folder / f"config-{len(self._all_dependencies)}.yaml"
         text = f"{top}\nself_metrics: false\njson_configs:\n{listed}remote_write:\n  - {endpoint}\n"
         path.write_text(text, encoding="utf-8")
         env_vars = {"PUSHER_CONFIG": str(path), **self.env_vars}
         extra = {"session": self.session} if self.session else {}
         dependencies = Dependencies(env_vars, now_ms=self.clock.now_ms, **extra)
-        self._outsides.append(dependencies)
+        self._all_dependencies.append(dependencies)
         return App(dependencies)
 
     def job(self, *metrics: str, name: str = "j", path: str = "/doc", keys: str = "") -> str:

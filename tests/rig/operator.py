@@ -103,7 +103,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 
 def assert_balanced(delivery: dict[str, Any]) -> None:
-    """The books of every report: what came is accounted for."""
-    reason_counts = ("spooled", "rejected", "dropped", "undelivered")
-    rest = sum(one["count"] for name in reason_counts for one in delivery[name].values())
+    """Every sample of a report is accounted for."""
+    elsewhere = ("spooled", "rejected", "dropped", "undelivered")
+    rest = sum(one["count"] for name in elsewhere for one in delivery[name].values())
     assert delivery["collected"] + delivery["taken"] == delivery["accepted"] + rest

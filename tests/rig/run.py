@@ -23,10 +23,10 @@ class Process:
     """A running `pusher run`, and what it said so far."""
 
     def __init__(self, folder: Path, now_ms: Callable[[], int], flush_seconds: float) -> None:
-        self.detail: list[str] = []
+        self.lines: list[str] = []
         self.path = folder / "config.yaml"
         self._dependencies = Dependencies({}, now_ms, no_session)
-        self._runner = Runner(self._load, str(self.path), "here", self._dependencies, self.detail.append, flush_seconds)
+        self._runner = Runner(self._load, str(self.path), "here", self._dependencies, self.lines.append, flush_seconds)
         self._status: list[int] = []
         self._thread = threading.Thread(target=lambda: self._status.append(self._runner.run()), daemon=True)
         self._thread.start()
@@ -41,14 +41,14 @@ class Process:
     def wait_for(self, is_there: Callable[[], object], what: str) -> None:
         until = time.monotonic() + PATIENCE_SECONDS
         while not is_there():
-            assert time.monotonic() < until, f"not within {PATIENCE_SECONDS}s: {what}; it said: {self.detail[-20:]}"
+            assert time.monotonic() < until, f"not within {PATIENCE_SECONDS}s: {what}; it said: {self.lines[-20:]}"
             time.sleep(0.02)
 
     def wait_to_hear(self, *words: str) -> str:
         """The first message with all these words."""
 
         def heard() -> list[str]:
-            return [line for line in self.detail if all(word in line for word in words)]
+            return [line for line in self.lines if all(word in line for word in words)]
 
         self.wait_for(heard, f"a message with {words}")
         return heard()[0]
@@ -56,7 +56,7 @@ class Process:
     def stop(self) -> int:
         self._runner.stop()
         self._thread.join(PATIENCE_SECONDS)
-        assert not self._thread.is_alive(), self.detail[-20:]
+        assert not self._thread.is_alive(), self.lines[-20:]
         return self._status[0] if self._status else -1
 
 

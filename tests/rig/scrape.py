@@ -39,7 +39,6 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 INTERVAL_MS = 8_000  # and the time that a scrape may take: all pages at once, by two clients, on a busy machine
-_LARGE = 1 << 30
 STALE = "7ff0000000000002"
 
 Labels = tuple[tuple[str, str], ...]

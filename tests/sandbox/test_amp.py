@@ -1,18 +1,12 @@
 """The receiver refuses what AMP refuses. Requests are signed by botocore and encoded by the protobuf stubs."""
 
+import contextlib
 import hashlib
-import json
 import math
-import os
-import signal
-import socket
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import cramjam
 import pytest
@@ -24,11 +18,10 @@ from requests_aws4auth import AWS4Auth
 
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from sandbox import prometheus
-from sandbox.amp import Basic, Bearer, Limits, Receiver, SigV4, parse_selector, value_text
+from sandbox.amp import Authorization, Limits, Receiver, SigV4
 from sandbox.server import Fault
 from tests.rig.needs import Peer
 
-ROOT = Path(__file__).parents[2]
 HEADERS = {
     "Content-Type": "application/x-protobuf",
     "Content-Encoding": "snappy",
@@ -60,13 +53,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def http() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
-
-
-@pytest.fixture
 def amp(clock: Clock) -> Iterator[Receiver]:
     with Receiver(auth=None, now=clock) as receiver:
         yield receiver
@@ -86,11 +72,9 @@ def body(*entries: types_pb2.TimeSeries, metadata: list[types_pb2.MetricMetadata
     return bytes(cramjam.snappy.compress_raw(message.SerializeToString()))
 
 
-def signed(
-    url: str, data: bytes, keys: SigV4 = KEYS, headers: dict[str, str] | None = None, method: str = "POST"
-) -> dict[str, str]:
+def signed(url: str, data: bytes, keys: SigV4 = KEYS, headers: dict[str, str] | None = None) -> dict[str, str]:
     """The headers that botocore sends for this request."""
-    request = AWSRequest(method, url, headers={**HEADERS, **(headers or {})}, data=data)
+    request = AWSRequest("POST", url, headers={**HEADERS, **(headers or {})}, data=data)
     SigV4Auth(Credentials(keys.access_key, keys.secret_key, keys.token), keys.service, keys.region).add_auth(request)
     return dict(request.headers.items())
 
@@ -215,11 +199,9 @@ def test_an_expired_token_is_refused_until_fresh_credentials_come(http: requests
 @pytest.mark.parametrize(
     ("auth", "sent", "status"),
     [
-        pytest.param(Basic("me", "pass"), "Basic bWU6cGFzcw==", 200, id="basic"),
-        pytest.param(Basic("me", "pass"), "Basic bWU6b3RoZXI=", 401, id="basic, wrong"),
-        pytest.param(Bearer("abc"), "Bearer abc", 200, id="bearer"),
-        pytest.param(Bearer("abc"), "Bearer abd", 401, id="bearer, wrong"),
-        pytest.param(Bearer("abc"), None, 401, id="bearer, missing"),
+        pytest.param(Authorization("Bearer abc"), "Bearer abc", 200, id="right"),
+        pytest.param(Authorization("Bearer abc"), "Bearer abd", 401, id="wrong"),
+        pytest.param(Authorization("Bearer abc"), None, 401, id="missing"),
         pytest.param(None, None, 200, id="off"),
     ],
 )
@@ -537,35 +519,26 @@ def test_series_are_selected_by_name_and_labels(amp: Receiver, http: requests.Se
 
 
 @pytest.mark.parametrize(
-    ("fault", "outcome", "stored", "recorded"),
+    ("fault", "stored", "recorded"),
     [
-        pytest.param(Fault.status(503, b"busy"), 503, 0, 503, id="status"),
-        pytest.param(Fault.delay(0.01), 200, 1, 200, id="delay"),
-        pytest.param(Fault.drip(0.0005), 200, 1, 200, id="drip"),
-        pytest.param(Fault.reset(), requests.ConnectionError, 0, None, id="reset"),
-        pytest.param(Fault.reset(before_body=True), requests.ConnectionError, 0, None, id="reset before the body"),
-        pytest.param(Fault.hang(), requests.Timeout, 0, None, id="hang"),
-        pytest.param(Fault.half_answer(), requests.exceptions.ChunkedEncodingError, 1, 200, id="half answer"),
-        pytest.param(Fault.hang_mid_answer(), requests.ConnectionError, 1, 200, id="hang in the answer"),
-        pytest.param(Fault.reset_mid_answer(), requests.RequestException, 1, 200, id="reset in the answer"),
-        pytest.param(Fault.garbage(), requests.ConnectionError, 0, None, id="garbage"),
-        pytest.param(Fault.lost_answer(), requests.ConnectionError, 1, None, id="lost answer"),
+        pytest.param(Fault.status(503, b"busy"), 0, 503, id="status"),
+        pytest.param(Fault.reset(), 0, None, id="reset"),
+        pytest.param(Fault.reset(before_body=True), 0, None, id="reset before the body"),
+        pytest.param(Fault.half_answer(), 1, 200, id="half answer"),
+        pytest.param(Fault.garbage(), 0, None, id="garbage"),
+        pytest.param(Fault.lost_answer(), 1, None, id="lost answer"),
     ],
 )
-def test_it_misbehaves_once_as_told(amp: Receiver, http: requests.Session, fault, outcome, stored, recorded) -> None:
+def test_a_fault_decides_whether_the_request_had_its_effect(
+    amp: Receiver, http: requests.Session, fault: Fault, stored: int, recorded: int | None
+) -> None:
+    """What the sender sees of each fault, the tests of the server say."""
     amp.script(fault)
-
-    def attempt() -> int:
-        return http.post(amp.url, body(series(UP, (0, 1.0))), headers=HEADERS, timeout=(5, 1.0)).status_code
-
-    if isinstance(outcome, int):
-        assert attempt() == outcome
-    else:
-        with pytest.raises(outcome):
-            attempt()
+    with contextlib.suppress(requests.RequestException):
+        write(amp, http, series(UP, (0, 1.0)))
     assert len(amp.samples) == stored
     assert amp.requests[0].status == recorded
-    assert attempt() == 200
+    assert write(amp, http, series(UP, (0, 1.0))).status_code == 200
 
 
 def test_a_scripted_status_carries_headers_body_and_delay(amp: Receiver, http: requests.Session) -> None:
@@ -574,151 +547,6 @@ def test_a_scripted_status_carries_headers_body_and_delay(amp: Receiver, http: r
     assert (answer.status_code, answer.content, answer.headers["Retry-After"]) == (429, b"slow down", "7")
     assert answer.elapsed.total_seconds() >= 0.05
     assert amp.requests[0].sample_count == 1
-
-
-def test_a_permanent_fault_comes_after_the_script_and_can_end(amp: Receiver, http: requests.Session) -> None:
-    amp.always(Fault.status(500))
-    amp.script(None, Fault.status(503))
-    statuses = [write(amp, http).status_code for _ in range(4)]
-    amp.always(None)
-    assert [*statuses, write(amp, http).status_code] == [200, 503, 500, 500, 200]
-
-
-def test_queries_do_not_consume_the_script(amp: Receiver, http: requests.Session) -> None:
-    amp.script(Fault.status(503))
-    assert http.get(f"{amp.base_url}/api/v1/query", params={"query": "up"}, timeout=5).status_code == 200
-    assert write(amp, http).status_code == 503
-
-
-def test_one_connection_serves_many_requests(amp: Receiver, http: requests.Session) -> None:
-    for _ in range(3):
-        write(amp, http)
-    assert amp.connections == 1
-
-
-def test_a_dead_keep_alive_connection_was_not_announced(amp: Receiver) -> None:
-    amp.script(Fault.dead_keep_alive())
-    port = int(amp.url.split(":")[2].split("/")[0])
-    head = "".join(f"{name}: {value}\r\n" for name, value in {**HEADERS, "Content-Length": len(body())}.items())
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(f"POST {amp.url.partition(str(port))[2]} HTTP/1.1\r\n{head}\r\n".encode() + body())
-        answer = b"".join(iter(lambda: connection.recv(4096), b""))
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"connection: close" not in answer.lower()
-
-
-def test_closing_ends_hung_connections_promptly(clock: Clock) -> None:
-    with Receiver(auth=None, now=clock) as amp:
-        amp.script(Fault.hang())
-        port = int(amp.url.split(":")[2].split("/")[0])
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(b"POST /remote_write HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-            while not amp.requests:
-                time.sleep(0.005)
-            started = time.monotonic()
-            amp.close()
-            assert connection.recv(1) == b""
-    assert time.monotonic() - started < 20
-
-
-# --- Queries ---------------------------------------------------------------------------------------------------------
-
-
-def ask(amp: Receiver, http: requests.Session, kind: str = "query", **params: object) -> requests.Response:
-    return http.get(f"{amp.base_url}/api/v1/{kind}", params={k: str(v) for k, v in params.items()}, timeout=5)
-
-
-@pytest.mark.parametrize(
-    ("query", "at", "expected"),
-    [
-        pytest.param("up", 0, [("node", "2.5"), ("web", "7")], id="name"),
-        pytest.param('up{job="node"}', 0, [("node", "2.5")], id="one label"),
-        pytest.param('{__name__="up", job="web",}', 0, [("web", "7")], id="name as a label"),
-        pytest.param('up{job="node", missing=""}', 0, [("node", "2.5")], id="an absent label is empty"),
-        pytest.param("up", -1, [("node", "1"), ("web", "7")], id="a second before"),
-        pytest.param("up", 299, [("node", "2.5")], id="look-back"),
-        pytest.param("up", 301, [], id="past the look-back"),
-        pytest.param("gone", 0, [], id="stale"),
-    ],
-)
-def test_instant_queries_are_answered_from_memory(
-    amp: Receiver, http: requests.Session, query: str, at: int, expected: list
-) -> None:
-    write(
-        amp, http,
-        series(UP, (-60_000, 1.0), (0, 2.5)),
-        series({**UP, "job": "web"}, (-5_000, 7.0)),
-        series({"__name__": "gone", "job": "x"}, (-1000, 1.0), (0, STALE)),
-    )  # fmt: skip
-    data = ask(amp, http, query=query, time=NOW_MS / 1000 + at).json()["data"]
-    assert data["resultType"] == "vector"
-    assert sorted((found["metric"]["job"], found["value"][1]) for found in data["result"]) == expected
-
-
-def test_range_queries_are_answered_from_memory(amp: Receiver, http: requests.Session) -> None:
-    now = NOW_MS / 1000
-    write(amp, http, series(UP, (-60_000, 1.0), (0, 2.0)))
-    answer = ask(amp, http, "query_range", query="up", start=now - 120, end=now, step="30s").json()["data"]
-    assert answer["resultType"] == "matrix"
-    (found,) = answer["result"]
-    assert [[round(now - at), value] for at, value in found["values"]] == [[60, "1"], [30, "1"], [0, "2"]]
-
-
-@pytest.mark.parametrize(
-    ("kind", "params", "status", "error"),
-    [
-        pytest.param("query", {"query": "rate(up[5m])"}, 422, "execution", id="function"),
-        pytest.param("query", {"query": 'up{job=~"n.*"}'}, 422, "execution", id="regular expression"),
-        pytest.param("query", {"query": "{}"}, 422, "execution", id="nothing selected"),
-        pytest.param("query", {}, 400, "bad_data", id="no query"),
-        pytest.param("query", {"query": "up", "time": "noon"}, 400, "bad_data", id="bad time"),
-        pytest.param("query_range", {"query": "up", "start": 0, "end": 1}, 400, "bad_data", id="no step"),
-        pytest.param("query_range", {"query": "up", "start": 0, "end": 1, "step": 0}, 400, "bad_data", id="step 0"),
-    ],
-)
-def test_other_queries_are_refused_as_prometheus_does(
-    amp: Receiver, http: requests.Session, kind: str, params: dict, status: int, error: str
-) -> None:
-    answer = ask(amp, http, kind, **params)
-    assert (answer.status_code, answer.json()["status"], answer.json()["errorType"]) == (status, "error", error)
-
-
-def test_queries_are_signed_too(http: requests.Session) -> None:
-    form = b"query=up%7Bjob%3D%22node%22%7D"
-    with Receiver(auth=KEYS) as amp:
-        url = f"{amp.base_url}/api/v1/query"
-        in_url = f"{url}?{form.decode()}"
-        posted = {"Content-Type": "application/x-www-form-urlencoded"}
-        answers = [
-            http.get(in_url, timeout=5),
-            http.get(in_url, headers=signed(in_url, b"", method="GET"), timeout=5),
-            http.post(url, form, headers=signed(url, form, headers=posted), timeout=5),
-        ]
-    assert [answer.status_code for answer in answers] == [403, 200, 200]
-
-
-VALUES = {
-    3.0: "3",
-    -0.5: "-0.5",
-    1e20: "1" + "0" * 20,
-    -1.5e21: "-1.5e+21",
-    1e-6: "0.000001",
-    1e-7: "1e-07",
-    0.1 + 0.2: "0.30000000000000004",
-    -0.0: "-0",
-    math.inf: "+Inf",
-    -math.inf: "-Inf",
-    math.nan: "NaN",
-}
-
-
-@pytest.mark.parametrize(("value", "text"), VALUES.items(), ids=VALUES.values())
-def test_values_print_as_prometheus_prints_them(value: float, text: str) -> None:
-    assert value_text(value) == text
-
-
-def test_selectors_unescape_their_strings() -> None:
-    assert parse_selector(r'm{a="x\"},b=\"", c="ü"}') == {"a": 'x"},b="', "c": "ü", "__name__": "m"}
 
 
 # --- With a real Prometheus ------------------------------------------------------------------------------------------
@@ -737,44 +565,13 @@ def test_accepted_requests_reach_a_real_prometheus_which_then_answers_queries(
         write(amp, http, series(UP, (-1000, 1.0), (0, 2.5)))
         write(amp, http, series({"__name__": "a.b"}, (0, 1.0)))
         assert [record.forward_status for record in amp.requests] == [204, None]
-        now = NOW_MS / 1000
-        (found,) = ask(amp, http, query="sum_over_time(up[1m])", time=now).json()["data"]["result"]
-        assert found["value"][1] == "3.5"
-        assert ask(amp, http, query="up{", time=now).status_code == 400
+        now, url = NOW_MS / 1000, f"{amp.base_url}/api/v1/query"
+        asked = {"query": "sum_over_time(up[1m])", "time": str(now)}
+        for answer in (http.get(url, params=asked, timeout=5), http.post(url, asked, timeout=5)):
+            assert [found["value"][1] for found in answer.json()["data"]["result"]] == ["3.5"]
+        assert http.get(url, params={"query": "up{"}, timeout=5).status_code == 400
         assert real.query('up{job="node"}', now)[0]["value"] == [now, "2.5"]
         assert real.series('{job="node"}') == [UP]
         assert [value for _, value in real.query_range("up", now - 0.5, now, 0.5)[0]["values"]] == ["1", "2.5"]
         with pytest.raises(prometheus.PrometheusError, match="parse error"):
             real.query("up{")
-
-
-@pytest.mark.parametrize("query", ["up", 'up{job="node"}', "missing"])
-def test_memory_answers_as_prometheus_does(
-    real: prometheus.Prometheus, http: requests.Session, query: str, clock: Clock
-) -> None:
-    values = enumerate(VALUES)
-    entries = [series(UP, (-60_000, 1.0), (0, 2.0)), *(series({**UP, "n": str(n)}, (0, value)) for n, value in values)]
-    now = NOW_MS / 1000
-    with Receiver(auth=None, forward_url=real.write_url, now=clock) as amp:
-        write(amp, http, *entries)
-        ours = ask(amp, http, query=query, time=now).json()["data"]["result"]
-        ranged = ask(amp, http, "query_range", query=query, start=now - 90, end=now, step=30).json()["data"]["result"]
-        for found, expected in ((ours, real.query(query, now)), (ranged, real.query_range(query, now - 90, now, 30))):
-            by_labels = [sorted(one, key=lambda row: json.dumps(row["metric"])) for one in (found, expected)]
-            assert by_labels[0] == by_labels[1]
-
-
-def test_the_command_line_prints_a_line_per_request(http: requests.Session) -> None:
-    command = [sys.executable, "-m", "sandbox.amp", "--port", "0", "--region", "eu-west-1", "--session-token", "abc"]
-    env_vars = {**os.environ, "PYTHONPATH": "functions:cli"}
-    keys = SigV4(region="eu-west-1", token="abc")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env_vars, cwd=ROOT) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().removeprefix("remote write: ").strip()
-        data = body(series(UP, (0, 1.0)), series({"__name__": "a.b"}, (0, 1.0)))
-        assert http.post(url, data, headers=signed(url, data, keys), timeout=5).status_code == 400
-        line = process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=5) == 0
-    assert f"  400  1 accepted, 1 refused, {len(data)} bytes  user=" in line
-    assert 'sample invalid metric name: "a.b"' in line

@@ -30,13 +30,6 @@ WRITTEN = [f"X-Prometheus-Remote-Write-{kind}-Written" for kind in ("Samples", "
 
 
 @pytest.fixture
-def http() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
-
-
-@pytest.fixture
 def amp() -> Iterator[Receiver]:
     with Receiver(auth=None, limits=ALL) as receiver:
         yield receiver

@@ -175,13 +175,6 @@ def test_a_write_that_fails_says_where_and_why(bucket: ObjectStore, fault: Fault
         assert bucket.objects == {}
 
 
-def test_a_lost_answer_has_its_effect(bucket: ObjectStore) -> None:
-    bucket.script("put", Fault.lost_answer())
-    with pytest.raises(StoreError):
-        ours(bucket).put("k", b"1", soon())
-    assert bucket.objects == {"k": b"1"}
-
-
 def test_a_stale_listing_and_the_count_of_requests(bucket: ObjectStore) -> None:
     store = ours(bucket)
     store.put("a", b"", soon())

@@ -80,7 +80,7 @@ def test_a_bug_in_one_source_costs_itself_and_keeps_its_kind() -> None:
     assert not second.error
 
 
-def test_a_thread_that_wakes_up_later_asks_nobody_else() -> None:
+def test_a_thread_that_wakes_up_later_asks_no_other_source() -> None:
     """It is within another run then."""
     hold, asked, threads = threading.Event(), list[str](), set[threading.Thread]()
 

@@ -435,10 +435,10 @@ def see(binary: str, node_exporter: str, folder: Path) -> Seen:
 def jobs_of(site: Site, targets: Path, node_exporter: str) -> list[dict[str, Any]]:
     jobs = [job_of(one.id, [site.address], metrics_path=f"/{one.id}", **one.keys) for one in CASES]
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = closed.getsockname()[1]
-    jobs.append(job_of(REFUSED, [f"127.0.0.1:{nobody}"]))
+        closed_port = closed.getsockname()[1]
+    jobs.append(job_of(REFUSED, [f"127.0.0.1:{closed_port}"]))
     jobs.append(job_of(NODE, [node_exporter]))
-    jobs.append(job_of(CROWD, [site.address, f"localhost:{nobody}"], target_limit=1))
+    jobs.append(job_of(CROWD, [site.address, f"localhost:{closed_port}"], target_limit=1))
     found = {"files": [str(targets)], "refresh_interval": "1s"}
     return [*jobs, {"job_name": LEAVES, "metrics_path": "/leaves", "file_sd_configs": [found]}]
 

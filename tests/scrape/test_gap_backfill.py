@@ -157,7 +157,7 @@ class World:
         self.dependencies = Dependencies(ENVIRONMENT, clock.now_ms, no_session, clock.sleep)
         self.write_url = amp.url
 
-    def env_vars(self, *, spool: bool = True, backfill: dict[str, Any] | None = None) -> Environment:
+    def new_environment(self, *, spool: bool = True, backfill: dict[str, Any] | None = None) -> Environment:
         kept = {"spool": {"location": str(self.folder / "kept")}} if spool else {}
         entry = endpoint(self.amp, "amp") | {"url": self.write_url}
         text = config_text([job(self.url, backfill=BACKFILL | (backfill or {}))], [entry], **kept)
@@ -196,7 +196,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_no_range_is_asked_for_when_runs_come_in_time(world: World) -> None:
-    environment = world.env_vars()
+    environment = world.new_environment()
     for late in (1.0, 1.4, 0.6, 1.0):
         world.run(environment, pause=late)
     assert world.meter.ranges == []
@@ -204,10 +204,10 @@ def test_no_range_is_asked_for_when_runs_come_in_time(world: World) -> None:
 
 @pytest.mark.parametrize("is_cold", [False, True], ids=["warm", "cold, from the state object"])
 def test_what_was_missed_comes_before_the_fresh_answer(world: World, is_cold: bool) -> None:
-    environment = world.env_vars()
+    environment = world.new_environment()
     world.run(environment)
     world.run(environment, pause=20)
-    report = world.run(world.env_vars() if is_cold else environment)
+    report = world.run(world.new_environment() if is_cold else environment)
     assert world.holds(22)
     assert report.warnings == []
     assert report.deliveries[0].rejected.total() == world.amp.refused == 0
@@ -216,7 +216,7 @@ def test_what_was_missed_comes_before_the_fresh_answer(world: World, is_cold: bo
 
 
 def test_windows_are_asked_one_after_the_other(world: World) -> None:
-    environment = world.env_vars(backfill={"window": "5m"})
+    environment = world.new_environment(backfill={"window": "5m"})
     world.run(environment, pause=18)
     world.run(environment)
     assert world.holds(19)
@@ -230,8 +230,8 @@ def test_the_mark_comes_from_the_receiver_without_a_spool(world: World, peer: Pe
         world.clock.ahead += 2.5 * 3600  # near the present: the query is about the last hour
         amp.prometheus_url, amp.forward_url = prometheus.url, prometheus.write_url
         world.amp, world.write_url = amp, amp.url
-        world.run(world.env_vars(spool=False), pause=20)
-        report = world.run(world.env_vars(spool=False))
+        world.run(world.new_environment(spool=False), pause=20)
+        report = world.run(world.new_environment(spool=False))
         assert report.warnings == []
         assert world.holds(21)
         assert len(world.meter.ranges) == 1
@@ -240,13 +240,13 @@ def test_the_mark_comes_from_the_receiver_without_a_spool(world: World, peer: Pe
 def test_a_receiver_that_refuses_the_query_is_a_warning(world: World) -> None:
     """Without a high-water mark there is no gap; the fresh answer is sent."""
     world.write_url = world.amp.url.replace("ws-sandbox", "ws-other")
-    report = world.run(world.env_vars(spool=False))
+    report = world.run(world.new_environment(spool=False))
     assert any("the last accepted time of usage is not known" in detail for detail in report.warnings)
     assert world.meter.ranges == []
 
 
 def test_what_is_too_old_stays_missing_and_is_reported(world: World) -> None:
-    environment = world.env_vars()
+    environment = world.new_environment()
     world.run(environment, pause=90)
     report = world.run(environment)
     (detail,) = [one for one in report.warnings if "no endpoint accepts samples that old" in one]
@@ -258,7 +258,7 @@ def test_what_is_too_old_stays_missing_and_is_reported(world: World) -> None:
 
 
 def test_fresh_samples_wait_while_a_range_cannot_be_had(world: World) -> None:
-    environment = world.env_vars()
+    environment = world.new_environment()
     world.run(environment, pause=10)
     world.meter.fault = Fault.status(500)
     report = world.run(environment)
@@ -271,7 +271,7 @@ def test_fresh_samples_wait_while_a_range_cannot_be_had(world: World) -> None:
 
 
 def test_a_range_that_always_fails_is_given_up_and_reported(world: World) -> None:
-    environment = world.env_vars()
+    environment = world.new_environment()
     world.run(environment, pause=10)
     world.meter.fault = Fault.status(404)
     assert [bool(world.run(environment).scrapes[0].error) for _ in range(3)] == [True] * 3
@@ -284,7 +284,7 @@ def test_a_range_that_always_fails_is_given_up_and_reported(world: World) -> Non
 
 
 def test_a_slow_range_goes_on_in_the_next_run(world: World) -> None:
-    environment = world.env_vars(backfill={"window": "1m"})
+    environment = world.new_environment(backfill={"window": "1m"})
     world.meter.delay_seconds = 0.25
     world.run(environment, pause=12)
     report = world.run(environment, seconds=3.0)
@@ -299,7 +299,7 @@ def test_a_slow_range_goes_on_in_the_next_run(world: World) -> None:
 
 def test_environments_that_alternate_see_no_gap(world: World) -> None:
     """Each was away for two minutes, and the state object says what the other did."""
-    one, other = world.env_vars(), world.env_vars()
+    one, other = world.new_environment(), world.new_environment()
     for _ in range(3):
         world.run(one)
         world.run(other)
@@ -308,7 +308,7 @@ def test_environments_that_alternate_see_no_gap(world: World) -> None:
 
 
 def test_samples_that_were_not_delivered_nor_kept_are_missing_too(world: World) -> None:
-    environment = world.env_vars(spool=False)
+    environment = world.new_environment(spool=False)
     world.run(environment)
     world.amp.always(Fault.status(404))
     for _ in range(4):
@@ -320,7 +320,7 @@ def test_samples_that_were_not_delivered_nor_kept_are_missing_too(world: World) 
 
 def test_a_cold_start_does_not_send_again_what_was_sent(world: World) -> None:
     """The record did not move, and was revised meanwhile: a receiver would refuse it."""
-    world.run(world.env_vars(), pause=0)
-    report = world.run(world.env_vars())
+    world.run(world.new_environment(), pause=0)
+    report = world.run(world.new_environment())
     assert report.deliveries[0].dropped.counts == {"not_newer": 2}
     assert world.amp.refused == 0

@@ -118,9 +118,9 @@ def test_a_redirect_to_there_is_refused(host: str, scheme: str) -> None:
 
 @pytest.mark.parametrize("host", [*METADATA.values(), *THIS_MACHINE.values()])
 def test_what_a_redirect_leads_to_is_refused_without_a_proxy(host: str) -> None:
-    channel, transport = ConnectionOptions(refuse_link_local=True, refuse_loopback=True), Transport()
+    options, transport = ConnectionOptions(refuse_link_local=True, refuse_loopback=True), Transport()
     with Recorder() as here, pytest.raises(TransportError) as caught:
-        transport.send(HttpRequest("GET", f"http://{host}:{here.port}/", {}), channel, 5)
+        transport.send(HttpRequest("GET", f"http://{host}:{here.port}/", {}), options, 5)
     assert here.requests == []
     assert caught.value.kind == "refused" or (host in NOT_RESOLVED and caught.value.kind == "dns")
 

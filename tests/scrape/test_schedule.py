@@ -39,21 +39,21 @@ def is_due(one: JsonJob, at: int, last: int | None, tick_ms: int) -> bool:
     return Tick(at, last, tick_ms).takes(one.job_name, one.scrape_interval_ms, offset)
 
 
-def runs(ticks: list[int], one: JsonJob, *, environment: bool) -> list[int]:
+def runs(ticks: list[int], one: JsonJob, *, is_warm: bool) -> list[int]:
     """The scheduled times at which the job is due."""
     found, last = [], None
     for tick in ticks:
-        if is_due(one, tick, last if environment else None, TICK_MS):
+        if is_due(one, tick, last if is_warm else None, TICK_MS):
             found.append(tick)
         last = tick
     return found
 
 
 @pytest.mark.parametrize("name", ["j", "billing", "fleet"])
-@pytest.mark.parametrize("environment", [True, False], ids=["warm", "every start is cold"])
+@pytest.mark.parametrize("is_warm", [True, False], ids=["warm", "every start is cold"])
 @pytest.mark.parametrize("interval", MINUTES)
-def test_a_day_has_one_run_per_interval(interval: str, environment: bool, name: str) -> None:
-    found = runs(DAY, job(interval, name), environment=environment)
+def test_a_day_has_one_run_per_interval(interval: str, is_warm: bool, name: str) -> None:
+    found = runs(DAY, job(interval, name), is_warm=is_warm)
     assert {later - earlier for earlier, later in itertools.pairwise(found)} == {MINUTES[interval] * TICK_MS}
     assert len(found) in (1440 // MINUTES[interval], 1440 // MINUTES[interval] + 1)
     assert found[0] - MIDNIGHT_MS < MINUTES[interval] * TICK_MS
@@ -65,7 +65,7 @@ def test_jitter_neither_doubles_nor_loses_a_run(interval: str) -> None:
     chance = random.Random(7)
     late = [tick + chance.randrange(20_000) for tick in DAY]
     length = MINUTES[interval] * TICK_MS
-    found = runs(late, job(interval), environment=True)
+    found = runs(late, job(interval), is_warm=True)
     slots = [(tick - offset_ms("j", length)) // length for tick in found]
     assert slots == list(range(slots[0], slots[0] + len(slots)))
     assert len(slots) >= 1440 // MINUTES[interval] - 1
@@ -74,19 +74,19 @@ def test_jitter_neither_doubles_nor_loses_a_run(interval: str) -> None:
 @pytest.mark.parametrize("interval", ["5m", "15m", "1h"])
 def test_a_tick_delivered_twice_runs_a_slow_job_once(interval: str) -> None:
     doubled = [tick for tick in DAY for _ in range(2)]
-    assert runs(doubled, job(interval), environment=True) == runs(DAY, job(interval), environment=True)
+    assert runs(doubled, job(interval), is_warm=True) == runs(DAY, job(interval), is_warm=True)
 
 
 def test_a_tick_that_comes_after_its_successor_runs_nothing_again() -> None:
     slow = job("5m")
-    (first, *_) = runs(DAY, slow, environment=True)
+    (first, *_) = runs(DAY, slow, is_warm=True)
     assert not is_due(slow, first - TICK_MS, first, TICK_MS)
 
 
 @pytest.mark.parametrize("gap", [2, 4, 5, 9, 30])
 def test_missed_ticks_make_one_run_when_a_point_of_the_grid_was_missed(gap: int) -> None:
     slow = job("5m")
-    (first, *_) = runs(DAY, slow, environment=True)
+    (first, *_) = runs(DAY, slow, is_warm=True)
     after = first + gap * TICK_MS
     assert is_due(slow, after, first, TICK_MS) is (gap >= 5)
     assert not is_due(slow, after, after, TICK_MS)
@@ -102,7 +102,7 @@ def test_an_interval_at_or_below_the_tick_runs_on_every_tick(interval: str, tick
 
 
 def test_an_interval_that_is_no_multiple_of_the_tick_keeps_its_mean() -> None:
-    assert len(runs(DAY, job("90s"), environment=True)) == pytest.approx(960, abs=1)
+    assert len(runs(DAY, job("90s"), is_warm=True)) == pytest.approx(960, abs=1)
 
 
 def test_the_grid_is_the_same_in_every_process() -> None:

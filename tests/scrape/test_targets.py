@@ -166,8 +166,8 @@ def test_relabelling_sets_how_histograms_are_read(name: str, text: str, expected
         assert "neither true nor false" in found.dropped[0].error
         return
     (target,) = found.active.values()
-    parse_options = (target.custom_buckets, target.classic_histograms, target.native_histograms)
-    assert parse_options == tuple(expected if name == one else False for one in BOOLEANS)
+    switches = (target.custom_buckets, target.classic_histograms, target.native_histograms)
+    assert switches == tuple(expected if name == one else False for one in BOOLEANS)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_accept(page: Recorder, keys: dict[str, Any], expected: str) -> None:
         ("1234567s", "1234567"),
     ],
 )
-def test_the_timeout_is_told(page: Recorder, timeout: str, expected: str) -> None:
+def test_the_timeout_is_in_the_request(page: Recorder, timeout: str, expected: str) -> None:
     errors(job_at(page.address, scrape_interval="1y", scrape_timeout=timeout))
     assert page.requests[0].headers["X-Prometheus-Scrape-Timeout-Seconds"] == expected
 

@@ -305,7 +305,7 @@ def test_a_damaged_entry_stays_while_it_cannot_be_set_aside(operation: str) -> N
     assert (may_go, place.sent, accounting.waiting.unreadable) == (True, [1], 1)
 
 
-def test_a_damaged_entry_that_another_run_has_set_aside_is_not_booked_twice() -> None:
+def test_a_damaged_entry_that_another_run_has_set_aside_is_not_counted_twice() -> None:
     place = Place(1)
     place.store.objects[place.key(0)] = place.store.objects[place.key(0)][:-1]
     place.run()
@@ -392,7 +392,7 @@ def test_what_was_noted_of_an_entry_goes_with_it() -> None:
 
 
 def test_a_finished_entry_that_another_run_has_replaced_is_not_removed_unsent() -> None:
-    """It could not be removed when it was done; what stands there now is somebody else's."""
+    """It could not be removed when it was done; what stands there now belongs to the other run."""
     place = Place(1)
     place.store.failing["delete"] = NEVER
     assert place.drain()[0]

@@ -1,4 +1,4 @@
-"""An entry of the spool describes itself: it comes back as it was, or is told to be damaged."""
+"""An entry of the spool describes itself: it is read as it was written, or is named as damaged."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_request_that_cannot_be_is_none(changes: dict[str, object]) -> None:
     ],
 )
 def test_anything_else_is_no_entry(content: bytes) -> None:
-    """An unreadable entry is told to be one: nothing else is raised."""
+    """Reading an entry that is no entry raises Unreadable, and nothing else."""
     with pytest.raises(Unreadable):
         decode(content)
 

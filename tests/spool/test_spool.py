@@ -333,7 +333,7 @@ def test_orphaned_entries_are_counted_by_endpoint_in_either_part(spool: Spool) -
 
 
 class Failing(MemoryStore):
-    """Fails at everything as often as told, with the error that is told; remembers the deadlines it was given."""
+    """Fails at everything so many times, with the error that a test sets; remembers the deadlines it was given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -409,7 +409,7 @@ def test_every_act_gives_up_within_its_deadline(act: Act, seconds: float, tries:
 @pytest.mark.parametrize("error", [NotStored("no such bucket"), Changed("another was faster")], ids=["gone", "changed"])
 @pytest.mark.parametrize("act", ACTS)
 def test_what_is_no_failure_is_never_tried_again(act: Act, error: StoreError) -> None:
-    """NotStored and Changed are answers: the first one is raised, nobody sleeps, and nothing is done twice."""
+    """NotStored and Changed are answers: the first one is raised, without a wait or a second attempt."""
     slept = list[float]()
     store, spool, stored = with_entry(sleep=slept.append)
     store.left, store.error = 1, error

@@ -48,7 +48,7 @@ class World:
     def text(self, endpoints: list[dict[str, Any]], **spool: Any) -> str:
         return config_text([job(self.url)], endpoints, spool={"location": str(self.folder), **spool})
 
-    def env_vars(self, endpoints: list[dict[str, Any]], **spool: Any) -> Environment:
+    def new_environment(self, endpoints: list[dict[str, Any]], **spool: Any) -> Environment:
         return Environment(parse_config(self.text(endpoints, **spool), "c", ENVIRONMENT), self.dependencies)
 
     def run(self, environment: Environment, seconds: float = 5.0) -> Report:
@@ -72,7 +72,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_an_endpoint_that_is_down_neither_delays_nor_loses_the_others_samples(world: World) -> None:
     with Receiver(now=world.clock.time) as up, Receiver(now=world.clock.time) as down:
         down.always(Fault.hang())
-        environment = world.env_vars(
+        environment = world.new_environment(
             [endpoint(up, "up"), endpoint(down, "down", remote_timeout="100ms", queue_config=SLOW)]
         )
         for _ in range(3):
@@ -88,7 +88,7 @@ def test_an_endpoint_that_is_down_neither_delays_nor_loses_the_others_samples(wo
 
 def test_progress_of_a_backlog_is_reported_and_bounded_by_the_runs_time(world: World) -> None:
     with Receiver(now=world.clock.time) as amp:
-        environment = world.env_vars([endpoint(amp, "amp")])
+        environment = world.new_environment([endpoint(amp, "amp")])
         amp.always(Fault.status(404))
         for _ in range(20):
             world.run(environment)
@@ -113,7 +113,7 @@ def test_what_waits_in_2_0_goes_out_in_1_0_when_the_receiver_wants_that(world: W
     message = {"protobuf_message": "io.prometheus.write.v2.Request", "sigv4": None}
     with Receiver(now=world.clock.time, auth=None, version_2="refused") as receiver:
         entry = {key: value for key, value in endpoint(receiver, "r", **message).items() if value is not None}
-        environment = world.env_vars([entry])
+        environment = world.new_environment([entry])
         receiver.always(Fault.status(404))
         world.run(environment)
         assert [request.version for one in world.kept("spool") for request in one.requests] == [2]
@@ -127,7 +127,7 @@ def test_what_waits_in_2_0_goes_out_in_1_0_when_the_receiver_wants_that(world: W
 def test_what_waited_too_long_is_dead_and_the_rest_of_its_request_goes_out(world: World) -> None:
     """A request with some too old is cut; what is cut keeps its reason."""
     with Receiver(now=world.clock.time) as amp:
-        environment = world.env_vars([endpoint(amp, "amp", queue_config={"sample_age_limit": "10m"})])
+        environment = world.new_environment([endpoint(amp, "amp", queue_config={"sample_age_limit": "10m"})])
         amp.always(Fault.status(404))
         source = world.records
         old = world.clock.now_ms() - 5 * 60_000
@@ -149,7 +149,7 @@ def test_what_waited_too_long_is_dead_and_the_rest_of_its_request_goes_out(world
 def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, rejected: str, count: int) -> None:
     with Receiver(now=world.clock.time) as amp:
         amp.script(Fault.status(400, b"no good"))
-        report = world.run(world.env_vars([endpoint(amp, "amp")], rejected=rejected))
+        report = world.run(world.new_environment([endpoint(amp, "amp")], rejected=rejected))
         assert report.deliveries[0].rejected.counts == {"http_400": SAMPLES}
         assert report.totals()["DeadLetteredSamples"] == count * SAMPLES
         dead = world.kept("dead")
@@ -157,13 +157,30 @@ def test_refused_requests_are_kept_for_inspection_when_asked_for(world: World, r
         assert all("no good" in one.detail for entry in dead for one in entry.pending)
 
 
+def test_what_neither_receiver_nor_spool_took_is_sent_when_the_api_repeats_it(world: World) -> None:
+    """The same record is no repetition then: it was reported as undelivered, and has not been sent."""
+    with Receiver(now=world.clock.time) as amp:
+        environment, records = world.new_environment([endpoint(amp, "amp")]), world.records()
+        world.records = lambda: records  # type: ignore[method-assign]
+        world.folder.write_text("in the way")
+        amp.always(Fault.status(404))
+        (lost,) = world.run(environment).deliveries
+        assert (lost.undelivered.total(), amp.samples) == (SAMPLES, {})
+        world.folder.unlink()
+        amp.always(None)
+        (delivery,) = world.run(environment).deliveries
+        assert (delivery.accepted, delivery.dropped.counts) == (SAMPLES, {})
+        found = amp.series("requests_total").values()
+        assert list(found) == [[(record["at"], float(record["value"]))] for record in records]
+
+
 def overtaken(world: World, amp: Receiver, **spool: Any) -> Environment:
     """Something waits, and newer samples of the same series go out past it, from an environment without a spool."""
-    environment = world.env_vars([endpoint(amp, "amp")], **spool)
+    environment = world.new_environment([endpoint(amp, "amp")], **spool)
     amp.script(Fault.status(404))
     world.run(environment)
     world.clock.ahead += 120
-    (delivery,) = world.run(world.env_vars([endpoint(amp, "amp")], mode="off")).deliveries
+    (delivery,) = world.run(world.new_environment([endpoint(amp, "amp")], mode="off")).deliveries
     assert delivery.accepted == SAMPLES
     return environment
 
@@ -185,9 +202,9 @@ def test_what_waited_and_is_refused_because_newer_samples_were_first_is_dead(wor
 def test_a_fresh_sample_that_comes_too_late_is_refused_as_before(world: World) -> None:
     """Only what waited in the spool may have been overtaken by this function."""
     with Receiver(now=world.clock.time) as amp:
-        world.run(world.env_vars([endpoint(amp, "amp")], mode="off"))
+        world.run(world.new_environment([endpoint(amp, "amp")], mode="off"))
         world.clock.ahead -= 240
-        (delivery,) = world.run(world.env_vars([endpoint(amp, "amp")])).deliveries
+        (delivery,) = world.run(world.new_environment([endpoint(amp, "amp")])).deliveries
         assert (delivery.rejected.counts, delivery.dead_lettered) == ({"sample-too-old": SAMPLES}, 0)
         assert world.kept("dead") == []
 
@@ -210,10 +227,10 @@ def test_overtaken_samples_wait_until_they_can_be_kept_and_are_not_sent_again(wo
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_request_that_was_refused_unread_is_not_maybe_stored(world: World, status: int) -> None:
-    """Nobody has stored it, so that a later refusal is one."""
+    """It is certainly not stored, so that a later refusal is one."""
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(status))
-        world.run(world.env_vars([endpoint(amp, "amp")]))
+        world.run(world.new_environment([endpoint(amp, "amp")]))
     (entry,) = world.kept("spool")
     assert not any(request.maybe_stored for request in entry.requests)
 
@@ -222,7 +239,7 @@ def test_an_entry_holds_no_secrets(world: World) -> None:
     with Receiver(now=world.clock.time) as amp:
         amp.always(Fault.status(404))
         keys = {"headers": {"X-Key": "hush-hush"}, "url": f"{amp.url}?token=s3cret"}
-        world.run(world.env_vars([endpoint(amp, "amp", **keys)]))
+        world.run(world.new_environment([endpoint(amp, "amp", **keys)]))
         (path,) = (world.folder / "spool").rglob("*-*")
     for secret in ("hush-hush", "s3cret", amp.url, KEYS.secret_key, KEYS.access_key):
         assert secret.encode() not in path.read_bytes()
@@ -237,7 +254,7 @@ def function_of(config: Path) -> dict[str, str]:
 
 
 def test_the_function_succeeds_while_the_spool_holds_the_data(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is lost: the spool's age rings the alarm, and the log says why."""
+    """Nothing is lost: the spool's age triggers the alarm, and the log says why."""
     with Receiver(now=world.clock.time) as amp:
         path = world.folder.parent / "config.yaml"
         path.write_text(world.text([endpoint(amp, "amp")]))
@@ -298,7 +315,7 @@ def test_a_look_up_that_hangs_costs_no_sample(world: World, resolver: threading.
     """The run ends in time, and what it could not send waits; the thread that wakes up later records nothing."""
     with Receiver(now=world.clock.time) as amp:
         entry = endpoint(amp, "amp") | {"url": amp.url.replace("127.0.0.1", "hangs.invalid")}
-        environment = world.env_vars([entry])
+        environment = world.new_environment([entry])
         started = time.monotonic()
         (delivery,) = world.run(environment, seconds=1.5).deliveries
         assert time.monotonic() - started < 15
@@ -315,12 +332,12 @@ def test_a_look_up_that_hangs_costs_no_sample(world: World, resolver: threading.
 
 def test_a_look_up_that_hangs_in_the_backlog_leaves_it_as_it_is(world: World, resolver: threading.Event) -> None:
     with Receiver(now=world.clock.time) as amp:
-        environment = world.env_vars([endpoint(amp, "amp")])
+        environment = world.new_environment([endpoint(amp, "amp")])
         amp.always(Fault.status(404))
         world.run(environment)
         amp.always(None)
         entry = endpoint(amp, "amp") | {"url": amp.url.replace("127.0.0.1", "hangs.invalid")}
-        cold = world.env_vars([entry])
+        cold = world.new_environment([entry])
         (delivery,) = world.run(cold, seconds=1.5).deliveries
         assert (delivery.taken, delivery.spooled.counts) == (0, {"no_result": SAMPLES})
         assert sum(one.samples for one in world.kept("spool")) == 2 * SAMPLES

@@ -102,7 +102,7 @@ class Environments:
     def __init__(self, folder: Path) -> None:
         self.store, self.now_ms = DirectoryStore(folder), NOW_MS
 
-    def env_vars(self) -> Callable[[Run], dict[str, str]]:
+    def cold_start(self) -> Callable[[Run], dict[str, str]]:
         state = State(self.store, "0", lambda: self.now_ms)
         health = JobHealth(state)
 
@@ -132,8 +132,8 @@ def environments(tmp_path: Path) -> Environments:
 
 
 def test_a_cold_start_knows_what_was_down(environments: Environments) -> None:
-    environments.env_vars()(BOTH_DOWN)
-    cold = environments.env_vars()
+    environments.cold_start()(BOTH_DOWN)
+    cold = environments.cold_start()
     assert cold({}) == {"job": "no connection"}
     assert cold({A: down()}) == {"job": "no connection"}  # the other is still unknown here
     assert cold({B: up()}) == {}
@@ -141,26 +141,26 @@ def test_a_cold_start_knows_what_was_down(environments: Environments) -> None:
 
 def test_what_one_environment_finds_well_is_well_in_the_others(environments: Environments) -> None:
     """Also where that environment never knew of the trouble, and one that did is asked nothing new."""
-    first, second = environments.env_vars(), environments.env_vars()
+    first, second = environments.cold_start(), environments.cold_start()
     first(BOTH_UP)
     second(BOTH_DOWN)
     assert first({}) == {"job": "no connection"}
     first(BOTH_UP)
     assert second({}) == {}
-    assert environments.env_vars()({}) == {}
+    assert environments.cold_start()({}) == {}
 
 
 def test_a_job_that_left_the_config_is_forgotten(environments: Environments) -> None:
-    environments.env_vars()(BOTH_DOWN)
+    environments.cold_start()(BOTH_DOWN)
     state = State(environments.store, "0", lambda: environments.now_ms + 3_600_000)
     state.start_reading(time.monotonic() + 5)
     state.await_read()
     state.save(time.monotonic() + 5, ["other"])
-    assert environments.env_vars()({}) == {}
+    assert environments.cold_start()({}) == {}
 
 
 def test_only_a_change_between_well_and_down_is_written(environments: Environments) -> None:
-    run = environments.env_vars()
+    run = environments.cold_start()
     run(BOTH_DOWN)
     written = environments.content()
     run({A: down("another reason"), B: down("another reason")})
@@ -170,7 +170,7 @@ def test_only_a_change_between_well_and_down_is_written(environments: Environmen
 def test_a_state_object_from_before_has_no_problems(environments: Environments) -> None:
     old = b'{"backlog":{},"config_version":"","jobs":{},"written_ms":0}'
     environments.store.put("state/0", old, time.monotonic() + 5)
-    assert environments.env_vars()({}) == {}
+    assert environments.cold_start()({}) == {}
 
 
 # --- Shards -----------------------------------------------------------------------------------------------------------
@@ -207,11 +207,11 @@ def test_a_shard_whose_targets_are_all_down_is_not_the_whole_job(tmp_path: Path,
         assert stopped
         assert others
         targets = dict.fromkeys(stopped, DOWN) | dict.fromkeys(others, address if answering else DOWN)
-        warms = sharded(targets, tmp_path, amp.url)
+        environments = sharded(targets, tmp_path, amp.url)
         for _ in range(2):
             tick = Tick(1, None, 60_000, frozenset(["node"]))
-            reports = [push(environment, tick, time.monotonic() + 5) for environment in warms]
-        for environment in warms:
+            reports = [push(environment, tick, time.monotonic() + 5) for environment in environments]
+        for environment in environments:
             environment.dependencies.transport.close()
     assert [len([one for one in report.scrapes if one.error]) for report in reports] == [
         len(stopped), 0 if answering else len(others)

@@ -29,7 +29,7 @@ class World:
     def __init__(self) -> None:
         self.store, self.now_ms = MemoryStore(), 1_800_000_000_000
 
-    def env_vars(self) -> State:
+    def new_state(self) -> State:
         return State(self.store, "0", lambda: self.now_ms)
 
     def run(self, state: State, *stages: Callable[[State], object]) -> State:
@@ -61,7 +61,7 @@ def marks(ms: int, *, is_exact: bool = False) -> Callable[[State], object]:
 
 
 def test_the_first_run_writes_and_the_next_only_reads(world: World) -> None:
-    state = world.run(world.env_vars())
+    state = world.run(world.new_state())
     assert world.store.counts == {"get": 1, "put": 1}
     for _ in range(8):
         world.run(state, marks(world.now_ms))
@@ -76,12 +76,12 @@ def test_the_first_run_writes_and_the_next_only_reads(world: World) -> None:
     "act",
     [
         pytest.param(spools("spool/amp/0/1"), id="a backlog begins"),
-        pytest.param(marks(9, is_exact=True), id="a job that can be healed has come further"),
+        pytest.param(marks(9, is_exact=True), id="a job with gap backfill has newer samples"),
         pytest.param(lambda state: state.use_config("v2"), id="another config"),
     ],
 )
 def test_what_is_not_the_clock_is_written_at_once(world: World, act: Callable[[State], object]) -> None:
-    state = world.run(world.env_vars())
+    state = world.run(world.new_state())
     world.run(state, act)
     assert world.store.counts["put"] == 2
     world.run(state, act)
@@ -89,17 +89,17 @@ def test_what_is_not_the_clock_is_written_at_once(world: World, act: Callable[[S
 
 
 def test_a_backlog_is_said_before_its_entry_is_written(world: World) -> None:
-    state = world.run(world.env_vars())
+    state = world.run(world.new_state())
     state.will_spool("amp", "spool/amp/0/1", soon())
     assert world.written()["backlog"] == {"amp": "spool/amp/0/1"}
-    state.will_spool("amp", "spool/amp/0/2", soon())  # nobody needs to know more at once
+    state.will_spool("amp", "spool/amp/0/2", soon())  # no other run needs to know more at once
     assert world.store.counts["put"] == 2
-    assert world.run(world.env_vars()).has_backlog("amp")
+    assert world.run(world.new_state()).has_backlog("amp")
 
 
 def test_what_is_drained_is_said_and_does_not_come_back(world: World) -> None:
     """Another environment still remembers the backlog."""
-    one, other = world.run(world.env_vars()), world.run(world.env_vars())
+    one, other = world.run(world.new_state()), world.run(world.new_state())
     world.run(one, spools("spool/amp/0/1"))
     world.run(other)
     assert other.has_backlog("amp")
@@ -110,7 +110,7 @@ def test_what_is_drained_is_said_and_does_not_come_back(world: World) -> None:
 
 
 def test_a_backlog_that_another_run_has_made_meanwhile_stays(world: World) -> None:
-    one, other = world.run(world.env_vars(), spools("spool/amp/0/1")), world.env_vars()
+    one, other = world.run(world.new_state(), spools("spool/amp/0/1")), world.new_state()
     world.run(other)
     one.start_reading(soon())
     one.await_read()
@@ -121,7 +121,7 @@ def test_a_backlog_that_another_run_has_made_meanwhile_stays(world: World) -> No
 
 
 def test_two_writers_lose_nothing_of_each_other(world: World) -> None:
-    one, other = world.run(world.env_vars()), world.run(world.env_vars())
+    one, other = world.run(world.new_state()), world.run(world.new_state())
     for state in (one, other):
         state.start_reading(soon())
         state.await_read()
@@ -141,7 +141,7 @@ def test_two_writers_lose_nothing_of_each_other(world: World) -> None:
     "content", [b"", b"{", b"[]", b"{}", b'{"backlog":[],"jobs":{},"config_version":"","written_ms":0}'], ids=repr
 )
 def test_an_object_that_is_none_leaves_memory_in_force_and_is_written_anew(world: World, content: bytes) -> None:
-    state = world.run(world.env_vars(), spools("spool/amp/0/1"))
+    state = world.run(world.new_state(), spools("spool/amp/0/1"))
     world.store.objects[KEY] = content
     state.start_reading(soon())
     state.await_read()
@@ -155,7 +155,7 @@ def test_an_object_that_is_none_leaves_memory_in_force_and_is_written_anew(world
 
 
 def test_a_store_that_is_down_leaves_memory_in_force(world: World) -> None:
-    state = world.run(world.env_vars(), spools("spool/amp/0/1"), marks(7))
+    state = world.run(world.new_state(), spools("spool/amp/0/1"), marks(7))
     world.store.failing["get"] = 1
     world.run(state)
     assert "this run acts on memory" in state.problem
@@ -164,7 +164,7 @@ def test_a_store_that_is_down_leaves_memory_in_force(world: World) -> None:
 
 
 def test_what_could_not_be_written_is_written_later(world: World) -> None:
-    state = world.run(world.env_vars())
+    state = world.run(world.new_state())
     world.store.failing["put"] = 1
     state.use_config("v2")
     state.save(soon())
@@ -174,8 +174,8 @@ def test_what_could_not_be_written_is_written_later(world: World) -> None:
 
 
 def test_an_environment_that_could_not_read_does_not_write_over_others(world: World) -> None:
-    world.run(world.env_vars(), spools("spool/amp/0/1"), marks(9, is_exact=True))
-    late = world.env_vars()
+    world.run(world.new_state(), spools("spool/amp/0/1"), marks(9, is_exact=True))
+    late = world.new_state()
     world.store.failing["get"] = 1
     late.start_reading(soon())
     late.await_read()
@@ -192,7 +192,9 @@ def test_of_two_marks_the_later_one_counts(world: World) -> None:
 
 
 def test_jobs_that_have_left_the_config_are_forgotten_after_a_day(world: World) -> None:
-    state = world.run(world.env_vars(), lambda state: state.mark("gone", HighWaterMark(world.now_ms, 1), is_exact=True))
+    state = world.run(
+        world.new_state(), lambda state: state.mark("gone", HighWaterMark(world.now_ms, 1), is_exact=True)
+    )
     assert "gone" in world.written()["jobs"]  # type: ignore[operator]
     world.now_ms += 25 * 60 * MINUTE
     world.run(state)
@@ -208,14 +210,14 @@ def test_without_a_store_it_is_memory(world: World) -> None:
 
 
 def test_what_was_noted_of_an_entry_is_known_to_other_environments(world: World) -> None:
-    one, other = world.run(world.env_vars()), world.run(world.env_vars())
+    one, other = world.run(world.new_state()), world.run(world.new_state())
     note = Unread(5, '"e" abc')
     world.run(one, lambda state: state.note_unread("spool/amp/0/1", note))
     world.run(other, lambda state: state.note_unread("spool/amp/0/2", Unread(6)))
     assert world.run(one).unread("spool/amp/0/2") == Unread(6)
-    assert world.run(world.env_vars()).unread("spool/amp/0/1") == note
+    assert world.run(world.new_state()).unread("spool/amp/0/1") == note
     world.run(other, lambda state: state.forget_unread(lambda key: key.endswith("1")))
-    cold = world.run(world.env_vars())
+    cold = world.run(world.new_state())
     assert (cold.unread("spool/amp/0/1"), cold.unread("spool/amp/0/2")) == (None, Unread(6))
     assert world.store.counts["put"] == 4  # the first one, and whenever a note came or went
 
@@ -234,8 +236,8 @@ def test_notes_that_are_none_make_no_state_object(notes: str) -> None:
 
 def test_a_new_environment_asks_a_store_that_fails_again(world: World) -> None:
     """It knows nothing yet, and needs the answer; one that knows goes on with what it knows."""
-    world.run(world.env_vars(), spools("spool/amp/0/1"))
-    state = world.env_vars()
+    world.run(world.new_state(), spools("spool/amp/0/1"))
+    state = world.new_state()
     world.store.failing["get"] = 2
     world.run(state)
     assert (state.is_known, state.has_backlog("amp"), state.problem) == (True, True, "")
@@ -247,8 +249,8 @@ def test_a_new_environment_asks_a_store_that_fails_again(world: World) -> None:
 
 
 def test_an_object_that_came_damaged_is_read_again_and_not_written_over(world: World) -> None:
-    world.run(world.env_vars(), spools("spool/amp/0/1"))
-    state = world.env_vars()
+    world.run(world.new_state(), spools("spool/amp/0/1"))
+    state = world.new_state()
     world.store.cut = 2
     world.run(state, marks(9, is_exact=True))
     assert (state.problem, state.has_backlog("amp")) == ("", True)
@@ -257,8 +259,8 @@ def test_an_object_that_came_damaged_is_read_again_and_not_written_over(world: W
 
 def test_an_object_that_was_not_understood_is_not_known_when_it_is_unchanged(world: World) -> None:
     """Its ETag says nothing to an environment that has not seen what is in it."""
-    world.run(world.env_vars(), spools("spool/amp/0/1"))
-    state = world.env_vars()
+    world.run(world.new_state(), spools("spool/amp/0/1"))
+    state = world.new_state()
     world.store.cut = 3
     state.start_reading(soon())
     state.await_read()
@@ -277,11 +279,11 @@ class Unnamed(MemoryStore):
 
 
 def test_an_answer_without_an_etag_does_not_say_that_there_is_no_object(world: World) -> None:
-    world.run(world.env_vars(), spools("spool/amp/0/1"))
+    world.run(world.new_state(), spools("spool/amp/0/1"))
     content = world.store.objects
     world.store = Unnamed()
     world.store.objects = content
-    state = world.env_vars()
+    state = world.new_state()
     state.start_reading(time.monotonic() + 0.1)
     state.await_read()
     assert (state.is_known, "without an ETag" in state.problem) == (False, True)
@@ -289,7 +291,7 @@ def test_an_answer_without_an_etag_does_not_say_that_there_is_no_object(world: W
 
 def joined(world: World) -> tuple[State, State]:
     """Two environments that have both read the object, and have not written since."""
-    one, other = world.run(world.env_vars()), world.run(world.env_vars())
+    one, other = world.run(world.new_state()), world.run(world.new_state())
     for state in (one, other):
         state.start_reading(soon())
         state.await_read()
@@ -300,8 +302,8 @@ def joined(world: World) -> tuple[State, State]:
 def test_a_first_run_knows_whether_there_is_an_object(world: World, object_is: str) -> None:
     """An object that is missing is no problem, and what is there is known after the reading."""
     if object_is == "there":
-        world.run(world.env_vars(), spools("spool/amp/0/1"), marks(7, is_exact=True))
-    state = world.env_vars()
+        world.run(world.new_state(), spools("spool/amp/0/1"), marks(7, is_exact=True))
+    state = world.new_state()
     assert not state.is_known
     state.start_reading(soon())
     assert state.mark_of("j") == (HighWaterMark(7, 7, 7, 3) if object_is == "there" else None)
@@ -311,12 +313,12 @@ def test_a_first_run_knows_whether_there_is_an_object(world: World, object_is: s
 
 def test_a_mark_that_need_not_be_exact_goes_with_the_next_write(world: World) -> None:
     """It is the clock that has moved: no write of its own, and not lost either."""
-    state = world.run(world.env_vars())
+    state = world.run(world.new_state())
     world.run(state, marks(5))
     assert world.store.counts["put"] == 1
     world.run(state, lambda state: state.use_config("v2"))
     assert world.store.counts["put"] == 2
-    assert world.run(world.env_vars()).mark_of("j") == HighWaterMark(5, 5, 5, 3)
+    assert world.run(world.new_state()).mark_of("j") == HighWaterMark(5, 5, 5, 3)
 
 
 @pytest.mark.parametrize(
@@ -337,14 +339,14 @@ def test_a_mark_that_need_not_be_exact_goes_with_the_next_write(world: World) ->
 def test_of_two_environments_marks_the_later_one_is_written(
     world: World, first: HighWaterMark, second: HighWaterMark, expected: HighWaterMark, is_exact: bool
 ) -> None:
-    """Whoever writes last, and whoever has read before the other wrote."""
+    """Either writer may write last, and either may have read before the other wrote."""
     one, other = joined(world)
     one.mark("j", first, is_exact=is_exact)
     other.mark("j", second, is_exact=is_exact)
     for state in (one, other):
         state.use_config("v2")
         state.save(soon(), ["j"])
-    assert world.run(world.env_vars()).mark_of("j") == expected
+    assert world.run(world.new_state()).mark_of("j") == expected
     assert world.run(one).mark_of("j") == world.run(other).mark_of("j") == expected
 
 
@@ -372,7 +374,7 @@ def test_one_endpoints_backlog_is_not_the_others(world: World) -> None:
 
 def test_a_backlog_that_comes_back_is_said_again(world: World) -> None:
     """After it was drained the first entry is announced before it is written, as ever."""
-    state = world.run(world.env_vars(), spools("spool/amp/0/1"))
+    state = world.run(world.new_state(), spools("spool/amp/0/1"))
     world.run(state, lambda state: state.is_drained("amp", "spool/amp/0/1"))
     puts = world.store.counts["put"]
     state.will_spool("amp", "spool/amp/0/2", soon())
@@ -382,8 +384,8 @@ def test_a_backlog_that_comes_back_is_said_again(world: World) -> None:
 
 def test_a_new_environment_that_spools_before_it_has_read_loses_nothing_of_others(world: World) -> None:
     """The reading that is under way is waited for."""
-    world.run(world.env_vars(), spools("spool/amp/0/1"), lambda state: state.use_config("v2"))
-    state = world.env_vars()
+    world.run(world.new_state(), spools("spool/amp/0/1"), lambda state: state.use_config("v2"))
+    state = world.new_state()
     state.start_reading(soon())
     state.will_spool("third", "spool/third/0/1", soon())
     assert world.written()["backlog"] == {"amp": "spool/amp/0/1", "third": "spool/third/0/1"}
@@ -393,7 +395,7 @@ def test_a_new_environment_that_spools_before_it_has_read_loses_nothing_of_other
 @pytest.mark.parametrize("act", ["will_spool", "is_drained", "mark", "use_config"])
 def test_a_store_that_takes_no_writes_leaves_memory_right(world: World, act: str) -> None:
     """Nothing is raised, `problem` says it, this environment acts on what it knows, and writes it when it can."""
-    state = world.run(world.env_vars(), lambda state: state.will_spool("old", "spool/old/0/1", soon()))
+    state = world.run(world.new_state(), lambda state: state.will_spool("old", "spool/old/0/1", soon()))
     before = world.store.objects[KEY]
     world.store.failing["put"] = 1
     changes: dict[str, Callable[[], object]] = {
@@ -419,12 +421,12 @@ def test_a_store_that_takes_no_writes_leaves_memory_right(world: World, act: str
     assert is_right(state)
     assert is_right(world.run(state))  # the next reading does not take it back
     assert state.problem == ""
-    assert is_right(world.run(world.env_vars()))
+    assert is_right(world.run(world.new_state()))
 
 
 def test_a_write_whose_answer_was_lost_is_no_other_writers(world: World) -> None:
     """The next save meets this environment's own object, and both sides are right."""
-    state = world.run(world.env_vars(), spools("spool/amp/0/1"))
+    state = world.run(world.new_state(), spools("spool/amp/0/1"))
     world.store.lost["put"] = 1
     state.is_drained("amp", "spool/amp/0/1")
     state.save(soon())
@@ -435,7 +437,7 @@ def test_a_write_whose_answer_was_lost_is_no_other_writers(world: World) -> None
 
 
 class Busy(MemoryStore):
-    """Somebody else writes before every write of this environment."""
+    """Another environment writes before every write of this one."""
 
     def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
         number = self.counts["put"]
@@ -447,7 +449,7 @@ class Busy(MemoryStore):
 def test_a_writer_that_is_never_first_gives_up_and_says_so(world: World) -> None:
     """It ends after a few tries; memory is right, and the object is the others'."""
     world.store = Busy()
-    state = world.env_vars()
+    state = world.new_state()
     state.will_spool("amp", "spool/amp/0/1", soon())
     assert "cannot be written" in state.problem
     assert 1 < world.store.counts["put"] <= 5
@@ -467,10 +469,10 @@ class Hanging(MemoryStore):
         return super().get(key, deadline, etag)
 
 
-def test_a_reading_that_hangs_holds_nobody_up(world: World) -> None:
-    """It starts in the background, and whoever waits for it does so until its deadline and not much longer."""
+def test_a_read_that_hangs_delays_no_run(world: World) -> None:
+    """It starts in the background, and a run that waits for it does so until its deadline and not much longer."""
     world.store = Hanging()
-    state, started = world.env_vars(), time.monotonic()
+    state, started = world.new_state(), time.monotonic()
     state.start_reading(started + 0.5)
     assert not state.is_known
     state.await_read()
@@ -491,7 +493,7 @@ def test_a_reading_that_hangs_holds_nobody_up(world: World) -> None:
 )
 def test_who_forgets_which_jobs(world: World, hours: int, in_config: bool, is_kept: bool) -> None:
     """A job is forgotten when it has left the config and has not come back for a day."""
-    state = world.run(world.env_vars())
+    state = world.run(world.new_state())
     state.mark("old", HighWaterMark(world.now_ms, 1), is_exact=True)
     world.now_ms += hours * 60 * MINUTE
     state.save(soon(), ["j", "old"] if in_config else ["j"])

@@ -1,4 +1,4 @@
-"""The template's alarms over sequences of runs: each trouble rings the one alarm that is meant for it, once.
+"""The template's alarms over sequences of runs: each fault puts the one alarm that is meant for it into ALARM, once.
 
 Runs are those of the real function, a minute (or an hour) apart; what they log as metrics goes through a model of
 CloudWatch's evaluation ("Configuring how CloudWatch alarms treat missing data"): a period without data is missing, and
@@ -74,7 +74,7 @@ class Alarm:
 
 @dataclass
 class World:
-    """The function under its schedule, an API and a receiver that can be told to fail, and the stack's alarms."""
+    """The function under its schedule, an API and a receiver that a test makes fail, and the stack's alarms."""
 
     folder: Path
     capture: pytest.CaptureFixture[str]
@@ -319,51 +319,45 @@ def test_two_hours_without_amp_ring_silence_then_oldest_waiting_then_lost_each_o
     assert world.ringing() == set()
 
 
-def test_without_a_spool_errors_and_silence_ring(make: Make) -> None:
-    world = make(Spool="no")
+def receiver_answers(fault: Fault) -> Callable[[World], None]:
+    return lambda world: world.amp.always(fault)
+
+
+def api_is_down(world: World) -> None:
+    world.document = lambda: Answer(500, {}, b"broken")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "breaks", "rung"),
+    [
+        pytest.param({"Spool": "no"}, receiver_answers(AWAY), {"ErrorsAlarm", "SilenceAlarm"}, id="away, no spool"),
+        pytest.param({}, receiver_answers(Fault.status(400)), {"LostSamplesAlarm"}, id="everything is refused"),
+        pytest.param({}, None, {"SilenceAlarm"}, id="the schedule stops"),
+        pytest.param({"Metrics": "none"}, None, {"SilenceAlarm"}, id="the schedule stops, without metrics"),
+        pytest.param({"Metrics": "none"}, api_is_down, {"ErrorsAlarm"}, id="a job is down, without metrics"),
+    ],
+)
+def test_a_lasting_trouble_rings_its_alarms_once(
+    make: Make, parameters: dict[str, str], breaks: Callable[[World], None] | None, rung: set[str]
+) -> None:
+    """`breaks` is None where the schedule invokes nothing any more."""
+    world = make(**parameters)
     world.runs(6)
-    world.amp.always(AWAY)
-    world.runs(9)
-    assert world.rung() == {"ErrorsAlarm": 1, "SilenceAlarm": 1}
-
-
-def test_a_receiver_that_refuses_everything_rings_lost_alone(make: Make) -> None:
-    world = make()
-    world.runs(6)
-    world.amp.always(Fault.status(400))
-    world.runs(9)
-    assert world.rung() == {"LostSamplesAlarm": 1}
-
-
-def test_a_schedule_that_stops_rings_silence(make: Make) -> None:
-    world = make()
-    world.runs(6)
-    world.silent(6)
-    assert world.rung() == {"SilenceAlarm": 1}
+    assert world.rung() == {}
+    if breaks:
+        breaks(world)
+        world.runs(9)
+    else:
+        world.silent(6)
+    assert world.rung() == dict.fromkeys(rung, 1)
 
 
 # --- Without metrics --------------------------------------------------------------------------------------------------
 
 
-def test_without_metrics_a_job_that_is_down_fails_the_runs(make: Make) -> None:
-    world = make(Metrics="none")
-    assert set(world.alarms) == {"ErrorsAlarm", "SilenceAlarm"}
-    world.runs(6)
-    assert world.rung() == {}
-    world.document = lambda: Answer(500, {}, b"broken")
-    world.runs(9)
-    assert world.rung() == {"ErrorsAlarm": 1}
-
-
-def test_without_metrics_a_schedule_that_stops_rings_silence(make: Make) -> None:
-    world = make(Metrics="none")
-    world.runs(6)
-    world.silent(6)
-    assert world.rung() == {"SilenceAlarm": 1}
-
-
 def test_without_metrics_losses_and_long_waits_fail_the_runs(make: Make) -> None:
     world = make(Metrics="none", OldestWaitingAlarmSeconds="120")
+    assert set(world.alarms) == {"ErrorsAlarm", "SilenceAlarm"}
     world.runs(3)
     world.amp.always(AWAY)
     world.runs(2)

@@ -22,7 +22,7 @@ WIDENS = {"aps:UpdateWorkspaceConfiguration"}
     ids=["created", "given"],
 )
 @pytest.mark.parametrize(("backfill", "actions"), [("no", []), ("yes", [ASKS]), ("widen", [ASKS, WIDENS])])
-def test_the_operator_may_ask_the_workspace_and_change_it_when_told_so(
+def test_the_operator_may_ask_the_workspace_and_change_it_when_the_parameter_says_so(
     stack_of: StackOf, backfill: str, actions: list[set[str]], workspace: str, arn: str
 ) -> None:
     statements = statements_of(stack_of(WorkspaceId=workspace, Backfill=backfill), "OperatorRole")
@@ -74,7 +74,7 @@ def test_the_operator_reads_files_where_its_role_lets_it_and_nowhere_else(stack_
         ({"Spool": "no"}, False),  # its summary would have no place
     ],
 )
-def test_the_machine_is_there_unless_told_otherwise(stack_of: StackOf, parameters: dict[str, str], there: bool) -> None:
+def test_the_machine_is_there_unless_switched_off(stack_of: StackOf, parameters: dict[str, str], there: bool) -> None:
     stack = stack_of(**parameters)
     assert ("BackfillStateMachine" in stack.resources) is there
     assert ("BackfillRole" in stack.resources) is there

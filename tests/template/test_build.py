@@ -81,7 +81,7 @@ def test_every_locked_package_is_there_with_its_metadata(artefact: Path) -> None
     assert all((path / "METADATA").is_file() for path in artefact.glob("*.dist-info"))
 
 
-def test_what_the_runtime_brings_or_nobody_needs_is_left_out(artefact: Path) -> None:
+def test_what_the_runtime_brings_or_nothing_imports_is_left_out(artefact: Path) -> None:
     names = {path.name for path in artefact.iterdir()}
     assert not names & {"boto3", "botocore", "s3transfer", "bin", "pytest", "rich", "Makefile", "template.yaml"}
     assert not [
@@ -218,7 +218,7 @@ def test_two_builds_at_once_share_the_packages(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["begin", "end"]
 
 
-def test_windows_is_told_to_use_wsl(tmp_path: Path) -> None:
+def test_the_message_on_windows_names_wsl(tmp_path: Path) -> None:
     """Its own environment says OS=Windows_NT; inside WSL nothing does."""
     result = make("build-PusherFunction", OS="Windows_NT", ARTIFACTS_DIR=str(tmp_path))
     assert result.returncode != 0

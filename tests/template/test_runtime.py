@@ -1,9 +1,8 @@
-"""The stand-in for Lambda tells the truth about answers, errors, time, memory and what is missing."""
+"""The stand-in for Lambda tells the truth about answers, errors, time and what is missing."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,16 +27,6 @@ def echo(event, context):
 
 def fail(event, context):
     raise ValueError("no good")
-
-def sleep(event, context):
-    time.sleep(event)
-    return "awake"
-
-def grow(event, context):
-    return len(bytearray(event * 1024 * 1024))
-
-def leave(event, context):
-    os._exit(3)
 
 def own(event, context):
     import botocore, s3transfer
@@ -114,37 +103,6 @@ def test_an_exception_is_an_error(start: Callable[..., LambdaRuntime]) -> None:
     assert "no good" in result.log
 
 
-def test_a_timeout_ends_the_environment(start: Callable[..., LambdaRuntime]) -> None:
-    function = start("sleep", timeout_seconds=3)
-    assert not function.invoke(0).error
-    late = function.invoke(30)
-    assert late.error
-    assert late.payload == "Task timed out after 3.00 seconds"
-    assert 3000 <= late.duration_ms < 20_000
-    # An event that comes while the emulator still resets itself fails there, and not in the function.
-    tries = [function.invoke(0)]
-    while "ErrGateCanceled" in str(tries[-1].payload) and len(tries) < 10:
-        time.sleep(1)
-        tries.append(function.invoke(0))
-    assert tries[-1].payload == "awake"
-    assert any(one.init_ms is not None for one in tries)
-
-
-def test_a_process_that_leaves_is_an_error(start: Callable[..., LambdaRuntime]) -> None:
-    result = start("leave").invoke({})
-    assert result.error
-    assert result.payload["errorType"] == "Runtime.ExitError"
-
-
-def test_peak_memory_is_measured(start: Callable[..., LambdaRuntime]) -> None:
-    function = start("grow")
-    small, large, after = function.invoke(1), function.invoke(60), function.invoke(1)
-    assert small.max_memory_mb
-    assert large.max_memory_mb
-    assert large.max_memory_mb > small.max_memory_mb + 50
-    assert after.max_memory_mb == large.max_memory_mb
-
-
 def test_the_artefacts_packages_come_before_the_runtimes(start: Callable[..., LambdaRuntime], artefact: Path) -> None:
     s3transfer, botocore = start("own").invoke({}).payload
     assert Path(s3transfer).parent == artefact
@@ -155,13 +113,6 @@ def test_a_package_that_is_only_installed_here_is_missing_there(start: Callable[
     result = start("missing").invoke({})
     assert result.error
     assert result.payload["errorMessage"] == "No module named 'rich'"
-
-
-def test_a_handler_that_is_not_there_is_an_error(artefact: Path) -> None:
-    with LambdaRuntime(artefact, "nothing.handler") as function:
-        result = function.invoke({})
-    assert result.error
-    assert result.payload["errorType"] == "Runtime.ImportModuleError"
 
 
 @pytest.mark.parametrize(

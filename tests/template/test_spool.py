@@ -70,37 +70,6 @@ def test_each_function_may_do_what_it_does(stack_of: StackOf, role: str, writes:
 
 
 @pytest.mark.parametrize(
-    ("key", "allowed"),
-    [
-        ("spool/amp/operator/0001", True),
-        ("dead/amp/operator/0001", True),
-        ("state/operator", True),
-        ("state/backfill/usage", True),
-        ("backfill/by-hand.json", True),
-        ("export/usage.om", True),
-        ("spool/amp/0/0001", False),
-        ("dead/amp/12/0001", False),
-        ("state/0", False),
-        ("state/split", False),
-        ("state/operators", False),
-    ],
-)
-def test_what_is_done_by_hand_leaves_the_schedules_entries_alone(stack_of: StackOf, key: str, allowed: bool) -> None:
-    writes = [
-        places for actions, places in grants(statements_of(stack_of(), "OperatorRole")) if "s3:PutObject" in actions
-    ]
-    assert any(fnmatchcase(f"<SpoolBucket.Arn>/{key}", place) for place in set().union(*writes)) is allowed
-
-
-@pytest.mark.parametrize("role", ["PusherRole", "OperatorRole"])
-@pytest.mark.parametrize("key", ["state/0", "state/split", "state/operator", "state/backfill/usage"])
-def test_both_functions_read_all_of_the_state(stack_of: StackOf, role: str, key: str) -> None:
-    statements = statements_of(stack_of(), role)
-    reads = [places for actions, places in grants(statements) if actions == {"s3:GetObject"}]
-    assert any(fnmatchcase(f"<SpoolBucket.Arn>/{key}", place) for place in set().union(*reads))
-
-
-@pytest.mark.parametrize(
     ("prefix", "allowed"),
     [
         pytest.param(None, True, id="a read of a missing object names no prefix, and must not answer 403"),

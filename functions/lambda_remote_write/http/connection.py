@@ -2,8 +2,8 @@
 
 urllib3 connects, tunnels and makes TLS; http.client, on which its connections stand, writes requests and reads answers.
 What is ours: the guard against addresses, one deadline for all steps, and the few kept connections of each host.
-urllib3's own pools and answers would take 65 microseconds more for each request, beside 180, and httpcore as much; a
-request written and read by hand took 75 (`python -m bench http`).
+Of a push of 1,000 series this takes 13 % more CPU than requests written and answers read by hand. urllib3's pools would
+take 28 %, and httpcore 29 %; of a push of 100,000 series the three take 1, 4 and 10 % (`python -m bench http`).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def one_line(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """How a connection is made, all secrets resolved: equal channels share connections. `unix_socket` is a path that is
+    """How a connection is made, all secrets resolved: equal options share connections. `unix_socket` is a path that is
     dialled in place of every address, a proxy's too (Prometheus scrape/scrape.go, newUnixSocketScrapeClient)."""
 
     ca: str = field(default="", repr=False)

@@ -107,8 +107,8 @@ class Samples:
     """Samples in columns: series, value and milliseconds of the same index belong together.
 
     `exemplars` and `starts_ms` (when a counter began, in milliseconds) belong to a series' newest sample here; only a
-    page that has some fills them. `prefixes` are those of the series: set once the samples are in order and no series
-    stands twice, and the samples do not change after that.
+    page that has some fills them. `prefixes` are those of the series, set once the samples are in order and no series
+    stands twice; no samples are added after that.
     """
 
     series: list[Series] = field(default_factory=list)

@@ -62,7 +62,7 @@ def test_the_example_of_the_issue() -> None:
     assert endpoint.url.endswith("/workspaces/ws-EXAMPLE/api/v1/remote_write")
 
 
-def test_no_secret_is_told() -> None:
+def test_no_reason_shows_a_secret() -> None:
     """Reasons go to logs: they never carry a value of the input."""
     secrets = ("mysecret", "p@ss", "p%40ss", "pa ss", "dXNlcjpwYXNz")
     detail = "".join(dropped_lines(converted(case)) for case in CASES)

@@ -38,7 +38,7 @@ def test_body(body: str, expected: dict[str, str]) -> None:
     assert bool(found.dropped) == ("method" in expected)
 
 
-def test_a_loss_is_told_once_for_all_targets() -> None:
+def test_a_loss_is_reported_once_for_all_targets() -> None:
     targets = """
 scrape_configs:
   - job_name: json

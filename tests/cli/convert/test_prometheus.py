@@ -20,7 +20,7 @@ def converted(text: str) -> tuple[dict[str, Any], Conversion]:
 
 
 @pytest.mark.parametrize("place", ["basic_auth: {username: u}", "authorization: {credentials: x}"])
-def test_a_user_in_an_address_is_not_told_twice(place: str) -> None:
+def test_a_user_in_an_address_is_not_reported_twice(place: str) -> None:
     """Another auth block wins, as it does in Go's client."""
     config, _ = converted(f"{JOB}remote_write: [{{url: 'https://a:b@c.example/w', {place}}}]\n")
     (endpoint,) = config["remote_write"]

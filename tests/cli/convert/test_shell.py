@@ -104,8 +104,8 @@ def test_no_such_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "No such file" in capsys.readouterr().err
 
 
-def test_mistakes_of_the_input_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What our reader would refuse and nobody but a person can settle: the result is there, but exit status 2."""
+def test_mistakes_of_the_input_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What our reader would refuse and only a person can decide: the result is there, but exit status 2."""
     path = tmp_path / "in.yaml"
     path.write_text("scrape_configs:\n- job_name: a\n  scrape_interval: 1.5m\n  relabel_config: []\n")
     assert command([str(path)]) == 2

@@ -16,8 +16,8 @@ GONE = Response(0, "no connection")
 WELL = Response(204)
 
 
-class Said(list[tuple[int, str]]):
-    """What was said, with the second at which it was."""
+class Messages(list[tuple[int, str]]):
+    """Lines as they are printed, each with its second."""
 
     def __init__(self, clocks: Clocks) -> None:
         self._clocks = clocks
@@ -26,11 +26,11 @@ class Said(list[tuple[int, str]]):
         self.append((round(self._clocks.monotonic() - 1_000), line))
 
 
-def watched(answers: Callable[[int], Response | None], seconds: int) -> Said:
+def watched(answers: Callable[[int], Response | None], seconds: int) -> Messages:
     """A request and a look every second; None is no answer so far."""
     clocks = Clocks()
-    detail = Said(clocks)
-    watch = ReceiverWatch("amp", detail.say, clocks.monotonic)
+    messages = Messages(clocks)
+    watch = ReceiverWatch("amp", messages.say, clocks.monotonic)
     for second in range(seconds):
         answer = answers(second)
         watch.asked()
@@ -38,7 +38,7 @@ def watched(answers: Callable[[int], Response | None], seconds: int) -> Said:
             watch.answered(answer)
         watch.look("7 samples wait")
         clocks.pass_by(1)
-    return detail
+    return messages
 
 
 @pytest.mark.parametrize(
@@ -49,23 +49,23 @@ def watched(answers: Callable[[int], Response | None], seconds: int) -> Said:
         pytest.param(Response(401, "who?"), ["answered 401", "who?", "basic_auth"], id="misconfigured"),
     ],
 )
-def test_a_receiver_that_is_away_is_told_within_seconds_and_then_once_a_minute(
+def test_a_receiver_that_is_away_is_printed_within_seconds_and_then_once_a_minute(
     answer: Response, words: list[str]
 ) -> None:
-    detail = watched(lambda second: answer, 130)
-    assert [second for second, _ in detail] == [2, 62, 122]
-    assert all(word in line for _, line in detail for word in ["amp", "7 samples wait", *words])
+    messages = watched(lambda second: answer, 130)
+    assert [second for second, _ in messages] == [2, 62, 122]
+    assert all(word in line for _, line in messages for word in ["amp", "7 samples wait", *words])
 
 
-def test_one_that_hangs_is_told_too() -> None:
-    detail = watched(lambda second: None, 30)
-    assert [second for second, _ in detail] == [10]
+def test_one_that_hangs_is_printed_too() -> None:
+    messages = watched(lambda second: None, 30)
+    assert [second for second, _ in messages] == [10]
 
 
-def test_that_it_is_over_is_told_once() -> None:
-    detail = watched(lambda second: DOWN if second < 20 else WELL, 40)
-    assert [second for second, _ in detail] == [2, 20]
-    assert "takes samples again, after 20s" in detail[1][1]
+def test_recovery_is_printed_once() -> None:
+    messages = watched(lambda second: DOWN if second < 20 else WELL, 40)
+    assert [second for second, _ in messages] == [2, 20]
+    assert "takes samples again, after 20s" in messages[1][1]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_nothing_is_said_while_it_answers(answers: Callable[[int], Response]) ->
     assert watched(answers, 100) == []
 
 
-def test_losses_are_told_at_once_and_then_once_a_minute_with_their_number() -> None:
+def test_losses_are_printed_at_once_and_then_once_a_minute_with_their_number() -> None:
     clocks = Clocks()
-    detail = Said(clocks)
-    losses = LossLog("amp", detail.say, clocks.monotonic)
+    messages = Messages(clocks)
+    losses = LossLog("amp", messages.say, clocks.monotonic)
     for _ in range(100):
         one = ReasonCounts()
         one.add("http_400", "out of order", 5)
@@ -92,25 +92,25 @@ def test_losses_are_told_at_once_and_then_once_a_minute_with_their_number() -> N
         clocks.pass_by(1)
     losses.look(is_end=True)
     losses.look(is_end=True)
-    assert [second for second, _ in detail] == [0, 60, 100]
-    assert [line.split()[1] for _, line in detail] == ["5", "300", "195"]
-    assert "out of order" in detail[0][1]
+    assert [second for second, _ in messages] == [0, 60, 100]
+    assert [line.split()[1] for _, line in messages] == ["5", "300", "195"]
+    assert "out of order" in messages[0][1]
 
 
-def test_a_warning_is_told_once_a_minute() -> None:
+def test_a_warning_is_printed_once_a_minute() -> None:
     clocks = Clocks()
-    detail = Said(clocks)
-    losses = LossLog("amp", detail.say, clocks.monotonic)
+    messages = Messages(clocks)
+    losses = LossLog("amp", messages.say, clocks.monotonic)
     for _ in range(100):
         losses.warn("the spool cannot be listed")
         clocks.pass_by(1)
-    assert [second for second, _ in detail] == [0, 60]
+    assert [second for second, _ in messages] == [0, 60]
 
 
 def test_what_fails_once_is_tried_again() -> None:
-    """Whatever the exception: it is told, and it ends nothing."""
-    detail = Said(Clocks())
-    problems, calls = Problems(detail.say), list[int]()
+    """Whatever the exception: it is printed, and it ends nothing."""
+    messages = Messages(Clocks())
+    problems, calls = Problems(messages.say), list[int]()
 
     def find() -> None:
         calls.append(1)
@@ -120,7 +120,7 @@ def test_what_fails_once_is_tried_again() -> None:
     for _ in range(4):
         problems.guard("discovery", find)
     assert len(calls) == 4
-    assert [line for _, line in detail] == [
+    assert [line for _, line in messages] == [
         "discovery: RuntimeError: unheard of, which is a bug",
         "discovery: well again",
     ]

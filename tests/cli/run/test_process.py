@@ -43,9 +43,9 @@ def test_says_what_did_not_fit_its_queue_and_what_was_refused(tmp_path: Path) ->
         small = rig.endpoint(receiver.url("w"), queue={"capacity": 40, "max_shards": 1, "max_backoff": "100ms"})
         config = {"json_configs": [job(source.url, scrape_interval="1s")], "remote_write": [small]}
         with rig.sender(config, tmp_path) as process:
-            process.wait_for(lambda: "queue_full" in process.detail, "a full queue")
+            process.wait_for(lambda: "queue_full" in process.log_text, "a full queue")
             receiver.faults("w").always(Fault.status(400, json.dumps({"error": "no"}).encode()))
-            process.wait_for(lambda: "http_400" in process.detail, "a refusal")
+            process.wait_for(lambda: "http_400" in process.log_text, "a refusal")
             assert process.stop() == 0
 
 
@@ -56,7 +56,7 @@ def test_every_message_has_its_time(tmp_path: Path, as_json: bool) -> None:
         with rig.sender(config, tmp_path, *(["--json"] if as_json else [])) as process:
             process.wait_for(lambda: receiver.writes("w"), "a request")
             assert process.stop() == 0
-    lines = process.detail.splitlines()
+    lines = process.log_text.splitlines()
     assert len(lines) >= 3
     for line in lines:
         stamp = json.loads(line)["time"] if as_json else line.split()[0]
@@ -69,6 +69,9 @@ def test_a_hangup_reads_the_config_again(tmp_path: Path) -> None:
         config = rig.config([rig.endpoint(receiver.url("w"))], [rig.job(pages.target)])
         with rig.sender(config, tmp_path) as process:
             process.wait_for(lambda: rig.scrape_count(receiver.writes("w")), "a scrape")
+            process.rewrite("nonsense: [")
+            process.interrupt(signal.SIGHUP)
+            process.wait_for(lambda: "the new config is refused, the old one stays" in process.log_text, "a refusal")
             process.rewrite(json.dumps(config | {"scrape_configs": [rig.job(pages.target, "second")]}))
             process.interrupt(signal.SIGHUP)
             process.wait_for(lambda: rig.scrape_count(receiver.writes("w"), "second"), "a scrape of the new job")
@@ -107,8 +110,8 @@ def test_tells_what_others_have_left(tmp_path: Path) -> None:
         named = rig.endpoint(receiver.url("w")) | {"name": "amp"}
         config = rig.config([named], [rig.job(pages.target)]) | {"spool": {"location": str(kept)}}
         with rig.sender(config, tmp_path) as process:
-            process.wait_for(lambda: "entries of old" in process.detail, "a message about them")
-            assert "--name old" in process.detail
+            process.wait_for(lambda: "entries of old" in process.log_text, "a message about them")
+            assert "--name old" in process.log_text
             assert process.stop() == 0
     assert (kept / "spool" / "amp" / "run-old" / "1700000000000-abcd").exists()
 
@@ -116,4 +119,4 @@ def test_tells_what_others_have_left(tmp_path: Path) -> None:
 def test_a_bad_config_at_the_start_is_an_error(tmp_path: Path) -> None:
     with rig.sender({"remote_write": 1}, tmp_path) as process:
         assert process.wait() == 2
-        assert "mistake" in process.detail
+        assert "mistake" in process.log_text

@@ -54,13 +54,13 @@ def test_says_what_it_does_at_the_start_and_at_the_end(
     with running(config, tmp_path) as process:
         process.wait_for(lambda: pages.asked("/a") >= 2, "two scrapes")
         assert process.stop() == 0
-    begin, *_, flush, end = process.detail
+    begin, *_, flush, end = process.lines
     named = (__version__, "config.yaml", "usage every 1h", "web every 1s", "amp at http://127.0.0.1", "memory only")
     assert all(word in begin for word in named)
     assert flush.startswith("flushing ")
     assert int(flush.split()[1]) >= 25  # a page with its synthetic series, at least
     assert end == "stopped"
-    assert not any("tick" in line for line in process.detail)
+    assert not any("tick" in line for line in process.lines)
 
 
 def test_says_that_a_receiver_is_away_and_what_waits_and_that_it_is_back(
@@ -76,7 +76,7 @@ def test_says_that_a_receiver_is_away_and_what_waits_and_that_it_is_back(
     assert stamps(receiver.writes("w"), "up") == sorted(set(stamps(receiver.writes("w"), "up")))
 
 
-def test_targets_of_one_job_and_instance_are_told_apart(receiver: rig.Receiver, tmp_path: Path) -> None:
+def test_targets_of_one_job_and_instance_are_kept_apart(receiver: rig.Receiver, tmp_path: Path) -> None:
     """One is up and one is down: that is no change with every scrape."""
     shown = {"/a": (b"m 1\n", rig.TEXT), "/b": (b"m 2\n", rig.TEXT)}
     with rig.Pages(shown) as pages:
@@ -85,7 +85,7 @@ def test_targets_of_one_job_and_instance_are_told_apart(receiver: rig.Receiver, 
         twins = {"job_name": "web", "static_configs": both}
         with running(rig.config([endpoint(receiver)], [twins]), tmp_path) as process:
             process.wait_for(lambda: min(pages.asked("/a"), pages.asked("/b")) >= 4, "four scrapes of each")
-            detail = [line for line in process.detail if pages.target in line]
+            detail = [line for line in process.lines if pages.target in line]
         assert len(detail) == 1
         assert "down" in detail[0]
 
@@ -107,13 +107,13 @@ def test_says_once_what_of_an_answer_became_no_sample_and_when_it_does_again(
             process.wait_to_hear("usage", "b: failed", "value w finds nothing", "the nearest path that exists is ww")
             process.wait_to_hear("usage", "a: records skipped: 1, not_a_number: metric a, record 1")
             process.wait_for(lambda: len(api.requests) >= 4, "four scrapes")
-            assert len([line for line in process.detail if "finds nothing" in line]) == 1
+            assert len([line for line in process.lines if "finds nothing" in line]) == 1
             api.serve("/doc", Answer.json([document[0]]))
             process.wait_to_hear("b: well again")
             process.wait_to_hear("a: well again")
 
 
-def test_a_clock_that_is_set_back_is_told_and_stops_nothing(
+def test_a_clock_that_is_set_back_is_a_message_and_stops_nothing(
     pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path
 ) -> None:
     ahead_ms = [0]
@@ -226,11 +226,11 @@ def test_what_waits_survives_a_restart(mode: str, pages: rig.Pages, receiver: ri
     receiver.faults("w").always(UNAVAILABLE)
     with running(config, tmp_path, flush_seconds=0.5) as process:
         process.wait_for(lambda: receiver.writes("w") and pages.asked("/a") >= 3, "scrapes that wait")
-        assert str(kept) in process.detail[0]
-        assert "run-here" in process.detail[0]
+        assert str(kept) in process.lines[0]
+        assert "run-here" in process.lines[0]
         process.stop()
-        assert any("spooled" in line for line in process.detail)
-        assert not any("undelivered" in line for line in process.detail)
+        assert any("spooled" in line for line in process.lines)
+        assert not any("undelivered" in line for line in process.lines)
     tried = set(rig.stamps_of(receiver.writes("w"), "up"))
     assert entries(kept)
     assert all(name.startswith("spool/amp/run-here/") for name in entries(kept))
@@ -260,10 +260,10 @@ def test_what_does_not_fit_in_memory_goes_into_the_spool(
     assert came == sorted(set(came))
     assert len(came) >= 4
     assert len(stamps(receiver.writes("w"), "m")) == 20 * len(came)
-    assert not any("dropped" in line or "undelivered" in line for line in process.detail)
+    assert not any("dropped" in line or "undelivered" in line for line in process.lines)
 
 
-def test_a_gap_of_a_job_heals(receiver: rig.Receiver, tmp_path: Path) -> None:
+def test_a_gap_of_a_job_is_filled(receiver: rig.Receiver, tmp_path: Path) -> None:
     """What the time between two processes has missed is asked for, and goes out before the fresh answer."""
     asked: list[dict[str, str]] = []
 

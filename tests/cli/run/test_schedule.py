@@ -1,4 +1,4 @@
-"""Intervals go by the monotonic clock; a wall clock that is set is told, and stops nothing."""
+"""Intervals go by the monotonic clock; a wall clock that is set is a message, and stops nothing."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_wall_clock_that_is_set_stops_nothing(seconds: int) -> None:
     assert scrapes(schedule, clocks, Page(), 30) == [10, 25]
 
 
-def test_a_source_that_hangs_misses_its_turns_and_keeps_nobody_awake() -> None:
+def test_a_source_that_hangs_misses_its_turns_and_does_not_keep_the_loop_busy() -> None:
     clocks = Clocks()
     schedule = Schedule(clocks.now_ms, clocks.monotonic)
     assert scrapes(schedule, clocks, Page(), 60, busy=range(1, 40)) == [0, 45]
@@ -78,7 +78,7 @@ def test_a_source_that_hangs_misses_its_turns_and_keeps_nobody_awake() -> None:
     assert looks <= 5
 
 
-def test_turns_that_nobody_could_take_are_not_made_up_for() -> None:
+def test_missed_turns_are_not_made_up_for() -> None:
     clocks = Clocks()
     schedule = Schedule(clocks.now_ms, clocks.monotonic)
     schedule.due([Page()], ())
@@ -122,7 +122,7 @@ def test_without_a_source_there_is_nothing_to_wait_for() -> None:
         pytest.param(0, [], id="none"),
     ],
 )
-def test_a_step_is_told_once(seconds: float, words: list[str]) -> None:
+def test_a_step_is_one_message(seconds: float, words: list[str]) -> None:
     clocks = Clocks()
     watch = ClockWatch(clocks.now_ms, clocks.monotonic)
     clocks.pass_by(100)

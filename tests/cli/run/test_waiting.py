@@ -48,7 +48,7 @@ def test_when_a_batch_goes(put_at: list[int], counts: list[int], goes_at: int) -
     assert went == goes_at
 
 
-def test_the_deadline_begins_when_a_batch_is_settled() -> None:
+def test_the_deadline_begins_when_a_batch_is_finished() -> None:
     clocks = Clocks()
     waiting = queue(clocks)
     waiting.put(1, samples(10), keeps_all=False)
@@ -134,10 +134,10 @@ def test_where_a_spool_takes_them_nothing_is_dropped() -> None:
     assert not waiting.take_dropped().counts
 
 
-# --- What is settled --------------------------------------------------------------------------------------------------
+# --- What is finished -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_settled_is_known_by_number() -> None:
+def test_what_is_finished_is_known_by_number() -> None:
     waiting = queue(Clocks(), max_samples_per_send=4)
     assert waiting.finished_number == 0
     for number in (1, 2, 3):
