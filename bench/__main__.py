@@ -22,7 +22,7 @@ COLD_STARTS, QUICK_COLD_STARTS = 12, 5
 
 
 def measured_sizes(runner: Runner, plan: dict[int, tuple[int, int]]) -> dict[int, dict[str, Figures]]:
-    """Candidates take turns, so that a slow minute of the machine is everybody's."""
+    """Candidates take turns, so that a slow minute of the machine hits all of them."""
     sizes = {size: {candidate.name: Figures() for candidate in CANDIDATES} for size in plan}
     for size, (processes, pushes) in plan.items():
         for turn in range(processes):

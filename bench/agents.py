@@ -76,7 +76,7 @@ def _prometheus(path: str, folder: Path, target: str, write_url: str, interval: 
     ]
 
 
-VMAGENT = Agent("vmagent", "vmagent", _vmagent, "with 1,000 samples a request, as everybody here; no metadata")
+VMAGENT = Agent("vmagent", "vmagent", _vmagent, "with 1,000 samples a request, as all here; no metadata")
 PROMETHEUS = Agent("prometheus --agent", "prometheus", _prometheus, "with AWS's queue_config for AMP, and its WAL")
 AGENTS = (VMAGENT, PROMETHEUS)
 

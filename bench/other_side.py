@@ -49,7 +49,7 @@ class OtherSide:
     """Lanes by name; `respond` serves them, the rest is for the commands."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, Lane] = {}
+        self._queued: dict[str, Lane] = {}
         self._documents: dict[tuple[int, int], bytes] = {}
         self._start = int(time.time())
         self._server = LoopbackServer(self.respond)
@@ -57,7 +57,7 @@ class OtherSide:
         self._instance = self.base_url.removeprefix("http://")
 
     def respond(self, request: Request) -> Answer:
-        lane = self._lanes[request.path.split("/")[1]]
+        lane = self._queued[request.path.split("/")[1]]
         if request.method == "POST":
             lane.written.append((lane.served - 1, request))
             return Answer(200)
@@ -67,7 +67,7 @@ class OtherSide:
 
     def open(self, lane: str, size: int, runs: int) -> dict[str, Any]:
         """Makes the documents of a lane ready."""
-        self._lanes[lane] = Lane(size, [self._document(size, run) for run in range(runs)], self._start)
+        self._queued[lane] = Lane(size, [self._document(size, run) for run in range(runs)], self._start)
         return {}
 
     def _document(self, size: int, run: int) -> bytes:
@@ -77,7 +77,7 @@ class OtherSide:
 
     def check(self, lane: str, signed: bool) -> dict[str, Any]:
         """Closes a lane: how much arrived, and what is wrong with it ("" when nothing is)."""
-        closed = self._lanes.pop(lane)
+        closed = self._queued.pop(lane)
         last = len(closed.documents) - 1
         messages = [(run, _decoded(request)) for run, request in closed.written]
         wrong = (signature_problem(request) for _, request in closed.written if signed)

@@ -99,14 +99,14 @@ class Pages:
 
     def __init__(self) -> None:
         self._web = Web(self._respond)
-        self._lanes: dict[int, Lane] = {}
+        self._queued: dict[int, Lane] = {}
         self._made: dict[int, list[Content]] = {}
 
     def open(self, size: int, targets: int = 1, slow: int = 0, delay_seconds: float = 0.0) -> dict[str, Any]:
         """Makes pages and ports ready; the first `slow` targets answer late."""
         ports = self._web.open(targets)
         lane = Lane(self._contents(size), set(ports[:slow]), delay_seconds)
-        self._lanes |= dict.fromkeys(ports, lane)
+        self._queued |= dict.fromkeys(ports, lane)
         totals = [content.total for content in lane.contents]
         sizes = [(len(content.plain), len(content.gzipped)) for content in lane.contents]
         return {"ports": ports, "totals": totals, "plain_bytes": sizes[0][0], "gzip_bytes": sizes[0][1]}
@@ -121,7 +121,7 @@ class Pages:
         return self._made[size]
 
     async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
-        lane = self._lanes[asked.port]
+        lane = self._queued[asked.port]
         run = lane.served[asked.port] = lane.served.get(asked.port, -1) + 1
         if asked.port in lane.slow:
             await asyncio.sleep(lane.delay_seconds)

@@ -19,7 +19,8 @@ Push = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One lane of the other side, which one candidate has for itself. `config` is a file for those who read one."""
+    """One lane of the other side: no other candidate reads or writes there. `config` is a file
+    for those who read one."""
 
     api_url: str
     write_url: str

@@ -1,5 +1,5 @@
-"""The process that takes remote writes: it answers at once, and counts by scrape when no request comes, so that its own
-work does not slow down the one that is measured.
+"""The process that takes remote writes: it answers at once, and counts by scrape when no request is under way, so
+that its own work does not slow down the one that is measured.
 
 All samples of a scrape have its time. With every request the CPU time is noted that the sender has taken so far; that
 of a scrape is the one of the request with its last sample.
@@ -33,7 +33,7 @@ class Landed:
 
 @dataclass(slots=True)
 class Lane:
-    """What one candidate wrote. `size` is what a scrape has; `pid` is the process whose CPU time is noted, or 0."""
+    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for none."""
 
     size: int
     pid: int = 0
@@ -50,15 +50,15 @@ class Receiver:
 
     def __init__(self) -> None:
         self._web = Web(self._respond, self._take)
-        self._lanes: dict[int, Lane] = {}
+        self._queued: dict[int, Lane] = {}
 
     def open(self, size: int) -> dict[str, Any]:
         (port,) = self._web.open()
-        self._lanes[port] = Lane(size)
+        self._queued[port] = Lane(size)
         return {"port": port}
 
     def watch(self, port: int, pid: int) -> dict[str, Any]:
-        self._lanes[port].pid = pid
+        self._queued[port].pid = pid
         return {}
 
     def progress(self, port: int) -> dict[str, Any]:
@@ -74,13 +74,13 @@ class Receiver:
         return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.body_bytes}
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
-        lane = self._lanes[port]
+        lane = self._queued[port]
         if lane.waiting and time.monotonic() - lane.waiting[-1][0] > _QUIET_SECONDS:
             _count(lane)
         return lane.complete, sum(landed.ups for landed in lane.by_time.values())
 
     async def _closed(self, port: int) -> Lane:
-        lane = self._lanes.pop(port)
+        lane = self._queued.pop(port)
         _count(lane)
         return lane
 
@@ -88,7 +88,7 @@ class Receiver:
         return {}, b""
 
     def _take(self, asked: Asked) -> None:
-        lane = self._lanes.get(asked.port)
+        lane = self._queued.get(asked.port)
         if lane is None or asked.headers.get("Content-Encoding") != "snappy":
             return
         lane.requests, lane.body_bytes, lane.last = lane.requests + 1, lane.body_bytes + len(asked.body), asked

@@ -75,7 +75,7 @@ class Runner:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._opened = 0
+        self._queued = 0
         with ExitStack() as stack:
             self._other = stack.enter_context(Side("bench.other_side", folder))
             self.is_pinned = stack.enter_context(pinned(self._other.pid))
@@ -110,8 +110,8 @@ class Runner:
         return found
 
     def _open(self, size: int, runs: int) -> _Lane:
-        self._opened += 1
-        name = f"lane{self._opened}"
+        self._queued += 1
+        name = f"lane{self._queued}"
         self._other.ask("open", lane=name, size=size, runs=runs)
         home = f"{self._base_url}/{name}"
         write_url = f"{home}/workspaces/{WORKSPACE}/api/v1/remote_write"

@@ -33,8 +33,8 @@ remote_write:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How one size is measured: so many rounds in which everybody takes a turn, and scrapes in each, the first of them
-    cold, `interval` seconds apart."""
+    """How one size is measured: so many rounds in which every candidate takes a turn, and scrapes in each, the first
+    of them cold, `interval` seconds apart."""
 
     size: int
     rounds: int
@@ -100,7 +100,7 @@ class Results:
 
 
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
-    """Everybody takes turns, so that a slow minute of the machine is everybody's. Raises BenchFailed."""
+    """Candidates take turns, so that a slow minute of the machine hits all of them. Raises BenchFailed."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         bench = ScrapeBench(
             Path(folder),

@@ -35,7 +35,7 @@ Labels = tuple[tuple[str, str], ...]
 Clock = Callable[[], float]
 Value = float | types_pb2.Histogram
 # Of a request of remote write 2.0, which Prometheus 2.x and others do not know: it is stored, it is refused with 415,
-# or the receiver ignores its type, finds nothing in the body, and answers that all is well.
+# or its type is ignored, so that nothing is found in the body and the answer is a success.
 Version2 = Literal["taken", "refused", "ignored"]
 
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
@@ -956,13 +956,9 @@ class Receiver(StandIn):
         return sum(record.refused for record in self.requests)
 
     def series(self, name: str, /, **labels: str) -> dict[Labels, list[tuple[int, float]]]:
-        """The samples of every series with this name and these labels; "" is a label that is absent, as in PromQL."""
+        """The samples of every series with this name and at least these labels."""
         wanted = {"__name__": name, **labels}.items()
-        return {
-            found: points
-            for found, points in self.samples.items()
-            if all(dict(found).get(label, "") == value for label, value in wanted)
-        }
+        return {found: points for found, points in self.samples.items() if wanted <= dict(found).items()}
 
     def expire_token(self) -> None:
         """From now on the credentials in use are right but expired; assign `auth` to bring in fresh ones."""

@@ -134,7 +134,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> bool:
                 return True
         except urllib.error.HTTPError as error:
             error.close()
-        except OSError:  # it does not listen yet
+        except OSError:  # the port is not open yet
             pass
         time.sleep(0.05)
     return False

@@ -35,7 +35,7 @@ EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 INIT_SECONDS = 10  # Lambda's own limit for the init phase
 START_SECONDS = 10
-START_TRIES = 3  # another process may take a free port before the emulator binds it
+START_TRIES = 3  # a free port may be taken by another process before the emulator binds it
 REPORT_SECONDS = 3  # the report line follows the answer
 
 # The emulator's own lines; what is left is the function's output.
@@ -170,7 +170,7 @@ class LambdaRuntime:
         return False
 
     def _stop(self) -> None:
-        """The emulator ends the function's process when it gets SIGTERM."""
+        """The emulator ends the function's process on SIGTERM."""
         self._process.terminate()
         try:
             self._process.wait(timeout=5)

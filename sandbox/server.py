@@ -233,7 +233,7 @@ class LoopbackServer:
 
 
 def free_port() -> int:
-    """A port of loopback on which no process listens; another may be quicker to take it."""
+    """A port of loopback that is free now; another process may be quicker to take it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

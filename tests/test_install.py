@@ -83,7 +83,7 @@ def test_the_installed_command_checks_a_config(scripts: Path, tmp_path: Path) ->
 
 
 def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
-    expected = {"lambda_remote_write/config.yaml"}
+    expected = {"lambda_remote_write/config.yaml", "lambda_remote_write/remote_write/refusals.yaml"}
     for folder in ("functions", "cli"):
         expected |= {str(path.relative_to(ROOT / folder)) for path in (ROOT / folder).rglob("*.py*")}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

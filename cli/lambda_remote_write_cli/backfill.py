@@ -19,7 +19,7 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.report import skipped_lines
 from lambda_remote_write.store import DirectoryStore, Store
 
-from .terminal import Console
+from .terminal import Console, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
@@ -103,14 +103,8 @@ def _columns(text: str) -> dict[str, str]:
 class BackfillCommand:
     """One `pusher backfill`."""
 
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        config: Config,
-        dependencies: Dependencies,
-        print_json: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self._options, self._config, self._dependencies, self._print_json = options, config, dependencies, print_json
+    def __init__(self, options: argparse.Namespace, config: Config, dependencies: Dependencies) -> None:
+        self._options, self._config, self._dependencies = options, config, dependencies
         self._console = Console(stderr=True)
 
     def run(self) -> int:
@@ -119,15 +113,15 @@ class BackfillCommand:
         try:
             answer = self._answer()
         except invoke.BadRequest as error:
-            self._refuse(str(error))
+            refuse(str(error) if self._options.json else f"backfill: {error}", as_json=self._options.json)
             return _BAD
         except KeyboardInterrupt:
             print("interrupted: to continue, run the same command with --resume", file=sys.stderr)
             return _NOT_DELIVERED
         if self._options.json:
-            self._print_json(answer)
-        else:
-            print_answer(answer, _console())
+            say_json(answer)
+        else:  # no line is broken where there is no terminal, as in a pipe
+            print_answer(answer, Console(highlight=False, markup=False, soft_wrap=True))
         return _OK if is_delivered(answer) else _NOT_DELIVERED
 
     def _answer(self) -> dict[str, Any]:
@@ -171,12 +165,6 @@ class BackfillCommand:
         home = self._dependencies.env_vars.get("XDG_STATE_HOME") or Path.home() / ".local/state"
         return DirectoryStore(Path(home) / "pusher")
 
-    def _refuse(self, message: str) -> None:
-        if self._options.json:
-            self._print_json({"ok": False, "problems": [{"message": message}]})
-        else:
-            print(f"backfill: {message}", file=sys.stderr)
-
 
 def is_delivered(answer: Mapping[str, Any]) -> bool:
     """Whether the receiver has (in a dry run: would have) every sample of the source but those left out on purpose."""
@@ -188,29 +176,24 @@ def is_delivered(answer: Mapping[str, Any]) -> bool:
     return bool(answer["done"]) and not (unread or lost or answer["unasked"] or answer["stopped"])
 
 
-def _console() -> Console:
-    """Breaks no line where there is no terminal, as in a pipe."""
-    return Console(highlight=False, markup=False, soft_wrap=True)
-
-
 def print_answer(answer: Mapping[str, Any], console: Console) -> None:
     """Prints what was delivered, and what was not."""
-    console.print(invoke.sentence(answer), highlight=False, markup=False)
+    console.print(invoke.sentence(answer))
     _print_rows(answer, console)
     for one in answer["endpoints"]:
         if answer["parts"] or one["collected"]:
             _print_endpoint(one, console, is_dry=answer["dry_run"])
     for line in skipped_lines(answer["skipped"]):
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
     if answer["exported"]:
         console.print(f"{answer['exported']} samples exported, for promtool tsdb create-blocks-from openmetrics")
     for note in _together(answer["notes"]):
-        console.print(note, highlight=False, markup=False)
+        console.print(note)
     for warning in answer["warnings"]:
-        console.print(f"warning: {warning}", highlight=False, markup=False)
+        console.print(f"warning: {warning}")
     if "resume" in answer:
         first = "fix that, then " if answer["stopped"] else ""
-        console.print(f"to continue: {first}run the same command with --resume (--json gives a token)", highlight=False)
+        console.print(f"to continue: {first}run the same command with --resume (--json gives a token)")
 
 
 def _print_rows(answer: Mapping[str, Any], console: Console) -> None:
@@ -227,10 +210,10 @@ def _print_rows(answer: Mapping[str, Any], console: Console) -> None:
             cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
             for name, cell, width in zip(_HEADER, line, widths, strict=True)
         ]
-        console.print("  ".join(cells).rstrip(), highlight=False, markup=False)
+        console.print("  ".join(cells).rstrip())
     left = sum(map(len, groups[_SHOWN_ROWS:]))
     if left:
-        console.print(f"and {left} more parts; --json has them", highlight=False)
+        console.print(f"and {left} more parts; --json has them")
 
 
 def _alike(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
@@ -278,16 +261,16 @@ def _print_endpoint(one: Mapping[str, Any], console: Console, *, is_dry: bool) -
     classes = one["classes"]
     if is_dry:
         detail = f"{classes['accepted']} can be accepted, {classes['window']} only inside the out-of-order window"
-        console.print(f"{one['endpoint']}: {detail}, {classes['impossible']} impossible", highlight=False, markup=False)
+        console.print(f"{one['endpoint']}: {detail}, {classes['impossible']} impossible")
     else:
-        console.print(f"{one['endpoint']}: {_what_happened(one)}", highlight=False, markup=False)
+        console.print(f"{one['endpoint']}: {_what_happened(one)}")
     for fate in ("rejected", "dropped"):
         for reason, entry in one[fate].items():
-            console.print(f"  {fate} {entry['count']}, {reason}: {entry['example']}", highlight=False, markup=False)
+            console.print(f"  {fate} {entry['count']}, {reason}: {entry['example']}")
     for unknown in one["unknown"]:
-        console.print(f"  unknown: {unknown}", highlight=False, markup=False)
+        console.print(f"  unknown: {unknown}")
     for warning in one["warnings"]:
-        console.print(f"  warning: {warning}", highlight=False, markup=False)
+        console.print(f"  warning: {warning}")
 
 
 def _what_happened(one: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
 from lambda_remote_write.store import StoreError
 
 from .run.runner import Runner
-from .terminal import Console, Parser, counted, say_json
+from .terminal import Console, Parser, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
@@ -160,33 +160,27 @@ def seconds(text: str) -> float:
 
 
 def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int:
-    if options.json:
-        problems = problems_json(error) if isinstance(error, ConfigError) else [{"message": str(error)}]
-        _print_json({"ok": False, "problems": problems})
-    else:
+    if not options.json:
         for line in not_loaded(options.config, error).split("\n"):
             print(line, file=sys.stderr)
+    elif isinstance(error, ConfigError):
+        say_json({"ok": False, "problems": problems_json(error)})
+    else:
+        refuse(str(error), as_json=True)
     return _BAD
 
 
-def _print_json(document: dict[str, Any]) -> None:
-    say_json(json_text(document, indent=2))
-
-
 def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
+    jobs, endpoints = config.job_names(), [endpoint.name for endpoint in config.endpoints]
+    warnings, notes = [*config.warnings, *_files_that_nothing_writes(config)], _notes(config)
     if options.json:
-        endpoints = [endpoint.name for endpoint in config.endpoints]
-        jobs = config.job_names()
-        warnings = [*config.warnings, *_files_that_nothing_writes(config)]
-        found = {"jobs": jobs, "endpoints": endpoints, "warnings": warnings, "notes": _notes(config)}
-        _print_json({"ok": True, **found})
+        say_json({"ok": True, "jobs": jobs, "endpoints": endpoints, "warnings": warnings, "notes": notes})
         return _OK
-    for warning in (*config.warnings, *_files_that_nothing_writes(config)):
+    for warning in warnings:
         print(f"warning: {warning}")
-    for note in _notes(config):
+    for note in notes:
         print(f"note: {note}")
-    counts = f"{counted(len(config.job_names()), 'job')}, {counted(len(config.endpoints), 'endpoint')}"
-    print(f"{options.config}: {counts}, no mistakes")
+    print(f"{options.config}: {counted(len(jobs), 'job')}, {counted(len(endpoints), 'endpoint')}, no mistakes")
     return _OK
 
 
@@ -226,7 +220,7 @@ def _pushed(
     tick = Tick(dependencies.now_ms(), None, config.tick_ms, frozenset(jobs))
     report = push(environment, tick, time.monotonic() + options.timeout)
     if options.json:
-        _print_json(report.as_dict())
+        say_json(report.as_dict())
         return report
     print(report.summary())
     for scrape in report.scrapes:
@@ -274,7 +268,7 @@ def _print_delivery(endpoint: dict[str, Any]) -> None:
 def _plan(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:
     found = plan(config, dependencies, time.monotonic() + options.timeout, options.shards, options.jobs)
     if options.json:
-        _print_json(found)
+        say_json(found)
     else:
         _print_plan(found)
     return _OK if found["ok"] else _NOT_DELIVERED
@@ -357,12 +351,9 @@ def _series_line(shown: dict[str, Any]) -> str:
     line = _labels(after)
     if "value" in shown:
         at = datetime.fromtimestamp(shown["timestamp_ms"] / 1000, UTC).isoformat(timespec="seconds")
-        line += f" {_value(shown['value'])} at {at.replace('+00:00', 'Z')}, {_age(shown['age_seconds'])}"
+        value = str(shown["value"]).removesuffix(".0")
+        line += f" {value} at {at.replace('+00:00', 'Z')}, {_age(shown['age_seconds'])}"
     return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
-
-
-def _value(value: float | str) -> str:
-    return str(value).removesuffix(".0")
 
 
 def _age(seconds: float) -> str:
@@ -383,13 +374,13 @@ def _spool(options: argparse.Namespace, config: Config, dependencies: Dependenci
             _delivered(_pushed(options, config, dependencies, (), shard))
             for shard in _waiting_shards(config, dependencies)
         )
-    return SpoolCommand(options, Environment(config, dependencies), _print_json).run()
+    return SpoolCommand(options, Environment(config, dependencies)).run()
 
 
 def _backfill(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:
     from .backfill import BackfillCommand
 
-    return BackfillCommand(options, config, dependencies, _print_json).run()
+    return BackfillCommand(options, config, dependencies).run()
 
 
 def _waiting_shards(config: Config, dependencies: Dependencies) -> list[Shard]:

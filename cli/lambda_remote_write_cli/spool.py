@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.exposition.writer import Exported, exposition, openmetrics
@@ -19,19 +18,17 @@ from lambda_remote_write.spool.spool import Spool
 from lambda_remote_write.spool_inspect import Chosen, Found, NoSpool, choose, entries, exported, listing, spool_of
 from lambda_remote_write.store import MAX_LISTED
 
-from .terminal import counted
+from .terminal import counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _FAILED, _BAD = 0, 1, 2
 
 
 class SpoolCommand:
-    """One call of the command; `print_json` prints a document for `--json`."""
+    """One call of the command."""
 
-    def __init__(
-        self, options: argparse.Namespace, environment: Environment, print_json: Callable[[dict[str, Any]], None]
-    ) -> None:
-        self._options, self._environment, self._print_json = options, environment, print_json
+    def __init__(self, options: argparse.Namespace, environment: Environment) -> None:
+        self._options, self._environment = options, environment
         self._deadline = time.monotonic() + options.timeout
 
     def run(self) -> int:
@@ -51,16 +48,13 @@ class SpoolCommand:
             return self._fail(str(error), _FAILED)
 
     def _fail(self, detail: str, status: int) -> int:
-        if self._options.json:
-            self._print_json({"ok": False, "problems": [{"message": detail}]})
-        else:
-            print(detail, file=sys.stderr)
+        refuse(detail, as_json=self._options.json)
         return status
 
     def _list(self, found: Found) -> int:
         listed = listing(found)
         if self._options.json:
-            self._print_json({"place": self._spool.store.place, **listed})
+            say_json({"place": self._spool.store.place, **listed})
             return _OK
         for row in listed["entries"]:
             print(f"{row['key']}  {counted(row['samples'], 'sample')}, the oldest of {_clock(row['oldest_ms'])}")
@@ -79,7 +73,7 @@ class SpoolCommand:
         lines = openmetrics(everything) if self._options.do == "export" else exposition(everything)
         if self._options.json:
             counts = {"samples": everything.samples, "left_out": reasons_dict(everything.left_out)}
-            self._print_json({**counts, "unreadable": found.unreadable, "text": "".join(lines)})
+            say_json({**counts, "unreadable": found.unreadable, "text": "".join(lines)})
             return _OK
         is_data = self._options.do == "export"  # promtool reads it; `show` prints for people
         with _output(self._options.output) as write:
@@ -97,7 +91,7 @@ class SpoolCommand:
             return self._fail("nothing is deleted; --yes deletes without asking", _FAILED)
         deleted = sum(self._spool.delete(key, self._deadline) for key in keys)
         if self._options.json:
-            self._print_json({"deleted": deleted, "keys": keys})
+            say_json({"deleted": deleted, "keys": keys})
         else:
             print(f"{counted(deleted, 'entry')} deleted")
         return _OK

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import sys
 from typing import Any, NoReturn, TextIO
 
 import rich.console
 
-from lambda_remote_write.report.printable import printable
+from lambda_remote_write.report.printable import json_text, printable
 
 
 def say(text: object, file: TextIO | None = None, *, flush: bool = False) -> None:
@@ -17,9 +18,17 @@ def say(text: object, file: TextIO | None = None, *, flush: bool = False) -> Non
     builtins.print(printable(str(text)), file=file, flush=flush)
 
 
-def say_json(text: str) -> None:
-    """A document made by `printed.json_text`."""
-    builtins.print(text)
+def say_json(document: object) -> None:
+    """One JSON document, for `--json`."""
+    builtins.print(json_text(document, indent=2))
+
+
+def refuse(detail: str, *, as_json: bool) -> None:
+    """Why a command does nothing: a line on stderr, or a document with the one problem."""
+    if as_json:
+        say_json({"ok": False, "problems": [{"message": detail}]})
+    else:
+        say(detail, file=sys.stderr)
 
 
 def counted(count: int, noun: str) -> str:

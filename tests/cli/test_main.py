@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +14,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.example import usage_config
 from sandbox.server import Answer, Fault
-from tests.rig.command_line import environment, pusher, pusher_command
+from tests.rig.command_line import pusher
 
 pytestmark = pytest.mark.slow
 
@@ -117,25 +113,11 @@ def test_push_json_is_the_report(config: Path, receiver: Receiver) -> None:
     assert report["endpoints"][0]["collected"] == 8
 
 
-@pytest.mark.parametrize(
-    ("fault", "detail"),
-    [
-        (
-            Fault.status(400, b"out of order sample"),
-            '--out-of-order-time-window-in-seconds 600; it said: "out of order sample"',
-        ),
-        (Fault.status(404, b'{"Message":"Workspace not found"}'), "check the workspace id, region and account"),
-        (Fault.status(403, b"no"), "the role needs aps:RemoteWrite on this workspace"),
-    ],
-    ids=["refused", "no such workspace", "forbidden"],
-)
-def test_push_that_is_not_delivered_exits_1_and_says_what_to_do(
-    config: Path, receiver: Receiver, fault: Fault, detail: str
-) -> None:
-    receiver.always(fault)
+def test_push_that_is_not_delivered_exits_1_and_says_what_to_do(config: Path, receiver: Receiver) -> None:
+    receiver.always(Fault.status(400, b"out of order sample"))
     result = pusher("push", config, "--timeout", "3")
     assert result.returncode == 1
-    assert detail in result.stdout
+    assert '--out-of-order-time-window-in-seconds 600; it said: "out of order sample"' in result.stdout
 
 
 def test_push_with_a_job_down_exits_1_and_delivers_up_0(config: Path, api: Api, receiver: Receiver) -> None:
@@ -177,53 +159,6 @@ def test_plan_sends_nothing_and_shows_what_would_go(config: Path, receiver: Rece
     assert "custom_exporter: 3 series every 1m" in result.stdout
     assert 'projectCode="4"' in result.stdout
     assert "8 samples in 1 request," in result.stdout
-
-
-def test_run_pushes_until_sigterm_and_flushes(config: Path, api: Api, receiver: Receiver) -> None:
-    """SIGTERM ends it with status 0, and what was asked for before has arrived."""
-    config.write_text(config.read_text() + "    queue_config: {batch_send_deadline: 1h}\n")
-    process = subprocess.Popen(pusher_command("run", config), env=environment())
-    try:
-        _wait_for(lambda: api.requests)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
-    finally:
-        process.kill()
-        process.wait()
-    assert len(receiver.series("api_requests_total")) == 3
-    assert receiver.refused == 0
-
-
-def test_run_keeps_trying_through_an_outage(config: Path, receiver: Receiver) -> None:
-    """A sender's backoff outlives a scrape; after the outage every sample is there, in order, once."""
-    text = config.read_text().replace(
-        "json_configs:", "global: {scrape_interval: 1s, scrape_timeout: 1s}\njson_configs:"
-    )
-    config.write_text(text + "    queue_config: {batch_send_deadline: 100ms, max_backoff: 200ms}\n")
-    receiver.always(Fault.status(503))
-    process = subprocess.Popen(pusher_command("run", config), env=environment())
-    try:
-        _wait_for(lambda: len(receiver.requests) >= 5)
-        receiver.always(None)
-        _wait_for(lambda: any(len(samples) >= 4 for samples in receiver.series("up").values()))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
-    finally:
-        process.kill()
-        process.wait()
-    ((_, samples),) = receiver.series("up").items()
-    stamps = [stamp for stamp, _ in samples]
-    assert stamps == sorted(set(stamps))
-    steps = [after - before for before, after in itertools.pairwise(stamps)]
-    assert max(steps) < 1900, "a scrape made during the outage is missing"
-    assert receiver.refused == 0
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 # --- What a person sees of records ------------------------------------------------------------------------------------

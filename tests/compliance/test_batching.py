@@ -179,7 +179,7 @@ def test_flush_of_a_retry(tmp_path: Path) -> None:
             receiver.faults("w").always(None)
             assert sender.stop() == 0, sender.log_text
             writes = receiver.writes("w")
-    assert min(waited) >= 0.8 * 0.4  # max_backoff: being told to end does not make it hurry
+    assert min(waited) >= 0.8 * 0.4  # max_backoff: SIGTERM does not make it hurry
     accepted = [write for write in writes if write.status == 204]
     assert len(accepted) > 0
     assert accepted[0].body == writes[0].body

@@ -54,8 +54,6 @@ DEEP = "nested deeper than 64 levels"
 BOMB = "more than 200000 values, aliases written out"
 HOSTILE = {
     "brackets": ("[" * 100_000, f"pusher.yaml:1: {DEEP}"),
-    "braces": ("{a: " * 100_000, f"pusher.yaml:1: {DEEP}"),
-    "dashes": ("- " * 100_000, f"pusher.yaml:1: {DEEP}"),
     "indents": ("".join(f"{' ' * i}a:\n" for i in range(1_000)), f"pusher.yaml:65: {DEEP}"),
     "long": ("a: " + "x" * 2_000_000, "pusher.yaml: the file has 2000003 characters; a config has at most 1000000"),
     "merges": (merges(9, 9), f"pusher.yaml:7: {BOMB}"),
@@ -65,7 +63,6 @@ HOSTILE = {
     "chain-of-lists": (chain_of_lists(600), f"pusher.yaml:65: {DEEP}, aliases written out"),
     "circle-of-lists": ("json_configs: &a [*a]", "pusher.yaml:1: an alias stands inside what it names"),
     "circle-of-merges": ("global: &a {<<: *a}", "pusher.yaml:1: an alias stands inside what it names"),
-    "unknown-keys": ("\n".join(f"key_number_{i}: 1" for i in range(50_000)), "there are more mistakes than these"),
     "wrong-jobs": (f"json_configs: [{'x, ' * 100_000}]", "there are more mistakes than these"),
     "unknown-keys-of-a-job": (
         "json_configs:\n  - job_name: a\n" + "\n".join(f"    scrape_intervals{i}: 1" for i in range(30_000)),
@@ -91,36 +88,34 @@ def test_hostile(text: str, message: str) -> None:
     assert peak < 300_000_000
 
 
-@pytest.mark.parametrize(("levels", "loads"), [(63, True), (64, False)])
-def test_depth(levels: int, loads: bool) -> None:
-    """64 levels are read, counted from the top; what is closed again does not count."""
+ENV_VARS = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
+
+
+def nested(levels: int) -> str:
+    """Twice that deep: what is closed again does not count."""
     deepest = "[" * levels + "]" * levels
-    text = f"rule_files: {deepest}\ntracing: {deepest}\n"
-    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
-    if loads:
-        assert parse_config(text, "pusher.yaml", env_vars)
-        return
-    with pytest.raises(ConfigError, match=DEEP):
-        parse_config(text, "pusher.yaml", env_vars)
+    return f"rule_files: {deepest}\ntracing: {deepest}\n"
 
 
-@pytest.mark.parametrize(("length", "loads"), [(1_000_000, True), (1_000_001, False)])
-def test_length(length: int, loads: bool) -> None:
-    """A file of a million characters is read, a longer one is not."""
-    text = "tracing: x #".ljust(length, "x")
-    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
-    if loads:
-        assert parse_config(text, "pusher.yaml", env_vars)
-        return
-    with pytest.raises(ConfigError, match="the file has 1000001 characters"):
-        parse_config(text, "pusher.yaml", env_vars)
+LARGEST = {
+    "levels": (nested(63), nested(64), DEEP),
+    "characters": ("tracing: x #".ljust(1_000_000, "x"), "x" * 1_000_001, "the file has 1000001 characters"),
+}
+
+
+@pytest.mark.parametrize(("loads", "does_not", "message"), LARGEST.values(), ids=LARGEST)
+def test_the_largest_that_loads(loads: str, does_not: str, message: str) -> None:
+    """64 levels, counted from the top, and a million characters."""
+    assert parse_config(loads, "pusher.yaml", ENV_VARS)
+    with pytest.raises(ConfigError, match=message):
+        parse_config(does_not, "pusher.yaml", ENV_VARS)
 
 
 def test_thousand_mistakes() -> None:
     """The message lists a thousand mistakes, then one line says that there are more."""
     text = "\n".join(f"key_number_{i}: 1" for i in range(2_000))
     with pytest.raises(ConfigError) as raised:
-        parse_config(text, "pusher.yaml", {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"})
+        parse_config(text, "pusher.yaml", ENV_VARS)
     lines = str(raised.value).splitlines()
     assert len(lines) == 1_001
     assert lines[-1] == "pusher.yaml:1000: there are more mistakes than these"
@@ -130,8 +125,7 @@ def test_many_jobs() -> None:
     """A long config of a real kind loads: the bounds are far above what people write."""
     one = '  - {job_name: j%d, url: "https://h/", metrics: [{name: a, value: v, labels: {x: x, y: y}}]}'
     text = "\n".join(["json_configs:", *(one % i for i in range(5_000))])
-    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
-    assert len(parse_config(text, "pusher.yaml", env_vars).jobs) == 5_000
+    assert len(parse_config(text, "pusher.yaml", ENV_VARS).jobs) == 5_000
 
 
 def test_many_aliases() -> None:
@@ -139,5 +133,4 @@ def test_many_aliases() -> None:
     one = '  - {job_name: j%d, url: "https://h/", labels: *l, metrics: [{name: a, value: v}]}'
     first = '  - {job_name: a, url: "https://h/", labels: &l {team: a, tier: b}, metrics: [{name: a, value: v}]}'
     text = "\n".join(["json_configs:", first, *(one % i for i in range(500))])
-    env_vars = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": "eu-west-1"}
-    assert len(parse_config(text, "pusher.yaml", env_vars).jobs) == 501
+    assert len(parse_config(text, "pusher.yaml", ENV_VARS).jobs) == 501

@@ -56,20 +56,7 @@ def rows(document: Any, steps: list[str], expressions: Mapping[str, str]) -> lis
 SCOPES: list[tuple[str, list[str], dict[str, str], list[dict[str, Any]]]] = [
     ("whole-document", ["@"], {"v": "total", "t": "at.time"}, [{"v": 5, "t": 1_716_479_897}]),
     ("document-itself", ["@"], {"v": "$.total", "w": "@.total"}, [{"v": 5, "w": 5}]),
-    ("list", ["regions"], {"n": "name"}, [{"n": "eu"}, {"n": "us"}, {"n": "empty"}, {"n": "none"}]),
-    ("list-flattened", ["regions[]"], {"n": "name"}, [{"n": "eu"}, {"n": "us"}, {"n": "empty"}, {"n": "none"}]),
-    ("lists-in-a-list", ["matrix[]"], {"v": "@"}, [{"v": 1}, {"v": 2}, {"v": 3}]),
-    ("lists-as-records", ["matrix"], {"v": "length(@)"}, [{"v": 2}, {"v": 1}, {"v": 0}]),
-    ("filtered", ["regions[?name=='us']"], {"n": "name"}, [{"n": "us"}]),
-    ("scalars", ["scalars"], {"v": "@"}, [{"v": 1}, {"v": "two"}, {}, {"v": True}, {"v": {"v": 4}}]),
-    ("not-objects", ["scalars"], {"v": "v"}, [{}, {}, {}, {}, {"v": 4}]),
-    ("not-objects-deep", ["scalars"], {"v": "v.w"}, [{}, {}, {}, {}, {}]),
-    ("absent", ["no.such"], {"v": "v"}, []),
-    ("null", ["nothing"], {"v": "v"}, []),
-    ("empty-list", ["nothing || `[]`"], {"v": "v"}, []),
-    ("scalar-record", ["total"], {"v": "@"}, [{"v": 5}]),
     ("scalar-has-no-key", ["total"], {"k": "@key", "v": "@"}, [{"v": 5}]),
-    ("object-is-one-record", ["at"], {"v": "time"}, [{"v": 1_716_479_897}]),
     ("object-of-objects-is-one-record", ["byRegion"], {"v": "eu.hosts.a"}, [{"v": 1}]),
     (
         "object-is-walked-for-key",
@@ -83,18 +70,11 @@ SCOPES: list[tuple[str, list[str], dict[str, str], list[dict[str, Any]]]] = [
         {"k": "@key", "n": "name"},
         [{"k": "0", "n": "eu"}, {"k": "1", "n": "us"}, {"k": "2", "n": "empty"}, {"k": "3", "n": "none"}],
     ),
-    ("object-by-wildcard", ["byRegion.eu.hosts.*"], {"v": "@"}, [{"v": 1}, {"v": 2}]),
     (
         "keys-of-two-maps",
         ["byRegion", "hosts"],
         {"r": "^@key", "h": "@key", "v": "@"},
         [{"r": "eu", "h": "a", "v": 1}, {"r": "eu", "h": "b", "v": 2}, {"r": "us", "h": "c", "v": 3}],
-    ),
-    (
-        "outer-key-alone",
-        ["byRegion", "hosts"],
-        {"r": "^@key", "a": "a", "c": "c"},
-        [{"r": "eu", "a": 1}, {"r": "us", "c": 3}],
     ),
     (
         "enclosing-object",
@@ -178,18 +158,13 @@ LANGUAGE = (
     *("not_null(nothing, total)", "total > `3` && release", "!nothing", "`5`", '`"5"`', "'raw'", '"with-dash"."a b"'),
     *(
         "regions | [0].name",
-        "regions[::2].name",
-        "contains(release, '7')",
         "@",
         "scalars[?@ != null]",
         "merge(at, {x: total})",
     ),
     *(
         "to_number(release)",
-        "starts_with(release, '7')",
         "reverse(scalars)",
-        "map(&name, regions)",
-        "avg(matrix[])",
         "true",
         "null",
     ),
@@ -246,18 +221,12 @@ def test_quick_steps_are_jmespath(document: Any, path: str) -> None:
 ONE_BAD = [  # (expression, good records, the record that breaks it)
     ("length(a)", [{"a": "xy"}, {"a": [1, 2]}], {"a": 5}),
     ("sum(a)", [{"a": [1, 1]}, {"a": [2]}], {"a": ["x"]}),
-    ("sum(a)", [{"a": [1, 1]}, {"a": [2]}], {}),
     ("abs(a)", [{"a": -2}, {"a": 2}], {"a": "x"}),
     ("max_by(a, &v).v", [{"a": [{"v": 2}]}, {"a": [{"v": 1}, {"v": 2}]}], {"a": [{"v": 1}, {"v": "x"}]}),
     ("sort(a)[0]", [{"a": [2]}, {"a": [3, 2]}], {"a": [1, "x"]}),
-    ("join('', a)", [{"a": ["x"]}, {"a": ["y"]}], {"a": [1]}),
-    ("contains(a, 'x')", [{"a": "x"}, {"a": ["x"]}], {"a": 1}),
     ("ceil(a)", [{"a": 1.5}, {"a": 2}], {"a": float("inf")}),
-    ("floor(a)", [{"a": 1.5}, {"a": 2}], {"a": float("nan")}),
-    ("keys(a)[0]", [{"a": {"x": 1}}, {"a": {"y": 1}}], {"a": [1]}),
     ("a.b", [{"a": {"b": 1}}, {"a": {"b": 2}}], {"a": [{"b": 1}]}),
     ("a", [{"a": 1}, {"a": 2}], 5),
-    ("a", [{"a": 1}, {"a": 2}], None),
     ("a", [{"a": 1}, {"a": 2}], [{"a": 3}]),
 ]
 
@@ -274,44 +243,18 @@ def test_one_bad_record(text: str, good: list[Any], bad: Any) -> None:
 # --- What is no expression --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "$",
-        "^",
-        "^^",
-        "$a",
-        "^a",
-        "$[0]",
-        "$.",
-        "^.",
-        "^.$.a",
-        "$.^.a",
-        "^@keys",
-        "@key.a",
-        "^.@key",
-        "a[",
-        "a..b",
-        "a b",
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize("text", [" ", "^^", "^a", "^.$.a", "$.^.a", "^@keys", "@key.a", "a..b"], ids=repr)
 def test_no_expression(text: str) -> None:
-    """A prefix without a path, a key with one, and what is no JMESPath."""
+    """A prefix without a path, and a key with one; testdata/config/bad/expressions.yaml has more, with messages."""
     with pytest.raises(InvalidExpression):
         parse(text)
 
 
 WRONG_CALLS = [
-    ("lenght(a)", 'no function lenght; did you mean "length"'),
     ("a[?foo_bar(b)]", "no function foo_bar"),
     ("length()", "length takes 1 argument, not 0"),
-    ("{x: join(a)}", "join takes 2 arguments, not 1"),
     ("sort_by(a, &abs(b, c))", "abs takes 1 argument, not 2"),
     ("$.lenght(a)", "no function lenght"),
-    ("not_null()", "not_null takes at least 1 argument, not 0"),
 ]
 
 
@@ -330,7 +273,7 @@ def test_right_calls(name: str) -> None:
     assert parse(name).scope is Scope.RECORD
 
 
-@pytest.mark.parametrize("text", ["", " ", "$.a", "^.a", "@key", "^@key", "a[", "lenght(@)"], ids=repr)
+@pytest.mark.parametrize("text", [" ", "^.a", "@key", "^@key"], ids=repr)
 def test_no_step(text: str) -> None:
     """A step walks inside the one before it and takes no prefix."""
     with pytest.raises(InvalidExpression):
@@ -338,18 +281,11 @@ def test_no_step(text: str) -> None:
 
 
 REACH = [  # (steps, expression, whether it stays in the document)
-    (1, "^.a", True),
-    (1, "^.^.a", False),
     (2, "^.^.a", True),
     (2, "^.^.^.a", False),
-    (3, "^.^.^.a", True),
-    (1, "@key", True),
     (1, "^@key", False),
     (2, "^@key", True),
-    (2, "^^@key", False),
     (3, "^^@key", True),
-    (1, "$.a", True),
-    (1, "1", True),
 ]
 
 
@@ -391,23 +327,14 @@ def test_as_text_leaves_paths_alone() -> None:
 # --- Texts that are no expressions ------------------------------------------------------------------------------------
 
 ODD_KEYS = [  # (what people write, what they mean)
-    ("some-key", '"some-key"'),
-    ("status/5xx", '"status/5xx"'),
-    ("1min", '"1min"'),
-    ("5xx", '"5xx"'),
     ("µs", '"µs"'),
     ("Température °C", '"Température °C"'),
     ("CPU %", '"CPU %"'),
-    ("%cpu", '"%cpu"'),
-    ("a b", '"a b"'),
     ("with'quote", '"with\'quote"'),
     ("xs:element", '"xs:element"'),
     ("@type", '"@type"'),
     ("#text", '"#text"'),
     ("a.b.c d[1]", 'a.b."c d"[1]'),
-    ("a.some-key.b", 'a."some-key".b'),
-    ("a.1min", 'a."1min"'),
-    ("items[].some-key", 'items[]."some-key"'),
     ("items[?some-key=='x'].v", "items[?\"some-key\"=='x'].v"),
     ("max_by(items, &some-key)", 'max_by(items, &"some-key")'),
     ("$.some-key", '$."some-key"'),
@@ -429,17 +356,14 @@ def test_the_message_about_an_odd_key_shows_its_double_quotes(text: str, right: 
 
 
 ARITHMETIC = [
-    ("used / total", "recording rule"),
     ("used - free", "recording rule"),
     ("sum(a)/sum(b)", "recording rule"),
-    ("(a+b)/c", "recording rule"),
     ("a*b", "recording rule"),
     ("100 * used / total", "recording rule"),
     ("used * 100", "write value: used and scale: 100"),
     ("100 * used", "write value: used and scale: 100"),
     ("used / 1024", "write value: used and scale: 0.0009765625"),
     ("length(files) / `2`", "write value: length(files) and scale: 0.5"),
-    ("temp - 273.15", "write value: temp and offset: -273.15"),
     ("temp + 5", "write value: temp and offset: 5"),
 ]
 

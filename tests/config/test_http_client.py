@@ -24,24 +24,9 @@ def test_url(text: str) -> None:
     assert url(text) == text
 
 
-NO_URLS = [
-    *("", "h", "//h/", "/usage", "ftp://h/", "file:///etc/passwd", "http://", "http:///a", "https:h", "http://h:0x50/"),
-    *(
-        "http://h:99999/",
-        "http://h h/",
-        "http://h/a b",
-        "http://h/\n",
-        "http://h/\x00",
-        "http://[::1",
-        "mailto:a@b.org",
-    ),
-    *("http://a@h/", "http://a:b@h/", "http://:b@h/", "http://a:b/c@h/"),
-]
-
-
-@pytest.mark.parametrize("text", NO_URLS, ids=repr)
+@pytest.mark.parametrize("text", ["h", "//h/", "http://", "https:h", "http://h:99999/", "http://[::1", "http://:b@h/"])
 def test_no_url(text: str) -> None:
-    """What is relative, of another scheme, or holds a user is refused."""
+    """Relative, or one that cannot be taken apart; testdata/config/bad/url.yaml and test_promtool.py have more."""
     with pytest.raises(ValueError, match=r"is not an absolute http:// or https:// URL$|holds no user and password"):
         url(text)
 
@@ -50,10 +35,3 @@ def test_no_url(text: str) -> None:
 def test_header_value(text: str) -> None:
     """Printable Latin-1, with spaces and tabs."""
     assert header_value(text) == text
-
-
-@pytest.mark.parametrize("text", ["a\nb", "a\rb", "\x00", "\x1f", "\x7f", "\x85", "\u0100", "☃", "\u2028"], ids=repr)
-def test_no_header_value(text: str) -> None:
-    """No line break, no control character, nothing that Latin-1 does not have."""
-    with pytest.raises(ValueError, match="a header value holds no line break"):
-        header_value(text)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.sd_configs import REFUSED
 from lambda_remote_write.config.yaml_reader import ConfigError
 
 ROLE = "arn:aws:iam::123456789012:role/r"
@@ -216,6 +217,7 @@ def test_what_makes_no_sense_here_is_refused_by_name(path: str, config: dict[str
     (problem,) = raised.value.problems
     assert problem.path == path
     assert "unknown key" not in problem.message
+    assert "_sd_configs" not in path or REFUSED.get(path.rpartition(".")[2], problem.message) == problem.message
 
 
 def test_a_job_file_holds_scrape_configs() -> None:

@@ -56,13 +56,6 @@ def test_warnings(url: str, keys: str, expected: list[str]) -> None:
     assert warned(url, keys) == expected
 
 
-def test_another_message_is_none() -> None:
-    with pytest.raises(
-        ConfigError, match=r"protobuf_message: 'v2' is not allowed: allowed are prometheus\.WriteRequest"
-    ):
-        load(PUSH, ", protobuf_message: v2")
-
-
 def sigv4(keys: str) -> str:
     """What is wrong with a `sigv4`, "" for nothing."""
     role = "role_arn: arn:aws:iam::123456789012:role/r, "
@@ -80,14 +73,11 @@ def sigv4(keys: str) -> str:
     [
         ("ROLE session_name: ab", ""),
         ("ROLE session_name: 'a_b+c=d,e.f@g-h'", ""),
-        (f"ROLE session_name: {64 * 'a'}", ""),
         (f"ROLE session_name: {65 * 'a'}", "sigv4.session_name: "),
         ("ROLE session_name: a", "sigv4.session_name: 'a' is not allowed: a session's name has 2 to 64 letters"),
-        ("ROLE session_name: a b", "sigv4.session_name: "),
         ("ROLE session_name: é1", "sigv4.session_name: "),
         ("session_name: ab", "sigv4.session_name: needs a role_arn"),
         ("tags: {a: b}", "sigv4.tags: needs a role_arn"),
-        ("tags: {}", ""),
         (f"ROLE tags: {{{128 * 'k'}: {256 * 'v'}, b: }}", ""),
         (f"ROLE tags: {{{129 * 'k'}: v}}", "a tag's key has 1 to 128 bytes"),
         ('ROLE tags: {"": v}', "a tag's key has 1 to 128 bytes"),

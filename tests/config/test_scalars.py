@@ -17,35 +17,17 @@ YEAR, WEEK, DAY, HOUR, MINUTE = 31_536_000_000, 604_800_000, 86_400_000, 3_600_0
 DURATIONS = [  # (text, milliseconds)
     ("0", 0),
     ("0s", 0),
-    ("1ms", 1),
-    ("15s", 15_000),
-    ("1m", MINUTE),
-    ("1h30m", 90 * MINUTE),
-    ("2d", 2 * DAY),
-    ("1w", WEEK),
-    ("1y", YEAR),
     ("1y2w3d4h5m6s7ms", YEAR + 2 * WEEK + 3 * DAY + 4 * HOUR + 5 * MINUTE + 6_007),
     ("90m", 90 * MINUTE),
     ("007s", 7_000),
     ("292y", 292 * YEAR),
 ]
-NO_DURATIONS = (
-    *("", " ", "1", "60", "00", "1.5m", "5x", "m", "-1s", "+1s", "1s1m", "1m1m", "1m 1s", " 1m", "1m ", "1m\n"),
-    *("1S", "1M", "1us", "1ns", "1e3s", "1_0s", "１s", "300y", "293y", "9" * 30 + "s", "9" * 5_000 + "s"),
-)
 
 
 @pytest.mark.parametrize(("text", "milliseconds"), DURATIONS, ids=[text for text, _ in DURATIONS])
 def test_duration(text: str, milliseconds: int) -> None:
     """Whole numbers with units from y down to ms, each once; a bare 0 needs no unit."""
     assert scalars.duration_ms(text) == milliseconds
-
-
-@pytest.mark.parametrize("text", NO_DURATIONS, ids=lambda text: repr(text[:12]))
-def test_no_duration(text: str) -> None:
-    """Everything else is refused, and the message says what is allowed."""
-    with pytest.raises(ValueError, match="a duration is"):
-        scalars.duration_ms(text)
 
 
 PRINTED = [  # (milliseconds, what Prometheus prints)
@@ -77,13 +59,9 @@ def test_a_printed_duration_reads_back(milliseconds: int) -> None:
 
 SIZES = [  # (text, bytes)
     ("0", 0),
-    ("0B", 0),
     ("1B", 1),
-    ("1KB", 1024),
     ("100MB", 100 * 1024**2),
     ("1.5GB", 3 * 512 * 1024**2),
-    ("2TB", 2 * 1024**4),
-    ("1PB", 1024**5),
     ("1EB", 1024**6),
     ("7KiB", 7 * 1024),
 ]
@@ -95,46 +73,14 @@ def test_size(text: str, size: int) -> None:
     assert scalars.size_bytes(text) == size
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "100",
-        "MB",
-        "1 MB",
-        "1mb",
-        "1Mb",
-        "1M",
-        "-1MB",
-        "1e3B",
-        "1.MB",
-        ".5MB",
-        "1.5.3MB",
-        "1MBMB",
-        "8EB",
-        "9" * 999 + "B",
-    ],
-    ids=lambda text: repr(text[:12]),
-)
-def test_no_size(text: str) -> None:
-    """The unit is mandatory, and what an int64 cannot hold is no size."""
-    with pytest.raises(ValueError, match="a size is"):
-        scalars.size_bytes(text)
-
-
 INTEGERS = [  # (text, what Go's reader makes of it)
     ("0", 0),
-    ("7", 7),
     ("-7", -7),
     ("+7", 7),
-    ("1_000", 1_000),
-    ("012", 10),
     ("-012", -10),
     ("0o17", 15),
-    ("0x1f", 31),
     ("0X1F", 31),
     ("-0x1f", -31),
-    ("0b11", 3),
     ("1e3", 1_000),
     ("2.0", 2),
     ("9223372036854775807", 2**63 - 1),
@@ -145,36 +91,6 @@ INTEGERS = [  # (text, what Go's reader makes of it)
 def test_integer(text: str, number: int) -> None:
     """Hexadecimal, octal and binary numbers and underscores are numbers; a leading 0 is octal."""
     assert scalars.integer(text) == number
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "x",
-        "1.5",
-        "1,000",
-        "1 000",
-        "0x",
-        "0b2",
-        "0xg",
-        "--5",
-        "-+5",
-        "+-5",
-        "1e",
-        "1e999",
-        ".inf",
-        "nan",
-        "５",
-        "²",
-    ],
-    ids=repr,
-)
-def test_no_integer(text: str) -> None:
-    """A fraction, two signs or a digit of another script is no whole number."""
-    with pytest.raises(ValueError, match="a whole number is expected"):
-        scalars.integer(text)
 
 
 @pytest.mark.parametrize("text", ["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"])
@@ -189,20 +105,11 @@ def test_false(text: str) -> None:
     assert scalars.boolean(text) is False
 
 
-@pytest.mark.parametrize("text", ["", "1", "0", "tRue", "yEs", "t", "f", "enabled"], ids=repr)
-def test_no_boolean(text: str) -> None:
-    """Other words and numbers are no booleans."""
-    with pytest.raises(ValueError, match="allowed are true and false"):
-        scalars.boolean(text)
-
-
 FLOATS = [
     ("1", 1.0),
-    ("-1.5", -1.5),
     (".5", 0.5),
     ("5.", 5.0),
     ("1e-3", 0.001),
-    ("+Inf", math.inf),
     ("-Inf", -math.inf),
 ]
 
@@ -220,17 +127,20 @@ def test_yaml_infinity(text: str) -> None:
     assert scalars.yaml_float(text) == (-math.inf if text[0] == "-" else math.inf)
 
 
+FOREIGN = [(scalars.duration_ms, "１s"), (scalars.size_bytes, "１MB"), (scalars.integer, "５"), (scalars.integer, "²")]
+
+
+@pytest.mark.parametrize(("read", "text"), FOREIGN)
+def test_a_digit_of_another_script_is_none(read: Callable[[str], float], text: str) -> None:
+    """Python reads it as a number; Go does not. Other refusals stand in testdata/config/bad with their messages."""
+    with pytest.raises(ValueError, match=r"a duration is|a size is|number is expected"):
+        read(text)
+
+
 @pytest.mark.parametrize(("text", "read"), [("NaN", scalars.parse_float), (".nan", scalars.yaml_float)])
 def test_nan(text: str, read: Callable[[str], float]) -> None:
     """NaN is a number."""
     assert math.isnan(read(text))
-
-
-@pytest.mark.parametrize("text", ["", "1_000", "0x1f", "1,5", "ten", "１", "--1", ".inf"], ids=repr)
-def test_no_float(text: str) -> None:
-    """What Python's float takes beyond Go's text rules is refused."""
-    with pytest.raises(ValueError, match="a number is expected"):
-        scalars.parse_float(text)
 
 
 VARIABLES = {"HOST": "web-1", "EMPTY": "", "_x9": "under", "A-B": "dash", "1": "one", "NESTED": "$HOST"}
@@ -238,31 +148,21 @@ EXPANSIONS = [  # (text, Go's os.Expand with Prometheus's mapping)
     ("plain", "plain"),
     ("$HOST", "web-1"),
     ("${HOST}", "web-1"),
-    ("a-$HOST-b", "a-web-1-b"),
-    ("$HOST$HOST", "web-1web-1"),
-    ("$HOST.example", "web-1.example"),
     ("$HOSTS", ""),
     ("${HOST}S", "web-1S"),
     ("$_x9", "under"),
     ("${A-B}", "dash"),
-    ("$A-B", "-B"),
     ("$UNKNOWN", ""),
-    ("${UNKNOWN}x", "x"),
-    ("$EMPTY", ""),
     ("$$", "$"),
-    ("$$HOST", "$HOST"),
     ("$$$HOST", "$web-1"),
     ("${$}HOST", "$HOST"),
     ("$1", "one"),
-    ("$12", "one2"),
     ("$", "$"),
     ("5$ ", "5$ "),
-    ("$.", "$."),
     ("$é", "$é"),
     ("${}x", "x"),
     ("${HOST", "HOST"),
     ("$NESTED", "$HOST"),
-    ("%HOST%", "%HOST%"),
 ]
 
 

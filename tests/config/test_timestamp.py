@@ -22,86 +22,44 @@ UNITS = {"unix": 1, "unix_ms": 1_000, "unix_us": 1_000_000, "unix_ns": 1_000_000
 
 READ: list[tuple[str, str, Any, int]] = [  # (format, timezone, the API's value, milliseconds)
     # whole numbers
-    ("unix", "", T, MS),
-    ("unix_ms", "", MS + 123, MS + 123),
-    ("unix_us", "", MS * 1_000 + 123_999, MS + 123),
-    ("unix_ns", "", MS * 1_000_000 + 123_999_999, MS + 123),
     ("unix", "", 0, 0),
-    ("unix_ns", "", 0, 0),
-    ("unix", "", -1, -1_000),
-    ("unix_ms", "", -1, -1),
     ("unix", SEOUL, T, MS),
     ("unix", "", 253_402_300_799, 253_402_300_799_000),
     # fractions
     ("unix", "", T + 0.5, MS + 500),
-    ("unix", "", 1_716_479_897.123, MS + 123),
     ("unix", "", 1_716_479_897.001, MS + 1),
     ("unix_ms", "", float(MS), MS),
     ("unix_ms", "", MS + 0.75, MS),
-    ("unix_us", "", MS * 1e3, MS),
     ("unix_ns", "", MS * 1e6, MS),
     ("unix", "", -0.5, -500),
     ("unix", "", -0.0, 0),
     # numbers as text
-    ("unix", "", str(T), MS),
-    ("unix", "", "-1", -1_000),
     ("unix", "", f"{T}.5", MS + 500),
     ("unix", "", "1.716479897e9", MS),
-    ("unix_ms", "", str(MS), MS),
-    ("unix_ns", "", str(MS * 1_000_000 + 999_999), MS),
     # RFC 3339
     ("rfc3339", "", "2024-05-23T15:58:17Z", MS),
     ("rfc3339", "", "2024-05-23t15:58:17z", MS),
     ("rfc3339", "", "2024-05-23 15:58:17Z", MS),
-    ("rfc3339", "", "2024-05-24T00:58:17+09:00", MS),
-    ("rfc3339", "", "2024-05-23T08:58:17-07:00", MS),
-    ("rfc3339", "", "2024-05-23T21:28:17+05:30", MS),
     ("rfc3339", "", "2024-05-23T15:58:17-00:00", MS),
-    ("rfc3339", "", "2024-05-23T15:58:17.1Z", MS + 100),
-    ("rfc3339", "", "2024-05-23T15:58:17.12Z", MS + 120),
-    ("rfc3339", "", "2024-05-23T15:58:17.123Z", MS + 123),
-    ("rfc3339", "", "2024-05-23T15:58:17.1239Z", MS + 123),
-    ("rfc3339", "", "2024-05-23T15:58:17.12399Z", MS + 123),
-    ("rfc3339", "", "2024-05-23T15:58:17.123999Z", MS + 123),
-    ("rfc3339", "", "2024-05-23T15:58:17.1239999Z", MS + 123),
-    ("rfc3339", "", "2024-05-23T15:58:17.12399999Z", MS + 123),
     ("rfc3339", "", "2024-05-23T15:58:17.123999999Z", MS + 123),
-    ("rfc3339", "", "2024-05-24T00:58:17.5+09:00", MS + 500),
     ("rfc3339", "", "2016-12-31T23:59:60Z", 1_483_228_800_000),
     ("rfc3339", "", "2016-12-31T23:59:60.5Z", 1_483_228_800_500),
     ("rfc3339", "", "2017-01-01T08:59:60+09:00", 1_483_228_800_000),
     ("rfc3339", "", "1969-12-31T23:59:59.999Z", -1),
     ("rfc3339", "", "0001-01-01T00:00:00Z", -62_135_596_800_000),
-    ("rfc3339", "", "9999-12-31T23:59:59Z", 253_402_300_799_000),
-    ("rfc3339", "", "2024-02-29T00:00:00Z", 1_709_164_800_000),
     ("rfc3339", SEOUL, "2024-05-24T00:58:17", MS),
-    ("rfc3339", "UTC", "2024-05-23T15:58:17", MS),
-    ("rfc3339", SEOUL, "2024-05-23T15:58:17Z", MS),
     ("rfc3339", SEOUL, "2024-05-23T17:58:17+02:00", MS),
     # Berlin went to summer time on 2024-03-31 at 02:00 and back on 2024-10-27 at 03:00
-    ("rfc3339", BERLIN, "2024-03-31T01:59:59", 1_711_846_799_000),
-    ("rfc3339", BERLIN, "2024-03-31T03:00:00", 1_711_846_800_000),
-    ("rfc3339", BERLIN, "2024-10-27T01:59:59", 1_729_987_199_000),
     ("rfc3339", BERLIN, "2024-10-27T03:00:00", 1_729_994_400_000),
     # strptime
-    (STRPTIME, "", "23/05/2024 15:58:17", MS),
-    (STRPTIME, "UTC", "23/05/2024 15:58:17", MS),
-    (STRPTIME, SEOUL, "24/05/2024 00:58:17", MS),
-    (STRPTIME, BERLIN, "31/03/2024 01:59:59", 1_711_846_799_000),
     (STRPTIME, BERLIN, "31/03/2024 03:00:00", 1_711_846_800_000),
-    (STRPTIME, BERLIN, "27/10/2024 01:59:59", 1_729_987_199_000),
     (STRPTIME, BERLIN, "27/10/2024 03:00:00", 1_729_994_400_000),
-    (STRPTIME, BERLIN, "23/01/2024 16:58:17", 1_706_025_497_000),
-    (STRPTIME, BERLIN, "23/05/2024 17:58:17", MS),
     ("%Y-%m-%d %I:%M:%S %p", "", "2024-05-23 03:58:17 PM", MS),
     ("%Y-%m-%d %I:%M:%S %p", "", "2024-05-23 12:00:00 AM", 1_716_422_400_000),
     ("%Y-%m-%d %I:%M:%S %p", "", "2024-05-23 12:00:00 PM", 1_716_465_600_000),
     ("%Y-%m-%d %I:%M:%S %p", SEOUL, "2024-05-24 12:58:17 AM", MS),
     ("%Y-%m-%dT%H:%M:%S.%f%z", "", "2024-05-24T00:58:17.250000+0900", MS + 250),
-    ("%Y-%m-%dT%H:%M:%S%z", SEOUL, "2024-05-23T15:58:17+0000", MS),
     ("%Y%m%d", "", "20240523", 1_716_422_400_000),
-    ("%Y%m%d%H%M%S", SEOUL, "20240524005817", MS),
-    ("%d %b %y", "", "23 May 24", 1_716_422_400_000),
     ("at %Y-%m-%d", "", "at 2024-05-23", 1_716_422_400_000),
 ]
 
@@ -118,29 +76,21 @@ BAD: list[tuple[str, Any]] = [
     *(("unix", value) for value in (None, True, False, [], {}, [T], "", " ", "now", "1_000", "0x1f", "--1", "1.2.3")),
     *(("unix", value) for value in (math.nan, math.inf, -math.inf, "NaN", "Inf", "1e999", 1e308, 10**30, -(10**30))),
     ("unix", MS),
-    ("unix", str(MS)),
     ("unix", "2024-05-23T15:58:17Z"),
-    ("unix_ms", MS * 1_000),
-    ("unix_us", MS * 1_000_000),
     ("unix_ns", 10**40),
     ("unix", 10**400),
     ("unix", "9" * 5_000),
     *(("rfc3339", value) for value in (None, T, float(T), True, [], "", "now", str(T), "2024-05-23", "15:58:17Z")),
     ("rfc3339", "2024-05-23T15:58:17"),
-    ("rfc3339", "2024-05-23T15:58Z"),
     ("rfc3339", "2024-05-23T15:58:17.Z"),
     ("rfc3339", "2024-05-23T15:58:17,5Z"),
     ("rfc3339", "2024-05-23T15:58:17+0900"),
     ("rfc3339", "2024-05-23T15:58:17 +09:00"),
     ("rfc3339", "2024-05-23T15:58:17+09:60"),
     ("rfc3339", "2024-05-23T15:58:17+24:00"),
-    ("rfc3339", "2024-05-23T24:00:00Z"),
-    ("rfc3339", "2024-05-23T15:60:17Z"),
     ("rfc3339", "2024-05-23T15:58:61Z"),
     ("rfc3339", "2023-02-29T00:00:00Z"),
-    ("rfc3339", "2024-13-01T00:00:00Z"),
     ("rfc3339", "0000-01-01T00:00:00Z"),
-    ("rfc3339", "10000-01-01T00:00:00Z"),
     ("rfc3339", "２０２４-05-23T15:58:17Z"),
     ("rfc3339", "2024-05-23T15:58:17Z\nx"),
     *((STRPTIME, value) for value in (None, T, "", "2024-05-23", "23/05/2024 15:58", "31/02/2024 00:00:00", "x")),
@@ -157,18 +107,13 @@ def test_bad(name: str, value: Any) -> None:
     assert 0 < len(str(raised.value)) < 250
 
 
-@pytest.mark.parametrize(("name", "value"), [("unix", MS), ("unix_ms", MS * 1_000), ("unix", 1e308)])
-def test_wrong_unit(name: str, value: float) -> None:
-    """A time beyond the year 9999 is a wrong unit, and the message asks for it."""
-    with pytest.raises(BadTimestamp, match="is the unit right"):
+TOLD = [("unix", MS, "is the unit right"), ("unix_ms", None, "is not a number; the format is unix_ms")]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), TOLD, ids=["beyond the year 9999", "no number"])
+def test_the_message_of_a_value(name: str, value: Any, message: str) -> None:
+    with pytest.raises(BadTimestamp, match=message):
         parse_format(name).milliseconds(value)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, "NaN", None, True, "now"], ids=repr)
-def test_no_number(value: Any) -> None:
-    """The message says that the value is no number, and names the stated format."""
-    with pytest.raises(BadTimestamp, match="is not a number; the format is unix_ms"):
-        parse_format("unix_ms").milliseconds(value)
 
 
 def test_no_offset_and_no_timezone() -> None:
@@ -246,18 +191,14 @@ def test_column_of_whole_numbers() -> None:
     assert parse_format("unix_ns").column([MS * 1_000_000]) == [MS]
 
 
-@pytest.mark.parametrize("values", [[T, None], [T, 1.5], ["1"], [True], [MS], [10**30], [-(10**30)]], ids=repr)
-def test_column_that_needs_a_look(values: list[Any]) -> None:
-    """A column with anything else in it is not read at once; one of a wrong unit neither."""
-    with pytest.raises(TypeError):
-        parse_format("unix").column(values)
+LOOKED_AT = [[T, None], [T, 1.5], ["1"], [True], [MS], [10**30], [-(10**30)]]
 
 
-@pytest.mark.parametrize("name", ["rfc3339", STRPTIME])
-def test_column_of_texts(name: str) -> None:
-    """Texts are read one by one."""
+@pytest.mark.parametrize(("name", "values"), [*(("unix", one) for one in LOOKED_AT), ("rfc3339", [T]), (STRPTIME, [T])])
+def test_column_that_needs_a_look(name: str, values: list[Any]) -> None:
+    """A column with anything else in it is not read at once, nor one of a wrong unit, nor one of texts."""
     with pytest.raises(TypeError):
-        parse_format(name).column([T])
+        parse_format(name).column(values)
 
 
 # --- Against datetime -------------------------------------------------------------------------------------------------
@@ -298,16 +239,6 @@ def test_unix_is_exact(name: str, milliseconds: int) -> None:
     expected = value * 1_000 if name == "unix" else milliseconds
     assert parse_format(name).milliseconds(value) == expected
     assert parse_format(name).milliseconds(str(value)) == expected
-
-
-TWICE = ["%Y-%Y", "%p %p", "%Y %p %p", "%d/%m/%Y %d", "%Y %y %y", "%Y %c", "%x %c", "%Y %j %j", "%Y %z %z", "%Y%%%Y"]
-
-
-@pytest.mark.parametrize("name", TWICE)
-def test_a_part_that_stands_twice(name: str) -> None:
-    """It is a mistake of the config, whatever Python's own reader makes of it."""
-    with pytest.raises(ValueError, match=r"stands twice|may stand once|needs a year"):
-        parse_format(name)
 
 
 DIRECTIVES = [f"%{char}" for char in "aAwdbBmyYHIMSfzZjUWcxXGuVpqsE-%O0"]

@@ -1,4 +1,4 @@
-"""The clock of tests whose time stands still."""
+"""Clocks that a test moves."""
 
 from __future__ import annotations
 
@@ -19,3 +19,23 @@ class StandingClock:
 
     def sleep(self, seconds: float) -> None:
         self.ms += int(seconds * 1000)
+
+
+class Clocks:
+    """The wall clock and the monotonic one: they move together, until the wall clock is set."""
+
+    def __init__(self, at: float = 1_800_000_000.0) -> None:
+        self._at, self._monotonic, self._set_by = at, 1_000.0, 0.0
+
+    def pass_by(self, seconds: float) -> None:
+        self._monotonic += seconds
+
+    def set_by(self, seconds: float) -> None:
+        """The wall clock alone is moved."""
+        self._set_by += seconds
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def now_ms(self) -> int:
+        return round((self._at + self._monotonic - 1_000.0 + self._set_by) * 1000)

@@ -24,5 +24,15 @@ def converted(case: str) -> Conversion:
     return convert((FOLDER / case / "input.yaml").read_text(), "input.yaml", options_of(case))
 
 
+def collector(more: str = "", exporter: str = "") -> Conversion:
+    """A collector with one receiver and one exporter; `exporter` are more keys of it, `more` other sections."""
+    text = f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w'{exporter}}}}}
+{more}
+"""
+    return convert(text, "c.yaml", Options("collector"))
+
+
 def dropped_lines(found: Conversion) -> str:
     return "".join(f"{one.line} {one.path}: {one.why}\n" for one in found.dropped)

@@ -678,7 +678,7 @@ def test_the_local_environment_sets_only_variables_of_the_template(stack_of: Sta
         assert set(variables) <= set(variables_of(stack_of(Config="config.yaml"), function))
 
 
-def test_sam_is_configured_once_for_everybody() -> None:
+def test_sam_is_configured_once_for_all() -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
     assert config["build"]["parameters"]["build_in_source"] is True
     assert config["sync"]["parameters"] == {"build_in_source": True, "dependency_layer": False}

@@ -10,9 +10,9 @@ from lambda_remote_write.config import unsupported_keys
 
 from . import components, ecs_observer, expansion, exporter, filter_processor, prometheus
 from .exporter import Endpoint
-from .relabelling import escaped, rules_of
+from .relabelling import escaped, rule, rules_of
 from .render import render
-from .tree import Comment, Dropped, DroppedKeys, Entry, List, Map, Value, listing, mapping, scalar
+from .tree import Comment, Dropped, DroppedKeys, Entry, List, Map, Value, scalar
 
 _METRICS = "metrics"
 _ANY_EXPORTER = ""
@@ -411,11 +411,11 @@ def _free_name(name: str, receiver: str, taken: set[str]) -> str:
 
 
 def _rename(block: Map, entry: Entry, name: str, dropped: DroppedKeys) -> None:
-    rule = mapping(flow=True, target_label="job", replacement=entry.text.replace("$", "$$"))
+    label = entry.text.replace("$", "$$")
     detail = f"another receiver has a job {entry.text!r}, and names are unique in a file"
     dropped.change(entry, f"renamed: {detail}; the label job stays {entry.text!r}")
     entry.value = scalar(name)
-    rules_of(block, "relabel_configs").entries.insert(0, Entry("", rule))
+    rules_of(block, "relabel_configs").entries.insert(0, rule(target_label="job", replacement=label))
 
 
 # global
@@ -451,9 +451,10 @@ def _label_jobs(receiver: Receiver, labels: Map) -> None:
     """The receiver set them on every series, whatever label was there."""
     for job in receiver.jobs:
         for label in labels.pairs():
-            rule = Map([Entry("target_label", scalar(label.key))], flow=True)
-            rule.put("replacement", exporter.replacement(label.value), Entry("", label.value, label.line, label.path))
-            rules_of(job.map, "relabel_configs").entries.append(Entry("", rule))
+            sets = rule(target_label=label.key)
+            place = Entry("", label.value, label.line, label.path)
+            sets.map.put("replacement", exporter.replacement(label.value), place)
+            rules_of(job.map, "relabel_configs").entries.append(sets)
 
 
 # exporters
@@ -505,10 +506,7 @@ def _route(collector: Collector, receivers: list[Receiver], endpoints: list[Endp
             continue
         fed = [receiver for receiver in receivers if receiver.name in feeding]
         names = {label for receiver in fed for label in _job_labels(receiver)}
-        rule = Map()
-        rule.put("source_labels", listing(scalar("job"), flow=True))
-        rule.put("regex", scalar("|".join(escaped(name) for name in sorted(names))))
-        rule.put("action", scalar("keep"))
+        pattern = "|".join(escaped(name) for name in sorted(names))
         detail = (
             f"only {', '.join(receiver.name for receiver in fed)} fed this exporter: the rule goes by the label job"
         )
@@ -516,7 +514,7 @@ def _route(collector: Collector, receivers: list[Receiver], endpoints: list[Endp
         if both := sorted(names & others):
             detail += f", and {', '.join(both)} of another receiver comes along"
             collector.dropped.entries.append(Dropped(endpoint.exporter.path, endpoint.exporter.line, detail))
-        endpoint.relabel.entries[:0] = [Comment(detail), Entry("", rule)]
+        endpoint.relabel.entries[:0] = [Comment(detail), rule(("job",), flow=False, regex=pattern, action="keep")]
 
 
 def _job_labels(receiver: Receiver) -> list[str]:

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lambda_remote_write.config.yaml_reader import ConfigError, Problem
-from lambda_remote_write.report.printable import json_text
 
 from ..terminal import Parser, say_json
 from ..terminal import say as print  # noqa: A004 - nothing here is printed in another way
@@ -111,7 +110,7 @@ def _write(path: str, text: str, *, overwrite: bool) -> None:
 
 def _refuse(problems: Sequence[Problem], *, as_json: bool) -> int:
     if as_json:
-        say_json(json_text({"ok": False, "problems": _as_json(problems)}, indent=2))
+        say_json({"ok": False, "problems": _as_json(problems)})
     else:
         for problem in problems:
             print(problem, file=sys.stderr)
@@ -124,14 +123,9 @@ def _as_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
 
 def _report(options: argparse.Namespace, found: Conversion) -> None:
     if options.json:
-        document = {
-            "ok": not found.problems,
-            "from": found.kind,
-            "config": found.config,
-            "dropped": [asdict(one) for one in found.dropped],
-            "problems": _as_json(found.problems),
-        }
-        say_json(json_text(document, indent=2))
+        dropped = [asdict(one) for one in found.dropped]
+        document = {"ok": not found.problems, "from": found.kind, "config": found.config, "dropped": dropped}
+        say_json({**document, "problems": _as_json(found.problems)})
         return
     if not options.output:
         sys.stdout.write(found.config)

@@ -73,45 +73,28 @@ PASSING = {
 }
 """Connectors that hand on what they get, with what is different here. What any other connector gives is made by it."""
 
-_NOTHING_LISTENS = "not needed: nothing listens here"
-_NO_DISK = "not needed: nothing is kept on a disk here"
-_ENCODING = "not needed: it reads and writes what other receivers and exporters speak"
-_FOR_CREATOR = "not needed: it finds targets for a receiver_creator, which is not taken over"
 EXTENSIONS = {
-    "healthcheck": _NOTHING_LISTENS,
-    "healthcheckv2": _NOTHING_LISTENS,
-    "pprof": _NOTHING_LISTENS,
-    "zpages": _NOTHING_LISTENS,
-    "awsproxy": _NOTHING_LISTENS,
-    "httpforwarder": _NOTHING_LISTENS,
-    "remotetap": _NOTHING_LISTENS,
-    "jaegerremotesampling": _NOTHING_LISTENS,
-    "oidc": _NOTHING_LISTENS,
-    "ack": _NOTHING_LISTENS,
-    "memoryballast": "not needed: the function's memory is the limit",
-    "memorylimiter": "not needed: the function's memory is the limit",
-    "cgroupruntime": "not needed: the function's memory is the limit",
-    "filestorage": _NO_DISK,
-    "dbstorage": _NO_DISK,
-    "redisstorage": _NO_DISK,
+    **dict.fromkeys(
+        ("healthcheck", "healthcheckv2", "pprof", "zpages", "awsproxy", "httpforwarder", "remotetap",
+         "jaegerremotesampling", "oidc", "ack"),
+        "not needed: nothing listens here",
+    ),
+    **dict.fromkeys(
+        ("memoryballast", "memorylimiter", "cgroupruntime"), "not needed: the function's memory is the limit"
+    ),
+    **dict.fromkeys(("filestorage", "dbstorage", "redisstorage"), "not needed: nothing is kept on a disk here"),
     "opamp": "not needed: docs/config.md says where the config comes from",
     "k8sleaderelector": "not needed: one function runs",
-    "dockerobserver": _FOR_CREATOR,
-    "ecstaskobserver": _FOR_CREATOR,
-    "hostobserver": _FOR_CREATOR,
-    "k8sobserver": _FOR_CREATOR,
-    "cfgardenobserver": _FOR_CREATOR,
-    "kafkatopicsobserver": _FOR_CREATOR,
-    "otlpencoding": _ENCODING,
-    "jaegerencoding": _ENCODING,
-    "zipkinencoding": _ENCODING,
-    "jsonlogencoding": _ENCODING,
-    "textencoding": _ENCODING,
-    "avrologencoding": _ENCODING,
-    "skywalkingencoding": _ENCODING,
-    "awslogsencoding": _ENCODING,
-    "awscloudwatchmetricstreamsencoding": _ENCODING,
-}
+    **dict.fromkeys(
+        ("dockerobserver", "ecstaskobserver", "hostobserver", "k8sobserver", "cfgardenobserver", "kafkatopicsobserver"),
+        "not needed: it finds targets for a receiver_creator, which is not taken over",
+    ),
+    **dict.fromkeys(
+        ("otlpencoding", "jaegerencoding", "zipkinencoding", "jsonlogencoding", "textencoding", "avrologencoding",
+         "skywalkingencoding", "awslogsencoding", "awscloudwatchmetricstreamsencoding"),
+        "not needed: it reads and writes what other receivers and exporters speak",
+    ),
+}  # fmt: skip
 """Extensions that nothing here needs."""
 
 AUTHENTICATORS = frozenset(

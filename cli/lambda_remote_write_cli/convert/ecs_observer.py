@@ -149,18 +149,11 @@ class _Job:
         """In the place of the file's."""
         observers = self._observers
         discoveries = List([Entry("", self._discovery(one, port)) for one in observers for port in one.ports or [""]])
-        place = next((index for index, one in enumerate(self._block.entries) if self._is_files(one)), None)
+        files = next(one for one in self._block.pairs() if one.key == "file_sd_configs")
+        place = next(index for index, one in enumerate(self._block.entries) if one is files)
         like = observers[0].extension
-        written = Entry("ecs_sd_configs", discoveries, like.line, like.path)
-        if place is None:
-            self._block.entries.append(written)
-        elif isinstance(files := self._block.entries[place], Entry) and isinstance(files.value, List):
-            written.above = [] if files.value.pairs() else files.above
-            self._block.entries[place : place + 1] = [files, written] if files.value.pairs() else [written]
-
-    @staticmethod
-    def _is_files(entry: object) -> bool:
-        return isinstance(entry, Entry) and entry.key == "file_sd_configs"
+        written = Entry("ecs_sd_configs", discoveries, like.line, like.path, above=[] if files.items else files.above)
+        self._block.entries[place : place + 1] = [files, written] if files.items else [written]
 
     def _discovery(self, observer: _Observer, port: str) -> Map:
         found = Map()

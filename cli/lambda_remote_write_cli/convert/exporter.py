@@ -14,6 +14,7 @@ from lambda_remote_write.config.remote_write import amp_host
 from . import authenticator, components, expansion
 from .http_client import move_userinfo, put_headers
 from .prometheus import drop_replica
+from .relabelling import rule
 from .tree import (
     Comment,
     DroppedKeys,
@@ -220,15 +221,13 @@ def go_duration_ms(text: str) -> int | None:
 
 
 def _tls(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    if isinstance(entry.value, Map):
-        _put_tls(found, entry.value, dropped)
+    _put_tls(found, entry.map, dropped)
 
 
 def _put_tls(found: Endpoint, block: Map, dropped: DroppedKeys) -> None:
     translated = authenticator.tls(block, dropped)
-    known = found.block.get("tls_config")
-    if known and isinstance(known.value, Map):
-        known.value.entries += translated.entries
+    if known := found.block.get("tls_config"):
+        known.map.entries += translated.entries
     elif translated.pairs():
         found.block.put("tls_config", translated)
     else:
@@ -240,19 +239,18 @@ def _headers(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
 
 
 def _external_labels(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    if isinstance(entry.value, Map):
-        drop_replica(entry.value, dropped)
-        found.external_labels = entry.value
+    found.external_labels = entry.map
+    drop_replica(found.external_labels, dropped)
 
 
 def _namespace(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     if not entry.text:
         return
-    rule = Map()
-    rule.put("source_labels", listing(scalar("__name__"), flow=True), entry)
-    rule.put("target_label", scalar("__name__"))
-    rule.put("replacement", scalar(f"{entry.text.replace('$', '$$')}_$1"))
-    found.relabel.entries.append(Entry("", rule))
+    renamed = Map()
+    renamed.put("source_labels", listing(scalar("__name__"), flow=True), entry)
+    renamed.put("target_label", scalar("__name__"))
+    renamed.put("replacement", scalar(f"{entry.text.replace('$', '$$')}_$1"))
+    found.relabel.entries.append(Entry("", renamed))
 
 
 def _queue(found: Endpoint) -> Map:
@@ -274,12 +272,10 @@ def _retry(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
 
 def _check_backoff(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     """A pause that begins above our default maximum needs a maximum of its own."""
-    queue = found.block.get("queue_config")
-    if queue is None or not isinstance(queue.value, Map):
-        return
-    shortest, longest = queue.value.text("min_backoff"), queue.value.text("max_backoff")
+    queue = found.block.map("queue_config")
+    shortest, longest = queue.text("min_backoff"), queue.text("max_backoff")
     if shortest and not longest and scalars.duration_ms(shortest) > 5_000:
-        queue.value.put("max_backoff", scalar("30s"))
+        queue.put("max_backoff", scalar("30s"))
 
 
 def _body_size(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
@@ -323,12 +319,9 @@ _WRITERS: dict[str, Callable[[Endpoint, Entry, DroppedKeys], None]] = {
 
 def label_rule(label: Entry) -> Map:
     """A relabel rule that does what an external label does: it sets a label that the series does not have."""
-    rule = Map()
-    rule.put("source_labels", listing(scalar(label.key), flow=True))
-    rule.put("regex", scalar(""))
-    rule.put("target_label", scalar(label.key))
-    rule.put("replacement", replacement(label.value), label)
-    return rule
+    found = rule((label.key,), flow=False, regex="", target_label=label.key).map
+    found.put("replacement", replacement(label.value), label)
+    return found
 
 
 def replacement(value: Value) -> Scalar:

@@ -62,9 +62,8 @@ def put_headers(client: Map, headers: Entry, dropped: DroppedKeys, *, for_remote
         else:
             plain.entries.append(header)
     for key, found, like in (("headers", plain, headers), ("http_headers", references, None)):
-        known = client.get(key)
-        if known and isinstance(known.value, Map):
-            known.value.entries += found.entries
+        if known := client.get(key):
+            known.map.entries += found.entries
         elif found.entries:
             client.put(key, found, like)
 

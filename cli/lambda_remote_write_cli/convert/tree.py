@@ -69,14 +69,18 @@ class Comment:
 
 
 @dataclass(slots=True)
-class Map:
-    """Pairs and comments, in their order."""
+class _Collection:
+    """Entries and comments, in their order."""
 
     entries: list[Entry | Comment] = field(default_factory=list)
     flow: bool = False
 
     def pairs(self) -> list[Entry]:
         return [entry for entry in self.entries if isinstance(entry, Entry)]
+
+
+class Map(_Collection):
+    """Pairs of a key and a value."""
 
     def get(self, key: str) -> Entry | None:
         return next((pair for pair in self.pairs() if pair.key == key), None)
@@ -111,15 +115,8 @@ class Map:
         return pair
 
 
-@dataclass(slots=True)
-class List:
-    """Items and comments, in their order."""
-
-    entries: list[Entry | Comment] = field(default_factory=list)
-    flow: bool = False
-
-    def pairs(self) -> list[Entry]:
-        return [entry for entry in self.entries if isinstance(entry, Entry)]
+class List(_Collection):
+    """Items without keys."""
 
 
 Value = Scalar | Map | List

@@ -16,8 +16,6 @@ from lambda_remote_write.config.yaml_reader import ConfigError, shown_url
 from lambda_remote_write.config_source import Unreadable, not_loaded
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
-from lambda_remote_write.model.delivery import WriteRequest
-from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.spool.spool import ALL_SHARDS, Spool
 from lambda_remote_write.state.shards import Shard
 
@@ -59,7 +57,7 @@ class Runner:
         self._shard = Shard(label=f"run-{name}")
         environment = Environment(load(), dependencies, gap_backfill=True, shard=self._shard)
         self._scraping = Scraping(environment, dependencies, say)
-        self._tools = Tools(dependencies.now_ms, say, self._lost)
+        self._tools = Tools(dependencies.now_ms, say, self._scraping.lost)
         self._scraping.senders = [
             Sender(endpoint, environment.spool_state, self._tools) for endpoint in environment.endpoints
         ]
@@ -114,9 +112,6 @@ class Runner:
             if order is _Order.STOP:
                 return
             self._problems.guard("the new config", self._read_again)
-
-    def _lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
-        self._scraping.lost(endpoint, requests)
 
     # what it says of itself
 

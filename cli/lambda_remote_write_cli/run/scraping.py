@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
-from lambda_remote_write.model.scrape import MetricResult, Scrape
+from lambda_remote_write.model.scrape import HighWaterMark, MetricResult, Scrape
 from lambda_remote_write.remote_write.batches import Batch, rollback
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.scrape import collect
 from lambda_remote_write.scrape.schedule import Tick
+from lambda_remote_write.state.state import State
 
-from .marks import Marks
 from .messages import Problems, Say, bug
 from .schedule import ClockWatch, Schedule
 from .sender import Sender
@@ -26,6 +28,46 @@ _DISCOVERY_SECONDS = 15.0  # of which discovery gets a third
 _GAP_SECONDS = 60.0  # for a scrape that backfills a gap, where its interval is shorter
 _LOOK_SECONDS = 0.02
 _MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    number: int
+    job: str
+    mark: HighWaterMark
+    is_exact: bool
+
+
+class Marks:
+    """A job's own next scrape counts from its last one, delivered or not (`ahead`, by job). Another process counts from
+    what the state object says, which gets a mark only when every endpoint has finished with the scrape's samples."""
+
+    def __init__(self) -> None:
+        self.ahead: dict[str, HighWaterMark] = {}
+        self._waiting: deque[_Mark] = deque()
+        self._lock = threading.Lock()
+
+    def scraped(self, number: int, scrape: Scrape, *, is_exact: bool) -> None:
+        """A scrape was put into the queues as part `number`."""
+        if scrape.mark is None:
+            return
+        with self._lock:
+            known = self.ahead.get(scrape.job)
+            self.ahead[scrape.job] = scrape.mark.merged(known) if known else scrape.mark
+            self._waiting.append(_Mark(number, scrape.job, scrape.mark, is_exact))
+
+    def finished(self, number: int, state: State) -> None:
+        """Every endpoint has finished its parts up to this number."""
+        with self._lock:
+            while self._waiting and self._waiting[0].number <= number:
+                one = self._waiting.popleft()
+                state.mark(one.job, one.mark, is_exact=one.is_exact)
+
+    def lost(self) -> None:
+        """Something was lost: jobs go on from where all was safe, so that what can be asked for again is."""
+        with self._lock:
+            self.ahead.clear()
+            self._waiting.clear()
 
 
 class Scraping:

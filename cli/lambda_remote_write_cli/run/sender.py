@@ -21,13 +21,55 @@ from lambda_remote_write.spool.drain import SpoolDrain, SpoolState
 from lambda_remote_write.spool.spool import RunId
 
 from .messages import LossLog, ReceiverWatch, Say, bug
-from .patience import NEVER, Patience
 from .waiting import SampleQueue
 
+NEVER = 1e9  # monotonic seconds; no process lives that long
 _STORE_SECONDS = 30.0  # for the spool, each time that it is used
 _SPOOLED_AT_ONCE = 100_000  # samples of one entry, which has an upper size
 _LOOK_SECONDS = 5.0  # how long a backoff sleeps without looking at the queue
 _DRAIN_AGAIN_SECONDS = 5.0  # after something of the spool could not go out
+
+
+class Patience:
+    """The clock and the sleep of an endpoint's deliveries, whose deadline is NEVER. The clock runs as the monotonic one
+    does. When an end is set, it jumps ahead, so that NEVER comes at that end."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._ends_at: float | None = None
+        self._changed = threading.Condition()
+
+    def end_in(self, seconds: float) -> None:
+        """No delivery goes on for longer than this from now. An earlier end stays."""
+        with self._changed:
+            ends_at = self._monotonic() + seconds
+            self._ends_at = ends_at if self._ends_at is None else min(self._ends_at, ends_at)
+            self._changed.notify_all()
+
+    def give_up(self) -> None:
+        """A delivery has come to nothing. While flushing, that is the end: the requests after it are not tried."""
+        if self._ends_at is not None:
+            self.end_in(0)
+
+    def monotonic(self) -> float:
+        now, ends_at = self._monotonic(), self._ends_at
+        return now if ends_at is None else NEVER - (ends_at - now)
+
+    @property
+    def is_over(self) -> bool:
+        return self.monotonic() >= NEVER
+
+    def sleep(self, seconds: float) -> None:
+        """Sleeps for so long, and not beyond the end. A backoff is not cut short by being told to stop: a receiver in
+        trouble is not helped by a sender that flushes faster."""
+        with self._changed:
+            until = self._monotonic() + seconds
+            while (left := self._left(until)) > 0:
+                self._changed.wait(left)
+
+    def _left(self, until: float) -> float:
+        ends_at = until if self._ends_at is None else min(until, self._ends_at)
+        return ends_at - self._monotonic()
 
 
 @dataclass(frozen=True, slots=True)

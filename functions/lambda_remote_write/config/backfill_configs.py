@@ -51,7 +51,5 @@ def _server(entry: Section, env_vars: Mapping[str, str], taken: set[str], name_v
 
 
 def _labels(entry: Section) -> tuple[tuple[str, str], ...]:
-    section = entry.section("labels")
-    if section is None:
-        return ()
+    section = entry.map("labels")
     return tuple((name, section.text(name)) for name in section if global_config.label_name(section, name))

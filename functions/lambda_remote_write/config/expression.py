@@ -142,10 +142,8 @@ def parse(text: str) -> Expression:
     if constant := _CONSTANT.fullmatch(stripped):
         return Expression(text, Scope.CONSTANT, constant=constant[1])
     ups = stripped[: len(stripped) - len(stripped.lstrip("^"))]
-    if ups and stripped == f"{ups}@key":
+    if stripped == f"{ups}@key":
         return Expression(text, Scope.KEY, levels=len(ups))
-    if stripped == "@key":
-        return Expression(text, Scope.KEY)
     if stripped.startswith("$."):
         return _compiled(text, stripped[2:], Scope.DOCUMENT, 0)
     prefix = _UP.match(stripped)

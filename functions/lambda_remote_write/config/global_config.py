@@ -167,10 +167,7 @@ def ignore(section: Section, keys: Mapping[str, str]) -> None:
 
 
 def _external_labels(section: Section, env_vars: Mapping[str, str], validation: str) -> tuple[tuple[str, str], ...]:
-    labels = section.section("external_labels")
-    if labels is None:
-        return ()
-    found = []
+    labels, found = section.map("external_labels"), []
     for name in labels:
         written = labels.text(name)
         value = scalars.expand_environment(written, env_vars)

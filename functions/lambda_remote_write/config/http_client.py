@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 
@@ -33,26 +33,27 @@ RESERVED_FOR_SCRAPES = RESERVED_FOR_SOURCES | frozenset(  # prometheus/common co
     ("content-type", "user-agent", "x-prometheus-remote-write-version", "x-prometheus-remote-read-version",
      "x-prometheus-scrape-timeout-seconds", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256")
 )  # fmt: skip
-RESERVED_FOR_REMOTE_WRITE = RESERVED_FOR_SOURCES | frozenset(
-    ("content-type", "user-agent", "x-prometheus-remote-write-version", "x-prometheus-remote-read-version",
-     "x-prometheus-scrape-timeout-seconds", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256",
-     "retry-attempt")
-)  # fmt: skip
+RESERVED_FOR_REMOTE_WRITE = RESERVED_FOR_SCRAPES | {"retry-attempt"}
 
 
-def url(text: str) -> str:
-    """An absolute http(s) URL without user and password. Raises ValueError; the message hides the query."""
+def _split(text: str) -> SplitResult | None:
+    """The parts of an absolute http(s) URL; None for anything else. The message of `urlsplit` may show a password."""
     try:
         parts = urlsplit(text)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        valid = False
-        parts = urlsplit("")
+        return None
+    return parts if valid else None
+
+
+def url(text: str) -> str:
+    """An absolute http(s) URL without user and password. Raises ValueError; the message hides the query."""
+    parts = _split(text)
     if looks_like_reference(text):
         raise ValueError("a URL is expected, and no reference is read here")
-    if "@" in (parts.netloc if valid else text):
+    if "@" in (parts.netloc if parts else text):
         raise ValueError("a URL holds no user and password; put them into basic_auth")
-    if not valid or any(char.isspace() or ord(char) < 0x20 for char in text):
+    if not parts or any(char.isspace() or ord(char) < 0x20 for char in text):
         raise ValueError(f"{shown_url(text)} is not an absolute http:// or https:// URL")
     try:
         (parts.hostname or "").encode("idna")
@@ -127,12 +128,7 @@ def proxy_config(section: Section) -> ProxyConfig:
 
 def _proxy_url(section: Section) -> Secret | None:
     def checked(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:  # its own message may show the password
-            valid = False
-        if not valid:
+        if _split(text) is None:
             raise ValueError("a proxy is an http:// or https:// URL")
         return text
 
@@ -141,9 +137,7 @@ def _proxy_url(section: Section) -> Secret | None:
 
 
 def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
-    header = section.section("proxy_connect_header")
-    if header is None:
-        return ()
+    header = section.map("proxy_connect_header")
     return tuple(
         (name, tuple(Secret(literal=text) for text in plain_text.texts(header, name, plain_text.NOWHERE, header_value)))
         for name in header
@@ -174,22 +168,18 @@ def static_headers(entry: Section, reserved: Collection[str]) -> tuple[tuple[str
     if entry.is_list("headers"):
         entry.problem("headers", unsupported_keys.HEADER_LIST)
         return ()
-    section = entry.section("headers")
-    found = []
-    for name in section or ():
+    section, found = entry.map("headers"), []
+    for name in section:
         instead = f'write http_headers: {{{name}: {{refs: ["…"]}}}}'
-        value = plain_text.text(section, name, instead, header_value) if section else None
-        if section and header_name(section, name, reserved) and value is not None:
+        value = plain_text.text(section, name, instead, header_value)
+        if header_name(section, name, reserved) and value is not None:
             found.append((name, value))
     return tuple(found)
 
 
 def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
     """`http_headers: {Name: {values, secrets, files, refs}}`."""
-    headers = section.section("http_headers")
-    if headers is None:
-        return ()
-    found = []
+    headers, found = section.map("http_headers"), []
     for name in headers:
         header = headers.section(name)
         if header is None or not header_name(headers, name, reserved):

@@ -55,8 +55,8 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
         labels=_static_labels(entry),
         honor_labels=entry.boolean("honor_labels"),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
-        fail_if=entry.read("fail_if", _of_document),
-        fail_message=entry.read("fail_message", _of_document),
+        fail_if=entry.read("fail_if", _over_document),
+        fail_message=entry.read("fail_message", _over_document),
         pagination=_pagination(entry),
         allow_link_local=entry.boolean("allow_link_local"),
         http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
@@ -77,12 +77,16 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
     return job
 
 
-def _of_document(text: str) -> Expression:
-    """An expression over the whole document."""
+def _of_document(text: str, expected: str) -> Expression:
+    """An expression over the whole document. Raises ValueError."""
     found = expression.parse(text)
     if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
-        raise ValueError("an expression over the document is expected, as errors or code != `200`")
+        raise ValueError(expected)
     return found
+
+
+def _over_document(text: str) -> Expression:
+    return _of_document(text, "an expression over the document is expected, as errors or code != `200`")
 
 
 def read_body(section: Section) -> str | None:
@@ -100,9 +104,7 @@ def _status_code(text: str) -> int:
 
 
 def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
-    section = entry.section("labels")
-    if section is None:
-        return ()
+    section = entry.map("labels")
     read = ((name, plain_text.text(section, name, plain_text.NOWHERE)) for name in section)
     return tuple((name, value or "") for name, value in read if label_name(section, name))
 
@@ -129,10 +131,8 @@ def _pagination(entry: Section) -> Pagination | None:
 
 
 def _page_path(text: str) -> Expression:
-    found = expression.parse(text)
-    if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
-        raise ValueError("a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there")
-    return found
+    expected = "a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there"
+    return _of_document(text, expected)
 
 
 def _within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
@@ -268,9 +268,7 @@ def _on_missing(text: str) -> str | float:
 
 
 def _value_map(section: Section) -> tuple[tuple[str, float], ...]:
-    values = section.section("value_map")
-    if values is None:
-        return ()
+    values = section.map("value_map")
     return tuple((name, values.number(name, 0.0)) for name in values)
 
 
@@ -289,10 +287,7 @@ def _timestamp(section: Section, read_expression: Callable[[str], Expression]) -
 
 
 def _labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
-    labels = section.section("labels")
-    if labels is None:
-        return ()
-    found = []
+    labels, found = section.map("labels"), []
     for name in labels:
         value = labels.read(name, read_expression)
         if label_name(labels, name) and value is not None:

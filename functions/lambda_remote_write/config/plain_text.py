@@ -59,8 +59,8 @@ def texts(section: Section, key: str, instead: str, convert: Callable[[str], str
 
 def text_map(section: Section, key: str, instead: str) -> dict[str, str]:
     """A map of names to texts."""
-    block = section.section(key)
-    read = {name: text(block, name, instead) for name in block} if block else {}
+    block = section.map(key)
+    read = {name: text(block, name, instead) for name in block}
     return {name: value for name, value in read.items() if value is not None}
 
 

@@ -214,13 +214,12 @@ def _session_name(text: str) -> str:
 
 def _session_tags(block: Section) -> tuple[tuple[str, str], ...]:
     """Bounds: Prometheus's sigv4, which are those of AWS for session tags."""
-    tags = block.section("tags")
-    found = []
-    for key in tags or ():
-        value = tags.text(key) if tags else ""
-        if tags and not 0 < len(key.encode()) <= _MAX_TAG_KEY:
+    tags, found = block.map("tags"), []
+    for key in tags:
+        value = tags.text(key)
+        if not 0 < len(key.encode()) <= _MAX_TAG_KEY:
             tags.problem(key, f"a tag's key has 1 to {_MAX_TAG_KEY} bytes")
-        if tags and len(value.encode()) > _MAX_TAG_VALUE:
+        if len(value.encode()) > _MAX_TAG_VALUE:
             tags.problem(key, f"a tag's value has at most {_MAX_TAG_VALUE} bytes")
         found.append((key, value))
     return tuple(found)
@@ -248,9 +247,7 @@ def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
 
 def _queue_config(entry: Section) -> QueueConfig:
     default = QueueConfig()
-    section = entry.section("queue_config", default)
-    if section is None:
-        return default
+    section = entry.map("queue_config", default)
     found = QueueConfig(
         capacity=section.integer("capacity", minimum=1),
         max_shards=section.integer("max_shards", minimum=1),
@@ -283,10 +280,7 @@ def _body_bytes(text: str) -> int:
 
 
 def _metadata_config(entry: Section) -> MetadataConfig:
-    default = MetadataConfig()
-    section = entry.section("metadata_config", default)
-    if section is None:
-        return default
+    section = entry.map("metadata_config", MetadataConfig())
     found = MetadataConfig(
         send=section.boolean("send"),
         send_interval_ms=section.duration_ms("send_interval"),

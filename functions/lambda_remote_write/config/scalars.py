@@ -75,17 +75,8 @@ def print_duration(milliseconds: int) -> str:
     if milliseconds == 0:
         return "0s"
     text, rest = "", milliseconds
-    for unit, exact in (
-        ("y", True),
-        ("w", True),
-        ("d", False),
-        ("h", False),
-        ("m", False),
-        ("s", False),
-        ("ms", False),
-    ):
-        size = _UNIT_MS[unit]
-        if rest >= size and (not exact or rest % size == 0):
+    for unit, size in _UNIT_MS.items():
+        if rest >= size and (unit not in ("y", "w") or rest % size == 0):
             text += f"{rest // size}{unit}"
             rest %= size
     return text

@@ -87,6 +87,5 @@ def _always_classic(entry: Section, fallback: GlobalConfig) -> bool:
 
 def _params(entry: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """`params: {name: [value, …]}`."""
-    section = entry.section("params")
-    read = plain_text.texts
-    return tuple((name, tuple(read(section, name, plain_text.BY_HEADER))) for name in section) if section else ()
+    section = entry.map("params")
+    return tuple((name, tuple(plain_text.texts(section, name, plain_text.BY_HEADER))) for name in section)

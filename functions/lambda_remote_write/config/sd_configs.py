@@ -110,34 +110,25 @@ _ROLES = {
 }
 _REFUSED = {
     **_ROLES,
-    "azure": _BY_SCRIPT.format("the virtual machines"),
+    **dict.fromkeys(("azure", "outscale"), _BY_SCRIPT.format("the virtual machines")),
     "consul": "not in a Lambda; use dns_sd_configs with Consul's own DNS names, or http_sd_configs fed by its catalog",
+    **dict.fromkeys(("gce", "linode", "oci", "triton", "vultr"), _BY_SCRIPT.format("the instances")),
+    **dict.fromkeys(
+        ("hetzner", "ionos", "openstack", "ovhcloud", "scaleway", "stackit"), _BY_SCRIPT.format("the servers")
+    ),
+    **dict.fromkeys(("nerve", "serverset"), _BY_REGISTRY.format("the ZooKeeper paths")),
     "digitalocean": _BY_SCRIPT.format("the droplets"),
     "docker": _BY_SCRIPT.format("the containers"),
     "dockerswarm": _BY_SCRIPT.format("the tasks; dns_sd_configs with tasks.SERVICE works inside the swarm"),
     "eureka": _BY_REGISTRY.format("its /apps list"),
-    "gce": _BY_SCRIPT.format("the instances"),
-    "hetzner": _BY_SCRIPT.format("the servers"),
-    "ionos": _BY_SCRIPT.format("the servers"),
     "kubernetes": "a function that runs once a minute cannot watch an API server, and pod addresses often end at the "
     "cluster's network; use AMP's managed collector for EKS, a Prometheus agent in the cluster, or "
     "http_sd_configs for what is reachable from outside",
     "kuma": _BY_REGISTRY.format("the control plane's dataplanes"),
-    "linode": _BY_SCRIPT.format("the instances"),
     "marathon": _BY_REGISTRY.format("its /v2/apps list"),
-    "nerve": _BY_REGISTRY.format("the ZooKeeper paths"),
     "nomad": _BY_REGISTRY.format("its /v1/services list"),
-    "oci": _BY_SCRIPT.format("the instances"),
-    "openstack": _BY_SCRIPT.format("the servers"),
-    "outscale": _BY_SCRIPT.format("the virtual machines"),
-    "ovhcloud": _BY_SCRIPT.format("the servers"),
     "puppetdb": _BY_REGISTRY.format("a PuppetDB query"),
-    "scaleway": _BY_SCRIPT.format("the servers"),
-    "serverset": _BY_REGISTRY.format("the ZooKeeper paths"),
-    "stackit": _BY_SCRIPT.format("the servers"),
-    "triton": _BY_SCRIPT.format("the instances"),
     "uyuni": _BY_REGISTRY.format("the system list"),
-    "vultr": _BY_SCRIPT.format("the instances"),
 }
 REFUSED = {f"{name}_sd_configs": what for name, what in _REFUSED.items()}
 """Keys that Prometheus knows and we do not, with what to use instead. `read` reports them itself."""
@@ -193,9 +184,7 @@ def _static(block: Section, is_relabelled: bool, name_validation: str) -> Static
 
 def _labels(block: Section, name_validation: str) -> tuple[tuple[str, str], ...]:
     """Names with a leading __ are allowed here: that is how one target gets its own path or parameter."""
-    labels = block.section("labels")
-    if labels is None:
-        return ()
+    labels = block.map("labels")
     return tuple((name, labels.text(name)) for name in labels if _is_label_name(labels, name, name_validation))
 
 

@@ -11,11 +11,7 @@ HEADER_LIST = "a list of headers is a vmagent-only form; write a map, as headers
 
 TOP_LEVEL = {
     "modules": f"{_EXPORTER}; write one json_configs entry per module",
-    "receivers": _COLLECTOR,
-    "processors": _COLLECTOR,
-    "exporters": _COLLECTOR,
-    "extensions": _COLLECTOR,
-    "service": _COLLECTOR,
+    **dict.fromkeys(("receivers", "processors", "exporters", "extensions", "service"), _COLLECTOR),
 }
 
 # Of these a prometheus.yml may hold any number without harm: they load, with a warning.
@@ -32,19 +28,14 @@ IGNORED_GLOBAL = {
     "evaluation_interval": _SERVER,
     "rule_query_offset": f"{_SERVER}: set it in the workspace configuration",
     "query_log_file": _SERVER,
-    "query_max_series": _QUERIES,
-    "query_max_samples_read": _QUERIES,
-    "query_max_duration": _QUERIES,
+    **dict.fromkeys(("query_max_series", "query_max_samples_read", "query_max_duration"), _QUERIES),
     "scrape_failure_log_file": "failures are in the run's log line",
 }
 JOB = {
     "series_limit": f"{_VMAGENT}; use sample_limit",
-    "stream_parse": f"{_VMAGENT}; leave it out",
-    "scrape_align_interval": f"{_VMAGENT}; jobs run on the schedule's tick",
-    "scrape_offset": f"{_VMAGENT}; jobs run on the schedule's tick",
+    **dict.fromkeys(("stream_parse", "disable_keepalive", "no_stale_markers"), f"{_VMAGENT}; leave it out"),
+    **dict.fromkeys(("scrape_align_interval", "scrape_offset"), f"{_VMAGENT}; jobs run on the schedule's tick"),
     "disable_compression": f"{_VMAGENT}; gzip is used when the server offers it",
-    "disable_keepalive": f"{_VMAGENT}; leave it out",
-    "no_stale_markers": f"{_VMAGENT}; leave it out",
     "max_scrape_size": f"{_VMAGENT}; use body_size_limit",
     "params": "the key for an API's query string is query",
     "metrics_path": "an API has one address: put the path into url",

@@ -372,14 +372,7 @@ class Section:
     def read(self, key: str, convert: Callable[[str], T], default: D) -> T | D: ...
     def read(self, key: str, convert: Callable[[str], T], default: D | None = None) -> T | D | None:
         """A single value through `convert` (which raises ValueError), or the default when absent or wrong."""
-        node = self._expect(key, yaml.ScalarNode)
-        if node is None:
-            return default
-        try:
-            return convert(node.value)
-        except ValueError as error:
-            self.problem(key, f"{node.value[:100]!r} is not allowed: {error}")
-            return default
+        return self._converted(key, convert, default, hidden=False)
 
     def text(self, key: str, default: str | None = None) -> str:
         return self.read(key, str, getattr(self.defaults, key, "") if default is None else default)
@@ -393,14 +386,17 @@ class Section:
 
     def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
         """Like `read` for a value that may be or hold a secret: a mistake is reported without the value."""
+        return self._converted(key, convert, None, hidden=True)
+
+    def _converted(self, key: str, convert: Callable[[str], T], default: D, *, hidden: bool) -> T | D:
         node = self._expect(key, yaml.ScalarNode)
         if node is None:
-            return None
+            return default
         try:
             return convert(node.value)
         except ValueError as error:
-            self.problem(key, str(error))
-            return None
+            self.problem(key, str(error) if hidden else f"{node.value[:100]!r} is not allowed: {error}")
+            return default
 
     def choice(self, key: str, allowed: Iterable[str], default: str | None = None) -> str:
         options = list(allowed)
@@ -446,6 +442,10 @@ class Section:
     def section(self, key: str, defaults: object = None) -> Section | None:
         node = self._expect(key, yaml.MappingNode)
         return self.at(node, key, defaults) if isinstance(node, yaml.MappingNode) else None
+
+    def map(self, key: str, defaults: object = None) -> Section:
+        """The map at `key`; an empty one when there is none."""
+        return self.section(key, defaults) or self.at(yaml.MappingNode("", []), key, defaults)
 
     def sections(self, key: str, defaults: object = None) -> list[Section]:
         """A list of maps."""

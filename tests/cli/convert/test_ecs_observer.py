@@ -11,6 +11,7 @@ import yaml
 from lambda_remote_write import relabel
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write_cli.convert import Conversion, convert
+from tests.rig.convert_corpus import collector
 
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 SERVICES = "services: [{name_pattern: '^retail-.*$', metrics_ports: [9113]}], docker_labels: []"
@@ -78,10 +79,7 @@ def test_a_port_in_a_docker_label_is_left_to_a_person(observer: str) -> None:
         ("__meta_ecs_source", "__meta_ecs_task_arn"),
         ("__meta_ecs_cluster_name", "__meta_ecs_cluster"),
         ("__meta_ecs_service_name", "__meta_ecs_service"),
-        ("__meta_ecs_task_launch_type", "__meta_ecs_launch_type"),
-        ("__meta_ecs_task_group", "__meta_ecs_task_group"),
         ("__meta_ecs_task_tags_team", "__meta_ecs_tag_task_team"),
-        ("__meta_ecs_health_status", "__meta_ecs_health_status"),
         ("__meta_ecs_ec2_instance_id", "__meta_ecs_ec2_instance_id"),
         ("__meta_ecs_ec2_tags_Name", "__meta_ecs_tag_ec2_Name"),
         ("__meta_ecs_ec2_private_ip", "__meta_ecs_ec2_instance_private_ip"),
@@ -175,12 +173,7 @@ exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}
 
 
 def test_an_observer_whose_file_no_job_reads_is_named() -> None:
-    found = convert(
-        "extensions: {ecs_observer: {cluster_name: shop}}\n"
-        "receivers: {prometheus: {config: {scrape_configs: [{job_name: a}]}}}\n"
-        "exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}\n",
-        "c.yaml",
-    )
+    found = collector("extensions: {ecs_observer: {cluster_name: shop}}")
     assert [(one.path, one.why) for one in found.dropped] == [
         ("extensions.ecs_observer", "no job reads the file that it wrote")
     ]

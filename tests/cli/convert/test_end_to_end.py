@@ -26,11 +26,6 @@ EXPORTER_DOCUMENT = {
     ],
     "location": "mars",
 }
-ANIMALS = [
-    {"noun": "lion", "population": 123, "predator": True},
-    {"noun": "deer", "population": 456, "predator": False},
-    {"noun": "pigeon", "population": 789, "predator": False},
-]
 DOCUMENTED = Path(__file__).parents[2] / "testdata" / "convert" / "json-exporter-documented" / "input.yaml"
 
 
@@ -70,25 +65,6 @@ def test_documented_config_gives_the_documented_answer(rig: Rig) -> None:
         'example_value_boolean{environment="beta",id="id-C"} 0',
         'example_value_count{environment="beta",id="id-A"} 1',
         'example_value_count{environment="beta",id="id-C"} 3',
-    ]
-
-
-def test_documented_list_at_the_top(rig: Rig) -> None:
-    modules = """
-        modules:
-          m:
-            metrics:
-              - name: animal
-                type: object
-                path: '{ [*] }'
-                labels: {name: '{ .noun }', predator: '{ .predator }'}
-                values: {population: '{ .population }'}
-    """
-    run(rig, modules, ANIMALS)
-    assert lines(rig) == [
-        'animal_population{name="deer",predator="false"} 456',
-        'animal_population{name="lion",predator="true"} 123',
-        'animal_population{name="pigeon",predator="false"} 789',
     ]
 
 
@@ -136,26 +112,6 @@ def test_exact_values(rig: Rig) -> None:
     assert skipped(report) == {"value_missing": 2}
 
 
-ROOMS = """
-    modules:
-      m:
-        metrics:
-          - {name: room, type: object, path: '{ .rooms[*] }', labels: {floor: '{.floor}'}, values: {temp: '{.temp}'}}
-"""
-
-
-def test_a_null_label_tells_two_records_apart(rig: Rig) -> None:
-    """What json_exporter 0.7.0 answers to this document."""
-    rooms = [{"floor": None, "temp": 21}, {"temp": 19}, {"floor": "2", "temp": 20}, {"floor": ["a"], "temp": 18}]
-    run(rig, ROOMS, {"rooms": rooms}, exact=True)
-    assert lines(rig) == [
-        "room_temp 19",
-        'room_temp{floor="2"} 20',
-        'room_temp{floor="[\\"a\\"]"} 18',
-        'room_temp{floor="null"} 21',
-    ]
-
-
 def test_labels_of_a_value_come_from_the_document_and_of_an_object_from_the_object(rig: Rig) -> None:
     modules = """
         modules:
@@ -181,33 +137,6 @@ def test_records_that_are_lists_stay_whole(rig: Rig) -> None:
     """
     run(rig, modules, {"points": [["a", 1], ["b", 2]]})
     assert lines(rig) == ['point_v{at="a"} 1', 'point_v{at="b"} 2']
-
-
-def test_a_record_that_is_a_list_stays_whole(rig: Rig) -> None:
-    modules = """
-        modules:
-          m:
-            metrics:
-              - {name: pair, type: object, path: '{.pair}', values: {second: '{[1]}'}}
-    """
-    run(rig, modules, {"pair": [1, 2]})
-    assert lines(rig) == ["pair_second 2"]
-
-
-def test_maps_are_walked_by_their_wildcard(rig: Rig) -> None:
-    modules = """
-        modules:
-          m:
-            metrics:
-              - name: disk
-                type: object
-                path: '{.hosts.*.disks[*]}'
-                labels: {id: '{.id}'}
-                values: {free: '{.free}'}
-    """
-    hosts = {"web": {"disks": [{"id": "1", "free": 10}]}, "db": {"disks": [{"id": "2", "free": 20}]}}
-    run(rig, modules, {"hosts": hosts})
-    assert lines(rig) == ['disk_free{id="1"} 10', 'disk_free{id="2"} 20']
 
 
 COLLECTOR = """

@@ -85,17 +85,6 @@ def test_nothing_translated_is_no_job() -> None:
     assert "# - {name: a, path: '{..a}'}" in found.config
 
 
-def test_both_spellings_of_the_timestamp() -> None:
-    """json_exporter reads the one and ignores the other: so do we, and say it."""
-    text = "modules: {m: {metrics: [{name: a, path: '{.a}', %s: '{.at}'}]}}\n"
-    (job,), found = converted(text % "epochtimestamp")
-    assert job["metrics"][0]["timestamp"] == {"path": "at", "format": "unix_ms"}
-    assert found.dropped == ()
-    (job,), found = converted(text % "epochTimestamp")
-    assert "timestamp" not in job["metrics"][0]
-    assert "timestamp: {path: at, format: unix_ms}" in found.dropped[0].why
-
-
 def test_other_keys_at_the_top_are_named() -> None:
     _, found = converted(f"modules: {{m: {{{METRICS}}}}}\nother: 1\n")
     assert [one.path for one in found.dropped] == ["other"]

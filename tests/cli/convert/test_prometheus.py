@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from lambda_remote_write_cli.convert import Conversion, convert
-from lambda_remote_write_cli.convert.prometheus import NO_ENDPOINT
 
 JOB = "scrape_configs: [{job_name: a}]\n"
 
@@ -18,12 +17,6 @@ def converted(text: str) -> tuple[dict[str, Any], Conversion]:
     assert found.problems == ()
     config: dict[str, Any] = yaml.load(found.config, yaml.CBaseLoader)
     return config, found
-
-
-def test_without_an_endpoint_the_result_says_where_samples_go() -> None:
-    _, found = converted(JOB)
-    assert NO_ENDPOINT.partition(":")[0] in found.config
-    assert found.dropped == ()
 
 
 @pytest.mark.parametrize("place", ["basic_auth: {username: u}", "authorization: {credentials: x}"])

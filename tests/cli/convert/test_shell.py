@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lambda_remote_write_cli import main
 from lambda_remote_write_cli.convert import command
 from tests.rig.command_line import pusher
 
 ROOT = Path(__file__).parents[3]
 INPUT = ROOT / "tests" / "testdata" / "convert" / "prometheus-documented" / "input.yaml"
-EXPECTED = INPUT.with_name("expected.yaml").read_text()
 
 
 @pytest.fixture
@@ -27,24 +25,12 @@ def written(tmp_path: Path) -> Path:
 
 def test_as_a_process(tmp_path: Path) -> None:
     """The result on stdout, the losses on stderr, and a config that `check` finds good."""
-    adot = ROOT / "tests" / "testdata" / "convert" / "adot-collector" / "input.yaml"
-    result = pusher("convert", adot)
+    result = pusher("convert", INPUT.parents[1] / "adot-collector" / "input.yaml")
     assert (result.returncode, result.stderr) == (0, "")
     path = tmp_path / "ours.yaml"
     path.write_text(result.stdout)
     checked = pusher("check", path, AWS_REGION="eu-west-1")
     assert (checked.returncode, checked.stderr) == (0, "")
-
-
-def test_through_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["convert", str(INPUT)]) == 0
-    assert capsys.readouterr().out == EXPECTED
-
-
-def test_help_names_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main.main(["--help"])
-    assert "convert" in capsys.readouterr().out
 
 
 def test_dropped_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write_cli.convert.render import render
 from lambda_remote_write_cli.convert.tree import Entry, List, Map, Scalar, read
 
@@ -97,24 +96,6 @@ def test_where_things_stand() -> None:
     assert [(item.line, item.path) for item in items] == [(2, "a[0]"), (4, "a[1]")]
     assert isinstance(items[1].value, Map)
     assert [(pair.line, pair.path) for pair in items[1].value.map("c").pairs()] == [(4, "a[1].c.d")]
-
-
-@pytest.mark.parametrize(
-    ("text", "detail"),
-    [
-        ("", "f.yaml:1: the file is empty"),
-        ("# only a comment\n", "f.yaml:1: the file is empty"),
-        ("- a\n", "f.yaml:1: a map of keys is expected at the top, not a list"),
-        ("a: 1\nb: [\n", "f.yaml:3: not YAML"),
-        ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: the key stands twice in this map"),
-        ("a:\n  {[b]: 1}\n", "f.yaml:2: a: a key must be a single value"),
-        ("a: 1\n<<: 2\n", "f.yaml:2: <<: only maps can be merged"),
-    ],
-)
-def test_unreadable(text: str, detail: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        read(text, "f.yaml")
-    assert str(raised.value).startswith(detail)
 
 
 @given(key=TEXTS, text=TEXTS, key_style=STYLES, style=STYLES, in_flow=st.booleans())

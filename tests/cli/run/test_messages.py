@@ -9,7 +9,7 @@ import pytest
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.remote_write.client import Response
 from lambda_remote_write_cli.run.messages import LossLog, Problems, ReceiverWatch
-from tests.rig.run_clocks import Clocks
+from tests.rig.clock import Clocks
 
 DOWN = Response(503, "overloaded")
 GONE = Response(0, "no connection")

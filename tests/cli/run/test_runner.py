@@ -129,15 +129,6 @@ def test_a_clock_that_is_set_back_is_a_message_and_stops_nothing(
         process.wait_to_hear("the clock was set back by")
 
 
-def test_a_limit_of_samples_per_second_holds_nothing_up_for_ever(
-    pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path
-) -> None:
-    """A page has 25 samples, the limit is 15 a second, and a second's worth of each request may go."""
-    slow = endpoint(receiver, max_samples_per_second=15, max_samples_per_send=10)
-    with running(config_of(pages, slow), tmp_path) as process:
-        process.wait_for(lambda: len(stamps(receiver.writes("w"), "up")) >= 3, "three scrapes have arrived")
-
-
 # --- The config again -------------------------------------------------------------------------------------------------
 
 

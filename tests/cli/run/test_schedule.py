@@ -10,7 +10,7 @@ import pytest
 from lambda_remote_write.http.fetch import Fetcher
 from lambda_remote_write.scrape.collect import ScrapeResponse
 from lambda_remote_write_cli.run.schedule import ClockWatch, Schedule
-from tests.rig.run_clocks import Clocks
+from tests.rig.clock import Clocks
 
 HOUR = 3_600
 
@@ -41,11 +41,6 @@ def scrapes(schedule: Schedule, clocks: Clocks, page: Page, seconds: int, busy: 
         found += [second for _ in schedule.due([page], {page.key} if second in busy else ())]
         clocks.pass_by(1)
     return found
-
-
-def test_at_its_interval_from_the_start() -> None:
-    clocks = Clocks()
-    assert scrapes(Schedule(clocks.now_ms, clocks.monotonic), clocks, Page(), 50) == [0, 15, 30, 45]
 
 
 @pytest.mark.parametrize(

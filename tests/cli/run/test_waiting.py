@@ -9,7 +9,7 @@ import pytest
 from lambda_remote_write.config.schema import QueueConfig
 from lambda_remote_write.model.samples import Samples, Series
 from lambda_remote_write_cli.run.waiting import SampleQueue
-from tests.rig.run_clocks import Clocks
+from tests.rig.clock import Clocks
 
 SERIES = Series(b"")
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from lambda_remote_write.remote_write.rate_limit import RateLimiter
-from lambda_remote_write_cli.run.patience import NEVER, Patience
-from tests.rig.run_clocks import Clocks
+from lambda_remote_write_cli.run.sender import NEVER, Patience
+from tests.rig.clock import Clocks
 
 
 def test_its_clock_runs_while_the_process_lives() -> None:
