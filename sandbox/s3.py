@@ -48,6 +48,7 @@ class ObjectStore:
     ) -> None:
         self.bucket, self.auth = bucket, auth
         self.conditional_delete = self.says_missing = True
+        self.max_keys = MAX_KEYS  # of one page of a listing
         self.counts: Counter[str] = Counter()
         self.bytes_in = self.bytes_out = 0
         self._now, self._on_request = now, on_request
@@ -203,14 +204,14 @@ class ObjectStore:
         if query.get("list-type") != "2":
             return _error(400, "InvalidArgument", "only ListObjectsV2 is served")
         keys = _sorted(self._objects) if self._frozen is None else self._frozen
-        return _listing(query, keys, self._objects)
+        return _listing(query, keys, self._objects, self.max_keys)
 
 
-def _listing(query: Mapping[str, str], keys: Sequence[str], objects: Mapping[str, bytes]) -> Answer:
+def _listing(query: Mapping[str, str], keys: Sequence[str], objects: Mapping[str, bytes], max_keys: int) -> Answer:
     """One page of ListObjectsV2: keys and common prefixes, in order, `max-keys` together."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     after = query.get("continuation-token") or query.get("start-after", "")
-    most = min(int(query.get("max-keys", MAX_KEYS)), MAX_KEYS)
+    most = min(int(query.get("max-keys", max_keys)), max_keys)
     found: dict[str, bool] = {}  # a key or a common prefix -> whether it is a prefix
     for key in keys:
         if not key.startswith(prefix):

@@ -87,15 +87,6 @@ def test_a_condition_is_kept(store: DirectoryStore, expected: str | None, is_wri
     assert store.delete("k", SOON, found.etag)
 
 
-def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    store = DirectoryStore(tmp_path / "file" / "kept")
-    with pytest.raises(StoreError, match="file/kept"):
-        store.put("k", b"", SOON)
-    with pytest.raises(StoreError, match="cannot be listed"):
-        store.list("spool/", SOON)
-
-
 def _race(folder: str, number: int, results: multiprocessing.Queue[int]) -> None:
     try:
         DirectoryStore(folder).put("k", b"%d" % number, SOON, "")
@@ -199,16 +190,6 @@ def test_a_condition_on_what_is_missing_does_not_hold(store: DirectoryStore) -> 
     assert store.list("", SOON) == []
     store.put("k", b"three", SOON, "")
     assert read(store, "k") == b"three"
-
-
-def test_a_deletion_with_a_condition_leaves_another_object(store: DirectoryStore) -> None:
-    """Only the object that was seen goes away."""
-    seen = store.put("k", b"one", SOON)
-    newer = store.put("k", b"two", SOON)
-    assert newer != seen
-    assert not store.delete("k", SOON, seen)
-    assert read(store, "k") == b"two"
-    assert store.delete("k", SOON, newer)
 
 
 @pytest.mark.parametrize("place", ["kept", "kept/below"])
