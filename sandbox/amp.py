@@ -956,9 +956,13 @@ class Receiver(StandIn):
         return sum(record.refused for record in self.requests)
 
     def series(self, name: str, /, **labels: str) -> dict[Labels, list[tuple[int, float]]]:
-        """The samples of every series with this name and at least these labels."""
+        """The samples of every series with this name and these labels; "" is a label that is absent, as in PromQL."""
         wanted = {"__name__": name, **labels}.items()
-        return {found: points for found, points in self.samples.items() if wanted <= dict(found).items()}
+        return {
+            found: points
+            for found, points in self.samples.items()
+            if all(dict(found).get(label, "") == value for label, value in wanted)
+        }
 
     def expire_token(self) -> None:
         """From now on the credentials in use are right but expired; assign `auth` to bring in fresh ones."""

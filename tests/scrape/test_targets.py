@@ -20,6 +20,7 @@ from lambda_remote_write.config.schema import ScrapeJob
 from lambda_remote_write.discovery import TargetGroup
 from lambda_remote_write.http import parsed
 from lambda_remote_write.scrape.targets import Target, Targets, targets_of
+from lambda_remote_write.series import label_codec
 from sandbox.server import Answer, Fault
 from tests.rig.scrape import PROTOBUF, TEXT
 from tests.rig.scraping import Recorder, environment, job_at, scraped
@@ -517,6 +518,25 @@ def test_slow_targets_cost_only_themselves(page: Recorder) -> None:
     assert {name for name, detail in found.items() if detail} == set(slow)
     assert took < 12
     assert threading.active_count() <= before + 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.reset(), Fault.reset_mid_answer(), Fault.cut_head(), Fault.status(500)],
+    ids=["reset", "reset in the middle", "head cut off", "500"],
+)
+def test_a_scrape_that_breaks_off_is_up_0_and_ends_the_target_s_series(page: Recorder, fault: Fault) -> None:
+    """As Prometheus: nothing of the broken page counts, and each series of the page before gets a stale marker."""
+    page.answer = Answer(200, {"Content-Type": TEXT}, b"a 1\nb 2\n")
+    with environment(job_at(page.address)) as made:
+        (before,) = scraped(made)
+        page.answer = replace(page.answer, fault=fault)
+        (after,) = scraped(made)
+    assert (before.error, bool(after.error)) == ("", True)
+    samples = zip(after.samples.series, after.samples.values, strict=True)
+    found = {label_codec.labels_of(series.prefix)["__name__"]: value for series, value in samples}
+    assert found.pop("up") == 0
+    assert {name for name, value in found.items() if label_codec.is_stale(value)} == {"a", "b"}
 
 
 def test_the_run_s_deadline_ends_a_scrape_before_its_timeout(page: Recorder) -> None:
