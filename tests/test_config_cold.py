@@ -22,6 +22,8 @@ from tests.rig.aws import REGION
 from tests.rig.config_places import BAD, BETTER, GOOD, KEYS, Place, place
 from tests.rig.delivery import no_session
 
+pytestmark = pytest.mark.slow  # timeouts of S3 and SSM are the subject
+
 __all__ = ["place"]  # a fixture
 
 FAULTS = {

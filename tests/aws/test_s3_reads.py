@@ -14,6 +14,8 @@ from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.delivery import no_session
 
+pytestmark = pytest.mark.slow  # timeouts are the subject
+
 PASSING = {
     "500": Fault.status(500),
     "503": Fault.status(503),

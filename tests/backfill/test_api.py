@@ -15,6 +15,8 @@ from sandbox.server import Answer, Fault, Request
 from tests.rig import backfill as rigs
 from tests.rig.backfill import HOUR, MINUTE, NOW_MS, Points, Rig, counts
 
+pytestmark = pytest.mark.slow  # whole hours of an API are backfilled
+
 END_MS = NOW_MS - 2 * HOUR
 START_MS = END_MS - HOUR
 RANGE = {"from": "{start}", "to": "{end}", "step": "{step}"}

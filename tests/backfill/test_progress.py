@@ -36,6 +36,8 @@ from tests.rig.backfill_receiving import (
 from tests.rig.json_source import example
 from tests.rig.made import Point
 
+pytestmark = pytest.mark.slow  # deadlines are the subject
+
 # A receiver that asks to come back in an hour: no invocation waits so long, and none needs time to notice.
 AWAY = Fault.status(503, b"maintenance", headers={"Retry-After": "3600"})
 PER_REQUEST = 10

@@ -43,6 +43,8 @@ from tests.rig.backfill_receiving import (
 )
 from tests.rig.lambda_context import Context
 
+pytestmark = pytest.mark.slow  # processes are killed, receivers are waited for
+
 SECOND = 1_000
 HOUR = {"job": "usage", "start": "-50m", "end": "-5m"}
 RANGE = ["--start", "-50m", "--end", "-5m"]

@@ -25,6 +25,8 @@ from tests.rig.clock import Clocks
 from tests.rig.delivery import ENVIRONMENT, Clock
 from tests.rig.push import tick
 
+pytestmark = pytest.mark.slow  # every place of a secret is tried
+
 TARGETS = 200  # more than are asked at the same time
 
 

@@ -12,6 +12,8 @@ from tests.rig.aws import REGION, Aws
 from tests.rig.clouds import Ec2, Item
 from tests.rig.discovery import Rig, addresses
 
+pytestmark = pytest.mark.slow  # moto answers slowly
+
 EC2 = "__meta_ec2_"
 
 FULL: Item = {

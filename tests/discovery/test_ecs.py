@@ -12,6 +12,8 @@ from tests.rig.aws import REGION, Aws
 from tests.rig.clouds import Client, Ec2, Ecs, Item
 from tests.rig.discovery import Rig, addresses
 
+pytestmark = pytest.mark.slow  # moto answers slowly
+
 ECS = "__meta_ecs_"
 ARN = "arn:aws:ecs:eu-west-1:111122223333:"
 PROD, LAB = f"{ARN}cluster/prod", f"{ARN}cluster/lab"

@@ -21,6 +21,8 @@ from sandbox.server import Answer, Fault, LoopbackServer
 from tests.rig.delivery import Clock, no_session, rig
 from tests.rig.discovery import ENVIRONMENT
 
+pytestmark = pytest.mark.slow  # every read is cut once
+
 LINES = [pytest.param(1, id="after the status line"), pytest.param(2, id="after a header")]
 
 

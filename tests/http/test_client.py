@@ -14,6 +14,8 @@ from sandbox.api import Api
 from sandbox.server import Answer as Served
 from sandbox.server import Fault, Request
 
+pytestmark = pytest.mark.slow  # timeouts are the subject
+
 PLAIN = ConnectionOptions()
 
 

@@ -16,6 +16,8 @@ from lambda_remote_write.http import ConnectionOptions, HttpRequest, Transport, 
 from lambda_remote_write.http.errors import explained
 from tests.rig.tls_peers import Certificates, listening, make_certificates
 
+pytestmark = pytest.mark.slow  # every byte of an answer is cut once
+
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 BROKEN = ("reset", "protocol", "proxy")  # kinds of an error; the last where a proxy ends without a word

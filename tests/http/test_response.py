@@ -27,6 +27,8 @@ from sandbox.api import Api
 from sandbox.server import Answer as Served
 from sandbox.server import Fault, Request
 
+pytestmark = pytest.mark.slow  # what a slow or broken peer sends takes real time
+
 PLAIN = ConnectionOptions()
 CUT_OFF = "cut off"
 INTERIM = re.compile(rb"HTTP/1\.1 100 [^\r\n]*\r\n(X: 1\r\n)?\r\n")

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from sandbox.amp import Labels
 from tests.rig.json_source import NOW_MS, Rig, dropped, error, example, skipped
 
+pytestmark = pytest.mark.slow  # thousands of documents
+
 NOW = NOW_MS // 1000
 METRIC = (
     '{name: m, records: "[]", value: v, labels: {id: id, zone: zone, n: n}, timestamp: {path: t, format: unix}, '

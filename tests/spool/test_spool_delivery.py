@@ -29,6 +29,8 @@ from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
 from tests.rig.lambda_context import Context
 from tests.rig.push import config_text, endpoint, job, tick
 
+pytestmark = pytest.mark.slow  # outages take real time
+
 SAMPLES = 8  # three records, and five that the job has anyway
 SLOW = {"min_backoff": "5ms", "max_backoff": "20ms"}
 

@@ -37,7 +37,8 @@ class _Emitter(Emitter):
     def analyze_scalar(self, scalar: str) -> Any:
         self.allow_unicode = _prints(scalar)
         found = super().analyze_scalar(scalar)
-        found.allow_flow_plain = found.allow_flow_plain and "?" not in scalar  # readers differ about it
+        # Readers differ about a ? in a flow, and about a : that begins a text there.
+        found.allow_flow_plain = found.allow_flow_plain and "?" not in scalar and not scalar.startswith(":")
         return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lambda_remote_write_cli.convert.render import render
@@ -99,6 +99,7 @@ def test_where_things_stand() -> None:
 
 
 @given(key=TEXTS, text=TEXTS, key_style=STYLES, style=STYLES, in_flow=st.booleans())
+@example(key="a", text=":0", key_style="", style="", in_flow=True)
 def test_every_text_reads_as_itself(key: str, text: str, key_style: str, style: str, in_flow: bool) -> None:
     """In every style that it was written with, as key, value and item, in blocks and flows."""
     style = style or ("'" if not text else "")
