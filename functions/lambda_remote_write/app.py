@@ -300,6 +300,6 @@ def push_handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def operator_handler(event: Any, context: Any) -> dict[str, Any]:
-    """OperatorFunction: what people invoke. Of a scheduled job it sends what a backfill has judged to be in order, and
+    """OperatorFunction: what people invoke. Of a scheduled job it sends what a backfill has found to be in order, and
     nothing else."""
     return _app("plan", "spool", "push_samples", "backfill").handle(event, context)

@@ -40,7 +40,7 @@ _BASE_UNITS = {
 
 
 @dataclass(slots=True)
-class Trace:
+class MetricTrace:
     """What relabelling did in one job, series by series. `shown` has the first series of each metric, by the name that
     it has before relabelling; `count` how many there are."""
 
@@ -73,7 +73,7 @@ def plan(
     """Collects every job (or these) once and tells what a push would send, and what of it each of several shards.
     `deadline` is monotonic seconds."""
     wanted = [name for name in config.job_names() if jobs is None or name in jobs]
-    traces = {name: Trace() for name in wanted}
+    traces = {name: MetricTrace() for name in wanted}
     environment = Environment(config, dependencies, observers=traces)
     environment.discover(deadline, jobs)
     sources = [source for source in environment.sources() if source.name in traces]
@@ -111,7 +111,7 @@ def plan(
 class _Shown:
     """One job's scrapes with what was observed of their series, and the sample that each series has."""
 
-    def __init__(self, scrapes: Sequence[Scrape], trace: Trace, environment: Environment, now_ms: int) -> None:
+    def __init__(self, scrapes: Sequence[Scrape], trace: MetricTrace, environment: Environment, now_ms: int) -> None:
         self.scrapes, self.trace, self._environment, self._now_ms = scrapes, trace, environment, now_ms
         self._samples: dict[Series, tuple[Any, int]] = {}
         for scrape in scrapes:
@@ -254,12 +254,12 @@ def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -
     }
 
 
-def lint(job: JsonJob, trace: Trace) -> list[str]:
+def lint(job: JsonJob, trace: MetricTrace) -> list[str]:
     """What Prometheus people would say about this job's metrics."""
     return [*(message for metric in job.metrics for message in _lint_metric(metric)), *_lint_labels(trace)]
 
 
-def _lint_labels(trace: Trace) -> list[str]:
+def _lint_labels(trace: MetricTrace) -> list[str]:
     found = []
     if trace.most_labels > _MANY_LABELS:
         limit = f"AMP takes {AMP_LIMITS.labels} at most, and few queries need so many"

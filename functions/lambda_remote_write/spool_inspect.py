@@ -11,7 +11,7 @@ from .exposition.writer import Exported, exposition, openmetrics
 from .model.reason_counts import ReasonCounts
 from .remote_write.encode.decode import unpack
 from .report.report import reasons_dict
-from .spool.entry import Unreadable
+from .spool.entry import UnreadableEntry
 from .spool.spool import ALL_SHARDS, DEAD, SPOOL, Spool, Stored, endpoint_of, started_ms_of
 from .store import MAX_LISTED, NotStored
 
@@ -91,7 +91,7 @@ def entries(spool: Spool, chosen: Chosen, deadline: float) -> Found:
     for key in _keys(spool, chosen, found, deadline):
         try:
             found.stored.append(spool.load(key, deadline))
-        except Unreadable as error:
+        except UnreadableEntry as error:
             found.unreadable[key] = str(error)
         except NotStored:  # another run has delivered it meanwhile
             if chosen.key:

@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection
 
 from lambda_remote_write import USER_AGENT
 from lambda_remote_write.http import Answer, ConnectionOptions, HttpRequest, Transport, TransportError
-from lambda_remote_write.http.connection import Host
+from lambda_remote_write.http.connection import HostConnections
 from lambda_remote_write.http.response import Response
 from sandbox.api import Api
 from sandbox.server import Answer as Served
@@ -259,7 +259,7 @@ def parts(sent: bytes) -> tuple[bytes, list[bytes], bytes]:
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=list(REQUESTS))
 def test_a_request_is_what_http_client_writes(request_: HttpRequest) -> None:
     url = urllib3.util.parse_url(request_.url)
-    ours, theirs = Host(PLAIN, url).take(), HTTPConnection((url.host or "").strip("[]"), url.port or 80)
+    ours, theirs = HostConnections(PLAIN, url).take(), HTTPConnection((url.host or "").strip("[]"), url.port or 80)
     ours.sock, theirs.sock = Wire(), Wire()
     ours.ask(request_, url.request_uri, "host", time.monotonic() + 60)
     headers = {"User-Agent": USER_AGENT, **request_.headers}
@@ -272,7 +272,7 @@ def test_a_request_is_what_http_client_writes(request_: HttpRequest) -> None:
 @pytest.mark.parametrize(("url", "host"), [("https://host:443/", "host"), ("https://host:80/", "host:80")])
 def test_the_port_of_tls_is_not_named(url: str, host: str) -> None:
     parsed = urllib3.util.parse_url(url)
-    connection = Host(PLAIN, parsed).take()
+    connection = HostConnections(PLAIN, parsed).take()
     connection.sock = Wire()
     connection.ask(HttpRequest("GET", url, {}), "/", "host", time.monotonic() + 60)
     assert f"host: {host}".encode() in parts(connection.sock.sent)[1]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.model.delivery import PendingRequest, WriteRequest
-from lambda_remote_write.spool.entry import MAGIC, Entry, Unreadable, decode, encode
+from lambda_remote_write.spool.entry import MAGIC, Entry, UnreadableEntry, decode, encode
 
 counts = st.integers(0, 10_000)
 times = st.integers(-(10**13), 10**13)
@@ -60,7 +60,7 @@ def test_an_entry_knows_its_samples_and_times() -> None:
 def test_every_truncation_is_noticed() -> None:
     content = encode(SMALL)
     for length in range(len(content)):
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableEntry):
             decode(content[:length])
 
 
@@ -73,7 +73,7 @@ def test_every_flipped_bit_is_noticed_or_harmless() -> None:
             damaged[at] ^= 1 << bit
             try:
                 found = decode(bytes(damaged))
-            except Unreadable:
+            except UnreadableEntry:
                 continue
             assert [request.body for request in found.requests] == [b"body", b"x"]
 
@@ -89,7 +89,7 @@ HEADER = {"endpoint": "a", "started_ms": 1, "disjoint": 1, "requests": []}
 def test_bodies_that_have_changed_places_are_noticed() -> None:
     """Each checksum belongs to one request."""
     one, other = (struct.pack(">I", len(body)) + body for body in (b"body", b"x"))
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableEntry):
         decode(encode(SMALL).replace(one + other, other + one))
 
 
@@ -121,7 +121,7 @@ def test_the_request_that_is_changed_below_is_readable_as_it_is() -> None:
 )
 def test_a_request_that_cannot_be_is_none(changes: dict[str, object]) -> None:
     """What is said of a request has all of its keys, numbers that can be, and a version that this code speaks."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableEntry):
         decode(with_request(**changes))
 
 
@@ -152,14 +152,14 @@ def test_a_request_that_cannot_be_is_none(changes: dict[str, object]) -> None:
     ],
 )
 def test_anything_else_is_no_entry(content: bytes) -> None:
-    """Reading an entry that is no entry raises Unreadable, and nothing else."""
-    with pytest.raises(Unreadable):
+    """Reading an entry that is no entry raises UnreadableEntry, and nothing else."""
+    with pytest.raises(UnreadableEntry):
         decode(content)
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_an_entry_or_none(tail: bytes) -> None:
-    """Whatever follows the magic, nothing but Unreadable is raised."""
+    """Whatever follows the magic, nothing but UnreadableEntry is raised."""
     for content in (tail, MAGIC + tail, header(tail)):
-        with contextlib.suppress(Unreadable):
+        with contextlib.suppress(UnreadableEntry):
             decode(content)

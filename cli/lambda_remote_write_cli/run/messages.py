@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from lambda_remote_write.config.scalars import print_duration
 from lambda_remote_write.model.delivery import Outcome
 from lambda_remote_write.model.reason_counts import ReasonCounts
-from lambda_remote_write.remote_write.client import Response
+from lambda_remote_write.remote_write.client import WriteResponse
 from lambda_remote_write.remote_write.retryable import classify, meaning
 
 _AGAIN_SECONDS = 60.0
@@ -37,7 +37,7 @@ class ReceiverWatch:
             if self._since is None:
                 self._since, self._why = self._monotonic(), ""
 
-    def answered(self, response: Response) -> None:
+    def answered(self, response: WriteResponse) -> None:
         with self._lock:
             if not response.status:
                 self._why = response.message

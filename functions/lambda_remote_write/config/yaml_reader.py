@@ -298,7 +298,7 @@ class Section:
         self.problem_at(self._place_of(key), key, message)
 
     def is_wrong(self, key: str) -> bool:
-        """True when a mistake at `key` was reported: what depends on its value cannot be judged."""
+        """True when a mistake at `key` was reported: what depends on its value cannot be checked."""
         return key in self._wrong
 
     def warn(self, key: str, message: str) -> None:

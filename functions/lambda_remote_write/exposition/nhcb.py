@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..model import histogram_buckets
 from ..model.samples import Histogram
 from .go_float import go_float
-from .page import NO_TIME, BadPage, Page, Part, Resolve, ScrapeCache
+from .page import NO_TIME, BadPage, HistogramPart, Page, Resolve, ScrapeCache
 
 SCHEMA = -53
 _ENDINGS = ("_bucket", "_count", "_sum")
@@ -33,7 +33,7 @@ class _Classic:
 
 def part_of(
     labels: Mapping[str, str], family: str, cache: ScrapeCache, resolve: Resolve, *, classic: bool, reset_hint: int = 0
-) -> Part | None:
+) -> HistogramPart | None:
     """A series of a histogram family -> its part in the native histogram; None for other series. `classic` keeps the
     series too. Raises BadPage."""
     name = labels["__name__"]
@@ -46,7 +46,7 @@ def part_of(
     if key not in cache.histograms:
         cache.histograms[key] = resolve(dict(base))
     kept = resolve(dict(labels)) if classic else None
-    return Part(key, ending, boundary, kept, reset_hint)
+    return HistogramPart(key, ending, boundary, kept, reset_hint)
 
 
 def _boundary(text: str) -> float:

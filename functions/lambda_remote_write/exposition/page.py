@@ -18,7 +18,7 @@ NO_TIME = -(2**63)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class HistogramPart:
     """A series of a classic histogram that becomes part of a native one: `_bucket` (with its boundary), `_count` or
     `_sum`. `kept` is the classic series itself, None when it is not wanted too; `reset_hint` is the native one's."""
 
@@ -32,7 +32,7 @@ class Part:
         return False
 
 
-CacheEntry = Series | RefusedSeries | Part | Literal[False]
+CacheEntry = Series | RefusedSeries | HistogramPart | Literal[False]
 """What a raw identity of a page stands for: a series, one that no endpoint accepts, a part of a native histogram, or
 False: dropped by metric_relabel_configs."""
 
@@ -269,7 +269,7 @@ class Page:
     exemplars: list[tuple[Series, Exemplar]] = field(default_factory=list)
     starts_ms: dict[Series, int] = field(default_factory=dict)
     refused: list[RefusedSeries] = field(default_factory=list)
-    parts: list[tuple[Part, float, int]] = field(default_factory=list)
+    parts: list[tuple[HistogramPart, float, int]] = field(default_factory=list)
     scraped: int = 0
 
     def add(self, entry: CacheEntry, value: Value, timestamp_ms: int) -> None:
@@ -283,7 +283,7 @@ class Page:
                 self.stamped_at.setdefault(entry, len(self.series))
         elif isinstance(entry, RefusedSeries):
             self.refused.append(entry)
-        elif isinstance(entry, Part):
+        elif isinstance(entry, HistogramPart):
             if not isinstance(value, Histogram):
                 self.parts.append((entry, value, timestamp_ms))
             if entry.kept is None:

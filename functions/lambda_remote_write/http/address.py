@@ -1,4 +1,4 @@
-"""Addresses of a URL: read once, by the parser that connects, and judged by what a resolver makes of them.
+"""Addresses of a URL: read once, by the parser that connects, and checked by what a resolver makes of them.
 
 A second parser or a plain comparison of texts would see another host: `2130706433`, `0x7f.1`, `[::ffff:7f00:1]` and
 `127.0.0.1.` are all this machine.
@@ -71,7 +71,7 @@ def readings(address: _Address) -> Iterator[_Address]:
 
 def check_name(host: str, port: int, options: ConnectionOptions) -> None:
     """Raises TransportError for a host that the options refuse by its name alone: where a proxy resolves the names,
-    nothing else can be judged here."""
+    nothing else can be checked here."""
     address = numeric(host)
     if address is not None:
         check_addresses(host, port, [str(address)], options)

@@ -12,7 +12,7 @@ from types import TracebackType
 from urllib3.util import Url
 
 from .address import check_name, parsed
-from .connection import Connection, Host
+from .connection import Connection, HostConnections
 from .errors import DeadConnection, explained
 from .response import Response
 from .types import ConnectionOptions, HttpRequest, TransportError
@@ -29,7 +29,7 @@ class Answer:
     `resent` is True when a kept connection turned out dead and the request was sent again on a new one.
     """
 
-    def __init__(self, response: Response, connection: Connection, host: Host, name: str) -> None:
+    def __init__(self, response: Response, connection: Connection, host: HostConnections, name: str) -> None:
         self._response, self._connection, self._host, self._name = response, connection, host, name
         self.status, self.headers = response.status, response.fields
         self.resent = False
@@ -81,7 +81,7 @@ class Transport:
 
     def __init__(self, unused_seconds: float = _MAX_UNUSED_SECONDS) -> None:
         self._unused_seconds = unused_seconds
-        self._hosts: dict[_Key, Host] = {}
+        self._hosts: dict[_Key, HostConnections] = {}
         self._sources: dict[_Key, float] = {}  # those of the hosts that sources are: when used, the last one last
         self._last_used = time.time()
         self._lock = threading.Lock()
@@ -126,7 +126,7 @@ class Transport:
             raise
         return Answer(response, connection, host, url.netloc or "")
 
-    def _host(self, key: _Key, url: Url, *, is_source: bool) -> Host:
+    def _host(self, key: _Key, url: Url, *, is_source: bool) -> HostConnections:
         """The host with its kept connections.
 
         Sources are scraped in turn, so that the one used least recently is the one that comes next: giving its place to
@@ -135,7 +135,7 @@ class Transport:
         with self._lock:
             host, gone = self._hosts.get(key), None
             if host is None:
-                host = Host(key[0], url)
+                host = HostConnections(key[0], url)
                 if is_source and len(self._sources) >= _MAX_SOURCE_HOSTS:
                     gone = self._unused_source()
                     if gone is None:
@@ -149,7 +149,7 @@ class Transport:
             gone.close()
         return host
 
-    def _unused_source(self) -> Host | None:
+    def _unused_source(self) -> HostConnections | None:
         """The source that was not used for longest, taken out, when that is long enough."""
         key, used = next(iter(self._sources.items()))
         if time.monotonic() - used < self._unused_seconds:
@@ -189,7 +189,7 @@ def _target(request: HttpRequest, key: _Key) -> str:
     """How the request line names what is asked for."""
     url = parsed(request.url)
     if key[2] is None:
-        return url._replace(fragment=None).url  # the proxy sees what was judged
+        return url._replace(fragment=None).url  # the proxy sees what was checked
     if request.is_verbatim:  # path and query as they stand in an `http://` or `https://` URL
         return "/" + request.url.partition("://")[2].partition("/")[2]
     return url.request_uri

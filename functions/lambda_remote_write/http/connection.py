@@ -131,7 +131,7 @@ def _connect_unix(path: str, timeout_seconds: float) -> socket.socket:
     return sock
 
 
-class Host:
+class HostConnections:
     """The connections to one host, or to a proxy for it. Each serves one exchange at a time."""
 
     def __init__(self, options: ConnectionOptions, url: Url) -> None:

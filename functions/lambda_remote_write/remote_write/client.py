@@ -45,7 +45,7 @@ class WrittenCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class WriteResponse:
     """The result of one attempt. `status` is 0 without an answer; `message` is the receiver's text or the transport's
     error. `fixable` marks a failure that needs a person (no credentials, a bad certificate). `unsent` means that
     nothing of the request was sent, `resent` that the transport sent it twice because a kept connection had died.
@@ -87,10 +87,10 @@ class RemoteWriteClient:
         self._endpoint, self._transport, self._secrets = endpoint, transport, secrets
         self._credentials, self._env_vars, self._now_ms = credentials, env_vars, now_ms
 
-    def post(self, request: WriteRequest, attempt: int, left_seconds: float, *, renewed: bool = False) -> Response:
+    def post(self, request: WriteRequest, attempt: int, left_seconds: float, *, renewed: bool = False) -> WriteResponse:
         """Attempt number `attempt` of a request, within `remote_timeout` and the rest of the run.
 
-        `renewed` fetches new credentials first. Raises nothing: every failure is a Response.
+        `renewed` fetches new credentials first. Raises nothing: every failure is a WriteResponse.
         """
         endpoint = self._endpoint
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
@@ -101,14 +101,14 @@ class RemoteWriteClient:
                 text = "" if 200 <= answer.status < 300 else self._words(answer, detail)
                 says = written(answer.headers) if request.version > 1 else None  # for 1.0 they have no meaning
                 retry_after = answer.headers.get("Retry-After")
-                return Response(answer.status, text, retry_after, resent=answer.resent, written=says)
+                return WriteResponse(answer.status, text, retry_after, resent=answer.resent, written=says)
         except TransportError as error:
             is_fixable = error.kind == "tls" and "certificate" in str(error).lower()
-            return Response(0, self.masked(str(error)), fixable=is_fixable, unsent=error.kind in _NOTHING_SENT)
+            return WriteResponse(0, self.masked(str(error)), fixable=is_fixable, unsent=error.kind in _NOTHING_SENT)
         except TokenError as error:
-            return Response(0, self.masked(str(error)), unsent=True)
+            return WriteResponse(0, self.masked(str(error)), unsent=True)
         except (CredentialsError, SecretError) as error:
-            return Response(0, self.masked(str(error)), fixable=True, unsent=True)
+            return WriteResponse(0, self.masked(str(error)), fixable=True, unsent=True)
 
     def ask(self, request: HttpRequest, timeout_seconds: float, max_bytes: int) -> tuple[int, bytes]:
         """Another request to the same receiver, authorised -> status and the first bytes of the body. Raises

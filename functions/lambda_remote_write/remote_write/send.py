@@ -15,7 +15,7 @@ from ..deadline import Call
 from ..model.delivery import Delivery, Outcome, PendingRequest, WriteRequest
 from ..model.drop_reasons import DropReason
 from .backoff import BackoffPolicy, next_wait, retry_after_seconds
-from .client import Response, WrittenCounts
+from .client import WriteResponse, WrittenCounts
 from .encode.packing import cut_by_age, in_version_1, split
 from .endpoint import EndpointState
 from .explain import Explanation, explain
@@ -35,7 +35,7 @@ class Watch(Protocol):
     """Is called before and after every attempt."""
 
     def asked(self) -> None: ...
-    def answered(self, response: Response) -> None: ...
+    def answered(self, response: WriteResponse) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class _Sender:
             self._options.sleep(wait)
         return True
 
-    def _post(self, queued: QueuedRequest, attempt: int, *, renew: bool) -> Response:
+    def _post(self, queued: QueuedRequest, attempt: int, *, renew: bool) -> WriteResponse:
         """One attempt. A request without an answer is marked as maybe stored."""
         request = queued.pieces[0]
         queued.in_flight = True
@@ -209,7 +209,7 @@ class _Sender:
                 queued.mark_maybe_stored()
         return response
 
-    def _back_off(self, policy: BackoffPolicy, response: Response, attempt: int) -> bool:
+    def _back_off(self, policy: BackoffPolicy, response: WriteResponse, attempt: int) -> bool:
         """Waits before the next attempt. False when the deadline comes first."""
         retry_after = retry_after_seconds(response.retry_after, self._options.now_ms() / 1000)
         wait = next_wait(policy, attempt, retry_after, self._deadline - self._options.monotonic())
@@ -218,12 +218,12 @@ class _Sender:
         self._options.sleep(wait)
         return True
 
-    def _is_renewable(self, response: Response) -> bool:
+    def _is_renewable(self, response: WriteResponse) -> bool:
         """Whether another attempt with fresh credentials may help: they may have expired since they were fetched."""
         signs, http = self._config.sigv4 is not None, self._config.http
         return (response.status == 403 and (signs or http.may_renew)) or (response.status == 401 and http.may_renew)
 
-    def _outcome(self, response: Response, request: WriteRequest) -> Outcome:
+    def _outcome(self, response: WriteResponse, request: WriteRequest) -> Outcome:
         if response.status == 0:
             return Outcome.MISCONFIGURED if response.fixable else Outcome.UNAVAILABLE
         outcome = classify(response.status)
@@ -238,7 +238,7 @@ class _Sender:
 
     # outcomes
 
-    def _record(self, queued: QueuedRequest, response: Response, outcome: Outcome) -> Outcome:
+    def _record(self, queued: QueuedRequest, response: WriteResponse, outcome: Outcome) -> Outcome:
         if outcome is Outcome.MISCONFIGURED:
             self._remember(queued, outcome, response)
             queued.in_flight = False  # it was answered, and not stored
@@ -259,7 +259,7 @@ class _Sender:
             queued.pieces.popleft()
             queued.pieces.extendleft(reversed(pieces))
 
-    def _accept(self, accounting: Delivery, request: WriteRequest, response: Response) -> None:
+    def _accept(self, accounting: Delivery, request: WriteRequest, response: WriteResponse) -> None:
         accounting.requests += 1
         accounting.metadata_accepted += request.metadata
         missing = request.samples - self._take(accounting, request, response.written or _all_of(request))
@@ -277,13 +277,13 @@ class _Sender:
         accounting.exemplars_accepted += min(written.exemplars, request.exemplars)
         return taken
 
-    def _fall_back(self, accounting: Delivery, response: Response) -> None:
+    def _fall_back(self, accounting: Delivery, response: WriteResponse) -> None:
         self._client.version = 1
         detail = f"answered {response.status}" + ("" if response.status == 415 else " without saying what it wrote")
         advice = "leave out protobuf_message, or use a receiver of 2.0"
         accounting.warn(f"the receiver {detail}: it does not take remote write 2.0. It gets 1.0 from now on; {advice}")
 
-    def _reject(self, accounting: Delivery, request: WriteRequest, response: Response) -> None:
+    def _reject(self, accounting: Delivery, request: WriteRequest, response: WriteResponse) -> None:
         explained = explain(response.status, response.message, self._config)
         detail = _sentence(response, explained)
         if request.metadata:
@@ -305,7 +305,7 @@ class _Sender:
                 is_whole = refused == request.samples  # else some samples were accepted, and are counted so
                 accounting.dead.append(PendingRequest(request, reason if is_whole else explained.reason, detail))
 
-    def _remember(self, queued: QueuedRequest, outcome: Outcome, response: Response) -> None:
+    def _remember(self, queued: QueuedRequest, outcome: Outcome, response: WriteResponse) -> None:
         """Records the reason in case the run stops here."""
         is_misconfigured = outcome is Outcome.MISCONFIGURED
         queued.reason = DropReason.MISCONFIGURED if is_misconfigured else DropReason.UNAVAILABLE
@@ -315,7 +315,7 @@ class _Sender:
             queued.reason, queued.detail = f"http_{response.status}", _sentence(response, explained)
 
 
-def _sentence(response: Response, explained: Explanation) -> str:
+def _sentence(response: WriteResponse, explained: Explanation) -> str:
     """What the receiver answered, what that means, and what helps."""
     quoted = f'; it said: "{response.message}"' if response.message else ""
     named = f"; it names {explained.series}" if explained.series else ""

@@ -23,7 +23,7 @@ _LENGTH = struct.Struct(">I")
 _COUNTS = ("samples", "raw_bytes", "oldest_ms", "newest_ms", "metadata", "histograms", "exemplars", "version")
 
 
-class Unreadable(Exception):
+class UnreadableEntry(Exception):
     """The bytes are not a complete entry. The message says what is wrong with them."""
 
 
@@ -68,9 +68,9 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(content: bytes) -> Entry:
-    """The entry in these bytes. Raises Unreadable for anything that `encode` would not have made."""
+    """The entry in these bytes. Raises UnreadableEntry for anything that `encode` would not have made."""
     if not content.startswith(MAGIC):
-        raise Unreadable("it does not begin as an entry does")
+        raise UnreadableEntry("it does not begin as an entry does")
     text, at = _piece(content, len(MAGIC), "its header")
     try:
         header = json.loads(text)
@@ -80,9 +80,9 @@ def decode(content: bytes) -> Entry:
             pending.append(_pending(described, body))
         entry = Entry(str(header["endpoint"]), int(header["started_ms"]), pending, bool(header["disjoint"]))
     except (ValueError, TypeError, KeyError) as error:
-        raise Unreadable(f"its header is damaged: {type(error).__name__}: {error}") from None
+        raise UnreadableEntry(f"its header is damaged: {type(error).__name__}: {error}") from None
     if at != len(content):
-        raise Unreadable(f"{len(content) - at} bytes follow its last request")
+        raise UnreadableEntry(f"{len(content) - at} bytes follow its last request")
     return entry
 
 
@@ -91,7 +91,7 @@ def counted_samples(content: bytes) -> int | None:
     try:
         text, _ = _piece(content, len(MAGIC), "its header")
         counts = [int(described["samples"]) for described in json.loads(text)["requests"]]
-    except (Unreadable, ValueError, TypeError, KeyError):
+    except (UnreadableEntry, ValueError, TypeError, KeyError):
         return None
     return sum(counts) if min(counts, default=0) >= 0 else None
 
@@ -105,10 +105,10 @@ def _described(one: PendingRequest) -> dict[str, int | str | bool]:
 
 def _pending(described: dict[str, int | str | bool], body: bytes) -> PendingRequest:
     if zlib.crc32(body) != described["crc32"]:
-        raise Unreadable("the checksum of a request does not hold")
+        raise UnreadableEntry("the checksum of a request does not hold")
     counts = {name: int(described[name]) for name in _COUNTS}
     if min(counts["samples"], counts["metadata"]) < 0 or counts["version"] not in (1, 2):
-        raise Unreadable("its header describes an impossible request")
+        raise UnreadableEntry("its header describes an impossible request")
     request = WriteRequest(body, maybe_stored=bool(described["maybe_stored"]), **counts)
     return PendingRequest(request, str(described.get("reason", "")), str(described.get("detail", "")))
 
@@ -117,10 +117,10 @@ def _piece(content: bytes, at: int, what: str) -> tuple[bytes, int]:
     """The length-prefixed bytes at an offset, and the offset of their end."""
     start = at + _LENGTH.size
     if start > len(content):
-        raise Unreadable(f"it ends before {what}")
+        raise UnreadableEntry(f"it ends before {what}")
     stop = start + _LENGTH.unpack_from(content, at)[0]
     if stop > len(content):
-        raise Unreadable(f"it ends within {what}")
+        raise UnreadableEntry(f"it ends within {what}")
     return content[start:stop], stop
 
 

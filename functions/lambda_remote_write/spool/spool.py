@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 from ..model.delivery import PendingRequest
 from ..store import MAX_BYTES, MAX_LISTED, Changed, Keys, NotStored, Object, Store, StoreError
 from . import entry as entries
-from .entry import Entry, Unreadable
+from .entry import Entry, UnreadableEntry
 
 SPOOL, DEAD = "spool", "dead"
 ALL_SHARDS = ""  # for inspecting the spool, not for writing to it
@@ -53,7 +53,7 @@ class Stored:
     entry: Entry
 
 
-class Damaged(Unreadable):
+class Damaged(UnreadableEntry):
     """Every read returned the same unreadable bytes with the store's ETag. Only another run can tell whether they are
     damaged in the store or on the way from it."""
 
@@ -93,7 +93,7 @@ class Spool:
             found = self._read(key, deadline)
             try:
                 return Stored(key, found.etag, entries.decode(found.content))
-            except Unreadable as error:
+            except UnreadableEntry as error:
                 problem = str(error)
             reads.append(found)
         if any(found != reads[0] for found in reads):

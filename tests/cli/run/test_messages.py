@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from lambda_remote_write.model.reason_counts import ReasonCounts
-from lambda_remote_write.remote_write.client import Response
+from lambda_remote_write.remote_write.client import WriteResponse
 from lambda_remote_write_cli.run.messages import LossLog, Problems, ReceiverWatch
 from tests.rig.clock import Clocks
 
-DOWN = Response(503, "overloaded")
-GONE = Response(0, "no connection")
-WELL = Response(204)
+DOWN = WriteResponse(503, "overloaded")
+GONE = WriteResponse(0, "no connection")
+WELL = WriteResponse(204)
 
 
 class Messages(list[tuple[int, str]]):
@@ -26,7 +26,7 @@ class Messages(list[tuple[int, str]]):
         self.append((round(self._clocks.monotonic() - 1_000), line))
 
 
-def watched(answers: Callable[[int], Response | None], seconds: int) -> Messages:
+def watched(answers: Callable[[int], WriteResponse | None], seconds: int) -> Messages:
     """A request and a look every second; None is no answer so far."""
     clocks = Clocks()
     messages = Messages(clocks)
@@ -46,11 +46,11 @@ def watched(answers: Callable[[int], Response | None], seconds: int) -> Messages
     [
         pytest.param(DOWN, ["answered 503", "overloaded"], id="503"),
         pytest.param(GONE, ["no connection"], id="no answer"),
-        pytest.param(Response(401, "who?"), ["answered 401", "who?", "basic_auth"], id="misconfigured"),
+        pytest.param(WriteResponse(401, "who?"), ["answered 401", "who?", "basic_auth"], id="misconfigured"),
     ],
 )
 def test_a_receiver_that_is_away_is_printed_within_seconds_and_then_once_a_minute(
-    answer: Response, words: list[str]
+    answer: WriteResponse, words: list[str]
 ) -> None:
     messages = watched(lambda second: answer, 130)
     assert [second for second, _ in messages] == [2, 62, 122]
@@ -73,10 +73,10 @@ def test_recovery_is_printed_once() -> None:
     [
         pytest.param(lambda second: WELL, id="well"),
         pytest.param(lambda second: DOWN if second % 2 else WELL, id="a retry that helps"),
-        pytest.param(lambda second: Response(400, "out of order"), id="a refusal is an answer"),
+        pytest.param(lambda second: WriteResponse(400, "out of order"), id="a refusal is an answer"),
     ],
 )
-def test_nothing_is_said_while_it_answers(answers: Callable[[int], Response]) -> None:
+def test_nothing_is_said_while_it_answers(answers: Callable[[int], WriteResponse]) -> None:
     assert watched(answers, 100) == []
 
 
