@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
 from itertools import takewhile
+from typing import Any
 
 import re2
 
@@ -51,10 +52,10 @@ _CACHED_TEXTS = 1024  # per regex: names repeat across targets, and so do most v
 
 Parts = tuple[str | int, ...]  # a template: literal text, and the numbers of the groups between
 
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
-_NAMES = {"utf8": _UTF8_NAME, "legacy": _LABEL_NAME}  # by metric_name_validation_scheme
-_ALLOWED = {"utf8": "any text that is not empty", "legacy": _LABEL_NAME.pattern}
+LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
+_NAMES = {"utf8": UTF8_NAME, "legacy": LABEL_NAME}  # by metric_name_validation_scheme
+_ALLOWED = {"utf8": "any text that is not empty", "legacy": LABEL_NAME.pattern}
 _LABEL_NAME_TEMPLATE = re2.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+")  # relabelTargetLegacy
 _REGEX_TOKEN = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\(\?P?<(\w+)>", re.DOTALL)
 
@@ -221,110 +222,69 @@ class InvalidRule(ValueError):
     """A rule that Prometheus refuses. Each of its `problems` is (key, its value as text, what is wrong and what is
     allowed)."""
 
-    def __init__(self, problems: Iterable[tuple[str, str, str]]) -> None:
-        self.problems = list(problems)
+    def __init__(self, problems: Mapping[str, tuple[str, str]]) -> None:
+        self.problems = [(key, value, wrong) for key, (value, wrong) in problems.items()]
         super().__init__("; ".join(f"{key} {value!r}: {wrong}" for key, value, wrong in self.problems))
 
 
-def rule(name_validation: str = "utf8", /, **given: object) -> Rule:
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """A rule as it is written, with the defaults of what may be repeated where it does nothing."""
+
+    action: str = Action.REPLACE
+    source_labels: Sequence[str] | None = None
+    separator: str = DEFAULT_SEPARATOR
+    regex: str | None = None
+    modulus: int = 0
+    target_label: str = ""
+    replacement: str = DEFAULT_REPLACEMENT
+
+    def text(self, key: str) -> str:
+        value = getattr(self, key)
+        return ", ".join(value) if key == "source_labels" else str(value)
+
+
+def rule(name_validation: str = "utf8", /, **given: Any) -> Rule:
     """The keys of the config -> a compiled rule; Prometheus's defaults fill in the others.
 
     `name_validation` is the `metric_name_validation_scheme` of the rule's job, `utf8` or `legacy`.
     Values: `modulus` an int, `source_labels` a list of names, the others text. An explicit `replacement=""` deletes
     the target label, an explicit `regex=""` matches only the empty value. Raises InvalidRule with every problem.
     """
-    problems = []
-    read: dict[str, object] = {}
-    for key, value in given.items():
-        try:
-            read[key] = _read_source_labels(value, name_validation) if key == "source_labels" else _reader(key)(value)
-        except ValueError as error:
-            problems.append((key, _shown(key, value, name_validation), str(error)))
-    action = read.get("action", Action.REPLACE)
-    if isinstance(action, Action) and ("action" in read or "action" not in given):
-        unread = given.keys() - read.keys()
-        found = _action_problems(action, read, given, name_validation)
-        problems += [problem for problem in found if problem[0] not in unread]
+    keys = _Keys(**given)
+    problems: dict[str, tuple[str, str]] = {}
+    action, regex = Action.REPLACE, Regex(DEFAULT_REGEX)
+    wrong = [name for name in keys.source_labels or () if not is_valid_label_name(name, name_validation)]
+    if wrong:
+        problems["source_labels"] = ", ".join(wrong), f"each must be a label name, {_ALLOWED[name_validation]}"
+    try:
+        regex = regex if keys.regex is None else Regex(keys.regex)
+    except ValueError as error:
+        problems["regex"] = keys.text("regex"), str(error)
+    if not 0 <= keys.modulus <= MAX_MODULUS:
+        problems["modulus"] = keys.text("modulus"), f"must be a whole number from 1 to {MAX_MODULUS}"
+    try:
+        action = Action(keys.action.lower())
+    except ValueError:
+        problems["action"] = keys.action, f"unknown action; allowed are {', '.join(Action)}"
+    else:
+        for key, detail in _action_problems(action, keys, name_validation):
+            problems.setdefault(key, (keys.text(key) if key in given else "", detail))
     if problems:
         raise InvalidRule(problems)
-    read["name_validation"] = name_validation
-    return Rule(**read)  # type: ignore[arg-type]  # every reader returns its field's type
+    labels = tuple(keys.source_labels or ())
+    return Rule(
+        action, labels, keys.separator, regex, keys.modulus, keys.target_label, keys.replacement, name_validation
+    )
 
 
-# reading the keys of a rule
-
-
-def _read_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must be valid UTF-8 text") from None
-    return value
-
-
-def _read_action(value: object) -> Action:
-    try:
-        return Action(str(value).lower())
-    except ValueError:
-        raise ValueError(f"unknown action; allowed are {', '.join(Action)}") from None
-
-
-def _read_regex(value: object) -> Regex:
-    return Regex(_read_text(value))
-
-
-def _read_modulus(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_MODULUS:
-        raise ValueError(f"must be a whole number from 1 to {MAX_MODULUS}")
-    return value
-
-
-def _read_source_labels(value: object, name_validation: str = "utf8") -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of label names")
-    if not all(_is_label_name(name, name_validation) for name in value):
-        raise ValueError(f"each must be a label name, {_ALLOWED[name_validation]}")
-    return tuple(value)
-
-
-_READERS: dict[str, Callable[[object], object]] = {
-    "action": _read_action,
-    "source_labels": _read_source_labels,
-    "separator": _read_text,
-    "regex": _read_regex,
-    "modulus": _read_modulus,
-    "target_label": _read_text,
-    "replacement": _read_text,
-}
-
-
-def _reader(key: str) -> Callable[[object], object]:
-    if key not in _READERS:
-        raise ValueError(f"unknown key; a rule has {', '.join(_READERS)}")
-    return _READERS[key]
-
-
-def _is_label_name(name: object, name_validation: str) -> bool:
-    return isinstance(name, str) and _NAMES[name_validation].fullmatch(name) is not None
-
-
-def _shown(key: str, value: object, name_validation: str) -> str:
-    if key == "source_labels" and isinstance(value, list | tuple):
-        wrong = [name for name in value if not _is_label_name(name, name_validation)] or value
-        return ", ".join(map(str, wrong))
-    return str(value)
+def is_valid_label_name(name: str, name_validation: str) -> bool:
+    """Whether a `metric_name_validation_scheme`, `utf8` or `legacy`, allows the name."""
+    return _NAMES[name_validation].fullmatch(name) is not None
 
 
 # which keys each action needs and allows (Config.Validate)
 
-_DEFAULTS: dict[str, object] = {
-    "separator": DEFAULT_SEPARATOR,
-    "modulus": 0,
-    "target_label": "",
-    "replacement": DEFAULT_REPLACEMENT,
-}
 _ONLY_KEYS = {
     Action.KEEPEQUAL: ("source_labels", "target_label"),
     Action.DROPEQUAL: ("source_labels", "target_label"),
@@ -341,26 +301,25 @@ _NEEDS_TARGET_LABEL = {
 }
 
 
-def _action_problems(
-    action: Action, read: Mapping[str, object], given: Mapping[str, object], name_validation: str
-) -> Iterable[tuple[str, str, str]]:
-    target_label = str(read.get("target_label", ""))
-    replacement = str(read.get("replacement", DEFAULT_REPLACEMENT))
-    if wrong := _target_label_problem(action, target_label, name_validation):
-        yield "target_label", target_label, wrong
-    if action is Action.HASHMOD and not read.get("modulus"):
-        yield "modulus", str(given.get("modulus", "")), f"hashmod needs a whole number from 1 to {MAX_MODULUS}"
-    if action is Action.LABELMAP and not _is_template(replacement, name_validation):
-        yield "replacement", replacement, "labelmap needs a label name; $1 and ${1} stand for groups"
-    if action in {Action.LOWERCASE, Action.UPPERCASE} and replacement != DEFAULT_REPLACEMENT:
-        yield "replacement", replacement, f"cannot be set for {action}"
-    if action in _ONLY_KEYS:
-        yield from _superfluous_keys(action, read, given)
+def _action_problems(action: Action, keys: _Keys, name_validation: str) -> Iterable[tuple[str, str]]:
+    """Keys, and what is wrong with each for this action."""
+    if wrong := _target_label_problem(action, keys.target_label, name_validation):
+        yield "target_label", wrong
+    if action is Action.HASHMOD and not keys.modulus:
+        yield "modulus", f"hashmod needs a whole number from 1 to {MAX_MODULUS}"
+    if action is Action.LABELMAP and not _is_template(keys.replacement, name_validation):
+        yield "replacement", "labelmap needs a label name; $1 and ${1} stand for groups"
+    if action in {Action.LOWERCASE, Action.UPPERCASE} and keys.replacement != DEFAULT_REPLACEMENT:
+        yield "replacement", f"cannot be set for {action}"
+    for one in fields(keys) if action in _ONLY_KEYS else ():
+        is_set = getattr(keys, one.name) != one.default  # so a default may be repeated, but not that of regex
+        if is_set and one.name not in ("action", *_ONLY_KEYS[action]):
+            yield one.name, f"cannot be set for {action}, which takes only {' and '.join(_ONLY_KEYS[action])}"
 
 
 def _is_template(text: str, name_validation: str) -> bool:
     """Whether it can expand to a label name. In UTF-8, `$1` itself is a name."""
-    pattern = _LABEL_NAME_TEMPLATE if name_validation == "legacy" else _UTF8_NAME
+    pattern = _LABEL_NAME_TEMPLATE if name_validation == "legacy" else UTF8_NAME
     return pattern.fullmatch(text) is not None
 
 
@@ -372,22 +331,8 @@ def _target_label_problem(action: Action, target_label: str, name_validation: st
     if action is Action.REPLACE and "$" in target_label:
         valid = _is_template(target_label, name_validation)
         return "" if valid else "must be a label name; $1 and ${1} stand for groups"
-    return "" if _is_label_name(target_label, name_validation) else f"must be a label name, {_ALLOWED[name_validation]}"
-
-
-def _superfluous_keys(
-    action: Action, read: Mapping[str, object], given: Mapping[str, object]
-) -> Iterable[tuple[str, str, str]]:
-    """As in Prometheus, a key may repeat its default, but not `regex` and `source_labels`."""
-    allowed = _ONLY_KEYS[action]
-    for key, value in read.items():
-        repeats_default = key in _DEFAULTS and value == _DEFAULTS[key]
-        if key not in ("action", *allowed) and not repeats_default:
-            yield (
-                key,
-                _shown(key, given[key], "utf8"),
-                f"cannot be set for {action}, which takes only {' and '.join(allowed)}",
-            )
+    valid = is_valid_label_name(target_label, name_validation)
+    return "" if valid else f"must be a label name, {_ALLOWED[name_validation]}"
 
 
 # applying rules

@@ -22,11 +22,11 @@ from typing import Any, Self
 from google.protobuf import text_format
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.config.scalars import LABEL_NAME
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.exposition.generated import metrics_pb2
 from lambda_remote_write.push import push
+from lambda_remote_write.relabel import LABEL_NAME
 from lambda_remote_write.scrape.schedule import Tick
 from sandbox import amp
 from sandbox.server import Answer, Fault, LoopbackServer, Request

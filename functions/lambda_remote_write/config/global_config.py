@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .. import relabel
 from . import scalars, unsupported_keys
 from .schema import NAME_ESCAPING, SCRAPE_TIMEOUT_MS, GlobalConfig, Limits
 from .secrets import looks_like_reference
@@ -150,7 +151,7 @@ def names(section: Section, validation: str, escaping: str) -> tuple[str, str]:
 
 def label_name(section: Section, name: str, validation: str = "legacy") -> bool:
     """Reports a label name that is reserved, or that the validation scheme forbids. Returns whether it is valid."""
-    if section.is_null_key(name) or not scalars.is_valid_label_name(name, validation):
+    if section.is_null_key(name) or not relabel.is_valid_label_name(name, validation):
         section.problem(name, NOT_A_NAME[validation])
         return False
     if name.startswith("__"):

@@ -16,15 +16,12 @@ def read(section: Section, key: str, name_validation: str = "utf8") -> tuple[rel
 
 def _rule(entry: Section, name_validation: str) -> relabel.Rule | None:
     before = len(entry.diagnostics.problems)
-    given: dict[str, Any] = {}
+    texts = ("separator", "regex", "replacement", "target_label")  # written alone, the empty text, as in Prometheus
+    given: dict[str, Any] = {key: entry.text(key) for key in texts if entry.has(key) or key in entry}
+    if entry.has("action"):
+        given["action"] = entry.text("action")
     if entry.has("source_labels"):
         given["source_labels"] = tuple(entry.texts("source_labels"))
-    for key in ("separator", "regex", "replacement"):
-        if entry.has(key) or key in entry:  # `replacement:` alone is the empty text, as Prometheus reads it
-            given[key] = entry.text(key)
-    for key in ("target_label", "action"):
-        if entry.has(key):
-            given[key] = entry.text(key)
     if entry.has("modulus"):
         given["modulus"] = entry.read("modulus", scalars.integer)
     entry.close({"if": "a vmagent-only key; write a keep or drop rule"})

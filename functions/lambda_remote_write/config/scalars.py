@@ -7,6 +7,8 @@ import functools
 import re
 from collections.abc import Mapping
 
+from ..relabel import LABEL_NAME
+
 _DURATION = re.compile(
     r"(?:(?P<y>[0-9]+)y)?(?:(?P<w>[0-9]+)w)?(?:(?P<d>[0-9]+)d)?(?:(?P<h>[0-9]+)h)?"
     r"(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?(?:(?P<ms>[0-9]+)ms)?",
@@ -32,10 +34,7 @@ _TRUE = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"
 _FALSE = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"}
 NULL = {"", "~", "null", "Null", "NULL"}
 
-
-LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
-UTF8_NAME = re.compile(r"[^\ud800-\udfff]+")  # any text but half a pair, which UTF-8 cannot carry
 
 
 @functools.lru_cache(maxsize=16_384)
@@ -48,11 +47,6 @@ def is_metric_name(name: str) -> bool:
 def is_label_name(name: str) -> bool:
     """Whether a label may have this name; remembered likewise."""
     return LABEL_NAME.fullmatch(name) is not None
-
-
-def is_valid_label_name(name: str, validation: str) -> bool:
-    """Whether a `metric_name_validation_scheme`, `utf8` or `legacy`, allows the name."""
-    return (LABEL_NAME if validation == "legacy" else UTF8_NAME).fullmatch(name) is not None
 
 
 def duration_ms(text: str) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from .. import relabel
 from . import aws_region, go_glob, http_client, plain_text, scalars
 from .global_config import NOT_A_NAME
 from .schema import (
@@ -187,7 +188,7 @@ def _labels(block: Section, name_validation: str) -> tuple[tuple[str, str], ...]
 def _is_label_name(labels: Section, name: str, validation: str) -> bool:
     if name == "__address__":
         labels.problem(name, "comes from targets; leave it out")
-    elif labels.is_null_key(name) or not scalars.is_valid_label_name(name, validation):
+    elif labels.is_null_key(name) or not relabel.is_valid_label_name(name, validation):
         labels.problem(name, NOT_A_NAME[validation])
     return not labels.is_wrong(name)
 

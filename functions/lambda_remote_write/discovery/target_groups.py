@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import yaml
 
-from ..config import scalars
+from .. import relabel
 from ..config.yaml_reader import ConfigError, Diagnostics, Section, compose, is_null, kind_of
 from ..http.body_kind import kind_and_beginning
 
@@ -111,7 +111,7 @@ def _groups(listed: list[_Listed], place: str, meta: Mapping[str, str]) -> Group
     for index, one in enumerate(listed):
         source, targets = f"{place}:{index}", [target or "" for target in one.targets or ()]
         labels = {name: value or "" for name, value in (one.labels or {}).items()}
-        wrong = next((name for name in labels if not scalars.is_valid_label_name(name, "utf8")), None)
+        wrong = next((name for name in labels if not relabel.is_valid_label_name(name, "utf8")), None)
         if wrong is None:
             found.append(group(source, targets, {**labels, **meta}))
             continue

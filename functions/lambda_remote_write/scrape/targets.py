@@ -129,7 +129,7 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, 
     for name, value in kept.items():
         if not _is_text(value):
             raise BadTarget(f"the value of label {name} is not Unicode text")
-        if not scalars.is_valid_label_name(name, job.name_validation) and not name.startswith("__"):
+        if not relabel.is_valid_label_name(name, job.name_validation) and not name.startswith("__"):
             raise BadTarget(f"{name!r:.60} is not a label name under metric_name_validation_scheme legacy")
     url = _url(job, kept)
     identity = "\xff".join([url, *(part for pair in sorted(kept.items()) for part in pair)])

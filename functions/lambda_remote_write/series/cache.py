@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..config.scalars import LABEL_NAME, METRIC_NAME, UTF8_NAME, is_label_name, is_metric_name
+from ..config.scalars import METRIC_NAME, is_label_name, is_metric_name
 from ..model.drop_reasons import DropReason
 from ..model.samples import FastIntern, InvalidSeries, Labels, Series
+from ..relabel import LABEL_NAME, UTF8_NAME
 from . import label_codec
 from .fast_intern import TargetInterner
 from .name_escaping import is_legacy

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.scalars import LABEL_NAME
 from ..model.samples import Series
+from ..relabel import LABEL_NAME
 from . import label_codec
 
 _MAX_SHAPES = 1_000
