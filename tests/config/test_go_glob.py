@@ -70,7 +70,7 @@ def test_matches(pattern: str, name: str, matches: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["a[.json", "[]a]", "[-]", "[x-]", "[-x]", "a\\", "[a-b-c]", "[", "[^", "[^bc", "[a-]"]
+    "pattern", ["a[.json", "[]a]", "[-]", "[x-]", "[-x]", "a\\", "[a-b-c]", "[", "[^", "[^bc", "[a-]", "[^]"]
 )
 def test_bad_patterns(pattern: str) -> None:
     """Where filepath.Match answers with ErrBadPattern (match_test.go)."""

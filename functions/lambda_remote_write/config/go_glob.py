@@ -14,6 +14,10 @@ RULE_PATH = re.compile(r"[^*]*(\*[^/]*)?")
 """What `scrape_config_files` and `rule_files` may be: a `*` stands in the last part only (config.go, patRulePath)."""
 
 _META = re.compile(r"[*?\[\\]")
+_END = r"\\.|[^\]\\-]"  # of a range: any character, of these three only behind a \
+_RANGE = re.compile(rf"({_END})(?:-({_END}))?", re.DOTALL)
+_TOKEN = re.compile(rf"\[(?P<not>\^?+)(?P<choice>(?:(?:{_END})(?:-(?:{_END}))?)+)\]|\\.|[^\[\\]", re.DOTALL)
+_ANY = {"*": "[^/]*", "?": "[^/]"}
 
 
 def is_pattern(text: str) -> bool:
@@ -28,54 +32,31 @@ def fixed_part(pattern: str) -> str:
 
 def compiled(pattern: str) -> re.Pattern[str]:
     """A pattern for `fullmatch`. Raises ValueError for one that Go would call bad."""
-    parts, rest = [], pattern
-    while rest:
-        char, rest = rest[0], rest[1:]
-        if char == "*":
-            parts.append("[^/]*")
-        elif char == "?":
-            parts.append("[^/]")
-        elif char == "[":
-            choice, rest = _choice(rest)
-            parts.append(choice)
-        else:
-            char, rest = _literal(char, rest)
-            parts.append(re.escape(char))
+    parts, at = [], 0
+    while at < len(pattern):
+        token = _TOKEN.match(pattern, at)
+        if token is None:
+            raise ValueError(_why_bad(pattern[at:]))
+        parts.append(_as_regex(token))
+        at = token.end()
     return re.compile("".join(parts), re.DOTALL)
 
 
-def _literal(char: str, rest: str) -> tuple[str, str]:
-    if char != "\\":
-        return char, rest
-    if not rest:
-        raise ValueError("a \\ stands at its end")
-    return rest[0], rest[1:]
+def _as_regex(token: re.Match[str]) -> str:
+    if token[0] in _ANY:
+        return _ANY[token[0]]
+    if not token["choice"]:
+        return re.escape(token[0].removeprefix("\\"))
+    ranges = [[end.removeprefix("\\") for end in one.groups() if end] for one in _RANGE.finditer(token["choice"])]
+    inside = "".join(f"{re.escape(ends[0])}-{re.escape(ends[-1])}" for ends in ranges if ends[0] <= ends[-1])
+    nothing = "[^/]" if token["not"] else "(?!)"
+    return f"(?!/)[{token['not']}{inside}]" if inside else nothing
 
 
-def _choice(rest: str) -> tuple[str, str]:
-    """What stands behind a `[`, as one part of a regex, and what comes after its `]`."""
-    is_negated = rest.startswith("^")
-    rest, ranges = rest[is_negated:], list[str]()
-    while rest and (not ranges or rest[0] != "]"):
-        low, rest = _end_of_range(rest)
-        high = low
-        if rest.startswith("-"):
-            high, rest = _end_of_range(rest[1:])
-        if low <= high:
-            ranges.append(f"{re.escape(low)}-{re.escape(high)}")
-        else:
-            ranges.append("")
-    if not rest:
-        raise ValueError("a [ has no ]")
-    inside = "".join(ranges)
-    nothing = "[^\\x00-\\U0010ffff]" if not is_negated else "[^/]"
-    return (f"(?!/)[{'^' if is_negated else ''}{inside}]" if inside else nothing), rest[1:]
-
-
-def _end_of_range(rest: str) -> tuple[str, str]:
-    if not rest or rest[0] in "-]":
-        raise ValueError("a choice in [ ] is not complete")
-    return _literal(rest[0], rest[1:])
+def _why_bad(rest: str) -> str:
+    if rest[0] == "\\":
+        return "a \\ stands at its end"
+    return "a choice in [ ] is not complete" if "]" in rest else "a [ has no ]"
 
 
 def find(pattern: str) -> list[str]:

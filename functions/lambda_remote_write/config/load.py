@@ -80,9 +80,9 @@ def parse_config(
 
 def _check_rule_files(top: Section) -> None:
     """They do nothing here, and a bad pattern is a mistake all the same."""
-    for index, node in enumerate(top.items("rule_files") if top.is_list("rule_files") else ()):
+    for path, node in top.items("rule_files") if top.is_list("rule_files") else ():
         if isinstance(node, yaml.ScalarNode) and not go_glob.RULE_PATH.fullmatch(node.value):
-            top.problem_at(node, f"rule_files[{index}]", f"{node.value!r:.100} is not allowed: {_ONE_STAR}")
+            top.problem_at(node, path, f"{node.value!r:.100} is not allowed: {_ONE_STAR}")
 
 
 def _included(top: Section, include: Include | None) -> Iterator[Section]:

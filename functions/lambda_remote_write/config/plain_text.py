@@ -13,48 +13,22 @@ from collections.abc import Callable, Iterator
 import yaml
 
 from .secrets import looks_like_reference
-from .yaml_reader import Section, kind_of
+from .yaml_reader import Section
 
 BY_HEADER = 'a reference may stand in http_headers: {NAME: {refs: ["env:…"]}}'
-_NOT_A_MAP = "a single value is expected here, not a map"
 NOWHERE = ""
 
 
 def text(section: Section, key: str, instead: str, convert: Callable[[str], str] = str) -> str | None:
     """The text at `key`, through `convert`; None when it is absent or wrong. Mistakes never show it. `instead` says
     where a reference is read."""
-    if section.is_map(key):
-        block = section.section(key)
-        if block is None or not (block.has("ref") or block.has("text")):
-            section.problem(key, _NOT_A_MAP)
-            return None
-        return _literal(block, instead, convert)
-    found = section.hidden(key, convert)
-    if found is not None and looks_like_reference(found):
-        section.problem(key, _refused(found, instead))
-    return found
+    return _text_of(section, section.value(key), key, instead, convert) if section.has(key) else None
 
 
 def texts(section: Section, key: str, instead: str, convert: Callable[[str], str] = str) -> list[str]:
     """The same for each text of a list."""
-    found = []
-    for index, node in enumerate(section.items(key)):
-        path = f"{key}[{index}]"
-        value: str | None = None
-        if isinstance(node, yaml.MappingNode):
-            block = section.at(node, path)
-            if block.has("ref") or block.has("text"):
-                value = _literal(block, instead, convert)
-            else:
-                section.problem_at(node, path, _NOT_A_MAP)
-        elif not isinstance(node, yaml.ScalarNode):
-            section.problem_at(node, path, f"a single value is expected here, not {kind_of(node)}")
-        else:
-            value = _converted(section, node, path, convert)
-            if value is not None and looks_like_reference(value):
-                section.problem_at(node, path, _refused(value, instead))
-        found += [value] if value is not None else []
-    return found
+    found = (_text_of(section, node, path, instead, convert) for path, node in section.items(key))
+    return [value for value in found if value is not None]
 
 
 def text_map(section: Section, key: str, instead: str) -> dict[str, str]:
@@ -86,22 +60,25 @@ def _texts_of(value: object) -> Iterator[str]:
             yield from _texts_of(item)
 
 
-def _converted(section: Section, node: yaml.ScalarNode, path: str, convert: Callable[[str], str]) -> str | None:
-    try:
-        return convert(node.value)
-    except ValueError as error:
-        section.problem_at(node, path, str(error))
-        return None
-
-
-def _literal(block: Section, instead: str, convert: Callable[[str], str]) -> str | None:
-    """`{text: …}`."""
+def _text_of(
+    section: Section, node: yaml.Node | None, key: str, instead: str, convert: Callable[[str], str]
+) -> str | None:
+    """A text as it stands, or as `{text: …}`."""
+    if not isinstance(node, yaml.MappingNode):
+        found = section.converted(node, key, convert, None, hidden=True)
+        if found is not None and looks_like_reference(found):
+            section.problem(key, _refused(found, instead), node)
+        return found
+    block = section.at(node, key)
     if block.has("ref"):
         block.problem("ref", f"is not read here{f': {instead}' if instead else ''}")
-        return None
-    found = block.hidden("text", convert)
-    block.close()
-    return found
+    elif block.has("text"):
+        found = block.hidden("text", convert)
+        block.close()
+        return found
+    else:
+        section.problem(key, "a single value is expected here, not a map", node)
+    return None
 
 
 def _refused(value: str, instead: str) -> str:

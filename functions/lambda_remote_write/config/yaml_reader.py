@@ -293,9 +293,9 @@ class Section:
         self._wrong.add(key.partition("[")[0])
         self.diagnostics.problem(node.start_mark.line + 1, self.path_of(key), message)
 
-    def problem(self, key: str, message: str) -> None:
-        """A mistake at `key` (the map itself when the key is absent)."""
-        self.problem_at(self._place_of(key), key, message)
+    def problem(self, key: str, message: str, node: yaml.Node | None = None) -> None:
+        """A mistake at `key`; at `node`, or the map itself, when that is no key of the map."""
+        self.problem_at(self._place_of(key, node), key, message)
 
     def is_wrong(self, key: str) -> bool:
         """True when a mistake at `key` was reported: what depends on its value cannot be checked."""
@@ -305,10 +305,10 @@ class Section:
         line = self._place_of(key).start_mark.line + 1
         self.diagnostics.warnings.append(Problem(self.diagnostics.file, line, self.path_of(key), message))
 
-    def _place_of(self, key: str) -> yaml.Node:
+    def _place_of(self, key: str, node: yaml.Node | None = None) -> yaml.Node:
         """The written key, not its value: that may begin lines below, or stand at an anchor elsewhere."""
         entry = self._entries.get(key)
-        return entry[0] if entry else self.node
+        return entry[0] if entry else node or self.node
 
     def close(self, unsupported: Mapping[str, str] | None = None) -> None:
         """Reports unknown keys. `unsupported` maps keys of other programs to what to write instead."""
@@ -335,20 +335,21 @@ class Section:
     def has(self, key: str) -> bool:
         """True when the key is written with a value (`key:` alone counts as absent)."""
         self._named.add(key)
-        return not is_null(self._node(key))
+        return not is_null(self.value(key))
 
     def is_empty(self, key: str) -> bool:
         """True for a key whose value is the empty text."""
-        node = self._node(key)
+        node = self.value(key)
         return isinstance(node, yaml.ScalarNode) and not node.value
 
-    def _node(self, key: str) -> yaml.Node | None:
+    def value(self, key: str) -> yaml.Node | None:
+        """The node of the key's value; None for one that is absent."""
         self._named.add(key)
         entry = self._entries.get(key)
         return entry[1] if entry else None
 
     def _expect(self, key: str, kind: type) -> yaml.Node | None:
-        node = self._node(key)
+        node = self.value(key)
         if node is None or is_null(node):
             return None
         if not isinstance(node, kind):
@@ -362,14 +363,7 @@ class Section:
     def read(self, key: str, convert: Callable[[str], T], default: D) -> T | D: ...
     def read(self, key: str, convert: Callable[[str], T], default: D | None = None) -> T | D | None:
         """A single value through `convert` (which raises ValueError), or the default when absent or wrong."""
-        node = self._expect(key, yaml.ScalarNode)
-        if node is None:
-            return default
-        try:
-            return convert(node.value)
-        except ValueError as error:
-            self.problem(key, f"{node.value[:100]!r} is not allowed: {error}")
-            return default
+        return self.converted(self.value(key), key, convert, default) if self.has(key) else default
 
     def text(self, key: str, default: str | None = None) -> str:
         return self.read(key, str, getattr(self.defaults, key, "") if default is None else default)
@@ -383,14 +377,22 @@ class Section:
 
     def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
         """Like `read` for a value that may be or hold a secret: a mistake is reported without the value."""
-        node = self._expect(key, yaml.ScalarNode)
-        if node is None:
-            return None
+        return self.converted(self.value(key), key, convert, None, hidden=True) if self.has(key) else None
+
+    def converted(
+        self, node: yaml.Node | None, key: str, convert: Callable[[str], T], default: D, *, hidden: bool = False
+    ) -> T | D:
+        """The value of a key, or one of a list, through `convert`, or the default when it is wrong. Of a `hidden` one,
+        a mistake is reported without the value."""
+        if not isinstance(node, yaml.ScalarNode):
+            self.problem(key, f"a single value is expected here, not {kind_of(node)}", node)
+            return default
+        text = "" if is_null(node) else str(node.value)  # what Go reads into a string
         try:
-            return convert(node.value)
+            return convert(text)
         except ValueError as error:
-            self.problem(key, str(error))
-            return None
+            self.problem(key, str(error) if hidden else f"{text[:100]!r} is not allowed: {error}", node)
+            return default
 
     def choice(self, key: str, allowed: Iterable[str], default: str | None = None) -> str:
         options = list(allowed)
@@ -444,39 +446,29 @@ class Section:
             return found or _NO_KEYS
         return self.at(_NO_KEYS.node, key, defaults)
 
-    def sections(self, key: str, defaults: object = None) -> list[Section]:
+    def sections(self, key: str) -> list[Section]:
         """A list of maps."""
         found = []
-        for index, node in enumerate(self.items(key)):
-            path = f"{key}[{index}]"
+        for path, node in self.items(key):
             if isinstance(node, yaml.MappingNode):
-                found.append(self.at(node, path, defaults))
+                found.append(self.at(node, path))
             else:
                 self.problem_at(node, path, f"a map is expected here, not {kind_of(node)}")
         return found
 
-    def items(self, key: str) -> list[yaml.Node]:
+    def items(self, key: str) -> list[tuple[str, yaml.Node]]:
+        """The entries of a list, each with its path."""
         node = self._expect(key, yaml.SequenceNode)
-        return list(node.value) if node is not None else []
+        return [(f"{key}[{index}]", one) for index, one in enumerate(node.value)] if node is not None else []
 
     def texts(self, key: str) -> list[str]:
         """A list of single values."""
         return self.read_list(key, str)
 
     def read_list(self, key: str, convert: Callable[[str], T], *, hidden: bool = False) -> list[T]:
-        """A list of single values through `convert`; of a `hidden` one, a mistake is reported without the value."""
-        found = []
-        for index, node in enumerate(self.items(key)):
-            path = f"{key}[{index}]"
-            if not isinstance(node, yaml.ScalarNode):
-                self.problem_at(node, path, f"a single value is expected here, not {kind_of(node)}")
-                continue
-            text = "" if is_null(node) else str(node.value)  # what Go reads into a string
-            try:
-                found.append(convert(text))
-            except ValueError as error:
-                self.problem_at(node, path, str(error) if hidden else f"{text[:100]!r} is not allowed: {error}")
-        return found
+        """A list of single values through `convert`, without those that are wrong."""
+        found = (self.converted(node, path, convert, None, hidden=hidden) for path, node in self.items(key))
+        return [one for one in found if one is not None]
 
     def is_null_key(self, key: str) -> bool:
         """True for a key that is written as null: where keys are names, it is the empty one."""
@@ -484,10 +476,10 @@ class Section:
         return entry is not None and is_null(entry[0])
 
     def is_list(self, key: str) -> bool:
-        return isinstance(self._node(key), yaml.SequenceNode)
+        return isinstance(self.value(key), yaml.SequenceNode)
 
     def is_map(self, key: str) -> bool:
-        return isinstance(self._node(key), yaml.MappingNode)
+        return isinstance(self.value(key), yaml.MappingNode)
 
     def at(self, node: yaml.MappingNode, path: str, defaults: object = None) -> Section:
         """A map that stands at `path` below this one."""
@@ -495,15 +487,9 @@ class Section:
 
     def text_map(self, key: str) -> dict[str, str]:
         """A map of single values to text; a value that is no text is reported without showing it."""
-        section = self.section(key)
-        if section is None:
-            return {}
-        found = {}
-        for name in section:
-            node = section._expect(name, yaml.ScalarNode)
-            if node is not None:
-                found["" if section.is_null_key(name) else name] = str(node.value)
-        return found
+        section = self.map(key)
+        found = {"" if section.is_null_key(name) else name: section.hidden(name, str) for name in section}
+        return {name: text for name, text in found.items() if text is not None}
 
 
 _NO_KEYS = Section(yaml.MappingNode("", []), "", Diagnostics(""))
