@@ -23,7 +23,8 @@ _STEP = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)?(\
 _CONSTANT = re.compile(r"'([^'\\]*)'")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _NO_NEWS = re.compile(r"^(?:Bad|Invalid) jmespath expression: |(?:, for expression)?:$", re.I)
-_UP = re.compile(r"(?:\^\.)*")
+_KEY = re.compile(r"(\^*)@key")
+_UP = re.compile(r"(?:\^\.)+")
 
 
 class Scope(Enum):
@@ -113,10 +114,13 @@ class Expression:
 
     def trace(self, value: Any) -> Trace:
         """How far the expression goes into one object."""
-        start = Trace(Kind.FOUND, value)
-        return (
-            expression_trace.follow_names(self.path, start) if self.path is not None else _followed(self.program, start)
-        )
+        return self.follow(Trace(Kind.FOUND, value))
+
+    def follow(self, start: Trace) -> Trace:
+        """The same from what was found at `start`."""
+        if self.path is not None:
+            return expression_trace.follow_names(self.path, start)
+        return expression_trace.follow(self.program.parsed, start)
 
     def one(self, value: Any) -> Any:
         """The expression applied to one object; None where it finds nothing. Raises nothing."""
@@ -141,15 +145,12 @@ def parse(text: str) -> Expression:
         return Expression(text, Scope.CONSTANT, constant=int(stripped) if stripped.isdigit() else float(stripped))
     if constant := _CONSTANT.fullmatch(stripped):
         return Expression(text, Scope.CONSTANT, constant=constant[1])
-    ups = stripped[: len(stripped) - len(stripped.lstrip("^"))]
-    if stripped == f"{ups}@key":
-        return Expression(text, Scope.KEY, levels=len(ups))
+    if key := _KEY.fullmatch(stripped):
+        return Expression(text, Scope.KEY, levels=len(key[1]))
     if stripped.startswith("$."):
         return _compiled(text, stripped[2:], Scope.DOCUMENT, 0)
-    prefix = _UP.match(stripped)
-    levels = len(prefix[0]) // 2 if prefix else 0
-    if levels:
-        return _compiled(text, stripped[2 * levels :], Scope.ENCLOSING, levels)
+    if up := _UP.match(stripped):
+        return _compiled(text, stripped[up.end() :], Scope.ENCLOSING, up.end() // 2)
     if stripped[0] in "$^":
         detail = "after $ or ^ comes a dot and a path, as $.release or ^.name"
         is_key = re.fullmatch(r"[$^]\w+", stripped)
@@ -227,28 +228,29 @@ def _jmespath_errors() -> tuple[type[Exception], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of `records`: a path into the record, and whether a list found there is flattened (`[]`)."""
+    """One step of `records`: where it looks in the record, and whether a list found there is flattened (`[]`)."""
 
-    text: str
-    path: tuple[str, ...] | None
+    expression: Expression
     flatten: bool = False
-    program: Any = field(default=None, repr=False, compare=False)
 
     def __call__(self, value: Any) -> Any:
-        if self.path is None:
-            return Expression(self.text, Scope.RECORD, program=self.program).one(value)
-        for name in self.path:
-            if type(value) is not dict:
-                return None
-            value = value.get(name)
+        found = self.expression.one(value)
         if not self.flatten:
-            return value
-        return _flattened(value) if type(value) is list else None
+            return found
+        return _flattened(found) if type(found) is list else None
+
+    @property
+    def text(self) -> str:
+        return self.expression.text
+
+    @property
+    def path(self) -> tuple[str, ...] | None:
+        return self.expression.path
 
     @property
     def is_index(self) -> bool:
         """Whether it ends with the choice of one element, as `items[0]` does."""
-        parsed = self.program.parsed if self.program is not None else {}
+        parsed = self.expression.program.parsed if self.path is None else {}
         return parsed.get("type") == "index_expression" and parsed["children"][-1]["type"] == "index"
 
     def without_flatten(self, value: Any) -> Any:
@@ -258,14 +260,8 @@ class Step:
 
     def trace(self, start: Trace) -> Trace:
         """How far the step goes from what was found at `start`."""
-        if self.path is None:
-            return _followed(self.program, start)
-        at = expression_trace.follow_names(self.path, start)
+        at = self.expression.follow(start)
         return expression_trace.flattened(at) if self.flatten and at.kind is Kind.FOUND else at
-
-
-def _followed(program: Any, start: Trace) -> Trace:
-    return expression_trace.follow(program.parsed, start)
 
 
 def _flattened(values: list[Any]) -> list[Any]:
@@ -285,8 +281,9 @@ def parse_step(text: str) -> Step:
         raise InvalidExpression("a step walks inside the step before it and takes no $ or ^ prefix")
     simple = _STEP.fullmatch(stripped)
     if simple and simple[2] != "[*]":
-        return Step(text, tuple((simple[1] or "").split(".")) if simple[1] else (), flatten=simple[2] == "[]")
-    return Step(text, None, program=_jmespath(stripped))
+        path = tuple(simple[1].split(".")) if simple[1] else ()
+        return Step(Expression(text, Scope.RECORD, path=path), flatten=simple[2] == "[]")
+    return Step(Expression(text, Scope.RECORD, program=_jmespath(stripped)))
 
 
 @dataclass(slots=True)

@@ -38,9 +38,7 @@ def read(top: Section, env_vars: Mapping[str, str], tick_ms: int) -> GlobalConfi
         return default
     interval_ms = section.positive_ms("scrape_interval", default.interval_ms)
     timeout_ms = section.duration_ms("scrape_timeout", 0) or None
-    if timeout_ms and timeout_ms > interval_ms and not section.is_wrong("scrape_interval"):
-        shown = scalars.print_duration
-        section.problem("scrape_timeout", f"{shown(timeout_ms)} is longer than scrape_interval {shown(interval_ms)}")
+    _check_timeout(section, timeout_ms or 0, interval_ms)
     validation, escaping = names(section, default.name_validation, default.name_escaping)
     found = GlobalConfig(
         external_labels=_external_labels(section, env_vars, validation),
@@ -83,12 +81,14 @@ def intervals(entry: Section, fallback: GlobalConfig) -> tuple[int, int]:
         fallback.heirs.append(entry.path)
     interval_ms = own_ms or fallback.interval_ms
     timeout_ms = entry.duration_ms("scrape_timeout", 0) or min(fallback.timeout_ms or SCRAPE_TIMEOUT_MS, interval_ms)
-    if timeout_ms > interval_ms and not entry.is_wrong("scrape_interval"):
-        longest = scalars.print_duration(interval_ms)
-        entry.problem(
-            "scrape_timeout", f"{scalars.print_duration(timeout_ms)} is longer than scrape_interval {longest}"
-        )
+    _check_timeout(entry, timeout_ms, interval_ms)
     return interval_ms, timeout_ms
+
+
+def _check_timeout(section: Section, timeout_ms: int, interval_ms: int) -> None:
+    if timeout_ms > interval_ms and not section.is_wrong("scrape_interval"):
+        shown = scalars.print_duration
+        section.problem("scrape_timeout", f"{shown(timeout_ms)} is longer than scrape_interval {shown(interval_ms)}")
 
 
 def warn_below_tick(top: Section, fallback: GlobalConfig) -> None:

@@ -116,5 +116,5 @@ def _tick_ms(env_vars: Mapping[str, str], diagnostics: Diagnostics) -> int:
     try:
         return scalars.duration_ms(text) or TICK_MS
     except ValueError as error:
-        diagnostics.problems.append(Problem("environment", 0, "PUSHER_TICK", f"{text!r} is not allowed: {error}"))
+        diagnostics.refuse_variable("PUSHER_TICK", text, error)
         return TICK_MS

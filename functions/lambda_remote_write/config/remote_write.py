@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from . import aws_region, http_client, partitions, plain_text, relabel_configs, scalars, unsupported_keys
+from . import aws_identity, http_client, partitions, relabel_configs, scalars, unsupported_keys
 from .schema import MetadataConfig, QueueConfig, RemoteWriteConfig, SigV4
-from .secrets import Secret
-from .yaml_reader import Problem, Section
+from .yaml_reader import Section
 
 _SIGV4 = "sigv4 takes keys from the function's role, its environment or a profile: leave it out"
 _NO_SESSION = "sigv4 has no key for it: keys that end come from the function's role, its environment or a profile"
@@ -71,8 +70,8 @@ def read(section: Section, env_vars: Mapping[str, str], name_validation: str = "
         section.problem("remote_write", "is required: one entry with a workspace or a url (or set PUSHER_WORKSPACE)")
         return ()
     if not _is_workspace(workspace):
-        detail = f"{workspace[:100]!r} is not allowed: a workspace is an id (ws-…) or its ARN"
-        section.diagnostics.problems.append(Problem("environment", 0, "PUSHER_WORKSPACE", detail))
+        detail = "a workspace is an id (ws-…) or its ARN"
+        section.diagnostics.refuse_variable("PUSHER_WORKSPACE", workspace, detail)
     url = _workspace_url(workspace, region)
     return (RemoteWriteConfig(_default_name(url), url, sigv4=SigV4(region)),)
 
@@ -182,12 +181,7 @@ def read_sigv4(entry: Section, address_region: str, env_vars: Mapping[str, str])
     if block is None:
         return default if entry.has("workspace") and not entry.has("sigv4") else None
     found = SigV4(
-        region=aws_region.read(block, env_vars, address_region),
-        access_key=plain_text.text(block, "access_key", _SIGV4) or "",
-        secret_key=Secret(literal=text) if (text := plain_text.text(block, "secret_key", _SIGV4)) else None,
-        profile=block.text("profile"),
-        role_arn=block.text("role_arn"),
-        external_id=block.text("external_id"),
+        **aws_identity.read(block, env_vars, address_region, instead=_SIGV4),
         session_name=block.read("session_name", _session_name, ""),
         tags=_session_tags(block),
         use_fips_sts_endpoint=block.boolean("use_fips_sts_endpoint"),

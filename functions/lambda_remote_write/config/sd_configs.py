@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
-from . import aws_region, go_glob, http_client, plain_text, scalars
+from . import aws_identity, go_glob, http_client, scalars
 from .global_config import NOT_A_NAME
 from .schema import (
     AWS_SD_PORT,
@@ -333,19 +333,13 @@ def _aws_sd(block: Section, env_vars: EnvVars) -> Ec2Sd | EcsSd | None:
 
 def _aws(block: Section, env_vars: EnvVars) -> dict[str, Any]:
     """The keys that every role has, by field name."""
-    secret_key = plain_text.text(block, "secret_key", plain_text.NOWHERE)
     found = {
-        "region": aws_region.read(block, env_vars),
+        **aws_identity.read(block, env_vars),
         "endpoint": block.hidden("endpoint", http_client.url) or "",
-        "access_key": plain_text.text(block, "access_key", plain_text.NOWHERE) or "",
-        "secret_key": Secret(literal=secret_key) if secret_key else None,
-        "profile": block.text("profile"),
-        "role_arn": block.text("role_arn"),
-        "external_id": block.text("external_id"),
         "refresh_interval_ms": block.positive_ms("refresh_interval", AWS_SD_REFRESH_MS),
         "port": block.read("port", _port_or_0, AWS_SD_PORT),
     }
-    if bool(found["access_key"]) != bool(secret_key):
+    if bool(found["access_key"]) != bool(found["secret_key"]):
         half, other = ("access_key", "secret_key") if found["access_key"] else ("secret_key", "access_key")
         block.warn(half, f"ignored without {other}: the keys are those of the function's role or of the profile")
         found |= {"access_key": "", "secret_key": None}

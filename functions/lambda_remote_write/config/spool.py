@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from .schema import SpoolConfig
-from .yaml_reader import Problem, Section
+from .yaml_reader import Section
 
 MODES = ("on_failure", "always", "off")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
@@ -18,8 +18,7 @@ def read(top: Section, env_vars: Mapping[str, str]) -> SpoolConfig:
     try:
         _location(inherited)
     except ValueError as error:
-        problem = Problem("environment", 0, "PUSHER_SPOOL", f"{inherited[:100]!r} is not allowed: {error}")
-        top.diagnostics.problems.append(problem)
+        top.diagnostics.refuse_variable("PUSHER_SPOOL", inherited, error)
     default = SpoolConfig(inherited)
     section = top.section("spool", default)
     if section is None:

@@ -67,6 +67,11 @@ class Diagnostics:
             if self.is_full:
                 self.problems.append(Problem(self.file, line, "", "there are more mistakes than these"))
 
+    def refuse_variable(self, name: str, value: str, detail: object) -> None:
+        """A mistake in a variable of the environment."""
+        message = f"{value[:100]!r} is not allowed: {detail}"
+        self.problems.append(Problem("environment", 0, name, message))
+
     @property
     def is_full(self) -> bool:
         return len(self.problems) >= _MAX_PROBLEMS

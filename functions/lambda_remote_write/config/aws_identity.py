@@ -1,20 +1,35 @@
-"""Reads `region` of a block that names an AWS region, or finds what the environment names where it is left out.
-
-As the AWS SDK for Go does it for Prometheus: AWS_REGION, AWS_DEFAULT_REGION, then the profile in the shared config
-file.
-"""
+"""Reads as whom, and in which region, a block asks AWS. Where it names no region, the environment does: AWS_REGION,
+AWS_DEFAULT_REGION, then the profile in the shared config file, as the AWS SDK for Go does it for Prometheus."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from . import plain_text
 from .partitions import checked_region
+from .secrets import Secret
 from .yaml_reader import Section
 
 
-def read(block: Section, env_vars: Mapping[str, str], of_address: str = "") -> str:
-    """The region. `of_address` is the one that an address names, which counts before the environment's."""
+def read(
+    block: Section, env_vars: Mapping[str, str], of_address: str = "", *, instead: str = plain_text.NOWHERE
+) -> dict[str, Any]:
+    """The fields that `sigv4` and discovery have in common. `of_address` is the region that an address names, which
+    counts before the environment's; `instead` says where keys come from when not from here."""
+    secret_key = plain_text.text(block, "secret_key", instead)
+    return {
+        "region": _region(block, env_vars, of_address),
+        "access_key": plain_text.text(block, "access_key", instead) or "",
+        "secret_key": Secret(literal=secret_key) if secret_key else None,
+        "profile": block.text("profile"),
+        "role_arn": block.text("role_arn"),
+        "external_id": block.text("external_id"),
+    }
+
+
+def _region(block: Section, env_vars: Mapping[str, str], of_address: str) -> str:
     found = block.read("region", lambda text: text and checked_region(text), "")
     found = found or of_address or _of_environment(env_vars, block.text("profile"))
     if not found and not block.is_wrong("region"):
