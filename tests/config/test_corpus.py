@@ -34,7 +34,9 @@ ENVIRONMENT = {
     "OTHER_WORKSPACE": "ws-6",
     "NOT_A_WORKSPACE": "usage",
 }
-OF_FILE = {"environment": {"PUSHER_TICK": "often", "PUSHER_WORKSPACE": "usage"}}
+OF_FILE = {
+    "environment": {"PUSHER_TICK": "often", "PUSHER_WORKSPACE": "usage", "PUSHER_SPOOL": "https://bucket"},
+}
 
 
 def files(folder: str) -> list[Any]:

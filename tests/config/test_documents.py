@@ -38,32 +38,6 @@ def test_binary_is_decoded(written: str, value: str) -> None:
     assert config.external_labels == (("n", value),)
 
 
-BAD = {
-    "no-utf8": ('!!binary "/w=="', "!!binary holds bytes that are no UTF-8 text"),
-    "no-base64": ('!!binary "***"', "!!binary holds no base64"),
-    "int": ("!!int hidden", "this value cannot be read as !!int"),
-    "null": ("!!null hidden", "this value cannot be read as !!null"),
-}
-
-
-@pytest.mark.parametrize(("written", "detail"), BAD.values(), ids=BAD)
-def test_a_tag_that_does_not_fit(written: str, detail: str) -> None:
-    """The message has its line, and not the value, which may be a secret."""
-    with pytest.raises(ConfigError) as raised:
-        load(f"global:\n  external_labels:\n    n: {written}\n{JOB}{WRITE}")
-    assert str(raised.value) == f"f.yml:3: {detail}"
-
-
-def test_the_replica_label_of_a_pair() -> None:
-    """AMP would store the samples of one server of the pair only (AMP user guide, "Send high-availability data")."""
-    with pytest.raises(ConfigError) as raised:
-        load(f"global: {{external_labels: {{cluster: c, __replica__: a}}}}\n{JOB}{WRITE}")
-    (problem,) = raised.value.problems
-    assert (problem.line, problem.path) == (1, "global.external_labels.__replica__")
-    advice = "pairs of Prometheus servers: leave it out, one sender is enough; a bare `cluster` is harmless"
-    assert problem.message.endswith(advice)
-
-
 SIGV4 = {
     "environment": ("http://h/w", "{}", "eu-west-1"),
     "empty": ("http://h/w", "{region: ''}", "eu-west-1"),

@@ -240,64 +240,13 @@ def test_one_bad_record(text: str, good: list[Any], bad: Any) -> None:
     assert [column[0], column[2]] == [jmespath.search(text, record) for record in good]
 
 
-# --- What is no expression --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("text", [" ", "^^", "^a", "^.$.a", "$.^.a", "^@keys", "@key.a", "a..b"], ids=repr)
-def test_no_expression(text: str) -> None:
-    """A prefix without a path, and a key with one; testdata/config/bad/expressions.yaml has more, with messages."""
-    with pytest.raises(InvalidExpression):
-        parse(text)
-
-
-WRONG_CALLS = [
-    ("a[?foo_bar(b)]", "no function foo_bar"),
-    ("length()", "length takes 1 argument, not 0"),
-    ("sort_by(a, &abs(b, c))", "abs takes 1 argument, not 2"),
-    ("$.lenght(a)", "no function lenght"),
-]
-
-
-@pytest.mark.parametrize(("text", "message"), WRONG_CALLS, ids=[text for text, _ in WRONG_CALLS])
-def test_wrong_calls(text: str, message: str) -> None:
-    """A misspelt function or a missing argument is found when the config is read, not in every record."""
-    with pytest.raises(InvalidExpression, match=message):
-        parse(text)
-    with pytest.raises(jmespath.exceptions.JMESPathError):
-        jmespath.search(text.removeprefix("$."), {"a": [{"b": 1}]})
+# --- Functions --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["merge(@, @, @)", "not_null(a, b, c, d)", "map(&a, @)"])
 def test_right_calls(name: str) -> None:
-    """Functions that take any number of arguments take any number."""
+    """Any number of arguments where a function takes any; what is refused: testdata/config/bad/expressions-by-kind.yaml."""
     assert parse(name).scope is Scope.RECORD
-
-
-@pytest.mark.parametrize("text", [" ", "^.a", "@key", "^@key"], ids=repr)
-def test_no_step(text: str) -> None:
-    """A step walks inside the one before it and takes no prefix."""
-    with pytest.raises(InvalidExpression):
-        parse_step(text)
-
-
-REACH = [  # (steps, expression, whether it stays in the document)
-    (2, "^.^.a", True),
-    (2, "^.^.^.a", False),
-    (1, "^@key", False),
-    (2, "^@key", True),
-    (3, "^^@key", True),
-]
-
-
-@pytest.mark.parametrize(("count", "text", "stays"), REACH, ids=[f"{text} of {count}" for count, text, _ in REACH])
-def test_reach(count: int, text: str, stays: bool) -> None:
-    """`^` reaches as far as the document, `@key` as far as the first step."""
-    steps = [parse_step("a")] * count
-    if stays:
-        records(steps, [parse(text)])
-        return
-    with pytest.raises(InvalidExpression, match=f"reaches out of records, which has {count} step"):
-        records(steps, [parse(text)])
 
 
 # --- Constants --------------------------------------------------------------------------------------------------------
@@ -353,34 +302,6 @@ def test_the_message_about_an_odd_key_shows_its_double_quotes(text: str, right: 
     if in_yaml.count("(") == in_yaml.count(")"):
         assert yaml.safe_load(in_yaml) == right
     parse(right)
-
-
-ARITHMETIC = [
-    ("used - free", "recording rule"),
-    ("sum(a)/sum(b)", "recording rule"),
-    ("a*b", "recording rule"),
-    ("100 * used / total", "recording rule"),
-    ("used * 100", "write value: used and scale: 100"),
-    ("100 * used", "write value: used and scale: 100"),
-    ("used / 1024", "write value: used and scale: 0.0009765625"),
-    ("length(files) / `2`", "write value: length(files) and scale: 0.5"),
-    ("temp + 5", "write value: temp and offset: 5"),
-]
-
-
-@pytest.mark.parametrize(("text", "right"), ARITHMETIC, ids=[text for text, _ in ARITHMETIC])
-def test_the_message_about_arithmetic_says_what_to_do_instead(text: str, right: str) -> None:
-    with pytest.raises(InvalidExpression) as raised:
-        parse(text)
-    assert "JMESPath has no arithmetic" in str(raised.value)
-    assert right in str(raised.value)
-
-
-@pytest.mark.parametrize("text", ["a[", "foo]", "'abc", '"abc', "foo.[bar"])
-def test_something_without_its_end_is_no_odd_key(text: str) -> None:
-    with pytest.raises(InvalidExpression) as raised:
-        parse(text)
-    assert "quotes" not in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["(" * 5_000 + "a" + ")" * 5_000, "[" * 3_000, "!" * 5_000 + "a"])

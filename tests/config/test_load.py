@@ -120,20 +120,6 @@ def test_times(top: str, keys: str, interval_ms: int, timeout_ms: int) -> None:
     assert (job.scrape_interval_ms, job.scrape_timeout_ms) == (interval_ms, timeout_ms)
 
 
-GUESSES = [
-    ("scrape_interval: 5 m, scrape_timeout: 2m", ["scrape_interval"]),
-    ("scrape_interval: 1m, scrape_timeout: 2m", ["scrape_timeout"]),
-    ("scrape_interval: 1m, scrape_timeout: 2 m", ["scrape_timeout"]),
-]
-
-
-@pytest.mark.parametrize(("keys", "wrong"), GUESSES, ids=[keys for keys, _ in GUESSES])
-def test_nothing_is_judged_by_a_wrong_value(keys: str, wrong: list[str]) -> None:
-    """A mistake in one key is not also reported as a contradiction with another."""
-    for text, path in ((with_job("", f"global: {{{keys}}}"), "global"), (with_job(keys), "json_configs[0]")):
-        assert [detail.split(": ")[1] for detail in problems(text)] == [f"{path}.{key}" for key in wrong]
-
-
 # --- The schedule -----------------------------------------------------------------------------------------------------
 
 
@@ -201,14 +187,6 @@ def test_jobs_of_other_files_are_counted_at_the_line_of_global() -> None:
     assert warning.endswith("for 2 jobs")
 
 
-def test_a_contradiction_within_global_is_reported_once() -> None:
-    """Jobs inherit both keys, and have neither."""
-    top = "global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\n"
-    jobs = "".join(f"  - {{job_name: {name}, static_configs: [{{targets: ['h:1']}}]}}\n" for name in "abc")
-    (detail,) = problems(f"{top}scrape_configs:\n{jobs}" + PUSH)
-    assert detail.startswith("pusher.yaml:1: global.metric_name_escaping_scheme: allow-utf-8 names cannot pass")
-
-
 def test_without_a_schedule_no_interval_is_too_short() -> None:
     """`pusher run` has no tick, whatever the environment says."""
     text = with_job("scrape_interval: 15s")
@@ -221,17 +199,6 @@ def test_interval_of_the_tick() -> None:
 
 
 # --- Problems ---------------------------------------------------------------------------------------------------------
-
-
-def test_lines_are_the_keys() -> None:
-    """A mistake is reported at the line of its key, wherever the value begins or an anchor stands."""
-    text = "global:\n  scrape_interval: &often\n    5x\n  scrape_timeout:\n\n    *often\n  external_labels:\n    - a\n"
-    detail = "'5x' is not allowed: a duration is whole numbers with units y w d h m s ms in that order, as 1m or 1h30m"
-    assert problems(text + JOB + PUSH) == [
-        f"pusher.yaml:2: global.scrape_interval: {detail}",
-        f"pusher.yaml:4: global.scrape_timeout: {detail}",
-        "pusher.yaml:7: global.external_labels: a map is expected here, not a list",
-    ]
 
 
 def test_each_problem_once() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import Config
-from lambda_remote_write.config.yaml_reader import ConfigError
 
 PUSH = "https://mimir.example.com/api/v1/push"
 AMP = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
@@ -54,39 +53,3 @@ EVERYTHING = ", protobuf_message: io.prometheus.write.v2.Request, send_exemplars
 )
 def test_warnings(url: str, keys: str, expected: list[str]) -> None:
     assert warned(url, keys) == expected
-
-
-def sigv4(keys: str) -> str:
-    """What is wrong with a `sigv4`, "" for nothing."""
-    role = "role_arn: arn:aws:iam::123456789012:role/r, "
-    block = f"{{region: eu-west-1, {keys.replace('ROLE', role)}}}"
-    text = f"json_configs: []\nremote_write: [{{url: {PUSH}, sigv4: {block}}}]\n"
-    try:
-        parse_config(text, "pusher.yaml", {})
-    except ConfigError as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.parametrize(
-    ("keys", "detail"),
-    [
-        ("ROLE session_name: ab", ""),
-        ("ROLE session_name: 'a_b+c=d,e.f@g-h'", ""),
-        (f"ROLE session_name: {65 * 'a'}", "sigv4.session_name: "),
-        ("ROLE session_name: a", "sigv4.session_name: 'a' is not allowed: a session's name has 2 to 64 letters"),
-        ("ROLE session_name: é1", "sigv4.session_name: "),
-        ("session_name: ab", "sigv4.session_name: needs a role_arn"),
-        ("tags: {a: b}", "sigv4.tags: needs a role_arn"),
-        (f"ROLE tags: {{{128 * 'k'}: {256 * 'v'}, b: }}", ""),
-        (f"ROLE tags: {{{129 * 'k'}: v}}", "a tag's key has 1 to 128 bytes"),
-        ('ROLE tags: {"": v}', "a tag's key has 1 to 128 bytes"),
-        (f"ROLE tags: {{k: {257 * 'v'}}}", "sigv4.tags.k: a tag's value has at most 256 bytes"),
-        ("ROLE tags: [a]", "sigv4.tags: a map is expected here"),
-    ],
-)
-def test_session_name_and_tags(keys: str, detail: str) -> None:
-    """Prometheus's sigv4 v0.5.0, Validate: bounds in bytes, and both need a role."""
-    found = sigv4(keys)
-    assert detail in found
-    assert bool(found) == bool(detail)

@@ -9,7 +9,6 @@ import pytest
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import Config, ScrapeJob
-from lambda_remote_write.config.yaml_reader import ConfigError
 
 TEXT_FORMATS = ("OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4")
 
@@ -21,17 +20,6 @@ def load(*jobs: dict[str, Any], **top: Any) -> Config:
 
 def job(global_keys: dict[str, Any] | None = None, **keys: Any) -> ScrapeJob:
     (found,) = load({"job_name": "j", **keys}, **({"global": global_keys} if global_keys else {})).scrape_jobs
-    return found
-
-
-def problems(*jobs: dict[str, Any], **top: Any) -> list[str]:
-    with pytest.raises(ConfigError) as raised:
-        load(*jobs, **top)
-    return [f"{one.path}: {one.message}" for one in raised.value.problems]
-
-
-def problem(**keys: Any) -> str:
-    (found,) = problems({"job_name": "j", **keys})
     return found
 
 
@@ -113,22 +101,6 @@ def test_protocols(global_keys: dict[str, Any], keys: dict[str, Any], expected: 
 
 
 @pytest.mark.parametrize(
-    ("keys", "detail"),
-    [
-        ({"scrape_protocols": []}, "an empty list requests no protocol"),
-        ({"scrape_protocols": ["PrometheusProto", "PrometheusProto"]}, "a protocol is listed twice"),
-        ({"scrape_protocols": ["PrometheusText"]}, "allowed are PrometheusProto"),
-        ({"fallback_scrape_protocol": "text"}, "allowed are PrometheusProto"),
-        ({"params": {"a": "not a list"}}, "params.a"),
-        ({"metric_name_escaping_scheme": "none"}, "allowed are allow-utf-8"),
-        ({"relabel_configs": [{"action": "hashmod", "target_label": "a"}]}, "relabel_configs[0]"),
-    ],
-)
-def test_mistakes(keys: dict[str, Any], detail: str) -> None:
-    assert detail in problem(**keys)
-
-
-@pytest.mark.parametrize(
     ("general", "own", "expected"),
     [
         ({"validation": "legacy"}, {}, ("legacy", "underscores")),
@@ -145,47 +117,6 @@ def test_names(general: dict[str, str], own: dict[str, str], expected: tuple[str
     global_keys, keys = ({f"metric_name_{key}_scheme": value for key, value in one.items()} for one in (general, own))
     found = job(global_keys, **keys)
     assert (found.name_validation, found.name_escaping) == expected
-
-
-def test_names_that_cannot_pass() -> None:
-    conflict = {"metric_name_validation_scheme": "legacy", "metric_name_escaping_scheme": "allow-utf-8"}
-    assert "cannot pass legacy validation" in problem(**conflict)
-    found = problems({"job_name": "j"}, **{"global": conflict})
-    assert found[0].startswith("global.metric_name_escaping_scheme: ")
-
-
-API = {"job_name": "api", "url": "http://h/", "metrics": [{"name": "m", "value": "v"}]}
-
-
-@pytest.mark.parametrize(
-    ("jobs", "top"),
-    [([{"job_name": "a"}, {"job_name": "a"}], {}), ([{"job_name": "api"}], {"json_configs": [API]})],
-    ids=["two scrape jobs", "a JSON job"],
-)
-def test_job_names_are_unique_in_a_file(jobs: list[dict[str, Any]], top: dict[str, Any]) -> None:
-    (detail,) = problems(*jobs, **top)
-    assert "job_name: " in detail
-    assert "is the name of another job" in detail
-
-
-@pytest.mark.parametrize("entry", [{}, {"job_name": ""}], ids=["absent", "empty"])
-def test_a_job_has_a_name(entry: dict[str, Any]) -> None:
-    (detail,) = problems(entry)
-    assert detail == "scrape_configs[0].job_name: is required"
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "detail"),
-    [
-        ("honor_label", True, 'did you mean "honor_labels"?'),
-        ("url", "http://h/", "json_configs"),
-        ("headers", {"A": "b"}, "http_headers"),
-        ("modules", {}, "json_exporter"),
-        ("series_limit", 1, "a vmagent-only key; use sample_limit"),  # all of them: testdata/config/bad/vmagent.yaml
-    ],
-)
-def test_unknown_keys_come_with_a_hint(key: str, value: Any, detail: str) -> None:
-    assert detail in problem(**{key: value})
 
 
 @pytest.mark.parametrize("scheme", ["HTTP", "Https", "http"])

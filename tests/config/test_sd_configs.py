@@ -42,13 +42,6 @@ def configs(entry: str) -> tuple[SdConfig, ...]:
     return found
 
 
-def problems(entry: str, **env_vars: str) -> list[str]:
-    written = section(entry)
-    read(written, env_vars)
-    written.close({"job_name": "", "relabel_configs": ""})
-    return [f"{one.path}: {one.message}" for one in written.diagnostics.problems]
-
-
 def aws_defaults(**keys: Any) -> dict[str, Any]:
     return {"region": "eu-west-1", **NO_KEYS, "refresh_interval_ms": 60_000, "port": 80, **keys}
 
@@ -142,86 +135,6 @@ def test_all_together() -> None:
         "{ec2_sd_configs: [{}, {region: us-east-1}], static_configs: [{targets: [a]}], dns_sd_configs: [{names: [n]}]}"
     )
     assert [type(one) for one in configs(entry)] == [StaticConfig, DnsSd, Ec2Sd, Ec2Sd]
-
-
-MISTAKES = {
-    "target-url": (
-        "static_configs: [{targets: ['h:1', 'http://h/metrics']}]",
-        "job.static_configs[0].targets[1]: 'http://h/metrics' is not allowed: without relabel_configs a target is host "
-        "or host:port; scheme and metrics_path are keys of the job",
-    ),
-    "target-empty": (
-        "{static_configs: [{targets: ['']}], relabel_configs: [{}]}",
-        "job.static_configs[0].targets[0]: '' is not allowed: a target is host or host:port",
-    ),
-    "label-name": (
-        "static_configs: [{labels: {'': c}}]",
-        "job.static_configs[0].labels: not a label name: it is empty, or no Unicode text",
-    ),
-    "label-address": (
-        "static_configs: [{labels: {__address__: c}}]",
-        "job.static_configs[0].labels.__address__: comes from targets; leave it out",
-    ),
-    "static-unknown": (
-        "static_configs: [{target: [a]}]",
-        'job.static_configs[0].target: unknown key; did you mean "targets"? (allowed here: labels, targets)',
-    ),
-    "files-none": ("file_sd_configs: [{}]", "job.file_sd_configs[0].files: is required: at least one path or s3://"),
-    "file-ending": ("file_sd_configs: [{files: [a.txt]}]", "'a.txt' is not allowed: a file ends in .json, .yml or"),
-    "file-star-in-folder": ("file_sd_configs: [{files: ['*/a.yml']}]", "and a * stands in its last part only"),
-    "file-bad-pattern": ("file_sd_configs: [{files: ['a[.yml']}]", "'a[.yml' is not allowed: a [ has no ]"),
-    "file-http": ("file_sd_configs: [{files: ['http://h/a.yml']}]", "for http:// use http_sd_configs"),
-    "file-empty-part": ("file_sd_configs: [{files: ['s3://bucket/a//b.yml']}]", "s3://bucket/key without empty parts"),
-    "file-no-bucket": ("file_sd_configs: [{files: ['s3:///a.yml']}]", "a file is a path or s3://bucket/key"),
-    "http-no-url": ("http_sd_configs: [{}]", "job.http_sd_configs[0].url: is required"),
-    "dns-no-names": ("dns_sd_configs: [{}]", "job.dns_sd_configs[0].names: is required: at least one name"),
-    "dns-url": ("dns_sd_configs: [{names: ['http://h']}]", "a DNS name is expected"),
-    "dns-no-port": (
-        "dns_sd_configs: [{names: [h], type: A}]",
-        "job.dns_sd_configs[0].port: is required for A records: only SRV records bring a port",
-    ),
-    "dns-type": ("dns_sd_configs: [{names: [h], type: SVR}]", 'SRV, A, AAAA, MX, NS; did you mean "SRV"?'),
-    "port-range": ("ec2_sd_configs: [{port: 65536}]", "'65536' is not allowed: a port is between 1 and 65535"),
-    "filter-no-values": (
-        "ec2_sd_configs: [{filters: [{name: instance-state-name, values: []}]}]",
-        "job.ec2_sd_configs[0].filters[0].values: is required: a filter without values would find nothing",
-    ),
-    "two-tokens": (
-        "ec2_sd_configs: [{bearer_token: a, bearer_token_file: b}]",
-        "job.ec2_sd_configs[0].bearer_token_file: at most one of bearer_token, bearer_token_file may be set",
-    ),
-    "http-user-agent": (
-        "http_sd_configs: [{url: 'http://h', http_headers: {User-Agent: {values: [a]}}}]",
-        "job.http_sd_configs[0].http_headers.User-Agent: this header may not be set",
-    ),
-    "http-escape": ("http_sd_configs: [{url: 'http://h/%zz'}]", "a % in a URL stands before two hexadecimal digits"),
-    "role-concurrency": ("aws_sd_configs: [{role: ecs, request_concurrency: 5}]", "unknown key"),
-    "region-word": ("ec2_sd_configs: [{region: 'eu west'}]", "'eu west' is not allowed: not an AWS region"),
-    "endpoint": ("ec2_sd_configs: [{endpoint: ec2.local}]", "is not an absolute http:// or https:// URL"),
-    "clusters-of-ec2": ("ec2_sd_configs: [{clusters: [a]}]", "clusters: is for ECS; EC2 takes filters"),
-    "filters-of-ecs": ("ecs_sd_configs: [{filters: []}]", "filters: is for EC2; ECS takes clusters"),
-    "no-role": ("aws_sd_configs: [{}]", "job.aws_sd_configs[0].role: is required: ec2 or ecs"),
-}
-
-
-@pytest.mark.parametrize(("entry", "detail"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes(entry: str, detail: str) -> None:
-    """Each mistake has one message, with its place and what is allowed."""
-    found = problems(entry, **HERE)
-    assert len(found) == 1
-    assert detail in found[0]
-
-
-def test_region_unknown() -> None:
-    """Without a region anywhere there is no start."""
-    (found,) = problems("ec2_sd_configs: [{}]")
-    assert found == "job.ec2_sd_configs[0].region: is required: neither the config nor AWS_REGION names one"
-
-
-def test_unknown_discovery() -> None:
-    """A misspelt name is an unknown key with a suggestion."""
-    (found,) = problems("ec_sd_configs: [{}]", **HERE)
-    assert 'unknown key; did you mean "ec' in found
 
 
 def warnings(entry: str) -> list[str]:
