@@ -52,8 +52,7 @@ def test_what_the_packaged_config_holds_ready_loads_too() -> None:
 
 
 READERS = (
-    "read|text|required|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list|hidden"
-    "|text_map"
+    "read|text|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list|hidden|text_map"
 )
 
 

@@ -50,6 +50,9 @@ _EXPORTED_PREFIX = "exported_"
 _RESERVED_PREFIX = "__"
 _CACHED_TEXTS = 1024  # per regex: names repeat across targets, and so do most values of one label
 
+QUIET = re2.Options()
+QUIET.log_errors = False  # what is wrong with a regex is an exception
+
 Parts = tuple[str | int, ...]  # a template: literal text, and the numbers of the groups between
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -121,11 +124,9 @@ def _decode(text: bytes) -> str:
 
 
 def _compile(source: str) -> re2._Regexp:
-    options = re2.Options()
-    options.log_errors = False
     try:
-        re2.compile(source, options)  # alone first: `a)|(b` would escape the anchors
-        compiled = re2.compile(f"^(?s:{source})$", options)
+        re2.compile(source, QUIET)  # alone first: `a)|(b` would escape the anchors
+        compiled = re2.compile(f"^(?s:{source})$", QUIET)
     except re2.error as error:
         raise ValueError(_why_not_re2(error)) from None
     names = [name[1] for name in _REGEX_TOKEN.finditer(source) if name[1]]

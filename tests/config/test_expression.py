@@ -245,7 +245,7 @@ def test_one_bad_record(text: str, good: list[Any], bad: Any) -> None:
 
 @pytest.mark.parametrize("name", ["merge(@, @, @)", "not_null(a, b, c, d)", "map(&a, @)"])
 def test_right_calls(name: str) -> None:
-    """Any number of arguments where a function takes any; what is refused: testdata/config/bad/expressions-by-kind.yaml."""
+    """Any number of arguments where a function takes any. The refused: testdata/config/bad/expressions-by-kind.yaml."""
     assert parse(name).scope is Scope.RECORD
 
 

@@ -65,8 +65,10 @@ def read(top: Section, env_vars: Mapping[str, str], tick_ms: int) -> GlobalConfi
 def job_name(entry: Section, taken: set[str]) -> str:
     """What names a job in samples, in reports and in a backfill, unique in a file. `taken` holds the names of other
     jobs, and gets this one."""
-    name = entry.required("job_name")
-    if name and name in taken:
+    name = entry.text("job_name")
+    if not name and not entry.is_wrong("job_name"):
+        entry.problem("job_name", "is required")
+    elif name and name in taken:
         entry.problem("job_name", f"{name!r} is the name of another job; job names are unique")
     taken.add(name)
     return name

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import re2
 
+from .. import relabel
 from . import backfill, expression, http_client, plain_text, relabel_configs, scalars, unsupported_keys
 from .expression import Expression, Scope
 from .global_config import intervals, job_name, label_name, limits
@@ -249,10 +250,8 @@ def _metric_name(text: str) -> str:
 
 
 def _regex(text: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
     try:
-        return re2.compile(text, options)
+        return re2.compile(text, relabel.QUIET)
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         raise ValueError(f"not an RE2 regular expression: {reason}") from None

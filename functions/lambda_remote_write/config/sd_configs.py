@@ -299,9 +299,14 @@ def _ecs_sd(block: Section, env_vars: EnvVars) -> EcsSd:
     return config
 
 
-def _of_role(block: Section, env_vars: EnvVars, role: str) -> Ec2Sd | EcsSd:
-    """An entry of `aws_sd_configs`. Keys of another role do nothing, and a port of 0 is the default one. Prometheus
-    does not look here whether the keys of an HTTP client fit together."""
+def _aws_sd(block: Section, env_vars: EnvVars) -> Ec2Sd | EcsSd | None:
+    """Keys of another role do nothing, and a port of 0 is the default one. Prometheus does not look here whether the
+    keys of an HTTP client fit together."""
+    role = block.read("role", _role, "")
+    if not block.has("role"):
+        block.problem("role", "is required: ec2 or ecs")
+    if not role:
+        return None
     http_client.tls_config(block)
     for flag in ("follow_redirects", "enable_http2", "proxy_from_environment"):
         block.boolean(flag, False)
@@ -315,20 +320,10 @@ def _of_role(block: Section, env_vars: EnvVars, role: str) -> Ec2Sd | EcsSd:
     return Ec2Sd(**found, filters=filters) if role == "ec2" else EcsSd(**found, clusters=clusters)
 
 
-def _aws_sd(block: Section, env_vars: EnvVars) -> Ec2Sd | EcsSd | None:
-    def role(text: str) -> str:
-        if text in _ROLES:
-            raise ValueError(_ROLES[text])
-        if text not in ("ec2", "ecs"):
-            raise ValueError("allowed are ec2 and ecs")
-        return text
-
-    found = block.read("role", role, "")
-    if not block.has("role"):
-        block.problem("role", "is required: ec2 or ecs")
-    if not found:
-        return None
-    return _of_role(block, env_vars, found)
+def _role(text: str) -> str:
+    if text not in ("ec2", "ecs"):
+        raise ValueError(_ROLES.get(text, "allowed are ec2 and ecs"))
+    return text
 
 
 def _aws(block: Section, env_vars: EnvVars) -> dict[str, Any]:

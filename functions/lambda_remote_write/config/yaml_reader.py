@@ -373,13 +373,6 @@ class Section:
     def text(self, key: str, default: str | None = None) -> str:
         return self.read(key, str, getattr(self.defaults, key, "") if default is None else default)
 
-    def required(self, key: str) -> str:
-        """A text that may not be left out or empty."""
-        text = self.text(key)
-        if not text and not self.is_wrong(key):
-            self.problem(key, "is required")
-        return text
-
     def hidden(self, key: str, convert: Callable[[str], T]) -> T | None:
         """Like `read` for a value that may be or hold a secret: a mistake is reported without the value."""
         return self.converted(self.value(key), key, convert, None, hidden=True) if self.has(key) else None
