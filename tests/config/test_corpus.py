@@ -193,16 +193,6 @@ EVERY_KEY = [  # whole blocks in the order of their fields in the schema
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "path", "value"),
-    EVERY_KEY,
-    ids=[f"{name}: {path}".replace("-every-key", "") for name, path, _ in EVERY_KEY],
-)
-def test_every_key(name: str, path: str, value: object) -> None:
-    """A key that is written ends in the field that carries its meaning."""
-    assert read(good(name), path) == value
-
-
 FIELDS = [
     # An explicitly empty value is not an absent one.
     ("explicit-empty", "jobs[0].body", ""),
@@ -271,9 +261,13 @@ FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "path", "value"), FIELDS, ids=[f"{name}: {path}" for name, path, _ in FIELDS])
+@pytest.mark.parametrize(
+    ("name", "path", "value"),
+    [*EVERY_KEY, *FIELDS],
+    ids=[f"{name}: {path}".replace("-every-key", "") for name, path, _ in [*EVERY_KEY, *FIELDS]],
+)
 def test_fields(name: str, path: str, value: object) -> None:
-    """What a good file says is what the config holds."""
+    """A key that is written in a good file ends in the field that carries its meaning."""
     assert read(good(name), path) == value
 
 

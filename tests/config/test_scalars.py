@@ -14,20 +14,39 @@ from lambda_remote_write.config.load import parse_config
 
 YEAR, WEEK, DAY, HOUR, MINUTE = 31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000
 
-DURATIONS = [  # (text, milliseconds)
-    ("0", 0),
-    ("0s", 0),
-    ("1y2w3d4h5m6s7ms", YEAR + 2 * WEEK + 3 * DAY + 4 * HOUR + 5 * MINUTE + 6_007),
-    ("90m", 90 * MINUTE),
-    ("007s", 7_000),
-    ("292y", 292 * YEAR),
-]
+READ: dict[Callable[[str], float], dict[str, float]] = {
+    # whole numbers with units from y down to ms, each once; a bare 0 needs no unit
+    scalars.duration_ms: {
+        "0": 0, "0s": 0, "1y2w3d4h5m6s7ms": YEAR + 2 * WEEK + 3 * DAY + 4 * HOUR + 5 * MINUTE + 6_007,
+        "90m": 90 * MINUTE, "007s": 7_000, "292y": 292 * YEAR,
+    },
+    # a number with a unit, base 1024
+    scalars.size_bytes: {"1B": 1, "100MB": 100 * 1024**2, "1.5GB": 3 * 512 * 1024**2, "7KiB": 7 * 1024},
+    # as Go's reader: hexadecimal, octal and binary numbers are numbers
+    scalars.integer: {
+        "0": 0, "-7": -7, "0o17": 15, "-0x1f": -31, "1e3": 1_000, "2.0": 2, "9223372036854775807": 2**63 - 1,
+    },
+    # as Prometheus's text format writes them; in a config value YAML's own spelling of infinity holds too
+    scalars.parse_float: {"1": 1.0, ".5": 0.5, "5.": 5.0, "1e-3": 0.001, "-Inf": -math.inf, "NaN": math.nan},
+    scalars.yaml_float: {
+        "1": 1.0, "-Inf": -math.inf, ".inf": math.inf, "+.inf": math.inf, "-.INF": -math.inf, ".Inf": math.inf,
+        ".nan": math.nan,
+    },
+    # YAML 1.1's words
+    scalars.boolean: {
+        **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"), True),
+        **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"), False),
+    },
+}  # fmt: skip
+ROWS = [(read, text, value) for read, values in READ.items() for text, value in values.items()]
 
 
-@pytest.mark.parametrize(("text", "milliseconds"), DURATIONS, ids=[text for text, _ in DURATIONS])
-def test_duration(text: str, milliseconds: int) -> None:
-    """Whole numbers with units from y down to ms, each once; a bare 0 needs no unit."""
-    assert scalars.duration_ms(text) == milliseconds
+@pytest.mark.parametrize(
+    ("read", "text", "value"), ROWS, ids=[f"{getattr(read, '__name__', '')} {text}" for read, text, _ in ROWS]
+)
+def test_a_text_is_read(read: Callable[[str], float], text: str, value: float) -> None:
+    found = read(text)
+    assert (found, type(found)) == (value, type(value)) or (math.isnan(found) and math.isnan(value))
 
 
 PRINTED = [  # (milliseconds, what Prometheus prints)
@@ -53,71 +72,6 @@ def test_a_printed_duration_reads_back(milliseconds: int) -> None:
     assert scalars.duration_ms(scalars.print_duration(milliseconds)) == milliseconds
 
 
-SIZES = [  # (text, bytes)
-    ("1B", 1),
-    ("100MB", 100 * 1024**2),
-    ("1.5GB", 3 * 512 * 1024**2),
-    ("7KiB", 7 * 1024),
-]
-
-
-@pytest.mark.parametrize(("text", "size"), SIZES, ids=[text for text, _ in SIZES])
-def test_size(text: str, size: int) -> None:
-    """A number with a unit, base 1024."""
-    assert scalars.size_bytes(text) == size
-
-
-INTEGERS = [  # (text, what Go's reader makes of it)
-    ("0", 0),
-    ("-7", -7),
-    ("0o17", 15),
-    ("-0x1f", -31),
-    ("1e3", 1_000),
-    ("2.0", 2),
-    ("9223372036854775807", 2**63 - 1),
-]
-
-
-@pytest.mark.parametrize(("text", "number"), INTEGERS, ids=[text for text, _ in INTEGERS])
-def test_integer(text: str, number: int) -> None:
-    """Hexadecimal, octal and binary numbers and underscores are numbers; a leading 0 is octal."""
-    assert scalars.integer(text) == number
-
-
-@pytest.mark.parametrize("text", ["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"])
-def test_true(text: str) -> None:
-    """YAML 1.1's words for true."""
-    assert scalars.boolean(text) is True
-
-
-@pytest.mark.parametrize("text", ["false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"])
-def test_false(text: str) -> None:
-    """YAML 1.1's words for false."""
-    assert scalars.boolean(text) is False
-
-
-FLOATS = [
-    ("1", 1.0),
-    (".5", 0.5),
-    ("5.", 5.0),
-    ("1e-3", 0.001),
-    ("-Inf", -math.inf),
-]
-
-
-@pytest.mark.parametrize("read", [scalars.parse_float, scalars.yaml_float], ids=["text", "yaml"])
-@pytest.mark.parametrize(("text", "number"), FLOATS, ids=[text for text, _ in FLOATS])
-def test_float(read: Callable[[str], float], text: str, number: float) -> None:
-    """Numbers as Prometheus's text format writes them."""
-    assert read(text) == number
-
-
-@pytest.mark.parametrize("text", [".inf", "+.inf", "-.INF", ".Inf"])
-def test_yaml_infinity(text: str) -> None:
-    """In a config value YAML's own spelling of infinity holds too."""
-    assert scalars.yaml_float(text) == (-math.inf if text[0] == "-" else math.inf)
-
-
 FOREIGN = [(scalars.duration_ms, "１s"), (scalars.size_bytes, "１MB"), (scalars.integer, "５"), (scalars.integer, "²")]
 
 
@@ -126,12 +80,6 @@ def test_a_digit_of_another_script_is_none(read: Callable[[str], float], text: s
     """Python reads it as a number; Go does not. Other refusals stand in testdata/config/bad with their messages."""
     with pytest.raises(ValueError, match=r"a duration is|a size is|number is expected"):
         read(text)
-
-
-@pytest.mark.parametrize(("text", "read"), [("NaN", scalars.parse_float), (".nan", scalars.yaml_float)])
-def test_nan(text: str, read: Callable[[str], float]) -> None:
-    """NaN is a number."""
-    assert math.isnan(read(text))
 
 
 VARIABLES = {"HOST": "web-1", "EMPTY": "", "_x9": "under", "A-B": "dash", "1": "one", "NESTED": "$HOST"}
