@@ -137,3 +137,8 @@ def test_another_scheme_is_a_warning(scheme: str, detail: str) -> None:
 def test_a_log_of_failures_is_only_a_warning() -> None:
     warnings = load({"job_name": "j", "scrape_failure_log_file": "failures.log"}).warnings
     assert [detail for detail in warnings if "scrape_configs[0].scrape_failure_log_file: ignored" in detail]
+
+
+def test_a_null_in_a_list_of_texts_is_the_empty_text() -> None:
+    """As Go reads it into a string."""
+    assert job(params={"a": [None, "b"]}).params == (("a", ("", "b")),)

@@ -166,9 +166,7 @@ def _metric(section: Section) -> _Read | None:
     value = section.read("value", read_expression)
     timestamp = _timestamp(section, read_expression)
     labels = _labels(section, read_expression)
-    used = [found for _, found in labels]
-    used += [value] if value else []
-    used += [timestamp.path] if timestamp else []
+    used = [one for one in (value, timestamp and timestamp.path, *(found for _, found in labels)) if one]
     metric_type = section.choice("type", METRIC_TYPES)
     metric = Metric(
         name=section.read("name", _metric_name, ""),
