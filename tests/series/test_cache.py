@@ -176,3 +176,16 @@ def test_a_name_that_came_with_an_empty_value_is_not_a_valid_one() -> None:
     series.intern({"__name__": "m", "not a name": ""})
     with pytest.raises(InvalidSeries):
         series.intern({"__name__": "m", "not a name": "x"})
+
+
+def test_times_that_another_cache_knows_never_move_a_series_back() -> None:
+    """An older sample would be sent again, and the receiver would refuse the request for it."""
+    series, other = made.cache(), made.cache()
+    sent = {"ahead": (10, 5), "behind": (5, 10), "new here": (None, 7), "new there": (8, None)}
+    for name, (here, there) in sent.items():
+        for cache, last_ms in ((series, here), (other, there)):
+            if last_ms is not None:
+                cache.intern({"__name__": "m", "n": name}).last_ms = last_ms
+    series.remember(other.marks())
+    found = {name: series.intern({"__name__": "m", "n": name}).last_ms for name in sent}
+    assert found == {"ahead": 10, "behind": 10, "new here": 7, "new there": 8}

@@ -13,7 +13,7 @@ from lambda_remote_write.spool.drain import SpoolDrain, SpoolState
 from lambda_remote_write.spool.entry import MAGIC, Entry
 from lambda_remote_write.spool.spool import RunId, Spool
 from lambda_remote_write.state.state import State
-from lambda_remote_write.store import Keys, NotStored
+from lambda_remote_write.store import Keys, NotStored, StoreError
 from tests.rig.stores import MemoryStore
 
 
@@ -229,6 +229,57 @@ def test_time_to_send_is_left_when_the_store_stays_silent(
     backlog = SpoolDrain(SpoolState(spool, place.state), RunId(1, "now"), Delivery("amp"), started + seconds + 1)
     assert backlog.drain(place.send, started + seconds, sending_seconds)
     assert spool.latest - started == pytest.approx(asking_seconds, abs=30)
+
+
+# --- What must not be lost --------------------------------------------------------------------------------------------
+
+
+class WithoutDeadLetters(MemoryStore):
+    """A store that takes nothing under dead/ while it `refuses`."""
+
+    refuses = True
+
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        if self.refuses and key.startswith("dead/"):
+            raise StoreError("nothing under dead/")
+        return super().put(key, content, deadline, expected)
+
+
+@pytest.mark.parametrize("reason", ["too_old", "overtaken"])
+def test_an_entry_stays_while_its_dead_letters_cannot_be_stored(reason: str) -> None:
+    """It is the only place that has them. What has become of the others is done: they are not sent again."""
+    store = WithoutDeadLetters()
+    place = Place(0, store)
+    requests = [WriteRequest(b"%d" % number, 1, 1, number, number) for number in range(2)]
+    place.spool.keep(Entry("amp", 0, list(map(PendingRequest, requests))), RunId(0, "x"), time.monotonic() + 5)
+    real_send = place.send
+
+    def send(requests: Sequence[WriteRequest], accounting: Delivery, disjoint: bool) -> list[PendingRequest]:
+        dead = [PendingRequest(one, reason, "why") for one in requests if one.body == b"0"]
+        for one in dead:
+            (accounting.dropped if reason == "too_old" else accounting.rejected).add(reason, "why", 1)
+            accounting.dead.append(one)
+        return real_send([one for one in requests if one.body != b"0"], accounting, disjoint)
+
+    place.send = send  # type: ignore[method-assign]
+    may_go, accounting = place.drain()
+    assert (may_go, accounting.dead_lettered, accounting.spooled.counts) == (False, 0, {reason: 1})
+    assert (place.waiting(), place.sent) == ([0], [1])
+    store.refuses = False
+    may_go, accounting = place.drain()
+    assert (may_go, accounting.taken, accounting.dead_lettered) == (True, 1, 1)
+    assert (place.waiting(), place.sent) == ([], [1])
+
+
+def test_what_is_stored_ahead_of_sending_may_be_stored_by_the_receiver() -> None:
+    """The next run cannot tell how far a killed one came: a later 400 to these samples may be no loss."""
+    place = Place(0)
+    place.spool_state.mode = "always"
+    backlog = SpoolDrain(place.spool_state, RunId(7, "x"), Delivery("amp"), time.monotonic() + 5)
+    backlog.write_ahead([WriteRequest(b"1", 1, 1, 1, 1)], disjoint=True)
+    assert place.waiting() == [7]
+    entry = place.spool.load(place.key(7), time.monotonic() + 5).entry
+    assert [request.maybe_stored for request in entry.requests] == [True]
 
 
 # --- Entries that cannot be read --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cramjam
@@ -153,6 +154,8 @@ def test_what_is_too_old_before_it_is_packed_is_dropped_and_counted(age_ms: int,
 
 # --- Cutting what is already packed -----------------------------------------------------------------------------------
 
+(METADATA,) = pack_metadata([Metadata("m", "gauge", "h", "")], 1, 1_000_000)
+
 
 def packed(points: list[made.Point], version: int = 1) -> WriteRequest:
     (request,) = pack(made.samples_of(points), queue(), made.NOW_MS, ReasonCounts(), version)
@@ -228,6 +231,27 @@ def test_cutting_by_age_takes_the_old_samples_and_no_other(
         assert (part is None) == (not expected)
         if part:
             stated([part])
+
+
+@pytest.mark.parametrize("is_maybe_stored", [True, False], ids=["maybe stored", "surely not"])
+@pytest.mark.parametrize(
+    ("cut", "version"),
+    [
+        pytest.param(split, 1, id="halves of 1.0"),
+        pytest.param(split, 2, id="halves of 2.0"),
+        pytest.param(lambda request: split(packing.with_metadata(request, METADATA))[:1], 1, id="without its metadata"),
+        pytest.param(lambda request: cut_by_age(request, made.NOW_MS + 2), 1, id="young and old"),
+        pytest.param(lambda request: in_version_1(request, made.endpoint(), made.NOW_MS, ReasonCounts()), 2, id="1.0"),
+    ],
+)
+def test_a_part_of_what_may_be_stored_may_be_stored_too(
+    cut: Callable[[WriteRequest], Sequence[WriteRequest]], version: int, is_maybe_stored: bool
+) -> None:
+    """A 400 to a sample that is stored already is no loss, also when the request has been cut since."""
+    points: list[made.Point] = [({"__name__": "m"}, 1.0, made.NOW_MS + n) for n in range(4)]
+    parts = cut(replace(packed(points, version), maybe_stored=is_maybe_stored))
+    assert len(made.points_in(parts)) == 4
+    assert {part.maybe_stored for part in parts} == {is_maybe_stored}
 
 
 # --- From 2.0 back to 1.0 ---------------------------------------------------------------------------------------------
