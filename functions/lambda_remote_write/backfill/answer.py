@@ -9,7 +9,7 @@ from typing import Any
 
 from ..model.reason_counts import ReasonCounts
 from ..report.report import skipped_dict
-from .receiver import EndpointTotals, Receiver
+from .receiver import EndpointTotals, Receiver, reason_counts_of
 from .request import BadRequest, Request
 from .source import Part
 from .times import shown
@@ -51,22 +51,13 @@ class Totals:
         return {**counts, "skipped": skipped_dict(self.skipped), "endpoints": endpoints}
 
 
-def _skipped_of(found: Mapping[str, Mapping[str, Any]]) -> ReasonCounts:
-    """The inverse of `skipped_dict`. Raises ValueError, TypeError, KeyError and AttributeError."""
-    reasons = ReasonCounts()
-    for reason, entry in found.items():
-        examples = {str(subject): str(example) for subject, example in entry["examples"].items()}
-        reasons.merge(ReasonCounts(Counter({str(reason): int(entry["count"])}), {str(reason): examples}))
-    return reasons
-
-
 def totals_of(found: Mapping[str, Any], receivers: Sequence[Receiver]) -> Totals:
     """The counts of a checkpoint; each receiver gets its own. Raises BadRequest."""
     totals = Totals()
     try:
         for name in _COUNTS:
             setattr(totals, name, int(found.get(name, 0)))
-        totals.skipped = _skipped_of(found.get("skipped", {}))
+        totals.skipped = reason_counts_of(found.get("skipped", {}))
         known = {one["endpoint"]: EndpointTotals.from_json(one) for one in found.get("endpoints", ())}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadRequest(f"resume: its counts cannot be read ({type(error).__name__})") from None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..config.schema import JsonJob
-from ..model.samples import Intern
 from ..model.scrape import Scrape
 from .files import BadFile, Block, FileId, Files
 from .json_records import TABLE_BYTES, RecordMapper, Table, elements
@@ -31,18 +29,10 @@ def format_of(place: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """How to read files: `resolve` maps labels to series; `mapper` and `table` read records, if a job is given."""
+    """How to read files: `resolve` maps labels to series; `mapper` reads records, if a job is given."""
 
     resolve: Resolve
     mapper: RecordMapper | None = None
-    table: Table | None = None
-
-
-def meaning_of(job: JsonJob | None, intern: Intern, columns: Mapping[str, str], resolve: Resolve) -> Meaning:
-    """`columns` maps column headers to fields of the job's records."""
-    if job is None:
-        return Meaning(resolve)
-    return Meaning(resolve, RecordMapper(job, intern), Table(job, columns))
 
 
 class FileSource:
@@ -125,7 +115,7 @@ class FileSource:
                 scrape.records = len(scrape.samples)
             else:
                 self._mapper_for(file).lines(block, scrape, file.place, self._now_ms())
-            line = block.line + block.content.count(b"\n") + (not block.content.endswith(b"\n"))
+            line = block.next_line + (not block.content.endswith(b"\n"))
             where = f"{file.place}, lines {block.line} to {line - 1}"
             after = Mark(block.end, number, line, text.state if text is not None else ())
             yield self._part(number, where, after, block.read, scrape)
@@ -160,17 +150,14 @@ class FileSource:
             yield self._part(number, where, Mark(some.end, number), some.read, scrape)
 
     def _of_table(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
-        file, table = self._found[number], self._meaning.table
-        mapper = self._mapper_for(file)
-        if table is None:
-            raise BadFile(f"{file.place}: a table needs a job that says how to read its columns")
-        header, blocks = self._rows_of(file, begin, deadline, table, until)
-        for rows in table.rows(header, blocks, file.place):
-            where = f"{file.place}, lines {rows.first_line} to {rows.line - 1}"
-            scrape = self._scrape()
+        file, mapper = self._found[number], self._mapper_for(self._found[number])
+        header, blocks = self._rows_of(file, begin, deadline, mapper.table, until)
+        for rows in mapper.table.rows(header, blocks, file.place):
+            block, scrape = rows.block, self._scrape()
+            where = f"{file.place}, lines {block.line} to {block.next_line - 1}"
             scrape.skipped = rows.skipped
             mapper.columns(rows.columns, scrape, where, self._now_ms())
-            yield self._part(number, where, Mark(rows.end, number, rows.line), rows.read, scrape)
+            yield self._part(number, where, Mark(block.end, number, block.next_line), block.read, scrape)
 
     def _rows_of(
         self, file: FileId, begin: Mark, deadline: float, table: Table, until: int

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..dependencies import Dependencies
 from ..model.delivery import Delivery, PendingRequest
-from ..model.reason_counts import ReasonCounts
+from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Samples
 from ..remote_write import send
 from ..remote_write.batches import protocol_of
@@ -75,10 +75,12 @@ class EndpointTotals:
 
 
 def reason_counts_of(found: Mapping[str, Mapping[str, Any]]) -> ReasonCounts:
-    """The inverse of `reasons_dict`. Raises ValueError, TypeError and KeyError."""
+    """The inverse of `reasons_dict` and `skipped_dict`. Raises ValueError, TypeError, KeyError and AttributeError."""
     reasons = ReasonCounts()
     for reason, entry in found.items():
-        reasons.add(str(reason), str(entry["example"]), int(entry["count"]))
+        examples = entry["examples"] if "examples" in entry else {ANYTHING: entry["example"]}
+        reasons.counts[str(reason)] = int(entry["count"])
+        reasons.examples[str(reason)] = {str(subject): str(example) for subject, example in examples.items()}
     return reasons
 
 

@@ -237,11 +237,16 @@ class TextFile:
     def _is_kept(self, entry: Resolved | None, dropped: ReasonCounts) -> bool:
         if isinstance(entry, Series):
             return True
-        if isinstance(entry, RefusedSeries):
-            dropped.add(entry.reason, detail_of(self._place, entry.reason, entry.message))
-        else:
-            dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs")
+        drop(entry, dropped, place=self._place)
         return False
+
+
+def drop(entry: RefusedSeries | bool | None, dropped: ReasonCounts, count: int = 1, place: str = "") -> None:
+    """Counts samples of an identity that has no series. `place` is the file that it is from."""
+    if isinstance(entry, RefusedSeries):
+        dropped.add(entry.reason, detail_of(place, entry.reason, entry.message), count)
+    else:
+        dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", count)
 
 
 def _value(text: bytes) -> float:
