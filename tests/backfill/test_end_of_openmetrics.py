@@ -29,7 +29,6 @@ ENDS = {
     "a second end": (f"{LINE}# EOF\n# EOF\n", False),
     "an empty line behind it": (f"{LINE}# EOF\n\n", False),
     "a space behind it": (f"{LINE}# EOF \n", False),
-    "a space behind it and no line end": (f"{LINE}# EOF ", False),
     "a space before it": (f"{LINE} # EOF\n", False),
     "carriage returns": (f"{LINE}# EOF\n".replace("\n", "\r\n"), False),
     "a carriage return at the end": (f"{LINE}# EOF\r\n", False),

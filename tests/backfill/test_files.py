@@ -170,6 +170,7 @@ TABLES: dict[str, str] = {
     "without-a-last-line-end": as_csv(HEADER, ROWS).rstrip("\r\n"),
     "byte-order-mark": "\ufeff" + as_csv(HEADER, ROWS),
     "byte-order-mark-and-quoted-header": "\ufeff" + as_csv(HEADER, ROWS, quoting=csv.QUOTE_ALL),
+    "a-header-of-two-lines": as_csv(("x\ny", *HEADER), [("1", *row) for row in ROWS]),
     "another-order-and-columns-that-no-key-names": as_csv(
         ("x", "value", "y", "host", "at"), [("1", value, '"', host, at) for at, host, value in ROWS]
     ),

@@ -53,7 +53,6 @@ AGAIN: dict[str, tuple[dict[str, Any], list[str], int]] = {  # more keys, what i
     "a-plan": ({"plan": True}, [], 2),
     "force": ({"resume": True, "force": True}, ["nothing of this backfill was recorded", "begins"], 2),
     "an-endpoint": ({"resume": True, "endpoint": "here"}, ["nothing of this backfill was recorded", "begins"], 2),
-    "a-window": ({"resume": True, "window": "5m"}, ["nothing of this backfill was recorded", "begins"], 2),
 }
 
 

@@ -175,7 +175,6 @@ def under_way(at_desk: Desk) -> tuple[Desk, str]:
     "damage",
     [
         pytest.param(lambda token: "", id="empty"),
-        pytest.param(lambda token: "x", id="a letter"),
         pytest.param(lambda token: token[:-8], id="its end is missing"),
         pytest.param(lambda token: token[1:], id="its beginning is missing"),
         pytest.param(lambda token: token + "AAAAAAAA", id="something more"),

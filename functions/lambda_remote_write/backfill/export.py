@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from ..aws.s3 import S3
 from ..exposition.writer import number, seconds, series_text
@@ -22,22 +21,11 @@ class NotWritten(Exception):
     """The export cannot be written. The message names the place."""
 
 
-class Target(Protocol):
-    """Where the lines are written. `objects` and `size` are what exists so far, after `flush`."""
-
-    @property
-    def objects(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    def write(self, lines: bytes, deadline: float) -> None: ...
-    def flush(self, deadline: float) -> None: ...
-    def close(self, deadline: float) -> None: ...
-
-
 class Export:
-    """Writes samples in the order given. Raises NotWritten; deadlines are monotonic seconds."""
+    """Writes samples in the order given. `objects` and `size` are what exists so far, after `flush`. Raises NotWritten;
+    deadlines are monotonic seconds."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: FileTarget | ObjectsTarget) -> None:
         self._target, self._texts = target, dict[Series, str]()
         self.samples = 0
 

@@ -66,18 +66,15 @@ class FileSource:
         return f"{self._found[mark.file].place}, from {where} on"
 
     def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
+        readers = {"json": self._of_array, "csv": self._of_table}
         try:
             for number in range(mark.file, len(self._found)):
                 begin = mark if number == mark.file else Mark(file=number)
                 end = until.at if until is not None and until.file == number else 0
-                yield from map(self._limited, self._of_file(number, begin, deadline, end))
+                parts = readers.get(self._kinds[number], self._of_lines)(number, begin, deadline, end)
+                yield from map(self._limited, parts)
         except BadFile as error:
             raise SourceFailed(str(error)) from None
-
-    def _of_file(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
-        """With `until` the first part ends at that byte of the decompressed text."""
-        readers = {"json": self._of_array, "csv": self._of_table}
-        return readers.get(self._kinds[number], self._of_lines)(number, begin, deadline, until)
 
     def _limited(self, part: Part) -> Part:
         start_ms, end_ms = self._span
@@ -102,7 +99,7 @@ class FileSource:
     def _scrape(self) -> Scrape:
         return Scrape("", "", self._now_ms())
 
-    # formats
+    # formats; with `until` the first part ends at that byte of the decompressed text
 
     def _of_lines(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
         file = self._found[number]
@@ -120,17 +117,11 @@ class FileSource:
             after = Mark(block.end, number, line, text.state if text is not None else ())
             yield self._part(number, where, after, block.read, scrape)
         if line == 1 and not begin.at:
-            yield self._empty(number)
+            yield Part(file.place, Mark(file=number), self._share(number, 0), notes=[f"{file.place}: it is empty"])
             return
         wrong = text.close(line) if text is not None else ""
         if wrong:
             raise BadFile(wrong)
-
-    def _empty(self, number: int) -> Part:
-        place = self._found[number].place
-        part = Part(place, Mark(file=number), self._share(number, 0))
-        part.notes.append(f"{place}: it is empty")
-        return part
 
     def _text_file(self, number: int, begin: Mark) -> TextFile | None:
         """A reader for a text format; None for records."""

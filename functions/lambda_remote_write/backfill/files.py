@@ -7,6 +7,7 @@ import glob
 import io
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +95,9 @@ class Files:
         found = [file for place in places for file in self._expanded(place, deadline)]
         if len(found) > _MAX_FILES:
             raise BadFile(f"{len(found)} files; {_MAX_FILES} are allowed at once")
-        twice = [file.place for file in found if sum(other.place == file.place for other in found) > 1]
-        if twice:
-            raise BadFile(f"{twice[0]} is named twice")
+        for place, count in Counter(file.place for file in found).items():
+            if count > 1:
+                raise BadFile(f"{place} is named twice")
         return found
 
     def _expanded(self, place: str, deadline: float) -> list[FileId]:
@@ -111,13 +112,10 @@ class Files:
             keys = self._objects.list(bucket, key.rstrip("*"), deadline) if several else [key]
             if not keys:
                 raise BadFile(f"{place}: no object has this prefix")
-            return [self._object(bucket, one, deadline) for one in keys if not one.endswith("/")]
+            heads = {one: self._objects.head(bucket, one, deadline) for one in keys if not one.endswith("/")}
+            return [FileId(f"{_S3}{bucket}/{one}", head.etag, head.size) for one, head in heads.items()]
         except StoreError as error:
             raise BadFile(str(error)) from None
-
-    def _object(self, bucket: str, key: str, deadline: float) -> FileId:
-        found = self._objects.head(bucket, key, deadline)
-        return FileId(f"{_S3}{bucket}/{key}", found.etag, found.size)
 
     def _local(self, place: str) -> list[FileId]:
         if not self._is_local:

@@ -322,7 +322,7 @@ class Table:
         end = sum(map(len, lines[: reader.line_num]))
         header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
         strange = [name for name in self._renamed if name not in map(str.strip, row)]
-        has = f"{len(row)} columns" if is_object(place) else _shown(row)
+        has = f"{len(row)} columns" if is_object(place) else ", ".join(map(repr, row))[:200]
         if strange:
             raise BadFile(f"{place}, line 1: no column {strange[0]!r}, which columns names; it has {has}")
         missing = sorted((self._needed | self._labels) - {name.partition(".")[0] for name in header})
@@ -363,10 +363,6 @@ class Table:
                 continue
             fields[name] = _numbers(cells) if name in self._needed and name not in self._labels else list(cells)
         return Columns(len(rows), fields)
-
-
-def _shown(row: Sequence[str]) -> str:
-    return ", ".join(map(repr, row))[:200]
 
 
 def _is_number(cell: str) -> bool:

@@ -26,6 +26,7 @@ from .workspace import NotAnswered, Workspace
 
 _REFRESH_SECONDS = 60.0  # scheduled runs send samples meanwhile
 _QUERY_SECONDS = 30.0
+_COUNTS = ("collected", "accepted", "requests", "retries", "bytes_sent")
 _NEVER = 2**62  # later than every run
 _DEFAULT_WINDOW_SECONDS = 60  # of a workspace whose window was not changed
 
@@ -49,15 +50,11 @@ class EndpointTotals:
         accounting = self.accounting
         return {
             "endpoint": accounting.endpoint,
-            "collected": accounting.collected,
-            "accepted": accounting.accepted,
+            **{name: getattr(accounting, name) for name in _COUNTS},
             "rejected": reasons_dict(accounting.rejected),
             "dropped": reasons_dict(accounting.dropped),
             "classes": dict(self.classes),
             "reasons": reasons_dict(self.reasons),
-            "requests": accounting.requests,
-            "retries": accounting.retries,
-            "bytes_sent": accounting.bytes_sent,
             "warnings": list(accounting.warnings),
         }
 
@@ -65,7 +62,7 @@ class EndpointTotals:
     def from_json(cls, found: Mapping[str, Any]) -> EndpointTotals:
         """Raises ValueError, TypeError and KeyError."""
         accounting = Delivery(str(found["endpoint"]))
-        for name in ("collected", "accepted", "requests", "retries", "bytes_sent"):
+        for name in _COUNTS:
             setattr(accounting, name, int(found[name]))
         accounting.rejected = reason_counts_of(found["rejected"])
         accounting.dropped = reason_counts_of(found["dropped"])

@@ -17,6 +17,7 @@ from ..config.schema import BackfillServer, RemoteWriteConfig
 from ..config.secrets import SecretError
 from ..config.yaml_reader import shown_url
 from ..exposition.go_float import go_float
+from ..exposition.writer import seconds
 from ..http import HttpRequest, Transport, TransportError, one_line
 from ..http.oauth2 import TokenError
 from ..model.drop_reasons import DropReason
@@ -145,10 +146,10 @@ class ServerSource(RangeSource):
         """Raises SourceFailed, _TooLarge and MsgspecError."""
         if self._config.read == "query_range":
             step = f"{self._config.step_ms / 1000:.3f}"
-            form = {"query": selector, "start": _seconds(start_ms), "end": _seconds(end_ms), "step": step}
+            form = {"query": selector, "start": seconds(start_ms), "end": seconds(end_ms), "step": step}
         else:  # a range selector leaves out its own beginning
             length = print_duration(end_ms + 1 - start_ms)
-            form = {"query": f"{selector}[{length}]", "time": _seconds(end_ms)}
+            form = {"query": f"{selector}[{length}]", "time": seconds(end_ms)}
         url = f"{self._config.url}/api/v1/{self._config.read}"
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         body = self._ask(HttpRequest("POST", url, headers, urlencode(form).encode()), deadline, where)
@@ -186,11 +187,11 @@ class ServerSource(RangeSource):
 
     def _once(self, request: HttpRequest, deadline: float) -> tuple[int, str, bytearray]:
         """Status (0 without an answer), what went wrong, the body. Raises _TooLarge."""
-        seconds = min(self._config.timeout_ms / 1000, max(deadline - time.monotonic(), 0.1))
+        timeout_seconds = min(self._config.timeout_ms / 1000, max(deadline - time.monotonic(), 0.1))
         body = bytearray()
         try:
-            ready = self._client.authorised(request, time.monotonic() + seconds)
-            with self._transport.send(ready, self._client.connection_options(), seconds) as answer:
+            ready = self._client.authorised(request, time.monotonic() + timeout_seconds)
+            with self._transport.send(ready, self._client.connection_options(), timeout_seconds) as answer:
                 if answer.status != 200:
                     text = one_line(self._client.masked(answer.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")))
                     hint = "; does the role have aps:QueryMetrics there?" if answer.status == 403 else ""
@@ -203,10 +204,6 @@ class ServerSource(RangeSource):
                 return 200, "", body
         except (TransportError, TokenError, CredentialsError, SecretError) as error:
             return 0, self._client.masked(str(error)), body
-
-
-def _seconds(milliseconds: int) -> str:
-    return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"
 
 
 def _as_endpoint(config: BackfillServer) -> RemoteWriteConfig:
