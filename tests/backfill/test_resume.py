@@ -61,7 +61,7 @@ def arrived(amp: Receiver) -> dict[str, list[int]]:
 
 
 def test_what_is_acknowledged_stands_in_the_store(tmp_path: Path, at_desk: Desk) -> None:
-    """Below state/backfill/, one object, also while it runs. Meanwhile it is told how far it is: parts, samples and the
+    """Below state/backfill/, one object, also while it runs. Its progress is reported meanwhile: parts, samples and the
     share grow to all there is."""
     places, told = list[list[str]](), list[Any]()
 
