@@ -16,7 +16,6 @@ from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples
 from ..series.label_limits import MAX_AHEAD_MS
-from .sort import piece
 from .times import shown
 
 AMP_MAX_AGE_MS = 3_600_000
@@ -87,7 +86,9 @@ def check_slices(samples: Samples, rules: Rules, most: int, *, start: int = 0, f
     are checked against what the receiver has now. With `force` the impossible ones are sent too."""
     found, sent = list[list[Acceptance]](), 0
     for at in range(start, len(samples), most):
-        acceptance = check_acceptance(piece(samples, at, at + most), rules)
+        part = slice(at, at + most)
+        some = Samples(samples.series[part], samples.values[part], samples.timestamps_ms[part])
+        acceptance = check_acceptance(some, rules)
         count = len(acceptance) if force else len(acceptance) - len(acceptance.impossible)
         if not found or sent + count > most:
             found.append([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,14 +37,13 @@ class EndpointTotals:
     """Counts of one endpoint over all finished parts."""
 
     accounting: Delivery
-    classes: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "window": 0, "impossible": 0})
+    classes: Counter[str] = field(default_factory=lambda: Counter(accepted=0, window=0, impossible=0))
     reasons: ReasonCounts = field(default_factory=ReasonCounts)
 
     def add(self, accounting: Delivery, acceptance: Acceptance) -> None:
         """Adds a finished part."""
         self.accounting.merge(accounting)
-        for name, count in acceptance.counts().items():
-            self.classes[name] += count
+        self.classes.update(acceptance.counts())
         self.reasons.merge(acceptance.reasons)
 
     def as_json(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class EndpointTotals:
         accounting.rejected = reason_counts_of(found["rejected"])
         accounting.dropped = reason_counts_of(found["dropped"])
         accounting.warnings = list(map(str, found["warnings"]))
-        classes = {str(key): int(value) for key, value in found["classes"].items()}
+        classes = Counter({str(key): int(value) for key, value in found["classes"].items()})
         return cls(accounting, classes, reason_counts_of(found["reasons"]))
 
 

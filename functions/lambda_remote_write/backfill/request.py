@@ -147,10 +147,9 @@ def _columns(given: Mapping[str, Any], problems: list[str]) -> tuple[tuple[str, 
 
 def _checked(request: Request, config: Config, now_ms: int, problems: list[str]) -> Request:
     start_ms, end_ms = request.start_ms, request.end_ms
-    if end_ms is not None and end_ms > now_ms + _AHEAD_MS:
-        problems.append(f"end: {shown(end_ms)} lies in the future; now is {shown(now_ms)}")
-    if start_ms is not None and start_ms > now_ms + _AHEAD_MS:
-        problems.append(f"start: {shown(start_ms)} lies in the future; now is {shown(now_ms)}")
+    for key, at_ms in (("end", end_ms), ("start", start_ms)):
+        if at_ms is not None and at_ms > now_ms + _AHEAD_MS:
+            problems.append(f"{key}: {shown(at_ms)} lies in the future; now is {shown(now_ms)}")
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
         problems.append(f"start: {shown(start_ms)} is after end, {shown(end_ms)}")
     names = [endpoint.name for endpoint in config.endpoints]
