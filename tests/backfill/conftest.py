@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.api import Api
 from tests.rig import backfill as rigs
-from tests.rig.backfill_receiving import Past
+from tests.rig.needs import Peer
 
 
 @pytest.fixture
@@ -20,7 +20,20 @@ def rig(tmp_path: Path) -> Iterator[rigs.Rig]:
 
 
 @pytest.fixture
-def past() -> Iterator[Past]:
+def amp_rig(tmp_path: Path) -> Iterator[rigs.Rig]:
+    """The same with a receiver that has AMP's documented limits."""
+    with rigs.made(tmp_path, amp=True) as made:
+        yield made
+
+
+@pytest.fixture
+def past() -> Iterator[rigs.Past]:
     """An API with a history, which a test sets."""
     with Api() as api:
-        yield Past(api)
+        yield rigs.Past(api)
+
+
+@pytest.fixture(scope="session")
+def prometheus(peer: Peer) -> str:
+    """What a workspace needs to answer queries."""
+    return peer("prometheus")

@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,10 @@ from typing import Any
 import cramjam
 import pytest
 
-from sandbox.amp import Receiver
 from tests.rig import backfill as rigs
-from tests.rig.backfill import ANY_AGE, DAY, HOUR, MINUTE, NOW_MS, Points, Rig, counts
+from tests.rig.backfill import DAY, MINUTE, NOW_MS, Points, Rig, counts
 from tests.rig.command_line import pusher
 
-ROOT = Path(__file__).parents[2]
 START_MS = NOW_MS - 30 * DAY
 # What splits a file into records must not fall for any of these.
 AWKWARD = [
@@ -79,34 +76,27 @@ SHAPES: dict[str, tuple[str, str]] = {
 def test_every_way_to_write_records_as_json_is_read(rig: Rig, shape: str) -> None:
     """Brackets, quotes and line ends in texts do not confuse where a record ends."""
     name, text = SHAPES[shape]
-    answer = rig.backfill({"job": "j", "from": rig.file(name, text)}, rig.job())
+    answer = rig.read(name, text)
     assert rig.held == told(RECORDS)
     assert (answer["done"], answer["stopped"], answer["skipped"]) == (True, "", {})
     assert (answer["records"], answer["samples"]) == (len(RECORDS), len(RECORDS))
 
 
 def test_the_series_of_a_file_are_those_of_the_job(rig: Rig) -> None:
-    """Labels job and instance, the job's own, and its relabelling are as in a push of the same job."""
+    """Labels job and instance, the job's own, its relabelling and its metrics are as in a push of the same job."""
     job = rig.job(
         rig.metric(labels={"host": "host", "note": "note"}, scale=2, value_map={"OK": 1}),
+        rig.metric("other", value="at", labels={"host": "host"}),
         labels={"team": "x"},
         metric_relabel_configs=[{"source_labels": ["host"], "regex": "b", "action": "drop"}],
     )
     rows = [{"at": 1_759_000_000, "host": host, "value": "OK", "note": "n"} for host in "ab"]
-    rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(rows))}, job)
+    rig.read("a.json", json.dumps(rows), job)
     instance = rig.api.url.removeprefix("http://")
-    labels = {"__name__": "requests", "host": "a", "instance": instance, "job": "j", "note": "n", "team": "x"}
-    assert rig.stored == {rigs.series_text(labels): [(1_759_000_000_000, 2.0)]}
-
-
-def walked(records: str) -> dict[str, Any]:
-    timestamp = {"path": "at", "format": "unix"}
-    return {
-        "name": "requests",
-        "records": records,
-        "value": "value",
-        "labels": {"host": "host"},
-        "timestamp": timestamp,
+    labels = {"host": "a", "instance": instance, "job": "j", "team": "x"}
+    assert rig.stored == {
+        rigs.series_text(labels | {"__name__": "other"}): [(1_759_000_000_000, 1_759_000_000.0)],
+        rigs.series_text(labels | {"__name__": "requests", "note": "n"}): [(1_759_000_000_000, 2.0)],
     }
 
 
@@ -122,7 +112,7 @@ DOCUMENTS: dict[str, tuple[str, str, str]] = {
 def test_documents_are_walked_as_the_job_walks_an_answer(rig: Rig, shape: str) -> None:
     """The job's `records` finds them in the file as in the API's answer."""
     name, text, path = DOCUMENTS[shape]
-    answer = rig.backfill({"job": "j", "from": rig.file(name, text)}, rig.job(walked(path)))
+    answer = rig.read(name, text, rig.job(rig.metric(records=path)))
     assert rig.held == told(RECORDS)
     assert answer["done"]
     assert answer["skipped"] == {}
@@ -139,24 +129,11 @@ def test_a_whole_document_is_seen_by_its_records(rig: Rig) -> None:
         "labels": {"region": "^.name", "host": "@key", "release": "$.release"},
         "timestamp": {"path": "at", "format": "unix"},
     }  # fmt: skip
-    rig.backfill({"job": "j", "from": rig.file("a.json", json.dumps(document))}, rig.job(metric))
+    rig.read("a.json", json.dumps(document), rig.job(metric))
     assert rig.held == {
         'requests{host="a",region="kr",release="2.14"}': [(1_759_000_000_000, 1.0)],
         'requests{host="b",region="kr",release="2.14"}': [(1_759_000_060_000, 2.0)],
     }
-
-
-def test_several_metrics_of_one_record_all_arrive(rig: Rig) -> None:
-    """A record of a file is looked at by every metric of the job."""
-    job = rig.job(rig.metric(), rig.metric("doubled", scale=2))
-    rows = rigs.records(5, start_ms=START_MS)
-    answer = rig.backfill({"job": "j", "from": rig.file("a.ndjson", "\n".join(map(json.dumps, rows)))}, job)
-    points = told(rows)['requests{host="a"}']
-    assert rig.held == {
-        'doubled{host="a"}': [(ms, 2 * value) for ms, value in points],
-        'requests{host="a"}': points,
-    }
-    assert answer["samples"] == 10
 
 
 # --- CSV ---------------------------------------------------------------------------------------------------------
@@ -180,7 +157,6 @@ HOSTS = [
     "'",
     "a;b\tc",
     "007",
-    "1.50",
     "1e3",
 ]
 ROWS = [(1_759_000_000 + 60 * index, host, index / 4) for index, host in enumerate(HOSTS)]
@@ -194,6 +170,7 @@ TABLES: dict[str, str] = {
     "without-a-last-line-end": as_csv(HEADER, ROWS).rstrip("\r\n"),
     "byte-order-mark": "\ufeff" + as_csv(HEADER, ROWS),
     "byte-order-mark-and-quoted-header": "\ufeff" + as_csv(HEADER, ROWS, quoting=csv.QUOTE_ALL),
+    "a-header-of-two-lines": as_csv(("x\ny", *HEADER), [("1", *row) for row in ROWS]),
     "another-order-and-columns-that-no-key-names": as_csv(
         ("x", "value", "y", "host", "at"), [("1", value, '"', host, at) for at, host, value in ROWS]
     ),
@@ -205,23 +182,15 @@ def test_a_csv_is_read_by_its_header(rig: Rig, table: str) -> None:
     """Cells are what the csv module reads, and a label keeps a number as it is written."""
     reader = csv.DictReader(io.StringIO(TABLES[table].removeprefix("\ufeff"), newline=""))
     assert told(reader) == told(ROWS_AS_RECORDS), "the test's own table"
-    answer = rig.backfill({"job": "j", "from": rig.file("a.csv", TABLES[table])}, rig.job())
+    answer = rig.read("a.csv", TABLES[table])
     assert rig.held == told(ROWS_AS_RECORDS)
     assert (answer["records"], answer["skipped"]) == (len(ROWS), {})
 
 
-def test_columns_say_which_header_is_which_field(rig: Rig) -> None:
-    """A header that is named differently, with spaces or letters of any script, is mapped; the others stay."""
-    text = as_csv(("Zeit (UTC)", "host", "값"), ROWS)
-    columns = {"Zeit (UTC)": "at", "값": "value"}
-    rig.backfill({"job": "j", "from": rig.file("a.csv", text), "columns": columns}, rig.job())
-    assert rig.held == told(ROWS_AS_RECORDS)
-
-
 def test_an_empty_cell_is_a_missing_field(rig: Rig) -> None:
-    """An empty label is absent, an empty value is skipped and counted, as in a record without the field."""
+    """An empty label is absent, an empty value is skipped and counts, as in a record without the field."""
     rows = [(1_759_000_000, "", 1), (1_759_000_060, "a", ""), (1_759_000_120, "a", 3)]
-    answer = rig.backfill({"job": "j", "from": rig.file("a.csv", as_csv(HEADER, rows))}, rig.job())
+    answer = rig.read("a.csv", as_csv(HEADER, rows))
     assert rig.held == {"requests": [(1_759_000_000_000, 1.0)], 'requests{host="a"}': [(1_759_000_120_000, 3.0)]}
     assert sum(counts(answer["skipped"]).values()) == 1
     assert answer["samples"] == 2
@@ -233,16 +202,12 @@ NUMBERS = ["0", "-0.5", "1e-3", "1E+20", "123456789012345678", "3.00000000000000
 def test_numbers_of_a_csv_keep_every_digit(rig: Rig) -> None:
     """A cell is read as the float that Python reads."""
     rows = [(1_759_000_000 + index, f"h{index:02}", text) for index, text in enumerate(NUMBERS)]
-    rig.backfill({"job": "j", "from": rig.file("a.csv", as_csv(HEADER, rows))}, rig.job())
+    rig.read("a.csv", as_csv(HEADER, rows))
     values = {series: points[0][1] for series, points in rig.held.items()}
     assert list(map(repr, values.values())) == [repr(float(text)) for text in NUMBERS]
 
 
 # --- Compressed --------------------------------------------------------------------------------------------------
-
-
-def gz(content: bytes) -> bytes:
-    return gzip.compress(content)
 
 
 def gz_of_members(content: bytes) -> bytes:
@@ -262,22 +227,18 @@ def zst(content: bytes) -> bytes:
     return bytes(cramjam.zstd.compress(content))
 
 
-def zst_of_frames(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return zst(content[:middle]) + zst(content[middle:])
-
-
 COMPRESSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
-    "gz": (".gz", gz),
+    "gz": (".gz", gzip.compress),
     "gz-of-members": (".gz", gz_of_members),
     "gz-with-a-name": (".gz", gz_with_a_name),
     "zst": (".zst", zst),
-    "zst-of-frames": (".zst", zst_of_frames),
+    "zst-of-frames": (".zst", lambda content: zst(content[:999]) + zst(content[999:])),
 }
 CONTENTS: dict[str, tuple[str, str]] = {
     "json": (".json", SHAPES["array-pretty"][1]),
     "ndjson": (".ndjson", SHAPES["ndjson"][1]),
     "csv": (".csv", as_csv(HEADER, [(one["at"], one["host"], one["value"]) for one in RECORDS])),
+    "text": (".prom", "".join('requests{{host="{host}"}} {value} {at}000\n'.format(**one) for one in RECORDS)),
 }
 
 
@@ -287,15 +248,14 @@ def test_compressed_files_say_the_same(rig: Rig, kind: str, how: str) -> None:
     """Members and frames after the first belong to the file."""
     ending, text = CONTENTS[kind]
     more, compress = COMPRESSED[how]
-    path = rig.file(f"a{ending}{more}", compress(text.encode()))
-    answer = rig.backfill({"job": "j", "from": path}, rig.job())
+    answer = rig.read(f"a{ending}{more}", compress(text.encode()))
     assert rig.held == told(RECORDS)
     assert answer["done"]
 
 
 def test_the_format_can_be_given(rig: Rig) -> None:
     """A name that says nothing is no problem when `format` says it."""
-    path = rig.file("dump", gz(SHAPES["ndjson"][1].encode()))
+    path = rig.file("dump", gzip.compress(SHAPES["ndjson"][1].encode()))
     plain = rig.file("plain", SHAPES["ndjson"][1])
     answer = rig.backfill({"job": "j", "from": plain, "format": "ndjson"}, rig.job())
     assert answer["done"]
@@ -309,13 +269,15 @@ def test_the_format_can_be_given(rig: Rig) -> None:
 
 
 def test_files_of_a_bucket_are_read(tmp_path: Path) -> None:
-    """s3:// is read as a path is, compressed or not, several of them and beside local files."""
+    """s3:// is read as a path is, compressed or not, several of them and beside local files; each file's own name says
+    what it is."""
     parts = [RECORDS[:10], RECORDS[10:30], RECORDS[30:]]
     with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        bucket.put("dumps/1.ndjson", "\n".join(map(json.dumps, parts[0])).encode())
-        bucket.put("dumps/two words+한.ndjson.gz", gz("\n".join(map(json.dumps, parts[1])).encode()))
-        local = rig.file("3.ndjson", "\n".join(map(json.dumps, parts[2])))
-        sources = ["s3://spool/dumps/1.ndjson", "s3://spool/dumps/two words+한.ndjson.gz", local]
+        bucket.put("dumps/1.json", json.dumps(parts[0]).encode())
+        bucket.put("dumps/two words+한.ndjson.gz", gzip.compress("\n".join(map(json.dumps, parts[1])).encode()))
+        rows = [(one["at"], one["host"], one["value"]) for one in parts[2]]
+        local = rig.file("3.csv.zst", zst(as_csv(HEADER, rows).encode()))
+        sources = ["s3://spool/dumps/1.json", "s3://spool/dumps/two words+한.ndjson.gz", local]
         answer = rig.backfill({"job": "j", "from": sources}, rig.job())
         assert rig.held == told(RECORDS)
         assert answer["done"]
@@ -335,20 +297,6 @@ def test_a_glob_finds_all_that_match(rig: Rig) -> None:
     assert arrived == sorted(arrived)
 
 
-def test_files_of_several_kinds_go_together(rig: Rig) -> None:
-    """Each file's own name says what it is."""
-    third = len(RECORDS) // 3
-    parts = [RECORDS[:third], RECORDS[third : 2 * third], RECORDS[2 * third :]]
-    rows = [(one["at"], one["host"], one["value"]) for one in parts[2]]
-    paths = [
-        rig.file("a.json", json.dumps(parts[0])),
-        rig.file("b.ndjson", "\n".join(map(json.dumps, parts[1]))),
-        rig.file("c.csv.zst", zst(as_csv(HEADER, rows).encode())),
-    ]
-    rig.backfill({"job": "j", "from": paths}, rig.job())
-    assert rig.held == told(RECORDS)
-
-
 # --- A part of it ------------------------------------------------------------------------------------------------
 
 FIRST, LAST = START_MS + 5 * MINUTE, START_MS + 9 * MINUTE
@@ -362,10 +310,10 @@ ENDS: dict[str, tuple[dict[str, int], Callable[[int], bool]]] = {
 @pytest.mark.parametrize("ends", ENDS)
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_start_and_end_choose_samples_of_a_file(rig: Rig, kind: str, ends: str) -> None:
-    """Both ends are included, and what lies outside is counted."""
+    """Both ends are included, and what lies outside is counts."""
     ending, text = CONTENTS[kind]
     event, is_inside = ENDS[ends]
-    answer = rig.backfill({"job": "j", "from": rig.file(f"a{ending}", text), **event}, rig.job())
+    answer = rig.read(f"a{ending}", text, **event)
     inside = [one for one in RECORDS if is_inside(one["at"] * 1000)]
     assert rig.held == told(inside)
     assert counts(answer["skipped"]) == {"outside_range": len(RECORDS) - len(inside)}
@@ -395,10 +343,6 @@ def large_array(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     yield "]"
 
 
-def large_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    return (json.dumps(one, ensure_ascii=False) + "\n" for one in rows)
-
-
 def large_csv(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     fields = ["note", "at", "host", "value"]
     text = io.StringIO()
@@ -412,8 +356,6 @@ def large_csv(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 LARGE: dict[str, tuple[str, Callable[[Iterator[dict[str, Any]]], Iterator[str]]]] = {
-    "json": ("a.json", large_array),
-    "ndjson": ("a.ndjson", large_lines),
     "csv": ("a.csv", large_csv),
     "csv.zst": ("a.csv.zst", large_csv),
     "json.gz": ("a.json.gz", large_array),
@@ -431,7 +373,7 @@ def test_a_file_of_many_blocks_arrives_to_the_last_bit(rig: Rig, kind: str) -> N
         content = gzip.compress(content, 1)
     if name.endswith(".zst"):
         content = zst(content)
-    answer = rig.backfill({"job": "j", "from": rig.file(name, content)}, rig.job())
+    answer = rig.read(name, content)
     assert answer["skipped"] == {}
     assert (answer["records"], answer["samples"]) == (LARGE_RECORDS, LARGE_RECORDS)
     assert rig.held == told(large_records())
@@ -471,7 +413,7 @@ def test_no_border_of_a_block_is_taken_for_the_end_of_a_record(rig: Rig, what: s
         "json-pretty": "[\n  " + ",\n  ".join(lines) + "\n]\n",
         "ndjson": "\n".join(lines),
     }[kind]
-    answer = rig.backfill({"job": "j", "from": rig.file(f"a.{kind.split('-')[0]}", written)}, rig.job())
+    answer = rig.read(f"a.{kind.split('-')[0]}", written)
     assert answer["stopped"] == ""
     assert rig.held == told(rows)
 
@@ -481,40 +423,20 @@ def test_a_record_of_several_blocks_is_read_whole(rig: Rig) -> None:
     rows = rigs.records(3, start_ms=START_MS)
     rows[1]["note"] = "x[{" * 3_000_000
     for name, text in (("a.json", json.dumps(rows)), ("b.ndjson", "\n".join(map(json.dumps, rows)))):
-        rig.backfill({"job": "j", "from": rig.file(name, text)}, rig.job())
+        rig.read(name, text)
         assert rig.held == told(rows)
 
 
 # --- From a shell ------------------------------------------------------------------------------------------------
 
 
-def shell(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """Status, answer and messages of `pusher backfill … --json`."""
-    done = pusher("backfill", *arguments, "--json", cwd=folder, XDG_STATE_HOME=str(folder / "state"))
-    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
-
-
-def test_a_csv_goes_from_a_shell(tmp_path: Path) -> None:
-    """The command line says the same as an event, and its status is 0 when all of it is there."""
-    now = int(time.time())
-    rows = [(now - HOUR // 1000 * 24 + index, "a", index) for index in range(10)]
-    (tmp_path / "a.csv").write_text(as_csv(("when", "host", "count"), rows))
-    with Receiver(auth=None, limits=ANY_AGE) as receiver:
-        metric = {
-            "name": "requests",
-            "value": "value",
-            "labels": {"host": "host"},
-            "timestamp": {"path": "at", "format": "unix"},
-        }
-        config = {
-            "json_configs": [{"job_name": "j", "url": "http://127.0.0.1:1/doc", "metrics": [metric]}],
-            "remote_write": [{"url": receiver.url, "max_age": "10y"}],
-        }  # fmt: skip
-        (tmp_path / "pusher.yaml").write_text(json.dumps(config))
-        status, answer, detail = shell(
-            tmp_path, "pusher.yaml", "--job", "j", "--from", "a.csv", "--columns", "when=at,count=value"
-        )
-        assert status == 0, detail
-        assert answer["samples"] == 10
-        (points,) = receiver.samples.values()
-        assert points == [(at * 1000, float(value)) for at, _, value in rows]
+def test_a_csv_goes_from_a_shell(rig: Rig) -> None:
+    """The command line says the same as an event, and its status is 0 when all of it is there. A header that is named
+    differently, with spaces or letters of any script, is mapped; the others stay."""
+    rig.file("a.csv", as_csv(("Zeit (UTC)", "host", "값"), ROWS))
+    rig.file("pusher.yaml", rig.text(rig.job()))
+    arguments = ("--job", "j", "--from", "a.csv", "--columns", "Zeit (UTC)=at,값=value", "--json")
+    done = pusher("backfill", "pusher.yaml", *arguments, cwd=rig.folder, XDG_STATE_HOME=str(rig.folder / "state"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["samples"] == len(ROWS)
+    assert rig.held == told(ROWS_AS_RECORDS)

@@ -14,32 +14,16 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.backfill.invoke import BadRequest
-from lambda_remote_write.exposition.writer import series_text
 from lambda_remote_write.store import DirectoryStore
 from sandbox.amp import Limits, Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.rig.backfill_receiving import (
-    MINUTE_MS,
-    Desk,
-    Past,
-    by_series,
-    config_text,
-    counted,
-    minutes,
-    now_ms,
-    only,
-    other_endpoint,
-    stored,
-    total,
-)
-from tests.rig.json_source import example
+from tests.rig import backfill as rigs
+from tests.rig.backfill import AWAY, Desk, as_records, by_series, counts, example, now_ms, only, other_endpoint, stored
 from tests.rig.made import Point
 
 pytestmark = pytest.mark.slow  # deadlines are the subject
 
-# A receiver that asks to come back in an hour: no invocation waits so long, and none needs time to notice.
-AWAY = Fault.status(503, b"maintenance", headers={"Retry-After": "3600"})
 PER_REQUEST = 10
 ANY_TIME = Limits(max_age_seconds=1e9, out_of_order_seconds=0)
 RANGE = {"job": "usage", "start": "-50m", "end": "-5m"}
@@ -47,9 +31,7 @@ RANGE = {"job": "usage", "start": "-50m", "end": "-5m"}
 
 def history(count: int = 48) -> list[Point]:
     """Samples of two series, in the order of their times, in the last hour."""
-    start = now_ms() - 49 * MINUTE_MS
-    points = [*minutes("a", start, count // 2), *minutes("b", start + 7_000, count // 2)]
-    return sorted(points, key=lambda one: one[2])
+    return rigs.two_series(now_ms() - 49 * rigs.MINUTE, count // 2)
 
 
 @contextmanager
@@ -67,30 +49,17 @@ def opened(receiver: Receiver, requests: int) -> None:
 # --- The same history in every kind of source -------------------------------------------------------------------------
 
 
-def records(points: Sequence[Point]) -> list[dict[str, Any]]:
-    return [{"id": labels["id"], "value": value, "at": stamp} for labels, value, stamp in points]
-
-
-def as_text(points: Sequence[Point]) -> str:
-    lines = [f"{series_text(labels)} {value!r} {stamp / 1000:.3f}\n" for labels, value, stamp in points]
-    return "".join([*lines, "# EOF\n"])
-
-
-def as_ndjson(points: Sequence[Point]) -> str:
-    return "".join(json.dumps(one) + "\n" for one in records(points))
-
-
 def as_csv(points: Sequence[Point]) -> str:
-    rows = [f"{one['id']},{one['value']},{one['at']}\n" for one in records(points)]
+    rows = [f"{one['id']},{one['value']},{one['at']}\n" for one in as_records(points)]
     return "id,value,at\n" + "".join(rows)
 
 
 FILES: dict[str, Callable[[Sequence[Point]], str]] = {
-    "past.om": as_text,
-    "past.ndjson": as_ndjson,
-    "past.json": lambda points: json.dumps(records(points)),
+    "past.om": rigs.as_text,
+    "past.ndjson": rigs.as_ndjson,
+    "past.json": lambda points: json.dumps(as_records(points)),
     "past.csv": as_csv,
-    "past.ndjson.gz": as_ndjson,
+    "past.ndjson.gz": rigs.as_ndjson,
 }
 SOURCES = [*FILES, "api", "server"]
 
@@ -114,15 +83,29 @@ class Setting:
 
     desk: Desk
     event: dict[str, Any]
-    past: Past
+    past: rigs.Past
     points: list[Point]
+    receivers: Sequence[Receiver]
+
+    def rounds(self, *requests: int | tuple[int, ...], seconds: float = 30.0) -> list[dict[str, Any]]:
+        """Invocations, each with the token of the one before and with receivers that are opened for so many requests,
+        until it is done."""
+        event, answers = self.event, list[dict[str, Any]]()
+        for some in requests:
+            for receiver, count in zip(self.receivers, some if isinstance(some, tuple) else (some,), strict=True):
+                opened(receiver, count)
+            answers.append(self.desk.backfill(seconds, **event))
+            if answers[-1]["done"]:
+                break
+            event = {"resume": answers[-1]["resume"]}
+        return answers
 
 
 @contextmanager
 def setting(folder: Path, source: str, *receivers: Receiver, points: Sequence[Point] = ()) -> Iterator[Setting]:
     points = list(points or history())
     with Api() as api, LoopbackServer(server_answer(points)) as server:
-        past, top, event = Past(api, list(points)), dict[str, Any](), dict[str, Any](RANGE)
+        past, top, event = rigs.Past(api, list(points)), dict[str, Any](), dict[str, Any](RANGE)
         job = past.job(window="2h")
         if source == "server":
             servers = [{"job_name": "usage", "url": server.base_url, "match": ["requests_total"], "window": "2h"}]
@@ -136,8 +119,8 @@ def setting(folder: Path, source: str, *receivers: Receiver, points: Sequence[Po
         endpoints = [
             other_endpoint(one, f"e{number}", max_age="30d", queue_config=sent) for number, one in enumerate(receivers)
         ]
-        text = config_text(endpoints, [job], **top)
-        yield Setting(Desk(text, DirectoryStore(folder / "store")), event, past, points)
+        text = rigs.config_text(endpoints, [job], **top)
+        yield Setting(Desk(text, DirectoryStore(folder / "store")), event, past, points, receivers)
 
 
 # --- In the middle of a part ------------------------------------------------------------------------------------------
@@ -149,16 +132,11 @@ def test_what_was_accepted_of_a_part_is_not_sent_again(tmp_path: Path, source: s
     """Every invocation ends after one request, and it counts: no sample is sent twice."""
     with away() as receiver, setting(tmp_path, source, receiver) as found:
         if not has_store:
-            found.desk.store = None  # type: ignore[assignment]
-        event, accepted = found.event, [0]
-        while accepted[-1] < len(found.points):
-            opened(receiver, 1)
-            answer = found.desk.backfill(**event)
-            accepted.append(only(answer)["accepted"])
-            assert accepted[-1] > accepted[-2], answer
-            event = {"resume": answer.get("resume")}
+            found.desk.store = None
+        answers = found.rounds(*[1] * 6)
+        answer = answers[-1]
         assert (answer["done"], answer["stopped"]) == (True, "")
-        assert accepted[:5] == [0, 10, 20, 30, 40]
+        assert [only(one)["accepted"] for one in answers][:4] == [10, 20, 30, 40]
         assert stored(receiver) == by_series(found.points)
         assert receiver.accepted == len(found.points)
         assert (only(answer)["rejected"], only(answer)["dropped"], only(answer)["collected"]) == ({}, {}, 48)
@@ -177,7 +155,7 @@ def test_the_request_without_an_answer_alone_is_sent_again(tmp_path: Path, sourc
         receiver.always(None)
         answer = found.desk.backfill(resume=answer["resume"])
         assert answer["done"]
-        rejected = counted(only(answer)["rejected"])
+        rejected = counts(only(answer)["rejected"])
         assert rejected.pop("maybe_stored", 0) == (10 if is_stored else 0)
         assert list(rejected.values()) == [10]
         assert sum(map(len, stored(receiver).values())) == 38
@@ -186,13 +164,7 @@ def test_the_request_without_an_answer_alone_is_sent_again(tmp_path: Path, sourc
 def test_each_endpoint_goes_on_at_its_own_place(tmp_path: Path) -> None:
     """One that is ahead waits for the other, and neither is sent anything twice."""
     with away() as one, away() as other, setting(tmp_path, "past.om", one, other) as found:
-        event = found.event
-        for of_one, of_other in ((2, 0), (3, 2), (0, 2), (0, 1)):
-            opened(one, of_one)
-            opened(other, of_other)
-            answer = found.desk.backfill(**event)
-            event = {"resume": answer.get("resume")}
-        assert answer["done"]
+        assert found.rounds((2, 0), (3, 2), (0, 2), (0, 1))[-1]["done"]
         for receiver in (one, other):
             assert stored(receiver) == by_series(found.points)
             assert receiver.accepted == len(found.points)
@@ -203,14 +175,14 @@ def padded(points: Sequence[Point], kind: str) -> str:
     part ends well before it would otherwise."""
     long, length = (440, 120_000) if kind == "csv" else (1_500, 1_200_000)
     pads = ["x" * (length if number == long else 1_000) for number in range(len(points))]
-    rows = [{**row, "pad": pad} for row, pad in zip(records(points), pads, strict=True)]
+    rows = [{**row, "pad": pad} for row, pad in zip(as_records(points), pads, strict=True)]
     if kind == "ndjson":
         return "".join(json.dumps(row) + "\n" for row in rows)
     if kind == "json":
         return json.dumps(rows)
     if kind == "csv":
         return "id,value,at,pad\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
-    *lines, end = as_text(points).splitlines()
+    *lines, end = rigs.as_text(points).splitlines()
     return "".join(f"{line}\n# {pad}\n" for line, pad in zip(lines, pads, strict=True)) + f"{end}\n"
 
 
@@ -219,8 +191,8 @@ def test_the_part_under_way_is_the_same_part_again(tmp_path: Path, kind: str) ->
     """The first endpoint has all of the second part, the other one nothing of it: where that part ends does not depend
     on where the reading begins, so that neither misses a sample at its end."""
     start = now_ms() - 5_000_000
-    points = [point for second in range(2_500) for point in minutes("ab"[second % 2], start + second * 1_000, 1)]
-    points += [point for second in range(2_500) for point in minutes("cd"[second % 2], start + second * 1_000, 1)]
+    points = [point for second in range(2_500) for point in rigs.minutes("ab"[second % 2], start + second * 1_000, 1)]
+    points += [point for second in range(2_500) for point in rigs.minutes("cd"[second % 2], start + second * 1_000, 1)]
     with away() as one, away() as other, setting(tmp_path, "api", one, other, points=points) as found:
         path = tmp_path / f"padded.{kind}"
         path.write_text(padded(points, kind))
@@ -254,13 +226,13 @@ def test_a_range_that_became_too_old_in_the_middle(tmp_path: Path) -> None:
         found.desk.text = found.desk.text.replace('"max_age": "30d"', '"max_age": "1h"')
         opened(receiver, 1)
         answer = found.desk.backfill(**found.event)
-        found.desk.clock = lambda: now_ms() + 20 * MINUTE_MS
+        found.desk.clock = lambda: now_ms() + 20 * rigs.MINUTE
         receiver.always(None)
         answer = found.desk.backfill(resume=answer["resume"])
         accounting = only(answer)
         assert answer["done"]
-        assert (accounting["collected"], accounting["accepted"] + total(accounting["dropped"])) == (48, 48)
-        assert set(counted(accounting["dropped"])) == {"too_old"}
+        assert (accounting["collected"], accounting["accepted"] + rigs.total(accounting["dropped"])) == (48, 48)
+        assert set(counts(accounting["dropped"])) == {"too_old"}
         assert sum(map(len, stored(receiver).values())) == receiver.accepted == accounting["accepted"]
 
 
@@ -271,30 +243,25 @@ def test_an_export_has_every_sample_once(tmp_path: Path) -> None:
     points = [*points[:8], *history(48)[8:40], *points[8:]]
     points = sorted(points, key=lambda one: (one[0]["id"], one[2]))
     with away() as receiver, setting(tmp_path, "past.om", receiver, points=points) as found:
-        event = {**found.event, "export": str(tmp_path / "old.om")}
-        for _ in range(8):
-            opened(receiver, 1)
-            answer = found.desk.backfill(**event)
-            if answer["done"]:
-                break
-            event = {"resume": answer["resume"]}
+        found.event["export"] = str(tmp_path / "old.om")
+        answer = found.rounds(*[1] * 8)[-1]
         assert answer["done"]
         lines = (tmp_path / "old.om").read_text().splitlines()
         assert len(lines) == len(set(lines)) == 8 + 1
-        assert (answer["exported"], counted(only(answer)["dropped"])["too_old"]) == (8, 8)
+        assert (answer["exported"], counts(only(answer)["dropped"])["too_old"]) == (8, 8)
 
 
 class Killed(BaseException):
     """The end of a process, wherever it stands."""
 
 
+def die(seconds: float) -> None:
+    raise Killed
+
+
 def test_a_killed_invocation_loses_at_most_a_second_of_its_work(tmp_path: Path) -> None:
     """How far it has come in a part is written down again and again."""
     with away() as receiver, setting(tmp_path, "past.om", receiver) as found:
-
-        def die(seconds: float) -> None:
-            raise Killed
-
         receiver.script(None, Fault.delay(1.1), Fault.status(503))
         found.desk.sleep = die
         with pytest.raises(Killed):
@@ -308,27 +275,17 @@ def test_a_killed_invocation_loses_at_most_a_second_of_its_work(tmp_path: Path) 
 # --- Three invocations without progress -------------------------------------------------------------------------------
 
 
-def until_stopped(at: Desk, event: dict[str, Any], most: int = 6, seconds: float = 30.0) -> list[dict[str, Any]]:
-    """Invocations, each with the token of the one before."""
-    answers = [at.backfill(seconds, **event)]
-    while not (answers[-1]["stopped"] or answers[-1]["done"]) and len(answers) < most:
-        answers.append(at.backfill(seconds, resume=answers[-1]["resume"]))
-    return answers
-
-
 @pytest.mark.parametrize("has_store", [True, False], ids=["store", "without a store"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_receiver_that_takes_nothing_stops_it(tmp_path: Path, source: str, has_store: bool) -> None:
     """The third in a row says which part of what, what the receiver answered last, and what helps."""
     with away() as receiver, setting(tmp_path, source, receiver) as found:
         if not has_store:
-            found.desk.store = None  # type: ignore[assignment]
-        answers = until_stopped(found.desk, found.event)
+            found.desk.store = None
+        answers = found.rounds(0, 0, 0)
         assert [bool(answer["stopped"]) for answer in answers] == [False, False, True]
-        detail = answers[-1]["stopped"]
         where = source if source in FILES else " to "
-        for words in ("3 invocations", "no progress", where, "e0", "503", "maintenance"):
-            assert words in detail
+        rigs.assert_says(answers[-1]["stopped"], "3 invocations", "no progress", where, "e0", "503", "maintenance")
         receiver.always(None)
         assert found.desk.backfill(resume=answers[-1]["resume"])["done"]
         assert stored(receiver) == by_series(found.points)
@@ -344,10 +301,9 @@ def test_a_source_that_never_answers_in_time_stops_it(tmp_path: Path, kind: str)
         config = json.loads(found.desk.text)
         (config["backfill_configs"] if kind == "server" else config["json_configs"])[0]["url"] = silent.base_url
         found.desk.text = json.dumps(config)
-        answers = until_stopped(found.desk, found.event, seconds=0.4)
+        answers = found.rounds(0, 0, 0, seconds=0.4)
         assert [bool(answer["stopped"]) for answer in answers] == [False, False, True]
-        for words in ("3 invocations", "no progress", "usage", "more time", "window"):
-            assert words in answers[-1]["stopped"]
+        rigs.assert_says(answers[-1]["stopped"], "3 invocations", "no progress", "usage", "more time", "window")
 
 
 def test_a_limit_on_the_rate_that_no_invocation_can_keep(tmp_path: Path) -> None:
@@ -355,7 +311,7 @@ def test_a_limit_on_the_rate_that_no_invocation_can_keep(tmp_path: Path) -> None
     with Receiver(auth=None, limits=ANY_TIME) as receiver, setting(tmp_path, "past.om", receiver) as found:
         limit = '"max_samples_per_second": 1, '
         found.desk.text = found.desk.text.replace('"max_samples_per_send"', f'{limit}"max_samples_per_send"')
-        answers = until_stopped(found.desk, found.event, seconds=2.0)
+        answers = found.rounds(*[0] * 6, seconds=2.0)
         assert [only(answer)["accepted"] for answer in answers] == [10, 20, 30, 40, 48]
         assert (answers[-1]["done"], receiver.accepted) == (True, 48)
         assert "max_samples_per_second" in " ".join(answers[0]["notes"])
@@ -364,15 +320,9 @@ def test_a_limit_on_the_rate_that_no_invocation_can_keep(tmp_path: Path) -> None
 def test_progress_begins_the_count_anew(tmp_path: Path) -> None:
     """Two invocations without, one with, two without: nothing to stop for."""
     with away() as receiver, setting(tmp_path, "past.om", receiver) as found:
-        event, stops = found.event, list[str]()
-        for requests in (0, 0, 1, 0, 0, 1, 0, 0):
-            opened(receiver, requests)
-            answer = found.desk.backfill(**event)
-            stops.append(answer["stopped"])
-            event = {"resume": answer["resume"]}
-        assert stops == [""] * 8
-        assert only(answer)["accepted"] == 20
-        assert found.desk.backfill(**event)["stopped"]
+        answers = found.rounds(0, 0, 1, 0, 0, 1, 0, 0, 0)
+        assert [bool(answer["stopped"]) for answer in answers] == [False] * 8 + [True]
+        assert only(answers[-1])["accepted"] == 20
 
 
 def test_the_first_token_again_and_again_is_counted_too(tmp_path: Path) -> None:
@@ -386,10 +336,6 @@ def test_the_first_token_again_and_again_is_counted_too(tmp_path: Path) -> None:
 def test_three_that_were_killed_stop_it(tmp_path: Path) -> None:
     """The fourth does not even begin: it says where they were, and that they were killed."""
     with away() as receiver, setting(tmp_path, "past.ndjson", receiver) as found:
-
-        def die(seconds: float) -> None:
-            raise Killed
-
         found.desk.sleep = die
         receiver.always(Fault.status(503))
         for _ in range(3):
@@ -397,8 +343,7 @@ def test_three_that_were_killed_stop_it(tmp_path: Path) -> None:
                 found.desk.backfill(**found.event, resume=True)
         requests = len(receiver.requests)
         answer = found.desk.backfill(**found.event, resume=True)
-        for words in ("3 invocations", "no progress", "past.ndjson", "killed", "memory"):
-            assert words in answer["stopped"]
+        rigs.assert_says(answer["stopped"], "3 invocations", "no progress", "past.ndjson", "killed", "memory")
         assert len(receiver.requests) == requests
         receiver.always(None)
         assert found.desk.backfill(**found.event, resume=True)["done"]
@@ -431,20 +376,10 @@ def test_an_api_that_answers_otherwise_each_time_does_not_run_for_ever(tmp_path:
 # --- Resume before anything was recorded ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_resume_before_anything_was_recorded_begins(tmp_path: Path, source: str) -> None:
-    """The same command line serves the first time and every other time."""
-    with Receiver(auth=None, limits=ANY_TIME) as receiver, setting(tmp_path, source, receiver) as found:
-        answer = found.desk.backfill(**found.event, resume=True)
-        assert (answer["done"], answer["stopped"]) == (True, "")
-        assert "begins" in " ".join(answer["notes"])
-        assert stored(receiver) == by_series(found.points)
-
-
 def test_resume_without_a_place_to_keep_it_is_refused(tmp_path: Path) -> None:
     """Without one it would begin anew each time, and send everything again."""
     with Receiver(auth=None, limits=ANY_TIME) as receiver, setting(tmp_path, "past.om", receiver) as found:
-        found.desk.store = None  # type: ignore[assignment]
+        found.desk.store = None
         with pytest.raises(BadRequest, match=r"spool\.location"):
             found.desk.backfill(**found.event, resume=True)
         assert receiver.requests == []
@@ -460,13 +395,9 @@ def test_what_was_skipped_is_reported_with_its_first_example(tmp_path: Path) -> 
         first, *lines = path.read_text().splitlines()
         broken, nothing = '{"id": "a", "val', json.dumps({"id": "a", "value": None, "at": now_ms()})
         path.write_text("\n".join([first, broken, nothing, *lines, broken, nothing]))
-        event = found.event
-        for _ in range(5):
-            opened(receiver, 1)
-            answer = found.desk.backfill(**event)
-            event = {"resume": answer.get("resume")}
+        answer = found.rounds(*[1] * 5)[-1]
         assert answer["done"]
-        assert sorted(counted(answer["skipped"]).values()) == [2, 2]
+        assert sorted(counts(answer["skipped"]).values()) == [2, 2]
         firsts = [example(entry) for entry in answer["skipped"].values()]
         assert any("line 2" in one for one in firsts)
         assert all("past.ndjson" in one for one in firsts)

@@ -87,8 +87,10 @@ def source(url: str, **keys: Any) -> dict[str, Any]:
     return {"job_name": "old", "url": url, "match": ['{job="node"}'], "window": "10m", **keys}
 
 
-def event(**keys: Any) -> dict[str, Any]:
-    return {"job": "old", "start": START_MS / 1000, "end": END_MS / 1000, **keys}
+def asked(rig: Rig, url: str, start_ms: int = START_MS, end_ms: int = END_MS, **keys: Any) -> dict[str, Any]:
+    """The answer of a backfill from this server."""
+    event = {"job": "old", "start": start_ms / 1000, "end": end_ms / 1000}
+    return rig.backfill(event, backfill_configs=[source(url, **keys)])
 
 
 def inside(points: Points, *, job: str = "node") -> Points:
@@ -100,42 +102,40 @@ def inside(points: Points, *, job: str = "node") -> Points:
     return {series: values for series, values in found.items() if values}
 
 
+def assert_stored(rig: Rig, answer: Mapping[str, Any], expected: Points) -> None:
+    """All of it, each sample once."""
+    assert answer["done"], answer["stopped"]
+    assert expected
+    assert rig.stored == dict(sorted(expected.items()))
+    assert rig.receiver.accepted == sum(map(len, expected.values()))
+
+
 # --- A real one --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("window", ["5m", "10m", "17m", "2h"])
 def test_query_gives_the_samples_as_they_are_stored(rig: Rig, server: Prometheus, window: str) -> None:
     """Every sample of the range has its own time and value, and arrives once however the range is cut."""
-    one = source(server.url, read="query", window=window)
-    answer = rig.backfill(event(), backfill_configs=[one])
-    expected = inside(seeded())
-    assert rig.stored == expected
-    assert rig.receiver.accepted == sum(map(len, expected.values()))
-    assert answer["done"], answer["stopped"]
+    answer = asked(rig, server.url, read="query", window=window)
+    assert_stored(rig, answer, inside(seeded()))
 
 
 @pytest.mark.parametrize("step", [15, 60, 7])
 @pytest.mark.parametrize("window", ["5m", "11m", "2h"])
 def test_query_range_gives_what_the_api_gives(rig: Rig, server: Prometheus, step: int, window: str) -> None:
     """At the steps from the start on there is what the server's own answer for the whole range has."""
-    one = source(server.url, read="query_range", window=window, step=f"{step}s")
-    answer = rig.backfill(event(), backfill_configs=[one])
+    answer = asked(rig, server.url, read="query_range", window=window, step=f"{step}s")
     whole = server.query_range('{job="node"}', START_MS / 1000, END_MS / 1000, step)
     expected = {
         series_text(series["metric"]): [(round(float(at) * 1000), float(value)) for at, value in series["values"]]
         for series in whole
     }
-    assert expected
-    assert rig.stored == dict(sorted(expected.items()))
-    assert rig.receiver.accepted == sum(map(len, expected.values())), "each once"
-    assert answer["done"], answer["stopped"]
+    assert_stored(rig, answer, expected)
 
 
 def test_federate_gives_the_newest_of_each(rig: Rig, patient_server: Prometheus) -> None:
     """One sample of each series that is still alive, as it is stored."""
-    one = source(patient_server.url, read="federate")
-    keys: dict[str, Any] = {"start": (NOW - HOUR) / 1000, "end": NOW / 1000}
-    answer = rig.backfill(event(**keys), backfill_configs=[one])
+    answer = asked(rig, patient_server.url, NOW - HOUR, NOW, read="federate")
     newest = {series: points[-1] for series, points in seeded().items() if 'job="node"' in series}
     found = rig.stored
     assert all(len(points) == 1 for points in found.values())
@@ -149,12 +149,9 @@ def test_federate_gives_the_newest_of_each(rig: Rig, patient_server: Prometheus)
 def test_several_selectors_bring_what_each_finds_once(rig: Rig, server: Prometheus) -> None:
     """A series that two selectors find arrives once; one that none finds does not."""
     match = ['requests_total{host="a"}', '{__name__=~"req.*"}', '{job="db"}']
-    answer = rig.backfill(event(), backfill_configs=[source(server.url, read="query", match=match)])
+    answer = asked(rig, server.url, read="query", match=match)
     expected = {s: p for s, p in inside(seeded()).items() if s.startswith("requests_total")}
-    expected |= inside(seeded(), job="db")
-    assert rig.stored == dict(sorted(expected.items()))
-    assert rig.receiver.accepted == sum(map(len, expected.values())), "each once"
-    assert answer["done"], answer["stopped"]
+    assert_stored(rig, answer, expected | inside(seeded(), job="db"))
 
 
 @pytest.mark.parametrize("read", ["query", "query_range"])
@@ -164,8 +161,7 @@ def test_labels_and_relabelling_are_applied(rig: Rig, server: Prometheus, read: 
         {"source_labels": [NAME], "regex": "early|late|on_the_ends|temperature", "action": "drop"},
         {"regex": "instance", "action": "labeldrop"},
     ]
-    one = source(server.url, read=read, labels={"origin": "old"}, metric_relabel_configs=rules)
-    rig.backfill(event(), backfill_configs=[one])
+    asked(rig, server.url, read=read, labels={"origin": "old"}, metric_relabel_configs=rules)
     assert len(rig.stored) == 3
     assert all(series.startswith("requests_total{host=") for series in rig.stored)
     assert all(series.endswith('job="node",origin="old"}') for series in rig.stored)
@@ -173,8 +169,8 @@ def test_labels_and_relabelling_are_applied(rig: Rig, server: Prometheus, read: 
 
 @pytest.mark.parametrize("read", ["query", "query_range", "federate"])
 def test_a_server_that_has_nothing_is_no_error(rig: Rig, server: Prometheus, read: str) -> None:
-    """Nothing arrives, and the windows are counted as empty."""
-    answer = rig.backfill(event(), backfill_configs=[source(server.url, read=read, match=["nothing"])])
+    """Nothing arrives, and the windows are counts as empty."""
+    answer = asked(rig, server.url, read=read, match=["nothing"])
     assert (answer["done"], answer["stopped"]) == (True, "")
     assert answer["empty"] == answer["windows"]
     assert rig.receiver.requests == []
@@ -182,7 +178,7 @@ def test_a_server_that_has_nothing_is_no_error(rig: Rig, server: Prometheus, rea
 
 def test_a_selector_that_the_server_refuses_stops(rig: Rig, server: Prometheus) -> None:
     """What the server says against it is in the message, with job and window."""
-    answer = rig.backfill(event(), backfill_configs=[source(server.url, read="query", match=["{job="])])
+    answer = asked(rig, server.url, read="query", match=["{job="])
     assert not answer["done"]
     rigs.assert_says(answer["stopped"], "old", "parse error")
     assert rig.receiver.requests == []
@@ -198,8 +194,8 @@ def params(request: Request) -> list[tuple[str, str]]:
 class Fake:
     """A server that answers every query with the same series, at the times that are asked for."""
 
-    def __init__(self, rig: Rig, prefix: str = "", kind: str = "matrix") -> None:
-        self.url, self.requests, self.kind = rig.api.url + prefix, [], kind
+    def __init__(self, rig: Rig, prefix: str = "") -> None:
+        self.url = rig.api.url + prefix
         self.requests: list[Request] = []
         for path in ("query", "query_range"):
             rig.api.serve(f"{prefix}/api/v1/{path}", self.answer)
@@ -235,7 +231,7 @@ def test_credentials_are_sent(rig: Rig, who: str, read: str) -> None:
     """Each request has them; the answer shows none of them."""
     keys, expected = CREDENTIALS[who]
     fake = Fake(rig, "/prom")
-    answer = rig.backfill(event(), backfill_configs=[source(f"{fake.url}/", read=read, **keys)])
+    answer = asked(rig, f"{fake.url}/", read=read, **keys)
     assert answer["done"], answer["stopped"]
     assert fake.requests
     assert {request.headers.get("Authorization", "") for request in fake.requests} == {expected}
@@ -247,39 +243,18 @@ def test_credentials_are_sent(rig: Rig, who: str, read: str) -> None:
 def test_requests_to_amp_are_signed(rig: Rig, read: str) -> None:
     """A workspace is asked with a signature that holds, below its address."""
     fake = Fake(rig, "/workspaces/ws-1")
-    one = source(f"{fake.url}/api/v1/remote_write", read=read, sigv4=rigs.TO_AMP)
-    answer = rig.backfill(event(), backfill_configs=[one])
+    answer = asked(rig, f"{fake.url}/api/v1/remote_write", read=read, sigv4=rigs.TO_AMP)
     assert answer["done"], answer["stopped"]
     assert fake.requests
     for request in fake.requests:
         assert SigV4().refusal(request, NOW / 1000) is None
 
 
-def test_a_refused_signature_stops(rig: Rig) -> None:
-    """403 ends the backfill with job, window and what to look at."""
-    rig.api.serve("/api/v1/query", Answer.json({"message": "Forbidden"}, 403))
-    answer = rig.backfill(event(), backfill_configs=[source(rig.api.url, read="query")])
-    assert not answer["done"]
-    rigs.assert_says(answer["stopped"], "old", "403")
-    assert len(rig.api.requests) < 10
-
-
-def test_query_asks_for_what_lies_between(rig: Rig) -> None:
-    """Raw samples are asked for with a range selector whose windows meet and do not overlap."""
-    fake = Fake(rig)
-    rig.backfill(event(), backfill_configs=[source(fake.url, read="query", match=['{job="node"}'])])
-    for request in fake.requests:
-        rigs.assert_says(dict(params(request))["query"], '{job="node"}[')
-    ends = [float(dict(params(request))["time"]) for request in fake.requests]
-    assert ends == sorted(ends)
-    assert round(ends[-1] * 1000) == END_MS
-
-
 def test_federate_asks_for_all_selectors(rig: Rig) -> None:
     """Each selector is a match[] of its own."""
     fake = Fake(rig)
     match = ['{job="a b"}', "up"]
-    rig.backfill(event(), backfill_configs=[source(fake.url, read="federate", match=match)])
+    asked(rig, fake.url, read="federate", match=match)
     assert [value for name, value in params(fake.requests[0]) if name == "match[]"] == match
 
 
@@ -291,12 +266,12 @@ REFUSAL = {"status": "error", "errorType": "bad_data", "error": "too many steps"
 STRANGE: dict[str, tuple[Answer, str]] = {
     "html": (Answer(200, {"Content-Type": "text/html"}, b"<html>log in</html>"), "JSON"),
     "error": (Answer.json(REFUSAL, 422), "too many steps"),
+    "forbidden": (Answer.json({"message": "Forbidden"}, 403), "403"),
     "another-shape": (answered({"x": 1}), ""),
     "a-list": (Answer.json([1]), ""),
     "scalar": (answered([1, "2"], "scalar"), "Prometheus"),
     "no-number": (answered([{"metric": {NAME: "a"}, "values": [[START_MS / 1000, "much"]]}]), "much"),
     "no-time": (answered([{"metric": {NAME: "a"}, "values": [["now", "1"]]}]), ""),
-    "half-a-pair": (answered([{"metric": {NAME: "a"}, "values": [[START_MS / 1000]]}]), ""),
 }
 
 
@@ -306,7 +281,7 @@ def test_an_answer_of_another_shape_stops(rig: Rig, what: str, read: str) -> Non
     """Job, window and what came instead are named, after few requests."""
     answer_of_server, words = STRANGE[what]
     rig.api.serve(f"/api/v1/{read}", answer_of_server)
-    answer = rig.backfill(event(), backfill_configs=[source(rig.api.url, read=read)])
+    answer = asked(rig, rig.api.url, read=read)
     assert not answer["done"]
     rigs.assert_says(answer["stopped"], "old", time.strftime("%Y-%m-%dT", time.gmtime(START_MS / 1000)), words)
     assert len(rig.api.requests) < 10

@@ -13,7 +13,7 @@ import pytest
 from sandbox.api import Api
 from sandbox.prometheus import Prometheus
 from sandbox.server import Answer, Request
-from tests.rig.blocks import dumped
+from tests.rig.blocks import Found, dumped
 from tests.rig.command_line import pusher
 from tests.rig.needs import Peer
 
@@ -42,21 +42,23 @@ def config_of(server: Prometheus, *jobs: object, **keys: object) -> dict[str, ob
     return {"remote_write": [endpoint], "json_configs": list(jobs), "self_metrics": False}
 
 
+def refused(
+    folder: Path, server: Prometheus, newest: str, points: list[tuple[int, float]], at_once: int
+) -> tuple[int, str, Found]:
+    """Status, words and export of a backfill of a series `a`, so many samples in a request, after the newest sample."""
+    (folder / "now.om").write_text(f"{newest}\n# EOF\n")
+    assert shell(folder, config_of(server), "--from", "now.om")[0] == 0
+    (folder / "half.om").write_text("".join(f"a {value} {at}\n" for at, value in points) + "# EOF\n")
+    small = config_of(server, queue_config={"max_samples_per_send": at_once})
+    status, detail = shell(folder, small, "--from", "half.om", "--export", "out.om")
+    return status, detail, dumped((folder / "out.om").read_bytes(), folder)
+
+
 def test_rejected_samples_are_reported_as_such_and_exported(tmp_path: Path, server: Prometheus) -> None:
     """One series is new, the other one has a sample of now: of the old one nothing may come after it."""
     now = int(time.time())
-    (tmp_path / "now.om").write_text(f"a 1 {now}\n# EOF\n")
-    assert shell(tmp_path, config_of(server), "--from", "now.om")[0] == 0
     points = [(now - 3 * 3600 + MINUTE * index, float(index)) for index in range(150)]
-    (tmp_path / "half.om").write_text("".join(f"a {value} {at}\n" for at, value in points) + "# EOF\n")
-    status, detail = shell(
-        tmp_path,
-        config_of(server, queue_config={"max_samples_per_send": 50}),
-        "--from",
-        "half.om",
-        "--export",
-        "out.om",
-    )
+    status, detail, exported = refused(tmp_path, server, f"a 1 {now}", points, 50)
     assert status == 1
     assert "0 accepted, 150 rejected" in detail.splitlines()[0]
     assert "prom: 0 of 150 samples accepted, 150 rejected by the receiver" in detail
@@ -65,22 +67,16 @@ def test_rejected_samples_are_reported_as_such_and_exported(tmp_path: Path, serv
     assert "AMP" not in detail
     assert "set max_age of prom" in detail
     assert "150 samples exported" in detail
-    found = dumped((tmp_path / "out.om").read_bytes(), tmp_path)
-    assert found == {(("__name__", "a"),): [(at * 1000, value) for at, value in points]}
+    assert exported == {(("__name__", "a"),): [(at * 1000, value) for at, value in points]}
 
 
 def test_only_refused_samples_are_exported(tmp_path: Path, server: Prometheus) -> None:
     """Of a file that is half too old the other half arrives."""
     now = int(time.time())
     points = [(now - 4 * 3600, 1.0), (now - 3 * 3600, 2.0), (now - 600, 3.0), (now - 60, 4.0)]
-    (tmp_path / "now.om").write_text(f"b 1 {now}\n# EOF\n")
-    assert shell(tmp_path, config_of(server), "--from", "now.om")[0] == 0
-    (tmp_path / "half.om").write_text("".join(f"a {value} {at}\n" for at, value in points) + "# EOF\n")
-    small = config_of(server, queue_config={"max_samples_per_send": 1})
-    _, detail = shell(tmp_path, small, "--from", "half.om", "--export", "out.om")
+    _, detail, exported = refused(tmp_path, server, f"b 1 {now}", points, 1)
     assert "2 accepted, 2 rejected" in detail
-    found = dumped((tmp_path / "out.om").read_bytes(), tmp_path)
-    assert found == {(("__name__", "a"),): [(at * 1000, value) for at, value in points[:2]]}
+    assert exported == {(("__name__", "a"),): [(at * 1000, value) for at, value in points[:2]]}
     assert [one["value"][1] for one in server.query("a")] == ["4"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,9 @@ import pytest
 from lambda_remote_write.app import App
 from lambda_remote_write.dependencies import Dependencies
 from sandbox.amp import Receiver
-from sandbox.api import Api
 from sandbox.server import Fault
-from tests.rig.backfill_receiving import (
-    MINUTE_MS,
-    Past,
-    balances,
-    by_series,
-    config_text,
-    endpoint,
-    failing_after,
-    minutes,
-    now_ms,
-    only,
-    sent_stamps,
-    stored,
-)
+from tests.rig import backfill as rigs
+from tests.rig.backfill import AWAY, Past, endpoint
 from tests.rig.lambda_context import Context
 from tests.rig.stack import Stack, load_template, translate
 from tests.rig.state_machine import Execution, Killed, definition_of, execute, hurried
@@ -38,7 +25,6 @@ pytestmark = pytest.mark.slow
 EVENT = {"job": "usage", "start": "-50m", "end": "-5m"}
 SUMMARY = "backfill/by-hand.json"
 ALL = 88
-AWAY = Fault.status(503, b"maintenance", headers={"Retry-After": "3600"})  # no round waits so long
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +34,10 @@ def definition() -> str:
 
 
 @pytest.fixture
-def past() -> Iterator[Past]:
+def past(past: Past) -> Past:
     """Forty-four minutes of two series, inside the range that is asked for also when that is 50 seconds later."""
-    with Api() as api:
-        start = now_ms() - 50 * MINUTE_MS + 50_000
-        points = [*minutes("a", start, 44), *minutes("b", start + 7_000, 44)]
-        yield Past(api, sorted(points, key=lambda one: one[2]))
+    past.points = rigs.two_series(rigs.now_ms() - 50 * rigs.MINUTE + 50_000, 44)
+    return past
 
 
 @dataclass
@@ -86,11 +70,14 @@ class Operator:
 
 
 def operator(folder: Path, amp: Receiver, past: Past, **keys: Any) -> Operator:
-    return Operator(folder, config_text([endpoint(amp)], [past.job()]), **keys)
+    return Operator(folder, rigs.config_text([endpoint(amp)], [past.job()]), **keys)
 
 
-def all_arrived_once(amp: Receiver, past: Past) -> bool:
-    return stored(amp) == by_series(past.points) and len(sent_stamps(amp)) == ALL
+def assert_all_arrived(amp: Receiver, past: Past, ended: Execution) -> None:
+    """It has succeeded, and every sample is there."""
+    assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
+    assert rigs.stored(amp) == rigs.by_series(past.points)
+    assert rigs.only(summary_of(ended))["accepted"] == amp.accepted == ALL
 
 
 def summary_of(ended: Execution) -> dict[str, Any]:
@@ -104,14 +91,14 @@ def test_it_goes_round_until_every_sample_is_there(definition: str, tmp_path: Pa
     with Receiver() as amp:
         function = operator(tmp_path, amp, past)
         ended = execute(definition, function, EVENT)
-        assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
+        assert_all_arrived(amp, past, ended)
+        assert len(rigs.sent_stamps(amp)) == ALL
         assert len(function.asked) > 4
         assert function.asked[0] == {**EVENT, "action": "backfill", "plan": True}
         assert all(set(one) == {"action", "resume"} for one in function.asked[1:])
-        assert all_arrived_once(amp, past)
         summary = summary_of(ended)
-        assert ended.output == summary
-        assert (summary["done"], only(summary)["accepted"], balances(summary)) == (True, ALL, True)
+        assert (ended.output, summary["done"]) == (summary, True)
+        rigs.assert_balances(summary)
 
 
 def test_a_round_that_is_killed_after_its_work_is_done_again_without_harm(
@@ -120,38 +107,30 @@ def test_a_round_that_is_killed_after_its_work_is_done_again_without_harm(
     """The same token a second time sends nothing a second time."""
     with Receiver() as amp:
         function = operator(tmp_path, amp, past, dies=lambda number: number in (3, 5))
-        ended = execute(definition, function, EVENT)
-        assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
+        assert_all_arrived(amp, past, execute(definition, function, EVENT))
         assert function.asked[2] == function.asked[3]
-        assert all_arrived_once(amp, past)
-        assert only(summary_of(ended))["accepted"] == ALL
+        assert len(rigs.sent_stamps(amp)) == ALL
 
 
 def test_a_receiver_that_is_away_for_two_rounds_costs_nothing(definition: str, tmp_path: Path, past: Past) -> None:
     with Receiver() as amp:
         amp.script(None, AWAY, AWAY)
-        ended = execute(definition, operator(tmp_path, amp, past), EVENT)
-        assert ended.status == "SUCCEEDED", (ended.error, ended.cause)
-        assert stored(amp) == by_series(past.points)
-        assert only(summary_of(ended))["accepted"] == ALL
+        assert_all_arrived(amp, past, execute(definition, operator(tmp_path, amp, past), EVENT))
 
 
 def test_a_backfill_that_cannot_go_on_fails_and_says_how_it_would(definition: str, tmp_path: Path, past: Past) -> None:
     """The summary has the reason, what was done, and a token that works once it is mended."""
     refusal = Fault.status(403, b'{"Message":"User is not authorized to perform: aps:RemoteWrite"}')
-    with failing_after(2, refusal) as amp:
+    with rigs.failing_after(2, refusal) as amp:
         function = operator(tmp_path, amp, past)
         ended = execute(definition, function, EVENT)
         assert (ended.status, ended.error) == ("FAILED", "BackfillStopped")
         failure = summary_of(ended)
-        assert failure["error"] == "BackfillStopped"
+        assert (failure["error"], failure["event"]) == ("BackfillStopped", EVENT)
         assert "aps:RemoteWrite" in failure["cause"]
-        assert failure["event"] == EVENT
-        assert (failure["last"]["done"], only(failure["last"])["accepted"]) == (False, 20)
+        assert (failure["last"]["done"], rigs.only(failure["last"])["accepted"]) == (False, 20)
         amp.always(None)
-        resumed = execute(definition, function, {"resume": failure["last"]["resume"]})
-        assert resumed.status == "SUCCEEDED", (resumed.error, resumed.cause)
-        assert stored(amp) == by_series(past.points)
+        assert_all_arrived(amp, past, execute(definition, function, {"resume": failure["last"]["resume"]}))
 
 
 def test_rounds_without_progress_end_it(definition: str, tmp_path: Path, past: Past) -> None:
@@ -160,16 +139,11 @@ def test_rounds_without_progress_end_it(definition: str, tmp_path: Path, past: P
         amp.always(AWAY)
         function = operator(tmp_path, amp, past)
         ended = execute(definition, function, EVENT)
-        assert (ended.status, ended.error) == ("FAILED", "BackfillStopped")
-        assert len(function.asked) == 1 + 3
+        assert (ended.status, ended.error, len(function.asked)) == ("FAILED", "BackfillStopped", 1 + 3)
         failure = summary_of(ended)
-        for words in ("3 invocations", "no progress", "503", "maintenance"):
-            assert words in failure["cause"]
+        rigs.assert_says(failure["cause"], "3 invocations", "no progress", "503", "maintenance")
         amp.always(None)
-        resumed = execute(definition, function, {"resume": failure["last"]["resume"]})
-        assert resumed.status == "SUCCEEDED", (resumed.error, resumed.cause)
-        assert stored(amp) == by_series(past.points)
-        assert amp.accepted == ALL
+        assert_all_arrived(amp, past, execute(definition, function, {"resume": failure["last"]["resume"]}))
 
 
 def test_an_event_that_makes_no_sense_fails_at_once(definition: str, tmp_path: Path, past: Past) -> None:

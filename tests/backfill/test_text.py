@@ -18,10 +18,6 @@ from tests.rig.backfill import DAY, NAME, NOW_MS, Points, Rig, counts, series_te
 START_MS = NOW_MS - 30 * DAY
 
 
-def send(rig: Rig, page: str, name: str = "a.om", **event: object) -> dict[str, object]:
-    return rig.backfill({"from": rig.file(name, page), **event})
-
-
 def read_by_the_client(page: str, form: str) -> Points:
     """The samples of a page as the official client library reads it."""
     found: Points = {}
@@ -77,7 +73,7 @@ OPENMETRICS_HELD: Points = {
 
 def test_openmetrics_arrives_as_it_stands(rig: Rig) -> None:
     """Seconds become milliseconds; labels, `job` and `instance` among them, are the file's and only the file's."""
-    answer = send(rig, OPENMETRICS, endpoint="here")
+    answer = rig.read("a.om", OPENMETRICS, endpoint="here")
     assert rig.stored == OPENMETRICS_HELD
     # The library does not read a label value with " # " in it before an exemplar.
     easy = "".join(line for line in OPENMETRICS.splitlines(keepends=True) if "# no" not in line)
@@ -115,7 +111,7 @@ PROMETHEUS_HELD: Points = {
 
 def test_the_prometheus_text_format_arrives_as_it_stands(rig: Rig) -> None:
     """Milliseconds stay what they are, white space is free, comments and empty lines are nothing."""
-    answer = rig.backfill({"from": rig.file("a.prom", PROMETHEUS)})
+    answer = rig.read("a.prom", PROMETHEUS)
     assert rig.stored == PROMETHEUS_HELD
     assert (answer["done"], answer["samples"], answer["skipped"]) == (True, 8, {})
 
@@ -149,7 +145,7 @@ def test_bounds_are_written_as_prometheus_writes_them(rig: Rig, form: str) -> No
     held |= {'s{quantile="1.0"}': 3.0, 's{quantile="0.99"}': 4.0, "s_sum": 5.0}
     held |= {'g{le="1",quantile="1"}': 6.0, 'untyped_bucket{le="1"}': 7.0}
     lines += ["# EOF"] if form == "openmetrics" else []
-    answer = rig.backfill({"from": rig.file("page", "\n".join(lines) + "\n"), "format": form})
+    answer = rig.read("page", "\n".join(lines) + "\n", format=form)
     assert answer["skipped"] == {}
     assert rig.stored == {series: [(1_759_000_000_000, value)] for series, value in sorted(held.items())}
 
@@ -158,7 +154,7 @@ def test_a_type_counts_from_where_it_stands(rig: Rig) -> None:
     """The same words before and behind a TYPE are two series, as the reader of a page has it."""
     bucket = 'h_bucket{le="1"}'
     page = f"{bucket} 1 1759000000000\n# TYPE h histogram\n{bucket} 2 1759000060000\n"
-    rig.backfill({"from": rig.file("a.prom", page + "# TYPE h gauge\n" + f"{bucket} 3 1759000120000\n")})
+    rig.read("a.prom", page + "# TYPE h gauge\n" + f"{bucket} 3 1759000120000\n")
     assert rig.stored == {
         'h_bucket{le="1"}': [(1_759_000_000_000, 1.0), (1_759_000_120_000, 3.0)],
         'h_bucket{le="1.0"}': [(1_759_000_060_000, 2.0)],
@@ -169,7 +165,6 @@ def test_a_type_counts_from_where_it_stands(rig: Rig) -> None:
 
 STAMPS = {
     "1759000000": 1_759_000_000_000,
-    "1759000000.0": 1_759_000_000_000,
     "1759000000.123": 1_759_000_000_123,
     "1759000000.999": 1_759_000_000_999,
     "1.759e9": 1_759_000_000_000,
@@ -180,7 +175,7 @@ STAMPS = {
 @pytest.mark.parametrize("written", STAMPS)
 def test_seconds_become_the_nearest_millisecond(rig: Rig, written: str) -> None:
     """Fractions that a float does not hold exactly cost no millisecond."""
-    send(rig, f"a 1 {written}\n# EOF\n")
+    rig.read("a.om", f"a 1 {written}\n# EOF\n")
     assert rig.stored == {"a": [(STAMPS[written], 1.0)]}
 
 
@@ -189,21 +184,10 @@ def test_a_line_without_a_time_is_skipped_and_counted(rig: Rig, form: str) -> No
     """A sample of the past needs a time; the others go."""
     stamp = "1759000000" if form == "openmetrics" else "1759000000000"
     page = f"a 1\nb 2 {stamp}\nc 3\n" + ("# EOF\n" if form == "openmetrics" else "")
-    answer = rig.backfill({"from": rig.file("page", page), "format": form})
+    answer = rig.read("page", page, format=form)
     assert rig.stored == {"b": [(1_759_000_000_000, 2.0)]}
     assert counts(answer["skipped"]) == {"timestamp_missing": 2}
     rigs.assert_says(rigs.example(answer["skipped"]["timestamp_missing"]), "page", "1", "timestamp")
-
-
-@pytest.mark.parametrize("form", ["openmetrics", "prometheus"])
-def test_start_and_end_choose_samples_of_a_text(rig: Rig, form: str) -> None:
-    """Both ends are included; what lies outside is counted."""
-    unit = 1 if form == "openmetrics" else 1000
-    page = "".join(f"a {n} {(1_759_000_000 + n) * unit}\n" for n in range(10)) + "# EOF\n" * (unit == 1)
-    event = {"start": 1_759_000_003, "end": "2025-09-27T19:06:46Z", "format": form}
-    answer = rig.backfill({"from": rig.file("page", page), **event})
-    assert rig.stored == {"a": [((1_759_000_000 + n) * 1000, float(n)) for n in range(3, 7)]}
-    assert counts(answer["skipped"]) == {"outside_range": 6}
 
 
 # In each a value and a time that one reader or another may take for a number.
@@ -258,7 +242,7 @@ def test_the_name_tells_the_format(rig: Rig, ending: str) -> None:
         content = gzip.compress(content[:5]) + gzip.compress(content[5:])
     if ending.endswith("zst"):
         content = bytes(cramjam.zstd.compress(content))
-    rig.backfill({"from": rig.file(f"page{ending}", content)})
+    rig.read(f"page{ending}", content)
     assert rig.stored == {"a": [(1_759_000_000_000, 1.0)]}
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lambda_remote_write.backfill import invoke
 from lambda_remote_write.events import BadEvent
-from sandbox.s3 import ObjectStore
 from tests.rig import backfill as rigs
-from tests.rig.backfill import DAY, NOW_MS, Rig
+from tests.rig.backfill import DAY, NOW_MS
 from tests.rig.operator import NOW, Operator, operator
 
 __all__ = ["operator"]
@@ -104,35 +101,24 @@ def test_a_line_of_an_object_is_still_found(operator: Operator, format_: str) ->
     without_secret(detail, "s3://files/x.txt, line 2: its value is not a number", "s3://files/x.txt, line 3: it")
 
 
-@pytest.fixture
-def lambda_rig(tmp_path: Path) -> Iterator[tuple[Rig, ObjectStore]]:
-    with rigs.made_with_bucket(tmp_path, amp=True) as found:
-        yield found
+OBJECTS = RECORDS | {
+    f"{what}.{ending}": (f"x.{ending}", content) for what, content in LINES.items() for ending in ("om", "prom")
+}
 
 
-def in_lambda(rig: Rig, **event: Any) -> str:
-    """Everything that a function says of a backfill."""
-    relabelled = rig.metric(value_regex="([0-9.]+)", name="other")
-    try:
-        return json.dumps(rig.backfill({"job": "j", **event}, rig.job(rig.metric(), relabelled), is_local=False))
-    except invoke.BadRequest as error:
-        return str(error)
-
-
-@pytest.mark.parametrize(("name", "content"), RECORDS.values(), ids=RECORDS)
-def test_records_of_an_object_are_not_quoted(lambda_rig: tuple[Rig, ObjectStore], name: str, content: str) -> None:
-    rig, bucket = lambda_rig
-    packed = gzip.compress(SECRET.encode() * 9)[:-6] if content == "GZIP" else content.encode()
-    bucket.put(name, packed)
-    without_secret(in_lambda(rig, **{"from": f"s3://spool/{name}"}), f"s3://spool/{name}")
-
-
-@EACH_LINE
-@pytest.mark.parametrize("ending", ["om", "prom"])
-def test_lines_of_an_object_are_not_quoted(lambda_rig: tuple[Rig, ObjectStore], ending: str, content: str) -> None:
-    rig, bucket = lambda_rig
-    bucket.put(f"x.{ending}", content.encode(errors="surrogateescape"))
-    without_secret(in_lambda(rig, **{"from": f"s3://spool/x.{ending}"}), f"s3://spool/x.{ending}")
+@pytest.mark.parametrize(("name", "content"), OBJECTS.values(), ids=OBJECTS)
+def test_an_object_is_not_quoted(tmp_path: Path, name: str, content: str) -> None:
+    """Whatever a function says of a backfill."""
+    packed = gzip.compress(SECRET.encode() * 9)[:-6] if content == "GZIP" else content.encode(errors="surrogateescape")
+    with rigs.made_with_bucket(tmp_path, amp=True) as (rig, bucket):
+        bucket.put(name, packed)
+        job = rig.job(rig.metric(), rig.metric(value_regex="([0-9.]+)", name="other"))
+        event = {"job": "j", "from": f"s3://spool/{name}"}
+        try:
+            detail = json.dumps(rig.backfill(event, job, is_local=False))
+        except invoke.BadRequest as error:
+            detail = str(error)
+        without_secret(detail, f"s3://spool/{name}")
 
 
 @pytest.mark.parametrize(
@@ -144,8 +130,7 @@ def test_records_of_ones_own_file_are_quoted(tmp_path: Path, what: str) -> None:
     """From a shell, of a local file, the words that help stay."""
     name, content = RECORDS[what]
     with rigs.made(tmp_path) as rig:
-        answer = rig.backfill({"job": "j", "from": rig.file(name, content)}, rig.job())
-        assert "hunter2" in json.dumps(answer)
+        assert "hunter2" in json.dumps(rig.read(name, content))
 
 
 # --- Where objects are read -------------------------------------------------------------------------------------------
@@ -160,8 +145,7 @@ OUTSIDE = [
 @pytest.mark.parametrize("place", OUTSIDE)
 @pytest.mark.parametrize("area", [AREA, {"AWS_LAMBDA_FUNCTION_NAME": "operator"}], ids=["one", "none"])
 def test_a_function_reads_no_other_object(tmp_path: Path, place: str, area: dict[str, str]) -> None:
-    with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        rig.dependencies.env_vars = {**rig.dependencies.env_vars, **area}
+    with rigs.made_with_bucket(tmp_path, env_vars=area) as (rig, bucket):
         bucket.put("config.yaml", CONFIG.encode())
         with pytest.raises(invoke.BadRequest) as refused:
             rig.backfill({"from": place, "format": "openmetrics"}, is_local=False)
@@ -171,8 +155,7 @@ def test_a_function_reads_no_other_object(tmp_path: Path, place: str, area: dict
 
 @pytest.mark.parametrize("place", ["s3://spool/history/x.om", "s3://spool/history/*", "s3://spool/history/"])
 def test_a_function_reads_what_it_may(tmp_path: Path, place: str) -> None:
-    with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        rig.dependencies.env_vars = {**rig.dependencies.env_vars, **AREA}
+    with rigs.made_with_bucket(tmp_path, env_vars=AREA) as (rig, bucket):
         bucket.put("history/x.om", f"a 1 {(NOW_MS - DAY) // 1000}\n# EOF\n".encode())
         assert rig.backfill({"from": place}, is_local=False)["samples"] == 1
 
@@ -188,8 +171,7 @@ def test_samples_are_pushed_from_no_other_object(operator: Operator, place: str)
 
 def test_an_export_goes_where_it_belongs(tmp_path: Path) -> None:
     """Else it could take the place of a spooled request."""
-    with rigs.made_with_bucket(tmp_path) as (rig, bucket):
-        rig.dependencies.env_vars = {**rig.dependencies.env_vars, "PUSHER_SPOOL": "s3://spool"}
+    with rigs.made_with_bucket(tmp_path, env_vars={"PUSHER_SPOOL": "s3://spool"}) as (rig, bucket):
         bucket.put("x.om", f"a 1 {(NOW_MS - DAY) // 1000}\n# EOF\n".encode())
         event = {"from": "s3://spool/x.om", "export": "s3://spool/spool/here/operator/1"}
         with pytest.raises(invoke.BadRequest, match=r"export: .*/operator/1'.*s3://spool/export/"):

@@ -15,11 +15,15 @@ def blocks_of(text: bytes, folder: Path) -> Path:
     """The blocks that promtool makes of an export."""
     file, blocks = folder / "export.om", folder / "blocks"
     file.write_bytes(text)
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(file), str(blocks)]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    made = create_blocks(file, blocks)
     assert made.returncode == 0, made.stdout + made.stderr
     (blocks / "wal").mkdir(exist_ok=True)  # promtool's other commands want one
     return blocks
+
+
+def create_blocks(file: Path, blocks: Path) -> subprocess.CompletedProcess[str]:
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(file), str(blocks)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def dumped(text: bytes, folder: Path) -> Found:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from ..config.scalars import print_duration
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples
 from ..series.label_limits import MAX_AHEAD_MS
-from .sort import piece
 from .times import shown
 
 AMP_MAX_AGE_MS = 3_600_000
@@ -26,14 +24,6 @@ IMPOSSIBLE = (DropReason.TOO_FAR_IN_FUTURE, DropReason.TOO_OLD, DropReason.BEHIN
 _HEAD_MS = 3_600_000  # half a block: no sample further behind the newest one of the workspace is in order
 _MARGIN_MS = 15_000  # a sample closer to the limit would become too old on its way
 _LAST_MS = operator.attrgetter("last_ms")
-
-
-class AcceptanceClass(Enum):
-    """What a receiver will do with a sample."""
-
-    ACCEPTED = "accepted"
-    WINDOW = "only inside the out-of-order window"
-    IMPOSSIBLE = "impossible"
 
 
 @dataclass(slots=True)
@@ -65,7 +55,8 @@ class Rules:
 
 @dataclass(slots=True)
 class Acceptance:
-    """Samples by class. `reasons` says why some are not simply accepted."""
+    """Samples by class: accepted, accepted only inside the out-of-order window, impossible. `reasons` says why some are
+    not simply accepted."""
 
     accepted: Samples
     window: Samples
@@ -95,7 +86,9 @@ def check_slices(samples: Samples, rules: Rules, most: int, *, start: int = 0, f
     are checked against what the receiver has now. With `force` the impossible ones are sent too."""
     found, sent = list[list[Acceptance]](), 0
     for at in range(start, len(samples), most):
-        acceptance = check_acceptance(piece(samples, at, at + most), rules)
+        part = slice(at, at + most)
+        some = Samples(samples.series[part], samples.values[part], samples.timestamps_ms[part])
+        acceptance = check_acceptance(some, rules)
         count = len(acceptance) if force else len(acceptance) - len(acceptance.impossible)
         if not found or sent + count > most:
             found.append([])
@@ -114,26 +107,26 @@ def check_acceptance(samples: Samples, rules: Rules) -> Acceptance:
     is_young = (oldest_ms is None or min(stamps) >= oldest_ms) and min(stamps) >= rules.order_start_ms
     if is_young and max(stamps) <= latest_ms and all(map(operator.gt, stamps, map(_LAST_MS, samples.series))):
         return Acceptance(samples, Samples(), Samples(), ReasonCounts())
-    reasons, places = ReasonCounts(), {kind: list[int]() for kind in AcceptanceClass}
+    reasons, accepted, window, impossible = ReasonCounts(), list[int](), list[int](), list[int]()
     for index, (series, stamp) in enumerate(zip(samples.series, stamps, strict=True)):
-        kind, reason = _check_one(stamp, series.last_ms, rules, latest_ms)
-        places[kind].append(index)
+        reason = _check_one(stamp, series.last_ms, rules, latest_ms)
+        (impossible if reason in IMPOSSIBLE else window if reason else accepted).append(index)
         if reason:
             reasons.add(reason, _detail(reason, stamp, series.last_ms, rules))
-    accepted, window, impossible = (samples.pick(places[kind]) for kind in AcceptanceClass)
-    return Acceptance(accepted, window, impossible, reasons)
+    return Acceptance(samples.pick(accepted), samples.pick(window), samples.pick(impossible), reasons)
 
 
-def _check_one(stamp: int, newest_ms: int, rules: Rules, latest_ms: int) -> tuple[AcceptanceClass, str]:
+def _check_one(stamp: int, newest_ms: int, rules: Rules, latest_ms: int) -> str:
+    """Why a sample is not simply accepted, "" if it is."""
     if stamp > latest_ms:
-        return AcceptanceClass.IMPOSSIBLE, DropReason.TOO_FAR_IN_FUTURE
+        return DropReason.TOO_FAR_IN_FUTURE
     if rules.oldest_ms is not None and stamp < rules.oldest_ms:
-        return AcceptanceClass.IMPOSSIBLE, DropReason.TOO_OLD
+        return DropReason.TOO_OLD
     if stamp > newest_ms and stamp >= rules.order_start_ms:
-        return AcceptanceClass.ACCEPTED, ""
+        return ""
     if rules.window_ms is None or (rules.window_ms and stamp >= rules.window_start_ms):
-        return AcceptanceClass.WINDOW, DropReason.OUT_OF_ORDER
-    return AcceptanceClass.IMPOSSIBLE, DropReason.BEHIND_WINDOW
+        return DropReason.OUT_OF_ORDER
+    return DropReason.BEHIND_WINDOW
 
 
 def _detail(reason: str, stamp: int, newest_ms: int, rules: Rules) -> str:

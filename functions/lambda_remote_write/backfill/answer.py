@@ -9,13 +9,14 @@ from typing import Any
 
 from ..model.reason_counts import ReasonCounts
 from ..report.report import skipped_dict
-from .receiver import EndpointTotals, Receiver
+from .receiver import EndpointTotals, Receiver, reason_counts_of
 from .request import BadRequest, Request
 from .source import Part
 from .times import shown
 
 _MAX_ROWS = 200
 _MAX_NOTES = 50
+_IN_ORDER = "where a series has nothing newer"
 _COUNTS = ("parts", "empty", "records", "samples", "unasked", "exported", "objects", "export_bytes", "invocations")
 
 Row = dict[str, Any]
@@ -51,22 +52,13 @@ class Totals:
         return {**counts, "skipped": skipped_dict(self.skipped), "endpoints": endpoints}
 
 
-def _skipped_of(found: Mapping[str, Mapping[str, Any]]) -> ReasonCounts:
-    """The inverse of `skipped_dict`. Raises ValueError, TypeError, KeyError and AttributeError."""
-    reasons = ReasonCounts()
-    for reason, entry in found.items():
-        examples = {str(subject): str(example) for subject, example in entry["examples"].items()}
-        reasons.merge(ReasonCounts(Counter({str(reason): int(entry["count"])}), {str(reason): examples}))
-    return reasons
-
-
 def totals_of(found: Mapping[str, Any], receivers: Sequence[Receiver]) -> Totals:
     """The counts of a checkpoint; each receiver gets its own. Raises BadRequest."""
     totals = Totals()
     try:
         for name in _COUNTS:
             setattr(totals, name, int(found.get(name, 0)))
-        totals.skipped = _skipped_of(found.get("skipped", {}))
+        totals.skipped = reason_counts_of(found.get("skipped", {}))
         known = {one["endpoint"]: EndpointTotals.from_json(one) for one in found.get("endpoints", ())}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadRequest(f"resume: its counts cannot be read ({type(error).__name__})") from None
@@ -96,15 +88,6 @@ class Summary:
     def warn(self, *messages: str) -> None:
         self.warnings += [message for message in dict.fromkeys(messages) if message and message not in self.warnings]
 
-    def as_json(self) -> dict[str, Any]:
-        more = len(self.notes) - _MAX_NOTES
-        return {
-            "preflight": self.rows if len(self.rows) <= _MAX_ROWS else _half(self.rows),
-            "notes": [*self.notes[:_MAX_NOTES], *([f"and {more} more"] if more > 0 else [])],
-            "warnings": self.warnings,
-            "stopped": self.stopped,
-        }
-
 
 def answer(
     request: Request, windows: int | None, totals: Totals, receivers: Sequence[Receiver], summary: Summary
@@ -116,7 +99,8 @@ def answer(
         for place, one in enumerate(receivers)
     ]
     del counts["export_bytes"]
-    rows = {"preflight": plan_rows(request, receivers)} if request.plan else {}
+    rows = summary.rows if len(summary.rows) <= _MAX_ROWS else _half(summary.rows)
+    more = len(summary.notes) - _MAX_NOTES
     return {
         "action": "backfill",
         "job": request.job,
@@ -127,8 +111,10 @@ def answer(
         "windows": windows,
         **counts,
         "endpoints": endpoints,
-        **summary.as_json(),
-        **rows,
+        "preflight": plan_rows(request, receivers) if request.plan else rows,
+        "notes": [*summary.notes[:_MAX_NOTES], *([f"and {more} more"] if more > 0 else [])],
+        "warnings": summary.warnings,
+        "stopped": summary.stopped,
     }
 
 
@@ -140,16 +126,13 @@ def plan_rows(request: Request, receivers: Sequence[Receiver]) -> list[Row]:
     for receiver in receivers:
         oldest_ms = receiver.rules.oldest_ms
         cut = start_ms if oldest_ms is None else min(max(oldest_ms, start_ms), end_ms + 1)
-        if cut > start_ms:
-            rows.append(_plan_row(receiver, start_ms, cut - 1, "impossible", "too_old"))
-        if cut <= end_ms:
-            rows.append(_plan_row(receiver, cut, end_ms, "accepted", "where a series has nothing newer"))
+        some = [(start_ms, cut - 1, "impossible", "too_old"), (cut, end_ms, "accepted", _IN_ORDER)]
+        rows += [
+            {"endpoint": receiver.name, "where": f"{shown(first)} to {shown(last)}", "class": kind, "reason": reason}
+            for first, last, kind, reason in some
+            if first <= last
+        ]
     return rows
-
-
-def _plan_row(receiver: Receiver, start_ms: int, end_ms: int, kind: str, reason: str) -> Row:
-    where = f"{shown(start_ms)} to {shown(end_ms)}"
-    return {"endpoint": receiver.name, "where": where, "class": kind, "reason": reason}
 
 
 def _rules(receiver: Receiver) -> dict[str, Any]:

@@ -21,8 +21,6 @@ from ..scrape.json_scraper import fetch_pages
 from .source import Part, SourceFailed, within
 from .span import PAUSE_SECONDS, TRIES, RangeSource, Span
 
-MAX_WINDOWS = 20_000
-
 
 class ApiSource(RangeSource):
     """A JSON job whose config says how to query its API for a range."""
@@ -107,14 +105,3 @@ def _rounded_down(form: Format, milliseconds: int) -> int:
         return min(form.milliseconds(form.written(milliseconds)), milliseconds)
     except BadTimestamp:
         return milliseconds
-
-
-def with_window(job: JsonJob, window_ms: int, step_ms: int) -> JsonJob:
-    """The job with another window or step than in its config (0 for the same)."""
-    if job.backfill is None:
-        return job
-    found = job.backfill
-    return replace(
-        job,
-        backfill=replace(found, window_ms=window_ms or found.window_ms, step_ms=step_ms or found.step_ms),
-    )

@@ -72,10 +72,8 @@ def resume_stored(request: Request, config: Config, store: Store | None, deadlin
 def resume_checkpoint(given: Checkpoint, config: Config, store: Store | None, deadline: float) -> Checkpoint:
     """The given checkpoint, or a later one that a killed invocation has stored. Raises BadRequest."""
     if given.config != fingerprint(config, given.request.job):
-        detail = (
-            "it was made under another config (what the job's records mean, relabelling, endpoints, external labels)"
-        )
-        raise BadRequest(f"resume: {detail}: start again without resume")
+        about = "what the job's records mean, relabelling, endpoints, external labels"
+        raise BadRequest(f"resume: it was made under another config ({about}): start again without resume")
     try:
         found = _load(store, given, deadline) if store is not None else given
     except (StoreError, BadCheckpoint):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from ..aws.s3 import S3
 from ..exposition.writer import number, seconds, series_text
@@ -22,25 +21,13 @@ class NotWritten(Exception):
     """The export cannot be written. The message names the place."""
 
 
-class Target(Protocol):
-    """Where the lines are written. `objects` and `size` are what exists so far, after `flush`."""
-
-    @property
-    def objects(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    def write(self, lines: bytes, deadline: float) -> None: ...
-    def flush(self, deadline: float) -> None: ...
-    def close(self, deadline: float) -> None: ...
-
-
 class Export:
-    """Writes samples in the order given. Raises NotWritten; deadlines are monotonic seconds."""
+    """Writes samples in the order given. `objects` and `size` are what exists so far, after `flush`. Raises NotWritten;
+    deadlines are monotonic seconds."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: FileTarget | ObjectsTarget) -> None:
         self._target, self._texts = target, dict[Series, str]()
-        self.samples = self.stored = self.left_out = 0  # `stored` are durable
-        self._size = target.size
+        self.samples = 0
 
     @property
     def objects(self) -> int:
@@ -48,14 +35,13 @@ class Export:
 
     @property
     def size(self) -> int:
-        """Durable bytes of a file, without the # EOF line."""
-        return self._size
+        """Bytes of a file, without the # EOF line."""
+        return self._target.size
 
     def write(self, samples: Samples, deadline: float) -> None:
         lines = list[str]()
         for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
             if isinstance(value, Histogram) or label_codec.is_stale(value):  # OpenMetrics text cannot express them
-                self.left_out += 1
                 continue
             text = self._texts.get(series)
             if text is None:
@@ -70,11 +56,9 @@ class Export:
     def flush(self, deadline: float) -> None:
         """Makes everything written so far durable."""
         self._target.flush(deadline)
-        self.stored, self._size = self.samples, self._target.size
 
     def close(self, deadline: float) -> None:
         self._target.close(deadline)
-        self.stored = self.samples
 
 
 class FileTarget:

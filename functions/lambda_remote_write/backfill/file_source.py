@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..config.schema import JsonJob
-from ..model.samples import Intern
 from ..model.scrape import Scrape
 from .files import BadFile, Block, FileId, Files
 from .json_records import TABLE_BYTES, RecordMapper, Table, elements
@@ -31,18 +29,10 @@ def format_of(place: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """How to read files: `resolve` maps labels to series; `mapper` and `table` read records, if a job is given."""
+    """How to read files: `resolve` maps labels to series; `mapper` reads records, if a job is given."""
 
     resolve: Resolve
     mapper: RecordMapper | None = None
-    table: Table | None = None
-
-
-def meaning_of(job: JsonJob | None, intern: Intern, columns: Mapping[str, str], resolve: Resolve) -> Meaning:
-    """`columns` maps column headers to fields of the job's records."""
-    if job is None:
-        return Meaning(resolve)
-    return Meaning(resolve, RecordMapper(job, intern), Table(job, columns))
 
 
 class FileSource:
@@ -76,18 +66,15 @@ class FileSource:
         return f"{self._found[mark.file].place}, from {where} on"
 
     def parts(self, mark: Mark, deadline: float, until: Mark | None = None) -> Iterator[Part]:
+        readers = {"json": self._of_array, "csv": self._of_table}
         try:
             for number in range(mark.file, len(self._found)):
                 begin = mark if number == mark.file else Mark(file=number)
                 end = until.at if until is not None and until.file == number else 0
-                yield from map(self._limited, self._of_file(number, begin, deadline, end))
+                parts = readers.get(self._kinds[number], self._of_lines)(number, begin, deadline, end)
+                yield from map(self._limited, parts)
         except BadFile as error:
             raise SourceFailed(str(error)) from None
-
-    def _of_file(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
-        """With `until` the first part ends at that byte of the decompressed text."""
-        readers = {"json": self._of_array, "csv": self._of_table}
-        return readers.get(self._kinds[number], self._of_lines)(number, begin, deadline, until)
 
     def _limited(self, part: Part) -> Part:
         start_ms, end_ms = self._span
@@ -112,7 +99,7 @@ class FileSource:
     def _scrape(self) -> Scrape:
         return Scrape("", "", self._now_ms())
 
-    # formats
+    # formats; with `until` the first part ends at that byte of the decompressed text
 
     def _of_lines(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
         file = self._found[number]
@@ -125,22 +112,16 @@ class FileSource:
                 scrape.records = len(scrape.samples)
             else:
                 self._mapper_for(file).lines(block, scrape, file.place, self._now_ms())
-            line = block.line + block.content.count(b"\n") + (not block.content.endswith(b"\n"))
+            line = block.next_line + (not block.content.endswith(b"\n"))
             where = f"{file.place}, lines {block.line} to {line - 1}"
             after = Mark(block.end, number, line, text.state if text is not None else ())
             yield self._part(number, where, after, block.read, scrape)
         if line == 1 and not begin.at:
-            yield self._empty(number)
+            yield Part(file.place, Mark(file=number), self._share(number, 0), notes=[f"{file.place}: it is empty"])
             return
         wrong = text.close(line) if text is not None else ""
         if wrong:
             raise BadFile(wrong)
-
-    def _empty(self, number: int) -> Part:
-        place = self._found[number].place
-        part = Part(place, Mark(file=number), self._share(number, 0))
-        part.notes.append(f"{place}: it is empty")
-        return part
 
     def _text_file(self, number: int, begin: Mark) -> TextFile | None:
         """A reader for a text format; None for records."""
@@ -160,17 +141,14 @@ class FileSource:
             yield self._part(number, where, Mark(some.end, number), some.read, scrape)
 
     def _of_table(self, number: int, begin: Mark, deadline: float, until: int) -> Iterator[Part]:
-        file, table = self._found[number], self._meaning.table
-        mapper = self._mapper_for(file)
-        if table is None:
-            raise BadFile(f"{file.place}: a table needs a job that says how to read its columns")
-        header, blocks = self._rows_of(file, begin, deadline, table, until)
-        for rows in table.rows(header, blocks, file.place):
-            where = f"{file.place}, lines {rows.first_line} to {rows.line - 1}"
-            scrape = self._scrape()
+        file, mapper = self._found[number], self._mapper_for(self._found[number])
+        header, blocks = self._rows_of(file, begin, deadline, mapper.table, until)
+        for rows in mapper.table.rows(header, blocks, file.place):
+            block, scrape = rows.block, self._scrape()
+            where = f"{file.place}, lines {block.line} to {block.next_line - 1}"
             scrape.skipped = rows.skipped
             mapper.columns(rows.columns, scrape, where, self._now_ms())
-            yield self._part(number, where, Mark(rows.end, number, rows.line), rows.read, scrape)
+            yield self._part(number, where, Mark(block.end, number, block.next_line), block.read, scrape)
 
     def _rows_of(
         self, file: FileId, begin: Mark, deadline: float, table: Table, until: int

@@ -4,38 +4,33 @@ notices changes. Reads in pieces, so that the size of a file does not matter."""
 from __future__ import annotations
 
 import glob
-import itertools
+import io
 import os
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zlib_ng import zlib_ng as zlib
+from zlib_ng import gzip_ng
 
 from ..aws.s3 import S3
 from ..store import Changed, StoreError
 
 BLOCK_BYTES = 2 << 20  # of text in one read
 _S3 = "s3://"
-_PACKED_BYTES = 128 << 10  # decompressed at once after the end of a member
 _PIECE_BYTES = 8 << 20  # of an object in each request to S3
 MAX_LINE_BYTES = 16 << 20
 MAX_LINES = 200_000  # in a block: each unreadable line costs microseconds, however short it is
 _MAX_FILES = 1_000
 _TRIES = 3
 _PAUSE_SECONDS = 0.2
-_GZIP, _ZSTD, _MAGIC_BYTES = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", 4
+_MAGIC, _MAGIC_BYTES = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}, 4
 
 
 class BadFile(Exception):
     """A file cannot be read, or not any further. The message names the file, the place, and what to do."""
-
-
-class FileChanged(BadFile):
-    """The file has changed since the backfill began to read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +55,10 @@ class Block:
     @property
     def end(self) -> int:
         return self.offset + len(self.content)
+
+    @property
+    def next_line(self) -> int:
+        return self.line + self.content.count(b"\n")
 
 
 def is_object(place: str) -> bool:
@@ -96,9 +95,9 @@ class Files:
         found = [file for place in places for file in self._expanded(place, deadline)]
         if len(found) > _MAX_FILES:
             raise BadFile(f"{len(found)} files; {_MAX_FILES} are allowed at once")
-        twice = [file.place for file in found if sum(other.place == file.place for other in found) > 1]
-        if twice:
-            raise BadFile(f"{twice[0]} is named twice")
+        for place, count in Counter(file.place for file in found).items():
+            if count > 1:
+                raise BadFile(f"{place} is named twice")
         return found
 
     def _expanded(self, place: str, deadline: float) -> list[FileId]:
@@ -113,13 +112,10 @@ class Files:
             keys = self._objects.list(bucket, key.rstrip("*"), deadline) if several else [key]
             if not keys:
                 raise BadFile(f"{place}: no object has this prefix")
-            return [self._object(bucket, one, deadline) for one in keys if not one.endswith("/")]
+            heads = {one: self._objects.head(bucket, one, deadline) for one in keys if not one.endswith("/")}
+            return [FileId(f"{_S3}{bucket}/{one}", head.etag, head.size) for one, head in heads.items()]
         except StoreError as error:
             raise BadFile(str(error)) from None
-
-    def _object(self, bucket: str, key: str, deadline: float) -> FileId:
-        found = self._objects.head(bucket, key, deadline)
-        return FileId(f"{_S3}{bucket}/{key}", found.etag, found.size)
 
     def _local(self, place: str) -> list[FileId]:
         if not self._is_local:
@@ -140,7 +136,7 @@ class Files:
     ) -> Iterator[Block]:
         """Yields the lines of a file from byte `start` of the decompressed text on, where line number `line` begins, in
         blocks of about `most` bytes and at most MAX_LINES. With `until` the first block ends at that byte. `deadline`
-        is monotonic seconds. Raises BadFile, and FileChanged when the file has changed; earlier blocks are valid."""
+        is monotonic seconds. Raises BadFile, also when the file has changed; earlier blocks are valid."""
         offset, rest, read = start, b"", 0
         for piece, read in self.pieces(file, deadline, start, most):
             rest += piece
@@ -153,7 +149,7 @@ class Files:
                 whole, rest = Block(rest[:end], offset, line, read), rest[end:]
                 for block in [whole] if offset < until else _with_few_lines(whole, file):
                     yield block
-                    offset, line = block.end, block.line + block.content.count(b"\n")
+                    offset, line = block.end, block.next_line
         if rest:
             yield Block(rest, offset, line, read)
 
@@ -162,21 +158,18 @@ class Files:
     ) -> Iterator[tuple[bytes, int]]:
         """Yields the decompressed text from byte `start` on, at most `most` bytes at a time, each with the bytes of the
         file read so far. Raises BadFile."""
-        is_packed = self._is_packed(file, deadline)
-        position = 0 if is_packed else min(start, file.size)  # a compressed file is decompressed from its beginning
-        unpacked = _Unpacked(self._pieces(file, deadline, position), file, position, deadline)
-        for piece, read in unpacked if is_packed else unpacked.plain():
+        magic = next(self._pieces(file, deadline, 0, _MAGIC_BYTES), b"")
+        packed = next((kind for kind, begin in _MAGIC.items() if magic.startswith(begin)), "")
+        position = 0 if packed else min(start, file.size)  # a compressed file is decompressed from its beginning
+        stored = self._pieces(file, deadline, position)
+        for piece, read in _unpacked(packed, stored, file, deadline) if packed else _plain(stored, position):
             begin, position = position, position + len(piece)
             for at in range(max(start - begin, 0), len(piece), most):  # skips what was read before
                 check_time(deadline, file.place)
-                rest = 0 if is_packed else max(len(piece) - at - most, 0)
+                rest = 0 if packed else max(len(piece) - at - most, 0)
                 yield piece[at : at + most], read - rest
         if position < start:
-            raise FileChanged(f"{file.place}: it has {position} bytes, and {start} had been read before")
-
-    def _is_packed(self, file: FileId, deadline: float) -> bool:
-        first = next(self._pieces(file, deadline, 0, _MAGIC_BYTES), b"")
-        return first.startswith((_GZIP, _ZSTD))
+            raise BadFile(f"{file.place}: it has {position} bytes, and {start} had been read before")
 
     def _pieces(self, file: FileId, deadline: float, at: int, most: int = _PIECE_BYTES) -> Iterator[bytes]:
         """The bytes of the file as stored, from `at` on."""
@@ -187,7 +180,7 @@ class Files:
         while at < file.size:
             piece = self._piece(file, at, most, deadline)
             if not piece:
-                raise FileChanged(f"{file.place}: it became shorter while it was read")
+                raise BadFile(f"{file.place}: it became shorter while it was read")
             yield piece
             at += len(piece)
 
@@ -197,7 +190,7 @@ class Files:
             try:
                 return self._objects.get_range(bucket, key, at, most, file.version, deadline).content
             except Changed:
-                raise FileChanged(f"{file.place}: it has changed since it was begun; start again") from None
+                raise BadFile(f"{file.place}: it has changed since it was begun; start again") from None
             except StoreError as error:
                 if not tries_left or time.monotonic() >= deadline:
                     raise BadFile(str(error)) from None
@@ -233,7 +226,7 @@ def _pieces_of_path(file: FileId, at: int) -> Iterator[bytes]:
 
 def _check_same(file: FileId, status: os.stat_result) -> None:
     if _local_id(file.place, status).version != file.version:
-        raise FileChanged(f"{file.place}: it has changed since it was begun; start again")
+        raise BadFile(f"{file.place}: it has changed since it was begun; start again")
 
 
 def check_time(deadline: float, place: str) -> None:
@@ -242,96 +235,66 @@ def check_time(deadline: float, place: str) -> None:
         raise BadFile(f"{place}: there was no time for more of it")
 
 
-class _Unpacked:
-    """The text of a file in blocks, each with the bytes of the file read up to there."""
+class _Stored(io.RawIOBase):
+    """The bytes of a file as they are stored, as a stream; `taken` counts those that were read from it."""
 
-    def __init__(self, pieces: Iterator[bytes], file: FileId, start: int, deadline: float) -> None:
-        """`pieces` are those from byte `start` on."""
-        self._pieces, self._file, self._read, self._deadline = pieces, file, start, deadline
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._piece, self.taken = pieces, memoryview(b""), 0
 
-    def plain(self) -> Iterator[tuple[bytes, int]]:
-        """Of an uncompressed file."""
-        for piece in self._pieces:
-            self._read += len(piece)
-            yield piece, self._read
+    def readable(self) -> bool:
+        return True
 
-    def __iter__(self) -> Iterator[tuple[bytes, int]]:
-        """Of a file in gzip or zstd. Only the last block counts as the end of the file, because a few bytes may
-        decompress to any number of blocks. Text before an error is yielded before the error is raised."""
-        parts, failed, parted = list[bytes](), None, self._parts()
-        while failed is None:
-            try:
-                part = next(parted, b"")
-            except BadFile as error:
-                part, failed = b"", error
-            if parts and (not part or sum(map(len, parts)) >= BLOCK_BYTES):
-                is_last = not part and failed is None
-                yield b"".join(parts), self._read if is_last else min(self._read, self._file.size - 1)
-                parts = []
-            if not part:
-                break
-            parts.append(part)
-        if failed is not None:
-            raise failed
-
-    def _parts(self) -> Iterator[bytes]:
-        first = next(self._pieces, b"")
-        if first.startswith(_GZIP):
-            yield from self._unpacked(first, "gzip", lambda: zlib.decompressobj(31), _gunzip)
-        else:
-            yield from self._unpacked(first, "zstd", _zstd_decompressor, _unzstd)
-
-    def _unpacked(self, first: bytes, kind: str, new: Any, unpack: Any) -> Iterator[bytes]:
-        """Members one after the other, as both formats allow. Raises BadFile."""
-        decompressor, place = new(), self._file.place
-        for piece in itertools.chain([first], self._pieces):
-            self._read += len(piece)
-            left = deque([piece])
-            while left:
-                check_time(self._deadline, place)
-                data = left.popleft()
-                if decompressor.eof:
-                    if kind == "gzip" and not data.strip(b"\0"):  # padding of tape drives and some writers
-                        continue
-                    decompressor = new()
-                try:
-                    yield from unpack(decompressor, data)
-                except Exception as error:
-                    raise BadFile(f"{place}: the {kind} is damaged near byte {self._read}: {error}") from None
-                if decompressor.eof:
-                    left.extendleft(reversed(_cut(decompressor.unused_data)))
-        if not decompressor.eof:
-            raise BadFile(f"{place}: the {kind} ends early, after {self._read} bytes: it may be cut off")
+    def readinto(self, buffer: Any) -> int:
+        self._piece = self._piece or memoryview(next(self._pieces, b""))
+        count = min(len(buffer), len(self._piece))
+        buffer[:count], self._piece = self._piece[:count], self._piece[count:]
+        self.taken += count
+        return count
 
 
-def _cut(data: bytes) -> list[bytes]:
-    """The data after a member, in pieces: at the end of the next member only the rest of one piece is copied."""
-    return [data[at : at + _PACKED_BYTES] for at in range(0, len(data), _PACKED_BYTES)]
+def _plain(stored: Iterator[bytes], read: int) -> Iterator[tuple[bytes, int]]:
+    """The pieces of an uncompressed file, each with the bytes of the file read up to there."""
+    for piece in stored:
+        read += len(piece)
+        yield piece, read
 
 
-def _gunzip(decompressor: Any, data: bytes) -> Iterator[bytes]:
-    while data:
-        unpacked = decompressor.decompress(data, BLOCK_BYTES)
-        if unpacked:
-            yield unpacked
-        data = decompressor.unconsumed_tail
-        if decompressor.eof:
-            return
+def _unpacked(kind: str, pieces: Iterator[bytes], file: FileId, deadline: float) -> Iterator[tuple[bytes, int]]:
+    """The text of a file in gzip or zstd, member after member, in blocks with the bytes of the file read up to there.
+    Only the last block counts as the end of the file, because a few bytes may decompress to any number of blocks. Text
+    before an error is yielded before the error is raised. Raises BadFile."""
+    stored, parts, failed = _Stored(pieces), list[bytes](), None
+    unpacking = _gzip_file(stored) if kind == "gzip" else _zstd_file(stored)
+    is_over = False
+    while not is_over:
+        part = b""
+        try:
+            check_time(deadline, file.place)
+            part = unpacking.read1(BLOCK_BYTES)
+        except BadFile as error:
+            failed = error
+        except EOFError:
+            failed = BadFile(f"{file.place}: the {kind} ends early, after {stored.taken} bytes: it may be cut off")
+        except Exception as error:
+            detail = str(error).partition(" (")[0]  # gzip quotes what it finds instead of a member
+            failed = BadFile(f"{file.place}: the {kind} is damaged near byte {stored.taken}: {detail}")
+        parts.append(part)
+        is_over = not part
+        if sum(map(len, parts)) >= (1 if is_over else BLOCK_BYTES):
+            is_last = is_over and failed is None
+            yield b"".join(parts), stored.taken if is_last else min(stored.taken, file.size - 1)
+            parts = []
+    if failed is not None:
+        raise failed
 
 
-def _zstd_decompressor() -> Any:
+def _gzip_file(stored: _Stored) -> Any:
+    return gzip_ng.GzipNGFile(fileobj=stored, mode="rb")  # type: ignore[no-untyped-call]
+
+
+def _zstd_file(stored: _Stored) -> Any:
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]  # of Python 3.14
     except ImportError:
         from backports import zstd  # type: ignore[no-redef,unused-ignore]
-    return zstd.ZstdDecompressor()
-
-
-def _unzstd(decompressor: Any, data: bytes) -> Iterator[bytes]:
-    while True:
-        unpacked = decompressor.decompress(data, BLOCK_BYTES)
-        if unpacked:
-            yield unpacked
-        data = b""
-        if decompressor.eof or decompressor.needs_input:
-            return
+    return zstd.ZstdFile(stored)

@@ -31,6 +31,7 @@ _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STRUCTURE = re.compile(  # a lone " begins a string that goes on
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL
 )
+_BOM = b"\xef\xbb\xbf"
 _RECORD = re.compile(r", record \d+")
 _LAST_RECORD = re.compile(rb"\}\s*(,)")
 _JSON_FLOATS = msgspec.json.Decoder(list[float]).decode
@@ -39,9 +40,11 @@ _CHECKED = msgspec.json.Decoder(list[msgspec.Raw]).decode  # does not decode the
 
 
 class RecordMapper:
-    """Maps records of one job to samples; remembers the series of each."""
+    """Maps records of one job to samples; remembers the series of each. `table` reads those of a CSV file."""
 
-    def __init__(self, job: JsonJob, intern: Intern) -> None:
+    def __init__(self, job: JsonJob, intern: Intern, columns: Mapping[str, str]) -> None:
+        """`columns` maps column headers to fields of the job's records."""
+        self.table = Table(job, columns)
         self.job = replace(job, pagination=None, limits=replace(job.limits, sample_limit=0))
         self._intern = intern
         self._mapper = JobMapper(self.job, intern)
@@ -61,21 +64,22 @@ class RecordMapper:
         """Elements of an array, as an array. Raises BadFile."""
         _check_size(content, where)
         columns = self._reader.read(content, "") if self._reader else None
-        try:
-            found = columns or decode(content, exact=self._mapper.exact)
-        except NotJson as error:
-            raise BadFile(f"{where}: {_what(error, where)}") from None
+        found = columns or self._decoded(content, where)
         documents: Sequence[Any] = [found] if columns or self._is_record else found  # type: ignore[assignment]
         self._map(documents, scrape, where, now_ms, lambda: decode(content, exact=True))
 
     def document(self, content: bytes, scrape: Scrape, where: str, now_ms: int) -> None:
         """A whole answer of the API. Raises BadFile."""
         _check_size(content, where)
+        found = self._decoded(content, where)
+        self._map([found], scrape, where, now_ms, lambda: [decode(content, exact=True)])
+
+    def _decoded(self, content: bytes, where: str) -> object:
+        """Raises BadFile."""
         try:
-            found = decode(content, exact=self._mapper.exact)
+            return decode(content, exact=self._mapper.exact)
         except NotJson as error:
             raise BadFile(f"{where}: {_what(error, where)}") from None
-        self._map([found], scrape, where, now_ms, lambda: [decode(content, exact=True)])
 
     def lines(self, block: Block, scrape: Scrape, place: str, now_ms: int) -> None:
         """A record or a document a line; a line that is not JSON is skipped. Raises BadFile."""
@@ -225,7 +229,7 @@ def _comma_before(text: bytes, end: int) -> int | None:
 
 def _opened(text: bytes) -> int | None:
     """Where the elements of an array begin; None for another document."""
-    begin = text.removeprefix(b"\xef\xbb\xbf").lstrip()
+    begin = text.removeprefix(_BOM).lstrip()
     return len(text) - len(begin) + 1 if begin.startswith(b"[") else None
 
 
@@ -279,14 +283,10 @@ class _Boundaries:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a table, by column. `end` is the place after them in the decompressed text, `line` the number of the
-    line there, `first_line` that of their first line."""
+    """The rows of a block, by column. `skipped` counts those that cannot be read."""
 
     columns: Columns
-    end: int
-    line: int
-    first_line: int
-    read: int
+    block: Block
     skipped: ReasonCounts
 
 
@@ -306,23 +306,23 @@ class Table:
         """Yields the rows of the blocks after the header. Raises BadFile."""
         for block in _closed(blocks):
             skipped = ReasonCounts()
-            columns = self._columns(header, self._cells(block, header, place, skipped))
-            line = block.line + block.content.count(b"\n")
-            yield Rows(columns, block.end, line, block.line, block.read, skipped)
+            yield Rows(self._columns(header, self._cells(block, header, place, skipped)), block, skipped)
 
     def header(self, block: Block, place: str) -> tuple[list[str], Block]:
         """The names of the columns, and the rest of a file's first block. Raises BadFile."""
-        end = _end_of_row(block.content)
-        text, is_whole = _text(block.content[:end].removeprefix(b"\xef\xbb\xbf"))
-        if not is_whole:
-            raise BadFile(f"{place}, line 1: not UTF-8")
+        lines = block.content.splitlines(keepends=True)  # a cell in quotes may have several
+        text, _ = _text(block.content.removeprefix(_BOM))
+        reader = csv.reader(io.StringIO(text, newline=""))
         try:
-            row = next(csv.reader(io.StringIO(text, newline="")), [])
+            row = next(reader, [])
         except csv.Error as error:
             raise BadFile(f"{place}, line 1: the header cannot be read: {error}") from None
+        if any(map(_is_broken, row)):
+            raise BadFile(f"{place}, line 1: not UTF-8")
+        end = sum(map(len, lines[: reader.line_num]))
         header = [self._renamed.get(cell.strip(), cell.strip()) for cell in row]
         strange = [name for name in self._renamed if name not in map(str.strip, row)]
-        has = f"{len(row)} columns" if is_object(place) else _shown(row)
+        has = f"{len(row)} columns" if is_object(place) else ", ".join(map(repr, row))[:200]
         if strange:
             raise BadFile(f"{place}, line 1: no column {strange[0]!r}, which columns names; it has {has}")
         missing = sorted((self._needed | self._labels) - {name.partition(".")[0] for name in header})
@@ -365,10 +365,6 @@ class Table:
         return Columns(len(rows), fields)
 
 
-def _shown(row: Sequence[str]) -> str:
-    return ", ".join(map(repr, row))[:200]
-
-
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -403,17 +399,6 @@ def _closed(blocks: Iterator[Block]) -> Iterator[Block]:
         rest = Block(left, whole.offset + cut, line, whole.read) if left else None
     if rest is not None:
         yield rest
-
-
-def _end_of_row(content: bytes) -> int:
-    """The end of the first line that ends outside of quotes; the end of the content if none does."""
-    end = content.find(b"\n") + 1
-    is_inside = content.count(b'"', 0, end) % 2
-    while end and is_inside:
-        quote = content.find(b'"', end)  # lines without one change nothing
-        start, end = end, content.find(b"\n", quote) + 1 if quote >= 0 else 0
-        is_inside ^= content.count(b'"', start, end) % 2
-    return end or len(content)
 
 
 def _end_outside_of_quotes(content: bytes) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from .checkpoint import Checkpoint
 from .receiver import Receiver
 from .request import Request
-from .workspace import MAX_WINDOW_SECONDS, NotAnswered
+from .workspace import MAX_WINDOW_SECONDS, NotAnswered, Workspace
 
 _WAIT_SECONDS = 300.0
 _RESTORE_SHARE, _RESTORE_SECONDS = 0.25, 60.0  # of the time, and at most, to restore the windows
@@ -29,23 +29,23 @@ class WidenedWindow:
         restore what a killed one has widened. `checkpoint` may have some from before."""
         is_wanted = request.widen and not request.dry_run
         self._request, self._save, self._deadline = request, save, deadline
-        self._receivers = [one for one in receivers if one.workspace is not None] if is_wanted else []
+        self._workspaces = [(one, one.workspace) for one in receivers if one.workspace is not None and is_wanted]
         self._before = dict(checkpoint.widened_from)
         self.warnings: list[str] = []
         self.until = deadline
         if is_wanted:
             self.until -= min(_RESTORE_SECONDS, _RESTORE_SHARE * max(deadline - time.monotonic(), 0.0))
-            if not self._receivers:
+            if not self._workspaces:
                 self.warnings.append("widen_out_of_order: no endpoint is a workspace of AMP")
 
     def __enter__(self) -> WidenedWindow:
-        for receiver in self._receivers:
-            self._widen(receiver)
+        for receiver, workspace in self._workspaces:
+            self._widen(receiver, workspace)
         return self
 
-    def _widen(self, receiver: Receiver) -> None:
+    def _widen(self, receiver: Receiver, workspace: Workspace) -> None:
         old = self._before.get(receiver.name, receiver.window_seconds)
-        if old is None or receiver.workspace is None:
+        if old is None:
             self.warnings.append(f"{receiver.name}: the out-of-order window stays as it is, because it is not known")
             return
         wanted = max(old, self._needed_seconds(receiver))
@@ -54,7 +54,7 @@ class WidenedWindow:
         self._before[receiver.name] = old
         self._save(widened_from=dict(self._before))
         try:
-            receiver.workspace.set_window(wanted, min(self.until, time.monotonic() + _WAIT_SECONDS))
+            workspace.set_window(wanted, min(self.until, time.monotonic() + _WAIT_SECONDS))
             receiver.rules.window_ms = wanted * 1000
         except NotAnswered as error:
             detail = f"{receiver.name}: the out-of-order window could not be raised to {wanted} s: {error}"
@@ -72,15 +72,13 @@ class WidenedWindow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for receiver in self._receivers:
+        for receiver, workspace in self._workspaces:
             if receiver.name in self._before:
-                self._restore(receiver, self._before[receiver.name])
+                self._restore(receiver, workspace, self._before[receiver.name])
 
-    def _restore(self, receiver: Receiver, seconds: int) -> None:
-        if receiver.workspace is None:
-            return
+    def _restore(self, receiver: Receiver, workspace: Workspace, seconds: int) -> None:
         try:
-            receiver.workspace.set_window(seconds, self._deadline)
+            workspace.set_window(seconds, self._deadline)
             self._forget(receiver)
         except NotAnswered as detail:
             by_hand = f"set outOfOrderTimeWindowInSeconds back to {seconds}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..dependencies import Dependencies
 from ..model.delivery import Delivery, PendingRequest
-from ..model.reason_counts import ReasonCounts
+from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Samples
 from ..remote_write import send
 from ..remote_write.batches import protocol_of
@@ -26,6 +27,7 @@ from .workspace import NotAnswered, Workspace
 
 _REFRESH_SECONDS = 60.0  # scheduled runs send samples meanwhile
 _QUERY_SECONDS = 30.0
+_COUNTS = ("collected", "accepted", "requests", "retries", "bytes_sent")
 _NEVER = 2**62  # later than every run
 _DEFAULT_WINDOW_SECONDS = 60  # of a workspace whose window was not changed
 
@@ -35,29 +37,24 @@ class EndpointTotals:
     """Counts of one endpoint over all finished parts."""
 
     accounting: Delivery
-    classes: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "window": 0, "impossible": 0})
+    classes: Counter[str] = field(default_factory=lambda: Counter(accepted=0, window=0, impossible=0))
     reasons: ReasonCounts = field(default_factory=ReasonCounts)
 
     def add(self, accounting: Delivery, acceptance: Acceptance) -> None:
         """Adds a finished part."""
         self.accounting.merge(accounting)
-        for name, count in acceptance.counts().items():
-            self.classes[name] += count
+        self.classes.update(acceptance.counts())
         self.reasons.merge(acceptance.reasons)
 
     def as_json(self) -> dict[str, Any]:
         accounting = self.accounting
         return {
             "endpoint": accounting.endpoint,
-            "collected": accounting.collected,
-            "accepted": accounting.accepted,
+            **{name: getattr(accounting, name) for name in _COUNTS},
             "rejected": reasons_dict(accounting.rejected),
             "dropped": reasons_dict(accounting.dropped),
             "classes": dict(self.classes),
             "reasons": reasons_dict(self.reasons),
-            "requests": accounting.requests,
-            "retries": accounting.retries,
-            "bytes_sent": accounting.bytes_sent,
             "warnings": list(accounting.warnings),
         }
 
@@ -65,20 +62,22 @@ class EndpointTotals:
     def from_json(cls, found: Mapping[str, Any]) -> EndpointTotals:
         """Raises ValueError, TypeError and KeyError."""
         accounting = Delivery(str(found["endpoint"]))
-        for name in ("collected", "accepted", "requests", "retries", "bytes_sent"):
+        for name in _COUNTS:
             setattr(accounting, name, int(found[name]))
         accounting.rejected = reason_counts_of(found["rejected"])
         accounting.dropped = reason_counts_of(found["dropped"])
         accounting.warnings = list(map(str, found["warnings"]))
-        classes = {str(key): int(value) for key, value in found["classes"].items()}
+        classes = Counter({str(key): int(value) for key, value in found["classes"].items()})
         return cls(accounting, classes, reason_counts_of(found["reasons"]))
 
 
 def reason_counts_of(found: Mapping[str, Mapping[str, Any]]) -> ReasonCounts:
-    """The inverse of `reasons_dict`. Raises ValueError, TypeError and KeyError."""
+    """The inverse of `reasons_dict` and `skipped_dict`. Raises ValueError, TypeError, KeyError and AttributeError."""
     reasons = ReasonCounts()
     for reason, entry in found.items():
-        reasons.add(str(reason), str(entry["example"]), int(entry["count"]))
+        examples = entry["examples"] if "examples" in entry else {ANYTHING: entry["example"]}
+        reasons.counts[str(reason)] = int(entry["count"])
+        reasons.examples[str(reason)] = {str(subject): str(example) for subject, example in examples.items()}
     return reasons
 
 

@@ -6,22 +6,22 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from ..config.scalars import duration_ms, print_duration
+from ..config.scalars import duration_ms
 from ..config.schema import BackfillServer, Config, JsonJob, ScrapeJob
 from . import file_source
-from .acceptance import AMP_MAX_AGE_MS
-from .api_source import MAX_WINDOWS
 from .times import BadTime, parse_time, shown
 
 KEYS = (
     "job", "start", "end", "step", "window", "from", "format", "columns", "endpoint", "force", "dry_run", "export",
     "widen_out_of_order", "resume", "plan",
 )  # fmt: skip
-_TEXTS = ("job", "format", "endpoint", "export", "step", "window")
-_FLAGS = ("force", "dry_run", "widen_out_of_order", "plan")
+_TEXTS = ("job", "format", "endpoint", "export")
+_FLAGS = ("force", "dry_run", "plan")
 _AHEAD_MS = 60_000  # between two clocks
+_Type = TypeVar("_Type", str, bool)
+Job = JsonJob | ScrapeJob | BackfillServer
 
 
 class BadRequest(Exception):
@@ -58,23 +58,17 @@ def read(given: Mapping[str, Any], config: Config, now_ms: int) -> Request:
         near = difflib.get_close_matches(key, KEYS, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         problems.append(f"{key!r:.60} is unknown{hint}; allowed are {', '.join(KEYS)}")
-    texts = {key: _text(given, key, problems) for key in _TEXTS}
-    flags = {key: _flag(given, key, problems) for key in _FLAGS}
+    named: dict[str, Any] = {key: _typed(given, key, "", problems) for key in _TEXTS}
+    named |= {key: _typed(given, key, False, problems) for key in _FLAGS}
     request = Request(
-        job=texts["job"],
+        **named,
         start_ms=_time(given, "start", now_ms, problems),
         end_ms=_time(given, "end", now_ms, problems),
-        step_ms=_duration(texts, "step", problems),
-        window_ms=_duration(texts, "window", problems),
+        step_ms=_duration(given, "step", problems),
+        window_ms=_duration(given, "window", problems),
         files=_files(given, problems),
-        format=texts["format"],
         columns=_columns(given, problems),
-        endpoint=texts["endpoint"],
-        export=texts["export"],
-        force=flags["force"],
-        dry_run=flags["dry_run"],
-        widen=flags["widen_out_of_order"],
-        plan=flags["plan"],
+        widen=_typed(given, "widen_out_of_order", False, problems),
         asked=tuple((key, as_text(given[key])) for key in KEYS if key in given and key not in ("plan", "resume")),
     )
     request = _checked(request, config, now_ms, problems)
@@ -88,28 +82,21 @@ def as_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def find_job(config: Config, name: str) -> JsonJob | ScrapeJob | BackfillServer | None:
-    every: Sequence[JsonJob | ScrapeJob | BackfillServer] = [*config.jobs, *config.scrape_jobs, *config.servers]
+def find_job(config: Config, name: str) -> Job | None:
+    every: Sequence[Job] = [*config.jobs, *config.scrape_jobs, *config.servers]
     return next((job for job in every if job.job_name == name), None)
 
 
 # one key
 
 
-def _text(given: Mapping[str, Any], key: str, problems: list[str]) -> str:
-    value = given.get(key, "")
-    if isinstance(value, str):
+def _typed(given: Mapping[str, Any], key: str, default: _Type, problems: list[str]) -> _Type:
+    value = given.get(key, default)
+    if isinstance(value, type(default)):
         return value
-    problems.append(f"{key}: a text is expected, not {value!r:.60}")
-    return ""
-
-
-def _flag(given: Mapping[str, Any], key: str, problems: list[str]) -> bool:
-    value = given.get(key, False)
-    if isinstance(value, bool):
-        return value
-    problems.append(f"{key}: true or false is expected, not {value!r:.60}")
-    return False
+    expected = "a text" if isinstance(default, str) else "true or false"
+    problems.append(f"{key}: {expected} is expected, not {value!r:.60}")
+    return default
 
 
 def _time(given: Mapping[str, Any], key: str, now_ms: int, problems: list[str]) -> int | None:
@@ -122,17 +109,18 @@ def _time(given: Mapping[str, Any], key: str, now_ms: int, problems: list[str]) 
         return None
 
 
-def _duration(texts: Mapping[str, str], key: str, problems: list[str]) -> int:
-    if not texts[key]:
+def _duration(given: Mapping[str, Any], key: str, problems: list[str]) -> int:
+    text = _typed(given, key, "", problems)
+    if not text:
         return 0
     try:
-        found = duration_ms(texts[key])
+        if found := duration_ms(text):
+            return found
+        detail = "it must be longer than nothing"
     except ValueError as error:
-        problems.append(f"{key}: {texts[key]!r:.60} is not allowed: {error}")
-        return 0
-    if not found:
-        problems.append(f"{key}: {texts[key]!r:.60} is not allowed: it must be longer than nothing")
-    return found
+        detail = str(error)
+    problems.append(f"{key}: {text!r:.60} is not allowed: {detail}")
+    return 0
 
 
 def _files(given: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
@@ -159,10 +147,9 @@ def _columns(given: Mapping[str, Any], problems: list[str]) -> tuple[tuple[str, 
 
 def _checked(request: Request, config: Config, now_ms: int, problems: list[str]) -> Request:
     start_ms, end_ms = request.start_ms, request.end_ms
-    if end_ms is not None and end_ms > now_ms + _AHEAD_MS:
-        problems.append(f"end: {shown(end_ms)} lies in the future; now is {shown(now_ms)}")
-    if start_ms is not None and start_ms > now_ms + _AHEAD_MS:
-        problems.append(f"start: {shown(start_ms)} lies in the future; now is {shown(now_ms)}")
+    for key, at_ms in (("end", end_ms), ("start", start_ms)):
+        if at_ms is not None and at_ms > now_ms + _AHEAD_MS:
+            problems.append(f"{key}: {shown(at_ms)} lies in the future; now is {shown(now_ms)}")
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
         problems.append(f"start: {shown(start_ms)} is after end, {shown(end_ms)}")
     names = [endpoint.name for endpoint in config.endpoints]
@@ -197,9 +184,7 @@ def _of_files(request: Request, config: Config, problems: list[str]) -> Request:
     return request
 
 
-def _check_records(
-    request: Request, job: JsonJob | ScrapeJob | BackfillServer | None, config: Config, kind: str, problems: list[str]
-) -> None:
+def _check_records(request: Request, job: Job | None, config: Config, kind: str, problems: list[str]) -> None:
     names = [one.job_name for one in config.jobs]
     if not isinstance(job, JsonJob):
         detail = f"{request.job!r:.60} is no json_configs job" if request.job else "is required"
@@ -215,7 +200,7 @@ def _check_records(
 def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]) -> Request:
     given = [key for key in ("format", "columns") if getattr(request, key)]
     problems += [f"{key}: belongs to a file, and from names none" for key in given]
-    job: JsonJob | ScrapeJob | BackfillServer | None = find_job(config, request.job)
+    job = find_job(config, request.job)
     if not request.job:
         names = [*(one.job_name for one in config.jobs), *(one.job_name for one in config.servers)]
         problems.append(f"job: is required (or from, for a file); the config has {', '.join(names) or 'none'}")
@@ -230,32 +215,7 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
         return replace(request, start_ms=request.start_ms or 0, end_ms=request.end_ms or now_ms)
     if request.start_ms is None and not any(detail.startswith("start") for detail in problems):
         problems.append("start: is required: RFC 3339, unix seconds, or relative as -2h")
-    request = replace(request, end_ms=now_ms if request.end_ms is None else request.end_ms)
-    _check_windows(request, job, _oldest_ms(request, config, now_ms), problems)
-    return request
-
-
-def _oldest_ms(request: Request, config: Config, now_ms: int) -> int:
-    """The backfill does not fetch anything older than this."""
-    endpoints = [one for one in config.endpoints if request.endpoint in ("", one.name)]
-    ages_ms = [AMP_MAX_AGE_MS if one.is_amp else one.max_age_ms for one in endpoints]
-    if request.force or request.export or request.dry_run or not ages_ms or not all(ages_ms):
-        return 0
-    return now_ms - max(ages_ms)
-
-
-def _check_windows(request: Request, job: object, oldest_ms: int, problems: list[str]) -> None:
-    if not isinstance(job, JsonJob | BackfillServer) or request.start_ms is None or request.end_ms is None:
-        return
-    of_config = job.window_ms if isinstance(job, BackfillServer) else job.backfill.window_ms if job.backfill else 0
-    window_ms = request.window_ms or of_config
-    start_ms = max(request.start_ms, oldest_ms)
-    count = -(-(request.end_ms - start_ms) // window_ms) if window_ms else 0
-    if count > MAX_WINDOWS:
-        detail = (
-            f"{shown(request.start_ms)} to {shown(request.end_ms)} is {count} windows of {print_duration(window_ms)}"
-        )
-        problems.append(f"start: {detail}; {MAX_WINDOWS} are allowed: say a longer window, or a shorter range")
+    return replace(request, end_ms=now_ms if request.end_ms is None else request.end_ms)
 
 
 def _no_such_job(name: str, config: Config) -> str:

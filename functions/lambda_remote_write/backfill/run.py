@@ -26,20 +26,10 @@ from .source import Part, SourceFailed
 _SPARE_SECONDS = 2.0  # reserved for the end of an invocation
 _PATIENCE_SECONDS = 300.0  # with a receiver that accepts nothing, before the invocation gives up
 _YEAR_2000_MS = 946_684_800_000
-_SAVE_SECONDS, _SAVE_SHARE = (
-    1.0,
-    0.1,
-)  # between two checkpoints within a part; their share of the time
+_SAVE_SECONDS, _SAVE_SHARE = 1.0, 0.1  # between two checkpoints within a part; their share of the time
 _MAX_STALLED = 3
 _KILLED = "each was killed or interrupted. Give it more time, or the function more memory"
-_PASSING = (
-    DropReason.DEADLINE,
-    "unavailable",
-    "no_result",
-    "http_408",
-    "http_429",
-    "http_5",
-)  # prefixes
+_PASSING = (DropReason.DEADLINE, "unavailable", "no_result", "http_408", "http_429", "http_5")  # prefixes
 
 
 class Backfill:
@@ -181,7 +171,7 @@ class Backfill:
         if self._export is not None and not self._request.force:
             self._export.write(lost, self._until)
             self._export.flush(self._until)
-            self._totals.exported = self._exported_before + self._export.stored
+            self._totals.exported = self._exported_before + self._export.samples
             self._totals.objects, self._totals.export_bytes = self._export.objects, self._export.size
         sender.receiver.totals.add(accounting, acceptance)
 

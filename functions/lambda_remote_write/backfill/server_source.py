@@ -17,15 +17,15 @@ from ..config.schema import BackfillServer, RemoteWriteConfig
 from ..config.secrets import SecretError
 from ..config.yaml_reader import shown_url
 from ..exposition.go_float import go_float
+from ..exposition.writer import seconds
 from ..http import HttpRequest, Transport, TransportError, one_line
 from ..http.oauth2 import TokenError
 from ..model.drop_reasons import DropReason
-from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, InvalidSeries, RefusedSeries, Series
 from ..remote_write.client import RemoteWriteClient
 from .source import Mark, Part, SourceFailed, within
 from .span import PAUSE_SECONDS, TRIES, RangeSource, Span
-from .text_records import Resolve, Resolved, TextFile
+from .text_records import Resolve, Resolved, TextFile, drop
 from .times import shown
 
 _MAX_ERROR_BYTES = 1_024
@@ -43,8 +43,6 @@ class _Matrix(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     data: _Matrix
-    status: str = ""
-    warnings: list[str] = []
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -109,10 +107,13 @@ class ServerSource(RangeSource):
         try:
             for selector in self._config.match:
                 for one in self._matrix(selector, start_ms, end_ms, deadline, part.where):
-                    self._take_values(one, part)
+                    self._take(one, part)
         except _TooLarge:
             yield from self._halves(start_ms, end_ms, deadline, f"the answer has {self._limit}")
             return
+        except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+            detail = self._client.masked(f"the answer is not one of Prometheus's: {error}")
+            raise self._failed(start_ms, end_ms, detail) from None
         detail = f"{part.where}: the server returns samples outside of the requested range"
         part.samples = within(part.samples, start_ms, end_ms, part.skipped, detail)
         if not part.records:
@@ -123,15 +124,8 @@ class ServerSource(RangeSource):
     def _limit(self) -> str:
         return f"more than body_size_limit, {self._config.body_size_bytes} bytes"
 
-    def _take_values(self, one: _Series, part: Part) -> None:
-        """Raises SourceFailed."""
-        try:
-            self._take(one, part)
-        except (ValueError, OverflowError) as error:
-            detail = self._client.masked(f"the answer is not one of Prometheus's: {error}")
-            raise SourceFailed(f"{self._name}: {part.where}: {detail}") from None
-
     def _take(self, one: _Series, part: Part) -> None:
+        """Raises ValueError and OverflowError."""
         key = tuple(one.metric.items())
         entry = self._known.get(key)
         if entry is None:
@@ -146,24 +140,20 @@ class ServerSource(RangeSource):
             samples.timestamps_ms += [round(moment * 1000) for moment, _ in one.values]
             samples.values += [go_float(text.encode()) for _, text in one.values]
         elif one.values:
-            _drop(entry, len(one.values), part.dropped)
+            drop(entry, part.dropped, len(one.values))
 
     def _matrix(self, selector: str, start_ms: int, end_ms: int, deadline: float, where: str) -> list[_Series]:
-        """Raises SourceFailed and _TooLarge."""
+        """Raises SourceFailed, _TooLarge and MsgspecError."""
         if self._config.read == "query_range":
             step = f"{self._config.step_ms / 1000:.3f}"
-            form = {"query": selector, "start": _seconds(start_ms), "end": _seconds(end_ms), "step": step}
+            form = {"query": selector, "start": seconds(start_ms), "end": seconds(end_ms), "step": step}
         else:  # a range selector leaves out its own beginning
             length = print_duration(end_ms + 1 - start_ms)
-            form = {"query": f"{selector}[{length}]", "time": _seconds(end_ms)}
+            form = {"query": f"{selector}[{length}]", "time": seconds(end_ms)}
         url = f"{self._config.url}/api/v1/{self._config.read}"
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         body = self._ask(HttpRequest("POST", url, headers, urlencode(form).encode()), deadline, where)
-        try:
-            return _decode(body).data.result
-        except msgspec.MsgspecError as error:
-            detail = self._client.masked(f"the answer is not one of Prometheus's: {error}")
-            raise SourceFailed(f"{self._name}: {where}: {detail}") from None
+        return _decode(body).data.result
 
     def _federated(self, deadline: float) -> Part:
         """The newest sample of each series, in one part."""
@@ -197,11 +187,11 @@ class ServerSource(RangeSource):
 
     def _once(self, request: HttpRequest, deadline: float) -> tuple[int, str, bytearray]:
         """Status (0 without an answer), what went wrong, the body. Raises _TooLarge."""
-        seconds = min(self._config.timeout_ms / 1000, max(deadline - time.monotonic(), 0.1))
+        timeout_seconds = min(self._config.timeout_ms / 1000, max(deadline - time.monotonic(), 0.1))
         body = bytearray()
         try:
-            ready = self._client.authorised(request, time.monotonic() + seconds)
-            with self._transport.send(ready, self._client.connection_options(), seconds) as answer:
+            ready = self._client.authorised(request, time.monotonic() + timeout_seconds)
+            with self._transport.send(ready, self._client.connection_options(), timeout_seconds) as answer:
                 if answer.status != 200:
                     text = one_line(self._client.masked(answer.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")))
                     hint = "; does the role have aps:QueryMetrics there?" if answer.status == 403 else ""
@@ -214,17 +204,6 @@ class ServerSource(RangeSource):
                 return 200, "", body
         except (TransportError, TokenError, CredentialsError, SecretError) as error:
             return 0, self._client.masked(str(error)), body
-
-
-def _drop(entry: Resolved, count: int, dropped: ReasonCounts) -> None:
-    if isinstance(entry, RefusedSeries):
-        dropped.add(entry.reason, entry.message, count)
-    else:
-        dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", count)
-
-
-def _seconds(milliseconds: int) -> str:
-    return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"
 
 
 def _as_endpoint(config: BackfillServer) -> RemoteWriteConfig:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ..config.scalars import print_duration
 from ..config.schema import BackfillServer, Config, JsonJob, RemoteWriteConfig, SpoolConfig
 from ..dependencies import Dependencies
 from ..environment import Environment
 from ..store import Store
 from .acceptance import AMP_MAX_AGE_MS, Rules
-from .api_source import ApiSource, with_window
+from .api_source import ApiSource
 from .export import Export, FileTarget, NotWritten, ObjectsTarget
-from .file_source import RECORDS, FileSource, format_of, meaning_of
+from .file_source import RECORDS, FileSource, Meaning, format_of
 from .files import BadFile, Files, area_of
+from .json_records import RecordMapper
 from .request import BadRequest, Request, find_job
 from .server_source import ServerSource, resolver
 from .source import Source
 from .span import Span
+from .times import shown
+
+_MAX_WINDOWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,14 @@ def source_of(
         job = replace(job, step_ms=request.step_ms or job.step_ms)
         resolve = resolver(environment.intern, job.metric_relabel, job.labels)
         span = _span(request, job.window_ms, rules)
+        if job.read != "federate":
+            _check_count(span)
         return ServerSource(job, span, resolve, dependencies.client, dependencies.transport, dependencies.sleep)
     if not isinstance(job, JsonJob) or job.backfill is None:
         raise BadRequest(f"job: {request.job!r:.60} cannot be queried for a range")
-    asked = with_window(job, request.window_ms, request.step_ms)
+    asked = replace(job, backfill=replace(job.backfill, step_ms=request.step_ms or job.backfill.step_ms))
     span = _span(request, job.backfill.window_ms, rules)
+    _check_count(span)
     return ApiSource(asked, span, environment.intern, environment.fetcher, dependencies.now_ms, dependencies.sleep)
 
 
@@ -79,6 +87,14 @@ def _span(request: Request, window_ms: int, rules: Sequence[Rules]) -> Span:
     wants_all = request.export or request.force or request.dry_run or None in oldest or not oldest
     oldest_ms = 0 if wants_all else min(one for one in oldest if one is not None)
     return Span(start_ms, end_ms, request.window_ms or window_ms, min(oldest_ms, end_ms + 1))
+
+
+def _check_count(span: Span) -> None:
+    """Raises BadRequest."""
+    if span.count > _MAX_WINDOWS:
+        windows = f"{span.count} windows of {print_duration(span.window_ms)}"
+        detail = f"{shown(span.start_ms)} to {shown(span.end_ms)} is {windows}; {_MAX_WINDOWS} are allowed"
+        raise BadRequest(f"start: {detail}: say a longer window, or a shorter range")
 
 
 def _files(config: Config, request: Request, environment: Environment, host: Host, deadline: float) -> FileSource:
@@ -94,9 +110,9 @@ def _files(config: Config, request: Request, environment: Environment, host: Hos
             raise BadRequest(f"format: is required, because the name of {file.place} does not tell")
         if kind in RECORDS and not isinstance(job, JsonJob):
             raise BadRequest(f"job: is required for {file.place}: it says what the records of {kind} mean")
-    intern, of_records = environment.intern, job if isinstance(job, JsonJob) else None
-    resolve = resolver(intern, job.metric_relabel if job else ())
-    meaning, span = meaning_of(of_records, intern, dict(request.columns), resolve), (request.start_ms, request.end_ms)
+    intern, span = environment.intern, (request.start_ms, request.end_ms)
+    mapper = RecordMapper(job, intern, dict(request.columns)) if isinstance(job, JsonJob) else None
+    meaning = Meaning(resolver(intern, job.metric_relabel if job else ()), mapper)
     return FileSource(files, list(zip(found, kinds, strict=True)), meaning, span, host.dependencies.now_ms)
 
 

@@ -13,12 +13,6 @@ from ..model.samples import Samples, Series
 _DUPLICATE = "two samples of one series have the same time; the last one counts"
 
 
-def piece(samples: Samples, start: int, stop: int) -> Samples:
-    """The samples with index `start` up to, but without, `stop`."""
-    found = slice(start, stop)
-    return Samples(samples.series[found], samples.values[found], samples.timestamps_ms[found])
-
-
 def digest(samples: Samples, count: int) -> str:
     """A hash over the series and the times of the first `count` samples."""
     found = hashlib.blake2b(digest_size=8)

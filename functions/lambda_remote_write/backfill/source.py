@@ -47,13 +47,6 @@ class Part:
     is_fetched: bool = True
     notes: list[str] = field(default_factory=list)
 
-    def times(self) -> tuple[int, int] | None:
-        """The first and the last time of its samples; of a window, its bounds."""
-        if self.span:
-            return self.span
-        stamps = self.samples.timestamps_ms
-        return (min(stamps), max(stamps)) if stamps else None
-
 
 class Source(Protocol):
     """What a backfill reads from."""

@@ -151,7 +151,8 @@ class TextFile:
         found = list(map(self._known.get, identities))
         if None in found:
             try:
-                new = {one: self._entry_of(one) for one in set(identities) if one not in self._known}
+                unknown = [one for one in set(identities) if one not in self._known]
+                new = {one: self._entry(self._parser.parsed(one + b" 1")) for one in unknown}
             except (BadPage, Unterminated, UnicodeDecodeError):
                 return False
             found = [new[one] if known is None else known for one, known in zip(identities, found, strict=True)]
@@ -180,11 +181,8 @@ class TextFile:
             return None
         return stamps if stamps and min(stamps) >= 0 and max(stamps) < 2**63 else None
 
-    def _entry_of(self, identity: bytes) -> Resolved:
-        """Raises BadPage."""
-        return self._entry(self._parser.parsed(identity + b" 1"))
-
     def _entry(self, line: Line) -> Resolved:
+        """Raises BadPage."""
         entry = self._known.get(line.identity)
         if entry is None:
             if len(self._known) >= MAX_IDENTITIES:
@@ -237,11 +235,16 @@ class TextFile:
     def _is_kept(self, entry: Resolved | None, dropped: ReasonCounts) -> bool:
         if isinstance(entry, Series):
             return True
-        if isinstance(entry, RefusedSeries):
-            dropped.add(entry.reason, detail_of(self._place, entry.reason, entry.message))
-        else:
-            dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs")
+        drop(entry, dropped, place=self._place)
         return False
+
+
+def drop(entry: RefusedSeries | bool | None, dropped: ReasonCounts, count: int = 1, place: str = "") -> None:
+    """Counts samples of an identity that has no series. `place` is the file that it is from."""
+    if isinstance(entry, RefusedSeries):
+        dropped.add(entry.reason, detail_of(place, entry.reason, entry.message), count)
+    else:
+        dropped.add(DropReason.METRIC_RELABEL, "dropped by metric_relabel_configs", count)
 
 
 def _value(text: bytes) -> float:

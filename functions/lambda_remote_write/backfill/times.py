@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..config.scalars import duration_ms
-from ..config.timestamp import BadTimestamp, Format
+from ..config.timestamp import Format
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _RELATIVE = re.compile(r"(?:now)?-(.+)", re.ASCII)
@@ -27,19 +27,15 @@ def parse_time(value: Any, now_ms: int) -> int:
     text = str(value).strip()
     if text == "now":
         return now_ms
+    if _NUMBER.fullmatch(text):
+        return _from_unix(text)
     try:
-        if _NUMBER.fullmatch(text):
-            return _from_unix(text)
         if relative := _RELATIVE.fullmatch(text):
             return now_ms - duration_ms(relative[1])
         return _RFC3339.milliseconds(text)
-    except BadTime:
-        raise
-    except BadTimestamp as error:
+    except (ValueError, OverflowError) as error:
         hint = ", with Z or an offset at its end" if "offset" in str(error) else ""
         raise BadTime(f"{text!r:.60} is no time{hint}; allowed are {ALLOWED}") from None
-    except (ValueError, OverflowError):
-        raise BadTime(f"{text!r:.60} is no time; allowed are {ALLOWED}") from None
 
 
 def _from_unix(text: str) -> int:
