@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(_with_relative_times(given))
     dependencies = Dependencies(read_env_vars())
     try:
-        if options.is_run:  # it reads its config more than once
+        if options.command == "run":  # it reads its config more than once
             return _run(options, dependencies)
         config = dependencies.config_source(options.config).load().config
     except (ConfigError, Unreadable) as error:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"--job: no job is named {unknown[0]!r}; the config has {', '.join(config.job_names())}", file=sys.stderr)
         return _BAD
-    command: Callable[[argparse.Namespace, Config, Dependencies], int] = options.command
+    command, _ = _COMMANDS[options.command]
     return command(options, config, dependencies)
 
 
@@ -82,62 +82,41 @@ def _parser() -> argparse.ArgumentParser:
         description="Collects metrics and sends them by remote write, to Amazon Managed Prometheus or elsewhere.",
     )
     parser.add_argument("--version", action="version", version=f"pusher {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, function, about in (
-        ("check", _check, "read the config and report every mistake in it"),
-        ("plan", _plan, "collect and relabel, send nothing: show series, cardinality, lint, requests and cost"),
-        ("push", _push, "run every job once and send its samples"),
-        (
-            "backfill",
-            _backfill,
-            "send past samples of an API, files or another server, as far as the receiver takes them",
-        ),
-        ("run", _run, "keep running: every job at its own scrape_interval, until SIGTERM"),
-        ("spool", _spool, "list, show, export, delete or send samples that could not be delivered"),
-    ):
-        command = commands.add_parser(name, help=about, description=about)
-        command.add_argument("config", metavar="CONFIG", help="the config: a path, s3://bucket/key or ssm:/name")
-        shape = "each message as a JSON line" if name == "run" else "one JSON document instead of text"
-        command.add_argument("--json", action="store_true", help=f"print {shape}")
-        if name == "run":
-            helps = "names this process in the spool, where its entries are under run-NAME (default: the host name)"
-            command.add_argument("--name", type=process_name, metavar="NAME", help=helps)
-        if name == "spool":
-            _add_spool_arguments(command)
-        if name == "backfill":
-            from .backfill import add_arguments
-
-            add_arguments(command, seconds)
-        if name == "plan":
-            command.add_argument(
-                "--shards", type=shards, default=1, metavar="N", help="show how N shards would split the targets"
-            )
-        if name in ("plan", "push"):
-            command.add_argument(
-                "--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated"
-            )
-        if name in ("plan", "push", "spool"):
-            command.add_argument(
-                "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of the whole command (default: 60)"
-            )
-        command.set_defaults(command=function, is_run=name == "run")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    for name, (_, about) in _COMMANDS.items():
+        _add_arguments(name, commands.add_parser(name, help=about, description=about).add_argument)
     commands.add_parser(
         "convert", help="convert the config of an OpenTelemetry collector, of Prometheus or of json_exporter"
     )
     return parser
 
 
-def _add_spool_arguments(command: argparse.ArgumentParser) -> None:
-    does = "list (the default); show: print as exposition text; export: write as OpenMetrics; delete; drain: send"
-    choices = ("list", "show", "export", "delete", "drain")
-    command.add_argument("do", nargs="?", default="list", choices=choices, metavar="DO", help=does)
-    command.add_argument("--endpoint", default="", help="only entries of the endpoint of this name")
-    command.add_argument("--key", default="", help="only the entry of this key")
-    command.add_argument(
-        "--dead", action="store_true", help="dead letters, which are not sent again, instead of waiting entries"
-    )
-    command.add_argument("-o", "--output", metavar="FILE", help="where show and export write (default: stdout)")
-    command.add_argument("--yes", action="store_true", help="delete without confirmation")
+def _add_arguments(name: str, add: Callable[..., object]) -> None:
+    add("config", metavar="CONFIG", help="the config: a path, s3://bucket/key or ssm:/name")
+    shape = "each message as a JSON line" if name == "run" else "one JSON document instead of text"
+    add("--json", action="store_true", help=f"print {shape}")
+    if name == "run":
+        helps = "names this process in the spool, where its entries are under run-NAME (default: the host name)"
+        add("--name", type=process_name, metavar="NAME", help=helps)
+    if name == "spool":
+        does = "list (the default); show: print as exposition text; export: write as OpenMetrics; delete; drain: send"
+        choices = ("list", "show", "export", "delete", "drain")
+        add("do", nargs="?", default="list", choices=choices, metavar="DO", help=does)
+        add("--endpoint", default="", help="only entries of the endpoint of this name")
+        add("--key", default="", help="only the entry of this key")
+        add("--dead", action="store_true", help="dead letters, which are not sent again, instead of waiting entries")
+        add("-o", "--output", metavar="FILE", help="where show and export write (default: stdout)")
+        add("--yes", action="store_true", help="delete without confirmation")
+    if name == "backfill":
+        from .backfill import add_arguments
+
+        add_arguments(add, seconds)
+    if name == "plan":
+        add("--shards", type=shards, default=1, metavar="N", help="show how N shards would split the targets")
+    if name in ("plan", "push"):
+        add("--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated")
+    if name in ("plan", "push", "spool"):
+        add("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of the whole command (default: 60)")
 
 
 def shards(text: str) -> int:
@@ -187,17 +166,13 @@ def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
 
 def _files_that_nothing_writes(config: Config) -> list[str]:
     """Warns of file_sd_configs with a path that neither the function's package nor a layer can hold."""
-    files = [
-        (job.job_name, file)
+    return [
+        f"job {job.job_name}: file_sd_configs reads {file}, which does not exist in a Lambda: keep the list at "
+        "s3://bucket/key or in the package (only pusher run can read this file)"
         for job in config.scrape_jobs
         for discovery in job.discovery
         if isinstance(discovery, FileSd)
         for file in discovery.files
-    ]
-    return [
-        f"job {name}: file_sd_configs reads {file}, which does not exist in a Lambda: keep the list at s3://bucket/key "
-        "or in the package (only pusher run can read this file)"
-        for name, file in files
         if file.startswith("/") and not file.startswith(_IN_A_FUNCTION)
     ]
 
@@ -285,8 +260,7 @@ def _print_plan(found: dict[str, Any]) -> None:
         size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
         console.print(f"would send to {endpoint['url']}: {size}")
         for reason, entry in endpoint["dropped"].items():
-            detail = f"  would drop {entry['count']}, {reason}: {entry['example']}"
-            console.print(detail)
+            console.print(f"  would drop {entry['count']}, {reason}: {entry['example']}")
     for row in found.get("split", ()):
         jobs = ", ".join(row["jobs"]) or "nothing"
         counts = f"{counted(row['targets'], 'target')}, {counted(row['samples'], 'sample')}"
@@ -319,8 +293,7 @@ def _print_series(console: Console, job: dict[str, Any]) -> None:
         for shown in metric["shown"]:
             console.print(f"  {_series_line(shown)}")
         if metric["not_shown"]:
-            detail = f"  {metric['metric']}: {metric['not_shown']} more not shown"
-            console.print(detail)
+            console.print(f"  {metric['metric']}: {metric['not_shown']} more not shown")
         _print_result(console, metric, job["error"])
     if job["metrics"]:
         counts = ", ".join(f"{name} {count}" for name, count in job["cardinality"].items())
@@ -403,3 +376,13 @@ def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     runner = Runner(load, options.config, name, dependencies, say)
     runner.obey_signals()
     return runner.run()
+
+
+_COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
+    "check": (_check, "read the config and report every mistake in it"),
+    "plan": (_plan, "collect and relabel, send nothing: show series, cardinality, lint, requests and cost"),
+    "push": (_push, "run every job once and send its samples"),
+    "backfill": (_backfill, "send past samples of an API, files or another server, as far as the receiver takes them"),
+    "run": (_run, "keep running: every job at its own scrape_interval, until SIGTERM"),
+    "spool": (_spool, "list, show, export, delete or send samples that could not be delivered"),
+}
