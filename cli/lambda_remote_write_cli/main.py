@@ -11,7 +11,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lambda_remote_write import __version__
@@ -194,8 +194,7 @@ def _pushed(
         return report
     print(report.summary())
     for scrape in report.scrapes:
-        state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
-        print(f"  {scrape.job} {scrape.instance}: {state}")
+        print(f"  {scrape.job} {scrape.instance}: {_state(scrape.error, len(scrape.samples))}")
         _print_records(scrape)
     for endpoint in report.as_dict()["endpoints"]:
         _print_delivery(endpoint)
@@ -249,12 +248,8 @@ def _print_plan(found: dict[str, Any]) -> None:
     for job in found["jobs"]:
         state = f"down: {job['error']}" if job["error"] else f"{job['series']} series every {job['interval']}"
         console.print(f"{job['job']}: {state}", style="bold")
-        _print_series(console, job)
-        for reason, entry in job["dropped"].items():
-            console.print(f"  dropped {entry['count']}, {reason}: {entry['example']}")
-        _print_targets(console, job)
-        for message in job["lint"]:
-            console.print(f"  lint: {message}")
+        for line in _job_lines(job):
+            console.print(f"  {line}")
     for endpoint in found["endpoints"]:
         requests = counted(endpoint["requests"], "request")
         size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
@@ -273,42 +268,35 @@ def _print_plan(found: dict[str, Any]) -> None:
         console.print(f"warning: {warning}")
 
 
-def _print_targets(console: Console, job: dict[str, Any]) -> None:
+def _job_lines(job: dict[str, Any]) -> Iterator[str]:
+    """Each metric with its first series and why records gave no sample, what was dropped, targets, lint."""
+    for metric in job["metrics"]:
+        yield from map(_series_line, metric["shown"])
+        if metric["not_shown"]:
+            yield f"{metric['metric']}: {metric['not_shown']} more not shown"
+        if metric.get("failed", "") not in ("", job["error"]):  # the job's own is printed above
+            yield f"failed: {metric['failed']}"
+        yield from skipped_lines(metric.get("skipped", {}))
+        for label in metric.get("labels_not_found", ()):
+            yield f"{metric['metric']}: label {label} was found in no record"
+    if job["metrics"]:
+        yield f"values per label: {', '.join(f'{name} {count}' for name, count in job['cardinality'].items())}"
+    for reason, entry in job["dropped"].items():
+        yield f"dropped {entry['count']}, {reason}: {entry['example']}"
     for target in job.get("targets", ()):
-        state = f"down: {target['error']}" if target["error"] else f"{target['samples']} samples"
-        console.print(f"  {target['url']}: {state}")
+        yield f"{target['url']}: {_state(target['error'], target['samples'])}"
     for one in job.get("dropped_targets", ()):
-        address = one["discovered"].get("__address__", "a target without address")
-        console.print(f"  not scraped: {address}, by {one['by']}")
+        yield f"not scraped: {one['discovered'].get('__address__', 'a target without address')}, by {one['by']}"
     left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
     if left > 0:
-        console.print(f"  not scraped: {left} more; keep_dropped_targets sets how many are shown")
-    for message in job.get("messages", ()):
-        console.print(f"  {message}")
+        yield f"not scraped: {left} more; keep_dropped_targets sets how many are shown"
+    yield from job.get("messages", ())
+    for message in job["lint"]:
+        yield f"lint: {message}"
 
 
-def _print_series(console: Console, job: dict[str, Any]) -> None:
-    """Each metric with its first series, and why records gave no sample."""
-    for metric in job["metrics"]:
-        for shown in metric["shown"]:
-            console.print(f"  {_series_line(shown)}")
-        if metric["not_shown"]:
-            console.print(f"  {metric['metric']}: {metric['not_shown']} more not shown")
-        _print_result(console, metric, job["error"])
-    if job["metrics"]:
-        counts = ", ".join(f"{name} {count}" for name, count in job["cardinality"].items())
-        console.print(f"  values per label: {counts}")
-
-
-def _print_result(console: Console, metric: dict[str, Any], error: str) -> None:
-    """What became of a JSON metric's records, except an error that is printed as the job's."""
-    failed = metric.get("failed", "")
-    lines = [f"failed: {failed}"] if failed and failed != error else []
-    lines += skipped_lines(metric.get("skipped", {}))
-    missing = metric.get("labels_not_found", ())
-    lines += [f"{metric['metric']}: label {label} was found in no record" for label in missing]
-    for line in lines:
-        console.print(f"  {line}")
+def _state(error: str, samples: int) -> str:
+    return f"down: {error}" if error else f"{samples} samples"
 
 
 def _series_line(shown: dict[str, Any]) -> str:
@@ -319,13 +307,10 @@ def _series_line(shown: dict[str, Any]) -> str:
     line = _labels(after)
     if "value" in shown:
         value = str(shown["value"]).removesuffix(".0")
-        line += f" {value} at {clock(shown['timestamp_ms'])}, {_age(shown['age_seconds'])}"
+        age = shown["age_seconds"]
+        sense = "old" if age >= 0 else "ahead of the clock"
+        line += f" {value} at {clock(shown['timestamp_ms'])}, {print_duration(round(abs(age)) * 1000)} {sense}"
     return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
-
-
-def _age(seconds: float) -> str:
-    shown = print_duration(max(round(abs(seconds)), 0) * 1000)
-    return f"{shown} {'old' if seconds >= 0 else 'ahead of the clock'}"
 
 
 def _labels(labels: dict[str, str]) -> str:
