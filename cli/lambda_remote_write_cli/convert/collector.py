@@ -108,10 +108,10 @@ class Collector:
 
 @dataclass(slots=True)
 class Receiver:
-    """A prometheus receiver that is in use, and the jobs it becomes."""
+    """A prometheus receiver that is in use: its `global`, and the jobs it becomes."""
 
     name: str
-    settings: Map
+    common: Map
     jobs: list[Entry]
 
 
@@ -344,9 +344,9 @@ def _receiver(entry: Entry, collector: Collector) -> Receiver:
     for job in jobs:
         prometheus.tidy_job(job, collector.dropped)
     extra = settings.get("report_extra_scrape_metrics")
-    receiver = Receiver(entry.key, settings, jobs)
+    receiver = Receiver(entry.key, config.map("global"), jobs)
     if extra and extra.text == "true":
-        _put_in_jobs(receiver, Entry("extra_scrape_metrics", extra.value, extra.line, extra.path))
+        _put_in_jobs(receiver, Entry("extra_scrape_metrics", extra.value))
     return receiver
 
 
@@ -365,17 +365,13 @@ def _make_names_unique(receivers: list[Receiver], dropped: DroppedKeys) -> None:
             if entry is None:
                 continue
             if entry.text in taken:
+                sets = rule(target_label="job", replacement=entry.text.replace("$", "$$"))
+                rules_of(job.map, "relabel_configs").entries.insert(0, sets)
+                detail = f"another receiver has a job {entry.text!r}, and names are unique in a file"
+                dropped.change(entry, f"renamed: {detail}; the label job stays {entry.text!r}")
                 name = f"{entry.text}-{receiver.name.partition('/')[2] or '2'}"
-                _rename(job.map, entry, prometheus.free_name(name, taken), dropped)
+                entry.value = scalar(prometheus.free_name(name, taken))
             taken.add(entry.text)
-
-
-def _rename(block: Map, entry: Entry, name: str, dropped: DroppedKeys) -> None:
-    label = entry.text.replace("$", "$$")
-    detail = f"another receiver has a job {entry.text!r}, and names are unique in a file"
-    dropped.change(entry, f"renamed: {detail}; the label job stays {entry.text!r}")
-    entry.value = scalar(name)
-    rules_of(block, "relabel_configs").entries.insert(0, rule(target_label="job", replacement=label))
 
 
 # global
@@ -383,7 +379,7 @@ def _rename(block: Map, entry: Entry, name: str, dropped: DroppedKeys) -> None:
 
 def _common(receivers: list[Receiver]) -> Map:
     """What all receivers have in their `global`; their jobs take over the rest."""
-    blocks = [receiver.settings.map("config").map("global") for receiver in receivers]
+    blocks = [receiver.common for receiver in receivers]
     common = Map([entry for entry in blocks[0].entries if _is_in_all(entry, blocks)]) if blocks else Map()
     for receiver, block in zip(receivers, blocks, strict=True):
         for entry in block.pairs():
