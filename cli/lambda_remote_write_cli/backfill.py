@@ -14,12 +14,13 @@ from typing import Any
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lambda_remote_write.backfill import invoke
+from lambda_remote_write.backfill.request import KEYS
 from lambda_remote_write.config.schema import Config
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.report import skipped_lines
 from lambda_remote_write.store import DirectoryStore, Store
 
-from .terminal import Console, refuse, say_json
+from .terminal import Console, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
@@ -29,65 +30,31 @@ _NUMBERS = _HEADER[2:6]
 _LEFT_OUT = {"outside_range", "value_missing", "metric_relabel", "write_relabel", "duplicate"}
 
 
-def add_arguments(command: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
-    """The options of `pusher backfill`."""
-    command.add_argument(
-        "--job", default="", help="of json_configs or backfill_configs; with --from, the job that reads the records"
-    )
-    command.add_argument("--start", help="of the range: RFC 3339, Unix seconds, or relative, as -2h")
-    command.add_argument("--end", help="of the range, in the same forms (default: now)")
-    command.add_argument(
-        "--step", default="", metavar="DURATION", help="between two samples, for an API that takes one"
-    )
-    command.add_argument("--window", default="", metavar="DURATION", help="the longest range of one request")
-    command.add_argument(
-        "--from",
-        dest="files",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="read a path or s3://… instead of the API; may be repeated",
-    )
-    command.add_argument(
-        "--format", default="", help="of the files: json, ndjson, csv, openmetrics or prometheus (default: by name)"
-    )
-    command.add_argument(
-        "--columns", default="", metavar="HEADER=FIELD,…", help="of a CSV file, where headers differ from fields"
-    )
-    command.add_argument("--endpoint", default="", help="send only to the endpoint of this name")
-    command.add_argument(
-        "--export",
-        default="",
-        metavar="FILE",
-        help="write samples that the receiver cannot accept or rejects to FILE, as OpenMetrics",
-    )
-    command.add_argument(
-        "--dry-run", action="store_true", help="read everything and report what can be accepted, send nothing"
-    )
-    command.add_argument("--force", action="store_true", help="also send samples that the receiver cannot accept")
-    command.add_argument(
-        "--widen-out-of-order",
-        action="store_true",
-        help="raise the workspace's out-of-order window during the backfill, to 600s at most",
-    )
-    command.add_argument(
-        "--resume", nargs="?", const=True, default=False, metavar="TOKEN", help="continue an interrupted backfill"
-    )
-    command.add_argument(
-        "--timeout", type=seconds, default=86_400.0, metavar="SECONDS", help="of the whole command (default: a day)"
-    )
+def add_arguments(add: Callable[..., object], seconds: Callable[[str], float]) -> None:
+    """The options of `pusher backfill`, each with the name of its key in the event."""
+    add("--job", help="of json_configs or backfill_configs; with --from, the job that reads the records")
+    add("--start", help="of the range: RFC 3339, Unix seconds, or relative, as -2h")
+    add("--end", help="of the range, in the same forms (default: now)")
+    add("--step", metavar="DURATION", help="between two samples, for an API that takes one")
+    add("--window", metavar="DURATION", help="the longest range of one request")
+    add("--from", action="append", metavar="FILE", help="read a path or s3://… instead of the API; may be repeated")
+    add("--format", help="of the files: json, ndjson, csv, openmetrics or prometheus (default: by name)")
+    add("--columns", default="", metavar="HEADER=FIELD,…", help="of a CSV file, where headers differ from fields")
+    add("--endpoint", help="send only to the endpoint of this name")
+    exported = "write samples that the receiver cannot accept or rejects to FILE, as OpenMetrics"
+    add("--export", metavar="FILE", help=exported)
+    add("--dry-run", action="store_true", help="read everything and report what can be accepted, send nothing")
+    add("--force", action="store_true", help="also send samples that the receiver cannot accept")
+    widened = "raise the workspace's out-of-order window during the backfill, to 600s at most"
+    add("--widen-out-of-order", action="store_true", help=widened)
+    add("--resume", nargs="?", const=True, metavar="TOKEN", help="continue an interrupted backfill")
+    add("--timeout", type=seconds, default=86_400.0, metavar="SECONDS", help="of the whole command (default: a day)")
 
 
 def event_of(options: argparse.Namespace) -> dict[str, Any]:
     """The options as the event of the Lambda function. Raises BadRequest."""
-    given: dict[str, Any] = {
-        "job": options.job, "start": options.start, "end": options.end, "step": options.step,
-        "window": options.window, "from": options.files, "format": options.format,
-        "columns": _columns(options.columns), "endpoint": options.endpoint, "export": options.export,
-        "dry_run": options.dry_run, "force": options.force, "widen_out_of_order": options.widen_out_of_order,
-        "resume": options.resume,
-    }  # fmt: skip
-    return {key: value for key, value in given.items() if value not in ("", None, False, [], {})}
+    given = vars(options) | {"columns": _columns(options.columns)}
+    return {key: given[key] for key in KEYS if given.get(key)}
 
 
 def _columns(text: str) -> dict[str, str]:
@@ -146,9 +113,7 @@ class BackfillCommand:
             SpinnerColumn(),
             BarColumn(),
             TextColumn("{task.percentage:3.0f}%"),
-            TextColumn("{task.fields[parts]}"),
-            TextColumn("{task.fields[samples]}"),
-            TextColumn("{task.fields[rate]}"),
+            *(TextColumn(f"{{task.fields[{name}]}}") for name in ("parts", "samples", "rate")),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -271,7 +236,7 @@ def _print_endpoint(one: Mapping[str, Any], console: Console, *, is_dry: bool) -
 
 def _what_happened(one: Mapping[str, Any]) -> str:
     """Of what was sent; a request counts when it was accepted."""
-    requests = f" in {one['requests']} request{'' if one['requests'] == 1 else 's'}" if one["requests"] else ""
+    requests = f" in {counted(one['requests'], 'request')}" if one["requests"] else ""
     found = f"{one['accepted']} of {one['collected']} samples accepted{requests}"
     for fate, words in (("rejected", "rejected by the receiver"), ("dropped", "not sent")):
         if count := sum(entry["count"] for entry in one[fate].values()):

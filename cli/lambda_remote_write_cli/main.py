@@ -11,7 +11,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lambda_remote_write import __version__
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(_with_relative_times(given))
     dependencies = Dependencies(read_env_vars())
     try:
-        if options.is_run:  # it reads its config more than once
+        if options.command == "run":  # it reads its config more than once
             return _run(options, dependencies)
         config = dependencies.config_source(options.config).load().config
     except (ConfigError, Unreadable) as error:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"--job: no job is named {unknown[0]!r}; the config has {', '.join(config.job_names())}", file=sys.stderr)
         return _BAD
-    command: Callable[[argparse.Namespace, Config, Dependencies], int] = options.command
+    command, _ = _COMMANDS[options.command]
     return command(options, config, dependencies)
 
 
@@ -82,62 +82,41 @@ def _parser() -> argparse.ArgumentParser:
         description="Collects metrics and sends them by remote write, to Amazon Managed Prometheus or elsewhere.",
     )
     parser.add_argument("--version", action="version", version=f"pusher {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, function, about in (
-        ("check", _check, "read the config and report every mistake in it"),
-        ("plan", _plan, "collect and relabel, send nothing: show series, cardinality, lint, requests and cost"),
-        ("push", _push, "run every job once and send its samples"),
-        (
-            "backfill",
-            _backfill,
-            "send past samples of an API, files or another server, as far as the receiver takes them",
-        ),
-        ("run", _run, "keep running: every job at its own scrape_interval, until SIGTERM"),
-        ("spool", _spool, "list, show, export, delete or send samples that could not be delivered"),
-    ):
-        command = commands.add_parser(name, help=about, description=about)
-        command.add_argument("config", metavar="CONFIG", help="the config: a path, s3://bucket/key or ssm:/name")
-        shape = "each message as a JSON line" if name == "run" else "one JSON document instead of text"
-        command.add_argument("--json", action="store_true", help=f"print {shape}")
-        if name == "run":
-            helps = "names this process in the spool, where its entries are under run-NAME (default: the host name)"
-            command.add_argument("--name", type=process_name, metavar="NAME", help=helps)
-        if name == "spool":
-            _add_spool_arguments(command)
-        if name == "backfill":
-            from .backfill import add_arguments
-
-            add_arguments(command, seconds)
-        if name == "plan":
-            command.add_argument(
-                "--shards", type=shards, default=1, metavar="N", help="show how N shards would split the targets"
-            )
-        if name in ("plan", "push"):
-            command.add_argument(
-                "--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated"
-            )
-        if name in ("plan", "push", "spool"):
-            command.add_argument(
-                "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of the whole command (default: 60)"
-            )
-        command.set_defaults(command=function, is_run=name == "run")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    for name, (_, about) in _COMMANDS.items():
+        _add_arguments(name, commands.add_parser(name, help=about, description=about).add_argument)
     commands.add_parser(
         "convert", help="convert the config of an OpenTelemetry collector, of Prometheus or of json_exporter"
     )
     return parser
 
 
-def _add_spool_arguments(command: argparse.ArgumentParser) -> None:
-    does = "list (the default); show: print as exposition text; export: write as OpenMetrics; delete; drain: send"
-    choices = ("list", "show", "export", "delete", "drain")
-    command.add_argument("do", nargs="?", default="list", choices=choices, metavar="DO", help=does)
-    command.add_argument("--endpoint", default="", help="only entries of the endpoint of this name")
-    command.add_argument("--key", default="", help="only the entry of this key")
-    command.add_argument(
-        "--dead", action="store_true", help="dead letters, which are not sent again, instead of waiting entries"
-    )
-    command.add_argument("-o", "--output", metavar="FILE", help="where show and export write (default: stdout)")
-    command.add_argument("--yes", action="store_true", help="delete without confirmation")
+def _add_arguments(name: str, add: Callable[..., object]) -> None:
+    add("config", metavar="CONFIG", help="the config: a path, s3://bucket/key or ssm:/name")
+    shape = "each message as a JSON line" if name == "run" else "one JSON document instead of text"
+    add("--json", action="store_true", help=f"print {shape}")
+    if name == "run":
+        helps = "names this process in the spool, where its entries are under run-NAME (default: the host name)"
+        add("--name", type=process_name, metavar="NAME", help=helps)
+    if name == "spool":
+        does = "list (the default); show: print as exposition text; export: write as OpenMetrics; delete; drain: send"
+        choices = ("list", "show", "export", "delete", "drain")
+        add("do", nargs="?", default="list", choices=choices, metavar="DO", help=does)
+        add("--endpoint", default="", help="only entries of the endpoint of this name")
+        add("--key", default="", help="only the entry of this key")
+        add("--dead", action="store_true", help="dead letters, which are not sent again, instead of waiting entries")
+        add("-o", "--output", metavar="FILE", help="where show and export write (default: stdout)")
+        add("--yes", action="store_true", help="delete without confirmation")
+    if name == "backfill":
+        from .backfill import add_arguments
+
+        add_arguments(add, seconds)
+    if name == "plan":
+        add("--shards", type=shards, default=1, metavar="N", help="show how N shards would split the targets")
+    if name in ("plan", "push"):
+        add("--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated")
+    if name in ("plan", "push", "spool"):
+        add("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of the whole command (default: 60)")
 
 
 def shards(text: str) -> int:
@@ -187,17 +166,13 @@ def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
 
 def _files_that_nothing_writes(config: Config) -> list[str]:
     """Warns of file_sd_configs with a path that neither the function's package nor a layer can hold."""
-    files = [
-        (job.job_name, file)
+    return [
+        f"job {job.job_name}: file_sd_configs reads {file}, which does not exist in a Lambda: keep the list at "
+        "s3://bucket/key or in the package (only pusher run can read this file)"
         for job in config.scrape_jobs
         for discovery in job.discovery
         if isinstance(discovery, FileSd)
         for file in discovery.files
-    ]
-    return [
-        f"job {name}: file_sd_configs reads {file}, which does not exist in a Lambda: keep the list at s3://bucket/key "
-        "or in the package (only pusher run can read this file)"
-        for name, file in files
         if file.startswith("/") and not file.startswith(_IN_A_FUNCTION)
     ]
 
@@ -219,8 +194,7 @@ def _pushed(
         return report
     print(report.summary())
     for scrape in report.scrapes:
-        state = f"down: {scrape.error}" if scrape.error else f"{len(scrape.samples)} samples"
-        print(f"  {scrape.job} {scrape.instance}: {state}")
+        print(f"  {scrape.job} {scrape.instance}: {_state(scrape.error, len(scrape.samples))}")
         _print_records(scrape)
     for endpoint in report.as_dict()["endpoints"]:
         _print_delivery(endpoint)
@@ -274,19 +248,14 @@ def _print_plan(found: dict[str, Any]) -> None:
     for job in found["jobs"]:
         state = f"down: {job['error']}" if job["error"] else f"{job['series']} series every {job['interval']}"
         console.print(f"{job['job']}: {state}", style="bold")
-        _print_series(console, job)
-        for reason, entry in job["dropped"].items():
-            console.print(f"  dropped {entry['count']}, {reason}: {entry['example']}")
-        _print_targets(console, job)
-        for message in job["lint"]:
-            console.print(f"  lint: {message}")
+        for line in _job_lines(job):
+            console.print(f"  {line}")
     for endpoint in found["endpoints"]:
         requests = counted(endpoint["requests"], "request")
         size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
         console.print(f"would send to {endpoint['url']}: {size}")
         for reason, entry in endpoint["dropped"].items():
-            detail = f"  would drop {entry['count']}, {reason}: {entry['example']}"
-            console.print(detail)
+            console.print(f"  would drop {entry['count']}, {reason}: {entry['example']}")
     for row in found.get("split", ()):
         jobs = ", ".join(row["jobs"]) or "nothing"
         counts = f"{counted(row['targets'], 'target')}, {counted(row['samples'], 'sample')}"
@@ -299,43 +268,35 @@ def _print_plan(found: dict[str, Any]) -> None:
         console.print(f"warning: {warning}")
 
 
-def _print_targets(console: Console, job: dict[str, Any]) -> None:
+def _job_lines(job: dict[str, Any]) -> Iterator[str]:
+    """Each metric with its first series and why records gave no sample, what was dropped, targets, lint."""
+    for metric in job["metrics"]:
+        yield from map(_series_line, metric["shown"])
+        if metric["not_shown"]:
+            yield f"{metric['metric']}: {metric['not_shown']} more not shown"
+        if metric.get("failed", "") not in ("", job["error"]):  # the job's own is printed above
+            yield f"failed: {metric['failed']}"
+        yield from skipped_lines(metric.get("skipped", {}))
+        for label in metric.get("labels_not_found", ()):
+            yield f"{metric['metric']}: label {label} was found in no record"
+    if job["metrics"]:
+        yield f"values per label: {', '.join(f'{name} {count}' for name, count in job['cardinality'].items())}"
+    for reason, entry in job["dropped"].items():
+        yield f"dropped {entry['count']}, {reason}: {entry['example']}"
     for target in job.get("targets", ()):
-        state = f"down: {target['error']}" if target["error"] else f"{target['samples']} samples"
-        console.print(f"  {target['url']}: {state}")
+        yield f"{target['url']}: {_state(target['error'], target['samples'])}"
     for one in job.get("dropped_targets", ()):
-        address = one["discovered"].get("__address__", "a target without address")
-        console.print(f"  not scraped: {address}, by {one['by']}")
+        yield f"not scraped: {one['discovered'].get('__address__', 'a target without address')}, by {one['by']}"
     left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
     if left > 0:
-        console.print(f"  not scraped: {left} more; keep_dropped_targets sets how many are shown")
-    for message in job.get("messages", ()):
-        console.print(f"  {message}")
+        yield f"not scraped: {left} more; keep_dropped_targets sets how many are shown"
+    yield from job.get("messages", ())
+    for message in job["lint"]:
+        yield f"lint: {message}"
 
 
-def _print_series(console: Console, job: dict[str, Any]) -> None:
-    """Each metric with its first series, and why records gave no sample."""
-    for metric in job["metrics"]:
-        for shown in metric["shown"]:
-            console.print(f"  {_series_line(shown)}")
-        if metric["not_shown"]:
-            detail = f"  {metric['metric']}: {metric['not_shown']} more not shown"
-            console.print(detail)
-        _print_result(console, metric, job["error"])
-    if job["metrics"]:
-        counts = ", ".join(f"{name} {count}" for name, count in job["cardinality"].items())
-        console.print(f"  values per label: {counts}")
-
-
-def _print_result(console: Console, metric: dict[str, Any], error: str) -> None:
-    """What became of a JSON metric's records, except an error that is printed as the job's."""
-    failed = metric.get("failed", "")
-    lines = [f"failed: {failed}"] if failed and failed != error else []
-    lines += skipped_lines(metric.get("skipped", {}))
-    missing = metric.get("labels_not_found", ())
-    lines += [f"{metric['metric']}: label {label} was found in no record" for label in missing]
-    for line in lines:
-        console.print(f"  {line}")
+def _state(error: str, samples: int) -> str:
+    return f"down: {error}" if error else f"{samples} samples"
 
 
 def _series_line(shown: dict[str, Any]) -> str:
@@ -346,13 +307,10 @@ def _series_line(shown: dict[str, Any]) -> str:
     line = _labels(after)
     if "value" in shown:
         value = str(shown["value"]).removesuffix(".0")
-        line += f" {value} at {clock(shown['timestamp_ms'])}, {_age(shown['age_seconds'])}"
+        age = shown["age_seconds"]
+        sense = "old" if age >= 0 else "ahead of the clock"
+        line += f" {value} at {clock(shown['timestamp_ms'])}, {print_duration(round(abs(age)) * 1000)} {sense}"
     return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
-
-
-def _age(seconds: float) -> str:
-    shown = print_duration(max(round(abs(seconds)), 0) * 1000)
-    return f"{shown} {'old' if seconds >= 0 else 'ahead of the clock'}"
 
 
 def _labels(labels: dict[str, str]) -> str:
@@ -403,3 +361,13 @@ def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     runner = Runner(load, options.config, name, dependencies, say)
     runner.obey_signals()
     return runner.run()
+
+
+_COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
+    "check": (_check, "read the config and report every mistake in it"),
+    "plan": (_plan, "collect and relabel, send nothing: show series, cardinality, lint, requests and cost"),
+    "push": (_push, "run every job once and send its samples"),
+    "backfill": (_backfill, "send past samples of an API, files or another server, as far as the receiver takes them"),
+    "run": (_run, "keep running: every job at its own scrape_interval, until SIGTERM"),
+    "spool": (_spool, "list, show, export, delete or send samples that could not be delivered"),
+}

@@ -38,17 +38,16 @@ def config(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
     return path
 
 
-def test_check_of_a_good_config_says_so(config: Path) -> None:
+@pytest.mark.parametrize("has_spool", [False, True], ids=["memory", "spool"])
+def test_check_of_a_good_config_says_so(config: Path, tmp_path: Path, has_spool: bool) -> None:
+    if has_spool:
+        config.write_text(config.read_text() + f"\nspool: {{location: {tmp_path / 'kept'}}}\n")
     result = pusher("check", config)
     assert (result.returncode, result.stderr) == (0, "")
-    note = "note: no spool is configured: pusher run keeps undelivered samples in memory only\n"
-    assert result.stdout == f"{note}{config}: 1 job, 1 endpoint, no mistakes\n"
-
-
-def test_check_of_a_config_with_a_spool_has_no_note(config: Path, tmp_path: Path) -> None:
-    config.write_text(config.read_text() + f"\nspool: {{location: {tmp_path / 'kept'}}}\n")
-    assert "note" not in pusher("check", config).stdout
-    assert json.loads(pusher("check", config, "--json").stdout)["notes"] == []
+    notes = [] if has_spool else ["no spool is configured: pusher run keeps undelivered samples in memory only"]
+    said = [f"note: {note}" for note in notes]
+    assert result.stdout.splitlines() == [*said, f"{config}: 1 job, 1 endpoint, no mistakes"]
+    assert json.loads(pusher("check", config, "--json").stdout)["notes"] == notes
 
 
 def test_check_warns_of_a_list_that_a_function_never_finds(tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield Place(path, spool, amp)
 
 
+def rewritten(place: Place, **changes: Any) -> None:
+    """Changes keys of the config; None takes one away."""
+    text = json.loads(place.config.read_text()) | changes
+    place.config.write_text(json.dumps({key: value for key, value in text.items() if value is not None}))
+
+
 def run(*arguments: Any) -> dict[str, Any]:
     done = pusher(*arguments, "--json")
     assert done.returncode == 0, done.stderr
@@ -192,9 +198,8 @@ def test_an_entry_that_cannot_be_read_is_named_and_the_others_are_shown(place: P
 
 
 def test_what_an_old_endpoint_left_is_found(place: Place) -> None:
-    text = json.loads(place.config.read_text())
-    text["remote_write"][0]["name"] = "new"
-    place.config.write_text(json.dumps(text))
+    (amp,) = json.loads(place.config.read_text())["remote_write"]
+    rewritten(place, remote_write=[amp | {"name": "new"}])
     assert [entry["endpoint"] for entry in run("spool", place.config)["entries"]] == ["amp"]
     place.amp.always(None)
     warnings = run("push", place.config)["warnings"]
@@ -203,9 +208,7 @@ def test_what_an_old_endpoint_left_is_found(place: Place) -> None:
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 def test_without_a_spool_the_command_says_how_to_have_one(place: Place, as_json: bool) -> None:
-    text = json.loads(place.config.read_text())
-    del text["spool"]
-    place.config.write_text(json.dumps(text))
+    rewritten(place, spool=None)
     done = pusher("spool", place.config, *(["--json"] if as_json else []))
     assert done.returncode == 2
     assert "spool.location" in (done.stdout if as_json else done.stderr)
@@ -249,13 +252,10 @@ def test_a_wrong_event_says_what_is_allowed(event: dict[str, Any], words: list[s
     assert all(word in str(raised.value) for word in words)
 
 
-def test_without_a_spool_the_event_is_refused(place: Place) -> None:
-    text = json.loads(place.config.read_text())
-    del text["spool"]
-    place.config.write_text(json.dumps(text))
-    dependencies = Dependencies(ENVIRONMENT | {"PUSHER_CONFIG": str(place.config)}, Clock().now_ms, no_session)
+def test_without_a_spool_the_event_is_refused(place: Place, operator: App) -> None:
+    rewritten(place, spool=None)
     with pytest.raises(BadEvent, match=r"spool\.location"):
-        App(dependencies, ("plan", "spool")).handle({"action": "spool"}, None)
+        operator.handle({"action": "spool"}, None)
 
 
 def test_the_scheduled_function_leaves_it_to_the_operator(place: Place) -> None:

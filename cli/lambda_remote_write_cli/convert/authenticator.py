@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 
 from . import components
 from .http_client import put_headers, variable_of
@@ -13,22 +13,43 @@ _FROM_CONTEXT = "it came from the request that the collector had got, and none c
 _ROLE = {"arn": "role_arn", "external_id": "external_id", "session_name": "session_name"}
 _NO_ROLE = "there is no arn, so that no role is assumed"
 _NO_ROLE_KEY = {"sts_region": "the role is assumed in sigv4's own region"}
-_OAUTH2 = ("client_id", "client_secret", "client_secret_file", "token_url", "scopes")
+_NO_SIGV4 = "has no counterpart in sigv4"
+_OAUTH2 = {
+    "client_id": "client_id", "client_secret": "client_secret", "client_secret_file": "client_secret_file",
+    "token_url": "token_url", "scopes": "scopes", "endpoint_params": "endpoint_params", "tls": "tls_config",
+}  # fmt: skip
 _NEEDS_NONE = {"timeout": "the endpoint's remote_timeout counts", "expiry_buffer": "tokens are renewed in time"}
 
 
 def put(client: Map, entry: Entry, dropped: DroppedKeys) -> None:
     """Adds what an extension (its entry in `extensions`) does to an endpoint."""
     block = entry.map
-    writer = _WRITERS.get(components.type_of(entry.key))
-    if writer is None:
-        client.entries.append(dropped.by_hand(entry, f"{entry.key}: {_UNKNOWN}"))
-        return
-    writer(client, block, dropped, entry)
+    match components.type_of(entry.key):
+        case components.SIGV4:
+            client.put("sigv4", signing(block, dropped), entry)
+        case "basicauth":
+            client.put("basic_auth", _basic(block, dropped), entry)
+        case "bearertokenauth":
+            _bearer(client, block, dropped, entry)
+        case "oauth2client":
+            client.put("oauth2", _oauth2(block, dropped), entry)
+        case "headerssetter":
+            _headers(client, block, dropped, entry)
+        case _:
+            client.entries.append(dropped.by_hand(entry, f"{entry.key}: {_UNKNOWN}"))
 
 
-def _sigv4(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
-    client.put("sigv4", signing(block, dropped), like)
+def _renamed(
+    entries: Iterable[Entry], names: Mapping[str, str], dropped: DroppedKeys, reasons: Mapping[str, str], why: str
+) -> Map:
+    """The entries under our names; in the place of each other one a comment with its reason, or with `why`."""
+    found = Map()
+    for entry in entries:
+        if entry.key in names:
+            found.put(names[entry.key], entry.value, entry)
+        else:
+            found.entries.append(dropped.note(entry, reasons.get(entry.key, why)))
+    return found
 
 
 def signing(block: Map, dropped: DroppedKeys) -> Map:
@@ -39,34 +60,20 @@ def signing(block: Map, dropped: DroppedKeys) -> Map:
             if entry.text != "aps":
                 found.put("service_name", entry.value, entry)
         elif entry.key == "assume_role" and isinstance(entry.value, Map):
-            _role(found, entry.value, dropped)
+            names, reasons = (_ROLE, {}) if entry.map.text("arn") else ({}, dict.fromkeys(_ROLE, _NO_ROLE))
+            role = [one for one in entry.map.pairs() if not is_empty(one.value)]
+            found.entries += _renamed(role, names, dropped, _NO_ROLE_KEY | reasons, _NO_SIGV4).entries
         elif entry.key in ("region", "role_arn"):
             found.put(entry.key, entry.value, entry)
         elif not is_empty(entry.value):
-            found.entries.append(dropped.note(entry, "has no counterpart in sigv4"))
+            found.entries.append(dropped.note(entry, _NO_SIGV4))
     return found
 
 
-def _role(found: Map, role: Map, dropped: DroppedKeys) -> None:
-    for entry in role.pairs():
-        if is_empty(entry.value):
-            continue
-        if entry.key in _ROLE and not role.text("arn"):
-            found.entries.append(dropped.note(entry, _NO_ROLE))
-        elif entry.key in _ROLE:
-            found.put(_ROLE[entry.key], entry.value, entry)
-        else:
-            found.entries.append(dropped.note(entry, _NO_ROLE_KEY.get(entry.key, "has no counterpart in sigv4")))
-
-
-def _basic(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
-    found = Map()
-    for entry in block.map("client_auth").pairs():
-        found.put(entry.key, entry.value, entry)
-    for entry in block.pairs():
-        if entry.key != "client_auth":
-            found.entries.append(dropped.note(entry, "is for servers"))
-    client.put("basic_auth", found, like)
+def _basic(block: Map, dropped: DroppedKeys) -> Map:
+    client = block.map("client_auth").pairs()
+    rest = [entry for entry in block.pairs() if entry.key != "client_auth"]
+    return _renamed([*client, *rest], {entry.key: entry.key for entry in client}, dropped, {}, "is for servers")
 
 
 def _bearer(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
@@ -115,18 +122,14 @@ def _headers(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None
     client.entries += lost
 
 
-def _oauth2(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
-    found = Map()
-    for entry in block.pairs():
-        if entry.key in _OAUTH2:
-            found.put(entry.key, entry.value, entry)
-        elif entry.key == "endpoint_params" and isinstance(entry.value, Map):
-            found.put(entry.key, _single_values(entry.value, dropped), entry)
-        elif entry.key == "tls" and isinstance(entry.value, Map):
-            found.put("tls_config", tls(entry.value, dropped), entry)
-        else:
-            found.entries.append(dropped.note(entry, _NEEDS_NONE.get(entry.key, "has no counterpart in oauth2")))
-    client.put("oauth2", found, like)
+def _oauth2(block: Map, dropped: DroppedKeys) -> Map:
+    found = _renamed(block.pairs(), _OAUTH2, dropped, _NEEDS_NONE, "has no counterpart in oauth2")
+    for entry in found.pairs():
+        if entry.key == "endpoint_params" and isinstance(entry.value, Map):
+            entry.value = _single_values(entry.value, dropped)
+        elif entry.key == "tls_config" and isinstance(entry.value, Map):
+            entry.value = tls(entry.value, dropped)
+    return found
 
 
 def _single_values(parameters: Map, dropped: DroppedKeys) -> Map:
@@ -141,17 +144,10 @@ def _single_values(parameters: Map, dropped: DroppedKeys) -> Map:
     return found
 
 
-_WRITERS: dict[str, Callable[[Map, Map, DroppedKeys, Entry], None]] = {
-    "sigv4auth": _sigv4,
-    "basicauth": _basic,
-    "bearertokenauth": _bearer,
-    "oauth2client": _oauth2,
-    "headerssetter": _headers,
-}
-
 _TLS = {
     "ca_file": "ca_file", "cert_file": "cert_file", "key_file": "key_file", "ca_pem": "ca", "cert_pem": "cert",
     "key_pem": "key", "insecure_skip_verify": "insecure_skip_verify", "server_name_override": "server_name",
+    "min_version": "min_version", "max_version": "max_version",
 }  # fmt: skip
 _NO_TLS = {
     "insecure": "the scheme of the url decides whether TLS is used",
@@ -162,12 +158,8 @@ _NO_TLS = {
 
 def tls(block: Map, dropped: DroppedKeys) -> Map:
     """A collector's `tls` -> our tls_config."""
-    found = Map()
-    for entry in block.pairs():
-        if entry.key in _TLS:
-            found.put(_TLS[entry.key], entry.value, entry)
-        elif entry.key in ("min_version", "max_version"):
-            found.put(entry.key, scalar(f"TLS{entry.text.replace('.', '')}"), entry)
-        else:
-            found.entries.append(dropped.note(entry, _NO_TLS.get(entry.key, "has no counterpart in tls_config")))
+    found = _renamed(block.pairs(), _TLS, dropped, _NO_TLS, "has no counterpart in tls_config")
+    for entry in found.pairs():
+        if entry.key in ("min_version", "max_version"):
+            entry.value = scalar(f"TLS{entry.text.replace('.', '')}")
     return found

@@ -15,6 +15,7 @@ from .render import render
 from .tree import Comment, Dropped, DroppedKeys, Entry, List, Map, scalar
 
 _METRICS = "metrics"
+_PARTS = ("receivers", "processors", "exporters")
 _ANY_EXPORTER = ""
 """Where the samples of a part of a config go that names no exporter."""
 _NO_PIPELINE = "no pipeline of metrics uses it"
@@ -63,12 +64,14 @@ class Route:
 
 @dataclass(slots=True)
 class Collector:
-    """The input, the routes through it, and the comments at the top and the end of the result."""
+    """The input, the routes through it, what is taken over, and the comments at the top and the end of the result."""
 
     top: Map
     dropped: DroppedKeys
     pipelines: list[Pipeline] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
+    receivers: list[Receiver] = field(default_factory=list)
+    endpoints: list[Endpoint] = field(default_factory=list)
     leftovers: list[Comment] = field(default_factory=list)
     warnings: list[Comment] = field(default_factory=list)
 
@@ -77,8 +80,11 @@ class Collector:
         comment = self.dropped.note(entry, why, name=entry.path)
         (self.warnings if why.startswith("CHANGES") else self.leftovers).append(comment)
 
+    def components(self, section: str) -> list[Entry]:
+        return self.top.map(section).pairs()
+
     def names(self, section: str) -> list[str]:
-        return [pair.key for pair in self.top.map(section).pairs()]
+        return [component.key for component in self.components(section)]
 
     @property
     def written(self) -> list[Route]:
@@ -102,16 +108,11 @@ class Collector:
 
 @dataclass(slots=True)
 class Receiver:
-    """A prometheus receiver that is in use, and the jobs it becomes."""
+    """A prometheus receiver that is in use: its `global`, and the jobs it becomes."""
 
     name: str
-    settings: Map
+    common: Map
     jobs: list[Entry]
-
-    @property
-    def common(self) -> Map:
-        """Its `global`."""
-        return self.settings.map("config").map("global")
 
 
 def convert(top: Map, dropped: DroppedKeys, given: Mapping[str, str]) -> Map:
@@ -120,34 +121,33 @@ def convert(top: Map, dropped: DroppedKeys, given: Mapping[str, str]) -> Map:
         expansion.expand(entry.value, given)
     collector = Collector(top, dropped)
     _read_service(collector)
-    receivers = _receivers(collector)
-    endpoints = _endpoints(collector, {receiver.name for receiver in receivers})
-    observers = _observe(collector, receivers)
+    collector.receivers = receivers = _receivers(collector)
+    collector.endpoints = endpoints = _endpoints(collector)
+    jobs = [job for receiver in receivers for job in receiver.jobs]
+    extensions = collector.components("extensions")
+    observers = [entry for entry in extensions if components.type_of(entry.key) == components.ECS_OBSERVER]
+    in_use = ecs_observer.replace(observers, jobs, dropped)
     result = Map()
     settings = _common(receivers)
     _spread_external_labels(endpoints, settings, given)
-    _process(collector, receivers, endpoints)
-    _route(collector, receivers, endpoints)
+    _process(collector)
+    _route(collector)
     if settings.entries:
         result.put("global", settings)
-    result.put("scrape_configs", List([job for receiver in receivers for job in receiver.jobs]), top.get("receivers"))
+    result.put("scrape_configs", List([*jobs]), top.get("receivers"))
+    into = dict.fromkeys(route.exporter for route in collector.routes) or collector.names("exporters")
     if endpoints:
         section = result.put("remote_write", List([one.finished() for one in endpoints]), top.get("exporters"))
         section.above = [*section.above, *exporter.what_changes(endpoints)]
-    elif (names := ", ".join(_exporters_of_scraped(collector))) and (exporters := top.get("exporters")):
+    elif (names := ", ".join(into)) and (exporters := top.get("exporters")):
         result.entries.append(dropped.by_hand(exporters, _NO_ENDPOINT.format(names=names)))
     else:
         result.entries.append(Comment(prometheus.NO_ENDPOINT))
     expansion.resolve(result, dropped)
-    _leave_the_rest(collector, endpoints, observers)
+    _leave_the_rest(collector, in_use)
     result.entries += [Comment("", above=[""]), *collector.leftovers] if collector.leftovers else []
     result.entries[:0] = [*collector.warnings, Comment("", above=[""])] if collector.warnings else []
     return result
-
-
-def _exporters_of_scraped(collector: Collector) -> list[str]:
-    """The exporters that get scraped data, or all when none does."""
-    return list(dict.fromkeys(route.exporter for route in collector.routes)) or collector.names("exporters")
 
 
 # service
@@ -156,18 +156,14 @@ def _exporters_of_scraped(collector: Collector) -> list[str]:
 def _read_service(collector: Collector) -> None:
     service = collector.top.map("service")
     for entry in service.map("pipelines").pairs():
-        block = entry.map
         is_metrics = components.type_of(entry.key) == _METRICS
-        receivers, processors, exporters = (tuple(block.texts(key)) for key in ("receivers", "processors", "exporters"))
-        collector.pipelines.append(Pipeline(is_metrics, receivers, processors, exporters))
+        collector.pipelines.append(Pipeline(is_metrics, *(tuple(entry.map.texts(key)) for key in _PARTS)))
         if not is_metrics:
             collector.leave(entry, "only metrics are handled here")
     if telemetry := service.get("telemetry"):
         collector.leave(telemetry, "the function reports its own metrics")
     if not service.get("pipelines"):  # a part of a config that was pasted: everything in it counts
-        receivers, processors, exporters = (
-            tuple(collector.names(key)) for key in ("receivers", "processors", "exporters")
-        )
+        receivers, processors, exporters = (tuple(collector.names(key)) for key in _PARTS)
         collector.pipelines.append(Pipeline(True, receivers, processors, exporters or (_ANY_EXPORTER,)))
     collector.routes += dict.fromkeys(_routes(collector))
 
@@ -194,12 +190,12 @@ def _onward(
                 yield from _onward(start, name, (*passed, name), pipelines, connectors)
 
 
-def _leave_the_rest(collector: Collector, endpoints: list[Endpoint], observers: set[str]) -> None:
+def _leave_the_rest(collector: Collector, observers: set[str]) -> None:
     """Components that are in no pipeline or mean nothing here, each by name."""
-    for entry in collector.top.map("connectors").pairs():
+    for entry in collector.components("connectors"):
         _leave_connector(collector, entry)
-    referenced = {endpoint.authenticator for endpoint in endpoints} | observers
-    for entry in collector.top.map("extensions").pairs():
+    referenced = {endpoint.authenticator for endpoint in collector.endpoints} | observers
+    for entry in collector.components("extensions"):
         if entry.key in referenced:
             continue
         if components.type_of(entry.key) == components.ECS_OBSERVER:
@@ -227,29 +223,23 @@ def _carries_scraped(collector: Collector, pipeline: Pipeline) -> bool:
 # processors
 
 
-def _process(collector: Collector, receivers: list[Receiver], endpoints: list[Endpoint]) -> None:
+def _process(collector: Collector) -> None:
     """Says what each processor did to scraped data; a filter by names becomes rules."""
-    defined = collector.top.map("processors")
-    used = dict.fromkeys(name for line in collector.pipelines for name in line.processors)
-    for entry in defined.pairs():
-        _leave_processor(collector, entry, receivers, endpoints)
-    for name in sorted(name for name in used if defined.get(name) is None):
-        entry = Entry(name, scalar(""), path=f"service.pipelines.{name}")
-        _leave_processor(collector, entry, receivers, endpoints)
-
-
-def _leave_processor(collector: Collector, entry: Entry, receivers: list[Receiver], endpoints: list[Endpoint]) -> None:
-    routes = [route for route in collector.kept if entry.key in route.between]
-    using = [line for line in collector.pipelines if entry.key in line.processors]
-    if routes:
-        if not _filter(collector, entry, routes, receivers, endpoints):
-            collector.leave(entry, _of_processor(collector, entry.key, routes))
-    elif any(_carries_scraped(collector, line) for line in using):
-        collector.leave(entry, _NOT_WRITTEN)
-    elif any(line.is_metrics for line in using):
-        collector.leave(entry, _NO_PROMETHEUS)
-    else:
-        collector.leave(entry, "only metrics are handled here" if using else _NO_PIPELINE)
+    used = {name for line in collector.pipelines for name in line.processors}
+    undefined = sorted(used.difference(collector.names("processors")))
+    others = [Entry(name, scalar(""), path=f"service.pipelines.{name}") for name in undefined]
+    for entry in [*collector.components("processors"), *others]:
+        routes = [route for route in collector.kept if entry.key in route.between]
+        using = [line for line in collector.pipelines if entry.key in line.processors]
+        if routes:
+            if not _filter(collector, entry, routes):
+                collector.leave(entry, _of_processor(collector, entry.key, routes))
+        elif any(_carries_scraped(collector, line) for line in using):
+            collector.leave(entry, _NOT_WRITTEN)
+        elif any(line.is_metrics for line in using):
+            collector.leave(entry, _NO_PROMETHEUS)
+        else:
+            collector.leave(entry, "only metrics are handled here" if using else _NO_PIPELINE)
 
 
 def _of_processor(collector: Collector, name: str, routes: list[Route]) -> str:
@@ -283,13 +273,7 @@ def _reaches_series(collector: Collector, name: str, routes: list[Route]) -> boo
     )
 
 
-def _filter(
-    collector: Collector,
-    entry: Entry,
-    routes: list[Route],
-    receivers: list[Receiver],
-    endpoints: list[Endpoint],
-) -> bool:
+def _filter(collector: Collector, entry: Entry, routes: list[Route]) -> bool:
     """Puts a filter's rules where all samples of its routes pass, and no others do; True when that could be done."""
     if components.type_of(entry.key) != components.FILTER or any(_is_renamed(route, entry.key) for route in routes):
         return False
@@ -300,11 +284,11 @@ def _filter(
     filtered = {route.receiver for route in routes}
     into = {route.exporter for route in routes}
     if filtered.isdisjoint(route.receiver for route in rest):
-        for job in [job for one in receivers if one.name in filtered for job in one.jobs if rules]:
+        for job in [job for one in collector.receivers if one.name in filtered for job in one.jobs if rules]:
             detail = Comment(f"{entry.key}: {_FILTERED}{_STAY}")
             rules_of(job.map, "metric_relabel_configs").entries += [detail, *_copies(rules)]
     elif into.isdisjoint(route.exporter for route in rest):
-        for endpoint in endpoints:
+        for endpoint in collector.endpoints:
             if rules and endpoint.exporter.key in into:  # before its namespace, which is part of no name there
                 endpoint.relabel.entries[:0] = [Comment(f"{entry.key}: {_FILTERED}"), *_copies(rules)]
     else:
@@ -323,17 +307,6 @@ def _is_renamed(route: Route, name: str) -> bool:
     return not all(kind in components.KEEPS_NAMES or kind in components.PASSING for kind in kinds)
 
 
-# extensions
-
-
-def _observe(collector: Collector, receivers: list[Receiver]) -> set[str]:
-    """Jobs that read what an ecs_observer wrote find its targets themselves; the names of these extensions."""
-    jobs = [job for receiver in receivers for job in receiver.jobs]
-    extensions = collector.top.map("extensions").pairs()
-    observers = [entry for entry in extensions if components.type_of(entry.key) == components.ECS_OBSERVER]
-    return ecs_observer.replace(observers, jobs, collector.dropped)
-
-
 # receivers
 
 
@@ -342,7 +315,7 @@ def _receivers(collector: Collector) -> list[Receiver]:
     running = {name for line in collector.pipelines if line.is_metrics for name in line.receivers}
     used = {route.receiver for route in collector.written} or running
     found: list[Receiver] = []
-    for entry in collector.top.map("receivers").pairs():
+    for entry in collector.components("receivers"):
         if components.type_of(entry.key) != components.PROMETHEUS:
             collector.leave(entry, "only prometheus receivers are taken over: nothing listens or measures here")
         elif entry.key not in used:
@@ -371,9 +344,9 @@ def _receiver(entry: Entry, collector: Collector) -> Receiver:
     for job in jobs:
         prometheus.tidy_job(job, collector.dropped)
     extra = settings.get("report_extra_scrape_metrics")
-    receiver = Receiver(entry.key, settings, jobs)
+    receiver = Receiver(entry.key, config.map("global"), jobs)
     if extra and extra.text == "true":
-        _put_in_jobs(receiver, Entry("extra_scrape_metrics", extra.value, extra.line, extra.path))
+        _put_in_jobs(receiver, Entry("extra_scrape_metrics", extra.value))
     return receiver
 
 
@@ -392,24 +365,13 @@ def _make_names_unique(receivers: list[Receiver], dropped: DroppedKeys) -> None:
             if entry is None:
                 continue
             if entry.text in taken:
-                _rename(job.map, entry, _free_name(entry.text, receiver.name, taken), dropped)
+                sets = rule(target_label="job", replacement=entry.text.replace("$", "$$"))
+                rules_of(job.map, "relabel_configs").entries.insert(0, sets)
+                detail = f"another receiver has a job {entry.text!r}, and names are unique in a file"
+                dropped.change(entry, f"renamed: {detail}; the label job stays {entry.text!r}")
+                name = f"{entry.text}-{receiver.name.partition('/')[2] or '2'}"
+                entry.value = scalar(prometheus.free_name(name, taken))
             taken.add(entry.text)
-
-
-def _free_name(name: str, receiver: str, taken: set[str]) -> str:
-    suffix = receiver.partition("/")[2] or "2"
-    found, count = f"{name}-{suffix}", 2
-    while found in taken:
-        found, count = f"{name}-{suffix}-{count}", count + 1
-    return found
-
-
-def _rename(block: Map, entry: Entry, name: str, dropped: DroppedKeys) -> None:
-    label = entry.text.replace("$", "$$")
-    detail = f"another receiver has a job {entry.text!r}, and names are unique in a file"
-    dropped.change(entry, f"renamed: {detail}; the label job stays {entry.text!r}")
-    entry.value = scalar(name)
-    rules_of(block, "relabel_configs").entries.insert(0, rule(target_label="job", replacement=label))
 
 
 # global
@@ -454,10 +416,11 @@ def _label_jobs(receiver: Receiver, labels: Map) -> None:
 # exporters
 
 
-def _endpoints(collector: Collector, receivers: set[str]) -> list[Endpoint]:
+def _endpoints(collector: Collector) -> list[Endpoint]:
+    receivers = {receiver.name for receiver in collector.receivers}
     used = {name for line in collector.pipelines for name in line.exporters}
     found: list[Endpoint] = []
-    for entry in collector.top.map("exporters").pairs():
+    for entry in collector.components("exporters"):
         if components.type_of(entry.key) != components.REMOTE_WRITE:
             collector.leave(entry, "only remote write is spoken here")
         elif entry.key not in used:
@@ -488,13 +451,14 @@ def _spread_external_labels(endpoints: list[Endpoint], settings: Map, given: Map
             external.map.put(label.key, expansion.external_label(label.value, given), label)
 
 
-def _route(collector: Collector, receivers: list[Receiver], endpoints: list[Endpoint]) -> None:
+def _route(collector: Collector) -> None:
     """Every job goes to every endpoint here; an exporter that some receivers did not feed keeps the others' jobs."""
-    for endpoint in endpoints:
+    receivers = collector.receivers
+    for endpoint in collector.endpoints:
         feeding = collector.feeding(endpoint.exporter.key)
-        if all(receiver.name in feeding for receiver in receivers):
-            continue
         fed = [receiver for receiver in receivers if receiver.name in feeding]
+        if fed == receivers:
+            continue
         names = {label for receiver in fed for label in _job_labels(receiver)}
         pattern = "|".join(escaped(name) for name in sorted(names))
         detail = (
@@ -510,8 +474,7 @@ def _route(collector: Collector, receivers: list[Receiver], endpoints: list[Endp
 def _job_labels(receiver: Receiver) -> list[str]:
     """The label job of each job: its name, or what its first rule makes of that."""
     found = []
-    for job in receiver.jobs:
-        block = job.map
+    for block in (job.map for job in receiver.jobs):
         rules = block.maps("relabel_configs")
         is_renamed = bool(rules) and rules[0].text("target_label") == "job" and not rules[0].get("source_labels")
         found.append(rules[0].text("replacement").replace("$$", "$") if is_renamed else block.text("job_name"))

@@ -39,31 +39,17 @@ def command(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="pusher convert", description=_ABOUT)
-    parser.add_argument("file", metavar="FILE", help="the config to convert; - is stdin")
-    parser.add_argument(
-        "--from", dest="kind", choices=KINDS, default="", help="the kind of FILE (default: by its keys)"
-    )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the result to this file (default: stdout)")
-    parser.add_argument("--force", action="store_true", help="overwrite the output file")
-    parser.add_argument(
-        "--env",
-        action="append",
-        default=[],
-        type=_variable,
-        metavar="NAME=VALUE",
-        help="the value of an environment variable in a collector config; may be repeated",
-    )
-    parser.add_argument(
-        "--prometheus",
-        metavar="FILE",
-        help="for json_exporter: the prometheus.yml whose jobs name its targets",
-    )
-    parser.add_argument(
-        "--exact",
-        action="store_true",
-        help='for json_exporter: labels keep null as "null" and lists and objects as JSON, a value "true" is 1',
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    add = parser.add_argument
+    add("file", metavar="FILE", help="the config to convert; - is stdin")
+    add("--from", dest="kind", choices=KINDS, default="", help="the kind of FILE (default: by its keys)")
+    add("-o", "--output", metavar="FILE", help="write the result to this file (default: stdout)")
+    add("--force", action="store_true", help="overwrite the output file")
+    helps = "the value of an environment variable in a collector config; may be repeated"
+    add("--env", action="append", default=[], type=_variable, metavar="NAME=VALUE", help=helps)
+    add("--prometheus", metavar="FILE", help="for json_exporter: the prometheus.yml whose jobs name its targets")
+    helps = 'for json_exporter: labels keep null as "null" and lists and objects as JSON, a value "true" is 1'
+    add("--exact", action="store_true", help=helps)
+    add("--json", action="store_true", help="print one JSON document instead of text")
     return parser
 
 

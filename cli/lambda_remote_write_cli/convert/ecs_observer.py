@@ -6,7 +6,6 @@ It wrote a file of targets; here nothing does. Its labels have other names than 
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import dataclass
 
 from lambda_remote_write.config import go_glob
@@ -173,7 +172,7 @@ class _Job:
         for kind, (key, label) in _KINDS.items():
             for item in observer.settings.items(kind):
                 if isinstance(item.value, Map):
-                    self._match(observer, item, item.value, key, label)
+                    self._match(observer, item, key, label)
         labels = observer.settings.get("docker_labels")
         if observer.ports and not (labels and isinstance(labels.value, List) and not labels.value.pairs()):
             note = _ALSO.format(label=observer.docker_labels)
@@ -182,7 +181,8 @@ class _Job:
             else:
                 self._dropped.change(self._job, note)
 
-    def _match(self, observer: _Observer, item: Entry, block: Map, key: str, label: str) -> None:
+    def _match(self, observer: _Observer, item: Entry, key: str, label: str) -> None:
+        block = item.map
         pattern, ports = relabelling.anchored(block.text(key)), block.texts("metrics_ports")
         if not ports:  # it matched containers by these ports, so that it found none
             self._dropped.change(self._job, f"{item.path.rpartition('.')[2]} has no metrics_ports and found nothing")
@@ -229,28 +229,31 @@ class _Job:
 
     def _rename(self) -> None:
         rules = self._block.get("relabel_configs")
-        if rules is None or not isinstance(rules.value, List):
-            return
         needed: dict[str, None] = {}
-        for item in rules.value.pairs():
+        for item in rules.items if rules else []:
             if isinstance(item.value, Map):
-                self._rename_in(rules.value, item, item.value, needed)
+                self._rename_in(relabelling.rules_of(self._block, "relabel_configs"), item, needed)
         for name in needed:
             source = (f"{_PREFIX}task_definition",)
             self._first.append(rule(source, regex=_FROM_ARN[name], target_label=_PREFIX + name))
 
-    def _rename_in(self, rules: List, item: Entry, block: Map, needed: dict[str, None]) -> None:
+    def _rename_in(self, rules: List, item: Entry, needed: dict[str, None]) -> None:
         unknown = []
-        for label in block.items("source_labels"):
+        for label in item.map.items("source_labels"):
             renamed = self._renamed(label.text, needed)
             if renamed:
                 label.value = scalar(renamed)
             else:
                 unknown.append(label.text)
-        if unknown:
-            self._without(rules, item, block, unknown)
-        elif block.text("action") == "labelmap":
-            self._rename_pattern(rules, item, block)
+        if unknown:  # of a label that is not there: it sets nothing, or it would drop every target
+            why = f"ecs_sd_configs has nothing like {', '.join(unknown)}, and the rule would find it empty"
+            sets = item.map.text("action") in ("", "replace")
+            detail = f"{why}: it set {item.map.text('target_label')}" if sets else why
+            self._dropped.drop(rules, item, detail, name="a rule")
+            if not sets:
+                self._dropped.by_hand(item, why)
+        elif item.map.text("action") == "labelmap":
+            self._rename_pattern(rules, item)
 
     def _renamed(self, label: str, needed: dict[str, None]) -> str:
         """The name here; empty when this discovery has no such label."""
@@ -265,28 +268,18 @@ class _Job:
                 return f"{_PREFIX}{ours}{name.removeprefix(prefix)}"
         return f"{_PREFIX}{_LABELS[name]}" if name in _LABELS else ""
 
-    def _without(self, rules: List, item: Entry, block: Map, unknown: list[str]) -> None:
-        """A rule about a label that is not there: it sets nothing, or it would drop every target."""
-        why = f"ecs_sd_configs has nothing like {', '.join(unknown)}, and the rule would find it empty"
-        if block.text("action") in ("", "replace"):
-            self._dropped.drop(rules, item, f"{why}: it set {block.text('target_label')}", name="a rule")
-        else:
-            self._dropped.drop(rules, item, why, name="a rule")
-            self._dropped.by_hand(item, why)
-
-    def _rename_pattern(self, rules: List, item: Entry, block: Map) -> None:
-        written = block.text("regex")
-        if _PREFIX not in written and "__meta_" not in written:
+    def _rename_pattern(self, rules: List, item: Entry) -> None:
+        entry = item.map.get("regex")
+        if entry is None or "__meta_" not in entry.text:
             return
-        if re.search(r"container_labels_", written):
+        if "container_labels_" in entry.text:
             why = "ecs_sd_configs does not see the docker labels of containers"
             self._dropped.drop(rules, item, why, name="a rule")
             return
-        found = written
+        found = entry.text
         for prefix, ours in _TAGS.items():
             found = found.replace(_PREFIX + prefix, _PREFIX + ours)
-        entry = block.get("regex")
-        if found != written and entry:
+        if found != entry.text:
             entry.value = scalar(found)
         else:
             self._dropped.change(item, "labels have other names in ecs_sd_configs than in the observer's file")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -25,7 +24,6 @@ from .tree import (
     Value,
     comment_lines,
     is_empty,
-    listing,
     mapping,
     scalar,
 )
@@ -37,6 +35,8 @@ _IN_OWN_REGION = re.compile(
     r"/api/v1/remote_write"
 )
 _MAX_AMP_BODY = 1_000_000
+_SAID_ELSEWHERE = ("endpoint", "add_metric_suffixes")  # by the address, and by the comment about names
+_SAME = ("protobuf_message", "proxy_url")
 _FLAT_TLS = ("ca_file", "cert_file", "key_file", "insecure", "insecure_skip_verify", "server_name_override")
 _ORDER = (
     "name", "url", "workspace", "remote_timeout", "protobuf_message", "sigv4", "basic_auth", "authorization", "oauth2",
@@ -121,21 +121,46 @@ def endpoint(exporter: Entry, extensions: Map, dropped: DroppedKeys) -> Endpoint
     settings = exporter.map
     auth_first = sorted(settings.pairs(), key=lambda entry: entry.key not in ("auth", "aws_auth"))  # headers ask for it
     for entry in auth_first:
-        if is_empty(entry.value):
-            continue
-        if entry.key in _FLAT_TLS:
-            _put_tls(found, Map([entry]), dropped)
-        elif entry.key == "auth":
+        if entry.key == "auth" and not is_empty(entry.value):
             _authenticate(found, entry, extensions, dropped)
-        elif entry.key in _WRITERS:
-            _WRITERS[entry.key](found, entry, dropped)
-        else:
-            found.block.entries.append(dropped.note(entry, _LOSES.get(entry.key, "has no counterpart here")))
+        elif entry.key not in _SAID_ELSEWHERE and not is_empty(entry.value):
+            _put(found, entry, dropped)
     _put_address(found, settings.get("endpoint"), dropped)
     strategy = settings.text("translation_strategy")  # it counts before add_metric_suffixes
     found.renames = strategy.endswith("WithSuffixes") if strategy else settings.text("add_metric_suffixes") != "false"
     found.scopes = settings.text("disable_scope_info") != "true"
     return found
+
+
+def _put(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
+    """One key of the exporter, as a key of ours or a comment."""
+    block = found.block
+    match entry.key:
+        case "aws_auth" if isinstance(entry.value, Map):
+            block.put("sigv4", authenticator.signing(entry.map, dropped), entry)
+        case "timeout":
+            _put_duration(block, "remote_timeout", entry, dropped)
+        case "tls":
+            _put_tls(found, entry.map, dropped)
+        case key if key in _FLAT_TLS:
+            _put_tls(found, Map([entry]), dropped)
+        case "headers":
+            put_headers(block, entry, dropped, for_remote_write=True)
+        case "external_labels":
+            found.external_labels = entry.map
+            drop_replica(found.external_labels, dropped)
+        case "namespace":
+            _put_namespace(found, entry)
+        case "retry_on_failure":
+            _put_retry(found, entry, dropped)
+        case "max_batch_size_bytes":
+            _put_body_size(found, entry, dropped)
+        case "send_metadata":
+            block.put("metadata_config", mapping(flow=True, send=entry.text), entry)
+        case key if key in _SAME:
+            block.put(key, entry.value, entry)
+        case _:
+            block.entries.append(dropped.note(entry, _LOSES.get(entry.key, "has no counterpart here")))
 
 
 def what_changes(endpoints: list[Endpoint]) -> list[str]:
@@ -190,15 +215,6 @@ def _authenticate(found: Endpoint, auth: Entry, extensions: Map, dropped: Droppe
         authenticator.put(found.block, extension, dropped)
 
 
-def _aws_auth(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    if isinstance(entry.value, Map):
-        found.block.put("sigv4", authenticator.signing(entry.value, dropped), entry)
-
-
-def _timeout(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    _put_duration(found.block, "remote_timeout", entry, dropped)
-
-
 def _put_duration(block: Map, key: str, entry: Entry, dropped: DroppedKeys) -> None:
     milliseconds = go_duration_ms(entry.text)
     if milliseconds is None:
@@ -221,10 +237,6 @@ def go_duration_ms(text: str) -> int | None:
     return math.ceil(round(sum(float(part[1]) * _GO_UNIT_MS[part[2]] for part in parts), 6))
 
 
-def _tls(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    _put_tls(found, entry.map, dropped)
-
-
 def _put_tls(found: Endpoint, block: Map, dropped: DroppedKeys) -> None:
     translated = authenticator.tls(block, dropped)
     if known := found.block.get("tls_config"):
@@ -235,32 +247,19 @@ def _put_tls(found: Endpoint, block: Map, dropped: DroppedKeys) -> None:
         found.block.entries += translated.entries
 
 
-def _headers(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    put_headers(found.block, entry, dropped, for_remote_write=True)
-
-
-def _external_labels(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    found.external_labels = entry.map
-    drop_replica(found.external_labels, dropped)
-
-
-def _namespace(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    if not entry.text:
-        return
-    renamed = Map()
-    renamed.put("source_labels", listing(scalar("__name__"), flow=True), entry)
-    renamed.put("target_label", scalar("__name__"))
-    renamed.put("replacement", scalar(f"{entry.text.replace('$', '$$')}_$1"))
-    found.relabel.entries.append(Entry("", renamed))
+def _put_namespace(found: Endpoint, entry: Entry) -> None:
+    if entry.text:
+        found.relabel.entries.append(
+            rule(("__name__",), flow=False, target_label="__name__", replacement=f"{entry.text.replace('$', '$$')}_$1")
+        )
 
 
 def _queue(found: Endpoint) -> Map:
-    if found.block.get("queue_config") is None:
-        found.block.put("queue_config", Map())
-    return found.block.map("queue_config")
+    known = found.block.get("queue_config") or found.block.put("queue_config", Map())
+    return known.map
 
 
-def _retry(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
+def _put_retry(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     backoff = {"initial_interval": "min_backoff", "max_interval": "max_backoff"}
     for setting in entry.map.pairs():
         if setting.key in backoff:
@@ -268,18 +267,13 @@ def _retry(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
         elif setting.key != "enabled" or setting.text == "false":
             why = "retries go on within the run's time, the pause doubling"
             found.block.entries.append(dropped.note(setting, why, name=f"retry_on_failure.{setting.key}"))
-    _check_backoff(found, entry, dropped)
-
-
-def _check_backoff(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    """A pause that begins above our default maximum needs a maximum of its own."""
     queue = found.block.map("queue_config")
     shortest, longest = queue.text("min_backoff"), queue.text("max_backoff")
-    if shortest and not longest and scalars.duration_ms(shortest) > 5_000:
+    if shortest and not longest and scalars.duration_ms(shortest) > 5_000:  # it begins above our default maximum
         queue.put("max_backoff", scalar("30s"))
 
 
-def _body_size(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
+def _put_body_size(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
     text = entry.text.replace("_", "")
     if text.isdigit() and 10_000 <= int(text) <= _MAX_AMP_BODY:
         _queue(found).put("max_body_bytes", scalar(text), entry)
@@ -287,35 +281,6 @@ def _body_size(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
         found.block.entries.append(
             dropped.note(entry, f"requests stay below {_MAX_AMP_BODY} bytes, which is AMP's limit")
         )
-
-
-def _metadata(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    found.block.put("metadata_config", mapping(flow=True, send=entry.text), entry)
-
-
-def _as_it_is(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    found.block.put(entry.key, entry.value, entry)
-
-
-def _known(found: Endpoint, entry: Entry, dropped: DroppedKeys) -> None:
-    """Said by another key: the address, or the comment about names."""
-
-
-_WRITERS: dict[str, Callable[[Endpoint, Entry, DroppedKeys], None]] = {
-    "endpoint": _known,
-    "add_metric_suffixes": _known,
-    "aws_auth": _aws_auth,
-    "timeout": _timeout,
-    "tls": _tls,
-    "headers": _headers,
-    "external_labels": _external_labels,
-    "namespace": _namespace,
-    "retry_on_failure": _retry,
-    "max_batch_size_bytes": _body_size,
-    "send_metadata": _metadata,
-    "protobuf_message": _as_it_is,
-    "proxy_url": _as_it_is,
-}
 
 
 def label_rule(label: Entry) -> Map:

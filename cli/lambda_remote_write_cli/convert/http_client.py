@@ -82,7 +82,13 @@ def _put_authorization(client: Map, header: Entry) -> bool:
         return False
     scheme, _, credentials = header.value.text.strip().partition(" ")
     if scheme.lower() == "basic":
-        return _put_basic(client, header, credentials.strip())
+        try:
+            user, colon, password = base64.b64decode(credentials.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+        if colon:
+            client.put("basic_auth", mapping(username=user, password=password), header)
+        return bool(colon)
     if not credentials:
         return False
     block = Map()
@@ -90,15 +96,4 @@ def _put_authorization(client: Map, header: Entry) -> bool:
         block.put("type", scalar(scheme))
     block.put("credentials", Scalar(credentials.strip(), header.value.style, variables=header.value.variables))
     client.put("authorization", block, header)
-    return True
-
-
-def _put_basic(client: Map, header: Entry, credentials: str) -> bool:
-    try:
-        user, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return False
-    if not colon:
-        return False
-    client.put("basic_auth", mapping(username=user, password=password), header)
     return True

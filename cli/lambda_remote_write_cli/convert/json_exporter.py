@@ -76,21 +76,14 @@ def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator
         yield translated.dropped.note(module, "none of its metrics is translated")
         yield from translated.metrics.entries
         return
-    found = list(_targets(module.key, targets)) if targets else []
-    if not found:
-        above = [*module.above, "# The address of this module was Prometheus's ?target=; it has to stand in url."]
-        yield Entry("", translated.job(_free(module.key, names), None), module.line, module.path, above=above)
-    for target in found:
-        job = translated.job(_free(target.job.map.text("job_name"), names), target)
-        yield Entry("", job, module.line, module.path, above=module.above if target is found[0] else [])
-
-
-def _free(name: str, names: set[str]) -> str:
-    found, count = name, 2
-    while found in names:
-        found, count = f"{name}-{count}", count + 1
-    names.add(found)
-    return found
+    found: list[Target | None] = [*_targets(module.key, targets)] if targets else []
+    no_address = "# The address of this module was Prometheus's ?target=; it has to stand in url."
+    above = module.above if found else [*module.above, no_address]
+    for target in found or [None]:
+        name = prometheus.free_name(target.job.map.text("job_name") if target else module.key, names)
+        names.add(name)
+        yield Entry("", translated.job(name, target), module.line, module.path, above=above)
+        above = []
 
 
 # one module
@@ -206,39 +199,29 @@ def _of_value(item: Entry, result: _Metric) -> list[Entry | Comment]:
     return [result.item(item)]
 
 
-def _of_object(item: Entry, first: _Metric) -> list[Entry | Comment]:
+def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
     """One metric per value; labels and values are looked up in each object."""
-    records = jsonpath.single_path(first.metric.text("path"), "path")
-    values = first.metric.map("values").pairs()
+    records = jsonpath.single_path(whole.metric.text("path"), "path")
+    values = whole.metric.map("values").pairs()
     if not values:
         raise Untranslatable("an object has values, and this one names none")
     found: list[Entry | Comment] = []
     for entry in values:
-        is_first = entry is values[0]
-        result = first if is_first else _Metric(first.metric, DroppedKeys(), first.exact)
-        name = f"{first.metric.text('name')}_{entry.key}"
+        is_first = entry is values[0]  # what all values lack is remembered once
+        result = _Metric(whole.metric, whole.dropped if is_first else DroppedKeys(), whole.exact)
+        name = f"{whole.metric.text('name')}_{entry.key}"
+        result.head(name, entry.text)
+        _put_records(result.block, records, any(map(_begins_with_index, [entry.text, *result.label_texts()])))
         try:
-            found.append(_of_one_value(result, name, records, entry.text).item(item, is_first=is_first))
-        except _NotThisValue as error:
-            comment = first.dropped.note(entry, f"not translated: {error}", name=name)
+            result.value(entry.text)
+        except Untranslatable as error:
+            comment = whole.dropped.note(entry, f"not translated: {error}", name=name)
             comment.below = commented(Map([entry]))
             found.append(comment)
+            continue
+        result.tail()
+        found.append(result.item(item, is_first=is_first))
     return found
-
-
-class _NotThisValue(Exception):
-    """One value of an object cannot be translated; the others can."""
-
-
-def _of_one_value(result: _Metric, name: str, records: jsonpath.Path, text: str) -> _Metric:
-    result.head(name, text)
-    _put_records(result.block, records, any(map(_begins_with_index, [text, *result.label_texts()])))
-    try:
-        result.value(text)
-    except Untranslatable as error:
-        raise _NotThisValue(str(error)) from None
-    result.tail()
-    return result
 
 
 def _begins_with_index(text: str) -> bool:
@@ -286,10 +269,8 @@ class _Metric:
             self.block.entries.append(Comment(_FIRST_COUNTS))
         self.block.put("value", scalar(expression))
         if self.exact and "{" in text:
-            self.block.put(
-                "value_map",
-                Map([Entry(word, scalar(truth), key_style="'") for word, truth in jsonpath.TRUTHS.items()], flow=True),
-            )
+            truths = [Entry(word, scalar(truth), key_style="'") for word, truth in jsonpath.TRUTHS.items()]
+            self.block.put("value_map", Map([*truths], flow=True))
 
     def tail(self) -> None:
         labels = Map()

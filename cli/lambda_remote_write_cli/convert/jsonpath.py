@@ -13,6 +13,7 @@ from typing import NoReturn
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FIELD = re.compile(r"\.((?:\\.|[^\s.,\[\]$@{}\\])*)")
+_INDEX = re.compile(r"-?\d*")  # `[]` is a slice from 0, and a slice without a second number is one value
 _SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d*))?")
 _COMPARISON = re.compile(r"([^!<>=]+?)\s*(==|!=|<=|>=|<|>)\s*([^=~].*)", re.S)
 _INTEGER_SIDE = re.compile(r"^\s*[-+]?\d+\s*[!<>=]|[!<>=]\s*[-+]?\d+\s*$")
@@ -31,14 +32,14 @@ class Untranslatable(ValueError):
     """The text says something that our expressions cannot; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Path:
     """One action as JMESPath. `depth` is 0 for at most one result, else the number of steps that give several, each
     of which nests the lists. `groups` are the same steps apart, each with one that gives several, for `records`."""
 
-    text: str
-    depth: int
-    groups: tuple[str, ...]
+    text: str = ""
+    depth: int = 0
+    groups: tuple[str, ...] = ()
     begins_with_index: bool = False
     is_there: str = ""
     """A condition: the path finds something, which may be null. Empty where only null tells that it does not."""
@@ -61,36 +62,35 @@ Template = tuple[str | Path, ...]
 
 def value_expression(text: str) -> str:
     """A template whose text becomes a number. Raises Untranslatable."""
-    template = parse_template(text.strip())
-    constant = _constant(template)
-    if constant is not None:
-        return _number(constant)
-    if len(template) == 1 and isinstance(template[0], Path):
-        return template[0].text if template[0].depth == 0 else f"{template[0].flat} | [0]"
-    return _joined(template)
+    match parse_template(text.strip()):
+        case [Path() as path]:
+            return f"{path.flat} | [0]" if path.depth else path.text
+        case template if any(isinstance(part, Path) for part in template):
+            return _joined(template)
+        case constant:
+            return _number("".join(map(str, constant)))
 
 
 def label_expression(text: str, *, exact: bool = False) -> str:
     """A template whose text becomes a label value; empty when it is always empty. `exact`: null is the text null, and a
     list or an object is JSON, as in json_exporter. Raises Untranslatable."""
-    template = parse_template(text)
-    constant = _constant(template)
-    if constant is not None:
-        return quoted(constant) if constant else ""
-    if len(template) != 1 or not isinstance(template[0], Path):
-        return _joined(template, exact=exact)
-    path = template[0]
-    if path.depth:
-        return _all_of(path)
-    return f"{path.is_there or f'{path.text} != {NULL}'} && to_string({path.text}) || {NULL}" if exact else path.text
+    match parse_template(text):
+        case [Path(depth=0) as path] if exact:
+            return f"{path.is_there or f'{path.text} != {NULL}'} && to_string({path.text}) || {NULL}"
+        case [Path() as path]:
+            return _all_of(path) if path.depth else path.text
+        case template if any(isinstance(part, Path) for part in template):
+            return _joined(template, exact=exact)
+        case constant:
+            return quoted("".join(map(str, constant))) if constant else ""
 
 
 def single_path(text: str, what: str) -> Path:
     """A template that is one action and nothing else. Raises Untranslatable."""
-    template = parse_template(text.strip())
-    if len(template) != 1 or not isinstance(template[0], Path):
-        raise Untranslatable(f"{what} is not one path in braces")
-    return template[0]
+    match parse_template(text.strip()):
+        case [Path() as path]:
+            return path
+    raise Untranslatable(f"{what} is not one path in braces")
 
 
 def paths_of(text: str) -> list[Path]:
@@ -99,10 +99,6 @@ def paths_of(text: str) -> list[Path]:
         return [part for part in parse_template(text.strip()) if isinstance(part, Path)]
     except Untranslatable:  # said where the text is translated
         return []
-
-
-def _constant(template: Template) -> str | None:
-    return None if any(isinstance(part, Path) for part in template) else "".join(map(str, template))
 
 
 def _number(constant: str) -> str:
@@ -195,28 +191,17 @@ class _PathReader:
 
     def __init__(self, action: str) -> None:
         self._action, self._rest = action, action
-        self._text, self._group, self._depth = "", "", 0
+        self._path, self._group = Path(), ""
         self._groups: list[list[str]] = []  # each with its variants: `.*` goes into objects and lists
-        self._begins_with_index = False
-        self._is_there = ""
-        self._compares, self._only_here = False, False
 
     def path(self) -> Path:
         while self._rest:
             self._step()
-        if self._groups:
-            self._groups[-1] = [_after(variant, self._group) for variant in self._groups[-1]]
         groups = self._groups or [[self._group or "@"]]
-        variants = tuple(map(" || ".join, groups))
-        return Path(
-            self._text or "@",
-            self._depth,
-            variants,
-            self._begins_with_index,
-            self._is_there,
-            self._compares,
-            self._only_here,
-        )
+        if self._groups:
+            groups[-1] = [_after(variant, self._group) for variant in groups[-1]]
+        self._path.text, self._path.groups = self._path.text or "@", tuple(map(" || ".join, groups))
+        return self._path
 
     def _step(self) -> None:
         char = self._rest[0]
@@ -227,7 +212,7 @@ class _PathReader:
         elif char == ".":
             self._dotted()
         elif char == "[":
-            self._begins_with_index = self._begins_with_index or not self._text
+            self._path.begins_with_index = self._path.begins_with_index or not self._path.text
             self._bracket()
         else:
             self._fail(f"{self._action!r:.60}, which is no path (a path begins with a dot)")
@@ -259,9 +244,7 @@ class _PathReader:
             self._several("[*]")
         elif name := _QUOTED.fullmatch(parts[0]):
             self._add(*_bracketed(name))
-        elif re.fullmatch(
-            r"-?\d*", parts[0]
-        ):  # `[]` is a slice from 0, and a slice without a second number is one value
+        elif _INDEX.fullmatch(parts[0]):
             self._add_index(int(parts[0] or 0))
         elif piece := _SLICE.fullmatch(parts[0]):
             self._slice(piece)
@@ -288,25 +271,27 @@ class _PathReader:
         if not self._rest.startswith("]"):
             self._fail(f"the filter {condition:.60}")
         self._rest = self._rest[1:]
-        self._compares = self._compares or _COMPARISON.fullmatch(condition.strip()) is not None
-        self._only_here = self._only_here or bool(_INTEGER_SIDE.search(_QUOTED.sub("''", condition)))
+        path = self._path
+        path.compares = path.compares or _COMPARISON.fullmatch(condition.strip()) is not None
+        path.only_here = path.only_here or bool(_INTEGER_SIDE.search(_QUOTED.sub("''", condition)))
         self._several(f"[?{_condition(condition.strip())}]")
 
     def _add(self, piece: str, key: str = "") -> None:
-        self._is_there = f"contains(keys({self._text or '@'}), {quoted(key)})" if key else ""
-        self._text, self._group = _after(self._text, piece), _after(self._group, piece)
+        path = self._path
+        path.is_there = f"contains(keys({path.text or '@'}), {quoted(key)})" if key else ""
+        path.text, self._group = _after(path.text, piece), _after(self._group, piece)
 
     def _add_index(self, index: int) -> None:
-        needed = index if index >= 0 else -index - 1
-        container = self._text or "@"
+        container = self._path.text or "@"
         self._add(f"[{index}]")
-        self._is_there = f"length({container}) > `{needed}`"
+        self._path.is_there = f"length({container}) > `{index if index >= 0 else -index - 1}`"
 
     def _several(self, piece: str) -> None:
         """A step that gives several results."""
-        pieces = [piece, "[*]"] if piece == ".*" else [piece]
-        self._groups.append([_after(self._group, variant) for variant in pieces])
-        self._text, self._group, self._depth = _after(self._text, piece), "", self._depth + 1
+        variants = [piece, "[*]"] if piece == ".*" else [piece]
+        self._groups.append([_after(self._group, variant) for variant in variants])
+        self._path.text, self._group = _after(self._path.text, piece), ""
+        self._path.depth += 1
 
 
 def _after(text: str, piece: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from lambda_remote_write.config import global_config, unsupported_keys
 
 from .http_client import move_userinfo
@@ -76,3 +78,11 @@ def _tidy_endpoint(endpoint: Map, dropped: DroppedKeys) -> None:
 def jobs_of(top: Map) -> list[Entry]:
     """The entries of scrape_configs that are maps."""
     return [item for item in top.items("scrape_configs") if isinstance(item.value, Map)]
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name of a job, with a number where it is taken."""
+    found, count = name, 2
+    while found in taken:
+        found, count = f"{name}-{count}", count + 1
+    return found

@@ -74,17 +74,13 @@ class Runner:
 
     def obey_signals(self) -> None:
         """SIGINT and SIGTERM stop it, SIGHUP makes it read the config again. To be called in the main thread."""
-        for number, order in (
-            (signal.SIGINT, _Order.STOP),
-            (signal.SIGTERM, _Order.STOP),
-            (signal.SIGHUP, _Order.RELOAD),
-        ):
-            signal.signal(number, lambda *_, order=order: self._orders.put(order))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self.reload())
 
     def run(self) -> int:
         """Runs until it is stopped, and returns the exit status."""
-        self._say(self._started())
-        self._say_warnings()
+        self._say_started()
         self._scraping.environment.state.start_reading(time.monotonic() + _STORE_SECONDS)
         for sender in self._scraping.senders:
             sender.start()
@@ -115,20 +111,18 @@ class Runner:
 
     # what it says of itself
 
-    def _started(self) -> str:
+    def _say_started(self, why: str = "") -> None:
         config, spool_state = self._scraping.environment.config, self._scraping.environment.spool_state
         intervals = {job.job_name: job.scrape_interval_ms for job in config.jobs}
         intervals |= {job.job_name: job.scrape_interval_ms for job in config.scrape_jobs}
         jobs = [f"{name} every {print_duration(interval_ms)}" for name, interval_ms in intervals.items()]
         endpoints = [f"{one.name} at {shown_url(one.url)}" for one in config.endpoints]
         keeps = f"the spool {spool_state.spool.store.place} as {self._shard}" if spool_state else "memory only"
-        return (
-            f"pusher {__version__}: config {self._place}; jobs: {_listed(jobs)}; "
+        self._say(
+            f"{why}pusher {__version__}: config {self._place}; jobs: {_listed(jobs)}; "
             f"endpoints: {_listed(endpoints)}; what waits is kept in {keeps}"
         )
-
-    def _say_warnings(self) -> None:
-        for warning in self._scraping.environment.config.warnings:
+        for warning in config.warnings:
             self._say(f"warning: {warning}")
 
     def _say_of_others(self) -> None:
@@ -191,8 +185,7 @@ class Runner:
                 config, self._dependencies, before=scraping.environment, gap_backfill=True, shard=self._shard
             )
             scraping.take_over(environment, self._senders_for(environment))
-        self._say(f"the config was read again. {self._started()}")
-        self._say_warnings()
+        self._say_started("the config was read again. ")
         scraping.discover()
 
     def _senders_for(self, environment: Environment) -> list[Sender]:

@@ -6,14 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
-from lambda_remote_write.model.scrape import HighWaterMark, MetricResult, Scrape
+from lambda_remote_write.model.scrape import HighWaterMark, Scrape
 from lambda_remote_write.remote_write.batches import Batch, rollback
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.scrape import collect
@@ -30,21 +29,13 @@ _LOOK_SECONDS = 0.02
 _MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    number: int
-    job: str
-    mark: HighWaterMark
-    is_exact: bool
-
-
 class Marks:
     """A job's own next scrape counts from its last one, delivered or not (`ahead`, by job). Another process counts from
     what the state object says, which gets a mark only when every endpoint has finished with the scrape's samples."""
 
     def __init__(self) -> None:
         self.ahead: dict[str, HighWaterMark] = {}
-        self._waiting: deque[_Mark] = deque()
+        self._waiting: deque[tuple[int, str, HighWaterMark, bool]] = deque()  # by number: job, mark, is_exact
         self._lock = threading.Lock()
 
     def scraped(self, number: int, scrape: Scrape, *, is_exact: bool) -> None:
@@ -54,14 +45,14 @@ class Marks:
         with self._lock:
             known = self.ahead.get(scrape.job)
             self.ahead[scrape.job] = scrape.mark.merged(known) if known else scrape.mark
-            self._waiting.append(_Mark(number, scrape.job, scrape.mark, is_exact))
+            self._waiting.append((number, scrape.job, scrape.mark, is_exact))
 
     def finished(self, number: int, state: State) -> None:
         """Every endpoint has finished its parts up to this number."""
         with self._lock:
-            while self._waiting and self._waiting[0].number <= number:
-                one = self._waiting.popleft()
-                state.mark(one.job, one.mark, is_exact=one.is_exact)
+            while self._waiting and self._waiting[0][0] <= number:
+                _, job, mark, is_exact = self._waiting.popleft()
+                state.mark(job, mark, is_exact=is_exact)
 
     def lost(self) -> None:
         """Something was lost: jobs go on from where all was safe, so that what can be asked for again is."""
@@ -154,36 +145,26 @@ class Scraping:
         """Sources are distinguished by their keys: targets of a job may share an instance."""
         who = f"{scrape.job} {scrape.instance}"
         self._down.note(source.key, who, f"down: {scrape.error}" if scrape.error else "")
-        for result in scrape.metrics:
-            self._tell_records(source.key, who, result, is_down=bool(scrape.error))
+        for result in scrape.metrics:  # a metric that failed with the whole job has been reported
+            about, of_metric = f"{source.key} {result.metric}", f"{who} {result.metric}"
+            is_failed = result.failed and not scrape.error
+            self._failed.note(about, of_metric, f"failed: {result.failed}" if is_failed else "")
+            examples = result.skipped.first_examples
+            reasons = "; ".join(f"{count}, {why}: {examples[why]}" for why, count in result.skipped.counts.items())
+            self._skipped.note(about, of_metric, f"records skipped: {reasons}" if reasons else "")
         for note in scrape.notes:
             if note not in self._notes.get(source.key, ()):
                 self._say(f"{scrape.job}: {note}")
         self._notes[source.key] = scrape.notes
         self._discovery.note("progress", "gaps", self.environment.progress.warning)
 
-    def _tell_records(self, key: str, who: str, result: MetricResult, *, is_down: bool) -> None:
-        """What of a metric's records became no sample; a metric that failed with the whole job has been reported."""
-        about = f"{key} {result.metric}"
-        self._failed.note(
-            about, f"{who} {result.metric}", f"failed: {result.failed}" if not is_down and result.failed else ""
-        )
-        reasons = [
-            f"{count}, {why}: {result.skipped.first_examples[why]}" for why, count in result.skipped.counts.items()
-        ]
-        self._skipped.note(about, f"{who} {result.metric}", f"records skipped: {'; '.join(reasons)}" if reasons else "")
-
     def _put(self, scrapes: Sequence[Scrape]) -> None:
         batch = Batch(scrapes)
         self._number += 1
         for endpoint, sender in zip(self.environment.endpoints, self.senders, strict=True):
             dropped = ReasonCounts()
-            sender.put(
-                self._number,
-                batch.ordered_for(endpoint, dropped, self._dependencies.now_ms()),
-                batch.metadata,
-                _MAX_FAMILIES,
-            )
+            ordered = batch.ordered_for(endpoint, dropped, self._dependencies.now_ms())
+            sender.put(self._number, ordered, batch.metadata, _MAX_FAMILIES)
             self._tell_dropped(f"{sender.endpoint_name}: {scrapes[0].job}", dropped)
         with_backfill = {job.job_name for job in self.environment.config.jobs if job.backfill}
         for scrape in scrapes:

@@ -120,11 +120,8 @@ class Sender(threading.Thread):
         old, self._spool_state = self._route.endpoint, spool_state
         self._may_have_backlog = spool_state is not None
         if old.config == endpoint.config:
-            endpoint.client, endpoint.rate_limiter, endpoint.metadata_sent_ms = (
-                old.client,
-                old.rate_limiter,
-                old.metadata_sent_ms,
-            )
+            endpoint.client, endpoint.rate_limiter = old.client, old.rate_limiter
+            endpoint.metadata_sent_ms = old.metadata_sent_ms
             self._route = _Route(endpoint, self._route.patience)
             return
         patience, self._route = self._route.patience, _Route(endpoint, Patience(self._tools.monotonic))
@@ -187,10 +184,8 @@ class Sender(threading.Thread):
             if not left:
                 self._send_metadata(part)
         else:
-            left = [
-                PendingRequest(one, DropReason.BEHIND_BACKLOG, "what was spooled before is not delivered yet")
-                for one in requests
-            ]
+            why = (DropReason.BEHIND_BACKLOG, "what was spooled before is not delivered yet")
+            left = [PendingRequest(one, *why) for one in requests]
         self._keep(left, part, backlog)
         accounting.merge(part)
         if backlog is not None:

@@ -6,18 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lambda_remote_write.config.schema import QueueConfig
 from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    number: int
-    samples: Samples
 
 
 class SampleQueue:
@@ -26,7 +19,7 @@ class SampleQueue:
 
     def __init__(self, config: QueueConfig, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._config, self._monotonic = config, monotonic
-        self._parts: deque[_Part] = deque()
+        self._parts: deque[tuple[int, Samples]] = deque()
         self._count = self._in_flight = 0
         self._last_number = self._first_in_flight = 0
         self._send_at = monotonic() + self._deadline_seconds
@@ -51,7 +44,7 @@ class SampleQueue:
     def finished_number(self) -> int:
         """Every part up to this number is finished."""
         with self._changed:
-            oldest = self._first_in_flight or (self._parts[0].number if self._parts else 0)
+            oldest = self._first_in_flight or (self._parts[0][0] if self._parts else 0)
             return oldest - 1 if oldest else self._last_number
 
     # putting
@@ -62,7 +55,7 @@ class SampleQueue:
             self._last_number = number
             if not samples:
                 return
-            self._parts.append(_Part(number, samples))
+            self._parts.append((number, samples))
             self._count += len(samples)
             while not keeps_all and self._has_excess():
                 detail = f"more than {self._max_samples} samples were waiting"
@@ -94,9 +87,9 @@ class SampleQueue:
                 self._changed.wait(left)
             if not self._parts:
                 return None
-            self._first_in_flight = self._parts[0].number
+            self._first_in_flight, _ = self._parts[0]
             taken, most = Samples(), max(most, self._config.max_samples_per_send)
-            while self._parts and (not taken or len(taken) + len(self._parts[0].samples) <= most):
+            while self._parts and (not taken or len(taken) + len(self._parts[0][1]) <= most):
                 taken.extend(self._pop_oldest())
             self._in_flight = len(taken)
             return taken
@@ -136,6 +129,6 @@ class SampleQueue:
         return self._count > self._max_samples and len(self._parts) > 1
 
     def _pop_oldest(self) -> Samples:
-        samples = self._parts.popleft().samples
+        _, samples = self._parts.popleft()
         self._count -= len(samples)
         return samples

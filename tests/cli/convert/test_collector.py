@@ -8,30 +8,9 @@ import pytest
 import yaml
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write_cli.convert import Options, convert
+from lambda_remote_write_cli.convert import convert
 from lambda_remote_write_cli.convert.exporter import go_duration_ms
-
-ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1", "CLUSTER": "blue", "TOKEN": "t"}
-
-
-def collector(
-    scrape: str = "[{job_name: a}]", exporter: str = "endpoint: https://a.example/w", more: str = "", **given: str
-) -> dict[str, Any]:
-    """The converted config, as plain data, of a collector with one receiver and one exporter."""
-    text = f"""
-receivers:
-  prometheus:
-    config:
-      scrape_configs: {scrape}
-exporters:
-  prometheusremotewrite: {{{exporter}}}
-{more}
-"""
-    found = convert(text, "adot.yaml", Options(given=given))
-    assert found.problems == ()
-    parse_config(found.config, "ours.yaml", ENVIRONMENT)
-    config: dict[str, Any] = yaml.load(found.config, yaml.CBaseLoader)
-    return config
+from tests.rig.convert_corpus import ENVIRONMENT, collector, complete, plain
 
 
 @pytest.mark.parametrize(
@@ -54,13 +33,12 @@ exporters:
 def test_expansion(written: str, text: str) -> None:
     """`$$` is a dollar, and variables have the values that were given."""
     job = f"[{{job_name: a, relabel_configs: [{{target_label: x, replacement: '{written}'}}]}}]"
-    config = collector(job, NAME="value")
+    config = complete(collector(scrape=job, NAME="value"))
     assert config["scrape_configs"][0]["relabel_configs"][0]["replacement"] == text
 
 
 def test_a_file_reference_is_named() -> None:
-    text = "receivers: {prometheus: {config: {scrape_configs: [{job_name: 'x ${file:/a}'}]}}}\nexporters: {}\n"
-    found = convert(text, "adot.yaml")
+    found = collector(scrape="[{job_name: 'x ${file:/a}'}]")
     assert [(one.path, one.why) for one in found.dropped] == [
         (
             "receivers.prometheus.config.scrape_configs[0].job_name",
@@ -102,7 +80,7 @@ def test_go_durations(text: str, milliseconds: int | None) -> None:
     ],
 )
 def test_keys_of_the_exporter(exporter: str, expected: dict[str, Any]) -> None:
-    (found,) = collector(exporter=f"endpoint: https://a.example/w, {exporter}")["remote_write"]
+    (found,) = complete(collector(exporter=f", {exporter}"))["remote_write"]
     assert found == {"url": "https://a.example/w", **expected}
 
 
@@ -120,7 +98,7 @@ AMP = "https://aps-workspaces.%s.amazonaws.com/workspaces/%s/api/v1/remote_write
 )
 def test_an_address_with_variables(address: str, expected: dict[str, str]) -> None:
     """The region of the function is known anyway; what is not known is to be filled in; AMP is signed for."""
-    assert collector(exporter=f"endpoint: '{address}'")["remote_write"] == [expected]
+    assert complete(collector(endpoint=address))["remote_write"] == [expected]
 
 
 ROLE = "region: eu-west-1, assume_role: {arn: 'arn:aws:iam::1:role/w', session_name: adot}"
@@ -142,8 +120,8 @@ EXTENSIONS = [  # (type, settings, what the endpoint gets); a header of the expo
 
 @pytest.mark.parametrize(("name", "settings", "expected"), EXTENSIONS)
 def test_what_an_extension_gives_an_endpoint(name: str, settings: str, expected: dict[str, Any]) -> None:
-    exporter = f"endpoint: https://a.example/w, headers: {{Content-Type: x}}, auth: {{authenticator: {name}}}"
-    (found,) = collector(exporter=exporter, more=f"extensions: {{{name}: {{{settings}}}}}")["remote_write"]
+    exporter = f", headers: {{Content-Type: x}}, auth: {{authenticator: {name}}}"
+    (found,) = complete(collector(f"extensions: {{{name}: {{{settings}}}}}", exporter))["remote_write"]
     assert found == {"url": "https://a.example/w", "headers": {}, **expected}
 
 
@@ -176,9 +154,8 @@ exporters: {{prometheusremotewrite: {{{exporter.replace(": w", ": https://a.exam
 
 def test_a_given_value_is_no_reference_again() -> None:
     """Its dollars are text, in external labels as elsewhere."""
-    config = collector(exporter="endpoint: https://a.example/w, external_labels: {a: '${PRICE}'}", PRICE="5$CLUSTER")
-    loaded = parse_config(yaml.dump(config), "ours.yaml", ENVIRONMENT)
-    assert loaded.external_labels == (("a", "5$CLUSTER"),)
+    config = complete(collector(exporter=", external_labels: {a: '${PRICE}'}", PRICE="5$CLUSTER"))
+    assert parse_config(yaml.dump(config), "ours.yaml", ENVIRONMENT).external_labels == (("a", "5$CLUSTER"),)
 
 
 TWO = """
@@ -196,7 +173,7 @@ service:
 
 
 def test_job_names_stay_unique_and_labels_what_they_were() -> None:
-    config = yaml.load(convert(TWO, "adot.yaml").config, yaml.CBaseLoader)
+    config = plain(convert(TWO, "adot.yaml"))
     assert config["global"] == {"scrape_interval": "1m"}
     jobs = config["scrape_configs"]
     assert [job["job_name"] for job in jobs] == ["x", "only.a", "x-b", "x-b-b"]
@@ -214,11 +191,6 @@ def test_job_names_stay_unique_and_labels_what_they_were() -> None:
 )
 def test_what_no_pipeline_of_metrics_uses_stays_out(pipelines: str) -> None:
     """Without a job and an endpoint the result is of no use, and says so."""
-    text = f"""
-receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
-exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w'}}}}
-service: {{pipelines: {pipelines}}}
-"""
-    found = convert(text, "adot.yaml")
-    assert yaml.load(found.config, yaml.CBaseLoader) == {"scrape_configs": []}
+    found = collector(f"service: {{pipelines: {pipelines}}}")
+    assert plain(found) == {"scrape_configs": []}
     assert [problem.message[:18] for problem in found.problems] == ["there is no endpoi", "there is no job: n"]

@@ -6,43 +6,28 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
 from lambda_remote_write import relabel
-from lambda_remote_write.config.load import parse_config
-from lambda_remote_write_cli.convert import Conversion, convert
-from tests.rig.convert_corpus import collector
+from lambda_remote_write_cli.convert import Conversion
+from tests.rig.convert_corpus import collector, loaded, plain
 
-ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 SERVICES = "services: [{name_pattern: '^retail-.*$', metrics_ports: [9113]}], docker_labels: []"
 ARN = "arn:aws:ecs:eu-west-1:111122223333:task-definition/"
 
 
-def converted(observer: str, rules: str = "[]", job: str = "", name: str = "ecs_observer") -> Conversion:
-    return convert(
-        f"""
-extensions: {{{name}: {{cluster_name: shop, cluster_region: eu-west-1, result_file: /etc/found.yaml, {observer}}}}}
-receivers:
-  prometheus:
-    config:
-      scrape_configs:
-        - {{job_name: a, file_sd_configs: [{{files: [/etc/found.yaml]}}], relabel_configs: {rules}{job}}}
-exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w'}}}}
-service:
-  extensions: [{name}]
-  pipelines: {{metrics: {{receivers: [prometheus], exporters: [prometheusremotewrite]}}}}
-""",
-        "c.yaml",
-    )
+def converted(observer: str, rules: str = "[]", name: str = "ecs_observer") -> Conversion:
+    settings = f"cluster_name: shop, cluster_region: eu-west-1, result_file: /etc/found.yaml, {observer}"
+    reads = f"file_sd_configs: [{{files: [/etc/found.yaml]}}], relabel_configs: {rules}"
+    return collector(f"extensions: {{{name}: {{{settings}}}}}", scrape=f"[{{job_name: a, {reads}}}]")
 
 
 def job_of(found: Conversion) -> dict[str, Any]:
-    (job,) = yaml.load(found.config, yaml.CBaseLoader)["scrape_configs"]
+    (job,) = plain(found)["scrape_configs"]
     return dict(job)
 
 
 def relabelled(found: Conversion, labels: dict[str, str]) -> dict[str, str] | None:
-    (job,) = parse_config(found.config, "ours.yaml", ENVIRONMENT).scrape_jobs
+    (job,) = loaded(found).scrape_jobs
     return relabel.explain(labels, job.relabel).labels
 
 
@@ -150,21 +135,13 @@ def test_filters_keep_their_tasks(port: str, service: str, definition: str, expe
 
 
 def test_other_files_of_the_job_stay() -> None:
-    found = convert(
-        """
-extensions: {ecs_observer: {cluster_name: shop, docker_labels: []}}
-receivers:
-  prometheus:
-    config:
-      scrape_configs:
-        - job_name: a
-          file_sd_configs: [{files: [/etc/ecs_sd_targets.yaml, s3://bucket/others.yaml]}]
-        - {job_name: b, file_sd_configs: [{files: [s3://bucket/b.yaml]}]}
-exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}
-""",
-        "c.yaml",
+    found = collector(
+        "extensions: {ecs_observer: {cluster_name: shop, docker_labels: []}}",
+        scrape="""[
+        {job_name: a, file_sd_configs: [{files: [/etc/ecs_sd_targets.yaml, s3://bucket/others.yaml]}]},
+        {job_name: b, file_sd_configs: [{files: [s3://bucket/b.yaml]}]}]""",
     )
-    first, second = yaml.load(found.config, yaml.CBaseLoader)["scrape_configs"]
+    first, second = plain(found)["scrape_configs"]
     assert first["file_sd_configs"] == [{"files": ["s3://bucket/others.yaml"]}]
     assert first["ecs_sd_configs"] == [{"clusters": ["shop"]}]
     assert "ecs_sd_configs" not in second
@@ -179,17 +156,15 @@ def test_an_observer_whose_file_no_job_reads_is_named() -> None:
 
 def observed_twice(files: str, more: str = "") -> Conversion:
     """Two clusters, each with an observer, and one job that reads both files."""
-    return convert(
-        f"""
+    return collector(
+        """
 extensions:
-  ecs_observer/a: {{cluster_name: a, result_file: /etc/sd/a.yaml, docker_labels: [],
-    services: [{{name_pattern: ^web$, metrics_ports: [8080], job_name: web}}]}}
-  ecs_observer/b: {{cluster_name: b, result_file: /etc/sd/b.yaml, docker_labels: [],
-    task_definitions: [{{arn_pattern: ':task-definition/db:', metrics_ports: [9187], metrics_path: /m}}]}}
-receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a, file_sd_configs: {files}{more}}}]}}}}}}
-exporters: {{prometheusremotewrite: {{endpoint: 'https://a.example/w'}}}}
+  ecs_observer/a: {cluster_name: a, result_file: /etc/sd/a.yaml, docker_labels: [],
+    services: [{name_pattern: ^web$, metrics_ports: [8080], job_name: web}]}
+  ecs_observer/b: {cluster_name: b, result_file: /etc/sd/b.yaml, docker_labels: [],
+    task_definitions: [{arn_pattern: ':task-definition/db:', metrics_ports: [9187], metrics_path: /m}]}
 """,
-        "c.yaml",
+        scrape=f"[{{job_name: a, file_sd_configs: {files}{more}}}]",
     )
 
 
@@ -242,16 +217,9 @@ def test_a_variable_in_the_clusters_name_has_its_line() -> None:
     """cluster_name stands in the input, so that a person finds what has to be replaced."""
     found = observed_twice("[{files: [/etc/sd/a.yaml]}]")
     assert all(one.path and one.line for one in found.dropped)
-    found = convert(
-        """
-extensions:
-  ecs_observer:
-    cluster_name: ${CLUSTER}
-receivers:
-  prometheus: {config: {scrape_configs: [{job_name: a, file_sd_configs: [{files: [/etc/ecs_sd_targets.yaml]}]}]}}
-exporters: {prometheusremotewrite: {endpoint: 'https://a.example/w'}}
-""",
-        "c.yaml",
+    found = collector(
+        "extensions:\n  ecs_observer:\n    cluster_name: ${CLUSTER}",
+        scrape="[{job_name: a, file_sd_configs: [{files: [/etc/ecs_sd_targets.yaml]}]}]",
     )
     (variable,) = [one for one in found.dropped if "CLUSTER" in one.why]
-    assert (variable.path, variable.line) == ("extensions.ecs_observer.cluster_name", 4)
+    assert (variable.path, variable.line) == ("extensions.ecs_observer.cluster_name", 6)

@@ -53,10 +53,19 @@ def lines(rig: Rig) -> list[str]:
     return [line.removesuffix(f" @{NOW_MS}") for line in rig.lines()]
 
 
-def test_documented_config_gives_the_documented_answer(rig: Rig) -> None:
-    """What json_exporter's own examples print."""
-    run(rig, DOCUMENTED.read_text(), EXPORTER_DOCUMENT, module="default")
-    assert lines(rig) == [
+SCOPES = """
+    modules:
+      default:
+        metrics:
+          - {name: one, path: '{.rows[0].n}', labels: {id: '{.id}', first: '{.rows[0].id}'}}
+          - {name: each, type: object, path: '{.rows[*]}', labels: {id: '{.id}', up: '{$.id}'}, values: {n: '{.n}'}}
+          - {name: point, type: object, path: '{.points[*]}', labels: {at: '{[0]}'}, values: {v: '{[1]}'}}
+"""
+SCOPES_DOCUMENT = {
+    "id": "document", "rows": [{"id": "a", "n": 1}, {"id": "b", "n": 2}], "points": [["a", 1], ["b", 2]]
+}  # fmt: skip
+ANSWERS = {
+    "documented": [  # what json_exporter's own examples print
         'example_global_value{environment="beta",location="planet-mars"} 1234',
         'example_timestamped_value_count{environment="beta"} 2',
         'example_value_active{environment="beta",id="id-A"} 1',
@@ -65,7 +74,25 @@ def test_documented_config_gives_the_documented_answer(rig: Rig) -> None:
         'example_value_boolean{environment="beta",id="id-C"} 0',
         'example_value_count{environment="beta",id="id-A"} 1',
         'example_value_count{environment="beta",id="id-C"} 3',
-    ]
+    ],
+    "scopes": [  # labels of a value come from the document, of an object from the object; a record may be a list
+        'each_n{id="a",up="a"} 1',
+        'each_n{id="b",up="b"} 2',
+        'one{first="a",id="document"} 1',
+        'point_v{at="a"} 1',
+        'point_v{at="b"} 2',
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "modules", "document"),
+    [("documented", DOCUMENTED.read_text(), EXPORTER_DOCUMENT), ("scopes", SCOPES, SCOPES_DOCUMENT)],
+    ids=list(ANSWERS),
+)
+def test_samples_are_those_of_json_exporter(rig: Rig, name: str, modules: str, document: Any) -> None:
+    run(rig, modules, document, module="default")
+    assert lines(rig) == ANSWERS[name]
 
 
 VALUES = """
@@ -98,33 +125,6 @@ def test_kinds_of_values(rig: Rig) -> None:
         f"text 95.5 @{NOW_MS}",
     ]
     assert skipped(report) == {"value_missing": 2, "not_a_number": 1}
-
-
-def test_labels_of_a_value_come_from_the_document_and_of_an_object_from_the_object(rig: Rig) -> None:
-    modules = """
-        modules:
-          m:
-            metrics:
-              - {name: one, path: '{.rows[0].n}', labels: {id: '{.id}', first: '{.rows[0].id}'}}
-              - {name: each, type: object, path: '{.rows[*]}', labels: {id: '{.id}', up: '{$.id}'}, values: {n: '{.n}'}}
-    """
-    run(rig, modules, {"id": "document", "rows": [{"id": "a", "n": 1}, {"id": "b", "n": 2}]})
-    assert lines(rig) == [
-        'each_n{id="a",up="a"} 1',
-        'each_n{id="b",up="b"} 2',
-        'one{first="a",id="document"} 1',
-    ]
-
-
-def test_records_that_are_lists_stay_whole(rig: Rig) -> None:
-    modules = """
-        modules:
-          m:
-            metrics:
-              - {name: point, type: object, path: '{.points[*]}', labels: {at: '{[0]}'}, values: {v: '{[1]}'}}
-    """
-    run(rig, modules, {"points": [["a", 1], ["b", 2]]})
-    assert lines(rig) == ['point_v{at="a"} 1', 'point_v{at="b"} 2']
 
 
 COLLECTOR = """

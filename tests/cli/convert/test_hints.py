@@ -12,9 +12,7 @@ from lambda_remote_write import relabel
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import Config
 from lambda_remote_write_cli.convert import convert
-from tests.rig.convert_corpus import CASES, collector, converted
-
-ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
+from tests.rig.convert_corpus import CASES, ENVIRONMENT, collector, converted
 
 
 def comments(text: str) -> list[str]:

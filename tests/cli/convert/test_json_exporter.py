@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
-from lambda_remote_write.config.load import parse_config
 from lambda_remote_write_cli.convert import Conversion, Options, convert
+from tests.rig.convert_corpus import complete
 
 METRICS = "metrics: [{name: a, path: '{.a}'}]"
-ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 
 
 def converted(text: str, targets: str = "") -> tuple[list[dict[str, Any]], Conversion]:
     found = convert(text, "je.yml", Options(targets=(targets, "prometheus.yml") if targets else None))
-    assert found.problems == ()
-    parse_config(found.config, "ours.yaml", ENVIRONMENT)
-    return yaml.load(found.config, yaml.CBaseLoader)["json_configs"], found
+    return complete(found)["json_configs"], found
 
 
 @pytest.mark.parametrize(

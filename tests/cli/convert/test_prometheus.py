@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
 from lambda_remote_write_cli.convert import Conversion, convert
+from tests.rig.convert_corpus import complete
 
 JOB = "scrape_configs: [{job_name: a}]\n"
 
 
 def converted(text: str) -> tuple[dict[str, Any], Conversion]:
     found = convert(text, "prometheus.yml")
-    assert found.problems == ()
-    config: dict[str, Any] = yaml.load(found.config, yaml.CBaseLoader)
-    return config, found
+    return complete(found), found
 
 
 @pytest.mark.parametrize("place", ["basic_auth: {username: u}", "authorization: {credentials: x}"])

@@ -132,15 +132,6 @@ def test_a_clock_that_is_set_back_is_a_message_and_stops_nothing(
 # --- The config again -------------------------------------------------------------------------------------------------
 
 
-def test_a_bad_config_is_refused_with_its_mistakes(pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path) -> None:
-    with running(config_of(pages, endpoint(receiver)), tmp_path) as process:
-        process.wait_for(lambda: pages.asked("/a") >= 1, "a scrape")
-        process.reload("scrape_configs: [{job_nam: a}]\nremote_write: [{url: https://h/w}]\n")
-        process.wait_to_hear("the new config is refused, the old one stays", "job_nam", "config.yaml:1")
-        asked = pages.asked("/a")
-        process.wait_for(lambda: pages.asked("/a") >= asked + 2, "the old config goes on")
-
-
 def test_a_good_config_takes_over_what_there_is(pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path) -> None:
     """Nothing that waited is lost, nothing comes twice, and a target that stays does not end."""
     receiver.faults("w").always(UNAVAILABLE)

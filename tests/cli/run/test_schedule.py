@@ -15,6 +15,16 @@ from tests.rig.clock import Clocks
 HOUR = 3_600
 
 
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+def schedule(clocks: Clocks) -> Schedule:
+    return Schedule(clocks.now_ms, clocks.monotonic)
+
+
 @dataclass(frozen=True)
 class Page:
     """A source that is only looked at."""
@@ -55,22 +65,19 @@ def test_a_long_interval_begins_on_its_own_grid(offset_ms: int, first: int) -> N
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, -86_400, HOUR], ids=["an hour back", "a day back", "ahead"])
-def test_a_wall_clock_that_is_set_stops_nothing(seconds: int) -> None:
-    clocks = Clocks()
-    schedule = Schedule(clocks.now_ms, clocks.monotonic)
+def test_a_wall_clock_that_is_set_stops_nothing(seconds: int, clocks: Clocks, schedule: Schedule) -> None:
     assert scrapes(schedule, clocks, Page(), 20) == [0, 15]
     clocks.set_by(seconds)
     assert scrapes(schedule, clocks, Page(), 30) == [10, 25]
 
 
-def test_a_source_that_hangs_misses_its_turns_and_does_not_keep_the_loop_busy() -> None:
-    clocks = Clocks()
-    schedule = Schedule(clocks.now_ms, clocks.monotonic)
+def test_a_source_that_hangs_misses_its_turns(clocks: Clocks, schedule: Schedule) -> None:
     assert scrapes(schedule, clocks, Page(), 60, busy=range(1, 40)) == [0, 45]
-    clocks = Clocks()
-    schedule, looks = Schedule(clocks.now_ms, clocks.monotonic), 0
+
+
+def test_a_source_that_hangs_does_not_keep_the_loop_busy(clocks: Clocks, schedule: Schedule) -> None:
     schedule.due([Page()], ())
-    until = clocks.monotonic() + 60
+    until, looks = clocks.monotonic() + 60, 0
     while clocks.monotonic() < until:
         clocks.pass_by(schedule.wait_seconds() or 0.001)
         schedule.due([Page()], {Page().key})
@@ -78,35 +85,25 @@ def test_a_source_that_hangs_misses_its_turns_and_does_not_keep_the_loop_busy() 
     assert looks <= 5
 
 
-def test_missed_turns_are_not_made_up_for() -> None:
-    clocks = Clocks()
-    schedule = Schedule(clocks.now_ms, clocks.monotonic)
+def test_missed_turns_are_not_made_up_for(clocks: Clocks, schedule: Schedule) -> None:
     schedule.due([Page()], ())
     clocks.pass_by(100)
     assert len(schedule.due([Page()], ())) == 1
     assert schedule.wait_seconds() == pytest.approx(5)
 
 
-def test_another_interval_begins_anew() -> None:
-    clocks = Clocks()
-    schedule = Schedule(clocks.now_ms, clocks.monotonic)
+def test_another_interval_begins_anew(clocks: Clocks, schedule: Schedule) -> None:
+    assert schedule.wait_seconds() is None  # without a source there is nothing to wait for
     schedule.due([Page()], ())
     clocks.pass_by(1)
     assert schedule.due([Page(interval_ms=1_000)], ())
 
 
-def test_an_answer_of_no_use_is_asked_for_again() -> None:
-    clocks = Clocks()
-    schedule = Schedule(clocks.now_ms, clocks.monotonic)
+def test_an_answer_of_no_use_is_asked_for_again(schedule: Schedule) -> None:
     schedule.due([Page()], ())
     schedule.again(Page().key)
     assert schedule.wait_seconds() == 0
     assert schedule.due([Page()], ())
-
-
-def test_without_a_source_there_is_nothing_to_wait_for() -> None:
-    clocks = Clocks()
-    assert Schedule(clocks.now_ms, clocks.monotonic).wait_seconds() is None
 
 
 # --- The wall clock ---------------------------------------------------------------------------------------------------
@@ -122,8 +119,7 @@ def test_without_a_source_there_is_nothing_to_wait_for() -> None:
         pytest.param(0, [], id="none"),
     ],
 )
-def test_a_step_is_one_message(seconds: float, words: list[str]) -> None:
-    clocks = Clocks()
+def test_a_step_is_one_message(seconds: float, words: list[str], clocks: Clocks) -> None:
     watch = ClockWatch(clocks.now_ms, clocks.monotonic)
     clocks.pass_by(100)
     clocks.set_by(seconds)
