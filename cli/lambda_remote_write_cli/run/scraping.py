@@ -126,7 +126,7 @@ class Scraping:
     def lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
         """Samples that are lost have not been sent: the same record may come again, and a gap is asked for again."""
         with self.lock:
-            rollback(requests, endpoint.find())
+            rollback(requests, endpoint.find)
             self.marks.lost()
 
     def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
@@ -180,7 +180,7 @@ class Scraping:
             dropped = ReasonCounts()
             sender.put(
                 self._number,
-                batch.ordered_for(endpoint, dropped, self._dependencies.now_ms()),
+                batch.ordered_for(endpoint, dropped, self._dependencies.now_ms())[0],
                 batch.metadata,
                 _MAX_FAMILIES,
             )

@@ -139,7 +139,7 @@ class Receiver:
     def relabelled(self, samples: Samples, dropped: ReasonCounts) -> Samples:
         """The samples that this endpoint gets, in send order; the others are counted in `dropped`."""
         view = self.endpoint.view
-        return sort_samples(packing.apply_write_relabel(view, samples, dropped) if view else samples, dropped)
+        return sort_samples(view.apply(samples, dropped) if view else samples, dropped)
 
     def check_acceptance(self, samples: Samples, start: int, deadline: float) -> list[Acceptance]:
         """Checks sorted samples from index `start` on, in slices of one request each."""

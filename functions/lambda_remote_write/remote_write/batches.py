@@ -51,7 +51,7 @@ class Batch:
         """The endpoint's requests. Call it once: returned samples count as sent and are not returned again."""
         started, dropped, more = time.monotonic(), ReasonCounts(), 0
         try:
-            samples, more = self._ordered_for(endpoint, dropped, now_ms)
+            samples, more = self.ordered_for(endpoint, dropped, now_ms)
             try:
                 requests = packing.pack(samples, protocol_of(endpoint, self.metadata), now_ms, dropped)
             except Exception:
@@ -62,15 +62,13 @@ class Batch:
         seconds = time.monotonic() - started
         return EncodedBatch(requests, dropped, self.count + more, samples.prefixes is not None, seconds=seconds)
 
-    def ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> Samples:
-        """The endpoint's samples in order; the others are counted in `dropped`. Call it once for each endpoint:
-        returned samples count as sent and are not returned again."""
-        return self._ordered_for(endpoint, dropped, now_ms)[0]
-
-    def _ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> tuple[Samples, int]:
+    def ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> tuple[Samples, int]:
+        """The endpoint's samples in order, and by how many the classic series of histograms are more; the others are
+        counted in `dropped`. Call it once for each endpoint: returned samples count as sent and are not returned
+        again."""
         dropped.merge(self._dropped)
         view = endpoint.view
-        samples, more = packing.apply_write_relabel(view, self._raw, dropped) if view else self._raw, 0
+        samples, more = view.apply(self._raw, dropped) if view else self._raw, 0
         if view and view.classic:
             samples, more = view.classic.convert(samples, dropped)
         if limit_ms := endpoint.config.queue.sample_age_limit_ms:
@@ -112,7 +110,7 @@ class MetadataRequests:
         metadata = packing.pack_metadata(self._due, *limits)
         if len(mine) == 1 and metadata and mine[0].version == 1:
             joint = packing.with_metadata(mine[0], metadata[0])
-            if max(joint.raw_bytes, len(joint.body)) < endpoint.queue.max_body_bytes:
+            if packing.fits(joint, endpoint.queue.max_body_bytes):
                 return [joint, *metadata[1:]]
         return [*mine, *metadata]
 
