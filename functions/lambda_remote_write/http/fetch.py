@@ -170,16 +170,14 @@ class Fetcher:
         if is_page:
             if detail == "zstd":
                 raise FetchError("the page is compressed with zstd, which was not asked for")
-            return _gunzipped(answer.chunks(), may_be_empty=False) if detail == "gzip" else answer.chunks()
+            return _decompressed(answer.chunks(), "gzip", may_be_empty=False) if detail == "gzip" else answer.chunks()
         pieces = answer.chunks()
         for coding in reversed([part.strip().lower() for part in detail.split(",")][:_MAX_CODINGS]):
             if coding in _FOREIGN_CODINGS:
                 shown = self._secrets.mask.quoted(detail, 30)
                 raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
-            if coding in ("gzip", "x-gzip"):
-                pieces = _gunzipped(pieces, may_be_empty=True)
-            elif coding == "deflate":
-                pieces = _inflated(pieces)
+            if coding in ("gzip", "x-gzip", "deflate"):
+                pieces = _decompressed(pieces, coding.removeprefix("x-"))
         return pieces
 
     def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str, float]:
@@ -265,42 +263,26 @@ def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
-def _gunzipped(chunks: Iterator[bytes], *, may_be_empty: bool) -> Iterator[bytes]:
-    """Gzip members in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
-    decoder = zlib.decompressobj(wbits=31)
-    fed = False
-    try:
-        for chunk in chunks:
-            data = chunk
-            while data:
-                if decoder.eof:
-                    decoder = zlib.decompressobj(wbits=31)
-                fed = True
-                yield decoder.decompress(data, _UNPACKED_BYTES)
-                data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
-    except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
-        raise FetchError(f"the body is not the gzip it claims to be ({error})") from None
-    if not fed and not may_be_empty:
-        raise FetchError("the body is not the gzip it claims to be (it is empty)")
-    if fed and not decoder.eof:
-        raise FetchError("the gzip body ends before its end")
-
-
-def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """`deflate` as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as some servers send it."""
+def _decompressed(chunks: Iterator[bytes], coding: str, *, may_be_empty: bool = True) -> Iterator[bytes]:
+    """The members of a `gzip` body, or a `deflate` one as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as
+    some servers send it; in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
     decoder = None
     try:
         for chunk in chunks:
             data = chunk
             while data:
-                decoder = decoder or zlib.decompressobj(wbits=15 if data[0] & 0x0F == _DEFLATE_METHOD else -15)
+                if decoder is None or (decoder.eof and coding == "gzip"):
+                    raw_or_zlib = 15 if data[0] & 0x0F == _DEFLATE_METHOD else -15
+                    decoder = zlib.decompressobj(wbits=31 if coding == "gzip" else raw_or_zlib)
                 yield decoder.decompress(data, _UNPACKED_BYTES)
-                data = decoder.unconsumed_tail
-                if decoder.eof and decoder.unused_data:
+                data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
+                if data and decoder.eof and coding == "deflate":
                     raise FetchError("something follows the deflate body")
     except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
-        raise FetchError(f"the body is not the deflate it claims to be ({error})") from None
+        raise FetchError(f"the body is not the {coding} it claims to be ({error})") from None
+    if decoder is None and not may_be_empty:
+        raise FetchError(f"the body is not the {coding} it claims to be (it is empty)")
     if decoder and not decoder.eof:
         yield decoder.flush()
     if decoder and not decoder.eof:
-        raise FetchError("the deflate body ends before its end")
+        raise FetchError(f"the {coding} body ends before its end")
