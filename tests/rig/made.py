@@ -17,7 +17,7 @@ from lambda_remote_write.model.samples import Exemplar, Histogram, Metadata, Sam
 from lambda_remote_write.remote_write.encode.columns import SampleBlock, SampleBlocks
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
-from lambda_remote_write.remote_write.encode.packing import Protocol
+from lambda_remote_write.remote_write.request_size import Protocol
 from lambda_remote_write.series import label_codec
 from lambda_remote_write.series.cache import SeriesCache, SeriesLimits
 

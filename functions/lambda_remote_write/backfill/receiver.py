@@ -11,9 +11,8 @@ from ..dependencies import Dependencies
 from ..model.delivery import Delivery, PendingRequest
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples
-from ..remote_write import send
+from ..remote_write import request_size, send
 from ..remote_write.batches import protocol_of
-from ..remote_write.encode import packing
 from ..remote_write.endpoint import EndpointState
 from ..remote_write.queue import SendQueue
 from ..remote_write.refusals import AGE_ADVICE
@@ -165,9 +164,9 @@ class Receiver:
         if len(acceptance.window):
             possible = sort_samples(joined([acceptance.accepted, acceptance.window]), accounting.dropped)
         protocol, now_ms = protocol_of(self.endpoint, ()), self._now_ms()
-        requests = packing.pack(possible, protocol, now_ms, accounting.dropped)
+        requests = request_size.pack(possible, protocol, now_ms, accounting.dropped)
         if self._force:  # separately: one rejected sample may cost its whole request
-            requests += packing.pack(acceptance.impossible, protocol, now_ms, accounting.dropped)
+            requests += request_size.pack(acceptance.impossible, protocol, now_ms, accounting.dropped)
         else:
             for reason in IMPOSSIBLE:
                 if count := acceptance.reasons.counts[reason]:

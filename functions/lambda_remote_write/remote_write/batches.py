@@ -12,7 +12,7 @@ from ..model.reason_counts import ReasonCounts
 from ..model.samples import Metadata, Samples, Series
 from ..model.scrape import Scrape
 from ..series import order
-from .encode import packing
+from . import request_size
 from .encode.decode import unpack
 from .endpoint import EndpointState
 
@@ -53,7 +53,7 @@ class Batch:
         try:
             samples, more = self.ordered_for(endpoint, dropped, now_ms)
             try:
-                requests = packing.pack(samples, protocol_of(endpoint, self.metadata), now_ms, dropped)
+                requests = request_size.pack(samples, protocol_of(endpoint, self.metadata), now_ms, dropped)
             except Exception:
                 order.forget(samples)  # nothing of it has been sent
                 raise
@@ -86,12 +86,12 @@ def rollback(requests: Iterable[WriteRequest], find: Callable[[bytes], Series | 
                 order.rollback_series(series, timestamp_ms)
 
 
-def protocol_of(endpoint: EndpointState, metadata: Iterable[Metadata]) -> packing.Protocol:
+def protocol_of(endpoint: EndpointState, metadata: Iterable[Metadata]) -> request_size.Protocol:
     """How requests for an endpoint are encoded now; in 2.0 with the metadata of these families."""
     version = endpoint.client.version
     has_metadata = version > 1 and endpoint.config.metadata.send
     families = {one.name: one for one in metadata} if has_metadata else {}
-    return packing.Protocol(endpoint.config, version, families, endpoint.escape)
+    return request_size.Protocol(endpoint.config, version, families, endpoint.escape)
 
 
 class MetadataRequests:
@@ -105,12 +105,12 @@ class MetadataRequests:
     def requests(self, own: Samples, families: Sequence[Metadata], accounting: Delivery) -> list[WriteRequest]:
         """The run's own metrics `own`, and the metadata. In 1.0 they share a request if they fit."""
         endpoint = self._endpoint.config
-        mine = packing.pack(own, protocol_of(self._endpoint, families), self._now_ms, accounting.dropped)
+        mine = request_size.pack(own, protocol_of(self._endpoint, families), self._now_ms, accounting.dropped)
         limits = endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes
-        metadata = packing.pack_metadata(self._due, *limits)
+        metadata = request_size.pack_metadata(self._due, *limits)
         if len(mine) == 1 and metadata and mine[0].version == 1:
-            joint = packing.with_metadata(mine[0], metadata[0])
-            if packing.fits(joint, endpoint.queue.max_body_bytes):
+            joint = request_size.with_metadata(mine[0], metadata[0])
+            if request_size.fits(joint, endpoint.queue.max_body_bytes):
                 return [joint, *metadata[1:]]
         return [*mine, *metadata]
 

@@ -16,11 +16,11 @@ from ..model.delivery import Delivery, Outcome, PendingRequest, WriteRequest
 from ..model.drop_reasons import DropReason
 from .backoff import BackoffPolicy, next_wait, retry_after_seconds
 from .client import WriteResponse, WrittenCounts
-from .encode.packing import cut_by_age, in_version_1, split
 from .endpoint import EndpointState
 from .explain import Explanation, explain
 from .queue import OUT_OF_TIME, QueueClosed, QueuedRequest, SendQueue
 from .refusals import OUT_OF_ORDER, TOO_LATE
+from .request_size import cut_by_age, in_version_1, split
 from .retryable import classify
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body

@@ -18,7 +18,7 @@ from ..config.schema import SpoolConfig
 from ..model.delivery import Delivery, PendingRequest, WriteRequest
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
-from ..remote_write.encode.packing import samples_alone
+from ..remote_write.request_size import samples_alone
 from ..state.state import State, Unread
 from ..store import MAX_LISTED, Changed, Keys, NotStored, StoreError
 from .entry import Entry, with_maybe_stored

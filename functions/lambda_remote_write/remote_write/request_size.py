@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 
 import snappy
 
-from ...config.schema import RemoteWriteConfig
-from ...model.delivery import WriteRequest
-from ...model.drop_reasons import DropReason
-from ...model.reason_counts import ReasonCounts
-from ...model.samples import Histogram, Labels, Metadata, Samples, Series, earliest, has_histograms, latest
-from ...series import order
-from ...series.cache import has_legacy_names, legacy_prefix
-from ...series.name_escaping import escaped
-from . import histogram, v1, v2
-from .columns import SampleBlock, SampleBlocks
-from .decode import unpack, unpack_metadata
+from ..config.schema import RemoteWriteConfig
+from ..model.delivery import WriteRequest
+from ..model.drop_reasons import DropReason
+from ..model.reason_counts import ReasonCounts
+from ..model.samples import Histogram, Labels, Metadata, Samples, Series, earliest, has_histograms, latest
+from ..series import order
+from ..series.cache import has_legacy_names, legacy_prefix
+from ..series.name_escaping import escaped
+from .encode import histogram, v1, v2
+from .encode.columns import SampleBlock, SampleBlocks
+from .encode.decode import unpack, unpack_metadata
 
 Escape = Callable[[Labels], Labels]
 
