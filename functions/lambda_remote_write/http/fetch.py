@@ -35,12 +35,20 @@ class BodyTooLarge(FetchError):
     """The body has crossed its limit."""
 
 
+def is_200(status: int) -> bool:
+    return status == 200
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What to ask, before authentication. `headers` values may be secrets."""
+    """What to ask, before authentication, which `client` says with how to connect. `headers` values may be secrets. The
+    body of an answer is bounded by `max_bytes`; one with another status than those that `is_success` names is none."""
 
     method: str
     url: str = field(repr=False)
+    client: HttpClientConfig = field(repr=False)
+    max_bytes: int
+    is_success: Callable[[int], bool] = is_200
     headers: Sequence[tuple[str, Secret]] = ()
     body: bytes | None = field(default=None, repr=False)
     public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
@@ -82,51 +90,34 @@ class Fetcher:
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
 
-    def fetch(
-        self,
-        request: SourceRequest,
-        client: HttpClientConfig,
-        *,
-        max_bytes: int,
-        deadline: float,
-        is_success: Callable[[int], bool],
-    ) -> Body:
+    def fetch(self, request: SourceRequest, deadline: float) -> Body:
         """One answer, read to its end before `deadline` (monotonic seconds). Raises FetchError."""
-        with self.open(request, client, max_bytes=max_bytes, deadline=deadline, is_success=is_success) as opened:
+        with self.open(request, deadline) as opened:
             content = bytearray()
             for piece in opened.pieces:
                 content += piece
             return Body(content, opened.content_type)
 
     @contextmanager
-    def open(
-        self,
-        request: SourceRequest,
-        client: HttpClientConfig,
-        *,
-        max_bytes: int,
-        deadline: float,
-        is_success: Callable[[int], bool],
-    ) -> Iterator[Opened]:
+    def open(self, request: SourceRequest, deadline: float) -> Iterator[Opened]:
         """One answer, to be read piece by piece before `deadline`. Raises FetchError, while it is read too.
 
         A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
+        client = request.client
         try:
-            answer, url, asked_at = self._follow(request, client, deadline)
-            if answer.status in (401, 403) and not is_success(answer.status) and client.may_renew:
+            answer, url, asked_at = self._follow(request, deadline)
+            if answer.status in (401, 403) and not request.is_success(answer.status) and client.may_renew:
                 answer.__exit__(None, None, None)
                 self._secrets.forget([*client.held, *(secret for _, secret in request.headers)], asked_at)
                 self._tokens.forget(client.oauth2, asked_at)
-                answer, url, _ = self._follow(request, client, deadline)
+                answer, url, _ = self._follow(request, deadline)
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
-                if not is_success(answer.status):
-                    raise FetchError(self._refused(answer, url, request, client))
-                unpacked = self._unpacked(answer, is_page=request.is_page)
-                yield Opened(
-                    answer.headers.get("Content-Type", ""), in_time(_bounded(unpacked, max_bytes), deadline, url)
-                )
+                if not request.is_success(answer.status):
+                    raise FetchError(self._refused(answer, url, request))
+                pieces = _bounded(self._unpacked(answer, is_page=request.is_page), request.max_bytes)
+                yield Opened(answer.headers.get("Content-Type", ""), in_time(pieces, deadline, url))
         except (TransportError, SecretError, TokenError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
@@ -135,7 +126,7 @@ class Fetcher:
         """A message that may quote what a source said, without the secrets that this process knows of."""
         return self._secrets.mask(text)
 
-    def _refused(self, answer: Answer, url: str, request: SourceRequest, client: HttpClientConfig) -> str:
+    def _refused(self, answer: Answer, url: str, request: SourceRequest) -> str:
         """An answer with a bad status in words, its own message among them."""
         from .error_body import (  # seldom needed
             MAX_ERROR_BYTES,
@@ -149,7 +140,7 @@ class Fetcher:
         if answer.status in (401, 403):
             asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
             names = [name for name, _ in request.headers]
-            hint = not_let_in(credentials_used(client, names, request.url), asked)
+            hint = not_let_in(credentials_used(request.client, names, request.url), asked)
             if origin(url) != origin(request.url):
                 hint += "; a redirect has led to another origin, where credentials are never sent"
         headers = answer.headers
@@ -180,13 +171,13 @@ class Fetcher:
                 pieces = _decompressed(pieces, coding.removeprefix("x-"))
         return pieces
 
-    def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str, float]:
+    def _follow(self, request: SourceRequest, deadline: float) -> tuple[Answer, str, float]:
         """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
-        url, method, body = request.url, request.method, request.body
+        url, method, body, client = request.url, request.method, request.body, request.client
         for _ in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
-            headers = merged(public, self._headers(request, client, deadline)) if at_home else public
+            headers = merged(public, self._headers(request, deadline)) if at_home else public
             headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
@@ -227,14 +218,14 @@ class Fetcher:
             )
         return target, method, body
 
-    def _headers(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> dict[str, str]:
+    def _headers(self, request: SourceRequest, deadline: float) -> dict[str, str]:
         own = {name: self._secrets.reveal(secret, is_public=True) for name, secret in request.headers}
         for name, value in own.items():
             self._secrets.mask.add_header(name, value)
         self._secrets.mask.add_request(request.url, request.body)
-        headers = merged(auth_headers(client, self._secrets), own)
-        if client.oauth2:
-            headers["Authorization"] = f"Bearer {self._tokens.token(client.oauth2, deadline)}"
+        headers = merged(auth_headers(request.client, self._secrets), own)
+        if request.client.oauth2:
+            headers["Authorization"] = f"Bearer {self._tokens.token(request.client.oauth2, deadline)}"
         return headers
 
 

@@ -113,14 +113,17 @@ def fetch_pages(job: JsonJob, reader: JsonReader, fetcher: Fetcher, deadline: fl
     Raises FetchError and NotJson."""
     walk, left_bytes, codes = PageWalk(job), job.limits.body_size_bytes, job.valid_status_codes
     for url, body in walk.requests():
-        request = SourceRequest(job.method, url, job.headers, body, allow_link_local=job.allow_link_local)
-        found = fetcher.fetch(
-            request,
+        request = SourceRequest(
+            job.method,
+            url,
             job.http,
-            max_bytes=left_bytes,
-            deadline=deadline,
-            is_success=lambda status: status in codes if codes else 200 <= status < 300,
+            left_bytes,
+            lambda status: status in codes if codes else 200 <= status < 300,
+            job.headers,
+            body,
+            allow_link_local=job.allow_link_local,
         )
+        found = fetcher.fetch(request, deadline)
         left_bytes -= len(found.content)
         walk.add(reader.page(found.content, found.content_type))
     return walk.pages

@@ -97,6 +97,8 @@ class TargetScraper(Scraper):
         self._request = SourceRequest(
             "GET",
             target.url,
+            job.http,
+            job.limits.body_size_bytes or MAX_PAGE_BYTES,
             public_headers=(
                 ("Accept", content_type.accept(job.scrape_protocols, job.name_escaping)),
                 ("X-Prometheus-Scrape-Timeout-Seconds", _seconds(target.timeout_ms)),
@@ -116,12 +118,9 @@ class TargetScraper(Scraper):
         """The target's page, parsed as it arrives. What a target does wrong is the page's `error`."""
         if self.forced_error:
             return ParsedPage(Page(), self.forced_error)
-        job, answer = self.target.job, ParsedPage(Page())
-        limit = job.limits.body_size_bytes or MAX_PAGE_BYTES
+        answer = ParsedPage(Page())
         try:
-            with fetcher.open(
-                self._request, job.http, max_bytes=limit, deadline=deadline, is_success=lambda status: status == 200
-            ) as opened:
+            with fetcher.open(self._request, deadline) as opened:
                 self._read(opened.content_type, opened.pieces, answer)
         except BodyTooLarge as error:
             return ParsedPage(Page(), str(error), -1)
