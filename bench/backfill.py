@@ -21,7 +21,7 @@ from bench.side import BenchFailed, Side, cpu_seconds, peak_mib, pinned, run_can
 from bench.table import Target
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
-from lambda_remote_write.remote_write.encode import packing
+from lambda_remote_write.remote_write import request_size
 from lambda_remote_write.series.cache import NO_LIMITS, SeriesCache
 from sandbox.server import free_port
 
@@ -152,10 +152,10 @@ def _encoding(count: int) -> float:
     from lambda_remote_write.config.load import parse_config
 
     config = parse_config("remote_write: [{url: 'http://localhost/'}]", "bench.yaml", {})
-    protocol, best = packing.Protocol(config.endpoints[0], 1), math.inf
+    protocol, best = request_size.Protocol(config.endpoints[0], 1), math.inf
     for _ in range(5):
         begun = time.process_time()
-        packing.pack(samples, protocol, 1_700_000_000_000, ReasonCounts())
+        request_size.pack(samples, protocol, 1_700_000_000_000, ReasonCounts())
         best = min(best, time.process_time() - begun)
     return count / best
 

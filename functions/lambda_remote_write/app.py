@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -23,6 +24,7 @@ from .scrape.schedule import Tick
 from .series.cache import MAX_SERIES
 from .state.shards import OPERATOR, WHOLE, Resharding, Shard, ShardAssignment
 from .state.state import State
+from .store import Store
 
 _RESERVE_SECONDS = 3.0  # of the function's timeout, for the report
 _WITHOUT_CONTEXT_SECONDS = 60.0
@@ -64,11 +66,13 @@ class App:
                 other = "PusherFunction" if action == "push" else "OperatorFunction"
                 raise BadEvent(f"action: this function never does {action}; invoke {other} with this event")
             deadline = deadline_of(context)
-            config, refused = self._load(deadline)
-            if refused:
-                self._run_log.refused(refused, facts)
-            result = _ACTIONS[action](self, config, options, deadline, facts)
-            return result | ({"config_refused": refused} if refused else {})
+            loaded = self._load(deadline)
+            self._loaded_config = loaded.config
+            self._pinned = "" if loaded.refused else loaded.pinned
+            if loaded.refused:
+                self._run_log.refused(loaded.refused, facts)
+            result = _ACTIONS[action](self, loaded.config, options, deadline, facts)
+            return result | ({"config_refused": loaded.refused} if loaded.refused else {})
         except (PushFailed, BackfillStopped):
             raise
         except (ConfigError, Unreadable) as error:
@@ -77,13 +81,6 @@ class App:
         except Exception as error:
             self._run_log.refused(f"{type(error).__name__}: {error}", facts)
             raise
-
-    def _load(self, deadline: float) -> tuple[Config, str]:
-        """The config in use, and what is wrong with a newer one that is not."""
-        loaded = self._loaded(deadline)
-        self._loaded_config = loaded.config
-        self._pinned = loaded.pinned if not loaded.refused else ""
-        return loaded.config, loaded.refused
 
     def _environment(self, config: Config, shard: Shard) -> Environment:
         """The memory for one shard. Shards share the limit of series: those used longest ago go first."""
@@ -98,21 +95,18 @@ class App:
             before.state.use_config(self._pinned)
         return before
 
-    def _loaded(self, deadline: float) -> Loaded:
+    def _load(self, deadline: float) -> Loaded:
         """The config to use. A new environment that finds a bad one, or cannot read it, takes the last good one, which
         other environments have left a note of."""
         now = time.monotonic()
         try:
             return self._source.load(now + _CONFIG_SHARE * (deadline - now))
         except (ConfigError, Unreadable) as error:
-            pinned = self._last_good_version()
-            if not pinned:
-                raise
-            try:
+            if pinned := self._last_good_version():
                 now = time.monotonic()
-                return self._source.load_pinned(pinned, error, now + _CONFIG_SHARE * (deadline - now))
-            except (ConfigError, Unreadable):
-                raise error from None
+                with contextlib.suppress(ConfigError, Unreadable):
+                    return self._source.load_pinned(pinned, error, now + _CONFIG_SHARE * (deadline - now))
+            raise
 
     def _last_good_version(self) -> str:
         """As the state object says, where one is known without the config."""
@@ -159,25 +153,23 @@ class App:
 
     def _turn(self, config: Config, options: Mapping[str, Any], deadline: float) -> ShardAssignment:
         """The shards that are this invocation's: the event's, or all of them when it names none."""
-        index, wanted = options.get("shard"), options.get("shards") or self._shards
+        index, wanted = options.get("shard"), options.get("shards") or self._named_shards or 1
         if index is not None and index >= wanted:
             raise BadEvent(f"shard: {index} is none of {wanted} shards; the first one is 0")
         if self._split is None:
-            location = config.spool.location
-            store, is_fixed = self._dependencies.store(location) if location else None, bool(self._named_shards)
-            self._split = Resharding(store, config.tick_ms, is_fixed=is_fixed)
+            self._split = Resharding(self._store(config), config.tick_ms, is_fixed=bool(self._named_shards))
         scheduled_ms = options.get("scheduled_ms") or self._dependencies.now_ms()
         return self._split.turn(index, wanted, scheduled_ms, min(deadline, time.monotonic() + _STATE_SECONDS))
-
-    @property
-    def _shards(self) -> int:
-        return self._named_shards or 1
 
     @property
     def _named_shards(self) -> int:
         """As the template says to the function, whose environments end when that changes; 0 when it does not."""
         text = self._dependencies.env_vars.get("PUSHER_SHARDS", "")
         return int(text) if text.isdecimal() else 0
+
+    def _store(self, config: Config) -> Store | None:
+        location = config.spool.location
+        return self._dependencies.store(location) if location else None
 
     def _tick(self, environment: Environment, options: Mapping[str, Any]) -> Tick:
         """What is wanted: the named jobs, or what is due at the event's scheduled time (now, when it names none)."""
@@ -209,7 +201,7 @@ class App:
 
         names = options.get("jobs")
         jobs = _known(names, config) if names is not None else None
-        return plan(config, self._dependencies, deadline, options.get("shards") or self._shards, jobs)
+        return plan(config, self._dependencies, deadline, options.get("shards") or self._named_shards or 1, jobs)
 
     def _spool(
         self, config: Config, options: Mapping[str, Any], deadline: float, facts: dict[str, Any]
@@ -240,10 +232,9 @@ class App:
     ) -> dict[str, Any]:
         from .backfill import invoke
 
-        location = config.spool.location
-        store = self._dependencies.store(location) if location else None
+        host = invoke.Host(self._dependencies, self._store(config))
         try:
-            answer = invoke.backfill(options, config, invoke.Host(self._dependencies, store), deadline)
+            answer = invoke.backfill(options, config, host, deadline)
         except invoke.BadRequest as error:
             raise BadEvent(str(error)) from None
         self._run_log.action(invoke.sentence(answer), {"backfill": answer, **facts}, is_error=bool(answer["stopped"]))

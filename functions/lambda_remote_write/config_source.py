@@ -16,7 +16,7 @@ from .aws.s3 import S3
 from .config import go_glob
 from .config.load import Include, parse_config
 from .config.schema import Config
-from .config.yaml_reader import ConfigError, Problem
+from .config.yaml_reader import ConfigError
 from .deadline import DeadlineExceeded, call_until
 from .report.printable import printable
 from .store import StoreError
@@ -45,7 +45,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _ConfigText:
     text: str
     version: str
     pinned: str = ""
@@ -82,7 +82,7 @@ class ConfigSource:
             fetched = self._read_by(lambda until: self._fetch(last.version if last else "", until), deadline)
             if fetched is None and last:
                 return last
-            found = fetched or _Text("", "")
+            found = fetched or _ConfigText("", "")
             config = self._parsed(found.text, self.location, self._include())
         except (ConfigError, Unreadable) as error:
             if last is None:
@@ -133,7 +133,7 @@ class ConfigSource:
 
         return include
 
-    def _fetch(self, version: str, until: float) -> _Text | None:
+    def _fetch(self, version: str, until: float) -> _ConfigText | None:
         """The text, or None when it is still this version. Raises Unreadable."""
         if self.location.startswith("s3://"):
             return self._from_s3(version, until)
@@ -144,15 +144,15 @@ class ConfigSource:
         try:
             path = Path(self.location)
             seen = f"{path.stat().st_mtime_ns}"
-            return None if seen == version else _Text(path.read_text(encoding="utf-8"), seen)
+            return None if seen == version else _ConfigText(path.read_text(encoding="utf-8"), seen)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else _not_utf8(error)
             raise Unreadable(f"{self.location}: {reason}") from None
 
-    def _from_ssm(self, version: str, until: float) -> _Text | None:
+    def _from_ssm(self, version: str, until: float) -> _ConfigText | None:
         parameter = self._ssm_parameter(self.location.removeprefix("ssm:"), until)
         seen = f"{parameter['Version']} of {parameter['LastModifiedDate']}"  # made anew, it counts from 1 again
-        return None if seen == version else _Text(str(parameter["Value"]), seen, str(parameter["Version"]))
+        return None if seen == version else _ConfigText(str(parameter["Value"]), seen, str(parameter["Version"]))
 
     def _ssm_parameter(self, name: str, until: float) -> Mapping[str, Any]:
         """Raises Unreadable."""
@@ -170,11 +170,11 @@ class ConfigSource:
                     raise Unreadable(f"{self.location}: {detail}; does the role allow {allow} on it?") from None
         raise AssertionError("the last try has returned or raised")
 
-    def _from_s3(self, version: str, until: float) -> _Text | None:
+    def _from_s3(self, version: str, until: float) -> _ConfigText | None:
         bucket, key = self._bucket_and_key()
         try:
             found = self._objects.get_changed(bucket, key, version, until, _MAX_BYTES)
-            return _Text(found.content.decode("utf-8"), found.etag, found.version) if found else None
+            return _ConfigText(found.content.decode("utf-8"), found.etag, found.version) if found else None
         except StoreError as error:
             raise Unreadable(str(error)) from None
         except UnicodeDecodeError as error:
@@ -213,8 +213,5 @@ def not_loaded(location: str, error: Exception) -> str:
 
 def problems_json(error: ConfigError) -> list[dict[str, object]]:
     """The problems as JSON-able objects, for `--json`."""
-    return [_problem_json(problem) for problem in error.problems]
-
-
-def _problem_json(problem: Problem) -> dict[str, object]:
-    return {"file": problem.file, "line": problem.line, "path": problem.path, "message": problem.message}
+    keys = ("file", "line", "path", "message")
+    return [{key: getattr(problem, key) for key in keys} for problem in error.problems]

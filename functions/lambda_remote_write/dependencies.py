@@ -30,7 +30,8 @@ def boto3_session(profile: str, region: str) -> Any:
     import botocore.session
 
     session = botocore.session.Session(profile=profile or None)
-    session.set_default_client_config(aws_patience(attempts=3))  # it only reads: SSM, secrets, discovery
+    patience = aws_patience(retries={"total_max_attempts": 3})  # it only reads: SSM, secrets, discovery
+    session.set_default_client_config(patience)
     session.register("before-parse", _refuse_empty)
     return boto3.Session(botocore_session=session, region_name=region or None)
 

@@ -18,7 +18,6 @@ from .model.drop_reasons import DropReason
 from .model.samples import Metadata, Samples
 from .remote_write import send
 from .remote_write.batches import EncodedBatch, MetadataRequests, rollback
-from .remote_write.encode import packing
 from .remote_write.endpoint import EndpointState
 from .remote_write.queue import SendQueue
 from .report import self_metrics
@@ -146,7 +145,7 @@ class EndpointRun:
         finally:
             self._accounting.merge(fresh)
             if lost:
-                rollback([one.request for one in lost], self._endpoint.find())
+                rollback([one.request for one in lost], self._endpoint.find)
         if self._spool is not None:
             self._spool.write_dead_letters()
 
@@ -184,4 +183,4 @@ class EndpointRun:
             self._environment.series.intern,
         )  # fmt: skip
         view = endpoint.view
-        return packing.apply_write_relabel(view, found, part.dropped) if view else found
+        return view.apply(found, part.dropped) if view else found

@@ -78,8 +78,9 @@ class Environment:
             before.fetcher if before else Fetcher(dependencies.transport, dependencies.secrets, dependencies.env_vars)
         )
         self.limits = common_limits(config.endpoints)
-        same = before if before and before._makes_the_same_series(self) else None
-        self.series: SeriesCache = same.series if same else SeriesCache(self._external_labels(), self.limits)
+        external = self._external_labels()
+        same = before if before and (before._external_labels(), before.limits) == (external, self.limits) else None
+        self.series: SeriesCache = same.series if same else SeriesCache(external, self.limits)
         self.takes_any_name: bool = any(one.version > 1 for one in config.endpoints)
         self.intern: Intern = name_escaping.escaping(
             self.series.intern, config.name_escaping, metric_names=self.takes_any_name
@@ -112,9 +113,6 @@ class Environment:
             return labels
         return tuple(name_escaping.escaped(dict(labels), self.config.name_escaping).items())
 
-    def _makes_the_same_series(self, other: Environment) -> bool:
-        return (self._external_labels(), self.limits) == (other._external_labels(), other.limits)
-
     def _escape(self, labels: Labels) -> Labels:
         """Labels of a series for a receiver that takes legacy names only: escaped as its job says."""
         schemes = {job.job_name: job.name_escaping for job in self.config.scrape_jobs}
@@ -129,9 +127,9 @@ class Environment:
     def _inherit(self, before: Environment) -> None:
         """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
         config does not have any more leave."""
-        known = {endpoint.config.name: endpoint.view or before.series for endpoint in before.endpoints}
+        known = {endpoint.config.name: endpoint.series for endpoint in before.endpoints}
         for endpoint in self.endpoints:
-            series, had = endpoint.view or self.series, known.get(endpoint.config.name)
+            series, had = endpoint.series, known.get(endpoint.config.name)
             if had is not None and had is not series:
                 series.remember(had.marks())
         for source in before.sources():
@@ -164,11 +162,13 @@ class Environment:
         limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
         age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
         if job.backfill is None or not self._gap_backfill:
-            return JsonScraper(job, self.intern, observe, self.progress, age_limit_ms)
+            return JsonScraper(job, self.intern, observe, self.progress.mark_of, age_limit_ms)
         from .scrape.gap_backfill import GapBackfill
 
         every_ms = max(job.scrape_interval_ms, self.config.tick_ms)
-        return GapBackfill(job, self.intern, observe, self.progress, every_ms, age_limit_ms, self.dependencies.now_ms)
+        return GapBackfill(
+            job, self.intern, observe, self.progress.mark_of, every_ms, age_limit_ms, self.dependencies.now_ms
+        )
 
     def _pool(self, job: ScrapeJob) -> ScrapePool:
         from . import discovery
@@ -248,19 +248,16 @@ class Environment:
     def update_health(self, scraped: Sequence[tuple[JsonScraper | TargetScraper, Scrape]]) -> None:
         """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""
         unknown = self.undiscovered()
-        self.health.update(scraped, self.sources(), [name for name in self._own_jobs() if name not in unknown])
-
-    def _own_jobs(self) -> list[str]:
-        """The jobs of which this shard may have a part."""
-        return [*(job.name for job in self.jobs), *(pool.job.job_name for pool in self.pools)]
+        own = [*(job.name for job in self.jobs), *(pool.job.job_name for pool in self.pools)]
+        self.health.update(scraped, self.sources(), [name for name in own if name not in unknown])
 
     def jobs_down(self, deadline: float) -> dict[str, str]:
         """Why jobs are down or have a failed metric, since their last own scrape. A job of which discovery has never
         given the targets is down, too. `deadline` is monotonic seconds."""
         known = set(self.config.job_names())
         problems = {job: why for job, why in self.health.problems().items() if job in known}
-        part = {job for job in problems if self._is_well_elsewhere(job, deadline)}
-        return self.undiscovered() | {job: why for job, why in problems.items() if job not in part}
+        down = {job: why for job, why in problems.items() if not self._is_well_elsewhere(job, deadline)}
+        return self.undiscovered() | down
 
     def _is_well_elsewhere(self, job: str, deadline: float) -> bool:
         """Whether another shard has targets of this job, and does not call it down."""

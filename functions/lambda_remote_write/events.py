@@ -70,13 +70,13 @@ def _boolean(key: str, value: Any) -> bool:
 
 
 def _index(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_SHARDS:
+    if type(value) is not int or not 0 <= value < MAX_SHARDS:
         raise BadEvent(f"{key}: {value!r:.60} is no shard; a number from 0 on is expected")
     return value
 
 
 def _count(key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_SHARDS:
+    if type(value) is not int or not 1 <= value <= MAX_SHARDS:
         raise BadEvent(f"{key}: {value!r:.60} is not allowed; a number from 1 to {MAX_SHARDS} is expected")
     return value
 

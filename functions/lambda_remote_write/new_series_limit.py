@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .config.schema import Config, JsonJob, ScrapeJob
 from .model.drop_reasons import DropReason
@@ -21,8 +21,9 @@ _OWN_FIELDS = tuple(label_codec.label_field(("__name__", name)) for name in (*NA
 def limiter_of(config: Config, state: State, before: NewSeriesLimiter | None) -> NewSeriesLimiter | None:
     """None where the config has no limit. `before` is the limiter of the config before, which knows what waits."""
     jobs: list[JsonJob | ScrapeJob] = [*config.jobs, *config.scrape_jobs]
-    has_limit = config.new_series_limit or any(job.new_series_limit for job in jobs)
-    return NewSeriesLimiter(config, state, before) if has_limit else None
+    limits = {job.job_name: job.new_series_limit for job in jobs if job.new_series_limit}
+    has_limit = config.new_series_limit or limits
+    return NewSeriesLimiter(config.new_series_limit, limits, state, before) if has_limit else None
 
 
 class NewSeriesLimiter:
@@ -31,11 +32,11 @@ class NewSeriesLimiter:
     In a new environment all series are new, so that as many as the job had according to the state object pass, too.
     """
 
-    def __init__(self, config: Config, state: State, before: NewSeriesLimiter | None = None) -> None:
-        jobs: list[JsonJob | ScrapeJob] = [*config.jobs, *config.scrape_jobs]
-        self._limits = {job.job_name: job.new_series_limit for job in jobs if job.new_series_limit}
-        self._run_limit = config.new_series_limit
-        self._state = state
+    def __init__(
+        self, run_limit: int, limits: Mapping[str, int], state: State, before: NewSeriesLimiter | None = None
+    ) -> None:
+        """`limits` are those of jobs; a `run_limit` of 0 is none."""
+        self._run_limit, self._limits, self._state = run_limit, limits, state
         self._limited: dict[str, set[Series]] = before._limited if before else {}
         self._is_fresh = True  # before the first run of this environment
 
@@ -50,15 +51,12 @@ class NewSeriesLimiter:
         count = 0
         for job, some in by_job.items():
             candidates = _not_yet_sent(some, new | self._limited.get(job, set()))
-            allowed = min(self._allowance(job), left)
+            limit = self._limits.get(job)
+            allowed = min(limit + self._expected(job) if limit else _NO_LIMIT, left)
             left -= min(len(candidates), allowed)
             count += self._hold(job, some, candidates[allowed:], allowed)
         self._is_fresh = False
         return count
-
-    def _allowance(self, job: str) -> int:
-        limit = self._limits.get(job)
-        return limit + self._expected(job) if limit else _NO_LIMIT
 
     def _expected(self, job: str) -> int:
         """How many series of a job are new only to this environment: all may be, if the state object is unknown."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .config.scalars import print_duration
-from .config.schema import SHOWN_DROPPED_TARGETS, Config, JsonJob, Metric
+from .config.schema import SHOWN_DROPPED_TARGETS, Config, JsonJob, Metric, ScrapeJob
 from .config.yaml_reader import shown_url
 from .dependencies import Dependencies
 from .environment import Environment
@@ -21,9 +21,7 @@ from .remote_write.endpoint import EndpointState
 from .report import cost
 from .report.report import reasons_dict, skipped_dict
 from .scrape import collect
-from .scrape.json_scraper import JsonScraper
-from .scrape.pool import ScrapePool, shard_key
-from .scrape.target_scraper import TargetScraper
+from .scrape.pool import ScrapePool
 from .scrape.targets import DroppedTarget
 from .series.cache import AMP_LIMITS
 from .state.shards import hashmod
@@ -82,14 +80,11 @@ def plan(
     by_job: dict[str, list[Scrape]] = {name: [] for name in traces}
     for scrape in scrapes:
         by_job[scrape.job].append(scrape)
-    shown = [_Shown(by_job[name], trace, environment, dependencies.now_ms()) for name, trace in traces.items()]
-    by_name = dict(zip(traces, shown, strict=True))
+    now_ms = dependencies.now_ms()
+    by_name = {name: _Shown(by_job[name], trace, environment, now_ms) for name, trace in traces.items()}
     found = [_json_job(job, by_name[job.job_name], config) for job in config.jobs if job.job_name in traces]
-    found += [
-        _scrape_job(pool, by_name[pool.job.job_name], config)
-        for pool in environment.pools
-        if pool.job.job_name in traces
-    ]
+    pools = [pool for pool in environment.pools if pool.job.job_name in traces]
+    found += [_scrape_job(pool, by_name[pool.job.job_name], config) for pool in pools]
     monthly = sum(job["samples_per_month"] for job in found)
     batch = Batch(scrapes)
     down = {job: why for job, why in environment.jobs_down(deadline).items() if job in traces}
@@ -145,47 +140,33 @@ class _Shown:
 
     def _with_sample(self, one: dict[str, Any]) -> dict[str, Any]:
         """The series with the value, time and age of its first sample, when it has one."""
-        sample = self._sample_of(one["after"])
-        if sample is None:
+        try:
+            value, at_ms = self._samples[self._environment.intern(one["after"] or {})]
+        except (InvalidSeries, KeyError):
             return one
-        value, at_ms = sample
         shown = value if isinstance(value, float | int) else "a native histogram"
         return one | {"value": shown, "timestamp_ms": at_ms, "age_seconds": round((self._now_ms - at_ms) / 1000, 3)}
 
-    def _sample_of(self, labels: Labels | None) -> tuple[Any, int] | None:
-        if not labels:
-            return None
-        try:
-            return self._samples.get(self._environment.intern(labels))
-        except InvalidSeries:
-            return None
 
-
-def _split(
-    sources: Sequence[JsonScraper | TargetScraper], scrapes: Sequence[Scrape], shards: int
-) -> list[dict[str, Any]]:
+def _split(sources: Sequence[collect.Scraper], scrapes: Sequence[Scrape], shards: int) -> list[dict[str, Any]]:
     """What each shard asks and sends."""
     rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
     for source, scrape in zip(sources, scrapes, strict=True):
-        is_job = isinstance(source, JsonScraper)
-        row = rows[hashmod(source.name if is_job else shard_key(source.target), shards)]  # type: ignore[union-attr]
+        row = rows[hashmod(source.key if source.is_target else source.name, shards)]
         row["samples"] += len(scrape.samples)
-        row["targets"] += not is_job
+        row["targets"] += source.is_target
         if scrape.job not in row["jobs"]:
             row["jobs"].append(scrape.job)
     return rows
 
 
 def _json_job(job: JsonJob, shown: _Shown, config: Config) -> dict[str, Any]:
-    found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
-    return found | {"lint": [*lint(job, shown.trace), *_lint_interval(job.scrape_interval_ms)]}
+    return _job(job, shown, config) | {"lint": [*lint(job, shown.trace), *_lint_interval(job.scrape_interval_ms)]}
 
 
 def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, Any]:
-    job, trace, scrapes = pool.job, shown.trace, shown.scrapes
-    found = _job(job.job_name, shown, max(job.scrape_interval_ms, config.tick_ms))
-    kept = job.keep_dropped_targets or SHOWN_DROPPED_TARGETS
-    return found | {
+    job, kept = pool.job, pool.job.keep_dropped_targets or SHOWN_DROPPED_TARGETS
+    return _job(job, shown, config) | {
         "targets": [
             {
                 "url": shown_url(source.target.url),
@@ -195,12 +176,12 @@ def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, An
                 "error": scrape.error,
                 "samples": len(scrape.samples),
             }
-            for source, scrape in zip(pool.scrapers.values(), scrapes, strict=True)
+            for source, scrape in zip(pool.scrapers.values(), shown.scrapes, strict=True)
         ],
         "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
         "dropped_targets_count": len(pool.targets.dropped),
         "messages": pool.messages(),
-        "lint": [*_lint_labels(trace), *_lint_interval(job.scrape_interval_ms)],
+        "lint": [*_lint_labels(shown.trace), *_lint_interval(job.scrape_interval_ms)],
     }
 
 
@@ -209,9 +190,9 @@ def _dropped_target(dropped: DroppedTarget) -> dict[str, Any]:
     return {"discovered": dict(dropped.discovered), "by": by}
 
 
-def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
+def _job(job: JsonJob | ScrapeJob, shown: _Shown, config: Config) -> dict[str, Any]:
     """What a job's sources gave together."""
-    scrapes, trace = shown.scrapes, shown.trace
+    scrapes, trace, interval_ms = shown.scrapes, shown.trace, max(job.scrape_interval_ms, config.tick_ms)
     cardinality = {label: len(values) for label, values in trace.values.items()}
     errors = [scrape.error for scrape in scrapes if scrape.error]
     skipped, dropped = ReasonCounts(), ReasonCounts()
@@ -220,7 +201,7 @@ def _job(name: str, shown: _Shown, interval_ms: int) -> dict[str, Any]:
         dropped.merge(scrape.dropped)
     samples = sum(len(scrape.samples) for scrape in scrapes)
     return {
-        "job": name,
+        "job": job.job_name,
         "up": len(scrapes) - len(errors),
         "error": errors[0] if errors else "",
         "records": sum(scrape.records for scrape in scrapes),

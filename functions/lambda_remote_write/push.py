@@ -72,16 +72,11 @@ def deliver(environment: Environment, run: Run, encoded: Sequence[EncodedBatch],
         try:
             deliveries.append(call.result(run.deadline + _LAST_SECONDS))
         except DeadlineExceeded:
-            deliveries.append(_unknown(endpoint.config.name, one.collected))
+            deliveries.append(Delivery(endpoint.config.name, one.collected))
+            if one.collected:
+                detail = "the endpoint's part of the run has not ended in time"
+                deliveries[-1].undelivered.add(DropReason.NO_RESULT, detail, one.collected)
     return deliveries
-
-
-def _unknown(endpoint: str, collected: int) -> Delivery:
-    delivery = Delivery(endpoint, collected)
-    if collected:
-        detail = "the endpoint's part of the run has not ended in time"
-        delivery.undelivered.add(DropReason.NO_RESULT, detail, collected)
-    return delivery
 
 
 def report(environment: Environment, run: Run, collected: Collected, deliveries: Sequence[Delivery]) -> Report:

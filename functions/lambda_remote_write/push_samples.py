@@ -18,7 +18,7 @@ from .environment import Environment
 from .exposition.writer import series_text
 from .model.drop_reasons import DropReason
 from .model.reason_counts import ReasonCounts
-from .model.samples import InvalidSeries, RefusedSeries, Samples, Series
+from .model.samples import InvalidSeries, Samples, Series
 from .model.scrape import Scrape
 from .push import Collected, push_collected
 from .report.report import Report
@@ -100,12 +100,13 @@ def _check_times(samples: Samples, *, quotes: bool) -> None:
     """Raises BadSamples for two samples of a series with the same time."""
     seen = set[tuple[Series, int]]()
     for series, stamp in zip(samples.series, samples.timestamps_ms, strict=True):
-        if (series, stamp) in seen and not quotes:
+        if (series, stamp) not in seen:
+            seen.add((series, stamp))
+            continue
+        if not quotes:
             raise BadSamples("s3: two samples of one series have the same time")
-        if (series, stamp) in seen:
-            name = series_text(label_codec.labels_of(series.prefix))
-            raise BadSamples(f"{name:.200}: two samples have the same time, {stamp} ms")
-        seen.add((series, stamp))
+        name = series_text(label_codec.labels_of(series.prefix))
+        raise BadSamples(f"{name:.200}: two samples have the same time, {stamp} ms")
 
 
 def _check_keys(options: Mapping[str, Any]) -> None:
@@ -126,8 +127,7 @@ def _read_list(found: Any, reading: _Reading) -> None:
     if not isinstance(found, list):
         raise BadSamples(f"samples: a list is expected, not {type(found).__name__}")
     for index, one in enumerate(found):
-        problems = list(_read_one(one, reading))
-        reading.problems += [f"samples[{index}]{problem}" for problem in problems]
+        reading.problems += [f"samples[{index}]{problem}" for problem in _read_one(one, reading)]
 
 
 def _read_one(one: Any, reading: _Reading) -> Iterator[str]:
@@ -209,7 +209,7 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
         try:
             return reading.series(labels)
         except InvalidSeries as error:
-            return RefusedSeries(error.reason, str(error))
+            return error.refused
 
     is_openmetrics = options["format"] == "openmetrics"
     reader = TextFile(resolve, where, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)

@@ -120,23 +120,19 @@ class DirectoryStore:
 
     def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
         content = self._read(key)
-        seen = _etag(content)
+        seen = md5_etag(content)
         return None if etag and seen == etag else Object(content, seen)
 
     def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
         path = self._path(key)
-        try:
+        with _store_errors(path, "written"):
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._alone(deadline):
                 self._sweep()
                 if expected is not None and self._etag_of(path) != expected:
                     raise Changed(f"{path}: another writer was faster")
                 _replace(path, content)
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
-        return _etag(content)
+        return md5_etag(content)
 
     def list(self, prefix: str, deadline: float, most: int = MAX_LISTED) -> Keys:
         return sorted(self._keys(prefix))[:most]
@@ -147,49 +143,39 @@ class DirectoryStore:
 
     def delete(self, key: str, deadline: float, expected: str = "") -> bool:
         path = self._path(key)
-        try:
-            with self._alone(deadline):
-                if expected and self._etag_of(path) != expected:
-                    return False
+        with _store_errors(path, "removed"), contextlib.suppress(FileNotFoundError), self._alone(deadline):
+            if not expected or self._etag_of(path) == expected:
                 path.unlink()
-            return True
-        except FileNotFoundError:
-            return False
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from None
+                return True
+        return False
 
     def _path(self, key: str) -> Path:
         """Each part of a key is a name of its own, whatever is in it."""
-        return self._folder.joinpath(*map(_file_name, _parts(key)))
+        return self._folder.joinpath(*(_file_name(part) for part in key.split("/") if part))
 
     def _read(self, key: str) -> bytes:
         path = self._path(key)
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotStored(f"{path}: there is no such object") from None
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be read: {error.strerror or error}") from None
+        with _store_errors(path, "read"):
+            try:
+                content = path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                raise NotStored(f"{path}: there is no such object") from None
         if len(content) > MAX_BYTES:
             raise StoreError(f"{path}: it has more than {MAX_BYTES} bytes")
         return content
 
     def _keys(self, prefix: str) -> Iterator[str]:
         start = self._path(prefix) if prefix.endswith("/") else self._path(prefix).parent
-        try:
+        with _store_errors(start, "listed"):
             for root, _, names in os.walk(start if prefix else self._folder, onerror=_not_missing):
                 for name in names:
                     key = "/".join(map(unquote, (Path(root) / name).relative_to(self._folder).parts))
                     if key.startswith(prefix) and not name.startswith("."):
                         yield key
-        except OSError as error:
-            raise StoreError(f"{start}: cannot be listed: {error.strerror or error}") from None
 
     def _etag_of(self, path: Path) -> str:
         try:
-            return _etag(path.read_bytes())
+            return md5_etag(path.read_bytes())
         except FileNotFoundError:
             return ""
 
@@ -225,8 +211,15 @@ class DirectoryStore:
             yield
 
 
-def _parts(key: str) -> Keys:
-    return [part for part in key.split("/") if part]
+@contextlib.contextmanager
+def _store_errors(path: Path, what: str) -> Iterator[None]:
+    """Says what could not be done, as a StoreError."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be {what}: {error.strerror or error}") from None
 
 
 def _file_name(part: str) -> str:
@@ -238,7 +231,8 @@ def _not_missing(error: OSError) -> None:
         raise error
 
 
-def _etag(content: bytes) -> str:
+def md5_etag(content: bytes) -> str:
+    """The ETag of an object here, and of one in S3 that is not encrypted with a customer's key."""
     return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 

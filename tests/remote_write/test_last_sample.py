@@ -9,8 +9,7 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
-from lambda_remote_write.remote_write import last_sample
-from lambda_remote_write.remote_write.encode import packing
+from lambda_remote_write.remote_write import last_sample, request_size
 from sandbox import prometheus
 from tests.rig.needs import Peer
 
@@ -28,7 +27,7 @@ def test_metrics_that_differ_only_in_their_names_are_distinguished(peer: Peer) -
         samples = Samples()
         for (metric, job), stamp in newest.items():
             samples.add(environment.series.intern({"__name__": metric, "job": job}), 1.0, stamp)
-        for request in packing.pack(samples, packing.Protocol(endpoint.config, 1), now_ms, ReasonCounts()):
+        for request in request_size.pack(samples, request_size.Protocol(endpoint.config, 1), now_ms, ReasonCounts()):
             assert endpoint.client.post(request, 1, 10.0).status == 204
         metrics = {"one": ["a", "b"], "two": ["c"], "three": ["a"]}
         found = last_sample.newest_ms(endpoint.client, endpoint.config, metrics, time.monotonic() + 10)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples, Series
-from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.relabelled_series import RelabelledSeries
 from lambda_remote_write.series import label_codec
 from lambda_remote_write.series.cache import AMP_LIMITS, SeriesCache, SeriesLimits
@@ -27,7 +26,7 @@ def view_of(rules: str, limits: SeriesLimits = NONE) -> RelabelledSeries:
 
 def apply_write_relabel(view: RelabelledSeries, samples: Samples, dropped: ReasonCounts) -> Samples:
     """What an endpoint gets: relabelled, and in order again."""
-    return order(packing.apply_write_relabel(view, samples, dropped), dropped)
+    return order(view.apply(samples, dropped), dropped)
 
 
 def seen_through(

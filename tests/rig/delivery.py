@@ -14,10 +14,9 @@ from lambda_remote_write.config.schema import RemoteWriteConfig
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
 from lambda_remote_write.model.samples import Metadata, Samples
-from lambda_remote_write.remote_write import batches
+from lambda_remote_write.remote_write import batches, request_size
 from lambda_remote_write.remote_write import send as sending
 from lambda_remote_write.remote_write.batches import MetadataRequests
-from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.remote_write.queue import SendQueue
 from lambda_remote_write.series.cache import SeriesCache
@@ -84,7 +83,7 @@ class Rig:
 
     def send(self, samples: Samples, seconds: float = 60.0, metadata: Sequence[Metadata] = ()) -> Delivery:
         delivery, now_ms = Delivery("test", collected=len(samples)), self.clock.now_ms()
-        requests = packing.pack(samples, batches.protocol_of(self.endpoint, metadata), now_ms, delivery.dropped)
+        requests = request_size.pack(samples, batches.protocol_of(self.endpoint, metadata), now_ms, delivery.dropped)
         options = sending.SendOptions(self.clock.now_ms, self.clock.monotonic, self.clock.sleep)
         deadline = self.clock.monotonic() + seconds
         left = self._sent(requests, delivery, options, deadline)
@@ -127,7 +126,7 @@ def rig(
     dependencies = Dependencies(env_vars, clock.now_ms, session, clock.sleep)
     config = endpoint_of(url, env_vars, **keys)
     series = made.cache()
-    endpoint = EndpointState(config, dependencies.client(config), series, None, packing.underscored)
+    endpoint = EndpointState(config, dependencies.client(config), series, None, request_size.underscored)
     try:
         yield Rig(endpoint, dependencies, clock, series)
     finally:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from lambda_remote_write.config.schema import QueueConfig, RemoteWriteConfig, SigV4
 from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.samples import Exemplar, Histogram, Metadata, Samples, Value
-from lambda_remote_write.remote_write.encode.columns import Block, Blocks
+from lambda_remote_write.remote_write.encode.columns import SampleBlock, SampleBlocks
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
-from lambda_remote_write.remote_write.encode.packing import Protocol
+from lambda_remote_write.remote_write.request_size import Protocol
 from lambda_remote_write.series import label_codec
 from lambda_remote_write.series.cache import SeriesCache, SeriesLimits
 
@@ -164,8 +164,8 @@ def protocol(
     return Protocol(endpoint(queue, **everything | keys), version, {one.name: one for one in families})
 
 
-def block(samples: Samples) -> Block:
-    return Blocks(samples, exemplars=True, starts=True).cut(0, len(samples))
+def block(samples: Samples) -> SampleBlock:
+    return SampleBlocks(samples, exemplars=True, starts=True).cut(0, len(samples))
 
 
 def samples_of(points: Iterable[Point], series: SeriesCache | None = None) -> Samples:

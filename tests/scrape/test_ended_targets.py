@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lambda_remote_write.model.samples import Samples, Series
+from lambda_remote_write.scrape.collect import ActiveSeries
 from lambda_remote_write.scrape.schedule import Tick
-from lambda_remote_write.scrape.staleness import ActiveSeries, EndedTargets
+from lambda_remote_write.scrape.staleness import EndedTargets
 
 SECOND = 1_000
 

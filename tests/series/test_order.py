@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples, Series
+from lambda_remote_write.remote_write import request_size
 from lambda_remote_write.remote_write.batches import rollback
-from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.series.order import order
 from tests.rig import made
 
@@ -118,9 +118,9 @@ def test_what_could_not_be_delivered_may_be_sent_again(version: int) -> None:
     ]
     samples = made.samples_of(points, cache)
     order(samples, ReasonCounts())
-    requests = packing.pack(samples, made.protocol(version=version), made.NOW_MS, ReasonCounts())
+    requests = request_size.pack(samples, made.protocol(version=version), made.NOW_MS, ReasonCounts())
     gone = made.samples_of([({"__name__": "gone"}, 1.0, 5)])
-    requests += packing.pack(gone, made.protocol(version=version), made.NOW_MS, ReasonCounts())
+    requests += request_size.pack(gone, made.protocol(version=version), made.NOW_MS, ReasonCounts())
     rollback(requests, cache.find)
     assert [series.last_ms for series in samples.series] == [4, 4, 5]
     assert order(samples, ReasonCounts()).timestamps_ms == [5, 7, 6]

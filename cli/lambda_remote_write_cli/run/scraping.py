@@ -117,7 +117,7 @@ class Scraping:
     def lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
         """Samples that are lost have not been sent: the same record may come again, and a gap is asked for again."""
         with self.lock:
-            rollback(requests, endpoint.find())
+            rollback(requests, endpoint.find)
             self.marks.lost()
 
     def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
@@ -163,7 +163,7 @@ class Scraping:
         self._number += 1
         for endpoint, sender in zip(self.environment.endpoints, self.senders, strict=True):
             dropped = ReasonCounts()
-            ordered = batch.ordered_for(endpoint, dropped, self._dependencies.now_ms())
+            ordered, _ = batch.ordered_for(endpoint, dropped, self._dependencies.now_ms())
             sender.put(self._number, ordered, batch.metadata, _MAX_FAMILIES)
             self._tell_dropped(f"{sender.endpoint_name}: {scrapes[0].job}", dropped)
         with_backfill = {job.job_name for job in self.environment.config.jobs if job.backfill}

@@ -12,9 +12,8 @@ from functools import partial
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
 from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.samples import Metadata, Samples
-from lambda_remote_write.remote_write import send
+from lambda_remote_write.remote_write import request_size, send
 from lambda_remote_write.remote_write.batches import MetadataRequests, protocol_of
-from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.remote_write.queue import SendQueue
 from lambda_remote_write.spool.drain import SpoolDrain, SpoolState
@@ -195,7 +194,7 @@ class Sender(threading.Thread):
     def _packed(self, samples: Samples, accounting: Delivery) -> list[WriteRequest]:
         accounting.collected += len(samples)
         protocol = protocol_of(self._route.endpoint, self.metadata.values())
-        return packing.pack(samples, protocol, self._tools.now_ms(), accounting.dropped)
+        return request_size.pack(samples, protocol, self._tools.now_ms(), accounting.dropped)
 
     def _deliver(
         self, requests: Sequence[WriteRequest], accounting: Delivery, dead_letter_reasons: Collection[str] = ()

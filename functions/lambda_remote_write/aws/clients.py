@@ -10,7 +10,7 @@ from typing import Any
 from ..config.schema import SigV4
 from ..config.sd_configs import AwsSd, Ec2Sd
 from ..config.secrets import SecretStore
-from .credentials import Credentials, CredentialsProvider
+from .credentials import Credentials, CredentialsProvider, aws_patience
 
 
 class AwsClients:
@@ -63,7 +63,8 @@ class AwsClients:
             aws_access_key_id=credentials.access_key,
             aws_secret_access_key=credentials.secret_key,
             aws_session_token=credentials.session_token or None,
-            config=_patience(),
+            # A page of a thousand instances takes seconds, and throttling is common.
+            config=aws_patience(read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"}),
             **options,
         )
 
@@ -72,10 +73,3 @@ class AwsClients:
         if key not in self._sessions:
             self._sessions[key] = self._session(*key)
         return self._sessions[key]
-
-
-def _patience() -> Any:
-    """A botocore Config: a page of a thousand instances takes seconds, and throttling is common."""
-    from botocore.config import Config
-
-    return Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})

@@ -17,11 +17,12 @@ _ROLE_SECONDS = 3600
 _NEW_SECONDS = 30.0  # a role that was assumed so shortly before is not assumed again: it would get the same answer
 
 
-def aws_patience(attempts: int = 2) -> Any:
+def aws_patience(**other: Any) -> Any:
     """A botocore Config: boto3's own patience (minutes, where a VPC has no endpoint) is longer than a run."""
     from botocore.config import Config
 
-    return Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": attempts})
+    options: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 2}}
+    return Config(**(options | other))
 
 
 class CredentialsError(Exception):

@@ -23,6 +23,7 @@ _UNRESERVED = "-._~"
 _MAX_LIST_BYTES = 5_000_000  # one page of a listing has 1,000 keys of 1,024 bytes at most
 _MAX_ANSWER_BYTES = 100_000  # of what S3 says to a write; read, so that the connection serves again
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+_READING = "s3:GetObject on this object (a missing object also answers 403)"
 _NO_MORE: Mapping[str, str] = MappingProxyType({})
 _TRIES, _PAUSE_SECONDS = 3, 0.05
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as in botocore.handlers.validate_bucket_name
@@ -64,7 +65,9 @@ class S3:
         session: Callable[[str, str], Any],
         now_ms: Callable[[], int],
     ) -> None:
-        self._env_vars, self._transport, self._now_ms = env_vars, transport, now_ms
+        self._transport, self._now_ms = transport, now_ms
+        # Where the environment says that S3 is; "" for AWS's own address.
+        self._endpoint = env_vars.get("AWS_ENDPOINT_URL_S3") or env_vars.get("AWS_ENDPOINT_URL") or ""
         self._sigv4 = SigV4(region=env_vars.get("AWS_REGION") or "us-east-1", service="s3")
         self._credentials = CredentialsProvider(self._sigv4, env_vars, secrets, session, now_ms)
 
@@ -76,27 +79,18 @@ class S3:
     def get_changed(self, bucket: str, key: str, etag: str, deadline: float, max_bytes: int) -> Object | None:
         """The object, or None when it still has this `etag` ("" for none known). Raises StoreError."""
         place = f"s3://{bucket}/{key}"
+        request = self._request("GET", self._url(bucket, key), {"If-None-Match": etag} if etag else {})
 
         def taken(answer: Answer) -> Object | None:
-            if answer.status == 304 and etag:
-                return None
-            _check(answer, place, "s3:GetObject on this object (a missing object also answers 403)")
-            version = answer.headers.get("x-amz-version-id", "")
-            return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
+            return None if answer.status == 304 and etag else _object(answer, place, _READING, max_bytes)
 
-        request = self._request("GET", self._url(bucket, key), {"If-None-Match": etag} if etag else {})
         return self._read(request, place, deadline, taken)
 
     def get_version(self, bucket: str, key: str, version: str, deadline: float, max_bytes: int) -> Object:
         """The object as it was. Raises StoreError."""
-        place = f"s3://{bucket}/{key}, version {version}"
-
-        def taken(answer: Answer) -> Object:
-            _check(answer, place, "s3:GetObjectVersion on this object")
-            return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
-
+        place, allowance = f"s3://{bucket}/{key}, version {version}", "s3:GetObjectVersion on this object"
         request = self._request("GET", self._url(bucket, key, {"versionId": version}))
-        return self._read(request, place, deadline, taken)
+        return self._read(request, place, deadline, lambda answer: _object(answer, place, allowance, max_bytes))
 
     def head(self, bucket: str, key: str, deadline: float) -> Piece:
         """The object's size and ETag. Raises StoreError."""
@@ -113,7 +107,7 @@ class S3:
             if answer.status == 416:  # nothing is there, as in an empty object
                 return Piece(b"", answer.headers.get("ETag", etag), _size(answer, place, start, 0))
             if answer.status != 206:
-                _check(answer, place, "s3:GetObject on this object (a missing object also answers 403)")
+                _check(answer, place, _READING)
             content = _body(answer, place, MAX_BYTES)
             if answer.status == 200:  # a store that knows no ranges
                 return Piece(content[start : start + count], answer.headers.get("ETag", ""), len(content))
@@ -181,9 +175,8 @@ class S3:
             query = {"encoding-type": "url", "list-type": "2", "prefix": prefix, **more}
             if token:
                 query["continuation-token"] = token
-            page = self._read(
-                self._request("GET", self._url(bucket, "", query)), place, deadline, lambda one: _page_of(one, place)
-            )
+            request = self._request("GET", self._url(bucket, "", query))
+            page = self._read(request, place, deadline, lambda answer: _page_of(answer, place))
             yield page
             token = page.token
             if not token:
@@ -222,16 +215,10 @@ class S3:
             raise _Passing(f"{place}: {error}") from None
 
     @property
-    def _endpoint(self) -> str:
-        """Where the environment says that S3 is; "" for AWS's own address."""
-        return self._env_vars.get("AWS_ENDPOINT_URL_S3") or self._env_vars.get("AWS_ENDPOINT_URL") or ""
-
-    @property
     def _is_aws(self) -> bool:
-        host = urlsplit(self._endpoint).hostname or ""
-        return not self._endpoint or is_aws_host(host)
+        return not self._endpoint or is_aws_host(urlsplit(self._endpoint).hostname or "")
 
-    def _url(self, bucket: str, key: str, query: Mapping[str, str] | None = None) -> str:
+    def _url(self, bucket: str, key: str, query: Mapping[str, str] = _NO_MORE) -> str:
         """Raises StoreError."""
         region, endpoint = self._sigv4.region, self._endpoint
         if not _BUCKET.fullmatch(bucket):  # anything else may end the host, or be no address
@@ -242,7 +229,7 @@ class S3:
             base = f"https://s3.{region}.{partition_of(region).suffix}/{bucket}"
         else:
             base = f"https://{bucket}.s3.{region}.{partition_of(region).suffix}"
-        pairs = [f"{name}={quote(value, safe=_UNRESERVED)}" for name, value in sorted((query or {}).items())]
+        pairs = [f"{name}={quote(value, safe=_UNRESERVED)}" for name, value in sorted(query.items())]
         path = quote(key, safe=f"/{_UNRESERVED}")
         return f"{base}/{path}?{'&'.join(pairs)}" if pairs else f"{base}/{path}"
 
@@ -287,15 +274,18 @@ def _body(answer: Answer, place: str, max_bytes: int) -> bytes:
     return bytes(content)
 
 
+def _object(answer: Answer, place: str, allowance: str, max_bytes: int) -> Object:
+    _check(answer, place, allowance)
+    version = answer.headers.get("x-amz-version-id", "")
+    return Object(_body(answer, place, max_bytes), answer.headers.get("ETag", ""), version)
+
+
 def _page_of(answer: Answer, place: str) -> _Page:
-    _check(answer, place, "s3:ListBucket on this bucket")
-    return _listed(_body(answer, place, _MAX_LIST_BYTES), place)
-
-
-def _listed(body: bytes, place: str) -> _Page:
     """One page of ListObjectsV2."""
     from xml.etree import ElementTree
 
+    _check(answer, place, "s3:ListBucket on this bucket")
+    body = _body(answer, place, _MAX_LIST_BYTES)
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 - S3's own answer, signed for and bounded
     except ElementTree.ParseError as error:

@@ -12,9 +12,8 @@ from ..dependencies import Dependencies
 from ..model.delivery import Delivery, PendingRequest
 from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Samples
-from ..remote_write import send
+from ..remote_write import request_size, send
 from ..remote_write.batches import protocol_of
-from ..remote_write.encode import packing
 from ..remote_write.endpoint import EndpointState
 from ..remote_write.queue import SendQueue
 from ..remote_write.refusals import AGE_ADVICE
@@ -138,7 +137,7 @@ class Receiver:
     def relabelled(self, samples: Samples, dropped: ReasonCounts) -> Samples:
         """The samples that this endpoint gets, in send order; the others are counted in `dropped`."""
         view = self.endpoint.view
-        return sort_samples(packing.apply_write_relabel(view, samples, dropped) if view else samples, dropped)
+        return sort_samples(view.apply(samples, dropped) if view else samples, dropped)
 
     def check_acceptance(self, samples: Samples, start: int, deadline: float) -> list[Acceptance]:
         """Checks sorted samples from index `start` on, in slices of one request each."""
@@ -164,9 +163,9 @@ class Receiver:
         if len(acceptance.window):
             possible = sort_samples(joined([acceptance.accepted, acceptance.window]), accounting.dropped)
         protocol, now_ms = protocol_of(self.endpoint, ()), self._now_ms()
-        requests = packing.pack(possible, protocol, now_ms, accounting.dropped)
+        requests = request_size.pack(possible, protocol, now_ms, accounting.dropped)
         if self._force:  # separately: one rejected sample may cost its whole request
-            requests += packing.pack(acceptance.impossible, protocol, now_ms, accounting.dropped)
+            requests += request_size.pack(acceptance.impossible, protocol, now_ms, accounting.dropped)
         else:
             for reason in IMPOSSIBLE:
                 if count := acceptance.reasons.counts[reason]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ..aws.s3 import S3
 from ..config.sd_configs import AwsSd, DnsSd, Ec2Sd, EcsSd, FileSd, HttpSd, SdConfig, StaticConfig
 from ..config.yaml_reader import shown_url
 from ..http.fetch import Fetcher
@@ -43,7 +44,7 @@ class Clients:
     `resolver()` a dnspython resolver; `now` is the monotonic clock in seconds. All are called from several threads."""
 
     fetcher: Fetcher
-    objects: file.Objects
+    objects: S3
     client: Callable[[str, AwsSd], Any]
     resolver: Callable[[], Any]
     now: Callable[[], float]

@@ -32,7 +32,8 @@ def _refresh(config: DnsSd, name: str, make_resolver: Callable[[], Any], deadlin
     try:
         records = _lookup(make_resolver(), name, config.type, deadline)
     except dns.exception.DNSException as error:
-        raise DiscoveryError(f"{name}: no answer to {config.type} ({_short(error)})") from None
+        detail = f"{type(error).__name__}: {error}"[:200]
+        raise DiscoveryError(f"{name}: no answer to {config.type} ({detail})") from None
     targets = tuple(_target(record, name, config) for record in records)
     return {"": (TargetGroup(name, targets),)}
 
@@ -70,20 +71,13 @@ def _candidates(name: str, resolver: Any) -> list[str]:
 
 
 def _target(record: Any, name: str, config: DnsSd) -> dict[str, str]:
-    labels = {"__meta_dns_name": name}
-    if config.type == "SRV":
-        host, port = record.target.to_text(), record.port
-        labels |= {"__meta_dns_srv_record_target": host, "__meta_dns_srv_record_port": str(port)}
-    elif config.type == "MX":
-        host, port = record.exchange.to_text(), config.port
-        labels["__meta_dns_mx_record_target"] = host
-    elif config.type == "NS":
-        host, port = record.target.to_text(), config.port
-        labels["__meta_dns_ns_record_target"] = host
+    labels, port = {"__meta_dns_name": name}, config.port
+    if config.type in ("SRV", "MX", "NS"):
+        host = (record.exchange if config.type == "MX" else record.target).to_text()
+        labels[f"__meta_dns_{config.type.lower()}_record_target"] = host
     else:
-        host, port = record.address, config.port
+        host = record.address
+    if config.type == "SRV":
+        port = record.port
+        labels["__meta_dns_srv_record_port"] = str(port)
     return {ADDRESS: at(host.rstrip("."), port), **labels}
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:200]

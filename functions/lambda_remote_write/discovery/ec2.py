@@ -84,8 +84,9 @@ def _target(
         "private_ip": private_ip,
         "region": config.region,
         **_place(instance, zones),
-        **_public(instance),
     }
+    if instance.get("PublicIpAddress"):  # without it the public name is not used, either
+        labels |= {"public_ip": instance["PublicIpAddress"], "public_dns_name": instance.get("PublicDnsName")}
     return {ADDRESS: at(host, config.port), **present(labels, _PREFIX), **tags(instance.get("Tags"), f"{_PREFIX}tag_")}
 
 
@@ -100,13 +101,6 @@ def _place(instance: Mapping[str, Any], zones: Mapping[str, str]) -> dict[str, s
         found |= {"vpc_id": instance["VpcId"], "primary_subnet_id": instance.get("SubnetId")}
         found["subnet_id"] = _joined(subnets)
     return found
-
-
-def _public(instance: Mapping[str, Any]) -> dict[str, str | None]:
-    """The public name is used only with a public address."""
-    if not instance.get("PublicIpAddress"):
-        return {}
-    return {"public_ip": instance["PublicIpAddress"], "public_dns_name": instance.get("PublicDnsName")}
 
 
 def _interfaces(instance: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -97,7 +97,9 @@ def _surroundings(region: _Region, cluster: str, tasks: list[Item]) -> _Surround
     instance_ids = {
         host["containerInstanceArn"]: host["ec2InstanceId"]
         for batch in batches(hosts, _BATCH)
-        for host in _hosts(region.ecs, cluster, batch)
+        for host in region.ecs.call("describe_container_instances", cluster=cluster, containerInstances=batch)[
+            "containerInstances"
+        ]
         if host.get("ec2InstanceId")
     }
     interfaces = list(filter(None, ((_eni(task) or {}).get("networkInterfaceId") for task in tasks)))
@@ -108,11 +110,6 @@ def _surroundings(region: _Region, cluster: str, tasks: list[Item]) -> _Surround
         instances, public_ips = _instances(ec2, instance_ids.values()), _public_ips(ec2, interfaces)
     listed = {one["serviceName"]: one for one in services if one.get("status", _LISTED) == _LISTED}
     return _Surroundings(listed, instance_ids, instances, public_ips)
-
-
-def _hosts(ecs: Api, cluster: str, arns: Iterable[str]) -> list[Item]:
-    answer = ecs.call("describe_container_instances", cluster=cluster, containerInstances=list(arns))
-    return list(answer["containerInstances"])
 
 
 def _instances(ec2: Api, ids: Iterable[str]) -> dict[str, Item]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
+from ..aws.s3 import S3
 from ..config import go_glob
 from ..config.sd_configs import S3_SCHEME
 from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, parse_json, parse_yaml
@@ -14,15 +14,7 @@ from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, parse_j
 _MAX_BYTES = 20_000_000  # a list of 100,000 targets has about half of it
 
 
-class Objects(Protocol):
-    """Objects in S3. What cannot be read is an OSError that says why, what is not there a FileNotFoundError."""
-
-    def get(self, bucket: str, key: str, deadline: float) -> bytes: ...
-
-    def list(self, bucket: str, prefix: str, deadline: float) -> list[str]: ...
-
-
-def refresher(pattern: str, objects: Objects) -> Refresh:
+def refresher(pattern: str, objects: S3) -> Refresh:
     """Reads all files that match one pattern; each is one part of the list, so that a broken one does not affect
     others."""
     if pattern.startswith(S3_SCHEME):
@@ -52,7 +44,7 @@ def _content(path: str) -> bytes:
     return content
 
 
-def _from_s3(pattern: str, objects: Objects, deadline: float) -> Parts:
+def _from_s3(pattern: str, objects: S3, deadline: float) -> Parts:
     bucket, _, wanted = pattern.removeprefix(S3_SCHEME).partition("/")
     keys = [wanted]
     if go_glob.is_pattern(wanted):

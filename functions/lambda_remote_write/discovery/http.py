@@ -20,15 +20,14 @@ _JSON = re.compile(r'application/json(;\s*charset=("utf-8"|utf-8))?', re.IGNOREC
 def refresher(config: HttpSd, fetcher: Fetcher) -> Refresh:
     seconds = f"{config.refresh_interval_ms / 1000:.3f}".rstrip("0").rstrip(".")
     header = ("X-Prometheus-Refresh-Interval-Seconds", Secret(literal=seconds))
-    return partial(_refresh, config, fetcher, SourceRequest("GET", config.url, (header,)))
+    request = SourceRequest("GET", config.url, config.http, _MAX_BYTES, headers=(header,))
+    return partial(_refresh, config, fetcher, request)
 
 
 def _refresh(config: HttpSd, fetcher: Fetcher, request: SourceRequest, deadline: float) -> Parts:
     place = shown_url(config.url)
     try:
-        body = fetcher.fetch(
-            request, config.http, max_bytes=_MAX_BYTES, deadline=deadline, is_success=lambda status: status == 200
-        )
+        body = fetcher.fetch(request, deadline)
     except FetchError as error:
         raise DiscoveryError(str(error)) from None
     try:

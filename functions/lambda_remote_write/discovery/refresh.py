@@ -27,7 +27,7 @@ class DiscoveryResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _ReadPart:
     groups: Groups
     read_at: float
 
@@ -48,7 +48,7 @@ class TargetList:
         self._key, self._refresh, self._now = key, refresh, now
         self._late = DiscoveryError(f"{place}: no answer within the run's time")
         self._interval = interval_ms / 1000 * (1 - _EARLY)
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, _ReadPart] = {}
         self._failures: dict[str, DiscoveryError] = {}  # by part; "" is the whole list
         self._due_at = float("-inf")
         self._running: _Running | None = None
@@ -93,17 +93,17 @@ class TargetList:
         if not self._failures:
             self._due_at = started + self._interval
 
-    def _merged(self, parts: Parts, read_at: float) -> dict[str, _Part]:
+    def _merged(self, parts: Parts, read_at: float) -> dict[str, _ReadPart]:
         """The new parts; a failed one keeps its last groups, unless it no longer exists."""
         found = {}
         for key, part in parts.items():
             if not isinstance(part, DiscoveryError):
-                found[key] = _Part(part, read_at)
+                found[key] = _ReadPart(part, read_at)
             elif key in self._parts and not isinstance(part, Gone):
                 found[key] = self._parts[key]
         return found
 
-    def _kept(self, key: str) -> list[_Part]:
+    def _kept(self, key: str) -> list[_ReadPart]:
         """The last good groups of a failed part, or of the whole list."""
         return [part for name, part in self._parts.items() if key in ("", name)]
 

@@ -69,8 +69,5 @@ def _parsed(content_type: str) -> tuple[str, str]:
         if parameter is None or values.setdefault(parameter[1].lower(), parameter[2]) != parameter[2]:
             return "", ""
         at = parameter.end()
-    return kind, _unquoted(values.get("version", ""))
-
-
-def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+    version = values.get("version", "")
+    return kind, re.sub(r"\\(.)", r"\1", version[1:-1]) if version.startswith('"') else version

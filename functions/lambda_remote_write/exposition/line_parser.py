@@ -141,7 +141,10 @@ class LineReader(ABC):
             self._begin_this_page()
             if not self._take_all(lines, found, parts):
                 self._read_by_line(lines, found, parts)
-            self._find_place(lines[-1] if found[-1] is None else parts[-1][0], len(lines))
+            head = lines[-1] if found[-1] is None else parts[-1][0]
+            with contextlib.suppress(ValueError):  # where the previous page continues like this one
+                heads = self._cache.previous_page.heads
+                self._place = heads.index(head, self._place, self._place + 4 * len(lines)) + 1
             self._line += len(lines)
 
     def _take_same(self, data: bytes) -> bool:
@@ -169,19 +172,12 @@ class LineReader(ABC):
             self._this_page = PreviousPage()
             self._this_page.extend(self._cache.previous_page, 0, self._place)
 
-    def _find_place(self, head: bytes, count: int) -> None:
-        """After `count` different lines: where the previous page continues like this one."""
-        place = self._cache.previous_page.place_after(head, self._place, self._place + 4 * count)
-        self._place = self._place if place is None else place
-
     def _keep_this_page(self) -> None:
         """The page was good: the next one is compared with it."""
-        page, old = self._this_page, self._cache.previous_page
-        if page is None and self._is_regular and self._place < len(old):
-            page = PreviousPage()
-            page.extend(old, 0, self._place)
-        if page is not None or not self._is_regular:
-            self._cache.keep_page(page)
+        if self._place < len(self._cache.previous_page):
+            self._begin_this_page()
+        if self._this_page is not None or not self._is_regular:
+            self._cache.keep_page(self._this_page)
 
     def _take_all(
         self, lines: Sequence[bytes], found: list[CacheEntry | None], parts: Sequence[tuple[bytes, bytes, bytes]]
@@ -209,12 +205,8 @@ class LineReader(ABC):
         page = self._this_page
         if page is None:
             return
-        if len(page) > _MAX_RECORDED_LINES:
-            self._give_up_this_page()
-        elif entry is None:
-            page.add_comment(head)
-        elif _can_be_recorded(entry):
-            page.add_sample(head, entry)
+        if len(page) <= _MAX_RECORDED_LINES and (entry is None or _can_be_recorded(entry)):
+            page.add(head, entry)
         else:
             self._give_up_this_page()
 
@@ -299,7 +291,11 @@ class LineReader(ABC):
         """Takes the line at `at`, with those in which its quoted text continues. Returns how many."""
         line, count = lines[at], 1
         try:
-            if self._repeated(line) or self._comment(line):
+            if line in self._cache.comments:  # and no later one has contradicted it
+                self._remember_type(self._cache.last_type([line]))
+                self._record(line, None)
+                return 1
+            if self._comment(line):
                 self._record(line, None)
                 if self._ended:
                     self._give_up_this_page()
@@ -340,13 +336,6 @@ class LineReader(ABC):
 
     # comments
 
-    def _repeated(self, line: bytes) -> bool:
-        """Takes a known comment that no later one has contradicted."""
-        if line not in self._cache.comments:
-            return False
-        self._remember_type(self._cache.last_type([line]))
-        return True
-
     def _set_metadata(self, line: bytes, metadata: MetadataLine) -> None:
         cache = self._cache
         cache.comments[line] = metadata
@@ -357,9 +346,8 @@ class LineReader(ABC):
         if before != line:  # if the earlier line comes again, it sets something new
             cache.comments.pop(before, None)
             cache.is_contradicted = True
-            if (
-                metadata.field == "type" and self._parse_options.custom_buckets
-            ):  # it decides what is part of a histogram
+            # A type decides what is part of a histogram.
+            if metadata.field == "type" and self._parse_options.custom_buckets:
                 cache.entries.clear()
                 cache.previous_page, self._place = PreviousPage(), 0
                 self._is_all_new = True
@@ -376,7 +364,10 @@ class LineReader(ABC):
         parsed = self._parse(line)
         number = _number(parsed.value)
         stamp = self._timestamp_ms(parsed.timestamp) if parsed.timestamp else NO_TIME
-        example = self._exemplar(*parsed.exemplar) if parsed.exemplar else None
+        example = None
+        if parsed.exemplar:
+            labels, value, time = parsed.exemplar
+            example = Exemplar(labels, _number(value), self._timestamp_ms(time) if time else NO_TIME)
         self.page.scraped += 1  # also when its labels are wrong, as in Prometheus
         entry = self._entry(parsed)
         if example and isinstance(entry, Series) and self._parse_options.exemplars:
@@ -405,26 +396,17 @@ class LineReader(ABC):
 
     def _entry(self, line: Line) -> CacheEntry:
         """The entry of the line's identity, cached from now on."""
-        known = self._cache.entries
+        known, parse_options = self._cache.entries, self._parse_options
         entry = known.get(line.identity)
         if entry is None:
-            labels = label_dict(list(map(self._normalised, line.labels)))
-            part = self._part(labels)
+            labels, part = label_dict(list(map(self._normalised, line.labels))), None
+            if parse_options.custom_buckets and self._type == "histogram":
+                classic = parse_options.classic_histograms
+                part = nhcb.part_of(labels, self._family, self._cache, self._resolve, classic=classic)
             entry = known[line.identity] = self._resolve(labels) if part is None else part
-            if isinstance(entry, Series) and self._parse_options.starts:
+            if isinstance(entry, Series) and parse_options.starts:
                 self._tie(entry, labels)
         return entry
-
-    def _part(self, labels: dict[str, str]) -> CacheEntry | None:
-        """A classic histogram's series as part of the native one that replaces it; None for other series."""
-        if not self._parse_options.custom_buckets or self._type != "histogram":
-            return None
-        classic = self._parse_options.classic_histograms
-        return nhcb.part_of(labels, self._family, self._cache, self._resolve, classic=classic)
-
-    def _exemplar(self, labels: tuple[tuple[str, str], ...], value: bytes, timestamp: bytes) -> Exemplar:
-        stamp = self._timestamp_ms(timestamp) if timestamp else NO_TIME
-        return Exemplar(labels, _number(value), stamp)
 
     def _tie(self, series: Series, labels: dict[str, str]) -> None:  # noqa: B027 - a format may have nothing to tie
         """Remembers which line has the start time of this series."""
@@ -480,13 +462,12 @@ def format_float(value: float) -> str:
         return "+Inf" if value > 0 else "-Inf"
     if value == 0:
         return "0.0"
-    sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
-    exponent = Decimal(repr(value)).adjusted()
-    if -4 <= exponent < 6:
-        text = format(Decimal(repr(value)).normalize(), "f")
+    number = Decimal(repr(value)).normalize()
+    if -4 <= number.adjusted() < 6:
+        text = format(number, "f")
         return text if "." in text else f"{text}.0"
-    rest = "".join(map(str, digits[1:]))
-    return f"{'-' * sign}{digits[0]}{'.' if rest else ''}{rest}e{exponent:+03d}"
+    digits, _, exponent = format(number, "e").partition("e")
+    return f"{digits}e{int(exponent):+03d}"
 
 
 def _shown(line: bytes) -> str:

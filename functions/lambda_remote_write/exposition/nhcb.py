@@ -6,8 +6,9 @@ do not add up is dropped from a text page, and fails a protobuf page.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..model import histogram_buckets
@@ -21,7 +22,7 @@ _MAX_INTEGER = 2**63  # counts from there on are floats
 
 
 @dataclass(slots=True)
-class _Classic:
+class _ClassicHistogram:
     """One classic histogram of a page."""
 
     buckets: dict[float, float] = field(default_factory=dict)
@@ -38,7 +39,10 @@ def part_of(
     series too. Raises BadPage."""
     name = labels["__name__"]
     ending = next((one for one in _ENDINGS if name == f"{family}{one}"), "")
-    boundary = _boundary(labels.get("le", "")) if ending == "_bucket" else math.nan
+    boundary = math.nan
+    if ending == "_bucket":
+        with contextlib.suppress(ValueError):
+            boundary = go_float(labels.get("le", "").encode())
     if not ending or (ending == "_bucket" and math.isnan(boundary)):
         return None
     base = {label: value for label, value in labels.items() if label != "le"} | {"__name__": family}
@@ -49,19 +53,13 @@ def part_of(
     return HistogramPart(key, ending, boundary, kept, reset_hint)
 
 
-def _boundary(text: str) -> float:
-    try:
-        return go_float(text.encode())
-    except ValueError:
-        return math.nan
-
-
 def convert(page: Page, cache: ScrapeCache, *, is_strict: bool = False) -> None:
     """Adds the native histograms of the page's parts to its samples. Raises BadPage if `is_strict` and the buckets of a
     histogram do not add up."""
-    groups: dict[tuple[tuple[str, str], ...], _Classic] = {}
+    groups: dict[tuple[tuple[str, str], ...], _ClassicHistogram] = {}
     for part, value, timestamp_ms in page.parts:
-        found = groups.setdefault(part.histogram, _Classic(timestamp_ms=timestamp_ms, reset_hint=part.reset_hint))
+        new = _ClassicHistogram(timestamp_ms=timestamp_ms, reset_hint=part.reset_hint)
+        found = groups.setdefault(part.histogram, new)
         if part.ending == "_bucket":
             found.buckets.setdefault(part.boundary, value)
         elif part.ending == "_count":
@@ -78,11 +76,11 @@ def convert(page: Page, cache: ScrapeCache, *, is_strict: bool = False) -> None:
             page.add(cache.histograms[key], histogram, found.timestamp_ms)
 
 
-def _histogram(found: _Classic) -> Histogram | None:
+def _histogram(found: _ClassicHistogram) -> Histogram | None:
     if found.count is None and not found.buckets:  # a sum alone has no distribution
         return None
     bounds = sorted(found.buckets.items())
-    count = found.count if found.count is not None else (bounds[-1][1] if bounds else 0.0)
+    count = bounds[-1][1] if found.count is None else found.count
     if not bounds or bounds[-1][0] != math.inf:
         bounds.append((math.inf, count))
     cumulative = [value for _, value in bounds]
@@ -101,11 +99,6 @@ def _histogram(found: _Classic) -> Histogram | None:
         positive_buckets=tuple(counts) if is_float else tuple(map(int, deltas)),
         is_float=is_float,
         reset_hint=found.reset_hint,
-        custom_values=_boundaries(boundary for boundary, _ in bounds),
+        custom_values=tuple(boundary for boundary, _ in bounds if boundary != math.inf),  # +Inf is implied
     )
     return histogram_buckets.compact(whole, max_empty=0 if is_float else 2)
-
-
-def _boundaries(every: Iterable[float]) -> tuple[float, ...]:
-    """Without +Inf, which is implied."""
-    return tuple(boundary for boundary in every if boundary != math.inf)

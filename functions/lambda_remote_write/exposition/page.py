@@ -66,10 +66,6 @@ class MetadataLine(NamedTuple):
     text: str = ""
 
 
-_COMMENT, _SAMPLE = 0, 1
-Entry = Series | Literal[False] | None
-
-
 _IS_HEAD = bytes.maketrans(b"\0\1", b"\1\0")  # from a mask of values
 
 
@@ -85,7 +81,7 @@ class PreviousPage:
     """
 
     heads: list[bytes] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Series | Literal[False] | None] = field(default_factory=list)
     is_sample: bytearray = field(default_factory=bytearray)
     _head_words: list[bytes] = field(default_factory=list)
     _is_value: bytearray = field(default_factory=bytearray)
@@ -95,16 +91,10 @@ class PreviousPage:
     def __len__(self) -> int:
         return len(self.heads)
 
-    def add_comment(self, line: bytes) -> None:
-        self._add(line, None, _COMMENT)
-
-    def add_sample(self, head: bytes, entry: Series | Literal[False]) -> None:
-        self._add(head, entry, _SAMPLE)
-
-    def _add(self, head: bytes, entry: Entry, kind: int) -> None:
+    def add(self, head: bytes, entry: Series | Literal[False] | None) -> None:
         self.heads.append(head)
         self.entries.append(entry)
-        self.is_sample.append(kind)
+        self.is_sample.append(entry is not None)
 
     def entries_by_head(self) -> dict[bytes, Series | Literal[False]]:
         """The samples' entries by their heads."""
@@ -163,19 +153,12 @@ class PreviousPage:
             values, entries = list(compress(values, taken)), list(compress(taken, taken))
         return entries, values, count, stop  # type: ignore[return-value]  # comments and dropped ones are gone
 
-    def place_after(self, head: bytes, start: int, stop: int) -> int | None:
-        """The place behind the line with this head between two places."""
-        try:
-            return self.heads.index(head, start, stop) + 1
-        except ValueError:
-            return None
-
     def last_comments(self, start: int, stop: int) -> Iterator[bytes]:
         """The comments between two places, the last one first."""
-        at = self.is_sample.rfind(_COMMENT, start, stop)
+        at = self.is_sample.rfind(False, start, stop)
         while at >= 0:
             yield self.heads[at]
-            at = self.is_sample.rfind(_COMMENT, start, at)
+            at = self.is_sample.rfind(False, start, at)
 
 
 @dataclass(slots=True)

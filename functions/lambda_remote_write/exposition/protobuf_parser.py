@@ -140,11 +140,13 @@ class ProtobufReader:
         elif kind == "summary":
             yield from _summary(metric.summary)
         else:
-            is_native = self._parse_options.native_histograms and _is_native(metric.histogram)
+            one = metric.histogram
+            has_buckets = one.positive_span or one.negative_span or one.zero_threshold > 0 or one.zero_count > 0
+            is_native = self._parse_options.native_histograms and bool(has_buckets)
             if is_native:
-                yield _native(metric.histogram, is_gauge=kind == "gaugehistogram")
-            if not is_native or (self._parse_options.classic_histograms and metric.histogram.bucket):
-                for field in _classic(metric.histogram):  # a native one is not converted
+                yield _native(one, is_gauge=kind == "gaugehistogram")
+            if not is_native or (self._parse_options.classic_histograms and one.bucket):
+                for field in _classic(one):  # a native one is not converted
                     yield field._replace(is_classic=not is_native)
 
     def _fitted(self, one: Histogram) -> Histogram:
@@ -196,12 +198,6 @@ def _classic(histogram: metrics_pb2.Histogram) -> Iterator[_Field]:
     yield _Field("_bucket", ("le", "+Inf"), count)
 
 
-def _is_native(histogram: metrics_pb2.Histogram) -> bool:
-    return bool(
-        histogram.positive_span or histogram.negative_span or histogram.zero_threshold > 0 or histogram.zero_count > 0
-    )
-
-
 def _is_float(histogram: metrics_pb2.Histogram) -> bool:
     """Prometheus model/textparse/protobufparse.go, isFloatHistogram: the buckets decide where all counts are zero."""
     has_counts = histogram.sample_count_float > 0 or histogram.zero_count_float > 0
@@ -243,7 +239,5 @@ def _milliseconds(stamp: Timestamp) -> int:
 
 
 def _exemplar(one: metrics_pb2.Exemplar) -> Exemplar:
-    stamp = NO_TIME
-    if one.HasField("timestamp"):
-        stamp = _milliseconds(one.timestamp)
+    stamp = _milliseconds(one.timestamp) if one.HasField("timestamp") else NO_TIME
     return Exemplar(tuple(sorted((label.name, label.value) for label in one.label)), one.value, stamp)

@@ -64,14 +64,14 @@ def _named(exported: Exported) -> Iterable[tuple[str, Mapping[int, float]]]:
 def series_text(labels: Mapping[str, str]) -> str:
     """A series as the text formats write it; names beyond the legacy ones in quotes, as in Prometheus 3."""
     name = labels["__name__"]
-    parts = [f"{_label_name(label)}={_quoted(value)}" for label, value in labels.items() if label != "__name__"]
+    parts = [
+        f"{label if is_label_name(label) else _quoted(label)}={_quoted(value)}"
+        for label, value in labels.items()
+        if label != "__name__"
+    ]
     if not is_metric_name(name):
         return f"{{{','.join([_quoted(name), *parts])}}}"
     return f"{name}{{{','.join(parts)}}}" if parts else name
-
-
-def _label_name(label: str) -> str:
-    return label if is_label_name(label) else _quoted(label)
 
 
 def _quoted(text: str) -> str:

@@ -35,12 +35,20 @@ class BodyTooLarge(FetchError):
     """The body has crossed its limit."""
 
 
+def is_200(status: int) -> bool:
+    return status == 200
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What to ask, before authentication. `headers` values may be secrets."""
+    """What to ask, before authentication, which `client` says with how to connect. `headers` values may be secrets. The
+    body of an answer is bounded by `max_bytes`; one with another status than those that `is_success` names is none."""
 
     method: str
     url: str = field(repr=False)
+    client: HttpClientConfig = field(repr=False)
+    max_bytes: int
+    is_success: Callable[[int], bool] = is_200
     headers: Sequence[tuple[str, Secret]] = ()
     body: bytes | None = field(default=None, repr=False)
     public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
@@ -82,51 +90,34 @@ class Fetcher:
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
 
-    def fetch(
-        self,
-        request: SourceRequest,
-        client: HttpClientConfig,
-        *,
-        max_bytes: int,
-        deadline: float,
-        is_success: Callable[[int], bool],
-    ) -> Body:
+    def fetch(self, request: SourceRequest, deadline: float) -> Body:
         """One answer, read to its end before `deadline` (monotonic seconds). Raises FetchError."""
-        with self.open(request, client, max_bytes=max_bytes, deadline=deadline, is_success=is_success) as opened:
+        with self.open(request, deadline) as opened:
             content = bytearray()
             for piece in opened.pieces:
                 content += piece
             return Body(content, opened.content_type)
 
     @contextmanager
-    def open(
-        self,
-        request: SourceRequest,
-        client: HttpClientConfig,
-        *,
-        max_bytes: int,
-        deadline: float,
-        is_success: Callable[[int], bool],
-    ) -> Iterator[Opened]:
+    def open(self, request: SourceRequest, deadline: float) -> Iterator[Opened]:
         """One answer, to be read piece by piece before `deadline`. Raises FetchError, while it is read too.
 
         A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
+        client = request.client
         try:
-            answer, url, asked_at = self._follow(request, client, deadline)
-            if answer.status in (401, 403) and not is_success(answer.status) and client.may_renew:
+            answer, url, asked_at = self._follow(request, deadline)
+            if answer.status in (401, 403) and not request.is_success(answer.status) and client.may_renew:
                 answer.__exit__(None, None, None)
                 self._secrets.forget([*client.held, *(secret for _, secret in request.headers)], asked_at)
                 self._tokens.forget(client.oauth2, asked_at)
-                answer, url, _ = self._follow(request, client, deadline)
+                answer, url, _ = self._follow(request, deadline)
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
-                if not is_success(answer.status):
-                    raise FetchError(self._refused(answer, url, request, client))
-                unpacked = self._unpacked(answer, is_page=request.is_page)
-                yield Opened(
-                    answer.headers.get("Content-Type", ""), in_time(_bounded(unpacked, max_bytes), deadline, url)
-                )
+                if not request.is_success(answer.status):
+                    raise FetchError(self._refused(answer, url, request))
+                pieces = _bounded(self._unpacked(answer, is_page=request.is_page), request.max_bytes)
+                yield Opened(answer.headers.get("Content-Type", ""), in_time(pieces, deadline, url))
         except (TransportError, SecretError, TokenError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
@@ -135,7 +126,7 @@ class Fetcher:
         """A message that may quote what a source said, without the secrets that this process knows of."""
         return self._secrets.mask(text)
 
-    def _refused(self, answer: Answer, url: str, request: SourceRequest, client: HttpClientConfig) -> str:
+    def _refused(self, answer: Answer, url: str, request: SourceRequest) -> str:
         """An answer with a bad status in words, its own message among them."""
         from .error_body import (  # seldom needed
             MAX_ERROR_BYTES,
@@ -149,7 +140,7 @@ class Fetcher:
         if answer.status in (401, 403):
             asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
             names = [name for name, _ in request.headers]
-            hint = not_let_in(credentials_used(client, names, request.url), asked)
+            hint = not_let_in(credentials_used(request.client, names, request.url), asked)
             if origin(url) != origin(request.url):
                 hint += "; a redirect has led to another origin, where credentials are never sent"
         headers = answer.headers
@@ -170,25 +161,23 @@ class Fetcher:
         if is_page:
             if detail == "zstd":
                 raise FetchError("the page is compressed with zstd, which was not asked for")
-            return _gunzipped(answer.chunks(), may_be_empty=False) if detail == "gzip" else answer.chunks()
+            return _decompressed(answer.chunks(), "gzip", may_be_empty=False) if detail == "gzip" else answer.chunks()
         pieces = answer.chunks()
         for coding in reversed([part.strip().lower() for part in detail.split(",")][:_MAX_CODINGS]):
             if coding in _FOREIGN_CODINGS:
                 shown = self._secrets.mask.quoted(detail, 30)
                 raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
-            if coding in ("gzip", "x-gzip"):
-                pieces = _gunzipped(pieces, may_be_empty=True)
-            elif coding == "deflate":
-                pieces = _inflated(pieces)
+            if coding in ("gzip", "x-gzip", "deflate"):
+                pieces = _decompressed(pieces, coding.removeprefix("x-"))
         return pieces
 
-    def _follow(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> tuple[Answer, str, float]:
+    def _follow(self, request: SourceRequest, deadline: float) -> tuple[Answer, str, float]:
         """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
-        url, method, body = request.url, request.method, request.body
+        url, method, body, client = request.url, request.method, request.body, request.client
         for _ in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
-            headers = merged(public, self._headers(request, client, deadline)) if at_home else public
+            headers = merged(public, self._headers(request, deadline)) if at_home else public
             headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
@@ -229,14 +218,14 @@ class Fetcher:
             )
         return target, method, body
 
-    def _headers(self, request: SourceRequest, client: HttpClientConfig, deadline: float) -> dict[str, str]:
+    def _headers(self, request: SourceRequest, deadline: float) -> dict[str, str]:
         own = {name: self._secrets.reveal(secret, is_public=True) for name, secret in request.headers}
         for name, value in own.items():
             self._secrets.mask.add_header(name, value)
         self._secrets.mask.add_request(request.url, request.body)
-        headers = merged(auth_headers(client, self._secrets), own)
-        if client.oauth2:
-            headers["Authorization"] = f"Bearer {self._tokens.token(client.oauth2, deadline)}"
+        headers = merged(auth_headers(request.client, self._secrets), own)
+        if request.client.oauth2:
+            headers["Authorization"] = f"Bearer {self._tokens.token(request.client.oauth2, deadline)}"
         return headers
 
 
@@ -265,42 +254,26 @@ def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
-def _gunzipped(chunks: Iterator[bytes], *, may_be_empty: bool) -> Iterator[bytes]:
-    """Gzip members in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
-    decoder = zlib.decompressobj(wbits=31)
-    fed = False
-    try:
-        for chunk in chunks:
-            data = chunk
-            while data:
-                if decoder.eof:
-                    decoder = zlib.decompressobj(wbits=31)
-                fed = True
-                yield decoder.decompress(data, _UNPACKED_BYTES)
-                data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
-    except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
-        raise FetchError(f"the body is not the gzip it claims to be ({error})") from None
-    if not fed and not may_be_empty:
-        raise FetchError("the body is not the gzip it claims to be (it is empty)")
-    if fed and not decoder.eof:
-        raise FetchError("the gzip body ends before its end")
-
-
-def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """`deflate` as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as some servers send it."""
+def _decompressed(chunks: Iterator[bytes], coding: str, *, may_be_empty: bool = True) -> Iterator[bytes]:
+    """The members of a `gzip` body, or a `deflate` one as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as
+    some servers send it; in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
     decoder = None
     try:
         for chunk in chunks:
             data = chunk
             while data:
-                decoder = decoder or zlib.decompressobj(wbits=15 if data[0] & 0x0F == _DEFLATE_METHOD else -15)
+                if decoder is None or (decoder.eof and coding == "gzip"):
+                    raw_or_zlib = 15 if data[0] & 0x0F == _DEFLATE_METHOD else -15
+                    decoder = zlib.decompressobj(wbits=31 if coding == "gzip" else raw_or_zlib)
                 yield decoder.decompress(data, _UNPACKED_BYTES)
-                data = decoder.unconsumed_tail
-                if decoder.eof and decoder.unused_data:
+                data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
+                if data and decoder.eof and coding == "deflate":
                     raise FetchError("something follows the deflate body")
     except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
-        raise FetchError(f"the body is not the deflate it claims to be ({error})") from None
+        raise FetchError(f"the body is not the {coding} it claims to be ({error})") from None
+    if decoder is None and not may_be_empty:
+        raise FetchError(f"the body is not the {coding} it claims to be (it is empty)")
     if decoder and not decoder.eof:
         yield decoder.flush()
     if decoder and not decoder.eof:
-        raise FetchError("the deflate body ends before its end")
+        raise FetchError(f"the {coding} body ends before its end")

@@ -55,11 +55,9 @@ def _records_missing(metric: Metric, absence: Trace, documents: Sequence[Any]) -
     inside = f" in {first_characters(document)}" if absence.value is None and absence.path else ""
     detail += f": {place} is {shown(absence.value)}{inside}"
     detail += _nearest(".".join(step.text for step in records.steps), document, lists=True)
-    return f"{detail}. If the API leaves the list out when it is empty, write {_or_empty(records.steps[-1].text)}"
-
-
-def _or_empty(step: str) -> str:
-    return f'"{step} || `[]`"' if '"' not in step else f"'{step} || `[]`'"
+    step = records.steps[-1].text
+    quote = "'" if '"' in step else '"'
+    return f"{detail}. If the API leaves the list out when it is empty, write {quote}{step} || `[]`{quote}"
 
 
 def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any]) -> str:
@@ -142,7 +140,8 @@ def _shape_of(metric: Metric, group: Group, document: Any) -> str:
     step = metric.records.steps[-1]
     around = document if len(metric.records.steps) == 1 else group.enclosing[0]
     plain = step.text.strip()
-    if plain.endswith("[]") and _holds_lists(step.without_flatten(around)):
+    inside = step.without_flatten(around) if plain.endswith("[]") else None
+    if isinstance(inside, list) and any(isinstance(item, list) for item in inside):
         advice = f'records: "{plain[:-2]}"' if plain[:-2] else "no records at all"
         return f". The records are lists, which [] flattened into their elements: write {advice}"
     if plain.endswith("]") and step.is_index:
@@ -151,7 +150,3 @@ def _shape_of(metric: Metric, group: Group, document: Any) -> str:
         detail = f". The document is a list, so each element is a record, and the first is {shown(group.records[0])}"
         return f"{detail}. To select one element, put the index into records: [0]"
     return f". The records are not objects: the first is {shown(group.records[0])}"
-
-
-def _holds_lists(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(item, list) for item in value)

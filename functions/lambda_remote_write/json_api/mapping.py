@@ -18,7 +18,7 @@ from ..config.schema import JsonJob, Metric
 from ..config.timestamp import UNIX_FORMATS, BadTimestamp
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
-from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series, Value
+from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series
 from ..model.scrape import MetricResult, Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .decode import ExactFloat
@@ -131,7 +131,7 @@ class JobMapper:
         except LimitCrossed as error:
             raise ScrapeFailed(str(error)) from None
         except InvalidSeries as error:
-            return RefusedSeries(error.reason, str(error))
+            return error.refused
 
     def prune(self, oldest_kept: int) -> None:
         for metric in self._metrics:
@@ -365,8 +365,10 @@ class MetricMapper:
                 raise ScrapeFailed(
                     f"metric {self._metric.name}: two records give the same series and time, duplicates is error"
                 )
+            elif policy == "sum":  # values of a document are floats
+                kept.values[place] += value  # type: ignore[operator]
             elif policy != "first":
-                kept.values[place] = _added(value, kept.values[place]) if policy == "sum" else value
+                kept.values[place] = value
         gone = len(samples) - len(kept)
         if policy == "sum":
             self._result.merged += gone
@@ -383,11 +385,6 @@ def _scaling_of(metric: Metric) -> Scaling | None:
     from .scaling import Scaling
 
     return Scaling.of(metric.scale, metric.offset)
-
-
-def _added(one: Value, other: Value) -> float:
-    """The sum of two values of a document, which are floats."""
-    return one + other  # type: ignore[operator]
 
 
 def _last_of_each(samples: Samples, dropped: ReasonCounts) -> Samples:

@@ -70,7 +70,10 @@ class PageWalk:
     def add(self, page: JsonPage) -> None:
         """Raises FetchError when the API returned the page before once more."""
         if self.pages and page.content == self.pages[-1].content:
-            raise FetchError(self._same_page(len(self.pages) + 1))
+            pagination, detail = self._job.pagination, f"page {len(self.pages) + 1} is the same as the one before"
+            if pagination is None or pagination.style == "next_link":
+                raise FetchError(f"{detail}: the address at pagination.path leads to the same answer")
+            raise FetchError(f"{detail}: does the API know {pagination.parameter!r}, pagination.parameter?")
         self.pages.append(page)
 
     def has_more(self) -> bool:
@@ -85,13 +88,6 @@ class PageWalk:
         if body is not None and self._has_cursor_in_body:
             body = body.replace(CURSOR, json.dumps(cursor)[1:-1])
         return body.encode() if body is not None else None
-
-    def _same_page(self, number: int) -> str:
-        pagination = self._job.pagination
-        detail = f"page {number} is the same as the one before"
-        if pagination is None or pagination.style == "next_link":
-            return f"{detail}: the address at pagination.path leads to the same answer"
-        return f"{detail}: does the API know {pagination.parameter!r}, pagination.parameter?"
 
     def _pointer(self) -> Any:
         """What pagination.path finds on the last page: a link or a cursor."""

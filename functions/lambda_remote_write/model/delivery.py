@@ -1,4 +1,4 @@
-"""TODO"""
+"""A request, what became of an attempt to send it, and what became of every sample of one endpoint in a run."""
 
 from __future__ import annotations
 
@@ -97,12 +97,8 @@ class Delivery:
     @property
     def unaccounted(self) -> int:
         """How many samples that were collected or taken have no outcome."""
-        return (
-            self.collected
-            + self.taken
-            - self.accepted
-            - sum(reasons.total() for reasons in self.reason_counts().values())
-        )
+        refused = sum(reasons.total() for reasons in self.reason_counts().values())
+        return self.collected + self.taken - self.accepted - refused
 
     def reason_counts(self) -> dict[str, ReasonCounts]:
         """What became of the samples that were not accepted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from .samples import Histogram
@@ -84,7 +84,7 @@ def _rebuilt(one: Histogram, schema: int, change: Callable[[Counts], Counts]) ->
         absolute = buckets if one.is_float else itertools.accumulate(buckets)
         counts = change(dict(zip(_indices(spans), absolute, strict=False)))
         values = tuple(counts.values())
-        found.append((_spans_of(counts), values if one.is_float else _deltas(values)))
+        found.append((_spans_of(counts), values if one.is_float else tuple(map(operator.sub, values, (0, *values)))))
     (negative_spans, negative_buckets), (positive_spans, positive_buckets) = found
     return replace(
         one,
@@ -137,7 +137,3 @@ def _spans_of(counts: Mapping[int, float]) -> Spans:
             spans.append((index - end, 1))
         end = index + 1
     return tuple(spans)
-
-
-def _deltas(counts: Sequence[float]) -> Buckets:
-    return tuple(map(operator.sub, counts, (0, *counts)))

@@ -1,4 +1,4 @@
-"""TODO"""
+"""How often something happened, by reason, with examples for people."""
 
 from __future__ import annotations
 

@@ -1,17 +1,18 @@
-"""TODO"""
+"""Samples, and the series, values, exemplars and metadata that they consist of: what collecting makes, and delivery
+encodes."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 Labels = Mapping[str, str]
 
 
 class Series:
-    """One interned series of a warm environment. Built once by `wire.series`, then only looked up.
+    """One interned series of a warm environment. Built once by `series/cache.py`, then only looked up.
 
     `prefix` is the encoded head of its TimeSeries message: everything before the eight bytes of a value.
     `last_ms` is the newest timestamp handed to delivery, `seen` the number of the last run that produced it.
@@ -34,6 +35,10 @@ class InvalidSeries(Exception):
         self.reason = reason
         super().__init__(message)
 
+    @property
+    def refused(self) -> RefusedSeries:
+        return RefusedSeries(self.reason, str(self))
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedSeries:
@@ -53,14 +58,6 @@ Intern = Callable[[Labels], Series]
 FastIntern = Callable[[str, tuple[str, ...], Sequence[tuple[str, str]]], Series | None]
 """Metric, label names and labels of a page's line, valid and not empty -> the series with its target's labels; None
 where the slow path has to look at the labels."""
-
-
-class Interner(Protocol):
-    """Makes and keeps the series of an environment."""
-
-    @property
-    def intern(self) -> Intern: ...
-    def fast_intern(self, own: Mapping[str, str]) -> FastIntern: ...
 
 
 STALE = struct.unpack("<d", (0x7FF0000000000002).to_bytes(8, "little"))[0]
@@ -142,6 +139,11 @@ class Samples:
             self.exemplars,
             self.starts_ms,
         )
+
+
+def stale_markers(series: Sequence[Series], timestamp_ms: int) -> Samples:
+    """Samples that end these series."""
+    return Samples(list(series), [STALE] * len(series), [timestamp_ms] * len(series))
 
 
 @dataclass(frozen=True, slots=True)

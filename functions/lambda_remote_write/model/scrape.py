@@ -1,4 +1,4 @@
-"""TODO"""
+"""What one JSON job or target gave in a run, and how far a job has come."""
 
 from __future__ import annotations
 

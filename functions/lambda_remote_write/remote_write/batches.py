@@ -12,7 +12,7 @@ from ..model.reason_counts import ReasonCounts
 from ..model.samples import Metadata, Samples, Series
 from ..model.scrape import Scrape
 from ..series import order
-from .encode import packing
+from . import request_size
 from .encode.decode import unpack
 from .endpoint import EndpointState
 
@@ -51,9 +51,9 @@ class Batch:
         """The endpoint's requests. Call it once: returned samples count as sent and are not returned again."""
         started, dropped, more = time.monotonic(), ReasonCounts(), 0
         try:
-            samples, more = self._ordered_for(endpoint, dropped, now_ms)
+            samples, more = self.ordered_for(endpoint, dropped, now_ms)
             try:
-                requests = packing.pack(samples, protocol_of(endpoint, self.metadata), now_ms, dropped)
+                requests = request_size.pack(samples, protocol_of(endpoint, self.metadata), now_ms, dropped)
             except Exception:
                 order.forget(samples)  # nothing of it has been sent
                 raise
@@ -62,15 +62,13 @@ class Batch:
         seconds = time.monotonic() - started
         return EncodedBatch(requests, dropped, self.count + more, samples.prefixes is not None, seconds=seconds)
 
-    def ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> Samples:
-        """The endpoint's samples in order; the others are counted in `dropped`. Call it once for each endpoint:
-        returned samples count as sent and are not returned again."""
-        return self._ordered_for(endpoint, dropped, now_ms)[0]
-
-    def _ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> tuple[Samples, int]:
+    def ordered_for(self, endpoint: EndpointState, dropped: ReasonCounts, now_ms: int) -> tuple[Samples, int]:
+        """The endpoint's samples in order, and by how many the classic series of histograms are more; the others are
+        counted in `dropped`. Call it once for each endpoint: returned samples count as sent and are not returned
+        again."""
         dropped.merge(self._dropped)
         view = endpoint.view
-        samples, more = packing.apply_write_relabel(view, self._raw, dropped) if view else self._raw, 0
+        samples, more = view.apply(self._raw, dropped) if view else self._raw, 0
         if view and view.classic:
             samples, more = view.classic.convert(samples, dropped)
         if limit_ms := endpoint.config.queue.sample_age_limit_ms:
@@ -88,12 +86,12 @@ def rollback(requests: Iterable[WriteRequest], find: Callable[[bytes], Series | 
                 order.rollback_series(series, timestamp_ms)
 
 
-def protocol_of(endpoint: EndpointState, metadata: Iterable[Metadata]) -> packing.Protocol:
+def protocol_of(endpoint: EndpointState, metadata: Iterable[Metadata]) -> request_size.Protocol:
     """How requests for an endpoint are encoded now; in 2.0 with the metadata of these families."""
     version = endpoint.client.version
     has_metadata = version > 1 and endpoint.config.metadata.send
     families = {one.name: one for one in metadata} if has_metadata else {}
-    return packing.Protocol(endpoint.config, version, families, endpoint.escape)
+    return request_size.Protocol(endpoint.config, version, families, endpoint.escape)
 
 
 class MetadataRequests:
@@ -107,12 +105,12 @@ class MetadataRequests:
     def requests(self, own: Samples, families: Sequence[Metadata], accounting: Delivery) -> list[WriteRequest]:
         """The run's own metrics `own`, and the metadata. In 1.0 they share a request if they fit."""
         endpoint = self._endpoint.config
-        mine = packing.pack(own, protocol_of(self._endpoint, families), self._now_ms, accounting.dropped)
+        mine = request_size.pack(own, protocol_of(self._endpoint, families), self._now_ms, accounting.dropped)
         limits = endpoint.metadata.max_samples_per_send, endpoint.queue.max_body_bytes
-        metadata = packing.pack_metadata(self._due, *limits)
+        metadata = request_size.pack_metadata(self._due, *limits)
         if len(mine) == 1 and metadata and mine[0].version == 1:
-            joint = packing.with_metadata(mine[0], metadata[0])
-            if max(joint.raw_bytes, len(joint.body)) < endpoint.queue.max_body_bytes:
+            joint = request_size.with_metadata(mine[0], metadata[0])
+            if request_size.fits(joint, endpoint.queue.max_body_bytes):
                 return [joint, *metadata[1:]]
         return [*mine, *metadata]
 

@@ -95,7 +95,9 @@ class RemoteWriteClient:
         endpoint = self._endpoint
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
-            post = self._signed(request, attempt, time.monotonic() + timeout_seconds, renewed=renewed)
+            headers = _HEADERS[request.version] | ({"Retry-Attempt": str(attempt - 1)} if attempt > 1 else {})
+            post = HttpRequest("POST", endpoint.url, headers, request.body)
+            post = self.authorised(post, time.monotonic() + timeout_seconds, renewed=renewed)
             with self._transport.send(post, self.connection_options(), timeout_seconds) as answer:
                 detail = answer.read(_MAX_ERROR_BYTES)  # of a success too, so that the connection can be reused
                 text = "" if 200 <= answer.status < 300 else self._words(answer, detail)
@@ -129,14 +131,6 @@ class RemoteWriteClient:
         self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
         words = one_line(self.masked(text.decode("utf-8", "replace")))
         return words.encode()[:_MAX_ERROR_BYTES].decode("utf-8", "ignore")
-
-    def _signed(self, request: WriteRequest, attempt: int, deadline: float, *, renewed: bool) -> HttpRequest:
-        headers = _HEADERS[request.version]
-        if attempt > 1:
-            headers = headers | {"Retry-Attempt": str(attempt - 1)}
-        return self.authorised(
-            HttpRequest("POST", self._endpoint.url, headers, request.body), deadline, renewed=renewed
-        )
 
     def authorised(self, request: HttpRequest, deadline: float, *, renewed: bool = False) -> HttpRequest:
         """The request with the config's headers, credentials and signature. Raises TokenError, CredentialsError and

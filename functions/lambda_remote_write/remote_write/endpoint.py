@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..config.schema import RemoteWriteConfig
 from ..model.samples import Labels, Series
 from ..report.self_metrics import EndpointFacts
-from ..series.cache import SeriesCache, SeriesLimits
+from ..series.cache import SeriesCache, SeriesLimits, legacy_prefix
 from ..series.order import PrefixCache
 from .client import RemoteWriteClient
 from .rate_limit import RateLimiter
@@ -30,7 +30,7 @@ class EndpointState:
         """`view` has the endpoint's own series; it is None if the endpoint uses the shared ones, `series`. `escape`
         converts names that only 2.0 allows."""
         self.config, self.escape = config, escape
-        self._series, self._view, self._speaks_legacy = series, view, False
+        self._shared, self._view, self._speaks_legacy = series, view, False
         self._lock = threading.Lock()
         self.metadata_sent_ms: dict[str, int] = {}  # by metric
         self.own_facts = EndpointFacts()
@@ -57,15 +57,20 @@ class EndpointState:
         config, limits = self.config, replace(limits_of(self.config), utf8_names=False)
         classic = config.convert_nhcb_to_classic
         view = RelabelledSeries(config.write_relabel, limits, self.escape, classic_histograms=classic)
-        view.remember_legacy((self._view or self._series).marks())
+        marks = (self._view.cache if self._view else self._shared).marks()
+        view.cache.remember({legacy_prefix(prefix, self.escape): last_ms for prefix, last_ms in marks.items()})
         return view
 
-    def find(self) -> Callable[[bytes], Series | None]:
-        """A function from an encoded prefix of either version to this endpoint's series."""
+    @property
+    def series(self) -> SeriesCache:
+        """The series that this endpoint gets: its own, or the shared ones."""
         view = self.view
-        if view is None:
-            return self._series.find
-        return view.find_legacy if self._speaks_legacy else view.find
+        return view.cache if view else self._shared
+
+    def find(self, prefix: bytes) -> Series | None:
+        """The endpoint's series of an encoded prefix of either version, None if it is not known."""
+        series = self.series
+        return series.interned(legacy_prefix(prefix, self.escape)) if self._speaks_legacy else series.find(prefix)
 
 
 def view_of(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .. import relabel
 from ..config.schema import RemoteWriteConfig
 from ..model.drop_reasons import DropReason
-from ..model.samples import InvalidSeries, Labels, Series
+from ..model.reason_counts import ReasonCounts
+from ..model.samples import InvalidSeries, Labels, Samples, Series
 from ..series import label_codec
-from ..series.cache import AMP_LIMITS, NO_LIMITS, SeriesCache, SeriesLimits, legacy_prefix, validated
+from ..series.cache import AMP_LIMITS, NO_LIMITS, SeriesCache, SeriesLimits, validated
 from ..series.name_escaping import is_legacy
 
 
@@ -30,7 +31,7 @@ class RelabelledSeries:
         accepts legacy names only. With `classic_histograms` the endpoint gets classic histograms instead of native
         ones with custom buckets."""
         self._rules, self._limits, self._escape = rules, limits, escape
-        self._cache = SeriesCache((), limits or NO_LIMITS)
+        self.cache = SeriesCache((), limits or NO_LIMITS)
         self._mapped: dict[Series, Series | str] = {}
         self.classic: ClassicHistograms | None = None
         if classic_histograms:
@@ -45,27 +46,26 @@ class RelabelledSeries:
             found = self._mapped[series] = self._map(series)
         return found
 
-    def find(self, prefix: bytes) -> Series | None:
-        """The endpoint's series of an encoded prefix, when it is known."""
-        return self._cache.find(prefix)
-
-    def marks(self) -> dict[bytes, int]:
-        return self._cache.marks()
-
-    def remember(self, marks: Mapping[bytes, int]) -> None:
-        self._cache.remember(marks)
-
-    def find_legacy(self, prefix: bytes) -> Series:
-        """The endpoint's series of an encoded prefix, whose names may need escaping for 1.0."""
-        return self._cache.interned(legacy_prefix(prefix, self._escape))
-
-    def remember_legacy(self, marks: Mapping[bytes, int]) -> None:
-        """Takes over the times up to which series were sent in 2.0."""
-        self._cache.remember({legacy_prefix(prefix, self._escape): last_ms for prefix, last_ms in marks.items()})
+    def apply(self, samples: Samples, dropped: ReasonCounts) -> Samples:
+        """The samples of the endpoint, in any order; the others are counted in `dropped`."""
+        seen = Samples()
+        for series, value, timestamp_ms in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
+            mapped = self(series)
+            if isinstance(mapped, str):
+                dropped.add(mapped, "dropped by write_relabel_configs of this endpoint")
+            else:
+                seen.add(mapped, value, timestamp_ms)
+        for series, exemplars in samples.exemplars.items():
+            if isinstance(mapped := self(series), Series):
+                seen.exemplars[mapped] = exemplars
+        for series, start_ms in samples.starts_ms.items():
+            if isinstance(mapped := self(series), Series):
+                seen.starts_ms[mapped] = start_ms
+        return seen
 
     def _map(self, series: Series) -> Series | str:
         if self._limits is None and not self._rules:
-            return self._cache.interned(series.prefix)
+            return self.cache.interned(series.prefix)
         labels = relabel.relabel(label_codec.labels_of(series.prefix), self._rules)
         return self._own(labels) if labels else DropReason.WRITE_RELABEL
 
@@ -74,7 +74,7 @@ class RelabelledSeries:
         if not limits.utf8_names and not is_legacy(labels):
             labels = dict(self._escape(labels))
         try:
-            return self._cache.interned(label_codec.series_prefix(validated(labels, limits)))
+            return self.cache.interned(label_codec.series_prefix(validated(labels, limits)))
         except InvalidSeries as error:
             return error.reason
 
@@ -83,7 +83,7 @@ class RelabelledSeries:
         self._mapped = {series: mapped for series, mapped in self._mapped.items() if series.seen >= oldest_kept}
         mapped = {mapped for mapped in self._mapped.values() if isinstance(mapped, Series)}
         classic = self.classic.prune(mapped) if self.classic else ()
-        self._cache.keep({series.prefix for series in (*mapped, *classic)})
+        self.cache.keep({series.prefix for series in (*mapped, *classic)})
 
 
 def limits_of(endpoint: RemoteWriteConfig) -> SeriesLimits:

@@ -16,11 +16,11 @@ from ..model.delivery import Delivery, Outcome, PendingRequest, WriteRequest
 from ..model.drop_reasons import DropReason
 from .backoff import BackoffPolicy, next_wait, retry_after_seconds
 from .client import WriteResponse, WrittenCounts
-from .encode.packing import cut_by_age, in_version_1, split
 from .endpoint import EndpointState
 from .explain import Explanation, explain
 from .queue import OUT_OF_TIME, QueueClosed, QueuedRequest, SendQueue
 from .refusals import OUT_OF_ORDER, TOO_LATE
+from .request_size import cut_by_age, in_version_1, split
 from .retryable import classify
 
 _SPLIT_ABOVE_BYTES = 100_000  # a 413 on less is not about the size of this body
@@ -81,11 +81,6 @@ def connections(endpoint: RemoteWriteConfig, requests: int, disjoint: bool) -> i
     queue = endpoint.queue
     wanted = max(queue.min_shards, -(-requests // _REQUESTS_PER_CONNECTION))
     return min(wanted, queue.max_shards, _MAX_CONNECTIONS, requests)
-
-
-def _all_of(request: WriteRequest) -> WrittenCounts:
-    """The counts of a success in version 1: all of the request."""
-    return WrittenCounts(request.samples - request.histograms, request.histograms, request.exemplars)
 
 
 class _Sender:
@@ -248,10 +243,10 @@ class _Sender:
             with self._send_queue.accounting() as accounting:
                 if outcome is Outcome.OTHER_VERSION:  # the piece is made ready in the other version
                     self._fall_back(accounting, response)
-                    return outcome
-                request = queued.pieces.popleft()
-                record = self._accept if outcome is Outcome.ACCEPTED else self._reject
-                record(accounting, request, response)
+                elif outcome is Outcome.ACCEPTED:
+                    self._accept(accounting, queued.pieces.popleft(), response)
+                else:
+                    self._reject(accounting, queued.pieces.popleft(), response)
         return outcome
 
     def _replace(self, queued: QueuedRequest, pieces: list[WriteRequest]) -> None:
@@ -262,8 +257,10 @@ class _Sender:
     def _accept(self, accounting: Delivery, request: WriteRequest, response: WriteResponse) -> None:
         accounting.requests += 1
         accounting.metadata_accepted += request.metadata
-        missing = request.samples - self._take(accounting, request, response.written or _all_of(request))
-        if missing:
+        # A success in version 1 counts nothing: all of the request was written.
+        floats = request.samples - request.histograms
+        written = response.written or WrittenCounts(floats, request.histograms, request.exemplars)
+        if missing := request.samples - self._take(accounting, request, written):
             wrote = f"wrote {request.samples - missing} of {request.samples}"
             detail = f"{missing} samples: the receiver answered {response.status} and {wrote}; its log may say why"
             accounting.rejected.add(DropReason.NOT_WRITTEN, detail, missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..model.delivery import Delivery
@@ -31,7 +31,6 @@ class Report:
 
     def totals(self) -> dict[str, float]:
         """Everything that is counted: samples by outcome, records, jobs and time."""
-        spooled = sum(delivery.spooled.total() for delivery in self.deliveries)
         found = self.alarm_metrics() | {
             "AcceptedSamples": sum(delivery.accepted for delivery in self.deliveries),
             "RejectedSamples": sum(delivery.rejected.total() for delivery in self.deliveries),
@@ -42,10 +41,8 @@ class Report:
             "RunSeconds": round(self.seconds, 3),
         }
         if self.has_spool:
-            found |= {
-                "SpooledSamples": spooled,
-                "DeadLetteredSamples": sum(delivery.dead_lettered for delivery in self.deliveries),
-            }
+            found["SpooledSamples"] = sum(delivery.spooled.total() for delivery in self.deliveries)
+            found["DeadLetteredSamples"] = sum(delivery.dead_lettered for delivery in self.deliveries)
         return found | ({"NewSeriesLimited": self.new_series_limited} if self.new_series_limited else {})
 
     def alarm_metrics(self) -> dict[str, float]:
@@ -125,18 +122,12 @@ class Report:
         wrong += [
             f"{scrape.job}: {detail}" for scrape in self.scrapes for detail in scrape.skipped.first_examples.values()
         ]
-        wrong += self._held()
+        for scrape in self.scrapes:
+            if scrape.dropped.counts.get(DropReason.NEW_SERIES_LIMITED):
+                wrong.append(scrape.dropped.first_examples[DropReason.NEW_SERIES_LIMITED])
         if not self.balances:
             wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
         return counts + (f"; {wrong[0]}" if wrong else "")
-
-    def _held(self) -> list[str]:
-        reason_counts = [scrape.dropped for scrape in self.scrapes]
-        return [
-            reasons.first_examples[DropReason.NEW_SERIES_LIMITED]
-            for reasons in reason_counts
-            if reasons.counts.get(DropReason.NEW_SERIES_LIMITED)
-        ]
 
 
 _SHOWN_DOWN = 20
@@ -192,27 +183,9 @@ def _job(scrape: Scrape) -> dict[str, Any]:
 
 
 def _endpoint(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "endpoint": delivery.endpoint,
-        "collected": delivery.collected,
-        "taken": delivery.taken,
-        "accepted": delivery.accepted,
-        "spooled": reasons_dict(delivery.spooled),
-        "rejected": reasons_dict(delivery.rejected),
-        "dropped": reasons_dict(delivery.dropped),
-        "undelivered": reasons_dict(delivery.undelivered),
-        "requests": delivery.requests,
-        "attempts": delivery.attempts,
-        "retries": delivery.retries,
-        "bytes_sent": delivery.bytes_sent,
-        "exemplars_accepted": delivery.exemplars_accepted,
-        "metadata_accepted": delivery.metadata_accepted,
-        "metadata_rejected": delivery.metadata_rejected,
-        "dead_lettered": delivery.dead_lettered,
-        "waiting": asdict(delivery.waiting),
-        "backlog_unknown": delivery.backlog_unknown,
-        "warnings": delivery.warnings,
-    }
+    found = {one.name: getattr(delivery, one.name) for one in fields(delivery) if one.name != "dead"}
+    found |= {name: reasons_dict(reasons) for name, reasons in delivery.reason_counts().items()}
+    return found | {"waiting": asdict(delivery.waiting)}
 
 
 def reasons_dict(reasons: ReasonCounts) -> dict[str, Any]:

@@ -6,7 +6,8 @@ same series without counting for each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .. import __version__
@@ -67,54 +68,40 @@ def samples(
     """The series of one endpoint's part of a run, whose accounting is complete. `seconds` are those of the stages."""
     found = Samples()
     base = {"job": JOB, "instance": facts.instance, "shard": facts.shard}
+    to = {"endpoint": accounting.endpoint}
+
+    def add(name: str, labels: Mapping[str, str], value: float) -> None:
+        with contextlib.suppress(InvalidSeries):  # external labels that no receiver takes: every other series says so
+            found.add(intern({**base, **labels, "__name__": name}), float(value), now_ms)
+
+    add("pusher_build_info", {"version": __version__}, 1)
+    add("pusher_run_cold_start", {}, facts.is_cold_start)
+    for stage, duration in seconds.items():
+        add("pusher_run_stage_duration_seconds", {**to, "stage": stage}, duration)
+    for (outcome, reason), count in _outcomes(accounting, remembered).items():
+        add("pusher_run_samples", {**to, "outcome": outcome, "reason": reason}, count)
+    for (job, outcome, reason), count in _records(facts, remembered).items():
+        add("pusher_job_records", {"job": job, "outcome": outcome, "reason": reason}, count)
+    add("pusher_run_requests", to, accounting.requests)
+    add("pusher_run_retries", to, accounting.retries)
+    add("pusher_run_sent_bytes", to, accounting.bytes_sent)
+    oldest_ms = accounting.waiting.oldest_ms
+    add("pusher_spool_entries", to, accounting.waiting.entries)
+    add("pusher_spool_age_seconds", to, max(now_ms - oldest_ms, 0) / 1000 if oldest_ms else 0)
+    add("pusher_series_cache_size", {}, facts.series)
+    hit_ratio = 1 - min(facts.added / facts.collected, 1) if facts.collected else 1
+    add("pusher_series_cache_hit_ratio", {}, hit_ratio)
     if accounting.accepted and not accounting.waiting.entries and not accounting.undelivered.total():
         remembered.last_success_ms = now_ms
-    for name, labels, value in _values(facts, remembered, accounting, seconds, now_ms):
-        try:
-            found.add(intern({**base, **labels, "__name__": name}), value, now_ms)
-        except InvalidSeries:  # external labels that no receiver takes: every other series says so
-            continue
-    return found
-
-
-def _values(
-    facts: RunFacts,
-    remembered: EndpointFacts,
-    accounting: Delivery,
-    seconds: Mapping[str, float],
-    now_ms: int,
-) -> Iterator[tuple[str, dict[str, str], float]]:
-    """(name, labels, value)"""
-    to = {"endpoint": accounting.endpoint}
-    yield "pusher_build_info", {"version": __version__}, 1.0
-    yield "pusher_run_cold_start", {}, float(facts.is_cold_start)
-    for stage, duration in seconds.items():
-        yield "pusher_run_stage_duration_seconds", {**to, "stage": stage}, duration
-    for (outcome, reason), count in _outcomes(accounting, remembered).items():
-        yield "pusher_run_samples", {**to, "outcome": outcome, "reason": reason}, float(count)
-    for (job, outcome, reason), count in _records(facts, remembered).items():
-        labels = {"job": job, "outcome": outcome, "reason": reason}
-        yield "pusher_job_records", labels, float(count)
-    yield "pusher_run_requests", to, float(accounting.requests)
-    yield "pusher_run_retries", to, float(accounting.retries)
-    yield "pusher_run_sent_bytes", to, float(accounting.bytes_sent)
-    oldest_ms = accounting.waiting.oldest_ms
-    yield "pusher_spool_entries", to, float(accounting.waiting.entries)
-    yield "pusher_spool_age_seconds", to, max(now_ms - oldest_ms, 0) / 1000 if oldest_ms else 0.0
-    yield "pusher_series_cache_size", {}, float(facts.series)
-    yield "pusher_series_cache_hit_ratio", {}, 1 - min(facts.added / facts.collected, 1.0) if facts.collected else 1.0
     if remembered.last_success_ms:
-        yield "pusher_last_success_timestamp_seconds", to, remembered.last_success_ms / 1000
+        add("pusher_last_success_timestamp_seconds", to, remembered.last_success_ms / 1000)
+    return found
 
 
 def _outcomes(accounting: Delivery, remembered: EndpointFacts) -> dict[tuple[str, str], int]:
     """Samples by outcome and reason; what the environment has seen before, and this run has not, is 0."""
     found = dict.fromkeys(remembered.outcomes, 0)
-    found["collected", ""], found["taken", ""], found["accepted", ""] = (
-        accounting.collected,
-        accounting.taken,
-        accounting.accepted,
-    )
+    found |= {(outcome, ""): getattr(accounting, outcome) for outcome in ("collected", "taken", "accepted")}
     for outcome, reasons in accounting.reason_counts().items():
         for reason, count in reasons.counts.items():
             found[outcome, reason] = count

@@ -11,15 +11,29 @@ from typing import Any
 
 from ..deadline import calls_until
 from ..http.fetch import Fetcher
-from ..model.samples import Samples
+from ..model.samples import Samples, Series, stale_markers
 from ..model.scrape import Scrape
 from .schedule import Tick
-from .staleness import ActiveSeries
 from .up import Synthetic
 
 _MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
 _SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
 _LATE = "no answer within the run's time; a name look-up may hang"
+
+
+class ActiveSeries:
+    """The series of one target or JSON job that have not ended; without those that have their own timestamps, unless
+    the job has `track_timestamps_staleness`."""
+
+    def __init__(self) -> None:
+        self.series: list[Series] = []
+
+    def update(self, current: list[Series], samples: Samples, timestamp_ms: int) -> None:
+        """Adds a marker to `samples` for each active series that is not in `current`, which become the active ones."""
+        if current != self.series:
+            still = set(current)
+            samples.extend(stale_markers([series for series in self.series if series not in still], timestamp_ms))
+        self.series = current
 
 
 class Scraper(ABC):
@@ -52,9 +66,7 @@ class Scraper(ABC):
 
     def end(self, timestamp_ms: int) -> Samples:
         """Stale markers for all series of a scraper that the config or discovery no longer has."""
-        ended = self.active.end(timestamp_ms)
-        ended.extend(self.synthetic.stale(timestamp_ms))
-        return ended
+        return stale_markers([*self.active.series, *self.synthetic.series], timestamp_ms)
 
     @abstractmethod
     def mark_seen(self, run: int) -> None:

@@ -22,7 +22,7 @@ from ..json_api.reader import JsonReader
 from ..model.samples import Intern, Samples
 from ..model.scrape import HighWaterMark, Scrape
 from .collect import ScrapeResponse, explained
-from .json_scraper import HighWaterMarks, JsonScraper, fetch_pages
+from .json_scraper import JsonScraper, MarkOf, fetch_pages
 
 _LATE_INTERVALS = 1.5  # a schedule fires somewhere within its minute
 _MAX_FAILURES = 3  # runs in a row that cannot have the range; then the gap stays, and fresh samples are sent
@@ -45,7 +45,7 @@ class Gap:
 
 
 @dataclass(slots=True)
-class _Answer:
+class _GapAnswer:
     """What the API returned: windows of the gap (last millisecond, reader, pages), and the fresh answer, None when the
     run had no time left for it."""
 
@@ -68,11 +68,8 @@ def gap_of(mark: HighWaterMark | None, every_ms: int, now_ms: int, age_limit_ms:
 
 def windows(gap: Gap, longest_ms: int) -> Iterator[tuple[int, int]]:
     """(start, end) of the parts of a gap, oldest first, both included; neighbours share no millisecond."""
-    start_ms = gap.start_ms
-    while start_ms <= gap.end_ms:
-        end_ms = min(start_ms + longest_ms - 1, gap.end_ms)
-        yield start_ms, end_ms
-        start_ms = end_ms + 1
+    for start_ms in range(gap.start_ms, gap.end_ms + 1, longest_ms):
+        yield start_ms, min(start_ms + longest_ms - 1, gap.end_ms)
 
 
 def rounded_up(form: Format, milliseconds: int) -> int:
@@ -130,21 +127,21 @@ class GapBackfill(JsonScraper):
         job: JsonJob,
         intern: Intern,
         observe: Observe | None,
-        marks: HighWaterMarks,
+        mark_of: MarkOf,
         every_ms: int,
         age_limit_ms: int,
         now_ms: Callable[[], int],
     ) -> None:
-        super().__init__(job, intern, observe, marks, age_limit_ms)
+        super().__init__(job, intern, observe, mark_of, age_limit_ms)
         self._intern, self._now_ms = intern, now_ms
         self._every_ms = every_ms
         self._failures = 0
         self.timeout_ms = _NO_LIMIT_MS  # each request has scrape_timeout; the run's time limits all of them together
 
-    def fetch(self, fetcher: Fetcher, deadline: float) -> _Answer:
+    def fetch(self, fetcher: Fetcher, deadline: float) -> _GapAnswer:
         """The gap, and then the fresh answer if the run's time suffices. What fails is the answer's `error`."""
-        answer = _Answer(failures=self._failures)
-        gap = gap_of(self.mark_of(), self._every_ms, self._now_ms(), self._age_limit_ms)
+        answer = _GapAnswer(failures=self._failures)
+        gap = gap_of(self._mark_of(self.name), self._every_ms, self._now_ms(), self._age_limit_ms)
         if gap is not None and not self._fetch_gap(gap, answer, fetcher, deadline):
             return answer
         try:
@@ -153,7 +150,7 @@ class GapBackfill(JsonScraper):
             answer.error = explained(error)
         return answer
 
-    def _fetch_gap(self, gap: Gap, answer: _Answer, fetcher: Fetcher, deadline: float) -> bool:
+    def _fetch_gap(self, gap: Gap, answer: _GapAnswer, fetcher: Fetcher, deadline: float) -> bool:
         """As many windows of the gap as the time allows. True when fresh samples may be sent: the gap is complete, or
         too many runs failed."""
         backfill = self.job.backfill
@@ -186,7 +183,7 @@ class GapBackfill(JsonScraper):
         timeout = time.monotonic() + self.job.scrape_timeout_ms / 1000
         return fetch_pages(job, reader, fetcher, min(deadline, timeout))
 
-    def _fail(self, answer: _Answer, left: Gap, why: str) -> bool:
+    def _fail(self, answer: _GapAnswer, left: Gap, why: str) -> bool:
         """The API does not return the range. Earlier windows are sent; fresh samples wait a few runs for the rest."""
         answer.failures += 1
         detail = f"the gap {left.span} is not filled yet, and fresh samples wait for it: {why}"
@@ -198,7 +195,7 @@ class GapBackfill(JsonScraper):
 
     def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
         answer = response.answer
-        if response.error or not isinstance(answer, _Answer):
+        if response.error or not isinstance(answer, _GapAnswer):
             return super().to_scrape(response, run, now_ms)
         self._failures = answer.failures
         if answer.error:
@@ -226,7 +223,7 @@ class GapBackfill(JsonScraper):
         if all(one.failed for one in results):
             raise ScrapeFailed("; ".join(with_key(self.job, one.failed) for one in results))
 
-    def _joined(self, scrape: Scrape, filled: Scrape, answer: _Answer) -> Scrape:
+    def _joined(self, scrape: Scrape, filled: Scrape, answer: _GapAnswer) -> Scrape:
         """Gap and fresh answer in one scrape, the gap first."""
         samples = Samples()
         samples.extend(filled.samples)
@@ -241,7 +238,8 @@ class GapBackfill(JsonScraper):
         scrape.records += filled.records
         scrape.notes += answer.notes
         if answer.pages is None:
-            before, filled_ms = self.mark_of(), max((end_ms for end_ms, *_ in answer.windows), default=0)
+            before = self._mark_of(self.name)
+            filled_ms = max((end_ms for end_ms, *_ in answer.windows), default=0)
             scrape.mark = replace(before, newest_ms=filled_ms) if before else None
         return scrape
 

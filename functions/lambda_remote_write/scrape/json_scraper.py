@@ -3,7 +3,8 @@ markers."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from ..config.scalars import print_duration
 from ..config.schema import JsonJob
@@ -19,11 +20,8 @@ from . import up
 from .collect import Scraper, ScrapeResponse, explained
 from .schedule import offset_ms
 
-
-class HighWaterMarks(Protocol):
-    """How far jobs have come, in other environments too."""
-
-    def mark_of(self, job: str) -> HighWaterMark | None: ...
+MarkOf = Callable[[str], HighWaterMark | None]
+"""How far a job has come, in other environments too."""
 
 
 class JsonScraper(Scraper):
@@ -34,14 +32,14 @@ class JsonScraper(Scraper):
         job: JsonJob,
         intern: Intern,
         observe: Observe | None = None,
-        marks: HighWaterMarks | None = None,
+        mark_of: MarkOf = lambda job: None,
         age_limit_ms: int = 0,
     ) -> None:
         """Every endpoint refuses samples older than `age_limit_ms` (0: one of them takes any age)."""
         self.reader = JsonReader(job, intern, observe)
         target = self.reader.mapper.target
         super().__init__(up.Synthetic(target, up.NAMES, intern))
-        self.job, self.marks, self._age_limit_ms = job, marks, age_limit_ms
+        self.job, self._mark_of, self._age_limit_ms = job, mark_of, age_limit_ms
         self._is_first = True  # scrape with samples in this environment
         self._is_stamped = all(metric.timestamp for metric in job.metrics)
         self.name, self.instance = job.job_name, target["instance"]
@@ -49,9 +47,6 @@ class JsonScraper(Scraper):
         self.key = "\xff".join([self.name, *(part for pair in sorted(target.items()) for part in pair)])
         self.interval_ms, self.timeout_ms = job.scrape_interval_ms, job.scrape_timeout_ms
         self.offset_ms = offset_ms(self.name, self.interval_ms)
-
-    def mark_of(self) -> HighWaterMark | None:
-        return self.marks.mark_of(self.name) if self.marks else None
 
     def mark_seen(self, run: int) -> None:
         """The mapper has marked its series."""
@@ -99,7 +94,7 @@ class JsonScraper(Scraper):
         stamps = scrape.samples.timestamps_ms
         oldest_ms, newest_ms = min(stamps), max(stamps)
         scrape.mark = HighWaterMark(scrape.started_ms, newest_ms, oldest_ms, series)
-        before = self.mark_of() if self._is_first else None
+        before = self._mark_of(self.name) if self._is_first else None
         self._is_first = False
         if before is None:
             return
@@ -118,14 +113,17 @@ def fetch_pages(job: JsonJob, reader: JsonReader, fetcher: Fetcher, deadline: fl
     Raises FetchError and NotJson."""
     walk, left_bytes, codes = PageWalk(job), job.limits.body_size_bytes, job.valid_status_codes
     for url, body in walk.requests():
-        request = SourceRequest(job.method, url, job.headers, body, allow_link_local=job.allow_link_local)
-        found = fetcher.fetch(
-            request,
+        request = SourceRequest(
+            job.method,
+            url,
             job.http,
-            max_bytes=left_bytes,
-            deadline=deadline,
-            is_success=lambda status: status in codes if codes else 200 <= status < 300,
+            left_bytes,
+            lambda status: status in codes if codes else 200 <= status < 300,
+            job.headers,
+            body,
+            allow_link_local=job.allow_link_local,
         )
+        found = fetcher.fetch(request, deadline)
         left_bytes -= len(found.content)
         walk.add(reader.page(found.content, found.content_type))
     return walk.pages

@@ -46,7 +46,7 @@ class ScrapePool:
         self.targets = targets_of(self.job, discovered.groups)
         before, scrapers = self.scrapers, dict[str, TargetScraper]()
         for key, target in self.targets.active.items():
-            if not self._takes(shard_key(target)):
+            if not self._takes(target.shard_key):
                 continue
             scraper = scrapers[key] = before[key] if key in before else self._scraper(target)
             scraper.forced_error = self.targets.over_limit or target.error
@@ -57,7 +57,7 @@ class ScrapePool:
 
     def shard_keys(self) -> list[str]:
         """Of all the job's targets, scraped here or not."""
-        return [shard_key(target) for target in self.targets.active.values()]
+        return [target.shard_key for target in self.targets.active.values()]
 
     def messages(self) -> list[str]:
         """Discovery that failed, a limit, targets that cannot be scraped."""
@@ -66,15 +66,10 @@ class ScrapePool:
 
     def _scraper(self, target: Target) -> TargetScraper:
         """A scraper for a new target. One that returns keeps its own, unless the config has changed meanwhile."""
-        before = self._ended_targets.resume(shard_key(target))
+        before = self._ended_targets.resume(target.shard_key)
         scraper = self._make(target)
         if isinstance(before, TargetScraper) and before.makes_same_series(scraper):
             return before
         if before is not None:
             scraper.active = before.active
         return scraper
-
-
-def shard_key(target: Target) -> str:
-    """Its hash decides in which shard a target is scraped: it moves only when its labels or its address change."""
-    return f"{target.job.job_name}/{target.key}"

@@ -10,61 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
 
-from ..model.samples import STALE, Samples, Series
 from ..model.scrape import Scrape
+from .collect import Scraper
 from .schedule import Tick
 
 _AFTER_INTERVALS = 2.1
 
 
-class ActiveSeries:
-    """The series of one target or JSON job that have not ended; without those that have their own timestamps, unless
-    the job has `track_timestamps_staleness`."""
-
-    def __init__(self) -> None:
-        self.series: list[Series] = []
-
-    def update(self, current: list[Series], samples: Samples, timestamp_ms: int) -> None:
-        """Adds a marker to `samples` for each active series that is not in `current`, which become the active ones."""
-        if current != self.series:
-            still: Collection[Series] = set(current)
-            ended = [series for series in self.series if series not in still]
-            samples.extend(_markers(ended, timestamp_ms))
-        self.series = current
-
-    def end(self, timestamp_ms: int) -> Samples:
-        """Markers for all of them."""
-        return _markers(self.series, timestamp_ms)
-
-
-def _markers(series: list[Series], timestamp_ms: int) -> Samples:
-    count = len(series)
-    return Samples(list(series), [STALE] * count, [timestamp_ms] * count)
-
-
-class Source(Protocol):
-    """A JSON job or a target, which may end."""
-
-    active: ActiveSeries
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def instance(self) -> str: ...
-    @property
-    def interval_ms(self) -> int: ...
-    def is_due(self, tick: Tick) -> bool: ...
-    def end(self, timestamp_ms: int) -> Samples: ...
-    def mark_seen(self, run: int) -> None: ...
-
-
 @dataclass(slots=True)
 class _Ending:
-    source: Source
+    source: Scraper
     missed_ms: int | None = None  # when it would have been scraped next
 
 
@@ -74,10 +30,10 @@ class EndedTargets:
     def __init__(self) -> None:
         self._endings: dict[str, _Ending] = {}
 
-    def add(self, source: Source) -> None:
+    def add(self, source: Scraper) -> None:
         self._endings.setdefault(source.key, _Ending(source))
 
-    def resume(self, key: str) -> Source | None:
+    def resume(self, key: str) -> Scraper | None:
         """A source that is there again; it has missed at most two scrapes."""
         ending = self._endings.pop(key, None)
         return ending.source if ending else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.schema import MAX_PAGE_BYTES, Limits
+from ..config.schema import MAX_PAGE_BYTES
 from ..exposition import content_type, nhcb
 from ..exposition.line_parser import LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
@@ -23,8 +23,9 @@ from ..http.fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
 from ..json_api.mapping import Observe
 from ..model import histogram_buckets
 from ..model.drop_reasons import DropReason
-from ..model.samples import Exemplar, Interner, InvalidSeries, RefusedSeries, Samples, Series
+from ..model.samples import Exemplar, InvalidSeries, Samples, Series
 from ..model.scrape import Scrape
+from ..series.cache import SeriesCache
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from ..series.name_escaping import escaping, is_legacy
 from . import up
@@ -67,13 +68,15 @@ class TargetScraper(Scraper):
 
     is_target = True
 
-    def __init__(self, target: Target, series: Interner, features: EndpointFeatures, observe: Observe | None) -> None:
+    def __init__(
+        self, target: Target, series: SeriesCache, features: EndpointFeatures, observe: Observe | None
+    ) -> None:
         self.target, self._series, self._features, self._observe = target, series, features, observe
         job = target.job
         self._intern = series.intern if features.utf8_names else escaping(series.intern, job.name_escaping)
         names = up.NAMES + (up.EXTRA_NAMES if job.extra_scrape_metrics else ())
         super().__init__(up.Synthetic(target.labels, names, self._intern))
-        self.name, self.instance, self.key = job.job_name, target.instance, f"{job.job_name}/{target.key}"
+        self.name, self.instance, self.key = job.job_name, target.instance, target.shard_key
         self.interval_ms, self.offset_ms, self.timeout_ms = target.interval_ms, target.offset_ms(), target.timeout_ms
         self._labels = {name: value for name, value in target.labels.items() if value}
         self.forced_error = target.error
@@ -94,6 +97,8 @@ class TargetScraper(Scraper):
         self._request = SourceRequest(
             "GET",
             target.url,
+            job.http,
+            job.limits.body_size_bytes or MAX_PAGE_BYTES,
             public_headers=(
                 ("Accept", content_type.accept(job.scrape_protocols, job.name_escaping)),
                 ("X-Prometheus-Scrape-Timeout-Seconds", _seconds(target.timeout_ms)),
@@ -113,10 +118,9 @@ class TargetScraper(Scraper):
         """The target's page, parsed as it arrives. What a target does wrong is the page's `error`."""
         if self.forced_error:
             return ParsedPage(Page(), self.forced_error)
-        job, answer = self.target.job, ParsedPage(Page())
-        limit = job.limits.body_size_bytes or MAX_PAGE_BYTES
+        answer = ParsedPage(Page())
         try:
-            with fetcher.open(self._request, job.http, max_bytes=limit, deadline=deadline, is_success=_is_ok) as opened:
+            with fetcher.open(self._request, deadline) as opened:
                 self._read(opened.content_type, opened.pieces, answer)
         except BodyTooLarge as error:
             return ParsedPage(Page(), str(error), -1)
@@ -172,12 +176,13 @@ class TargetScraper(Scraper):
             final = dict(verdict.labels)
         if "__name__" not in final or "" in final:
             raise BadPage("a sample without a metric name" if "" not in final else "a label without a name")
-        if job.limits.has_label_limits:
-            _check_labels(final, job.limits)
         try:
+            check_labels(final, job.limits)
             return self._interned(final)
+        except LimitCrossed as error:
+            raise BadPage(str(error)) from None
         except InvalidSeries as error:
-            return RefusedSeries(error.reason, str(error))
+            return error.refused
 
     def _set_on(self, labels: Mapping[str, str], final: Mapping[str, str]) -> list[str]:
         """The labels that the target sets on those of the page, in order (scrape/scrape.go, mutateSampleLabels)."""
@@ -313,17 +318,6 @@ class TargetScraper(Scraper):
         self._exemplars = {series: one for series, one in self._exemplars.items() if series.seen >= oldest_kept}
 
 
-def _check_labels(labels: Mapping[str, str], limits: Limits) -> None:
-    try:
-        check_labels(labels, limits)
-    except LimitCrossed as error:
-        raise BadPage(str(error)) from None
-
-
-def _is_ok(status: int) -> bool:
-    return status == 200
-
-
 def _seconds(milliseconds: int) -> str:
     """The shortest decimal fraction, as in Prometheus."""
     return repr(milliseconds / 1000).removesuffix(".0")
@@ -342,9 +336,7 @@ def _over_sample_limit(limit: int, page: Page, respelled: int) -> str:
     if not limit or page.kept <= limit:
         return ""
     taken = len(_first_of_each(page)) + len(page.stamped) + respelled
-    if taken > limit:
-        return f"{taken} samples after relabelling, sample_limit is {limit}"
-    return ""
+    return f"{taken} samples after relabelling, sample_limit is {limit}" if taken > limit else ""
 
 
 def _count_dropped(page: Page, scrape: Scrape) -> None:

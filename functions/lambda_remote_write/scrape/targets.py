@@ -51,6 +51,11 @@ class Target:
     def instance(self) -> str:
         return self.labels["instance"]
 
+    @property
+    def shard_key(self) -> str:
+        """Its hash decides in which shard a target is scraped: it moves only when its labels or its address change."""
+        return f"{self.job.job_name}/{self.key}"
+
     def offset_ms(self) -> int:
         """Its slot in the interval, on absolute time: stable, and different for most targets."""
         return int(self.key[:16], 16) % self.interval_ms
@@ -103,16 +108,12 @@ def _filled(job: ScrapeJob, discovered: Mapping[str, str]) -> dict[str, str]:
         "__scrape_timeout__": scalars.print_duration(job.scrape_timeout_ms),
         "__metrics_path__": job.metrics_path,
         "__scheme__": job.scheme,
-        "__convert_classic_histograms_to_nhcb__": _printed(job.convert_classic_histograms_to_nhcb),
-        "__always_scrape_classic_histograms__": _printed(job.always_scrape_classic_histograms),
-        "__scrape_native_histograms__": _printed(job.scrape_native_histograms),
+        "__convert_classic_histograms_to_nhcb__": str(job.convert_classic_histograms_to_nhcb).lower(),
+        "__always_scrape_classic_histograms__": str(job.always_scrape_classic_histograms).lower(),
+        "__scrape_native_histograms__": str(job.scrape_native_histograms).lower(),
     }
     settings |= {f"{_PARAM}{name}": values[0] for name, values in job.params if values}
     return settings | {name: value for name, value in discovered.items() if value}
-
-
-def _printed(flag: bool) -> str:
-    return "true" if flag else "false"
 
 
 def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, str]) -> Target:
@@ -127,7 +128,7 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, 
     kept = {name: value for name, value in labels.items() if not name.startswith(_META)}
     kept.setdefault("instance", address)
     for name, value in kept.items():
-        if not _is_text(value):
+        if any("\ud800" <= char <= "\udfff" for char in value):
             raise BadTarget(f"the value of label {name} is not Unicode text")
         if not relabel.is_valid_label_name(name, job.name_validation) and not name.startswith("__"):
             raise BadTarget(f"{name!r:.60} is not a label name under metric_name_validation_scheme legacy")
@@ -161,10 +162,6 @@ def _no_address(url: str, labels: Mapping[str, str]) -> str:
     except ValueError:
         pass
     return f"{address!r:.100} is not an address; host:port is expected"
-
-
-def _is_text(value: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _duration(labels: Mapping[str, str], name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..model.samples import STALE, Intern, InvalidSeries, Samples, Series
+from ..model.samples import Intern, InvalidSeries, Series
 from ..model.scrape import Scrape
 
 NAMES = (
@@ -41,8 +41,3 @@ class Synthetic:
             scrape.samples.add(series, value, scrape.started_ms)
         if self._refused:
             scrape.dropped.add(self._refused.reason, str(self._refused), len(self._names))
-
-    def stale(self, timestamp_ms: int) -> Samples:
-        """Their stale markers."""
-        count = len(self.series)
-        return Samples(list(self.series), [STALE] * count, [timestamp_ms] * count)

@@ -18,7 +18,7 @@ from ..config.schema import SpoolConfig
 from ..model.delivery import Delivery, PendingRequest, WriteRequest
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
-from ..remote_write.encode.packing import samples_alone
+from ..remote_write.request_size import samples_alone
 from ..state.state import State, Unread
 from ..store import MAX_LISTED, Changed, Keys, NotStored, StoreError
 from .entry import Entry, with_maybe_stored
@@ -84,13 +84,12 @@ class SpoolState:
 
     def warnings(self) -> list[str]:
         """What to do about orphaned entries."""
-        return [_orphaned(endpoint, count) for endpoint, count in self.orphaned.items()]
-
-
-def _orphaned(endpoint: str, count: int) -> str:
-    entries = f"{count} entr{'y' if count == 1 else 'ies'}"
-    advice = "put it back to deliver them, or delete them with: pusher spool CONFIG delete --endpoint"
-    return f"the spool holds {entries} of {endpoint}, an endpoint that the config does not have: {advice} {endpoint}"
+        advice = "put it back to deliver them, or delete them with: pusher spool CONFIG delete --endpoint"
+        return [
+            f"the spool holds {count} entr{'y' if count == 1 else 'ies'} of {endpoint}, an endpoint that the config "
+            f"does not have: {advice} {endpoint}"
+            for endpoint, count in self.orphaned.items()
+        ]
 
 
 class SpoolDrain:
@@ -157,12 +156,10 @@ class SpoolDrain:
             try:
                 return self._keys(_part_of(until))
             except StoreError as error:
-                is_known = self._endpoint in self._spool_state.listed or self._spool_state.expects_entries(
-                    self._endpoint
-                )
-                if is_known or self._endpoint in self._spool_state.overtaken or isinstance(error, NotStored):
-                    raise
-                if not self._spool.wait(pause, latest):
+                endpoint, state = self._endpoint, self._spool_state
+                is_known = endpoint in state.listed or state.expects_entries(endpoint)
+                may_wait = not is_known and endpoint not in state.overtaken and not isinstance(error, NotStored)
+                if not may_wait or not self._spool.wait(pause, latest):
                     raise
         return self._keys(_part_of(until))
 

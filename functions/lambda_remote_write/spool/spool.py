@@ -8,6 +8,7 @@ An entry is removed only after each of its requests was accepted, rejected for g
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import time
@@ -17,7 +18,7 @@ from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from ..model.delivery import PendingRequest
-from ..store import MAX_BYTES, MAX_LISTED, Changed, Keys, NotStored, Object, Store, StoreError
+from ..store import MAX_BYTES, MAX_LISTED, Changed, Keys, NotStored, Object, Store, StoreError, md5_etag
 from . import entry as entries
 from .entry import Entry, UnreadableEntry
 
@@ -143,7 +144,7 @@ class Spool:
             raise StoreError(f"{self.store.place}/{key}: the store does not confirm the bytes that it returned")
         aside = f"{DEAD}/{key.partition('/')[2]}{_ASIDE}"
         etag = self._retry(lambda until: self.store.put(aside, found.content, until), deadline)
-        if etag != found.etag and etag == _md5_etag(found.content):  # this store derives ETags from the bytes
+        if etag != found.etag and etag == md5_etag(found.content):  # this store derives ETags from the bytes
             self.remove_version(aside, etag, deadline)
             raise StoreError(f"{self.store.place}/{key}: the store holds other bytes than it returned")
         if self._read(aside, deadline).content != found.content:
@@ -181,12 +182,10 @@ class Spool:
         content = entries.encode(entry)
         if len(content) > MAX_BYTES:  # a larger one could not be read again
             raise StoreError(f"{self.store.place}/{key}: an entry of {len(content)} bytes; {MAX_BYTES} is the limit")
-
         return Stored(key, self._put(key, content, deadline, expected), entry)
 
     def _put(self, key: str, content: bytes, deadline: float, expected: str | None) -> str:
         """Returns the ETag. A write has failed only if a read afterwards does not find its content."""
-
         last = deadline - max(deadline - time.monotonic(), 0.0) * _CHECK_SHARE
 
         def put(until: float) -> str:
@@ -200,16 +199,11 @@ class Spool:
         except (NotStored, Changed):
             raise
         except StoreError as error:
-            return self._etag_after(error, key, content, deadline)
+            with contextlib.suppress(StoreError):
+                return self._etag_if_ours(key, content, deadline)
+            raise error from None
 
     # a write or a removal may have been done although its answer was lost
-
-    def _etag_after(self, error: StoreError, key: str, content: bytes, deadline: float) -> str:
-        """The ETag of a write that ended with `error`. Raises `error` if the object is missing or cannot be read."""
-        try:
-            return self._etag_if_ours(key, content, deadline)
-        except StoreError:
-            raise error from None
 
     def _etag_if_ours(self, key: str, content: bytes, deadline: float) -> str:
         """Raises Changed if the object is not what this run has written."""
@@ -247,11 +241,6 @@ class Spool:
             return False
         self._sleep(seconds)
         return True
-
-
-def _md5_etag(content: bytes) -> str:
-    """The ETag of an S3 object that is not encrypted with a customer's key."""
-    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
 def endpoint_of(key: str) -> str:

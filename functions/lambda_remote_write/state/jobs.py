@@ -12,24 +12,15 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from ..config.schema import Config, JsonJob
+from ..config.schema import Config
 from ..model.scrape import HighWaterMark, Scrape
 from ..remote_write import last_sample
 from ..remote_write.client import RemoteWriteClient
+from ..scrape.collect import Scraper
 from .state import State
 
 _QUERY_SECONDS = 3.0
-
-
-class Source(Protocol):
-    """A JSON job or a target: its key in the environment, and its job's name."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def name(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +37,12 @@ class JobHealth:
     def __init__(self, state: State, before: JobHealth | None = None) -> None:
         self._state = state
         self._results: dict[str, _Result] = dict(before._results) if before else {}
-        self._keys: dict[str, list[str]] = (
-            dict(before._keys) if before else {}
-        )  # of each job's sources, in the last run
+        # of each job's sources, in the last run
+        self._keys: dict[str, list[str]] = dict(before._keys) if before else {}
 
-    def update(self, scraped: Sequence[tuple[Source, Scrape]], current: Iterable[Source], jobs: Iterable[str]) -> None:
+    def update(
+        self, scraped: Sequence[tuple[Scraper, Scrape]], current: Iterable[Scraper], jobs: Iterable[str]
+    ) -> None:
         """After a run: `scraped` are the sources it asked, `current` all that there are. Of `jobs` all targets are
         known. A job that was not asked, and has the same targets, stays as it was said to be: another environment may
         know more."""
@@ -118,15 +110,16 @@ class JobProgress:
         for scrape in scrapes:
             series[scrape.job] = series.get(scrape.job, 0) + len(scrape.samples)
         for scrape in scrapes:
-            mark = HighWaterMark(scrape.started_ms, scrape.started_ms, series=series[scrape.job])
-            if not scrape.is_target and scrape.mark is None:
-                continue
-            self._state.mark(scrape.job, scrape.mark or mark, is_exact=scrape.job in self._with_backfill)
+            mark = scrape.mark
+            if scrape.is_target:
+                mark = HighWaterMark(scrape.started_ms, scrape.started_ms, series=series[scrape.job])
+            if mark is not None:
+                self._state.mark(scrape.job, mark, is_exact=scrape.job in self._with_backfill)
 
     def _ask(self) -> dict[str, HighWaterMark]:
         """The newest samples that the first receiver which answers queries has."""
         jobs = [job for name, job in self._with_backfill.items() if self._state.mark_of(name) is None]
-        metrics = {job.job_name: _names(job) for job in jobs}
+        metrics = {job.job_name: [metric.name for metric in job.metrics] for job in jobs}
         why = "no endpoint"
         for endpoint, client in self._endpoints:
             try:
@@ -137,7 +130,3 @@ class JobProgress:
                 why = f"{endpoint.name}: {error}"
         self.warning = f"the last accepted time of {', '.join(metrics)} is not known, a gap before now stays: {why}"
         return {}
-
-
-def _names(job: JsonJob) -> list[str]:
-    return [metric.name for metric in job.metrics]

@@ -11,8 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from typing import Annotated
 from urllib.parse import unquote
+
+import msgspec
 
 from ..store import Changed, NotStored, Store, StoreError
 
@@ -77,10 +80,10 @@ class ReshardPlan:
     """The split in force. `next_count` may follow it at the tick `from_ms`, when nothing waits then; `before` was the
     split of the ticks before `since_ms`."""
 
-    count: int
-    next_count: int = 0
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)]
+    next_count: Annotated[int, msgspec.Meta(ge=0, le=MAX_SHARDS)] = 0
     from_ms: int = 0
-    before: int = 0
+    before: Annotated[int, msgspec.Meta(ge=0, le=MAX_SHARDS)] = 0
     since_ms: int = 0
 
     def at(self, time_ms: int) -> int:
@@ -141,9 +144,13 @@ class Resharding:
 
     def _read(self, store: Store, wanted: int, deadline: float) -> ReshardPlan:
         try:
-            found = store.get(KEY, deadline, self._etag if self._known else "")
+            return self._get(store, deadline)
         except NotStored:
             return self._first(store, wanted, deadline)
+
+    def _get(self, store: Store, deadline: float) -> ReshardPlan:
+        """Raises NotStored, too."""
+        found = store.get(KEY, deadline, self._etag if self._known else "")
         if found is not None:
             self._known, self._etag = _decoded(found.content), found.etag
         if self._known is None:
@@ -156,16 +163,8 @@ class Resharding:
         if wanted == 1:
             return ReshardPlan(1)
         is_new = not store.list("state/", deadline, 1) and not waiting(store, deadline)
-        first = ReshardPlan(wanted if is_new else 1)
-        return first if self._write(store, first, deadline) else self._read_again(store, deadline)
-
-    def _read_again(self, store: Store, deadline: float) -> ReshardPlan:
-        """What another shard has written first."""
-        found = store.get(KEY, deadline)
-        if found is None:
-            raise StoreError(f"{KEY} cannot be read")
-        self._known, self._etag = _decoded(found.content), found.etag
-        return self._known
+        first = ReshardPlan(wanted if is_new else 1)  # another shard may have written its own
+        return first if self._write(store, first, deadline) else self._get(store, deadline)
 
     def _write(self, store: Store, agreed: ReshardPlan, deadline: float) -> bool:
         """False when another shard was faster."""
@@ -190,11 +189,9 @@ def _decided(
         return agreed
     if count == wanted or is_waiting():  # the change is not wanted any more, or not possible
         return ReshardPlan(agreed.count) if agreed.next_count else agreed
-    return (
-        agreed
-        if agreed.next_count == wanted
-        else ReshardPlan(agreed.count, wanted, scheduled_ms + _TICKS_AHEAD * tick_ms)
-    )
+    if agreed.next_count == wanted:
+        return agreed
+    return ReshardPlan(agreed.count, wanted, scheduled_ms + _TICKS_AHEAD * tick_ms)
 
 
 def _note(agreed: ReshardPlan, count: int, wanted: int, waits: Sequence[str]) -> str:
@@ -229,13 +226,6 @@ def waiting(store: Store, deadline: float) -> list[str]:
 def _decoded(content: bytes) -> ReshardPlan:
     """Raises StoreError."""
     try:
-        found = json.loads(content)
-        agreed = ReshardPlan(*(found[one.name] for one in fields(ReshardPlan)))
-    except (ValueError, TypeError, KeyError) as error:
-        raise _Damaged(f"{KEY} cannot be read ({type(error).__name__}); delete it when nothing waits") from None
-    counts = agreed.count, agreed.next_count or 1, agreed.before or 1
-    if any(type(one) is not int for one in (*counts, agreed.from_ms, agreed.since_ms)) or not all(
-        1 <= one <= MAX_SHARDS for one in counts
-    ):
-        raise _Damaged(f"{KEY} says what cannot be: {content[:200].decode('utf-8', 'replace')}")
-    return agreed
+        return msgspec.json.decode(content, type=ReshardPlan)
+    except ValueError as error:  # msgspec's own are such errors, too
+        raise _Damaged(f"{KEY} cannot be read: {error}; delete it when nothing waits") from None

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+
+import msgspec
 
 from ..deadline import Call, DeadlineExceeded
 from ..model.scrape import HighWaterMark
@@ -42,11 +43,11 @@ class Facts:
     """The content of the state object. `backlog` has the newest entry's key for each endpoint that has any, `unread`
     the entries that could not be read, by key; `problems` say of jobs that are down, or have a failed metric, why."""
 
-    backlog: dict[str, str] = field(default_factory=dict)
-    jobs: dict[str, HighWaterMark] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
-    config_version: str = ""
-    written_ms: int = 0
+    backlog: dict[str, str]
+    jobs: dict[str, HighWaterMark]
+    config_version: str
+    written_ms: int
+    problems: dict[str, str] = field(default_factory=dict)  # an older version has written neither
     unread: dict[str, Unread] = field(default_factory=dict)
 
     def encoded(self) -> bytes:
@@ -56,21 +57,9 @@ class Facts:
 def decoded(content: bytes) -> Facts:
     """Raises ValueError for anything that is no state object."""
     try:
-        found = json.loads(content)
-        jobs = {str(name): _job_mark(mark) for name, mark in found["jobs"].items()}
-        backlog = {str(name): str(key) for name, key in found["backlog"].items()}
-        problems = {str(name): str(problem) for name, problem in found.get("problems", {}).items()}
-        unread = {
-            str(key): Unread(int(one["since_ms"]), str(one["fingerprint"]))
-            for key, one in found.get("unread", {}).items()  # an older version has written none
-        }
-        return Facts(backlog, jobs, problems, str(found["config_version"]), int(found["written_ms"]), unread)
-    except (KeyError, TypeError, AttributeError) as error:
+        return msgspec.convert(json.loads(content), Facts)
+    except msgspec.ValidationError as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
-
-
-def _job_mark(mark: Mapping[str, Any]) -> HighWaterMark:
-    return HighWaterMark(**{str(name): int(number) for name, number in mark.items()})
 
 
 class State:
@@ -79,7 +68,7 @@ class State:
     def __init__(self, store: Store | None, shard: str, now_ms: Callable[[], int]) -> None:
         """Without a store this is the memory of one environment, and nothing else."""
         self._store, self._key, self._now_ms = store, f"state/{shard}", now_ms
-        self.facts = Facts()
+        self.facts = Facts({}, {}, "", 0)
         self.is_known = False  # it was read, or is known to be missing
         self.problem = ""  # why this run acts on memory alone
         self._etag: str | None = None  # "" when there is no object; None before the first look
@@ -342,10 +331,7 @@ def _get(store: Store, key: str, etag: str, deadline: float) -> Object | None:
 
 
 def _is_understood(found: Object | None) -> bool:
-    if found is None or not found.etag:
-        return True
     try:
-        decoded(found.content)
+        return found is None or not found.etag or bool(decoded(found.content))
     except ValueError:
         return False
-    return True

@@ -13,7 +13,6 @@ import pytest
 
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import STALE, Histogram, Samples, Series, Value
-from lambda_remote_write.remote_write.encode.packing import apply_write_relabel
 from lambda_remote_write.remote_write.relabelled_series import RelabelledSeries
 from lambda_remote_write.series import label_codec
 from lambda_remote_write.series.cache import AMP_LIMITS, SeriesCache, SeriesLimits
@@ -62,7 +61,7 @@ class Endpoint:
         """What it gets of these: each series in Prometheus's notation, and its value's bits."""
         given = Samples([one for one, _ in samples], [value for _, value in samples], [at_ms] * len(samples))
         assert self.view.classic
-        found, self.more = self.view.classic.convert(apply_write_relabel(self.view, given, self.dropped), self.dropped)
+        found, self.more = self.view.classic.convert(self.view.apply(given, self.dropped), self.dropped)
         assert set(found.timestamps_ms) <= {at_ms}
         return [(shown(one), told(value)) for one, value in zip(found.series, found.values, strict=True)]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lambda_remote_write.model.histogram_buckets import coarser
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Histogram, Metadata, Samples
-from lambda_remote_write.remote_write.encode import histogram, packing
+from lambda_remote_write.remote_write import request_size
+from lambda_remote_write.remote_write.encode import histogram
 from tests.rig import made
 
 
@@ -147,7 +148,7 @@ def test_histograms_that_an_endpoint_does_not_take_are_counted_drops(
         dropped = {}
     points: list[made.Point] = [({"__name__": "m"}, one, made.NOW_MS), ({"__name__": "n"}, 1.0, made.NOW_MS)]
     reasons, protocol = ReasonCounts(), made.protocol(version=version, is_amp=is_amp)
-    (request,) = packing.pack(made.samples_of(points), protocol, made.NOW_MS, reasons)
+    (request,) = request_size.pack(made.samples_of(points), protocol, made.NOW_MS, reasons)
     assert dict(reasons.counts) == dropped
     assert (request.samples, request.histograms) == (2 - len(dropped), 1 - len(dropped))
     if not dropped:
@@ -159,7 +160,7 @@ def test_histograms_that_an_endpoint_does_not_take_are_counted_drops(
 def test_without_send_native_histograms_they_are_counted_and_the_key_is_named(version: int) -> None:
     points: list[made.Point] = [({"__name__": "m"}, LARGE, made.NOW_MS), ({"__name__": "n"}, 1.0, made.NOW_MS)]
     reasons, protocol = ReasonCounts(), made.protocol(version=version, send_native_histograms=False)
-    requests = packing.pack(made.samples_of(points), protocol, made.NOW_MS, reasons)
+    requests = request_size.pack(made.samples_of(points), protocol, made.NOW_MS, reasons)
     assert made.points_in(requests) == made.as_bits(points[1:])
     assert dict(reasons.counts) == {"native_histograms_off": 1}
     assert "send_native_histograms: true" in reasons.first_examples["native_histograms_off"]
@@ -171,7 +172,7 @@ def test_exemplars_are_sent_only_where_they_are_wanted(wanted: bool, version: in
     samples = made.samples_of([({"__name__": "m"}, 1.0, made.NOW_MS)])
     samples.exemplars[samples.series[0]] = (made.Exemplar((("trace_id", "x"),), 1.0, made.NOW_MS),)
     reasons, protocol = ReasonCounts(), made.protocol(version=version, send_exemplars=wanted)
-    (request,) = packing.pack(samples, protocol, made.NOW_MS, reasons)
+    (request,) = request_size.pack(samples, protocol, made.NOW_MS, reasons)
     assert len(made.exemplars_in([request])) == request.exemplars == int(wanted)
     assert reasons.counts == {}
 
@@ -180,7 +181,7 @@ def test_starts_have_a_place_in_2_0_only() -> None:
     samples = made.samples_of([({"__name__": "m"}, 1.0, made.NOW_MS)])
     samples.starts_ms[samples.series[0]] = made.NOW_MS - 5
     for version, expected in ((1, []), (2, [made.NOW_MS - 5])):
-        (request,) = packing.pack(samples, made.protocol(version=version), made.NOW_MS, ReasonCounts())
+        (request,) = request_size.pack(samples, made.protocol(version=version), made.NOW_MS, ReasonCounts())
         found = [getattr(s, "start_timestamp", 0) for _, one in made.entries_in(request) for s in one.samples]
         assert [start for start in found if start] == expected
 
@@ -189,7 +190,7 @@ def test_metadata_travels_with_the_series_of_2_0_only() -> None:
     family = Metadata("m", "gauge", "help", "")
     for version in (1, 2):
         protocol = made.protocol(version=version, families=[family])
-        (request,) = packing.pack(made.samples_of(made.numbered(1)), protocol, made.NOW_MS, ReasonCounts())
+        (request,) = request_size.pack(made.samples_of(made.numbered(1)), protocol, made.NOW_MS, ReasonCounts())
         assert (b"help" in request.body) == (version == 2)
         assert request.metadata == 0
 
@@ -197,6 +198,6 @@ def test_metadata_travels_with_the_series_of_2_0_only() -> None:
 def test_nothing_is_sent_when_nothing_is_taken() -> None:
     reasons = ReasonCounts()
     samples = made.samples_of([({"__name__": "m"}, CUSTOM, made.NOW_MS)])
-    assert packing.pack(samples, made.protocol(), made.NOW_MS, reasons) == []
-    assert packing.pack(Samples(), made.protocol(version=2), made.NOW_MS, reasons) == []
+    assert request_size.pack(samples, made.protocol(), made.NOW_MS, reasons) == []
+    assert request_size.pack(Samples(), made.protocol(version=2), made.NOW_MS, reasons) == []
     assert reasons.total() == 1

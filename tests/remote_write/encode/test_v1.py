@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import STALE, Exemplar, Metadata, Samples
-from lambda_remote_write.remote_write.encode import packing, v1
+from lambda_remote_write.remote_write import request_size
+from lambda_remote_write.remote_write.encode import v1
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from lambda_remote_write.series import label_codec
 from tests.rig import made
@@ -23,7 +24,7 @@ def encoded(points: list[made.Point]) -> bytes:
 
 
 def request_of(samples: Samples) -> WriteRequest:
-    (request,) = packing.pack(samples, made.protocol(), made.NOW_MS, ReasonCounts())
+    (request,) = request_size.pack(samples, made.protocol(), made.NOW_MS, ReasonCounts())
     return request
 
 

@@ -22,7 +22,7 @@ Own = Callable[[Labels], Series | str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Classic:
+class _ClassicSeries:
     """The series of one histogram: a bucket for each boundary and one for +Inf, `_count` and `_sum`."""
 
     boundaries: tuple[float, ...]
@@ -38,7 +38,7 @@ class ClassicHistograms:
 
     def __init__(self, own: Own) -> None:
         self._own = own
-        self._known: dict[Series, _Classic] = {}
+        self._known: dict[Series, _ClassicSeries] = {}
 
     def convert(self, samples: Samples, dropped: ReasonCounts) -> tuple[Samples, int]:
         """Replaces such histograms by classic samples. Returns the samples and by how many they grew, dropped ones
@@ -63,18 +63,17 @@ class ClassicHistograms:
                 made.samples.add(series, value, timestamp_ms)
         return made.samples, len(made.samples) + made.refused - len(samples)
 
-    def _classic(self, series: Series, boundaries: tuple[float, ...], before: _Classic | None) -> _Classic:
+    def _classic(self, series: Series, boundaries: tuple[float, ...], before: _ClassicSeries | None) -> _ClassicSeries:
         if before and before.boundaries == boundaries:
             return before
         labels = label_codec.labels_of(series.prefix)
         name = labels["__name__"]
-        endings = [f"{name}_bucket"] * (len(boundaries) + 1)
         buckets = [
-            self._own({**labels, "__name__": metric, "le": format_float(boundary)})
-            for metric, boundary in zip(endings, (*boundaries, math.inf), strict=True)
+            self._own({**labels, "__name__": f"{name}_bucket", "le": format_float(boundary)})
+            for boundary in (*boundaries, math.inf)
         ]
         rest = [self._own({**labels, "__name__": f"{name}{ending}"}) for ending in ("_count", "_sum")]
-        return _Classic(boundaries, (*buckets, *rest))
+        return _ClassicSeries(boundaries, (*buckets, *rest))
 
     def prune(self, is_kept: Container[Series]) -> list[Series]:
         """Forgets all histograms but `is_kept`. Returns the classic series of those."""
@@ -106,7 +105,7 @@ class _Made:
 
 
 def _values(one: Histogram) -> list[float]:
-    """The values of its classic series, in the order of `_Classic.series`."""
+    """The values of its classic series, in the order of `_ClassicSeries.series`."""
     counts, at = [0.0] * (len(one.custom_values) + 1), 0
     buckets = iter(one.positive_buckets if one.is_float else itertools.accumulate(one.positive_buckets))
     for offset, length in one.positive_spans:

@@ -21,7 +21,7 @@ _SIX_BYTE_MS = range(2**35, 2**42)  # February 1971 to May 2109, in milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SampleBlock:
     """Samples in columns. `exemplars` and `starts_ms` are keyed by the index of their sample."""
 
     series: Sequence[Series]
@@ -108,10 +108,10 @@ def timestamp_field(timestamp_ms: int) -> bytes:
     return integer(_TAG, timestamp_ms)
 
 
-class Blocks:
-    """Cuts samples into blocks. Exemplars and the start of a series go with its newest sample."""
+class SampleBlocks:
+    """Samples to be cut. Exemplars and the start of a series go with its newest sample."""
 
-    def __init__(self, samples: Samples, *, exemplars: bool, starts: bool) -> None:
+    def __init__(self, samples: Samples, *, exemplars: bool = True, starts: bool = True) -> None:
         self._samples = samples
         self._has_histograms = has_histograms(samples.values)
         self._exemplars: dict[int, tuple[Exemplar, ...]] = {}
@@ -124,9 +124,9 @@ class Blocks:
         if starts:
             self._starts_ms = {newest[one]: start for one, start in samples.starts_ms.items() if one in newest}
 
-    def cut(self, start: int, stop: int) -> Block:
+    def cut(self, start: int, stop: int) -> SampleBlock:
         samples, values = self._samples, self._samples.values[start:stop]
-        return Block(
+        return SampleBlock(
             samples.series[start:stop],
             values,
             samples.timestamps_ms[start:stop],

@@ -70,20 +70,12 @@ def _floats(one: Histogram) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def _encode_spans(tag: bytes, spans: Spans) -> bytes:
-    return b"".join([message(tag, _encode_span(offset, length)) for offset, length in spans])
-
-
-def _encode_span(offset: int, length: int) -> bytes:
-    return (b"\x08" + zigzag(offset) if offset else b"") + integer(b"\x10", length)
-
-
-def for_version_1(one: Histogram) -> Histogram:
-    """Raises InvalidHistogram for what remote write 1.0 cannot express."""
-    if one.schema == CUSTOM_BUCKETS:
-        detail = "a histogram with custom buckets, which remote write 1.0 cannot carry"
-        detail += "; 2.0 can: protobuf_message: io.prometheus.write.v2.Request"
-        raise InvalidHistogram(DropReason.CUSTOM_BUCKETS, detail)
-    return one
+    return b"".join(
+        [
+            message(tag, (b"\x08" + zigzag(offset) if offset else b"") + integer(b"\x10", length))
+            for offset, length in spans
+        ]
+    )
 
 
 def for_amp(one: Histogram) -> Histogram:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ...model.samples import Exemplar, Metadata
 from ...series.label_codec import SAMPLE_BYTES, _label, _label_bytes, double, integer, message, text, varint
-from .columns import Block
+from .columns import SampleBlock
 from .metadata import cut_to_size, type_number
 
 _VALUE_AND_TAIL = struct.Struct("<d7s").pack
@@ -30,7 +30,7 @@ _ZERO_TAG = b"\x12\x07"
 _POINT_HEAD = b"\x12\x10\x09"
 
 
-def encode(block: Block) -> bytes:
+def encode(block: SampleBlock) -> bytes:
     """A WriteRequest with a TimeSeries for each sample, or one for adjacent samples of the same series."""
     values = block.fast_path_values()
     if values is None:
@@ -38,7 +38,7 @@ def encode(block: Block) -> bytes:
     return b"".join(_encode_runs_fast(block, values) if block.has_neighbours() else _encode_each_fast(block, values))
 
 
-def _encode_runs_fast(block: Block, values: Sequence[float]) -> Iterator[bytes]:
+def _encode_runs_fast(block: SampleBlock, values: Sequence[float]) -> Iterator[bytes]:
     """One TimeSeries for adjacent samples of a series, as in a backfill."""
     tails = block.tails()
     points = [_POINT_HEAD + point for point in values_and_tails(values, tails)]
@@ -51,7 +51,7 @@ def _encode_runs_fast(block: Block, values: Sequence[float]) -> Iterator[bytes]:
         start = stop
 
 
-def _encode_each_fast(block: Block, values: Sequence[float]) -> list[bytes]:
+def _encode_each_fast(block: SampleBlock, values: Sequence[float]) -> list[bytes]:
     pieces, tails = [b""] * (2 * len(values)), block.tails()
     pieces[::2] = block.prefixes or map(_PREFIX, block.series)
     pieces[1::2] = values_and_tails(values, tails)
@@ -93,7 +93,7 @@ def _zero_head(prefix: bytes) -> bytes:
     return b"\x0a" + varint(len(labels) + _ZERO_BYTES) + labels
 
 
-def _encode_runs_slow(block: Block) -> Iterator[bytes]:
+def _encode_runs_slow(block: SampleBlock) -> Iterator[bytes]:
     for start, stop in block.runs():
         labels, points = _label_bytes(block.series[start].prefix), block.points(start, stop, _HISTOGRAM)
         exemplars = b"".join(map(_encode_exemplar, block.exemplars_of(start, stop)))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ...model.samples import Exemplar, Metadata
 from ...series.cache import strings_of
 from ...series.label_codec import double, integer, message, varint
-from .columns import Block
+from .columns import SampleBlock
 from .metadata import cut_to_size, family_of, type_number
 from .v1 import zeros_among
 
@@ -23,7 +23,7 @@ _ZERO_HEAD = b"\x12\x07"  # of a sample that is only a timestamp
 _HISTOGRAM = b"\x1a"
 
 
-def encode(block: Block, families: Mapping[str, Metadata]) -> bytes:
+def encode(block: SampleBlock, families: Mapping[str, Metadata]) -> bytes:
     """A Request with a TimeSeries for each sample, or one for adjacent samples of the same series and kind."""
     symbols = _Symbols()
     described = _Described(families, symbols)
@@ -78,7 +78,7 @@ def _metric_of(strings: Sequence[str]) -> str:
     return strings[at + 1]
 
 
-def _each_fast(block: Block, values: Sequence[float]) -> Iterator[tuple[tuple[str, ...], bytes]]:
+def _each_fast(block: SampleBlock, values: Sequence[float]) -> Iterator[tuple[tuple[str, ...], bytes]]:
     tails = block.tails()
     fields = list(map(_POINT, itertools.repeat(_POINT_HEAD), values, tails))
     for index in zeros_among(values):
@@ -86,7 +86,7 @@ def _each_fast(block: Block, values: Sequence[float]) -> Iterator[tuple[tuple[st
     return zip(map(strings_of, block.series), fields, strict=True)
 
 
-def _runs_slow(block: Block, symbols: _Symbols) -> Iterator[tuple[tuple[str, ...], bytes]]:
+def _runs_slow(block: SampleBlock, symbols: _Symbols) -> Iterator[tuple[tuple[str, ...], bytes]]:
     for start, stop in block.runs():
         exemplars = [_encode_exemplar(exemplar, symbols) for exemplar in block.exemplars_of(start, stop)]
         yield strings_of(block.series[start]), block.points(start, stop, _HISTOGRAM) + b"".join(exemplars)

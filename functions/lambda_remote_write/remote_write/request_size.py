@@ -7,19 +7,18 @@ from dataclasses import dataclass, field, replace
 
 import snappy
 
-from ...config.schema import RemoteWriteConfig
-from ...model.delivery import WriteRequest
-from ...model.drop_reasons import DropReason
-from ...model.reason_counts import ReasonCounts
-from ...model.samples import Histogram, Labels, Metadata, Samples, Series, earliest, has_histograms, latest
-from ...series import order
-from ...series.cache import has_legacy_names, legacy_prefix
-from ...series.name_escaping import escaped
-from . import histogram, v1, v2
-from .columns import Block, Blocks
-from .decode import unpack, unpack_metadata
+from ..config.schema import RemoteWriteConfig
+from ..model.delivery import WriteRequest
+from ..model.drop_reasons import DropReason
+from ..model.reason_counts import ReasonCounts
+from ..model.samples import Histogram, Labels, Metadata, Samples, Series, earliest, has_histograms, latest
+from ..series import order
+from ..series.cache import has_legacy_names, legacy_prefix
+from ..series.name_escaping import escaped
+from .encode import histogram, v1, v2
+from .encode.columns import SampleBlock, SampleBlocks
+from .encode.decode import unpack, unpack_metadata
 
-View = Callable[[Series], Series | str]
 Escape = Callable[[Labels], Labels]
 
 
@@ -43,8 +42,10 @@ class Protocol:
         if not self.endpoint.send_native_histograms:
             detail = "a native histogram; this endpoint gets none without send_native_histograms: true"
             raise histogram.InvalidHistogram(DropReason.NATIVE_HISTOGRAMS_OFF, detail)
-        if self.version == 1:
-            one = histogram.for_version_1(one)
+        if self.version == 1 and one.schema == histogram.CUSTOM_BUCKETS:
+            detail = "a histogram with custom buckets, which remote write 1.0 cannot carry"
+            detail += "; 2.0 can: protobuf_message: io.prometheus.write.v2.Request"
+            raise histogram.InvalidHistogram(DropReason.CUSTOM_BUCKETS, detail)
         return histogram.for_amp(one) if self.endpoint.is_amp else one
 
 
@@ -55,34 +56,51 @@ def pack(samples: Samples, protocol: Protocol, now_ms: int, dropped: ReasonCount
     queue = protocol.endpoint.queue
     fresh = _without_old(samples, queue.sample_age_limit_ms, now_ms, dropped)
     taken = _with_histograms_taken(_with_names_taken(fresh, protocol, dropped), protocol, dropped)
-    packer = _Packer(taken, protocol, dropped)
-    starts = range(0, len(taken), queue.max_samples_per_send)
-    return [request for start in starts for request in packer.fit(start, start + queue.max_samples_per_send)]
+    blocks = SampleBlocks(taken, exemplars=protocol.endpoint.send_exemplars, starts=protocol.version > 1)
 
+    def encoded(start: int, stop: int) -> WriteRequest:
+        return _request(blocks.cut(start, stop), protocol.version, protocol.families)
 
-def apply_write_relabel(view: View, samples: Samples, dropped: ReasonCounts) -> Samples:
-    """The samples of one endpoint after its `write_relabel_configs`, in any order."""
-    seen = Samples()
-    for series, value, timestamp_ms in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
-        mapped = view(series)
-        if isinstance(mapped, str):
-            dropped.add(mapped, "dropped by write_relabel_configs of this endpoint")
+    requests = []
+    for request in _cut_to_fit(encoded, len(taken), queue.max_samples_per_send, queue.max_body_bytes):
+        if fits(request, queue.max_body_bytes):
+            requests.append(request)
         else:
-            seen.add(mapped, value, timestamp_ms)
-    for series, exemplars in samples.exemplars.items():
-        if isinstance(mapped := view(series), Series):
-            seen.exemplars[mapped] = exemplars
-    for series, start_ms in samples.starts_ms.items():
-        if isinstance(mapped := view(series), Series):
-            seen.starts_ms[mapped] = start_ms
-    return seen
+            detail = f"one sample takes {request.raw_bytes} bytes; a request has at most {queue.max_body_bytes}"
+            dropped.add(DropReason.TOO_LARGE, detail)
+    return requests
 
 
 def pack_metadata(metadata: Sequence[Metadata], max_entries: int, max_bytes: int) -> list[WriteRequest]:
-    """Metadata -> 1.0 requests without samples, so that a refused entry loses no sample; each within both limits."""
+    """Metadata -> 1.0 requests without samples, so that a refused entry loses no sample; each within both limits, but
+    for an entry that is too large by itself."""
     fields = list(map(v1.encode_metadata, metadata))
-    starts = range(0, len(fields), max_entries)
-    return [request for start in starts for request in _fit_fields(fields[start : start + max_entries], max_bytes)]
+
+    def encoded(start: int, stop: int) -> WriteRequest:
+        return _request_of_fields(fields[start:stop])
+
+    return list(_cut_to_fit(encoded, len(fields), max_entries, max_bytes))
+
+
+def fits(request: WriteRequest, max_bytes: int) -> bool:
+    """Whether a request is small enough, raw and compressed."""
+    return request.raw_bytes < max_bytes and len(request.body) < max_bytes
+
+
+def _cut_to_fit(
+    encoded: Callable[[int, int], WriteRequest], count: int, most: int, max_bytes: int
+) -> Iterator[WriteRequest]:
+    """Requests of `count` things, at most `most` in each, halved as long as they do not fit. One thing that does not
+    fit by itself is a request all the same. `encoded(start, stop)` makes a request."""
+    ranges = [(start, min(start + most, count)) for start in reversed(range(0, count, most))]
+    while ranges:
+        start, stop = ranges.pop()
+        request = encoded(start, stop)
+        if stop - start == 1 or fits(request, max_bytes):
+            yield request
+        else:
+            half = (start + stop) // 2
+            ranges += [(half, stop), (start, half)]
 
 
 def split(request: WriteRequest) -> list[WriteRequest]:
@@ -97,9 +115,9 @@ def split(request: WriteRequest) -> list[WriteRequest]:
         fields = unpack_metadata(request)
         return [_request_of_fields(fields[:half]), _request_of_fields(fields[half:])]
     samples, families = unpack(request)
-    blocks = _whole(samples)
+    blocks = SampleBlocks(samples)
     cuts = (blocks.cut(0, half), blocks.cut(half, len(samples)))
-    return [_with_maybe_stored_of(request, _request(block, request.version, families)) for block in cuts]
+    return [_with_maybe_stored_of(request, _request(one, request.version, families)) for one in cuts]
 
 
 def cut_by_age(request: WriteRequest, oldest_allowed_ms: int) -> tuple[WriteRequest | None, WriteRequest | None]:
@@ -112,10 +130,9 @@ def cut_by_age(request: WriteRequest, oldest_allowed_ms: int) -> tuple[WriteRequ
     young, old = list[int](), list[int]()
     for index, stamp in enumerate(samples.timestamps_ms):
         (young if stamp >= oldest_allowed_ms else old).append(index)
-    parts = [samples.pick(young), samples.pick(old)]
-    whole = [_whole(part).cut(0, len(part)) if part else None for part in parts]
     kept, gone = [
-        _with_maybe_stored_of(request, _request(one, request.version, families)) if one else None for one in whole
+        _with_maybe_stored_of(request, _request_of(part, request.version, families)) if part else None
+        for part in (samples.pick(young), samples.pick(old))
     ]
     return kept, gone
 
@@ -138,19 +155,18 @@ def with_metadata(request: WriteRequest, metadata: WriteRequest) -> WriteRequest
 def samples_alone(request: WriteRequest) -> WriteRequest:
     """The request without its metadata."""
     samples, families = unpack(request)
-    return _request(_whole(samples).cut(0, len(samples)), request.version, families)
+    return _request_of(samples, request.version, families)
 
 
 def _with_maybe_stored_of(request: WriteRequest, part: WriteRequest) -> WriteRequest:
     return replace(part, maybe_stored=True) if request.maybe_stored else part
 
 
-def _whole(samples: Samples) -> Blocks:
-    """Blocks with exemplars and starts."""
-    return Blocks(samples, exemplars=True, starts=True)
+def _request_of(samples: Samples, version: int, families: Mapping[str, Metadata]) -> WriteRequest:
+    return _request(SampleBlocks(samples).cut(0, len(samples)), version, families)
 
 
-def _request(block: Block, version: int, families: Mapping[str, Metadata]) -> WriteRequest:
+def _request(block: SampleBlock, version: int, families: Mapping[str, Metadata]) -> WriteRequest:
     raw = v1.encode(block) if version == 1 else v2.encode(block, families)
     return WriteRequest(
         _compress(raw),
@@ -203,39 +219,6 @@ def _with_histograms_taken(samples: Samples, protocol: Protocol, dropped: Reason
     taken = samples.pick([index for index, _ in kept])
     taken.values = [value for _, value in kept]
     return taken
-
-
-class _Packer:
-    """Cuts samples into requests that fit."""
-
-    def __init__(self, samples: Samples, protocol: Protocol, dropped: ReasonCounts) -> None:
-        self._protocol, self._dropped, self._count = protocol, dropped, len(samples)
-        exemplars, starts = protocol.endpoint.send_exemplars, protocol.version > 1
-        self._blocks = Blocks(samples, exemplars=exemplars, starts=starts)
-
-    def fit(self, start: int, stop: int) -> Iterator[WriteRequest]:
-        stop, max_bytes = min(stop, self._count), self._protocol.endpoint.queue.max_body_bytes
-        block = self._blocks.cut(start, stop)
-        request = _request(block, self._protocol.version, self._protocol.families)
-        if request.raw_bytes < max_bytes and len(request.body) < max_bytes:
-            yield request
-        elif stop - start == 1:
-            detail = f"one sample takes {request.raw_bytes} bytes; a request has at most {max_bytes}"
-            self._dropped.add(DropReason.TOO_LARGE, detail)
-        else:
-            half = (start + stop) // 2
-            yield from self.fit(start, half)
-            yield from self.fit(half, stop)
-
-
-def _fit_fields(fields: Sequence[bytes], max_bytes: int) -> Iterator[WriteRequest]:
-    request = _request_of_fields(fields)
-    if len(fields) < 2 or (request.raw_bytes < max_bytes and len(request.body) < max_bytes):
-        yield request
-    else:
-        half = len(fields) // 2
-        yield from _fit_fields(fields[:half], max_bytes)
-        yield from _fit_fields(fields[half:], max_bytes)
 
 
 def _request_of_fields(fields: Sequence[bytes]) -> WriteRequest:

@@ -14,8 +14,8 @@ from lambda_remote_write.config.schema import QueueConfig
 from lambda_remote_write.model.delivery import WriteRequest
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Metadata, Samples
-from lambda_remote_write.remote_write.encode import packing
-from lambda_remote_write.remote_write.encode.packing import cut_by_age, in_version_1, pack_metadata, split
+from lambda_remote_write.remote_write import request_size
+from lambda_remote_write.remote_write.request_size import cut_by_age, in_version_1, pack_metadata, split
 from lambda_remote_write.series.cache import SeriesLimits
 from tests.rig import made
 from tests.rig.made import noise
@@ -37,7 +37,7 @@ def queue(max_samples: int = 1000, max_bytes: int = 1_000_000, age_ms: int = 0) 
 def pack(
     samples: Samples, queue: QueueConfig, now_ms: int, dropped: ReasonCounts, version: int = 1
 ) -> list[WriteRequest]:
-    return packing.pack(samples, made.protocol(queue, version=version), now_ms, dropped)
+    return request_size.pack(samples, made.protocol(queue, version=version), now_ms, dropped)
 
 
 versions = pytest.mark.parametrize("version", [1, 2], ids=["1.0", "2.0"])
@@ -184,7 +184,7 @@ def test_points_of_one_series_share_its_labels_after_a_split_too(version: int) -
 def test_splitting_keeps_everything_that_a_page_gives(version: int, page: Samples) -> None:
     family = Metadata("m", "gauge", "what travels along", "")
     protocol = made.protocol(families=[family], version=version)
-    for request in packing.pack(page, protocol, made.NOW_MS, ReasonCounts()):
+    for request in request_size.pack(page, protocol, made.NOW_MS, ReasonCounts()):
         halves = split(request)
         stated(halves)
         assert made.points_in(halves) == made.points_in([request])
@@ -298,12 +298,13 @@ def test_names_that_1_0_does_not_allow_are_escaped_after_a_fall_back(
 ) -> None:
     points = [(labels, 1.0, made.NOW_MS), ({"__name__": "other"}, 1.0, made.NOW_MS)]
     protocol = made.protocol(version=2)
-    (request,) = packing.pack(made.samples_of(points, made.cache(limits=UTF8)), protocol, made.NOW_MS, ReasonCounts())
+    collected = made.samples_of(points, made.cache(limits=UTF8))
+    (request,) = request_size.pack(collected, protocol, made.NOW_MS, ReasonCounts())
     assert made.points_in([request]) == made.as_bits(points)
     dropped, later = ReasonCounts(), ReasonCounts()
     spoken = in_version_1(request, protocol.endpoint, made.NOW_MS, dropped)
     samples = made.samples_of(points, made.cache(limits=UTF8))
-    next_run = packing.pack(samples, replace(protocol, version=1), made.NOW_MS, later)
+    next_run = request_size.pack(samples, replace(protocol, version=1), made.NOW_MS, later)
     for requests, reasons in ((spoken, dropped), (next_run, later)):
         assert made.points_in(requests) == made.as_bits([(spelt, *points[0][1:]), points[1]])
         assert dict(reasons.counts) == {}
@@ -313,7 +314,8 @@ def test_samples_of_series_that_become_one_stay_in_order_and_each_time_stands_on
     names = ({"__name__": "a.b"}, {"__name__": "a_b"}, {"__name__": "c"})
     points = [(one, float(step), made.NOW_MS + step) for one in names for step in range(3)]
     protocol, dropped = made.protocol(version=2), ReasonCounts()
-    (request,) = packing.pack(made.samples_of(points, made.cache(limits=UTF8)), protocol, made.NOW_MS, ReasonCounts())
+    collected = made.samples_of(points, made.cache(limits=UTF8))
+    (request,) = request_size.pack(collected, protocol, made.NOW_MS, ReasonCounts())
     spoken = in_version_1(request, protocol.endpoint, made.NOW_MS, dropped)
     assert made.points_in(spoken) == made.as_bits(points[3:])
     assert dict(dropped.counts) == {"not_newer": 3}
