@@ -22,7 +22,7 @@ from bench.cost import (
 )
 from bench.scrape import OURS, Figures, Round, ScrapeBench
 from bench.side import Side
-from lambda_remote_write.state.shards import hashmod
+from lambda_remote_write.relabel import hashmod
 
 _PAPER_SHARDS, _PAPER_TARGETS = 8, 500
 _LAMBDA_MB = 1_769  # one whole processor

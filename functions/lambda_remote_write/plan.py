@@ -16,6 +16,7 @@ from .environment import Environment
 from .model.reason_counts import ReasonCounts
 from .model.samples import STALE, InvalidSeries, Labels, Series
 from .model.scrape import MetricResult, Scrape
+from .relabel import hashmod
 from .remote_write.batches import Batch
 from .remote_write.endpoint import EndpointState
 from .report import cost
@@ -24,7 +25,6 @@ from .scrape import collect
 from .scrape.pool import ScrapePool
 from .scrape.targets import DroppedTarget
 from .series.cache import AMP_LIMITS
-from .state.shards import hashmod
 
 _SHOWN_SERIES = 20  # of a job; at least one of each metric
 _MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label

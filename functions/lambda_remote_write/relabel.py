@@ -420,9 +420,10 @@ def _set(computed: Callable[[Rule, str], str]) -> Callable[[Rule, _Builder], boo
     return apply
 
 
-def _hashmod(rule: Rule, value: str) -> str:
-    digest = hashlib.md5(_encode(value), usedforsecurity=False).digest()
-    return str(int.from_bytes(digest[8:], "big") % rule.modulus)
+def hashmod(text: str, modulus: int) -> int:
+    """The last eight bytes of the MD5 of a text, modulo (Prometheus model/relabel, Hashmod)."""
+    digest = hashlib.md5(_encode(text), usedforsecurity=False).digest()
+    return int.from_bytes(digest[8:]) % modulus
 
 
 def _delete(*, matching: bool) -> Callable[[Rule, _Builder], bool]:
@@ -440,7 +441,7 @@ _APPLY: dict[Action, Callable[[Rule, _Builder], bool]] = {  # False: dropped
     Action.DROP: lambda rule, builder: not rule.regex.matches(_value(rule, builder)),
     Action.KEEPEQUAL: lambda rule, builder: builder.labels.get(rule.target_label, "") == _value(rule, builder),
     Action.DROPEQUAL: lambda rule, builder: builder.labels.get(rule.target_label, "") != _value(rule, builder),
-    Action.HASHMOD: _set(_hashmod),
+    Action.HASHMOD: _set(lambda rule, value: str(hashmod(value, rule.modulus))),
     Action.LOWERCASE: _set(lambda _, value: _to_lower(value)),
     Action.UPPERCASE: _set(lambda _, value: _to_upper(value)),
     Action.LABELMAP: _labelmap,

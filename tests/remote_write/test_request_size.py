@@ -239,7 +239,9 @@ def test_cutting_by_age_takes_the_old_samples_and_no_other(
     [
         pytest.param(split, 1, id="halves of 1.0"),
         pytest.param(split, 2, id="halves of 2.0"),
-        pytest.param(lambda request: split(packing.with_metadata(request, METADATA))[:1], 1, id="without its metadata"),
+        pytest.param(
+            lambda request: split(request_size.with_metadata(request, METADATA))[:1], 1, id="without its metadata"
+        ),
         pytest.param(lambda request: cut_by_age(request, made.NOW_MS + 2), 1, id="young and old"),
         pytest.param(lambda request: in_version_1(request, made.endpoint(), made.NOW_MS, ReasonCounts()), 2, id="1.0"),
     ],

@@ -14,7 +14,8 @@ import pytest
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import JsonJob
-from lambda_remote_write.scrape.schedule import Tick, offset_ms
+from lambda_remote_write.relabel import hashmod
+from lambda_remote_write.scrape.schedule import Tick
 from tests.rig.command_line import SOURCES
 from tests.rig.json_source import NOW_MS, Rig
 
@@ -35,7 +36,7 @@ def job(interval: str, name: str = "j") -> JsonJob:
 
 
 def is_due(one: JsonJob, at: int, last: int | None, tick_ms: int) -> bool:
-    offset = offset_ms(one.job_name, one.scrape_interval_ms)
+    offset = hashmod(one.job_name, one.scrape_interval_ms)
     return Tick(at, last, tick_ms).takes(one.job_name, one.scrape_interval_ms, offset)
 
 
@@ -66,7 +67,7 @@ def test_jitter_neither_doubles_nor_loses_a_run(interval: str) -> None:
     late = [tick + chance.randrange(20_000) for tick in DAY]
     length = MINUTES[interval] * TICK_MS
     found = runs(late, job(interval), is_warm=True)
-    slots = [(tick - offset_ms("j", length)) // length for tick in found]
+    slots = [(tick - hashmod("j", length)) // length for tick in found]
     assert slots == list(range(slots[0], slots[0] + len(slots)))
     assert len(slots) >= 1440 // MINUTES[interval] - 1
 
@@ -108,18 +109,18 @@ def test_an_interval_that_is_no_multiple_of_the_tick_keeps_its_mean() -> None:
 def test_the_grid_is_the_same_in_every_process() -> None:
     """A cold start may not move a job's slot: the offset comes from no seeded hash."""
     code = (
-        "from lambda_remote_write.scrape.schedule import offset_ms; "
-        "print([offset_ms(n, 3_600_000) for n in ('j', 'é', 'fleet')])"
+        "from lambda_remote_write.relabel import hashmod; "
+        "print([hashmod(n, 3_600_000) for n in ('j', 'é', 'fleet')])"
     )
     found = set()
     for seed in ("1", "2"):
         env_vars = os.environ | {"PYTHONHASHSEED": seed, **SOURCES}
         found.add(subprocess.check_output([sys.executable, "-c", code], env=env_vars, text=True))
-    assert found == {f"{[offset_ms(name, 3_600_000) for name in ('j', 'é', 'fleet')]}\n"}
+    assert found == {f"{[hashmod(name, 3_600_000) for name in ('j', 'é', 'fleet')]}\n"}
 
 
 def test_jobs_of_one_interval_do_not_all_run_at_once() -> None:
-    offsets = {offset_ms(f"job-{index}", 3_600_000) // TICK_MS for index in range(40)}
+    offsets = {hashmod(f"job-{index}", 3_600_000) // TICK_MS for index in range(40)}
     assert len(offsets) > 20
 
 

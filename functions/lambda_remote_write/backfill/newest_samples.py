@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from ..config.schema import RemoteWriteConfig
 from ..http import HttpRequest
 from ..model.samples import Samples, Series
-from ..remote_write.client import NoAnswer, RemoteWriteClient
-from ..remote_write.last_sample import NotKnown, query_url
+from ..remote_write.client import NoAnswer, QueryResult, RemoteWriteClient
+from ..remote_write.last_sample import query_url
 from ..series import label_codec
 from ..series.cache import SeriesLimits, validated
 
@@ -49,19 +49,19 @@ class NewestSamples:
             return None
         try:
             found = self._query(_HEAD, deadline)
-            ahead = [str(one["metric"]["__name__"]) for one in found if one["metric"]]  # type: ignore[index]
+            ahead = [one.metric["__name__"] for one in found if "__name__" in one.metric]
             if ahead:
                 return self._newest_of(ahead, deadline)
-            return max((_ms(one["value"]) for one in found), default=self._now_ms() - _IDLE_MS)
-        except NotKnown as error:
+            return max((one.value_ms() for one in found), default=self._now_ms() - _IDLE_MS)
+        except NoAnswer as error:
             self.unknown = str(error)
         return None
 
     def _newest_of(self, names: Sequence[str], deadline: float) -> int:
-        """The newest sample of some metrics; of too many, the latest possible time. Raises NotKnown."""
+        """The newest sample of some metrics; of too many, the latest possible time. Raises NoAnswer."""
         if len(names) > _METRICS_AT_ONCE:
             return self._now_ms() + _AHEAD_MS
-        return max((_ms(one["value"]) for one in self._query(expression(names), deadline)), default=self._now_ms())
+        return max((one.value_ms() for one in self._query(expression(names), deadline)), default=self._now_ms())
 
     def learn(self, samples: Samples, deadline: float) -> None:
         """Sets `last_ms` of series seen for the first time to their newest sample at the receiver."""
@@ -72,7 +72,7 @@ class NewestSamples:
         names = {label_codec.labels_of(series.prefix)["__name__"] for series in new} - self._asked
         try:
             self._ask(sorted(names), deadline)
-        except NotKnown as error:
+        except NoAnswer as error:
             self.unknown = str(error)
         for series in new:
             series.last_ms = max(series.last_ms, self._newest.get(series.prefix, series.last_ms))
@@ -87,29 +87,18 @@ class NewestSamples:
         for start in range(0, len(names), _METRICS_AT_ONCE):
             some = names[start : start + _METRICS_AT_ONCE]
             for one in self._query(expression(some), deadline):
-                labels = {str(name): str(value) for name, value in one["metric"].items()}  # type: ignore[attr-defined]
+                labels = dict(one.metric)
                 labels["__name__"] = labels.pop(_NAME, "")
-                self._newest[label_codec.series_prefix(validated(labels, _ANY_NAME))] = _ms(one["value"])
+                self._newest[label_codec.series_prefix(validated(labels, _ANY_NAME))] = one.value_ms()
             self._asked |= set(some)
 
-    def _query(self, text: str, deadline: float) -> list[dict[str, object]]:
-        """The instant vector of an expression. Raises NotKnown."""
+    def _query(self, text: str, deadline: float) -> list[QueryResult]:
+        """The instant vector of an expression. Raises NoAnswer."""
         seconds = min(_TIMEOUT_SECONDS, max(deadline - time.monotonic(), 0.1))
         form = {"query": text, "time": f"{(self._now_ms() + _AHEAD_MS) / 1000:.3f}"}
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-        try:
-            ask = HttpRequest("POST", self._url, headers, urlencode(form).encode())
-            status, body = self._client.ask(ask, seconds, _MAX_ANSWER_BYTES)
-        except NoAnswer as error:
-            raise NotKnown(str(error)) from None
-        if status != 200:
-            hint = "; the role needs aps:QueryMetrics (parameter Backfill)" if status == 403 else ""
-            raise NotKnown(f"a query was answered {status}{hint}")
-        try:
-            found: list[dict[str, object]] = json.loads(body)["data"]["result"]
-            return found
-        except (ValueError, KeyError, TypeError) as error:
-            raise NotKnown(f"the answer to a query cannot be read ({type(error).__name__})") from None
+        ask = HttpRequest("POST", self._url, headers, urlencode(form).encode())
+        return self._client.query(ask, seconds, _MAX_ANSWER_BYTES, "Backfill")
 
 
 def expression(names: Iterable[str]) -> str:
@@ -124,11 +113,3 @@ def _of_metric(name: str) -> str:
     selector = f"{{__name__={quoted}}}"
     times = f"max_over_time(timestamp({selector}){_WIDE})"
     return f'label_replace({times}, "{_NAME}", {replacement}, "", "")'
-
-
-def _ms(value: object) -> int:
-    """Raises NotKnown."""
-    try:
-        return round(float(value[1]) * 1000)  # type: ignore[index]
-    except (TypeError, ValueError, IndexError, OverflowError):
-        raise NotKnown("a query returned something that is not a time") from None

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from .. import USER_AGENT
 from ..aws.credentials import CredentialsError, CredentialsProvider
 from ..aws.sigv4 import signed
@@ -66,7 +68,29 @@ class WriteResponse:
 
 
 class NoAnswer(Exception):
-    """A receiver has not answered. The message says why."""
+    """A receiver has not answered a query. The message says why."""
+
+
+class QueryResult(msgspec.Struct):
+    """A series of an instant vector: its labels, and the time in seconds and the value (Prometheus, "HTTP API")."""
+
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+    def value_ms(self) -> int:
+        """The value of a query for a time in seconds. Raises NoAnswer."""
+        try:
+            return round(float(self.value[1]) * 1000)
+        except (ValueError, OverflowError):
+            raise NoAnswer("a query returned something that is not a time") from None
+
+
+class _Data(msgspec.Struct):
+    result: list[QueryResult]
+
+
+class _QueryAnswer(msgspec.Struct):
+    data: _Data
 
 
 class RemoteWriteClient:
@@ -121,6 +145,17 @@ class RemoteWriteClient:
                 return answer.status, answer.read(max_bytes)
         except (TransportError, TokenError, CredentialsError, SecretError) as error:
             raise NoAnswer(self.masked(str(error))) from None
+
+    def query(self, request: HttpRequest, timeout_seconds: float, max_bytes: int, parameter: str) -> list[QueryResult]:
+        """A PromQL query -> its instant vector. `parameter` of the template allows it. Raises NoAnswer."""
+        status, body = self.ask(request, timeout_seconds, max_bytes)
+        if status != 200:
+            hint = f"; the role needs aps:QueryMetrics (parameter {parameter})" if status == 403 else ""
+            raise NoAnswer(f"a query was answered {status}{hint}")
+        try:
+            return msgspec.json.decode(body, type=_QueryAnswer).data.result
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NoAnswer(f"the answer to a query cannot be read ({type(error).__name__})") from None
 
     def masked(self, text: str) -> str:
         """Masks the secrets of this process in a text of the receiver or about it."""

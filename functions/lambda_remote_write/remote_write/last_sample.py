@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
@@ -19,10 +18,6 @@ _WRITE_PATHS = {  # of a receiver -> where it answers queries
     "/api/v1/push": "/prometheus/api/v1/query",  # Mimir, Cortex
 }
 _RANGE = "1h"  # AMP rejects older samples, so that a longer gap cannot be filled either
-
-
-class NotKnown(Exception):
-    """The receiver did not answer the query. The message says why."""
 
 
 def query_url(endpoint: RemoteWriteConfig) -> str:
@@ -47,28 +42,15 @@ def newest_ms(
     client: RemoteWriteClient, endpoint: RemoteWriteConfig, metrics: Mapping[str, Sequence[str]], deadline: float
 ) -> dict[str, int]:
     """Job -> the time of its newest sample in the last hour, in milliseconds; jobs without one are left out.
-    `deadline` is monotonic seconds. Raises NotKnown."""
+    `deadline` is monotonic seconds. Raises NoAnswer."""
     url = query_url(endpoint)
     if not url:
-        raise NotKnown("its url does not tell where it answers queries")
+        raise NoAnswer("its url does not tell where it answers queries")
     query = urlencode({"query": expression(metrics)}, quote_via=quote)  # a plus sign would be signed as itself
     ask = HttpRequest("GET", f"{url}?{query}", {"Accept": "application/json"})
-    try:
-        status, body = client.ask(ask, min(_TIMEOUT_SECONDS, deadline - time.monotonic()), _MAX_ANSWER_BYTES)
-    except NoAnswer as error:
-        raise NotKnown(str(error)) from None
-    if status != 200:
-        hint = "; the role needs aps:QueryMetrics (parameter QueryWorkspace)" if status == 403 else ""
-        raise NotKnown(f"it answered {status}{hint}")
-    return _read(body)
-
-
-def _read(body: bytes) -> dict[str, int]:
-    try:
-        found = json.loads(body)["data"]["result"]
-        return {str(one["metric"]["job"]): round(float(one["value"][1]) * 1000) for one in found}
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise NotKnown(f"its answer to a query cannot be read ({type(error).__name__})") from None
+    seconds = min(_TIMEOUT_SECONDS, deadline - time.monotonic())
+    found = client.query(ask, seconds, _MAX_ANSWER_BYTES, "QueryWorkspace")
+    return {one.metric.get("job", ""): one.value_ms() for one in found}
 
 
 def _escaped(text: str) -> str:

@@ -16,9 +16,9 @@ from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, Metadata, Samples
 from ..model.scrape import HighWaterMark, Scrape
+from ..relabel import hashmod
 from . import up
 from .collect import Scraper, ScrapeResponse, explained
-from .schedule import offset_ms
 
 MarkOf = Callable[[str], HighWaterMark | None]
 """How far a job has come, in other environments too."""
@@ -46,7 +46,7 @@ class JsonScraper(Scraper):
         # A job whose labels the config changes is another one, and the first one ends.
         self.key = "\xff".join([self.name, *(part for pair in sorted(target.items()) for part in pair)])
         self.interval_ms, self.timeout_ms = job.scrape_interval_ms, job.scrape_timeout_ms
-        self.offset_ms = offset_ms(self.name, self.interval_ms)
+        self.offset_ms = hashmod(self.name, self.interval_ms)
 
     def mark_seen(self, run: int) -> None:
         """The mapper has marked its series."""

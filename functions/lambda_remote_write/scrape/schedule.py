@@ -5,18 +5,12 @@ interval is the tick or less runs on every tick.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass
 
 
 def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def offset_ms(job_name: str, interval_ms: int) -> int:
-    digest = hashlib.md5(job_name.encode(), usedforsecurity=False).digest()
-    return int.from_bytes(digest[-8:]) % interval_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ..config.schema import Config
 from ..model.scrape import HighWaterMark, Scrape
 from ..remote_write import last_sample
-from ..remote_write.client import RemoteWriteClient
+from ..remote_write.client import NoAnswer, RemoteWriteClient
 from ..scrape.collect import Scraper
 from .state import State
 
@@ -126,7 +126,7 @@ class JobProgress:
                 deadline = time.monotonic() + _QUERY_SECONDS
                 found = last_sample.newest_ms(client, endpoint, metrics, deadline)
                 return {job: HighWaterMark(newest_ms, newest_ms) for job, newest_ms in found.items()}
-            except last_sample.NotKnown as error:
+            except NoAnswer as error:
                 why = f"{endpoint.name}: {error}"
         self.warning = f"the last accepted time of {', '.join(metrics)} is not known, a gap before now stays: {why}"
         return {}

@@ -8,7 +8,6 @@ something waits, and decides for all of them. Until then the old split stays.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from ..relabel import hashmod
 from ..store import Changed, NotStored, Store, StoreError
 
 KEY = "state/split"
@@ -55,12 +55,6 @@ WHOLE = Shard()
 
 OPERATOR = Shard(0, 0, "operator")
 """What people push by hand: no job of the schedule, a spool of its own."""
-
-
-def hashmod(key: str, modulus: int) -> int:
-    """As relabelling does it: the last eight bytes of the MD5, modulo (Prometheus model/relabel, Hashmod)."""
-    digest = hashlib.md5(key.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-    return int.from_bytes(digest[8:], "big") % modulus
 
 
 @dataclass(frozen=True, slots=True)
