@@ -11,19 +11,19 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.place import REGION, WORKSPACE
 from bench.side import BenchFailed, Side, cpu_seconds, peak_mib, pinned, run_candidate
-from bench.table import Target
+from bench.table import Target, joined
+from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.series.cache import NO_LIMITS, SeriesCache
-from sandbox.server import free_port
+from sandbox.process import answers, start, stop
 
 FORMATS = ("ndjson", "csv", "openmetrics")
 _ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
@@ -149,8 +149,6 @@ def _encoding(count: int) -> float:
         series = cache.intern(labels)
         for step in range(count // _SERIES):
             samples.add(series, float(value_of(number, step)), 1_700_000_000_000 + step * 15_000)
-    from lambda_remote_write.config.load import parse_config
-
     config = parse_config("remote_write: [{url: 'http://localhost/'}]", "bench.yaml", {})
     protocol, best = packing.Protocol(config.endpoints[0], 1), math.inf
     for _ in range(5):
@@ -214,25 +212,20 @@ def _victoria(folder: Path, samples: int) -> dict[str, Loaded]:
 
 @contextmanager
 def _victoria_server(path: str, folder: Path) -> Iterator[tuple[str, int]]:
-    port = free_port()
     storage = folder / "victoria"
-    command = [path, f"-storageDataPath={storage}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=10y"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
+
+    def launch(port: int) -> subprocess.Popen[bytes]:
+        command = [path, f"-storageDataPath={storage}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=10y"]
+        return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    started = start(launch, lambda port: answers(f"http://127.0.0.1:{port}/health"), 10)
+    if started is None:
+        raise BenchFailed("victoria-metrics did not start")
+    process, port = started
     try:
-        for _ in range(100):
-            with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
-                break
-            time.sleep(0.1)
-        else:
-            raise BenchFailed("victoria-metrics did not start")
-        yield url, process.pid
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=20)
-        process.kill()
-        process.wait()
+        stop(process, 20)
         shutil.rmtree(storage, ignore_errors=True)
 
 
@@ -280,15 +273,4 @@ def printed(results: Results) -> str:
     lines += [f"  not on PATH: {name}" for name in results.missing]
     encoding = [f"Encoding and compressing alone: {results.encoding:,.0f} samples a second of CPU"]
     goals = ["Targets of the backfill", *(target.line() for target in targets(results))]
-    return "\n\n".join("\n".join(part) for part in (lines, encoding, goals))
-
-
-def numbers(results: Results) -> dict[str, Any]:
-    samples = results.plan.samples
-    return {
-        "samples": samples,
-        "per_core": {kind: one.per_core(samples) for kind, one in results.ours.items()},
-        "peak_mib": {kind: one.peak_mib for kind, one in results.ours.items()},
-        "peers": {name: one.per_core(samples) for name, one in results.peers.items()},
-        "encoding": results.encoding,
-    }
+    return joined(lines, encoding, goals)

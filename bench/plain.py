@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -19,6 +19,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
+
+if TYPE_CHECKING:
+    from bench.place import Place, Push
 
 JOB = "custom_exporter"
 METRIC = "api_requests_total"
@@ -88,3 +91,12 @@ def handler(event: Any, context: Any) -> dict[str, int]:
     if _script is None:
         _script = Script()
     return {"sent": _script.run()}
+
+
+def prepare(place: Place) -> Push:
+    os.environ |= {"API_URL": place.api_url, "REMOTE_WRITE_URL": place.write_url}
+
+    def push() -> None:
+        handler({}, None)
+
+    return push

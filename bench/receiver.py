@@ -1,8 +1,8 @@
 """The process that takes remote writes: it answers at once, and counts by scrape when no request is under way, so
 that its own work does not slow down the one that is measured.
 
-All samples of a scrape have its time. With every request the CPU time is noted that the sender has taken so far; that
-of a scrape is the one of the request with its last sample.
+All samples of a scrape have its time, those of records are within a minute. With every request the CPU time is noted
+that the sender has taken so far; that of a scrape is the one of the request with its last sample.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ _QUIET_SECONDS = 0.3  # without a request, and the counting may begin
 
 @dataclass(slots=True)
 class Landed:
-    """What arrived of one scrape: samples of the page, their sum, and whether the target was up."""
+    """What arrived of one scrape: samples of the page, and their sum."""
 
     samples: int = 0
     total: float = 0.0
-    ups: int = 0
 
 
 @dataclass(slots=True)
 class Lane:
-    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for none."""
+    """What one candidate wrote. `size` is what a scrape has, in samples of the same window of time; `pid` is whose CPU
+    is noted, 0 for none."""
 
     size: int
+    window_ms: int
     pid: int = 0
+    ups: int = 0
     by_time: dict[int, Landed] = field(default_factory=dict)
     complete: list[tuple[float, float]] = field(default_factory=list)  # monotonic time, CPU seconds
     requests: int = 0
@@ -52,9 +54,9 @@ class Receiver:
         self._web = Web(self._respond, self._take)
         self._queued: dict[int, Lane] = {}
 
-    def open(self, size: int) -> dict[str, Any]:
+    def open(self, size: int, window_ms: int = 1) -> dict[str, Any]:
         (port,) = self._web.open()
-        self._queued[port] = Lane(size)
+        self._queued[port] = Lane(size, window_ms)
         return {"port": port}
 
     def watch(self, port: int, pid: int) -> dict[str, Any]:
@@ -69,15 +71,15 @@ class Receiver:
         """Closes a lane: the scrapes that arrived in the order of their times, and what is wrong with the last
         signature ("" when nothing is)."""
         lane: Lane = self._web.run(self._closed(port))
-        scrapes = [(one.samples, one.total, one.ups) for _, one in sorted(lane.by_time.items())]
-        problem = _problem(lane.last, token) if signed else ""
-        return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.body_bytes}
+        scrapes = [(one.samples, one.total) for _, one in sorted(lane.by_time.items())]
+        found = {"scrapes": scrapes, "ups": lane.ups, "requests": lane.requests, "bytes": lane.body_bytes}
+        return found | {"problem": _problem(lane.last, token) if signed else ""}
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
         lane = self._queued[port]
         if lane.waiting and time.monotonic() - lane.waiting[-1][0] > _QUIET_SECONDS:
             _count(lane)
-        return lane.complete, sum(landed.ups for landed in lane.by_time.values())
+        return lane.complete, lane.ups
 
     async def _closed(self, port: int) -> Lane:
         lane = self._queued.pop(port)
@@ -101,16 +103,14 @@ def _count(lane: Lane) -> None:
         for series in WriteRequest.FromString(snappy.uncompress(body)).timeseries:
             name = series.labels[0].value  # __name__ comes before all other labels
             for sample in series.samples:
-                landed = lane.by_time.get(sample.timestamp)
-                if landed is None:
-                    landed = lane.by_time[sample.timestamp] = Landed()
-                if name != "up" and not name.startswith("scrape_"):
+                if name == "up":
+                    lane.ups += sample.value == 1.0
+                elif not name.startswith("scrape_"):
+                    landed = lane.by_time.setdefault(sample.timestamp // lane.window_ms, Landed())
                     landed.samples += 1
                     landed.total += sample.value
                     if landed.samples == lane.size and lane.pid:
                         lane.complete.append((seconds, cpu))
-                elif name == "up":
-                    landed.ups += sample.value == 1.0
 
 
 def _problem(asked: Asked | None, token: bool) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict
-from typing import Any
 
 from bench.agents import AGENTS, VMAGENT
-from bench.scrape import OURS, SCRIPT, Crowd, Figures, Results
-from bench.table import Target, spread
+from bench.runner import Figures
+from bench.scrape import OURS, SCRIPT, Crowd, Results
+from bench.table import Target, joined, spread
 
 _WARM_OF_VMAGENT, _COLD_OF_SCRIPT = 0.75, 1 / 3
 _MIB, _MIB_SIZE = 128.0, 100_000
@@ -32,18 +31,18 @@ def printed(results: Results) -> str:
     notes = [f"  {agent.name}: {agent.note}" for agent in AGENTS if agent.name not in results.missing]
     notes += [f"  {name}: not on PATH (or no /proc here), left out" for name in results.missing]
     parts.append(["Notes", *notes, *(f"  {note}" for note in NOTES)])
-    return "\n\n".join("\n".join(lines) for lines in parts)
+    return joined(*parts)
 
 
 def _size_table(size: int, figures: dict[str, Figures], page_bytes: tuple[int, int]) -> list[str]:
     plain, gzipped = page_bytes
     lines = [
         f"A page of {size:,} series, {plain:,} bytes, {gzipped:,} with gzip: CPU in microseconds per sample, median "
-        f"(min-max) of {len(figures[OURS].cold)} processes",
+        f"(min-max) of {len(figures[OURS.name].cold)} processes",
         f"  {'':<26}{'cold':>24}{'warm':>24}{'ours/its cold':>15}{'ours/its warm':>15}{'peak MiB':>10}"
         f"{'requests':>10}{'bytes':>11}",
     ]
-    ours = figures[OURS]
+    ours = figures[OURS.name]
     for name, found in figures.items():
         cold, warm = (spread(values, 1e6 / size, 2) for values in (found.cold, found.warm))
         ratios = "".join(f"{ratio:>15.2f}" for ratio in (_ratio(ours.cold, found.cold), _ratio(ours.warm, found.warm)))
@@ -76,11 +75,11 @@ def _crowd_table(crowd: Crowd) -> list[str]:
 def targets(results: Results) -> list[Target]:
     found = []
     for size, figures in results.sizes.items():
-        ours, series = figures[OURS], f"{size:,} series"
+        ours, series = figures[OURS.name], f"{size:,} series"
         if VMAGENT.name in figures:
             ratio = _ratio(ours.warm, figures[VMAGENT.name].warm)
             found.append(Target(f"warm CPU per sample, of vmagent's, {series}", ratio, _WARM_OF_VMAGENT))
-        ratio = _ratio(ours.cold, figures[SCRIPT].cold)
+        ratio = _ratio(ours.cold, figures[SCRIPT.name].cold)
         found.append(
             Target(f"cold CPU per sample, of the prometheus_client script's, {series}", ratio, _COLD_OF_SCRIPT)
         )
@@ -91,9 +90,3 @@ def targets(results: Results) -> list[Target]:
     found.append(Target(f"time of a push, {who}", max(crowd.seconds), _CROWD_SECONDS, " s"))
     found.append(Target(f"peak memory, {who}", crowd.peak_mib, _CROWD_MIB, " MiB"))
     return found
-
-
-def numbers(results: Results) -> dict[str, Any]:
-    """Everything for a file; seconds per scrape, MiB."""
-    judged = [asdict(target) | {"met": target.is_met} for target in targets(results)]
-    return asdict(results) | {"targets": judged}

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.cost import RUNS_PER_MONTH, S3_GET, S3_PUT, STATE_WRITES_PER_MONTH
 from bench.place import REGION, WORKSPACE, credentials
 from bench.side import BenchFailed, Side, pinned
-from bench.table import Target
+from bench.table import Target, joined
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
@@ -194,18 +193,4 @@ def printed(results: Results) -> str:
     month = f"  {results.dollars_per_month:.3f} dollars a month, with a write and a listing every ten minutes"
     store = ["S3, a healthy run at one a minute", f"  {asked} a run", month]
     goals = ["Targets of the spool", *(target.line() for target in targets(results))]
-    return "\n\n".join("\n".join(part) for part in (lines, drain, store, goals))
-
-
-def numbers(results: Results) -> dict[str, Any]:
-    return {
-        "overhead": {
-            str(size): {"cpu": Paired.overhead(found.cpu), "wall": Paired.overhead(found.wall)}
-            for size, found in results.healthy.items()
-        },
-        "drain": {
-            "samples_per_cpu_second": results.drained.samples / results.drained.cpu_seconds,
-            "requests_per_cpu_second": results.drained.requests / results.drained.cpu_seconds,
-        },
-        "s3_dollars_per_month": results.dollars_per_month,
-    }
+    return joined(lines, drain, store, goals)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sandbox.server import free_port
+from sandbox.process import free_port, start, stop
 
 # What the managed runtime brings beside the artefact: the interface client with its needs, and boto3 with its own.
 RUNTIME_MODULES = (
@@ -35,7 +35,6 @@ EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 INIT_SECONDS = 10  # Lambda's own limit for the init phase
 START_SECONDS = 10
-START_TRIES = 3  # a free port may be taken by another process before the emulator binds it
 REPORT_SECONDS = 3  # the report line follows the answer
 
 # The emulator's own lines; what is left is the function's output.
@@ -105,7 +104,7 @@ class LambdaRuntime:
             self._modules = link_runtime_modules(self._folder / "runtime")
             self._log_path = self._folder / "log"
             self._start()
-            stack.callback(self._stop)
+            stack.callback(stop, self._process)  # the emulator ends the function's process on SIGTERM
             self._stack = stack.pop_all()
         return self
 
@@ -142,13 +141,10 @@ class LambdaRuntime:
         }
 
     def _start(self) -> None:
-        for _ in range(START_TRIES):
-            self._port, runtime_port = free_port(), free_port()
-            self._process = self._spawn(self._port, runtime_port)
-            if self._is_listening():
-                return
-            self._stop()
-        raise RuntimeUnavailableError(f"the emulator does not start: {self._log_path.read_text()[-500:]}")
+        started = start(lambda port: self._spawn(port, free_port()), _is_listening, START_SECONDS)
+        if started is None:
+            raise RuntimeUnavailableError(f"the emulator does not start: {self._log_path.read_text()[-500:]}")
+        self._process, self._port = started
 
     def _spawn(self, port: int, runtime_port: int) -> subprocess.Popen[bytes]:
         emulator = [str(self._emulator), "--log-level", "debug"]
@@ -160,23 +156,6 @@ class LambdaRuntime:
             return subprocess.Popen(
                 emulator + function, cwd=self.artefact, env=self._variables(), stdout=log, stderr=subprocess.STDOUT
             )
-
-    def _is_listening(self) -> bool:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
-                return True
-            time.sleep(0.02)
-        return False
-
-    def _stop(self) -> None:
-        """The emulator ends the function's process on SIGTERM."""
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _post(self, body: bytes) -> bytes:
         wait_seconds = self.timeout_seconds + 2 * INIT_SECONDS
@@ -200,6 +179,12 @@ class LambdaRuntime:
                 self._log_offset += len(raw)
                 return text
             time.sleep(0.01)
+
+
+def _is_listening(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def copy_emulator(folder: Path) -> Path:

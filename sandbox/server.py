@@ -232,12 +232,6 @@ class LoopbackServer:
             raise self.errors[0]
 
 
-def free_port() -> int:
-    """A port of loopback that is free now; another process may be quicker to take it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 class StandIn:
     """What the stand-ins share: a server, faults for its next requests, and the end of both with the `with` block."""
 
