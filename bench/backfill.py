@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,10 +22,9 @@ from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
 from lambda_remote_write.remote_write.encode import packing
 from lambda_remote_write.series.cache import NO_LIMITS, SeriesCache
-from sandbox.process import answers, start, stop
+from sandbox.process import answers, ask, start, stop
 
-FORMATS = ("ndjson", "csv", "openmetrics")
-_ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
+ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
 _SERIES, _STEP_SECONDS = 1_000, 15
 _TIMEOUT_SECONDS = 1_800
 _CONFIG = """\
@@ -113,7 +111,7 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
         folder = Path(name)
         say(f"backfill: {plan.samples:,} samples in four formats")
         total = write_files(folder, plan.samples, first)
-        for kind in FORMATS:
+        for kind in ENDINGS:
             say(f"backfill: {kind}")
             results.ours[kind] = _ours(folder, kind, receiver, plan.samples, total)
         results.encoding = _encoding(200_000)
@@ -128,7 +126,7 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
 
 def _ours(folder: Path, kind: str, receiver: Side, samples: int, total: float) -> Loaded:
     out = folder / "out.json"
-    file = folder / f"data.{_ENDINGS[kind]}"
+    file = folder / f"data.{ENDINGS[kind]}"
     port = receiver.ask("open", size=_SERIES)["port"]
     (folder / "config.yaml").write_text(_CONFIG.format(port=port, workspace=WORKSPACE, region=REGION))
     arguments = ["-m", "bench.with_backfill", str(folder / "config.yaml"), str(file), str(out)]
@@ -199,9 +197,9 @@ def _victoria(folder: Path, samples: int) -> dict[str, Loaded]:
     ):  # fmt: skip
         with _victoria_server(path, folder) as (url, pid):
             before, begun = cpu_seconds(pid), time.monotonic()
-            _post_file(f"{url}{query}", folder / file)
-            with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=60):
-                pass
+            with (folder / file).open("rb") as content:
+                ask("POST", f"{url}{query}", data=content, timeout=_TIMEOUT_SECONDS).raise_for_status()
+            ask("GET", f"{url}/internal/force_flush", timeout=60).raise_for_status()
             wall, cpu = time.monotonic() - begun, cpu_seconds(pid) - before
             rows = _rows_inserted(url)
             if rows < samples:
@@ -229,17 +227,8 @@ def _victoria_server(path: str, folder: Path) -> Iterator[tuple[str, int]]:
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def _post_file(url: str, file: Path) -> None:
-    with file.open("rb") as content:
-        request = urllib.request.Request(url, data=content, headers={"Content-Length": str(file.stat().st_size)})
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            if answer.status not in (200, 204):
-                raise BenchFailed(f"{url} answered {answer.status}")
-
-
 def _rows_inserted(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
+    lines = ask("GET", f"{url}/metrics", timeout=30).text.splitlines()
     return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith("vm_rows_inserted_total"))
 
 

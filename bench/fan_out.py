@@ -94,12 +94,10 @@ def collector_dollars(samples_per_minute: int, per_sample: float) -> tuple[str, 
     """(instance, dollars a month): the smallest one that holds the load for ever, with an address and its disk. Where
     none does, several of the largest."""
     need = samples_per_minute * per_sample / 60
-    for name, hourly, processors, _ in _INSTANCES:
-        if processors >= need:
-            return name, HOURS * (hourly + PUBLIC_IPV4_HOUR) + 8 * GP3_GB_MONTH
-    name, hourly, processors, _ = _INSTANCES[-1]
-    count = int(-(-need // processors))
-    return f"{count} x {name}", count * (HOURS * (hourly + PUBLIC_IPV4_HOUR) + 8 * GP3_GB_MONTH)
+    name, hourly, processors, _ = next((one for one in _INSTANCES if one[2] >= need), _INSTANCES[-1])
+    count = max(int(-(-need // processors)), 1)
+    dollars = count * (HOURS * (hourly + PUBLIC_IPV4_HOUR) + 8 * GP3_GB_MONTH)
+    return name if count == 1 else f"{count} x {name}", dollars
 
 
 def printed(results: Results) -> str:

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.side import Asked, Web, obey
+from bench.side import Web, obey
+from sandbox.server import Request
 
 VARIANTS = 8  # pages that a target serves in turn
 MINUTE = 60  # seconds; the records of a minute belong to one request
@@ -139,13 +140,13 @@ class Pages:
             self._made = {wanted: [make(size, run) for run in range(variants)]}
         return self._made[wanted]
 
-    async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
-        lane = self._queued[asked.port]
-        run = lane.served[asked.port] = lane.served.get(asked.port, -1) + 1
-        if asked.port in lane.slow:
+    async def _respond(self, request: Request, port: int) -> tuple[Mapping[str, str], bytes]:
+        lane = self._queued[port]
+        run = lane.served[port] = lane.served.get(port, -1) + 1
+        if port in lane.slow:
             await asyncio.sleep(lane.delay_seconds)
         content = lane.contents[run % len(lane.contents)]
-        if content.gzipped and "gzip" in asked.headers.get("Accept-Encoding", ""):
+        if content.gzipped and "gzip" in request.headers.get("Accept-Encoding", ""):
             return {"Content-Type": content.type, "Content-Encoding": "gzip"}, content.gzipped
         return {"Content-Type": content.type}, content.plain
 

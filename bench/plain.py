@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -18,14 +18,9 @@ import snappy
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from bench.place import BATCH, JOB, METRIC, Place, Push
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 
-if TYPE_CHECKING:
-    from bench.place import Place, Push
-
-JOB = "custom_exporter"
-METRIC = "api_requests_total"
-BATCH = 1_000
 HEADERS = {
     "Content-Encoding": "snappy",
     "Content-Type": "application/x-protobuf",

@@ -15,7 +15,7 @@ from typing import Any
 import snappy
 
 from bench.place import SESSION_TOKEN
-from bench.side import Asked, Web, cpu_seconds, obey, signature_problem
+from bench.side import Web, cpu_seconds, obey, signature_problem
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 from sandbox.server import Request
 
@@ -43,7 +43,7 @@ class Lane:
     complete: list[tuple[float, float]] = field(default_factory=list)  # monotonic time, CPU seconds
     requests: int = 0
     body_bytes: int = 0
-    last: Asked | None = None
+    last: Request | None = None
     waiting: list[tuple[float, float, bytes]] = field(default_factory=list)  # time, CPU seconds, body: not counted yet
 
 
@@ -73,7 +73,10 @@ class Receiver:
         lane: Lane = self._web.run(self._closed(port))
         scrapes = [(one.samples, one.total) for _, one in sorted(lane.by_time.items())]
         found = {"scrapes": scrapes, "ups": lane.ups, "requests": lane.requests, "bytes": lane.body_bytes}
-        return found | {"problem": _problem(lane.last, token) if signed else ""}
+        problem = "" if lane.last else "nothing was written"
+        if signed and lane.last:
+            problem = signature_problem(lane.last, SESSION_TOKEN if token else None)
+        return found | {"problem": problem}
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
         lane = self._queued[port]
@@ -86,15 +89,15 @@ class Receiver:
         _count(lane)
         return lane
 
-    async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
+    async def _respond(self, request: Request, port: int) -> tuple[Mapping[str, str], bytes]:
         return {}, b""
 
-    def _take(self, asked: Asked) -> None:
-        lane = self._queued.get(asked.port)
-        if lane is None or asked.headers.get("Content-Encoding") != "snappy":
+    def _take(self, request: Request, port: int) -> None:
+        lane = self._queued.get(port)
+        if lane is None or request.headers.get("Content-Encoding") != "snappy":
             return
-        lane.requests, lane.body_bytes, lane.last = lane.requests + 1, lane.body_bytes + len(asked.body), asked
-        lane.waiting.append((time.monotonic(), cpu_seconds(lane.pid) if lane.pid else 0.0, asked.body))
+        lane.requests, lane.body_bytes, lane.last = lane.requests + 1, lane.body_bytes + len(request.body), request
+        lane.waiting.append((time.monotonic(), cpu_seconds(lane.pid) if lane.pid else 0.0, request.body))
 
 
 def _count(lane: Lane) -> None:
@@ -113,17 +116,9 @@ def _count(lane: Lane) -> None:
                         lane.complete.append((seconds, cpu))
 
 
-def _problem(asked: Asked | None, token: bool) -> str:
-    if asked is None:
-        return "nothing was written"
-    request = Request(asked.method, asked.path, "", asked.headers, asked.body, 0.0)
-    return signature_problem(request, SESSION_TOKEN if token else None)
-
-
 def main() -> None:
     receiver = Receiver()
-    commands = {name: getattr(receiver, name) for name in ("open", "watch", "progress", "check")}
-    obey({}, commands)
+    obey({}, {name: getattr(receiver, name) for name in ("open", "watch", "progress", "check")})
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ REMOTE_WRITER = Candidate(
 )
 CANDIDATES = (PUSHER, PLAIN, AMP_PUSH, REMOTE_WRITER)
 MEMORY_MIB = 128
+_HANDLERS = {"pusher": ("lambda_remote_write.app", "push_handler"), "plain": ("bench.plain", "handler")}
 NOTES = (
     "lambda-remote-write: also sends metadata and four scrape_ series, orders, keeps account, writes log and metrics",
     "plain script: json, protobuf, snappy, boto3; no retries, no order, no account of what became of the samples",
@@ -54,11 +55,11 @@ class Results:
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     """Candidates take turns, so that a slow minute of the machine hits all of them. Raises BenchFailed."""
     with Runner(pin=True) as runner:
-        starts: dict[str, list[dict[str, float]]] = {"pusher": [], "plain": []}
+        starts: dict[str, list[dict[str, float]]] = {name: [] for name in _HANDLERS}
         say(f"cold start, {plan.cold_starts} processes each")
         for turn in range(plan.cold_starts + 1):
-            for candidate, found in starts.items():
-                took = runner.cold_start(candidate)
+            for name, found in starts.items():
+                took = runner.cold_start(*_HANDLERS[name])
                 if turn:  # the first is not counted: it may have to write bytecode
                     found.append(took)
         sizes = {size: {candidate.name: Figures() for candidate in CANDIDATES} for size in plan.sizes}

@@ -36,7 +36,8 @@ _JOBS = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`name` is what the table shows; `module` has `prepare`. `note` says what is not the same work."""
+    """`name` is what the table shows; of the modules in `module`, all of which are imported, the last has `prepare`.
+    `note` says what is not the same work."""
 
     name: str
     module: str
@@ -111,13 +112,14 @@ class Runner:
             **lists, warm=found["warm"], requests=arrived["requests"] / count, bytes=arrived["bytes"] / count
         )
 
-    def cold_start(self, candidate: str) -> dict[str, float]:
-        """CPU seconds of `import` and `push` in a fresh process. Raises BenchFailed."""
+    def cold_start(self, module: str, function: str) -> dict[str, float]:
+        """CPU seconds of `import` and `push` of a handler in a fresh process. Raises BenchFailed."""
         with self._lane("records", 3, variants=1) as lane:
             place, out = lane.place, lane.folder / "out.json"
             more = {"API_URL": place.api_url, "REMOTE_WRITE_URL": place.write_url, "PUSHER_CONFIG": place.config}
-            found = run_candidate(candidate, [str(ROOT / "bench/cold.py"), candidate, str(out)], lane.folder, out, more)
-            self._check(candidate, lane, 1)
+            arguments = [str(ROOT / "bench/cold.py"), module, function, str(out)]
+            found = run_candidate(module, arguments, lane.folder, out, more)
+            self._check(module, lane, 1)
         return found
 
     def turns(self, module: str, ways: Sequence[str], size: int, count: int) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.cost import RUNS_PER_MONTH, S3_GET, S3_PUT, STATE_WRITES_PER_MONTH
 from bench.place import REGION, WORKSPACE, credentials
-from bench.side import BenchFailed, Side, pinned
+from bench.side import BenchFailed, Side, obey, pinned
 from bench.table import Target, joined
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.dependencies import Dependencies
@@ -20,6 +21,8 @@ from lambda_remote_write.push import push
 from lambda_remote_write.report.report import Report
 from lambda_remote_write.scrape.schedule import Tick
 from sandbox.example import USAGE_METRIC
+from sandbox.s3 import ObjectStore
+from sandbox.server import Answer, LoopbackServer, Request
 
 _CONFIG = """\
 self_metrics: false
@@ -148,7 +151,7 @@ class Bench:
 
 
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
-    with tempfile.TemporaryDirectory() as folder, Side("bench.spool_side", Path(folder)) as other, pinned(other.pid):
+    with tempfile.TemporaryDirectory() as folder, Side("bench.spool", Path(folder)) as other, pinned(other.pid):
         bench = Bench(other)
         healthy = {}
         for size, pushes in plan.healthy:
@@ -194,3 +197,40 @@ def printed(results: Results) -> str:
     store = ["S3, a healthy run at one a minute", f"  {asked} a run", month]
     goals = ["Targets of the spool", *(target.line() for target in targets(results))]
     return joined(lines, drain, store, goals)
+
+
+# the other side
+
+LATER = {"Retry-After": "3600"}  # so that a run gives up at once
+
+
+class OtherSide:
+    """An API, a receiver and a bucket, in a process of their own. Records are asked for by their number:
+    `/records/1000`. `is_down` makes the receiver refuse."""
+
+    def __init__(self) -> None:
+        self.is_down, self.delay_seconds = False, 0.0
+        self.server = LoopbackServer(self._respond)
+        self.bucket = ObjectStore(auth=None)
+
+    def _respond(self, request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(503, LATER) if self.is_down else Answer(200)
+        time.sleep(self.delay_seconds)
+        count, now = int(request.path.rpartition("/")[2]), int(time.time() * 1000)
+        records = [f'{{"currentTime":{now},"apiRequestCount":{n * 7},"projectCode":"p{n}"}}' for n in range(count)]
+        return Answer(200, {"Content-Type": "application/json"}, f"[{','.join(records)}]".encode())
+
+    def be(self, *, down: bool = False, delay_seconds: float = 0.0) -> dict[str, Any]:
+        self.is_down, self.delay_seconds = down, delay_seconds
+        self.bucket.counts.clear()
+        return {}
+
+    def told(self) -> dict[str, Any]:
+        return {"counts": dict(self.bucket.counts)}
+
+
+if __name__ == "__main__":
+    other = OtherSide()
+    urls = {"base_url": other.server.base_url, "s3_url": other.bucket.base_url}
+    obey(urls, {"be": other.be, "told": other.told})

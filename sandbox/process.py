@@ -5,14 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from typing import Any
+
+import requests
 
 # A port is chosen before the process binds it; another process may be quicker.
 START_TRIES = 3
-# Proxies from the environment are for the outside world, not for loopback.
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port() -> int:
@@ -35,7 +34,7 @@ def start(
     return None
 
 
-def stop(process: subprocess.Popen[bytes], seconds: float = 10) -> None:
+def stop(process: subprocess.Popen[Any], seconds: float = 10) -> None:
     """SIGTERM, and SIGKILL when that is not heeded in time."""
     process.terminate()
     try:
@@ -45,16 +44,19 @@ def stop(process: subprocess.Popen[bytes], seconds: float = 10) -> None:
         process.wait()
 
 
+def ask(method: str, url: str, **options: Any) -> requests.Response:
+    """A request to a server on loopback, with which no proxy of the environment has to do."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, **options)
+
+
 def answers(url: str) -> bool:
     """Whether a GET is answered with a 200."""
     try:
-        with OPENER.open(url, timeout=2) as response:
-            return bool(response.status == 200)
-    except urllib.error.HTTPError as error:
-        error.close()
-    except OSError:  # the port is not open yet
-        pass
-    return False
+        return ask("GET", url, timeout=2).status_code == 200
+    except requests.RequestException:  # the port is not open yet
+        return False
 
 
 def wait_until(is_done: Callable[[], bool], seconds: float) -> bool:

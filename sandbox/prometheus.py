@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import tempfile
-import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlencode
 
-from sandbox.process import OPENER, answers, start, stop
+from sandbox.process import answers, ask, start, stop
 
 OLDEST_VERSION = (3, 5)
 READY_SECONDS = 30
@@ -74,11 +71,6 @@ class Prometheus:
         params = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
         return list(self._get("query_range", params)["result"])
 
-    def series(self, *matchers: str, start: float | None = None, end: float | None = None) -> list[dict[str, str]]:
-        """The labels of all series that match one of the selectors."""
-        limits = [(name, str(value)) for name, value in (("start", start), ("end", end)) if value is not None]
-        return list(self._get("series", [*(("match[]", matcher) for matcher in matchers), *limits]))
-
     def exemplars(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
         """The exemplars of the series that an expression selects, series by series."""
         return list(self._get("query_exemplars", {"query": expression, "start": str(start), "end": str(end)}))
@@ -106,9 +98,7 @@ class Prometheus:
             return subprocess.Popen([self._binary, *arguments], stdout=log, stderr=subprocess.STDOUT)
 
     def _get(self, what: str, params: Any) -> Any:
-        try:
-            with OPENER.open(f"{self.url}/api/v1/{what}?{urlencode(params)}", timeout=30) as response:
-                return json.load(response)["data"]
-        except urllib.error.HTTPError as error:
-            with error:
-                raise PrometheusError(error.read().decode(errors="replace")) from None
+        answer = ask("GET", f"{self.url}/api/v1/{what}", params=params, timeout=30)
+        if not answer.ok:
+            raise PrometheusError(answer.text)
+        return answer.json()["data"]

@@ -233,28 +233,16 @@ def function_of(event: Mapping[str, Any]) -> tuple[str, str]:
     return ("PusherFunction", "push_handler") if scheduled else ("OperatorFunction", "operator_handler")
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.runtime", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--artefact", type=Path, default=Path("build/host"))
-    parser.add_argument("--event", type=Path, default=Path("events/schedule.json"))
-    return parser.parse_args(argv)
-
-
-def _print_invocation(result: Invocation) -> None:
-    if result.log:
-        print(result.log, file=sys.stderr)
-    print(json.dumps(result.payload, indent=2))
-    init = "warm" if result.init_ms is None else f"init {result.init_ms:.0f} ms"
-    print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms")
-
-
 def main(argv: list[str] | None = None) -> int:
     """Invoke an artefact with an event file; 1 when the function failed, 2 when there is no such event."""
     from sandbox.amp import Receiver, SigV4
     from sandbox.api import Api
     from sandbox.example import usage_config
 
-    options = _arguments(argv)
+    parser = argparse.ArgumentParser(prog="python -m sandbox.runtime", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--artefact", type=Path, default=Path("build/host"))
+    parser.add_argument("--event", type=Path, default=Path("events/schedule.json"))
+    options = parser.parse_args(argv)
     try:
         event = json.loads(options.event.read_text())
     except (OSError, ValueError) as error:
@@ -271,7 +259,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{function}  {options.event}")
         with LambdaRuntime(options.artefact, f"lambda_remote_write.app.{handler}", env_vars) as runtime:
             result = runtime.invoke(event)
-        _print_invocation(result)
+        if result.log:
+            print(result.log, file=sys.stderr)
+        print(json.dumps(result.payload, indent=2))
+        init = "warm" if result.init_ms is None else f"init {result.init_ms:.0f} ms"
+        print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms")
         print(f"the receiver accepted {receiver.accepted} samples and refused {receiver.refused}")
     return 1 if result.error else 0
 
