@@ -17,7 +17,7 @@ from bench.cost import (
     SCHEDULER_INVOCATION,
 )
 from bench.runner import Runner
-from bench.scrape import OURS, Round, pushes
+from bench.scrape import PUSHER, Round, pushes
 from bench.table import Target, joined
 from lambda_remote_write.state.shards import hashmod
 
@@ -71,10 +71,10 @@ class Results:
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     with Runner() as runner:
         say(f"fan-out: {plan.targets} targets of {plan.size:,} series, one shard and two")
-        one, two = (runner.shards(OURS, plan.size, plan.pushes, targets=plan.targets, count=count) for count in (1, 2))
+        one, two = (runner.shards(PUSHER, plan.size, plan.pushes, targets=plan.targets, count=n) for n in (1, 2))
         part = Round(10_000, 1, 6, 3, 1.0)
         say("fan-out: a page of 10,000 series, ours and a collector's")
-        ours = pushes(runner, OURS, part, part.scrapes)
+        ours = pushes(runner, PUSHER, part, part.scrapes)
         theirs = runner.agent(VMAGENT, part.size, part.scrapes, part.interval) if VMAGENT.path() else None
         per_sample = theirs.warm[0] / part.size if theirs else None
         return Results(plan, one[0], two, ours.warm[0] / part.size, per_sample)

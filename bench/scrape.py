@@ -11,11 +11,12 @@ from pathlib import Path
 from bench.agents import AGENTS
 from bench.runner import Candidate, Figures, Runner
 
+OURS, SCRIPT = "lambda-remote-write", "prometheus_client script"
 # What is imported for a config that scrapes only, with all that it needs, is imported with the rest.
 _SCRAPING = ("aws.clients", "config.sd_configs", "scrape.pool")
 _MODULES = " ".join([*(f"lambda_remote_write.{name}" for name in _SCRAPING), "bench.with_pusher"])
-OURS = Candidate("lambda-remote-write", _MODULES, asks_for="page")
-SCRIPT = Candidate("prometheus_client script", "bench.with_prometheus_client", asks_for="page")
+PUSHER = Candidate(OURS, _MODULES, asks_for="page")
+CLIENT = Candidate(SCRIPT, "bench.with_prometheus_client", asks_for="page")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,14 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
     sizes: dict[int, dict[str, Figures]] = {}
     with Runner() as runner:
         for part in plan.rounds:
-            names = [OURS.name, *(agent.name for agent in agents), SCRIPT.name]
+            names = [OURS, *(agent.name for agent in agents), SCRIPT]
             sizes[part.size] = found = {name: Figures() for name in names}
             for turn in range(part.rounds):
                 say(f"{part.size:,} series, round {turn + 1} of {part.rounds}")
-                found[OURS.name].add(pushes(runner, OURS, part, part.scrapes))
+                found[OURS].add(pushes(runner, PUSHER, part, part.scrapes))
                 for agent in agents:
                     found[agent.name].add(runner.agent(agent, part.size, part.scrapes, part.interval))
-                found[SCRIPT.name].add(pushes(runner, SCRIPT, part, part.script_scrapes))
+                found[SCRIPT].add(pushes(runner, CLIENT, part, part.script_scrapes))
         say(f"{plan.crowd.targets} targets of {plan.crowd.size} series, half of them after {plan.crowd.delay:g} s")
         crowd = _crowd(runner, plan.crowd)
         missing = [agent.name for agent in AGENTS if agent not in agents]
@@ -103,7 +104,7 @@ def pushes(runner: Runner, candidate: Candidate, part: Round, count: int) -> Fig
 
 
 def _crowd(runner: Runner, plan: CrowdPlan) -> Crowd:
-    found = runner.crowd(OURS, plan.size, plan.pushes, targets=plan.targets, delay=plan.delay)
+    found = runner.crowd(PUSHER, plan.size, plan.pushes, targets=plan.targets, delay=plan.delay)
     wanted = plan.targets * plan.pushes
     reused = 1 - (found["made"] - plan.targets) / max(wanted - plan.targets, 1)
     cpu, ups = [found["cold"], *found["warm"]], found["ups"] // plan.pushes

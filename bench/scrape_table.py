@@ -38,11 +38,11 @@ def _size_table(size: int, figures: dict[str, Figures], page_bytes: tuple[int, i
     plain, gzipped = page_bytes
     lines = [
         f"A page of {size:,} series, {plain:,} bytes, {gzipped:,} with gzip: CPU in microseconds per sample, median "
-        f"(min-max) of {len(figures[OURS.name].cold)} processes",
+        f"(min-max) of {len(figures[OURS].cold)} processes",
         f"  {'':<26}{'cold':>24}{'warm':>24}{'ours/its cold':>15}{'ours/its warm':>15}{'peak MiB':>10}"
         f"{'requests':>10}{'bytes':>11}",
     ]
-    ours = figures[OURS.name]
+    ours = figures[OURS]
     for name, found in figures.items():
         cold, warm = (spread(values, 1e6 / size, 2) for values in (found.cold, found.warm))
         ratios = "".join(f"{ratio:>15.2f}" for ratio in (_ratio(ours.cold, found.cold), _ratio(ours.warm, found.warm)))
@@ -75,11 +75,11 @@ def _crowd_table(crowd: Crowd) -> list[str]:
 def targets(results: Results) -> list[Target]:
     found = []
     for size, figures in results.sizes.items():
-        ours, series = figures[OURS.name], f"{size:,} series"
+        ours, series = figures[OURS], f"{size:,} series"
         if VMAGENT.name in figures:
             ratio = _ratio(ours.warm, figures[VMAGENT.name].warm)
             found.append(Target(f"warm CPU per sample, of vmagent's, {series}", ratio, _WARM_OF_VMAGENT))
-        ratio = _ratio(ours.cold, figures[SCRIPT.name].cold)
+        ratio = _ratio(ours.cold, figures[SCRIPT].cold)
         found.append(
             Target(f"cold CPU per sample, of the prometheus_client script's, {series}", ratio, _COLD_OF_SCRIPT)
         )
