@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.place import ACCESS_KEY, JOB, REGION, SECRET_KEY
 from bench.side import BenchFailed
-from sandbox.server import free_port
+from sandbox.process import free_port, stop
 
 _SCRAPE = """\
 global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}
@@ -105,17 +103,4 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10)
-        self._process.kill()
-        self._process.wait()
-
-
-def wait_until(is_done: Callable[[], bool], seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if is_done():
-            return True
-        time.sleep(0.1)
-    return False
+        stop(self._process)

@@ -9,24 +9,22 @@ import shutil
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.place import REGION, WORKSPACE
 from bench.side import BenchFailed, Side, cpu_seconds, peak_mib, pinned, run_candidate
-from bench.table import Target
+from bench.table import Target, joined
+from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
 from lambda_remote_write.remote_write import request_size
 from lambda_remote_write.series.cache import NO_LIMITS, SeriesCache
-from sandbox.server import free_port
+from sandbox.process import answers, ask, start, stop
 
-FORMATS = ("ndjson", "csv", "openmetrics")
-_ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
+ENDINGS = {"ndjson": "ndjson", "csv": "csv", "openmetrics": "om"}
 _SERIES, _STEP_SECONDS = 1_000, 15
 _TIMEOUT_SECONDS = 1_800
 _CONFIG = """\
@@ -113,7 +111,7 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
         folder = Path(name)
         say(f"backfill: {plan.samples:,} samples in four formats")
         total = write_files(folder, plan.samples, first)
-        for kind in FORMATS:
+        for kind in ENDINGS:
             say(f"backfill: {kind}")
             results.ours[kind] = _ours(folder, kind, receiver, plan.samples, total)
         results.encoding = _encoding(200_000)
@@ -128,7 +126,7 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
 
 def _ours(folder: Path, kind: str, receiver: Side, samples: int, total: float) -> Loaded:
     out = folder / "out.json"
-    file = folder / f"data.{_ENDINGS[kind]}"
+    file = folder / f"data.{ENDINGS[kind]}"
     port = receiver.ask("open", size=_SERIES)["port"]
     (folder / "config.yaml").write_text(_CONFIG.format(port=port, workspace=WORKSPACE, region=REGION))
     arguments = ["-m", "bench.with_backfill", str(folder / "config.yaml"), str(file), str(out)]
@@ -149,8 +147,6 @@ def _encoding(count: int) -> float:
         series = cache.intern(labels)
         for step in range(count // _SERIES):
             samples.add(series, float(value_of(number, step)), 1_700_000_000_000 + step * 15_000)
-    from lambda_remote_write.config.load import parse_config
-
     config = parse_config("remote_write: [{url: 'http://localhost/'}]", "bench.yaml", {})
     protocol, best = request_size.Protocol(config.endpoints[0], 1), math.inf
     for _ in range(5):
@@ -201,9 +197,9 @@ def _victoria(folder: Path, samples: int) -> dict[str, Loaded]:
     ):  # fmt: skip
         with _victoria_server(path, folder) as (url, pid):
             before, begun = cpu_seconds(pid), time.monotonic()
-            _post_file(f"{url}{query}", folder / file)
-            with urllib.request.urlopen(f"{url}/internal/force_flush", timeout=60):
-                pass
+            with (folder / file).open("rb") as content:
+                ask("POST", f"{url}{query}", data=content, timeout=_TIMEOUT_SECONDS).raise_for_status()
+            ask("GET", f"{url}/internal/force_flush", timeout=60).raise_for_status()
             wall, cpu = time.monotonic() - begun, cpu_seconds(pid) - before
             rows = _rows_inserted(url)
             if rows < samples:
@@ -214,39 +210,25 @@ def _victoria(folder: Path, samples: int) -> dict[str, Loaded]:
 
 @contextmanager
 def _victoria_server(path: str, folder: Path) -> Iterator[tuple[str, int]]:
-    port = free_port()
     storage = folder / "victoria"
-    command = [path, f"-storageDataPath={storage}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=10y"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
+
+    def launch(port: int) -> subprocess.Popen[bytes]:
+        command = [path, f"-storageDataPath={storage}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=10y"]
+        return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    started = start(launch, lambda port: answers(f"http://127.0.0.1:{port}/health"), 10)
+    if started is None:
+        raise BenchFailed("victoria-metrics did not start")
+    process, port = started
     try:
-        for _ in range(100):
-            with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
-                break
-            time.sleep(0.1)
-        else:
-            raise BenchFailed("victoria-metrics did not start")
-        yield url, process.pid
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=20)
-        process.kill()
-        process.wait()
+        stop(process, 20)
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def _post_file(url: str, file: Path) -> None:
-    with file.open("rb") as content:
-        request = urllib.request.Request(url, data=content, headers={"Content-Length": str(file.stat().st_size)})
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            if answer.status not in (200, 204):
-                raise BenchFailed(f"{url} answered {answer.status}")
-
-
 def _rows_inserted(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
-        lines = answer.read().decode().splitlines()
+    lines = ask("GET", f"{url}/metrics", timeout=30).text.splitlines()
     return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith("vm_rows_inserted_total"))
 
 
@@ -280,15 +262,4 @@ def printed(results: Results) -> str:
     lines += [f"  not on PATH: {name}" for name in results.missing]
     encoding = [f"Encoding and compressing alone: {results.encoding:,.0f} samples a second of CPU"]
     goals = ["Targets of the backfill", *(target.line() for target in targets(results))]
-    return "\n\n".join("\n".join(part) for part in (lines, encoding, goals))
-
-
-def numbers(results: Results) -> dict[str, Any]:
-    samples = results.plan.samples
-    return {
-        "samples": samples,
-        "per_core": {kind: one.per_core(samples) for kind, one in results.ours.items()},
-        "peak_mib": {kind: one.peak_mib for kind, one in results.ours.items()},
-        "peers": {name: one.per_core(samples) for name, one in results.peers.items()},
-        "encoding": results.encoding,
-    }
+    return joined(lines, encoding, goals)

@@ -3,26 +3,13 @@
 import os
 import sys
 import time
-
-TYPE_CHECKING = False  # not typing's: that would be one more import
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def _handler(candidate: str) -> "Callable[[dict[str, object], None], object]":
-    if candidate == "pusher":
-        from lambda_remote_write.app import push_handler
-
-        return push_handler
-    from bench.plain import handler
-
-    return handler
+from importlib import import_module
 
 
 def main() -> None:
-    candidate, out = sys.argv[1:]
+    module, function, out = sys.argv[1:]
     start = time.process_time()
-    handler = _handler(candidate)
+    handler = getattr(import_module(module), function)
     imported = time.process_time()
     handler({}, None)
     end = time.process_time()

@@ -3,12 +3,8 @@ smallest instance that holds the same load."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from bench.agents import VMAGENT
 from bench.cost import (
@@ -20,8 +16,9 @@ from bench.cost import (
     RUNS_PER_MONTH,
     SCHEDULER_INVOCATION,
 )
-from bench.scrape import OURS, Figures, Round, ScrapeBench
-from bench.side import Side
+from bench.runner import Runner
+from bench.scrape import PUSHER, Round, pushes
+from bench.table import Target, joined
 from lambda_remote_write.relabel import hashmod
 
 _PAPER_SHARDS, _PAPER_TARGETS = 8, 500
@@ -72,20 +69,15 @@ class Results:
 
 
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        pages = stack.enter_context(Side("bench.pages", Path(folder)))
-        bench = ScrapeBench(Path(folder), pages, stack.enter_context(Side("bench.receiver", Path(folder))))
+    with Runner() as runner:
         say(f"fan-out: {plan.targets} targets of {plan.size:,} series, one shard and two")
-        (one,) = bench.shards(plan.targets, plan.size, plan.pushes, 1)
-        two = bench.shards(plan.targets, plan.size, plan.pushes, 2)
-        part, ours, collector = Round(10_000, 1, 6, 3, 1.0), Figures(), Figures()
+        one, two = (runner.shards(PUSHER, plan.size, plan.pushes, targets=plan.targets, count=n) for n in (1, 2))
+        part = Round(10_000, 1, 6, 3, 1.0)
         say("fan-out: a page of 10,000 series, ours and a collector's")
-        bench.pushes(OURS, part, part.scrapes, ours)
-        has_collector = VMAGENT.path() is not None
-        if has_collector:
-            bench.agent(VMAGENT, part, collector)
-        theirs = collector.warm[0] / part.size if has_collector else None
-        return Results(plan, one, two, ours.warm[0] / part.size, theirs)
+        ours = pushes(runner, PUSHER, part, part.scrapes)
+        theirs = runner.agent(VMAGENT, part.size, part.scrapes, part.interval) if VMAGENT.path() else None
+        per_sample = theirs.warm[0] / part.size if theirs else None
+        return Results(plan, one[0], two, ours.warm[0] / part.size, per_sample)
 
 
 def lambda_dollars(samples_per_minute: int, per_sample: float) -> tuple[int, float]:
@@ -102,12 +94,10 @@ def collector_dollars(samples_per_minute: int, per_sample: float) -> tuple[str, 
     """(instance, dollars a month): the smallest one that holds the load for ever, with an address and its disk. Where
     none does, several of the largest."""
     need = samples_per_minute * per_sample / 60
-    for name, hourly, processors, _ in _INSTANCES:
-        if processors >= need:
-            return name, HOURS * (hourly + PUBLIC_IPV4_HOUR) + 8 * GP3_GB_MONTH
-    name, hourly, processors, _ = _INSTANCES[-1]
-    count = int(-(-need // processors))
-    return f"{count} x {name}", count * (HOURS * (hourly + PUBLIC_IPV4_HOUR) + 8 * GP3_GB_MONTH)
+    name, hourly, processors, _ = next((one for one in _INSTANCES if one[2] >= need), _INSTANCES[-1])
+    count = max(int(-(-need // processors)), 1)
+    dollars = count * (HOURS * (hourly + PUBLIC_IPV4_HOUR) + 8 * GP3_GB_MONTH)
+    return name if count == 1 else f"{count} x {name}", dollars
 
 
 def printed(results: Results) -> str:
@@ -134,14 +124,9 @@ def printed(results: Results) -> str:
     rows.append("  of the collector's instance only the processor counts, as it may be used for ever; memory does not")
     if results.collector_per_sample is None:
         rows.append("  not on PATH: vmagent")
-    return "\n\n".join("\n".join(part) for part in (shards, rows))
+    return joined(shards, rows)
 
 
-def numbers(results: Results) -> dict[str, Any]:
-    return {
-        "growth": results.growth,
-        "growth_on_paper": {str(count): results.paper_growth(count) for count in (2, _PAPER_SHARDS)},
-        "cpu_per_sample": results.per_sample,
-        "collector_cpu_per_sample": results.collector_per_sample,
-        "dollars": {str(load): lambda_dollars(load, results.per_sample)[1] for load in _LOADS},
-    }
+def targets(results: Results) -> list[Target]:
+    """None: dollars are what they are."""
+    return []

@@ -9,10 +9,9 @@ import re
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,7 +136,7 @@ class Results:
 
 def measured(plan: dict[int, int], say: Callable[[str], None]) -> Results:
     found = Results({}, {})
-    with tempfile.TemporaryDirectory() as folder, Runner(Path(folder)) as runner:
+    with Runner(pin=True) as runner:
         for size, pushes in plan.items():
             say(f"HTTP, {size:,} records, {pushes} pushes each")
             answer = runner.turns("bench.http", [OURS, *OTHERS], size, pushes)
@@ -162,10 +161,6 @@ def printed(results: Results) -> str:
         lines.append(f"  {way:<26}" + "".join(f"{cell:>24}" for cell in cells) + f"{seconds * 1e3:>24.0f}")
     lines += [f"  {way}: not installed" for way in OTHERS if way not in results.imports]
     return "\n".join([*lines, "", "Targets of HTTP", *(target.line() for target in targets(results))])
-
-
-def numbers(results: Results) -> dict[str, Any]:
-    return asdict(results) | {"targets": [asdict(target) | {"met": target.is_met} for target in targets(results)]}
 
 
 def main() -> None:

@@ -1,22 +1,27 @@
-"""Pages as a large exporter serves them, and the process that serves them: other values at every scrape.
+"""What candidates ask for, and the process that serves it: pages as a large exporter has them and records as an API
+has them, with other values at every request.
 
-A family has about twenty series, a series six labels and about a hundred bytes. Families are counters, gauges and
-histograms in turn; a third of all values is zero and stays so.
+Of a page, a family has about twenty series, a series six labels and about a hundred bytes. Families are counters,
+gauges and histograms in turn; a third of all values is zero and stays so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import math
 import random
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.side import Asked, Web, obey
+from bench.side import Web, obey
+from sandbox.server import Request
 
 VARIANTS = 8  # pages that a target serves in turn
+MINUTE = 60  # seconds; the records of a minute belong to one request
 _PER_FAMILY = 20
 _BOUNDS = (
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "25.0", "50.0", "100.0",
@@ -26,14 +31,16 @@ _KINDS = ("counter", "gauge", "histogram")
 _ROUTES = ("/api/orders", "/api/carts", "/api/users", "/healthz", "/api/items")
 _CODES = ("200", "204", "404", "500")
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_START_MINUTE = int(time.time() // MINUTE)
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One variant of a page, as it goes over the wire, and the sum of its values."""
+    """One variant of what is served, as it goes over the wire, and the sum of its values."""
 
+    type: str
     plain: bytes
-    gzipped: bytes
+    gzipped: bytes  # empty where nothing is compressed
     total: float
 
 
@@ -100,41 +107,70 @@ class Pages:
     def __init__(self) -> None:
         self._web = Web(self._respond)
         self._queued: dict[int, Lane] = {}
-        self._made: dict[int, list[Content]] = {}
+        self._made: dict[tuple[str, int, int], list[Content]] = {}
 
-    def open(self, size: int, targets: int = 1, slow: int = 0, delay_seconds: float = 0.0) -> dict[str, Any]:
-        """Makes pages and ports ready; the first `slow` targets answer late."""
+    def open(
+        self,
+        kind: str,
+        size: int,
+        variants: int = VARIANTS,
+        targets: int = 1,
+        slow: int = 0,
+        delay_seconds: float = 0.0,
+    ) -> dict[str, Any]:
+        """Makes contents and ports ready; the first `slow` targets answer late. All samples of a request are within
+        the same `window_ms`."""
         ports = self._web.open(targets)
-        lane = Lane(self._contents(size), set(ports[:slow]), delay_seconds)
+        variants = VARIANTS if kind == "page" else variants
+        lane = Lane(self._contents(kind, size, variants), set(ports[:slow]), delay_seconds)
         self._queued |= dict.fromkeys(ports, lane)
         totals = [content.total for content in lane.contents]
-        sizes = [(len(content.plain), len(content.gzipped)) for content in lane.contents]
-        return {"ports": ports, "totals": totals, "plain_bytes": sizes[0][0], "gzip_bytes": sizes[0][1]}
+        first, window_ms = lane.contents[0], MINUTE * 1_000 if kind == "records" else 1
+        sizes = {"plain_bytes": len(first.plain), "gzip_bytes": len(first.gzipped)}
+        return {"ports": ports, "totals": totals, "window_ms": window_ms, **sizes}
 
     def connections(self) -> dict[str, Any]:
         """How many connections all targets have taken."""
         return {"connections": self._web.connections}
 
-    def _contents(self, size: int) -> list[Content]:
-        if size not in self._made:
-            self._made = {size: [_content(size, run) for run in range(VARIANTS)]}
-        return self._made[size]
+    def _contents(self, *wanted: Any) -> list[Content]:
+        if wanted not in self._made:
+            kind, size, variants = wanted
+            make = _page_content if kind == "page" else _records_content
+            self._made = {wanted: [make(size, run) for run in range(variants)]}
+        return self._made[wanted]
 
-    async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
-        lane = self._queued[asked.port]
-        run = lane.served[asked.port] = lane.served.get(asked.port, -1) + 1
-        if asked.port in lane.slow:
+    async def _respond(self, request: Request, port: int) -> tuple[Mapping[str, str], bytes]:
+        lane = self._queued[port]
+        run = lane.served[port] = lane.served.get(port, -1) + 1
+        if port in lane.slow:
             await asyncio.sleep(lane.delay_seconds)
         content = lane.contents[run % len(lane.contents)]
-        if "gzip" in asked.headers.get("Accept-Encoding", ""):
-            return {"Content-Type": _TYPE, "Content-Encoding": "gzip"}, content.gzipped
-        return {"Content-Type": _TYPE}, content.plain
+        if content.gzipped and "gzip" in request.headers.get("Accept-Encoding", ""):
+            return {"Content-Type": content.type, "Content-Encoding": "gzip"}, content.gzipped
+        return {"Content-Type": content.type}, content.plain
 
 
-def _content(size: int, run: int) -> Content:
+def _page_content(size: int, run: int) -> Content:
     text, total = page(size, run)
     plain = text.encode()
-    return Content(plain, gzip.compress(plain, 6, mtime=0), total)
+    return Content(_TYPE, plain, gzip.compress(plain, 6, mtime=0), total)
+
+
+def _records_content(size: int, run: int) -> Content:
+    """An API reads its shards one after another: the newest points are up to a minute apart. Every count and time has
+    moved since the run before."""
+    end = (_START_MINUTE + run + 1) * MINUTE - 1
+    records = [
+        {
+            "currentTime": end - index % MINUTE,
+            "apiRequestCount": 1_000 + 37 * index + run * (1 + index % 97),
+            "projectCode": str(index),
+        }
+        for index in range(size)
+    ]
+    total = float(sum(one["apiRequestCount"] for one in records))  # type: ignore[misc]
+    return Content("application/json", json.dumps(records).encode(), b"", total)
 
 
 def main() -> None:

@@ -18,11 +18,9 @@ import snappy
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from bench.place import BATCH, JOB, METRIC, Place, Push
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 
-JOB = "custom_exporter"
-METRIC = "api_requests_total"
-BATCH = 1_000
 HEADERS = {
     "Content-Encoding": "snappy",
     "Content-Type": "application/x-protobuf",
@@ -88,3 +86,12 @@ def handler(event: Any, context: Any) -> dict[str, int]:
     if _script is None:
         _script = Script()
     return {"sent": _script.run()}
+
+
+def prepare(place: Place) -> Push:
+    os.environ |= {"API_URL": place.api_url, "REMOTE_WRITE_URL": place.write_url}
+
+    def push() -> None:
+        handler({}, None)
+
+    return push

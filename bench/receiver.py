@@ -1,8 +1,8 @@
 """The process that takes remote writes: it answers at once, and counts by scrape when no request is under way, so
 that its own work does not slow down the one that is measured.
 
-All samples of a scrape have its time. With every request the CPU time is noted that the sender has taken so far; that
-of a scrape is the one of the request with its last sample.
+All samples of a scrape have its time, those of records are within a minute. With every request the CPU time is noted
+that the sender has taken so far; that of a scrape is the one of the request with its last sample.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import snappy
 
 from bench.place import SESSION_TOKEN
-from bench.side import Asked, Web, cpu_seconds, obey, signature_problem
+from bench.side import Web, cpu_seconds, obey, signature_problem
 from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
 from sandbox.server import Request
 
@@ -24,24 +24,26 @@ _QUIET_SECONDS = 0.3  # without a request, and the counting may begin
 
 @dataclass(slots=True)
 class Landed:
-    """What arrived of one scrape: samples of the page, their sum, and whether the target was up."""
+    """What arrived of one scrape: samples of the page, and their sum."""
 
     samples: int = 0
     total: float = 0.0
-    ups: int = 0
 
 
 @dataclass(slots=True)
 class Lane:
-    """What one candidate wrote. `size` is what a scrape has; `pid` is whose CPU is noted, 0 for none."""
+    """What one candidate wrote. `size` is what a scrape has, in samples of the same window of time; `pid` is whose CPU
+    is noted, 0 for none."""
 
     size: int
+    window_ms: int
     pid: int = 0
+    ups: int = 0
     by_time: dict[int, Landed] = field(default_factory=dict)
     complete: list[tuple[float, float]] = field(default_factory=list)  # monotonic time, CPU seconds
     requests: int = 0
     body_bytes: int = 0
-    last: Asked | None = None
+    last: Request | None = None
     waiting: list[tuple[float, float, bytes]] = field(default_factory=list)  # time, CPU seconds, body: not counted yet
 
 
@@ -52,9 +54,9 @@ class Receiver:
         self._web = Web(self._respond, self._take)
         self._queued: dict[int, Lane] = {}
 
-    def open(self, size: int) -> dict[str, Any]:
+    def open(self, size: int, window_ms: int = 1) -> dict[str, Any]:
         (port,) = self._web.open()
-        self._queued[port] = Lane(size)
+        self._queued[port] = Lane(size, window_ms)
         return {"port": port}
 
     def watch(self, port: int, pid: int) -> dict[str, Any]:
@@ -69,30 +71,33 @@ class Receiver:
         """Closes a lane: the scrapes that arrived in the order of their times, and what is wrong with the last
         signature ("" when nothing is)."""
         lane: Lane = self._web.run(self._closed(port))
-        scrapes = [(one.samples, one.total, one.ups) for _, one in sorted(lane.by_time.items())]
-        problem = _problem(lane.last, token) if signed else ""
-        return {"problem": problem, "scrapes": scrapes, "requests": lane.requests, "bytes": lane.body_bytes}
+        scrapes = [(one.samples, one.total) for _, one in sorted(lane.by_time.items())]
+        found = {"scrapes": scrapes, "ups": lane.ups, "requests": lane.requests, "bytes": lane.body_bytes}
+        problem = "" if lane.last else "nothing was written"
+        if signed and lane.last:
+            problem = signature_problem(lane.last, SESSION_TOKEN if token else None)
+        return found | {"problem": problem}
 
     async def _arrived(self, port: int) -> tuple[list[tuple[float, float]], int]:
         lane = self._queued[port]
         if lane.waiting and time.monotonic() - lane.waiting[-1][0] > _QUIET_SECONDS:
             _count(lane)
-        return lane.complete, sum(landed.ups for landed in lane.by_time.values())
+        return lane.complete, lane.ups
 
     async def _closed(self, port: int) -> Lane:
         lane = self._queued.pop(port)
         _count(lane)
         return lane
 
-    async def _respond(self, asked: Asked) -> tuple[Mapping[str, str], bytes]:
+    async def _respond(self, request: Request, port: int) -> tuple[Mapping[str, str], bytes]:
         return {}, b""
 
-    def _take(self, asked: Asked) -> None:
-        lane = self._queued.get(asked.port)
-        if lane is None or asked.headers.get("Content-Encoding") != "snappy":
+    def _take(self, request: Request, port: int) -> None:
+        lane = self._queued.get(port)
+        if lane is None or request.headers.get("Content-Encoding") != "snappy":
             return
-        lane.requests, lane.body_bytes, lane.last = lane.requests + 1, lane.body_bytes + len(asked.body), asked
-        lane.waiting.append((time.monotonic(), cpu_seconds(lane.pid) if lane.pid else 0.0, asked.body))
+        lane.requests, lane.body_bytes, lane.last = lane.requests + 1, lane.body_bytes + len(request.body), request
+        lane.waiting.append((time.monotonic(), cpu_seconds(lane.pid) if lane.pid else 0.0, request.body))
 
 
 def _count(lane: Lane) -> None:
@@ -101,29 +106,19 @@ def _count(lane: Lane) -> None:
         for series in WriteRequest.FromString(snappy.uncompress(body)).timeseries:
             name = series.labels[0].value  # __name__ comes before all other labels
             for sample in series.samples:
-                landed = lane.by_time.get(sample.timestamp)
-                if landed is None:
-                    landed = lane.by_time[sample.timestamp] = Landed()
-                if name != "up" and not name.startswith("scrape_"):
+                if name == "up":
+                    lane.ups += sample.value == 1.0
+                elif not name.startswith("scrape_"):
+                    landed = lane.by_time.setdefault(sample.timestamp // lane.window_ms, Landed())
                     landed.samples += 1
                     landed.total += sample.value
                     if landed.samples == lane.size and lane.pid:
                         lane.complete.append((seconds, cpu))
-                elif name == "up":
-                    landed.ups += sample.value == 1.0
-
-
-def _problem(asked: Asked | None, token: bool) -> str:
-    if asked is None:
-        return "nothing was written"
-    request = Request(asked.method, asked.path, "", asked.headers, asked.body, 0.0)
-    return signature_problem(request, SESSION_TOKEN if token else None)
 
 
 def main() -> None:
     receiver = Receiver()
-    commands = {name: getattr(receiver, name) for name in ("open", "watch", "progress", "check")}
-    obey({}, commands)
+    obey({}, {name: getattr(receiver, name) for name in ("open", "watch", "progress", "check")})
 
 
 if __name__ == "__main__":

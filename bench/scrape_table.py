@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict
-from typing import Any
 
 from bench.agents import AGENTS, VMAGENT
-from bench.scrape import OURS, SCRIPT, Crowd, Figures, Results
-from bench.table import Target, spread
+from bench.runner import Figures
+from bench.scrape import OURS, SCRIPT, Crowd, Results
+from bench.table import Target, joined, spread
 
 _WARM_OF_VMAGENT, _COLD_OF_SCRIPT = 0.75, 1 / 3
 _MIB, _MIB_SIZE = 128.0, 100_000
@@ -32,7 +31,7 @@ def printed(results: Results) -> str:
     notes = [f"  {agent.name}: {agent.note}" for agent in AGENTS if agent.name not in results.missing]
     notes += [f"  {name}: not on PATH (or no /proc here), left out" for name in results.missing]
     parts.append(["Notes", *notes, *(f"  {note}" for note in NOTES)])
-    return "\n\n".join("\n".join(lines) for lines in parts)
+    return joined(*parts)
 
 
 def _size_table(size: int, figures: dict[str, Figures], page_bytes: tuple[int, int]) -> list[str]:
@@ -91,9 +90,3 @@ def targets(results: Results) -> list[Target]:
     found.append(Target(f"time of a push, {who}", max(crowd.seconds), _CROWD_SECONDS, " s"))
     found.append(Target(f"peak memory, {who}", crowd.peak_mib, _CROWD_MIB, " MiB"))
     return found
-
-
-def numbers(results: Results) -> dict[str, Any]:
-    """Everything for a file; seconds per scrape, MiB."""
-    judged = [asdict(target) | {"met": target.is_met} for target in targets(results)]
-    return asdict(results) | {"targets": judged}

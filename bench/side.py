@@ -12,15 +12,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import Message
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any, Self
 
 from bench.place import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, credentials
 from sandbox.amp import SigV4
+from sandbox.process import stop
 from sandbox.server import Request
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,10 +121,7 @@ class Side:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
-        self._process.kill()
-        self._process.wait()
+        stop(self._process, 5)
         self._process.stdout.close()
 
 
@@ -141,25 +137,14 @@ def signature_problem(request: Request, token: str | None = SESSION_TOKEN) -> st
     return f"a signature was wrong: {refusal.body[:300]!r}" if refusal else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One HTTP request; `port` is the one that it came in at."""
-
-    method: str
-    path: str
-    headers: Message
-    body: bytes
-    port: int
-
-
-Respond = Callable[[Asked], Awaitable[tuple[Mapping[str, str], bytes]]]
-"""Headers and body of a 200."""
+Respond = Callable[[Request, int], Awaitable[tuple[Mapping[str, str], bytes]]]
+"""From a request and the port it came in at to headers and body of a 200."""
 
 
 class Web:
     """Answers on loopback ports, all of them in one thread."""
 
-    def __init__(self, respond: Respond, done: Callable[[Asked], None] = lambda asked: None) -> None:
+    def __init__(self, respond: Respond, done: Callable[[Request, int], None] = lambda request, port: None) -> None:
         """`done` is called after the answer was sent."""
         self._respond, self._done = respond, done
         self.connections = 0  # that were made to it
@@ -189,12 +174,12 @@ class Web:
                 headers = BytesHeaderParser().parsebytes(rest)
                 method, path, _ = request_line.decode("latin-1").split(" ", 2)
                 body = await reader.readexactly(int(headers.get("Content-Length", "0")))
-                asked = Asked(method, path, headers, body, port)
-                extra, content = await self._respond(asked)
+                request = Request(method, path, "", headers, body, time.time())
+                extra, content = await self._respond(request, port)
                 lines = [f"{name}: {value}" for name, value in {**extra, "Content-Length": len(content)}.items()]
                 writer.write("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("latin-1") + content)
                 await writer.drain()
-                self._done(asked)
+                self._done(request, port)
         writer.close()
 
 

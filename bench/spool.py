@@ -12,8 +12,8 @@ from typing import Any
 
 from bench.cost import RUNS_PER_MONTH, S3_GET, S3_PUT, STATE_WRITES_PER_MONTH
 from bench.place import REGION, WORKSPACE, credentials
-from bench.side import BenchFailed, Side, pinned
-from bench.table import Target
+from bench.side import BenchFailed, Side, obey, pinned
+from bench.table import Target, joined
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
@@ -21,6 +21,8 @@ from lambda_remote_write.push import push
 from lambda_remote_write.report.report import Report
 from lambda_remote_write.scrape.schedule import Tick
 from sandbox.example import USAGE_METRIC
+from sandbox.s3 import ObjectStore
+from sandbox.server import Answer, LoopbackServer, Request
 
 _CONFIG = """\
 self_metrics: false
@@ -149,7 +151,7 @@ class Bench:
 
 
 def measured(plan: Plan, say: Callable[[str], None]) -> Results:
-    with tempfile.TemporaryDirectory() as folder, Side("bench.spool_side", Path(folder)) as other, pinned(other.pid):
+    with tempfile.TemporaryDirectory() as folder, Side("bench.spool", Path(folder)) as other, pinned(other.pid):
         bench = Bench(other)
         healthy = {}
         for size, pushes in plan.healthy:
@@ -194,18 +196,41 @@ def printed(results: Results) -> str:
     month = f"  {results.dollars_per_month:.3f} dollars a month, with a write and a listing every ten minutes"
     store = ["S3, a healthy run at one a minute", f"  {asked} a run", month]
     goals = ["Targets of the spool", *(target.line() for target in targets(results))]
-    return "\n\n".join("\n".join(part) for part in (lines, drain, store, goals))
+    return joined(lines, drain, store, goals)
 
 
-def numbers(results: Results) -> dict[str, Any]:
-    return {
-        "overhead": {
-            str(size): {"cpu": Paired.overhead(found.cpu), "wall": Paired.overhead(found.wall)}
-            for size, found in results.healthy.items()
-        },
-        "drain": {
-            "samples_per_cpu_second": results.drained.samples / results.drained.cpu_seconds,
-            "requests_per_cpu_second": results.drained.requests / results.drained.cpu_seconds,
-        },
-        "s3_dollars_per_month": results.dollars_per_month,
-    }
+# the other side
+
+LATER = {"Retry-After": "3600"}  # so that a run gives up at once
+
+
+class OtherSide:
+    """An API, a receiver and a bucket, in a process of their own. Records are asked for by their number:
+    `/records/1000`. `is_down` makes the receiver refuse."""
+
+    def __init__(self) -> None:
+        self.is_down, self.delay_seconds = False, 0.0
+        self.server = LoopbackServer(self._respond)
+        self.bucket = ObjectStore(auth=None)
+
+    def _respond(self, request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(503, LATER) if self.is_down else Answer(200)
+        time.sleep(self.delay_seconds)
+        count, now = int(request.path.rpartition("/")[2]), int(time.time() * 1000)
+        records = [f'{{"currentTime":{now},"apiRequestCount":{n * 7},"projectCode":"p{n}"}}' for n in range(count)]
+        return Answer(200, {"Content-Type": "application/json"}, f"[{','.join(records)}]".encode())
+
+    def be(self, *, down: bool = False, delay_seconds: float = 0.0) -> dict[str, Any]:
+        self.is_down, self.delay_seconds = down, delay_seconds
+        self.bucket.counts.clear()
+        return {}
+
+    def told(self) -> dict[str, Any]:
+        return {"counts": dict(self.bucket.counts)}
+
+
+if __name__ == "__main__":
+    other = OtherSide()
+    urls = {"base_url": other.server.base_url, "s3_url": other.bucket.base_url}
+    obey(urls, {"be": other.be, "told": other.told})

@@ -29,7 +29,6 @@ def main() -> None:
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "done": answer["done"],
         "said": invoke.sentence(answer),
-        "samples": answer["samples"],
     }
     Path(out).write_text(json.dumps(found), encoding="utf-8")
 

@@ -15,8 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from requests_aws4auth import AWS4Auth
 
 from bench.place import ACCESS_KEY, BATCH, JOB, REGION, SECRET_KEY, SESSION_TOKEN, Place, Push
-from bench.plain import HEADERS
-from lambda_remote_write.remote_write.encode.generated.remote_pb2 import WriteRequest
+from bench.plain import HEADERS, encoded
 
 Sample = tuple[dict[str, str], float]
 
@@ -41,7 +40,7 @@ def prepare(place: Place) -> Push:
         send([*waiting, ({"__name__": "up", **target}, 1.0)], now_ms)
 
     def send(found: list[Sample], now_ms: int) -> None:
-        body = snappy.compress(encoded(found, now_ms))
+        body = snappy.compress(encoded([(sorted(labels.items()), value, now_ms) for labels, value in found]))
         request = auth(requests.Request("POST", place.write_url, headers=HEADERS, data=body).prepare())
         written.request("POST", receiver.path, body, dict(request.headers))
         answer = written.getresponse()
@@ -56,14 +55,3 @@ def samples(text: str, target: dict[str, str]) -> Iterator[Sample]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             yield {"__name__": sample.name, **sample.labels, **target}, sample.value
-
-
-def encoded(found: list[Sample], now_ms: int) -> bytes:
-    request = WriteRequest()
-    for labels, value in found:
-        series = request.timeseries.add()
-        for name, text in sorted(labels.items()):
-            series.labels.add(name=name, value=text)
-        series.samples.add(value=value, timestamp=now_ms)
-    encoded_bytes: bytes = request.SerializeToString()
-    return encoded_bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
 import re
 import struct
@@ -12,15 +11,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from email.message import Message
-from itertools import accumulate
 from typing import Any, Literal, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import cramjam
+import requests
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
@@ -29,6 +25,7 @@ from google.protobuf.message import DecodeError
 
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from lambda_remote_write.remote_write.encode.generated.io.prometheus.write.v2 import types_pb2 as types_2_pb2
+from sandbox.process import ask
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request, StandIn
 
 Labels = tuple[tuple[str, str], ...]
@@ -55,6 +52,10 @@ ACTIONS = {
 HALF_BLOCK_MS = 3_600_000
 CUSTOM_BUCKETS = -53
 
+SIGNATURE = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=(?P<access_key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/"
+    r"aws4_request,\s*SignedHeaders=(?P<headers>[^,\s]+),\s*Signature=(?P<value>[0-9a-f]{64})"
+)
 SIGNATURE_MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
     " and signing method. Consult the service documentation for details."
@@ -103,89 +104,56 @@ class SigV4:
 
     def refusal(self, request: Request, now: float) -> Answer | None:
         """The 403 that AWS would give, or None when the signature holds."""
+        message = next(self._problems(request, now), None)
+        return Answer.json({"message": message}, 403) if message else None
+
+    def _problems(self, request: Request, now: float) -> Iterator[str]:
+        """What is wrong, in AWS's words."""
         if "Authorization" not in request.headers:
-            return _forbidden("Missing Authentication Token")
-        signature = _Signature.parse(request.headers["Authorization"])
+            yield "Missing Authentication Token"
+        signature = SIGNATURE.fullmatch(request.headers["Authorization"].strip())
         if signature is None:
-            return _forbidden("Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters.")
-        checks = (self._scope_problem, self._header_problem, self._time_problem, self._token_problem)
-        problems = (check(request, signature, now) for check in checks)
-        message = next((text for text in problems if text), None) or self._signature_problem(request, signature)
-        return _forbidden(message) if message else None
-
-    def _scope_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
-        if signature.access_key != self.access_key:
-            return "The security token included in the request is invalid."
-        if signature.region != self.region:
-            return f"Credential should be scoped to a valid region, not '{signature.region}'."
-        if signature.service != self.service:
-            return f"Credential should be scoped to correct service: '{self.service}'."
-        return None
-
-    def _header_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
+            yield "Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters."
+            return
+        token = request.headers.get("x-amz-security-token")
+        if signature["access_key"] != self.access_key or token != self.token:
+            yield "The security token included in the request is invalid."
+        if signature["region"] != self.region:
+            yield f"Credential should be scoped to a valid region, not '{signature['region']}'."
+        if signature["service"] != self.service:
+            yield f"Credential should be scoped to correct service: '{self.service}'."
         required = {"host", "x-amz-date", *(name.lower() for name in request.headers if name.lower()[:6] == "x-amz-")}
-        for name in sorted(required - set(signature.signed_headers)):
-            return f"'{name}' must be a 'SignedHeader' in the AWS Authorization."
-        claimed = request.headers.get("x-amz-content-sha256")
-        if claimed is not None and claimed != hashlib.sha256(request.body).hexdigest():
-            return "The provided 'x-amz-content-sha256' header does not match what was computed."
-        return None
+        for name in sorted(required - set(signature["headers"].split(";"))):
+            yield f"'{name}' must be a 'SignedHeader' in the AWS Authorization."
+        digest = hashlib.sha256(request.body).hexdigest()
+        if request.headers.get("x-amz-content-sha256", digest) != digest:
+            yield "The provided 'x-amz-content-sha256' header does not match what was computed."
+        yield from self._time_problems(request.headers.get("x-amz-date", ""), signature["date"], now)
+        if self.expired:
+            yield "The security token included in the request is expired"
+        credentials = Credentials(self.access_key, self.secret_key, self.token)
+        kind = _S3Verifier if self.service == "s3" else _Verifier
+        verifier = kind(credentials, self.service, self.region, signature["headers"].split(";"))
+        canonical, to_sign, expected = verifier.compute(request)
+        if not hmac.compare_digest(expected, signature["value"]):
+            yield (
+                f"{SIGNATURE_MISMATCH}\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n"
+                f"The String-to-Sign should have been\n'{to_sign}'\n"
+            )
 
-    def _time_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
-        stamp = request.headers.get("x-amz-date", "")
+    def _time_problems(self, stamp: str, date: str, now: float) -> Iterator[str]:
         try:
             signed_at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
         except ValueError:
-            return f"Date must be in ISO-8601 'basic format'. Got '{stamp}'."
-        if signature.date != stamp[:8]:
-            return f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: '{stamp}'."
-        ours = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+            yield f"Date must be in ISO-8601 'basic format'. Got '{stamp}'."
+            return
+        if date != stamp[:8]:
+            yield f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: '{stamp}'."
+        ours, skew = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ"), f"{self.max_skew_seconds / 60:g} min"
         if now - signed_at > self.max_skew_seconds:
-            return f"Signature expired: {stamp} is now earlier than {ours} - {self.max_skew_seconds / 60:g} min."
+            yield f"Signature expired: {stamp} is now earlier than {ours} - {skew}."
         if signed_at - now > self.max_skew_seconds:
-            return (
-                f"Signature not yet current: {stamp} is still later than {ours} + {self.max_skew_seconds / 60:g} min."
-            )
-        return None
-
-    def _token_problem(self, request: Request, signature: _Signature, now: float) -> str | None:
-        token = request.headers.get("x-amz-security-token")
-        if token != self.token:
-            return "The security token included in the request is invalid."
-        return "The security token included in the request is expired" if self.expired else None
-
-    def _signature_problem(self, request: Request, signature: _Signature) -> str | None:
-        credentials = Credentials(self.access_key, self.secret_key, self.token)
-        kind = _S3Verifier if self.service == "s3" else _Verifier
-        verifier = kind(credentials, self.service, self.region, signature.signed_headers)
-        canonical, to_sign, expected = verifier.compute(request)
-        if hmac.compare_digest(expected, signature.value):
-            return None
-        return (
-            f"{SIGNATURE_MISMATCH}\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n"
-            f"The String-to-Sign should have been\n'{to_sign}'\n"
-        )
-
-
-class _Signature(NamedTuple):
-    access_key: str
-    date: str
-    region: str
-    service: str
-    signed_headers: list[str]
-    value: str
-
-    @classmethod
-    def parse(cls, authorization: str) -> _Signature | None:
-        found = re.fullmatch(
-            r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request,"
-            r"\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})",
-            authorization.strip(),
-        )
-        if found is None:
-            return None
-        access_key, date, region, service, headers, value = found.groups()
-        return cls(access_key, date, region, service, headers.split(";"), value)
+            yield f"Signature not yet current: {stamp} is still later than {ours} + {skew}."
 
 
 class _Verifier(SigV4Auth):
@@ -231,10 +199,6 @@ class Authorization:
         return Answer(401, {"Content-Type": "text/plain", **challenge}, b"Unauthorized\n")
 
 
-def _forbidden(message: str) -> Answer:
-    return Answer.json({"message": message}, 403)
-
-
 # --- What a request must look like ---------------------------------------------------------------------------------
 
 
@@ -246,6 +210,7 @@ class RefusedError(Exception):
         self.answer = answer
 
 
+_AMAZON = {"Content-Type": "application/json", "Server": "amazon"}
 _VERSIONS = {"": 1, "prometheus.WriteRequest": 1, "io.prometheus.write.v2.Request": 2}
 _VERSION_HEADERS = {1: "0.1.0", 2: "2.0.0"}
 
@@ -281,6 +246,7 @@ def unpack(body: bytes, max_body_bytes: int) -> bytes:
         raise RefusedError(_text(400, f"snappy: corrupt input: {error}")) from None
 
 
+_Kept = TypeVar("_Kept")
 _Decoded = TypeVar("_Decoded", remote_pb2.WriteRequest, types_2_pb2.Request)
 
 
@@ -303,7 +269,10 @@ def _decoded(kind: type[_Decoded], raw: bytes) -> _Decoded:
         message = kind.FromString(raw)
     except DecodeError as error:
         raise RefusedError(_text(400, f"proto: {error}")) from None
-    if _has_unknown_fields(message):
+    known = kind()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()
+    if known.ByteSize() != message.ByteSize():
         raise RefusedError(_text(400, f"proto: unknown field in {kind.DESCRIPTOR.full_name}"))
     return message
 
@@ -337,7 +306,7 @@ def as_version_1(message: types_2_pb2.Request) -> remote_pb2.WriteRequest:
         for exemplar in series.exemplars:
             labels = _labels_1(exemplar.labels_refs, symbols)
             entry.exemplars.add(labels=labels, value=exemplar.value, timestamp=exemplar.timestamp)
-        metric = next((label.value for label in entry.labels if label.name == "__name__"), "")
+        metric = _metric(_labels_of(entry))
         if series.HasField("metadata") and metric:
             detail = series.metadata
             texts = {"help": symbols[detail.help_ref], "unit": symbols[detail.unit_ref]}
@@ -350,13 +319,6 @@ def _labels_1(refs: Sequence[int], symbols: Sequence[str]) -> list[types_pb2.Lab
     return [types_pb2.Label(name=symbols[name], value=symbols[value]) for name, value in pairs]
 
 
-def _has_unknown_fields(message: Any) -> bool:
-    known = type(message)()
-    known.CopyFrom(message)
-    known.DiscardUnknownFields()
-    return bool(known.ByteSize() != message.ByteSize())
-
-
 def _text(status: int, text: str) -> Answer:
     headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
     return Answer(status, headers, f"{text}\n".encode())
@@ -365,93 +327,65 @@ def _text(status: int, text: str) -> Answer:
 # --- What a series, a sample and a metadata entry must be ----------------------------------------------------------
 
 
-def label_problem(labels: Labels, limits: Limits, *, utf8_names: bool = False) -> str | None:
-    """Why a series is refused for its labels, in the receiver's words; None when they are good."""
-    metric = next((value for name, value in labels if name == "__name__"), "")
+def label_problems(labels: Labels, limits: Limits, *, utf8_names: bool) -> Iterator[str]:
+    """Why a series is refused for its labels, in the receiver's words."""
+    metric = _metric(labels)
     if not metric:
-        return "sample missing metric name"
+        yield "sample missing metric name"
     if not utf8_names and not METRIC_NAME.fullmatch(metric):
-        return f"sample invalid metric name: {_quoted(metric)}"
+        yield f"sample invalid metric name: {_quoted(metric)}"
     if len(labels) > limits.max_labels:
         counts = f"(actual: {len(labels)}, limit: {limits.max_labels})"
-        return f"series has too many labels {counts} series: '{series_text(labels)[:200]}'"
+        yield f"series has too many labels {counts} series: '{series_text(labels)[:200]}'"
     size = sum(len(name.encode()) + len(value.encode()) for name, value in labels)
     if size > limits.max_labels_bytes:
         counts = f"(actual: {size}, limit: {limits.max_labels_bytes})"
-        return f"labels size bytes exceeded for metric {counts} metric: '{series_text(labels)[:200]}'"
-    return _pair_problem(labels, metric, utf8_names)
-
-
-def _pair_problem(labels: Labels, metric: str, utf8_names: bool) -> str | None:
-    previous = ""
+        yield f"labels size bytes exceeded for metric {counts} metric: '{series_text(labels)[:200]}'"
+    previous, place = "", f"metric {_quoted(metric)}"
     for name, value in labels:
-        problem = None
         if not name or not (utf8_names or LABEL_NAME.fullmatch(name)):
-            problem = "sample invalid label"
-        elif not value:
-            problem = "sample empty label value"
-        elif name == previous:
-            problem = "duplicate label name"
-        elif name < previous:  # code points compare as their UTF-8 bytes do, the order the protocol asks for
-            problem = "labels not sorted"
-        if problem:
-            return f"{problem}: {_quoted(name)} metric {_quoted(metric)}"
+            yield f"sample invalid label: {_quoted(name)} {place}"
+        if not value:
+            yield f"sample empty label value: {_quoted(name)} {place}"
+        if name == previous:
+            yield f"duplicate label name: {_quoted(name)} {place}"
+        if name < previous:  # code points compare as their UTF-8 bytes do, the order the protocol asks for
+            yield f"labels not sorted: {_quoted(name)} {place}"
         previous = name
-    return None
 
 
-def timestamp_problem(timestamp_ms: int, metric: str, now_ms: int, limits: Limits) -> str | None:
+def _metric(labels: Labels) -> str:
+    return next((value for name, value in labels if name == "__name__"), "")
+
+
+def timestamp_problems(stamps: Iterable[int], metric: str, now_ms: int, limits: Limits) -> Iterator[str]:
     """Why a sample is refused for its age alone."""
-    if timestamp_ms < now_ms - limits.max_age_seconds * 1000:
-        return f"timestamp too old: {timestamp_ms} metric: {_quoted(metric)}"
-    if timestamp_ms > now_ms + limits.max_future_seconds * 1000:
-        return f"timestamp too new: {timestamp_ms} metric: {_quoted(metric)}"
-    return None
+    for stamp in stamps:
+        if stamp < now_ms - limits.max_age_seconds * 1000:
+            yield f"timestamp too old: {stamp} metric: {_quoted(metric)}"
+        if stamp > now_ms + limits.max_future_seconds * 1000:
+            yield f"timestamp too new: {stamp} metric: {_quoted(metric)}"
 
 
-def histogram_problem(histogram: types_pb2.Histogram, metric: str, limits: Limits) -> str | None:
-    """Why a native histogram is refused: AMP's quotas, and what would make it no histogram."""
+def histogram_problems(histogram: types_pb2.Histogram, metric: str, limits: Limits) -> Iterator[str]:
+    """Why a native histogram is refused: AMP's quotas. Whether it is one at all, a real Prometheus says."""
     custom = histogram.schema == CUSTOM_BUCKETS
     if not (-4 <= histogram.schema <= 8 or (custom and limits.custom_buckets)):
-        return f"histogram with invalid schema {histogram.schema} metric: {_quoted(metric)}"
-    sides = [
-        (histogram.negative_spans, histogram.negative_deltas, histogram.negative_counts),
-        (histogram.positive_spans, histogram.positive_deltas, histogram.positive_counts),
-    ]
-    if sum(len(deltas) + len(counts) for _, deltas, counts in sides) > limits.max_histogram_buckets:
-        return f"histogram with too many buckets (limit: {limits.max_histogram_buckets}) metric: {_quoted(metric)}"
+        yield f"histogram with invalid schema {histogram.schema} metric: {_quoted(metric)}"
+    kinds = ("negative_deltas", "negative_counts", "positive_deltas", "positive_counts")
+    if sum(len(getattr(histogram, kind)) for kind in kinds) > limits.max_histogram_buckets:
+        yield f"histogram with too many buckets (limit: {limits.max_histogram_buckets}) metric: {_quoted(metric)}"
     if histogram.ByteSize() > limits.max_histogram_bytes:
-        return f"histogram too large (limit: {limits.max_histogram_bytes} bytes) metric: {_quoted(metric)}"
-    if any(sum(span.length for span in spans) != len(deltas) + len(counts) for spans, deltas, counts in sides):
-        return f"histogram whose spans do not match its buckets, metric: {_quoted(metric)}"
-    if any(span.offset < 0 for spans, *_ in sides for span in spans[1:]):
-        return f"histogram with a span that goes back, metric: {_quoted(metric)}"
-    return _count_problem(histogram, metric)
+        yield f"histogram too large (limit: {limits.max_histogram_bytes} bytes) metric: {_quoted(metric)}"
 
 
-def _count_problem(histogram: types_pb2.Histogram, metric: str) -> str | None:
-    is_float = histogram.WhichOneof("count") == "count_float"
-    if is_float != (histogram.WhichOneof("zero_count") == "zero_count_float"):
-        return f"histogram of two kinds, metric: {_quoted(metric)}"
-    if is_float:
-        counts = [*histogram.negative_counts, *histogram.positive_counts]
-    else:
-        counts = [*accumulate(histogram.negative_deltas), *accumulate(histogram.positive_deltas)]
-    if any(count < 0 for count in counts):
-        return f"histogram with a negative bucket count, metric: {_quoted(metric)}"
-    if not is_float and sum(counts) + histogram.zero_count_int > histogram.count_int:
-        return f"histogram whose buckets are more than its count, metric: {_quoted(metric)}"
-    return None
-
-
-def metadata_problem(entry: types_pb2.MetricMetadata, limits: Limits) -> str | None:
+def metadata_problems(entry: types_pb2.MetricMetadata, limits: Limits) -> Iterator[str]:
     name = entry.metric_family_name
     if not name:
-        return "metadata missing metric name"
+        yield "metadata missing metric name"
     size = sum(len(text.encode()) for text in (name, _type_name(entry), entry.unit, entry.help))
     if size > limits.max_metadata_bytes:
-        return f"metadata 'HELP' value too long: {_quoted(entry.help[:200])} metric {_quoted(name)}"
-    return None
+        yield f"metadata 'HELP' value too long: {_quoted(entry.help[:200])} metric {_quoted(name)}"
 
 
 def series_text(labels: Labels) -> str:
@@ -465,10 +399,6 @@ def _type_name(entry: types_pb2.MetricMetadata) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def _bits(value: float) -> int:
-    return int.from_bytes(struct.pack(">d", value), "big")
 
 
 # --- The workspace -------------------------------------------------------------------------------------------------
@@ -485,11 +415,8 @@ class Verdict(NamedTuple):
 
     def written_headers(self) -> dict[str, str]:
         """What remote write 2.0 makes a receiver say."""
-        counts = {
-            "Samples": self.accepted - self.histograms,
-            "Histograms": self.histograms,
-            "Exemplars": self.exemplars,
-        }
+        floats = self.accepted - self.histograms
+        counts = {"Samples": floats, "Histograms": self.histograms, "Exemplars": self.exemplars}
         return {f"X-Prometheus-Remote-Write-{kind}-Written": str(count) for kind, count in counts.items()}
 
 
@@ -510,7 +437,6 @@ class _Batch:
     """One request on its way through the rules."""
 
     total: int
-    version: int = 1
     exemplars: list[tuple[Labels, Exemplar]] = field(default_factory=list)
     samples: list[_Sample] = field(default_factory=list)
     metadata: list[types_pb2.MetricMetadata] = field(default_factory=list)
@@ -536,22 +462,27 @@ class Workspace:
 
     def push(self, message: remote_pb2.WriteRequest, now: float, version: int = 1) -> Verdict:
         batch = self._distribute(message, now, version)
-        if not self._take_tokens(len(batch.samples), now):
-            return Verdict(self._rate_refusal(batch), 0, batch.total)
+        throttled = self._throttled(batch, now)
+        if throttled:
+            return Verdict(throttled, 0, batch.total)
         good = self._ingest(batch)
         if batch.problems and not self.keep_valid:
             return Verdict(self._bad_request(batch), 0, batch.total)
         self._commit(good, batch)
-        answer = self._bad_request(batch) if batch.problems else _accepted()
+        answer = (
+            self._bad_request(batch)
+            if batch.problems
+            else Answer(200, _AMAZON | {"x-amzn-RequestId": str(uuid.uuid4())})
+        )
         histograms = sum(not isinstance(sample.value, float) for sample in good)
         return Verdict(answer, len(good), batch.total - len(good), histograms, len(batch.exemplars))
 
     def _distribute(self, message: remote_pb2.WriteRequest, now: float, version: int) -> _Batch:
         """A bad label or timestamp costs the whole series entry; the others go on."""
-        batch = _Batch(sum(len(series.samples) + len(series.histograms) for series in message.timeseries), version)
+        batch = _Batch(sum(len(series.samples) + len(series.histograms) for series in message.timeseries))
         for series in message.timeseries:
             labels = _labels_of(series)
-            problem = self._entry_problem(series, labels, round(now * 1000), version)
+            problem = next(self._entry_problems(series, labels, round(now * 1000), version), None)
             if problem:
                 batch.problems.append(problem)
                 continue
@@ -561,54 +492,52 @@ class Workspace:
                 found = Exemplar(_labels_of(exemplar), exemplar.timestamp, exemplar.value)
                 batch.exemplars.append((labels, found))
         for entry in message.metadata:
-            problem = metadata_problem(entry, self.limits)
+            problem = next(metadata_problems(entry, self.limits), None)
             if problem:
                 batch.problems.append(problem)
             else:
                 batch.metadata.append(entry)
         return batch
 
-    def _entry_problem(self, series: types_pb2.TimeSeries, labels: Labels, now_ms: int, version: int) -> str | None:
+    def _entry_problems(self, series: types_pb2.TimeSeries, labels: Labels, now_ms: int, version: int) -> Iterator[str]:
         if series.exemplars and not self.limits.exemplars:
-            return "exemplars are not supported"
-        problem = label_problem(labels, self.limits, utf8_names=version == 2)
-        if problem:
-            return problem
-        metric = dict(labels)["__name__"]
+            yield "exemplars are not supported"
+        yield from label_problems(labels, self.limits, utf8_names=version == 2)
+        metric = _metric(labels)
         if version == 2 and bool(series.samples) == bool(series.histograms):
-            return f"series needs either samples or histograms, metric: {_quoted(metric)}"
+            yield f"series needs either samples or histograms, metric: {_quoted(metric)}"
         stamps = [*(one.timestamp for one in series.samples), *(one.timestamp for one in series.histograms)]
-        problems = [timestamp_problem(stamp, metric, now_ms, self.limits) for stamp in stamps]
-        problems += [histogram_problem(histogram, metric, self.limits) for histogram in series.histograms]
-        if version == 1 and any(histogram.schema == CUSTOM_BUCKETS for histogram in series.histograms):
-            problems.append(f"custom buckets have no place in remote write 1.0, metric: {_quoted(metric)}")
-        return next((text for text in problems if text), None)
+        yield from timestamp_problems(stamps, metric, now_ms, self.limits)
+        for histogram in series.histograms:
+            yield from histogram_problems(histogram, metric, self.limits)
+            if version == 1 and histogram.schema == CUSTOM_BUCKETS:
+                yield f"custom buckets have no place in remote write 1.0, metric: {_quoted(metric)}"
 
-    def _take_tokens(self, count: int, now: float) -> bool:
-        rate = self.limits.samples_per_second
+    def _throttled(self, batch: _Batch, now: float) -> Answer | None:
+        """The refusal of a request for which there are not enough tokens; else they are taken."""
+        rate, count = self.limits.samples_per_second, len(batch.samples)
         if rate is None:
-            return True
+            return None
         left = rate if self._tokens is None else min(rate, self._tokens + (now - self._filled_at) * rate)
-        self._filled_at = now
-        self._tokens = left - count if count <= left else left
-        return count <= left
-
-    def _rate_refusal(self, batch: _Batch) -> Answer:
-        adding = f"{len(batch.samples)} samples and {len(batch.metadata)} metadata"
-        rate = self.limits.samples_per_second
-        return _text(429, f"ingestion rate limit ({rate:g}) exceeded while adding {adding}")
+        self._filled_at, self._tokens = now, left - count if count <= left else left
+        adding = f"{count} samples and {len(batch.metadata)} metadata"
+        refusal = _text(429, f"ingestion rate limit ({rate:g}) exceeded while adding {adding}")
+        return None if count <= left else refusal
 
     def _ingest(self, batch: _Batch) -> list[_Sample]:
         """The samples that the head block takes; the reasons against the others go to the batch."""
         good: list[_Sample] = []
         order: dict[Labels, int] = {}
         newest: dict[Labels, tuple[int, Value]] = {}
-        fresh = 0
+        fresh, limit = 0, self.limits.max_series
         for sample in batch.samples:
             problem: str | None
             known = newest.get(sample.labels) or self._newest.get(sample.labels)
-            if known is None and self._is_full(fresh):
-                problem = self._series_limit_text()
+            if known is None and limit is not None and len(self._timestamps) + fresh >= limit:
+                limits = f"(local limit: 0 global limit: {limit} actual local limit: {limit})"
+                problem = (
+                    f"per-user series limit of {limit} exceeded, please contact administrator to raise it {limits}"
+                )
             elif sample.timestamp_ms < order.get(sample.labels, sample.timestamp_ms):
                 problem = _ingest_text("out of order sample", sample)
             else:
@@ -636,14 +565,6 @@ class Workspace:
             return None if inside else _ingest_text("too old sample", sample)
         out_of_bounds = sample.timestamp_ms < head_ms - HALF_BLOCK_MS
         return _ingest_text("out of bounds" if out_of_bounds else "out of order sample", sample)
-
-    def _is_full(self, fresh: int) -> bool:
-        return self.limits.max_series is not None and len(self._timestamps) + fresh >= self.limits.max_series
-
-    def _series_limit_text(self) -> str:
-        limit = self.limits.max_series
-        limits = f"(local limit: 0 global limit: {limit} actual local limit: {limit})"
-        return f"per-user series limit of {limit} exceeded, please contact administrator to raise it {limits}"
 
     def _commit(self, good: Iterable[_Sample], batch: _Batch) -> None:
         for labels, timestamp_ms, value in good:
@@ -678,9 +599,12 @@ def _labels_of(message: types_pb2.TimeSeries | types_pb2.Exemplar) -> Labels:
 
 
 def _is_same(one: Value, other: Value) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return _bits(one) == _bits(other)
-    return not isinstance(one, float) and not isinstance(other, float) and one == other
+    """To the last bit: NaN equals itself, and zero is not minus zero."""
+    return _bytes(one) == _bytes(other)
+
+
+def _bytes(value: Value) -> bytes:
+    return struct.pack(">d", value) if isinstance(value, float) else b"histogram" + value.SerializeToString()
 
 
 def _text_of(value: Value) -> str:
@@ -688,16 +612,9 @@ def _text_of(value: Value) -> str:
 
 
 def _duplicate_text(sample: _Sample, existing: Value) -> str:
-    old, new = (_text_of(value) for value in (existing, sample.value))
-    values = f"existing {old}, new value {new}"
-    return _ingest_text(
-        f"duplicate sample for timestamp {sample.timestamp_ms}; overrides not allowed: {values}", sample
-    )
-
-
-def _accepted() -> Answer:
-    headers = {"Content-Type": "application/json", "x-amzn-RequestId": str(uuid.uuid4()), "Server": "amazon"}
-    return Answer(200, headers)
+    values = f"existing {_text_of(existing)}, new value {_text_of(sample.value)}"
+    reason = f"duplicate sample for timestamp {sample.timestamp_ms}; overrides not allowed: {values}"
+    return _ingest_text(reason, sample)
 
 
 # --- The control plane ---------------------------------------------------------------------------------------------
@@ -718,8 +635,7 @@ class Configuration:
     """The settings of a workspace. Writes meet the window; the others are only kept, because AMP wants one of them in
     each update. An update ends when it is asked about, so that no clock decides what is seen."""
 
-    def __init__(self, name: str, workspace: Workspace) -> None:
-        self._name = name
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._settings: dict[str, Any] = {
             "retentionPeriodInDays": 150,
@@ -727,20 +643,17 @@ class Configuration:
             "limitsPerLabelSet": [],
         }
         self._status = {"statusCode": "ACTIVE"}
-        self._update: dict[str, Any] = {}
+        self._update: dict[str, Any] | None = None  # while one is under way
         self._polls_left = 0
         self._fails = False
 
-    @property
-    def is_updating(self) -> bool:
-        return self._status["statusCode"] == "UPDATING"
-
     def describe(self) -> Answer:
         """DescribeWorkspaceConfiguration; it also moves an update on."""
-        if self.is_updating and self._polls_left:
-            self._polls_left -= 1
-        elif self.is_updating:
-            self._end_update()
+        if self._update is not None:
+            if self._polls_left:
+                self._polls_left -= 1
+            else:
+                self._end_update(self._update)
         window = int(self._workspace.limits.out_of_order_seconds)
         settings = {WINDOW: window, **self._settings}
         return Answer.json({"workspaceConfiguration": {"status": self._status, **settings}})
@@ -751,20 +664,20 @@ class Configuration:
         if type(window) is not int or not 0 <= window <= WIDEST_WINDOW_SECONDS:
             message = f"{WINDOW} must be a whole number from 0 to {WIDEST_WINDOW_SECONDS}"
             return _service_error("ValidationException", 400, message, reason="FIELD_VALIDATION_FAILED")
-        if self.is_updating:
-            return _workspace_error("ConflictException", 409, "The configuration is being updated", self._name)
+        if self._update is not None:
+            return _workspace_error("ConflictException", 409, "The configuration is being updated", WORKSPACE)
         self._update, self._polls_left, self._fails = dict(body), polls, fails
         self._status = {"statusCode": "UPDATING"}
         return Answer.json({"status": self._status}, 202)
 
-    def _end_update(self) -> None:
+    def _end_update(self, update: dict[str, Any]) -> None:
+        self._update = None
         if self._fails:
             self._status = {"statusCode": "UPDATE_FAILED", "statusReason": "Internal error. Try again later."}
             return
-        update = dict(self._update)
-        window = update.pop(WINDOW, None)
-        if window is not None:
-            self._workspace.limits = replace(self._workspace.limits, out_of_order_seconds=window)
+        limits = self._workspace.limits
+        window = update.get(WINDOW, limits.out_of_order_seconds)
+        self._workspace.limits = replace(limits, out_of_order_seconds=window)
         self._settings |= {name: value for name, value in update.items() if name in self._settings}
         self._status = {"statusCode": "ACTIVE"}
 
@@ -789,58 +702,40 @@ def _json(body: bytes) -> Any:
 
 def _pass_on(url: str, method: str, body: bytes, headers: dict[str, str]) -> Answer:
     """The answer of another server; 502 when there is none."""
-    parts = urlsplit(url)
-    with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)) as connection:
-        try:
-            target = parts.path + (f"?{parts.query}" if parts.query else "")
-            connection.request(method, target, body or None, headers)
-            response = connection.getresponse()
-            content = {"Content-Type": response.headers.get("Content-Type", "text/plain")}
-            return Answer(response.status, content, response.read())
-        except (OSError, http.client.HTTPException) as error:
-            return _text(502, f"{type(error).__name__}: {error}")
+    try:
+        answer = ask(method, url, data=body or None, headers=headers, timeout=30)
+    except requests.RequestException as error:
+        return _text(502, f"{type(error).__name__}: {error}")
+    content_type = answer.headers.get("Content-Type", "text/plain")
+    return Answer(answer.status_code, {"Content-Type": content_type}, answer.content)
 
 
 # --- The receiver --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class Received(Request):
     """One remote write request as it came and what became of it."""
 
-    request: Request
-    message: remote_pb2.WriteRequest | None  # None when it was refused before it was decoded, or cannot be
-    answer: Answer
+    message: remote_pb2.WriteRequest | None = None  # None when it was refused before it was decoded, or cannot be
+    answer: Answer = field(default_factory=Answer)
     accepted: int = 0
     refused: int = 0
     forward_status: int | None = None
     message_2: types_2_pb2.Request | None = None  # as it came, when it was of version 2
 
+    @classmethod
+    def of(cls, request: Request, answer: Answer, **outcome: Any) -> Received:
+        return cls(**{one.name: getattr(request, one.name) for one in fields(Request)}, answer=answer, **outcome)
+
+    @property
+    def request(self) -> Request:
+        return self
+
     @property
     def status(self) -> int | None:
         """The status that was sent; None when no HTTP answer was."""
-        fault = self.request.fault
-        return None if fault and (fault.silent or fault.raw is not None) else self.answer.status
-
-    @property
-    def path(self) -> str:
-        return self.request.path
-
-    @property
-    def headers(self) -> Message:
-        return self.request.headers
-
-    @property
-    def body(self) -> bytes:
-        return self.request.body
-
-    @property
-    def received_at(self) -> float:
-        return self.request.received_at
-
-    @property
-    def fault(self) -> Fault | None:
-        return self.request.fault
+        return None if self.fault and (self.fault.silent or self.fault.raw is not None) else self.answer.status
 
     @property
     def sample_count(self) -> int:
@@ -886,7 +781,7 @@ class Receiver(StandIn):
         self._on_request = on_request
         self._lock = threading.Lock()
         self._store = Workspace(f"{ACCOUNT}_{WORKSPACE}", limits, keep_valid)
-        self._configuration = Configuration(WORKSPACE, self._store)
+        self._configuration = Configuration(self._store)
         self._requests: list[Received] = []
         self._control_requests: list[ControlRequest] = []
         self._faults = FaultScript()
@@ -914,19 +809,20 @@ class Receiver(StandIn):
     @property
     def samples(self) -> dict[Labels, list[tuple[int, float]]]:
         """A copy of all samples per series, (timestamp_ms, value) in the order of arrival."""
-        with self._lock:
-            return {labels: list(points) for labels, points in self._store.samples.items()}
+        return self._copied(self._store.samples)
 
     @property
     def histograms(self) -> dict[Labels, list[tuple[int, types_pb2.Histogram]]]:
         """A copy of all native histograms per series, (timestamp_ms, histogram) in the order of arrival."""
-        with self._lock:
-            return {labels: list(points) for labels, points in self._store.histograms.items()}
+        return self._copied(self._store.histograms)
 
     @property
     def exemplars(self) -> dict[Labels, list[Exemplar]]:
+        return self._copied(self._store.exemplars)
+
+    def _copied(self, kept: dict[Labels, list[_Kept]]) -> dict[Labels, list[_Kept]]:
         with self._lock:
-            return {labels: list(found) for labels, found in self._store.exemplars.items()}
+            return {labels: list(found) for labels, found in kept.items()}
 
     @property
     def metadata(self) -> dict[str, Metadata]:
@@ -963,12 +859,6 @@ class Receiver(StandIn):
             for found, points in self.samples.items()
             if all(dict(found).get(label, "") == value for label, value in wanted)
         }
-
-    def expire_token(self) -> None:
-        """From now on the credentials in use are right but expired; assign `auth` to bring in fresh ones."""
-        if not isinstance(self.auth, SigV4):
-            raise TypeError("only SigV4 credentials expire")
-        self.auth = replace(self.auth, expired=True)
 
     def _plan(self, method: str, path: str) -> Fault | None:
         return self._faults.next() if path.endswith("/remote_write") else None
@@ -1017,32 +907,36 @@ class Receiver(StandIn):
         return Answer.json({key: message}, 403, {"x-amzn-ErrorType": "AccessDeniedException"})
 
     def _control(self, request: Request) -> Answer:
-        refusal, body = self._refusal(request), _json(request.body)
+        refusal, body, configuration = self._refusal(request), _json(request.body), self._configuration
         with self._lock:
-            answer = refusal or self._configure(request.method, body)
+            if refusal:
+                answer = refusal
+            elif request.method == "GET":
+                answer = configuration.describe()
+            else:
+                answer = configuration.update(body, self.configuration_delay, self.configuration_fails)
             self._control_requests.append(ControlRequest(request.method, body, answer.status))
         return answer
-
-    def _configure(self, method: str, body: Any) -> Answer:
-        if method == "GET":
-            return self._configuration.describe()
-        return self._configuration.update(body, self.configuration_delay, self.configuration_fails)
 
     def _write(self, request: Request) -> Received:
         if request.fault and not request.fault.handled:
             return self._unhandled(request, request.fault)
+        refusal = self._refusal(request)
+        if refusal:
+            return Received.of(request, refusal)
         try:
-            version = self._check(request)
+            version = check_headers(request, self.version_2)
             message, message_2 = self._decode(request.body, version)
         except RefusedError as refused:
-            return Received(request, None, refused.answer)
+            return Received.of(request, refused.answer)
         with self._lock:
             verdict = self._store.push(message, self._now(), version)
         answer = verdict.answer
         if version == 2 and self.version_2 == "taken":
             answer = replace(answer, headers={**answer.headers, **verdict.written_headers()})
         forwarded = self._forward(request) if self.forward_url and answer.status == 200 else None
-        return Received(request, message, answer, verdict.accepted, verdict.refused, forwarded, message_2)
+        counts = {"accepted": verdict.accepted, "refused": verdict.refused, "forward_status": forwarded}
+        return Received.of(request, answer, message=message, message_2=message_2, **counts)
 
     def _unhandled(self, request: Request, fault: Fault) -> Received:
         """A request that a fault kept from the workspace; tests want to see what it would have brought."""
@@ -1053,14 +947,7 @@ class Receiver(StandIn):
                 message, message_2 = self._decode(request.body, version)
         except RefusedError:
             pass
-        return Received(request, message, fault.instead or Answer(), message_2=message_2)
-
-    def _check(self, request: Request) -> int:
-        """The version of the protocol, when the request may be looked at."""
-        refusal = self._refusal(request)
-        if refusal:
-            raise RefusedError(refusal)
-        return check_headers(request, self.version_2)
+        return Received.of(request, fault.instead or Answer(), message=message, message_2=message_2)
 
     def _decode(self, body: bytes, version: int) -> tuple[remote_pb2.WriteRequest, types_2_pb2.Request | None]:
         if version == 1:

@@ -9,7 +9,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def _push_every_minute(
 ) -> tuple[list[dict[str, Any]], str]:
     """Invokes the function once a simulated minute. Returns the reports and the last log line."""
     reports = []
-    with tempfile.TemporaryDirectory() as folder, _captured() as log:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as log:
         config = Path(folder) / "config.yaml"
         config.write_text(_CONFIG.format(usage=USAGE_METRIC, api=api.url.rstrip("/"), amp=receiver.url))
         env_vars = {
@@ -109,12 +109,6 @@ def _push_every_minute(
             reports.append(app.handle({"action": "push", "scheduled_time": scheduled}, None))
     lines = [line for line in log.getvalue().splitlines() if '"report"' in line]
     return reports, lines[-1]
-
-
-@contextlib.contextmanager
-def _captured() -> Iterator[io.StringIO]:
-    with contextlib.redirect_stdout(io.StringIO()) as log:
-        yield log
 
 
 def _show_series(console: Console, receiver: Receiver) -> None:

@@ -12,7 +12,6 @@ USAGE_METRIC = """\
         labels: {projectCode: projectCode}
 """
 
-
 RANGES = """\
     backfill:
       query: {from: "{start}", to: "{end}"}

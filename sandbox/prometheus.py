@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlencode
 
-from sandbox.server import free_port
+from sandbox.process import answers, ask, start, stop
 
 OLDEST_VERSION = (3, 5)
 READY_SECONDS = 30
-# A port is chosen before the server binds it; another process may be quicker.
-START_ATTEMPTS = 3
-
-# Proxies from the environment are for the outside world, not for loopback.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class PrometheusError(Exception):
@@ -60,7 +50,13 @@ class Prometheus:
         self._home = tempfile.TemporaryDirectory(prefix="prometheus-")
         config = f"storage:\n  tsdb:\n    out_of_order_time_window: {out_of_order_window}\n"
         Path(self._home.name, "prometheus.yml").write_text(config)
-        self._process, self.url = self._start()
+        started = start(self._launch, lambda port: answers(f"http://127.0.0.1:{port}/-/ready"), READY_SECONDS)
+        if started is None:
+            log = Path(self._home.name, "log").read_text(errors="replace")[-2000:]
+            self._home.cleanup()
+            raise PrometheusError(f"prometheus did not become ready:\n{log}")
+        self._process, port = started
+        self.url = f"http://127.0.0.1:{port}"
 
     @property
     def write_url(self) -> str:
@@ -75,17 +71,12 @@ class Prometheus:
         params = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
         return list(self._get("query_range", params)["result"])
 
-    def series(self, *matchers: str, start: float | None = None, end: float | None = None) -> list[dict[str, str]]:
-        """The labels of all series that match one of the selectors."""
-        limits = [(name, str(value)) for name, value in (("start", start), ("end", end)) if value is not None]
-        return list(self._get("series", [*(("match[]", matcher) for matcher in matchers), *limits]))
-
     def exemplars(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
         """The exemplars of the series that an expression selects, series by series."""
         return list(self._get("query_exemplars", {"query": expression, "start": str(start), "end": str(end)}))
 
     def close(self) -> None:
-        _stop(self._process)
+        stop(self._process)
         self._home.cleanup()
 
     def __enter__(self) -> Self:
@@ -93,17 +84,6 @@ class Prometheus:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _start(self) -> tuple[subprocess.Popen[bytes], str]:
-        for _ in range(START_ATTEMPTS):
-            port = free_port()
-            process, url = self._launch(port), f"http://127.0.0.1:{port}"
-            if _wait_until_ready(process, url):
-                return process, url
-            _stop(process)
-        log = Path(self._home.name, "log").read_text(errors="replace")[-2000:]
-        self._home.cleanup()
-        raise PrometheusError(f"prometheus did not become ready:\n{log}")
 
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
         arguments = [
@@ -118,32 +98,7 @@ class Prometheus:
             return subprocess.Popen([self._binary, *arguments], stdout=log, stderr=subprocess.STDOUT)
 
     def _get(self, what: str, params: Any) -> Any:
-        try:
-            with _OPENER.open(f"{self.url}/api/v1/{what}?{urlencode(params)}", timeout=30) as response:
-                return json.load(response)["data"]
-        except urllib.error.HTTPError as error:
-            with error:
-                raise PrometheusError(error.read().decode(errors="replace")) from None
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> bool:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with _OPENER.open(f"{url}/-/ready", timeout=2):
-                return True
-        except urllib.error.HTTPError as error:
-            error.close()
-        except OSError:  # the port is not open yet
-            pass
-        time.sleep(0.05)
-    return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        answer = ask("GET", f"{self.url}/api/v1/{what}", params=params, timeout=30)
+        if not answer.ok:
+            raise PrometheusError(answer.text)
+        return answer.json()["data"]

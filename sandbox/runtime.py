@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sandbox.server import free_port
+from sandbox.process import free_port, start, stop
 
 # What the managed runtime brings beside the artefact: the interface client with its needs, and boto3 with its own.
 RUNTIME_MODULES = (
@@ -35,7 +35,6 @@ EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 INIT_SECONDS = 10  # Lambda's own limit for the init phase
 START_SECONDS = 10
-START_TRIES = 3  # a free port may be taken by another process before the emulator binds it
 REPORT_SECONDS = 3  # the report line follows the answer
 
 # The emulator's own lines; what is left is the function's output.
@@ -105,7 +104,7 @@ class LambdaRuntime:
             self._modules = link_runtime_modules(self._folder / "runtime")
             self._log_path = self._folder / "log"
             self._start()
-            stack.callback(self._stop)
+            stack.callback(stop, self._process)  # the emulator ends the function's process on SIGTERM
             self._stack = stack.pop_all()
         return self
 
@@ -142,13 +141,10 @@ class LambdaRuntime:
         }
 
     def _start(self) -> None:
-        for _ in range(START_TRIES):
-            self._port, runtime_port = free_port(), free_port()
-            self._process = self._spawn(self._port, runtime_port)
-            if self._is_listening():
-                return
-            self._stop()
-        raise RuntimeUnavailableError(f"the emulator does not start: {self._log_path.read_text()[-500:]}")
+        started = start(lambda port: self._spawn(port, free_port()), _is_listening, START_SECONDS)
+        if started is None:
+            raise RuntimeUnavailableError(f"the emulator does not start: {self._log_path.read_text()[-500:]}")
+        self._process, self._port = started
 
     def _spawn(self, port: int, runtime_port: int) -> subprocess.Popen[bytes]:
         emulator = [str(self._emulator), "--log-level", "debug"]
@@ -160,23 +156,6 @@ class LambdaRuntime:
             return subprocess.Popen(
                 emulator + function, cwd=self.artefact, env=self._variables(), stdout=log, stderr=subprocess.STDOUT
             )
-
-    def _is_listening(self) -> bool:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
-                return True
-            time.sleep(0.02)
-        return False
-
-    def _stop(self) -> None:
-        """The emulator ends the function's process on SIGTERM."""
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _post(self, body: bytes) -> bytes:
         wait_seconds = self.timeout_seconds + 2 * INIT_SECONDS
@@ -200,6 +179,12 @@ class LambdaRuntime:
                 self._log_offset += len(raw)
                 return text
             time.sleep(0.01)
+
+
+def _is_listening(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def copy_emulator(folder: Path) -> Path:
@@ -248,28 +233,16 @@ def function_of(event: Mapping[str, Any]) -> tuple[str, str]:
     return ("PusherFunction", "push_handler") if scheduled else ("OperatorFunction", "operator_handler")
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.runtime", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--artefact", type=Path, default=Path("build/host"))
-    parser.add_argument("--event", type=Path, default=Path("events/schedule.json"))
-    return parser.parse_args(argv)
-
-
-def _print_invocation(result: Invocation) -> None:
-    if result.log:
-        print(result.log, file=sys.stderr)
-    print(json.dumps(result.payload, indent=2))
-    init = "warm" if result.init_ms is None else f"init {result.init_ms:.0f} ms"
-    print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms")
-
-
 def main(argv: list[str] | None = None) -> int:
     """Invoke an artefact with an event file; 1 when the function failed, 2 when there is no such event."""
     from sandbox.amp import Receiver, SigV4
     from sandbox.api import Api
     from sandbox.example import usage_config
 
-    options = _arguments(argv)
+    parser = argparse.ArgumentParser(prog="python -m sandbox.runtime", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--artefact", type=Path, default=Path("build/host"))
+    parser.add_argument("--event", type=Path, default=Path("events/schedule.json"))
+    options = parser.parse_args(argv)
     try:
         event = json.loads(options.event.read_text())
     except (OSError, ValueError) as error:
@@ -286,7 +259,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{function}  {options.event}")
         with LambdaRuntime(options.artefact, f"lambda_remote_write.app.{handler}", env_vars) as runtime:
             result = runtime.invoke(event)
-        _print_invocation(result)
+        if result.log:
+            print(result.log, file=sys.stderr)
+        print(json.dumps(result.payload, indent=2))
+        init = "warm" if result.init_ms is None else f"init {result.init_ms:.0f} ms"
+        print(f"{init}, duration {result.duration_ms:.0f} ms, billed {result.billed_ms} ms")
         print(f"the receiver accepted {receiver.accepted} samples and refused {receiver.refused}")
     return 1 if result.error else 0
 

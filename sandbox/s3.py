@@ -11,19 +11,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote
 from xml.sax.saxutils import escape
 
 from sandbox.amp import SigV4
-from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
+from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request, Served
 
 OPERATIONS = ("put", "get", "list", "delete")
-MAX_KEYS = 1_000
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _BY_METHOD = {"PUT": "put", "GET": "get", "DELETE": "delete"}
-
-
 KEYS = SigV4(service="s3")
 
 
@@ -31,7 +27,7 @@ def etag_of(content: bytes) -> str:
     return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
-class ObjectStore:
+class ObjectStore(Served):
     """One bucket behind a socket; a context manager. Requests are signed as S3 wants it, unless `auth` is None.
 
     `conditional_delete` is off for services that delete whatever is there (MinIO); `says_missing` is off for those that
@@ -48,9 +44,8 @@ class ObjectStore:
     ) -> None:
         self.bucket, self.auth = bucket, auth
         self.conditional_delete = self.says_missing = True
-        self.max_keys = MAX_KEYS  # of one page of a listing
+        self.max_keys = 1_000  # of one page of a listing
         self.counts: Counter[str] = Counter()
-        self.bytes_in = self.bytes_out = 0
         self._now, self._on_request = now, on_request
         self._objects: dict[str, bytes] = {}
         self._frozen: list[str] | None = None
@@ -72,10 +67,6 @@ class ObjectStore:
     def put(self, key: str, content: bytes) -> None:
         with self._lock:
             self._objects[key] = content
-
-    def remove(self, key: str) -> None:
-        with self._lock:
-            self._objects.pop(key, None)
 
     def etag(self, key: str) -> str:
         with self._lock:
@@ -99,20 +90,11 @@ class ObjectStore:
     def freeze_lists(self) -> None:
         """From now on listings show the bucket as it is at this moment."""
         with self._lock:
-            self._frozen = _sorted(self._objects)
+            self._frozen = sorted(self._objects, key=str.encode)
 
     def thaw_lists(self) -> None:
         with self._lock:
             self._frozen = None
-
-    def close(self) -> None:
-        self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self._server.__exit__(*exc)
 
     def _of(self, operation: str) -> Sequence[FaultScript]:
         return list(self._scripts.values()) if operation == "*" else [self._scripts[operation]]
@@ -132,10 +114,7 @@ class ObjectStore:
         if request.fault and not request.fault.handled:
             return Answer(500)
         with self._lock:
-            answer = self._refusal(request) or self._answer(operation, request)
-            self.bytes_in += len(request.body)
-            self.bytes_out += len(answer.body)
-        return answer
+            return self._refusal(request) or self._answer(operation, request)
 
     def _refusal(self, request: Request) -> Answer | None:
         refusal = self.auth.refusal(request, self._now()) if self.auth else None
@@ -203,7 +182,7 @@ class ObjectStore:
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         if query.get("list-type") != "2":
             return _error(400, "InvalidArgument", "only ListObjectsV2 is served")
-        keys = _sorted(self._objects) if self._frozen is None else self._frozen
+        keys = sorted(self._objects, key=str.encode) if self._frozen is None else self._frozen
         return _listing(query, keys, self._objects, self.max_keys)
 
 
@@ -233,10 +212,6 @@ def _listing(query: Mapping[str, str], keys: Sequence[str], objects: Mapping[str
             parts.append(f"<Contents><Key>{encode(one)}</Key><Size>{size}</Size></Contents>")
     body = f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="{_NAMESPACE}">{"".join(parts)}'
     return Answer(200, {"Content-Type": "application/xml"}, f"{body}</ListBucketResult>".encode())
-
-
-def _sorted(keys: Mapping[str, bytes]) -> list[str]:
-    return sorted(keys, key=str.encode)
 
 
 _CODES = {

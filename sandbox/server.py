@@ -126,9 +126,6 @@ class Fault:
         return cls(ending="close")
 
 
-NO_FAULT = Fault()
-
-
 class FaultScript:
     """Which request misbehaves how: a queue consumed one per request, then the permanent one. Thread-safe."""
 
@@ -232,29 +229,14 @@ class LoopbackServer:
             raise self.errors[0]
 
 
-def free_port() -> int:
-    """A port of loopback that is free now; another process may be quicker to take it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-class StandIn:
-    """What the stand-ins share: a server, faults for its next requests, and the end of both with the `with` block."""
+class Served:
+    """What all stand-ins share: a server, which ends with the `with` block."""
 
     _server: LoopbackServer
-    _faults: FaultScript
 
     @property
     def connections(self) -> int:
         return self._server.connections
-
-    def script(self, *faults: Fault | None) -> None:
-        """Queue behaviours for the next requests, one each; None is a request treated well."""
-        self._faults.script(*faults)
-
-    def always(self, fault: Fault | None) -> None:
-        """Treat every request so while nothing is queued; None ends it."""
-        self._faults.always(fault)
 
     def close(self) -> None:
         self._server.close()
@@ -264,6 +246,20 @@ class StandIn:
 
     def __exit__(self, *exc: Any) -> None:
         self._server.__exit__(*exc)
+
+
+class StandIn(Served):
+    """One with faults for its next requests, whichever they are."""
+
+    _faults: FaultScript
+
+    def script(self, *faults: Fault | None) -> None:
+        """Queue behaviours for the next requests, one each; None is a request treated well."""
+        self._faults.script(*faults)
+
+    def always(self, fault: Fault | None) -> None:
+        """Treat every request so while nothing is queued; None ends it."""
+        self._faults.always(fault)
 
 
 class _Server(ThreadingHTTPServer):
@@ -330,7 +326,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(411), Fault(ending="close"))
             return
         answer = self._ask(Request(self.command, path, query, self.headers, body, owner.now(), fault))
-        fault = fault or answer.fault or NO_FAULT
+        fault = fault or answer.fault or Fault()
         self._send(fault.instead or answer, fault)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the names are http.server's

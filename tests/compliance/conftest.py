@@ -54,21 +54,23 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(params=rig.PROTOCOLS)
-def writes(steady: Run, request: pytest.FixtureRequest) -> list[rig.Write]:
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def writes(steady: Run, protocol: str) -> list[rig.Write]:
     """The requests of the run, of one protocol after the other."""
-    found = steady.writes[request.param]
-    assert len(found) > 0, "no request was seen"
-    assert {one.protocol for one in found} == {request.param}
+    found = rig.seen(steady, protocol)
+    assert {one.protocol for one in found} == {protocol}
     return found
 
 
 @pytest.fixture
 def v1(steady: Run) -> list[rig.Write]:
-    assert len(steady.writes["v1"]) > 0, "no request was seen"
-    return steady.writes["v1"]
+    return rig.seen(steady, "v1")
 
 
 @pytest.fixture
 def v2(steady: Run) -> list[rig.Write]:
-    assert len(steady.writes["v2"]) > 0, "no request was seen"
-    return steady.writes["v2"]
+    return rig.seen(steady, "v2")

@@ -114,16 +114,9 @@ class _closed_port:  # noqa: N801 - used as a function
         self._socket.close()
 
 
-@pytest.fixture(params=PROTOCOLS)
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def at(run: Run, protocol: str, name: str) -> list[Write]:
-    """The requests to one endpoint; there must be some."""
-    found = run.writes[path_of(protocol, name)]
-    assert len(found) > 0, "no request was seen"
-    return found
+    """The requests to one endpoint."""
+    return rig.seen(run, path_of(protocol, name))
 
 
 def stamps(writes: list[Write]) -> Counter[int]:

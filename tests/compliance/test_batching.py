@@ -42,15 +42,8 @@ def batched(tmp_path_factory: pytest.TempPathFactory) -> Run:
             return Run({path: receiver.writes(path) for path in paths}, sender.started_at, status, sender.log_text)
 
 
-@pytest.fixture(params=PROTOCOLS)
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def at(run: Run, protocol: str, kind: str) -> list[Write]:
-    found = run.writes[f"{protocol}-{kind}"]
-    assert len(found) > 0, "no request was seen"
-    return found
+    return rig.seen(run, f"{protocol}-{kind}")
 
 
 def sample_count(write: Write) -> int:

@@ -137,7 +137,6 @@ def test_exemplars_with_their_sample(v2: list[Write]) -> None:
 @pytest.mark.parametrize("path", ["v1-plain", "v2-plain"])
 def test_no_exemplars_by_default(steady: Run, path: str) -> None:
     """MAY: exemplars are sent where send_exemplars says so, and by default are not."""
-    assert len(steady.writes[path]) > 0
     assert all_series(steady.writes[path], "requests_total")
     assert not any(series.exemplars for write in steady.writes[path] for series in write.series)
 
@@ -251,7 +250,6 @@ def test_time_of_a_histogram(writes: list[Write]) -> None:
 
 def test_no_native_histograms_by_default(steady: Run) -> None:
     """MAY: native histograms are sent with 1.0 where send_native_histograms says so, and by default are not."""
-    assert len(steady.writes["v1-plain"]) > 0
     assert all_series(steady.writes["v1-plain"], "level")
     assert not any(series.histograms for write in steady.writes["v1-plain"] for series in write.series)
 

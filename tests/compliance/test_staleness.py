@@ -71,9 +71,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
             return Story(writes, status, left_ms, failed_ms, well_ms)
 
 
-@pytest.fixture(params=PROTOCOLS)
-def writes(story: Story, request: pytest.FixtureRequest) -> list[Write]:
-    found = story.writes[request.param]
+@pytest.fixture
+def writes(story: Story, protocol: str) -> list[Write]:
+    found = story.writes[protocol]
     assert len(found) > 0, "no request was seen"
     return found
 

@@ -48,7 +48,8 @@ def nothing(scene: Scene) -> None:
 class Case:
     """What breaks (`start`), and what mends it (`stop`). `between` happens after each broken run. `may_lose` says that
     the reports may name samples that are missing, `takes_all` that the receiver must get each of them; `spool` is where
-    what is left waits."""
+    what is left waits. Without `keep_valid` the receiver is as Prometheus: it takes nothing late, and all of a request
+    or nothing."""
 
     name: str
     start: Act
@@ -172,9 +173,10 @@ class Scene:
 def scene_of(case: Case) -> Iterator[Scene]:
     clock = Clock(really_sleeps=True)
     clock.ahead = -1_800.0  # the clock moves by minutes: it must not run far ahead of the real one
+    limits = Limits(out_of_order_seconds=60 if case.keep_valid else 0)
     with (
         Api() as api,
-        Receiver(now=clock.time, keep_valid=case.keep_valid) as amp,
+        Receiver(now=clock.time, keep_valid=case.keep_valid, limits=limits) as amp,
         ObjectStore(now=clock.time) as bucket,
         tempfile.TemporaryDirectory() as folder,
     ):
@@ -270,7 +272,7 @@ def _receiver(name: str, fault: Fault, **more: Any) -> Case:
 
 
 def _expire(scene: Scene) -> None:
-    scene.amp.expire_token()
+    scene.amp.auth = SigV4(expired=True)
 
 
 def _renew(scene: Scene) -> None:
@@ -336,6 +338,10 @@ def _seconds(seconds: float) -> Act:
 
 def _flap(scene: Scene) -> None:
     scene.amp.script(*[Fault.status(503), None, Fault.reset(), None, Fault.lost_answer()] * 3)
+
+
+def _mixed(scene: Scene) -> None:
+    scene.amp.script(*[Fault.half_answer(), Fault.lost_answer(), Fault.garbage()] * 6)
 
 
 def s3_does(operation: str, fault: Fault) -> Act:
@@ -416,7 +422,6 @@ CASES = [
     _receiver("reset after the body was read", Fault.reset()),
     _receiver("stores, and its answer is lost", Fault.lost_answer()),
     _receiver("stores, and its answer is lost", Fault.lost_answer(), mode="always"),
-    _receiver("stores, and its answer is lost; all or nothing", Fault.lost_answer(), keep_valid=False),
     _receiver("half a response", Fault.half_answer()),
     _receiver("reset within the response", Fault.reset_mid_answer()),
     _receiver("answers no HTTP", Fault.garbage()),
@@ -428,6 +433,13 @@ CASES = [
     _receiver("answers after the timeout", Fault.delay(1.5)),
     Case("flaps", nothing, receiver_is_well, between=_flap),
     Case("flaps", nothing, receiver_is_well, between=_flap, mode="always"),
+    *(Case(f"{name}; all or nothing{', cold starts' if between is Scene.cold_start else ''}", start, receiver_is_well,
+           between, may_lose=True, takes_all=True, mode=mode, keep_valid=False)
+      for name, start in (("answers 503", receiver_does(Fault.status(503))),
+                          ("stores, and its answer is lost", receiver_does(Fault.lost_answer())),
+                          ("half responses, lost ones, garbage", _mixed), ("flaps", _flap))
+      for between in (nothing, Scene.cold_start)
+      for mode in ("on_failure", "always")),
     Case("429 storm: a rate of two samples a second", _throttle, _unthrottle),
     Case("DNS: the name does not resolve", _no_name, _mend_url),
     Case("TLS fails", _tls, _mend_url),

@@ -352,3 +352,9 @@ class Run:
     started_at: float
     status: int
     log_text: str
+
+
+def seen(run: Run, path: str) -> list[Write]:
+    """The requests to one path; there must be some."""
+    assert len(run.writes[path]) > 0, "no request was seen"
+    return run.writes[path]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.rig.stack import ACCOUNT, REGION, Stack
 
 WORKSPACE = "ws-12345678-1234-1234-1234-123456789012"
@@ -16,6 +18,11 @@ BUCKET = "arn:aws:s3:::lists"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 GRAFANA = f"arn:aws:iam::{ACCOUNT}:role/grafana"
+# The parameter WorkspaceId, and the workspace that a stack then writes to.
+WORKSPACES = [
+    pytest.param("", "<Workspace.Arn>", id="created"),
+    pytest.param(WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}", id="given"),
+]
 OWN_BUCKETS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 
 

@@ -11,25 +11,14 @@ from dataclasses import replace
 import cramjam
 import pytest
 import requests
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-from requests_aws4auth import AWS4Auth
 
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from sandbox import prometheus
 from sandbox.amp import Authorization, Limits, Receiver, SigV4
 from sandbox.server import Fault
 from tests.rig.needs import Peer
+from tests.rig.remote_write_client import HEADERS, KEYS, NOW_MS, UP, body, series, signed, write
 
-HEADERS = {
-    "Content-Type": "application/x-protobuf",
-    "Content-Encoding": "snappy",
-    "X-Prometheus-Remote-Write-Version": "0.1.0",
-    "User-Agent": "test",
-}
-KEYS = SigV4(token="session-token")
-UP = {"__name__": "up", "job": "node"}
 STALE = struct.unpack(">d", bytes.fromhex("7ff0000000000002"))[0]
 MINUTE = 60_000
 
@@ -44,9 +33,6 @@ class Clock:
         return time.time() + self.offset
 
 
-NOW_MS = int(time.time() * 1000)
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -58,35 +44,10 @@ def amp(clock: Clock) -> Iterator[Receiver]:
         yield receiver
 
 
-def series(labels: dict[str, str] | list[tuple[str, str]], *points: tuple[int, float]) -> types_pb2.TimeSeries:
-    """Labels in the order given; points as (milliseconds from now, value)."""
-    pairs = labels.items() if isinstance(labels, dict) else labels
-    return types_pb2.TimeSeries(
-        labels=[types_pb2.Label(name=name, value=value) for name, value in pairs],
-        samples=[types_pb2.Sample(timestamp=NOW_MS + offset, value=value) for offset, value in points],
-    )
-
-
-def body(*entries: types_pb2.TimeSeries, metadata: list[types_pb2.MetricMetadata] | None = None) -> bytes:
-    message = remote_pb2.WriteRequest(timeseries=entries, metadata=metadata)
-    return bytes(cramjam.snappy.compress_raw(message.SerializeToString()))
-
-
-def signed(url: str, data: bytes, keys: SigV4 = KEYS, headers: dict[str, str] | None = None) -> dict[str, str]:
-    """The headers that botocore sends for this request."""
-    request = AWSRequest("POST", url, headers={**HEADERS, **(headers or {})}, data=data)
-    SigV4Auth(Credentials(keys.access_key, keys.secret_key, keys.token), keys.service, keys.region).add_auth(request)
-    return dict(request.headers.items())
-
-
-def write(amp: Receiver, http: requests.Session, *entries: types_pb2.TimeSeries, **kwargs) -> requests.Response:
-    return http.post(amp.url, body(*entries, **kwargs), headers=HEADERS, timeout=5)
-
-
 # --- Signatures ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("token", [None, "session-token", "with/slash+plus=="], ids=["no token", "token", "odd token"])
+@pytest.mark.parametrize("token", [None, "with/slash+plus=="], ids=["no token", "odd token"])
 def test_a_request_signed_by_botocore_is_accepted(http: requests.Session, token: str | None) -> None:
     keys = SigV4(token=token)
     data = body(series(UP, (0, 1.0)))
@@ -98,12 +59,6 @@ def test_a_request_signed_by_botocore_is_accepted(http: requests.Session, token:
         assert amp.samples == {tuple(UP.items()): [(NOW_MS, 1.0)]}
 
 
-def test_a_request_signed_by_another_library_is_accepted(http: requests.Session) -> None:
-    auth = AWS4Auth(KEYS.access_key, KEYS.secret_key, KEYS.region, "aps", session_token=KEYS.token)
-    with Receiver(auth=KEYS) as amp:
-        assert http.post(amp.url, body(), headers=HEADERS, auth=auth, timeout=5).status_code == 200
-
-
 def changed(**headers: str) -> Callable[[dict[str, str]], dict[str, str]]:
     return lambda sent: {**sent, **{name.replace("_", "-"): value for name, value in headers.items()}}
 
@@ -111,10 +66,6 @@ def changed(**headers: str) -> Callable[[dict[str, str]], dict[str, str]]:
 def scoped_to_another_day(sent: dict[str, str]) -> dict[str, str]:
     day = sent["X-Amz-Date"][:8]
     return {**sent, "Authorization": sent["Authorization"].replace(f"/{day}/", "/20200101/")}
-
-
-def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
-    return lambda sent: {key: value for key, value in sent.items() if key != name}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +76,6 @@ def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
         pytest.param(replace(KEYS, region="eu-west-1"), dict, "scoped to a valid region", id="wrong region"),
         pytest.param(replace(KEYS, service="s3"), dict, "correct service: 'aps'", id="wrong service"),
         pytest.param(replace(KEYS, token=None), dict, "security token included", id="no token"),
-        pytest.param(replace(KEYS, token="old"), dict, "security token included", id="another token"),
         pytest.param(
             replace(KEYS, token=None),
             changed(X_Amz_Security_Token="session-token"),
@@ -134,12 +84,10 @@ def without(name: str) -> Callable[[dict[str, str]], dict[str, str]]:
         ),
         pytest.param(KEYS, changed(Content_Type="application/x-protobuf; proto=prometheus.WriteRequest"),
                      "The request signature we calculated", id="header changed after signing"),
-        pytest.param(KEYS, without("X-Prometheus-Remote-Write-Version"),
-                     "The request signature we calculated", id="signed header removed"),
         pytest.param(KEYS, changed(X_Amz_Content_Sha256="0" * 64), "must be a 'SignedHeader'", id="hash not signed"),
         pytest.param(KEYS, scoped_to_another_day, "Date in Credential scope does not match", id="another day"),
         pytest.param(KEYS, changed(Authorization="AWS4-HMAC-SHA256 nonsense"), "requires 'Credential'", id="malformed"),
-        pytest.param(KEYS, without("Authorization"), "Missing Authentication Token", id="not signed"),
+        pytest.param(KEYS, lambda sent: {}, "Missing Authentication Token", id="not signed"),
     ],
 )  # fmt: skip
 def test_a_wrong_signature_is_refused(http: requests.Session, keys: SigV4, after_signing, message: str) -> None:
@@ -189,7 +137,7 @@ def test_a_signature_holds_five_minutes(
 def test_an_expired_token_is_refused_until_fresh_credentials_come(http: requests.Session) -> None:
     fresh = replace(KEYS, token="fresh")
     with Receiver(auth=KEYS) as amp:
-        amp.expire_token()
+        amp.auth = replace(KEYS, expired=True)
         old = http.post(amp.url, body(), headers=signed(amp.url, body()), timeout=5)
         amp.auth = fresh
         new = http.post(amp.url, body(), headers=signed(amp.url, body(), fresh), timeout=5)
@@ -202,7 +150,6 @@ def test_an_expired_token_is_refused_until_fresh_credentials_come(http: requests
         pytest.param(Authorization("Bearer abc"), "Bearer abc", 200, id="right"),
         pytest.param(Authorization("Bearer abc"), "Bearer abd", 401, id="wrong"),
         pytest.param(Authorization("Bearer abc"), None, 401, id="missing"),
-        pytest.param(None, None, 200, id="off"),
     ],
 )
 def test_other_receivers_authenticate_otherwise(http: requests.Session, auth, sent: str | None, status: int) -> None:
@@ -223,12 +170,11 @@ def test_other_receivers_authenticate_otherwise(http: requests.Session, auth, se
     ],
     ids=["unknown workspace", "double slash", "another path"],
 )
-def test_only_the_workspace_is_there(amp: Receiver, http: requests.Session, path: str, status: int, text: str) -> None:
+def test_only_the_workspace_is_there_and_takes_posts(
+    amp: Receiver, http: requests.Session, path: str, status: int, text: str
+) -> None:
     answer = http.post(amp.url.partition("/workspaces")[0] + path, body(), headers=HEADERS, timeout=5)
     assert (answer.status_code, answer.text) == (status, text)
-
-
-def test_only_post_writes(amp: Receiver, http: requests.Session) -> None:
     assert http.get(amp.url, headers=HEADERS, timeout=5).status_code == 405
 
 
@@ -240,9 +186,7 @@ def test_only_post_writes(amp: Receiver, http: requests.Session) -> None:
             "Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request", 400, id="2.0, as 1.0"
         ),
         pytest.param("Content-Type", "application/x-protobuf;proto=prometheus.Other", 415, id="another message"),
-        pytest.param("Content-Type", "application/json", 415, id="json"),
         pytest.param("Content-Encoding", "gzip", 415, id="gzip"),
-        pytest.param("Content-Encoding", None, 415, id="no encoding"),
         pytest.param("X-Prometheus-Remote-Write-Version", None, 400, id="no version"),
         pytest.param("X-Prometheus-Remote-Write-Version", "2.0.0", 400, id="version 2"),
         pytest.param("User-Agent", "", 400, id="no user agent"),
@@ -340,11 +284,6 @@ def described(help_text: str, name: str = "up") -> types_pb2.MetricMetadata:
     return types_pb2.MetricMetadata(type="GAUGE", metric_family_name=name, help=help_text, unit="seconds")
 
 
-def test_metadata_is_kept(amp: Receiver, http: requests.Session) -> None:
-    assert write(amp, http, metadata=[described("Is it up?")]).status_code == 200
-    assert amp.metadata == {"up": ("gauge", "Is it up?", "seconds")}
-
-
 FULL = "h" * (1024 - len("upgaugeseconds"))
 
 
@@ -360,6 +299,7 @@ def test_metadata_limits_cost_only_the_metadata(amp: Receiver, http: requests.Se
     answer = write(amp, http, series(UP, (0, 1.0)), metadata=[entry])
     assert answer.status_code == (400 if reason else 200)
     assert (reason or "") in answer.text
+    assert amp.metadata == ({} if reason else {"up": ("gauge", FULL, "seconds")})
     assert len(amp.samples) == 1
 
 
@@ -479,16 +419,10 @@ def test_the_rate_limit_refuses_whole_requests_and_refills_with_time(http: reque
 
 def test_the_series_limit_refuses_new_series_only(http: requests.Session, clock: Clock) -> None:
     with Receiver(auth=None, now=clock, limits=Limits(max_series=1)) as amp:
-        write(amp, http, series(UP, (-1, 1.0)))
+        first = write(amp, http, series(UP, (-1, 1.0)), series({"__name__": "other"}, (0, 1.0)))
         answer = write(amp, http, series({"__name__": "new"}, (0, 1.0)), series(UP, (0, 2.0)))
-        assert answer.status_code == 400
+        assert (first.status_code, answer.status_code) == (400, 400)
         assert "per-user series limit of 1 exceeded" in answer.text
-        assert amp.samples == {tuple(UP.items()): [(NOW_MS - 1, 1.0), (NOW_MS, 2.0)]}
-
-
-def test_the_series_limit_counts_the_new_series_of_the_same_request(http: requests.Session, clock: Clock) -> None:
-    with Receiver(auth=None, now=clock, limits=Limits(max_series=1)) as amp:
-        write(amp, http, series(UP, (-1, 1.0), (0, 2.0)), series({"__name__": "new"}, (0, 1.0)))
         assert amp.samples == {tuple(UP.items()): [(NOW_MS - 1, 1.0), (NOW_MS, 2.0)]}
 
 
@@ -571,7 +505,7 @@ def test_accepted_requests_reach_a_real_prometheus_which_then_answers_queries(
             assert [found["value"][1] for found in answer.json()["data"]["result"]] == ["3.5"]
         assert http.get(url, params={"query": "up{"}, timeout=5).status_code == 400
         assert real.query('up{job="node"}', now)[0]["value"] == [now, "2.5"]
-        assert real.series('{job="node"}') == [UP]
+        assert real.query('{job="node"}', now)[0]["metric"] == UP
         assert [value for _, value in real.query_range("up", now - 0.5, now, 0.5)[0]["values"]] == ["1", "2.5"]
         with pytest.raises(prometheus.PrometheusError, match="parse error"):
             real.query("up{")

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import boto3
-import cramjam
 import pytest
 import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from requests_aws4auth import AWS4Auth
 
-from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from sandbox.amp import Limits, Receiver, SigV4
+from tests.rig import remote_write_client
+from tests.rig.remote_write_client import KEYS, UP, series
 
-KEYS = SigV4(token="session-token")
-WRITE_HEADERS = {
-    "Content-Type": "application/x-protobuf",
-    "Content-Encoding": "snappy",
-    "X-Prometheus-Remote-Write-Version": "0.1.0",
-    "User-Agent": "test",
-}
 WINDOW = "outOfOrderTimeWindowInSeconds"
 MINUTE = 60
 
@@ -63,15 +55,9 @@ def update(client: Any, **settings: object) -> Any:
     return client.update_workspace_configuration(workspaceId="ws-sandbox", **settings)
 
 
-def write(amp: Receiver, http: requests.Session, age_seconds: float = 0) -> requests.Response:
+def write(amp: Receiver, http: requests.Session, age_seconds: int = 0) -> requests.Response:
     """Writes one sample of the series `up`, this old."""
-    message = remote_pb2.WriteRequest()
-    labels = [types_pb2.Label(name="__name__", value="up")]
-    message.timeseries.add(labels=labels).samples.add(
-        timestamp=round((time.time() - age_seconds) * 1000), value=age_seconds
-    )
-    data = bytes(cramjam.snappy.compress_raw(message.SerializeToString()))
-    return http.post(amp.url, data, headers=WRITE_HEADERS, auth=signer(), timeout=5)
+    return remote_write_client.write(amp, http, series(UP, (-1000 * age_seconds, float(age_seconds))))
 
 
 def signer() -> AWS4Auth:

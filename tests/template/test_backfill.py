@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.backfill.files import area_of
-from tests.rig.grants import BOUNDARY, BUCKET, OWN_BUCKETS, WORKSPACE, grants, statements_of, variables_of
-from tests.rig.stack import ACCOUNT, REGION, ROOT, StackOf
+from tests.rig.grants import BOUNDARY, BUCKET, WORKSPACES, grants, statements_of, variables_of
+from tests.rig.stack import ACCOUNT, ROOT, StackOf
 from tests.rig.state_machine import DEFINITION
 
 ASKS = {"aps:DescribeWorkspaceConfiguration", "aps:QueryMetrics"}
 WIDENS = {"aps:UpdateWorkspaceConfiguration"}
 
 
-@pytest.mark.parametrize(
-    ("workspace", "arn"),
-    [("", "<Workspace.Arn>"), (WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}")],
-    ids=["created", "given"],
-)
+@pytest.mark.parametrize(("workspace", "arn"), WORKSPACES)
 @pytest.mark.parametrize(("backfill", "actions"), [("no", []), ("yes", [ASKS]), ("widen", [ASKS, WIDENS])])
 def test_the_operator_may_ask_the_workspace_and_change_it_when_the_parameter_says_so(
     stack_of: StackOf, backfill: str, actions: list[set[str]], workspace: str, arn: str
@@ -43,15 +39,6 @@ def test_no_backfill_gives_the_schedules_function_anything(stack_of: StackOf, pa
     before, after = stack_of(), stack_of(**parameters)
     assert statements_of(before, "PusherRole") == statements_of(after, "PusherRole")
     assert not [one for one in statements_of(after, "PusherRole") if "Workspace" in str(one["Action"])]
-
-
-@pytest.mark.parametrize("prefix", ["history/", ""])
-def test_files_are_read_below_one_prefix(stack_of: StackOf, prefix: str) -> None:
-    before = statements_of(stack_of(BackfillPrefix=prefix), "OperatorRole")
-    after = statements_of(stack_of(BackfillBucketArn=BUCKET, BackfillPrefix=prefix), "OperatorRole")
-    new = [one for one in after if one not in before]
-    assert grants(new) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"}), ({"s3:ListBucket"}, {BUCKET})]
-    assert new[1]["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}} | OWN_BUCKETS
 
 
 @pytest.mark.parametrize("prefix", ["history/", ""])

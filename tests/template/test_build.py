@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 
 MAX_BYTES = 20_000_000
 EM_AARCH64 = 183
-LOCKS = ["functions/requirements.txt", "requirements/run.txt", "requirements/dev.txt"]
+LOCKED = ROOT / "functions/requirements.txt"
+LOCKS = [LOCKED, ROOT / "requirements/run.txt", ROOT / "requirements/dev.txt"]
 PINNED = re.compile(r"^([a-z0-9-]+)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
 
 
@@ -75,7 +76,7 @@ def test_every_shared_object_is_for_the_target(artefact: Path) -> None:
 
 
 def test_every_locked_package_is_there_with_its_metadata(artefact: Path) -> None:
-    locked = PINNED.findall((ROOT / "functions/requirements.txt").read_text())
+    locked = PINNED.findall(LOCKED.read_text())
     found = {path.name.removesuffix(".dist-info").lower() for path in artefact.glob("*.dist-info")}
     assert found == {f"{name.replace('-', '_')}-{version}" for name, version in locked}
     assert all((path / "METADATA").is_file() for path in artefact.glob("*.dist-info"))
@@ -161,33 +162,38 @@ def requirements_in(lock: Path) -> dict[str, Requirement]:
     return by_name
 
 
+def packages_for(arch: str, folder: Path) -> Path:
+    """What pip is given for an architecture."""
+    packages = folder / "packages.txt"
+    made = make(str(packages), ARCH=arch, variables=[f"PACKAGES={folder / 'packages'}"])
+    assert made.returncode == 0, made.stderr
+    return packages
+
+
 @pytest.mark.parametrize("arch", ["arm64", "x86_64"])
 @pytest.mark.parametrize(("python", "system"), PYTHONS)
 def test_whatever_python_builds_gets_all_that_is_locked(tmp_path: Path, arch: str, python: str, system: str) -> None:
     """pip evaluates markers for the Python that runs it, whatever --python-version and --platform say: on 3.14
     `backports-zstd ; python_full_version < '3.14'` is left out."""
-    made = make(str(tmp_path / "packages.txt"), ARCH=arch, variables=[f"PACKAGES={tmp_path / 'packages'}"])
-    assert made.returncode == 0, made.stderr
-    given, locked = requirements_in(tmp_path / "packages.txt"), requirements_in(ROOT / "functions/requirements.txt")
+    packages = packages_for(arch, tmp_path)
+    given, locked = requirements_in(packages), requirements_in(LOCKED)
     builder = there(python, system, "arm64" if system == "darwin" else "x86_64")
     taken = {name for name, one in given.items() if one.marker is None or one.marker.evaluate(builder)}
     assert taken == set(locked)
-    hashes = re.findall(r"--hash=sha256:\w+", (ROOT / "functions/requirements.txt").read_text())
-    assert re.findall(r"--hash=sha256:\w+", (tmp_path / "packages.txt").read_text()) == hashes
+    given_hashes, hashes = (re.findall(r"--hash=sha256:\w+", file.read_text()) for file in (packages, LOCKED))
+    assert given_hashes == hashes
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
 def test_all_that_is_locked_is_for_the_runtime(machine: str) -> None:
     runtime = there("3.13", "linux", machine)
-    for name, one in requirements_in(ROOT / "functions/requirements.txt").items():
+    for name, one in requirements_in(LOCKED).items():
         assert one.marker is None or one.marker.evaluate(runtime), name
 
 
 def test_the_host_gets_what_its_own_python_needs(tmp_path: Path) -> None:
     """There the markers stay: what the standard library of a newer Python has cannot even be installed."""
-    made = make(str(tmp_path / "packages.txt"), ARCH="host", variables=[f"PACKAGES={tmp_path / 'packages'}"])
-    assert made.returncode == 0, made.stderr
-    assert (tmp_path / "packages.txt").read_text() == (ROOT / "functions/requirements.txt").read_text()
+    assert packages_for("host", tmp_path).read_text() == LOCKED.read_text()
 
 
 # Stands for the Python that builds: its pip takes a moment, and writes down when it begins and ends.
@@ -262,9 +268,9 @@ def test_help_names_every_target_with_a_purpose() -> None:
     assert targets <= set(re.findall(r"^  make (\w+)", make().stdout, re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", LOCKS)
-def test_a_lock_pins_by_hash_and_names_no_registry(lock: str) -> None:
-    text = (ROOT / lock).read_text()
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_pins_by_hash_and_names_no_registry(lock: Path) -> None:
+    text = lock.read_text()
     assert not re.search(r"://|--(index-url|extra-index-url|find-links|trusted-host)|@ file", text)
     entries = re.split(r"\n(?=[a-z0-9])", text.split("\n", 2)[2])
     assert len(entries) > 10

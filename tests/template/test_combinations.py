@@ -191,6 +191,9 @@ EVERYTHING = GIVEN | {
 }
 
 
+PARTITIONS = ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e"]
+
+
 @cache
 def partitions() -> dict[str, tuple[str, str]]:
     """Of all partitions that botocore knows: the suffix of host names, and one region."""
@@ -198,7 +201,7 @@ def partitions() -> dict[str, tuple[str, str]]:
     return {one["id"]: (one["outputs"]["dnsSuffix"], next(iter(one["regions"]))) for one in found}
 
 
-@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e"])
+@pytest.mark.parametrize("partition", PARTITIONS)
 def test_arns_and_host_names_are_those_of_the_partition(
     template: dict[str, Any], translated: dict[str, Any], partition: str
 ) -> None:
@@ -217,7 +220,7 @@ def test_arns_and_host_names_are_those_of_the_partition(
     assert set(re.findall(r"arn:([\w-]+):", json.dumps([stack.resources, stack.outputs()]))) == {partition}
 
 
-@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e"])
+@pytest.mark.parametrize("partition", PARTITIONS)
 def test_a_parameter_takes_arns_of_every_partition(template: dict[str, Any], partition: str) -> None:
     region = partitions()[partition][1]
     for name, given in GIVEN.items():

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.rig.grants import WORKSPACE, grants, statements_of, variables_of
-from tests.rig.stack import ACCOUNT, REGION, Stack, StackOf
+from tests.rig.grants import WORKSPACES, grants, statements_of, variables_of
+from tests.rig.stack import REGION, Stack, StackOf
 
 FOLDERS = {f"<SpoolBucket.Arn>/{folder}/*" for folder in ("spool", "dead", "state")}
 OWN = {
@@ -92,11 +92,7 @@ def test_a_stack_without_a_spool_has_nothing_of_it(stack_of: StackOf, function: 
     assert "s3:" not in json.dumps(stack.resources)
 
 
-@pytest.mark.parametrize(
-    ("workspace", "arn"),
-    [("", "<Workspace.Arn>"), (WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}")],
-    ids=["created", "given"],
-)
+@pytest.mark.parametrize(("workspace", "arn"), WORKSPACES)
 @pytest.mark.parametrize("role", ["PusherRole", "OperatorRole"])
 def test_queries_are_allowed_on_one_workspace_when_asked_for(
     stack_of: StackOf, role: str, workspace: str, arn: str

@@ -25,6 +25,7 @@ from tests.rig.grants import (
     SECRETS,
     TOPIC,
     WORKSPACE,
+    WORKSPACES,
     grants,
     statements_of,
     variables_of,
@@ -170,18 +171,6 @@ def test_there_is_one_schedule_and_it_calls_the_pusher(stack_of: StackOf) -> Non
     assert target["DeadLetterConfig"] == {"Arn": "<FailureQueue.Arn>"}
 
 
-def test_the_schedules_input_is_the_recorded_event(stack_of: StackOf) -> None:
-    """And says which shard of how many."""
-    (schedule,) = stack_of().of_type("AWS::Scheduler::Schedule").values()
-    recorded = json.loads((ROOT / "events/schedule.json").read_text())
-    text = schedule["Target"]["Input"]
-    assert "<aws.scheduler.scheduled-time>" in text
-    assert json.loads(text.replace("<aws.scheduler.scheduled-time>", recorded["scheduled_time"])) == recorded | {
-        "shard": 0,
-        "shards": 1,
-    }
-
-
 def test_a_disabled_schedule_takes_its_alarm_along(stack_of: StackOf) -> None:
     stack = stack_of(ScheduleState="DISABLED")
     (schedule,) = stack.of_type("AWS::Scheduler::Schedule").values()
@@ -192,11 +181,7 @@ def test_a_disabled_schedule_takes_its_alarm_along(stack_of: StackOf) -> None:
 # --- Roles -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("workspace", "arn"),
-    [("", "<Workspace.Arn>"), (WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}")],
-    ids=["created", "given"],
-)
+@pytest.mark.parametrize(("workspace", "arn"), WORKSPACES)
 @pytest.mark.parametrize("function", ["Pusher", "Operator"])
 def test_a_function_may_write_one_workspace_and_little_else(
     stack_of: StackOf, function: str, workspace: str, arn: str
@@ -234,12 +219,15 @@ def test_each_parameter_adds_one_permission(
     assert len(after) == len(before) + 1
 
 
-@pytest.mark.parametrize("role", ["PusherRole", "OperatorRole"])
+@pytest.mark.parametrize(
+    ("role", "kind"), [("PusherRole", "Discovery"), ("OperatorRole", "Discovery"), ("OperatorRole", "Backfill")]
+)
 @pytest.mark.parametrize("prefix", ["targets/", ""])
-def test_lists_of_targets_are_read_below_one_prefix(stack_of: StackOf, role: str, prefix: str) -> None:
+def test_lists_and_files_are_read_below_one_prefix(stack_of: StackOf, role: str, kind: str, prefix: str) -> None:
     """The object's ARN bounds what is read, the condition what is listed: a bucket as such knows no keys."""
-    before = statements_of(stack_of(DiscoveryPrefix=prefix), role)
-    after = statements_of(stack_of(DiscoveryBucketArn=BUCKET, DiscoveryPrefix=prefix), role)
+    given = {f"{kind}Prefix": prefix}
+    before = statements_of(stack_of(**given), role)
+    after = statements_of(stack_of(**given, **{f"{kind}BucketArn": BUCKET}), role)
     read, listed = (statement for statement in after if statement not in before)
     assert grants([read, listed]) == [({"s3:GetObject"}, {f"{BUCKET}/{prefix}*"}), ({"s3:ListBucket"}, {BUCKET})]
     assert listed["Condition"] == {"StringLike": {"s3:prefix": f"{prefix}*"}} | OWN_BUCKETS
@@ -275,15 +263,6 @@ def test_the_code_in_a_vpc_may_not_touch_its_interfaces(stack_of: StackOf, ecs: 
     assert set(statement["Action"]) == (VPC_ACTIONS | {"ec2:DetachNetworkInterface"}) - looked_up
     functions = ["<PusherFunction.Arn>", "<OperatorFunction.Arn>"]
     assert statement["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": functions}}
-
-
-@pytest.mark.parametrize(
-    ("discovery", "actions"), [("Ec2Discovery", EC2_ACTIONS), ("EcsDiscovery", ECS_ACTIONS)], ids=["EC2", "ECS"]
-)
-def test_discovery_works_in_a_vpc(stack_of: StackOf, discovery: str, actions: set[str]) -> None:
-    stack = stack_of(SubnetIds="subnet-1", SecurityGroupIds="sg-1", **{discovery: "yes"})
-    (denied,) = stack["NetworkInterfacesPolicy"]["PolicyDocument"]["Statement"]
-    assert not actions & set(denied["Action"])
 
 
 class Everything:
@@ -358,11 +337,7 @@ def test_there_are_no_roles_but_ours_and_a_boundary_covers_all(stack_of: StackOf
     assert {role["PermissionsBoundary"] for role in bound.values()} == {BOUNDARY}
 
 
-@pytest.mark.parametrize(
-    ("workspace", "arn"),
-    [("", "<Workspace.Arn>"), (WORKSPACE, f"arn:aws:aps:{REGION}:{ACCOUNT}:workspace/{WORKSPACE}")],
-    ids=["created", "given"],
-)
+@pytest.mark.parametrize(("workspace", "arn"), WORKSPACES)
 def test_grafana_reads_this_workspace_alone(stack_of: StackOf, workspace: str, arn: str) -> None:
     """With the actions of Grafana's own policy but the one that lists the workspaces of the account: it knows no
     resource, so that it could only be allowed for all of them."""
@@ -441,6 +416,7 @@ def test_logs_have_their_own_group_and_an_end(stack_of: StackOf, function: str) 
     ],
 )
 def test_an_alarm_watches(stack_of: StackOf, alarm: str, expected: tuple[object, ...]) -> None:
+    """The failure queue has none: its cause has one, and messages that stay for two weeks would keep it in ALARM."""
     stack = stack_of(SilentIntervals="7", OldestWaitingAlarmSeconds="900")
     assert len(stack.of_type("AWS::CloudWatch::Alarm")) == 5
     found = stack[alarm]
@@ -461,14 +437,6 @@ def test_only_the_silence_alarm_acts_on_missing_data(stack_of: StackOf) -> None:
     assert missing.pop("SilenceAlarm") == "missing"
     assert set(missing.values()) == {"notBreaching", "ignore"}
     assert [name for name, alarm in alarms.items() if "InsufficientDataActions" in alarm] == ["SilenceAlarm"]
-
-
-def test_alarms_watch_the_names_the_functions_write(stack_of: StackOf) -> None:
-    stack = stack_of()
-    variables = variables_of(stack, "PusherFunction")
-    for alarm in ("SilenceAlarm", "JobsDownAlarm", "LostSamplesAlarm", "OldestWaitingAlarm"):
-        assert stack[alarm]["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
-        assert stack[alarm]["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
 
 
 @pytest.mark.parametrize("ended", ["Failed", "TimedOut"])
@@ -498,12 +466,6 @@ def test_the_state_machine_has_alarms_where_there_is_a_topic(
 ) -> None:
     stack = stack_of(**parameters)
     assert len([name for name in stack.of_type("AWS::CloudWatch::Alarm") if name.startswith("Backfill")]) == count
-
-
-def test_the_failure_queue_has_no_alarm(stack_of: StackOf) -> None:
-    """Its cause has one, and messages that stay for two weeks would keep such an alarm in ALARM."""
-    watched = {alarm["Namespace"] for alarm in stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm").values()}
-    assert watched == {"AWS/Lambda", "LambdaRemoteWrite", "AWS/States"}
 
 
 def test_every_alarm_tells_the_topic_when_there_is_one(stack_of: StackOf) -> None:
@@ -595,17 +557,14 @@ def test_no_partition_is_written_down() -> None:
             ["s3://bucket", "https://a/b", "a b"],
         ),
         ("ConfigObjectArn", ["", OBJECT, "arn:aws-us-gov:s3:::b/k"], ["arn:aws:s3:::b/*", "arn:aws:s3:::b", "*"]),
-        ("Spool", ["no", "yes"], ["true", ""]),
-        ("QueryWorkspace", ["no", "yes"], ["true", ""]),
+        *((name, ["no", "yes"], ["true", ""]) for name in ("Spool", "QueryWorkspace", "Ec2Discovery", "EcsDiscovery")),
         ("S3EndpointVpcId", ["", "vpc-0a1b2c"], ["vpc", "subnet-1", "*"]),
-        ("Ec2Discovery", ["no", "yes"], ["true", ""]),
-        ("EcsDiscovery", ["no", "yes"], ["true", ""]),
-        ("DiscoveryBucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "lists"]),
-        ("DiscoveryPrefix", ["", "targets/", "a/b.c-d_e"], ["*", "targets/?", "${aws:username}"]),
+        *((f"{kind}BucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "lists"])
+          for kind in ("Discovery", "Backfill")),
+        *((f"{kind}Prefix", ["", "targets/", "a/b.c-d_e"], ["*", "targets/?", "${aws:username}"])
+          for kind in ("Discovery", "Backfill")),
         ("Backfill", ["yes", "no", "widen"], ["true", ""]),
         ("BackfillHours", ["1", "24", "168"], ["0", "169", ""]),
-        ("BackfillBucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "files"]),
-        ("BackfillPrefix", ["", "history/", "a/b.c-d_e"], ["*", "history/?", "${aws:username}"]),
         ("Shards", ["1", "2", "3", "4", "6", "8", "12", "16"], ["0", "5", "32", ""]),
         ("ReservedConcurrency", ["shards", "0"], ["1", "-1", ""]),
         ("KmsKeyArn", ["", KEY], ["*", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/mine"]),
@@ -614,7 +573,7 @@ def test_no_partition_is_written_down() -> None:
         ("GrafanaPrincipalArn", ["", GRAFANA], ["*", f"arn:aws:iam::{ACCOUNT}:root"]),
         ("GrafanaExternalId", ["", "between-us"], ["x", "a b"]),
     ],
-)
+)  # fmt: skip
 def test_a_parameter_takes_only_what_it_means(
     template: dict[str, Any], parameter: str, good: list[str], bad: list[str]
 ) -> None:
