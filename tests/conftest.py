@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import subprocess
@@ -73,6 +74,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Fewer random examples where only fast tests run; all of them in `make test`."""
     if "not slow" in config.option.markexpr:
         settings.load_profile("unit")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only fast tests run, a file that is slow as a whole is not imported: some import what takes seconds."""
+    if "not slow" in config.option.markexpr and collection_path.suffix == ".py":
+        return b"\npytestmark = pytest.mark.slow" in collection_path.read_bytes() or None
+    return None
+
+
+def pytest_collection() -> None:
+    """What is collected stays until the end: looking for garbage in it is an eighth of collecting."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
