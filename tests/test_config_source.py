@@ -52,10 +52,16 @@ def source_at() -> Iterator[Callable[..., ConfigSource]]:
 SourceAt = Callable[..., ConfigSource]
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[Aws]:
+    with Aws() as running:
+        yield running
+
+
 @pytest.fixture
-def aws() -> Iterator[Aws]:
-    with Aws() as served:
-        yield served
+def aws(served: Aws) -> Aws:
+    served.reset()
+    return served
 
 
 # --- The packaged file ------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from lambda_remote_write.app import PushFailed
 from lambda_remote_write.events import BadEvent
 from sandbox.amp import Labels
 from sandbox.server import Fault
-from tests.rig.operator import DOWN, NOW, NOW_MS, Operator, operator
+from tests.rig.operator import DOWN, NOW, NOW_MS, Operator, operator, refusing
 
-__all__ = ["operator"]  # a fixture
+__all__ = ["operator", "refusing"]  # fixtures
 
 
 def sample(value: Any = 1, name: str = "by_hand", **labels: str) -> dict[str, Any]:
@@ -186,15 +186,15 @@ def test_lines_of_one_series_are_ordered(operator: Operator) -> None:
     ],
 )
 def test_text_that_cannot_be_read_is_refused_with_its_line(
-    operator: Operator, format_: str, text: str, words: list[str]
+    refusing: Operator, format_: str, text: str, words: list[str]
 ) -> None:
-    detail = operator.refusal(format=format_, text=text)
+    detail = refusing.refusal(format=format_, text=text)
     assert [word for word in words if word not in detail] == []
 
 
 @pytest.mark.parametrize("name", ["usage", "pages", "billing"])
-def test_a_line_of_a_scheduled_job_is_refused(operator: Operator, name: str) -> None:
-    detail = operator.refusal(format="prometheus", text=f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n')
+def test_a_line_of_a_scheduled_job_is_refused(refusing: Operator, name: str) -> None:
+    detail = refusing.refusal(format="prometheus", text=f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n')
     assert name in detail
     assert "schedule" in detail
     assert "line 2" in detail
@@ -212,14 +212,14 @@ def test_a_line_of_a_scheduled_job_is_refused(operator: Operator, name: str) -> 
         pytest.param(7, ["s3", "7"], id="a number"),
     ],
 )
-def test_a_file_that_cannot_be_had_is_named(operator: Operator, address: Any, words: list[str]) -> None:
-    detail = operator.refusal(format="prometheus", s3=address)
+def test_a_file_that_cannot_be_had_is_named(refusing: Operator, address: Any, words: list[str]) -> None:
+    detail = refusing.refusal(format="prometheus", s3=address)
     assert [word for word in words if word not in detail] == []
 
 
-def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
-    operator.bucket.put("page.txt", b"a 1\n\xff\xfe 2\n")
-    operator.refusal(format="prometheus", s3="s3://files/page.txt")
+def test_a_file_of_other_bytes_is_refused(refusing: Operator) -> None:
+    refusing.bucket.put("page.txt", b"a 1\n\xff\xfe 2\n")
+    refusing.refusal(format="prometheus", s3="s3://files/page.txt")
 
 
 # --- What is refused --------------------------------------------------------------------------------------------------
@@ -248,9 +248,9 @@ def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
     ],
 )
 def test_an_event_that_says_too_little_or_too_much_is_refused(
-    operator: Operator, keys: dict[str, Any], words: list[str]
+    refusing: Operator, keys: dict[str, Any], words: list[str]
 ) -> None:
-    detail = operator.refusal(**keys)
+    detail = refusing.refusal(**keys)
     assert [word for word in words if word not in detail] == []
 
 
@@ -313,9 +313,9 @@ def without(key: str) -> dict[str, Any]:
         pytest.param(sample(job="billing"), ["samples[1]", "job", "billing", "schedule"], id="a job's own label"),
     ],
 )
-def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(operator: Operator, wrong: Any, words: list[str]) -> None:
+def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(refusing: Operator, wrong: Any, words: list[str]) -> None:
     """The others are good, and stay at home too."""
-    detail = operator.refusal(samples=[sample(), wrong, sample(2, service="c")])
+    detail = refusing.refusal(samples=[sample(), wrong, sample(2, service="c")])
     assert [word for word in words if word not in detail] == []
     assert "samples[0]" not in detail
     assert "samples[2]" not in detail
@@ -331,9 +331,9 @@ def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(operator: Operator
         pytest.param({"samples": [sample() | {"timestamp": "\ud800"}]}, id="in a time"),
     ],
 )
-def test_half_a_character_is_refused(operator: Operator, keys: dict[str, Any]) -> None:
+def test_half_a_character_is_refused(refusing: Operator, keys: dict[str, Any]) -> None:
     """JSON can say it, UTF-8 cannot."""
-    operator.refusal(**keys)
+    refusing.refusal(**keys)
 
 
 def test_a_limit_of_new_series_does_not_lose_samples_that_never_come_again(operator: Operator) -> None:
@@ -344,8 +344,8 @@ def test_a_limit_of_new_series_does_not_lose_samples_that_never_come_again(opera
     assert (plain["collected"], plain["accepted"]) == (3, 3)
 
 
-def test_all_mistakes_are_reported_at_once(operator: Operator) -> None:
-    detail = operator.refusal(
+def test_all_mistakes_are_reported_at_once(refusing: Operator) -> None:
+    detail = refusing.refusal(
         samples=[sample("x"), sample(), sample(job="usage"), sample() | {"timestamp": "noon"}, without("labels")]
     )
     for place in ("samples[0].value", "samples[2]", "samples[3].timestamp", "samples[4].labels"):
@@ -353,14 +353,14 @@ def test_all_mistakes_are_reported_at_once(operator: Operator) -> None:
     assert "samples[1]" not in detail
 
 
-def test_all_mistakes_of_one_sample_are_reported_at_once(operator: Operator) -> None:
-    detail = operator.refusal(samples=[{"labels": {"a-b": "c"}, "value": "x", "timestamp": "noon"}])
+def test_all_mistakes_of_one_sample_are_reported_at_once(refusing: Operator) -> None:
+    detail = refusing.refusal(samples=[{"labels": {"a-b": "c"}, "value": "x", "timestamp": "noon"}])
     for word in ("a-b", "__name__", "samples[0].value", "samples[0].timestamp"):
         assert word in detail
 
 
-def test_a_thousand_mistakes_are_no_message_of_a_thousand_lines(operator: Operator) -> None:
-    assert len(operator.refusal(samples=[sample("x")] * 1_000)) < 10_000
+def test_a_thousand_mistakes_are_no_message_of_a_thousand_lines(refusing: Operator) -> None:
+    assert len(refusing.refusal(samples=[sample("x")] * 1_000)) < 10_000
 
 
 def test_jobs_that_are_not_scheduled_are_taken(operator: Operator) -> None:

@@ -95,7 +95,7 @@ parts = st.sampled_from(["", ".", "..", "...", "a", "%2e", "%2F", " ", "+", "é"
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(parts, min_size=1, max_size=5).map("/".join).filter(bool))
 def test_any_key(bucket: ObjectStore, asked: list[Request], objects: S3, theirs: Any, key: str) -> None:
     same_for_both(bucket, asked, objects, theirs, key)

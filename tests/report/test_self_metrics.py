@@ -123,6 +123,7 @@ def test_what_was_spooled_shows_as_taken_once_it_is_delivered(world: World) -> N
     assert {len(points) for points in world.amp.series("pusher_run_requests").values()} == {2}
 
 
+@pytest.mark.slow  # the time of a run is what is too short
 def test_a_backlog_that_one_run_cannot_drain_shows_its_depth_and_age(world: World) -> None:
     """The receiver takes requests, but the time is too short for all of them."""
     environment = world.new_environment()
