@@ -17,6 +17,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sandbox import prometheus
+from sandbox.amp import Receiver
+from sandbox.api import Api
 from tests.rig.needs import Building, Peer, Require
 
 # How long an example takes says something about the machine, and nothing about the code.
@@ -126,6 +128,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     stubs = item.config.stash[STUBS].name
     os.environ["PATH"] = PATH if item.get_closest_marker("peer") else f"{stubs}{os.pathsep}{PATH}"
+
+
+# --- Stand-ins --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with Api() as running:
+        yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """AMP."""
+    with Receiver() as running:
+        yield running
 
 
 # --- What is built ----------------------------------------------------------------------------------------------------

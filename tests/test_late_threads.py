@@ -114,54 +114,54 @@ def marks(environment: Environment) -> dict[bytes, int]:
         pytest.param("delete", "always", id="removal"),
     ],
 )
-def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str) -> None:
+def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, api: Api, receiver: Receiver) -> None:
     store = Hanging(MemoryStore(), operation, "spool/")
-    with Api() as api, Receiver() as amp:
-        amp.always(None if operation == "delete" else Fault.status(503))
-        with environment_over(store, api, amp, mode) as environment:
-            try:
-                report = push(environment, tick(environment), time.monotonic() + 1)
-                assert report.balances
-                before = report.as_dict(), marks(environment)
-                facts, known = (
-                    environment.state.facts.encoded(),
-                    {key: set(of) for key, of in environment.spool_state.known.items()},
-                )  # type: ignore[union-attr]
-            finally:
-                store.released.set()
-            assert store.reached.is_set()
-            assert store.done.wait(20)
-            time.sleep(0.2)  # for what the thread would do now
-            assert (report.as_dict(), marks(environment)) == before
-            assert environment.state.facts.encoded() == facts
-            assert environment.spool_state is not None
-            assert environment.spool_state.known == known
-            amp.always(None)
-            later = push(environment, tick(environment), time.monotonic() + 10)
-            assert later.balances
-            assert later.deliveries[0].undelivered.total() == 0
-        assert len(amp.samples) == SAMPLES
+    receiver.always(None if operation == "delete" else Fault.status(503))
+    with environment_over(store, api, receiver, mode) as environment:
+        try:
+            report = push(environment, tick(environment), time.monotonic() + 1)
+            assert report.balances
+            before = report.as_dict(), marks(environment)
+            facts, known = (
+                environment.state.facts.encoded(),
+                {key: set(of) for key, of in environment.spool_state.known.items()},
+            )  # type: ignore[union-attr]
+        finally:
+            store.released.set()
+        assert store.reached.is_set()
+        assert store.done.wait(20)
+        time.sleep(0.2)  # for what the thread would do now
+        assert (report.as_dict(), marks(environment)) == before
+        assert environment.state.facts.encoded() == facts
+        assert environment.spool_state is not None
+        assert environment.spool_state.known == known
+        receiver.always(None)
+        later = push(environment, tick(environment), time.monotonic() + 10)
+        assert later.balances
+        assert later.deliveries[0].undelivered.total() == 0
+    assert len(receiver.samples) == SAMPLES
 
 
-def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_again() -> None:
+def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_again(
+    api: Api, receiver: Receiver
+) -> None:
     """Whether it arrives is unknown: the record counts as not sent."""
     store = Hanging(MemoryStore(), "put", "spool/")
-    with Api() as api, Receiver() as amp:
-        amp.always(Fault.status(503))
-        with environment_over(store, api, amp, "on_failure") as environment:
-            (delivery,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
-            assert delivery.undelivered.counts == {"spool_failed": delivery.collected}
-            amp.always(None)
-            fresh = push(environment, tick(environment), time.monotonic() + 10).deliveries[0]
-            assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
-            store.released.set()
-            assert store.done.wait(20)
+    receiver.always(Fault.status(503))
+    with environment_over(store, api, receiver, "on_failure") as environment:
+        (delivery,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
+        assert delivery.undelivered.counts == {"spool_failed": delivery.collected}
+        receiver.always(None)
+        fresh = push(environment, tick(environment), time.monotonic() + 10).deliveries[0]
+        assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
+        store.released.set()
+        assert store.done.wait(20)
 
 
 @pytest.mark.parametrize("operation", ["get", "put"])
-def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> None:
+def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str, api: Api, receiver: Receiver) -> None:
     store = Hanging(MemoryStore(), operation, "state/")
-    with Api() as api, Receiver() as amp, environment_over(store, api, amp, "on_failure") as environment:
+    with environment_over(store, api, receiver, "on_failure") as environment:
         started = time.monotonic()
         report = push(environment, tick(environment), started + 3)
         assert time.monotonic() - started < 30
@@ -171,29 +171,26 @@ def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> Non
 
 
 @pytest.mark.parametrize("content_type", ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"])
-def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str) -> None:
+def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str, api: Api) -> None:
     """What a target's lines were read as belongs to the run that waits for them."""
-    with Api() as api:
-        url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
-        host, _, path = url.removeprefix("http://").partition("/")
-        job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
-        config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
-        dependencies = Dependencies(ENVIRONMENT, session=no_session)
-        environment = Environment(config, dependencies)
-        (source,) = due(environment)
-        first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
-        late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        given_up = collect.ScrapeResponse(
-            dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late"
-        )
-        assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
-        next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        assert first.answer.cache is late.answer.cache
-        assert next_one.answer.cache is not late.answer.cache
-        scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
-        assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
-        dependencies.transport.close()
+    url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
+    host, _, path = url.removeprefix("http://").partition("/")
+    job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
+    config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
+    dependencies = Dependencies(ENVIRONMENT, session=no_session)
+    environment = Environment(config, dependencies)
+    (source,) = due(environment)
+    first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+    assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
+    late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+    given_up = collect.ScrapeResponse(dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late")
+    assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
+    next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+    assert first.answer.cache is late.answer.cache
+    assert next_one.answer.cache is not late.answer.cache
+    scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
+    assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
+    dependencies.transport.close()
 
 
 def due(environment: Environment) -> list[Any]:

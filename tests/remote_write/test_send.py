@@ -315,10 +315,9 @@ def test_every_attempt_sends_the_same_bytes_under_a_new_signature(amp: Receiver,
     assert len({record.headers["Authorization"] for record in amp.requests}) == 3
 
 
-def test_retries_that_outlive_the_signatures_five_minutes_are_still_taken(amp: Receiver, clock: Clock) -> None:
+def test_retries_that_outlive_the_signatures_five_minutes_are_still_taken(amp: Receiver, one: Rig) -> None:
     amp.script(Fault.status(503, headers={"Retry-After": "400"}))
-    with rig(amp.url, clock=clock) as made_rig:
-        assert accounting(made_rig.deliver(made_rig.points(), seconds=900)) == (6, {}, {}, {})
+    assert accounting(one.deliver(one.points(), seconds=900)) == (6, {}, {}, {})
 
 
 def test_429_is_refused_for_good_when_the_config_says_so(amp: Receiver, clock: Clock) -> None:
@@ -534,8 +533,8 @@ def test_a_clock_that_is_wrong_is_named(clock: Clock, minutes: int) -> None:
     assert ("Signature expired" if minutes > 0 else "Signature not yet current") in message(delivery)
 
 
-def test_a_workspace_that_is_not_there_is_named(clock: Clock) -> None:
-    with Receiver(now=clock.time) as amp, rig(amp.url.replace("ws-sandbox", "ws-other"), clock=clock) as made_rig:
+def test_a_workspace_that_is_not_there_is_named(amp: Receiver, clock: Clock) -> None:
+    with rig(amp.url.replace("ws-sandbox", "ws-other"), clock=clock) as made_rig:
         delivery = made_rig.deliver(made_rig.points())
     assert accounting(delivery) == (0, {}, {}, {"http_404": 6})
     assert delivery.attempts == 1
@@ -606,14 +605,12 @@ def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others
     assert "out of order sample" in message(delivery)
 
 
-def test_a_sample_that_grows_too_old_during_an_outage_is_counted_once() -> None:
+def test_a_sample_that_grows_too_old_during_an_outage_is_counted_once(amp: Receiver, clock: Clock) -> None:
     """Its neighbour in the same request stays in hand, and the counts balance."""
-    clock = Clock()
-    with Receiver(now=clock.time) as receiver:
-        receiver.always(Fault.status(503))
-        with rig(receiver.url, clock=clock, queue_config=QUICK | {"sample_age_limit": "10s"}) as made_rig:
-            now_ms = clock.now_ms()
-            points = [({"__name__": "old"}, 1.0, now_ms - 9_000), ({"__name__": "young"}, 2.0, now_ms)]
-            delivery = made_rig.deliver(points, seconds=6.0)
+    amp.always(Fault.status(503))
+    with rig(amp.url, clock=clock, queue_config=QUICK | {"sample_age_limit": "10s"}) as made_rig:
+        now_ms = clock.now_ms()
+        points = [({"__name__": "old"}, 1.0, now_ms - 9_000), ({"__name__": "young"}, 2.0, now_ms)]
+        delivery = made_rig.deliver(points, seconds=6.0)
     assert delivery.dropped.counts == {"too_old": 1}
     assert delivery.undelivered.total() == 1
