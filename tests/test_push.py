@@ -182,19 +182,6 @@ def test_every_sample_is_accounted_for_once(api: Api, seed: int, receiver: Recei
         assert in_order(second)
 
 
-def test_what_could_not_be_delivered_is_said_by_reason_and_in_words(source: Source, receiver: Receiver) -> None:
-    receiver.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
-    with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as environment:
-        report = run(environment)
-    (shown,) = report.as_dict()["endpoints"]
-    assert shown["undelivered"]["http_404"]["count"] == 8
-    assert "Workspace not found" in shown["undelivered"]["http_404"]["example"]
-    assert report.as_dict()["ok"] is False
-    assert "8 undelivered" in report.summary()
-    assert "amp: 404" in report.summary()
-    assert "Workspace not found" in report.summary()
-
-
 # --- Metadata ---------------------------------------------------------------------------------------------------------
 
 
@@ -237,7 +224,7 @@ def test_metadata_goes_out_though_the_clock_was_set_back(source: Source) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "sent_again"), [(400, False), (413, False), (415, False), (503, True)], ids=["400", "413", "415", "503"]
+    ("status", "sent_again"), [(400, False), (404, True), (413, False), (415, False), (503, True)], ids=str
 )
 def test_metadata_that_is_refused_costs_no_sample_and_comes_again_when_it_may_be_taken(
     source: Source, status: int, sent_again: bool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from lambda_remote_write.store import StoreError
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Request
 from tests.rig.aws import REGION, Aws
+from tests.rig.clock import soon
 from tests.rig.delivery import no_session
 
 ODD = [
@@ -27,10 +27,6 @@ ODD = [
     "...", "a b", "a+b", "a%2Fb", "a%2e%2e/b", "%", "ü/é€", "a?b=c", "a#b", "a;b", "a&b", "~-_.", "(*)'!", "a:b@c",
     '"\\', "\t", "a\nb", "\U0001f600",
 ]  # fmt: skip
-
-
-def soon() -> float:
-    return time.monotonic() + 10
 
 
 @pytest.fixture(scope="module")

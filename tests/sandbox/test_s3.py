@@ -17,13 +17,10 @@ from lambda_remote_write.store import Changed, NotStored, StoreError
 from sandbox.amp import SigV4
 from sandbox.s3 import ObjectStore, etag_of
 from sandbox.server import Fault
+from tests.rig.clock import soon
 from tests.rig.delivery import no_session
 
 KEYS = SigV4(service="s3")
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 @pytest.fixture

@@ -18,12 +18,9 @@ from lambda_remote_write.spool.entry import Entry
 from lambda_remote_write.spool.spool import DEAD, Damaged, RunId, Spool, Stored, endpoint_of, started_ms_of
 from lambda_remote_write.store import MAX_BYTES, Changed, NotStored, Object, StoreError
 from tests.rig.aws import REGION, Aws
+from tests.rig.clock import soon
 from tests.rig.delivery import no_session
 from tests.rig.stores import MemoryStore
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 def entry(endpoint: str = "amp", started_ms: int = 5, *bodies: bytes) -> Entry:

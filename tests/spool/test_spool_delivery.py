@@ -15,60 +15,42 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.app import App, PushFailed
-from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
-from lambda_remote_write.push import push
 from lambda_remote_write.remote_write.encode.decode import unpack
-from lambda_remote_write.report.report import Report
 from lambda_remote_write.spool import entry as entries
 from sandbox.amp import Receiver
 from sandbox.api import Api
-from sandbox.server import Answer, Fault
+from sandbox.server import Fault
 from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, in_order, no_session
 from tests.rig.lambda_context import Context
-from tests.rig.push import config_text, endpoint, job, tick
+from tests.rig.push import Runs, endpoint
 
 pytestmark = pytest.mark.slow  # outages take real time
 
-SAMPLES = 8  # three records, and five that the job has anyway
+SAMPLES = Runs.SAMPLES
 SLOW = {"min_backoff": "5ms", "max_backoff": "20ms"}
 
 
-class World:
-    """One API whose records move with the clock, a spool in a folder, and environments over both."""
+class World(Runs):
+    """Runs, and what they leave behind."""
 
-    def __init__(self, folder: Path, api: Api) -> None:
-        self.clock, self.folder = Clock(really_sleeps=True), folder
+    def __init__(self, api: Api, folder: Path) -> None:
+        super().__init__(api, folder, Clock(really_sleeps=True))
         self.clock.ahead = -7_200.0
-        self.url = api.serve("/r", lambda _: Answer.json(self.records()))
-        self.dependencies = Dependencies(ENVIRONMENT, self.clock.now_ms, no_session, self.clock.sleep)
-
-    def records(self) -> list[dict[str, Any]]:
-        return [{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)]
-
-    def text(self, endpoints: list[dict[str, Any]], **spool: Any) -> str:
-        return config_text([job(self.url)], endpoints, spool={"location": str(self.folder), **spool})
 
     def new_environment(self, endpoints: list[dict[str, Any]], **spool: Any) -> Environment:
-        return Environment(parse_config(self.text(endpoints, **spool), "c", ENVIRONMENT), self.dependencies)
-
-    def run(self, environment: Environment, seconds: float = 5.0) -> Report:
-        report = push(environment, tick(environment), time.monotonic() + seconds)
-        assert report.balances
-        self.clock.ahead += 60
-        return report
+        return self.environment(endpoints, spool)
 
     def kept(self, part: str) -> list[entries.Entry]:
         return [entries.decode(path.read_bytes()) for path in sorted((self.folder / part).rglob("*-*"))]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with Api() as api:
-        found = World(tmp_path / "kept", api)
-        yield found
-        found.dependencies.transport.close()
+def world(api: Api, tmp_path: Path) -> Iterator[World]:
+    found = World(api, tmp_path / "kept")
+    yield found
+    found.dependencies.transport.close()
 
 
 @pytest.fixture
