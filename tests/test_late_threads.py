@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +20,30 @@ from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.samples import NEVER_MS
 from lambda_remote_write.push import push
 from lambda_remote_write.scrape import collect
-from lambda_remote_write.store import DirectoryStore, Keys, Object, PunctualStore, Store, StoreError
+from lambda_remote_write.store import DirectoryStore, PunctualStore, Store, StoreError
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, no_session
 from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick
-from tests.rig.stores import MemoryStore
+from tests.rig.stores import MemoryStore, StoreInFront
 
 pytestmark = pytest.mark.slow
 
 SAMPLES = 8  # three records, and five that the job has anyway
 
 
-@dataclass
-class Hanging:
-    """A store of which one operation hangs until it is released, and is then done all the same."""
+class Hanging(StoreInFront):
+    """A store of which one operation hangs until it is released, and is then done all the same; only for keys with
+    `part` in them."""
 
-    inner: Store
-    operation: str
-    part: str = ""  # only for keys with this in them
-    released: threading.Event = field(default_factory=threading.Event)
-    reached: threading.Event = field(default_factory=threading.Event)
-    done: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def place(self) -> str:
-        return self.inner.place
+    def __init__(self, inner: Store, operation: str, part: str) -> None:
+        super().__init__(inner)
+        self._operation, self._part = operation, part
+        self.released, self.reached, self.done = threading.Event(), threading.Event(), threading.Event()
 
     def _do(self, operation: str, key: str, act: Callable[[], Any]) -> Any:
-        if operation != self.operation or self.part not in key or self.released.is_set():
+        if operation != self._operation or self._part not in key or self.released.is_set():
             return act()
         self.reached.set()
         self.released.wait(60)
@@ -58,23 +51,6 @@ class Hanging:
             return act()
         finally:
             self.done.set()
-
-    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
-        found: Object | None = self._do("get", key, lambda: self.inner.get(key, deadline, etag))
-        return found
-
-    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
-        return str(self._do("put", key, lambda: self.inner.put(key, content, deadline, expected)))
-
-    def list(self, prefix: str, deadline: float, most: int = 1000) -> Keys:
-        found: Keys = self._do("list", prefix, lambda: self.inner.list(prefix, deadline, most))
-        return found
-
-    def folders(self, prefix: str, deadline: float) -> Keys:
-        return self.inner.folders(prefix, deadline)
-
-    def delete(self, key: str, deadline: float, expected: str = "") -> bool:
-        return bool(self._do("delete", key, lambda: self.inner.delete(key, deadline, expected)))
 
 
 class World(Dependencies):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -158,17 +159,12 @@ def test_what_was_never_sent_ran_out_of_time(taken: int) -> None:
 def test_every_request_is_taken_once() -> None:
     """After the last one there is none, and threads that take at once get different ones."""
     queue, _ = send_queue(200)
-    taken = list[bytes]()
 
-    def take_all() -> None:
-        while queued := queue.take():
-            taken.append(queued.pieces[0].body)
+    def take_all(_: int) -> list[bytes]:
+        return [queued.pieces[0].body for queued in iter(queue.take, None)]
 
-    threads = [threading.Thread(target=take_all) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        taken = [body for bodies in pool.map(take_all, range(4)) for body in bodies]
     assert sorted(taken, key=int) == [b"%d" % number for number in range(200)]
     assert queue.take() is None
 
@@ -238,7 +234,7 @@ def test_late_threads_do_not_change_the_accounting() -> None:
     queue, delivery = send_queue(1)
     refused, started = list[int](), threading.Barrier(9)
 
-    def record_many() -> None:
+    def record_many(_: int) -> None:
         started.wait()
         try:
             for _ in range(10_000):
@@ -247,15 +243,13 @@ def test_late_threads_do_not_change_the_accounting() -> None:
         except QueueClosed:
             refused.append(1)
 
-    threads = [threading.Thread(target=record_many) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    started.wait()
-    time.sleep(0.01)
-    queue.close()
-    seen = delivery.accepted
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        recording = pool.map(record_many, range(8))
+        started.wait()
+        time.sleep(0.01)
+        queue.close()
+        seen = delivery.accepted
+    assert list(recording) == [None] * 8
     assert delivery.accepted == seen
     assert queue.take() is None
 

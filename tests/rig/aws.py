@@ -14,6 +14,10 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from lambda_remote_write.aws.s3 import S3
+from sandbox.amp import SigV4
+from tests.rig.delivery import objects_at
+
 REGION = "eu-west-1"
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": REGION}
 
@@ -62,6 +66,10 @@ class Aws:
             client: Callable[..., Any] = boto3.client  # its overloads take literals only
             self._clients[service] = client(service, endpoint_url=self.url, **KEYS)
         return self._clients[service]
+
+    def objects(self) -> S3:
+        """The code's own client."""
+        return objects_at(self.url, SigV4(access_key="testing", secret_key="testing", region=REGION))
 
     def session(self, profile: str, region: str) -> Self:
         return self

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from lambda_remote_write.aws.s3 import S3
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import RemoteWriteConfig
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.http import Answer, HttpRequest, Transport
-from lambda_remote_write.http.options import ConnectionOptions
+from lambda_remote_write.http.types import ConnectionOptions
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import batches
@@ -59,6 +60,15 @@ class Clock:
             time.sleep(seconds)
         else:
             self.ahead += seconds
+
+
+def objects_at(url: str, keys: amp.SigV4 = KEYS) -> S3:
+    """S3 at an address of the loopback."""
+    env_vars = {
+        "AWS_ENDPOINT_URL_S3": url, "AWS_REGION": keys.region, "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+    }  # fmt: skip
+    return Dependencies(env_vars, session=no_session).objects
 
 
 class HastyOnce(Transport):

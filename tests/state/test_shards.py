@@ -136,6 +136,16 @@ class Fleet:
         self.clock.ms = scheduled_ms + MINUTE_MS
         return found
 
+    def tick_of(self, apps: Sequence[App], shards: int, down: Sequence[int] = ()) -> dict[int, dict[str, Any]]:
+        """One event for each of the first shards, to these environments in this order."""
+        found = {}
+        for shard, app in enumerate(apps):
+            self.amp.always(DOWN if shard in down else None)
+            found[shard] = app.handle(self.event(shard, shards), None)
+        self.amp.always(None)
+        self.clock.ms += MINUTE_MS
+        return found
+
     def tick_at_once(self, shards: int, *, down: bool = False) -> dict[int, dict[str, Any]]:
         """One event for each shard, side by side."""
         self.amp.always(DOWN if down else None)
@@ -397,7 +407,7 @@ def test_a_plan_shows_the_split_of_the_environment(tmp_path: Path) -> None:
 def test_a_plan_decides_nothing(fleet: Fleet) -> None:
     """The next event's number is still a new stack's."""
     fleet.new_app().handle({"action": "plan", "shards": 3}, None)
-    assert shards_of(fleet.tick(2)) == ["0/2", "1/2"]
+    assert shards_of(fleet.tick(2)) == of(2)
 
 
 # --- When the split changes -------------------------------------------------------------------------------------------
@@ -486,7 +496,7 @@ def test_what_waits_of_a_shard_without_a_schedule_is_delivered(fleet: Fleet) -> 
     assert spooled(fleet) == []
     for _ in range(3):
         reports = fleet.tick(2)
-    assert shards_of(reports) == ["0/2", "1/2"]
+    assert shards_of(reports) == of(2)
     fleet.assert_every_tick_is_there_once()
 
 
@@ -506,27 +516,20 @@ def test_what_begins_to_wait_in_the_tick_between_stops_the_change(fleet: Fleet) 
     """Although nothing waited when that tick began. The last run of the tick is the one that keeps something."""
     fleet.tick(4)
     fleet.tick(2)
-    for shard in (0, 1):
-        fleet.amp.always(DOWN if shard == 1 else None)
-        fleet.new_app().handle(fleet.event(shard, 2), None)
-    fleet.amp.always(None)
-    fleet.clock.ms += MINUTE_MS
+    fleet.tick_of([fleet.new_app(), fleet.new_app()], 2, down=[1])
     assert {key.split("/")[1] for key in spooled(fleet)} == {"1", "3"}
     assert shards_of(fleet.tick(2)) == ["0/4, 2/4", "1/4, 3/4"]
     assert spooled(fleet) == []
     for _ in range(4):
         reports = fleet.tick(2)
-    assert shards_of(reports) == ["0/2", "1/2"]
+    assert shards_of(reports) == of(2)
     fleet.assert_every_tick_is_there_once()
 
 
 def test_a_tick_between_that_never_came_does_not_bring_the_change_over_what_waits(fleet: Fleet) -> None:
     fleet.tick(2)
-    for shard in range(3):
-        fleet.amp.always(DOWN if shard == 1 else None)
-        fleet.new_app().handle(fleet.event(shard, 3), None)
-    fleet.amp.always(None)
-    fleet.clock.ms += 2 * MINUTE_MS  # in the second one no shard was invoked
+    fleet.tick_of([fleet.new_app() for _ in range(3)], 3, down=[1])
+    fleet.clock.ms += MINUTE_MS  # in this one no shard was invoked
     assert shards_of(fleet.tick(3)) == ["0/2", "1/2", ""]
     assert spooled(fleet) == []
 
@@ -537,15 +540,11 @@ def test_an_environment_that_has_known_the_number_before_does_not_use_it_too_ear
 ) -> None:
     """It may have slept through the split that is in force."""
     slept = [fleet.new_app() for _ in range(known)]
-    for shard, app in enumerate(slept):
-        app.handle(fleet.event(shard, known), None)
-    fleet.clock.ms += MINUTE_MS
+    fleet.tick_of(slept, known)
     for _ in range(4):
         fleet.tick(in_force)
     for _ in range(2):
-        reports = {shard: app.handle(fleet.event(shard, known), None) for shard, app in enumerate(slept)}
-        fleet.clock.ms += MINUTE_MS
-        assert all(f"/{known}" not in shard for shard in shards_of(reports))
+        assert all(f"/{known}" not in shard for shard in shards_of(fleet.tick_of(slept, known)))
     assert shards_of(fleet.tick(known)) == [f"{shard}/{known}" for shard in range(known)]
     fleet.assert_every_tick_is_there_once()
 
@@ -553,17 +552,10 @@ def test_an_environment_that_has_known_the_number_before_does_not_use_it_too_ear
 def test_a_change_that_is_taken_back_by_an_environment_that_slept_is_taken_back(fleet: Fleet) -> None:
     """Those that know only the old number say so; those that begin later believe them."""
     slept = [fleet.new_app() for _ in range(2)]
-
-    def old_tick(apps: Sequence[App]) -> list[str]:
-        reports = {shard: app.handle(fleet.event(shard, 2), None) for shard, app in enumerate(apps)}
-        fleet.clock.ms += MINUTE_MS
-        return shards_of(reports)
-
-    old_tick(slept)
+    fleet.tick_of(slept, 2)
     fleet.tick(4)
-    for _ in range(3):
-        assert old_tick(slept) == ["0/2", "1/2"]
-    assert old_tick([fleet.new_app(), fleet.new_app()]) == ["0/2", "1/2"]
+    for apps in (slept, slept, slept, [fleet.new_app(), fleet.new_app()]):
+        assert shards_of(fleet.tick_of(apps, 2)) == of(2)
     fleet.assert_every_tick_is_there_once()
 
 
@@ -607,7 +599,7 @@ def test_what_people_have_pushed_does_not_block_a_change(fleet: Fleet) -> None:
     assert [key.split("/")[1] for key in spooled(fleet)] == ["operator"]
     for _ in range(2):
         fleet.tick(2)
-    assert shards_of(fleet.tick(2)) == ["0/2", "1/2"]
+    assert shards_of(fleet.tick(2)) == of(2)
     assert [key.split("/")[1] for key in spooled(fleet)] == ["operator"]
     fleet.assert_every_tick_is_there_once()
 
@@ -652,7 +644,7 @@ def test_no_tick_is_missing_or_there_twice(tmp_path: Path, outage: str, store: s
             else:
                 reports = fleet.tick(shards, range(shards) if is_down else ())
                 assert all(run["ok"] for run in runs_of(reports))
-        assert shards_of(fleet.tick(3)) == ["0/3", "1/3", "2/3"]
+        assert shards_of(fleet.tick(3)) == of(3)
         fleet.assert_every_tick_is_there_once()
 
 
@@ -666,7 +658,7 @@ def test_no_tick_is_missing_when_single_runs_meet_an_outage(tmp_path: Path, seed
             fleet.tick(shards, [shard for shard in range(shards) if chance.random() < 0.15])
         for _ in range(6):
             reports = fleet.tick(3)
-        assert shards_of(reports) == ["0/3", "1/3", "2/3"]
+        assert shards_of(reports) == of(3)
         fleet.assert_every_tick_is_there_once()
 
 
@@ -703,14 +695,11 @@ def test_a_damaged_split_is_said_and_the_run_goes_on(fleet: Fleet, damage: str) 
 def test_a_split_that_is_damaged_during_a_change_is_the_same_for_environments_old_and_new(fleet: Fleet) -> None:
     """Those that have read it before know no more than the others."""
     apps = [fleet.new_app() for _ in range(2)]
-    for shard, app in enumerate(apps):
-        app.handle(fleet.event(shard, 2), None)
-    fleet.clock.ms += MINUTE_MS
+    fleet.tick_of(apps, 2)
     fleet.tick(4)
     (Path(fleet.location or "") / "state" / "split").write_bytes(b"{")
-    for shard, app in enumerate([*apps, fleet.new_app(), fleet.new_app()]):
-        assert app.handle(fleet.event(shard, 4), None)["ok"] is True
-    fleet.clock.ms += MINUTE_MS
+    reports = fleet.tick_of([*apps, fleet.new_app(), fleet.new_app()], 4)
+    assert [report["ok"] for report in reports.values()] == [True] * 4
     fleet.assert_every_tick_is_there_once()
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -483,15 +484,13 @@ def test_many_threads_lose_nothing(world: World) -> None:
     one, other = joined(world)
     names = [f"e{number}" for number in range(20)]
 
-    def work(state: State, name: str) -> None:
+    def work(at: int) -> None:
+        state, name = (one, other)[at % 2], names[at]
         state.will_spool(name, f"spool/{name}/0/1", soon())
         state.mark(name, HighWaterMark(5, 5), is_exact=True)
 
-    threads = [threading.Thread(target=work, args=((one, other)[at % 2], name)) for at, name in enumerate(names)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(work, range(len(names))))
     for state in (one, other, one):
         state.problem = ""
         state.save(soon())
