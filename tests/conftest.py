@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sandbox import prometheus
+from sandbox.amp import Receiver
+from sandbox.api import Api
 from tests.rig.needs import Building, Peer, Require
 
 # How long an example takes says something about the machine, and nothing about the code.
@@ -75,6 +78,23 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("unit")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only fast tests run, a file that is slow as a whole is not imported: some import what takes seconds."""
+    if "not slow" in config.option.markexpr and collection_path.suffix == ".py":
+        return b"\npytestmark = pytest.mark.slow" in collection_path.read_bytes() or None
+    return None
+
+
+def pytest_collection() -> None:
+    """What is collected stays until the end: looking for garbage in it is an eighth of collecting."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Markers that follow from a fixture. What is slow comes first, so that no process is left alone with it."""
@@ -108,6 +128,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     stubs = item.config.stash[STUBS].name
     os.environ["PATH"] = PATH if item.get_closest_marker("peer") else f"{stubs}{os.pathsep}{PATH}"
+
+
+# --- Stand-ins --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with Api() as running:
+        yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """AMP."""
+    with Receiver() as running:
+        yield running
 
 
 # --- What is built ----------------------------------------------------------------------------------------------------

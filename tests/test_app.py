@@ -113,12 +113,9 @@ def test_events_that_are_ours(event: Any, expected: tuple[str, dict[str, Any]]) 
     [
         pytest.param([], ["JSON object", '{"action": "push"}'], id="list"),
         pytest.param("push", ["JSON object"], id="text"),
-        pytest.param(7, ["JSON object"], id="number"),
-        pytest.param(True, ["JSON object"], id="boolean"),
         pytest.param({"action": "pull"}, ["action", "pull", "push, plan"], id="unknown action"),
         pytest.param({"action": None}, ["action", "push, plan"], id="action is null"),
         pytest.param({"action": ["push"]}, ["action", "push, plan"], id="action is a list"),
-        pytest.param({"action": {}}, ["action", "push, plan"], id="action is an object"),
         pytest.param({"job": ["a"]}, ["job", "action", "jobs", "scheduled_time"], id="unknown key"),
         pytest.param({"action": "plan", "shard": 0}, ["shard", "plan"], id="a key of another action"),
         pytest.param({"jobs": "a"}, ["jobs", "list"], id="jobs is a text"),
@@ -165,14 +162,14 @@ def test_an_unknown_job_is_an_error_that_names_the_others(function: Function) ->
 
 def test_the_schedule_decides_which_jobs_are_due(function: Function) -> None:
     url = f"{function.api.url}/records"
-    text = config_text([job(url, "often"), job(url, "hourly", scrape_interval="1h")], [endpoint(function.amp, "amp")])
+    text = config_text([job(url, "often"), job(url, "seldom", scrape_interval="10m")], [endpoint(function.amp, "amp")])
     function.config.write_text(text)
     runs = []
-    for minute in range(120):
+    for minute in range(20):
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(FOUR_PM_MS / 1000 + 60 * minute))
         runs.append([one["job"] for one in function({"scheduled_time": moment})["jobs"]])
     assert all("often" in run for run in runs)
-    assert sum("hourly" in run for run in runs) == 2
+    assert sum("seldom" in run for run in runs) == 2
 
 
 # --- One run's lines --------------------------------------------------------------------------------------------------
@@ -210,7 +207,9 @@ def test_undelivered_samples_fail_the_invocation_after_the_report_is_logged(func
         function({})
     (logged,), (metrics,) = function.lines()
     assert logged["level"] == "ERROR"
-    assert logged["report"]["endpoints"][0]["undelivered"]["http_404"]["count"] == 8
+    assert logged["report"]["ok"] is False
+    undelivered = logged["report"]["endpoints"][0]["undelivered"]["http_404"]
+    assert (undelivered["count"], "Workspace not found" in undelivered["example"]) == (8, True)
     assert metrics["Delivered"] in (0, [0], [0.0])
 
 
@@ -283,14 +282,6 @@ def test_plan_collects_and_maps_and_sends_nothing(function: Function) -> None:
     found = function({"action": "plan"})
     assert (len(function.api.requests), function.amp.requests) == (1, [])
     assert (found["action"], found["ok"]) == ("plan", True)
-    (planned,) = found["jobs"]
-    assert planned["series"] == 3
-    assert planned["cardinality"]["id"] == 3
-    shown = planned["metrics"][0]["shown"][0]
-    assert shown["before"]["__name__"] == shown["after"]["__name__"] == "requests_total"
-    assert found["estimate"]["samples_per_month"] > 0
-    assert found["estimate"]["amp_usd_per_month"] >= 0
-    assert "lint" in planned
     (write,) = found["endpoints"]
     assert (write["endpoint"], write["samples"]) == ("amp", 8)
     json.dumps(found)

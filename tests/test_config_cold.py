@@ -21,6 +21,7 @@ from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 from tests.rig.aws import REGION
 from tests.rig.config_places import BAD, BETTER, GOOD, KEYS, Place, place
 from tests.rig.delivery import no_session
+from tests.rig.lambda_context import Context
 
 pytestmark = pytest.mark.slow  # timeouts of S3 and SSM are the subject
 
@@ -35,17 +36,8 @@ FAULTS = {
 }
 
 
-class Context:
-    """What Lambda says of an invocation: it has a minute."""
-
-    aws_request_id = "id"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
-
-
 def handled(app: App) -> dict[str, Any]:
-    return app.handle({}, Context())
+    return app.handle({}, Context(seconds=60))
 
 
 # --- One bad answer ---------------------------------------------------------------------------------------------------
@@ -77,14 +69,9 @@ def test_one_bad_answer_of_s3_costs_no_tick(from_s3: tuple[ObjectStore, App], fa
 def test_reading_ends_with_the_invocation(from_s3: tuple[ObjectStore, App]) -> None:
     bucket, app = from_s3
     bucket.always("get", Fault.hang())
-
-    class Short(Context):
-        def get_remaining_time_in_millis(self) -> int:
-            return 4_000
-
     started = time.monotonic()
     with pytest.raises(Unreadable, match="timed out"):
-        app.handle({}, Short())
+        app.handle({}, Context(seconds=4))
     assert time.monotonic() - started < 8
 
 

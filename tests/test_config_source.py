@@ -17,6 +17,7 @@ from lambda_remote_write.config_source import ConfigSource, Unreadable, not_load
 from lambda_remote_write.http import Transport
 from tests.rig.aws import REGION, Aws
 from tests.rig.config_places import KEYS
+from tests.rig.delivery import no_session
 
 BUCKET, KEY = "configs", "team/pusher.yaml"
 STACK = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": REGION}
@@ -28,10 +29,6 @@ def text(job: str) -> str:
 
 
 BAD = text("bad").replace("job_name", "jobname")
-
-
-def no_session(profile: str, region: str) -> object:
-    raise AssertionError("a session was made")
 
 
 @pytest.fixture
@@ -52,10 +49,16 @@ def source_at() -> Iterator[Callable[..., ConfigSource]]:
 SourceAt = Callable[..., ConfigSource]
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[Aws]:
+    with Aws() as running:
+        yield running
+
+
 @pytest.fixture
-def aws() -> Iterator[Aws]:
-    with Aws() as served:
-        yield served
+def aws(served: Aws) -> Aws:
+    served.reset()
+    return served
 
 
 # --- The packaged file ------------------------------------------------------------------------------------------------

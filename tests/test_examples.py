@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +46,6 @@ def name_of(path: Path) -> str:
 def commands(text: str) -> list[str]:
     """The commands that a file tells to run."""
     return [found.strip() for found in re.findall(r"^(?:# +)?pusher (.*?)(?: # .*)?$", text, re.MULTILINE)]
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with Api() as running:
-        yield running
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
-        yield running
 
 
 @pytest.fixture

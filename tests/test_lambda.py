@@ -30,12 +30,6 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def api() -> Iterator[Api]:
-    with Api() as found:
-        yield found
-
-
-@pytest.fixture
 def runtime(
     host_artefact: Path, api: Api, receiver: Receiver, tmp_path: Path
 ) -> Iterator[Callable[..., LambdaRuntime]]:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +20,30 @@ from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.samples import NEVER_MS
 from lambda_remote_write.push import push
 from lambda_remote_write.scrape import collect
-from lambda_remote_write.store import DirectoryStore, Keys, Object, PunctualStore, Store, StoreError
+from lambda_remote_write.store import DirectoryStore, PunctualStore, Store, StoreError
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, no_session
 from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick
-from tests.rig.stores import MemoryStore
+from tests.rig.stores import MemoryStore, StoreInFront
 
 pytestmark = pytest.mark.slow
 
 SAMPLES = 8  # three records, and five that the job has anyway
 
 
-@dataclass
-class Hanging:
-    """A store of which one operation hangs until it is released, and is then done all the same."""
+class Hanging(StoreInFront):
+    """A store of which one operation hangs until it is released, and is then done all the same; only for keys with
+    `part` in them."""
 
-    inner: Store
-    operation: str
-    part: str = ""  # only for keys with this in them
-    released: threading.Event = field(default_factory=threading.Event)
-    reached: threading.Event = field(default_factory=threading.Event)
-    done: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def place(self) -> str:
-        return self.inner.place
+    def __init__(self, inner: Store, operation: str, part: str) -> None:
+        super().__init__(inner)
+        self._operation, self._part = operation, part
+        self.released, self.reached, self.done = threading.Event(), threading.Event(), threading.Event()
 
     def _do(self, operation: str, key: str, act: Callable[[], Any]) -> Any:
-        if operation != self.operation or self.part not in key or self.released.is_set():
+        if operation != self._operation or self._part not in key or self.released.is_set():
             return act()
         self.reached.set()
         self.released.wait(60)
@@ -58,23 +51,6 @@ class Hanging:
             return act()
         finally:
             self.done.set()
-
-    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
-        found: Object | None = self._do("get", key, lambda: self.inner.get(key, deadline, etag))
-        return found
-
-    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
-        return str(self._do("put", key, lambda: self.inner.put(key, content, deadline, expected)))
-
-    def list(self, prefix: str, deadline: float, most: int = 1000) -> Keys:
-        found: Keys = self._do("list", prefix, lambda: self.inner.list(prefix, deadline, most))
-        return found
-
-    def folders(self, prefix: str, deadline: float) -> Keys:
-        return self.inner.folders(prefix, deadline)
-
-    def delete(self, key: str, deadline: float, expected: str = "") -> bool:
-        return bool(self._do("delete", key, lambda: self.inner.delete(key, deadline, expected)))
 
 
 class World(Dependencies):
@@ -114,54 +90,54 @@ def marks(environment: Environment) -> dict[bytes, int]:
         pytest.param("delete", "always", id="removal"),
     ],
 )
-def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str) -> None:
+def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, api: Api, receiver: Receiver) -> None:
     store = Hanging(MemoryStore(), operation, "spool/")
-    with Api() as api, Receiver() as amp:
-        amp.always(None if operation == "delete" else Fault.status(503))
-        with environment_over(store, api, amp, mode) as environment:
-            try:
-                report = push(environment, tick(environment), time.monotonic() + 1)
-                assert report.balances
-                before = report.as_dict(), marks(environment)
-                facts, known = (
-                    environment.state.facts.encoded(),
-                    {key: set(of) for key, of in environment.spool_state.known.items()},
-                )  # type: ignore[union-attr]
-            finally:
-                store.released.set()
-            assert store.reached.is_set()
-            assert store.done.wait(20)
-            time.sleep(0.2)  # for what the thread would do now
-            assert (report.as_dict(), marks(environment)) == before
-            assert environment.state.facts.encoded() == facts
-            assert environment.spool_state is not None
-            assert environment.spool_state.known == known
-            amp.always(None)
-            later = push(environment, tick(environment), time.monotonic() + 10)
-            assert later.balances
-            assert later.deliveries[0].undelivered.total() == 0
-        assert len(amp.samples) == SAMPLES
+    receiver.always(None if operation == "delete" else Fault.status(503))
+    with environment_over(store, api, receiver, mode) as environment:
+        try:
+            report = push(environment, tick(environment), time.monotonic() + 1)
+            assert report.balances
+            before = report.as_dict(), marks(environment)
+            facts, known = (
+                environment.state.facts.encoded(),
+                {key: set(of) for key, of in environment.spool_state.known.items()},
+            )  # type: ignore[union-attr]
+        finally:
+            store.released.set()
+        assert store.reached.is_set()
+        assert store.done.wait(20)
+        time.sleep(0.2)  # for what the thread would do now
+        assert (report.as_dict(), marks(environment)) == before
+        assert environment.state.facts.encoded() == facts
+        assert environment.spool_state is not None
+        assert environment.spool_state.known == known
+        receiver.always(None)
+        later = push(environment, tick(environment), time.monotonic() + 10)
+        assert later.balances
+        assert later.deliveries[0].undelivered.total() == 0
+    assert len(receiver.samples) == SAMPLES
 
 
-def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_again() -> None:
+def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_again(
+    api: Api, receiver: Receiver
+) -> None:
     """Whether it arrives is unknown: the record counts as not sent."""
     store = Hanging(MemoryStore(), "put", "spool/")
-    with Api() as api, Receiver() as amp:
-        amp.always(Fault.status(503))
-        with environment_over(store, api, amp, "on_failure") as environment:
-            (delivery,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
-            assert delivery.undelivered.counts == {"spool_failed": delivery.collected}
-            amp.always(None)
-            fresh = push(environment, tick(environment), time.monotonic() + 10).deliveries[0]
-            assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
-            store.released.set()
-            assert store.done.wait(20)
+    receiver.always(Fault.status(503))
+    with environment_over(store, api, receiver, "on_failure") as environment:
+        (delivery,) = push(environment, tick(environment), time.monotonic() + 1).deliveries
+        assert delivery.undelivered.counts == {"spool_failed": delivery.collected}
+        receiver.always(None)
+        fresh = push(environment, tick(environment), time.monotonic() + 10).deliveries[0]
+        assert fresh.accepted == SAMPLES  # the three records, although they have not moved, and five new ones
+        store.released.set()
+        assert store.done.wait(20)
 
 
 @pytest.mark.parametrize("operation", ["get", "put"])
-def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> None:
+def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str, api: Api, receiver: Receiver) -> None:
     store = Hanging(MemoryStore(), operation, "state/")
-    with Api() as api, Receiver() as amp, environment_over(store, api, amp, "on_failure") as environment:
+    with environment_over(store, api, receiver, "on_failure") as environment:
         started = time.monotonic()
         report = push(environment, tick(environment), started + 3)
         assert time.monotonic() - started < 30
@@ -171,29 +147,26 @@ def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str) -> Non
 
 
 @pytest.mark.parametrize("content_type", ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"])
-def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str) -> None:
+def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str, api: Api) -> None:
     """What a target's lines were read as belongs to the run that waits for them."""
-    with Api() as api:
-        url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
-        host, _, path = url.removeprefix("http://").partition("/")
-        job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
-        config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
-        dependencies = Dependencies(ENVIRONMENT, session=no_session)
-        environment = Environment(config, dependencies)
-        (source,) = due(environment)
-        first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
-        late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        given_up = collect.ScrapeResponse(
-            dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late"
-        )
-        assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
-        next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-        assert first.answer.cache is late.answer.cache
-        assert next_one.answer.cache is not late.answer.cache
-        scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
-        assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
-        dependencies.transport.close()
+    url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
+    host, _, path = url.removeprefix("http://").partition("/")
+    job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
+    config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
+    dependencies = Dependencies(ENVIRONMENT, session=no_session)
+    environment = Environment(config, dependencies)
+    (source,) = due(environment)
+    first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+    assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
+    late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+    given_up = collect.ScrapeResponse(dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late")
+    assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
+    next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
+    assert first.answer.cache is late.answer.cache
+    assert next_one.answer.cache is not late.answer.cache
+    scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
+    assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
+    dependencies.transport.close()
 
 
 def due(environment: Environment) -> list[Any]:

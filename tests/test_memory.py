@@ -35,27 +35,29 @@ def points(receiver: Receiver) -> list[tuple[int, float]]:
     return sorted(sample for samples in receiver.series("requests_total").values() for sample in samples)
 
 
-def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Source) -> None:
+def test_a_record_that_could_not_be_delivered_comes_with_the_next_run(still: Source, receiver: Receiver) -> None:
     """The record did not move, but no receiver has it yet."""
-    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
-        amp.always(Fault.status(404))
+    with warm_of(config_text([job(still.url)], [endpoint(receiver, "amp")])) as environment:
+        receiver.always(Fault.status(404))
         assert counts(run(environment).deliveries[0])["undelivered"] == 2 + SYNTHETIC
-        amp.always(None)
+        receiver.always(None)
         (second,) = run(environment).deliveries
         assert (second.accepted, second.dropped.total()) == (2 + SYNTHETIC, 0)
         (third,) = run(environment).deliveries
         assert third.dropped.counts == {"not_newer": 2}
-        assert len(points(amp)) == 2
-        assert amp.refused == 0
+        assert len(points(receiver)) == 2
+        assert receiver.refused == 0
 
 
-def test_a_bug_on_the_way_does_not_make_records_count_as_sent(still: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_on_the_way_does_not_make_records_count_as_sent(
+    still: Source, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
     """They count as undelivered, and come with the next run."""
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
+    with warm_of(config_text([job(still.url)], [endpoint(receiver, "amp")])) as environment:
         with monkeypatch.context() as patched:
             patched.setattr(environment.endpoints[0].client, "post", broken)
             (first,) = run(environment).deliveries
@@ -65,33 +67,29 @@ def test_a_bug_on_the_way_does_not_make_records_count_as_sent(still: Source, mon
         assert (second.accepted, second.dropped.total()) == (2 + SYNTHETIC, 0)
 
 
-def test_only_the_requests_that_were_left_come_again(still: Source) -> None:
+def test_only_the_requests_that_were_left_come_again(still: Source, receiver: Receiver) -> None:
     """The first of several requests was taken; the run stopped at the second."""
     queue = {"max_samples_per_send": 1, "max_shards": 1}
-    with (
-        Receiver() as amp,
-        warm_of(config_text([job(still.url)], [endpoint(amp, "amp", queue_config=queue)])) as environment,
-    ):
-        amp.script(None, Fault.status(404))
+    with warm_of(config_text([job(still.url)], [endpoint(receiver, "amp", queue_config=queue)])) as environment:
+        receiver.script(None, Fault.status(404))
         first = counts(run(environment).deliveries[0])
         assert (first["accepted"], first["undelivered"]) == (1, 1 + SYNTHETIC)
         (second,) = run(environment).deliveries
         assert second.dropped.counts == {"not_newer": 1}
-        assert len(points(amp)) == 2
-        assert amp.refused == 0
+        assert len(points(receiver)) == 2
+        assert receiver.refused == 0
 
 
-def test_several_points_of_a_series_that_were_left_come_again_in_order() -> None:
-    with Api() as api, Receiver() as amp:
-        source = Source(api)
-        at = now_ms() - 60_000
-        source.records = lambda: [{"id": "a", "value": n, "at": at + n * 1000} for n in (3, 1, 2)]
-        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp")])) as environment:
-            amp.always(Fault.status(404))
-            run(environment)
-            amp.always(None)
-            assert run(environment).deliveries[0].dropped.total() == 0
-            assert points(amp) == [(at + n * 1000, float(n)) for n in (1, 2, 3)]
+def test_several_points_of_a_series_that_were_left_come_again_in_order(api: Api, receiver: Receiver) -> None:
+    source = Source(api)
+    at = now_ms() - 60_000
+    source.records = lambda: [{"id": "a", "value": n, "at": at + n * 1000} for n in (3, 1, 2)]
+    with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp")])) as environment:
+        receiver.always(Fault.status(404))
+        run(environment)
+        receiver.always(None)
+        assert run(environment).deliveries[0].dropped.total() == 0
+        assert points(receiver) == [(at + n * 1000, float(n)) for n in (1, 2, 3)]
 
 
 def test_endpoints_remember_for_themselves(still: Source) -> None:
@@ -123,11 +121,11 @@ def test_a_changed_config_keeps_what_each_endpoint_has_got(still: Source) -> Non
             assert (len(points(one)), len(points(two))) == (2, 2)
 
 
-def test_amps_limits_do_not_cost_another_receiver_its_series(still: Source) -> None:
+def test_amps_limits_do_not_cost_another_receiver_its_series(still: Source, receiver: Receiver) -> None:
     many = {f"l{number}": "x" for number in range(160)}
-    with Receiver() as amp, Receiver(auth=None) as other:
+    with Receiver(auth=None) as other:
         other.limits = type(other.limits)(max_labels=1000)
-        entries = [endpoint(amp, "amp"), endpoint(other, "other") | {"sigv4": None}]
+        entries = [endpoint(receiver, "amp"), endpoint(other, "other") | {"sigv4": None}]
         entries[1].pop("sigv4")
         with warm_of(config_text([job(still.url, labels=many)], entries)) as environment:
             limited, free = run(environment).deliveries
@@ -159,7 +157,9 @@ def test_oauth2_towards_a_receiver(still: Source) -> None:
 
 
 @pytest.mark.slow
-def test_a_name_look_up_that_hangs_is_not_waited_for(still: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_look_up_that_hangs_is_not_waited_for(
+    still: Source, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
     """No timeout reaches into the resolver; the report comes in time nevertheless."""
     released = threading.Event()
     real = socket.getaddrinfo
@@ -170,22 +170,21 @@ def test_a_name_look_up_that_hangs_is_not_waited_for(still: Source, monkeypatch:
         return real(host, *arguments, **keys)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    with Receiver() as amp:
-        for jobs, entries in (
-            ([job("http://hangs.invalid/x")], [endpoint(amp, "amp")]),
-            ([job(still.url)], [endpoint(amp, "amp") | {"url": "http://hangs.invalid/write"}]),
-        ):
-            with warm_of(config_text(jobs, entries)) as environment:
-                started = time.monotonic()
-                report = run(environment, seconds=1.5)
-                assert time.monotonic() - started < 15
-                assert report.scrapes[0].error or report.deliveries[0].undelivered.counts == {"no_result": 7}
+    for jobs, entries in (
+        ([job("http://hangs.invalid/x")], [endpoint(receiver, "amp")]),
+        ([job(still.url)], [endpoint(receiver, "amp") | {"url": "http://hangs.invalid/write"}]),
+    ):
+        with warm_of(config_text(jobs, entries)) as environment:
+            started = time.monotonic()
+            report = run(environment, seconds=1.5)
+            assert time.monotonic() - started < 15
+            assert report.scrapes[0].error or report.deliveries[0].undelivered.counts == {"no_result": 7}
     released.set()
 
 
-def test_a_refused_request_does_not_come_again(still: Source) -> None:
+def test_a_refused_request_does_not_come_again(still: Source, receiver: Receiver) -> None:
     """A 400 is final: the receiver has seen the samples."""
-    with Receiver() as amp, warm_of(config_text([job(still.url)], [endpoint(amp, "amp")])) as environment:
-        amp.script(Fault.status(400, json.dumps({"error": "no"}).encode()))
+    with warm_of(config_text([job(still.url)], [endpoint(receiver, "amp")])) as environment:
+        receiver.script(Fault.status(400, json.dumps({"error": "no"}).encode()))
         assert counts(run(environment).deliveries[0])["rejected"] == 2 + SYNTHETIC
         assert run(environment).deliveries[0].dropped.counts == {"not_newer": 2}

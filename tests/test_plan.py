@@ -54,10 +54,9 @@ CPU = """
 """
 
 
-def test_nothing_is_sent_and_everything_is_counted() -> None:
-    with Api() as api, Receiver() as receiver:
-        found = planned(api, CPU, receiver=receiver)
-        assert receiver.requests == []
+def test_nothing_is_sent_and_everything_is_counted(api: Api, receiver: Receiver) -> None:
+    found = planned(api, CPU, receiver=receiver)
+    assert receiver.requests == []
     (job,) = found["jobs"]
     assert (job["series"], job["samples"], job["records"]) == (3, 3 + 5, 3)
     assert job["cardinality"] == {"host": 3, "zone": 2, "__name__": 1, "instance": 1, "job": 1}
@@ -66,15 +65,14 @@ def test_nothing_is_sent_and_everything_is_counted() -> None:
     assert job["lint"] == []
 
 
-def test_labels_are_shown_before_and_after_relabelling() -> None:
+def test_labels_are_shown_before_and_after_relabelling(api: Api) -> None:
     rules = """
     metric_relabel_configs:
       - {source_labels: [zone], regex: us, action: drop}
       - {source_labels: [zone], target_label: region}
       - {regex: zone, action: labeldrop}
 """
-    with Api() as api:
-        (job,) = planned(api, CPU + rules)["jobs"]
+    (job,) = planned(api, CPU + rules)["jobs"]
     first, _, last = job["metrics"][0]["shown"]
     assert first["before"] | first["after"] == first["before"] | {"region": "eu"}
     assert set(first["after"]) == {"__name__", "job", "instance", "host", "region"}
@@ -83,18 +81,16 @@ def test_labels_are_shown_before_and_after_relabelling() -> None:
     assert job["dropped"]["metric_relabel"]["count"] == 1
 
 
-def test_drops_of_one_endpoint_are_shown_with_it() -> None:
+def test_drops_of_one_endpoint_are_shown_with_it(api: Api) -> None:
     rules = "    write_relabel_configs: [{source_labels: [__name__], regex: up, action: drop}]\n"
-    with Api() as api:
-        (endpoint,) = planned(api, CPU, more=rules)["endpoints"]
+    (endpoint,) = planned(api, CPU, more=rules)["endpoints"]
     assert endpoint["samples"] == 7
     assert endpoint["dropped"]["write_relabel"]["count"] == 1
 
 
-def test_a_job_that_is_down_is_in_the_plan_and_does_not_stop_it() -> None:
-    with Api() as api:
-        api.always(Fault.status(500))
-        found = planned(api, CPU)
+def test_a_job_that_is_down_is_in_the_plan_and_does_not_stop_it(api: Api) -> None:
+    api.always(Fault.status(500))
+    found = planned(api, CPU)
     (job,) = found["jobs"]
     assert (found["ok"], job["up"], job["series"]) == (False, 0, 0)
     assert "answered 500" in job["error"]
@@ -113,33 +109,29 @@ def test_a_job_that_is_down_is_in_the_plan_and_does_not_stop_it() -> None:
         ("name: wait, type: gauge", "wait: no help text"),
     ],
 )
-def test_lint(metric: str, detail: str) -> None:
-    with Api() as api:
-        (job,) = planned(api, f"    metrics: [{{{metric}, value: cpu_ms, labels: {{host: host}}}}]\n")["jobs"]
+def test_lint(metric: str, detail: str, api: Api) -> None:
+    (job,) = planned(api, f"    metrics: [{{{metric}, value: cpu_ms, labels: {{host: host}}}}]\n")["jobs"]
     assert len(job["lint"]) == 1
     assert job["lint"][0].startswith(detail)
 
 
-def test_the_plan_shows_the_real_interval_of_one_below_the_tick() -> None:
-    with Api() as api:
-        found = planned(api, CPU, tick="5m")
+def test_the_plan_shows_the_real_interval_of_one_below_the_tick(api: Api) -> None:
+    found = planned(api, CPU, tick="5m")
     (job,) = found["jobs"]
     assert job["interval"] == "5m"
     (warning,) = [one for one in (*found["warnings"], *job["lint"]) if "tick" in one]
     assert "the real interval is 5m" in warning
 
 
-def test_too_many_labels_are_in_the_plan() -> None:
+def test_too_many_labels_are_in_the_plan(api: Api) -> None:
     labels = ", ".join(f"l{number}: \"'x'\"" for number in range(40))
-    with Api() as api:
-        (job,) = planned(api, f"    metrics: [{{name: a, help: h, value: cpu_ms, labels: {{{labels}}}}}]\n")["jobs"]
+    (job,) = planned(api, f"    metrics: [{{name: a, help: h, value: cpu_ms, labels: {{{labels}}}}}]\n")["jobs"]
     assert any("43 labels" in message for message in job["lint"])
 
 
-def test_the_estimate_is_samples_times_price() -> None:
+def test_the_estimate_is_samples_times_price(api: Api) -> None:
     """8 samples a minute over a month of 730 hours; the first 40 million are free."""
-    with Api() as api:
-        estimate = planned(api, CPU)["estimate"]
+    estimate = planned(api, CPU)["estimate"]
     assert estimate == {"samples_per_month": 8 * 43_800, "amp_usd_per_month": 0.0}
 
 
@@ -164,18 +156,17 @@ def test_amp_prices_fall_with_the_tiers() -> None:
 NOW_MS = 1_800_000_000_000
 
 
-def test_each_metrics_first_series_has_value_time_and_age() -> None:
+def test_each_metrics_first_series_has_value_time_and_age(api: Api) -> None:
     metrics = "metrics: [{name: m, value: v, labels: {host: host}, timestamp: {path: at, format: unix}}]"
     records = [{"host": "a", "v": 7.5, "at": NOW_MS // 1000 - 90}]
-    with Api() as api:
-        (job,) = planned(api, f"    {metrics}", records=records, now_ms=NOW_MS)["jobs"]
+    (job,) = planned(api, f"    {metrics}", records=records, now_ms=NOW_MS)["jobs"]
     (metric,) = job["metrics"]
     (shown,) = metric["shown"]
     assert (shown["value"], shown["timestamp_ms"], shown["age_seconds"]) == (7.5, NOW_MS - 90_000, 90.0)
     assert (metric["metric"], metric["series"], metric["not_shown"], metric["records"]) == ("m", 1, 0, 1)
 
 
-def test_no_metric_is_hidden_behind_anothers_series() -> None:
+def test_no_metric_is_hidden_behind_anothers_series(api: Api) -> None:
     metrics = """
     metrics:
       - {name: many, value: v, labels: {host: host}}
@@ -183,8 +174,7 @@ def test_no_metric_is_hidden_behind_anothers_series() -> None:
       - {name: renamed, value: w}
 """
     records = [{"host": f"h{index}", "v": index} for index in range(50)]
-    with Api() as api:
-        (job,) = planned(api, metrics, records=records)["jobs"]
+    (job,) = planned(api, metrics, records=records)["jobs"]
     many, one, renamed = job["metrics"]
     assert (many["series"], len(many["shown"]) + many["not_shown"]) == (50, 50)
     assert 1 <= len(many["shown"]) < 50
@@ -194,38 +184,34 @@ def test_no_metric_is_hidden_behind_anothers_series() -> None:
     assert renamed["skipped"]["value_missing"]["count"] == 50
 
 
-def test_a_page_of_many_metrics_shows_each_of_them() -> None:
+def test_a_page_of_many_metrics_shows_each_of_them(api: Api) -> None:
     page = "".join(f"metric_{index} {index}\n" for index in range(60)) + 'labelled{a="1"} 1\nlabelled{a="2"} 2\n'
-    with Api() as api:
-        api.serve("/metrics", Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, page.encode()))
-        address = api.url.removeprefix("http://")
-        text = f"scrape_configs: [{{job_name: s, static_configs: [{{targets: ['{address}']}}]}}]\n"
-        text += "remote_write: [{url: 'http://127.0.0.1:1/w'}]"
-        (job,) = plan(parse_config(text, "c", ENVIRONMENT), Dependencies(ENVIRONMENT), time.monotonic() + 20)["jobs"]
+    api.serve("/metrics", Answer(200, {"Content-Type": "text/plain; version=0.0.4"}, page.encode()))
+    address = api.url.removeprefix("http://")
+    text = f"scrape_configs: [{{job_name: s, static_configs: [{{targets: ['{address}']}}]}}]\n"
+    text += "remote_write: [{url: 'http://127.0.0.1:1/w'}]"
+    (job,) = plan(parse_config(text, "c", ENVIRONMENT), Dependencies(ENVIRONMENT), time.monotonic() + 20)["jobs"]
     assert {metric["metric"] for metric in job["metrics"]} == {f"metric_{index}" for index in range(60)} | {"labelled"}
     assert all(metric["shown"] and "value" in metric["shown"][0] for metric in job["metrics"])
     (labelled,) = [metric for metric in job["metrics"] if metric["metric"] == "labelled"]
     assert (len(labelled["shown"]), labelled["not_shown"]) == (1, 1)
 
 
-def test_labels_that_were_never_found_are_named() -> None:
+def test_labels_that_were_never_found_are_named(api: Api) -> None:
     metrics = "metrics: [{name: m, value: cpu_ms, labels: {host: host, zone: zone, region: region, job: host}}]"
-    with Api() as api:
-        (job,) = planned(api, f"    {metrics}")["jobs"]
+    (job,) = planned(api, f"    {metrics}")["jobs"]
     assert job["metrics"][0]["labels_not_found"] == ["region"]
 
 
-def test_what_each_endpoint_would_drop_is_said_by_reason() -> None:
+def test_what_each_endpoint_would_drop_is_said_by_reason(api: Api) -> None:
     metrics = "metrics: [{name: m, value: v, labels: {k: k}, timestamp: {path: at, format: unix}}]"
     records = [{"k": "old", "v": 1, "at": NOW_MS // 1000 - 7200}, {"k": "new", "v": 1, "at": NOW_MS // 1000}]
-    with Api() as api:
-        (endpoint,) = planned(api, f"    {metrics}", records=records, now_ms=NOW_MS)["endpoints"]
+    (endpoint,) = planned(api, f"    {metrics}", records=records, now_ms=NOW_MS)["endpoints"]
     assert {reason: entry["count"] for reason, entry in endpoint["dropped"].items()} == {"too_old": 1}
 
 
-def test_a_failed_metric_makes_the_plan_fail() -> None:
-    with Api() as api:
-        found = planned(api, "    metrics: [{name: m, value: cpu}, {name: n, records: '[:1]', value: cpu_ms}]")
+def test_a_failed_metric_makes_the_plan_fail(api: Api) -> None:
+    found = planned(api, "    metrics: [{name: m, value: cpu}, {name: n, records: '[:1]', value: cpu_ms}]")
     assert found["ok"] is False
     assert list(found["jobs_down"]) == ["hosts"]
     assert found["jobs"][0]["error"] == ""

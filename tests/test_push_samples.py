@@ -13,9 +13,9 @@ from lambda_remote_write.app import PushFailed
 from lambda_remote_write.events import BadEvent
 from sandbox.amp import Labels
 from sandbox.server import Fault
-from tests.rig.operator import DOWN, NOW, NOW_MS, Operator, operator
+from tests.rig.operator import DOWN, NOW, NOW_MS, Operator, operator, refusing
 
-__all__ = ["operator"]  # a fixture
+__all__ = ["operator", "refusing"]  # fixtures
 
 
 def sample(value: Any = 1, name: str = "by_hand", **labels: str) -> dict[str, Any]:
@@ -171,58 +171,16 @@ def test_lines_of_one_series_are_ordered(operator: Operator) -> None:
     assert [value for _, value in operator.plain.samples[labels_of("a")]] == [30.0, 20.0, 10.0]
 
 
-@pytest.mark.parametrize(
-    ("format_", "text", "words"),
-    [
-        pytest.param("prometheus", "a 1\nb 2\nc x\nd 4\n", ["line 3", "x"], id="no number"),
-        pytest.param("prometheus", 'a 1\nb{c="d} 2\n', ["line 2"], id="an open quote"),
-        pytest.param("prometheus", "a 1 noon\n", ["line 1", "noon"], id="no time"),
-        pytest.param("prometheus", f"a 1\nb 2 {NOW_MS + 86_400_000}\n", ["line 2", "ahead"], id="the far future"),
-        pytest.param("prometheus", "a x\nb 2\nc y\n", ["line 1", "line 3"], id="several lines"),
-        pytest.param("openmetrics", "# TYPE a gauge\na 1 2 3 4\n# EOF\n", ["line 2"], id="too much"),
-        pytest.param("openmetrics", "# TYPE a gauge\na 1\n", ["EOF"], id="no end"),
-        pytest.param("prometheus", "", ["text"], id="empty"),
-        pytest.param("prometheus", "# HELP a Nothing but comments.\n", ["no sample"], id="comments alone"),
-    ],
-)
-def test_text_that_cannot_be_read_is_refused_with_its_line(
-    operator: Operator, format_: str, text: str, words: list[str]
-) -> None:
-    detail = operator.refusal(format=format_, text=text)
-    assert [word for word in words if word not in detail] == []
-
-
-@pytest.mark.parametrize("name", ["usage", "pages", "billing"])
-def test_a_line_of_a_scheduled_job_is_refused(operator: Operator, name: str) -> None:
-    detail = operator.refusal(format="prometheus", text=f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n')
-    assert name in detail
-    assert "schedule" in detail
-    assert "line 2" in detail
-
-
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [
-        pytest.param("s3://files/none.txt", ["s3://files/none.txt"], id="missing"),
-        pytest.param("s3://other/page.txt", ["s3://other/page.txt"], id="another bucket"),
-        pytest.param("https://files/page.txt", ["s3", "https://files/page.txt", "s3://"], id="no S3"),
-        pytest.param("s3://files", ["s3", "s3://files"], id="no key"),
-        pytest.param("s3://", ["s3", "s3://"], id="nothing"),
-        pytest.param("", ["s3"], id="empty"),
-        pytest.param(7, ["s3", "7"], id="a number"),
-    ],
-)
-def test_a_file_that_cannot_be_had_is_named(operator: Operator, address: Any, words: list[str]) -> None:
-    detail = operator.refusal(format="prometheus", s3=address)
-    assert [word for word in words if word not in detail] == []
-
-
-def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
-    operator.bucket.put("page.txt", b"a 1\n\xff\xfe 2\n")
-    operator.refusal(format="prometheus", s3="s3://files/page.txt")
+def test_a_file_of_other_bytes_is_refused(refusing: Operator) -> None:
+    refusing.bucket.put("page.txt", b"a 1\n\xff\xfe 2\n")
+    refusing.refusal(format="prometheus", s3="s3://files/page.txt")
 
 
 # --- What is refused --------------------------------------------------------------------------------------------------
+
+
+def prometheus(text: str | None = None, s3: Any = None) -> dict[str, Any]:
+    return {"format": "prometheus"} | ({"s3": s3} if text is None else {"text": text})
 
 
 @pytest.mark.parametrize(
@@ -230,7 +188,6 @@ def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
     [
         pytest.param({}, ["samples", "text", "s3"], id="nothing"),
         pytest.param({"samples": []}, ["no sample"], id="no samples"),
-        pytest.param({"samples": {}}, ["samples", "list"], id="samples are an object"),
         pytest.param({"samples": "a 1"}, ["samples", "list"], id="samples are a text"),
         pytest.param({"samples": None}, ["samples", "list"], id="samples are null"),
         pytest.param({"format": "prometheus"}, ["text", "s3"], id="a format of nothing"),
@@ -245,12 +202,43 @@ def test_a_file_of_other_bytes_is_refused(operator: Operator) -> None:
         pytest.param({"samples": [sample()], "format": "prometheus"}, ["samples", "format"], id="a list with a format"),
         pytest.param({"samples": [sample()], "job": "a"}, ["job", "samples"], id="an unknown key"),
         pytest.param({"samples": [sample()], "shard": 0}, ["shard", "samples"], id="a key of push"),
+        # a text, and a file
+        pytest.param(prometheus("a 1\nb 2\nc x\nd 4\n"), ["line 3", "x"], id="text: no number"),
+        pytest.param(prometheus('a 1\nb{c="d} 2\n'), ["line 2"], id="text: an open quote"),
+        pytest.param(prometheus("a 1 noon\n"), ["line 1", "noon"], id="text: no time"),
+        pytest.param(prometheus(f"a 1\nb 2 {NOW_MS + 86_400_000}\n"), ["line 2", "ahead"], id="text: the far future"),
+        pytest.param(prometheus("a x\nb 2\nc y\n"), ["line 1", "line 3"], id="text: several lines"),
+        pytest.param(
+            {"format": "openmetrics", "text": "# TYPE a gauge\na 1 2 3 4\n# EOF\n"}, ["line 2"], id="text: too much"
+        ),
+        pytest.param({"format": "openmetrics", "text": "# TYPE a gauge\na 1\n"}, ["EOF"], id="text: no end"),
+        pytest.param(prometheus(""), ["text"], id="text: empty"),
+        pytest.param(prometheus("# HELP a Nothing but comments.\n"), ["no sample"], id="text: comments alone"),
+        *(
+            pytest.param(prometheus(f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n'), [name, "schedule", "line 2"], id=name)
+            for name in ("usage", "pages", "billing")  # jobs of the schedule
+        ),
+        pytest.param(prometheus(s3="s3://files/none.txt"), ["s3://files/none.txt"], id="file: missing"),
+        pytest.param(prometheus(s3="s3://other/page.txt"), ["s3://other/page.txt"], id="file: another bucket"),
+        pytest.param(
+            prometheus(s3="https://files/page.txt"), ["s3", "https://files/page.txt", "s3://"], id="file: no S3"
+        ),
+        pytest.param(prometheus(s3="s3://files"), ["s3", "s3://files"], id="file: no key"),
+        pytest.param(prometheus(s3="s3://"), ["s3", "s3://"], id="file: nothing"),
+        pytest.param(prometheus(s3=""), ["s3"], id="file: empty"),
+        pytest.param(prometheus(s3=7), ["s3", "7"], id="file: a number"),
+        # JSON can say it, UTF-8 cannot
+        pytest.param({"samples": [sample(1, a="\ud800")]}, [], id="half a character in a label"),
+        pytest.param({"samples": [sample(1, "\ud800")]}, [], id="half a character in a name"),
+        pytest.param({"format": "prometheus", "text": 'a{b="\ud800"} 1\n'}, [], id="half a character in a text"),
+        pytest.param({"format": "prometheus", "s3": "s3://files/\ud800"}, [], id="half a character in an address"),
+        pytest.param({"samples": [sample() | {"timestamp": "\ud800"}]}, [], id="half a character in a time"),
     ],
 )
-def test_an_event_that_says_too_little_or_too_much_is_refused(
-    operator: Operator, keys: dict[str, Any], words: list[str]
+def test_an_event_that_cannot_be_is_refused_with_what_is_wrong(
+    refusing: Operator, keys: dict[str, Any], words: list[str]
 ) -> None:
-    detail = operator.refusal(**keys)
+    detail = refusing.refusal(**keys)
     assert [word for word in words if word not in detail] == []
 
 
@@ -270,17 +258,14 @@ def without(key: str) -> dict[str, Any]:
         pytest.param({"labels": {"a": "b"}, "value": 1}, ["samples[1].labels", "__name__"], id="no name"),
         pytest.param(sample(1, ""), ["samples[1].labels", "__name__"], id="an empty name"),
         pytest.param(sample(1, "1a"), ["samples[1]", "1a"], id="a bad name"),
-        pytest.param(sample(1, "a b"), ["samples[1]", "a b"], id="a name with a space"),
         pytest.param(sample(1, **{"a-b": "c"}), ["samples[1]", "a-b"], id="a bad label name"),
         pytest.param(sample(1, **{"": "c"}), ["samples[1]"], id="an empty label name"),
         pytest.param(sample(1, a=7), ["samples[1].labels", "a", "7", "text"], id="a number as label"),  # type: ignore[arg-type]
-        pytest.param(sample(1, a=None), ["samples[1].labels", "a", "text"], id="null as label"),  # type: ignore[arg-type]
         pytest.param(without("value"), ["samples[1].value"], id="no value"),
         pytest.param(sample(None), ["samples[1].value", "number", "NaN"], id="null as value"),
         pytest.param(sample("abc"), ["samples[1].value", "abc", "NaN", "+Inf"], id="a text as value"),
         pytest.param(sample("1.5"), ["samples[1].value", "1.5", "number"], id="a number in quotes"),
         pytest.param(sample(True), ["samples[1].value", "True", "number"], id="a truth as value"),
-        pytest.param(sample([1]), ["samples[1].value", "[1]", "number"], id="a list as value"),
         pytest.param(sample(10**400), ["samples[1].value", "1000"], id="greater than a float"),
         pytest.param(sample() | {"timestamp": "noon"}, ["samples[1].timestamp", "noon", "RFC 3339"], id="no time"),
         pytest.param(
@@ -288,7 +273,6 @@ def without(key: str) -> dict[str, Any]:
         ),
         pytest.param(sample() | {"timestamp": True}, ["samples[1].timestamp", "True"], id="a truth as time"),
         pytest.param(sample() | {"timestamp": None}, ["samples[1].timestamp", "None"], id="null as time"),
-        pytest.param(sample() | {"timestamp": [1]}, ["samples[1].timestamp", "[1]"], id="a list as time"),
         pytest.param(sample() | {"timestamp": 1e300}, ["samples[1].timestamp", "1e+300"], id="no year has it"),
         pytest.param(sample() | {"timestamp": -1e300}, ["samples[1].timestamp"], id="no request can hold it"),
         pytest.param(sample() | {"timestamp": -(10**30)}, ["samples[1].timestamp"], id="nor this whole number"),
@@ -313,27 +297,12 @@ def without(key: str) -> dict[str, Any]:
         pytest.param(sample(job="billing"), ["samples[1]", "job", "billing", "schedule"], id="a job's own label"),
     ],
 )
-def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(operator: Operator, wrong: Any, words: list[str]) -> None:
+def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(refusing: Operator, wrong: Any, words: list[str]) -> None:
     """The others are good, and stay at home too."""
-    detail = operator.refusal(samples=[sample(), wrong, sample(2, service="c")])
+    detail = refusing.refusal(samples=[sample(), wrong, sample(2, service="c")])
     assert [word for word in words if word not in detail] == []
     assert "samples[0]" not in detail
     assert "samples[2]" not in detail
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        pytest.param({"samples": [sample(1, a="\ud800")]}, id="in a label"),
-        pytest.param({"samples": [sample(1, "\ud800")]}, id="in a name"),
-        pytest.param({"format": "prometheus", "text": 'a{b="\ud800"} 1\n'}, id="in a text"),
-        pytest.param({"format": "prometheus", "s3": "s3://files/\ud800"}, id="in an address"),
-        pytest.param({"samples": [sample() | {"timestamp": "\ud800"}]}, id="in a time"),
-    ],
-)
-def test_half_a_character_is_refused(operator: Operator, keys: dict[str, Any]) -> None:
-    """JSON can say it, UTF-8 cannot."""
-    operator.refusal(**keys)
 
 
 def test_a_limit_of_new_series_does_not_lose_samples_that_never_come_again(operator: Operator) -> None:
@@ -344,8 +313,8 @@ def test_a_limit_of_new_series_does_not_lose_samples_that_never_come_again(opera
     assert (plain["collected"], plain["accepted"]) == (3, 3)
 
 
-def test_all_mistakes_are_reported_at_once(operator: Operator) -> None:
-    detail = operator.refusal(
+def test_all_mistakes_are_reported_at_once(refusing: Operator) -> None:
+    detail = refusing.refusal(
         samples=[sample("x"), sample(), sample(job="usage"), sample() | {"timestamp": "noon"}, without("labels")]
     )
     for place in ("samples[0].value", "samples[2]", "samples[3].timestamp", "samples[4].labels"):
@@ -353,14 +322,14 @@ def test_all_mistakes_are_reported_at_once(operator: Operator) -> None:
     assert "samples[1]" not in detail
 
 
-def test_all_mistakes_of_one_sample_are_reported_at_once(operator: Operator) -> None:
-    detail = operator.refusal(samples=[{"labels": {"a-b": "c"}, "value": "x", "timestamp": "noon"}])
+def test_all_mistakes_of_one_sample_are_reported_at_once(refusing: Operator) -> None:
+    detail = refusing.refusal(samples=[{"labels": {"a-b": "c"}, "value": "x", "timestamp": "noon"}])
     for word in ("a-b", "__name__", "samples[0].value", "samples[0].timestamp"):
         assert word in detail
 
 
-def test_a_thousand_mistakes_are_no_message_of_a_thousand_lines(operator: Operator) -> None:
-    assert len(operator.refusal(samples=[sample("x")] * 1_000)) < 10_000
+def test_a_thousand_mistakes_are_no_message_of_a_thousand_lines(refusing: Operator) -> None:
+    assert len(refusing.refusal(samples=[sample("x")] * 1_000)) < 10_000
 
 
 def test_jobs_that_are_not_scheduled_are_taken(operator: Operator) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,16 +16,9 @@ TESTS = Path(__file__).parent
 
 def test_no_test_module_imports_another() -> None:
     """What several need is in tests/rig, or a fixture of a conftest.py."""
-    found = []
-    for path in TESTS.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
-            for name in names:
-                last = name.rpartition(".")[2]
-                if name.startswith("tests.") and (last == "conftest" or last.startswith("test_")):
-                    found.append(f"{path.relative_to(TESTS)}:{node.lineno}: {name}")
-    assert found == []
+    of_tests = re.compile(r"^ *(?:from|import) +tests\.(?:\w+\.)*(?:conftest|test_\w+)\b", re.MULTILINE)
+    found = {path.relative_to(TESTS): of_tests.findall(path.read_text()) for path in TESTS.rglob("*.py")}
+    assert {path: lines for path, lines in found.items() if lines} == {}
 
 
 def test_without_the_marker_no_peer_is_found(request: pytest.FixtureRequest) -> None:
@@ -37,6 +30,7 @@ def test_without_the_marker_no_peer_is_found(request: pytest.FixtureRequest) -> 
         assert (done.returncode, done.stderr) == (127, f"a test that runs {name} uses the fixture peer\n")
 
 
+@pytest.mark.slow  # starts pytest anew
 def test_an_unknown_marker_is_an_error(tmp_path: Path) -> None:
     test = tmp_path / "test_one.py"
     test.write_text("import pytest\n\n@pytest.mark.slwo\ndef test_one():\n    pass\n")
@@ -46,6 +40,7 @@ def test_an_unknown_marker_is_an_error(tmp_path: Path) -> None:
     assert "'slwo' not found in `markers`" in done.stdout
 
 
+@pytest.mark.slow  # starts pytest anew
 def test_a_failed_run_says_how_its_order_is_repeated(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_terminal_summary\n")
     (tmp_path / "test_one.py").write_text("def test_one():\n    assert False\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from lambda_remote_write.spool.spool import RunId, Spool
 from lambda_remote_write.store import StoreError
 from sandbox.s3 import ObjectStore
 from sandbox.server import Fault
+from tests.rig.clock import soon
 from tests.rig.delivery import KEYS, no_session
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -25,10 +25,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "204 whatever the condition": {"conditional_delete": False},
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 @contextmanager

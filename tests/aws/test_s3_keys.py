@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,17 +19,14 @@ from lambda_remote_write.store import StoreError
 from sandbox.s3 import KEYS, ObjectStore
 from sandbox.server import Request
 from tests.rig.aws import REGION, Aws
-from tests.rig.delivery import no_session
+from tests.rig.clock import soon
+from tests.rig.delivery import no_session, objects_at
 
 ODD = [
     "a//b", "//a", "/a", "/", "a/", "a//", ".", "..", "./a", "../a", "a/.", "a/..", "a/./b", "a/../b", "a/../../b",
     "...", "a b", "a+b", "a%2Fb", "a%2e%2e/b", "%", "ü/é€", "a?b=c", "a#b", "a;b", "a&b", "~-_.", "(*)'!", "a:b@c",
     '"\\', "\t", "a\nb", "\U0001f600",
 ]  # fmt: skip
-
-
-def soon() -> float:
-    return time.monotonic() + 10
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +41,9 @@ def bucket(asked: list[Request]) -> Iterator[ObjectStore]:
         yield found
 
 
-def ours(url: str, access_key: str, secret_key: str, region: str) -> S3:
-    env_vars = {
-        "AWS_ENDPOINT_URL_S3": url, "AWS_REGION": region, "AWS_ACCESS_KEY_ID": access_key,
-        "AWS_SECRET_ACCESS_KEY": secret_key,
-    }  # fmt: skip
-    return Dependencies(env_vars, session=no_session).objects
-
-
 @pytest.fixture(scope="module")
 def objects(bucket: ObjectStore) -> S3:
-    return ours(bucket.base_url, KEYS.access_key, KEYS.secret_key, KEYS.region)
+    return objects_at(bucket.base_url)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +83,7 @@ parts = st.sampled_from(["", ".", "..", "...", "a", "%2e", "%2F", " ", "+", "é"
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(parts, min_size=1, max_size=5).map("/".join).filter(bool))
 def test_any_key(bucket: ObjectStore, asked: list[Request], objects: S3, theirs: Any, key: str) -> None:
     same_for_both(bucket, asked, objects, theirs, key)
@@ -116,7 +104,7 @@ def test_every_key_is_the_one_that_moto_has() -> None:
     with Aws() as aws:
         client = aws.client("s3")
         client.create_bucket(Bucket="spool", CreateBucketConfiguration={"LocationConstraint": REGION})
-        objects = ours(aws.url, "testing", "testing", REGION)
+        objects = aws.objects()
         keys = [key for key in ODD if "\n" not in key]  # of which its routes know nothing
         for key in keys:
             client.put_object(Bucket="spool", Key=key, Body=key.encode())

@@ -15,6 +15,7 @@ from lambda_remote_write.store import NotStored, StoreError
 from sandbox.amp import SigV4
 from sandbox.s3 import ObjectStore
 from sandbox.server import Fault
+from tests.rig.clock import soon
 from tests.rig.discovery import ENVIRONMENT, REGION, no_request
 
 NOW_MS = 1_716_479_897_000
@@ -39,10 +40,6 @@ def s3(bucket: ObjectStore) -> Iterator[S3]:
 def s3_with(transport: Transport, **env_vars: str) -> S3:
     given = {**ENVIRONMENT, **env_vars}
     return S3(given, transport, SecretStore(given, no_request, time.monotonic), no_request, lambda: NOW_MS)
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 def test_get_changed(bucket: ObjectStore, s3: S3) -> None:

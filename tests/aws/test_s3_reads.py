@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lambda_remote_write.aws.s3 import S3
-from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.store import NotStored, StoreError
-from sandbox.s3 import KEYS, ObjectStore
+from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.rig.delivery import no_session
+from tests.rig.delivery import objects_at
 
 pytestmark = pytest.mark.slow  # timeouts are the subject
 
@@ -39,11 +38,6 @@ FOUND = {"get": b"0123456789", "range": b"234", "head": 10, "list": ["k"], "firs
 
 def soon() -> float:
     return time.monotonic() + 4
-
-
-def objects_at(url: str) -> S3:
-    keys = {"AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key, "AWS_REGION": KEYS.region}
-    return Dependencies({"AWS_ENDPOINT_URL_S3": url, **keys}, session=no_session).objects
 
 
 @pytest.fixture

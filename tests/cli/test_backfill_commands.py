@@ -20,12 +20,6 @@ MINUTE = 60
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as found:
-        yield found
-
-
-@pytest.fixture
 def config(tmp_path: Path, receiver: Receiver) -> Iterator[Path]:
     with Api() as api:
         path = tmp_path / "config.yaml"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -17,18 +16,6 @@ from sandbox.server import Answer, Fault
 from tests.rig.command_line import pusher
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as found:
-        yield found
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with Api() as found:
-        yield found
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ connection is in its own tests."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,16 +17,13 @@ from lambda_remote_write.store import StoreError
 from sandbox.amp import Receiver
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, LoopbackServer
+from tests.rig.clock import soon
 from tests.rig.delivery import Clock, no_session, rig
 from tests.rig.discovery import ENVIRONMENT
 
 pytestmark = pytest.mark.slow  # every read is cut once
 
 LINES = [pytest.param(1, id="after the status line"), pytest.param(2, id="after a header")]
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 # --- Receivers --------------------------------------------------------------------------------------------------------

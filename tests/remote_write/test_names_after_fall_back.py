@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +90,8 @@ class World:
         self.receiver.close()
 
 
-@contextmanager
-def world(page: str = PAGE, version_2: Any = "refused", **keys: Any) -> Iterator[World]:
-    found = World(page, version_2, **keys)
-    try:
-        yield found
-    finally:
-        found.close()
+def world(page: str = PAGE, version_2: Any = "refused", **keys: Any) -> closing[World]:
+    return closing(World(page, version_2, **keys))
 
 
 RULE = {"source_labels": ["status.code"], "regex": "(.+)", "target_label": "status.code", "replacement": "${1}!"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -52,9 +53,9 @@ def test_how_many_go_side_by_side(requests: int, disjoint: bool, keys: dict[str,
 
 
 @pytest.mark.parametrize("shares", [False, True], ids=["no series twice", "series with several points"])
-def test_only_requests_that_share_no_series_overtake_each_other(shares: bool) -> None:
+def test_only_requests_that_share_no_series_overtake_each_other(shares: bool, api: Api) -> None:
     together, most, lock = [0], [0], threading.Lock()
-    with Api() as api, Receiver(limits=Limits(out_of_order_seconds=0)) as amp:
+    with Receiver(limits=Limits(out_of_order_seconds=0)) as amp:
         source = Source(api)
         points = 8 if shares else 1
         source.records = lambda: [
@@ -85,27 +86,26 @@ def test_only_requests_that_share_no_series_overtake_each_other(shares: bool) ->
     assert most[0] == (1 if shares else 4)
 
 
-def test_a_stop_of_one_stops_the_others_and_loses_nothing() -> None:
-    with Api() as api, Receiver() as amp:
-        source = Source(api)
-        source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(40)]
-        amp.script(None, None, None, Fault.status(404), Fault.status(404), Fault.status(404), Fault.status(404))
-        queue = {"max_samples_per_send": "1", "min_shards": "4"}
-        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)])) as environment:
-            (delivery,) = push(environment, tick(environment), time.monotonic() + 10).deliveries
-        assert delivery.balances
-        assert delivery.accepted == amp.accepted == len(amp.samples)
-        assert delivery.undelivered.total() == 45 - delivery.accepted >= 38
-        assert len(amp.requests) <= 7
+def test_a_stop_of_one_stops_the_others_and_loses_nothing(api: Api, receiver: Receiver) -> None:
+    source = Source(api)
+    source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(40)]
+    receiver.script(None, None, None, Fault.status(404), Fault.status(404), Fault.status(404), Fault.status(404))
+    queue = {"max_samples_per_send": "1", "min_shards": "4"}
+    with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp", queue_config=queue)])) as environment:
+        (delivery,) = push(environment, tick(environment), time.monotonic() + 10).deliveries
+    assert delivery.balances
+    assert delivery.accepted == receiver.accepted == len(receiver.samples)
+    assert delivery.undelivered.total() == 45 - delivery.accepted >= 38
+    assert len(receiver.requests) <= 7
 
 
 # --- The rate ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_that_is_too_much_at_once_goes_in_pieces() -> None:
+def test_a_request_that_is_too_much_at_once_goes_in_pieces(api: Api) -> None:
     """AMP's token bucket refuses a request larger than what is in it: the same again would never get through."""
     clock = Clock()
-    with Api() as api, Receiver(now=clock.time, limits=Limits(samples_per_second=4)) as amp:
+    with Receiver(now=clock.time, limits=Limits(samples_per_second=4)) as amp:
         source = Source(api)
         source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(20)]
         text = config_text(
@@ -117,9 +117,9 @@ def test_a_request_that_is_too_much_at_once_goes_in_pieces() -> None:
         assert {record.status for record in amp.requests} == {200, 429}
 
 
-def test_sending_is_paced() -> None:
+def test_sending_is_paced(api: Api) -> None:
     clock = Clock()
-    with Api() as api, Receiver(now=clock.time) as amp:
+    with Receiver(now=clock.time) as amp:
         source = Source(api)
         source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(45)]
         queue = {"max_samples_per_second": "10", "max_samples_per_send": "5", "max_shards": "1"}
@@ -130,14 +130,13 @@ def test_sending_is_paced() -> None:
         assert clock.ahead - before > 3.5  # ten at once, forty at ten a second
 
 
-def test_two_throttled_attempts_come_before_pieces() -> None:
-    with Api() as api, Receiver() as amp:
-        source = Source(api)
-        source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
-        amp.script(Fault.status(429), Fault.status(429))
-        with warm_of(json.loads(json.dumps(config_text([job(source.url)], [endpoint(amp, "amp")])))) as environment:
-            push(environment, tick(environment), time.monotonic() + 10)
-        assert [record.sample_count for record in amp.requests if record.sample_count] == [8, 8, 4, 4]
+def test_two_throttled_attempts_come_before_pieces(api: Api, receiver: Receiver) -> None:
+    source = Source(api)
+    source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
+    receiver.script(Fault.status(429), Fault.status(429))
+    with warm_of(json.loads(json.dumps(config_text([job(source.url)], [endpoint(receiver, "amp")])))) as environment:
+        push(environment, tick(environment), time.monotonic() + 10)
+    assert [record.sample_count for record in receiver.requests if record.sample_count] == [8, 8, 4, 4]
 
 
 # --- The queue alone --------------------------------------------------------------------------------------------------
@@ -160,17 +159,12 @@ def test_what_was_never_sent_ran_out_of_time(taken: int) -> None:
 def test_every_request_is_taken_once() -> None:
     """After the last one there is none, and threads that take at once get different ones."""
     queue, _ = send_queue(200)
-    taken = list[bytes]()
 
-    def take_all() -> None:
-        while queued := queue.take():
-            taken.append(queued.pieces[0].body)
+    def take_all(_: int) -> list[bytes]:
+        return [queued.pieces[0].body for queued in iter(queue.take, None)]
 
-    threads = [threading.Thread(target=take_all) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        taken = [body for bodies in pool.map(take_all, range(4)) for body in bodies]
     assert sorted(taken, key=int) == [b"%d" % number for number in range(200)]
     assert queue.take() is None
 
@@ -240,7 +234,7 @@ def test_late_threads_do_not_change_the_accounting() -> None:
     queue, delivery = send_queue(1)
     refused, started = list[int](), threading.Barrier(9)
 
-    def record_many() -> None:
+    def record_many(_: int) -> None:
         started.wait()
         try:
             for _ in range(10_000):
@@ -249,15 +243,13 @@ def test_late_threads_do_not_change_the_accounting() -> None:
         except QueueClosed:
             refused.append(1)
 
-    threads = [threading.Thread(target=record_many) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    started.wait()
-    time.sleep(0.01)
-    queue.close()
-    seen = delivery.accepted
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        recording = pool.map(record_many, range(8))
+        started.wait()
+        time.sleep(0.01)
+        queue.close()
+        seen = delivery.accepted
+    assert list(recording) == [None] * 8
     assert delivery.accepted == seen
     assert queue.take() is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -90,12 +90,7 @@ def test_who_asks_at_the_same_moment_is_spread_all_the_same(rate: int, requests:
 
 def test_threads_share_one_bucket() -> None:
     """Eight threads that ask for a second's worth each wait 0 to 7 seconds, each another one."""
-    rate_limiter, waits = RateLimiter(10), list[float | None]()
-    threads = [
-        threading.Thread(target=lambda: waits.append(rate_limiter.wait_seconds(10, 0.0, PLENTY))) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    rate_limiter = RateLimiter(10)
+    with ThreadPoolExecutor(8) as pool:
+        waits = list(pool.map(lambda _: rate_limiter.wait_seconds(10, 0.0, PLENTY), range(8)))
     assert sorted(wait for wait in waits if wait is not None) == pytest.approx(list(range(8)))

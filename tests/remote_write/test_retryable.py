@@ -28,11 +28,9 @@ def test_a_number_beyond_http_is_trouble_of_the_receiver(status: int) -> None:
     assert classify(status) is Outcome.UNAVAILABLE
 
 
-@pytest.mark.parametrize("status", [*range(100, 200), *range(300, 600)], ids=str)
-def test_every_refusal_means_something(status: int) -> None:
-    sentence = meaning(status)
-    assert len(sentence.split()) >= 4
-    assert sentence == sentence.strip()
+def test_every_refusal_means_something() -> None:
+    sentences = {status: meaning(status) for status in (*range(100, 200), *range(300, 600))}
+    assert {status: text for status, text in sentences.items() if len(text.split()) < 4 or text != text.strip()} == {}
 
 
 @pytest.mark.parametrize(

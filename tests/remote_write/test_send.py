@@ -12,12 +12,11 @@ import pytest
 
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.model.delivery import Delivery
-from lambda_remote_write.model.samples import Metadata
 from sandbox.amp import Authorization, Limits, Received, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig import made
-from tests.rig.delivery import KEYS, QUICK, Clock, Rig, accounting, endpoint_of, in_order, rig, unlike
+from tests.rig.delivery import KEYS, QUICK, Clock, HastyOnce, Rig, accounting, endpoint_of, in_order, rig, unlike
 from tests.rig.made import noise
 
 SAID = b"user=123_ws-sandbox: err: something is wrong\n"
@@ -25,7 +24,7 @@ SAID = b"user=123_ws-sandbox: err: something is wrong\n"
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(stands=True)
 
 
 @pytest.fixture
@@ -36,7 +35,13 @@ def amp(clock: Clock) -> Iterator[Receiver]:
 
 @pytest.fixture
 def one(amp: Receiver, clock: Clock) -> Iterator[Rig]:
-    with rig(amp.url, clock=clock, remote_timeout="300ms") as made_rig:
+    with rig(amp.url, clock=clock) as made_rig:
+        yield made_rig
+
+
+@pytest.fixture
+def hasty(amp: Receiver, clock: Clock) -> Iterator[Rig]:
+    with rig(amp.url, clock=clock, transport=HastyOnce(amp)) as made_rig:
         yield made_rig
 
 
@@ -54,7 +59,6 @@ def message(delivery: Delivery) -> str:
         pytest.param(Fault.status(200), id="200"),
         pytest.param(Fault.status(200, b'{"status":"ok"}'), id="200 with a body"),
         pytest.param(Fault.status(202), id="202"),
-        pytest.param(Fault.status(204), id="204"),
         pytest.param(Fault.status(299), id="299"),
         pytest.param(Fault.half_answer(), id="half an answer, its status whole"),
         pytest.param(Fault.dead_keep_alive(), id="dead keep-alive"),
@@ -76,30 +80,33 @@ def test_success_is_any_2xx_and_takes_one_attempt_each(amp: Receiver, one: Rig, 
         pytest.param(Fault.status(408), 0.01, id="408"),
         pytest.param(Fault.status(429), 0.01, id="429"),
         pytest.param(Fault.status(429, headers={"Retry-After": "7"}), 7, id="429 with seconds"),
-        pytest.param(Fault.status(429, headers={"Retry-After": "soon"}), 0.01, id="429 with garbage"),
-        pytest.param(Fault.status(429, headers={"Retry-After": "-3"}), 0.01, id="429 with a negative number"),
         pytest.param(Fault.status(500), 0.01, id="500"),
-        pytest.param(Fault.status(502, b"<html>Bad Gateway</html>"), 0.01, id="502"),
         pytest.param(Fault.status(503, headers={"Retry-After": "3"}), 3, id="503 with seconds"),
-        pytest.param(Fault.status(504), 0.01, id="504"),
         pytest.param(Fault.status(599), 0.01, id="599"),
         pytest.param(Fault.garbage(), 0.01, id="garbage"),
         pytest.param(Fault.garbage(b""), 0.01, id="an answer of no bytes"),
-        pytest.param(Fault.garbage(b"HTTP/1.1 2"), 0.01, id="half a status line"),
         pytest.param(Fault.reset(), 0.01, id="reset after the body was read"),
         pytest.param(Fault.reset(before_body=True), 0.01, id="reset before the body was read"),
         pytest.param(Fault.lost_answer(), 0.01, id="lost answer"),
-        pytest.param(Fault.hang(), 0.01, id="hang"),
-        pytest.param(Fault.drip(0.1), 0.01, id="an answer a byte at a time"),
     ],
 )
 def test_trouble_is_retried_until_it_is_over(amp: Receiver, one: Rig, fault: Fault, wait: float) -> None:
     """Remote write 1.0: 5xx MUST be retried with backoff, 429 MAY be; so are 408 and no answer. Nothing is lost."""
     amp.script(fault)
+    assert_retried_once(amp, one, wait)
+
+
+@pytest.mark.parametrize("fault", [Fault.hang(), Fault.drip(0.1)], ids=["hang", "an answer a byte at a time"])
+def test_an_answer_that_takes_too_long_is_retried(amp: Receiver, hasty: Rig, fault: Fault) -> None:
+    amp.script(fault)
+    assert_retried_once(amp, hasty, 0.01)
+
+
+def assert_retried_once(amp: Receiver, one: Rig, wait: float) -> None:
     delivery = one.deliver(one.points())
     assert accounting(delivery) == (6, {}, {}, {})
     assert (delivery.attempts, delivery.requests) == (4, 3)
-    assert one.clock.slept == [pytest.approx(wait, rel=0.11, abs=0.002 if wait < 1 else 1.1)]
+    assert one.clock.slept == [pytest.approx(wait, rel=0.11)]
     assert in_order(amp)
     assert {len(points) for points in amp.samples.values()} == {3}
 
@@ -109,10 +116,10 @@ def test_a_date_to_come_back_at_is_kept(amp: Receiver, one: Rig, ahead: float, w
     date = email.utils.formatdate(one.clock.time() + ahead, usegmt=True)
     amp.script(Fault.status(429, headers={"Retry-After": date}))
     assert accounting(one.deliver(one.points())) == (6, {}, {}, {})
-    assert one.clock.slept == [pytest.approx(wait, abs=0.002 if wait < 1 else 1.1)]
+    assert one.clock.slept == [pytest.approx(wait, abs=0.002 if wait < 1 else 1.1)]  # a date has whole seconds
 
 
-@pytest.mark.parametrize("status", [400, 402, 405, 406, 409, 410, 411, 412, 413, 414, 415, 422, 431, 451], ids=str)
+@pytest.mark.parametrize("status", [400, 405, 413, 415, 422, 451], ids=str)
 def test_a_refusal_for_good_costs_its_own_request_only(amp: Receiver, one: Rig, status: int) -> None:
     """Remote write 1.0: other 4xx MUST NOT be retried. The receiver names one offender, so all of it is "up to"."""
     amp.script(Fault.status(status, SAID))
@@ -124,7 +131,7 @@ def test_a_refusal_for_good_costs_its_own_request_only(amp: Receiver, one: Rig, 
     assert {len(points) for points in amp.samples.values()} == {2}
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 304, 401, 403, 404], ids=str)
+@pytest.mark.parametrize("status", [301, 304, 401, 403, 404], ids=str)
 def test_what_a_person_must_mend_stops_the_run_and_keeps_the_data(amp: Receiver, one: Rig, status: int) -> None:
     amp.always(Fault.status(status, SAID))
     delivery = one.deliver(one.points())
@@ -170,31 +177,42 @@ def test_a_redirect_is_never_followed(amp: Receiver, one: Rig, status: int) -> N
         pytest.param(Fault.garbage(), "unavailable", ["127.0.0.1", "not a valid HTTP answer"], id="garbage"),
         pytest.param(Fault.reset(), "unavailable", ["127.0.0.1", "broke", "waiting for the answer"], id="reset"),
         pytest.param(Fault.reset(before_body=True), "unavailable", ["127.0.0.1", "broke"], id="reset before the body"),
-        pytest.param(Fault.hang(), "unavailable", ["127.0.0.1", "timed out", "waiting for the answer"], id="hang"),
     ],
 )
 def test_trouble_without_end_is_undelivered_when_the_time_is_up(
     amp: Receiver, one: Rig, fault: Fault, reason: str, words: list[str]
 ) -> None:
     amp.always(fault)
-    delivery = one.deliver(one.points(), seconds=1.0)
+    delivery = one.deliver(one.points(), seconds=20)
     assert accounting(delivery) == (0, {}, {}, {reason: 6})
     assert delivery.attempts >= 2
     assert [word for word in words if word not in message(delivery)] == []
-    assert sum(one.clock.slept) < 1.0
+    assert sum(one.clock.slept) < 20
+
+
+def test_answers_that_never_come_are_undelivered_when_the_time_is_up(amp: Receiver, one: Rig) -> None:
+    """Each attempt waits for the rest of the time, which is short and stands still meanwhile."""
+    amp.always(Fault.hang())
+    delivery = one.deliver(one.points(), seconds=0.1)
+    assert accounting(delivery) == (0, {}, {}, {"unavailable": 6})
+    assert delivery.attempts == 4
+    assert [
+        word for word in ("127.0.0.1", "timed out", "waiting for the answer") if word not in message(delivery)
+    ] == []
+    assert sum(one.clock.slept) < 0.1
 
 
 def test_a_refused_connection(one: Rig, amp: Receiver) -> None:
     amp.close()
-    delivery = one.deliver(one.points(), seconds=1.0)
+    delivery = one.deliver(one.points(), seconds=5)
     assert accounting(delivery) == (0, {}, {}, {"unavailable": 6})
     assert "no connection" in message(delivery)
     assert "refused" in message(delivery)
 
 
 def test_a_name_that_does_not_resolve() -> None:
-    with rig("http://receiver.invalid/api/v1/remote_write") as made_rig:
-        delivery = made_rig.deliver(made_rig.points(), seconds=0.2)
+    with rig("http://receiver.invalid/api/v1/remote_write", clock=Clock(stands=True)) as made_rig:
+        delivery = made_rig.deliver(made_rig.points(), seconds=5)
     assert accounting(delivery) == (0, {}, {}, {"unavailable": 6})
     assert "receiver.invalid" in message(delivery)
     assert "does not resolve" in message(delivery)
@@ -230,7 +248,7 @@ def test_the_deadline_is_kept(fault: Fault) -> None:
     ):
         amp.always(fault)
         started = time.monotonic()
-        made_rig.deliver(made_rig.points(times=10), seconds=1.0)
+        made_rig.deliver(made_rig.points(times=10), seconds=0.4)
         assert time.monotonic() - started < 8
 
 
@@ -290,10 +308,9 @@ def test_every_attempt_sends_the_same_bytes_under_a_new_signature(amp: Receiver,
     assert len({record.headers["Authorization"] for record in amp.requests}) == 3
 
 
-def test_retries_that_outlive_the_signatures_five_minutes_are_still_taken(amp: Receiver, clock: Clock) -> None:
+def test_retries_that_outlive_the_signatures_five_minutes_are_still_taken(amp: Receiver, one: Rig) -> None:
     amp.script(Fault.status(503, headers={"Retry-After": "400"}))
-    with rig(amp.url, clock=clock) as made_rig:
-        assert accounting(made_rig.deliver(made_rig.points(), seconds=900)) == (6, {}, {}, {})
+    assert accounting(one.deliver(one.points(), seconds=900)) == (6, {}, {}, {})
 
 
 def test_429_is_refused_for_good_when_the_config_says_so(amp: Receiver, clock: Clock) -> None:
@@ -331,7 +348,6 @@ def test_a_request_that_became_too_old_altogether_is_not_sent_again(amp: Receive
     ("faults", "reason"),
     [
         pytest.param([Fault.lost_answer(), Fault.status(400, SAID)], "maybe_stored", id="lost answer, then 400"),
-        pytest.param([Fault.hang(), Fault.status(400, SAID)], "maybe_stored", id="hang, then 400"),
         pytest.param(
             [Fault.lost_answer(), Fault.status(503), Fault.status(400, SAID)], "maybe_stored", id="lost, 503, 400"
         ),
@@ -347,6 +363,11 @@ def test_a_400_after_a_lost_answer_may_speak_of_samples_that_are_stored(
     assert accounting(delivery) == (4, {reason: 2}, {}, {})
     assert ("may have stored it" in message(delivery)) == (reason == "maybe_stored")
     assert "something is wrong" in message(delivery)
+
+
+def test_a_400_after_an_answer_that_never_came_is_maybe_stored_too(amp: Receiver, hasty: Rig) -> None:
+    amp.script(Fault.hang(), Fault.status(400, SAID))
+    assert accounting(hasty.deliver(hasty.points())) == (4, {"maybe_stored": 2}, {}, {})
 
 
 def test_a_400_to_what_a_dead_connection_sent_twice_is_maybe_stored_too(amp: Receiver, one: Rig) -> None:
@@ -505,8 +526,8 @@ def test_a_clock_that_is_wrong_is_named(clock: Clock, minutes: int) -> None:
     assert ("Signature expired" if minutes > 0 else "Signature not yet current") in message(delivery)
 
 
-def test_a_workspace_that_is_not_there_is_named(clock: Clock) -> None:
-    with Receiver(now=clock.time) as amp, rig(amp.url.replace("ws-sandbox", "ws-other"), clock=clock) as made_rig:
+def test_a_workspace_that_is_not_there_is_named(amp: Receiver, clock: Clock) -> None:
+    with rig(amp.url.replace("ws-sandbox", "ws-other"), clock=clock) as made_rig:
         delivery = made_rig.deliver(made_rig.points())
     assert accounting(delivery) == (0, {}, {}, {"http_404": 6})
     assert delivery.attempts == 1
@@ -545,27 +566,7 @@ def test_reserved_headers(name: str) -> None:
         endpoint_of("http://127.0.0.1/", headers={name: "x"})
 
 
-# --- Metadata ---------------------------------------------------------------------------------------------------------
-
-HELP = [Metadata("m", "counter", "What it counts.", "")]
-
-
-def test_metadata_arrives(amp: Receiver, one: Rig) -> None:
-    delivery = one.deliver(one.points(), metadata=HELP)
-    assert (delivery.accepted, delivery.metadata_accepted) == (6, 1)
-    assert amp.metadata["m"].help == "What it counts."
-
-
-@pytest.mark.parametrize(
-    "fault", [Fault.status(400, SAID), Fault.status(404), Fault.status(415), Fault.status(413)], ids=lambda _: ""
-)
-def test_metadata_that_is_refused_costs_no_sample(amp: Receiver, clock: Clock, fault: Fault) -> None:
-    amp.script(None, None, None, fault)
-    with rig(amp.url, clock=clock) as one:  # with the default timeout: a retry would take the fault
-        delivery = one.deliver(one.points(), metadata=HELP)
-    assert accounting(delivery) == (6, {}, {}, {})
-    assert delivery.metadata_accepted == 0
-    assert any("metadata" in warning for warning in delivery.warnings)
+# --- Rules of the receiver, and an outage -----------------------------------------------------------------------------
 
 
 def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others(clock: Clock) -> None:
@@ -578,14 +579,12 @@ def test_a_rule_of_the_receiver_costs_the_samples_it_names_and_leaves_the_others
     assert "out of order sample" in message(delivery)
 
 
-def test_a_sample_that_grows_too_old_during_an_outage_is_counted_once() -> None:
+def test_a_sample_that_grows_too_old_during_an_outage_is_counted_once(amp: Receiver, clock: Clock) -> None:
     """Its neighbour in the same request stays in hand, and the counts balance."""
-    clock = Clock()
-    with Receiver(now=clock.time) as receiver:
-        receiver.always(Fault.status(503))
-        with rig(receiver.url, clock=clock, queue_config=QUICK | {"sample_age_limit": "10s"}) as made_rig:
-            now_ms = clock.now_ms()
-            points = [({"__name__": "old"}, 1.0, now_ms - 9_000), ({"__name__": "young"}, 2.0, now_ms)]
-            delivery = made_rig.deliver(points, seconds=6.0)
+    amp.always(Fault.status(503))
+    with rig(amp.url, clock=clock, queue_config=QUICK | {"sample_age_limit": "10s"}) as made_rig:
+        now_ms = clock.now_ms()
+        points = [({"__name__": "old"}, 1.0, now_ms - 9_000), ({"__name__": "young"}, 2.0, now_ms)]
+        delivery = made_rig.deliver(points, seconds=6.0)
     assert delivery.dropped.counts == {"too_old": 1}
     assert delivery.undelivered.total() == 1

@@ -232,29 +232,26 @@ def test_what_1_0_has_no_place_for_is_a_counted_drop_after_the_fall_back(clock: 
         assert accounting(one.send(page(one, CUSTOM, age_ms=5000))) == (2, {}, {"custom_buckets": 1}, {})
 
 
-def test_the_fall_back_goes_on_with_what_waits_and_repeats_nothing(clock: Clock) -> None:
+def test_the_fall_back_goes_on_with_what_waits_and_repeats_nothing(receiver: Receiver, one: Rig) -> None:
     """A receiver that is set back between two requests: what it has taken already is not sent again."""
-    with Receiver(auth=None, now=clock.time) as receiver, rig(receiver.url, clock=clock, **V2, **PLAIN) as one:
-        receiver.script(None, Fault.status(415))
-        delivery = one.deliver(one.points(times=4))
-        assert accounting(delivery) == (8, {}, {}, {})
-        assert versions(receiver) == ["2.0.0", "2.0.0", "0.1.0", "0.1.0", "0.1.0"]
-        assert {len(points) for points in receiver.samples.values()} == {4}
+    receiver.script(None, Fault.status(415))
+    delivery = one.deliver(one.points(times=4))
+    assert accounting(delivery) == (8, {}, {}, {})
+    assert versions(receiver) == ["2.0.0", "2.0.0", "0.1.0", "0.1.0", "0.1.0"]
+    assert {len(points) for points in receiver.samples.values()} == {4}
 
 
-def test_415_to_1_0_is_a_refusal_like_any(clock: Clock) -> None:
-    with Receiver(auth=None, now=clock.time) as receiver, rig(receiver.url, clock=clock, **V2, **PLAIN) as one:
-        receiver.always(Fault.status(415))
-        delivery = one.deliver(one.points(times=2))
-        assert accounting(delivery) == (0, {"http_415": 4}, {}, {})
-        assert versions(receiver) == ["2.0.0", "0.1.0", "0.1.0"]
+def test_415_to_1_0_is_a_refusal_like_any(receiver: Receiver, one: Rig) -> None:
+    receiver.always(Fault.status(415))
+    delivery = one.deliver(one.points(times=2))
+    assert accounting(delivery) == (0, {"http_415": 4}, {}, {})
+    assert versions(receiver) == ["2.0.0", "0.1.0", "0.1.0"]
 
 
-def test_after_the_fall_back_trouble_is_retried_as_ever(clock: Clock) -> None:
-    with Receiver(auth=None, now=clock.time) as receiver, rig(receiver.url, clock=clock, **V2, **PLAIN) as one:
-        receiver.script(Fault.status(415), Fault.status(503))
-        assert accounting(one.deliver(one.points(times=1))) == (2, {}, {}, {})
-        assert [record.headers["Retry-Attempt"] for record in receiver.requests] == [None, None, "1"]
+def test_after_the_fall_back_trouble_is_retried_as_ever(receiver: Receiver, one: Rig) -> None:
+    receiver.script(Fault.status(415), Fault.status(503))
+    assert accounting(one.deliver(one.points(times=1))) == (2, {}, {}, {})
+    assert [record.headers["Retry-Attempt"] for record in receiver.requests] == [None, None, "1"]
 
 
 # --- Cutting, and metadata --------------------------------------------------------------------------------------------

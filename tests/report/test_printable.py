@@ -265,6 +265,6 @@ def test_json_means_the_same() -> None:
         assert json.loads(text) == document
 
 
-@pytest.mark.parametrize("char", [chr(code) for code in range(0x110000) if not chr(code).isprintable()][::9973])
-def test_what_does_not_print_is_escaped(char: str) -> None:
-    assert printable(f"a{char}b").isprintable()
+def test_what_does_not_print_is_escaped() -> None:
+    everything = "".join(map(chr, range(0x110000)))
+    assert printable(everything).isprintable()

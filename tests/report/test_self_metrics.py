@@ -10,43 +10,27 @@ from typing import Any
 import pytest
 
 from lambda_remote_write import __version__
-from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
-from lambda_remote_write.report.report import Report
 from sandbox.amp import Receiver
 from sandbox.api import Api
-from sandbox.server import Answer, Fault
-from tests.rig.delivery import ENVIRONMENT, Clock, no_session
-from tests.rig.push import config_text, endpoint, job, run
+from sandbox.server import Fault
+from tests.rig.delivery import Clock
+from tests.rig.push import Runs, endpoint
 
-SAMPLES = 8  # three records, and five that the job has anyway
+SAMPLES = Runs.SAMPLES
 
 
-class World:
+class World(Runs):
+    """Runs with one endpoint, and what they say of themselves there."""
+
     def __init__(self, api: Api, amp: Receiver, folder: Path) -> None:
-        self.amp, self.clock, self.folder = amp, Clock(), folder
+        super().__init__(api, folder, Clock())
+        self.amp = amp
         self.clock.ahead = -3600.0
-        self.more: list[dict[str, Any]] = []
-        self.url = api.serve("/r", lambda _: Answer.json([*self.records(), *self.more]))
-        self.dependencies = Dependencies(
-            ENVIRONMENT | {"POWERTOOLS_SERVICE_NAME": "metrics"}, self.clock.now_ms, no_session, self.clock.sleep
-        )
-
-    def records(self) -> list[dict[str, Any]]:
-        return [{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)]
 
     def new_environment(self, **keys: Any) -> Environment:
         entry = endpoint(self.amp, "amp", **keys.pop("endpoint", {}))
-        top = {"self_metrics": True, "spool": {"location": str(self.folder)}} | keys
-        return Environment(
-            parse_config(config_text([job(self.url)], [entry], **top), "c", ENVIRONMENT), self.dependencies
-        )
-
-    def run(self, environment: Environment, seconds: float = 10.0) -> Report:
-        report = run(environment, seconds)
-        self.clock.ahead += 60
-        return report
+        return self.environment([entry], **{"self_metrics": True} | keys)
 
     def last(self, name: str, **labels: str) -> float | None:
         """The newest value of the one series."""
@@ -65,8 +49,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with Api() as api, Receiver() as amp:
+def world(api: Api, tmp_path: Path) -> Iterator[World]:
+    with Receiver() as amp:
         amp._now = lambda: found.clock.time()  # type: ignore[method-assign]
         found = World(api, amp, tmp_path / "kept")
         yield found
@@ -123,6 +107,7 @@ def test_what_was_spooled_shows_as_taken_once_it_is_delivered(world: World) -> N
     assert {len(points) for points in world.amp.series("pusher_run_requests").values()} == {2}
 
 
+@pytest.mark.slow  # the time of a run is what is too short
 def test_a_backlog_that_one_run_cannot_drain_shows_its_depth_and_age(world: World) -> None:
     """The receiver takes requests, but the time is too short for all of them."""
     environment = world.new_environment()

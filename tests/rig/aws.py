@@ -14,6 +14,10 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from lambda_remote_write.aws.s3 import S3
+from sandbox.amp import SigV4
+from tests.rig.delivery import objects_at
+
 REGION = "eu-west-1"
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": REGION}
 
@@ -34,6 +38,7 @@ class Aws:
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
         self.refusal: tuple[int, str] | None = None  # status and error code of every answer
+        self._clients: dict[str, Any] = {}
         self._application = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -41,9 +46,14 @@ class Aws:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST")):  # moto keeps its data per process
-            self.exchanges.clear()
+        self.reset()
         return self
+
+    def reset(self) -> None:
+        """Begins anew: moto keeps its data per process."""
+        self.refusal = None
+        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST")):
+            self.exchanges.clear()
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
@@ -51,8 +61,15 @@ class Aws:
         self._server.server_close()
 
     def client(self, service: str) -> Any:
-        client: Callable[..., Any] = boto3.client  # its overloads take literals only
-        return client(service, endpoint_url=self.url, **KEYS)
+        """Made once for each service: that costs more than many questions."""
+        if service not in self._clients:
+            client: Callable[..., Any] = boto3.client  # its overloads take literals only
+            self._clients[service] = client(service, endpoint_url=self.url, **KEYS)
+        return self._clients[service]
+
+    def objects(self) -> S3:
+        """The code's own client."""
+        return objects_at(self.url, SigV4(access_key="testing", secret_key="testing", region=REGION))
 
     def session(self, profile: str, region: str) -> Self:
         return self

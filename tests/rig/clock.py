@@ -1,8 +1,14 @@
-"""Clocks that a test moves."""
+"""Clocks that a test moves, and a deadline that it does not reach."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+
+
+def soon() -> float:
+    """A deadline that no test should need: monotonic seconds."""
+    return time.monotonic() + 10
 
 
 @dataclass(slots=True)

@@ -102,6 +102,13 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         yield Operator(tmp_path, stack)
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """For events that are refused: they leave nothing behind, so that one serves them all."""
+    with ExitStack() as stack:
+        yield Operator(tmp_path_factory.mktemp("refusing"), stack)
+
+
 def assert_balanced(delivery: dict[str, Any]) -> None:
     """Every sample of a report is accounted for."""
     elsewhere = ("spooled", "rejected", "dropped", "undelivered")

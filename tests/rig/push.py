@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lambda_remote_write.config.load import parse_config
@@ -95,3 +96,34 @@ class Source:
 
 def now_ms() -> int:
     return int(time.time() * 1000)
+
+
+class Runs:
+    """An API whose three records move with the clock, a spool in a folder, and environments over both; a minute passes
+    after each run. `more` are records beside those."""
+
+    SAMPLES = 3 + SYNTHETIC
+
+    def __init__(self, api: Api, folder: Path, clock: Clock) -> None:
+        self.clock, self.folder = clock, folder
+        self.more: list[dict[str, Any]] = []
+        self.url = api.serve("/r", lambda _: Answer.json([*self.records(), *self.more]))
+        self.dependencies = Dependencies(
+            ENVIRONMENT | {"POWERTOOLS_SERVICE_NAME": "metrics"}, clock.now_ms, no_session, clock.sleep
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        return [{"id": str(n), "value": n, "at": self.clock.now_ms()} for n in range(3)]
+
+    def text(self, endpoints: list[dict[str, Any]], spool: Mapping[str, Any] | None = None, **top: Any) -> str:
+        return config_text([job(self.url)], endpoints, spool={"location": str(self.folder), **(spool or {})}, **top)
+
+    def environment(
+        self, endpoints: list[dict[str, Any]], spool: Mapping[str, Any] | None = None, **top: Any
+    ) -> Environment:
+        return Environment(parse_config(self.text(endpoints, spool, **top), "c", ENVIRONMENT), self.dependencies)
+
+    def run(self, environment: Environment, seconds: float = 10.0) -> Report:
+        report = run(environment, seconds)
+        self.clock.ahead += 60
+        return report

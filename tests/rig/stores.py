@@ -1,15 +1,49 @@
-"""A store in memory that holds data, counts, and fails as told."""
+"""A store in memory that holds data, counts, and fails as told; and one that stands in front of another."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
-from lambda_remote_write.store import Changed, Keys, NotStored, Object, StoreError
+from lambda_remote_write.store import Changed, Keys, NotStored, Object, Store, StoreError
 
 
 def etag_of(content: bytes) -> str:
     return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+
+
+class StoreInFront:
+    """Passes everything on to another store; `_do` is what a test makes of an operation."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+
+    def _do(self, operation: str, key: str, act: Callable[[], Any]) -> Any:
+        return act()
+
+    @property
+    def place(self) -> str:
+        return self.inner.place
+
+    def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
+        found: Object | None = self._do("get", key, lambda: self.inner.get(key, deadline, etag))
+        return found
+
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        return str(self._do("put", key, lambda: self.inner.put(key, content, deadline, expected)))
+
+    def list(self, prefix: str, deadline: float, most: int = 1000) -> Keys:
+        found: Keys = self._do("list", prefix, lambda: self.inner.list(prefix, deadline, most))
+        return found
+
+    def folders(self, prefix: str, deadline: float) -> Keys:
+        found: Keys = self._do("list", prefix, lambda: self.inner.folders(prefix, deadline))
+        return found
+
+    def delete(self, key: str, deadline: float, expected: str = "") -> bool:
+        return bool(self._do("delete", key, lambda: self.inner.delete(key, deadline, expected)))
 
 
 class MemoryStore:

@@ -12,18 +12,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lambda_remote_write.aws.s3 import S3Store
-from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.store import Changed, NotStored, StoreError
 from sandbox.amp import SigV4
 from sandbox.s3 import ObjectStore, etag_of
 from sandbox.server import Fault
-from tests.rig.delivery import no_session
+from tests.rig.clock import soon
+from tests.rig.delivery import objects_at
 
 KEYS = SigV4(service="s3")
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 @pytest.fixture
@@ -47,13 +43,7 @@ def client(bucket: ObjectStore, secret: str = KEYS.secret_key) -> Any:
 
 
 def ours(bucket: ObjectStore, prefix: str = "") -> S3Store:
-    env_vars = {
-        "AWS_ENDPOINT_URL_S3": bucket.base_url,
-        "AWS_REGION": KEYS.region,
-        "AWS_ACCESS_KEY_ID": KEYS.access_key,
-        "AWS_SECRET_ACCESS_KEY": KEYS.secret_key,
-    }
-    return S3Store(Dependencies(env_vars, session=no_session).objects, f"s3://{bucket.bucket}{prefix}")
+    return S3Store(objects_at(bucket.base_url), f"s3://{bucket.bucket}{prefix}")
 
 
 def code_of(error: pytest.ExceptionInfo[ClientError]) -> str:

@@ -14,6 +14,7 @@ from lambda_remote_write.spool.entry import MAGIC, Entry
 from lambda_remote_write.spool.spool import RunId, Spool
 from lambda_remote_write.state.state import State
 from lambda_remote_write.store import Keys, NotStored, StoreError
+from tests.rig.clock import soon
 from tests.rig.stores import MemoryStore
 
 
@@ -26,7 +27,7 @@ class Place:
         self.cold_start()
         for number in range(entries):
             entry = Entry("amp", number, [PendingRequest(WriteRequest(b"%d" % number, 1, 1, number, number))])
-            self.spool.keep(entry, RunId(number, "x"), time.monotonic() + 5)
+            self.spool.keep(entry, RunId(number, "x"), soon())
         self.sent: list[int] = []
 
     def cold_start(self) -> None:
@@ -41,9 +42,9 @@ class Place:
 
     def run(self) -> tuple[bool, Delivery]:
         """A run as a push makes it: the state object is read before and written after."""
-        self.state.start_reading(time.monotonic() + 5)
+        self.state.start_reading(soon())
         found = self.drain()
-        self.state.save(time.monotonic() + 5)
+        self.state.save(soon())
         return found
 
     def waiting(self) -> list[int]:
@@ -67,7 +68,7 @@ def test_a_backlog_longer_than_a_listing_keeps_its_order() -> None:
     """The newest entry is known of, but it is not next."""
     place = Place(1_203)
     place.spool_state.known["amp"] = {place.spool.key("amp", RunId(1_202, "x"))}
-    place.state.will_spool("amp", place.spool.key("amp", RunId(1_202, "x")), time.monotonic() + 5)
+    place.state.will_spool("amp", place.spool.key("amp", RunId(1_202, "x")), soon())
     is_empty, accounting = place.drain()
     assert (is_empty, accounting.taken, accounting.waiting.entries > 0) == (False, 1_000, True)
     is_empty, accounting = place.drain()
@@ -90,7 +91,7 @@ def test_a_listing_that_is_behind_lacks_nothing_that_is_known_of(who: str) -> No
     if who == "this environment":
         place.spool_state.known["amp"] = {newest}
     else:
-        place.state.will_spool("amp", newest, time.monotonic() + 5)
+        place.state.will_spool("amp", newest, soon())
     assert place.drain()[0]
     assert place.sent == [0, 1, 2]
 
@@ -98,7 +99,7 @@ def test_a_listing_that_is_behind_lacks_nothing_that_is_known_of(who: str) -> No
 def test_what_a_run_had_no_time_for_is_known_to_the_next_one() -> None:
     """Also where only the listing told of it."""
     place = Place(3)
-    place.state.save(time.monotonic() + 5)  # no heartbeat is due
+    place.state.save(soon())  # no heartbeat is due
     real_send = place.send
     place.send = lambda requests, accounting, disjoint: list(map(PendingRequest, requests))  # type: ignore[method-assign]
     assert not place.drain()[0]
@@ -109,11 +110,11 @@ def test_what_a_run_had_no_time_for_is_known_to_the_next_one() -> None:
 
 def test_nothing_is_listed_where_nothing_says_that_there_is_something() -> None:
     place = Place(0)
-    place.state.save(time.monotonic() + 5)  # a heartbeat is not due
+    place.state.save(soon())  # a heartbeat is not due
     for _ in range(3):
         assert place.drain()[0]
     assert place.store.counts["list"] == 1  # a new environment looks once
-    place.state.will_spool("amp", place.spool.key("amp", RunId(5, "x")), time.monotonic() + 5)
+    place.state.will_spool("amp", place.spool.key("amp", RunId(5, "x")), soon())
     assert place.drain()[0]
     assert place.store.counts["list"] == 2
 
@@ -166,7 +167,7 @@ def test_fresh_samples_wait_for_a_backlog_that_is_known(by: str) -> None:
     if by == "memory":
         place.spool_state.known["amp"] = {place.key(1)}
     else:
-        place.state.will_spool("amp", place.key(1), time.monotonic() + 5)
+        place.state.will_spool("amp", place.key(1), soon())
     may_go, accounting = place.drain()
     assert (may_go, accounting.backlog_unknown) == (False, False)
     assert place.store.counts["list"] == 3
@@ -437,7 +438,7 @@ def test_what_was_noted_of_an_entry_goes_with_it() -> None:
     place.store.silent = {place.key(0)}
     place.run()
     assert list(place.state.facts.unread) == [place.key(0)]
-    place.spool.delete(place.key(0), time.monotonic() + 5)
+    place.spool.delete(place.key(0), soon())
     assert place.run()[0]
     assert not place.state.facts.unread
 
@@ -449,7 +450,7 @@ def test_a_finished_entry_that_another_run_has_replaced_is_not_removed_unsent() 
     assert place.drain()[0]
     place.store.failing.clear()
     other = Entry("amp", 0, [PendingRequest(WriteRequest(b"7", 1, 1))])
-    place.spool.keep(other, RunId(0, "x"), time.monotonic() + 5)
+    place.spool.keep(other, RunId(0, "x"), soon())
     assert place.drain()[0]
     assert place.sent == [0, 7]
     assert place.waiting() == []

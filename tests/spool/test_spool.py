@@ -11,19 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.aws.s3 import S3Store
-from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.model.delivery import PendingRequest, WriteRequest
 from lambda_remote_write.spool import entry as entries
 from lambda_remote_write.spool.entry import Entry
 from lambda_remote_write.spool.spool import DEAD, Damaged, RunId, Spool, Stored, endpoint_of, started_ms_of
 from lambda_remote_write.store import MAX_BYTES, Changed, NotStored, Object, StoreError
 from tests.rig.aws import REGION, Aws
-from tests.rig.delivery import no_session
+from tests.rig.clock import soon
 from tests.rig.stores import MemoryStore
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 def entry(endpoint: str = "amp", started_ms: int = 5, *bodies: bytes) -> Entry:
@@ -190,11 +185,7 @@ def test_what_is_set_aside_over_another_s3() -> None:
     """moto knows nothing of what the sandbox's bucket thinks S3 does."""
     with Aws() as aws:
         aws.client("s3").create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": REGION})
-        env_vars = {
-            "AWS_ENDPOINT_URL_S3": aws.url, "AWS_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
-        }  # fmt: skip
-        store = S3Store(Dependencies(env_vars, session=no_session).objects, "s3://kept")
+        store = S3Store(aws.objects(), "s3://kept")
         spool = Spool(store, sleep=lambda seconds: None)
         whole = spool.keep(entry("amp", 5, b"a", b"b"), RunId(5, "x"), soon())
         assert spool.load(whole.key, soon()) == whole
@@ -432,17 +423,7 @@ class Mute(MemoryStore):
         raise StoreError("no answer")
 
 
-WRITES: list[Any] = [
-    pytest.param(lambda spool, old, until: spool.keep(old.entry, RunId(9, "x"), until), id="a new entry"),
-    pytest.param(lambda spool, old, until: spool.replace(old, old.entry.pending[1:], until), id="what is left of one"),
-    pytest.param(
-        lambda spool, old, until: spool.write_dead_letters("amp", RunId(9, "x"), old.entry.pending, until),
-        id="dead requests",
-    ),
-]
-
-
-@pytest.mark.parametrize("act", WRITES)
+@pytest.mark.parametrize("act", [act for act in ACTS if act.id in ("keep", "replace", "write_dead_letters")])
 def test_a_write_that_was_done_has_not_failed_although_no_answer_came(act: Act) -> None:
     """What the store has is not undelivered: when all tries are over, it is looked at."""
     store = Mute()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from lambda_remote_write.store import DirectoryStore
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer
+from tests.rig.clock import soon
 
 NOW_MS = 1_800_000_000_000
 A, B, C = "job/a", "job/b", "job/c"
@@ -107,7 +107,7 @@ class Environments:
         health = JobHealth(state)
 
         def run(scrapes: Run) -> dict[str, str]:
-            deadline = time.monotonic() + 5
+            deadline = soon()
             state.start_reading(deadline)
             health.update([(Source(key), one) for key, one in scrapes.items()], [Source(A), Source(B)], ["job"])
             state.await_read()
@@ -118,7 +118,7 @@ class Environments:
         return run
 
     def content(self) -> bytes:
-        found = self.store.get("state/0", time.monotonic() + 5)
+        found = self.store.get("state/0", soon())
         assert found is not None
         return found.content
 
@@ -153,9 +153,9 @@ def test_what_one_environment_finds_well_is_well_in_the_others(environments: Env
 def test_a_job_that_left_the_config_is_forgotten(environments: Environments) -> None:
     environments.cold_start()(BOTH_DOWN)
     state = State(environments.store, "0", lambda: environments.now_ms + 3_600_000)
-    state.start_reading(time.monotonic() + 5)
+    state.start_reading(soon())
     state.await_read()
-    state.save(time.monotonic() + 5, ["other"])
+    state.save(soon(), ["other"])
     assert environments.cold_start()({}) == {}
 
 
@@ -169,7 +169,7 @@ def test_only_a_change_between_well_and_down_is_written(environments: Environmen
 
 def test_a_state_object_from_before_has_no_problems(environments: Environments) -> None:
     old = b'{"backlog":{},"config_version":"","jobs":{},"written_ms":0}'
-    environments.store.put("state/0", old, time.monotonic() + 5)
+    environments.store.put("state/0", old, soon())
     assert environments.cold_start()({}) == {}
 
 
@@ -192,7 +192,7 @@ def sharded(targets: dict[int, str], folder: Path, write_url: str) -> list[Envir
 
 
 def numbers_in(environment: Environment) -> set[int]:
-    environment.discover(time.monotonic() + 5)
+    environment.discover(soon())
     return {int(source.target.labels["n"]) for source in environment.sources() if isinstance(source, TargetScraper)}
 
 
@@ -210,7 +210,7 @@ def test_a_shard_whose_targets_are_all_down_is_not_the_whole_job(tmp_path: Path,
         environments = sharded(targets, tmp_path, amp.url)
         for _ in range(2):
             tick = Tick(1, None, 60_000, frozenset(["node"]))
-            reports = [push(environment, tick, time.monotonic() + 5) for environment in environments]
+            reports = [push(environment, tick, soon()) for environment in environments]
         for environment in environments:
             environment.dependencies.transport.close()
     assert [len([one for one in report.scrapes if one.error]) for report in reports] == [

@@ -7,20 +7,18 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lambda_remote_write.model.scrape import HighWaterMark
 from lambda_remote_write.state.state import State, Unread, decoded
 from lambda_remote_write.store import Object
+from tests.rig.clock import soon
 from tests.rig.stores import MemoryStore
 
 KEY = "state/0"
 MINUTE = 60_000
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 class World:
@@ -163,16 +161,6 @@ def test_a_store_that_is_down_leaves_memory_in_force(world: World) -> None:
     assert state.mark_of("j") == HighWaterMark(7, 7, 7, 3)
 
 
-def test_what_could_not_be_written_is_written_later(world: World) -> None:
-    state = world.run(world.new_state())
-    world.store.failing["put"] = 1
-    state.use_config("v2")
-    state.save(soon())
-    assert "cannot be written" in state.problem
-    world.run(state)
-    assert world.written()["config_version"] == "v2"
-
-
 def test_an_environment_that_could_not_read_does_not_write_over_others(world: World) -> None:
     world.run(world.new_state(), spools("spool/amp/0/1"), marks(9, is_exact=True))
     late = world.new_state()
@@ -189,16 +177,6 @@ def test_an_environment_that_could_not_read_does_not_write_over_others(world: Wo
 def test_of_two_marks_the_later_one_counts(world: World) -> None:
     assert HighWaterMark(5, 9, 3, 7).merged(HighWaterMark(6, 8, 4, 2)) == HighWaterMark(6, 9, 4, 2)
     assert HighWaterMark(6, 8, 4, 2).merged(HighWaterMark(5, 9, 3, 7)) == HighWaterMark(6, 9, 4, 2)
-
-
-def test_jobs_that_have_left_the_config_are_forgotten_after_a_day(world: World) -> None:
-    state = world.run(
-        world.new_state(), lambda state: state.mark("gone", HighWaterMark(world.now_ms, 1), is_exact=True)
-    )
-    assert "gone" in world.written()["jobs"]  # type: ignore[operator]
-    world.now_ms += 25 * 60 * MINUTE
-    world.run(state)
-    assert "gone" not in world.written()["jobs"]  # type: ignore[operator]
 
 
 def test_without_a_store_it_is_memory(world: World) -> None:
@@ -506,15 +484,13 @@ def test_many_threads_lose_nothing(world: World) -> None:
     one, other = joined(world)
     names = [f"e{number}" for number in range(20)]
 
-    def work(state: State, name: str) -> None:
+    def work(at: int) -> None:
+        state, name = (one, other)[at % 2], names[at]
         state.will_spool(name, f"spool/{name}/0/1", soon())
         state.mark(name, HighWaterMark(5, 5), is_exact=True)
 
-    threads = [threading.Thread(target=work, args=((one, other)[at % 2], name)) for at, name in enumerate(names)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(work, range(len(names))))
     for state in (one, other, one):
         state.problem = ""
         state.save(soon())
