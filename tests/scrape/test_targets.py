@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.config.load import parse_config
@@ -426,7 +426,6 @@ LISTED = st.one_of(
 NOWHERE = ("is not an address", "does not resolve", "no connection", "UnicodeError")
 
 
-@settings(max_examples=400, derandomize=True)
 @given(address=LISTED, scheme=st.one_of(st.just("http"), st.text(max_size=6)), path=st.text(max_size=6))
 def test_no_listed_target_costs_another_one(address: str, scheme: str, path: str) -> None:
     """Reading a list never raises, and the others of the list are as they were."""
@@ -478,6 +477,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow  # unpacks for as long as the scrape may take
 @pytest.mark.parametrize(("media_type", "unit"), BOMBS.values(), ids=list(BOMBS))
 def test_a_bomb_as_a_page_is_stopped_without_a_limit_in_the_config(media_type: str, unit: bytes) -> None:
     """10 GB in 10 MB: it ends at the default limit or at the scrape's time, and is not held meanwhile."""
