@@ -13,6 +13,7 @@ from lambda_remote_write.http import Answer, ConnectionOptions, HttpRequest, Tra
 from sandbox.api import Api
 from sandbox.server import Answer as Served
 from sandbox.server import Fault, Request
+from tests.rig.tables import table
 
 pytestmark = pytest.mark.slow  # timeouts are the subject
 
@@ -219,7 +220,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "step"), [row[1:] for row in SLOW], ids=[row[0] for row in SLOW])
+@table("fault, step", SLOW)
 @pytest.mark.parametrize("kept", [False, True], ids=["fresh", "kept"])
 def test_the_timeout_is_total(transport: Transport, api: Api, fault: Fault, step: str, kept: bool) -> None:
     if kept:
@@ -313,7 +314,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "kind", "detail"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+@table("fault, kind, detail", BROKEN)
 def test_broken_answers_name_host_and_step(
     transport: Transport, api: Api, fault: Fault, kind: str, detail: str
 ) -> None:

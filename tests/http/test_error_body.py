@@ -17,6 +17,7 @@ from lambda_remote_write.http.error_body import asked_schemes, message_of
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig.json_source import Rig, error
+from tests.rig.tables import table
 
 METRIC = "{name: m, value: v}"
 UNITS = "parameter units must be one of metric, imperial"
@@ -136,9 +137,7 @@ LET_IN = [
 
 
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(
-    ("keys", "asks", "detail", "unsaid"), [row[1:] for row in LET_IN], ids=[row[0] for row in LET_IN]
-)
+@table("keys, asks, detail, unsaid", LET_IN)
 def test_a_401_names_what_the_job_sends_and_what_is_wanted(
     rig: Rig, keys: str, asks: str, detail: list[str], unsaid: list[str], status: int
 ) -> None:

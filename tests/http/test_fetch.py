@@ -17,6 +17,7 @@ import pytest
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig.json_source import Rig, error
+from tests.rig.tables import table
 
 METRIC = "{name: m, value: v}"
 GOOD = Answer.json({"v": 1})
@@ -52,9 +53,7 @@ SENT = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "path", "method", "query", "body"), [row[1:] for row in SENT], ids=[row[0] for row in SENT]
-)
+@table("keys, path, method, query, body", SENT)
 def test_request(rig: Rig, keys: str, path: str, method: str, query: str, body: bytes) -> None:
     rig.serve('{"v":1}')
     report = rig.push(rig.job(METRIC, path=path, keys=keys))
@@ -99,7 +98,7 @@ AUTH = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "expected"), [row[1:] for row in AUTH], ids=[row[0] for row in AUTH])
+@table("keys, expected", AUTH)
 def test_authorization(rig: Rig, keys: str, expected: str) -> None:
     rig.env_vars |= {"TOKEN": "tok-env", "PASS": "pass"}
     (rig.folder / "token").write_text("tok-file\n")
@@ -118,7 +117,7 @@ NO_SECRET = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "detail"), [row[1:] for row in NO_SECRET], ids=[row[0] for row in NO_SECRET])
+@table("keys, detail", NO_SECRET)
 def test_a_secret_that_cannot_be_used_is_named_and_never_shown(
     rig: Rig, capsys: pytest.CaptureFixture[str], keys: str, detail: str
 ) -> None:
@@ -273,7 +272,7 @@ BAD_TOKENS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "detail"), [row[1:] for row in BAD_TOKENS], ids=[row[0] for row in BAD_TOKENS])
+@table("answer, detail", BAD_TOKENS)
 def test_oauth2_without_a_token_is_up_0_with_a_reason(rig: Rig, answer: Answer, detail: str) -> None:
     rig.api.serve("/token", answer)
     report = rig.push(rig.job(METRIC, keys=oauth2(rig)))
@@ -380,9 +379,7 @@ NO_REDIRECT = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("answer", "keys", "detail", "requests"), [row[1:] for row in NO_REDIRECT], ids=[row[0] for row in NO_REDIRECT]
-)
+@table("answer, keys, detail, requests", NO_REDIRECT)
 def test_redirects_that_lead_nowhere(rig: Rig, answer: Answer, keys: str, detail: str, requests: int) -> None:
     rig.serve('{"v":1}')
     rig.api.serve("/old", answer)
@@ -449,7 +446,7 @@ ENCODINGS = [
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-@pytest.mark.parametrize(("encoding", "content"), [row[1:] for row in ENCODINGS], ids=[row[0] for row in ENCODINGS])
+@table("encoding, content", ENCODINGS)
 def test_encodings_of_a_document(rig: Rig, encoding: str, content: bytes, chunked: bool) -> None:
     """RFC 9110, 8.4: a list in the order of packing, without case. What names no packing is read as it is."""
     body(rig, content, encoding, chunked=chunked)
@@ -469,9 +466,7 @@ BAD_BODIES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "encoding", "detail"), [row[1:] for row in BAD_BODIES], ids=[row[0] for row in BAD_BODIES]
-)
+@table("content, encoding, detail", BAD_BODIES)
 def test_bad_compression_is_up_0(rig: Rig, content: bytes, encoding: str, detail: str) -> None:
     body(rig, content, encoding)
     report = rig.push(rig.job(METRIC))
@@ -502,7 +497,7 @@ LIMITS = [
 ]
 
 
-@pytest.mark.parametrize(("content", "keys", "good"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
+@table("content, keys, good", LIMITS)
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 def test_body_size_limit_is_of_the_uncompressed_body(
     rig: Rig, content: bytes, keys: str, good: bool, encoding: str
@@ -532,7 +527,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "detail"), [row[1:] for row in SLOW], ids=[row[0] for row in SLOW])
+@table("fault, detail", SLOW)
 def test_a_slow_api_is_cut_at_its_timeout_and_fails_alone(rig: Rig, fault: Fault, detail: str) -> None:
     """The timeout is total: dripped bytes do not extend it."""
     rig.serve('{"v":1}')

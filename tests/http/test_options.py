@@ -10,6 +10,7 @@ import pytest
 from lambda_remote_write.config.schema import Authorization, BasicAuth, HttpClientConfig, ProxyConfig, TlsConfig
 from lambda_remote_write.config.secrets import Secret, SecretError, SecretStore
 from lambda_remote_write.http.options import auth_headers, connection_options
+from tests.rig.tables import table
 
 PROXY = "http://user:password@proxy.example.com:3128"
 VALUE = "s3cr3t-value"
@@ -259,7 +260,7 @@ FETCHED = [
 
 
 @pytest.mark.parametrize("broken", [f"{VALUE}\r\nX-Injected: 1", f"{VALUE}\n{VALUE}", f"{VALUE}\0", f"{VALUE}☃"])
-@pytest.mark.parametrize("client", [case[1] for case in FETCHED], ids=[case[0] for case in FETCHED])
+@table("client", FETCHED)
 def test_fetched_line_break(client: HttpClientConfig, broken: str) -> None:
     """A fetched secret that is no header value is refused by header and reference, before any library quotes it."""
     with pytest.raises(SecretError, match=r"^header [A-Za-z-]+, env:TOKEN: ") as raised:

@@ -18,6 +18,7 @@ from lambda_remote_write.http.body_kind import described
 from lambda_remote_write.model.samples import STALE
 from sandbox.server import Answer, Fault
 from tests.rig.json_source import NOW_MS, Rig, dropped, error, skipped
+from tests.rig.tables import table
 
 METRIC = '{name: m, records: "[]", value: v, labels: {n: n}}'
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
@@ -67,7 +68,7 @@ DOWN: list[tuple[str, Answer | Fault, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "detail"), [row[1:] for row in DOWN], ids=[row[0] for row in DOWN])
+@table("answer, detail", DOWN)
 def test_an_answer_that_is_of_no_use(rig: Rig, answer: Answer | Fault, detail: str) -> None:
     rig.api.serve("/doc", Answer(200, JSON, b'[{"v":1}]' * 20, fault=answer) if isinstance(answer, Fault) else answer)
     rig.serve('[{"v":5}]', "/good")
@@ -94,7 +95,7 @@ UNREACHABLE: list[tuple[str, Callable[[], str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("url", "detail"), [row[1:] for row in UNREACHABLE], ids=[row[0] for row in UNREACHABLE])
+@table("url, detail", UNREACHABLE)
 def test_an_api_that_is_not_there(rig: Rig, url: Callable[[], str], detail: str) -> None:
     rig.serve('[{"v":5}]')
     report = rig.push(rig.job(METRIC, name="bad", path=url(), keys="scrape_timeout: 2s"), rig.job(METRIC))
@@ -115,9 +116,7 @@ WRONG_TYPES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("document", "reasons", "stands"), [row[1:] for row in WRONG_TYPES], ids=[row[0] for row in WRONG_TYPES]
-)
+@table("document, reasons, stands", WRONG_TYPES)
 def test_a_document_of_another_shape_fails_the_metric(
     rig: Rig, document: str, reasons: dict[str, int], stands: str
 ) -> None:
@@ -145,7 +144,7 @@ READABLE = [
 ]
 
 
-@pytest.mark.parametrize(("content", "kind"), [row[1:] for row in READABLE], ids=[row[0] for row in READABLE])
+@table("content, kind", READABLE)
 def test_unusual_json_is_read(rig: Rig, content: bytes, kind: str) -> None:
     rig.api.serve("/doc", Answer(200, {"Content-Type": kind} if kind else {}, content))
     report = rig.push(rig.job(METRIC))
@@ -262,7 +261,7 @@ KINDS: list[tuple[str, bytes, str, list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("body", "content_type", "detail"), [row[1:] for row in KINDS], ids=[row[0] for row in KINDS])
+@table("body, content_type, detail", KINDS)
 def test_a_body_that_is_no_json_is_named(rig: Rig, body: bytes, content_type: str, detail: list[str]) -> None:
     """The message has the Content-Type, what the body is, and how it begins, on one printable line."""
     rig.api.serve("/doc", Answer(200, {"Content-Type": content_type} if content_type else {}, body))

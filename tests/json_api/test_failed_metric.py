@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.server import Answer
 from tests.rig.json_source import NOW_MS, Rig, dropped, error, skipped
+from tests.rig.tables import table
 
 RECORD = {"time": NOW_MS // 1000, "count": 3015, "code": "4"}
 STAMP = "timestamp: {path: time, format: unix}"
@@ -84,7 +85,7 @@ FAILED: list[tuple[str, str, Any, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "document", "detail"), [row[1:] for row in FAILED], ids=[row[0] for row in FAILED])
+@table("metric, document, detail", FAILED)
 def test_a_change_of_the_api_fails_the_run_and_is_explained(
     rig: Rig, metric: str, document: Any, detail: list[str]
 ) -> None:
@@ -121,7 +122,7 @@ FACTS: list[tuple[str, str, Any, dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "document", "counts"), [row[1:] for row in FACTS], ids=[row[0] for row in FACTS])
+@table("metric, document, counts", FACTS)
 def test_nothing_to_tell_is_a_fact(rig: Rig, metric: str, document: Any, counts: dict[str, int]) -> None:
     rig.serve(json.dumps(document))
     report = rig.push(rig.job(metric))
@@ -173,7 +174,7 @@ FAIL_IF: list[tuple[str, str, Any, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "document", "detail"), [row[1:] for row in FAIL_IF], ids=[row[0] for row in FAIL_IF])
+@table("keys, document, detail", FAIL_IF)
 def test_fail_if(rig: Rig, keys: str, document: Any, detail: list[str]) -> None:
     rig.serve(json.dumps(document))
     report = rig.push(rig.job("{name: m, value: v}", keys=keys))

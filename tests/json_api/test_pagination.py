@@ -11,6 +11,7 @@ import pytest
 from sandbox.api import Api
 from sandbox.server import Answer, Request
 from tests.rig.json_source import NOW_MS, Rig, error, skipped
+from tests.rig.tables import table
 
 ITEMS = '{name: item_id, records: "items[]", value: id, labels: {name: name}}'
 LINK = "pagination: {style: next_link, path: next}"
@@ -87,7 +88,7 @@ WALKS = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "pages"), [row[1:] for row in WALKS], ids=[row[0] for row in WALKS])
+@table("keys, pages", WALKS)
 def test_walk(rig: Rig, keys: str, pages: dict[str, Any]) -> None:
     paged(rig, pages)
     report = rig.push(rig.job(ITEMS, keys=keys))
@@ -115,9 +116,7 @@ ENDLESS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "make", "requests", "detail"), [row[1:] for row in ENDLESS], ids=[row[0] for row in ENDLESS]
-)
+@table("keys, make, requests, detail", ENDLESS)
 def test_pages_that_lead_nowhere_end_with_a_reason(
     rig: Rig, keys: str, make: Callable[[int], dict[str, Any]], requests: int, detail: str
 ) -> None:
@@ -202,7 +201,7 @@ NEVER = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "document", "detail"), [row[1:] for row in NEVER], ids=[row[0] for row in NEVER])
+@table("keys, document, detail", NEVER)
 def test_a_path_that_never_found_anything_is_a_warning(
     rig: Rig, keys: str, document: dict[str, Any], detail: list[str]
 ) -> None:
@@ -257,9 +256,7 @@ OVERLAPPING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "pages", "detail"), [row[1:] for row in OVERLAPPING], ids=[row[0] for row in OVERLAPPING]
-)
+@table("keys, pages, detail", OVERLAPPING)
 def test_pages_that_overlap_are_a_warning(rig: Rig, keys: str, pages: dict[str, Any], detail: list[str]) -> None:
     """Never a failure: every record is counted as before."""
     paged(rig, pages)
@@ -308,7 +305,7 @@ REPEATED = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "detail"), [row[1:] for row in REPEATED], ids=[row[0] for row in REPEATED])
+@table("keys, detail", REPEATED)
 def test_a_page_that_comes_twice_ends_the_walk_and_fails_the_scrape(rig: Rig, keys: str, detail: str) -> None:
     rig.api.serve("/doc", Answer.json(page(1, next="/doc?p=2", nextCursor="x")))
     report = rig.push(rig.job(ITEMS, keys=keys))

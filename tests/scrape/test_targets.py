@@ -24,6 +24,7 @@ from lambda_remote_write.series import label_codec
 from sandbox.server import Answer, Fault
 from tests.rig.scrape import PROTOBUF, TEXT
 from tests.rig.scraping import Recorder, environment, job_at, scraped
+from tests.rig.tables import table
 
 BOOLEANS = {
     "__convert_classic_histograms_to_nhcb__": "false",
@@ -293,7 +294,7 @@ def errors(*jobs: Mapping[str, Any], seconds: float = 10.0, **top: Any) -> dict[
         return {scrape.job: scrape.error for scrape in scraped(made, seconds)}
 
 
-@pytest.mark.parametrize(("keys", "expected"), [row[1:] for row in ACCEPT], ids=[row[0] for row in ACCEPT])
+@table("keys, expected", ACCEPT)
 def test_accept(page: Recorder, keys: dict[str, Any], expected: str) -> None:
     assert errors(job_at(page.address, **keys)) == {"j": ""}
     assert page.requests[0].headers.get_all("Accept") == [expected]
