@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
 import struct
 import time
 import zlib
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -82,28 +80,6 @@ def test_an_answer_that_is_of_no_use(rig: Rig, answer: Answer | Fault, detail: s
     assert rig.receiver.refused == 0
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-UNREACHABLE: list[tuple[str, Callable[[], str], str]] = [
-    ("API down", lambda: f"http://127.0.0.1:{closed_port()}/", "no connection"),
-    ("API down, TLS", lambda: f"https://127.0.0.1:{closed_port()}/", "no connection"),
-    ("no such name", lambda: "http://name.invalid/", "name.invalid: the name does not resolve"),
-    ("no such name, TLS", lambda: "https://name.invalid:8443/", "name.invalid:8443: the name does not resolve"),
-]
-
-
-@table("url, detail", UNREACHABLE)
-def test_an_api_that_is_not_there(rig: Rig, url: Callable[[], str], detail: str) -> None:
-    rig.serve('[{"v":5}]')
-    report = rig.push(rig.job(METRIC, name="bad", path=url(), keys="scrape_timeout: 2s"), rig.job(METRIC))
-    assert detail in error(report)
-    assert rig.value("up", job="bad") == 0
-    assert rig.lines() == [f"m 5 @{NOW_MS}"]
-
-
 WRONG_TYPES = [
     ("number", "5", {"not_a_list": 1}, "a number, 5"),
     ("text", '"x"', {"not_a_list": 1}, 'a text, "x"'),
@@ -153,8 +129,8 @@ def test_unusual_json_is_read(rig: Rig, content: bytes, kind: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip"])
-def test_100_mb_of_json_are_stopped_by_the_default_limit(rig: Rig, encoding: str) -> None:
-    content = b'[{"v":1,"n":"' + b"x" * 100_000_000 + b'"}]'
+def test_53_mb_of_json_are_stopped_by_the_default_limit(rig: Rig, encoding: str) -> None:
+    content = b'[{"v":1,"n":"' + b"x" * 53_000_000 + b'"}]'
     if encoding:
         content = gzip.compress(content, 1)
     rig.api.serve("/doc", Answer(200, {"Content-Encoding": encoding} if encoding else {}, content))
@@ -197,13 +173,6 @@ def test_one_bad_record_is_skipped_alone(rig: Rig) -> None:
     }
     assert dropped(report) == {"too_far_in_future": 1, "too_old": 1, "invalid_label_value": 1}
     assert all(entry["examples"] for entry in report["jobs"][0]["skipped"].values())
-
-
-def test_all_jobs_down_is_still_a_run(rig: Rig) -> None:
-    rig.api.always(Fault.status(500))
-    report = rig.push(*(rig.job(METRIC, name=f"j{index}") for index in range(3)))
-    assert report["totals"]["JobsDown"] == 3
-    assert [points[0][1] for points in rig.receiver.series("up").values()] == [0, 0, 0]
 
 
 def test_an_api_that_recovers_is_up_again(rig: Rig) -> None:

@@ -71,6 +71,12 @@ RECORDS = [
         '{"a":[null,{"v":1},null]}',
         ["m 1"],
     ),
+    (
+        "functions beside a label that is a fraction",
+        'records: "sort_by(a, &v)", value: "abs(v)", labels: {n: n}',
+        '{"a":[{"v":1.5,"n":1.1},{"v":-0.5,"n":2.5}]}',
+        ['m{n="1.1"} 1.5', 'm{n="2.5"} 0.5'],
+    ),
     ("deep value", "value: a.b.c", '{"a":{"b":{"c":5}}}', ["m 5"]),
     ("jmespath value", 'value: "length(xs)"', '{"xs":[1,2,3]}', ["m 3"]),
     ("jmespath index", 'value: "xs[-1]"', '{"xs":[1,2,3]}', ["m 3"]),
@@ -187,6 +193,13 @@ def test_several_metrics_read_one_document_fetched_once(rig: Rig) -> None:
     assert len(rig.api.requests) == 1
 
 
+def test_two_metrics_of_one_series_are_a_duplicate_and_the_later_counts(rig: Rig) -> None:
+    rig.serve('{"a":1,"b":7}')
+    report = rig.push(rig.job("{name: m, value: a}", "{name: m, value: b}"))
+    assert rig.lines() == [f"m 7 {AT}"]
+    assert dropped(report) == {"duplicate": 1}
+
+
 # --- Values ----------------------------------------------------------------------------------------------------------
 
 VALUES = [
@@ -229,6 +242,9 @@ VALUES = [
     ("regex without group", "value_regex: '[0-9]+'", '"load 17 %"', "17"),
     ("regex then map", "value_regex: 'state=(\\w+)', value_map: {up: 1}", '"state=up;x"', "1"),
     ("regex on a number", "value_regex: '^([0-9]+)'", "12.75", "12"),
+    ("map beside a fraction", "value_map: {OK: 1}", '"OK"', "1"),
+    ("a fraction in the map", "value_map: {'1.25': 10}", "1.25", "10"),
+    ("regex over a fraction", "value_regex: '^([0-9])[.]5$'", "3.5", "3"),
     ("on_missing number for null", "on_missing: 0", "null", "0"),
     ("on_missing number is not scaled", "on_missing: -1, scale: 100, offset: 5", "null", "-1"),
     ("on_missing NaN", "on_missing: .nan", "null", "nan"),
@@ -237,11 +253,14 @@ VALUES = [
 
 @table("keys, value, expected", VALUES)
 def test_value(rig: Rig, keys: str, value: str, expected: str) -> None:
-    report = pushed(rig, f"value: v, {keys}", f'{{"v": {value}}}')
-    assert error(report) == ""
-    (line,) = rig.lines()
-    got = float(line.split()[1])
-    assert repr(got) == repr(float(expected))
+    """Also when the series is known, and beside a fraction, which decides how numbers are decoded."""
+    app, alone = rig.app(rig.job(f"{{name: m, {LABELLED}, {keys}}}")), f'{{"l":"x","v":{value}}}'
+    for run, document in enumerate([f"[{alone}]", f"[{alone}]", f'[{alone},{{"l":"beside","v":1.25}}]']):
+        rig.serve(document)
+        assert error(app.handle({}, None)) == ""
+        (points,) = rig.receiver.series("m", l="x").values()
+        assert [repr(number) for _, number in points] == [repr(float(expected))] * (run + 1)
+        rig.clock.ms += 60_000
 
 
 NO_VALUES = [
