@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import threading
 import time
 import tracemalloc
 import zlib
@@ -89,10 +88,18 @@ AUTH = [
         "basic_auth: {username: jürg, password: ''}",
         "Basic " + base64.b64encode("jürg:".encode()).decode(),
     ),
+    ("basic, no password", "basic_auth: {username: user}", "Basic dXNlcjo="),
+    ("basic, no user", "basic_auth: {username: '', password: token}", "Basic OnRva2Vu"),
+    (
+        "basic, on one line",
+        f"basic_auth: {{username: {'u' * 60}, password: {'p' * 60}}}",
+        "Basic " + base64.b64encode(b"u" * 60 + b":" + b"p" * 60).decode(),
+    ),
     ("bearer", "authorization: {credentials: tok}", "Bearer tok"),
     ("bearer from a file", "authorization: {credentials_file: '%/token'}", "Bearer tok-file"),
     ("bearer from the environment", "authorization: {credentials_ref: 'env:TOKEN'}", "Bearer tok-env"),
     ("another type", "authorization: {type: Token, credentials: tok}", "Token tok"),
+    ("a type alone", "authorization: {type: Negotiate}", "Negotiate"),
     ("deprecated bearer_token", "bearer_token: tok", "Bearer tok"),
     ("deprecated bearer_token_file", "bearer_token_file: '%/token'", "Bearer tok-file"),
 ]
@@ -113,6 +120,8 @@ NO_SECRET = [
     ("no such variable", "authorization: {credentials_ref: 'env:NOWHERE'}", "env:NOWHERE"),
     ("no such file", "authorization: {credentials_file: '/nowhere/token'}", "/nowhere/token: No such file"),
     ("a line break in the secret", "authorization: {credentials_ref: 'env:BROKEN'}", "header Authorization"),
+    ("a zero byte in the secret", "authorization: {credentials_ref: 'env:ZERO'}", "header Authorization, env:ZERO"),
+    ("no such variable for a header", "http_headers: {X-Key: {refs: ['env:NOWHERE']}}", "env:NOWHERE"),
     ("a character no header holds", "http_headers: {X-Key: {refs: ['env:SNOW']}}", "header X-Key"),
 ]
 
@@ -121,7 +130,7 @@ NO_SECRET = [
 def test_a_secret_that_cannot_be_used_is_named_and_never_shown(
     rig: Rig, capsys: pytest.CaptureFixture[str], keys: str, detail: str
 ) -> None:
-    rig.env_vars |= {"BROKEN": f"{CANARY}\r\nX-Evil: 1", "SNOW": f"{CANARY}☃"}
+    rig.env_vars |= {"BROKEN": f"{CANARY}\r\nX-Evil: 1", "SNOW": f"{CANARY}☃", "ZERO": f"{CANARY}\0"}
     rig.serve('{"v":1}')
     report = rig.push(rig.job(METRIC, keys=keys), rig.job(METRIC, name="other"))
     assert detail in error(report)
@@ -520,10 +529,7 @@ def test_a_server_that_never_ends_is_cut_at_the_limit(rig: Rig) -> None:
 
 SLOW = [
     ("hangs before the headers", Fault.hang(), "waiting for the answer"),
-    ("drips the headers", Fault.drip(0.1), "waiting for the answer"),
-    ("hangs in the body", Fault.hang_mid_answer(), "reading the body"),
     ("drips the body", Fault.drip_body(0.05), "reading the body"),
-    ("answers too late", Fault.delay(8.0), "waiting for the answer"),
 ]
 
 
@@ -562,11 +568,3 @@ def test_twelve_jobs_are_fetched_side_by_side(rig: Rig) -> None:
     app.handle({}, None)
     assert time.monotonic() - started < 8
     assert len(rig.receiver.series("m")) == 12
-
-
-def test_no_thread_outlives_a_run_with_slow_sources(rig: Rig) -> None:
-    rig.api.serve("/doc", Fault.hang())
-    before = {thread.ident for thread in threading.enumerate()}
-    rig.push(*(rig.job(METRIC, name=f"j{index}", keys="scrape_timeout: 300ms") for index in range(10)))
-    ours = [thread for thread in threading.enumerate() if thread.ident not in before]
-    assert [thread.name for thread in ours if "process_request" not in thread.name] == []

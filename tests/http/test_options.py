@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import pytest
 
-from lambda_remote_write.config.schema import Authorization, BasicAuth, HttpClientConfig, ProxyConfig, TlsConfig
+from lambda_remote_write.config.schema import ProxyConfig, TlsConfig
 from lambda_remote_write.config.secrets import Secret, SecretError, SecretStore
-from lambda_remote_write.http.options import auth_headers, connection_options
-from tests.rig.tables import table
+from lambda_remote_write.http.options import connection_options
 
 PROXY = "http://user:password@proxy.example.com:3128"
 VALUE = "s3cr3t-value"
@@ -196,79 +194,3 @@ def test_options_hide() -> None:
     options = connection_options("https://example.com/", tls, proxy, secrets(), {})
     assert VALUE in options.proxy_url
     assert VALUE not in f"{options!r} {options}"
-
-
-# --- Who we are -------------------------------------------------------------------------------------------------------
-
-
-def basic(username: str | None, password: str | None) -> HttpClientConfig:
-    pair = [Secret(literal=text) if text is not None else None for text in (username, password)]
-    return HttpClientConfig(basic_auth=BasicAuth(pair[0], pair[1]))
-
-
-BASIC = [  # (username, password, header: RFC 7617)
-    ("Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
-    ("test", "123£", "Basic dGVzdDoxMjPCow=="),
-    ("user", None, "Basic dXNlcjo="),
-    (None, "token", "Basic OnRva2Vu"),
-    ("user", "a:b", "Basic dXNlcjphOmI="),
-    ("", "", "Basic Og=="),
-    ("u" * 60, "p" * 60, "Basic " + base64.b64encode(b"u" * 60 + b":" + b"p" * 60).decode()),
-]
-
-
-@pytest.mark.parametrize(("username", "password", "header"), BASIC, ids=[f"{case[0]}:{case[1]}"[:20] for case in BASIC])
-def test_basic_auth(username: str | None, password: str | None, header: str) -> None:
-    """User and password in base64 of their UTF-8 text, on one line."""
-    assert auth_headers(basic(username, password), secrets()) == {"Authorization": header}
-
-
-AUTHORIZATION = [  # (type, credentials, header)
-    ("Bearer", "abc", "Bearer abc"),
-    ("Token", "abc", "Token abc"),
-    ("bearer", "abc", "bearer abc"),
-    ("", "abc", "abc"),
-    ("Negotiate", None, "Negotiate"),
-]
-
-
-@pytest.mark.parametrize(("kind", "credentials", "header"), AUTHORIZATION, ids=[case[2] for case in AUTHORIZATION])
-def test_authorization(kind: str, credentials: str | None, header: str) -> None:
-    """Type and credentials with a space between them."""
-    secret = Secret(literal=credentials) if credentials is not None else None
-    client = HttpClientConfig(authorization=Authorization(kind, secret))
-    assert auth_headers(client, secrets()) == {"Authorization": header}
-
-
-def test_http_headers(tmp_path: Path) -> None:
-    """Values, secrets, files and references of one header are one list, in this order."""
-    (tmp_path / "tenant").write_text("file\n")
-    values = (Secret(literal="value"), Secret(file=str(tmp_path / "tenant")), Secret(reference="env:TENANT"))
-    client = HttpClientConfig(http_headers=(("X-Tenant", values), ("X-Empty", ())))
-    assert auth_headers(client, secrets(TENANT="env")) == {"X-Tenant": "value, file, env", "X-Empty": ""}
-
-
-def test_no_auth() -> None:
-    """Without any of the keys there is no header."""
-    assert auth_headers(HttpClientConfig(), secrets()) == {}
-
-
-FETCHED = [
-    ("credentials", HttpClientConfig(authorization=Authorization("Bearer", Secret(reference="env:TOKEN")))),
-    ("header", HttpClientConfig(http_headers=(("X-Key", (Secret(reference="env:TOKEN"),)),))),
-]
-
-
-@pytest.mark.parametrize("broken", [f"{VALUE}\r\nX-Injected: 1", f"{VALUE}\n{VALUE}", f"{VALUE}\0", f"{VALUE}☃"])
-@table("client", FETCHED)
-def test_fetched_line_break(client: HttpClientConfig, broken: str) -> None:
-    """A fetched secret that is no header value is refused by header and reference, before any library quotes it."""
-    with pytest.raises(SecretError, match=r"^header [A-Za-z-]+, env:TOKEN: ") as raised:
-        auth_headers(client, secrets(TOKEN=broken))
-    assert VALUE not in str(raised.value)
-
-
-def test_fetched_secret_missing() -> None:
-    """A reference that leads nowhere is a SecretError that names it."""
-    with pytest.raises(SecretError, match="env:TOKEN"):
-        auth_headers(FETCHED[0][1], secrets())
