@@ -118,15 +118,12 @@ def test_taken(page: str, expected: list[str]) -> None:
 
 @table("page, line", REFUSED)
 def test_refused_with_its_line(page: str | bytes, line: int) -> None:
-    assert cold("text", page.encode() if isinstance(page, str) else page).error.startswith((f"line {line}: ", "a "))
-
-
-@table("page, line", REFUSED)
-def test_refused_behind_good_lines(page: str | bytes, line: int) -> None:
-    good = b"good 1\n" * 50
-    bad = page.encode() if isinstance(page, str) else page
+    """By itself, and before and behind good lines."""
+    bad, good = page.encode() if isinstance(page, str) else page, b"good 1\n" * 50
+    error = cold("text", bad).error
+    assert error.startswith((f"line {line}: ", "a "))
     assert cold("text", good + bad).is_bad
-    if not bad.startswith(b"b 1\n") and bad.endswith(b"\n") and "quote" not in cold("text", bad).error:
+    if not bad.startswith(b"b 1\n") and bad.endswith(b"\n") and "quote" not in error:
         assert cold("text", bad + good).is_bad
 
 

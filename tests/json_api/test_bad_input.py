@@ -80,33 +80,6 @@ def test_an_answer_that_is_of_no_use(rig: Rig, answer: Answer | Fault, detail: s
     assert rig.receiver.refused == 0
 
 
-WRONG_TYPES = [
-    ("number", "5", {"not_a_list": 1}, "a number, 5"),
-    ("text", '"x"', {"not_a_list": 1}, 'a text, "x"'),
-    ("true", "true", {"not_a_list": 1}, "a boolean, true"),
-    ("null", "null", {}, "the document is null"),
-    ("empty list", "[]", {}, ""),
-    ("object where a list is meant", '{"v":1}', {"not_a_list": 1}, 'an object, {"v": 1}'),
-    ("list of lists", "[[1],[2]]", {"value_missing": 2}, "write no records at all"),
-    ("list of scalars", '[1,"x",true]', {"value_missing": 3}, "a number, 1"),
-]
-
-
-@table("document, reasons, stands", WRONG_TYPES)
-def test_a_document_of_another_shape_fails_the_metric(
-    rig: Rig, document: str, reasons: dict[str, int], stands: str
-) -> None:
-    """An empty list is a fact; anything else is said with what stands there."""
-    rig.serve(document)
-    report = rig.push(rig.job(METRIC))
-    assert rig.lines() == []
-    assert rig.value("up") == (0 if stands else 1)
-    assert skipped(report) == reasons
-    assert stands in error(report)
-    assert bool(error(report)) == bool(stands) == bool(report["totals"]["JobsDown"])
-    assert report["ok"] is not bool(stands)
-
-
 READABLE = [
     ("byte order mark", b'\xef\xbb\xbf[{"v":1,"n":"\xc3\xbc"}]', "application/json"),
     ("UTF-16 with charset", '[{"v":1,"n":"ü"}]'.encode("utf-16"), "application/json; charset=utf-16"),

@@ -15,6 +15,7 @@ RECORD = {"time": NOW_MS // 1000, "count": 3015, "code": "4"}
 STAMP = "timestamp: {path: time, format: unix}"
 LISTED = f'{{name: m, records: "data.items", value: count, labels: {{code: code}}, {STAMP}}}'
 TOP = f"{{name: m, value: count, labels: {{code: code}}, {STAMP}}}"
+ARRAY = '{name: m, records: "[]", value: v, labels: {n: n}}'
 NESTED = '{name: m, records: "regions[].hosts[]", value: load, labels: {host: name}}'
 STEPS = '{name: m, records: ["regions[]", hosts], value: load, labels: {host: name}}'
 
@@ -34,6 +35,12 @@ FAILED: list[tuple[str, str, Any, list[str]]] = [
     ),
     ("an object stands there", LISTED, {"data": {"items": {"a": RECORD}}}, ["value count", "an object"]),
     ("a text stands there", LISTED, {"data": {"items": "none"}}, ['a text, "none"']),
+    ("a number where a list is meant", ARRAY, 5, ["a number, 5"]),
+    ("true", ARRAY, True, ["a boolean, true"]),
+    ("null", ARRAY, None, ["the document is null"]),
+    ("an object where a list is meant", ARRAY, {"v": 1}, ['an object, {"v": 1}']),
+    ("a list of lists", ARRAY, [[1], [2]], ["write no records at all"]),
+    ("a list of scalars", ARRAY, [1, "x", True], ["a number, 1"]),
     (
         "the value is renamed",
         LISTED,

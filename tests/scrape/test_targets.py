@@ -538,20 +538,3 @@ def test_a_scrape_that_breaks_off_is_up_0_and_ends_the_target_s_series(page: Rec
     found = {label_codec.labels_of(series.prefix)["__name__"]: value for series, value in samples}
     assert found.pop("up") == 0
     assert {name for name, value in found.items() if label_codec.is_stale(value)} == {"a", "b"}
-
-
-def test_the_run_s_deadline_ends_a_scrape_before_its_timeout(page: Recorder) -> None:
-    page.answer = Fault.hang()
-    started = time.monotonic()
-    (detail,) = errors(job_at(page.address, scrape_timeout="10s"), seconds=0.8).values()
-    assert detail
-    assert time.monotonic() - started < 8
-
-
-def test_many_targets_that_hang_do_not_starve_the_rest(page: Recorder) -> None:
-    with Recorder(Fault.hang()) as dead:
-        jobs = [job_at(dead.address, f"dead{number}", scrape_timeout="400ms") for number in range(60)]
-        started = time.monotonic()
-        found = errors(*jobs, job_at(page.address, "well"), seconds=20.0)
-        assert time.monotonic() - started < 15
-    assert [name for name, detail in found.items() if not detail] == ["well"]
