@@ -176,33 +176,32 @@ def test_the_environments_proxy_is_used_only_when_asked_for(
     assert bool(seen.requests) is asked
 
 
-def test_a_proxy_that_refuses(rig: Rig, server: Seen, certificates: Certificates) -> None:
-    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    with proxy(refuse=refusal) as seen:
-        keys = f"proxy_url: 'http://me:canary@127.0.0.1:{seen.port}'"
-        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
-    assert "proxy" in detail
-    assert "407" in detail
+REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+FAILING = [  # (id, answer of the proxy, whose certificate it has, whether the target's CA is known, words of the error)
+    ("it refuses", REFUSAL, "", True, ["proxy", "407"]),
+    ("its certificate is unknown", b"", "other", True, ["the proxy failed while connecting", "certificate"]),
+    ("the target's certificate is unknown", b"", "", False, ["TLS failed while connecting"]),
+]
+
+
+@table("refuse, whose, is_known, words", FAILING)
+def test_a_proxy_or_what_is_behind_it_fails(
+    rig: Rig,
+    server: Seen,
+    certificates: Certificates,
+    other_ca: Certificates,
+    refuse: bytes,
+    whose: str,
+    is_known: bool,
+    words: list[str],
+) -> None:
+    with proxy(refuse=refuse, certificates=other_ca if whose else None) as seen:
+        keys = f"proxy_url: '{'https' if whose else 'http'}://me:canary@127.0.0.1:{seen.port}'"
+        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}" if is_known else "{}", keys=keys)
+    assert [word for word in words if word not in detail] == []
     assert "canary" not in detail
     assert server.requests == []
-
-
-def test_a_proxy_with_an_unknown_certificate(
-    rig: Rig, server: Seen, certificates: Certificates, other_ca: Certificates
-) -> None:
-    with proxy(certificates=other_ca) as seen:
-        keys = f"proxy_url: 'https://127.0.0.1:{seen.port}'"
-        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
-    assert "the proxy failed while connecting" in detail
-    assert "certificate" in detail
-    assert seen.requests == server.requests == []
-
-
-def test_a_target_behind_a_proxy_with_an_unknown_certificate(rig: Rig, server: Seen) -> None:
-    with proxy() as seen:
-        detail = fetch(rig, server, "{}", keys=f"proxy_url: 'http://127.0.0.1:{seen.port}'")
-    assert "TLS failed while connecting" in detail
-    assert server.requests == []
+    assert bool(seen.requests) is not bool(whose)
 
 
 def test_a_proxy_that_is_down(rig: Rig, server: Seen) -> None:
