@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lambda_remote_write.config.schema import ProxyConfig, TlsConfig
+from lambda_remote_write.config.schema import Authorization, BasicAuth, HttpClientConfig, ProxyConfig, TlsConfig
 from lambda_remote_write.config.secrets import Secret, SecretError, SecretStore
-from lambda_remote_write.http.options import connection_options
+from lambda_remote_write.http.options import auth_headers, connection_options
+from tests.rig.tables import table
 
 PROXY = "http://user:password@proxy.example.com:3128"
 VALUE = "s3cr3t-value"
@@ -194,3 +195,38 @@ def test_options_hide() -> None:
     options = connection_options("https://example.com/", tls, proxy, secrets(), {})
     assert VALUE in options.proxy_url
     assert VALUE not in f"{options!r} {options}"
+
+
+# --- Who we are -------------------------------------------------------------------------------------------------------
+
+
+def basic(username: str | None, password: str | None) -> HttpClientConfig:
+    pair = [Secret(literal=text) if text is not None else None for text in (username, password)]
+    return HttpClientConfig(basic_auth=BasicAuth(pair[0], pair[1]))
+
+
+AUTHORIZATION = [  # what a request does not show: white space around a header's value is no part of it
+    ("no password", basic("user", None), "Basic dXNlcjo="),
+    ("no user", basic(None, "token"), "Basic OnRva2Vu"),
+    ("a type alone", HttpClientConfig(authorization=Authorization("Negotiate", None)), "Negotiate"),
+    ("no type", HttpClientConfig(authorization=Authorization("", Secret(literal="abc"))), "abc"),
+]
+
+
+@table("client, header", AUTHORIZATION)
+def test_authorization(client: HttpClientConfig, header: str) -> None:
+    assert auth_headers(client, secrets()) == {"Authorization": header}
+
+
+def test_no_auth() -> None:
+    """Without any of the keys there is no header; a header without values is an empty one."""
+    assert auth_headers(HttpClientConfig(), secrets()) == {}
+    assert auth_headers(HttpClientConfig(http_headers=(("X-Empty", ()),)), secrets()) == {"X-Empty": ""}
+
+
+def test_a_fetched_secret_that_no_header_takes_is_named() -> None:
+    """By header and reference, before any library quotes it."""
+    client = HttpClientConfig(authorization=Authorization("Bearer", Secret(reference="env:TOKEN")))
+    with pytest.raises(SecretError, match=r"^header Authorization, env:TOKEN: ") as raised:
+        auth_headers(client, secrets(TOKEN=f"{VALUE}\n{VALUE}"))
+    assert VALUE not in str(raised.value)
