@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from lambda_remote_write.aws.credentials import CredentialsError
 from lambda_remote_write.config.sd_configs import AwsSd
+from sandbox.server import Answer
 from tests.rig.aws import Aws
 from tests.rig.discovery import Rig, configs
+from tests.rig.scraping import Recorder
 
 
 def config(entry: str) -> AwsSd:
@@ -16,28 +20,25 @@ def config(entry: str) -> AwsSd:
     return found
 
 
-def signed_by(aws: Aws) -> str:
-    return aws.exchanges[-1].headers["authorization"].partition("Credential=")[2].partition("/")[0]
+WHOSE = {  # keys and region that sign, and the session token
+    "the function's": ("{}", "AKIDEXAMPLE/", "/eu-west-1/ec2/", "token"),
+    "the config's, without a token": (
+        "{access_key: AKIDOTHER, secret_key: s, region: us-east-1}", "AKIDOTHER/", "/us-east-1/ec2/", None
+    ),
+}  # fmt: skip
 
 
-def test_keys_of_the_function(aws: Aws, cloud: Rig) -> None:
-    """Without keys or a role in the config those of the environment sign."""
-    cloud.clients("ec2", config("ec2_sd_configs: [{}]")).describe_instances()
-    assert signed_by(aws) == "AKIDEXAMPLE"
-    assert aws.exchanges[-1].headers["x-amz-security-token"] == "token"
+@pytest.mark.parametrize(("entry", "key", "scope", "token"), WHOSE.values(), ids=WHOSE)
+def test_whose_keys_sign(make_rig: Callable[..., Rig], entry: str, key: str, scope: str, token: str | None) -> None:
+    with Recorder(Answer(200, {}, b"<DescribeInstancesResponse/>")) as ec2:
+        make_rig(ec2.url).clients("ec2", config(f"ec2_sd_configs: [{entry}]")).describe_instances()
+        (asked,) = ec2.requests
+    assert f"Credential={key}" in asked.headers["Authorization"]
+    assert scope in asked.headers["Authorization"]
+    assert asked.headers["X-Amz-Security-Token"] == token
 
 
-def test_keys_of_the_config(aws: Aws, cloud: Rig) -> None:
-    """Keys in the config sign, without the environment's session token."""
-    entry = "ec2_sd_configs: [{access_key: AKIDOTHER, secret_key: s, region: us-east-1}]"
-    cloud.clients("ec2", config(entry)).describe_instances()
-    headers = aws.exchanges[-1].headers
-    assert "Credential=AKIDOTHER/" in headers["authorization"]
-    assert "/us-east-1/ec2/" in headers["authorization"]
-    assert "x-amz-security-token" not in headers
-
-
-def test_profile(cloud: Rig) -> None:
+def test_profile(rig: Rig) -> None:
     """A profile is the session's business; another config of the same profile has the same session."""
 
     class Keys:
@@ -46,27 +47,27 @@ def test_profile(cloud: Rig) -> None:
         def get_frozen_credentials(self) -> Keys:
             return self
 
-    cloud.session.get_credentials = Keys  # type: ignore[attr-defined]
+    rig.session.get_credentials = Keys  # type: ignore[attr-defined]
     for port in (1, 2):
-        client = cloud.clients("ec2", config(f"ec2_sd_configs: [{{profile: lab, port: {port}}}]"))
+        client = rig.clients("ec2", config(f"ec2_sd_configs: [{{profile: lab, port: {port}}}]"))
         assert client._request_signer._credentials.access_key == "AKIDPROFILE"
-    assert cloud.session.asked == [("lab", "eu-west-1")] * 2  # for the keys, and for the clients
+    assert rig.session.asked == [("lab", "eu-west-1")] * 2  # for the keys, and for the clients
 
 
-def test_kept(cloud: Rig) -> None:
+def test_kept(rig: Rig) -> None:
     """A client is made once for a config and a service: making one takes longer than a call."""
     one, other = config("ecs_sd_configs: [{}]"), config("ecs_sd_configs: [{port: 8080}]")
-    clients = [cloud.clients(service, which) for which in (one, other) for service in ("ecs", "ec2") for _ in range(3)]
+    clients = [rig.clients(service, which) for which in (one, other) for service in ("ecs", "ec2") for _ in range(3)]
     assert len(set(map(id, clients))) == 4
-    assert cloud.session.made == ["ecs", "ec2", "ecs", "ec2"]
+    assert rig.session.made == ["ecs", "ec2", "ecs", "ec2"]
 
 
-def test_changed_keys(cloud: Rig) -> None:
+def test_changed_keys(rig: Rig) -> None:
     """Keys that were replaced make a new client."""
     which = config("ec2_sd_configs: [{}]")
-    before = cloud.clients("ec2", which)
-    cloud.env_vars["AWS_ACCESS_KEY_ID"] = "AKIDNEW"
-    after = cloud.clients("ec2", which)
+    before = rig.clients("ec2", which)
+    rig.env_vars["AWS_ACCESS_KEY_ID"] = "AKIDNEW"
+    after = rig.clients("ec2", which)
     assert after is not before
     assert after._request_signer._credentials.access_key == "AKIDNEW"
 

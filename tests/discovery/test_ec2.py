@@ -326,10 +326,3 @@ def test_moto_assumed_role(aws: Aws, cloud: Rig) -> None:
         assert target[f"{EC2}owner_id"] == "444455556666"
         made.append(list(cloud.session.made))
     assert made == [["sts", "ec2"], ["sts", "ec2"], ["sts", "ec2"] * 2]
-
-
-def test_moto_two_regions(aws: Aws, cloud: Rig) -> None:
-    """Each entry has its own region."""
-    launched(aws)
-    found = cloud.found("ec2_sd_configs: [{}, {region: us-east-1}]")
-    assert [(group.source, len(group.targets)) for group in found.groups] == [("eu-west-1", 1), ("us-east-1", 0)]

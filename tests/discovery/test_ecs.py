@@ -372,10 +372,3 @@ def test_moto_on_an_instance(aws: Aws, cloud: Rig) -> None:
         f"{ECS}tag_ec2_rack": "7",
     }
     assert {name: target.get(name) for name in expected} == expected
-
-
-def test_moto_own_endpoint(aws: Aws, cloud: Rig) -> None:
-    """`endpoint` is where ECS is asked; the instances behind it are asked for at EC2's own address."""
-    cloud.session.url = "http://127.0.0.1:1"
-    aws.client("ecs").create_cluster(clusterName="prod")
-    assert cloud.found(f"ecs_sd_configs: [{{endpoint: '{aws.url}'}}]").warnings == []

@@ -8,62 +8,48 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.discovery.target_groups import DiscoveryError, TargetGroup, at, parse_json, parse_yaml
+from tests.rig.tables import table
 
 Parse = Callable[..., Any]
 META = {"__meta_url": "u"}
 
 JSON = b'[{"targets": ["a:1", "b:2"], "labels": {"x": "1", "__meta_y": "z"}}, {"targets": ["c"]}]'
-LISTS = {
-    "json": (parse_json, JSON),
-    "yaml": (parse_yaml, b"- targets: ['a:1', 'b:2']\n  labels: {x: 1, __meta_y: z}\n- targets: [c]\n"),
-    "json-as-yaml": (parse_yaml, JSON),
-}
+YAML = b"- targets: ['a:1', 'b:2']\n  labels: {x: 1, __meta_y: z}\n- targets: [c]\n"
 
 
-@pytest.mark.parametrize(("parse", "content"), LISTS.values(), ids=LISTS)
-def test_groups(parse: Parse, content: bytes) -> None:
-    """Targets become addresses, labels stay text, and every group gets where it comes from."""
-    assert parse(content, "place", META) == (
-        TargetGroup("place:0", ({"__address__": "a:1"}, {"__address__": "b:2"}), {"x": "1", "__meta_y": "z", **META}),
-        TargetGroup("place:1", ({"__address__": "c"},), META),
-    )
+def group(number: int, *addresses: str, **labels: str) -> TargetGroup:
+    return TargetGroup(f"place:{number}", tuple({"__address__": one} for one in addresses), {**labels, **META})
 
 
-EMPTY = {
-    "json-list": (parse_json, b"[]"), "json-null": (parse_json, b"null"), "yaml-list": (parse_yaml, b"[]"),
-    "yaml-empty": (parse_yaml, b""), "yaml-comment": (parse_yaml, b"# none\n"), "yaml-null": (parse_yaml, b"~"),
-}  # fmt: skip
+TWO = (group(0, "a:1", "b:2", x="1", __meta_y="z"), group(1, "c"))
+ANY_NAMES = {"svc.name": "x", "ž": "y"}
+GOOD = [
+    ("JSON", parse_json, JSON, TWO),
+    ("YAML", parse_yaml, YAML, TWO),
+    ("JSON as YAML", parse_yaml, JSON, TWO),
+    ("no group in JSON", parse_json, b"[]", ()),
+    ("null in JSON", parse_json, b"null", ()),
+    ("no group in YAML", parse_yaml, b"[]", ()),
+    ("empty YAML", parse_yaml, b"", ()),
+    ("a comment in YAML", parse_yaml, b"# none\n", ()),
+    ("null in YAML", parse_yaml, b"~", ()),
+    ("empty groups in JSON", parse_json, b'[{"labels": null, "targets": null}, {}]', (group(0), group(1))),
+    ("empty groups in YAML", parse_yaml, b"- {labels: , targets: }\n- {}\n", (group(0), group(1))),
+    ("any label names in JSON", parse_json, '[{"targets": ["a:1"], "labels": {"svc.name": "x", "ž": "y"}}]'.encode(),
+     (group(0, "a:1", **ANY_NAMES),)),
+    ("any label names in YAML", parse_yaml, "- {targets: ['a:1'], labels: {svc.name: x, ž: y}}".encode(),
+     (group(0, "a:1", **ANY_NAMES),)),
+    ("nulls among JSON", parse_json, b'[{"targets": [null, "a:1"], "labels": {"x": null}}]',
+     (group(0, "", "a:1", x=""),)),
+    ("nulls among YAML", parse_yaml, b"- {targets: [null, 'a:1'], labels: {x: }}\n", (group(0, "", "a:1"),)),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("parse", "content"), EMPTY.values(), ids=EMPTY)
-def test_no_groups(parse: Parse, content: bytes) -> None:
-    """An empty list is a list."""
-    assert parse(content, "place", META) == ()
-
-
-HALVES = {
-    "json": (parse_json, b'[{"labels": null, "targets": null}, {}]'),
-    "yaml": (parse_yaml, b"- {labels: , targets: }\n- {}\n"),
-}
-
-
-@pytest.mark.parametrize(("parse", "content"), HALVES.values(), ids=HALVES)
-def test_groups_without_targets(parse: Parse, content: bytes) -> None:
-    """A group may be empty."""
-    assert [group.targets for group in parse(content, "place", META)] == [(), ()]
-
-
-UTF8_NAMES = {
-    "json": (parse_json, '[{"targets": ["a:1"], "labels": {"svc.name": "x", "ž": "y"}}]'.encode()),
-    "yaml": (parse_yaml, "- {targets: ['a:1'], labels: {svc.name: x, ž: y}}".encode()),
-}
-
-
-@pytest.mark.parametrize(("parse", "content"), UTF8_NAMES.values(), ids=UTF8_NAMES)
-def test_label_names_are_any_text(parse: Parse, content: bytes) -> None:
-    """As in Prometheus 3, a label name is any text in UTF-8 (model.LabelName.IsValid)."""
-    (group,) = parse(content, "place", META)
-    assert (group.labels, group.error) == ({"svc.name": "x", "ž": "y", **META}, "")
+@table("parse, content, expected", GOOD)
+def test_groups(parse: Parse, content: bytes, expected: tuple[TargetGroup, ...]) -> None:
+    """Targets become addresses, and every group gets where it comes from. Labels are text, with any text in UTF-8 as
+    name (Prometheus 3, model.LabelName.IsValid); null is the empty text, as Go reads it into a string."""
+    assert parse(content, "place", META) == expected
 
 
 NO_NAMES = {
@@ -81,20 +67,6 @@ def test_a_label_that_is_not_allowed_costs_its_own_group_only(parse: Parse, cont
     assert bad.error.startswith("place: '' of group 0 is not a label name")
     assert bad.error.endswith("not scraped: 'a:1'")
     assert good == TargetGroup("place:1", ({"__address__": "b:1"},), {"x": "1", **META})
-
-
-NULLS = {
-    "json": (parse_json, b'[{"targets": [null, "a:1"], "labels": {"x": null}}]'),
-    "yaml": (parse_yaml, b"- {targets: [null, 'a:1'], labels: {x: }}\n"),
-}
-
-
-@pytest.mark.parametrize(("parse", "content"), NULLS.values(), ids=NULLS)
-def test_null_is_the_empty_text(parse: Parse, content: bytes) -> None:
-    """As Go reads a null into a string; the target without an address is then no target, the other one is."""
-    (group,) = parse(content, "place", META)
-    assert [target["__address__"] for target in group.targets] == ["", "a:1"]
-    assert not group.labels.get("x")
 
 
 BAD = {

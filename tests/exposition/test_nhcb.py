@@ -16,6 +16,7 @@ from lambda_remote_write.exposition.openmetrics_parser import OpenMetricsReader
 from lambda_remote_write.exposition.page import CacheEntry, Page, ScrapeCache
 from lambda_remote_write.exposition.text_parser import TextReader
 from lambda_remote_write.model.samples import Histogram, Series
+from tests.rig.tables import table
 
 OPTIONS = ParseOptions(custom_buckets=True)
 PAGE = """\
@@ -85,44 +86,30 @@ def test_the_classic_series_stay_beside_it_where_they_are_wanted() -> None:
     }  # fmt: skip
 
 
-def test_without_a_last_bucket_the_count_is_that() -> None:
-    page = "\n".join(line for line in PAGE.split("\n") if "+Inf" not in line)
-    assert Scraped().read(page) == {"h{a=1}": expected()}
+def without(word: str) -> str:
+    return "\n".join(line for line in PAGE.split("\n") if word not in line)
 
 
-def test_without_a_count_the_last_bucket_is_that() -> None:
-    page = "\n".join(line for line in PAGE.split("\n") if "h_count" not in line)
-    assert Scraped().read(page) == {"h{a=1}": expected()}
+ONE = {"h{a=1}": expected()}
+FLOATS = expected(positive_buckets=(2.5, 4.5, 1.0), is_float=True, positive_spans=((0, 1), (1, 2)))
+OTHERS = "# TYPE g gauge\ng 1\nh_bucket_extra 2\n# TYPE s summary\ns_sum 3\ns_count 4\n"
+PAGES = [
+    ("without a last bucket the count is that", without("+Inf"), ONE),
+    ("without a count the last bucket is that", without("h_count"), ONE),
+    ("each label set is one of its own", PAGE + PAGE.replace('a="1"', 'a="2"').replace("# TYPE h histogram\n", ""),
+     ONE | {"h{a=2}": expected()}),
+    ("counts that are not whole make one of floats", PAGE.replace("} 2\n", "} 2.5\n"), {"h{a=1}": FLOATS}),
+    ("fewer in a larger bucket", PAGE.replace('le="5"} 7', 'le="5"} 1'), {}),
+    ("a count that is not the last bucket's", PAGE.replace('h_count{a="1"} 8', 'h_count{a="1"} 9'), {}),
+    ("other families stay what they are", PAGE + OTHERS,
+     ONE | {"g{}": 1.0, "h_bucket_extra{}": 2.0, "s_sum{}": 3.0, "s_count{}": 4.0}),
+]  # fmt: skip
 
 
-def test_each_label_set_is_a_histogram_of_its_own() -> None:
-    other = PAGE.replace('a="1"', 'a="2"').replace("# TYPE h histogram\n", "")
-    assert Scraped().read(PAGE + other) == {"h{a=1}": expected(), "h{a=2}": expected()}
-
-
-def test_counts_that_are_not_whole_make_a_histogram_of_floats() -> None:
-    page = PAGE.replace("} 2\n", "} 2.5\n")
-    floats = expected(positive_buckets=(2.5, 4.5, 1.0), is_float=True, positive_spans=((0, 1), (1, 2)))
-    assert Scraped().read(page) == {"h{a=1}": floats}
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        pytest.param('le="5"} 7', 'le="5"} 1', id="fewer in a larger bucket"),
-        pytest.param('h_count{a="1"} 8', 'h_count{a="1"} 9', id="a count that is not the last bucket's"),
-    ],
-)
-def test_buckets_that_contradict_each_other_make_none(old: str, new: str) -> None:
-    assert old in PAGE
-    assert Scraped().read(PAGE.replace(old, new)) == {}
-
-
-def test_other_families_stay_what_they_are() -> None:
-    page = PAGE + "# TYPE g gauge\ng 1\nh_bucket_extra 2\n# TYPE s summary\ns_sum 3\ns_count 4\n"
-    found = Scraped().read(page)
-    assert found.pop("h{a=1}") == expected()
-    assert found == {"g{}": 1.0, "h_bucket_extra{}": 2.0, "s_sum{}": 3.0, "s_count{}": 4.0}
+@table("page, found", PAGES)
+def test_what_a_page_has(page: str, found: dict[str, Histogram | float]) -> None:
+    assert page != PAGE
+    assert Scraped().read(page) == found
 
 
 def test_a_type_that_changes_while_the_environment_is_warm_counts() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from lambda_remote_write.exposition.line_parser import ParseOptions
 from lambda_remote_write.exposition.page import NO_TIME
-from tests.rig.exposition import Target, cold, ids, shown
+from tests.rig.exposition import Target, cold, shown
+from tests.rig.tables import table
 
 TAKEN: list[tuple[str, str, list[str]]] = [
     ("name and value", "a 1\n", ["a{} 1.0"]),
@@ -108,14 +109,14 @@ REFUSED: list[tuple[str, str | bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(("page", "expected"), [row[1:] for row in TAKEN], ids=ids(TAKEN))
+@table("page, expected", TAKEN)
 @pytest.mark.parametrize("end", ["# EOF\n", "# EOF"], ids=["line", "last"])
 def test_taken(page: str, expected: list[str], end: str) -> None:
     read = cold("openmetrics", f"{page}{end}".encode())
     assert (shown(read), read.error) == (expected, "")
 
 
-@pytest.mark.parametrize(("line", "expected"), [row[1:] for row in EXEMPLARS], ids=ids(EXEMPLARS))
+@table("line, expected", EXEMPLARS)
 def test_exemplars(line: str, expected: tuple[tuple[tuple[str, str], ...], float, int | None]) -> None:
     read = cold("openmetrics", f"{line}\n# EOF\n".encode())
     labels, value, stamp = expected
@@ -124,7 +125,7 @@ def test_exemplars(line: str, expected: tuple[tuple[tuple[str, str], ...], float
     assert read.scraped == 1
 
 
-@pytest.mark.parametrize("page", [row[1] for row in REFUSED], ids=ids(REFUSED))
+@table("page", REFUSED)
 def test_refused(page: str | bytes) -> None:
     assert cold("openmetrics", page.encode() if isinstance(page, str) else page).is_bad
 

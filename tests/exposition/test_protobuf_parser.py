@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lambda_remote_write.exposition.line_parser import ParseOptions
-from tests.rig.exposition import Target, cold, ids, shown
+from tests.rig.exposition import Target, cold, shown
 from tests.rig.scrape import delimited, varint
+from tests.rig.tables import table
 
 TAKEN: list[tuple[str, str, list[str]]] = [
     ("nothing", "", []),
@@ -55,7 +56,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("families", "expected"), [row[1:] for row in TAKEN], ids=ids(TAKEN))
+@table("families, expected", TAKEN)
 def test_taken(families: str, expected: list[str]) -> None:
     page = delimited(families)
     target = Target("protobuf")
@@ -65,7 +66,7 @@ def test_taken(families: str, expected: list[str]) -> None:
     assert read.scraped == len(expected)
 
 
-@pytest.mark.parametrize("families", [row[1] for row in REFUSED], ids=ids(REFUSED))
+@table("families", REFUSED)
 def test_refused(families: str) -> None:
     assert cold("protobuf", delimited(families)).is_bad
 

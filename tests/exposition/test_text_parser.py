@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.rig.exposition import Target, cold, cut, ids, shown
+from tests.rig.exposition import Target, cold, cut, shown
+from tests.rig.tables import table
 
 TAKEN: list[tuple[str, str, list[str]]] = [
     ("name and value", "a 1\n", ["a{} 1.0"]),
@@ -109,23 +110,20 @@ REFUSED: list[tuple[str, str | bytes, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("page", "expected"), [row[1:] for row in TAKEN], ids=ids(TAKEN))
+@table("page, expected", TAKEN)
 def test_taken(page: str, expected: list[str]) -> None:
     read = cold("text", page.encode())
     assert (shown(read), read.error) == (expected, "")
 
 
-@pytest.mark.parametrize(("page", "line"), [row[1:] for row in REFUSED], ids=ids(REFUSED))
+@table("page, line", REFUSED)
 def test_refused_with_its_line(page: str | bytes, line: int) -> None:
-    assert cold("text", page.encode() if isinstance(page, str) else page).error.startswith((f"line {line}: ", "a "))
-
-
-@pytest.mark.parametrize(("page", "line"), [row[1:] for row in REFUSED], ids=ids(REFUSED))
-def test_refused_behind_good_lines(page: str | bytes, line: int) -> None:
-    good = b"good 1\n" * 50
-    bad = page.encode() if isinstance(page, str) else page
+    """By itself, and before and behind good lines."""
+    bad, good = page.encode() if isinstance(page, str) else page, b"good 1\n" * 50
+    error = cold("text", bad).error
+    assert error.startswith((f"line {line}: ", "a "))
     assert cold("text", good + bad).is_bad
-    if not bad.startswith(b"b 1\n") and bad.endswith(b"\n") and "quote" not in cold("text", bad).error:
+    if not bad.startswith(b"b 1\n") and bad.endswith(b"\n") and "quote" not in error:
         assert cold("text", bad + good).is_bad
 
 
@@ -141,7 +139,7 @@ HOSTILE = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [row[1] for row in HOSTILE], ids=ids(HOSTILE))
+@table("page", HOSTILE)
 def test_quoted_texts_without_end_are_not_read_for_ever(page: bytes) -> None:
     """A page over several lines costs about as much as one in a single line, also when it comes in pieces."""
     started = time.process_time()

@@ -276,6 +276,7 @@ SAMPLES = st.tuples(
 EXTRA = {"text": ('"} 5', "\0", "a"), "openmetrics": ('a 1 # {x="1"} 2', "# EOF", "a")}
 
 
+@pytest.mark.slow  # so many pages take seconds
 @pytest.mark.parametrize("format_name", MAKERS)
 @settings(max_examples=250, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

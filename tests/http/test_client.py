@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from lambda_remote_write.http import Answer, ConnectionOptions, HttpRequest, Transport, TransportError
 from sandbox.api import Api
 from sandbox.server import Answer as Served
-from sandbox.server import Fault, Request
+from sandbox.server import Fault
+from tests.rig.tables import table
 
 pytestmark = pytest.mark.slow  # timeouts are the subject
 
@@ -210,16 +211,20 @@ def test_idle_connections_are_dropped_after_a_freeze(
 
 # --- Time ------------------------------------------------------------------------------------------------------------
 
+DRIPPED = Fault.drip_body(0.01)
+CHUNKS = replace(DRIPPED, instead=Served(200, {}, b"x" * 3000, chunked=True))
 SLOW = [
     ("before the headers", Fault.hang(), "waiting for the answer"),
     ("dripped headers", Fault.drip(0.5), "waiting for the answer"),
     ("in the body", Fault.hang_mid_answer(), "reading the body"),
+    ("dripped body", replace(DRIPPED, instead=Served(200, {}, b"x" * 3000)), "reading the body"),
+    ("dripped chunks", CHUNKS, "reading the body"),
     ("late", Fault.delay(8.0), "waiting for the answer"),
     ("just in time, then in the body", Fault(delay_seconds=0.25, sent=0.5, ending="hang"), "reading the body"),
 ]
 
 
-@pytest.mark.parametrize(("fault", "step"), [row[1:] for row in SLOW], ids=[row[0] for row in SLOW])
+@table("fault, step", SLOW)
 @pytest.mark.parametrize("kept", [False, True], ids=["fresh", "kept"])
 def test_the_timeout_is_total(transport: Transport, api: Api, fault: Fault, step: str, kept: bool) -> None:
     if kept:
@@ -239,15 +244,6 @@ def test_what_the_other_side_says_instead_of_http_is_one_printable_line(transpor
     assert "not a valid HTTP answer while waiting for the answer" in detail
     assert "red" in detail
     assert detail.isprintable()
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_dripped_body_is_cut_at_the_total_timeout(transport: Transport, api: Api, chunked: bool) -> None:
-    api.serve("/doc", Served(200, {}, b"x" * 3000, fault=Fault.drip_body(0.01), chunked=chunked))
-    started = time.monotonic()
-    error = failure(transport, get(api), 0.5)
-    assert 0.45 < time.monotonic() - started < 6
-    assert "reading the body" in str(error)
 
 
 def test_time_between_headers_and_body_counts(transport: Transport, api: Api) -> None:
@@ -313,7 +309,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "kind", "detail"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+@table("fault, kind, detail", BROKEN)
 def test_broken_answers_name_host_and_step(
     transport: Transport, api: Api, fault: Fault, kind: str, detail: str
 ) -> None:
@@ -339,25 +335,6 @@ def test_a_header_that_cannot_be_sent_is_named_without_its_value(transport: Tran
 
 
 # --- What is left ----------------------------------------------------------------------------------------------------
-
-
-def test_several_threads_share_one_transport(transport: Transport, api: Api) -> None:
-    def slow(request: Request) -> Served:
-        return Served(200, {}, request.params["n"].encode(), fault=Fault.delay(0.02))
-
-    api.serve("/n", slow)
-    found: list[bytes] = []
-
-    def ask(number: int) -> None:
-        found.extend(body(transport.send(get(api, f"/n?n={number}"), PLAIN, 5)) for _ in range(5))
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == sorted(str(number).encode() for number in range(8) for _ in range(5))
-    assert api.connections <= 8
 
 
 def test_close_leaves_no_connection_open(api: Api) -> None:

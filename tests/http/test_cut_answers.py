@@ -14,7 +14,7 @@ import pytest
 
 from lambda_remote_write.http import ConnectionOptions, HttpRequest, Transport, TransportError
 from lambda_remote_write.http.errors import explained
-from tests.rig.tls_peers import Certificates, listening, make_certificates
+from tests.rig.tls_peers import Certificates, head_of, listening, make_certificates
 
 pytestmark = pytest.mark.slow  # every byte of an answer is cut once
 
@@ -87,7 +87,7 @@ class Peer:
                 secure.unwrap()
 
     def _serve_tunnel(self, connection: socket.socket) -> None:
-        if _read_head(connection):
+        if head_of(connection):
             self.tunnels += 1
             connection.sendall(self.established)
             if self.established == ESTABLISHED:
@@ -95,7 +95,7 @@ class Peer:
 
     def _serve(self, connection: socket.socket) -> None:
         for answer in (*self.first, self.answer):
-            if not _read_head(connection):
+            if not head_of(connection):
                 return
             self.requests += 1
             connection.sendall(answer)
@@ -124,13 +124,6 @@ class Peer:
     def connection_options(self) -> ConnectionOptions:
         proxy = f"{self._way.proxy}://127.0.0.1:{self.port}" if self._way.proxy else ""
         return ConnectionOptions(ca=self._ca, proxy_url=proxy)
-
-
-def _read_head(connection: socket.socket) -> bytes:
-    come = b""
-    while b"\r\n\r\n" not in come and (piece := connection.recv(65_536)):
-        come += piece
-    return come
 
 
 @contextmanager

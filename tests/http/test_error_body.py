@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from lambda_remote_write.http.error_body import asked_schemes, message_of
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig.json_source import Rig, error
+from tests.rig.tables import table
 
 METRIC = "{name: m, value: v}"
 UNITS = "parameter units must be one of metric, imperial"
@@ -57,15 +59,16 @@ MESSAGES: list[tuple[str, bytes, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("status", [400, 404, 422, 500, 503])
-@pytest.mark.parametrize(
-    ("content", "content_type", "detail"), [row[1:] for row in MESSAGES], ids=[row[0] for row in MESSAGES]
-)
-def test_the_message_of_an_error(rig: Rig, content: bytes, content_type: str, detail: str, status: int) -> None:
+def test_the_message_of_an_error(rig: Rig) -> None:
     """It is in the error once, on one line, behind the status."""
-    rig.api.serve("/doc", Answer(status, {"Content-Type": content_type}, content))
-    found = error(rig.push(rig.job(METRIC)))
-    assert found == f"{rig.api.url}/doc answered {status}" + (f': it says "{detail}"' if detail else "")
+    jobs, expected = [], {}
+    for number, (name, content, content_type, detail) in enumerate(MESSAGES):
+        for status in (400, 404, 422, 500, 503):
+            path, job = f"/{number}/{status}", f"{name}, {status}"
+            rig.api.serve(path, Answer(status, {"Content-Type": content_type}, content))
+            jobs.append(rig.job(METRIC, name=f"'{job}'", path=path))
+            expected[job] = f"{rig.api.url}{path} answered {status}" + (f': it says "{detail}"' if detail else "")
+    assert {job["job"]: job["error"] for job in rig.push(*jobs)["jobs"]} == expected
 
 
 def test_a_gzipped_message_that_says_so(rig: Rig) -> None:
@@ -134,9 +137,7 @@ LET_IN = [
 
 
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(
-    ("keys", "asks", "detail", "unsaid"), [row[1:] for row in LET_IN], ids=[row[0] for row in LET_IN]
-)
+@table("keys, asks, detail, unsaid", LET_IN)
 def test_a_401_names_what_the_job_sends_and_what_is_wanted(
     rig: Rig, keys: str, asks: str, detail: list[str], unsaid: list[str], status: int
 ) -> None:
@@ -159,14 +160,14 @@ def test_a_401_behind_a_redirect_says_that_nothing_was_sent(rig: Rig) -> None:
 # --- An API that repeats what it was sent -----------------------------------------------------------------------------
 
 CANARY = "c4nary/+&<7f3a9>"
-WAYS: list[tuple[str, Callable[[Request], str]]] = [
-    ("the Authorization header", lambda request: request.headers.get("Authorization", "")),
-    ("all headers", lambda request: "; ".join(f"{name}: {value}" for name, value in request.headers.items())),
-    ("the query", lambda request: request.query),
-    ("the body", lambda request: request.body.decode()),
-    ("the password", lambda request: CANARY),
-    ("the password in base64", lambda request: base64.b64encode(CANARY.encode()).decode()),
-]
+WAYS: dict[str, Callable[[Request], str]] = {
+    "the Authorization header": lambda request: request.headers.get("Authorization", ""),
+    "all headers": lambda request: "; ".join(f"{name}: {value}" for name, value in request.headers.items()),
+    "the query": lambda request: request.query,
+    "the body": lambda request: request.body.decode(),
+    "the password": lambda request: CANARY,
+    "the password in base64": lambda request: base64.b64encode(CANARY.encode()).decode(),
+}
 KEYS = [
     "basic_auth: {username: user, password_ref: 'env:KEY'}",
     "authorization: {credentials_ref: 'env:KEY'}",
@@ -187,25 +188,32 @@ HOW: dict[str, Callable[[str], Answer]] = {
     "an encoding": lambda text: Answer(200, {"Content-Encoding": text}, b"x"),
     "a long text": lambda text: Answer(200, {"Content-Type": "text/plain"}, f"{'x' * 50} {text}{text}".encode()),
     "a value": lambda text: Answer.json({"v": text}),
-    "a cookie": lambda text: Answer(400, {"Set-Cookie": f"sid={CANARY}; Path=/"}, f"no session {CANARY}".encode()),
 }
 
 
-@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+def leaking(rig: Rig, capsys: pytest.CaptureFixture[str], *jobs: str) -> list[str]:
+    """What shows the canary, as it is or encoded: entries of the report, or all of report, log and plan."""
+    app = rig.app(*jobs)
+    report, plan = app.handle({}, None), app.handle({"action": "plan"}, None)
+    assert len(report["jobs"]) == len(jobs)
+    shown = [*map(json.dumps, report["jobs"]), json.dumps([report, plan]) + capsys.readouterr().out]
+    secrets = ["c4nary", *(base64.b64encode(part.encode()).decode()[:12] for part in (CANARY, f"user:{CANARY}"))]
+    return [text for text in shown if any(secret in text for secret in secrets)]
+
+
 @pytest.mark.parametrize("keys", KEYS)
-@pytest.mark.parametrize("way", [row[1] for row in WAYS], ids=[row[0] for row in WAYS])
 def test_what_an_api_repeats_of_our_secrets_never_shows(
-    rig: Rig,
-    capsys: pytest.CaptureFixture[str],
-    way: Callable[[Request], str],
-    keys: str,
-    how: Callable[[str], Answer],
+    rig: Rig, capsys: pytest.CaptureFixture[str], keys: str
 ) -> None:
-    """Not in the report, not in the log, not in the plan; not as it is, and not encoded."""
-    rig.env_vars["KEY"] = CANARY
-    rig.api.serve("/doc", lambda request: how(way(request)))
-    app = rig.app(rig.job("{name: m, value: v, on_missing: error}", keys=keys))
-    shown = json.dumps([app.handle({}, None), app.handle({"action": "plan"}, None)]) + capsys.readouterr().out
-    assert "c4nary" not in shown
-    for part in (CANARY, f"user:{CANARY}"):
-        assert base64.b64encode(part.encode()).decode()[:12] not in shown
+    """Not in the report, not in the log, not in the plan. A job for each way in which an API can repeat one."""
+    rig.env_vars["KEY"], jobs = CANARY, []
+    for (how, answer), (what, repeated) in itertools.product(HOW.items(), WAYS.items()):
+        path = f"/{len(jobs)}"
+        rig.api.serve(path, lambda request, answer=answer, repeated=repeated: answer(repeated(request)))
+        jobs.append(rig.job("{name: m, value: v, on_missing: error}", name=f"'{how}: {what}'", path=path, keys=keys))
+    assert leaking(rig, capsys, *jobs) == []
+
+
+def test_a_cookie_of_the_api_never_shows(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    rig.api.serve("/doc", Answer(400, {"Set-Cookie": f"sid={CANARY}; Path=/"}, f"no session {CANARY}".encode()))
+    assert leaking(rig, capsys, rig.job(METRIC)) == []

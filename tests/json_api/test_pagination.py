@@ -11,6 +11,7 @@ import pytest
 from sandbox.api import Api
 from sandbox.server import Answer, Request
 from tests.rig.json_source import NOW_MS, Rig, error, skipped
+from tests.rig.tables import table
 
 ITEMS = '{name: item_id, records: "items[]", value: id, labels: {name: name}}'
 LINK = "pagination: {style: next_link, path: next}"
@@ -18,21 +19,7 @@ CURSOR = "pagination: {style: cursor, path: nextCursor}"
 NUMBER = "pagination: {style: page}"
 
 
-@pytest.mark.parametrize(
-    ("path", "keys", "pages"),
-    [("/paged/link", LINK, 3), ("/paged/cursor", CURSOR, 3), ("/paged/number", NUMBER, 4)],
-    ids=["link", "cursor", "number, ended by an empty page"],
-)
-def test_all_pages_of_the_example_api(rig: Rig, path: str, keys: str, pages: int) -> None:
-    report = rig.push(rig.job(ITEMS, path=path, keys=keys))
-    assert error(report) == ""
-    assert report["jobs"][0]["pages"] == len(rig.api.requests) == pages
-    assert report["jobs"][0]["records"] == 45
-    assert skipped(report) == {}
-    assert sorted(value for points in rig.receiver.series("item_id").values() for _, value in points) == [*range(45)]
-
-
-def paged(rig: Rig, pages: dict[str, Any], name: str = "") -> None:
+def paged(rig: Rig, pages: dict[str, Any]) -> None:
     """Serves documents by their query string."""
 
     def respond(request: Request) -> Answer:
@@ -87,13 +74,14 @@ WALKS = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "pages"), [row[1:] for row in WALKS], ids=[row[0] for row in WALKS])
+@table("keys, pages", WALKS)
 def test_walk(rig: Rig, keys: str, pages: dict[str, Any]) -> None:
+    """Also beside a metric that reads the whole document, which is there on every page."""
     paged(rig, pages)
-    report = rig.push(rig.job(ITEMS, keys=keys))
-    assert error(report) == ""
+    report = rig.push(rig.job(ITEMS, "{name: whole, value: 'length(keys(@))', duplicates: last}", keys=keys))
+    assert (error(report), report["jobs"][0]["pages"]) == ("", len(pages))
     assert skipped(report) == {}
-    assert rig.lines() == [f'item_id{{name="{number}"}} {number} @{NOW_MS}' for number in (1, 2, 3)]
+    assert rig.lines("item_id") == [f'item_id{{name="{number}"}} {number} @{NOW_MS}' for number in (1, 2, 3)]
     assert [request.query for request in rig.api.requests] == list(pages)
 
 
@@ -106,7 +94,17 @@ ENDLESS = [
     ("link to itself", LINK, lambda n: page(1, next="/doc"), 1, "page that was read before"),
     ("two pages in a ring", LINK, lambda n: page(n, next=f"/doc?p={n % 2}"), 3, "page that was read before"),
     ("the same cursor", CURSOR, lambda n: page(n, nextCursor="x"), 2, "page that was read before"),
-    ("the page number is ignored", NUMBER, lambda n: page(1), 2, "the same as the one before"),
+    ("the page number is ignored", NUMBER, lambda n: page(1), 2, "page 2 is the same as the one before"),
+    ("and the key to set", NUMBER, lambda n: page(1), 2, "'page'"),
+    ("the cursor is ignored", CURSOR, lambda n: page(1, nextCursor="x"), 2, "'cursor'"),
+    (
+        "the cursor in a body is ignored",
+        f'{CURSOR}, body: \'{{"after": "{{cursor}}"}}\'',
+        lambda n: page(1, nextCursor="x"),
+        2,
+        "'cursor'",
+    ),
+    ("the link leads to the same", LINK, lambda n: page(1, next="/doc?p=2"), 2, "pagination.path"),
     ("link to something else", LINK, lambda n: page(1, next={"href": "?p=2"}), 1, "a next link is a text"),
     ("link that is a number", LINK, lambda n: page(1, next=2), 1, "a next link is a text"),
     ("cursor that is an object", CURSOR, lambda n: page(1, nextCursor={"a": 1}), 1, "a cursor is a text or a number"),
@@ -115,9 +113,7 @@ ENDLESS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "make", "requests", "detail"), [row[1:] for row in ENDLESS], ids=[row[0] for row in ENDLESS]
-)
+@table("keys, make, requests, detail", ENDLESS)
 def test_pages_that_lead_nowhere_end_with_a_reason(
     rig: Rig, keys: str, make: Callable[[int], dict[str, Any]], requests: int, detail: str
 ) -> None:
@@ -202,7 +198,7 @@ NEVER = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "document", "detail"), [row[1:] for row in NEVER], ids=[row[0] for row in NEVER])
+@table("keys, document, detail", NEVER)
 def test_a_path_that_never_found_anything_is_a_warning(
     rig: Rig, keys: str, document: dict[str, Any], detail: list[str]
 ) -> None:
@@ -257,9 +253,7 @@ OVERLAPPING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "pages", "detail"), [row[1:] for row in OVERLAPPING], ids=[row[0] for row in OVERLAPPING]
-)
+@table("keys, pages, detail", OVERLAPPING)
 def test_pages_that_overlap_are_a_warning(rig: Rig, keys: str, pages: dict[str, Any], detail: list[str]) -> None:
     """Never a failure: every record is counted as before."""
     paged(rig, pages)
@@ -298,21 +292,3 @@ def test_a_cursor_in_a_json_body_is_escaped_as_json(rig: Rig, cursor: str) -> No
     report = rig.push(rig.job(ITEMS, keys=f"""method: POST, {CURSOR}, body: '{{"after": "{{cursor}}", "n": 1}}'"""))
     assert error(report) == ""
     assert bodies == [{"after": "", "n": 1}, {"after": cursor, "n": 1}]
-
-
-REPEATED = [
-    ("page", NUMBER, "'page'"),
-    ("cursor", CURSOR, "'cursor'"),
-    ("cursor in a body", f'{CURSOR}, body: \'{{"after": "{{cursor}}"}}\'', "'cursor'"),
-    ("next link", LINK, "pagination.path"),
-]
-
-
-@pytest.mark.parametrize(("keys", "detail"), [row[1:] for row in REPEATED], ids=[row[0] for row in REPEATED])
-def test_a_page_that_comes_twice_ends_the_walk_and_fails_the_scrape(rig: Rig, keys: str, detail: str) -> None:
-    rig.api.serve("/doc", Answer.json(page(1, next="/doc?p=2", nextCursor="x")))
-    report = rig.push(rig.job(ITEMS, keys=keys))
-    assert "page 2 is the same as the one before" in error(report)
-    assert detail in error(report)
-    assert len(rig.api.requests) == 2
-    assert (rig.value("up"), rig.lines()) == (0, [])

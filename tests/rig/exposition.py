@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +128,3 @@ def shown(read: Read) -> list[str]:
         number = value if value.startswith("Histogram") else repr(struct.unpack(">d", bytes.fromhex(value))[0])
         lines.append(f"{name}{{{inner}}} {number}" + ("" if stamp is None else f" @{stamp}"))
     return lines
-
-
-def ids(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    return [row[0] for row in rows]

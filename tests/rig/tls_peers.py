@@ -77,7 +77,7 @@ def tls_server(certificates: Certificates, answer: bytes = OK_ANSWER, *, client:
     def serve(connection: socket.socket) -> None:
         try:
             with context.wrap_socket(connection, server_side=True) as secure:
-                head = _head(secure)
+                head = head_of(secure)
                 if not head:
                     return
                 seen.requests.append(head)
@@ -108,7 +108,7 @@ def proxy(
 
     def serve(connection: socket.socket) -> None:
         with suppress(OSError), _secured(connection, certificates) as connection:
-            head = _head(connection)
+            head = head_of(connection)
             seen.requests.append(head)
             if refuse:
                 connection.sendall(refuse)
@@ -130,7 +130,8 @@ def proxy(
         yield seen
 
 
-def _head(connection: socket.socket) -> str:
+def head_of(connection: socket.socket) -> str:
+    """The head of a request, or what came of it before the end."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)
@@ -162,9 +163,10 @@ def _has_decrypted(connection: socket.socket) -> bool:
 
 
 @contextmanager
-def listening(serve: object) -> Iterator[int]:
-    """Calls `serve(connection)` in a thread for each connection; on leaving, all of them end."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def listening(serve: object, listener: socket.socket | None = None) -> Iterator[int]:
+    """Calls `serve(connection)` in a thread for each connection; on leaving, all of them end. Gives the port, where
+    the listener is not another one."""
+    listener = listener or socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.02)
     ending = threading.Event()
     threads: list[threading.Thread] = []

@@ -30,6 +30,7 @@ from sandbox.server import Answer, Fault, Request
 from tests.rig.delivery import ENVIRONMENT, Clock, in_order, no_session
 from tests.rig.needs import Peer
 from tests.rig.push import config_text, endpoint, job
+from tests.rig.tables import table
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -41,25 +42,21 @@ BACKFILL = {"query": {"from": "{start}", "to": "{end}"}, "format": "unix_ms"}
 # --- What is missing --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("mark", "gap"),
-    [
-        pytest.param(None, None, id="not known"),
-        pytest.param(HighWaterMark(NOW - MINUTE, NOW - MINUTE), None, id="in time"),
-        pytest.param(HighWaterMark(NOW - 90_000, NOW - 95_000), None, id="half a minute late: the schedule's jitter"),
-        pytest.param(
-            HighWaterMark(NOW - 91_000, NOW - 95_000), Gap(NOW - 94_999, NOW, NOW - 94_999), id="a run missed"
-        ),
-        pytest.param(
-            HighWaterMark(NOW - HOUR, NOW - HOUR), Gap(NOW - LIMIT, NOW, NOW - HOUR + 1), id="more than is taken"
-        ),
-        pytest.param(HighWaterMark(NOW - HOUR, 0), None, id="no sample so far"),
-        pytest.param(HighWaterMark(NOW + HOUR, NOW + HOUR), None, id="a clock that went back"),
-        pytest.param(HighWaterMark(NOW - HOUR, NOW), None, id="an API that is ahead"),
-    ],
-)
-def test_a_gap_is_what_lies_between_the_last_sample_and_now(mark: HighWaterMark | None, gap: Gap | None) -> None:
-    assert gap_of(mark, MINUTE, NOW, LIMIT) == gap
+MARKS = [  # (id, how long ago the last run was, and its newest sample; the gap)
+    ("in time", MINUTE, MINUTE, None),
+    ("half a minute late: the schedule's jitter", 90_000, 95_000, None),
+    ("a run missed", 91_000, 95_000, Gap(NOW - 94_999, NOW, NOW - 94_999)),
+    ("more than is taken", HOUR, HOUR, Gap(NOW - LIMIT, NOW, NOW - HOUR + 1)),
+    ("no sample so far", HOUR, NOW, None),
+    ("a clock that went back", -HOUR, -HOUR, None),
+    ("an API that is ahead", HOUR, 0, None),
+]
+
+
+@table("run, sample, gap", MARKS)
+def test_a_gap_is_what_lies_between_the_last_sample_and_now(run: int, sample: int, gap: Gap | None) -> None:
+    assert gap_of(HighWaterMark(NOW - run, NOW - sample), MINUTE, NOW, LIMIT) == gap
+    assert gap_of(None, MINUTE, NOW, LIMIT) is None
 
 
 def test_without_an_age_limit_a_gap_is_as_long_as_it_is() -> None:

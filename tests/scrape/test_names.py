@@ -7,32 +7,36 @@ the whole request.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from tests.rig import scrape as rig
-from tests.rig.scrape import Sink, Site, text
+from tests.rig.scrape import Labels, Sink, Site, text
 
 PAGE = '{"http.requests","status.code"="200",plain_label="x"} 1\n{"žluť_kůň"} 2\nplain_name:x{"a b"="1"} 3\n_ 4\n'
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 Named = set[tuple[str, ...]]
 
 
+def points_of(
+    messages: Sequence[str], version: int, endpoint: Mapping[str, Any], top: Mapping[str, Any], **keys: Any
+) -> Mapping[Labels, Mapping[int, str]]:
+    """What one endpoint gets of a push of the page, where endpoints take these messages."""
+    with Site({"page": [text(PAGE)]}) as site, Sink(lambda: "push") as sink:
+        labels = keys.pop("labels", {"case": "c"})
+        groups = [{"targets": [site.address], "labels": labels}]
+        job = {"job_name": "j", "metrics_path": "/page", "scrape_interval": "2s", "static_configs": groups, **keys}
+        endpoints = [{"name": one, "url": sink.url, "protobuf_message": one, **endpoint} for one in messages]
+        with rig.Lambda(json.dumps({"scrape_configs": [job], "remote_write": endpoints, **top})) as function:
+            function.push()
+        return sink.cases("push", version)["c"].points
+
+
 def pushed(messages: Sequence[str], version: int, **keys: str) -> tuple[Named, str]:
     """The names of the page's series as one endpoint gets them (metric first, then labels), and the value of `up`."""
-    with Site({"page": [text(PAGE)]}) as site, Sink(lambda: "push") as sink:
-        job = {
-            "job_name": "j",
-            "metrics_path": "/page",
-            "scrape_interval": "2s",
-            "static_configs": [{"targets": [site.address], "labels": {"case": "c"}}],
-            **keys,
-        }
-        endpoints = [{"name": one, "url": sink.url, "protobuf_message": one} for one in messages]
-        with rig.Lambda(json.dumps({"scrape_configs": [job], "remote_write": endpoints})) as function:
-            function.push()
-        points = sink.cases("push", version)["c"].points
+    points = points_of(messages, version, {}, {}, **keys)
     names = {
         (dict(labels)["__name__"], *(name for name, _ in labels if name not in ("__name__", "case", "instance", "job")))
         for labels in points
@@ -41,15 +45,10 @@ def pushed(messages: Sequence[str], version: int, **keys: str) -> tuple[Named, s
     return {one for one in names if not one[0].startswith(("up", "scrape_"))}, up
 
 
+UNDERSCORES = {("http_requests", "plain_label", "status_code"), ("_lu__k__",), ("plain_name:x", "a_b"), ("_",)}
 ESCAPED = [
-    (
-        "allow-utf-8",
-        {("http_requests", "plain_label", "status_code"), ("_lu__k__",), ("plain_name:x", "a_b"), ("_",)},
-    ),
-    (
-        "underscores",
-        {("http_requests", "plain_label", "status_code"), ("_lu__k__",), ("plain_name:x", "a_b"), ("_",)},
-    ),
+    ("allow-utf-8", UNDERSCORES),
+    ("underscores", UNDERSCORES),
     (
         "dots",
         {
@@ -71,22 +70,17 @@ ESCAPED = [
 ]
 
 
+@pytest.mark.parametrize("messages", [[V1], [V1, V2]], ids=["alone", "beside an endpoint of version 2"])
 @pytest.mark.parametrize(("scheme", "expected"), ESCAPED, ids=[row[0] for row in ESCAPED])
-def test_version_1_gets_them_escaped(scheme: str, expected: Named) -> None:
-    found, up = pushed([V1], 1, metric_name_escaping_scheme=scheme)
+def test_version_1_gets_them_escaped(scheme: str, expected: Named, messages: list[str]) -> None:
+    """The series are the same for all endpoints; the names are escaped for the one that has no place for others."""
+    found, up = pushed(messages, 1, metric_name_escaping_scheme=scheme)
     assert (found, up) == (expected, rig.bits(1.0))
 
 
 def test_version_2_gets_them_as_they_are() -> None:
     found, up = pushed([V2], 2)
     expected = {("http.requests", "plain_label", "status.code"), ("žluť_kůň",), ("plain_name:x", "a b"), ("_",)}
-    assert (found, up) == (expected, rig.bits(1.0))
-
-
-@pytest.mark.parametrize(("scheme", "expected"), ESCAPED, ids=[row[0] for row in ESCAPED])
-def test_version_1_gets_them_escaped_beside_an_endpoint_of_version_2(scheme: str, expected: Named) -> None:
-    """The series are the same for all endpoints; the names are escaped for the one that has no place for others."""
-    found, up = pushed([V1, V2], 1, metric_name_escaping_scheme=scheme)
     assert (found, up) == (expected, rig.bits(1.0))
 
 
@@ -117,20 +111,9 @@ LABELS = {  # of http.requests, as Prometheus stores it
 def test_rules_and_all_labels_of_a_job_take_them(version: int) -> None:
     """Static and external labels and rules of all three kinds name labels by any text (Prometheus relabel.Config,
     NameValidationScheme), and what remote write 1.0 has no place for is escaped after the last rule."""
-    with Site({"page": [text(PAGE)]}) as site, Sink(lambda: "push") as sink:
-        job = {
-            "job_name": "j", "metrics_path": "/page", "scrape_interval": "2s", **RULES,
-            "static_configs": [{"targets": [site.address], "labels": GIVEN}],
-        }  # fmt: skip
-        written = {"source_labels": ["status.code"], "target_label": "written.code"}
-        endpoint = {
-            "name": "one", "url": sink.url, "protobuf_message": [V1, V2][version - 1],
-            "write_relabel_configs": [written],
-        }  # fmt: skip
-        config = {"global": {"external_labels": {"out.side": "e"}}, "scrape_configs": [job], "remote_write": [endpoint]}
-        with rig.Lambda(json.dumps(config)) as function:
-            function.push()
-        points = sink.cases("push", version)["c"].points
+    written = {"source_labels": ["status.code"], "target_label": "written.code"}
+    endpoint, top = {"write_relabel_configs": [written]}, {"global": {"external_labels": {"out.side": "e"}}}
+    points = points_of([[V1, V2][version - 1]], version, endpoint, top, labels=GIVEN, **RULES)
     name = "http.requests" if version > 1 else "http_requests"
     (found,) = [dict(labels) for labels in points if dict(labels)["__name__"] == name]
     own = {label: value for label, value in found.items() if label not in ("__name__", "instance", "job")}

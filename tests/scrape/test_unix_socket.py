@@ -5,14 +5,12 @@ Rules: Prometheus 3.15 and later, scrape/scrape.go (newUnixSocketScrapeClient) a
 
 from __future__ import annotations
 
+import re
 import socket
-import socketserver
 import ssl
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,58 +19,30 @@ import pytest
 from lambda_remote_write.environment import Environment
 from tests.rig.scrape import TEXT
 from tests.rig.scraping import environment, scraped
-from tests.rig.tls_peers import make_certificates
+from tests.rig.tls_peers import head_of, listening, make_certificates
 
 ADDRESS = "nowhere.invalid:9100"
 
 
-class Server(socketserver.ThreadingUnixStreamServer):
-    """Answers on a socket with one sample; remembers request lines and Host headers. /elsewhere redirects."""
-
-    daemon_threads = True
-
-    def __init__(self, path: str, metric: str, context: ssl.SSLContext | None = None) -> None:
-        self.metric, self.context = metric, context
-        self.asked: list[tuple[str, str]] = []
-        super().__init__(path, Handler)
-
-    def get_request(self) -> tuple[Any, Any]:
-        connection, _ = super().get_request()
-        made = self.context.wrap_socket(connection, server_side=True) if self.context else connection
-        return made, ("socket", 0)
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["Host"]))
-        body = f"{self.server.metric} 1\n".encode()
-        if self.path == "/elsewhere":
-            self.send_response(302)
-            self.send_header("Location", "http://other.invalid/metrics")
-        else:
-            self.send_response(200)
-            self.send_header("Content-Type", TEXT)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @contextmanager
-def serving(path: str, metric: str = "a", context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    with Server(path, metric, context) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def serving(path: str, metric: str = "a", context: ssl.SSLContext | None = None) -> Iterator[list[tuple[str, str]]]:
+    """A server on a socket that answers with one sample -> request targets and Host headers. /elsewhere redirects."""
+    asked: list[tuple[str, str]] = []
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) if context else connection as made:
+            while found := re.match(r"GET (\S+) .*\r\nHost: (\S+)\r\n", head_of(made), re.DOTALL):
+                asked.append((found[1], found[2]))
+                moved = "302 Found\r\nLocation: http://other.invalid/metrics"
+                head = moved if found[1] == "/elsewhere" else f"200 OK\r\nContent-Type: {TEXT}"
+                body = f"{metric} 1\n"
+                made.sendall(f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        with listening(serve, listener):
+            yield asked
 
 
 def with_labels(*labels: Mapping[str, str], **keys: Any) -> AbstractContextManager[Environment]:
@@ -87,10 +57,10 @@ def at(path: object, **labels: str) -> dict[str, str]:
 
 def test_the_socket_is_dialled_and_the_rest_stays(tmp_path: Path) -> None:
     """The address, which does not resolve, is Host and instance."""
-    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), metrics_path="/m") as made:
+    with serving(str(tmp_path / "s")) as asked, with_labels(at(tmp_path / "s"), metrics_path="/m") as made:
         (scrape,) = scraped(made)
     assert (scrape.error, scrape.instance) == ("", ADDRESS)
-    assert server.asked == [("/m", ADDRESS)]
+    assert asked == [("/m", ADDRESS)]
 
 
 def test_relabelling_can_set_it(tmp_path: Path) -> None:
@@ -110,14 +80,14 @@ def test_targets_of_one_address_do_not_share_connections(tmp_path: Path) -> None
     ):
         for _ in range(3):
             assert [scrape.error for scrape in scraped(made)] == ["", ""]
-    assert (len(first.asked), len(second.asked)) == (3, 3)
+    assert (len(first), len(second)) == (3, 3)
 
 
 def test_a_redirect_stays_on_the_socket(tmp_path: Path) -> None:
-    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), metrics_path="/elsewhere") as made:
+    with serving(str(tmp_path / "s")) as asked, with_labels(at(tmp_path / "s"), metrics_path="/elsewhere") as made:
         (scrape,) = scraped(made)
     assert scrape.error == ""
-    assert server.asked == [("/elsewhere", ADDRESS), ("/metrics", "other.invalid")]
+    assert asked == [("/elsewhere", ADDRESS), ("/metrics", "other.invalid")]
 
 
 def test_https_checks_the_name_of_the_address(tmp_path: Path) -> None:
@@ -132,10 +102,10 @@ def test_https_checks_the_name_of_the_address(tmp_path: Path) -> None:
 
 def test_a_proxy_is_dialled_there_too(tmp_path: Path) -> None:
     """Go's client dials the socket for every address, that of a proxy among them: it is asked as a proxy is."""
-    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), proxy_url="http://p:1") as made:
+    with serving(str(tmp_path / "s")) as asked, with_labels(at(tmp_path / "s"), proxy_url="http://p:1") as made:
         (scrape,) = scraped(made)
     assert scrape.error == ""
-    assert server.asked == [(f"http://{ADDRESS}/metrics", ADDRESS)]
+    assert asked == [(f"http://{ADDRESS}/metrics", ADDRESS)]
 
 
 def test_an_abstract_socket(tmp_path: Path) -> None:
@@ -164,7 +134,7 @@ def test_a_socket_that_is_none_is_named(tmp_path: Path, path: str) -> None:
 
 def test_an_address_is_still_required(tmp_path: Path) -> None:
     rules = [{"target_label": "__address__", "replacement": ""}]
-    with serving(str(tmp_path / "s")) as server, with_labels(at(tmp_path / "s"), relabel_configs=rules) as made:
+    with serving(str(tmp_path / "s")) as asked, with_labels(at(tmp_path / "s"), relabel_configs=rules) as made:
         assert scraped(made) == []
         assert [detail for detail in made.warnings() if "no __address__" in detail]
-    assert server.asked == []
+    assert asked == []

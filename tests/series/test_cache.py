@@ -10,6 +10,7 @@ from lambda_remote_write.model.samples import InvalidSeries
 from lambda_remote_write.series import label_codec
 from lambda_remote_write.series.cache import AMP_LIMITS, SeriesLimits, strings_of, validated
 from tests.rig import made
+from tests.rig.tables import table
 
 NONE = SeriesLimits()
 
@@ -27,80 +28,7 @@ def test_capitals_sort_before_the_underscore_and_small_letters_after_it() -> Non
     assert [name for name, _ in validated(labels, NONE)] == [b"A", b"B", b"__name__", b"_a", b"a", b"a1"]
 
 
-@pytest.mark.parametrize(
-    ("labels", "reason", "detail"),
-    [
-        pytest.param({}, "invalid_metric_name", "''", id="no labels"),
-        pytest.param({"a": "b"}, "invalid_metric_name", "''", id="no metric name"),
-        pytest.param({"__name__": ""}, "invalid_metric_name", "''", id="empty metric name"),
-        pytest.param({"__name__": "1a"}, "invalid_metric_name", "'1a'", id="metric name starts with a digit"),
-        pytest.param({"__name__": "a-b"}, "invalid_metric_name", "'a-b'", id="metric name with a dash"),
-        pytest.param({"__name__": "a\n"}, "invalid_metric_name", "a\\n", id="metric name ends with a newline"),
-        pytest.param({"__name__": "mé"}, "invalid_metric_name", "mé", id="metric name is not ascii"),
-        pytest.param({"__name__": "m", "a:b": "x"}, "invalid_label_name", "'a:b' of metric m", id="label with a colon"),
-        pytest.param({"__name__": "m", "a.b": "x"}, "invalid_label_name", "'a.b' of metric m", id="label with a dot"),
-        pytest.param({"__name__": "m", "": "x"}, "invalid_label_name", "'' of metric m", id="label without a name"),
-        pytest.param({"__name__": "m", "1": "x"}, "invalid_label_name", "'1' of metric m", id="label is a digit"),
-        pytest.param({"__name__": "m", "é": "x"}, "invalid_label_name", "'é' of metric m", id="label is not ascii"),
-        pytest.param({"__name__": "m", "a\n": "x"}, "invalid_label_name", "a\\n", id="label ends with a newline"),
-        pytest.param({"__name__": "m", "a": "\ud800"}, "invalid_label_value", "label a of metric m", id="half a pair"),
-    ],
-)
-def test_what_remote_write_does_not_allow_is_refused_with_its_reason(
-    labels: dict[str, str], reason: str, detail: str
-) -> None:
-    with pytest.raises(InvalidSeries) as caught:
-        validated(labels, NONE)
-    assert caught.value.reason == reason
-    assert detail in str(caught.value)
-
-
 UTF8 = SeriesLimits(utf8_names=True)
-
-
-@pytest.mark.parametrize(
-    ("labels", "reason"),
-    [
-        pytest.param({"__name__": "http.server.requests"}, "", id="metric with dots"),
-        pytest.param({"__name__": "žluťoučký kůň\n"}, "", id="any text"),
-        pytest.param({"__name__": "m", "k8s.pod/name": "x", "1": "y", "日本": "z"}, "", id="any label name"),
-        pytest.param({}, "invalid_metric_name", id="no labels"),
-        pytest.param({"__name__": ""}, "invalid_metric_name", id="empty metric name"),
-        pytest.param({"__name__": "\ud800"}, "invalid_metric_name", id="half a pair as metric name"),
-        pytest.param({"__name__": "m", "": "x"}, "invalid_label_name", id="label without a name"),
-        pytest.param({"__name__": "m", "a\udfff": "x"}, "invalid_label_name", id="half a pair in a label name"),
-        pytest.param({"__name__": "m", "a": "\ud800"}, "invalid_label_value", id="half a pair in a value"),
-    ],
-)
-def test_with_utf8_names_any_text_is_a_name(labels: dict[str, str], reason: str) -> None:
-    if reason:
-        with pytest.raises(InvalidSeries) as caught:
-            validated(labels, UTF8)
-        assert caught.value.reason == reason
-    else:
-        expected = sorted((name.encode(), value.encode()) for name, value in labels.items())
-        assert validated(labels, UTF8) == expected
-
-
-@given(st.dictionaries(st.text(min_size=1, max_size=300), made.label_values, max_size=5))
-def test_labels_of_any_length_come_back_from_a_series(labels: dict[str, str]) -> None:
-    given_labels = {"__name__": "m", **labels}
-    series = made.cache(limits=UTF8).intern(given_labels)
-    assert label_codec.labels_of(series.prefix) == given_labels
-    strings = strings_of(series)
-    assert dict(zip(strings[::2], strings[1::2], strict=True)) == given_labels
-    assert strings_of(series) is strings
-
-
-@pytest.mark.parametrize("name", ["a:b", ":", "_", "__a", "A9_:"], ids=str)
-def test_metric_names_that_are_allowed(name: str) -> None:
-    assert validated({"__name__": name}, NONE) == [(b"__name__", name.encode())]
-
-
-def test_an_empty_value_is_an_absent_label() -> None:
-    assert validated({"__name__": "m", "a": "", "b": "x"}, NONE) == [(b"__name__", b"m"), (b"b", b"x")]
-    series = made.cache()
-    assert series.intern({"__name__": "m", "a": ""}) is series.intern({"__name__": "m"})
 
 
 def many_labels(count: int) -> dict[str, str]:
@@ -113,27 +41,70 @@ def sized_labels(size: int) -> dict[str, str]:
     return {"__name__": "m", "a": "é" * (left // 2) + "x" * (left % 2)}
 
 
-@pytest.mark.parametrize(
-    ("labels", "reason"),
-    [
-        pytest.param(many_labels(150), "", id="150 labels"),
-        pytest.param(many_labels(151), "too_many_labels", id="151 labels"),
-        pytest.param(sized_labels(7168), "", id="7 KB"),
-        pytest.param(sized_labels(7169), "labels_too_large", id="7 KB and one byte"),
-    ],
-)
-def test_amps_limits_at_the_boundary(labels: dict[str, str], reason: str) -> None:
+LABEL_SETS = [  # (id, limits, labels, reason of the refusal or none, words of it)
+    ("no labels", NONE, {}, "invalid_metric_name", "''"),
+    ("no metric name", NONE, {"a": "b"}, "invalid_metric_name", "''"),
+    ("empty metric name", NONE, {"__name__": ""}, "invalid_metric_name", "''"),
+    ("metric name starts with a digit", NONE, {"__name__": "1a"}, "invalid_metric_name", "'1a'"),
+    ("metric name with a dash", NONE, {"__name__": "a-b"}, "invalid_metric_name", "'a-b'"),
+    ("metric name ends with a newline", NONE, {"__name__": "a\n"}, "invalid_metric_name", "a\\n"),
+    ("metric name is not ascii", NONE, {"__name__": "mé"}, "invalid_metric_name", "mé"),
+    ("label with a colon", NONE, {"__name__": "m", "a:b": "x"}, "invalid_label_name", "'a:b' of metric m"),
+    ("label with a dot", NONE, {"__name__": "m", "a.b": "x"}, "invalid_label_name", "'a.b' of metric m"),
+    ("label without a name", NONE, {"__name__": "m", "": "x"}, "invalid_label_name", "'' of metric m"),
+    ("label is a digit", NONE, {"__name__": "m", "1": "x"}, "invalid_label_name", "'1' of metric m"),
+    ("label is not ascii", NONE, {"__name__": "m", "é": "x"}, "invalid_label_name", "'é' of metric m"),
+    ("label ends with a newline", NONE, {"__name__": "m", "a\n": "x"}, "invalid_label_name", "a\\n"),
+    ("half a pair", NONE, {"__name__": "m", "a": "\ud800"}, "invalid_label_value", "label a of metric m"),
+    *((f"a metric name, {name}", NONE, {"__name__": name}, "", "") for name in ("a:b", ":", "_", "__a", "A9_:")),
+    ("an empty value", NONE, {"__name__": "m", "a": "", "b": "x"}, "", ""),
+    ("UTF-8, metric with dots", UTF8, {"__name__": "http.server.requests"}, "", ""),
+    ("UTF-8, any text", UTF8, {"__name__": "žluťoučký kůň\n"}, "", ""),
+    ("UTF-8, any label name", UTF8, {"__name__": "m", "k8s.pod/name": "x", "1": "y", "日本": "z"}, "", ""),
+    ("UTF-8, no labels", UTF8, {}, "invalid_metric_name", ""),
+    ("UTF-8, empty metric name", UTF8, {"__name__": ""}, "invalid_metric_name", ""),
+    ("UTF-8, half a pair as metric name", UTF8, {"__name__": "\ud800"}, "invalid_metric_name", ""),
+    ("UTF-8, label without a name", UTF8, {"__name__": "m", "": "x"}, "invalid_label_name", ""),
+    ("UTF-8, half a pair in a label name", UTF8, {"__name__": "m", "a\udfff": "x"}, "invalid_label_name", ""),
+    ("UTF-8, half a pair in a value", UTF8, {"__name__": "m", "a": "\ud800"}, "invalid_label_value", ""),
+    ("150 labels", AMP_LIMITS, many_labels(150), "", ""),
+    ("150 labels and an empty one", AMP_LIMITS, many_labels(150) | {"empty": ""}, "", ""),
+    ("151 labels", AMP_LIMITS, many_labels(151), "too_many_labels", "the receiver accepts"),
+    ("151 labels without limits", NONE, many_labels(151), "", ""),
+    ("7 KB", AMP_LIMITS, sized_labels(7168), "", ""),
+    ("7 KB and one byte", AMP_LIMITS, sized_labels(7169), "labels_too_large", "the receiver accepts"),
+    ("7 KB and one byte without limits", NONE, sized_labels(7169), "", ""),
+]
+
+
+@table("limits, labels, reason, detail", LABEL_SETS)
+def test_label_sets_are_taken_or_refused_with_a_reason(
+    limits: SeriesLimits, labels: dict[str, str], reason: str, detail: str
+) -> None:
+    """Of those that are taken, empty values are absent labels."""
     if reason:
-        with pytest.raises(InvalidSeries, match="the receiver accepts") as caught:
-            validated(labels, AMP_LIMITS)
+        with pytest.raises(InvalidSeries) as caught:
+            validated(labels, limits)
         assert caught.value.reason == reason
+        assert detail in str(caught.value)
     else:
-        assert len(validated(labels, AMP_LIMITS)) == len(labels)
-    assert len(validated(labels, NONE)) == len(labels)
+        expected = sorted((name.encode(), value.encode()) for name, value in labels.items() if value)
+        assert validated(labels, limits) == expected
 
 
-def test_empty_labels_do_not_count_against_the_limit() -> None:
-    assert len(validated(many_labels(150) | {"empty": ""}, AMP_LIMITS)) == 150
+@given(st.dictionaries(st.text(min_size=1, max_size=300), made.label_values, max_size=5))
+def test_labels_of_any_length_come_back_from_a_series(labels: dict[str, str]) -> None:
+    given_labels = {"__name__": "m", **labels}
+    series = made.cache(limits=UTF8).intern(given_labels)
+    assert label_codec.labels_of(series.prefix) == given_labels
+    strings = strings_of(series)
+    assert dict(zip(strings[::2], strings[1::2], strict=True)) == given_labels
+    assert strings_of(series) is strings
+
+
+def test_an_empty_value_is_an_absent_label() -> None:
+    series = made.cache()
+    assert series.intern({"__name__": "m", "a": ""}) is series.intern({"__name__": "m"})
 
 
 EXTERNAL = (("env", "prod"), ("region", "eu"))
