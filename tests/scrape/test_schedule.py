@@ -109,8 +109,7 @@ def test_an_interval_that_is_no_multiple_of_the_tick_keeps_its_mean() -> None:
 def test_the_grid_is_the_same_in_every_process() -> None:
     """A cold start may not move a job's slot: the offset comes from no seeded hash."""
     code = (
-        "from lambda_remote_write.relabel import hashmod; "
-        "print([hashmod(n, 3_600_000) for n in ('j', 'é', 'fleet')])"
+        "from lambda_remote_write.relabel import hashmod; print([hashmod(n, 3_600_000) for n in ('j', 'é', 'fleet')])"
     )
     found = set()
     for seed in ("1", "2"):
