@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -214,7 +215,8 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
     is_openmetrics = options["format"] == "openmetrics"
     reader = TextFile(resolve, where, is_openmetrics=is_openmetrics, untimed_ms=reading.now_ms)
     line = 1
-    for block in _blocks(content):
+    stream = io.BytesIO(content)
+    for block in iter(lambda: stream.read(_BLOCK_BYTES) + stream.readline(), b""):
         if time.monotonic() >= deadline:
             raise BadSamples(
                 f"{where}, line {line}: there was no time to read more of it: pusher backfill reads any size"
@@ -225,15 +227,6 @@ def _read_text(options: Mapping[str, Any], reading: _Reading, deadline: float) -
             raise BadSamples(f"{where}: more than {_MAX_SAMPLES} samples: the action backfill reads files of any size")
     end = reader.close(line)
     reading.problems += [end] if end else []
-
-
-def _blocks(content: bytes) -> Iterator[bytes]:
-    """The text in blocks of whole lines."""
-    at = 0
-    while at < len(content):
-        end = content.rfind(b"\n", at, at + _BLOCK_BYTES) + 1 or content.find(b"\n", at) + 1 or len(content)
-        yield content[at:end]
-        at = end
 
 
 def _read_block(block: bytes, line: int, where: str, reader: TextFile, reading: _Reading) -> None:

@@ -38,7 +38,7 @@ _TEMPLATE = "the body is a Go template, and nothing fills one here: write the bo
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ProbeTarget:
     """An address that Prometheus had json_exporter ask, and what its job adds."""
 
     url: str
@@ -76,7 +76,7 @@ def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator
         yield translated.dropped.note(module, "none of its metrics is translated")
         yield from translated.metrics.entries
         return
-    found: list[Target | None] = [*_targets(module.key, targets)] if targets else []
+    found: list[ProbeTarget | None] = [*_targets(module.key, targets)] if targets else []
     no_address = "# The address of this module was Prometheus's ?target=; it has to stand in url."
     above = module.above if found else [*module.above, no_address]
     for target in found or [None]:
@@ -134,7 +134,7 @@ class _Module:
         else:
             self.client.put("body", content.value, content)
 
-    def job(self, name: str, target: Target | None) -> Map:
+    def job(self, name: str, target: ProbeTarget | None) -> Map:
         """The json_configs entry, for one target."""
         job = Map()
         job.put("job_name", scalar(name))
@@ -149,7 +149,7 @@ class _Module:
         return job
 
 
-def _put_target(job: Map, target: Target, name: str) -> None:
+def _put_target(job: Map, target: ProbeTarget, name: str) -> None:
     """What Prometheus's job says about its samples."""
     block = target.job.map
     for key in ("scrape_interval", "scrape_timeout"):
@@ -313,7 +313,7 @@ _READ = (
 # targets
 
 
-def _targets(module: str, top: Map) -> Iterator[Target]:
+def _targets(module: str, top: Map) -> Iterator[ProbeTarget]:
     """The addresses that the jobs of a prometheus.yml hand to a module."""
     for job in prometheus.jobs_of(top):
         block = job.map
@@ -321,18 +321,18 @@ def _targets(module: str, top: Map) -> Iterator[Target]:
         if block.text("metrics_path") != "/probe" or (parameters.texts("module") or ["default"])[0] != module:
             continue
         for url in parameters.texts("target")[:1]:
-            yield Target(url, job)
+            yield ProbeTarget(url, job)
         if not parameters.items("target") and _is_set_by(block, "__address__", "__param_target"):
             yield from _static_targets(job, block)
 
 
-def _static_targets(job: Entry, block: Map) -> Iterator[Target]:
+def _static_targets(job: Entry, block: Map) -> Iterator[ProbeTarget]:
     is_instance = _is_set_by(block, "__param_target", "instance")
     for group in block.items("static_configs"):
         settings = group.map
         for url in settings.texts("targets"):
             labels = tuple(label for label in settings.map("labels").pairs() if not label.key.startswith("__"))
-            yield Target(url, job, labels, is_instance)
+            yield ProbeTarget(url, job, labels, is_instance)
 
 
 def _is_set_by(block: Map, source: str, target: str) -> bool:

@@ -12,7 +12,7 @@ from ..config.schema import Config
 from .checkpoint import BadCheckpoint, Checkpoint, from_text
 from .checkpoint_store import resume_checkpoint, resume_stored, start
 from .request import BadRequest, as_text, read
-from .run import Backfill
+from .run import BackfillRun
 from .setup import Host, ProgressEvent
 
 __all__ = ["BadRequest", "Host", "ProgressEvent", "backfill", "sentence"]
@@ -25,7 +25,7 @@ def backfill(given: Mapping[str, Any], config: Config, host: Host, deadline: flo
     checkpoint = _checkpoint(given, config, host, deadline)
     is_new = given.get("resume") is True and not checkpoint.identity
     note = "nothing of this backfill was recorded before: it begins" if is_new else ""
-    return Backfill(config, host, checkpoint, deadline, note).run()
+    return BackfillRun(config, host, checkpoint, deadline, note).run()
 
 
 def _checkpoint(given: Mapping[str, Any], config: Config, host: Host, deadline: float) -> Checkpoint:

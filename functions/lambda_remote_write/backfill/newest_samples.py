@@ -3,7 +3,6 @@ in order."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlencode
@@ -12,7 +11,7 @@ from ..config.schema import RemoteWriteConfig
 from ..http import HttpRequest
 from ..model.samples import Samples, Series
 from ..remote_write.client import NoAnswer, QueryResult, RemoteWriteClient
-from ..remote_write.last_sample import query_url
+from ..remote_write.last_sample import METRIC, newest_times, query_url
 from ..series import label_codec
 from ..series.cache import SeriesLimits, validated
 
@@ -20,15 +19,14 @@ _ANY_NAME = SeriesLimits(utf8_names=True)
 _TIMEOUT_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 50_000_000
 _METRICS_AT_ONCE = 50
-_NAME = "metric__"
 _AHEAD_MS = 600_000  # a receiver accepts samples that are so far ahead of its clock
-_WIDE = "[70m:30s]"  # from an hour ago to ten minutes ahead: AMP accepts nothing older in any case
+_WIDE = "70m:30s"  # from an hour ago to ten minutes ahead: AMP accepts nothing older in any case
 # Metrics with samples ahead of the clock; else the time now, if the workspace is written to, which is as precise as a
 # cheap query can be; else the newest `up`.
 _HEAD = (
     'count by (__name__) (last_over_time({__name__=~".+"}[10m]))'
     ' or (0 * count(last_over_time({__name__=~".+"}[1m] offset 10m)) + time() - 600)'
-    f" or max(max_over_time(timestamp(up){_WIDE}))"
+    f" or max(max_over_time(timestamp(up)[{_WIDE}]))"
 )
 _IDLE_MS = 60_000
 
@@ -88,7 +86,7 @@ class NewestSamples:
             some = names[start : start + _METRICS_AT_ONCE]
             for one in self._query(expression(some), deadline):
                 labels = dict(one.metric)
-                labels["__name__"] = labels.pop(_NAME, "")
+                labels["__name__"] = labels.pop(METRIC, "")
                 self._newest[label_codec.series_prefix(validated(labels, _ANY_NAME))] = one.value_ms()
             self._asked |= set(some)
 
@@ -102,14 +100,6 @@ class NewestSamples:
 
 
 def expression(names: Iterable[str]) -> str:
-    """Metrics -> PromQL for the time of each series' newest sample, in seconds, with the metric's name in a label of
-    its own, because `timestamp` drops names and fails for two series that differ in nothing else. `timestamp` looks
-    back five minutes only, hence the subquery. It is evaluated ahead of the clock, where samples may be."""
-    return " or ".join(_of_metric(name) for name in names)
-
-
-def _of_metric(name: str) -> str:
-    quoted, replacement = (json.dumps(text, ensure_ascii=False) for text in (name, name.replace("$", "$$")))
-    selector = f"{{__name__={quoted}}}"
-    times = f"max_over_time(timestamp({selector}){_WIDE})"
-    return f'label_replace({times}, "{_NAME}", {replacement}, "", "")'
+    """Metrics -> PromQL for the time of each series' newest sample, in seconds. It is evaluated ahead of the clock,
+    where samples may be."""
+    return " or ".join(newest_times(name, "", _WIDE) for name in names)

@@ -32,7 +32,7 @@ _KILLED = "each was killed or interrupted. Give it more time, or the function mo
 _PASSING = (DropReason.DEADLINE, "unavailable", "no_result", "http_408", "http_429", "http_5")  # prefixes
 
 
-class Backfill:
+class BackfillRun:
     """One invocation of a request. `run` does as much as fits into its time."""
 
     def __init__(self, config: Config, host: Host, checkpoint: Checkpoint, deadline: float, note: str = "") -> None:

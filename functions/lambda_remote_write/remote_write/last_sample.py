@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
@@ -17,7 +18,8 @@ _WRITE_PATHS = {  # of a receiver -> where it answers queries
     "/api/v1/write": "/api/v1/query",  # Prometheus, VictoriaMetrics
     "/api/v1/push": "/prometheus/api/v1/query",  # Mimir, Cortex
 }
-_RANGE = "1h"  # AMP rejects older samples, so that a longer gap cannot be filled either
+METRIC = "metric__"
+_RANGE = "1h:1m"  # AMP rejects older samples, so that a longer gap cannot be filled either
 
 
 def query_url(endpoint: RemoteWriteConfig) -> str:
@@ -29,13 +31,20 @@ def query_url(endpoint: RemoteWriteConfig) -> str:
 
 
 def expression(metrics: Mapping[str, Sequence[str]]) -> str:
-    """Job -> metrics, as one PromQL expression for the newest timestamp of each job, in seconds. Each metric has its
-    own selector, because `timestamp` drops the name and fails for two series that differ in nothing else."""
+    """Job -> metrics, as one PromQL expression for the newest timestamp of each job, in seconds."""
     names = sorted({name for some in metrics.values() for name in some})
     jobs = "|".join(_escaped(job) for job in sorted(metrics))
-    times = (f'max_over_time(timestamp({{__name__="{name}",job=~"{jobs}"}})[{_RANGE}:1m])' for name in names)
-    named = (f'label_replace({one}, "metric__", "{name}", "", "")' for one, name in zip(times, names, strict=True))
-    return f"max by (job) ({' or '.join(named)})"
+    times = (newest_times(name, f',job=~"{jobs}"', _RANGE) for name in names)
+    return f"max by (job) ({' or '.join(times)})"
+
+
+def newest_times(metric: str, matchers: str, subquery: str) -> str:
+    """PromQL for the time of the newest sample of each series of a metric, in seconds. The metric's name goes into a
+    label of its own, because `timestamp` drops names and fails for two series that differ in nothing else.
+    `timestamp` looks back five minutes only, hence the subquery."""
+    quoted, replacement = (json.dumps(text, ensure_ascii=False) for text in (metric, metric.replace("$", "$$")))
+    times = f"max_over_time(timestamp({{__name__={quoted}{matchers}}})[{subquery}])"
+    return f'label_replace({times}, "{METRIC}", {replacement}, "", "")'
 
 
 def newest_ms(
