@@ -173,7 +173,7 @@ $(PACKAGES): $(PACKAGES).txt
 	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r $<
 	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler $@.new/aws_lambda_powertools/metrics/provider/datadog
 	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
-	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng* $@.new/tzdata/zoneinfo/*.tab $@.new/tzdata/zoneinfo/tzdata.zi
+	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng_threaded.py $@.new/tzdata/zoneinfo/*.tab $@.new/tzdata/zoneinfo/tzdata.zi
 	@rm -rf $@.new/backports/zstd/zipfile $@.new/backports/zstd/tarfile.py $@.new/backports/zstd/_cffi
 	@rm -rf $@.new/google/protobuf/descriptor_pb2.py $@.new/google/protobuf/compiler $@.new/google/protobuf/internal/*_benchmark.py
 	@rm -rf $(addprefix $@.new/google/protobuf/,json_format.py proto_json.py service_reflection.py internal/testing_refleaks.py)
