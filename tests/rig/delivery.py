@@ -65,7 +65,7 @@ def objects_at(url: str, keys: amp.SigV4 = KEYS) -> S3:
     """S3 at an address of the loopback."""
     env_vars = {
         "AWS_ENDPOINT_URL_S3": url, "AWS_REGION": keys.region, "AWS_ACCESS_KEY_ID": keys.access_key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token or "",
     }  # fmt: skip
     return Dependencies(env_vars, session=no_session).objects
 
