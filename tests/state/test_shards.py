@@ -27,6 +27,7 @@ from sandbox.server import Answer, Fault, Request
 from tests.rig.clock import StandingClock
 from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
 from tests.rig.push import config_text, endpoint, job
+from tests.rig.tables import events, table
 
 pytestmark = pytest.mark.slow
 
@@ -347,23 +348,7 @@ def test_undelivered_samples_of_one_shard_fail_the_invocation_and_the_others_are
 # --- Bad values -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
-        pytest.param({"shard": 5, "shards": 4}, ["shard", "5", "4"], id="5 of 4"),
-        pytest.param({"shard": 4, "shards": 4}, ["shard", "4"], id="4 of 4"),
-        pytest.param({"shard": 1}, ["shard", "1"], id="1 of the default"),
-        pytest.param({"shard": -1, "shards": 4}, ["shard", "-1", "0"], id="-1 of 4"),
-        pytest.param({"shard": 0, "shards": 0}, ["shards", "0", "1"], id="no shards"),
-        pytest.param({"shards": 0}, ["shards", "0", "1"], id="no shards and no shard"),
-        pytest.param({"shard": 0, "shards": -2}, ["shards", "-2", "1"], id="shards below none"),
-        pytest.param({"shard": "0", "shards": 4}, ["shard", "'0'", "number"], id="shard is a text"),
-        pytest.param({"shard": 0, "shards": 4.0}, ["shards", "4.0", "number"], id="shards is a fraction"),
-        pytest.param({"shard": True, "shards": 4}, ["shard", "True", "number"], id="shard is a truth"),
-        pytest.param({"shard": 0, "shards": True}, ["shards", "True", "number"], id="shards is a truth"),
-        pytest.param({"shard": 0, "shards": 10**9}, ["shards", "1000000000"], id="more than are allowed"),
-    ],
-)
+@table("keys, words", events("refused for their shard"))
 def test_a_shard_that_cannot_be_is_refused(fleet: Fleet, keys: dict[str, Any], words: list[str]) -> None:
     """The message names the key, the value and what is allowed; nothing is asked and nothing decided."""
     with pytest.raises(BadEvent) as caught:
