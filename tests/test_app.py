@@ -341,9 +341,8 @@ def test_a_refused_new_config_shows_in_a_plan_too(function: Function) -> None:
 
 def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) -> None:
     """One odd event must not count as the last tick until its time has come."""
-    text = json.loads(function.config.read_text())
-    text["json_configs"][0]["scrape_interval"] = "5m"
-    function.config.write_text(json.dumps(text))
+    text = function.config.read_text()
+    function.config.write_text(text.replace('"url"', '"scrape_interval": "5m", "url"', 1))
     function({"action": "push", "scheduled_time": "2099-01-01T00:00:00Z"})
     pushed = 0
     for _ in range(11):
@@ -354,9 +353,8 @@ def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) ->
 
 def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
     """The tick before it lies in the future, and says nothing any more."""
-    text = json.loads(function.config.read_text())
-    text["json_configs"][0]["scrape_interval"] = "5m"
-    function.config.write_text(json.dumps(text))
+    text = function.config.read_text()
+    function.config.write_text(text.replace('"url"', '"scrape_interval": "5m", "url"', 1))
     function({})
     function.clock.ahead -= 7_200
     reports = []
@@ -390,11 +388,5 @@ def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, l
         "lambda_remote_write.environment.Environment(dependencies.config_source().load().config, dependencies)\n"
         f"print([name for name in {SCRAPING!r} if name in sys.modules])\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env=SOURCES,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = subprocess.run([sys.executable, "-c", code], env=SOURCES, capture_output=True, text=True, check=True)
     assert result.stdout == f"{loaded}\n"

@@ -6,8 +6,9 @@ import fcntl
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, no_session
-from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick
+from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick, warm_over
 from tests.rig.stores import MemoryStore, StoreInFront
 
 pytestmark = pytest.mark.slow
@@ -64,17 +65,12 @@ class World(Dependencies):
         return self._given
 
 
-@contextmanager
-def environment_over(store: Store, api: Api, amp: Receiver, mode: str) -> Iterator[Environment]:
+def environment_over(store: Store, api: Api, amp: Receiver, mode: str) -> AbstractContextManager[Environment]:
     """An API that repeats its last records, one endpoint, and a spool in `store`."""
     at = int(time.time() * 1000)
     url = api.serve("/r", lambda _: Answer.json([{"id": str(n), "value": n, "at": at} for n in range(3)]))
     text = config_text([job(url)], [endpoint(amp, "amp")], spool={"location": "memory", "mode": mode})
-    dependencies = World(store)
-    try:
-        yield Environment(parse_config(text, "config.yaml", ENVIRONMENT), dependencies)
-    finally:
-        dependencies.transport.close()
+    return warm_over(World(store), text)
 
 
 def marks(environment: Environment) -> dict[bytes, int]:
@@ -98,10 +94,8 @@ def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, a
             report = push(environment, tick(environment), time.monotonic() + 1)
             assert report.balances
             before = report.as_dict(), marks(environment)
-            facts, known = (
-                environment.state.facts.encoded(),
-                {key: set(of) for key, of in environment.spool_state.known.items()},
-            )  # type: ignore[union-attr]
+            assert environment.spool_state is not None
+            facts, known = environment.state.facts.encoded(), deepcopy(environment.spool_state.known)
         finally:
             store.released.set()
         assert store.reached.is_set()
@@ -109,7 +103,6 @@ def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, a
         time.sleep(0.2)  # for what the thread would do now
         assert (report.as_dict(), marks(environment)) == before
         assert environment.state.facts.encoded() == facts
-        assert environment.spool_state is not None
         assert environment.spool_state.known == known
         receiver.always(None)
         later = push(environment, tick(environment), time.monotonic() + 10)

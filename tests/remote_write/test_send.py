@@ -7,6 +7,7 @@ import email.utils
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from sandbox.server import Answer, Fault
 from tests.rig import made
 from tests.rig.delivery import KEYS, QUICK, Clock, HastyOnce, Rig, accounting, endpoint_of, in_order, rig, unlike
 from tests.rig.made import noise
+from tests.rig.tables import table
 
 SAID = b"user=123_ws-sandbox: err: something is wrong\n"
 
@@ -414,23 +416,26 @@ def test_a_413_on_a_large_body_splits_it_and_keeps_the_order(amp: Receiver, cloc
         delivery = made_rig.deliver(unlike(60, clock))
     assert accounting(delivery) == (60, {}, {}, {})
     assert (delivery.attempts, delivery.requests) == (3, 2)
-    whole, *halves = [
-        [point[0]["n"] for point in made.points_in([_as_request(record.body)])] for record in amp.requests
-    ]
+    sent = [made.WriteRequest(record.body, 0, 0) for record in amp.requests]
+    whole, *halves = ([point[0]["n"] for point in made.points_in([one])] for one in sent)
     assert [*halves[0], *halves[1]] == whole
 
 
-def _as_request(body: bytes) -> made.WriteRequest:
-    return made.WriteRequest(body, 0, 0)
-
-
-def test_a_receiver_with_a_smaller_limit_gets_it_all_in_smaller_pieces(clock: Clock) -> None:
-    with (
-        Receiver(now=clock.time, limits=Limits(max_body_bytes=150_000)) as amp,
-        rig(amp.url, clock=clock, queue_config=BIG) as made_rig,
-    ):
-        assert accounting(made_rig.deliver(unlike(200, clock))) == (200, {}, {}, {})
-        assert amp.accepted == 200
+@table(
+    "max_bytes, huge, count, expected",
+    [
+        ("all of it in smaller pieces", 150_000, 0, 200, (200, {}, {}, {})),
+        ("one series that cannot be split costs itself only", 120_000, 200_000, 3, (3, {"http_413": 1}, {}, {})),
+    ],
+)
+def test_a_receiver_with_a_smaller_limit(
+    clock: Clock, max_bytes: int, huge: int, count: int, expected: tuple[int, dict[str, int], Any, Any]
+) -> None:
+    limits = Limits(max_body_bytes=max_bytes, max_labels_bytes=10**6)
+    alone: list[made.Point] = [({"__name__": "m", "p": noise(huge)}, 1.0, clock.now_ms())] if huge else []
+    with Receiver(now=clock.time, limits=limits) as amp, rig(amp.url, clock=clock, queue_config=BIG) as made_rig:
+        assert accounting(made_rig.deliver([*alone, *unlike(count, clock)])) == expected
+        assert amp.accepted == expected[0]
 
 
 def test_a_413_on_a_small_body_is_not_about_its_size(amp: Receiver, one: Rig) -> None:
@@ -439,17 +444,6 @@ def test_a_413_on_a_small_body_is_not_about_its_size(amp: Receiver, one: Rig) ->
     assert accounting(delivery) == (0, {"http_413": 6}, {}, {})
     assert delivery.attempts == 3
     assert "max_body_bytes" in message(delivery)
-
-
-def test_a_large_body_of_one_series_cannot_be_split_and_costs_itself_only(clock: Clock) -> None:
-    limits = Limits(max_body_bytes=120_000, max_labels_bytes=10**6)
-    huge: made.Point = ({"__name__": "m", "p": noise(200_000)}, 1.0, clock.now_ms())
-    with (
-        Receiver(now=clock.time, limits=limits) as amp,
-        rig(amp.url, clock=clock, queue_config=BIG) as made_rig,
-    ):
-        delivery = made_rig.deliver([huge, *unlike(3, clock)])
-    assert accounting(delivery) == (3, {"http_413": 1}, {}, {})
 
 
 def test_413_for_ever_ends_and_counts_every_sample(amp: Receiver, clock: Clock) -> None:

@@ -340,6 +340,10 @@ class Failing(MemoryStore):
         self.deadlines.append(deadline)
         return super().get(key, deadline, etag)
 
+    def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
+        self.deadlines.append(deadline)
+        return super().put(key, content, deadline, expected)
+
 
 ACTS: list[Any] = [
     pytest.param(lambda spool, old, until: spool.keys("amp", until), id="keys"),
@@ -368,6 +372,7 @@ def with_entry(sleep: Callable[[float], None] = time.sleep) -> tuple[Failing, Sp
     spool = Spool(store, sleep=sleep)
     stored = spool.keep(entry("amp", 5, b"a", b"b"), RunId(5, "x"), soon())
     store.counts.clear()
+    store.deadlines.clear()
     return store, spool, stored
 
 
@@ -438,27 +443,18 @@ def test_a_write_that_was_done_has_not_failed_although_no_answer_came(act: Act) 
 
 def test_a_look_has_time_left_after_a_write_that_hangs() -> None:
     """The tries for the write end before the deadline, and the look has the rest."""
+    store, spool, stored = with_entry(sleep=lambda seconds: None)
+    store.left = 3
     until = time.monotonic() + 8
-    deadlines = list[float]()
-
-    class Hanging(MemoryStore):
-        def put(self, key: str, content: bytes, deadline: float, expected: str | None = None) -> str:
-            deadlines.append(deadline)
-            raise StoreError("timed out")
-
-        def get(self, key: str, deadline: float, etag: str = "") -> Object | None:
-            deadlines.append(deadline)
-            return super().get(key, deadline, etag)
-
-    with pytest.raises(StoreError, match="timed out"):
-        Spool(Hanging(), sleep=lambda seconds: None).keep(entry(), RunId(5, "x"), until)
-    *tries, look = deadlines
+    with pytest.raises(StoreError, match="the store is down"):
+        spool.keep(stored.entry, RunId(9, "x"), until)
+    *tries, look = store.deadlines
     assert len(tries) == 3
     assert max(tries) <= until - 0.9
     assert look == pytest.approx(until)
 
 
-def test_no_try_may_take_longer_than_all_of_them(store: MemoryStore) -> None:
+def test_no_try_may_take_longer_than_all_of_them() -> None:
     """Each try gets a deadline of its own, in order, within the whole; one that hangs leaves time for another."""
     failing, spool, stored = with_entry(sleep=lambda seconds: None)
     failing.left = 99
