@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.deadline import Call, DeadlineExceeded, call_until, calls_until
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
@@ -27,6 +25,7 @@ from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, no_session
 from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick, warm_over
+from tests.rig.scraping import Recorder, environment, job_at
 from tests.rig.stores import MemoryStore, StoreInFront
 
 pytestmark = pytest.mark.slow
@@ -140,31 +139,22 @@ def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str, api: A
 
 
 @pytest.mark.parametrize("content_type", ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"])
-def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str, api: Api) -> None:
+def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str) -> None:
     """What a target's lines were read as belongs to the run that waits for them."""
-    url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
-    host, _, path = url.removeprefix("http://").partition("/")
-    job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
-    config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
-    dependencies = Dependencies(ENVIRONMENT, session=no_session)
-    environment = Environment(config, dependencies)
-    (source,) = due(environment)
-    first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-    assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
-    late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-    given_up = collect.ScrapeResponse(dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late")
-    assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
-    next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-    assert first.answer.cache is late.answer.cache
-    assert next_one.answer.cache is not late.answer.cache
-    scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
-    assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
-    dependencies.transport.close()
-
-
-def due(environment: Environment) -> list[Any]:
-    environment.discover(time.monotonic() + 10)
-    return environment.sources()
+    page = Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n")
+    with Recorder(page) as target, environment(job_at(target.address)) as warm:
+        warm.discover(time.monotonic() + 10)
+        (source,), now_ms, fetcher = warm.sources(), warm.dependencies.now_ms, warm.fetcher
+        first = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        assert not collect.to_scrape(source, first, 1, now_ms()).error
+        late = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        given_up = collect.ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error="late")
+        assert collect.to_scrape(source, given_up, 2, now_ms()).error == "late"
+        next_one = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        assert first.answer.cache is late.answer.cache
+        assert next_one.answer.cache is not late.answer.cache
+        scrape = collect.to_scrape(source, next_one, 3, now_ms())
+        assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
 
 
 # --- The pieces -------------------------------------------------------------------------------------------------------
