@@ -32,19 +32,20 @@ from tests.rig.tables import table
 
 WITH_TOKEN = SigV4(region=REGION, token="token", service="s3")
 CONTENT = b"0123456789"
+NOW_MS = 1_716_479_897_000
 
 
 @pytest.fixture
 def bucket() -> Iterator[ObjectStore]:
-    """It wants the token of a role."""
-    with ObjectStore(auth=WITH_TOKEN) as found:
+    """It wants the token of a role, and a signature of its time."""
+    with ObjectStore(auth=WITH_TOKEN, now=lambda: NOW_MS / 1000) as found:
         found.put("k", CONTENT)
         yield found
 
 
 @pytest.fixture
 def s3(bucket: ObjectStore) -> S3:
-    return objects_at(bucket.base_url, WITH_TOKEN)
+    return objects_at(bucket.base_url, WITH_TOKEN, lambda: NOW_MS)
 
 
 # --- What is answered -------------------------------------------------------------------------------------------------
