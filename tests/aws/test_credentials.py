@@ -275,7 +275,7 @@ def test_a_session_has_the_name_and_the_tags_of_the_config() -> None:
         made.events.register("before-send.sts.AssumeRole", lambda request, **_: asked.append(str(request.body)))
         return made
 
-    sigv4 = {"role_arn": ROLE, "session_name": "team=a@b", "tags": {"team": "a", "cost": ""}}
+    sigv4: dict[str, Any] = {"role_arn": ROLE, "session_name": "team=a@b", "tags": {"team": "a", "cost": ""}}
     assert provider(session=session, **sigv4).get().session_token
     assumed = sts_backends["123456789012"]["aws"].assumed_roles[-1]
     assert assumed.arn.endswith(":assumed-role/writer/team=a@b")
