@@ -27,6 +27,7 @@ from tests.rig.command_line import SOURCES
 from tests.rig.delivery import ENVIRONMENT, KEYS, Clock, no_session
 from tests.rig.lambda_context import Context
 from tests.rig.push import config_text, endpoint, job, now_ms
+from tests.rig.tables import events, table
 
 ROOT = Path(__file__).parents[1]
 EVENTS = ROOT / "events"
@@ -73,64 +74,15 @@ def function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Fun
 
 # --- Events -----------------------------------------------------------------------------------------------------------
 
-CLASSIC = {
-    "version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
-    "time": "2024-05-23T16:00:00Z", "region": "us-east-1", "resources": [], "detail": {},
-}  # fmt: skip
 FOUR_PM_MS = 1_716_480_000_000
 
 
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        pytest.param(None, ("push", {}), id="none"),
-        pytest.param({}, ("push", {}), id="empty"),
-        pytest.param({"action": "push"}, ("push", {}), id="push"),
-        pytest.param(
-            {"action": "push", "scheduled_time": "2024-05-23T16:00:00Z"},
-            ("push", {"scheduled_ms": FOUR_PM_MS}),
-            id="scheduler",
-        ),
-        pytest.param(
-            {"scheduled_time": "2024-05-23T18:00:00+02:00"}, ("push", {"scheduled_ms": FOUR_PM_MS}), id="other zone"
-        ),
-        pytest.param(CLASSIC, ("push", {"scheduled_ms": FOUR_PM_MS}), id="EventBridge rule"),
-        pytest.param(
-            CLASSIC | {"source": "aws.scheduler", "detail": "{}"},
-            ("push", {"scheduled_ms": FOUR_PM_MS}),
-            id="EventBridge Scheduler's own",
-        ),
-        pytest.param({"action": "push", "jobs": ["a", "b"]}, ("push", {"jobs": ["a", "b"]}), id="jobs"),
-        pytest.param({"action": "plan"}, ("plan", {}), id="plan"),
-    ],
-)
-def test_events_that_are_ours(event: Any, expected: tuple[str, dict[str, Any]]) -> None:
-    assert parse_event(event) == expected
+@table("event, expected", events("taken"))
+def test_events_that_are_ours(event: Any, expected: list[Any]) -> None:
+    assert list(parse_event(event)) == expected
 
 
-@pytest.mark.parametrize(
-    ("event", "words"),
-    [
-        pytest.param([], ["JSON object", '{"action": "push"}'], id="list"),
-        pytest.param("push", ["JSON object"], id="text"),
-        pytest.param({"action": "pull"}, ["action", "pull", "push, plan"], id="unknown action"),
-        pytest.param({"action": None}, ["action", "push, plan"], id="action is null"),
-        pytest.param({"action": ["push"]}, ["action", "push, plan"], id="action is a list"),
-        pytest.param({"job": ["a"]}, ["job", "action", "jobs", "scheduled_time"], id="unknown key"),
-        pytest.param({"action": "plan", "shard": 0}, ["shard", "plan"], id="a key of another action"),
-        pytest.param({"jobs": "a"}, ["jobs", "list"], id="jobs is a text"),
-        pytest.param({"jobs": []}, ["jobs", "list"], id="no jobs"),
-        pytest.param({"jobs": [1]}, ["jobs", "list"], id="jobs are numbers"),
-        pytest.param({"scheduled_time": "noon"}, ["scheduled_time", "noon", "RFC 3339"], id="no time"),
-        pytest.param({"scheduled_time": 1716480000}, ["scheduled_time", "RFC 3339"], id="time is a number"),
-        pytest.param({"scheduled_time": "2024-05-23T16:00:00"}, ["scheduled_time", "RFC 3339"], id="time without zone"),
-        pytest.param(
-            {"scheduled_time": "<aws.scheduler.scheduled-time>"}, ["<aws.scheduler", "RFC 3339"], id="not filled in"
-        ),
-        pytest.param({"Records": [{"eventSource": "aws:s3"}]}, ["Records", "allowed"], id="an event of S3"),
-        pytest.param({"version": "2.0", "rawPath": "/"}, ["allowed"], id="an HTTP request"),
-    ],
-)
+@table("event, words", events("refused"))
 def test_other_events_are_refused_with_what_is_allowed(function: Function, event: Any, words: list[str]) -> None:
     with pytest.raises(BadEvent) as caught:
         function(event)
@@ -389,9 +341,8 @@ def test_a_refused_new_config_shows_in_a_plan_too(function: Function) -> None:
 
 def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) -> None:
     """One odd event must not count as the last tick until its time has come."""
-    text = json.loads(function.config.read_text())
-    text["json_configs"][0]["scrape_interval"] = "5m"
-    function.config.write_text(json.dumps(text))
+    text = function.config.read_text()
+    function.config.write_text(text.replace('"url"', '"scrape_interval": "5m", "url"', 1))
     function({"action": "push", "scheduled_time": "2099-01-01T00:00:00Z"})
     pushed = 0
     for _ in range(11):
@@ -402,9 +353,8 @@ def test_a_scheduled_time_ahead_of_the_clock_stops_no_job(function: Function) ->
 
 def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
     """The tick before it lies in the future, and says nothing any more."""
-    text = json.loads(function.config.read_text())
-    text["json_configs"][0]["scrape_interval"] = "5m"
-    function.config.write_text(json.dumps(text))
+    text = function.config.read_text()
+    function.config.write_text(text.replace('"url"', '"scrape_interval": "5m", "url"', 1))
     function({})
     function.clock.ahead -= 7_200
     reports = []
@@ -438,11 +388,5 @@ def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, l
         "lambda_remote_write.environment.Environment(dependencies.config_source().load().config, dependencies)\n"
         f"print([name for name in {SCRAPING!r} if name in sys.modules])\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env=SOURCES,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = subprocess.run([sys.executable, "-c", code], env=SOURCES, capture_output=True, text=True, check=True)
     assert result.stdout == f"{loaded}\n"

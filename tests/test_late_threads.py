@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.deadline import Call, DeadlineExceeded, call_until, calls_until
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
@@ -25,7 +24,8 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer, Fault
 from tests.rig.delivery import ENVIRONMENT, no_session
-from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick
+from tests.rig.push import SYNTHETIC, config_text, endpoint, job, tick, warm_over
+from tests.rig.scraping import Recorder, environment, job_at
 from tests.rig.stores import MemoryStore, StoreInFront
 
 pytestmark = pytest.mark.slow
@@ -64,17 +64,12 @@ class World(Dependencies):
         return self._given
 
 
-@contextmanager
-def environment_over(store: Store, api: Api, amp: Receiver, mode: str) -> Iterator[Environment]:
+def environment_over(store: Store, api: Api, amp: Receiver, mode: str) -> AbstractContextManager[Environment]:
     """An API that repeats its last records, one endpoint, and a spool in `store`."""
     at = int(time.time() * 1000)
     url = api.serve("/r", lambda _: Answer.json([{"id": str(n), "value": n, "at": at} for n in range(3)]))
     text = config_text([job(url)], [endpoint(amp, "amp")], spool={"location": "memory", "mode": mode})
-    dependencies = World(store)
-    try:
-        yield Environment(parse_config(text, "config.yaml", ENVIRONMENT), dependencies)
-    finally:
-        dependencies.transport.close()
+    return warm_over(World(store), text)
 
 
 def marks(environment: Environment) -> dict[bytes, int]:
@@ -98,10 +93,8 @@ def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, a
             report = push(environment, tick(environment), time.monotonic() + 1)
             assert report.balances
             before = report.as_dict(), marks(environment)
-            facts, known = (
-                environment.state.facts.encoded(),
-                {key: set(of) for key, of in environment.spool_state.known.items()},
-            )  # type: ignore[union-attr]
+            assert environment.spool_state is not None
+            facts, known = environment.state.facts.encoded(), deepcopy(environment.spool_state.known)
         finally:
             store.released.set()
         assert store.reached.is_set()
@@ -109,7 +102,6 @@ def test_a_spool_that_hangs_makes_one_book_of_a_run(operation: str, mode: str, a
         time.sleep(0.2)  # for what the thread would do now
         assert (report.as_dict(), marks(environment)) == before
         assert environment.state.facts.encoded() == facts
-        assert environment.spool_state is not None
         assert environment.spool_state.known == known
         receiver.always(None)
         later = push(environment, tick(environment), time.monotonic() + 10)
@@ -147,31 +139,22 @@ def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str, api: A
 
 
 @pytest.mark.parametrize("content_type", ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"])
-def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str, api: Api) -> None:
+def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(content_type: str) -> None:
     """What a target's lines were read as belongs to the run that waits for them."""
-    url = api.serve("/page", lambda _: Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n"))
-    host, _, path = url.removeprefix("http://").partition("/")
-    job = {"job_name": "j", "metrics_path": f"/{path}", "static_configs": [{"targets": [host]}]}
-    config = parse_config(json.dumps({"scrape_configs": [job], "remote_write": []}), "c", ENVIRONMENT)
-    dependencies = Dependencies(ENVIRONMENT, session=no_session)
-    environment = Environment(config, dependencies)
-    (source,) = due(environment)
-    first = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-    assert not collect.to_scrape(source, first, 1, dependencies.now_ms()).error
-    late = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-    given_up = collect.ScrapeResponse(dependencies.now_ms(), time.monotonic(), environment.fetcher.masked, error="late")
-    assert collect.to_scrape(source, given_up, 2, dependencies.now_ms()).error == "late"
-    next_one = collect.ask(source, environment.fetcher, dependencies.now_ms, time.monotonic() + 10)
-    assert first.answer.cache is late.answer.cache
-    assert next_one.answer.cache is not late.answer.cache
-    scrape = collect.to_scrape(source, next_one, 3, dependencies.now_ms())
-    assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
-    dependencies.transport.close()
-
-
-def due(environment: Environment) -> list[Any]:
-    environment.discover(time.monotonic() + 10)
-    return environment.sources()
+    page = Answer(200, {"Content-Type": content_type}, b"a 1\n# EOF\n")
+    with Recorder(page) as target, environment(job_at(target.address)) as warm:
+        warm.discover(time.monotonic() + 10)
+        (source,), now_ms, fetcher = warm.sources(), warm.dependencies.now_ms, warm.fetcher
+        first = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        assert not collect.to_scrape(source, first, 1, now_ms()).error
+        late = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        given_up = collect.ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error="late")
+        assert collect.to_scrape(source, given_up, 2, now_ms()).error == "late"
+        next_one = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        assert first.answer.cache is late.answer.cache
+        assert next_one.answer.cache is not late.answer.cache
+        scrape = collect.to_scrape(source, next_one, 3, now_ms())
+        assert (scrape.error, len(scrape.samples)) == ("", 1 + SYNTHETIC)
 
 
 # --- The pieces -------------------------------------------------------------------------------------------------------

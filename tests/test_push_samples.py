@@ -14,6 +14,7 @@ from lambda_remote_write.events import BadEvent
 from sandbox.amp import Labels
 from sandbox.server import Fault
 from tests.rig.operator import DOWN, NOW, NOW_MS, Operator, operator, refusing
+from tests.rig.tables import events, table
 
 __all__ = ["operator", "refusing"]  # fixtures
 
@@ -179,62 +180,7 @@ def test_a_file_of_other_bytes_is_refused(refusing: Operator) -> None:
 # --- What is refused --------------------------------------------------------------------------------------------------
 
 
-def prometheus(text: str | None = None, s3: Any = None) -> dict[str, Any]:
-    return {"format": "prometheus"} | ({"s3": s3} if text is None else {"text": text})
-
-
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
-        pytest.param({}, ["samples", "text", "s3"], id="nothing"),
-        pytest.param({"samples": []}, ["no sample"], id="no samples"),
-        pytest.param({"samples": "a 1"}, ["samples", "list"], id="samples are a text"),
-        pytest.param({"samples": None}, ["samples", "list"], id="samples are null"),
-        pytest.param({"format": "prometheus"}, ["text", "s3"], id="a format of nothing"),
-        pytest.param({"text": "a 1\n"}, ["format", "openmetrics", "prometheus"], id="a text without format"),
-        pytest.param({"format": "csv", "text": "a 1\n"}, ["format", "csv", "openmetrics", "prometheus"], id="csv"),
-        pytest.param({"format": 7, "text": "a 1\n"}, ["format", "7", "openmetrics"], id="a number as format"),
-        pytest.param({"format": "prometheus", "text": 7}, ["text", "7"], id="a number as text"),
-        pytest.param({"format": "prometheus", "text": "a 1\n", "s3": "s3://files/a"}, ["text", "s3"], id="both texts"),
-        pytest.param(
-            {"samples": [sample()], "format": "prometheus", "text": "a 1\n"}, ["samples", "text"], id="both ways"
-        ),
-        pytest.param({"samples": [sample()], "format": "prometheus"}, ["samples", "format"], id="a list with a format"),
-        pytest.param({"samples": [sample()], "job": "a"}, ["job", "samples"], id="an unknown key"),
-        pytest.param({"samples": [sample()], "shard": 0}, ["shard", "samples"], id="a key of push"),
-        # a text, and a file
-        pytest.param(prometheus("a 1\nb 2\nc x\nd 4\n"), ["line 3", "x"], id="text: no number"),
-        pytest.param(prometheus('a 1\nb{c="d} 2\n'), ["line 2"], id="text: an open quote"),
-        pytest.param(prometheus("a 1 noon\n"), ["line 1", "noon"], id="text: no time"),
-        pytest.param(prometheus(f"a 1\nb 2 {NOW_MS + 86_400_000}\n"), ["line 2", "ahead"], id="text: the far future"),
-        pytest.param(prometheus("a x\nb 2\nc y\n"), ["line 1", "line 3"], id="text: several lines"),
-        pytest.param(
-            {"format": "openmetrics", "text": "# TYPE a gauge\na 1 2 3 4\n# EOF\n"}, ["line 2"], id="text: too much"
-        ),
-        pytest.param({"format": "openmetrics", "text": "# TYPE a gauge\na 1\n"}, ["EOF"], id="text: no end"),
-        pytest.param(prometheus(""), ["text"], id="text: empty"),
-        pytest.param(prometheus("# HELP a Nothing but comments.\n"), ["no sample"], id="text: comments alone"),
-        *(
-            pytest.param(prometheus(f'a{{job="ci"}} 1\nb{{job="{name}"}} 2\n'), [name, "schedule", "line 2"], id=name)
-            for name in ("usage", "pages", "billing")  # jobs of the schedule
-        ),
-        pytest.param(prometheus(s3="s3://files/none.txt"), ["s3://files/none.txt"], id="file: missing"),
-        pytest.param(prometheus(s3="s3://other/page.txt"), ["s3://other/page.txt"], id="file: another bucket"),
-        pytest.param(
-            prometheus(s3="https://files/page.txt"), ["s3", "https://files/page.txt", "s3://"], id="file: no S3"
-        ),
-        pytest.param(prometheus(s3="s3://files"), ["s3", "s3://files"], id="file: no key"),
-        pytest.param(prometheus(s3="s3://"), ["s3", "s3://"], id="file: nothing"),
-        pytest.param(prometheus(s3=""), ["s3"], id="file: empty"),
-        pytest.param(prometheus(s3=7), ["s3", "7"], id="file: a number"),
-        # JSON can say it, UTF-8 cannot
-        pytest.param({"samples": [sample(1, a="\ud800")]}, [], id="half a character in a label"),
-        pytest.param({"samples": [sample(1, "\ud800")]}, [], id="half a character in a name"),
-        pytest.param({"format": "prometheus", "text": 'a{b="\ud800"} 1\n'}, [], id="half a character in a text"),
-        pytest.param({"format": "prometheus", "s3": "s3://files/\ud800"}, [], id="half a character in an address"),
-        pytest.param({"samples": [sample() | {"timestamp": "\ud800"}]}, [], id="half a character in a time"),
-    ],
-)
+@table("keys, words", events("refused by push_samples"))
 def test_an_event_that_cannot_be_is_refused_with_what_is_wrong(
     refusing: Operator, keys: dict[str, Any], words: list[str]
 ) -> None:
@@ -242,61 +188,7 @@ def test_an_event_that_cannot_be_is_refused_with_what_is_wrong(
     assert [word for word in words if word not in detail] == []
 
 
-def without(key: str) -> dict[str, Any]:
-    return {name: value for name, value in sample().items() if name != key}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        pytest.param("a 1", ["samples[1]"], id="a text"),
-        pytest.param(None, ["samples[1]"], id="null"),
-        pytest.param({}, ["samples[1]"], id="empty"),
-        pytest.param(without("labels"), ["samples[1].labels"], id="no labels"),
-        pytest.param({"labels": [], "value": 1}, ["samples[1].labels"], id="labels are a list"),
-        pytest.param({"labels": {}, "value": 1}, ["samples[1].labels", "__name__"], id="no label"),
-        pytest.param({"labels": {"a": "b"}, "value": 1}, ["samples[1].labels", "__name__"], id="no name"),
-        pytest.param(sample(1, ""), ["samples[1].labels", "__name__"], id="an empty name"),
-        pytest.param(sample(1, "1a"), ["samples[1]", "1a"], id="a bad name"),
-        pytest.param(sample(1, **{"a-b": "c"}), ["samples[1]", "a-b"], id="a bad label name"),
-        pytest.param(sample(1, **{"": "c"}), ["samples[1]"], id="an empty label name"),
-        pytest.param(sample(1, a=7), ["samples[1].labels", "a", "7", "text"], id="a number as label"),  # type: ignore[arg-type]
-        pytest.param(without("value"), ["samples[1].value"], id="no value"),
-        pytest.param(sample(None), ["samples[1].value", "number", "NaN"], id="null as value"),
-        pytest.param(sample("abc"), ["samples[1].value", "abc", "NaN", "+Inf"], id="a text as value"),
-        pytest.param(sample("1.5"), ["samples[1].value", "1.5", "number"], id="a number in quotes"),
-        pytest.param(sample(True), ["samples[1].value", "True", "number"], id="a truth as value"),
-        pytest.param(sample(10**400), ["samples[1].value", "1000"], id="greater than a float"),
-        pytest.param(sample() | {"timestamp": "noon"}, ["samples[1].timestamp", "noon", "RFC 3339"], id="no time"),
-        pytest.param(
-            sample() | {"timestamp": "2024-05-31T23:59:00"}, ["samples[1].timestamp", "RFC 3339"], id="no zone"
-        ),
-        pytest.param(sample() | {"timestamp": True}, ["samples[1].timestamp", "True"], id="a truth as time"),
-        pytest.param(sample() | {"timestamp": None}, ["samples[1].timestamp", "None"], id="null as time"),
-        pytest.param(sample() | {"timestamp": 1e300}, ["samples[1].timestamp", "1e+300"], id="no year has it"),
-        pytest.param(sample() | {"timestamp": -1e300}, ["samples[1].timestamp"], id="no request can hold it"),
-        pytest.param(sample() | {"timestamp": -(10**30)}, ["samples[1].timestamp"], id="nor this whole number"),
-        pytest.param(sample() | {"timestamp_ms": -(10**30)}, ["samples[1].timestamp_ms"], id="nor in milliseconds"),
-        pytest.param(sample() | {"timestamp": math.nan}, ["samples[1].timestamp", "nan"], id="time is NaN"),
-        pytest.param(sample() | {"timestamp": math.inf}, ["samples[1].timestamp", "inf"], id="time is Inf"),
-        pytest.param(sample() | {"timestamp": NOW_MS}, ["samples[1].timestamp"], id="milliseconds as seconds"),
-        pytest.param(sample() | {"timestamp_ms": "x"}, ["samples[1].timestamp_ms", "'x'"], id="no milliseconds"),
-        pytest.param(sample() | {"timestamp_ms": True}, ["samples[1].timestamp_ms", "True"], id="a truth as ms"),
-        pytest.param(
-            sample() | {"timestamp": NOW, "timestamp_ms": NOW_MS}, ["samples[1]", "timestamp_ms"], id="two times"
-        ),
-        pytest.param(
-            sample() | {"timestamp": NOW + 86_400}, ["samples[1].timestamp", str(NOW + 86_400)], id="tomorrow"
-        ),
-        pytest.param(
-            sample() | {"timestamp_ms": NOW_MS + 3_600_000}, ["samples[1].timestamp_ms"], id="in an hour, in ms"
-        ),
-        pytest.param(sample() | {"time": NOW}, ["samples[1].time", "timestamp"], id="an unknown key"),
-        pytest.param(sample(job="usage"), ["samples[1]", "job", "usage", "schedule"], id="a JSON job"),
-        pytest.param(sample(job="pages"), ["samples[1]", "job", "pages", "schedule"], id="a scrape job"),
-        pytest.param(sample(job="billing"), ["samples[1]", "job", "billing", "schedule"], id="a job's own label"),
-    ],
-)
+@table("wrong, words", events("refused samples"))
 def test_a_sample_that_cannot_be_is_named_and_nothing_is_sent(refusing: Operator, wrong: Any, words: list[str]) -> None:
     """The others are good, and stay at home too."""
     detail = refusing.refusal(samples=[sample(), wrong, sample(2, service="c")])
@@ -315,7 +207,7 @@ def test_a_limit_of_new_series_does_not_lose_samples_that_never_come_again(opera
 
 def test_all_mistakes_are_reported_at_once(refusing: Operator) -> None:
     detail = refusing.refusal(
-        samples=[sample("x"), sample(), sample(job="usage"), sample() | {"timestamp": "noon"}, without("labels")]
+        samples=[sample("x"), sample(), sample(job="usage"), sample() | {"timestamp": "noon"}, {"value": 1}]
     )
     for place in ("samples[0].value", "samples[2]", "samples[3].timestamp", "samples[4].labels"):
         assert place in detail

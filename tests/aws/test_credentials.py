@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,9 +20,9 @@ from moto.sts.models import sts_backends
 from lambda_remote_write.aws.credentials import Credentials, CredentialsError, CredentialsProvider
 from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.dependencies import boto3_session
-from lambda_remote_write.scrape.schedule import wall_clock_ms
 from sandbox import amp
 from sandbox.api import Api
+from sandbox.example import usage_config
 from sandbox.server import Answer, Fault, LoopbackServer
 from tests.rig.command_line import SOURCES
 from tests.rig.delivery import ENVIRONMENT, KEYS, endpoint_of, no_session, rig
@@ -44,12 +44,14 @@ def no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-def provider(env_vars: dict[str, str] | None = None, now: Any = time.time, **sigv4: Any) -> CredentialsProvider:
+def provider(
+    env_vars: dict[str, str] | None = None, now: Any = time.time, session: Any = boto3_session, **sigv4: Any
+) -> CredentialsProvider:
     env_vars = env_vars or {}
     endpoint = endpoint_of("http://127.0.0.1/", env_vars, sigv4={"region": "eu-west-1", **sigv4})
     assert endpoint.sigv4
     secrets = SecretStore(env_vars, lambda service: no_session("", ""), time.monotonic)
-    return CredentialsProvider(endpoint.sigv4, env_vars, secrets, boto3_session, lambda: int(now() * 1000))
+    return CredentialsProvider(endpoint.sigv4, env_vars, secrets, session, lambda: int(now() * 1000))
 
 
 # --- Lambda's variables and static keys -------------------------------------------------------------------------------
@@ -67,18 +69,8 @@ def test_a_whole_push_with_lambdas_variables_imports_no_boto3(tmp_path: Path) ->
     keys = replace(KEYS, token="token")
     with Api() as api, amp.Receiver(auth=keys) as receiver:
         config = tmp_path / "config.yaml"
-        job = {"job_name": "usage", "url": f"{api.url}/usage", "metrics": [
-            {"name": "requests_total", "type": "counter", "records": "[]", "value": "apiRequestCount",
-             "labels": {"project": "projectCode"}}]}  # fmt: skip
-        write = {"url": receiver.url, "sigv4": {"region": keys.region}}
-        config.write_text(json.dumps({"self_metrics": False, "json_configs": [job], "remote_write": [write]}))
-        env_vars = {
-            "PATH": os.environ["PATH"],
-            **SOURCES,
-            "PUSHER_CONFIG": str(config),
-            "AWS_SESSION_TOKEN": "token",
-            **ENVIRONMENT,
-        }
+        config.write_text(usage_config(api.url, receiver.url))
+        env_vars = SOURCES | ENVIRONMENT | {"PUSHER_CONFIG": str(config), "AWS_SESSION_TOKEN": "token"}
         done = subprocess.run(
             [sys.executable, "-c", code], env=env_vars, capture_output=True, text=True, timeout=60, check=False
         )
@@ -159,12 +151,11 @@ def test_without_credentials_nothing_is_sent_and_the_data_is_kept() -> None:
 # --- Credentials that run out -----------------------------------------------------------------------------------------
 
 
-@dataclass
 class Keyring:
     """Stands for a boto3 session whose credentials are replaced by someone else."""
 
-    keys: list[amp.SigV4]
-    asked: int = field(default=0)
+    def __init__(self, *keys: amp.SigV4) -> None:
+        self.keys = list(keys)
 
     def __call__(self, profile: str, region: str) -> Keyring:
         return self
@@ -172,24 +163,16 @@ class Keyring:
     def get_credentials(self) -> Keyring:
         return self
 
-    def get_frozen_credentials(self) -> Credentials | None:
-        key = self.keys[min(self.asked, len(self.keys) - 1)]
-        self.asked += 1
-        return _Frozen(key.access_key, key.secret_key, key.token)  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class _Frozen:
-    access_key: str
-    secret_key: str
-    token: str | None
+    def get_frozen_credentials(self) -> amp.SigV4:
+        """It has the three attributes of botocore's."""
+        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
 
 
 OLD, NEW = amp.SigV4(access_key="AKIDOLD", token="old"), amp.SigV4(access_key="AKIDNEW", token="new")
 
 
 def test_expired_credentials_are_renewed_once_and_nothing_is_lost() -> None:
-    keyring = Keyring([OLD, NEW])
+    keyring = Keyring(OLD, NEW)
     with amp.Receiver(auth=NEW) as receiver, rig(receiver.url, env_vars={}, session=keyring) as made_rig:
         delivery = made_rig.deliver(made_rig.points())
     assert (delivery.accepted, delivery.attempts, made_rig.clock.slept) == (6, 4, [])
@@ -197,7 +180,7 @@ def test_expired_credentials_are_renewed_once_and_nothing_is_lost() -> None:
 
 
 def test_credentials_that_are_refused_after_renewal_stop_the_run() -> None:
-    keyring = Keyring([OLD, OLD, NEW])
+    keyring = Keyring(OLD, OLD, NEW)
     with amp.Receiver(auth=NEW) as receiver, rig(receiver.url, env_vars={}, session=keyring) as made_rig:
         delivery = made_rig.deliver(made_rig.points())
     assert dict(delivery.undelivered.counts) == {"http_403": 6}
@@ -292,11 +275,8 @@ def test_a_session_has_the_name_and_the_tags_of_the_config() -> None:
         made.events.register("before-send.sts.AssumeRole", lambda request, **_: asked.append(str(request.body)))
         return made
 
-    sigv4 = {"region": "eu-west-1", "role_arn": ROLE, "session_name": "team=a@b", "tags": {"team": "a", "cost": ""}}
-    endpoint = endpoint_of("http://127.0.0.1/", {}, sigv4=sigv4)
-    assert endpoint.sigv4
-    secrets = SecretStore({}, lambda service: no_session("", ""), time.monotonic)
-    assert CredentialsProvider(endpoint.sigv4, {}, secrets, session, wall_clock_ms).get().session_token
+    sigv4: dict[str, Any] = {"role_arn": ROLE, "session_name": "team=a@b", "tags": {"team": "a", "cost": ""}}
+    assert provider(session=session, **sigv4).get().session_token
     assumed = sts_backends["123456789012"]["aws"].assumed_roles[-1]
     assert assumed.arn.endswith(":assumed-role/writer/team=a@b")
     (body,) = asked
@@ -376,8 +356,6 @@ def test_the_fips_endpoint_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch
             asked.append({"service": service, **options})
             raise RuntimeError("enough")
 
-    found = provider(role_arn=ROLE, use_fips_sts_endpoint="true")
-    found._session = lambda profile, region: Session()
     with pytest.raises(CredentialsError):
-        found.get()
+        provider(session=lambda profile, region: Session(), role_arn=ROLE, use_fips_sts_endpoint="true").get()
     assert asked[0]["endpoint_url"] == "https://sts-fips.eu-west-1.amazonaws.com"

@@ -10,31 +10,23 @@ from tests.rig import compliance as rig
 from tests.rig import compliance_pages as pages
 from tests.rig.compliance import Run
 
-PATHS = {"text": "/text", "openmetrics": "/openmetrics", "protobuf": "/protobuf"}
-PROTOCOL_OF = {
-    "text": "PrometheusText0.0.4",
-    "openmetrics": "OpenMetricsText1.0.0",
-    "protobuf": "PrometheusProto",
+# Of each job: what it asks for, and its page.
+FORMATS = {
+    "text": ("PrometheusText0.0.4", (pages.TEXT_PAGE.encode(), rig.TEXT)),
+    "openmetrics": ("OpenMetricsText1.0.0", (pages.OPENMETRICS_PAGE.encode(), rig.OPENMETRICS)),
+    "protobuf": ("PrometheusProto", (pages.PROTOBUF_PAGE, rig.DELIMITED)),
 }
 
 
-def _jobs(target: str) -> list[dict[str, Any]]:
-    return [
-        rig.job(
-            target, name, path, scrape_protocols=[PROTOCOL_OF[name]], scrape_native_histograms=name == "protobuf"
-        )
-        for name, path in PATHS.items()
-    ]  # fmt: skip
+def _job(target: str, name: str) -> dict[str, Any]:
+    keys = {"scrape_protocols": [FORMATS[name][0]], "scrape_native_histograms": name == "protobuf"}
+    return rig.job(target, name, f"/{name}", **keys)
 
 
 @pytest.fixture(scope="session")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Three formats scraped every second, sent in both protocols, once with everything and once by the defaults."""
-    shown = {
-        PATHS["text"]: (pages.TEXT_PAGE.encode(), rig.TEXT),
-        PATHS["openmetrics"]: (pages.OPENMETRICS_PAGE.encode(), rig.OPENMETRICS),
-        PATHS["protobuf"]: (pages.PROTOBUF_PAGE, rig.DELIMITED),
-    }
+    shown = {f"/{name}": page for name, (_, page) in FORMATS.items()}
     full = {"send_exemplars": True, "send_native_histograms": True, "headers": {"X-Tenant": "a b"}}
     with rig.Pages(shown) as served, rig.Receiver() as receiver:
         soon = {"send": True, "send_interval": "1s"}
@@ -42,11 +34,13 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Run:
             *(rig.endpoint(receiver.url(one), one, metadata_config=soon, **full) for one in rig.PROTOCOLS),
             *(rig.endpoint(receiver.url(f"{one}-plain"), one) for one in rig.PROTOCOLS),
         ]
-        config = rig.config(endpoints, _jobs(served.target), external_labels={"region": "eu"})
+        config = rig.config(
+            endpoints, [_job(served.target, name) for name in FORMATS], external_labels={"region": "eu"}
+        )
         paths = ["v1", "v2", "v1-plain", "v2-plain"]
         with rig.sender(config, tmp_path_factory.mktemp("steady")) as sender:
             sender.wait_for(
-                lambda: all(rig.scrape_count(receiver.writes(path), name) >= 3 for path in paths for name in PATHS),
+                lambda: all(rig.scrape_count(receiver.writes(path), name) >= 3 for path in paths for name in FORMATS),
                 "three scrapes of every job have arrived everywhere",
             )
             status = sender.stop()

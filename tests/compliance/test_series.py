@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -27,14 +28,57 @@ def bits(value: float) -> int:
     return int.from_bytes(struct.pack("<d", value), "little")
 
 
+# --- Every series -----------------------------------------------------------------------------------------------------
+
+OF_EACH: dict[str, Callable[[Series], object]] = {
+    "MUST: label names are sorted lexicographically":
+        lambda one: one.pairs == tuple(sorted(one.pairs, key=lambda pair: pair[0].encode())),
+    "MUST NOT: a label name is not repeated within a series":
+        lambda one: len(one.labels) == len(one.pairs),
+    "MUST NOT: no label has an empty name or an empty value":
+        lambda one: all(name and value for name, value in one.pairs),
+    "SHOULD: every series has a label __name__":
+        lambda one: one.name,
+    "MUST: a metric name matches [a-zA-Z_:]([a-zA-Z0-9_:])*":
+        lambda one: METRIC_NAME.fullmatch(one.name),
+    "MUST: a label name matches [a-zA-Z_]([a-zA-Z0-9_])*":
+        lambda one: all(LABEL_NAME.fullmatch(name) for name in one.labels),
+    "SHOULD NOT: label names that begin with two underscores are reserved, and are not sent":
+        lambda one: {name for name in one.labels if name.startswith("__")} == {"__name__"},
+    "MUST NOT: no stale marker for a series that goes on, and none because the process ends":
+        lambda one: all(bits(sample.value) != STALE_BITS for sample in one.samples),
+    "MUST: a TimeSeries has at least one sample or histogram (an exemplar in 1.0)":
+        lambda one: one.samples or one.histograms or (one.exemplars and one.metadata is None),
+    "MUST NOT: a TimeSeries has not samples and histograms":
+        lambda one: not (one.samples and one.histograms),
+    "MUST: timestamps are milliseconds since the epoch: not seconds, and not nanoseconds":
+        lambda one: all(1e12 < stamp < 1e16 for stamp in one.stamps),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", OF_EACH)
+def test_each_series(writes: list[Write], sentence: str) -> None:
+    assert [one for one in every(writes) if not OF_EACH[sentence](one)] == []
+
+
 # --- Labels -----------------------------------------------------------------------------------------------------------
 
 
-def test_sorted(writes: list[Write]) -> None:
-    """MUST: label names are sorted lexicographically."""
-    for one in every(writes):
-        names = [name.encode() for name, _ in one.pairs]
-        assert names == sorted(names)
+@pytest.mark.parametrize(("name", "labels"), [
+    pytest.param("clash", {"exported_job": "mine", "exported_instance": "here", "job": "text"},
+                 id="SHOULD: labels of the page that have the target's names are kept under names of their own"),
+    pytest.param("unicode", pages.UNICODE, id="MUST: label values may hold any Unicode characters, and are kept"),
+    pytest.param("escaped", pages.ESCAPED,
+                 id="MUST: quotes, backslashes and line feeds of label values are kept, and not their escapes"),
+    pytest.param("long_value", {"value": pages.LONG_VALUE}, id="SHOULD: a label value of ten thousand bytes is kept"),
+    pytest.param("long_label", {pages.LONG_LABEL: "v"}, id="SHOULD: long label names are kept"),
+    pytest.param(pages.LONG_NAME, {}, id="SHOULD: long metric names are kept"),
+    pytest.param("many", pages.MANY, id="SHOULD: a series with many labels is sent with all of them"),
+])  # fmt: skip
+def test_labels_are_kept(writes: list[Write], name: str, labels: dict[str, str]) -> None:
+    (first, *_) = all_series(writes, name)
+    assert first.labels.items() >= labels.items()
+    assert first.labels["instance"] not in labels.values()
 
 
 def test_sorted_by_bytes(writes: list[Write]) -> None:
@@ -42,40 +86,6 @@ def test_sorted_by_bytes(writes: list[Write]) -> None:
     (first, *_) = all_series(writes, "ordered")
     own = [name for name, _ in first.pairs if name not in ("instance", "job", "region")]
     assert own == ["Alpha", "__name__", "_under", "a", "a_b", "zebra"]
-
-
-def test_no_repeated_names(writes: list[Write]) -> None:
-    """MUST NOT: a label name is not repeated within a series."""
-    for one in every(writes):
-        assert len(one.labels) == len(one.pairs)
-
-
-def test_no_empty_labels(writes: list[Write]) -> None:
-    """MUST NOT: no label has an empty name or an empty value."""
-    assert all_series(writes, "ordered")
-    for one in every(writes):
-        assert all(name and value for name, value in one.pairs), one.pairs
-
-
-def test_metric_name(writes: list[Write]) -> None:
-    """SHOULD: every series has a label __name__."""
-    assert all(one.name for one in every(writes))
-
-
-def test_metric_names_match(writes: list[Write]) -> None:
-    """MUST: a metric name matches [a-zA-Z_:]([a-zA-Z0-9_:])*."""
-    assert all(METRIC_NAME.fullmatch(one.name) for one in every(writes))
-
-
-def test_label_names_match(writes: list[Write]) -> None:
-    """MUST: a label name matches [a-zA-Z_]([a-zA-Z0-9_])*."""
-    assert all(LABEL_NAME.fullmatch(name) for one in every(writes) for name, _ in one.pairs)
-
-
-def test_reserved_names(writes: list[Write]) -> None:
-    """SHOULD NOT: label names that begin with two underscores are reserved, and are not sent."""
-    sent = {name for one in every(writes) for name, _ in one.pairs if name.startswith("__")}
-    assert sent == {"__name__"}
 
 
 def test_complete_set(writes: list[Write]) -> None:
@@ -88,53 +98,15 @@ def test_complete_set(writes: list[Write]) -> None:
         assert set(one.labels) == {"__name__", "room", "instance", "job", "region"}
 
 
-def test_clashing_labels(writes: list[Write]) -> None:
-    """SHOULD: labels of the page that have the target's names are kept under names of their own."""
-    (first, *_) = all_series(writes, "clash")
-    assert first.labels.items() >= {"exported_job": "mine", "exported_instance": "here", "job": "text"}.items()
-    assert first.labels["instance"] != "here"
-
-
-def test_colons(writes: list[Write]) -> None:
-    """MUST: metric names with colons are kept."""
-    assert values_of(writes, "http:request:duration:seconds")[0] == 0.5
-
-
-def test_unicode_values(writes: list[Write]) -> None:
-    """MUST: label values may hold any Unicode characters, and are kept."""
-    (first, *_) = all_series(writes, "unicode")
-    assert first.labels.items() >= pages.UNICODE.items()
-
-
-def test_escaped_values(writes: list[Write]) -> None:
-    """MUST: quotes, backslashes and line feeds of label values are kept, and not their escapes."""
-    (first, *_) = all_series(writes, "escaped")
-    assert first.labels.items() >= pages.ESCAPED.items()
-
-
-def test_long_values(writes: list[Write]) -> None:
-    """SHOULD: a label value of ten thousand bytes is kept."""
-    assert all_series(writes, "long_value", value=pages.LONG_VALUE)
-
-
-def test_long_names(writes: list[Write]) -> None:
-    """SHOULD: long metric and label names are kept."""
-    assert all_series(writes, pages.LONG_NAME)
-    assert all_series(writes, "long_label", **{pages.LONG_LABEL: "v"})
-
-
-def test_many_labels(writes: list[Write]) -> None:
-    """SHOULD: a series with many labels is sent with all of them."""
-    (first, *_) = all_series(writes, "many")
-    assert first.labels.items() >= pages.MANY.items()
-
-
-def test_last_line(writes: list[Write]) -> None:
-    """SHOULD: the last line of a page counts, with or without a line feed."""
-    assert values_of(writes, "last_line")[0] == 1
-
-
 # --- Values -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    pytest.param("http:request:duration:seconds", 0.5, id="MUST: metric names with colons are kept"),
+    pytest.param("last_line", 1, id="SHOULD: the last line of a page counts, with or without a line feed"),
+])  # fmt: skip
+def test_lines_are_kept(writes: list[Write], name: str, value: float) -> None:
+    assert values_of(writes, name)[0] == value
 
 
 @pytest.mark.parametrize("kind", pages.VALUES)
@@ -153,18 +125,6 @@ def test_nan(writes: list[Write]) -> None:
     assert all(value != value and bits(value) != STALE_BITS for value in found)
 
 
-def test_no_markers_without_cause(writes: list[Write]) -> None:
-    """MUST NOT: no stale marker for a series that goes on, and none because the process ends."""
-    assert not [one.name for one in every(writes) for sample in one.samples if bits(sample.value) == STALE_BITS]
-
-
-def test_one_or_the_other(writes: list[Write]) -> None:
-    """MUST: a TimeSeries has at least one sample or histogram (an exemplar in 1.0), and not samples and histograms."""
-    for one in every(writes):
-        assert one.samples or one.histograms or (one.exemplars and one.metadata is None)
-        assert not (one.samples and one.histograms)
-
-
 @pytest.mark.parametrize("job", ["text", "openmetrics", "protobuf"])
 def test_up(writes: list[Write], job: str) -> None:
     """SHOULD: a scrape says of itself that it went well, what it took and what it found."""
@@ -176,12 +136,6 @@ def test_up(writes: list[Write], job: str) -> None:
 
 
 # --- Timestamps -------------------------------------------------------------------------------------------------------
-
-
-def test_milliseconds(writes: list[Write]) -> None:
-    """MUST: timestamps are milliseconds since the epoch: not seconds, and not nanoseconds."""
-    for one in every(writes):
-        assert all(1e12 < stamp < 1e16 for stamp in one.stamps)
 
 
 def test_time_of_the_scrape(steady: Run, writes: list[Write]) -> None:
@@ -221,44 +175,40 @@ def test_batched(writes: list[Write]) -> None:
 # --- Symbols of 2.0 ---------------------------------------------------------------------------------------------------
 
 
-def test_first_symbol(v2: list[Write]) -> None:
-    """MUST: the first symbol is the empty string."""
-    assert all(one.message.symbols[0] == "" for one in v2)
+def label_refs(one: Write) -> list[Sequence[int]]:
+    """Of series and of exemplars."""
+    return [
+        refs
+        for series in one.message.timeseries
+        for refs in (series.labels_refs, *(exemplar.labels_refs for exemplar in series.exemplars))
+    ]
 
 
-def test_symbols_once(v2: list[Write]) -> None:
-    """MUST: the table of symbols is deduplicated."""
-    for one in v2:
-        assert len(set(one.message.symbols)) == len(one.message.symbols)
+def all_refs(one: Write) -> set[int]:
+    """Of labels, of help and unit."""
+    described = {
+        ref for series in one.message.timeseries for ref in (series.metadata.help_ref, series.metadata.unit_ref)
+    }
+    return described.union(*label_refs(one))
 
 
-def test_no_symbol_for_nothing(v2: list[Write]) -> None:
-    """SHOULD: the table holds what the request refers to, and no more."""
-    for one in v2:
-        used = {0}
-        for series in one.message.timeseries:
-            used.update(series.labels_refs, [series.metadata.help_ref, series.metadata.unit_ref])
-            used.update(ref for exemplar in series.exemplars for ref in exemplar.labels_refs)
-        assert used == set(range(len(one.message.symbols)))
+SYMBOLS: dict[str, Callable[[Write], object]] = {
+    "MUST: the first symbol is the empty string":
+        lambda one: one.message.symbols[0] == "",
+    "MUST: the table of symbols is deduplicated":
+        lambda one: len(set(one.message.symbols)) == len(one.message.symbols),
+    "MUST: every reference is an index of the table; SHOULD: the table holds what is referred to, and no more":
+        lambda one: all_refs(one) | {0} == set(range(len(one.message.symbols))),
+    "MUST: references of labels come in pairs":
+        lambda one: all(len(refs) % 2 == 0 for refs in label_refs(one)),
+    "MUST: a series has labels":
+        lambda one: all(len(series.labels_refs) > 0 for series in one.message.timeseries),
+}  # fmt: skip
 
 
-def test_references(v2: list[Write]) -> None:
-    """MUST: every reference is an index of the table: of labels, of exemplars' labels, of help and unit."""
-    for one in v2:
-        count = len(one.message.symbols)
-        for series in one.message.timeseries:
-            exemplars = [ref for exemplar in series.exemplars for ref in exemplar.labels_refs]
-            described = [series.metadata.help_ref, series.metadata.unit_ref]
-            assert all(ref < count for ref in [*series.labels_refs, *exemplars, *described])
-
-
-def test_pairs(v2: list[Write]) -> None:
-    """MUST: references of labels come in pairs."""
-    for one in v2:
-        for series in one.message.timeseries:
-            assert len(series.labels_refs) % 2 == 0
-            assert len(series.labels_refs) > 0
-            assert all(len(exemplar.labels_refs) % 2 == 0 for exemplar in series.exemplars)
+@pytest.mark.parametrize("sentence", SYMBOLS)
+def test_symbols(v2: list[Write], sentence: str) -> None:
+    assert [one for one in v2 if not SYMBOLS[sentence](one)] == []
 
 
 def test_text_as_it_is(v1: list[Write]) -> None:

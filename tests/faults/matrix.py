@@ -29,12 +29,13 @@ from sandbox.amp import Limits, Receiver, SigV4
 from sandbox.api import Api
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, Request
-from tests.rig.delivery import KEYS, Clock, no_session
+from tests.rig.delivery import KEYS, Clock, in_order, no_session
 from tests.rig.push import config_text, endpoint, job
 
 HEALTHY, BROKEN, MAX_RECOVERY = 2, 2, 6
 RUN_SECONDS = 2.0  # for what a run does while something hangs, also on a machine that has other things to do
 SERIES = 8  # three records, and five that the job has anyway
+NO_NAME = "http://no-such-name.invalid/workspaces/ws-sandbox/api/v1/remote_write"
 UNUSED_PORT = "http://127.0.0.1:1/workspaces/ws-sandbox/api/v1/remote_write"  # no process listens there
 
 Act = Callable[["Scene"], None]
@@ -222,10 +223,7 @@ def _row(scene: Scene) -> Row:
         dead=dead,
         named=named - in_dead,
         lost=0,
-        in_order=all(
-            [stamp for stamp, _ in points] == sorted(stamp for stamp, _ in points)
-            for points in scene.amp.samples.values()
-        ),
+        in_order=in_order(scene.amp),
         runs=len(scene.reports),
     )
     row.lost = max(row.samples - row.accepted - row.dead - row.named, 0)
@@ -282,12 +280,8 @@ def _renew(scene: Scene) -> None:
     scene.bucket.auth = SigV4(access_key="AKIDFRESH", secret_key="fresh", service="s3")
 
 
-def _throttle(scene: Scene) -> None:
-    scene.amp.limits = Limits(samples_per_second=2)
-
-
-def _unthrottle(scene: Scene) -> None:
-    scene.amp.limits = Limits()
+def receiver_limits(limits: Limits) -> Act:
+    return lambda scene: setattr(scene.amp, "limits", limits)
 
 
 def _jump(seconds: float) -> Act:
@@ -299,33 +293,15 @@ def _jump(seconds: float) -> Act:
     return jump
 
 
-def _no_name(scene: Scene) -> None:
-    scene.change_config("http://no-such-name.invalid/workspaces/ws-sandbox/api/v1/remote_write")
-
-
-def _mend_url(scene: Scene) -> None:
-    scene.change_config(scene.amp.url)
-
-
-def _tls(scene: Scene) -> None:
-    scene.change_config(scene.amp.url.replace("http://", "https://"))
-
-
-def _refuse_connections(scene: Scene) -> None:
-    scene.change_config(UNUSED_PORT)
+def address_is(url_of: Callable[[str], str]) -> Act:
+    """The config's, made of the receiver's own."""
+    return lambda scene: scene.change_config(url_of(scene.amp.url))
 
 
 def _freeze(scene: Scene) -> None:
     scene.amp.always(Fault.status(503))
     scene.run()
     scene.bucket.freeze_lists()
-
-
-def _damage(scene: Scene) -> None:
-    """What waits can no longer be read."""
-    for key, content in scene.bucket.objects.items():
-        if key.startswith("spool/"):
-            scene.bucket.put(key, content[:-7])
 
 
 def _seconds(seconds: float) -> Act:
@@ -336,30 +312,29 @@ def _seconds(seconds: float) -> Act:
     return start
 
 
-def _flap(scene: Scene) -> None:
-    scene.amp.script(*[Fault.status(503), None, Fault.reset(), None, Fault.lost_answer()] * 3)
-
-
-def _mixed(scene: Scene) -> None:
-    scene.amp.script(*[Fault.half_answer(), Fault.lost_answer(), Fault.garbage()] * 6)
+def receiver_scripts(*faults: Fault | None) -> Act:
+    return lambda scene: scene.amp.script(*faults)
 
 
 def s3_does(operation: str, fault: Fault) -> Act:
     return lambda scene: scene.bucket.always(operation, fault)
 
 
-def s3_fails_twice(operation: str) -> Act:
+def s3_at_recovery(operation: str, *faults: Fault | None) -> Act:
     """When the receiver is well again."""
 
     def stop(scene: Scene) -> None:
         scene.amp.always(None)
-        scene.bucket.script(operation, Fault.status(500), Fault.status(500))
+        scene.bucket.script(operation, *faults)
 
     return stop
 
 
 def _damage_and_mend(scene: Scene) -> None:
-    _damage(scene)
+    """What waits can no longer be read."""
+    for key, content in scene.bucket.objects.items():
+        if key.startswith("spool/"):
+            scene.bucket.put(key, content[:-7])
     scene.amp.always(None)
 
 
@@ -376,13 +351,8 @@ def _many_wait(scene: Scene) -> None:
 
 
 def bad_reads(*faults: Fault | None) -> Act:
-    """When the receiver is well again; the first read is that of the state object."""
-
-    def stop(scene: Scene) -> None:
-        scene.amp.always(None)
-        scene.bucket.script("get", None, *faults)
-
-    return stop
+    """The first read is that of the state object."""
+    return s3_at_recovery("get", None, *faults)
 
 
 def _some_bad_reads(share: float) -> Act:
@@ -407,6 +377,8 @@ def cold_while_s3(**failures: int) -> Act:
     return start
 
 
+FLAP = receiver_scripts(*[Fault.status(503), None, Fault.reset(), None, Fault.lost_answer()] * 3)
+MIXED = receiver_scripts(*[Fault.half_answer(), Fault.lost_answer(), Fault.garbage()] * 6)
 NEVER = "Fri, 31 Dec 2100 23:59:59 GMT"
 STATUSES = (301, 401, 403, 404, 408, 429, 500, 501, 502, 503, 504, 599)
 HARD = (400, 402, 405, 410, 413, 415, 422, 431, 451)  # refused for good: the reports name what is missing
@@ -431,19 +403,20 @@ CASES = [
     _receiver("hangs within the response", Fault.hang_mid_answer()),
     _receiver("slow loris: a byte at a time", Fault.drip(0.1)),
     _receiver("answers after the timeout", Fault.delay(1.5)),
-    Case("flaps", nothing, receiver_is_well, between=_flap),
-    Case("flaps", nothing, receiver_is_well, between=_flap, mode="always"),
+    Case("flaps", nothing, receiver_is_well, between=FLAP),
+    Case("flaps", nothing, receiver_is_well, between=FLAP, mode="always"),
     *(Case(f"{name}; all or nothing{', cold starts' if between is Scene.cold_start else ''}", start, receiver_is_well,
            between, may_lose=True, takes_all=True, mode=mode, keep_valid=False)
       for name, start in (("answers 503", receiver_does(Fault.status(503))),
                           ("stores, and its answer is lost", receiver_does(Fault.lost_answer())),
-                          ("half responses, lost ones, garbage", _mixed), ("flaps", _flap))
+                          ("half responses, lost ones, garbage", MIXED), ("flaps", FLAP))
       for between in (nothing, Scene.cold_start)
       for mode in ("on_failure", "always")),
-    Case("429 storm: a rate of two samples a second", _throttle, _unthrottle),
-    Case("DNS: the name does not resolve", _no_name, _mend_url),
-    Case("TLS fails", _tls, _mend_url),
-    Case("connections refused", _refuse_connections, _mend_url),
+    Case("429 storm: a rate of two samples a second", receiver_limits(Limits(samples_per_second=2)),
+         receiver_limits(Limits())),
+    Case("DNS: the name does not resolve", address_is(lambda _: NO_NAME), address_is(str)),
+    Case("TLS fails", address_is(lambda url: url.replace("http:", "https:")), address_is(str)),
+    Case("connections refused", address_is(lambda _: UNUSED_PORT), address_is(str)),
     Case("credentials expire", _expire, _renew),
     Case("the clock jumps two hours ahead", _jump(7_200), receiver_is_well),
     Case("the clock jumps half a minute back", _jump(-30), receiver_is_well),
@@ -467,7 +440,8 @@ CASES = [
       for operation in ("put", "get", "list", "delete", "*")
       for name, fault in (("500", Fault.status(500)), ("503, slow", Fault.status(503, delay_seconds=0.1)),
                           ("reset", Fault.reset()), ("answer lost", Fault.lost_answer()))),
-    *(Case(f"S3 {operation}: 500 at recovery", receiver_does(Fault.status(503)), s3_fails_twice(operation))
+    *(Case(f"S3 {operation}: 500 at recovery", receiver_does(Fault.status(503)),
+           s3_at_recovery(operation, *[Fault.status(500)] * 2))
       for operation in ("get", "list", "delete", "put")),
     *(Case(f"S3 {operation}: heads cut, receiver well", s3_does(operation, Fault.cut_head()), all_is_well)
       for operation in ("put", "get", "list", "delete", "*")),

@@ -3,8 +3,6 @@ lost for its name."""
 
 from __future__ import annotations
 
-import json
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.delivery import Delivery
-from lambda_remote_write.push import push
-from lambda_remote_write.scrape.schedule import Tick
 from sandbox.amp import Receiver
 from sandbox.server import Fault
 from tests.rig.delivery import Clock, no_session
+from tests.rig.push import config_text, now_ms, run
 from tests.rig.scrape import Site, text
+from tests.rig.scraping import job_at
 
 PAGE = '{"http.requests","status.code"="200"} 1\nplain 2\n'
 SAMPLES = 7  # two of the page, and five that every target has
@@ -43,33 +41,25 @@ class World:
         self._environment = Environment(self.config(V2, **keys), self._dependencies)
 
     def config(self, version: str, *, endpoint: dict[str, Any] | None = None, **keys: Any) -> Any:
-        job = {
-            "job_name": "j",
-            "metrics_path": "/page",
-            "static_configs": [{"targets": [self.site.address], "labels": {"svc.name": "web"}}],
-            "metric_name_escaping_scheme": keys.pop("escaping", "allow-utf-8"),
-        }
+        static = {"targets": [self.site.address], "labels": {"svc.name": "web"}}
+        scheme = keys.pop("escaping", "allow-utf-8")
+        job = job_at("", metrics_path="/page", static_configs=[static], metric_name_escaping_scheme=scheme)
         queue = {"min_backoff": "5ms", "max_backoff": "20ms", "max_samples_per_send": 3, "sample_age_limit": "0s"}
         only = {"name": "one", "url": self.receiver.url, "protobuf_message": version, "queue_config": queue}
-        whole = {
-            "global": {"external_labels": {"out.side": "e"}, "scrape_interval": f"{STEP_SECONDS}s"},
-            "scrape_configs": [job],
-            "remote_write": [only | (endpoint or {})],
-            "self_metrics": False,
-            **keys,
-        }
-        return parse_config(json.dumps(whole), "config.yaml", {})
+        text = config_text(
+            [],
+            [only | (endpoint or {})],
+            scrape_configs=[job],
+            **{"global": {"external_labels": {"out.side": "e"}, "scrape_interval": f"{STEP_SECONDS}s"}} | keys,
+        )
+        return parse_config(text, "config.yaml", {})
 
     def use(self, version: str, **keys: Any) -> None:
         self._environment = Environment(self.config(version, **keys), self._dependencies, self._environment)
 
     def push(self, seconds: float = 20.0) -> Delivery:
-        report = push(
-            self._environment, Tick(self.clock.now_ms(), None, STEP_SECONDS * 1000), time.monotonic() + seconds
-        )
-        assert report.balances
+        (delivery,) = run(self._environment, seconds).deliveries
         self.clock.ahead += STEP_SECONDS
-        (delivery,) = report.deliveries
         return delivery
 
     def names(self) -> Names:
@@ -101,9 +91,9 @@ RULE = {"source_labels": ["status.code"], "regex": "(.+)", "target_label": "stat
 def test_no_series_is_lost_for_its_name(endpoint: dict[str, Any]) -> None:
     """In the run of the refusal and in the later ones."""
     with world(endpoint=endpoint) as one:
-        for run in range(3):
+        for number in range(3):
             delivery = one.push()
-            assert (delivery.accepted, delivery.dropped.counts) == (SAMPLES, {}), run
+            assert (delivery.accepted, delivery.dropped.counts) == (SAMPLES, {}), number
         assert one.names() == ESCAPED
         assert one.counts() == {3}
 
@@ -145,7 +135,7 @@ STAMPED = '{"http.requests","status.code"="200"} 1 %d\nplain 2 %d\n'
 @pytest.mark.parametrize("first", [[], [Fault.status(415)]], ids=["in 2.0", "in 1.0"])
 def test_what_was_not_delivered_may_come_again(first: list[Fault]) -> None:
     """Samples that a page stamps have not been sent when the run could not deliver them, and are when it could."""
-    at_ms = int(time.time() * 1000)
+    at_ms = now_ms()
     with world(STAMPED % (at_ms, at_ms), version_2="taken") as one:
         one.receiver.script(*first)
         one.receiver.always(Fault.status(503))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.config.schema import QueueConfig
 from lambda_remote_write.model.delivery import Delivery, WriteRequest
-from lambda_remote_write.push import push
 from lambda_remote_write.remote_write.queue import QueueClosed, SendQueue
 from lambda_remote_write.remote_write.send import connections
 from sandbox.amp import Limits, Receiver
@@ -22,7 +22,7 @@ from sandbox.api import Api
 from sandbox.server import Fault
 from tests.rig import made
 from tests.rig.delivery import Clock, in_order
-from tests.rig.push import Source, config_text, endpoint, job, now_ms, tick, warm_of
+from tests.rig.push import Source, config_text, endpoint, job, now_ms, run, warm_of
 
 
 def send_queue(count: int) -> tuple[SendQueue, Delivery]:
@@ -52,17 +52,23 @@ def test_how_many_go_side_by_side(requests: int, disjoint: bool, keys: dict[str,
 # --- Side by side, over sockets ---------------------------------------------------------------------------------------
 
 
+def pushed(api: Api, amp: Receiver, records: Callable[[], Any], clock: Clock | None = None, **queue: str) -> Delivery:
+    """One push of these records to an endpoint with this `queue_config`."""
+    source = Source(api)
+    source.records = records
+    with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)]), clock) as environment:
+        return run(environment, seconds=20).deliveries[0]
+
+
+def numbered(count: int, at: Callable[[], int] = now_ms) -> Callable[[], Any]:
+    return lambda: [{"id": str(n), "value": n, "at": at()} for n in range(count)]
+
+
 @pytest.mark.parametrize("shares", [False, True], ids=["no series twice", "series with several points"])
 def test_only_requests_that_share_no_series_overtake_each_other(shares: bool, api: Api) -> None:
     together, most, lock = [0], [0], threading.Lock()
     with Receiver(limits=Limits(out_of_order_seconds=0)) as amp:
-        source = Source(api)
         points = 8 if shares else 1
-        source.records = lambda: [
-            {"id": str(n), "value": n, "at": now_ms() - 1000 * age}
-            for n in range(24 // points)
-            for age in range(points)
-        ]
         real = amp._server.respond
 
         def counting(request):  # type: ignore[no-untyped-def]
@@ -77,23 +83,21 @@ def test_only_requests_that_share_no_series_overtake_each_other(shares: bool, ap
                     together[0] -= 1
 
         amp._server.respond = counting
-        queue = {"max_samples_per_send": "2"}
-        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)])) as environment:
-            report = push(environment, tick(environment), time.monotonic() + 10)
-        assert report.deliveries[0].accepted == 29
+        delivery = pushed(
+            api,
+            amp,
+            lambda: [one | {"at": one["at"] - 1000 * age} for one in numbered(24 // points)() for age in range(points)],
+            max_samples_per_send="2",
+        )
+        assert delivery.accepted == 29
         assert amp.refused == 0
         assert in_order(amp)
     assert most[0] == (1 if shares else 4)
 
 
 def test_a_stop_of_one_stops_the_others_and_loses_nothing(api: Api, receiver: Receiver) -> None:
-    source = Source(api)
-    source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(40)]
     receiver.script(None, None, None, Fault.status(404), Fault.status(404), Fault.status(404), Fault.status(404))
-    queue = {"max_samples_per_send": "1", "min_shards": "4"}
-    with warm_of(config_text([job(source.url)], [endpoint(receiver, "amp", queue_config=queue)])) as environment:
-        (delivery,) = push(environment, tick(environment), time.monotonic() + 10).deliveries
-    assert delivery.balances
+    delivery = pushed(api, receiver, numbered(40), max_samples_per_send="1", min_shards="4")
     assert delivery.accepted == receiver.accepted == len(receiver.samples)
     assert delivery.undelivered.total() == 45 - delivery.accepted >= 38
     assert len(receiver.requests) <= 7
@@ -106,13 +110,7 @@ def test_a_request_that_is_too_much_at_once_goes_in_pieces(api: Api) -> None:
     """AMP's token bucket refuses a request larger than what is in it: the same again would never get through."""
     clock = Clock()
     with Receiver(now=clock.time, limits=Limits(samples_per_second=4)) as amp:
-        source = Source(api)
-        source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(20)]
-        text = config_text(
-            [job(source.url)], [endpoint(amp, "amp", queue_config={"max_backoff": "2s", "min_backoff": "1s"})]
-        )
-        with warm_of(text, clock) as environment:
-            (delivery,) = push(environment, tick(environment), time.monotonic() + 20).deliveries
+        delivery = pushed(api, amp, numbered(20, clock.now_ms), clock, max_backoff="2s", min_backoff="1s")
         assert delivery.accepted == 25 == len(amp.samples)
         assert {record.status for record in amp.requests} == {200, 429}
 
@@ -120,22 +118,15 @@ def test_a_request_that_is_too_much_at_once_goes_in_pieces(api: Api) -> None:
 def test_sending_is_paced(api: Api) -> None:
     clock = Clock()
     with Receiver(now=clock.time) as amp:
-        source = Source(api)
-        source.records = lambda: [{"id": str(n), "value": n, "at": clock.now_ms()} for n in range(45)]
         queue = {"max_samples_per_second": "10", "max_samples_per_send": "5", "max_shards": "1"}
-        with warm_of(config_text([job(source.url)], [endpoint(amp, "amp", queue_config=queue)]), clock) as environment:
-            before = clock.ahead
-            (delivery,) = push(environment, tick(environment), time.monotonic() + 20).deliveries
+        delivery = pushed(api, amp, numbered(45, clock.now_ms), clock, **queue)
         assert delivery.accepted == 50
-        assert clock.ahead - before > 3.5  # ten at once, forty at ten a second
+        assert clock.ahead > 3.5  # ten at once, forty at ten a second
 
 
 def test_two_throttled_attempts_come_before_pieces(api: Api, receiver: Receiver) -> None:
-    source = Source(api)
-    source.records = lambda: [{"id": str(n), "value": n, "at": now_ms()} for n in range(3)]
     receiver.script(Fault.status(429), Fault.status(429))
-    with warm_of(json.loads(json.dumps(config_text([job(source.url)], [endpoint(receiver, "amp")])))) as environment:
-        push(environment, tick(environment), time.monotonic() + 10)
+    pushed(api, receiver, numbered(3))
     assert [record.sample_count for record in receiver.requests if record.sample_count] == [8, 8, 4, 4]
 
 

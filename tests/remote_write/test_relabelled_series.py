@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from lambda_remote_write.series import label_codec
 from lambda_remote_write.series.cache import AMP_LIMITS, SeriesCache, SeriesLimits
 from lambda_remote_write.series.order import order
 from tests.rig import made
+from tests.rig.tables import table
 
 NONE, UTF8 = SeriesLimits(), SeriesLimits(utf8_names=True)
 
@@ -41,54 +41,25 @@ def seen_through(
     return found, dict(dropped.counts)
 
 
-A = {"__name__": "m", "host": "a"}
-B = {"__name__": "m", "host": "b"}
+M = {"__name__": "m"}
+A, B = M | {"host": "a"}, M | {"host": "b"}
 MERGE = "[{action: labeldrop, regex: host}]"
 
 
-@pytest.mark.parametrize(
-    ("rules", "points", "expected", "dropped"),
-    [
-        pytest.param(
-            "[{source_labels: [host], regex: a, action: drop}]",
-            [(A, 1.0, 10), (B, 2.0, 10)],
-            [(B, 2.0, 10)],
-            {"write_relabel": 1},
-            id="a dropped series is counted",
-        ),
-        pytest.param(
-            "[{source_labels: [__name__], target_label: __name__, replacement: 'x_$1'}]",
-            [(A, 1.0, 10), (B, 2.0, 10)],
-            [({**A, "__name__": "x_m"}, 1.0, 10), ({**B, "__name__": "x_m"}, 2.0, 10)],
-            {},
-            id="renamed",
-        ),
-        pytest.param(
-            MERGE,
-            [(A, 1.0, 10), (B, 2.0, 10)],
-            [({"__name__": "m"}, 1.0, 10)],
-            {"not_newer": 1},
-            id="merged at one time: no duplicate",
-        ),
-        pytest.param(
-            MERGE,
-            [(A, 1.0, 20), (B, 2.0, 10), (A, 3.0, 30), (B, 4.0, 25)],
-            [({"__name__": "m"}, value, stamp) for value, stamp in [(2.0, 10), (1.0, 20), (4.0, 25), (3.0, 30)]],
-            {},
-            id="merged at several times: sorted",
-        ),
-        pytest.param(
-            "[{target_label: __name__, replacement: 'not a name'}]",
-            [(A, 1.0, 10)],
-            [],
-            {"invalid_metric_name": 1},
-            id="renamed to what is no name",
-        ),
-        pytest.param(
-            "[{regex: __name__, action: labeldrop}]", [(A, 1.0, 10)], [], {"invalid_metric_name": 1}, id="name dropped"
-        ),
-    ],
-)
+@table("rules, points, expected, dropped", [
+    ("a dropped series is counted", "[{source_labels: [host], regex: a, action: drop}]",
+     [(A, 1.0, 10), (B, 2.0, 10)], [(B, 2.0, 10)], {"write_relabel": 1}),
+    ("renamed", "[{source_labels: [__name__], target_label: __name__, replacement: 'x_$1'}]",
+     [(A, 1.0, 10), (B, 2.0, 10)], [(A | {"__name__": "x_m"}, 1.0, 10), (B | {"__name__": "x_m"}, 2.0, 10)], {}),
+    ("merged at one time: no duplicate", MERGE,
+     [(A, 1.0, 10), (B, 2.0, 10)], [(M, 1.0, 10)], {"not_newer": 1}),
+    ("merged at several times: sorted", MERGE,
+     [(A, 1.0, 20), (B, 2.0, 10), (A, 3.0, 30), (B, 4.0, 25)],
+     [(M, 2.0, 10), (M, 1.0, 20), (M, 4.0, 25), (M, 3.0, 30)], {}),
+    ("renamed to what is no name", "[{target_label: __name__, replacement: 'not a name'}]",
+     [(A, 1.0, 10)], [], {"invalid_metric_name": 1}),
+    ("name dropped", "[{regex: __name__, action: labeldrop}]", [(A, 1.0, 10)], [], {"invalid_metric_name": 1}),
+])  # fmt: skip
 def test_what_an_endpoint_sees_after_its_relabelling(
     rules: str, points: list[made.Point], expected: list[made.Point], dropped: dict[str, int]
 ) -> None:

@@ -22,6 +22,7 @@ from lambda_remote_write.remote_write import send as sending
 from lambda_remote_write.remote_write.batches import MetadataRequests
 from lambda_remote_write.remote_write.endpoint import EndpointState
 from lambda_remote_write.remote_write.queue import SendQueue
+from lambda_remote_write.scrape.schedule import wall_clock_ms
 from lambda_remote_write.series.cache import SeriesCache
 from sandbox import amp
 from tests.rig import made
@@ -61,13 +62,13 @@ class Clock:
             self.ahead += seconds
 
 
-def objects_at(url: str, keys: amp.SigV4 = KEYS) -> S3:
+def objects_at(url: str, keys: amp.SigV4 = KEYS, now_ms: Callable[[], int] = wall_clock_ms) -> S3:
     """S3 at an address of the loopback."""
     env_vars = {
         "AWS_ENDPOINT_URL_S3": url, "AWS_REGION": keys.region, "AWS_ACCESS_KEY_ID": keys.access_key,
-        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token or "",
     }  # fmt: skip
-    return Dependencies(env_vars, session=no_session).objects
+    return Dependencies(env_vars, now_ms, no_session).objects
 
 
 class HastyOnce(Transport):

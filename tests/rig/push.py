@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,17 @@ def config_text(jobs: list[dict[str, Any]], endpoints: list[dict[str, Any]], **t
     return json.dumps({"json_configs": jobs, "remote_write": endpoints, "self_metrics": False, **top})
 
 
-@contextmanager
-def warm_of(text: str, clock: Clock | None = None, env_vars: Mapping[str, str] = ENVIRONMENT) -> Iterator[Environment]:
+def warm_of(
+    text: str, clock: Clock | None = None, env_vars: Mapping[str, str] = ENVIRONMENT
+) -> AbstractContextManager[Environment]:
     clock = clock or Clock(really_sleeps=True)
-    dependencies = Dependencies(env_vars, clock.now_ms, no_session, clock.sleep)
+    return warm_over(Dependencies(env_vars, clock.now_ms, no_session, clock.sleep), text)
+
+
+@contextmanager
+def warm_over(dependencies: Dependencies, text: str) -> Iterator[Environment]:
     try:
-        yield Environment(parse_config(text, "config.yaml", env_vars), dependencies)
+        yield Environment(parse_config(text, "config.yaml", dependencies.env_vars), dependencies)
     finally:
         dependencies.transport.close()
 

@@ -233,18 +233,19 @@ def test_an_entry_holds_no_secrets(world: World, amp: Receiver) -> None:
 # --- The function -----------------------------------------------------------------------------------------------------
 
 
-def function_of(config: Path) -> dict[str, str]:
-    """The environment of a function whose log is this test's own."""
-    return ENVIRONMENT | {"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
+def function_of(world: World, amp: Receiver) -> App:
+    """Its log is this test's own, and goes to what is the standard output by then."""
+    path = world.folder.parent / "config.yaml"
+    path.write_text(world.text([endpoint(amp, "amp")]))
+    env_vars = ENVIRONMENT | {"PUSHER_CONFIG": str(path), "POWERTOOLS_SERVICE_NAME": f"s-{uuid.uuid4()}"}
+    return App(Dependencies(env_vars, world.clock.now_ms, no_session, world.clock.sleep))
 
 
 def test_the_function_succeeds_while_the_spool_holds_the_data(
     world: World, capsys: pytest.CaptureFixture[str], amp: Receiver
 ) -> None:
     """Nothing is lost: the spool's age triggers the alarm, and the log says why."""
-    path = world.folder.parent / "config.yaml"
-    path.write_text(world.text([endpoint(amp, "amp")]))
-    app = App(Dependencies(function_of(path), world.clock.now_ms, no_session, world.clock.sleep))
+    app = function_of(world, amp)
     amp.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
     for _ in range(2):
         result = app.handle({}, None)
@@ -263,13 +264,10 @@ def test_the_function_succeeds_while_the_spool_holds_the_data(
     assert [one["Delivered"][0] for one in metrics] == [0, 0, 1]
 
 
-@pytest.mark.slow
 def test_a_spool_that_takes_nothing_fails_the_function_and_names_the_loss(world: World, amp: Receiver) -> None:
     amp.always(Fault.status(404))
     world.folder.write_text("in the way")
-    path = world.folder.parent / "config.yaml"
-    path.write_text(world.text([endpoint(amp, "amp")]))
-    app = App(Dependencies(function_of(path), world.clock.now_ms, no_session, world.clock.sleep))
+    app = function_of(world, amp)
     with pytest.raises(PushFailed, match=r"8 undelivered.*the spool did not take them"):
         app.handle({}, Context(seconds=5))  # it tries until the time is up
     world.folder.unlink()

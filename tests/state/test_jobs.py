@@ -24,6 +24,7 @@ from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.server import Answer
 from tests.rig.clock import soon
+from tests.rig.tables import table
 
 NOW_MS = 1_800_000_000_000
 A, B, C = "job/a", "job/b", "job/c"
@@ -65,9 +66,7 @@ SEQUENCES: list[tuple[str, list[str], list[Run], list[bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("targets", "runs", "expected"), [row[1:] for row in SEQUENCES], ids=[row[0] for row in SEQUENCES]
-)
+@table("targets, runs, expected", SEQUENCES)
 def test_a_job_is_down_when_every_target_is(targets: list[str], runs: list[Run], expected: list[bool]) -> None:
     health = JobHealth(State(None, "0", lambda: NOW_MS))
     seen = []

@@ -27,6 +27,7 @@ from sandbox.server import Answer, Fault, Request
 from tests.rig.clock import StandingClock
 from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
 from tests.rig.push import config_text, endpoint, job
+from tests.rig.tables import events, table
 
 pytestmark = pytest.mark.slow
 
@@ -347,23 +348,7 @@ def test_undelivered_samples_of_one_shard_fail_the_invocation_and_the_others_are
 # --- Bad values -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
-        pytest.param({"shard": 5, "shards": 4}, ["shard", "5", "4"], id="5 of 4"),
-        pytest.param({"shard": 4, "shards": 4}, ["shard", "4"], id="4 of 4"),
-        pytest.param({"shard": 1}, ["shard", "1"], id="1 of the default"),
-        pytest.param({"shard": -1, "shards": 4}, ["shard", "-1", "0"], id="-1 of 4"),
-        pytest.param({"shard": 0, "shards": 0}, ["shards", "0", "1"], id="no shards"),
-        pytest.param({"shards": 0}, ["shards", "0", "1"], id="no shards and no shard"),
-        pytest.param({"shard": 0, "shards": -2}, ["shards", "-2", "1"], id="shards below none"),
-        pytest.param({"shard": "0", "shards": 4}, ["shard", "'0'", "number"], id="shard is a text"),
-        pytest.param({"shard": 0, "shards": 4.0}, ["shards", "4.0", "number"], id="shards is a fraction"),
-        pytest.param({"shard": True, "shards": 4}, ["shard", "True", "number"], id="shard is a truth"),
-        pytest.param({"shard": 0, "shards": True}, ["shards", "True", "number"], id="shards is a truth"),
-        pytest.param({"shard": 0, "shards": 10**9}, ["shards", "1000000000"], id="more than are allowed"),
-    ],
-)
+@table("keys, words", events("refused for their shard"))
 def test_a_shard_that_cannot_be_is_refused(fleet: Fleet, keys: dict[str, Any], words: list[str]) -> None:
     """The message names the key, the value and what is allowed; nothing is asked and nothing decided."""
     with pytest.raises(BadEvent) as caught:
@@ -371,13 +356,6 @@ def test_a_shard_that_cannot_be_is_refused(fleet: Fleet, keys: dict[str, Any], w
     assert [word for word in words if word not in str(caught.value)] == []
     assert (fleet.api.requests, fleet.amp.requests) == ([], [])
     assert not (Path(fleet.location or "") / "state").exists()
-
-
-@pytest.mark.parametrize("shards", [0, -1, "4", 1.5, True, None], ids=repr)
-def test_a_plan_of_shards_that_cannot_be_is_refused(fleet: Fleet, shards: Any) -> None:
-    with pytest.raises(BadEvent, match="shards") as caught:
-        fleet.new_app().handle({"action": "plan", "shards": shards}, None)
-    assert repr(shards) in str(caught.value)
 
 
 # --- Plan -------------------------------------------------------------------------------------------------------------
@@ -676,14 +654,19 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_split_is_said_and_the_run_goes_on(fleet: Fleet, damage: str) -> None:
+def split_of_four(fleet: Fleet) -> Path:
+    """Where it is written, after a change from one."""
     fleet.tick(1)
     for _ in range(3):
         fleet.tick(4)
     split = Path(fleet.location or "") / "state" / "split"
     assert split.is_file()
-    split.write_bytes(DAMAGED[damage])
+    return split
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_split_is_said_and_the_run_goes_on(fleet: Fleet, damage: str) -> None:
+    split_of_four(fleet).write_bytes(DAMAGED[damage])
     reports = fleet.tick(4)
     assert all(report["ok"] for report in reports.values())
     assert any("state/split" in warnings_of(report) for report in reports.values())
@@ -706,10 +689,7 @@ def test_a_split_that_is_damaged_during_a_change_is_the_same_for_environments_ol
 @pytest.mark.parametrize("value", [0, -1, "4", 1.5, None, [4], True], ids=repr)
 def test_numbers_that_cannot_be_are_damage_too(fleet: Fleet, value: Any) -> None:
     """Whatever the object's keys are called: none of its numbers may end a run."""
-    fleet.tick(1)
-    for _ in range(3):
-        fleet.tick(4)
-    split = Path(fleet.location or "") / "state" / "split"
+    split = split_of_four(fleet)
     found = json.loads(split.read_bytes())
     assert isinstance(found, dict)
     for key in found:

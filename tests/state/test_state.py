@@ -16,6 +16,7 @@ from lambda_remote_write.state.state import State, Unread, decoded
 from lambda_remote_write.store import Object
 from tests.rig.clock import soon
 from tests.rig.stores import MemoryStore
+from tests.rig.tables import table
 
 KEY = "state/0"
 MINUTE = 60_000
@@ -29,6 +30,11 @@ class World:
 
     def new_state(self) -> State:
         return State(self.store, "0", lambda: self.now_ms)
+
+    def read(self, *states: State) -> None:
+        for state in states:
+            state.start_reading(soon())
+            state.await_read()
 
     def run(self, state: State, *stages: Callable[[State], object]) -> State:
         """A run of an environment in which something happens."""
@@ -110,8 +116,7 @@ def test_what_is_drained_is_said_and_does_not_come_back(world: World) -> None:
 def test_a_backlog_that_another_run_has_made_meanwhile_stays(world: World) -> None:
     one, other = world.run(world.new_state(), spools("spool/amp/0/1")), world.new_state()
     world.run(other)
-    one.start_reading(soon())
-    one.await_read()
+    world.read(one)
     world.run(other, spools("spool/amp/0/2"))
     one.is_drained("amp", "spool/amp/0/1")
     one.save(soon())
@@ -119,10 +124,7 @@ def test_a_backlog_that_another_run_has_made_meanwhile_stays(world: World) -> No
 
 
 def test_two_writers_lose_nothing_of_each_other(world: World) -> None:
-    one, other = world.run(world.new_state()), world.run(world.new_state())
-    for state in (one, other):
-        state.start_reading(soon())
-        state.await_read()
+    one, other = joined(world)
     one.will_spool("amp", "spool/amp/0/1", soon())
     one.mark("a", HighWaterMark(5, 5), is_exact=True)
     other.will_spool("second", "spool/second/0/1", soon())
@@ -141,8 +143,7 @@ def test_two_writers_lose_nothing_of_each_other(world: World) -> None:
 def test_an_object_that_is_none_leaves_memory_in_force_and_is_written_anew(world: World, content: bytes) -> None:
     state = world.run(world.new_state(), spools("spool/amp/0/1"))
     world.store.objects[KEY] = content
-    state.start_reading(soon())
-    state.await_read()
+    world.read(state)
     assert "cannot be read" in state.problem
     assert state.has_backlog("amp")
     state.is_drained("amp", "")
@@ -165,18 +166,12 @@ def test_an_environment_that_could_not_read_does_not_write_over_others(world: Wo
     world.run(world.new_state(), spools("spool/amp/0/1"), marks(9, is_exact=True))
     late = world.new_state()
     world.store.failing["get"] = 1
-    late.start_reading(soon())
-    late.await_read()
+    world.read(late)
     late.use_config("v3")
     late.save(soon())
     assert world.written()["config_version"] == "v3"
     assert world.written()["backlog"] == {"amp": "spool/amp/0/1"}
     assert late.mark_of("j") == HighWaterMark(9, 9, 9, 3)
-
-
-def test_of_two_marks_the_later_one_counts(world: World) -> None:
-    assert HighWaterMark(5, 9, 3, 7).merged(HighWaterMark(6, 8, 4, 2)) == HighWaterMark(6, 9, 4, 2)
-    assert HighWaterMark(6, 8, 4, 2).merged(HighWaterMark(5, 9, 3, 7)) == HighWaterMark(6, 9, 4, 2)
 
 
 def test_without_a_store_it_is_memory(world: World) -> None:
@@ -240,11 +235,9 @@ def test_an_object_that_was_not_understood_is_not_known_when_it_is_unchanged(wor
     world.run(world.new_state(), spools("spool/amp/0/1"))
     state = world.new_state()
     world.store.cut = 3
-    state.start_reading(soon())
-    state.await_read()
+    world.read(state)
     assert (state.is_known, state.has_backlog("amp")) == (False, False)
-    state.start_reading(soon())
-    state.await_read()
+    world.read(state)
     assert (state.is_known, state.has_backlog("amp")) == (True, True)
 
 
@@ -270,9 +263,7 @@ def test_an_answer_without_an_etag_does_not_say_that_there_is_no_object(world: W
 def joined(world: World) -> tuple[State, State]:
     """Two environments that have both read the object, and have not written since."""
     one, other = world.run(world.new_state()), world.run(world.new_state())
-    for state in (one, other):
-        state.start_reading(soon())
-        state.await_read()
+    world.read(one, other)
     return one, other
 
 
@@ -299,18 +290,14 @@ def test_a_mark_that_need_not_be_exact_goes_with_the_next_write(world: World) ->
     assert world.run(world.new_state()).mark_of("j") == HighWaterMark(5, 5, 5, 3)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
+@table(
+    "first, second, expected",
     [
-        pytest.param(HighWaterMark(5, 5), HighWaterMark(6, 6), HighWaterMark(6, 6), id="the second is later"),
-        pytest.param(HighWaterMark(6, 6), HighWaterMark(5, 5), HighWaterMark(6, 6), id="the first is later"),
-        pytest.param(
-            HighWaterMark(6, 2, 1, 1),
-            HighWaterMark(5, 9, 4, 8),
-            HighWaterMark(6, 9, 1, 1),
-            id="the newest sample never goes back",
-        ),
-        pytest.param(HighWaterMark(5, 5, 5, 5), HighWaterMark(5, 5, 5, 5), HighWaterMark(5, 5, 5, 5), id="the same"),
+        ("the second is later", HighWaterMark(5, 5), HighWaterMark(6, 6), HighWaterMark(6, 6)),
+        ("the first is later", HighWaterMark(6, 8, 4, 2), HighWaterMark(5, 9, 3, 7), HighWaterMark(6, 9, 4, 2)),
+        ("so is all of the second", HighWaterMark(5, 9, 3, 7), HighWaterMark(6, 8, 4, 2), HighWaterMark(6, 9, 4, 2)),
+        ("the newest never goes back", HighWaterMark(6, 2, 1, 1), HighWaterMark(5, 9, 4, 8), HighWaterMark(6, 9, 1, 1)),
+        ("the same", HighWaterMark(5, 5, 5, 5), HighWaterMark(5, 5, 5, 5), HighWaterMark(5, 5, 5, 5)),
     ],
 )
 @pytest.mark.parametrize("is_exact", [True, False], ids=["exact", "with the next write"])

@@ -1,4 +1,5 @@
-"""A real Prometheus takes either version, native histograms and exemplars included, and gives back what was sent."""
+"""A real Prometheus takes either version, native histograms and exemplars included, and gives back what was sent, also
+the newest sample of jobs."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.model.samples import STALE, Exemplar, Histogram, Metadata, Samples
+from lambda_remote_write.remote_write import last_sample
 from sandbox import prometheus
 from tests.rig.delivery import Rig, rig
 from tests.rig.needs import Peer
@@ -112,3 +114,16 @@ def test_a_sample_that_prometheus_refuses_is_exactly_counted(server: prometheus.
         assert (delivery.accepted, dict(delivery.rejected.counts)) == (1, {"new-value-for-timestamp": 1})
         assert delivery.rejected.first_examples["new-value-for-timestamp"].startswith("1 samples: 400")
         assert len(server.query("refused")) == 2
+
+
+def test_metrics_that_differ_only_in_their_names_are_distinguished(server: prometheus.Prometheus) -> None:
+    """`timestamp` drops names: two such series in one selector are an error of PromQL."""
+    with sender(server, 1) as one:
+        now_ms = one.clock.now_ms()
+        newest = {("a", "one"): now_ms - 300_000, ("b", "one"): now_ms - 120_000, ("c", "two"): now_ms - 600_000}
+        points = [({"__name__": metric, "job": job}, 1.0, stamp) for (metric, job), stamp in newest.items()]
+        assert one.deliver(points).accepted == 3
+        metrics = {"one": ["a", "b"], "two": ["c"], "three": ["a"]}
+        client, config = one.endpoint.client, one.endpoint.config
+        found = last_sample.newest_ms(client, config, metrics, time.monotonic() + 10)
+    assert found == {"one": now_ms - 120_000, "two": now_ms - 600_000}
