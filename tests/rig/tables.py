@@ -1,14 +1,23 @@
-"""Tests as tables: a row is its id and what the test takes."""
+"""Tests as tables: a row is its id and what the test takes. Rows longer than a line are cases of a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+TESTDATA = Path(__file__).parents[1] / "testdata"
 
 
 def table(names: str, rows: Sequence[tuple[Any, ...]]) -> pytest.MarkDecorator:
     """One test for each row, whose first entry is the id. `names` of the others as in `parametrize`, with commas."""
     values = [row[1:] if "," in names else row[1] for row in rows]
     return pytest.mark.parametrize(names, values, ids=[row[0] for row in rows])
+
+
+def listed(file: str) -> list[tuple[str, Any]]:
+    """The cases of a file below tests/testdata, by name."""
+    return list(yaml.safe_load((TESTDATA / file).read_text(encoding="utf-8")).items())
