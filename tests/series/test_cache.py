@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,12 +84,18 @@ def test_label_sets_are_taken_or_refused_with_a_reason(
     limits: SeriesLimits, labels: dict[str, str], reason: str, detail: str
 ) -> None:
     """Of those that are taken, empty values are absent labels."""
+    series = made.cache(limits=limits)
+    for name in labels:  # names that are known as valid are not looked at again, limits are
+        with suppress(InvalidSeries):
+            series.intern({"__name__": "m", name: "x"})
     if reason:
-        with pytest.raises(InvalidSeries) as caught:
-            validated(labels, limits)
-        assert caught.value.reason == reason
-        assert detail in str(caught.value)
+        for take in (lambda: validated(labels, limits), lambda: series.intern(labels)):
+            with pytest.raises(InvalidSeries) as caught:
+                take()
+            assert caught.value.reason == reason
+            assert detail in str(caught.value)
     else:
+        assert label_codec.labels_of(series.intern(labels).prefix) == {name: one for name, one in labels.items() if one}
         expected = sorted((name.encode(), value.encode()) for name, value in labels.items() if value)
         assert validated(labels, limits) == expected
 
