@@ -1,4 +1,4 @@
-"""A JSON document becomes samples as DESIGN §3 says: rows of metric, served document and expected samples."""
+"""Values, times, labels, duplicates and limits of JSON documents that become samples; whole cases are in the corpus."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from tests.rig.json_source import NOW_MS, Rig, dropped, error, example, skipped
 from tests.rig.tables import table
 
 AT = f"@{NOW_MS}"
-
-
 LABELLED = 'records: "[]", value: v, labels: {l: l}'
 
 
