@@ -34,9 +34,7 @@ def with_ec2(make_rig: Callable[..., Rig], ec2: Ec2) -> Rig:
 
 
 def labels(make_rig: Callable[..., Rig], instance: Item) -> list[dict[str, str]]:
-    found = with_ec2(make_rig, Ec2([instance])).found(ENTRY)
-    assert found.warnings == []
-    return [dict(target) for group in found.groups for target in group.targets]
+    return with_ec2(make_rig, Ec2([instance])).targets(ENTRY)
 
 
 @table("case", list(CASES.items()))
@@ -165,9 +163,7 @@ def test_moto(aws: Aws, cloud: Rig) -> None:
     }
     (described,) = aws.client("ec2").describe_instances()["Reservations"]
     now = described["Instances"][0]
-    found = cloud.found("ec2_sd_configs: [{port: 9100}]")
-    assert found.warnings == []
-    (target,) = found.groups[0].targets
+    (target,) = cloud.targets(ENTRY)
     expected = {
         "__address__": f"{instance['PrivateIpAddress']}:9100",
         f"{EC2}ami": instance["ImageId"],

@@ -63,9 +63,7 @@ class Cloud:
         self.rig = make_rig(client=lambda service, config: clients[service])
 
     def targets(self, entry: str = "ecs_sd_configs: [{port: 8080}]") -> list[dict[str, str]]:
-        found = self.rig.found(entry)
-        assert found.warnings == []
-        return [dict(target) for group in found.groups for target in group.targets]
+        return self.rig.targets(entry)
 
 
 @table("case", list(CASES.items()))
@@ -191,9 +189,7 @@ def test_moto(aws: Aws, cloud: Rig) -> None:
         for detail in attachment["details"]
         if detail["name"] == "privateIPv4Address"
     )
-    found = cloud.found("ecs_sd_configs: [{port: 8080}]")
-    assert found.warnings == []
-    (target,) = (target for group in found.groups for target in group.targets)
+    (target,) = cloud.targets("ecs_sd_configs: [{port: 8080}]")
     expected = {
         "__address__": f"{address}:8080",
         f"{ECS}cluster": "prod",
@@ -225,9 +221,7 @@ def test_moto_on_an_instance(aws: Aws, cloud: Rig) -> None:
     container: Any = {"name": "web", "image": "web", "memory": 64, "cpu": 64}
     ecs.register_task_definition(family="web", containerDefinitions=[container])
     ecs.run_task(cluster="prod", taskDefinition="web", launchType="EC2")
-    found = cloud.found("ecs_sd_configs: [{port: 8080}]")
-    assert found.warnings == []
-    (target,) = (target for group in found.groups for target in group.targets)
+    (target,) = cloud.targets("ecs_sd_configs: [{port: 8080}]")
     expected = {
         "__address__": f"{made['PrivateIpAddress']}:8080",
         f"{ECS}container_instance_arn": host["containerInstanceArn"],
