@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.rig.json_source import NOW_MS, Rig, dropped, error, skipped
-from tests.rig.tables import table
+from tests.rig.tables import TESTDATA, listed, table
 
-CORPUS = Path(__file__).parents[1] / "testdata" / "json"
 DEEP = "[" * 900 + "]" * 900
 
 
@@ -20,9 +16,9 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """A file is one case, or many by name. `metric` is one whose name is m, `pages` are documents by query in the order
     in which they are asked for, `error` and `warning` are words of the only one. Samples of a series are in the order
     in which they arrive, at the time of the scrape where they show none; `DEEP` in a document stands for many lists."""
-    for path in sorted(CORPUS.glob("*.yaml")):
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for name, case in ({"": found} if "samples" in found else found).items():
+    for path in sorted((TESTDATA / "json").glob("*.yaml")):
+        found = listed(f"json/{path.name}")
+        for name, case in [("", dict(found))] if "samples" in dict(found) else found:
             yield f"{path.stem} {name}".strip(), case
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,5 +20,8 @@ def table(names: str, rows: Sequence[tuple[Any, ...]]) -> pytest.MarkDecorator:
 
 
 def listed(file: str) -> list[tuple[str, Any]]:
-    """The cases of a file below tests/testdata, by name."""
-    return list(yaml.safe_load((TESTDATA / file).read_text(encoding="utf-8")).items())
+    """The cases of a file below tests/testdata, by name. Of a name that stands twice the reader keeps the last only."""
+    text = (TESTDATA / file).read_text(encoding="utf-8")
+    found = yaml.safe_load(text)
+    assert len(found) == len(re.findall(r"^[^\s#]", text, re.MULTILINE)), f"a name stands twice in {file}"
+    return list(found.items())
