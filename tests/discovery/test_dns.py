@@ -62,10 +62,8 @@ TYPES = {
 @pytest.mark.parametrize(("keys", "expected"), TYPES.values(), ids=TYPES)
 def test_record_types(rig: Rig, keys: str, expected: list[dict[str, str]]) -> None:
     """Each record is a target with its labels; the name is the one of the config."""
-    found = rig.found(f"dns_sd_configs: [{{{keys}}}]")
-    assert found.warnings == []
     name = keys.partition("[")[2].partition("]")[0]
-    targets = [dict(target) for group in found.groups for target in group.targets]
+    targets = rig.targets(f"dns_sd_configs: [{{{keys}}}]")
     assert sorted(targets, key=str) == [{**target, "__meta_dns_name": name} for target in expected]
 
 

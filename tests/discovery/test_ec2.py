@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
@@ -11,74 +11,21 @@ import pytest
 from tests.rig.aws import REGION, Aws
 from tests.rig.clouds import Ec2, Item
 from tests.rig.discovery import Rig, addresses
+from tests.rig.tables import listed, table
 
 pytestmark = pytest.mark.slow  # moto answers slowly
 
 EC2 = "__meta_ec2_"
 
-FULL: Item = {
-    "InstanceId": "i-0abc",
-    "ImageId": "ami-1",
-    "InstanceType": "t4g.small",
-    "Architecture": "arm64",
-    "State": {"Name": "running"},
-    "Platform": "windows",
-    "InstanceLifecycle": "spot",
-    "Placement": {"AvailabilityZone": "eu-west-1b"},
-    "PrivateIpAddress": "10.0.0.5",
-    "PrivateDnsName": "ip-10-0-0-5.internal",
-    "PublicIpAddress": "198.51.100.7",
-    "PublicDnsName": "ec2-198-51-100-7.example",
-    "VpcId": "vpc-1",
-    "SubnetId": "subnet-a",
-    "NetworkInterfaces": [
-        {"SubnetId": "subnet-a", "Attachment": {"DeviceIndex": 0}, "Ipv6Addresses": [{"Ipv6Address": "2001:db8::1"}]},
-        {
-            "SubnetId": "subnet-b",
-            "Attachment": {"DeviceIndex": 2},
-            "Ipv6Addresses": [
-                {"Ipv6Address": "2001:db8::2", "IsPrimaryIpv6": False},
-                {"Ipv6Address": "2001:db8::3", "IsPrimaryIpv6": True},
-            ],
-        },
-        {"SubnetId": "subnet-a", "Attachment": {"DeviceIndex": 3}, "Ipv6Addresses": []},
-    ],
-    "Tags": [
-        {"Key": "Name", "Value": "web"},
-        {"Key": "aws:autoscaling:group/Name", "Value": "asg"},
-        {"Key": "a-b", "Value": "first"},
-        {"Key": "a.b", "Value": "later"},
-        {"Key": "größe", "Value": "L"},
-    ],
-}
-FULL_LABELS = {
-    "__address__": "10.0.0.5:9100",
-    f"{EC2}ami": "ami-1",
-    f"{EC2}architecture": "arm64",
-    f"{EC2}availability_zone": "eu-west-1b",
-    f"{EC2}availability_zone_id": "euw1-az1",
-    f"{EC2}default_ipv6_address": "2001:db8::3",
-    f"{EC2}instance_id": "i-0abc",
-    f"{EC2}instance_lifecycle": "spot",
-    f"{EC2}instance_state": "running",
-    f"{EC2}instance_type": "t4g.small",
-    f"{EC2}ipv6_addresses": ",2001:db8::1,2001:db8::2,2001:db8::3,",
-    f"{EC2}owner_id": "111122223333",
-    f"{EC2}platform": "windows",
-    f"{EC2}primary_ipv6_addresses": ",,,2001:db8::3,",
-    f"{EC2}primary_subnet_id": "subnet-a",
-    f"{EC2}private_dns_name": "ip-10-0-0-5.internal",
-    f"{EC2}private_ip": "10.0.0.5",
-    f"{EC2}public_dns_name": "ec2-198-51-100-7.example",
-    f"{EC2}public_ip": "198.51.100.7",
-    f"{EC2}region": "eu-west-1",
-    f"{EC2}subnet_id": ",subnet-a,subnet-b,",
-    f"{EC2}tag_Name": "web",
-    f"{EC2}tag_a_b": "later",
-    f"{EC2}tag_aws_autoscaling_group_Name": "asg",
-    f"{EC2}tag_gr__e": "L",
-    f"{EC2}vpc_id": "vpc-1",
-}
+CASES = dict(listed("discovery/ec2.yaml"))
+FULL: Item = CASES["every label"]["instance"]
+
+
+def named(labels: Mapping[str, Any]) -> dict[str, Any]:
+    return {name if name.startswith("__") else f"{EC2}{name}": value for name, value in labels.items()}
+
+
+FULL_LABELS = named(CASES["every label"]["labels"])
 ENTRY = "ec2_sd_configs: [{port: 9100}]"
 
 
@@ -87,79 +34,18 @@ def with_ec2(make_rig: Callable[..., Rig], ec2: Ec2) -> Rig:
 
 
 def labels(make_rig: Callable[..., Rig], instance: Item) -> list[dict[str, str]]:
-    found = with_ec2(make_rig, Ec2([instance])).found(ENTRY)
-    assert found.warnings == []
-    return [dict(target) for group in found.groups for target in group.targets]
+    return with_ec2(make_rig, Ec2([instance])).targets(ENTRY)
 
 
-def test_every_label(make_rig: Callable[..., Rig]) -> None:
-    """What Prometheus would set, and nothing else."""
-    assert labels(make_rig, FULL) == [FULL_LABELS]
-
-
-def test_a_bare_instance(make_rig: Callable[..., Rig]) -> None:
-    """Labels of what AWS does not say are absent, but for those that are always there."""
-    assert labels(make_rig, {"PrivateIpAddress": "10.0.0.9", "InstanceId": "i-1", "InstanceType": "t3.nano"}) == [
-        {
-            "__address__": "10.0.0.9:9100",
-            f"{EC2}instance_id": "i-1",
-            f"{EC2}instance_type": "t3.nano",
-            f"{EC2}owner_id": "111122223333",
-            f"{EC2}private_ip": "10.0.0.9",
-            f"{EC2}region": "eu-west-1",
-        }
-    ]
-
-
-def primary(device: int, address: str) -> Item:
-    addresses = [{"Ipv6Address": address, "IsPrimaryIpv6": True}]
-    return {"SubnetId": "s", "Attachment": {"DeviceIndex": device}, "Ipv6Addresses": addresses}
-
-
-V6 = {"SubnetId": "s", "Attachment": {"DeviceIndex": 0}, "Ipv6Addresses": [{"Ipv6Address": "2001:db8::9"}]}
-ODD: dict[str, tuple[Item, dict[str, str | None]]] = {
-    "ipv6-only": (
-        {"PrivateIpAddress": None, "NetworkInterfaces": [V6]},
-        {"__address__": "[2001:db8::9]:9100", "private_ip": None, "default_ipv6_address": "2001:db8::9",
-         "ipv6_addresses": ",2001:db8::9,", "primary_ipv6_addresses": None},
-    ),
-    "devices-out-of-order": (
-        {"NetworkInterfaces": [primary(2, "2001:db8::c"), primary(0, "2001:db8::a")]},
-        {"primary_ipv6_addresses": ",2001:db8::a,,2001:db8::c,", "default_ipv6_address": "2001:db8::a",
-         "ipv6_addresses": ",2001:db8::c,2001:db8::a,"},
-    ),
-    "public-name-without-address": ({"PublicIpAddress": None}, {"public_ip": None, "public_dns_name": None}),
-    "public-address-without-name": (
-        {"PublicDnsName": None}, {"public_ip": "198.51.100.7", "public_dns_name": None},
-    ),
-    "empty-names": (
-        {"PrivateDnsName": "", "PublicDnsName": ""}, {"private_dns_name": "", "public_dns_name": ""},
-    ),
-    "empty-enums": (
-        {"Platform": "", "InstanceLifecycle": "", "Architecture": ""},
-        {"platform": None, "instance_lifecycle": None, "architecture": None},
-    ),
-    "no-vpc": (
-        {"VpcId": None},
-        {"vpc_id": None, "primary_subnet_id": None, "subnet_id": None, "ipv6_addresses": None,
-         "primary_ipv6_addresses": None, "default_ipv6_address": None},
-    ),
-    "vpc-without-interfaces": (
-        {"NetworkInterfaces": [], "SubnetId": None},
-        {"vpc_id": "vpc-1", "subnet_id": ",,", "primary_subnet_id": None, "ipv6_addresses": None},
-    ),
-    "unknown-zone": ({"Placement": {"AvailabilityZone": "eu-west-1z"}}, {"availability_zone_id": ""}),
-    "stopped": ({"State": {"Name": "stopped"}}, {"instance_state": "stopped"}),
-    "tag-without-value": ({"Tags": [{"Key": "a"}, {"Key": "b", "Value": ""}]}, {"tag_a": None, "tag_b": ""}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("changes", "expected"), ODD.values(), ids=ODD)
-def test_odd_instances(make_rig: Callable[..., Rig], changes: Item, expected: dict[str, str | None]) -> None:
-    """Which labels an instance has when something is missing or empty (None: no such label)."""
-    instance = {key: value for key, value in {**FULL, **changes}.items() if value is not None}
-    (found,) = labels(make_rig, instance)
-    assert {name: found.get(name if name.startswith("__") else f"{EC2}{name}") for name in expected} == expected
+@table("case", list(CASES.items()))
+def test_labels(make_rig: Callable[..., Rig], case: dict[str, Any]) -> None:
+    """What Prometheus would set, and nothing else; labels of what AWS does not say are absent."""
+    (found,) = labels(make_rig, {key: value for key, value in case["instance"].items() if value is not None})
+    if "labels" in case:
+        assert found == named(case["labels"])
+    else:
+        expected = named(case["among"])
+        assert {name: found.get(name) for name in expected} == expected
 
 
 def test_without_a_private_address(make_rig: Callable[..., Rig]) -> None:
@@ -277,9 +163,7 @@ def test_moto(aws: Aws, cloud: Rig) -> None:
     }
     (described,) = aws.client("ec2").describe_instances()["Reservations"]
     now = described["Instances"][0]
-    found = cloud.found("ec2_sd_configs: [{port: 9100}]")
-    assert found.warnings == []
-    (target,) = found.groups[0].targets
+    (target,) = cloud.targets(ENTRY)
     expected = {
         "__address__": f"{instance['PrivateIpAddress']}:9100",
         f"{EC2}ami": instance["ImageId"],

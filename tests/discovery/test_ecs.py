@@ -11,6 +11,7 @@ import pytest
 from tests.rig.aws import REGION, Aws
 from tests.rig.clouds import Client, Ec2, Ecs, Item
 from tests.rig.discovery import Rig, addresses
+from tests.rig.tables import listed, table
 
 pytestmark = pytest.mark.slow  # moto answers slowly
 
@@ -19,51 +20,15 @@ ARN = "arn:aws:ecs:eu-west-1:111122223333:"
 PROD, LAB = f"{ARN}cluster/prod", f"{ARN}cluster/lab"
 
 
-def eni(address: str | None, interface: str) -> Item:
+def eni(address: str, interface: str) -> Item:
     details = [{"name": "subnetId", "value": "subnet-a"}, {"name": "networkInterfaceId", "value": interface}]
-    details += [{"name": "privateIPv4Address", "value": address}] if address else []
-    return {"type": "ElasticNetworkInterface", "details": [*details, {"name": "macAddress"}]}
+    details.append({"name": "privateIPv4Address", "value": address})
+    return {"type": "ElasticNetworkInterface", "details": details}
 
 
-FARGATE: Item = {
-    "clusterArn": PROD,
-    "taskArn": f"{ARN}task/prod/1",
-    "taskDefinitionArn": f"{ARN}task-definition/web:3",
-    "group": "service:web",
-    "launchType": "FARGATE",
-    "desiredStatus": "RUNNING",
-    "lastStatus": "RUNNING",
-    "healthStatus": "HEALTHY",
-    "availabilityZone": "eu-west-1a",
-    "platformFamily": "Linux",
-    "platformVersion": "1.4.0",
-    "attachments": [{"type": "Other"}, eni("10.0.1.1", "eni-1")],
-    "tags": [{"key": "app-name", "value": "web"}],
-}
-BRIDGE: Item = {
-    "clusterArn": PROD,
-    "taskArn": f"{ARN}task/prod/2",
-    "taskDefinitionArn": f"{ARN}task-definition/agent:1",
-    "group": "family:web",  # as a service is called, which it does not belong to
-    "launchType": "EC2",
-    "desiredStatus": "RUNNING",
-    "lastStatus": "PENDING",
-    "healthStatus": "UNKNOWN",
-    "availabilityZone": "eu-west-1b",
-    "containerInstanceArn": f"{ARN}container-instance/prod/h1",
-}
-ON_A_HOST = {
-    **FARGATE,
-    "taskArn": f"{ARN}task/prod/3",
-    "group": "service:gone",
-    "launchType": "EC2",
-    "containerInstanceArn": f"{ARN}container-instance/prod/h1",
-    "attachments": [eni("10.0.1.3", "eni-3")],
-}
-STARTING = {**BRIDGE, "taskArn": f"{ARN}task/prod/4", "attachments": [eni(None, "eni-4")]}
-LOST = {**BRIDGE, "taskArn": f"{ARN}task/prod/5", "containerInstanceArn": f"{ARN}container-instance/prod/h9"}
+CASES = dict(listed("discovery/ecs.yaml"))
+FARGATE, BRIDGE = CASES["fargate"]["task"], CASES["bridge"]["task"]
 IN_LAB = {**FARGATE, "clusterArn": LAB, "taskArn": f"{ARN}task/lab/1", "attachments": [eni("10.9.9.9", "eni-9")]}
-
 HOST: Item = {
     "InstanceId": "i-1",
     "InstanceType": "m5.large",
@@ -71,71 +36,6 @@ HOST: Item = {
     "PublicIpAddress": "198.51.100.5",
     "SubnetId": "subnet-h",
     "Tags": [{"Key": "aws:rack", "Value": "7"}],
-}
-HOST_LABELS = {
-    f"{ECS}container_instance_arn": f"{ARN}container-instance/prod/h1",
-    f"{ECS}ec2_instance_id": "i-1",
-    f"{ECS}ec2_instance_private_ip": "10.0.0.5",
-    f"{ECS}ec2_instance_public_ip": "198.51.100.5",
-    f"{ECS}ec2_instance_type": "m5.large",
-    f"{ECS}tag_ec2_aws_rack": "7",
-}
-CLUSTER_LABELS = {
-    f"{ECS}cluster": "prod",
-    f"{ECS}cluster_arn": PROD,
-    f"{ECS}region": "eu-west-1",
-    f"{ECS}tag_cluster_env": "prod",
-}
-FARGATE_LABELS = {
-    **CLUSTER_LABELS,
-    "__address__": "10.0.1.1:8080",
-    f"{ECS}availability_zone": "eu-west-1a",
-    f"{ECS}desired_status": "RUNNING",
-    f"{ECS}health_status": "HEALTHY",
-    f"{ECS}ip_address": "10.0.1.1",
-    f"{ECS}last_status": "RUNNING",
-    f"{ECS}launch_type": "FARGATE",
-    f"{ECS}network_mode": "awsvpc",
-    f"{ECS}platform_family": "Linux",
-    f"{ECS}platform_version": "1.4.0",
-    f"{ECS}public_ip": "203.0.113.1",
-    f"{ECS}service": "web",
-    f"{ECS}service_arn": f"{ARN}service/prod/web",
-    f"{ECS}service_status": "ACTIVE",
-    f"{ECS}subnet_id": "subnet-a",
-    f"{ECS}tag_service_team": "a",
-    f"{ECS}tag_task_app_name": "web",
-    f"{ECS}task_arn": f"{ARN}task/prod/1",
-    f"{ECS}task_definition": f"{ARN}task-definition/web:3",
-    f"{ECS}task_group": "service:web",
-}
-BRIDGE_LABELS = {
-    **CLUSTER_LABELS,
-    **HOST_LABELS,
-    "__address__": "10.0.0.5:8080",
-    f"{ECS}availability_zone": "eu-west-1b",
-    f"{ECS}desired_status": "RUNNING",
-    f"{ECS}health_status": "UNKNOWN",
-    f"{ECS}ip_address": "10.0.0.5",
-    f"{ECS}last_status": "PENDING",
-    f"{ECS}launch_type": "EC2",
-    f"{ECS}network_mode": "bridge",
-    f"{ECS}public_ip": "198.51.100.5",
-    f"{ECS}subnet_id": "subnet-h",
-    f"{ECS}task_arn": f"{ARN}task/prod/2",
-    f"{ECS}task_definition": f"{ARN}task-definition/agent:1",
-    f"{ECS}task_group": "family:web",
-}
-SERVICE_NAMES = ("service", "service_arn", "service_status", "tag_service_team")
-ON_A_HOST_LABELS = {
-    **{name: value for name, value in FARGATE_LABELS.items() if name.removeprefix(ECS) not in SERVICE_NAMES},
-    **HOST_LABELS,
-    "__address__": "10.0.1.3:8080",
-    f"{ECS}ip_address": "10.0.1.3",
-    f"{ECS}launch_type": "EC2",
-    f"{ECS}public_ip": None,
-    f"{ECS}task_arn": f"{ARN}task/prod/3",
-    f"{ECS}task_group": "service:gone",
 }
 
 
@@ -163,51 +63,15 @@ class Cloud:
         self.rig = make_rig(client=lambda service, config: clients[service])
 
     def targets(self, entry: str = "ecs_sd_configs: [{port: 8080}]") -> list[dict[str, str]]:
-        found = self.rig.found(entry)
-        assert found.warnings == []
-        return [dict(target) for group in found.groups for target in group.targets]
+        return self.rig.targets(entry)
 
 
-KINDS = {
-    "fargate": (FARGATE, FARGATE_LABELS),
-    "bridge": (BRIDGE, BRIDGE_LABELS),
-    "awsvpc-on-ec2": (ON_A_HOST, {name: value for name, value in ON_A_HOST_LABELS.items() if value is not None}),
-}
-
-
-@pytest.mark.parametrize(("task", "expected"), KINDS.values(), ids=KINDS)
-def test_every_label(make_rig: Callable[..., Rig], task: Item, expected: dict[str, str]) -> None:
-    """What Prometheus would set for a task, and nothing else."""
-    assert Cloud(make_rig, task).targets() == [expected]
-
-
-ATTACHING = {**BRIDGE, "attachments": [{"type": "ElasticNetworkInterface", "details": []}]}
-NOWHERE = {"starting": STARTING, "attaching": ATTACHING, "lost": LOST, "detached": {**FARGATE, "attachments": []}}
-
-
-@pytest.mark.parametrize("task", NOWHERE.values(), ids=NOWHERE)
-def test_without_an_address(make_rig: Callable[..., Rig], task: Item) -> None:
-    """A task that has no address (yet) is no target."""
-    assert Cloud(make_rig, task).targets() == []
-
-
-def test_a_bare_task(make_rig: Callable[..., Rig]) -> None:
-    """Labels of what ECS does not say are absent, but for those that are always there."""
-    task = {"clusterArn": LAB, "taskArn": "t", "attachments": [eni("10.9.9.9", "eni-9")]}
-    assert Cloud(make_rig, task).targets() == [
-        {
-            "__address__": "10.9.9.9:8080",
-            f"{ECS}cluster": "lab",
-            f"{ECS}cluster_arn": LAB,
-            f"{ECS}health_status": "",
-            f"{ECS}ip_address": "10.9.9.9",
-            f"{ECS}launch_type": "",
-            f"{ECS}network_mode": "awsvpc",
-            f"{ECS}region": "eu-west-1",
-            f"{ECS}subnet_id": "subnet-a",
-            f"{ECS}task_arn": "t",
-        }
-    ]
+@table("case", list(CASES.items()))
+def test_labels(make_rig: Callable[..., Rig], case: dict[str, Any]) -> None:
+    """What Prometheus would set for a task, and nothing else; without an address (yet) it is no target."""
+    labels = case["labels"]
+    named = {name if name.startswith("__") else f"{ECS}{name}": value for name, value in (labels or {}).items()}
+    assert Cloud(make_rig, case["task"]).targets() == ([named] if labels else [])
 
 
 def test_all_clusters_and_pages(make_rig: Callable[..., Rig]) -> None:
@@ -241,9 +105,10 @@ def test_a_service_that_is_draining(make_rig: Callable[..., Rig]) -> None:
     API Reference, DeleteService). Its tasks run on, without its labels."""
     cloud = Cloud(make_rig, {**FARGATE, "group": "service:old"})
     (target,) = cloud.targets()
-    assert target["__address__"] == FARGATE_LABELS["__address__"]
+    assert target["__address__"] == "10.0.1.1:8080"
     assert target[f"{ECS}task_group"] == "service:old"
-    assert not target.keys() & {f"{ECS}{name}" for name in SERVICE_NAMES}
+    assert not target.keys() & {f"{ECS}{name}" for name in ("service", "service_arn", "service_status")}
+    assert f"{ECS}tag_service_team" not in target
 
 
 def test_many_services(make_rig: Callable[..., Rig]) -> None:
@@ -324,9 +189,7 @@ def test_moto(aws: Aws, cloud: Rig) -> None:
         for detail in attachment["details"]
         if detail["name"] == "privateIPv4Address"
     )
-    found = cloud.found("ecs_sd_configs: [{port: 8080}]")
-    assert found.warnings == []
-    (target,) = (target for group in found.groups for target in group.targets)
+    (target,) = cloud.targets("ecs_sd_configs: [{port: 8080}]")
     expected = {
         "__address__": f"{address}:8080",
         f"{ECS}cluster": "prod",
@@ -358,9 +221,7 @@ def test_moto_on_an_instance(aws: Aws, cloud: Rig) -> None:
     container: Any = {"name": "web", "image": "web", "memory": 64, "cpu": 64}
     ecs.register_task_definition(family="web", containerDefinitions=[container])
     ecs.run_task(cluster="prod", taskDefinition="web", launchType="EC2")
-    found = cloud.found("ecs_sd_configs: [{port: 8080}]")
-    assert found.warnings == []
-    (target,) = (target for group in found.groups for target in group.targets)
+    (target,) = cloud.targets("ecs_sd_configs: [{port: 8080}]")
     expected = {
         "__address__": f"{made['PrivateIpAddress']}:8080",
         f"{ECS}container_instance_arn": host["containerInstanceArn"],

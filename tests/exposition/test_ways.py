@@ -252,24 +252,8 @@ ODD = (
     'a{x="\0"}', 'a{x="\r"}',
 )  # fmt: skip
 NUMBERS = (
-    "0",
-    "1",
-    "2",
-    "3",
-    "1.5",
-    "1e5",
-    "NaN",
-    "+Inf",
-    "-0",
-    "+1",
-    ".5",
-    "1.",
-    "7 5",
-    "7 5",
-    "0x1p-2",
-    "1_000",
-    "1,2",
-)
+    "0", "1", "2", "3", "1.5", "1e5", "NaN", "+Inf", "-0", "+1", ".5", "1.", "7 5", "7 5", "0x1p-2", "1_000", "1,2",
+)  # fmt: skip
 SAMPLES = st.tuples(
     st.sampled_from(SOUND * 4 + BOUND * 3 + ODD), st.sampled_from([" "] * 20 + ["  ", "\t"]), st.sampled_from(NUMBERS)
 ).map("".join)

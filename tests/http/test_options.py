@@ -224,9 +224,18 @@ def test_no_auth() -> None:
     assert auth_headers(HttpClientConfig(http_headers=(("X-Empty", ()),)), secrets()) == {"X-Empty": ""}
 
 
-def test_a_fetched_secret_that_no_header_takes_is_named() -> None:
-    """By header and reference, before any library quotes it."""
-    client = HttpClientConfig(authorization=Authorization("Bearer", Secret(reference="env:TOKEN")))
-    with pytest.raises(SecretError, match=r"^header Authorization, env:TOKEN: ") as raised:
-        auth_headers(client, secrets(TOKEN=f"{VALUE}\n{VALUE}"))
-    assert VALUE not in str(raised.value)
+def test_a_secret_that_no_header_takes_is_named(tmp_path: Path) -> None:
+    """By header and where it is from, before any library quotes it."""
+    path, text = tmp_path / "token", f"{VALUE}\n{VALUE}"
+    path.write_text(text)
+    places = {
+        "env:TOKEN": Secret(reference="env:TOKEN"),
+        str(path): Secret(file=str(path)),
+        "a literal secret": Secret(literal=text),
+    }
+    for where, secret in places.items():
+        client = HttpClientConfig(authorization=Authorization("Bearer", secret))
+        with pytest.raises(SecretError) as raised:
+            auth_headers(client, secrets(TOKEN=text))
+        assert str(raised.value).startswith(f"header Authorization, {where}: ")
+        assert VALUE not in str(raised.value)

@@ -1,21 +1,15 @@
-"""A JSON document becomes samples as DESIGN §3 says: rows of metric, served document and expected samples."""
+"""Values, times, labels, duplicates and limits of JSON documents that become samples; whole cases are in the corpus."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.rig.json_source import NOW_MS, Rig, dropped, error, example, skipped
 from tests.rig.tables import table
 
-CORPUS = sorted((Path(__file__).parents[1] / "testdata" / "json").glob("*.yaml"))
 AT = f"@{NOW_MS}"
-
-
 LABELLED = 'records: "[]", value: v, labels: {l: l}'
 
 
@@ -26,178 +20,6 @@ def pushed(rig: Rig, metric: str, document: str, keys: str = "") -> dict[str, An
     assert rig.receiver.refused == 0
     assert all(status == 200 for status in (record.status for record in rig.receiver.requests))
     return report
-
-
-# --- Longer documents ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", CORPUS, ids=[path.stem for path in CORPUS])
-def test_corpus(rig: Rig, path: Path) -> None:
-    """Each file: a job's metrics and keys, the document as served, and every sample, skip and drop it gives."""
-    case = yaml.safe_load(path.read_text(encoding="utf-8"))
-    rig.clock.ms = case.get("now_ms", NOW_MS)
-    rig.serve(case["document"])
-    job = json.dumps({"job_name": "j", "url": f"{rig.api.url}/doc", "metrics": case["metrics"]} | case.get("job", {}))
-    report = rig.push(job)
-    assert error(report) == ""
-    assert rig.lines() == sorted(case["samples"])
-    assert skipped(report) == case.get("skipped", {})
-    assert dropped(report) == case.get("dropped", {})
-    assert rig.receiver.refused == 0
-
-
-# --- Records and scopes ----------------------------------------------------------------------------------------------
-
-RECORDS = [
-    ("one object", "value: v", '{"v": 1}', ["m 1"]),
-    ("array at the top", 'records: "[]", value: v', '[{"v":1}]', ["m 1"]),
-    ("array at the top without records", "value: v, labels: {a: a}", '[{"v":1,"a":"x"}]', ['m{a="x"} 1']),
-    (
-        "array under a key",
-        'records: "a.b[]", value: v, labels: {n: n}',
-        '{"a":{"b":[{"v":1,"n":"x"},{"v":2,"n":"y"}]}}',
-        ['m{n="x"} 1', 'm{n="y"} 2'],
-    ),
-    (
-        "array under a key, without brackets",
-        "records: a, value: v, labels: {n: n}",
-        '{"a":[{"v":1,"n":"x"},{"v":2,"n":"y"}]}',
-        ['m{n="x"} 1', 'm{n="y"} 2'],
-    ),
-    ("records that are numbers", 'records: "t[]", value: "@", duplicates: sum', '{"t":[1,2,4]}', ["m 7"]),
-    (
-        "nulls in a list are no records, as in JMESPath",
-        'records: "a[]", value: v',
-        '{"a":[null,{"v":1},null]}',
-        ["m 1"],
-    ),
-    (
-        "functions beside a label that is a fraction",
-        'records: "sort_by(a, &v)", value: "abs(v)", labels: {n: n}',
-        '{"a":[{"v":1.5,"n":1.1},{"v":-0.5,"n":2.5}]}',
-        ['m{n="1.1"} 1.5', 'm{n="2.5"} 0.5'],
-    ),
-    ("deep value", "value: a.b.c", '{"a":{"b":{"c":5}}}', ["m 5"]),
-    ("jmespath value", 'value: "length(xs)"', '{"xs":[1,2,3]}', ["m 3"]),
-    ("jmespath index", 'value: "xs[-1]"', '{"xs":[1,2,3]}', ["m 3"]),
-    (
-        "jmespath filter in records",
-        'records: "xs[?on]", value: v, labels: {n: n}',
-        '{"xs":[{"on":true,"v":1,"n":"a"},{"on":false,"v":2,"n":"b"}]}',
-        ['m{n="a"} 1'],
-    ),
-    ("quoted key", "value: '\"a-b\".c'", '{"a-b":{"c":5}}', ["m 5"]),
-    (
-        "map walked by its keys",
-        'records: hosts, value: v, labels: {host: "@key"}',
-        '{"hosts":{"web":{"v":1},"db":{"v":2}}}',
-        ['m{host="db"} 2', 'm{host="web"} 1'],
-    ),
-    (
-        "map of numbers",
-        'records: sizes, value: "@", labels: {size: "@key"}',
-        '{"sizes":{"s":1,"l":2}}',
-        ['m{size="l"} 2', 'm{size="s"} 1'],
-    ),
-    ("object without @key is one record", "records: hosts, value: v", '{"hosts":{"v":7,"w":{"v":8}}}', ["m 7"]),
-    ("the key as value", 'records: codes, value: "@key", duplicates: sum', '{"codes":{"3":0,"4":0}}', ["m 7"]),
-    (
-        "document scope",
-        'records: "a[]", value: v, labels: {release: "$.meta.release"}',
-        '{"meta":{"release":"2.1"},"a":[{"v":1}]}',
-        ['m{release="2.1"} 1'],
-    ),
-    (
-        "document scope for value and timestamp",
-        'records: "a[]", value: "$.v", timestamp: {path: "$.t", format: unix}, labels: {n: n}',
-        '{"v":9,"t":1716479890,"a":[{"n":"x"}]}',
-        ['m{n="x"} 9 @1716479890000'],
-    ),
-    (
-        "enclosing object",
-        'records: ["r[]", "h[]"], value: v, labels: {region: "^.name", n: n}',
-        '{"r":[{"name":"eu","h":[{"v":1,"n":"a"}]},{"name":"us","h":[{"v":2,"n":"a"},{"v":3,"n":"b"}]}]}',
-        ['m{n="a",region="eu"} 1', 'm{n="a",region="us"} 2', 'm{n="b",region="us"} 3'],
-    ),
-    (
-        "two levels up",
-        'records: ["r[]", "z[]", "h[]"], value: v, labels: {region: "^.^.name", zone: "^.name", n: n}',
-        '{"r":[{"name":"eu","z":[{"name":"a","h":[{"v":1,"n":"x"}]},{"name":"b","h":[{"v":2,"n":"x"}]}]}]}',
-        ['m{n="x",region="eu",zone="a"} 1', 'm{n="x",region="eu",zone="b"} 2'],
-    ),
-    (
-        "the enclosing object of the first step is the document",
-        'records: "a[]", value: v, labels: {release: "^.release"}',
-        '{"release":"r1","a":[{"v":1}]}',
-        ['m{release="r1"} 1'],
-    ),
-    (
-        "outer key",
-        'records: [regions, hosts], value: "@", labels: {region: "^@key", host: "@key"}',
-        '{"regions":{"eu":{"hosts":{"a":1,"b":2}},"us":{"hosts":{"a":3}}}}',
-        ['m{host="a",region="eu"} 1', 'm{host="a",region="us"} 3', 'm{host="b",region="eu"} 2'],
-    ),
-    (
-        "outer key alone walks only the outer map",
-        'records: [regions, total], value: n, labels: {region: "^@key"}',
-        '{"regions":{"eu":{"total":{"n":1}},"us":{"total":{"n":2}}}}',
-        ['m{region="eu"} 1', 'm{region="us"} 2'],
-    ),
-    (
-        "a step that finds nothing in one branch",
-        'records: ["r[]", "h[]"], value: v, labels: {region: "^.name"}',
-        '{"r":[{"name":"eu"},{"name":"us","h":[{"v":2}]},{"name":"ap","h":null},{"name":"sa","h":[]}]}',
-        ['m{region="us"} 2'],
-    ),
-    ("constant value", 'records: "a[]", value: "1", labels: {v: v}', '{"a":[{"v":"x"}]}', ['m{v="x"} 1']),
-    (
-        "constant labels",
-        'value: v, labels: {team: "\'billing\'", zone: "\'eu west\'", shard: "7"}',
-        '{"v":1}',
-        ['m{shard="7",team="billing",zone="eu west"} 1'],
-    ),
-    (
-        "constant number with a fraction as label",
-        'value: v, labels: {version: "1.10"}',
-        '{"v":1}',
-        ['m{version="1.10"} 1'],
-    ),
-    ("constant number with leading zeros as label", 'value: v, labels: {code: "007"}', '{"v":1}', ['m{code="007"} 1']),
-    ("computed fraction as label", 'value: v, labels: {mean: "avg(xs)"}', '{"v":1,"xs":[1,2]}', ['m{mean="1.5"} 1']),
-]
-
-
-@table("metric, document, expected", RECORDS)
-def test_records_and_scopes(rig: Rig, metric: str, document: str, expected: list[str]) -> None:
-    report = pushed(rig, metric, document)
-    assert error(report) == ""
-    assert rig.lines() == [line if " @" in line else f"{line} {AT}" for line in expected]
-
-
-def test_several_metrics_read_one_document_fetched_once(rig: Rig) -> None:
-    rig.serve('{"up_s": 5, "hosts": [{"n":"a","cpu":0.5,"mem":10},{"n":"b","cpu":0.25,"mem":20}]}')
-    rig.push(
-        rig.job(
-            "{name: uptime_seconds, value: up_s}",
-            '{name: cpu_ratio, records: "hosts[]", value: cpu, labels: {host: n}}',
-            '{name: memory_bytes, records: "hosts[]", value: mem, labels: {host: n}, scale: 1024}',
-        )
-    )
-    assert rig.lines() == [
-        f'cpu_ratio{{host="a"}} 0.5 {AT}',
-        f'cpu_ratio{{host="b"}} 0.25 {AT}',
-        f'memory_bytes{{host="a"}} 10240 {AT}',
-        f'memory_bytes{{host="b"}} 20480 {AT}',
-        f"uptime_seconds 5 {AT}",
-    ]
-    assert len(rig.api.requests) == 1
-
-
-def test_two_metrics_of_one_series_are_a_duplicate_and_the_later_counts(rig: Rig) -> None:
-    rig.serve('{"a":1,"b":7}')
-    report = rig.push(rig.job("{name: m, value: a}", "{name: m, value: b}"))
-    assert rig.lines() == [f"m 7 {AT}"]
-    assert dropped(report) == {"duplicate": 1}
 
 
 # --- Values ----------------------------------------------------------------------------------------------------------
@@ -292,44 +114,6 @@ def test_value_that_gives_no_sample_is_counted_and_costs_nothing_else(
     assert "record 0" in first
     assert "label" not in first
     assert rig.lines() == [f'm{{l="good"}} 5 {AT}']
-
-
-MISSING = [
-    ("skip is the default", "", '{"a":[{"n":"x","v":1},{"n":"y"}]}', ['m{n="x"} 1'], {"value_missing": 1}, ""),
-    ("skip", ", on_missing: skip", '{"a":[{"n":"y","v":null}]}', [], {"value_missing": 1}, "v is null"),
-    ("ignore", ", on_missing: ignore", '{"a":[{"n":"y","v":null}]}', [], {"null_ignored": 1}, ""),
-    ("number", ", on_missing: 0.5", '{"a":[{"n":"y"}]}', ['m{n="y"} 0.5'], {}, ""),
-    (
-        "error",
-        ", on_missing: error",
-        '{"a":[{"n":"x","v":1},{"n":"y"}]}',
-        [],
-        {},
-        "finds no value, on_missing is error",
-    ),
-    ("no record at all", "", '{"b":[]}', [], {}, "records a[] is missing"),
-    ("a number stands for values, not for records", ", on_missing: 0", '{"b":[]}', [], {}, "records a[] is missing"),
-    ("empty list", "", '{"a":[]}', [], {}, ""),
-    (
-        "a record that is no object",
-        "",
-        '{"a":[5,"x",true,[1],{"n":"x","v":1}]}',
-        ['m{n="x"} 1'],
-        {"value_missing": 4},
-        "",
-    ),
-]
-
-
-@table("keys, document, expected, reasons, detail", MISSING)
-def test_on_missing(
-    rig: Rig, keys: str, document: str, expected: list[str], reasons: dict[str, int], detail: str
-) -> None:
-    report = pushed(rig, f'records: "a[]", value: v, labels: {{n: n}}{keys}', document)
-    assert rig.lines() == [f"{line} {AT}" for line in expected]
-    assert skipped(report) == reasons
-    assert detail in error(report)
-    assert rig.value("up") == (0 if detail else 1)
 
 
 # --- Timestamps ------------------------------------------------------------------------------------------------------
@@ -455,17 +239,6 @@ def test_duplicates(
     assert report["jobs"][0].get("merged", 0) == (2 if "sum" in policy else 0)
 
 
-def test_points_of_one_series_at_several_times_are_no_duplicates(rig: Rig) -> None:
-    """And they arrive oldest first, whatever the order of the document."""
-    times = [NOW_MS // 1000 - age for age in (10, 70, 130, 40)]
-    document = "[" + ",".join(f'{{"v":{t % 1000},"t":{t}}}' for t in times) + "]"
-    metric = 'records: "[]", value: v, timestamp: {path: t, format: unix}, duplicates: error'
-    report = pushed(rig, metric, document)
-    assert error(report) == ""
-    assert dropped(report) == {}
-    assert rig.lines() == [f"m {t % 1000} @{t}000" for t in sorted(times)]
-
-
 # --- Labels ----------------------------------------------------------------------------------------------------------
 
 LABELS = [
@@ -497,57 +270,6 @@ def test_label_prints_exactly(rig: Rig, value: str, series: str, beside: str) ->
     assert error(report) == ""
     assert f"{series} 1 {AT}" in rig.lines()
     assert len(rig.lines()) == (2 if beside else 1)
-
-
-RELABEL = "metric_relabel_configs: [{source_labels: [l], %s}]"
-NO_SCALARS = {"list": "[1]", "object": '{"a":1}', "deep": "[" * 900 + "]" * 900}
-SURROGATE = '[{"v":1,"l":"\\ud800"},{"v":2,"l":"ok"}]'
-ABC = '[{"v":1,"l":"a"},{"v":2,"l":"b"},{"v":3,"l":"c"}]'
-OUTCOMES = [  # (id, metric, document, keys of the job, samples, records skipped, samples dropped)
-    ("a label that some records have", 'records: "[]", value: v, labels: {a: a, b: b}',
-     '[{"v":1,"a":"x"},{"v":2,"b":"y"},{"v":3}]', "", ["m 3", 'm{a="x"} 1', 'm{b="y"} 2'], {}, {}),
-    *((f"a label that is no scalar, {name}", LABELLED, f'[{{"v":1,"l":{value}}},{{"v":2,"l":"x"}}]', "",
-       ['m{l="x"} 2'], {"label_not_scalar": 1}, {}) for name, value in NO_SCALARS.items()),
-    ("a document decoded again for the text of its numbers", LABELLED,
-     '[{"v":null,"l":"a"},{"v":"x","l":"b"},{"v":1,"l":1.50}]', "", ['m{l="1.50"} 1'],
-     {"value_missing": 1, "not_a_number": 1}, {}),
-    ("half a character in a label", LABELLED, SURROGATE, "", ['m{l="ok"} 2'], {}, {"invalid_label_value": 1}),
-    *((f"half a character in a label, {rule}", LABELLED, SURROGATE, RELABEL % f"{rule}, target_label: k",
-       [f'm{{k="{made}",l="ok"}} 2'], {}, {"invalid_label_value": 1})
-      for rule, made in (("regex: 'o(.*)'", "k"), ("action: hashmod, modulus: 4", "2"), ("action: lowercase", "ok"))),
-    ("half a character under a length limit", LABELLED, SURROGATE, "label_value_length_limit: 300", ['m{l="ok"} 2'],
-     {}, {"invalid_label_value": 1}),
-    ("half a character in a value", f"{LABELLED}, value_regex: '^([0-9]+)'",
-     '[{"v":"\\ud800 1","l":"a"},{"v":"2 x","l":"b"}]', "", ['m{l="b"} 2'], {"value_regex": 1}, {}),
-    ("a name that relabelling makes invalid", LABELLED, '[{"v":1,"l":"a"},{"v":2}]',
-     RELABEL % "regex: '(.+)', target_label: __name__, replacement: 'm-$1'", ["m 2"], {}, {"invalid_metric_name": 1}),
-    ("dropped", LABELLED, ABC, RELABEL % "regex: b, action: drop", ['m{l="a"} 1', 'm{l="c"} 3'], {},
-     {"metric_relabel": 1}),
-    ("none kept", LABELLED, ABC, RELABEL % "regex: z, action: keep", [], {}, {"metric_relabel": 3}),
-    ("series that become one", LABELLED, ABC, "metric_relabel_configs: [{regex: l, action: labeldrop}]", ["m 3"], {},
-     {"duplicate": 2}),
-    ("another name", LABELLED, ABC, RELABEL % "regex: b, target_label: __name__, replacement: other",
-     ['m{l="a"} 1', 'm{l="c"} 3', 'other{l="b"} 2'], {}, {}),
-    ("rules see the target's labels", LABELLED, ABC,
-     "metric_relabel_configs: [{source_labels: [job, l], regex: 'j;b', action: drop}]", ['m{l="a"} 1', 'm{l="c"} 3'],
-     {}, {"metric_relabel": 1}),
-    ("the limit counts after relabelling", LABELLED, ABC, "sample_limit: 2, " + RELABEL % "regex: a, action: drop",
-     ['m{l="b"} 2', 'm{l="c"} 3'], {}, {"metric_relabel": 1}),
-]  # fmt: skip
-
-
-@table("metric, document, keys, expected, skips, drops", OUTCOMES)
-def test_every_record_is_a_sample_or_counted(
-    rig: Rig, metric: str, document: str, keys: str, expected: list[str], skips: dict[str, int], drops: dict[str, int]
-) -> None:
-    report = pushed(rig, metric, document, keys)
-    assert error(report) == ""
-    assert rig.lines() == [f"{line} {AT}" for line in expected]
-    assert (skipped(report), dropped(report)) == (skips, drops)
-    mapped = len(expected) + sum(drops.values())
-    assert report["jobs"][0]["records"] == mapped + sum(skips.values())
-    assert rig.value("scrape_samples_scraped") == mapped
-    assert rig.value("scrape_samples_post_metric_relabeling") == mapped - drops.get("metric_relabel", 0)
 
 
 def test_200_labels_are_a_counted_drop_where_the_endpoint_is_amp(amp_rig: Rig) -> None:

@@ -53,11 +53,9 @@ def _wanted(item: Item, filters: Sequence[Mapping[str, Any]]) -> bool:
 class Ec2(Client):
     """Instances with their owners, zones, network interfaces."""
 
-    def __init__(
-        self, instances: Sequence[Item] = (), interfaces: Sequence[Item] = (), owner: str = "111122223333"
-    ) -> None:
+    def __init__(self, instances: Sequence[Item] = (), interfaces: Sequence[Item] = ()) -> None:
         super().__init__()
-        self.instances, self.interfaces, self.owner = list(instances), list(interfaces), owner
+        self.instances, self.interfaces = list(instances), list(interfaces)
         self.zones = {"eu-west-1a": "euw1-az3", "eu-west-1b": "euw1-az1"}
 
     def describe_availability_zones(self, **arguments: Any) -> Item:
@@ -68,7 +66,7 @@ class Ec2(Client):
         self._called("describe_instances", arguments)
         wanted = [one for one in self.instances if _wanted(one, arguments.get("Filters", ()))]
         items, token = self._page(wanted, NextToken)
-        answer: Item = {"Reservations": [{"OwnerId": self.owner, "Instances": [one]} for one in items]}
+        answer: Item = {"Reservations": [{"OwnerId": "111122223333", "Instances": [one]} for one in items]}
         return {**answer, "NextToken": token} if token else answer
 
     def describe_network_interfaces(self, NextToken: str | None = None, **arguments: Any) -> Item:  # noqa: N803

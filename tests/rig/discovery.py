@@ -103,6 +103,12 @@ class Rig:
     def found(self, entry: str) -> DiscoveryResult:
         return self.discovery(entry).targets(self.deadline())
 
+    def targets(self, entry: str) -> list[dict[str, str]]:
+        """All targets, where there is nothing to warn of."""
+        found = self.found(entry)
+        assert found.warnings == []
+        return [dict(target) for group in found.groups for target in group.targets]
+
 
 def addresses(found: DiscoveryResult) -> list[str]:
     return [target["__address__"] for group in found.groups for target in group.targets]

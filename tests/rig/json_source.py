@@ -13,7 +13,7 @@ from lambda_remote_write.app import App
 from lambda_remote_write.dependencies import Dependencies
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
-from sandbox.server import Answer
+from sandbox.server import Answer, Request
 from tests.rig.clock import StandingClock
 
 NOW_MS = 1_716_479_900_000  # three seconds after the newest record of the example API
@@ -63,6 +63,17 @@ class Rig:
         """Answers a path with this document; gives the URL."""
         body = text.encode("utf-8") if isinstance(text, str) else text
         return self.api.serve(path, Answer(200, {"Content-Type": "application/json", **(headers or {})}, body))
+
+    def serve_pages(self, pages: Mapping[str, Any]) -> str:
+        """Answers /doc with these documents, by its query, and with 400 to any other; gives the URL."""
+
+        def respond(request: Request) -> Answer:
+            if request.query not in pages:
+                return Answer(400)
+            page = pages[request.query]
+            return Answer(200, {}, page.encode()) if isinstance(page, str) else Answer.json(page)
+
+        return self.api.serve("/doc", respond)
 
     def app(self, *jobs: str, top: str = "") -> App:
         """A cold function with these jobs, each a flow of YAML keys as made by `job`."""

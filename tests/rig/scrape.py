@@ -81,7 +81,6 @@ class Site:
         self._pages, self._asked = pages, Counter[tuple[str, str]]()
         self._lock = threading.Lock()
         self.ours = "run"  # which of our two ways is at work
-        self.requests: list[Request] = []
         self._server = LoopbackServer(self._answer)
         self.address = f"127.0.0.1:{self._server.port}"
 
@@ -89,7 +88,6 @@ class Site:
         client = client_of(request, self.ours)
         name = request.path.removeprefix("/")
         with self._lock:
-            self.requests.append(request)
             index = self._asked[client, name]
             self._asked[client, name] += 1
         pages = self._pages[name]

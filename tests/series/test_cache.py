@@ -1,6 +1,8 @@
-"""Label sets that remote write takes: sorted by bytes, unique, not empty, and inside AMP's limits."""
+"""Label sets that remote write takes: sorted by bytes, unique, not empty, inside AMP's limits; and their series."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.model.samples import InvalidSeries
 from lambda_remote_write.series import label_codec
-from lambda_remote_write.series.cache import AMP_LIMITS, SeriesLimits, strings_of, validated
+from lambda_remote_write.series.cache import AMP_LIMITS, SeriesCache, SeriesLimits, strings_of, validated
 from tests.rig import made
 from tests.rig.tables import table
 
@@ -82,12 +84,18 @@ def test_label_sets_are_taken_or_refused_with_a_reason(
     limits: SeriesLimits, labels: dict[str, str], reason: str, detail: str
 ) -> None:
     """Of those that are taken, empty values are absent labels."""
+    series = made.cache(limits=limits)
+    for name in labels:  # names that are known as valid are not looked at again, limits are
+        with suppress(InvalidSeries):
+            series.intern({"__name__": "m", name: "x"})
     if reason:
-        with pytest.raises(InvalidSeries) as caught:
-            validated(labels, limits)
-        assert caught.value.reason == reason
-        assert detail in str(caught.value)
+        for take in (lambda: validated(labels, limits), lambda: series.intern(labels)):
+            with pytest.raises(InvalidSeries) as caught:
+                take()
+            assert caught.value.reason == reason
+            assert detail in str(caught.value)
     else:
+        assert label_codec.labels_of(series.intern(labels).prefix) == {name: one for name, one in labels.items() if one}
         expected = sorted((name.encode(), value.encode()) for name, value in labels.items() if value)
         assert validated(labels, limits) == expected
 
@@ -160,3 +168,53 @@ def test_times_that_another_cache_knows_never_move_a_series_back() -> None:
     series.remember(other.marks())
     found = {name: series.intern({"__name__": "m", "n": name}).last_ms for name in sent}
     assert found == {"ahead": 10, "behind": 10, "new here": 7, "new there": 8}
+
+
+# --- The fast path: the series of the slow one, or the line is left to that ------------------------------------------
+
+VALUES = st.sampled_from(["x", "é", "y z"])
+OWN = st.dictionaries(st.sampled_from(["job", "instance", "a", "b", "zone"]), VALUES, max_size=3)
+NAMES = st.sampled_from(["a", "a1", "a_", "A", "b", "job", "le", "zone", "__tmp", "_"])
+PAIRS = st.lists(st.tuples(NAMES, st.sampled_from(["1", "é", "v" * 300])), max_size=5)
+EXTERNALS = st.lists(st.tuples(NAMES, st.sampled_from(["out", ""])), max_size=2, unique_by=lambda pair: pair[0])
+
+
+@given(metric=made.metric_names, own=OWN, pairs=PAIRS, external=EXTERNALS, limit=st.sampled_from([0, 3, 400]))
+def test_the_series_is_the_same(
+    metric: str, own: dict[str, str], pairs: list[tuple[str, str]], external: list[tuple[str, str]], limit: int
+) -> None:
+    cache = SeriesCache(external, SeriesLimits(labels=limit and 6, label_bytes=limit))
+    found = cache.fast_intern(own)(metric, tuple(name for name, _ in pairs), pairs)
+    labels = {"__name__": metric} | dict(pairs) | own
+    if found is None:
+        return
+    assert len(labels) == 1 + len(pairs) + len(own), "a label that is there twice takes the slow path"
+    assert found is cache.intern(labels)
+
+
+def test_a_line_of_the_common_form_takes_the_fast_path() -> None:
+    """It would be no fast path if the slow one did everything."""
+    cache = SeriesCache([("cluster", "c")], AMP_LIMITS)
+    fast = cache.fast_intern({"job": "j", "instance": "i"})
+    one = fast("up_total", ("code", "method"), [("code", "200"), ("method", "GET")])
+    again = fast("up_total", ("method", "code"), [("method", "GET"), ("code", "200")])
+    assert one is again is not None
+    assert one is cache.intern({"__name__": "up_total", "code": "200", "method": "GET", "job": "j", "instance": "i"})
+
+
+@pytest.mark.parametrize(
+    ("own", "names", "limits"),
+    [
+        pytest.param({"job": "j"}, ("job",), NONE, id="one of the target's own"),
+        pytest.param({"job": "j"}, ("a", "a"), NONE, id="twice"),
+        pytest.param({"job": "j"}, ("__name__",), NONE, id="the metric's name"),
+        pytest.param({"job": "j"}, ("a", "b"), SeriesLimits(labels=3), id="too many"),
+        pytest.param({"job": "j"}, ("a",), SeriesLimits(label_bytes=20), id="too long"),
+        pytest.param({"job": "j", "a.b": "x"}, ("c",), NONE, id="a name that 1.0 does not know"),
+        pytest.param({"job": "\ud800"}, ("c",), NONE, id="no Unicode"),
+    ],
+)
+def test_other_lines_take_the_slow_path(own: dict[str, str], names: tuple[str, ...], limits: SeriesLimits) -> None:
+    cache = SeriesCache((), limits)
+    assert cache.fast_intern(own)("m", names, [(name, "value") for name in names]) is None
+    assert len(cache) == 0
