@@ -90,6 +90,10 @@ def test_aliases_and_merges_are_written_out() -> None:
     }
 
 
+def test_what_comes_after_the_first_document_need_not_be_yaml() -> None:
+    assert same("a: 1  # one\n---\n@ no YAML\n") == "a: 1  # one\n"
+
+
 def test_where_things_stand() -> None:
     tree = read("a:\n  - b: 1\n  -\n    c: {d: 2}\n", "f.yaml")
     items = tree.items("a")
