@@ -57,19 +57,15 @@ def _expanded(raw: str, given: Mapping[str, str], dollar: str) -> tuple[str, tup
     return _DOLLAR.sub(replacement, raw), tuple(variables)
 
 
-def resolve(top: Map, dropped: DroppedKeys) -> None:
-    """Finds a place for every variable that still has no value."""
-    for entry in top.pairs():
-        _resolve_entry(top, entry, dropped, is_expanded=False)
-
-
-def _resolve_entry(container: Map | List, entry: Entry, dropped: DroppedKeys, *, is_expanded: bool) -> None:
-    is_expanded = is_expanded or entry.key == "external_labels"
-    if isinstance(entry.value, Map | List):
-        for inner in entry.value.pairs():
-            _resolve_entry(entry.value, inner, dropped, is_expanded=is_expanded)
-    elif entry.value.variables and not is_expanded:
-        _resolve_scalar(container, entry, entry.value, dropped)
+def resolve(container: Map | List, dropped: DroppedKeys) -> None:
+    """Finds a place for every variable that still has no value; external_labels are expanded here, too."""
+    for entry in container.pairs():
+        if entry.key == "external_labels":
+            continue
+        if not isinstance(entry.value, Scalar):
+            resolve(entry.value, dropped)
+        elif entry.value.variables:
+            _resolve_scalar(container, entry, entry.value, dropped)
 
 
 def _resolve_scalar(container: Map | List, entry: Entry, value: Scalar, dropped: DroppedKeys) -> None:
