@@ -3,6 +3,7 @@ exporters, wired as its pipelines wire them."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -274,18 +275,14 @@ def _filter(collector: Collector, entry: Entry, routes: list[Route]) -> bool:
     if filtered.isdisjoint(route.receiver for route in rest):
         for job in [job for one in collector.receivers if one.name in filtered for job in one.jobs if rules]:
             detail = Comment(f"{entry.key}: {_FILTERED}{_STAY}")
-            rules_of(job.map, "metric_relabel_configs").entries += [detail, *_copies(rules)]
+            rules_of(job.map, "metric_relabel_configs").entries += [detail, *copy.deepcopy(rules)]
     elif into.isdisjoint(route.exporter for route in rest):
         for endpoint in collector.endpoints:
             if rules and endpoint.exporter.key in into:  # before its namespace, which is part of no name there
-                endpoint.relabel.entries[:0] = [Comment(f"{entry.key}: {_FILTERED}"), *_copies(rules)]
+                endpoint.relabel.entries[:0] = [Comment(f"{entry.key}: {_FILTERED}"), *copy.deepcopy(rules)]
     else:
         return False
     return True
-
-
-def _copies(rules: list[Entry]) -> list[Entry]:
-    return [Entry("", Map(list(rule.map.entries), flow=True)) for rule in rules]
 
 
 def _is_renamed(route: Route, name: str) -> bool:

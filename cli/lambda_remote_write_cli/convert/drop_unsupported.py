@@ -16,16 +16,14 @@ from .tree import DroppedKeys, Entry, List, Map, Scalar, Value
 _ENVIRONMENT = {"AWS_REGION": "us-east-1", "PUSHER_WORKSPACE": "ws-CHANGE-ME"}
 """Variables that the function will have, and a shell may not."""
 
-_MAY_GO = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(scrape_configs\[\d+\]\.[a-z]+_sd_configs)",
-        r"(scrape_configs\[\d+\]\.aws_sd_configs\[\d+\])\.role",
-        r"(.*\boauth2)\.grant_type",
-        r"(json_configs\[\d+\])\.metrics",
-        r"(json_configs\[\d+\]\.metrics\[\d+\])(?:\..*)?",
-    )
+_MAY_GO = re.compile(
+    r"(scrape_configs\[\d+\]\.[a-z]+_sd_configs)"
+    r"|(scrape_configs\[\d+\]\.aws_sd_configs\[\d+\])\.role"
+    r"|(.*\boauth2)\.grant_type"
+    r"|(json_configs\[\d+\])\.metrics"
+    r"|(json_configs\[\d+\]\.metrics\[\d+\])(?:\..*)?"
 )
+"""The path of a mistake; the group is what goes."""
 _SHOWN = re.compile(r"json_configs\[\d+\]\.metrics\[\d+\]")
 """What stays as a comment when it is dropped, to be written anew."""
 
@@ -47,9 +45,10 @@ def _drop(top: Map, problems: list[Problem], dropped: DroppedKeys) -> bool:
     """Returns whether something was dropped, so that another try may load."""
     places: dict[str, tuple[Map | List, Entry, str]] = {}  # all found before the first goes: a path counts its list
     for problem in problems:
-        match = next((match for pattern in _MAY_GO if (match := pattern.fullmatch(problem.path))), None)
-        if match and (found := _find(top, match[1])):
-            places.setdefault(match[1], (*found, problem.message))
+        match = _MAY_GO.fullmatch(problem.path)
+        path = match[match.lastindex or 0] if match else ""
+        if path and (found := _find(top, path)):
+            places.setdefault(path, (*found, problem.message))
     for path, (container, entry, why) in places.items():
         shown = entry.value if _SHOWN.fullmatch(path) and isinstance(entry.value, Map) else None
         comment = dropped.drop(container, entry, why, name=shown.text("name") if shown else "")

@@ -213,20 +213,12 @@ def read(text: str, file: str) -> Map:
     return top
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A line of comment that stands alone; a blank line counts as one, with an empty text."""
-
-    line: int
-    column: int
-    text: str
-
-
 class _Comments:
-    """The comments of a file that no entry has taken yet."""
+    """The comments of a file that no entry has taken yet: those that stand alone, each with its line and column (a
+    blank line counts as one, with an empty text), and by their line those beside something."""
 
     def __init__(self, text: str) -> None:
-        self._own: deque[_Line] = deque()
+        self._own: deque[tuple[int, int, str]] = deque()
         self._beside: dict[int, str] = {}
         tokens = yaml.scan(text, Loader=_Loader)
         last = next(tokens)
@@ -245,13 +237,13 @@ class _Comments:
             if text and ends_line and not isinstance(token, yaml.BlockEntryToken):  # a dash's is that of the item below
                 self._beside[mark.line] = text
             elif text or (not ends_line and offset < len(pieces) - 1):
-                self._own.append(_Line(mark.line + offset, len(piece) - len(piece.lstrip()), text))
+                self._own.append((mark.line + offset, len(piece) - len(piece.lstrip()), text))
 
     def above(self, line: int, column: int = 0, *, ends_block: bool = False) -> list[str]:
         """Lines of comment that stand before this line and not left of this column, with no two blank lines after one
         another. Those that end a block end it without the blank lines after them."""
-        found = takewhile(lambda one: one.line < line and (not one.text or one.column >= column), self._own)
-        texts = [one.text for one in found]
+        found = takewhile(lambda one: one[0] < line and (one[1] >= column or not one[2]), self._own)
+        texts = [text for _, _, text in found]
         while ends_block and texts and not texts[-1]:
             texts.pop()
         for _ in texts:
