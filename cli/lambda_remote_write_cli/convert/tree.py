@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import textwrap
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
@@ -164,10 +164,11 @@ class DroppedKeys:
     entries: list[Dropped] = field(default_factory=list)
     to_do: list[Dropped] = field(default_factory=list)
 
-    def note(self, entry: Entry, why: str, *, name: str = "") -> Comment:
+    def note(self, entry: Entry, why: str, *, name: str = "", below: Iterable[str] = ()) -> Comment:
         """Remembers the loss of an entry; the comment is for its place."""
         self.entries.append(Dropped(entry.path, entry.line, why))
-        return Comment(f"dropped {name or entry.key or entry.path.rpartition('.')[2]}: {why}", above=entry.above)
+        text = f"dropped {name or entry.key or entry.path.rpartition('.')[2]}: {why}"
+        return Comment(text, above=entry.above, below=[*below])
 
     def drop(self, container: Map | List, entry: Entry, why: str, *, name: str = "") -> Comment:
         """Puts a comment in the place of an entry."""
