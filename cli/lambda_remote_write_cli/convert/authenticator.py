@@ -14,6 +14,7 @@ _ROLE = {"arn": "role_arn", "external_id": "external_id", "session_name": "sessi
 _NO_ROLE = "there is no arn, so that no role is assumed"
 _NO_ROLE_KEY = {"sts_region": "the role is assumed in sigv4's own region"}
 _NO_SIGV4 = "has no counterpart in sigv4"
+_BEARER = {"scheme": "type", "filename": "credentials_file"}
 _OAUTH2 = {
     "client_id": "client_id", "client_secret": "client_secret", "client_secret_file": "client_secret_file",
     "token_url": "token_url", "scopes": "scopes", "endpoint_params": "endpoint_params", "tls": "tls_config",
@@ -78,18 +79,14 @@ def _basic(block: Map, dropped: DroppedKeys) -> Map:
 
 def _bearer(client: Map, block: Map, dropped: DroppedKeys, like: Entry) -> None:
     """A token in a file counts before one that is written (bearertokenauthextension, README)."""
-    found, header = Map(), block.text("header")
+    header = block.text("header")
     token = None if block.text("filename") else _token(block)
     if header and header.lower() != "authorization" and token:
         client.put("http_headers", Map([Entry(header, _header_value(token))]), like)
         return
-    for entry in block.pairs():
-        if entry.key == "scheme" and entry.text != "Bearer" and entry.text:
-            found.put("type", entry.value, entry)
-        elif entry.key == "filename":
-            found.put("credentials_file", entry.value, entry)
-        elif entry.key not in ("scheme", "token", "tokens", "header"):
-            found.entries.append(dropped.note(entry, "has no counterpart in authorization"))
+    rest = [entry for entry in block.pairs() if entry.key not in ("token", "tokens", "header")]
+    rest = [entry for entry in rest if entry.key != "scheme" or entry.text not in ("", "Bearer")]
+    found = _renamed(rest, _BEARER, dropped, {}, "has no counterpart in authorization")
     if token:
         found.put("credentials", token.value, token)
     client.put("authorization", found, like)

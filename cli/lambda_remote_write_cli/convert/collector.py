@@ -3,6 +3,7 @@ exporters, wired as its pipelines wire them."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -165,21 +166,15 @@ def _read_service(collector: Collector) -> None:
     if not service.get("pipelines"):  # a part of a config that was pasted: everything in it counts
         receivers, processors, exporters = (tuple(collector.names(key)) for key in _PARTS)
         collector.pipelines.append(Pipeline(True, receivers, processors, exporters or (_ANY_EXPORTER,)))
-    collector.routes += dict.fromkeys(_routes(collector))
-
-
-def _routes(collector: Collector) -> Iterator[Route]:
-    connectors = set(collector.names("connectors"))
     for name in collector.names("receivers"):
         if components.type_of(name) == components.PROMETHEUS:
-            yield from _onward(name, name, (), collector.pipelines, connectors)
+            collector.routes += dict.fromkeys(_onward(collector, name, name, ()))
 
 
-def _onward(
-    start: str, source: str, between: tuple[str, ...], pipelines: list[Pipeline], connectors: set[str]
-) -> Iterator[Route]:
+def _onward(collector: Collector, start: str, source: str, between: tuple[str, ...]) -> Iterator[Route]:
     """The routes through all pipelines of metrics that a receiver, or a connector in its place, feeds."""
-    for pipeline in pipelines:
+    connectors = collector.names("connectors")
+    for pipeline in collector.pipelines:
         if not pipeline.is_metrics or source not in pipeline.receivers:
             continue
         passed = (*between, *pipeline.processors)
@@ -187,7 +182,7 @@ def _onward(
             if name not in connectors:
                 yield Route(start, passed, name)
             elif components.type_of(name) in components.PASSING and name not in between:
-                yield from _onward(start, name, (*passed, name), pipelines, connectors)
+                yield from _onward(collector, start, name, (*passed, name))
 
 
 def _leave_the_rest(collector: Collector, observers: set[str]) -> None:
@@ -196,11 +191,7 @@ def _leave_the_rest(collector: Collector, observers: set[str]) -> None:
         _leave_connector(collector, entry)
     referenced = {endpoint.authenticator for endpoint in collector.endpoints} | observers
     for entry in collector.components("extensions"):
-        if entry.key in referenced:
-            continue
-        if components.type_of(entry.key) == components.ECS_OBSERVER:
-            collector.leave(entry, "no job reads the file that it wrote")
-        else:
+        if entry.key not in referenced:
             collector.leave(entry, components.unneeded(entry.key))
 
 
@@ -263,11 +254,9 @@ def _reaches_series(collector: Collector, name: str, routes: list[Route]) -> boo
     remote write send resources with their samples."""
     if any(components.type_of(route.exporter) != components.REMOTE_WRITE for route in routes):
         return True
-    exporters = [entry for route in routes if (entry := collector.top.map("exporters").get(route.exporter))]
-    converted = (one.map.map("resource_to_telemetry_conversion") for one in exporters)
-    processor = collector.top.map("processors").get(name)
-    settings = processor.map if processor else Map()
-    set_here = settings.maps("attributes")
+    exporters = collector.top.map("exporters")
+    converted = (exporters.map(route.exporter).map("resource_to_telemetry_conversion") for route in routes)
+    set_here = collector.top.map("processors").map(name).maps("attributes")
     return any(block.text("enabled") == "true" for block in converted) or any(
         block.text("key").startswith("service.") for block in set_here
     )
@@ -286,18 +275,14 @@ def _filter(collector: Collector, entry: Entry, routes: list[Route]) -> bool:
     if filtered.isdisjoint(route.receiver for route in rest):
         for job in [job for one in collector.receivers if one.name in filtered for job in one.jobs if rules]:
             detail = Comment(f"{entry.key}: {_FILTERED}{_STAY}")
-            rules_of(job.map, "metric_relabel_configs").entries += [detail, *_copies(rules)]
+            rules_of(job.map, "metric_relabel_configs").entries += [detail, *copy.deepcopy(rules)]
     elif into.isdisjoint(route.exporter for route in rest):
         for endpoint in collector.endpoints:
             if rules and endpoint.exporter.key in into:  # before its namespace, which is part of no name there
-                endpoint.relabel.entries[:0] = [Comment(f"{entry.key}: {_FILTERED}"), *_copies(rules)]
+                endpoint.relabel.entries[:0] = [Comment(f"{entry.key}: {_FILTERED}"), *copy.deepcopy(rules)]
     else:
         return False
     return True
-
-
-def _copies(rules: list[Entry]) -> list[Entry]:
-    return [Entry("", Map(list(rule.map.entries), flow=True)) for rule in rules]
 
 
 def _is_renamed(route: Route, name: str) -> bool:
@@ -381,15 +366,13 @@ def _common(receivers: list[Receiver]) -> Map:
     """What all receivers have in their `global`; their jobs take over the rest."""
     blocks = [receiver.common for receiver in receivers]
     common = Map([entry for entry in blocks[0].entries if _is_in_all(entry, blocks)]) if blocks else Map()
-    for receiver, block in zip(receivers, blocks, strict=True):
-        for entry in block.pairs():
-            if common.get(entry.key):
-                continue
-            if entry.key == "external_labels" and isinstance(entry.value, Map):
-                _label_jobs(receiver, entry.value)
-            else:
-                _put_in_jobs(receiver, entry)
-    if any(pair for block in blocks for pair in block.pairs() if common.get(pair.key) is None):
+    own = [(one, entry) for one in receivers for entry in one.common.pairs() if not common.get(entry.key)]
+    for receiver, entry in own:
+        if entry.key == "external_labels" and isinstance(entry.value, Map):
+            _label_jobs(receiver, entry.value)
+        else:
+            _put_in_jobs(receiver, entry)
+    if own:
         common.entries.append(Comment("where the receivers' globals differ, each job has its own"))
     return common
 
@@ -397,10 +380,8 @@ def _common(receivers: list[Receiver]) -> Map:
 def _is_in_all(entry: Entry | Comment, blocks: list[Map]) -> bool:
     if isinstance(entry, Comment):
         return True
-    others = [block.get(entry.key) for block in blocks]
-    return all(
-        other and render(Map([Entry("", other.value)])) == render(Map([Entry("", entry.value)])) for other in others
-    )
+    found = [block.get(entry.key) for block in blocks]
+    return len({render(Map([Entry("", one.value)])) if one else "" for one in found}) == 1
 
 
 def _label_jobs(receiver: Receiver, labels: Map) -> None:
@@ -437,16 +418,13 @@ def _endpoints(collector: Collector) -> list[Endpoint]:
 
 def _spread_external_labels(endpoints: list[Endpoint], settings: Map, given: Mapping[str, str]) -> None:
     """Labels that all exporters add are external labels; what only some add goes into their relabelling."""
-    if not endpoints or not any(endpoint.external_labels.pairs() for endpoint in endpoints):
-        return
-    first = endpoints[0].external_labels
     if len({render(endpoint.external_labels) for endpoint in endpoints}) > 1:
         for endpoint in endpoints:
             labels = endpoint.external_labels.pairs()
             endpoint.relabel.entries[:0] = [Entry("", exporter.label_rule(label)) for label in labels]
         return
-    external = settings.get("external_labels") or settings.put("external_labels", Map())
-    for label in first.pairs():
+    for label in (label for endpoint in endpoints[:1] for label in endpoint.external_labels.pairs()):
+        external = settings.get("external_labels") or settings.put("external_labels", Map())
         if external.map.get(label.key) is None:
             external.map.put(label.key, expansion.external_label(label.value, given), label)
 

@@ -83,6 +83,7 @@ EXTENSIONS = {
         ("memoryballast", "memorylimiter", "cgroupruntime"), "not needed: the function's memory is the limit"
     ),
     **dict.fromkeys(("filestorage", "dbstorage", "redisstorage"), "not needed: nothing is kept on a disk here"),
+    ECS_OBSERVER: "no job reads the file that it wrote",
     "opamp": "not needed: docs/config.md says where the config comes from",
     "k8sleaderelector": "not needed: one function runs",
     **dict.fromkeys(

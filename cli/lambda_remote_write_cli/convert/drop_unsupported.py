@@ -11,21 +11,19 @@ from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError, Problem
 
 from .render import commented, render
-from .tree import DroppedKeys, Entry, List, Map
+from .tree import DroppedKeys, Entry, List, Map, Scalar, Value
 
 _ENVIRONMENT = {"AWS_REGION": "us-east-1", "PUSHER_WORKSPACE": "ws-CHANGE-ME"}
 """Variables that the function will have, and a shell may not."""
 
-_MAY_GO = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(scrape_configs\[\d+\]\.[a-z]+_sd_configs)",
-        r"(scrape_configs\[\d+\]\.aws_sd_configs\[\d+\])\.role",
-        r"(.*\boauth2)\.grant_type",
-        r"(json_configs\[\d+\])\.metrics",
-        r"(json_configs\[\d+\]\.metrics\[\d+\])(?:\..*)?",
-    )
+_MAY_GO = re.compile(
+    r"(scrape_configs\[\d+\]\.[a-z]+_sd_configs)"
+    r"|(scrape_configs\[\d+\]\.aws_sd_configs\[\d+\])\.role"
+    r"|(.*\boauth2)\.grant_type"
+    r"|(json_configs\[\d+\])\.metrics"
+    r"|(json_configs\[\d+\]\.metrics\[\d+\])(?:\..*)?"
 )
+"""The path of a mistake; the group is what goes."""
 _SHOWN = re.compile(r"json_configs\[\d+\]\.metrics\[\d+\]")
 """What stays as a comment when it is dropped, to be written anew."""
 
@@ -45,13 +43,13 @@ def drop_unsupported(top: Map, file: str, dropped: DroppedKeys) -> tuple[str, tu
 
 def _drop(top: Map, problems: list[Problem], dropped: DroppedKeys) -> bool:
     """Returns whether something was dropped, so that another try may load."""
-    gone: dict[str, str] = {}
+    places: dict[str, tuple[Map | List, Entry, str]] = {}  # all found before the first goes: a path counts its list
     for problem in problems:
-        match = next((match for pattern in _MAY_GO if (match := pattern.fullmatch(problem.path))), None)
-        if match:
-            gone.setdefault(match[1], problem.message)
-    places = [(path, found, why) for path, why in gone.items() if (found := _find(top, path))]
-    for path, (container, entry), why in places:
+        match = _MAY_GO.fullmatch(problem.path)
+        path = match[match.lastindex or 0] if match else ""
+        if path and (found := _find(top, path)):
+            places.setdefault(path, (*found, problem.message))
+    for path, (container, entry, why) in places.items():
         shown = entry.value if _SHOWN.fullmatch(path) and isinstance(entry.value, Map) else None
         comment = dropped.drop(container, entry, why, name=shown.text("name") if shown else "")
         if shown:
@@ -61,16 +59,11 @@ def _drop(top: Map, problems: list[Problem], dropped: DroppedKeys) -> bool:
 
 def _find(top: Map, path: str) -> tuple[Map | List, Entry] | None:
     """The entry at a path as `a[0].b`, and what holds it."""
-    container: Map | List = top
-    found: tuple[Map | List, Entry] | None = None
+    container: Value = top
+    entry: Entry | None = Entry("", top)
     for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
-        pairs = container.pairs()
-        if index:
-            entry = pairs[int(index)] if int(index) < len(pairs) else None
-        else:
-            entry = next((pair for pair in pairs if pair.key == key), None)
         if entry is None:
             return None
-        found = (container, entry)
-        container = entry.value if isinstance(entry.value, Map | List) else Map()
-    return found
+        container = entry.value
+        entry = dict(enumerate(entry.items)).get(int(index)) if index else entry.map.get(key)
+    return (container, entry) if entry and not isinstance(container, Scalar) else None

@@ -228,9 +228,8 @@ class _Job:
     # labels
 
     def _rename(self) -> None:
-        rules = self._block.get("relabel_configs")
         needed: dict[str, None] = {}
-        for item in rules.items if rules else []:
+        for item in self._block.items("relabel_configs"):
             if isinstance(item.value, Map):
                 self._rename_in(relabelling.rules_of(self._block, "relabel_configs"), item, needed)
         for name in needed:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from .http_client import variable_of
-from .tree import DroppedKeys, Entry, List, Map, Scalar, Value
+from .tree import DroppedKeys, List, Map, Scalar, Value
 
 _DOLLAR = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -57,29 +57,20 @@ def _expanded(raw: str, given: Mapping[str, str], dollar: str) -> tuple[str, tup
     return _DOLLAR.sub(replacement, raw), tuple(variables)
 
 
-def resolve(top: Map, dropped: DroppedKeys) -> None:
-    """Finds a place for every variable that still has no value."""
-    for entry in top.pairs():
-        _resolve_entry(top, entry, dropped, is_expanded=False)
-
-
-def _resolve_entry(container: Map | List, entry: Entry, dropped: DroppedKeys, *, is_expanded: bool) -> None:
-    is_expanded = is_expanded or entry.key == "external_labels"
-    if isinstance(entry.value, Map | List):
-        for inner in entry.value.pairs():
-            _resolve_entry(entry.value, inner, dropped, is_expanded=is_expanded)
-    elif entry.value.variables and not is_expanded:
-        _resolve_scalar(container, entry, entry.value, dropped)
-
-
-def _resolve_scalar(container: Map | List, entry: Entry, value: Scalar, dropped: DroppedKeys) -> None:
-    whole = variable_of(value)
-    if entry.key in _SECRETS and _NAME.fullmatch(whole):
-        entry.key, entry.value = f"{entry.key}_ref", Scalar(f"env:{whole}")
-    elif entry.key == "region" and whole in _OWN_REGION:
-        dropped.drop(container, entry, f"{whole} is what counts anyway when no region is written")
-    else:
-        dropped.change(entry, f"not expanded: {no_value(value)}, or put the value in its place")
+def resolve(container: Map | List, dropped: DroppedKeys) -> None:
+    """Finds a place for every variable that still has no value; external_labels are expanded here, too."""
+    for entry in container.pairs():
+        value, whole = entry.value, variable_of(entry.value)
+        if entry.key == "external_labels":
+            continue
+        if not isinstance(value, Scalar):
+            resolve(value, dropped)
+        elif entry.key in _SECRETS and _NAME.fullmatch(whole):
+            entry.key, entry.value = f"{entry.key}_ref", Scalar(f"env:{whole}")
+        elif entry.key == "region" and whole in _OWN_REGION:
+            dropped.drop(container, entry, f"{whole} is what counts anyway when no region is written")
+        elif value.variables:
+            dropped.change(entry, f"not expanded: {no_value(value)}, or put the value in its place")
 
 
 def no_value(value: Scalar) -> str:

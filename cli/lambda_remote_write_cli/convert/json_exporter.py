@@ -127,10 +127,9 @@ class _Module:
         if content is None or not content.text:
             return
         if block.text("templatize") == "true" and "{{" in content.text:
-            comment = self.dropped.note(content, _TEMPLATE, name="body")
-            comment.below = commented(Map([content]))
             self.client.put("method", scalar("POST"))
-            self.client.entries.append(comment)
+            written = commented(Map([content]))
+            self.client.entries.append(self.dropped.note(content, _TEMPLATE, name="body", below=written))
         else:
             self.client.put("body", content.value, content)
 
@@ -180,9 +179,8 @@ def _metric(item: Entry, dropped: DroppedKeys, *, exact: bool) -> list[Entry | C
         found = of_kind(item, _Metric(metric, dropped, exact))
     except (Untranslatable, RecursionError) as error:
         detail = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        comment = dropped.note(item, f"not translated: {detail}", name=name)
-        comment.below = commented(List([Entry("", metric)]))
-        return [comment]
+        written = commented(List([Entry("", metric)]))
+        return [dropped.note(item, f"not translated: {detail}", name=name, below=written)]
     return found
 
 
@@ -215,9 +213,8 @@ def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
         try:
             result.value(entry.text)
         except Untranslatable as error:
-            comment = whole.dropped.note(entry, f"not translated: {error}", name=name)
-            comment.below = commented(Map([entry]))
-            found.append(comment)
+            written = commented(Map([entry]))
+            found.append(whole.dropped.note(entry, f"not translated: {error}", name=name, below=written))
             continue
         result.tail()
         found.append(result.item(item, is_first=is_first))

@@ -19,7 +19,7 @@ _COMPARISON = re.compile(r"([^!<>=]+?)\s*(==|!=|<=|>=|<|>)\s*([^=~].*)", re.S)
 _INTEGER_SIDE = re.compile(r"^\s*[-+]?\d+\s*[!<>=]|[!<>=]\s*[-+]?\d+\s*$")
 """A comparison with an integer. JSON has no integers for Go, and its templates compare no float with one."""
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?")
-_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_QUOTED = re.compile(r"""(['"])((?:(?!\1)[^\\]|\\.)*)\1""")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 TRUTHS = dict.fromkeys(("t", "T", "true", "TRUE", "True"), "1") | dict.fromkeys(
     ("f", "F", "false", "FALSE", "False"), "0"
@@ -179,8 +179,7 @@ def _action(action: str) -> str | Path:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    text = match[1] if match[1] is not None else match[2]
-    return re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), text or "")
+    return re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), match[2])
 
 
 # paths
@@ -308,7 +307,7 @@ def _name(name: str) -> str:
 def _bracketed(match: re.Match[str]) -> tuple[str, str]:
     """A quoted key as JMESPath, and the key when it is a plain one. json_exporter takes the dot in `['a.b']` for a
     step, people mean the key: here it is whichever there is. A backslash makes it the key."""
-    written = (match[1] if match[1] is not None else match[2]) or ""
+    written = match[2]
     key = re.sub(r"\\(.)", r"\1", written)
     if key != written or "." not in written.strip("."):
         return _name(key), key

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from lambda_remote_write.config import global_config, unsupported_keys
 
 from .http_client import move_userinfo
-from .tree import Comment, DroppedKeys, Entry, List, Map
+from .relabelling import rules_of
+from .tree import Comment, DroppedKeys, Entry, Map
 
 NO_ENDPOINT = (
     "no remote_write: the samples go to the workspace in PUSHER_WORKSPACE, which the template sets. To name one here: "
@@ -68,11 +69,10 @@ def _tidy_endpoint(endpoint: Map, dropped: DroppedKeys) -> None:
     for key in ("azuread", "google_iam"):
         if entry := endpoint.get(key):
             dropped.drop(endpoint, entry, unsupported_keys.REMOTE_WRITE[key])
-    rules = endpoint.get("write_relabel_configs")
     for rule in endpoint.items("write_relabel_configs"):
-        sets_it = rule.map.text("target_label") == global_config.HA_REPLICA
-        if sets_it and rules and isinstance(rules.value, List):
-            dropped.drop(rules.value, rule, NO_REPLICA, name=global_config.HA_REPLICA)
+        if rule.map.text("target_label") == global_config.HA_REPLICA:
+            rules = rules_of(endpoint, "write_relabel_configs")
+            dropped.drop(rules, rule, NO_REPLICA, name=global_config.HA_REPLICA)
 
 
 def jobs_of(top: Map) -> list[Entry]:

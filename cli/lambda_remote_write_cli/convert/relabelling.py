@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .tree import Entry, List, Map, listing, scalar
+from .tree import Entry, List, Map, listing, mapping, scalar
 
 
 def rules_of(block: Map, key: str) -> List:
@@ -18,11 +18,9 @@ def rules_of(block: Map, key: str) -> List:
 
 def rule(source_labels: tuple[str, ...] = (), *, flow: bool = True, **pairs: str) -> Entry:
     """One rule, as an item of its list."""
-    found = Map(flow=flow)
+    found = mapping(flow, **pairs)
     if source_labels:
-        found.put("source_labels", listing(*map(scalar, source_labels), flow=True))
-    for key, text in pairs.items():
-        found.put(key, scalar(text))
+        found.entries.insert(0, Entry("source_labels", listing(*map(scalar, source_labels), flow=True)))
     return Entry("", found)
 
 

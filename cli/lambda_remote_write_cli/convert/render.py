@@ -69,11 +69,9 @@ def _written(value: Value, *, in_flow: bool = False) -> str:
     stream, yaml = io.StringIO(), YAML()
     yaml.Emitter, yaml.width = _Emitter, 1_000_000
     yaml.indent(mapping=2, sequence=4, offset=2)
-    emitter = yaml.get_serializer_representer_emitter(stream, None)[2]
     _, found = _events(value, -2, in_flow=in_flow)
     begin, end = [events.StreamStartEvent(), events.DocumentStartEvent()], [events.DocumentEndEvent()]
-    for event in [*begin, *found, *end, events.StreamEndEvent()]:
-        emitter.emit(event)
+    yaml.emit([*begin, *found, *end, events.StreamEndEvent()], stream)
     return stream.getvalue()
 
 

@@ -2,13 +2,17 @@
 user's comments stay beside what they speak of.
 
 Aliases and merge keys are written out on the way in. What a converter drops leaves a comment in its place.
+ruamel.yaml writes the result but does not read the input: it gives all comment lines up to the next entry to the scalar
+before them, loses one after a comma of a flow, and refuses YAML 1.1 that Prometheus reads, as a tab after a `:`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
@@ -108,9 +112,7 @@ class Map(_Collection):
 
     def put(self, key: str, value: Value, like: Entry | None = None) -> Entry:
         """Appends a pair, with the place and comments of the input's entry that it comes from."""
-        pair = Entry(key, value)
-        if like:
-            pair = Entry(key, value, like.line, like.path, above=like.above, beside=like.beside)
+        pair = replace(like, key=key, value=value, key_style="") if like else Entry(key, value)
         self.entries.append(pair)
         return pair
 
@@ -162,10 +164,11 @@ class DroppedKeys:
     entries: list[Dropped] = field(default_factory=list)
     to_do: list[Dropped] = field(default_factory=list)
 
-    def note(self, entry: Entry, why: str, *, name: str = "") -> Comment:
+    def note(self, entry: Entry, why: str, *, name: str = "", below: Iterable[str] = ()) -> Comment:
         """Remembers the loss of an entry; the comment is for its place."""
         self.entries.append(Dropped(entry.path, entry.line, why))
-        return Comment(f"dropped {name or entry.key or entry.path.rpartition('.')[2]}: {why}", above=entry.above)
+        text = f"dropped {name or entry.key or entry.path.rpartition('.')[2]}: {why}"
+        return Comment(text, above=entry.above, below=[*below])
 
     def drop(self, container: Map | List, entry: Entry, why: str, *, name: str = "") -> Comment:
         """Puts a comment in the place of an entry."""
@@ -198,13 +201,12 @@ class DroppedKeys:
 def read(text: str, file: str) -> Map:
     """YAML text -> tree. Raises ConfigError, with lines, for what is no YAML map."""
     text = text.removeprefix("\ufeff")
-    node = compose(text, file)
-    if not isinstance(node, yaml.MappingNode):
+    node, diagnostics = compose(text, file), Diagnostics(file)
+    reader = _Reader(text, diagnostics)
+    top = reader.value(node, "", -1) if node else None
+    if not isinstance(top, Map):
         detail = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", detail)])
-    diagnostics = Diagnostics(file)
-    reader = _Reader(text, diagnostics)
-    top = reader.map(node, "", -1)
     if diagnostics.problems:
         raise ConfigError(diagnostics.problems)
     if rest := reader.comments.above(len(text) + 1):
@@ -212,60 +214,48 @@ def read(text: str, file: str) -> Map:
     return top
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A line of comment that stands alone; a blank line counts as one, with an empty text."""
-
-    line: int
-    column: int
-    text: str
-
-
 class _Comments:
-    """The comments of a file that no entry has taken yet."""
+    """The comments of a file that no entry has taken yet: those that stand alone, each with its line and column (a
+    blank line counts as one, with an empty text), and by their line those beside something."""
 
     def __init__(self, text: str) -> None:
-        self._own: deque[_Line] = deque()
+        self._own: deque[tuple[int, int, str]] = deque()
         self._beside: dict[int, str] = {}
-        end, line, column, after_dash = 0, 0, 0, False
-        for token in yaml.scan(text, Loader=_Loader):  # between two tokens stand white space and comments only
-            if token.start_mark.index > end:
-                self._read_gap(text[end : token.start_mark.index], line, column, after_dash=after_dash)
-            if token.end_mark.index >= end:
-                end, line, column = token.end_mark.index, token.end_mark.line, token.end_mark.column
-                after_dash = isinstance(token, yaml.BlockEntryToken)
+        tokens = yaml.scan(text, Loader=_Loader)
+        last = next(tokens)
+        with contextlib.suppress(yaml.YAMLError):  # what comes after the first document need not be YAML
+            for token in tokens:  # between two tokens stand white space and comments only
+                self._read_gap(text[last.end_mark.index : token.start_mark.index], last)
+                if token.end_mark.index >= last.end_mark.index:
+                    last = token
 
-    def _read_gap(self, gap: str, line: int, column: int, *, after_dash: bool) -> None:
-        pieces = gap.split("\n")
+    def _read_gap(self, gap: str, token: yaml.Token) -> None:
+        """What stands after a token."""
+        mark, pieces = token.end_mark, gap.split("\n")
         for offset, piece in enumerate(pieces):
             text = piece.strip()
-            ends_line = offset == 0 and column > 0
-            if text and ends_line and not after_dash:  # after a dash it speaks of the whole item, which is below
-                self._beside[line] = text
+            ends_line = offset == 0 and mark.column > 0
+            if text and ends_line and not isinstance(token, yaml.BlockEntryToken):  # a dash's is that of the item below
+                self._beside[mark.line] = text
             elif text or (not ends_line and offset < len(pieces) - 1):
-                self._own.append(_Line(line + offset, len(piece) - len(piece.lstrip()), text))
+                self._own.append((mark.line + offset, len(piece) - len(piece.lstrip()), text))
 
-    def above(self, line: int) -> list[str]:
-        """Lines of comment that stand before this line."""
-        return self._take(sum(1 for _ in takewhile(lambda one: one.line < line, self._own)))
-
-    def at_end(self, line: int, column: int) -> list[str]:
-        """Lines of comment that end a block: before this line and not left of the block's column."""
-        found = takewhile(lambda one: one.line < line and (not one.text or one.column >= column), self._own)
-        texts = [one.text for one in found]
-        while texts and not texts[-1]:
+    def above(self, line: int, column: int = 0, *, ends_block: bool = False) -> list[str]:
+        """Lines of comment that stand before this line and not left of this column, with no two blank lines after one
+        another. Those that end a block end it without the blank lines after them."""
+        found = takewhile(lambda one: one[0] < line and (one[1] >= column or not one[2]), self._own)
+        texts = [text for _, _, text in found]
+        while ends_block and texts and not texts[-1]:
             texts.pop()
-        return self._take(len(texts))
-
-    def _take(self, count: int) -> list[str]:
-        """The next comments, with no two blank lines after one another."""
-        texts = [self._own.popleft().text for _ in range(count)]
+        for _ in texts:
+            self._own.popleft()
         return [text for index, text in enumerate(texts) if text or index == 0 or texts[index - 1]]
 
-    def beside(self, first: int, last: int) -> str:
-        """Comments at the end of these lines."""
-        found = [self._beside.pop(line) for line in range(first, last + 1) if line in self._beside]
-        return "  ".join(found)
+    def beside(self, line: int, value: Any) -> str:
+        """Comments at the end of the lines of an entry, the first and, if it is no block, those of its value."""
+        is_flow = value.flow_style if isinstance(value, yaml.CollectionNode) else value.style not in ("|", ">")
+        last = max(line, value.end_mark.line) if is_flow else line
+        return "  ".join(self._beside.pop(one) for one in range(line, last + 1) if one in self._beside)
 
 
 class _Reader:
@@ -274,46 +264,35 @@ class _Reader:
     def __init__(self, text: str, diagnostics: Diagnostics) -> None:
         self.comments, self._diagnostics = _Comments(text), diagnostics
 
-    def map(self, node: yaml.MappingNode, path: str, column: int) -> Map:
-        """`column` is that of the key, or of the list, that holds the map."""
-        found = Map(flow=bool(node.flow_style))
-        section = Section(node, path, self._diagnostics)
-        for key, value in section.pairs():
-            entry = Entry(key.value, Scalar(""), path=section.path_of(key.value), key_style=key.style or "")
-            self._put(found, entry, key, value, key.start_mark.column)
-        self._end(found, node, column)
-        return found
-
-    def _list(self, node: yaml.SequenceNode, path: str, column: int) -> List:
-        found = List(flow=bool(node.flow_style))
-        for index, item in enumerate(node.value):
-            self._put(found, Entry("", Scalar(""), path=f"{path}[{index}]"), item, item, node.start_mark.column)
-        self._end(found, node, column)
-        return found
-
-    def _put(self, found: Map | List, entry: Entry, place: yaml.Node, value: Any, column: int) -> None:
-        line = place.start_mark.line
-        entry.line, entry.above = line + 1, [] if found.flow else self.comments.above(line)
-        entry.value = self._value(value, entry.path, column)
-        entry.beside = "" if found.flow else self.comments.beside(line, _last_line(value, line))
-        found.entries.append(entry)
-
-    def _value(self, node: yaml.Node, path: str, column: int) -> Value:
-        if isinstance(node, yaml.MappingNode):
-            return self.map(node, path, column)
-        if isinstance(node, yaml.SequenceNode):
-            return self._list(node, path, column)
-        assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - there are three kinds of node
-        return Scalar(node.value, node.style or "", raw=node.value)
-
-    def _end(self, found: Map | List, node: yaml.CollectionNode, column: int) -> None:
-        """The comments after the last entry of a block: those that stand at its column, or further in."""
-        column = max(node.start_mark.column, column + 1)
-        if not found.flow and (left := self.comments.at_end(node.end_mark.line, column)):
+    def value(self, node: Any, path: str, column: int) -> Value:
+        """`column` is that of the key, or of the list, that holds the value."""
+        if isinstance(node, yaml.ScalarNode):
+            return Scalar(node.value, node.style or "", raw=node.value)
+        is_flow = bool(node.flow_style)
+        found = Map(flow=is_flow) if isinstance(node, yaml.MappingNode) else List(flow=is_flow)
+        for entry, inner, inner_column in self._entries(node, path):
+            line = entry.line - 1
+            entry.above = [] if is_flow else self.comments.above(line)
+            entry.value = self.value(inner, entry.path, inner_column)
+            entry.beside = "" if is_flow else self.comments.beside(line, inner)
+            found.entries.append(entry)
+        column = max(node.start_mark.column, column + 1)  # what stands there, or further in, ends this block
+        if not is_flow and (left := self.comments.above(node.end_mark.line, column, ends_block=True)):
             found.entries.append(Comment("", above=left))
+        return found
 
-
-def _last_line(node: yaml.ScalarNode | yaml.CollectionNode, line: int) -> int:
-    """The last line whose comments speak of this value: blocks have lines of their own."""
-    is_block = node.style in ("|", ">") if isinstance(node, yaml.ScalarNode) else not node.flow_style
-    return line if is_block else max(line, node.end_mark.line)
+    def _entries(self, node: yaml.CollectionNode, path: str) -> Iterator[tuple[Entry, yaml.Node, int]]:
+        """The entries of a map or list without their values, each with the node of its value, and its column."""
+        if isinstance(node, yaml.MappingNode):
+            section = Section(node, path, self._diagnostics)
+            for key, value in section.pairs():
+                place, name = key.start_mark, key.value
+                yield (
+                    Entry(name, Scalar(""), place.line + 1, section.path_of(name), key.style or ""),
+                    value,
+                    place.column,
+                )
+        else:
+            for index, item in enumerate(node.value):
+                entry = Entry("", Scalar(""), item.start_mark.line + 1, f"{path}[{index}]")
+                yield entry, item, node.start_mark.column

@@ -106,7 +106,7 @@ SIGNED = {"region": "eu-west-1", "role_arn": "arn:aws:iam::1:role/w", "session_n
 EXTENSIONS = [  # (type, settings, what the endpoint gets); a header of the exporter's own gives way to it
     ("sigv4auth", ROLE, {"sigv4": SIGNED}),
     ("sigv4auth", "region: eu-west-1, assume_role: {arn: '', session_name: adot}", {"sigv4": {"region": "eu-west-1"}}),
-    ("bearertokenauth", "token: a, filename: /token", {"authorization": {"credentials_file": "/token"}}),
+    ("bearertokenauth", "token: a, filename: /t, scheme: Bearer", {"authorization": {"credentials_file": "/t"}}),
     ("basicauth", "client_auth: {username: u}", {"basic_auth": {"username": "u"}}),
     ("headers_setter", "headers: [{key: X-B, value: '7'}]", {"headers": {"X-B": "7"}}),
     ("headers_setter", "headers: [{key: X-B, from_context: t, default_value: c}]", {"headers": {"X-B": "c"}}),

@@ -75,6 +75,14 @@ def test_a_comment_inside_a_flow_is_kept() -> None:
     assert "# alone" in same("a: [\n  1,\n  # alone\n  2]\nd: 1\n")
 
 
+def test_a_comment_beside_the_last_line_of_a_value_is_kept() -> None:
+    assert same("a: 'x\n  y'  # one\nb: [1,\n  2]  # two\n") == "a: 'x y'  # one\n\nb: [1, 2]  # two\n"
+
+
+def test_of_several_blank_lines_one_stays() -> None:
+    assert same("a:\n  b: 1\n  # c\n\n\n\n  # d\n  e: 1\n") == "a:\n  b: 1\n  # c\n\n  # d\n  e: 1\n"
+
+
 def test_a_comment_beside_a_dash_speaks_of_the_item() -> None:
     assert same("a:\n  - # about the item\n    b: 1\n") == "a:\n  # about the item\n  - b: 1\n"
 
@@ -88,6 +96,10 @@ def test_aliases_and_merges_are_written_out() -> None:
         "c": {"y": "3", "x": "1"},
         "d": {"x": "1", "y": "2", "z": "4"},
     }
+
+
+def test_what_comes_after_the_first_document_need_not_be_yaml() -> None:
+    assert same("a: 1  # one\n---\n@ no YAML\n") == "a: 1  # one\n"
 
 
 def test_where_things_stand() -> None:
