@@ -71,7 +71,7 @@ class Collector:
     dropped: DroppedKeys
     pipelines: list[Pipeline] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
-    receivers: list[Receiver] = field(default_factory=list)
+    receivers: list[PrometheusReceiver] = field(default_factory=list)
     endpoints: list[Endpoint] = field(default_factory=list)
     leftovers: list[Comment] = field(default_factory=list)
     warnings: list[Comment] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Collector:
 
 
 @dataclass(slots=True)
-class Receiver:
+class PrometheusReceiver:
     """A prometheus receiver that is in use: its `global`, and the jobs it becomes."""
 
     name: str
@@ -295,11 +295,11 @@ def _is_renamed(route: Route, name: str) -> bool:
 # receivers
 
 
-def _receivers(collector: Collector) -> list[Receiver]:
+def _receivers(collector: Collector) -> list[PrometheusReceiver]:
     """The receivers whose samples are written, or all that have a pipeline when nothing is."""
     running = {name for line in collector.pipelines if line.is_metrics for name in line.receivers}
     used = {route.receiver for route in collector.written} or running
-    found: list[Receiver] = []
+    found: list[PrometheusReceiver] = []
     for entry in collector.components("receivers"):
         if components.type_of(entry.key) != components.PROMETHEUS:
             collector.leave(entry, "only prometheus receivers are taken over: nothing listens or measures here")
@@ -311,7 +311,7 @@ def _receivers(collector: Collector) -> list[Receiver]:
     return found
 
 
-def _receiver(entry: Entry, collector: Collector) -> Receiver:
+def _receiver(entry: Entry, collector: Collector) -> PrometheusReceiver:
     settings = entry.map
     config = settings.map("config")
     for setting in settings.pairs():
@@ -329,19 +329,19 @@ def _receiver(entry: Entry, collector: Collector) -> Receiver:
     for job in jobs:
         prometheus.tidy_job(job, collector.dropped)
     extra = settings.get("report_extra_scrape_metrics")
-    receiver = Receiver(entry.key, config.map("global"), jobs)
+    receiver = PrometheusReceiver(entry.key, config.map("global"), jobs)
     if extra and extra.text == "true":
         _put_in_jobs(receiver, Entry("extra_scrape_metrics", extra.value))
     return receiver
 
 
-def _put_in_jobs(receiver: Receiver, entry: Entry) -> None:
+def _put_in_jobs(receiver: PrometheusReceiver, entry: Entry) -> None:
     for job in receiver.jobs:
         if job.map.get(entry.key) is None:
             job.map.put(entry.key, entry.value)
 
 
-def _make_names_unique(receivers: list[Receiver], dropped: DroppedKeys) -> None:
+def _make_names_unique(receivers: list[PrometheusReceiver], dropped: DroppedKeys) -> None:
     """A job name of two receivers: the later job gets another, and keeps its label."""
     taken: set[str] = set()
     for receiver in receivers:
@@ -362,7 +362,7 @@ def _make_names_unique(receivers: list[Receiver], dropped: DroppedKeys) -> None:
 # global
 
 
-def _common(receivers: list[Receiver]) -> Map:
+def _common(receivers: list[PrometheusReceiver]) -> Map:
     """What all receivers have in their `global`; their jobs take over the rest."""
     blocks = [receiver.common for receiver in receivers]
     common = Map([entry for entry in blocks[0].entries if _is_in_all(entry, blocks)]) if blocks else Map()
@@ -384,7 +384,7 @@ def _is_in_all(entry: Entry | Comment, blocks: list[Map]) -> bool:
     return len({render(Map([Entry("", one.value)])) if one else "" for one in found}) == 1
 
 
-def _label_jobs(receiver: Receiver, labels: Map) -> None:
+def _label_jobs(receiver: PrometheusReceiver, labels: Map) -> None:
     """The receiver set them on every series, whatever label was there."""
     for job in receiver.jobs:
         for label in labels.pairs():
@@ -449,7 +449,7 @@ def _route(collector: Collector) -> None:
         endpoint.relabel.entries[:0] = [Comment(detail), rule(("job",), flow=False, regex=pattern, action="keep")]
 
 
-def _job_labels(receiver: Receiver) -> list[str]:
+def _job_labels(receiver: PrometheusReceiver) -> list[str]:
     """The label job of each job: its name, or what its first rule makes of that."""
     found = []
     for block in (job.map for job in receiver.jobs):
