@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.schema import Config, SpoolConfig
 from lambda_remote_write.config.yaml_reader import ConfigError, Problem
+from tests.rig.tables import table
 
 STACK = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 ARN = "arn:aws:aps:us-east-1:111122223333:workspace/ws-9"
@@ -98,6 +101,42 @@ def test_names_of_endpoints_are_stable() -> None:
     first, second = (load(JOB + PUSH + more, **STACK).endpoints[0].name for more in ("", "global: {}\n"))
     other = load(JOB + PUSH.replace("prometheus", "mimir")).endpoints[0].name
     assert first == second != other
+
+
+SPOOL = {"PUSHER_SPOOL": "s3://kept"}
+SPOOLS: list[tuple[str, dict[str, str], str, SpoolConfig]] = [
+    ("nothing", {}, "", SpoolConfig()),
+    ("the template's", SPOOL, "", SpoolConfig("s3://kept")),
+    ("the file's own", SPOOL, "spool: {location: ./here}", SpoolConfig("./here")),
+    ("off", SPOOL, 'spool: {mode: "off"}', SpoolConfig()),
+    ("off and nowhere", {}, 'spool: {mode: "off"}', SpoolConfig()),
+    ("all keys", SPOOL, "spool: {mode: always, rejected: keep}", SpoolConfig("s3://kept", "always", True)),
+]
+
+
+@table("env_vars, written, expected", SPOOLS)
+def test_where_the_spool_is(env_vars: dict[str, str], written: str, expected: SpoolConfig) -> None:
+    assert load(JOB + PUSH + written, **env_vars).spool == expected
+
+
+REGIONS_OF_SD = [
+    ("first", {"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "", "eu-north-1"),
+    ("default", {"AWS_DEFAULT_REGION": "eu-west-2"}, "", "eu-west-2"),
+    ("file", {}, "", "eu-south-1"),
+    ("named profile", {"AWS_PROFILE": "far"}, "", "sa-east-1"),
+    ("own profile", {"AWS_PROFILE": "default"}, "profile: far", "sa-east-1"),
+]
+
+
+@table("env_vars, keys, region", REGIONS_OF_SD)
+def test_the_region_of_discovery(env_vars: dict[str, str], keys: str, region: str, tmp_path: Path) -> None:
+    """The order of the AWS SDKs: variables, then the profile's in the shared config file ("AWS SDKs and Tools
+    Reference Guide", "AWS Region")."""
+    shared = tmp_path / "config"
+    shared.write_text("[default]\nregion = eu-south-1\n[profile far]\nregion=sa-east-1\n", encoding="utf-8")
+    text = f"scrape_configs: [{{job_name: j, ec2_sd_configs: [{{{keys}}}]}}]\n{PUSH}"
+    (job,) = load(text, **env_vars, AWS_CONFIG_FILE=str(shared)).scrape_jobs
+    assert [one.region for one in job.discovery] == [region]
 
 
 # --- What jobs inherit ------------------------------------------------------------------------------------------------
