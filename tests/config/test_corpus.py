@@ -25,9 +25,10 @@ ENVIRONMENT = {
     "NOT_A_WORKSPACE": "usage",
 }
 OF_FILE = {
-    "expansion": {"HOST": "web-1"},
-    "sigv4-no-region": {"AWS_REGION": ""},
     "environment": {"PUSHER_TICK": "often", "PUSHER_WORKSPACE": "usage", "PUSHER_SPOOL": "https://bucket"},
+    "expansion": {"HOST": "web-1"},
+    **{name: {"AWS_REGION": ""} for name in ("sigv4-no-region", "workspace-no-region")},
+    **{name: {"PUSHER_TICK": "5m"} for name in ("tick-own", "tick-global", "tick-default", "tick-global-and-own")},
 }
 
 
