@@ -92,7 +92,7 @@ class File:
         self.path.unlink()
 
 
-class Remote(config_places.Place):
+class AwsPlace(config_places.Place):
     """A config in S3, or in the Parameter Store, over a real socket."""
 
     def __init__(self, aws: Aws, kind: str, source_at: SourceAt) -> None:
@@ -102,13 +102,13 @@ class Remote(config_places.Place):
 
 
 @pytest.fixture(params=["path", "s3", "ssm"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, source_at: SourceAt) -> File | Remote:
+def place(request: pytest.FixtureRequest, tmp_path: Path, source_at: SourceAt) -> File | AwsPlace:
     if request.param == "path":
         return File(tmp_path, source_at)
-    return Remote(request.getfixturevalue("aws"), request.param, source_at)
+    return AwsPlace(request.getfixturevalue("aws"), request.param, source_at)
 
 
-Place = File | Remote
+Place = File | AwsPlace
 
 
 def jobs_of(place: Place) -> list[str]:
@@ -207,7 +207,7 @@ def test_path_unreadable(tmp_path: Path, source_at: SourceAt, make: Callable[[Pa
 
 def test_s3_costs_one_request_per_load(aws: Aws, source_at: SourceAt) -> None:
     """Each load is one GET; an unchanged object is answered by 304 and not sent again."""
-    place = Remote(aws, "s3", source_at)
+    place = AwsPlace(aws, "s3", source_at)
     place.write(text("first"))
     aws.exchanges.clear()
     for _ in range(3):
@@ -229,7 +229,7 @@ def test_s3_location(source_at: SourceAt, location: str) -> None:
 @pytest.mark.parametrize("extra", [0, 1, 2], ids=["even", "odd", "odder"])
 def test_s3_too_long(aws: Aws, source_at: SourceAt, extra: int) -> None:
     """An object that is no config is not read to its end, and is called too long wherever the cut falls."""
-    place = Remote(aws, "s3", source_at)
+    place = AwsPlace(aws, "s3", source_at)
     place.write("#" * extra + "서" * 500_000)
     with pytest.raises((ConfigError, Unreadable), match="1000000"):
         place.source.load()
@@ -237,7 +237,7 @@ def test_s3_too_long(aws: Aws, source_at: SourceAt, extra: int) -> None:
 
 def test_s3_not_utf8(aws: Aws, source_at: SourceAt) -> None:
     """The message says that the object is in another encoding."""
-    place = Remote(aws, "s3", source_at)
+    place = AwsPlace(aws, "s3", source_at)
     place.client.put_object(Bucket=BUCKET, Key=KEY, Body="größe: 1".encode("latin-1"))
     with pytest.raises(Unreadable, match=f"^{place.location}: not UTF-8 text"):
         place.source.load()
@@ -260,7 +260,7 @@ def test_s3_without_credentials(aws: Aws, source_at: SourceAt) -> None:
 
 def test_ssm_version(aws: Aws, source_at: SourceAt) -> None:
     """A parameter's version tells whether it changed, even when the text is the same."""
-    place = Remote(aws, "ssm", source_at)
+    place = AwsPlace(aws, "ssm", source_at)
     place.write(text("first"))
     assert place.source.load().version.startswith("1 of ")
     place.write(text("first"))
