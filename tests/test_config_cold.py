@@ -19,7 +19,7 @@ from sandbox.s3 import KEYS as STORE_KEYS
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, FaultScript, LoopbackServer, Request
 from tests.rig.aws import REGION
-from tests.rig.config_places import BAD, BETTER, GOOD, KEYS, Place, place
+from tests.rig.config_places import BAD, BETTER, BUCKET, GOOD, KEY, KEYS, Place, place
 from tests.rig.delivery import no_session
 from tests.rig.lambda_context import Context
 
@@ -148,10 +148,10 @@ def refused(app: App) -> str:
 
 UNREADABLE = {
     "it is gone": (
-        lambda s3: s3.delete_object(Bucket="configs", Key="pusher.yaml"),
+        lambda s3: s3.delete_object(Bucket=BUCKET, Key=KEY),
         "cannot be read, the last good one",
     ),
-    "it is no text": (lambda s3: s3.put_object(Bucket="configs", Key="pusher.yaml", Body=b"\xff"), "not UTF-8 text"),
+    "it is no text": (lambda s3: s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"\xff"), "not UTF-8 text"),
 }
 
 
@@ -163,7 +163,7 @@ def test_the_last_good_one_serves_when_the_newest_cannot_be_read(
     place.versioned(on=True)
     place.write(GOOD)
     assert refused(place.new_app()) == ""
-    spoil(place._client)
+    spoil(place.client)
     cold = place.new_app()
     for _ in range(2):
         assert words in refused(cold)
@@ -188,9 +188,9 @@ def test_without_a_good_one_the_first_error_is_raised(place: Place) -> None:
     place.versioned(on=True)
     place.write(GOOD)
     assert refused(place.new_app()) == ""
-    (version,) = place._client.list_object_versions(Bucket="configs")["Versions"]
+    (version,) = place.client.list_object_versions(Bucket=BUCKET)["Versions"]
     place.write(BAD)
-    place._client.delete_object(Bucket="configs", Key="pusher.yaml", VersionId=version["VersionId"])
+    place.client.delete_object(Bucket=BUCKET, Key=KEY, VersionId=version["VersionId"])
     with pytest.raises(ConfigError, match="json_config"):
         handled(place.new_app())
 

@@ -15,11 +15,11 @@ from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.config_source import ConfigSource, Unreadable, not_loaded, problems_json
 from lambda_remote_write.http import Transport
+from tests.rig import config_places
 from tests.rig.aws import REGION, Aws
-from tests.rig.config_places import KEYS
+from tests.rig.config_places import BUCKET, KEY, KEYS
 from tests.rig.delivery import no_session
 
-BUCKET, KEY = "configs", "team/pusher.yaml"
 STACK = {"PUSHER_WORKSPACE": "ws-1", "AWS_REGION": REGION}
 NOW_MS = 1_716_479_897_000
 
@@ -78,62 +78,37 @@ def test_packaged(source_at: SourceAt) -> None:
 class File:
     """A config in a file."""
 
-    fetches = -1  # not counted
-
     def __init__(self, folder: Path, source_at: SourceAt) -> None:
         self.path, self.saves = folder / "pusher.yaml", 0
         self.location = str(self.path)
         self.source = source_at(self.location)
 
-    def save(self, content: bytes) -> None:
+    def write(self, text: str) -> None:
         self.saves += 1
-        self.path.write_bytes(content)
+        self.path.write_text(text)
         os.utime(self.path, (self.saves, self.saves))  # saved a second apart
 
     def delete(self) -> None:
         self.path.unlink()
 
 
-class Object:
-    """A config in S3, over a real socket."""
+class AwsPlace(config_places.Place):
+    """A config in S3, or in the Parameter Store, over a real socket."""
 
-    def __init__(self, aws: Aws, source_at: SourceAt) -> None:
-        self.location = f"s3://{BUCKET}/{KEY}"
-        self.client = aws.client("s3")
-        self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        self.source = source_at(self.location, AWS_ENDPOINT_URL_S3=aws.url, **KEYS)
-
-    def save(self, content: bytes) -> None:
-        self.client.put_object(Bucket=BUCKET, Key=KEY, Body=content)
-
-    def delete(self) -> None:
-        self.client.delete_object(Bucket=BUCKET, Key=KEY)
-
-
-class Parameter:
-    """A config in the Parameter Store, over a real socket."""
-
-    def __init__(self, aws: Aws, source_at: SourceAt) -> None:
-        self.location = "ssm:/team/pusher"
-        self.client = aws.client("ssm")
-        self.source = source_at(self.location, aws.session)
-
-    def save(self, content: bytes) -> None:
-        self.client.put_parameter(Name="/team/pusher", Value=content.decode(), Type="SecureString", Overwrite=True)
-
-    def delete(self) -> None:
-        self.client.delete_parameter(Name="/team/pusher")
+    def __init__(self, aws: Aws, kind: str, source_at: SourceAt) -> None:
+        super().__init__(aws, kind)
+        session = aws.session if kind == "ssm" else no_session
+        self.source = source_at(self.location, session, AWS_ENDPOINT_URL_S3=aws.url, **KEYS)
 
 
 @pytest.fixture(params=["path", "s3", "ssm"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, source_at: SourceAt) -> File | Object | Parameter:
+def place(request: pytest.FixtureRequest, tmp_path: Path, source_at: SourceAt) -> File | AwsPlace:
     if request.param == "path":
         return File(tmp_path, source_at)
-    aws = request.getfixturevalue("aws")
-    return Object(aws, source_at) if request.param == "s3" else Parameter(aws, source_at)
+    return AwsPlace(request.getfixturevalue("aws"), request.param, source_at)
 
 
-Place = File | Object | Parameter
+Place = File | AwsPlace
 
 
 def jobs_of(place: Place) -> list[str]:
@@ -142,22 +117,22 @@ def jobs_of(place: Place) -> list[str]:
 
 def test_unchanged(place: Place) -> None:
     """The same version is the same object: it is not parsed again."""
-    place.save(text("first").encode())
+    place.write(text("first"))
     assert place.source.load() is place.source.load()
 
 
 def test_changed(place: Place) -> None:
     """A new version is used from the next load on."""
-    place.save(text("first").encode())
+    place.write(text("first"))
     assert jobs_of(place) == ["first"]
-    place.save(text("second").encode())
+    place.write(text("second"))
     assert jobs_of(place) == ["second"]
     assert place.source.load().refused == ""
 
 
 def test_bad_from_the_start(place: Place) -> None:
     """A bad first version does not start, and its mistakes name the location."""
-    place.save(BAD.encode())
+    place.write(BAD)
     with pytest.raises(ConfigError) as raised:
         place.source.load()
     assert {problem.file for problem in raised.value.problems} == {place.location}
@@ -166,9 +141,9 @@ def test_bad_from_the_start(place: Place) -> None:
 
 def test_bad_new_version(place: Place) -> None:
     """A bad new version is refused at every load, loudly; the last good one stays in use."""
-    place.save(text("first").encode())
+    place.write(text("first"))
     good = place.source.load()
-    place.save(BAD.encode())
+    place.write(BAD)
     for _ in range(2):
         loaded = place.source.load()
         assert loaded.config is good.config
@@ -181,11 +156,11 @@ def test_bad_new_version(place: Place) -> None:
 @pytest.mark.parametrize("fixed", ["first", "third"], ids=["put-back", "corrected"])
 def test_bad_then_fixed(place: Place, fixed: str) -> None:
     """Once fixed, by a correction or by putting the old one back, nothing is refused any more."""
-    place.save(text("first").encode())
+    place.write(text("first"))
     place.source.load()
-    place.save(BAD.encode())
+    place.write(BAD)
     assert place.source.load().refused
-    place.save(text(fixed).encode())
+    place.write(text(fixed))
     assert jobs_of(place) == [fixed]
     assert place.source.load().refused == ""
 
@@ -198,14 +173,14 @@ def test_missing_from_the_start(place: Place) -> None:
 
 def test_missing_later(place: Place) -> None:
     """A message says that the config is gone, and the last good one stays in use; when it is back, all is well."""
-    place.save(text("first").encode())
+    place.write(text("first"))
     place.source.load()
     place.delete()
     loaded = place.source.load()
     assert [job.job_name for job in loaded.config.jobs] == ["first"]
     assert "last good" in loaded.refused
     assert place.location in loaded.refused
-    place.save(text("second").encode())
+    place.write(text("second"))
     assert jobs_of(place) == ["second"]
 
 
@@ -232,12 +207,12 @@ def test_path_unreadable(tmp_path: Path, source_at: SourceAt, make: Callable[[Pa
 
 def test_s3_costs_one_request_per_load(aws: Aws, source_at: SourceAt) -> None:
     """Each load is one GET; an unchanged object is answered by 304 and not sent again."""
-    place = Object(aws, source_at)
-    place.save(text("first").encode())
+    place = AwsPlace(aws, "s3", source_at)
+    place.write(text("first"))
     aws.exchanges.clear()
     for _ in range(3):
         place.source.load()
-    place.save(text("second").encode())
+    place.write(text("second"))
     assert jobs_of(place) == ["second"]
     gets = [exchange for exchange in aws.exchanges if exchange.action == "GET"]
     assert [exchange.status for exchange in gets] == [200, 304, 304, 200]
@@ -254,17 +229,17 @@ def test_s3_location(source_at: SourceAt, location: str) -> None:
 @pytest.mark.parametrize("extra", [0, 1, 2], ids=["even", "odd", "odder"])
 def test_s3_too_long(aws: Aws, source_at: SourceAt, extra: int) -> None:
     """An object that is no config is not read to its end, and is called too long wherever the cut falls."""
-    place = Object(aws, source_at)
-    place.save(("#" * extra + "서" * 500_000).encode())
+    place = AwsPlace(aws, "s3", source_at)
+    place.write("#" * extra + "서" * 500_000)
     with pytest.raises((ConfigError, Unreadable), match="1000000"):
         place.source.load()
 
 
 def test_s3_not_utf8(aws: Aws, source_at: SourceAt) -> None:
     """The message says that the object is in another encoding."""
-    place = Object(aws, source_at)
-    place.save("größe: 1".encode("latin-1"))
-    with pytest.raises(Unreadable, match=rf"^s3://{BUCKET}/{KEY}: not UTF-8 text"):
+    place = AwsPlace(aws, "s3", source_at)
+    place.client.put_object(Bucket=BUCKET, Key=KEY, Body="größe: 1".encode("latin-1"))
+    with pytest.raises(Unreadable, match=f"^{place.location}: not UTF-8 text"):
         place.source.load()
 
 
@@ -285,10 +260,10 @@ def test_s3_without_credentials(aws: Aws, source_at: SourceAt) -> None:
 
 def test_ssm_version(aws: Aws, source_at: SourceAt) -> None:
     """A parameter's version tells whether it changed, even when the text is the same."""
-    place = Parameter(aws, source_at)
-    place.save(text("first").encode())
+    place = AwsPlace(aws, "ssm", source_at)
+    place.write(text("first"))
     assert place.source.load().version.startswith("1 of ")
-    place.save(text("first").encode())
+    place.write(text("first"))
     assert place.source.load().version.startswith("2 of ")
 
 

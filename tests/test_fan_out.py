@@ -17,7 +17,6 @@ from sandbox.runtime import Invocation, LambdaRuntime
 from sandbox.server import Answer, Request
 from tests.rig.push import config_text, endpoint, job
 
-ROOT = Path(__file__).parents[1]
 TOKEN = "session-token-of-the-sandbox"
 PAGES, LINES, JOBS, RECORDS, TICKS = 4, 2_500, 4, 3, 3
 SYNTHETIC = 5  # up and its four companions, for each job and page

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from copy import deepcopy
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_remote_write.relabel import Action, InvalidRule, Verdict, explain, relabel, rule, target_labels_onto
-from tests.rig.relabelling import CASES, Given
+from tests.rig.relabelling import CASES, ONTO, Given
 
 
-@pytest.mark.parametrize(("labels", "rules", "changes"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
-def test_relabel(labels: Mapping[str, str], rules: list[Given], changes: Mapping[str, str] | None) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_relabel(case: Given) -> None:
     """A rule list changes exactly the labels named, or drops them all."""
-    expected = None if changes is None else {name: value for name, value in {**labels, **changes}.items() if value}
-    assert relabel(labels, [rule(**keys) for keys in rules]) == expected
+    expected = None
+    if case["changes"] != "dropped":
+        expected = {name: value for name, value in (case["labels"] | case["changes"]).items() if value}
+    assert relabel(case["labels"], [rule(**keys) for keys in case["rules"]]) == expected
 
 
 @pytest.mark.parametrize(
@@ -111,57 +113,13 @@ def test_text_that_is_not_utf_8_is_carried_through(broken: str) -> None:
     assert "a" not in got
 
 
-# target labels on a sample (scrape.go mutateSampleLabels): (id, sample, target, honour, expected)
-ONTO: list[tuple[str, Mapping[str, str], Mapping[str, str], bool, Mapping[str, str]]] = [
-    ("no-clash", {"a": "1"}, {"b": "2"}, False, {"a": "1", "b": "2"}),
-    ("target-wins", {"job": "s"}, {"job": "t"}, False, {"job": "t", "exported_job": "s"}),
-    ("same-value-is-exported-too", {"job": "t"}, {"job": "t"}, False, {"job": "t", "exported_job": "t"}),
-    (
-        "exported-is-taken-by-the-sample",
-        {"a": "1", "exported_a": "2"},
-        {"a": "3"},
-        False,
-        {"a": "3", "exported_a": "2", "exported_exported_a": "1"},
-    ),
-    (
-        "exported-is-taken-by-the-target",
-        {"a": "1"},
-        {"a": "3", "exported_a": "4"},
-        False,
-        {"a": "3", "exported_a": "4", "exported_exported_a": "1"},
-    ),
-    (
-        "shorter-names-first",
-        {"a": "1", "exported_a": "2"},
-        {"a": "3", "exported_a": "4"},
-        False,
-        {"a": "3", "exported_a": "4", "exported_exported_a": "1", "exported_exported_exported_a": "2"},
-    ),
-    ("empty-sample-label-is-absent", {"a": ""}, {"a": "3"}, False, {"a": "3"}),
-    ("empty-target-label-removes", {"a": "1"}, {"a": ""}, False, {"exported_a": "1"}),
-    (
-        "meta-labels-stay-inside",
-        {"__name__": "up"},
-        {"__name__": "x", "__tmp": "y", "_z": "1"},
-        False,
-        {"__name__": "up", "_z": "1"},
-    ),
-    ("honoured", {"job": "s", "a": "1"}, {"job": "t", "b": "2"}, True, {"job": "s", "a": "1", "b": "2"}),
-    ("honoured-empty-keeps-the-target-out", {"job": ""}, {"job": "t"}, True, {}),
-    ("honoured-meta-labels-stay-inside", {"a": "1"}, {"__address__": "x"}, True, {"a": "1"}),
-]
-
-
-@pytest.mark.parametrize(
-    ("sample", "target", "honor_labels", "expected"), [row[1:] for row in ONTO], ids=[row[0] for row in ONTO]
-)
-def test_target_labels_onto(
-    sample: Mapping[str, str], target: Mapping[str, str], honor_labels: bool, expected: Mapping[str, str]
-) -> None:
+@pytest.mark.parametrize("case", ONTO.values(), ids=ONTO)
+def test_target_labels_onto(case: Given) -> None:
     """One side's labels win, and none of the sample's is lost when the target's do."""
-    before = dict(sample), dict(target)
-    assert target_labels_onto(sample, target, honor_labels) == expected
-    assert (sample, target) == before
+    before = deepcopy(case)
+    found = target_labels_onto(case["sample"], case["target"], case.get("honor_labels", False))
+    assert found == case["expected"]
+    assert case == before
 
 
 # properties

@@ -38,7 +38,9 @@ NOT_COMPARED = {
     "labelmap-labels-set-before-come-last",
 }
 SHOWN = {
-    name: (labels, rules) for name, labels, rules, _ in CASES if name not in NOT_COMPARED and is_target(labels, rules)
+    name: (case["labels"], case["rules"])
+    for name, case in CASES.items()
+    if name not in NOT_COMPARED and is_target(case["labels"], case["rules"])
 }
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import deepcopy
+from functools import reduce
+from operator import getitem
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,54 +22,7 @@ pytestmark = pytest.mark.slow
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0f3ca4d1-0000-4000-8000-000000000000"}
 
 
-def config() -> dict[str, Any]:
-    """A config with every kind of text that is compiled or taken apart."""
-    metric = {
-        "name": "a",
-        "records": ["a[]", "b"],
-        "value": "v",
-        "labels": {"l": "n"},
-        "timestamp": {"path": "t", "format": "%Y-%m-%d", "timezone": "UTC"},
-        "value_regex": "([0-9]+)",
-        "value_map": {"OK": "1"},
-        "scale": "1e3",
-        "on_missing": "skip",
-    }
-    relabel = {"source_labels": ["a"], "regex": "(.*)", "target_label": "b", "replacement": "$1", "modulus": "2"}
-    job = {
-        "job_name": "j",
-        "url": "https://api.example.com/x",
-        "query": {"a": "b"},
-        "headers": {"X-A": "b"},
-        "body": "{}",
-        "labels": {"x": "y"},
-        "scrape_interval": "1m",
-        "body_size_limit": "5MB",
-        "valid_status_codes": ["200"],
-        "pagination": {"style": "cursor", "path": "next", "parameter": "p", "max_pages": "3"},
-        "metric_relabel_configs": [relabel],
-        "backfill": {"query": {"from": "{start}", "to": "{end}"}, "format": "unix", "window": "1h"},
-        "basic_auth": {"username": "u", "password_ref": "env:X"},
-        "proxy_url": "http://p:1/",
-        "metrics": [metric],
-    }
-    scrape = {
-        "job_name": "s",
-        "static_configs": [{"targets": ["h:1"], "labels": {"a": "b"}}],
-        "file_sd_configs": [{"files": ["a.json"]}],
-        "dns_sd_configs": [{"names": ["a.example.com"], "port": "80", "type": "A"}],
-        "params": {"a": ["b"]},
-        "relabel_configs": [relabel],
-    }
-    write = {
-        "url": "https://h.example.com/w",
-        "name": "n",
-        "write_relabel_configs": [relabel],
-        "queue_config": {"max_body_bytes": "500000", "min_backoff": "30ms"},
-        "sigv4": {"region": "eu-west-1", "service_name": "x"},
-    }
-    globals_ = {"external_labels": {"a": "${X}"}, "scrape_interval": "1m"}
-    return {"global": globals_, "json_configs": [job], "scrape_configs": [scrape], "remote_write": [write]}
+CONFIG = yaml.safe_load((Path(__file__).parents[1] / "testdata/config/any-text.yaml").read_text(encoding="utf-8"))
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -75,7 +32,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path]
 
 
-PLACES = [place for place in places(config()) if place]
+PLACES = [place for place in places(CONFIG) if place]
 PIECES = st.sampled_from(
     [
         *("%Y", "%p", "%c", "%", "a", "some-key", "env:", "ssm:/", "sum(", "http://", "{start}", "@key", "^.", "$."),
@@ -95,18 +52,15 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
 
 
 def load(place: tuple[Any, ...], value: Any) -> None:
-    text = config()
-    holder: Any = text
-    for step in place[:-1]:
-        holder = holder[step]
-    holder[place[-1]] = value
+    config = deepcopy(CONFIG)
+    reduce(getitem, place[:-1], config)[place[-1]] = value
     with suppress(ConfigError):
-        parse_config(yaml.safe_dump(text, allow_unicode=True), "pusher.yaml", ENVIRONMENT)
+        parse_config(yaml.safe_dump(config, allow_unicode=True), "pusher.yaml", ENVIRONMENT)
 
 
 def test_the_config_is_good() -> None:
     """What is spoilt below loads."""
-    parse_config(yaml.safe_dump(config()), "pusher.yaml", ENVIRONMENT)
+    parse_config(yaml.safe_dump(CONFIG), "pusher.yaml", ENVIRONMENT)
 
 
 @settings(max_examples=300)

@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,82 +22,22 @@ from sandbox.api import Api
 from sandbox.server import Answer, Request
 from tests.rig.command_line import pusher
 
-ROOT = Path(__file__).parents[2]
+CONFIGS = Path(__file__).parents[1] / "testdata" / "config"
 ENVIRONMENT = {"AWS_REGION": "eu-west-1"}
 CANARY = re.compile("canary", re.IGNORECASE)
-METRICS = [{"name": "a", "value": "v"}]
 
 
 def canary(field: str) -> str:
     return f"CANARY-{field}-CANARY"
 
 
-def job(name: str, **keys: Any) -> dict[str, Any]:
-    return {"job_name": name, "url": f"https://api.example.com/?token={canary('url-query')}", "metrics": METRICS} | keys
-
-
-def client_keys() -> dict[str, Any]:
-    return {
-        "proxy_url": f"http://user:{canary('proxy-password')}@proxy.example.com:3128",
-        "proxy_connect_header": {"X-Proxy-Key": [canary("proxy-connect-header")]},
-        "http_headers": {"X-Key": {"values": [canary("header-value")], "secrets": [canary("header-secret")]}},
-        "tls_config": {"ca": canary("ca"), "cert": canary("cert"), "key": canary("tls-key")},
-    }
+FULL = json.dumps(yaml.safe_load((CONFIGS / "secrets-everywhere.yaml").read_text()))  # JSON shares nothing
 
 
 def full() -> dict[str, Any]:
     """A config with a text of its own in every field that may hold a secret."""
-    return {
-        "json_configs": [
-            job(
-                "basic",
-                query={"api_key": canary("query")},
-                body=canary("body"),
-                headers={"X-Api-Key": canary("headers")},
-                basic_auth={"username": canary("username"), "password": canary("password")},
-                **client_keys(),
-            ),
-            job("authorization", authorization={"type": "Token", "credentials": canary("credentials")}),
-            job("bearer", bearer_token=canary("bearer-token")),
-            job(
-                "oauth2",
-                oauth2={
-                    "client_id": "pusher",
-                    "client_secret": canary("client-secret"),
-                    "token_url": f"https://login.example.com/token?key={canary('token-url-query')}",
-                    "endpoint_params": {"password": canary("endpoint-params")},
-                    "proxy_url": f"http://user:{canary('oauth2-proxy')}@proxy.example.com:3128",
-                    "tls_config": {"cert": canary("oauth2-cert"), "key": canary("oauth2-key")},
-                },
-            ),
-        ],
-        "scrape_configs": [
-            {
-                "job_name": "sd",
-                "http_sd_configs": [{"url": f"http://me:{canary('sd-password')}@sd.example.com/targets"}],
-                "ec2_sd_configs": [{"access_key": canary("sd-key"), "secret_key": canary("sd-secret")}],
-            }
-        ],
-        "remote_write": [
-            {
-                "url": "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write",
-                "headers": {"X-Key": canary("remote-write-headers")},
-                "sigv4": {
-                    "access_key": canary("access-key"),
-                    "secret_key": canary("secret-key"),
-                    "role_arn": "arn:aws:iam::111122223333:role/pusher",
-                    "external_id": canary("external-id"),
-                },
-                **client_keys(),
-            },
-            {
-                "url": f"https://prometheus.example.com/api/v1/write?token={canary('endpoint-write-query')}",
-                "basic_auth": {"username": canary("rw-username"), "password": canary("rw-password")},
-            },
-            {"url": "https://b.example.com/", "authorization": {"credentials": canary("rw-credentials")}},
-            {"url": "https://c.example.com/", "bearer_token": canary("rw-bearer")},
-        ],
-    }
+    config: dict[str, Any] = json.loads(FULL)
+    return config
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -111,9 +53,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def with_wrong(path: tuple[Any, ...], how: str) -> dict[str, Any]:
     """The full config, with one canary's field spoilt."""
     config = full()
-    holder: Any = config
-    for step in path[:-1]:
-        holder = holder[step]
+    holder: Any = reduce(getitem, path[:-1], config)
     key, value = path[-1], holder[path[-1]]
     wrong: dict[str, Any] = {
         "list": [value],
@@ -220,46 +160,7 @@ VALUES = {
     "CANARY_HEADER": 'CANARY "header" 0123456789',
     "CANARY_SECRET": "CANARY-client-secret-xyz",
 }
-REPEATING = """
-spool: {mode: "off"}
-json_configs:
-  - {job_name: basic, url: "API/echo", basic_auth: {username: CANARY-user, password_ref: "env:CANARY_PASSWORD"}, METRIC}
-  - {job_name: bearer, url: "API/echo", authorization: {credentials_ref: "env:CANARY_TOKEN"}, METRIC}
-  - {job_name: header, url: "API/text", http_headers: {X-Key: {refs: ["env:CANARY_HEADER"]}}, METRIC}
-  - {job_name: query, url: "API/text?token=CANARY-url-token", query: {api_key: CANARY-query-key}, METRIC}
-  - {job_name: body, url: "API/text", body: '{"login": {"password": "CANARY-body-password"}}', METRIC}
-  - {job_name: record, url: "API/record", authorization: {credentials_ref: "env:CANARY_TOKEN"}, METRIC}
-  - job_name: token
-    url: API/echo
-    oauth2:
-      client_id: a
-      client_secret_ref: env:CANARY_SECRET
-      token_url: API/token
-      endpoint_params: {password: CANARY-form-password}
-    METRIC
-  - job_name: no-token
-    url: API/echo
-    oauth2: {client_id: a, client_secret_ref: "env:CANARY_SECRET", token_url: "API/echo"}
-    METRIC
-scrape_configs:
-  - job_name: page
-    metrics_path: /page
-    http_headers: {X-Key: {refs: ["env:CANARY_HEADER"]}}
-    static_configs: [{targets: ["HOST"]}]
-  - {job_name: sd, http_sd_configs: [{url: "API/echo", basic_auth: {username: u, password_ref: "env:CANARY_PASSWORD"}}]}
-  - {job_name: sd-text, http_sd_configs: [{url: "API/list", authorization: {credentials_ref: "env:CANARY_TOKEN"}}]}
-remote_write:
-  - name: refuses
-    url: API/write?token=CANARY-write-token
-    basic_auth: {username: u, password_ref: "env:CANARY_PASSWORD"}
-  - name: denies
-    url: API/deny
-    authorization: {credentials_ref: "env:CANARY_TOKEN"}
-    headers: {X-Key: CANARY-write-header}
-  - name: signed
-    url: API/write
-    sigv4: {region: eu-west-1, service_name: x, access_key: CANARY-AKID, secret_key: CANARY-secret-key}
-"""
+REPEATING = (CONFIGS / "repeated-secrets.yaml").read_text()
 
 
 def repeated(request: Request, encode: Callable[[str], str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jmespath
@@ -14,28 +15,8 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.config.expression import InvalidExpression, Scope, parse, parse_step, records
 
-FLEET: dict[str, Any] = {
-    "release": "7.2",
-    "total": 5,
-    "at": {"time": 1_716_479_897},
-    "regions": [
-        {
-            "name": "eu",
-            "hosts": {
-                "a": {"state": "OK", "disks": [{"id": "d1", "free": 1}, {"id": "d2", "free": 2}]},
-                "b": {"state": "FAIL", "disks": []},
-            },
-        },
-        {"name": "us", "hosts": {"c": {"state": "OK", "disks": [{"id": "d3", "free": 3}]}}},
-        {"name": "empty", "hosts": {}},
-        {"name": "none"},
-    ],
-    "byRegion": {"eu": {"hosts": {"a": 1, "b": 2}}, "us": {"hosts": {"c": 3}}},
-    "matrix": [[1, 2], [3], []],
-    "scalars": [1, "two", None, True, {"v": 4}],
-    "nothing": None,
-    "with-dash": {"a b": 6},
-}
+CASES = yaml.safe_load((Path(__file__).parents[1] / "testdata/expressions.yaml").read_text(encoding="utf-8"))
+FLEET: dict[str, Any] = CASES["document"]
 
 
 def rows(document: Any, steps: list[str], expressions: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -52,87 +33,10 @@ def rows(document: Any, steps: list[str], expressions: Mapping[str, str]) -> lis
     return found
 
 
-# (id, steps of records, expressions, rows)
-SCOPES: list[tuple[str, list[str], dict[str, str], list[dict[str, Any]]]] = [
-    ("whole-document", ["@"], {"v": "total", "t": "at.time"}, [{"v": 5, "t": 1_716_479_897}]),
-    ("document-itself", ["@"], {"v": "$.total", "w": "@.total"}, [{"v": 5, "w": 5}]),
-    ("scalar-has-no-key", ["total"], {"k": "@key", "v": "@"}, [{"v": 5}]),
-    ("object-of-objects-is-one-record", ["byRegion"], {"v": "eu.hosts.a"}, [{"v": 1}]),
-    (
-        "object-is-walked-for-key",
-        ["byRegion.eu.hosts"],
-        {"k": "@key", "v": "@"},
-        [{"k": "a", "v": 1}, {"k": "b", "v": 2}],
-    ),
-    (
-        "key-of-a-list-is-the-index",
-        ["regions"],
-        {"k": "@key", "n": "name"},
-        [{"k": "0", "n": "eu"}, {"k": "1", "n": "us"}, {"k": "2", "n": "empty"}, {"k": "3", "n": "none"}],
-    ),
-    (
-        "keys-of-two-maps",
-        ["byRegion", "hosts"],
-        {"r": "^@key", "h": "@key", "v": "@"},
-        [{"r": "eu", "h": "a", "v": 1}, {"r": "eu", "h": "b", "v": 2}, {"r": "us", "h": "c", "v": 3}],
-    ),
-    (
-        "enclosing-object",
-        ["regions[]", "hosts"],
-        {"h": "@key", "s": "state", "r": "^.name", "v": "$.release"},
-        [
-            {"h": "a", "s": "OK", "r": "eu", "v": "7.2"},
-            {"h": "b", "s": "FAIL", "r": "eu", "v": "7.2"},
-            {"h": "c", "s": "OK", "r": "us", "v": "7.2"},
-        ],
-    ),
-    (
-        "two-levels-up",
-        ["regions[]", "hosts", "disks[]"],
-        {"d": "id", "h": "^@key", "s": "^.state", "r": "^.^.name", "t": "^.^.^.total"},
-        [
-            {"d": "d1", "h": "a", "s": "OK", "r": "eu", "t": 5},
-            {"d": "d2", "h": "a", "s": "OK", "r": "eu", "t": 5},
-            {"d": "d3", "h": "c", "s": "OK", "r": "us", "t": 5},
-        ],
-    ),
-    ("document-is-what-encloses-the-first-step", ["regions[]"], {"t": "^.total"}, [{"t": 5}] * 4),
-    (
-        "enclosing-with-jmespath",
-        ["regions[]", "hosts"],
-        {"h": "@key", "n": "^.length(hosts)"},
-        [{"h": "a", "n": 2}, {"h": "b", "n": 2}, {"h": "c", "n": 1}],
-    ),
-    ("document-with-jmespath", ["regions[:1]"], {"n": "$.length(regions)"}, [{"n": 4}]),
-    ("document-quoted", ["at"], {"v": '$."with-dash"."a b"'}, [{"v": 6}]),
-    ("enclosing-itself", ["at"], {"v": "^.@ | total"}, [{"v": 5}]),
-    (
-        "constants",
-        ["regions[:1]"],
-        {"a": "1", "b": "-1.5", "c": "'text'", "d": "`true`"},
-        [{"a": 1, "b": -1.5, "c": "text", "d": True}],
-    ),
-    (
-        "constant-in-each-record",
-        ["matrix[]"],
-        {"v": "@", "one": "1"},
-        [{"v": 1, "one": 1}, {"v": 2, "one": 1}, {"v": 3, "one": 1}],
-    ),
-    (
-        "spaces",
-        [" regions [] "],
-        {"n": " name ", "r": " $.release ", "c": " 1 "},
-        [{"n": name, "r": "7.2", "c": 1} for name in ("eu", "us", "empty", "none")],
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("steps", "expressions", "expected"), [case[1:] for case in SCOPES], ids=[case[0] for case in SCOPES]
-)
-def test_scopes(steps: list[str], expressions: dict[str, str], expected: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("case", CASES["scopes"].values(), ids=CASES["scopes"])
+def test_scopes(case: dict[str, Any]) -> None:
     """Each expression looks where its prefix says, for every record that the steps find."""
-    assert rows(FLEET, steps, expressions) == expected
+    assert rows(FLEET, case["records"], case["expressions"]) == case["rows"]
 
 
 def test_top_level_list() -> None:
@@ -156,18 +60,8 @@ LANGUAGE = (
     *("byRegion.*.hosts", "length(regions)", "sum(matrix[0])", "max_by(regions, &name).name", "sort(matrix[0])"),
     *("join(',', regions[].name)", "regions[].{n: name, h: hosts}", "[release, total]", "to_string(total)", "type(@)"),
     *("not_null(nothing, total)", "total > `3` && release", "!nothing", "`5`", '`"5"`', "'raw'", '"with-dash"."a b"'),
-    *(
-        "regions | [0].name",
-        "@",
-        "scalars[?@ != null]",
-        "merge(at, {x: total})",
-    ),
-    *(
-        "to_number(release)",
-        "reverse(scalars)",
-        "true",
-        "null",
-    ),
+    *("regions | [0].name", "@", "scalars[?@ != null]", "merge(at, {x: total})", "to_number(release)"),
+    *("reverse(scalars)", "true", "null"),
 )
 
 

@@ -21,6 +21,7 @@ from lambda_remote_write.config.expression_trace import (
     nearest_path,
     shown,
 )
+from tests.rig.tables import table
 
 # (id, expression, document, kind, the path that exists)
 TRACES: list[tuple[str, str, Any, Kind, str]] = [
@@ -50,9 +51,7 @@ TRACES: list[tuple[str, str, Any, Kind, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("expression", "document", "kind", "path"), [row[1:] for row in TRACES], ids=[row[0] for row in TRACES]
-)
+@table("expression, document, kind, path", TRACES)
 def test_how_far_an_expression_goes(expression: str, document: Any, kind: Kind, path: str) -> None:
     found = follow(jmespath.compile(expression).parsed, Trace(Kind.FOUND, document))
     assert (found.kind, found.path) == (kind, path)
@@ -74,9 +73,7 @@ MISSING: list[tuple[str, list[str], list[Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("steps", "documents", "missing"), [row[1:] for row in MISSING], ids=[row[0] for row in MISSING]
-)
+@table("steps, documents, missing", MISSING)
 def test_missing_records_are_no_empty_list(steps: list[str], documents: list[Any], missing: bool) -> None:
     found = records([parse_step(step) for step in steps], []).absence(documents)
     assert (found is not None) == missing
@@ -135,9 +132,7 @@ NEAREST: list[tuple[str, str, Any, bool, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "document", "lists", "nearest"), [row[1:] for row in NEAREST], ids=[row[0] for row in NEAREST]
-)
+@table("wanted, document, lists, nearest", NEAREST)
 def test_the_nearest_path(wanted: str, document: Any, lists: bool, nearest: str) -> None:
     assert nearest_path(wanted, document, lists=lists) == nearest
 

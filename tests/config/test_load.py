@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write.config.schema import Config
+from lambda_remote_write.config.schema import Config, SpoolConfig
 from lambda_remote_write.config.yaml_reader import ConfigError, Problem
+from tests.rig.tables import table
 
 STACK = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1"}
 ARN = "arn:aws:aps:us-east-1:111122223333:workspace/ws-9"
@@ -55,49 +58,47 @@ def test_nowhere_to_go(env_vars: dict[str, str]) -> None:
     assert problems(JOB, **env_vars) == [f"pusher.yaml:1: remote_write: {detail}"]
 
 
-def test_remote_write_beats_the_stack() -> None:
-    """What the file says counts, not the stack's workspace."""
-    assert [endpoint.is_amp for endpoint in load(JOB + PUSH, **STACK).endpoints] == [False]
-
-
-def test_no_endpoint_is_said() -> None:
-    """An empty remote_write is taken at its word, and said."""
-    config = load(JOB + "remote_write: []\n", **STACK)
-    assert config.endpoints == ()
-    assert config.warnings == ("pusher.yaml:2: remote_write: no endpoint: nothing will be sent",)
-
-
-def test_null_remote_write_is_absent() -> None:
-    """`remote_write:` alone leaves the default."""
-    assert load(JOB + "remote_write:\n", **STACK).endpoints[0].is_amp
-
-
-def test_workspace_without_region() -> None:
-    """A workspace's id needs a region from somewhere."""
-    detail = "its region is unknown: give the ARN, sigv4.region or the variable AWS_REGION"
-    text = JOB + "remote_write: [{workspace: ws-1}]\n"
-    assert problems(text) == [f"pusher.yaml:2: remote_write[0].workspace: {detail}"]
-
-
-@pytest.mark.parametrize("zero", ["", "remote_timeout: 0s, queue_config: {min_backoff: 0s, max_backoff: 0s}"])
-def test_zero_durations_are_defaults(zero: str) -> None:
-    """A timeout or backoff of 0 is the default: none would wait for ever, or not at all."""
-    (endpoint,) = load(JOB + PUSH.replace("}]", f", {zero}}}]")).endpoints
-    assert endpoint.remote_timeout_ms == 30_000
-    assert (endpoint.queue.min_backoff_ms, endpoint.queue.max_backoff_ms) == (30, 5_000)
-
-
-def test_redirects_are_not_followed_to_write() -> None:
-    """A receiver's redirect is a mistake to report unless the config allows it; a source's is followed."""
-    config = load(JOB + PUSH)
-    assert (config.endpoints[0].http.follow_redirects, config.jobs[0].http.follow_redirects) == (False, True)
-
-
 def test_names_of_endpoints_are_stable() -> None:
     """Without a name an endpoint has one that only its address decides: the spool is kept under it."""
     first, second = (load(JOB + PUSH + more, **STACK).endpoints[0].name for more in ("", "global: {}\n"))
     other = load(JOB + PUSH.replace("prometheus", "mimir")).endpoints[0].name
     assert first == second != other
+
+
+SPOOL = {"PUSHER_SPOOL": "s3://kept"}
+SPOOLS: list[tuple[str, dict[str, str], str, SpoolConfig]] = [
+    ("nothing", {}, "", SpoolConfig()),
+    ("the template's", SPOOL, "", SpoolConfig("s3://kept")),
+    ("the file's own", SPOOL, "spool: {location: ./here}", SpoolConfig("./here")),
+    ("off", SPOOL, 'spool: {mode: "off"}', SpoolConfig()),
+    ("off and nowhere", {}, 'spool: {mode: "off"}', SpoolConfig()),
+    ("all keys", SPOOL, "spool: {mode: always, rejected: keep}", SpoolConfig("s3://kept", "always", True)),
+]
+
+
+@table("env_vars, written, expected", SPOOLS)
+def test_where_the_spool_is(env_vars: dict[str, str], written: str, expected: SpoolConfig) -> None:
+    assert load(JOB + PUSH + written, **env_vars).spool == expected
+
+
+REGIONS_OF_SD = [
+    ("first", {"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "", "eu-north-1"),
+    ("default", {"AWS_DEFAULT_REGION": "eu-west-2"}, "", "eu-west-2"),
+    ("file", {}, "", "eu-south-1"),
+    ("named profile", {"AWS_PROFILE": "far"}, "", "sa-east-1"),
+    ("own profile", {"AWS_PROFILE": "default"}, "profile: far", "sa-east-1"),
+]
+
+
+@table("env_vars, keys, region", REGIONS_OF_SD)
+def test_the_region_of_discovery(env_vars: dict[str, str], keys: str, region: str, tmp_path: Path) -> None:
+    """The order of the AWS SDKs: variables, then the profile's in the shared config file ("AWS SDKs and Tools
+    Reference Guide", "AWS Region")."""
+    shared = tmp_path / "config"
+    shared.write_text("[default]\nregion = eu-south-1\n[profile far]\nregion=sa-east-1\n", encoding="utf-8")
+    text = f"scrape_configs: [{{job_name: j, ec2_sd_configs: [{{{keys}}}]}}]\n{PUSH}"
+    (job,) = load(text, **env_vars, AWS_CONFIG_FILE=str(shared)).scrape_jobs
+    assert [one.region for one in job.discovery] == [region]
 
 
 # --- What jobs inherit ------------------------------------------------------------------------------------------------
@@ -129,54 +130,6 @@ def test_tick(tick: str, milliseconds: int) -> None:
     assert load(JOB.replace("metrics", "scrape_interval: 1h, metrics") + PUSH, PUSHER_TICK=tick).tick_ms == milliseconds
 
 
-def test_interval_below_the_tick() -> None:
-    """An interval that the schedule cannot keep loads, and the warning names the real one."""
-    (warning,) = load(with_job("scrape_interval: 15s"), PUSHER_TICK="5m").warnings
-    detail = "15s is below the schedule's tick: the real interval is 5m"
-    assert warning == f"pusher.yaml:2: json_configs[0].scrape_interval: {detail}"
-
-
-TWO_JOBS = """
-json_configs:
-  - {job_name: a, url: "http://api/a", metrics: [{name: a, value: v}]}
-  - {job_name: b, url: "http://api/b", metrics: [{name: b, value: v}]}
-"""
-
-
-@pytest.mark.parametrize(
-    ("before", "warning"),
-    [
-        (
-            "global: {scrape_interval: 15s}",
-            "pusher.yaml:1: global.scrape_interval: "
-            "15s is below the schedule's tick: the real interval is 5m, for 2 jobs",
-        ),
-        (
-            "",
-            "pusher.yaml:2: global: by default scrape_interval "
-            "1m is below the schedule's tick: the real interval is 5m, for 2 jobs",
-        ),
-    ],
-    ids=["of global", "by default"],
-)
-def test_interval_of_several_jobs_below_the_tick(before: str, warning: str) -> None:
-    """Jobs that share an interval share the warning, at the line of the key that gives it to them."""
-    assert load(before + TWO_JOBS + PUSH, PUSHER_TICK="5m").warnings == (warning,)
-
-
-def test_jobs_with_intervals_of_their_own_are_not_counted() -> None:
-    """One of three has its interval from global; another has the same one written, at its own line."""
-    jobs = "\nscrape_configs:\n" + "".join(
-        f"  - {{job_name: {name}, {keys}static_configs: [{{targets: ['h:1']}}]}}\n"
-        for name, keys in (("a", ""), ("b", "scrape_interval: 15s, "), ("c", "scrape_interval: 1h, "))
-    )
-    of_global, own = load("global: {scrape_interval: 15s}" + jobs + PUSH, PUSHER_TICK="5m").warnings
-    assert of_global.endswith(
-        "global.scrape_interval: 15s is below the schedule's tick: the real interval is 5m, for 1 job"
-    )
-    assert own.startswith("pusher.yaml:4: scrape_configs[1].scrape_interval: 15s is below")
-
-
 def test_jobs_of_other_files_are_counted_at_the_line_of_global() -> None:
     jobs = "scrape_configs:\n  - {job_name: a, static_configs: [{targets: ['h:1']}]}\n"
     text = "global: {scrape_interval: 15s}\nscrape_config_files: [b.yml]\n" + jobs + PUSH
@@ -191,11 +144,6 @@ def test_without_a_schedule_no_interval_is_too_short() -> None:
     """`pusher run` has no tick, whatever the environment says."""
     text = with_job("scrape_interval: 15s")
     assert parse_config(text, "pusher.yaml", {"PUSHER_TICK": "5m"}, has_schedule=False).warnings == ()
-
-
-def test_interval_of_the_tick() -> None:
-    """An interval as long as the tick is kept, and there is nothing to say."""
-    assert load(with_job("scrape_interval: 5m"), PUSHER_TICK="5m").warnings == ()
 
 
 # --- Problems ---------------------------------------------------------------------------------------------------------

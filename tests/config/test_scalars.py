@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.config import scalars
-from lambda_remote_write.config.load import parse_config
 
 YEAR, WEEK, DAY, HOUR, MINUTE = 31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000
 
@@ -105,37 +104,3 @@ EXPANSIONS = [  # (text, Go's os.Expand with Prometheus's mapping)
 def test_expand_environment(text: str, expanded: str) -> None:
     """`$VAR` and `${VAR}` once, `$$` is a dollar, an unknown name is empty."""
     assert scalars.expand_environment(text, VARIABLES) == expanded
-
-
-EVERYWHERE = """
-global:
-  external_labels: {host: $HOST, money: "5$$", gone: $UNKNOWN}
-json_configs:
-  - job_name: $HOST
-    url: https://api.example.com/$HOST
-    query: {q: $HOST}
-    body: ${HOST}
-    labels: {host: $HOST}
-    headers: {X-Host: $HOST}
-    basic_auth: {username: $HOST, password: $$HOST}
-    metric_relabel_configs: [{source_labels: [a], target_label: b, replacement: $HOST}]
-    metrics: [{name: a, value: v, help: $HOST}]
-remote_write:
-  - {url: "https://prometheus.example.com/$HOST", name: $HOST, headers: {X-Host: $HOST}}
-"""
-
-
-def test_only_external_labels_expand() -> None:
-    """Nothing but the values of external_labels expands; a label that becomes empty is absent."""
-    config = parse_config(EVERYWHERE, "pusher.yaml", VARIABLES)
-    job, endpoint = config.jobs[0], config.endpoints[0]
-    assert config.external_labels == (("host", "web-1"), ("money", "5$"))
-    assert (job.job_name, job.url, job.query) == ("$HOST", "https://api.example.com/$HOST", (("q", "$HOST"),))
-    assert (job.body, job.labels, job.metrics[0].help) == ("${HOST}", (("host", "$HOST"),), "$HOST")
-    assert job.headers[0][1].literal == "$HOST"
-    assert job.http.basic_auth
-    assert job.http.basic_auth.password
-    assert job.http.basic_auth.password.literal == "$$HOST"
-    assert job.metric_relabel[0].replacement == "$HOST"
-    assert (endpoint.url, endpoint.name) == ("https://prometheus.example.com/$HOST", "$HOST")
-    assert endpoint.headers == (("X-Host", "$HOST"),)

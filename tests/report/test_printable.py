@@ -19,7 +19,6 @@ from lambda_remote_write_cli import main
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.command_line import environment, pusher_command
 
-ROOT = Path(__file__).parents[2]
 FORGED = "FORGED LINE"
 CONTROLS = "\x1b[2J\x07\x08\x7f\x9b31m\x85\u2028\u2029\u202e\u2066\u200f\u061c\ufeff\r"
 HOSTILE = f"a{CONTROLS}\n{FORGED}\t{CONTROLS}z"
@@ -144,22 +143,14 @@ def test_what_waits_in_a_spool(outsiders: Outsiders, tmp_path: Path) -> None:
     assert ON_A_LINE in printed_by("spool", config, "export")
 
 
-BAD_CONFIGS: dict[str, dict[str, Any]] = {
-    "an unknown key": {HOSTILE: 1},
-    "a bad value": {"global": {"scrape_interval": HOSTILE}},
-    "a bad choice": {"scrape_configs": [{"job_name": "a", "scrape_protocols": [HOSTILE]}]},
-    "a scheme": {"scrape_configs": [{"job_name": "a", "scheme": HOSTILE}]},
-    "an expression": {"json_configs": [{"job_name": "a", "metrics": [{"name": "m", "value": HOSTILE}]}]},
-    "an address": {"remote_write": [{"url": HOSTILE}]},
-    "a regex": {"remote_write": [{"url": "http://h/", "write_relabel_configs": [{"regex": f"({HOSTILE}"}]}]},
-    "a label": {"global": {"external_labels": {HOSTILE: HOSTILE}}},
-    "a job twice": {"scrape_configs": [{"job_name": HOSTILE}, {"job_name": HOSTILE}]},
-    "a file": {"scrape_config_files": [f"/nowhere/{HOSTILE}/x"], "rule_files": [HOSTILE]},
-    "a secret's file": {"remote_write": [{"url": "http://h/", "authorization": {"credentials_file": HOSTILE}}]},
-}
+CASES = json.loads(  # with the hostile text in its place
+    json.dumps(yaml.safe_load((Path(__file__).parents[1] / "testdata/hostile.yaml").read_text())).replace(
+        "HOSTILE", json.dumps(HOSTILE)[1:-1]
+    )
+)
 
 
-@pytest.mark.parametrize("document", BAD_CONFIGS.values(), ids=list(BAD_CONFIGS))
+@pytest.mark.parametrize("document", CASES["configs"].values(), ids=CASES["configs"])
 def test_what_a_config_says(tmp_path: Path, told: Callable[..., str], document: Mapping[str, Any]) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps(document))
@@ -177,39 +168,10 @@ def test_names_of_files_and_arguments(tmp_path: Path, told: Callable[..., str], 
     check(told(action, "config", f"--{HOSTILE}"))
 
 
-COLLECTOR = {
-    "receivers": {
-        "prometheus": {"config": {"scrape_configs": [{"job_name": HOSTILE}]}},
-        f"otlp/{HOSTILE}": {HOSTILE: 1},
-    },
-    "processors": {f"filter/{HOSTILE}": {"metrics": {"exclude": {"metric_names": [HOSTILE]}}}},
-    "exporters": {"prometheusremotewrite": {"endpoint": "http://h/w", "headers": {"X": HOSTILE}}},
-    "service": {
-        "pipelines": {
-            "metrics": {
-                "receivers": ["prometheus", f"otlp/{HOSTILE}"],
-                "processors": [f"filter/{HOSTILE}"],
-                "exporters": ["prometheusremotewrite"],
-            }
-        }
-    },
-}
-EXPORTED = {"name": "m", "path": f"{{.{HOSTILE}}}", "help": HOSTILE, "labels": {"a": HOSTILE}}
-THERE = {"targets": ["h:1"], "labels": {"t": HOSTILE}}
-CONVERTED: dict[str, dict[str, Any]] = {
-    "server-only keys": {
-        "rule_files": [HOSTILE],
-        "scrape_configs": [{"job_name": HOSTILE, "nomad_sd_configs": [{"server": HOSTILE}]}],
-    },
-    "labels": {"scrape_configs": [{"job_name": "a", "static_configs": [THERE]}]},
-    "unknown keys": {"scrape_configs": [{"job_name": "a", HOSTILE: {"a": HOSTILE}}], HOSTILE: [HOSTILE]},
-    "collector": COLLECTOR,
-    "json_exporter": {"modules": {HOSTILE: {"metrics": [EXPORTED]}}},
-}
 OUR_KEYS = {"global", "scrape_configs", "json_configs", "remote_write", "scrape_config_files", "self_metrics"}
 
 
-@pytest.mark.parametrize("source", CONVERTED.values(), ids=list(CONVERTED))
+@pytest.mark.parametrize("source", CASES["conversions"].values(), ids=CASES["conversions"])
 def test_what_is_converted(tmp_path: Path, told: Callable[..., str], source: Mapping[str, Any]) -> None:
     """To a reader of YAML a comment ends at NEL, LS and PS too: nothing of a quoted text may stand behind one."""
     path, out = tmp_path / "in.json", tmp_path / "out.yaml"
@@ -223,39 +185,27 @@ def test_what_is_converted(tmp_path: Path, told: Callable[..., str], source: Map
         assert set(yaml.safe_load(text) or {}) <= OUR_KEYS | {HOSTILE}  # as the whole key that it is
 
 
-EVENTS: list[dict[str, Any]] = [
-    {"action": HOSTILE},
-    {HOSTILE: HOSTILE},
-    {"action": "plan", "jobs": [HOSTILE]},
-    {"action": "backfill", "job": HOSTILE, "start": HOSTILE},
-    {"action": "push_samples", "text": HOSTILE},
-    {"action": "push_samples", "s3": HOSTILE},
-    {"action": "spool", "do": HOSTILE},
-]
-
-
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: "-".join(map(ascii, event))[:40])
+@pytest.mark.parametrize("event", CASES["events"], ids=lambda event: "-".join(map(ascii, event))[:40])
 def test_what_an_event_says(tmp_path: Path, capsys: pytest.CaptureFixture[str], event: dict[str, Any]) -> None:
-    config = tmp_path / "config.json"
-    config.write_text('{"json_configs": [], "remote_write": [{"url": "http://127.0.0.1:9/"}]}')
+    config = '{"json_configs": [], "remote_write": [{"url": "http://127.0.0.1:9/"}]}'
+    handled(event, config, tmp_path, capsys)
+
+
+def handled(event: dict[str, Any], config: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the function logs while it handles an event, checked. What is raised, Lambda prints."""
+    path = folder / "config.json"
+    path.write_text(config)
     # A service of its own: a logger keeps the stream of the test that made it.
-    dependencies = Dependencies({"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": str(tmp_path)})
-    with contextlib.suppress(Exception), contextlib.closing(dependencies.transport):  # what is raised, Lambda prints
+    dependencies = Dependencies({"PUSHER_CONFIG": str(path), "POWERTOOLS_SERVICE_NAME": str(folder)})
+    with contextlib.suppress(Exception), contextlib.closing(dependencies.transport):
         App(dependencies).handle(event, None)
     captured = capsys.readouterr()
     check(captured.out + captured.err)
+    return captured.out
 
 
 def test_what_a_push_logs(outsiders: Outsiders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = tmp_path / "config.json"
-    config.write_text(outsiders.config())
-    # A service of its own: a logger keeps the stream of the test that made it.
-    dependencies = Dependencies({"PUSHER_CONFIG": str(config), "POWERTOOLS_SERVICE_NAME": str(tmp_path)})
-    with contextlib.suppress(Exception), contextlib.closing(dependencies.transport):
-        App(dependencies).handle({}, None)
-    captured = capsys.readouterr()
-    assert "FORGED" in captured.out
-    check(captured.out + captured.err)
+    assert "FORGED" in handled({}, outsiders.config(), tmp_path, capsys)
 
 
 def test_json_means_the_same() -> None:

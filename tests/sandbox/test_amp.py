@@ -16,21 +16,12 @@ from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_
 from sandbox import prometheus
 from sandbox.amp import Authorization, Limits, Receiver, SigV4
 from sandbox.server import Fault
+from tests.rig.delivery import Clock
 from tests.rig.needs import Peer
 from tests.rig.remote_write_client import HEADERS, KEYS, NOW_MS, UP, body, series, signed, write
 
 STALE = struct.unpack(">d", bytes.fromhex("7ff0000000000002"))[0]
 MINUTE = 60_000
-
-
-class Clock:
-    """The real time, moved by as much as a test says."""
-
-    def __init__(self) -> None:
-        self.offset = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.offset
 
 
 @pytest.fixture
@@ -40,7 +31,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def amp(clock: Clock) -> Iterator[Receiver]:
-    with Receiver(auth=None, now=clock) as receiver:
+    with Receiver(auth=None, now=clock.time) as receiver:
         yield receiver
 
 
@@ -127,8 +118,8 @@ def test_a_signed_content_hash_must_be_that_of_the_body(http: requests.Session, 
 def test_a_signature_holds_five_minutes(
     http: requests.Session, clock: Clock, offset: float, status: int, message: str
 ) -> None:
-    clock.offset = offset
-    with Receiver(auth=KEYS, now=clock) as amp:
+    clock.ahead = offset
+    with Receiver(auth=KEYS, now=clock.time) as amp:
         answer = http.post(amp.url, body(), headers=signed(amp.url, body()), timeout=5)
         assert answer.status_code == status
         assert message in answer.text
@@ -225,7 +216,7 @@ def test_a_body_must_be_a_small_enough_write_request(
 
 def test_the_body_limit_is_the_largest_body_taken(clock: Clock, http: requests.Session) -> None:
     message = remote_pb2.WriteRequest(timeseries=[series(UP, (0, 1.0))])
-    with Receiver(auth=None, now=clock, limits=Limits(max_body_bytes=message.ByteSize() + 2)) as amp:
+    with Receiver(auth=None, now=clock.time, limits=Limits(max_body_bytes=message.ByteSize() + 2)) as amp:
         assert write(amp, http, series(UP, (0, 1.0))).status_code == 200
         assert write(amp, http, series({**UP, "x": "y"}, (0, 1.0))).status_code == 413
 
@@ -337,8 +328,8 @@ NAN = math.nan
 def test_the_order_of_a_series_is_kept(
     clock: Clock, http: requests.Session, before, sample, window: float, reason: str | None
 ) -> None:
-    clock.offset = NOW_MS / 1000 - time.time()  # ages are counted from the module's own now
-    with Receiver(auth=None, now=clock, limits=Limits(out_of_order_seconds=window)) as amp:
+    clock.ahead = NOW_MS / 1000 - time.time()  # ages are counted from the module's own now
+    with Receiver(auth=None, now=clock.time, limits=Limits(out_of_order_seconds=window)) as amp:
         if before:
             assert write(amp, http, series(UP, *before)).status_code == 200
         answer = write(amp, http, series(UP, sample))
@@ -369,7 +360,7 @@ def test_the_window_counts_back_from_the_newest_sample_of_the_workspace(amp: Rec
 def test_a_new_series_starts_at_most_an_hour_behind_the_newest_sample(
     clock: Clock, amp: Receiver, http: requests.Session
 ) -> None:
-    clock.offset = NOW_MS / 1000 - time.time()
+    clock.ahead = NOW_MS / 1000 - time.time()
     write(amp, http, series(UP, (5 * MINUTE, 1.0)))
     assert write(amp, http, series({"__name__": "near"}, (-55 * MINUTE, 1.0))).status_code == 200
     assert "too old sample" in write(amp, http, series({"__name__": "far"}, (-56 * MINUTE, 1.0))).text
@@ -392,7 +383,7 @@ def test_samples_of_one_series_in_one_request_are_in_order(amp: Receiver, http: 
 def test_a_bad_sample_costs_itself_or_the_whole_request(
     http: requests.Session, clock: Clock, keep_valid: bool, stored: list
 ) -> None:
-    with Receiver(auth=None, now=clock, keep_valid=keep_valid) as amp:
+    with Receiver(auth=None, now=clock.time, keep_valid=keep_valid) as amp:
         bad = series({"__name__": "late"}, (-61 * MINUTE, 1.0))
         answer = write(amp, http, bad, series(UP, (0, 2.0)), metadata=[described("help")])
         assert answer.status_code == 400
@@ -418,7 +409,7 @@ def test_the_rate_limit_refuses_whole_requests_and_refills_with_time(http: reque
 
 
 def test_the_series_limit_refuses_new_series_only(http: requests.Session, clock: Clock) -> None:
-    with Receiver(auth=None, now=clock, limits=Limits(max_series=1)) as amp:
+    with Receiver(auth=None, now=clock.time, limits=Limits(max_series=1)) as amp:
         first = write(amp, http, series(UP, (-1, 1.0)), series({"__name__": "other"}, (0, 1.0)))
         answer = write(amp, http, series({"__name__": "new"}, (0, 1.0)), series(UP, (0, 2.0)))
         assert (first.status_code, answer.status_code) == (400, 400)

@@ -10,27 +10,20 @@ import requests
 
 from sandbox.api import ORIGIN, Api, request_count
 from sandbox.server import Answer, Fault, LoopbackServer
+from tests.rig.clock import StandingClock
 
 NOON = ORIGIN + 700 * 86400 + 12 * 3600
 PROJECTS = ("4", "5", "6")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = float(NOON + 25)
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> StandingClock:
+    return StandingClock((NOON + 25) * 1000)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def api(clock: Clock) -> Iterator[Api]:
-    with Api(now=clock) as served:
+def api(clock: StandingClock) -> Iterator[Api]:
+    with Api(now=clock.time) as served:
         yield served
 
 
@@ -50,11 +43,11 @@ def test_usage_has_the_newest_point_of_every_project(api: Api, http: requests.Se
         assert record["apiRequestCount"] == request_count(record["projectCode"], record["currentTime"])
 
 
-def test_usage_moves_with_the_minute(api: Api, http: requests.Session, clock: Clock) -> None:
+def test_usage_moves_with_the_minute(api: Api, http: requests.Session, clock: StandingClock) -> None:
     first = get(http, f"{api.url}/usage").json()
-    clock.now += 20
+    clock.ms += 20_000
     same = get(http, f"{api.url}/usage").json()
-    clock.now += 60
+    clock.ms += 60_000
     later = get(http, f"{api.url}/usage").json()
     assert first == same
     assert [new["currentTime"] - old["currentTime"] for old, new in zip(first, later, strict=True)] == [60, 60, 60]
@@ -69,10 +62,12 @@ def test_counters_never_decrease(project: str) -> None:
 # --- Fleet and pages -------------------------------------------------------------------------------------------------
 
 
-def test_the_fleet_is_nested_and_hosts_change_their_state(api: Api, http: requests.Session, clock: Clock) -> None:
+def test_the_fleet_is_nested_and_hosts_change_their_state(
+    api: Api, http: requests.Session, clock: StandingClock
+) -> None:
     seen: dict[tuple[str, str], set[str]] = {}
     for _ in range(20):
-        clock.now += 60
+        clock.ms += 60_000
         document = get(http, f"{api.url}/fleet").json()
         assert isinstance(document["release"], str)
         for region in document["regions"]:
