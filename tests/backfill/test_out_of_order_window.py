@@ -58,7 +58,7 @@ def test_the_window_is_raised_until_it_is_active_and_put_back(tmp_path: Path, pl
     assert set(stored(place.amp)["live"]) >= {one[2] for one in late(now, 500, 200, 100)}
     assert place.amp.refused == 0
     for _ in range(5):  # the stand-in ends an update when it is asked about it, and the run may not have waited
-        assert rigs.signed("GET", f"{place.amp.base_url}/configuration")[0] == 200
+        assert rigs.signed("GET", f"{place.amp.base_url}/configuration") == 200
     assert place.amp.limits.out_of_order_seconds == 60
 
 

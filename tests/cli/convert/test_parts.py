@@ -47,7 +47,8 @@ def test_part(part: dict[str, Any]) -> None:
         dropped = [pair for row in part["dropped"] for pair in row.items()]
         assert [one.path for one in found.dropped] == [path for path, _ in dropped]
         assert [why for (_, why), one in zip(dropped, found.dropped, strict=True) if why not in one.why] == []
-    assert [str(one.line) for one in found.dropped] == part.get("lines", [str(one.line) for one in found.dropped])
+    if "lines" in part:
+        assert [str(one.line) for one in found.dropped] == part["lines"]
     assert part.get("says", "") in text
     assert "silent" not in part or part["silent"] not in text
     if problems and not {"keeps", "relabels", "written"} & set(part):
