@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +11,6 @@ from lambda_remote_write.backfill import invoke, request
 from lambda_remote_write.events import BACKFILL_KEYS
 from tests.rig import backfill as rigs
 from tests.rig.backfill import HOUR, MINUTE, NOW_MS, Rig
-from tests.rig.command_line import environment, pusher_command
 
 
 def lines(*ages_ms: int, host: str = "a") -> str:
@@ -24,13 +20,6 @@ def lines(*ages_ms: int, host: str = "a") -> str:
 
 def test_a_function_knows_the_keys_of_a_request_without_importing_it() -> None:
     assert BACKFILL_KEYS == request.KEYS
-
-
-def test_times_of_1970_are_asked_about(rig: Rig) -> None:
-    """Seconds in a format that has milliseconds."""
-    answer = rig.read("a.prom", "a 1 1760000000\n")
-    assert answer["done"]
-    rigs.assert_says(" ".join(answer["warnings"]), "unit of their times")
 
 
 def test_a_file_with_its_newest_samples_first_gets_the_advice_to_sort_it(amp_rig: Rig) -> None:
@@ -110,30 +99,3 @@ def test_an_export_that_was_shortened_is_not_gone_on_with(amp_rig: Rig) -> None:
     text = export.read_text().splitlines()
     assert (len(text), text[-1]) == (4, "# EOF")
     assert "half" not in export.read_text()
-
-
-def test_a_last_line_without_its_end_is_not_sent(rig: Rig) -> None:
-    """Its time may have been cut: 175900000 is a time, too."""
-    path = rig.file("a.om", "a 1 1759000000\na 2 175900006")
-    first = rig.backfill({"from": path})
-    again = rig.backfill({"from": path, "resume": True})
-    for answer in (first, again):
-        rigs.assert_says(answer["stopped"], "a.om", "# EOF")
-        rigs.assert_says(rigs.example(answer["skipped"]["bad_line"]), "line 2", "cut off")
-    assert rig.stored == {"a": [(1_759_000_000_000, 1.0)]}
-
-
-def test_a_reader_that_stops_is_no_traceback(tmp_path: Path) -> None:
-    """As in `pusher backfill … --json | head -1`."""
-    config = tmp_path / "c.yaml"
-    config.write_text("remote_write: [{url: 'http://127.0.0.1:9/'}]\n")
-    (tmp_path / "a.prom").write_text("a 1 1759000000000\n" * 3)
-    backfill = pusher_command("backfill", config, "--from", tmp_path / "a.prom", "--dry-run")
-    env_vars = environment(HOME=str(tmp_path))
-    read, write = os.pipe()
-    os.close(read)
-    with subprocess.Popen(backfill, env=env_vars, stdout=write, stderr=subprocess.PIPE) as process:
-        os.close(write)
-        _, detail = process.communicate(timeout=60)
-    assert b"Traceback" not in detail
-    assert process.returncode == 1

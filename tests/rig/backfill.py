@@ -11,7 +11,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-import cramjam
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+import requests
 
 from lambda_remote_write.backfill import invoke
 from lambda_remote_write.config.load import parse_config
@@ -36,7 +32,7 @@ from sandbox.prometheus import Prometheus
 from sandbox.s3 import KEYS as S3_KEYS
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault, LoopbackServer, Request
-from tests.rig import push
+from tests.rig import push, remote_write_client
 from tests.rig.clock import StandingClock
 from tests.rig.command_line import start
 from tests.rig.json_source import counts, example
@@ -275,27 +271,17 @@ def config_text(endpoints: Iterable[Mapping[str, Any]], jobs: Iterable[Mapping[s
     return push.config_text([*map(dict, jobs)], [*map(dict, endpoints)], **top)
 
 
-def signed(method: str, url: str, data: bytes = b"", headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-    """(status, body) of the answer to a request that botocore signed."""
-    request = AWSRequest(method, url, headers=dict(headers or {}), data=data)
-    SigV4Auth(Credentials(KEYS.access_key, KEYS.secret_key), "aps", KEYS.region).add_auth(request)
-    prepared = urllib.request.Request(url, data or None, dict(request.headers.items()), method=method)
-    try:
-        with _OPENER.open(prepared, timeout=10) as response:
-            return int(response.status), response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
+def signed(method: str, url: str, data: bytes = b"") -> int:
+    """The status of the answer to a request that another client signed."""
+    headers = remote_write_client.signed(url, data, KEYS, method=method)
+    with requests.Session() as http:
+        http.trust_env = False
+        return http.request(method, url, data=data, headers=headers, timeout=10).status_code
 
 
 def write(receiver: Receiver, points: Iterable[Point]) -> int:
     """One request with these samples, as another sender would make it. Returns the status."""
-    headers = {
-        "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy",
-        "X-Prometheus-Remote-Write-Version": "0.1.0", "User-Agent": "other",
-    }  # fmt: skip
-    data = bytes(cramjam.snappy.compress_raw(stub_message(points).SerializeToString()))
-    return signed("POST", receiver.url, data, headers)[0]
+    return signed("POST", receiver.url, remote_write_client.packed(stub_message(points)))
 
 
 @dataclass(frozen=True, slots=True)

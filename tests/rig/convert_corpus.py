@@ -13,7 +13,8 @@ from lambda_remote_write.config.schema import Config
 from lambda_remote_write_cli.convert import Conversion, Options, convert
 
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-1", "CLUSTER": "blue", "TOKEN": "t"}
-FOLDER = Path(__file__).parents[1] / "testdata" / "convert"
+TESTDATA = Path(__file__).parents[1] / "testdata"
+FOLDER = TESTDATA / "convert"
 CASES = sorted(path.name for path in FOLDER.iterdir())
 
 

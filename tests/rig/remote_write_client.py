@@ -50,9 +50,11 @@ def body(*entries: types_pb2.TimeSeries, metadata: list[types_pb2.MetricMetadata
     return packed(remote_pb2.WriteRequest(timeseries=entries, metadata=metadata))
 
 
-def signed(url: str, data: bytes, keys: SigV4 = KEYS, headers: Mapping[str, str] | None = None) -> dict[str, str]:
+def signed(
+    url: str, data: bytes, keys: SigV4 = KEYS, headers: Mapping[str, str] | None = None, method: str = "POST"
+) -> dict[str, str]:
     """The headers that botocore sends for this request."""
-    request = AWSRequest("POST", url, headers={**HEADERS, **(headers or {})}, data=data)
+    request = AWSRequest(method, url, headers={**HEADERS, **(headers or {})}, data=data)
     SigV4Auth(Credentials(keys.access_key, keys.secret_key, keys.token), keys.service, keys.region).add_auth(request)
     return dict(request.headers.items())
 

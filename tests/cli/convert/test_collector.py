@@ -1,4 +1,4 @@
-"""The parts of a collector's config that a corpus case would only blur: expansion, durations, names, routes."""
+"""The parts of a collector's config that a corpus case would only blur: expansion, durations, names of components."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from lambda_remote_write.config.load import parse_config
-from lambda_remote_write_cli.convert import convert
+from lambda_remote_write_cli.convert import Conversion, convert
+from lambda_remote_write_cli.convert.components import type_of
 from lambda_remote_write_cli.convert.exporter import go_duration_ms
-from tests.rig.convert_corpus import ENVIRONMENT, collector, complete, plain
+from tests.rig.convert_corpus import ENVIRONMENT, collector, complete
 
 
 @pytest.mark.parametrize(
@@ -158,39 +159,60 @@ def test_a_given_value_is_no_reference_again() -> None:
     assert parse_config(yaml.dump(config), "ours.yaml", ENVIRONMENT).external_labels == (("a", "5$CLUSTER"),)
 
 
-TWO = """
-receivers:
-  prometheus/a: {config: {global: {scrape_interval: 1m}, scrape_configs: [{job_name: x}, {job_name: 'only.a'}]}}
-  prometheus/b: {config: {global: {scrape_interval: 1m}, scrape_configs: [{job_name: x}, {job_name: x-b}]}}
-exporters:
-  prometheusremotewrite/1: {endpoint: 'https://one.example/w', external_labels: {env: '$$'}}
-  prometheusremotewrite/2: {endpoint: 'https://two.example/w'}
-service:
-  pipelines:
-    metrics/a: {receivers: [prometheus/a], exporters: [prometheusremotewrite/1]}
-    metrics/b: {receivers: [prometheus/a, prometheus/b], exporters: [prometheusremotewrite/2]}
-"""
+# --- Components by all their names ------------------------------------------------------------------------------------
+# Types and deprecated aliases are those of each component's metadata.yaml in opentelemetry-collector-contrib 0.156
+# (`type`, `deprecated_type`).
+
+RENAMED = [
+    ("prometheus_remote_write", "prometheusremotewrite"),
+    ("metrics_transform", "metricstransform"),
+    ("resource_detection", "resourcedetection"),
+    ("k8s_attributes", "k8sattributes"),
+    ("awsprometheusremotewrite", "prometheusremotewrite"),
+    ("prometheusRemoteWrite", "prometheusremotewrite"),
+]
 
 
-def test_job_names_stay_unique_and_labels_what_they_were() -> None:
-    config = plain(convert(TWO, "adot.yaml"))
-    assert config["global"] == {"scrape_interval": "1m"}
-    jobs = config["scrape_configs"]
-    assert [job["job_name"] for job in jobs] == ["x", "only.a", "x-b", "x-b-b"]
-    assert jobs[2]["relabel_configs"] == [{"target_label": "job", "replacement": "x"}]
-    assert jobs[3]["relabel_configs"] == [{"target_label": "job", "replacement": "x-b"}]
+@pytest.mark.parametrize(("name", "other"), RENAMED)
+def test_a_type_has_several_names(name: str, other: str) -> None:
+    assert type_of(f"{name}/x") == type_of(other)
+
+
+def with_names(exporter: str, processor: str, authenticator: str, extensions: str = "") -> Conversion:
+    return convert(
+        f"""
+receivers: {{prometheus: {{config: {{scrape_configs: [{{job_name: a}}]}}}}}}
+processors: {{{processor}: {{}}}}
+extensions: {{{authenticator}: {{region: eu-west-1}}{extensions}}}
+exporters: {{{exporter}: {{endpoint: 'https://a.example/w', auth: {{authenticator: {authenticator}}}}}}}
+service: {{pipelines: {{metrics: {{receivers: [prometheus], processors: [{processor}], exporters: [{exporter}]}}}}}}
+""",
+        "c.yaml",
+    )
 
 
 @pytest.mark.parametrize(
-    "pipelines",
+    ("exporter", "processor", "authenticator"),
     [
-        "{logs: {receivers: [filelog], exporters: [debug]}}",
-        "{metrics: {receivers: [otlp], exporters: [prometheusremotewrite]}, logs: {receivers: [prometheus]}}",
+        ("prometheus_remote_write", "metrics_transform", "sigv4auth"),
+        ("prometheus_remote_write/amp", "metrics_transform/x", "sigv4auth/y"),
+        ("prometheus_remote_write", "memory_limiter", "sigv4_auth"),
     ],
-    ids=["no-metrics", "another-receiver"],
 )
-def test_what_no_pipeline_of_metrics_uses_stays_out(pipelines: str) -> None:
-    """Without a job and an endpoint the result is of no use, and says so."""
-    found = collector(f"service: {{pipelines: {pipelines}}}")
-    assert plain(found) == {"scrape_configs": []}
-    assert [problem.message[:18] for problem in found.problems] == ["there is no endpoi", "there is no job: n"]
+def test_new_names_become_what_the_old_ones_do(exporter: str, processor: str, authenticator: str) -> None:
+    """The exporter's new name must not cost the endpoint."""
+    names = (exporter, processor, authenticator)
+    old = [name if name == "memory_limiter" else name.replace("_", "") for name in names]
+    found, before = with_names(*names), with_names(*old)
+    assert found.problems == before.problems == ()
+    assert "sigv4: {region: eu-west-1}" in found.config
+    assert [one.why for one in found.dropped] == [one.why for one in before.dropped]
+    assert all(one.path.startswith("processors") for one in found.dropped)
+
+
+def test_an_extension_is_not_needed_only_when_a_list_says_so() -> None:
+    found = with_names("prometheusremotewrite", "batch", "sigv4auth", ", health_check: {}, basicauth: {}, made_up: {}")
+    detail = {one.path: one.why for one in found.dropped}
+    assert detail["extensions.health_check"] == "not needed: nothing listens here"
+    assert detail["extensions.basicauth"] == "no exporter that is taken over uses it"
+    assert detail["extensions.made_up"].startswith("not known here")

@@ -1,12 +1,19 @@
-"""Every case of the corpus gives exactly its `expected.yaml` and `dropped.txt`."""
+"""Every case of the corpus gives exactly its `expected.yaml` and `dropped.txt`, and every line that a result proposes
+loads when it is written where it says."""
 
 from __future__ import annotations
 
-import pytest
+import re
+from typing import Any
 
+import pytest
+import yaml
+
+from lambda_remote_write import relabel
 from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.schema import Config
 from lambda_remote_write_cli.convert import Options, convert
-from tests.rig.convert_corpus import CASES, FOLDER, converted, dropped_lines, loaded
+from tests.rig.convert_corpus import CASES, ENVIRONMENT, FOLDER, collector, converted, dropped_lines, loaded
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -57,3 +64,105 @@ def test_no_reason_shows_a_secret() -> None:
     secrets = ("mysecret", "p@ss", "p%40ss", "pa ss", "dXNlcjpwYXNz")
     detail = "".join(dropped_lines(converted(case)) for case in CASES)
     assert [secret for secret in secrets if secret in detail] == []
+
+
+# --- Proposed lines ---------------------------------------------------------------------------------------------------
+
+
+def comments(text: str) -> list[str]:
+    return [line.strip()[1:] for line in text.splitlines() if line.lstrip().startswith("#")]
+
+
+def hinted(text: str) -> list[str]:
+    """What stands in braces or brackets after a key, in comments whose lines may have been wrapped."""
+    detail = " ".join(" ".join(line.split()) for line in comments(text))
+    return re.findall(r"\b(?:remote_write: \[\{.*?\}\]|timestamp: \{.*?\})", detail)
+
+
+def written_into(**keys: Any) -> Config:
+    job = {"job_name": "a", "url": "https://a.example", "metrics": [{"name": "a", "value": "v"}]}
+    config: dict[str, Any] = {"json_configs": [job], "remote_write": [{"url": "https://a.example/w"}]}
+    if "timestamp" in keys:
+        job["metrics"] = [{"name": "a", "value": "v", **keys}]
+    else:
+        config.update(keys)
+    return parse_config(yaml.dump(config), "ours.yaml", ENVIRONMENT)
+
+
+ODD_PATHS = ("{.at}", "{.values[0].at}", "{.a['b-c']}", "{['a.b']}", "{.a[?(@.b == 'x')].at}", "{..at}", "text, {.a}")
+
+
+@pytest.mark.parametrize("path", ODD_PATHS)
+def test_the_timestamp_that_json_exporter_ignored(path: str) -> None:
+    metric = {"name": "m", "path": "{.v}", "epochTimestamp": path}
+    found = convert(yaml.dump({"modules": {"m": {"metrics": [metric]}}}), "je.yml")
+    (timestamp,) = [hint for hint in hinted(found.config) if hint.startswith("timestamp")]
+    (job,) = written_into(**yaml.load(timestamp, yaml.CBaseLoader)).jobs
+    assert job.metrics[0].timestamp is not None
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_hints_of_the_corpus(case: str) -> None:
+    for hint in hinted(converted(case).config):
+        written_into(**yaml.load(hint, yaml.CBaseLoader))
+
+
+def test_where_to_write_to() -> None:
+    """Without remote_write, and when none of a collector's exporters speaks it."""
+    unwritten = "service: {pipelines: {metrics: {receivers: [prometheus], exporters: [awsemf]}}}"
+    for found in (convert("scrape_configs: [{job_name: a}]\n", "c.yaml"), collector(unwritten)):
+        assert [hint for hint in hinted(found.config) if written_into(**yaml.load(hint, yaml.CBaseLoader)).endpoints]
+
+
+def kept(exporter: str = "") -> tuple[str, dict[str, Any]]:
+    """The comment above remote_write, and the lines in it that keep the old form."""
+    found = collector(exporter=exporter)
+    detail, lines = [], []
+    for line in comments(found.config.partition("scrape_configs:")[2]):
+        (lines if line.startswith("   ") else detail).append(line)
+    return " ".join(" ".join(line.split()) for line in detail), yaml.load("\n".join(lines), yaml.CBaseLoader)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"__name__": "lat_bucket", "le": "1.0"}, {"le": "1"}),
+        ({"__name__": "lat_bucket", "le": "0.5"}, {"le": "0.5"}),
+        ({"__name__": "lat_bucket", "le": "+Inf"}, {"le": "+Inf"}),
+        ({"__name__": "q", "quantile": "0.0"}, {"quantile": "0"}),
+        ({"__name__": "lat_created"}, None),
+    ],
+)
+def test_the_rules_that_keep_the_collectors_series(labels: dict[str, str], expected: dict[str, str] | None) -> None:
+    """Measured with collector 0.165: le="1", quantile="0", no _created series, and two labels on every series."""
+    _, lines = kept()
+    text = yaml.dump({"scrape_configs": [{"job_name": "a", **lines}], "remote_write": [{"url": "https://a.example/w"}]})
+    (job,) = parse_config(text, "ours.yaml", ENVIRONMENT).scrape_jobs
+    found = relabel.explain(labels, job.metric_relabel).labels
+    if expected is None or found is None:
+        assert found is expected
+        return
+    receiver = "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/prometheusreceiver"
+    scope = {"otel_scope_name": receiver, "otel_scope_version": "COLLECTOR_VERSION"}
+    assert found == {"__name__": labels["__name__"], **expected, **scope}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "renames"),
+    [
+        ("UnderscoreEscapingWithSuffixes", True),
+        ("NoUTF8EscapingWithSuffixes", True),
+        ("UnderscoreEscapingWithoutSuffixes", False),
+        ("NoTranslation", False),
+    ],
+)
+def test_a_translation_strategy_says_whether_names_were_changed(strategy: str, renames: bool) -> None:
+    """It counts before add_metric_suffixes (prometheusremotewriteexporter, README)."""
+    detail, _ = kept(f", translation_strategy: {strategy}, add_metric_suffixes: {str(not renames).lower()}")
+    assert ("_total" in detail) is renames
+
+
+def test_only_what_it_did_is_said() -> None:
+    detail, lines = kept(", disable_scope_info: true, add_metric_suffixes: false")
+    assert "otel_scope" not in detail + str(lines)
+    assert "_total" not in detail

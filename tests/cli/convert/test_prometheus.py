@@ -1,66 +1,111 @@
-"""What of a prometheus.yml is not taken word for word."""
+"""A random prometheus.yml: what we support stays word for word, what needs a server goes, and twice is as once."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lambda_remote_write_cli.convert import Conversion, convert
-from tests.rig.convert_corpus import complete
+from lambda_remote_write_cli.convert import convert
 
-JOB = "scrape_configs: [{job_name: a}]\n"
+SERVER_ONLY = {
+    "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["a.example:9093"]}]}]},
+    "rule_files": ["first.rules"],
+    "remote_read": [{"url": "http://a.example/read"}],
+    "storage": {"tsdb": {"out_of_order_time_window": "30m"}},
+    "tracing": {"endpoint": "a.example:4317"},
+    "otlp": {"promote_resource_attributes": ["a"]},
+}
+SERVER_ONLY_GLOBAL = {"evaluation_interval": "1m", "rule_query_offset": "0s", "query_log_file": "x.log"}
+DISCOVERY_OF_OTHERS = {"kubernetes_sd_configs": [{"role": "pod"}], "consul_sd_configs": [{"server": "a.example"}]}
+
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: not name.startswith("__"))
+REGEXES = st.sampled_from(["(.*)", "node_.*", "(.+):[0-9]+", "", "a|b", "^$", "1.10", "yes", "#", "x: y"])
+VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="$\x7f"), max_size=12).filter(
+    lambda text: not any(0x80 <= ord(char) < 0xA0 for char in text)
+)
+RULES = st.fixed_dictionaries(
+    {"source_labels": st.lists(NAMES, max_size=3), "target_label": NAMES},
+    optional={"regex": REGEXES, "separator": VALUES, "replacement": st.sampled_from(["$1", "${1}x", "static", ""])},
+)
+TARGETS = st.fixed_dictionaries(
+    {"targets": st.lists(st.from_regex(r"[a-z]{1,5}:[0-9]{2,4}", fullmatch=True), max_size=3)},
+    optional={"labels": st.dictionaries(NAMES, VALUES, max_size=2)},
+)
+JOBS = st.fixed_dictionaries(
+    {"job_name": st.text("abcdefg -:#'\"{", min_size=1, max_size=12)},
+    optional={
+        "scrape_interval": st.sampled_from(["1m", "30s", "1h30m"]),
+        "honor_labels": st.sampled_from(["true", "false", "yes"]),
+        "metrics_path": st.sampled_from(["/metrics", "/probe?x=1"]),
+        "params": st.dictionaries(VALUES, st.lists(VALUES, max_size=2), max_size=2),
+        "sample_limit": st.sampled_from(["0", "1000", "1_000"]),
+        "body_size_limit": st.sampled_from(["10MB", "0"]),
+        "static_configs": st.lists(TARGETS, max_size=2),
+        "relabel_configs": st.lists(RULES, max_size=3),
+        "metric_relabel_configs": st.lists(RULES, max_size=2),
+        "basic_auth": st.fixed_dictionaries({"username": VALUES, "password": VALUES}),
+    },
+)
+ENDPOINTS = st.fixed_dictionaries(
+    {"url": st.integers(0, 10**6).map(lambda number: f"https://receiver.example/{number}")},
+    optional={
+        "remote_timeout": st.just("10s"),
+        "queue_config": st.fixed_dictionaries({"sample_age_limit": st.sampled_from(["0s", "30m"])}),
+        "write_relabel_configs": st.lists(RULES, max_size=2),
+        "headers": st.dictionaries(NAMES.map("X-{}".format), st.just("1.10"), max_size=2),
+    },
+)
+GLOBALS = st.fixed_dictionaries(
+    {},
+    optional={
+        "scrape_interval": st.just("1m"),
+        "external_labels": st.dictionaries(NAMES, VALUES, max_size=2),
+        "sample_limit": st.just("50"),
+    },
+)
 
 
-def converted(text: str) -> tuple[dict[str, Any], Conversion]:
-    found = convert(text, "prometheus.yml")
-    return complete(found), found
+def shuffled(draw: st.DrawFn, whole: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """The map with some of the extra keys, in any order."""
+    chosen = draw(st.lists(st.sampled_from(sorted(extra)), unique=True))
+    keys = draw(st.permutations([*whole, *chosen]))
+    return {key: whole[key] if key in whole else extra[key] for key in keys}
 
 
-@pytest.mark.parametrize("place", ["basic_auth: {username: u}", "authorization: {credentials: x}"])
-def test_a_user_in_an_address_is_not_reported_twice(place: str) -> None:
-    """Another auth block wins, as it does in Go's client."""
-    config, _ = converted(f"{JOB}remote_write: [{{url: 'https://a:b@c.example/w', {place}}}]\n")
-    (endpoint,) = config["remote_write"]
-    assert endpoint["url"] == "https://c.example/w"
-    assert set(endpoint) == {"url", place.partition(":")[0]}
+@st.composite
+def prometheus_files(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stays, and that with server-only keys mixed in."""
+    jobs = draw(st.lists(JOBS, min_size=1, max_size=3, unique_by=lambda job: job["job_name"]))
+    kept: dict[str, Any] = {
+        "global": draw(GLOBALS),
+        "scrape_configs": jobs,
+        "remote_write": draw(st.lists(ENDPOINTS, min_size=1, max_size=2, unique_by=lambda one: one["url"])),
+    }
+    whole = shuffled(draw, kept, SERVER_ONLY)
+    whole["global"] = shuffled(draw, kept["global"], SERVER_ONLY_GLOBAL)
+    whole["scrape_configs"] = [shuffled(draw, job, DISCOVERY_OF_OTHERS) for job in jobs]
+    return kept, whole
 
 
-def test_a_user_in_the_address_of_a_discovery() -> None:
-    config, _ = converted("scrape_configs: [{job_name: a, http_sd_configs: [{url: 'http://u:p@c.example:80/t'}]}]\n")
-    (discovery,) = config["scrape_configs"][0]["http_sd_configs"]
-    assert discovery == {"url": "http://c.example:80/t", "basic_auth": {"username": "u", "password": "p"}}
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(files=prometheus_files(), flow=st.sampled_from([None, False, True]), quoted=st.booleans())
+def test_what_is_supported_stays(files: tuple[dict[str, Any], dict[str, Any]], flow: bool | None, quoted: bool) -> None:
+    kept, whole = files
+    style = '"' if quoted else None
+    text = yaml.dump(whole, default_flow_style=flow, default_style=style, sort_keys=False, allow_unicode=True)
+    once = convert(text, "prometheus.yml")
+    assert once.problems == ()
+    assert without_empty(yaml.load(once.config, yaml.CBaseLoader)) == without_empty(kept)
+    assert convert(once.config, "prometheus.yml").config == once.config
+    dropped = {key for key in whole if key not in kept} | {key for key in whole["global"] if key not in kept["global"]}
+    assert {one.path.rpartition(".")[2] for one in once.dropped if "scrape_configs" not in one.path} == dropped
 
 
-def test_a_grant_that_we_do_not_have_takes_its_block_along() -> None:
-    """Half an oauth2 block would ask for a token in another way."""
-    text = """
-scrape_configs:
-  - job_name: a
-    oauth2: {client_id: c, token_url: 'https://t.example', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'}
-"""
-    config, found = converted(text)
-    assert config["scrape_configs"] == [{"job_name": "a"}]
-    assert [(one.path, one.line) for one in found.dropped] == [("scrape_configs[0].oauth2", 4)]
-
-
-@pytest.mark.parametrize("name", ["kubernetes", "consul", "gce", "azure", "docker", "openstack"])
-def test_discovery_that_is_not_ours_is_named_with_what_to_use(name: str) -> None:
-    config, found = converted(f"scrape_configs:\n  - job_name: a\n    {name}_sd_configs: [{{x: y}}]\n")
-    assert config["scrape_configs"] == [{"job_name": "a"}]
-    (dropped,) = found.dropped
-    assert (dropped.path, dropped.line) == (f"scrape_configs[0].{name}_sd_configs", 3)
-    assert "use" in dropped.why
-
-
-def test_files_of_jobs_are_kept_and_named() -> None:
-    config, found = converted("scrape_config_files: ['jobs/*.yml']\n")
-    assert config["scrape_config_files"] == ["jobs/*.yml"]
-    assert [one.path for one in found.dropped] == ["scrape_config_files"]
-
-
-def test_a_relabel_rule_that_is_wrong_stays() -> None:
-    """A rule that is left out lets samples through: only a person can decide that."""
-    found = convert("scrape_configs: [{job_name: a, relabel_configs: [{action: drop, regex: '('}]}]\n", "p.yml")
-    assert [problem.path for problem in found.problems] == ["scrape_configs[0].relabel_configs[0].regex"]
-    assert found.dropped == ()
+def without_empty(config: dict[str, Any]) -> dict[str, Any]:
+    """A `global` of which nothing is left says as much as an empty one."""
+    return {key: value for key, value in config.items() if value}

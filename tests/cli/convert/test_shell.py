@@ -1,19 +1,22 @@
-"""`pusher convert` as a person uses it: output, files, exit statuses."""
+"""`pusher convert` as a person uses it: output, files, exit statuses, and what docs/convert.md shows."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from lambda_remote_write_cli.convert import command
+from lambda_remote_write_cli.convert import command, convert
+from lambda_remote_write_cli.convert.jsonpath import label_expression, single_path
 from tests.rig.command_line import pusher
 
 ROOT = Path(__file__).parents[3]
 INPUT = ROOT / "tests" / "testdata" / "convert" / "prometheus-documented" / "input.yaml"
+DOCUMENTATION = (ROOT / "docs" / "convert.md").read_text()
 
 
 @pytest.fixture
@@ -160,3 +163,42 @@ def test_exact(capsys: pytest.CaptureFixture[str]) -> None:
     folder = INPUT.parents[1] / "json-exporter-exact"
     assert command([str(folder / "input.yaml"), "--exact"]) == 0
     assert capsys.readouterr().out == (folder / "expected.yaml").read_text()
+
+
+# --- What the documentation shows ------------------------------------------------------------------------------------
+
+
+def test_the_example_is_real() -> None:
+    written, shown = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION, re.S)
+    assert convert(written, "je.yml").config == shown
+
+
+def test_every_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help", "--output"}
+    assert options == set(re.findall(r"--[a-z]+", DOCUMENTATION))
+
+
+@pytest.mark.parametrize(
+    ("path", "expression"),
+    [
+        ("{.a.b}", "a.b"),
+        ("{.a['b-c']}", 'a."b-c"'),
+        ("{.a[0]}", "a[0]"),
+        ("{.a[-1]}", "a[-1]"),
+        ("{.a[0:2]}", "a[0:2]"),
+        ("{.a['x','y']}", "a.[x, y][*]"),
+        ('{.a[?(@.b == "x")]}', "a[?b == 'x']"),
+        ("{.a[?(@.b)]}", "a[?b != `null`]"),
+    ],
+)
+def test_the_table_of_paths_is_right(path: str, expression: str) -> None:
+    assert path.removesuffix("}") in DOCUMENTATION or "@.b" in path
+    assert expression.removesuffix("[*]") in DOCUMENTATION
+    assert single_path(path, "path").text == expression
+
+
+def test_the_table_of_templates_is_right() -> None:
+    assert label_expression("beta") == "'beta'"
+    assert "join('', ['eu-', to_string(zone)])" in label_expression("eu-{.zone}")
