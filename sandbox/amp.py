@@ -877,7 +877,7 @@ class Receiver(StandIn):
         return record.answer
 
     def _refusal(self, request: Request) -> Answer | None:
-        """Why a request gets nowhere, in the order of AWS's front end: who asks, then for what."""
+        """Why a request is refused, checked in the order of AWS's front end: first the caller, then the address."""
         refusal = self.auth.refusal(request, self._now()) if self.auth else None
         if refusal:
             return refusal

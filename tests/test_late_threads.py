@@ -145,12 +145,12 @@ def test_a_page_that_is_read_too_late_shares_nothing_with_the_next_scrape(conten
     with Recorder(page) as target, environment(job_at(target.address)) as warm:
         warm.discover(time.monotonic() + 10)
         (source,), now_ms, fetcher = warm.sources(), warm.dependencies.now_ms, warm.fetcher
-        first = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        first = collect.fetch(source, fetcher, now_ms, time.monotonic() + 10)
         assert not collect.to_scrape(source, first, 1, now_ms()).error
-        late = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        late = collect.fetch(source, fetcher, now_ms, time.monotonic() + 10)
         given_up = collect.ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error="late")
         assert collect.to_scrape(source, given_up, 2, now_ms()).error == "late"
-        next_one = collect.ask(source, fetcher, now_ms, time.monotonic() + 10)
+        next_one = collect.fetch(source, fetcher, now_ms, time.monotonic() + 10)
         assert first.answer.cache is late.answer.cache
         assert next_one.answer.cache is not late.answer.cache
         scrape = collect.to_scrape(source, next_one, 3, now_ms())

@@ -20,9 +20,9 @@ from .model.scrape import Scrape
 from .new_series_limit import NewSeriesLimiter, limiter_of
 from .remote_write.endpoint import EndpointState, view_of
 from .remote_write.relabelled_series import RelabelledSeries, common_limits
+from .scrape.collect import EndedTargets
 from .scrape.json_scraper import JsonScraper
 from .scrape.schedule import Tick
-from .scrape.staleness import EndedTargets
 from .series import name_escaping
 from .series.cache import MAX_SERIES, SeriesCache, legacy_prefix
 from .spool.drain import SpoolState
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them w
     from .scrape.pool import ScrapePool
     from .scrape.target_scraper import TargetScraper
 
-_DISCOVERY_SHARE = 1 / 3  # of the time for asking sources
+_DISCOVERY_SHARE = 1 / 3  # of the time for collecting
 _STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for reading the state object
 
 
@@ -216,7 +216,7 @@ class Environment:
             pool.sync(groups)
 
     def due_sources(self, tick: Tick) -> list[JsonScraper | TargetScraper]:
-        """What is to be asked in this run, of the targets as they are known."""
+        """The JSON jobs and known targets that are due in this run."""
         return [source for source in self.sources() if source.is_due(tick)]
 
     def ended(self, tick: Tick, busy: Collection[str] = ()) -> list[Scrape]:
@@ -246,7 +246,7 @@ class Environment:
         return Run(number, run_id, is_cold_start, len(self.series), started, deadline)
 
     def update_health(self, scraped: Sequence[tuple[JsonScraper | TargetScraper, Scrape]]) -> None:
-        """What the scrapes of a run say of their jobs. A job whose targets are unknown keeps what was said of it."""
+        """Updates the health of the jobs that were scraped. A job whose targets are unknown keeps its health."""
         unknown = self.undiscovered()
         own = [*(job.name for job in self.jobs), *(pool.job.job_name for pool in self.pools)]
         self.health.update(scraped, self.sources(), [name for name in own if name not in unknown])
@@ -282,7 +282,7 @@ class Environment:
         return self.run
 
     def finish_run(self, busy: Collection[str] = ()) -> None:
-        """Keeps memory bounded: series not seen for longest go first. Sources that are being asked (`busy`, by key)
+        """Keeps memory bounded: series not seen for longest go first. Sources that are being scraped (`busy`, by key)
         keep what they hold until another time."""
         if len(self.series) <= MAX_SERIES:
             return

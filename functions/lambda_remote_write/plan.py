@@ -149,7 +149,7 @@ class _Shown:
 
 
 def _split(sources: Sequence[collect.Scraper], scrapes: Sequence[Scrape], shards: int) -> list[dict[str, Any]]:
-    """What each shard asks and sends."""
+    """What each shard scrapes and sends."""
     rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
     for source, scrape in zip(sources, scrapes, strict=True):
         row = rows[hashmod(source.key if source.is_target else source.name, shards)]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lambda_remote_write.model.samples import Samples, Series
-from lambda_remote_write.scrape.collect import ActiveSeries
+from lambda_remote_write.scrape.collect import EndedTargets
 from lambda_remote_write.scrape.schedule import Tick
-from lambda_remote_write.scrape.staleness import EndedTargets
+from lambda_remote_write.scrape.staleness import ActiveSeries
 from sandbox.server import Answer
 from tests.rig.json_source import NOW_MS, Rig
 

@@ -39,7 +39,7 @@ _TEMPLATE = "the body is a Go template, and nothing fills one here: write the bo
 
 @dataclass(frozen=True, slots=True)
 class ProbeTarget:
-    """An address that Prometheus had json_exporter ask, and what its job adds."""
+    """An address that Prometheus had json_exporter probe, and what its job adds."""
 
     url: str
     job: Entry
@@ -48,7 +48,7 @@ class ProbeTarget:
 
 
 def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
-    """`targets` is the prometheus.yml whose jobs ask the modules. `exact`: see `jsonpath.label_expression`; and words
+    """`targets` is the prometheus.yml whose jobs use the modules. `exact`: see `jsonpath.label_expression`; and words
     for a truth are numbers."""
     jobs = List()
     names: set[str] = set()

@@ -55,7 +55,7 @@ class Marks:
                 state.mark(job, mark, is_exact=is_exact)
 
     def lost(self) -> None:
-        """Something was lost: jobs go on from where all was safe, so that what can be asked for again is."""
+        """Something was lost: jobs go on from where all was safe, so that they request again what they can."""
         with self._lock:
             self.ahead.clear()
             self._waiting.clear()
@@ -115,7 +115,7 @@ class Scraping:
             self._notes = {key: notes for key, notes in self._notes.items() if key in keys}
 
     def lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
-        """Samples that are lost have not been sent: the same record may come again, and a gap is asked for again."""
+        """Samples that are lost have not been sent: the same record may come again, and a gap is requested again."""
         with self.lock:
             rollback(requests, endpoint.find)
             self.marks.lost()
@@ -131,7 +131,7 @@ class Scraping:
 
     def _scrape(self, source: collect.Scraper, environment: Environment) -> None:
         deadline = time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS)
-        fetched = collect.ask(source, environment.fetcher, self._dependencies.now_ms, deadline)
+        fetched = collect.fetch(source, environment.fetcher, self._dependencies.now_ms, deadline)
         with self.lock:
             if environment is not self.environment and not any(source is one for one in self.environment.sources()):
                 self._schedule.again(source.key)  # the config has changed meanwhile

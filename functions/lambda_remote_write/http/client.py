@@ -186,7 +186,7 @@ def _key(options: ConnectionOptions, url: Url) -> _Key:
 
 
 def _target(request: HttpRequest, key: _Key) -> str:
-    """How the request line names what is asked for."""
+    """The target in the request line."""
     url = parsed(request.url)
     if key[2] is None:
         return url._replace(fragment=None).url  # the proxy sees what was checked

@@ -1,4 +1,5 @@
-"""Asks a source over HTTP: who we are, redirects that never take credentials elsewhere, gzip, bounded bodies."""
+"""Fetches from a source over HTTP: authentication, redirects that never take credentials elsewhere, gzip, bounded
+bodies."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ def is_200(status: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
-    """What to ask, before authentication, which `client` says with how to connect. `headers` values may be secrets. The
-    body of an answer is bounded by `max_bytes`; one with another status than those that `is_success` names is none."""
+    """A request before authentication. `client` says how to authenticate and to connect. Values of `headers` may be
+    secrets. The body of an answer has at most `max_bytes`. A status that `is_success` does not name is an error."""
 
     method: str
     url: str = field(repr=False)

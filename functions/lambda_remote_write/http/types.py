@@ -1,4 +1,4 @@
-"""What is asked over HTTP, how to connect, and the error that says why there is no answer."""
+"""HTTP requests, how to connect, and the error that says why there is no answer."""
 
 from __future__ import annotations
 

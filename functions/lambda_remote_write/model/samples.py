@@ -141,11 +141,6 @@ class Samples:
         )
 
 
-def stale_markers(series: Sequence[Series], timestamp_ms: int) -> Samples:
-    """Samples that end these series."""
-    return Samples(list(series), [STALE] * len(series), [timestamp_ms] * len(series))
-
-
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """Type, help and unit of a metric family. `type` is a Prometheus word in lower case."""

@@ -15,7 +15,7 @@ from ..model.scrape import Scrape
 @dataclass(frozen=True, slots=True)
 class Report:
     """One run. Counts of samples are sums over the endpoints; `jobs_down` says why jobs are down or have a failed
-    metric since their last own scrape, whether or not this run asked them, `new_series_limited` how many series
+    metric since their last own scrape, whether or not this run scraped them, `new_series_limited` how many series
     `new_series_limit` holds back. `has_spool` says that something is kept at all; `shard` is which of how many this
     was, where there are several."""
 
@@ -72,7 +72,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """True when samples are nowhere: the invocation then fails, for the alarm. What is spooled is safe."""
+        """True when samples were lost: the invocation then fails, for the alarm. What is spooled is safe."""
         return any(delivery.undelivered.counts for delivery in self.deliveries) or not self.balances
 
     @property

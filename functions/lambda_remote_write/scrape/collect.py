@@ -1,39 +1,27 @@
-"""Scrapes JSON jobs and targets side by side. Each gives one Scrape; a failed one has an error and `up 0`."""
+"""Scrapes JSON jobs and targets side by side. Each gives one Scrape; a failed one has an error and `up 0`. Ends the
+series of those that are gone."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ..deadline import calls_until
 from ..http.fetch import Fetcher
-from ..model.samples import Samples, Series, stale_markers
+from ..model.samples import Samples
 from ..model.scrape import Scrape
 from .schedule import Tick
+from .staleness import ActiveSeries, stale_markers
 from .up import Synthetic
 
 _MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
 _SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
+_AFTER_INTERVALS = 2.1  # the series of a source that is gone end
 _LATE = "no answer within the run's time; a name look-up may hang"
-
-
-class ActiveSeries:
-    """The series of one target or JSON job that have not ended; without those that have their own timestamps, unless
-    the job has `track_timestamps_staleness`."""
-
-    def __init__(self) -> None:
-        self.series: list[Series] = []
-
-    def update(self, current: list[Series], samples: Samples, timestamp_ms: int) -> None:
-        """Adds a marker to `samples` for each active series that is not in `current`, which become the active ones."""
-        if current != self.series:
-            still = set(current)
-            samples.extend(stale_markers([series for series in self.series if series not in still], timestamp_ms))
-        self.series = current
 
 
 class Scraper(ABC):
@@ -78,6 +66,51 @@ class Scraper(ABC):
 
 
 @dataclass(slots=True)
+class _Ending:
+    source: Scraper
+    missed_ms: int | None = None  # when it would have been scraped next
+
+
+class EndedTargets:
+    """The sources that are gone, but whose series have not ended yet, by key. A target may come back: Prometheus waits
+    just over two intervals, and writes the markers with the time of the first scrape that was missed
+    (endOfRunStaleness)."""
+
+    def __init__(self) -> None:
+        self._endings: dict[str, _Ending] = {}
+
+    def add(self, source: Scraper) -> None:
+        self._endings.setdefault(source.key, _Ending(source))
+
+    def resume(self, key: str) -> Scraper | None:
+        """A source that is there again; it has missed at most two scrapes."""
+        ending = self._endings.pop(key, None)
+        return ending.source if ending else None
+
+    def ended(self, tick: Tick, now_ms: int, busy: Collection[str] = ()) -> list[Scrape]:
+        """The markers of sources that have been gone for long enough. One that is being scraped (`busy`, by key) has
+        missed nothing yet: its last samples may be newer than `now_ms`, and the markers would be dropped."""
+        scrapes = []
+        for key, ending in list(self._endings.items()):
+            if key in busy:
+                continue
+            if ending.missed_ms is None and ending.source.is_due(tick):
+                ending.missed_ms = now_ms
+            if ending.missed_ms is None:
+                continue
+            waited_ms = abs(now_ms - ending.missed_ms)  # a clock that was set back must not keep them for that long
+            if waited_ms >= _AFTER_INTERVALS * ending.source.interval_ms:
+                del self._endings[key]
+                source, missed_ms = ending.source, ending.missed_ms
+                scrapes.append(Scrape(source.name, source.instance, missed_ms, samples=source.end(missed_ms)))
+        return scrapes
+
+    def mark_seen(self, run: int) -> None:
+        for ending in self._endings.values():
+            ending.source.mark_seen(run)
+
+
+@dataclass(slots=True)
 class ScrapeResponse:
     """What a fetching thread hands over: an answer, or why there is none. Times in monotonic seconds."""
 
@@ -98,14 +131,14 @@ def collect(
     """Scrapes side by side, and turns the answers into scrapes one after the other, as they come. `deadline` is
     monotonic seconds, `run` the number of this run. Scrapes come back in the order of the scrapers."""
     late = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_LATE)
-    calls = [partial(ask, scraper, fetcher, now_ms, deadline) for scraper in scrapers]
+    calls = [partial(fetch, scraper, fetcher, now_ms, deadline) for scraper in scrapers]
     scrapes: dict[int, Scrape] = {}
     for index, response in calls_until(calls, deadline + _SPARE_SECONDS, _MAX_THREADS):
         scrapes[index] = to_scrape(scrapers[index], response, run, now_ms())
     return [scrapes.get(index) or to_scrape(one, late, run, now_ms()) for index, one in enumerate(scrapers)]
 
 
-def ask(scraper: Scraper, fetcher: Fetcher, now_ms: Callable[[], int], deadline: float) -> ScrapeResponse:
+def fetch(scraper: Scraper, fetcher: Fetcher, now_ms: Callable[[], int], deadline: float) -> ScrapeResponse:
     """One answer, within the scraper's own timeout and the deadline. Raises nothing."""
     response = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked)
     try:

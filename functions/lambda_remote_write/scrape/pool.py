@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..config.schema import ScrapeJob
 from ..config.sd_configs import StaticConfig
 from ..discovery import Discovery, DiscoveryResult
-from .staleness import EndedTargets
+from .collect import EndedTargets
 from .target_scraper import TargetScraper
 from .targets import Target, Targets, targets_of
 

@@ -43,12 +43,12 @@ class JobHealth:
     def update(
         self, scraped: Sequence[tuple[Scraper, Scrape]], current: Iterable[Scraper], jobs: Iterable[str]
     ) -> None:
-        """After a run: `scraped` are the sources it asked, `current` all that there are. Of `jobs` all targets are
-        known. A job that was not asked, and has the same targets, stays as it was said to be: another environment may
-        know more."""
+        """After a run: `scraped` are the sources that it scraped, `current` all that there are. Of `jobs` all targets
+        are known. A job that was not scraped and has the same targets keeps its health: another environment may know
+        more."""
         for source, scrape in scraped:
             self._results[source.key] = _Result(scrape.error, scrape.failed)
-        asked = {source.name for source, _ in scraped}
+        due = {source.name for source, _ in scraped}
         by_job: dict[str, list[str]] = {job: [] for job in jobs}
         for source in current:
             if source.name in by_job:
@@ -56,12 +56,12 @@ class JobHealth:
         kept = {key for keys in by_job.values() for key in keys}
         self._results = {key: result for key, result in self._results.items() if key in kept}
         for job, keys in by_job.items():
-            if job in asked or not keys or self._keys.get(job, keys) != keys:
+            if job in due or not keys or self._keys.get(job, keys) != keys:
                 self._find_problem(job, keys)
         self._keys |= by_job
 
     def _find_problem(self, job: str, keys: Sequence[str]) -> None:
-        """Tells the state object what is wrong with a job; nothing, while too few of its targets were asked here."""
+        """Tells the state object what is wrong with a job; nothing, while too few of its targets were scraped here."""
         known = [self._results[key] for key in keys if key in self._results]
         answered = [one for one in known if not one.error]
         if answered:
@@ -81,9 +81,9 @@ def _common_failure(answered: Sequence[_Result]) -> str:
 
 
 class JobProgress:
-    """How far jobs have come: as this environment remembers, else the state object, else one query to the receiver. The
-    receiver is asked once in an environment, and only about jobs that can backfill gaps. Scrapers ask from their own
-    threads."""
+    """How far jobs have come: as this environment remembers, else the state object, else one query to the receiver. An
+    environment queries the receiver once, and only about jobs that can backfill gaps. Scrapers call this from their
+    own threads."""
 
     def __init__(self, config: Config, state: State, clients: Sequence[RemoteWriteClient]) -> None:
         self._endpoints = list(zip(config.endpoints, clients, strict=True))

@@ -1,7 +1,7 @@
 """What a shard's runs tell each other, in one small object of the store: which endpoint has a backlog, how far each job
 has come, which jobs are down, which version of the config was the last good one.
 
-It is read at the start of every run, while the sources are asked, and written only when something but the clock has
+It is read at the start of every run, while the sources are scraped, and written only when something but the clock has
 changed, or every ten minutes. There is no lock: a write that finds another writer's object takes that over first.
 """
 
@@ -186,7 +186,7 @@ class State:
 
     def _marks_elsewhere(self) -> dict[str, HighWaterMark]:
         """The marks in the objects of other shards. They are read once, for a job that this one does not know; a store
-        that has failed already is not asked again."""
+        that has failed already is not read again."""
         if not self.is_known:
             return {}
         if self._elsewhere is None:
@@ -227,7 +227,7 @@ class State:
             facts.problems.pop(job, None)
 
     def problems(self) -> dict[str, str]:
-        """Job -> what is wrong with it, as far as any environment has said."""
+        """Job -> what is wrong with it, as this or another environment found it."""
         with self._lock:
             return dict(self.facts.problems)
 
@@ -289,7 +289,7 @@ class State:
 
 
 def _read_patiently(store: Store, key: str, etag: str, deadline: float, is_patient: bool) -> Object | None:
-    """Reads the object; a patient reading asks a store that fails again until the deadline: an environment that knows
+    """Reads the object; a patient reading retries a store that fails until the deadline: an environment that knows
     nothing yet needs the answer."""
     pause = _PAUSE_SECONDS
     while True:
