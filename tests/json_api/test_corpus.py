@@ -38,13 +38,13 @@ def test_corpus(rig: Rig, case: dict[str, Any]) -> None:
     assert [request.query for request in rig.api.requests] == list(pages)
     assert (rig.receiver.refused, {record.status for record in rig.receiver.requests}) == (0, {200})
     assert (rig.value("up"), report["ok"], report["totals"]["JobsDown"]) == (not is_down, not is_down, is_down)
+    scraped = len(lines) + sum(dropped(report).values())
+    assert found.get("records", 0) == scraped + found.get("merged", 0) + sum(skipped(report).values())
     if is_down:
         assert report["jobs_down"]["j"]
         assert len(message) < 700
         assert "\n" not in message
         return
-    scraped = len(lines) + sum(dropped(report).values())
-    assert found["records"] == scraped + found.get("merged", 0) + sum(skipped(report).values())
     assert found.get("pages", 1) == len(pages)
     assert rig.value("scrape_samples_scraped") == scraped
     assert rig.value("scrape_samples_post_metric_relabeling") == scraped - dropped(report).get("metric_relabel", 0)

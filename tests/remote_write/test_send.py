@@ -294,8 +294,9 @@ def test_the_backoff_starts_anew_for_the_next_request_and_never_exceeds_the_maxi
 
 def test_retries_are_numbered_from_the_first_retry_on(amp: Receiver, one: Rig) -> None:
     amp.script(Fault.status(500), Fault.status(503))
-    one.deliver(one.points(times=2))
+    delivery = one.deliver(one.points(times=2))
     assert [record.headers["Retry-Attempt"] for record in amp.requests] == [None, "1", "2", None]
+    assert (delivery.requests, delivery.attempts, delivery.retries) == (2, 4, 2)
 
 
 def test_every_attempt_sends_the_same_bytes_under_a_new_signature(amp: Receiver, clock: Clock) -> None:
