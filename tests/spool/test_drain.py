@@ -454,3 +454,23 @@ def test_a_finished_entry_that_another_run_has_replaced_is_not_removed_unsent() 
     assert place.drain()[0]
     assert place.sent == [0, 7]
     assert place.waiting() == []
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["all of it", "all but one request"])
+def test_an_entry_that_another_run_has_finished_meanwhile_counts_there(left: int) -> None:
+    """Whatever this run's receiver said of it: its samples must not count twice."""
+    place = Place(0)
+    requests = [PendingRequest(WriteRequest(b"%d" % number, 1, 1, number, number)) for number in range(3)]
+    place.spool.keep(Entry("amp", 0, requests), RunId(0, "x"), soon())
+
+    def send(requests: Sequence[WriteRequest], accounting: Delivery, disjoint: bool) -> list[PendingRequest]:
+        place.store.objects.clear()  # by the other run
+        accounting.accepted += 1
+        accounting.rejected.add("http_400", "no", 2 - left)
+        return [PendingRequest(requests[-1], "unavailable", "503")][:left]
+
+    place.send = send  # type: ignore[method-assign]
+    is_empty, accounting = place.drain()
+    assert (is_empty, accounting.taken, accounting.accepted) == (True, 3, 0)
+    assert (accounting.rejected.total(), accounting.spooled.total()) == (0, 0)
+    assert dict(accounting.dropped.counts) == {"settled_elsewhere": 3}
