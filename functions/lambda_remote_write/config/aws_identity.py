@@ -1,5 +1,5 @@
-"""Reads as whom, and in which region, a block asks AWS. Where it names no region, the environment does: AWS_REGION,
-AWS_DEFAULT_REGION, then the profile in the shared config file, as the AWS SDK for Go does it for Prometheus."""
+"""Reads the credentials and the region with which a block calls AWS. Without a region, the environment gives it:
+AWS_REGION, AWS_DEFAULT_REGION, then the profile in the shared config file, as in the AWS SDK for Go of Prometheus."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from .up import Synthetic
 
 _MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
 _SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
-_AFTER_INTERVALS = 2.1  # the series of a source that is gone end
+_AFTER_INTERVALS = 2.1  # after which the series of a source that is gone end
 _LATE = "no answer within the run's time; a name look-up may hang"
 
 
