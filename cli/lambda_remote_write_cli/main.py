@@ -169,7 +169,7 @@ def _files_that_nothing_writes(config: Config) -> list[str]:
     return [
         f"job {job.job_name}: file_sd_configs reads {file}, which does not exist in a Lambda: keep the list at "
         "s3://bucket/key or in the package (only pusher run can read this file)"
-        for job in config.scrape_jobs
+        for job in config.jobs
         for discovery in job.discovery
         if isinstance(discovery, FileSd)
         for file in discovery.files

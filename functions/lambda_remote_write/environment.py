@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .config.schema import Config, JsonJob, RemoteWriteConfig, ScrapeJob
+from .config.schema import Config, Job, JsonJob, RemoteWriteConfig, ScrapeJob
 from .dependencies import Dependencies
 from .http.fetch import Fetcher
 from .json_api.mapping import Observe
@@ -20,9 +20,11 @@ from .model.scrape import Scrape
 from .new_series_limit import NewSeriesLimiter, limiter_of
 from .remote_write.endpoint import EndpointState, view_of
 from .remote_write.relabelled_series import RelabelledSeries, common_limits
-from .scrape.collect import EndedTargets
+from .scrape.collect import EndedTargets, Scraper
 from .scrape.json_scraper import JsonScraper
+from .scrape.pool import ScrapePool
 from .scrape.schedule import Tick
+from .scrape.targets import AnyJob, Target
 from .series import name_escaping
 from .series.cache import MAX_SERIES, SeriesCache, legacy_prefix
 from .spool.drain import SpoolState
@@ -31,10 +33,8 @@ from .state.jobs import JobHealth, JobProgress
 from .state.shards import WHOLE, Shard
 from .state.state import State
 
-if TYPE_CHECKING:  # only a config that scrapes needs them, and importing them would lengthen every cold start
+if TYPE_CHECKING:  # only a config with targets to discover needs it, and importing it would lengthen every cold start
     from . import discovery
-    from .scrape.pool import ScrapePool
-    from .scrape.target_scraper import TargetScraper
 
 _DISCOVERY_SHARE = 1 / 3  # of the time for collecting
 _STATE_SHARE, _STATE_SECONDS = 0.25, 5.0  # of the run's time, and at most, for reading the state object
@@ -99,10 +99,12 @@ class Environment:
         )
         self.ended_targets: EndedTargets = before.ended_targets if before else EndedTargets()
         self._target_lists: discovery.TargetLists = before._target_lists if before else {}
-        self.jobs = [self._json_source(job) for job in config.jobs if shard.takes(job.job_name)]
-        self.pools = [self._pool(job) for job in config.scrape_jobs]
         if before:
             self._inherit(before)
+        self.pools: list[ScrapePool[Any]] = [
+            *(self._pool(job, self._json_scraper) for job in config.json_jobs),
+            *(self._pool(job, self._target_scraper) for job in config.scrape_jobs),
+        ]
 
     # what a config shares with the one before it
 
@@ -136,10 +138,6 @@ class Environment:
             if before.series is not self.series:  # the same labels are other objects there
                 source.active.series = [self._own_series(one) for one in source.active.series]
             self.ended_targets.add(source)
-        for job in self.jobs:
-            ended = self.ended_targets.resume(job.key)
-            if ended is not None:
-                job.active = ended.active
 
     def _own_series(self, other: Series) -> Series:
         """The series of the same labels here, under names that are taken here."""
@@ -157,22 +155,30 @@ class Environment:
 
     # sources
 
-    def _json_source(self, job: JsonJob) -> JsonScraper:
+    def _pool(self, job: AnyJob, make: Callable[[Target[AnyJob]], Scraper]) -> ScrapePool[AnyJob]:
+        return ScrapePool(job, self._finder(job) if job.discovery else None, make, self.ended_targets, self.shard.takes)
+
+    def _finder(self, job: Job) -> discovery.Discovery:
+        from . import discovery
+
+        clients = self.dependencies.discovery_clients(self.fetcher)
+        return discovery.Discovery(job.discovery, clients, self._target_lists)
+
+    def _json_scraper(self, target: Target[JsonJob]) -> Scraper:
+        job = target.job
         observe = self._observers.get(job.job_name)
         limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
         age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
         if job.backfill is None or not self._gap_backfill:
-            return JsonScraper(job, self.intern, observe, self.progress.mark_of, age_limit_ms)
+            return JsonScraper(target, self.intern, observe, self.progress.mark_of, age_limit_ms)
         from .scrape.gap_backfill import GapBackfill
 
         every_ms = max(job.scrape_interval_ms, self.config.tick_ms)
         return GapBackfill(
-            job, self.intern, observe, self.progress.mark_of, every_ms, age_limit_ms, self.dependencies.now_ms
+            target, self.intern, observe, self.progress.mark_of, every_ms, age_limit_ms, self.dependencies.now_ms
         )
 
-    def _pool(self, job: ScrapeJob) -> ScrapePool:
-        from . import discovery
-        from .scrape.pool import ScrapePool
+    def _target_scraper(self, target: Target[ScrapeJob]) -> Scraper:
         from .scrape.target_scraper import EndpointFeatures, TargetScraper
 
         endpoints = self.config.endpoints
@@ -181,25 +187,20 @@ class Environment:
             start_times=any(one.version > 1 for one in endpoints),
             utf8_names=self.limits.utf8_names,
         )
-        clients = self.dependencies.discovery_clients(self.fetcher)
-        finder = discovery.Discovery(job.discovery, clients, self._target_lists)
-        observe, series = self._observers.get(job.job_name), self.series
-        return ScrapePool(
-            job, finder, lambda one: TargetScraper(one, series, features, observe), self.ended_targets, self.shard.takes
-        )
+        return TargetScraper(target, self.series, features, self._observers.get(target.job.job_name))
 
-    def sources(self) -> list[JsonScraper | TargetScraper]:
-        """Every JSON job, and every target as it was discovered last."""
-        return [*self.jobs, *(source for pool in self.pools for source in pool.scrapers.values())]
+    def sources(self) -> list[Scraper]:
+        """A scraper for every target, as it was discovered last, in the order of the config."""
+        return [scraper for pool in self.pools for scraper in pool.scrapers.values()]
 
     def discover(self, deadline: float, jobs: Collection[str] | None = None) -> None:
-        """Brings the targets of all scrape jobs (or of these) up to date, side by side, in a third of the time until
+        """Brings the targets of all jobs (or of these) up to date, side by side, in a third of the time until
         `deadline` (monotonic seconds) at most."""
         self.sync(self.find(deadline, jobs))
 
     def find(
         self, deadline: float, jobs: Collection[str] | None = None
-    ) -> list[tuple[ScrapePool, discovery.DiscoveryResult]]:
+    ) -> list[tuple[ScrapePool[Any], discovery.DiscoveryResult]]:
         """The part of discovery that waits."""
         wanted = [pool for pool in self.pools if jobs is None or pool.job.job_name in jobs]
         pools = [pool for pool in wanted if not pool.is_complete]
@@ -208,15 +209,16 @@ class Environment:
         from . import discovery
 
         now = time.monotonic()
-        found = discovery.discover([one.finder for one in pools], now + (deadline - now) * _DISCOVERY_SHARE)
+        finders = [one.finder for one in pools if one.finder]
+        found = discovery.discover(finders, now + (deadline - now) * _DISCOVERY_SHARE)
         return list(zip(pools, found, strict=True))
 
-    def sync(self, found: Iterable[tuple[ScrapePool, discovery.DiscoveryResult]]) -> None:
+    def sync(self, found: Iterable[tuple[ScrapePool[Any], discovery.DiscoveryResult]]) -> None:
         for pool, groups in found:
             pool.sync(groups)
 
-    def due_sources(self, tick: Tick) -> list[JsonScraper | TargetScraper]:
-        """The JSON jobs and known targets that are due in this run."""
+    def due_sources(self, tick: Tick) -> list[Scraper]:
+        """The targets that are due in this run."""
         return [source for source in self.sources() if source.is_due(tick)]
 
     def ended(self, tick: Tick, busy: Collection[str] = ()) -> list[Scrape]:
@@ -245,10 +247,10 @@ class Environment:
         self.state.start_reading(started + min(_STATE_SECONDS, _STATE_SHARE * (deadline - started)))
         return Run(number, run_id, is_cold_start, len(self.series), started, deadline)
 
-    def update_health(self, scraped: Sequence[tuple[JsonScraper | TargetScraper, Scrape]]) -> None:
+    def update_health(self, scraped: Sequence[tuple[Scraper, Scrape]]) -> None:
         """Updates the health of the jobs that were scraped. A job whose targets are unknown keeps its health."""
         unknown = self.undiscovered()
-        own = [*(job.name for job in self.jobs), *(pool.job.job_name for pool in self.pools)]
+        own = [pool.job.job_name for pool in self.pools]
         self.health.update(scraped, self.sources(), [name for name in own if name not in unknown])
 
     def jobs_down(self, deadline: float) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from .config.schema import Config, JsonJob, ScrapeJob
+from .config.schema import Config
 from .model.drop_reasons import DropReason
 from .model.samples import STALE, Series
 from .model.scrape import Scrape
@@ -20,8 +20,7 @@ _OWN_FIELDS = tuple(label_codec.label_field(("__name__", name)) for name in (*NA
 
 def limiter_of(config: Config, state: State, before: NewSeriesLimiter | None) -> NewSeriesLimiter | None:
     """None where the config has no limit. `before` is the limiter of the config before, which knows what waits."""
-    jobs: list[JsonJob | ScrapeJob] = [*config.jobs, *config.scrape_jobs]
-    limits = {job.job_name: job.new_series_limit for job in jobs if job.new_series_limit}
+    limits = {job.job_name: job.new_series_limit for job in config.jobs if job.new_series_limit}
     has_limit = config.new_series_limit or limits
     return NewSeriesLimiter(config.new_series_limit, limits, state, before) if has_limit else None
 

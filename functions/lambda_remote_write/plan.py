@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .config.scalars import print_duration
-from .config.schema import SHOWN_DROPPED_TARGETS, Config, JsonJob, Metric, ScrapeJob
+from .config.schema import SHOWN_DROPPED_TARGETS, Config, Job, JsonJob, Metric
 from .config.yaml_reader import shown_url
 from .dependencies import Dependencies
 from .environment import Environment
@@ -82,9 +82,8 @@ def plan(
         by_job[scrape.job].append(scrape)
     now_ms = dependencies.now_ms()
     by_name = {name: _Shown(by_job[name], trace, environment, now_ms) for name, trace in traces.items()}
-    found = [_json_job(job, by_name[job.job_name], config) for job in config.jobs if job.job_name in traces]
     pools = [pool for pool in environment.pools if pool.job.job_name in traces]
-    found += [_scrape_job(pool, by_name[pool.job.job_name], config) for pool in pools]
+    found = [_job_of(pool, by_name[pool.job.job_name], config) for pool in pools]
     monthly = sum(job["samples_per_month"] for job in found)
     batch = Batch(scrapes)
     down = {job: why for job, why in environment.jobs_down(deadline).items() if job in traces}
@@ -152,7 +151,7 @@ def _split(sources: Sequence[collect.Scraper], scrapes: Sequence[Scrape], shards
     """What each shard scrapes and sends."""
     rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
     for source, scrape in zip(sources, scrapes, strict=True):
-        row = rows[hashmod(source.key if source.is_target else source.name, shards)]
+        row = rows[hashmod(source.target.shard_key, shards)]
         row["samples"] += len(scrape.samples)
         row["targets"] += source.is_target
         if scrape.job not in row["jobs"]:
@@ -160,13 +159,19 @@ def _split(sources: Sequence[collect.Scraper], scrapes: Sequence[Scrape], shards
     return rows
 
 
-def _json_job(job: JsonJob, shown: _Shown, config: Config) -> dict[str, Any]:
-    return _job(job, shown, config) | {"lint": [*lint(job, shown.trace), *_lint_interval(job.scrape_interval_ms)]}
+def _job_of(pool: ScrapePool[Any], shown: _Shown, config: Config) -> dict[str, Any]:
+    job = pool.job
+    of_metrics = (
+        [message for metric in job.metrics for message in _lint_metric(metric)] if isinstance(job, JsonJob) else []
+    )
+    found = _job(job, shown, config) | (_targets(pool, shown) if pool.finder else {})
+    return found | {"lint": [*of_metrics, *_lint_labels(shown.trace), *_lint_interval(job.scrape_interval_ms)]}
 
 
-def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, Any]:
-    job, kept = pool.job, pool.job.keep_dropped_targets or SHOWN_DROPPED_TARGETS
-    return _job(job, shown, config) | {
+def _targets(pool: ScrapePool[Any], shown: _Shown) -> dict[str, Any]:
+    """The targets that a job has found, scraped or dropped."""
+    kept = pool.job.keep_dropped_targets or SHOWN_DROPPED_TARGETS
+    return {
         "targets": [
             {
                 "url": shown_url(source.target.url),
@@ -181,7 +186,6 @@ def _scrape_job(pool: ScrapePool, shown: _Shown, config: Config) -> dict[str, An
         "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
         "dropped_targets_count": len(pool.targets.dropped),
         "messages": pool.messages(),
-        "lint": [*_lint_labels(shown.trace), *_lint_interval(job.scrape_interval_ms)],
     }
 
 
@@ -190,7 +194,7 @@ def _dropped_target(dropped: DroppedTarget) -> dict[str, Any]:
     return {"discovered": dict(dropped.discovered), "by": by}
 
 
-def _job(job: JsonJob | ScrapeJob, shown: _Shown, config: Config) -> dict[str, Any]:
+def _job(job: Job, shown: _Shown, config: Config) -> dict[str, Any]:
     """What a job's sources gave together."""
     scrapes, trace, interval_ms = shown.scrapes, shown.trace, max(job.scrape_interval_ms, config.tick_ms)
     cardinality = {label: len(values) for label, values in trace.values.items()}
@@ -233,11 +237,6 @@ def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -
         "compressed_bytes": sum(len(request.body) for request in requests),
         "dropped": reasons_dict(encoded.dropped),
     }
-
-
-def lint(job: JsonJob, trace: MetricTrace) -> list[str]:
-    """What Prometheus people would say about this job's metrics."""
-    return [*(message for metric in job.metrics for message in _lint_metric(metric)), *_lint_labels(trace)]
 
 
 def _lint_labels(trace: MetricTrace) -> list[str]:

@@ -71,7 +71,7 @@ class _Reading:
 def scheduled_jobs(config: Config) -> frozenset[str]:
     """The values of the label `job` that scheduled jobs use."""
     names = {*config.job_names()}
-    for job in config.jobs:
+    for job in config.json_jobs:
         names |= {dict(job.labels).get("job", job.job_name)}
     return frozenset(names)
 

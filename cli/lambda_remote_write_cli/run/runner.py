@@ -114,7 +114,6 @@ class Runner:
     def _say_started(self, why: str = "") -> None:
         config, spool_state = self._scraping.environment.config, self._scraping.environment.spool_state
         intervals = {job.job_name: job.scrape_interval_ms for job in config.jobs}
-        intervals |= {job.job_name: job.scrape_interval_ms for job in config.scrape_jobs}
         jobs = [f"{name} every {print_duration(interval_ms)}" for name, interval_ms in intervals.items()]
         endpoints = [f"{one.name} at {shown_url(one.url)}" for one in config.endpoints]
         keeps = f"the spool {spool_state.spool.store.place} as {self._shard}" if spool_state else "memory only"

@@ -30,12 +30,13 @@ _MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
 
 
 class Marks:
-    """A job's own next scrape counts from its last one, delivered or not (`ahead`, by job). Another process counts from
-    what the state object says, which gets a mark only when every endpoint has finished with the scrape's samples."""
+    """A job's own next scrape counts from its last one, delivered or not (`ahead`, by the mark's name). Another process
+    counts from what the state object says, which gets a mark only when every endpoint has finished with the scrape's
+    samples."""
 
     def __init__(self) -> None:
         self.ahead: dict[str, HighWaterMark] = {}
-        self._waiting: deque[tuple[int, str, HighWaterMark, bool]] = deque()  # by number: job, mark, is_exact
+        self._waiting: deque[tuple[int, str, HighWaterMark, bool]] = deque()  # by number: its name, mark, is_exact
         self._lock = threading.Lock()
 
     def scraped(self, number: int, scrape: Scrape, *, is_exact: bool) -> None:
@@ -43,16 +44,17 @@ class Marks:
         if scrape.mark is None:
             return
         with self._lock:
-            known = self.ahead.get(scrape.job)
-            self.ahead[scrape.job] = scrape.mark.merged(known) if known else scrape.mark
-            self._waiting.append((number, scrape.job, scrape.mark, is_exact))
+            name = scrape.mark_name
+            known = self.ahead.get(name)
+            self.ahead[name] = scrape.mark.merged(known) if known else scrape.mark
+            self._waiting.append((number, name, scrape.mark, is_exact))
 
     def finished(self, number: int, state: State) -> None:
         """Every endpoint has finished its parts up to this number."""
         with self._lock:
             while self._waiting and self._waiting[0][0] <= number:
-                _, job, mark, is_exact = self._waiting.popleft()
-                state.mark(job, mark, is_exact=is_exact)
+                _, name, mark, is_exact = self._waiting.popleft()
+                state.mark(name, mark, is_exact=is_exact)
 
     def lost(self) -> None:
         """Something was lost: jobs go on from where all was safe, so that they request again what they can."""
@@ -166,7 +168,7 @@ class Scraping:
             ordered, _ = batch.ordered_for(endpoint, dropped, self._dependencies.now_ms())
             sender.put(self._number, ordered, batch.metadata, _MAX_FAMILIES)
             self._tell_dropped(f"{sender.endpoint_name}: {scrapes[0].job}", dropped)
-        with_backfill = {job.job_name for job in self.environment.config.jobs if job.backfill}
+        with_backfill = {job.job_name for job in self.environment.config.json_jobs if job.backfill}
         for scrape in scrapes:
             self.marks.scraped(self._number, scrape, is_exact=scrape.job in with_backfill)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..config.schema import JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import BodyTooLarge, Fetcher
-from ..json_api.pagination import JsonPage
+from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages
 from ..json_api.reader import JsonReader
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
@@ -17,7 +17,7 @@ from ..model.samples import Intern
 from ..model.scrape import Scrape
 from ..scrape.collect import explained, hide_secrets
 from ..scrape.gap_backfill import ranged, rounded_up, with_key
-from ..scrape.json_scraper import fetch_pages
+from ..scrape.targets import address_of, url_target
 from .source import Part, SourceFailed, within
 from .span import PAUSE_SECONDS, TRIES, RangeSource, Span
 
@@ -36,10 +36,11 @@ class ApiSource(RangeSource):
         self._fetcher, self._now_ms, self._sleep = fetcher, now_ms, sleep
         self._intern, self._run = intern, 0
         self._of_ranges = replace(job, metrics=job.backfill.metrics)
-        self._reader = JsonReader(self._of_ranges, intern)
+        self._target = url_target(job)
+        self.forget()
 
     def forget(self) -> None:
-        self._reader = JsonReader(self._of_ranges, self._intern)
+        self._reader = JsonReader(self._of_ranges, self._target.url, self._target.labels, self._intern)
 
     def _fetched(self, start_ms: int, end_ms: int, deadline: float) -> Iterator[Part]:
         part = self._span.part(start_ms, end_ms)
@@ -74,10 +75,11 @@ class ApiSource(RangeSource):
     def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Sequence[JsonPage]:
         """The API's answer for one window, after a few tries. Raises SourceFailed and BodyTooLarge."""
         job = ranged(self._job, self._backfill, start_ms, end_ms)
+        request = ApiRequest.of(job, address_of(job))
         for tries_left in range(TRIES - 1, -1, -1):
             until = min(deadline, time.monotonic() + self._job.scrape_timeout_ms / 1000)
             try:
-                return fetch_pages(job, self._reader, self._fetcher, until)
+                return fetch_pages(request, self._reader.page, self._fetcher, until)
             except BodyTooLarge:
                 raise
             except Exception as error:
@@ -89,7 +91,7 @@ class ApiSource(RangeSource):
     def _mapped(self, pages: Sequence[JsonPage], where: str) -> Scrape:
         self._run += 1
         now_ms = self._now_ms()
-        scrape = Scrape(self._job.job_name, self._job.instance, now_ms)
+        scrape = Scrape(self._job.job_name, self._target.instance, now_ms)
         try:
             self._reader.to_samples(pages, scrape, self._run, now_ms)
         except Exception as error:

@@ -20,6 +20,7 @@ from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Intern, Samples
 from ..model.scrape import Scrape
+from ..scrape.targets import url_target
 from ..series.label_limits import LimitCrossed
 from .files import MAX_LINE_BYTES, BadFile, Block, is_object
 from .unquoted import detail_of
@@ -47,7 +48,8 @@ class RecordMapper:
         self.table = Table(job, columns)
         self.job = replace(job, pagination=None, limits=replace(job.limits, sample_limit=0))
         self._intern = intern
-        self._mapper = JobMapper(self.job, intern)
+        self._labels = url_target(job).labels
+        self._mapper = JobMapper(self.job, self._labels, intern)
         self._reader = record_reader(self.job)
         first = self.job.metrics[0].records.steps[0] if self.job.metrics else None
         self._is_record = first is not None and first.path == ()  # a line holds a record, not a document
@@ -55,7 +57,7 @@ class RecordMapper:
 
     def forget(self) -> None:
         """Forgets all series."""
-        exact, self._mapper = self._mapper.exact, JobMapper(self.job, self._intern)
+        exact, self._mapper = self._mapper.exact, JobMapper(self.job, self._labels, self._intern)
         self._mapper.exact = exact
 
     # one piece of a file

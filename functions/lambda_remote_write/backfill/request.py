@@ -83,7 +83,7 @@ def as_text(value: Any) -> str:
 
 
 def find_job(config: Config, name: str) -> Job | None:
-    every: Sequence[Job] = [*config.jobs, *config.scrape_jobs, *config.servers]
+    every: Sequence[Job] = [*config.jobs, *config.servers]
     return next((job for job in every if job.job_name == name), None)
 
 
@@ -185,7 +185,7 @@ def _of_files(request: Request, config: Config, problems: list[str]) -> Request:
 
 
 def _check_records(request: Request, job: Job | None, config: Config, kind: str, problems: list[str]) -> None:
-    names = [one.job_name for one in config.jobs]
+    names = [one.job_name for one in config.json_jobs]
     if not isinstance(job, JsonJob):
         detail = f"{request.job!r:.60} is no json_configs job" if request.job else "is required"
         problems.append(
@@ -202,7 +202,7 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
     problems += [f"{key}: belongs to a file, and from names none" for key in given]
     job = find_job(config, request.job)
     if not request.job:
-        names = [*(one.job_name for one in config.jobs), *(one.job_name for one in config.servers)]
+        names = [*(one.job_name for one in config.json_jobs), *(one.job_name for one in config.servers)]
         problems.append(f"job: is required (or from, for a file); the config has {', '.join(names) or 'none'}")
     elif job is None:
         problems.append(_no_such_job(request.job, config))

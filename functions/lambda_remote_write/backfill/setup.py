@@ -50,7 +50,8 @@ class Host:
 def environment_for(config: Config, request: Request, dependencies: Dependencies) -> Environment:
     """An environment with the request's endpoints, whose age limit does not drop what `acceptance` decides on."""
     endpoints = tuple(_aged(one, request) for one in config.endpoints if request.endpoint in ("", one.name))
-    return Environment(replace(config, jobs=(), scrape_jobs=(), spool=SpoolConfig(), endpoints=endpoints), dependencies)
+    without_jobs = replace(config, json_jobs=(), scrape_jobs=(), spool=SpoolConfig(), endpoints=endpoints)
+    return Environment(without_jobs, dependencies)
 
 
 def _aged(endpoint: RemoteWriteConfig, request: Request) -> RemoteWriteConfig:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import re2
 
 from .. import relabel
-from . import backfill, expression, http_client, plain_text, relabel_configs, scalars, unsupported_keys
+from . import backfill, expression, http_client, jobs, plain_text, scalars, unsupported_keys
 from .expression import Expression, Scope
-from .global_config import intervals, job_name, label_name, limits
-from .schema import GlobalConfig, JsonJob, Metric, Pagination, Timestamp
+from .global_config import intervals, job_name, label_name
+from .schema import Backfill, GlobalConfig, JsonJob, Metric, Pagination, Timestamp
 from .secrets import Secret
 from .timestamp import parse_format, parse_zone
 from .yaml_reader import Section
@@ -29,53 +28,83 @@ SYNTHETIC = (
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
 
 
-def read(section: Section, fallback: GlobalConfig, taken: set[str]) -> tuple[JsonJob, ...]:
+def read(top: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], taken: set[str]) -> tuple[JsonJob, ...]:
     """The jobs. `taken` holds the names of other jobs, and gets these."""
-    return tuple(_job(entry, fallback, taken) for entry in section.sections("json_configs"))
+    return tuple(_job(entry, fallback, env_vars, taken) for entry in top.sections("json_configs"))
 
 
-def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
+def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], taken: set[str]) -> JsonJob:
     name, url = job_name(entry, taken), entry.hidden("url", http_client.url)
-    if url is None and not entry.has("url"):
-        entry.problem("url", "is required")
     interval_ms, timeout_ms = intervals(entry, fallback)
-    default = JsonJob(name, url or "", urlsplit(url or "").netloc, interval_ms, timeout_ms, ())
+    default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
     body = read_body(entry)
     found = _metrics(entry)
-    metrics = tuple(metric for metric, _ in found)
     job = replace(
         default,
+        **_with_headers(entry, jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)),
+        **_targets(entry, fallback, default, env_vars),
+        url=url or "",
         method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else None),
-        query=tuple(plain_text.text_map(entry, "query", plain_text.BY_HEADER).items()),
         body=body,
-        headers=tuple(
-            (name, Secret(literal=value))
-            for name, value in http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
-        ),
         labels=_static_labels(entry),
-        honor_labels=entry.boolean("honor_labels"),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         fail_if=entry.read("fail_if", _over_document),
         fail_message=entry.read("fail_message", _over_document),
         pagination=_pagination(entry),
-        allow_link_local=entry.boolean("allow_link_local"),
-        http=http_client.read(entry, http_client.RESERVED_FOR_SOURCES),
-        limits=limits(entry, fallback.limits, default.limits),
-        metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", fallback.name_validation),
-        metrics=metrics,
-        backfill=backfill.read(entry, lambda section: _of_ranges(found, section), interval_ms),
-        new_series_limit=entry.integer("new_series_limit") or fallback.new_series_limit,
+        metrics=tuple(metric for metric, _ in found),
+        backfill=_backfill(entry, found, interval_ms),
     )
-    for _, block in found if job.backfill is None and not entry.is_wrong("backfill") else ():
-        if block is not None:
-            entry.problem("metrics", "backfill of a metric needs backfill of its job, which queries ranges")
     if job.body is not None and job.method == "GET":
         entry.problem("body", "a GET request has no body; leave method out or set it to POST")
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
     return job
+
+
+def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars: Mapping[str, str]) -> dict[str, Any]:
+    """The targets that a job finds; with `url`, which is the short form of one target, its query parameters alone."""
+    finds = jobs.discovers(entry)
+    query = plain_text.text_map(entry, "query", plain_text.BY_HEADER)
+    if entry.has("query") and entry.has("params"):
+        entry.problem("query", _SHORT_FORM.format("params"))
+    if finds and not entry.has("url"):
+        found = jobs.targets(entry, fallback, default, env_vars)
+        return found | ({"params": _one_each(query)} if query else {})
+    if not entry.has("url"):
+        entry.problem("url", "is required, or the targets: static_configs or one of the *_sd_configs")
+    for key in [*finds, *jobs.OF_TARGETS]:
+        if entry.has(key) and key != "params":
+            entry.problem(key, _NOT_WITH_URL)
+    return {"params": _one_each(query) or jobs.params(entry)}
+
+
+_SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
+_NOT_WITH_URL = "cannot stand with url, which is the short form of one target: write its host:port in static_configs"
+
+
+def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((name, (value,)) for name, value in query.items())
+
+
+def _with_headers(entry: Section, shared: dict[str, Any]) -> dict[str, Any]:
+    """`headers` is the short form of `http_headers`, with one value for each name."""
+    headers = http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
+    if entry.has("headers") and entry.has("http_headers"):
+        entry.problem("headers", _SHORT_FORM.format("http_headers"))
+    one_each = tuple((name, (Secret(literal=value),)) for name, value in headers)
+    return shared | {"http": replace(shared["http"], http_headers=one_each)} if one_each else shared
+
+
+def _backfill(entry: Section, found: Sequence[_Read], interval_ms: int) -> Backfill | None:
+    if entry.has("backfill") and not entry.has("url"):
+        entry.problem("backfill", "queries one address for a range: it needs url, and a job of its own for each target")
+    read = backfill.read(entry, lambda section: _of_ranges(found, section), interval_ms)
+    for _, block in found if read is None and not entry.is_wrong("backfill") else ():
+        if block is not None:
+            entry.problem("metrics", "backfill of a metric needs backfill of its job, which queries ranges")
+    return read
 
 
 def _of_document(text: str, expected: str) -> Expression:

@@ -49,7 +49,7 @@ def parse_config(
     tick_ms = _tick_ms(env_vars, diagnostics) if has_schedule else 0
     fallback = global_config.read(top, env_vars, tick_ms)
     taken: set[str] = set()
-    jobs = json_configs.read(top, fallback, taken)
+    jobs = json_configs.read(top, fallback, env_vars, taken)
     scrape_jobs = scrape_configs.read(top, fallback, env_vars, taken)
     for section in _included(top, include):
         scrape_jobs += scrape_configs.read(section, fallback, env_vars, taken)

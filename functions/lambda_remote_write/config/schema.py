@@ -17,6 +17,7 @@ MEGABYTE = 1024 * 1024
 TICK_MS = 60_000  # how often the schedule runs the function, when PUSHER_TICK does not say: the template's Interval
 SCRAPE_TIMEOUT_MS = 10_000  # at most the interval
 MAX_PAGE_BYTES = 200_000_000  # of a target without body_size_limit: two million series; Prometheus has no limit
+MAX_REQUESTS_PER_HOST = 8  # of one host:port: an API with many paths must not be asked for all of them at once
 SHOWN_DROPPED_TARGETS = 20  # of a job without keep_dropped_targets, in `pusher plan`; Prometheus keeps all
 ROLE_SESSION_NAME = "lambda-remote-write"  # names the sender in CloudTrail
 
@@ -208,40 +209,54 @@ class BackfillServer:
 
 
 @dataclass(frozen=True, slots=True)
-class JsonJob:
-    """One entry of `json_configs`. Times in milliseconds."""
+class Job:
+    """What an entry of `json_configs` and one of `scrape_configs` have in common: how its targets are found, asked and
+    bounded. Times in milliseconds; `discovery` holds its `*_configs` of targets."""
 
     job_name: str
-    url: str = field(repr=False)
-    instance: str
     scrape_interval_ms: int
     scrape_timeout_ms: int
-    metrics: tuple[Metric, ...]
-    method: str = "GET"  # POST with a body
-    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    body: str | None = field(default=None, repr=False)
-    headers: tuple[tuple[str, Secret], ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
+    metrics_path: str = "/metrics"
+    scheme: str = "http"
+    params: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
     honor_labels: bool = False
-    valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
-    fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status
-    fail_message: Expression | None = None  # finds the API's own words for that
-    pagination: Pagination | None = None
+    limits: Limits = Limits()
+    target_limit: int = 0
+    keep_dropped_targets: int = 0
+    max_requests_per_host: int = 0  # at the same time; 0 for no bound, as in Prometheus
+    name_validation: str = "utf8"  # or "legacy"
     allow_link_local: bool = False  # metadata services give out credentials
     http: HttpClientConfig = HttpClientConfig()
-    limits: Limits = Limits(body_size_bytes=50 * MEGABYTE)  # an answer is decoded in memory
+    relabel: tuple[Rule, ...] = ()
     metric_relabel: tuple[Rule, ...] = ()
-    backfill: Backfill | None = None
+    discovery: tuple[Any, ...] = ()  # of config.sd_configs
     new_series_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class ScrapeJob:
-    """One entry of `scrape_configs`. Times in milliseconds; `discovery` holds its `*_configs` of targets."""
+class JsonJob(Job):
+    """One entry of `json_configs`. `url` is the one target of a job that discovers none; `labels` are those of every
+    target."""
 
-    job_name: str
-    scrape_interval_ms: int
-    scrape_timeout_ms: int
+    metrics_path: str = "/"
+    limits: Limits = Limits(body_size_bytes=50 * MEGABYTE)  # an answer is decoded in memory
+    max_requests_per_host: int = MAX_REQUESTS_PER_HOST
+    url: str = field(default="", repr=False)
+    metrics: tuple[Metric, ...] = ()
+    method: str = "GET"  # POST with a body
+    body: str | None = field(default=None, repr=False)
+    labels: tuple[tuple[str, str], ...] = ()
+    valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
+    fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status
+    fail_message: Expression | None = None  # finds the API's own words for that
+    pagination: Pagination | None = None
+    backfill: Backfill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeJob(Job):
+    """One entry of `scrape_configs`."""
+
     scrape_protocols: tuple[str, ...] = (
         "OpenMetricsText1.0.0",
         "OpenMetricsText0.0.1",
@@ -249,30 +264,16 @@ class ScrapeJob:
         "PrometheusText0.0.4",
     )
     fallback_scrape_protocol: str = ""  # none
-    metrics_path: str = "/metrics"
-    honor_labels: bool = False
     honor_timestamps: bool = True
     track_timestamps_staleness: bool = False
-    scheme: str = "http"
-    params: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
     enable_compression: bool = True
-    limits: Limits = Limits()
-    target_limit: int = 0
-    keep_dropped_targets: int = 0
     native_histogram_bucket_limit: int = 0
     native_histogram_min_bucket_factor: float = 0.0
     scrape_native_histograms: bool = False
     convert_classic_histograms_to_nhcb: bool = False
     always_scrape_classic_histograms: bool = False
     extra_scrape_metrics: bool = False
-    name_validation: str = "utf8"  # or "legacy"
     name_escaping: str = NAME_ESCAPING["utf8"]  # "underscores", "dots" or "values"
-    allow_link_local: bool = False  # metadata services give out credentials
-    http: HttpClientConfig = HttpClientConfig()
-    relabel: tuple[Rule, ...] = ()
-    metric_relabel: tuple[Rule, ...] = ()
-    discovery: tuple[Any, ...] = ()  # of config.sd_configs
-    new_series_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +384,7 @@ class Config:
     escaped for which remote write 1.0 has no place, where no job has a way of its own."""
 
     external_labels: tuple[tuple[str, str], ...]
-    jobs: tuple[JsonJob, ...]
+    json_jobs: tuple[JsonJob, ...]
     scrape_jobs: tuple[ScrapeJob, ...]
     endpoints: tuple[RemoteWriteConfig, ...]
     tick_ms: int
@@ -394,5 +395,9 @@ class Config:
     servers: tuple[BackfillServer, ...] = ()
     name_escaping: str = NAME_ESCAPING["utf8"]
 
+    @property
+    def jobs(self) -> tuple[JsonJob | ScrapeJob, ...]:
+        return *self.json_jobs, *self.scrape_jobs
+
     def job_names(self) -> list[str]:
-        return [*(job.job_name for job in self.jobs), *(job.job_name for job in self.scrape_jobs)]
+        return [job.job_name for job in self.jobs]

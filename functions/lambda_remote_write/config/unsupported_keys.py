@@ -37,11 +37,6 @@ JOB = {
     **dict.fromkeys(("scrape_align_interval", "scrape_offset"), f"{_VMAGENT}; jobs run on the schedule's tick"),
     "disable_compression": f"{_VMAGENT}; gzip is used when the server offers it",
     "max_scrape_size": f"{_VMAGENT}; use body_size_limit",
-    "params": "the key for an API's query string is query",
-    "metrics_path": "an API has one address: put the path into url",
-    "scheme": "an API has one address: put the scheme into url",
-    "static_configs": "a JSON job has one url; targets belong to scrape_configs",
-    "relabel_configs": "a JSON job has no targets to relabel; use metric_relabel_configs",
     "modules": f"{_EXPORTER}; write one json_configs entry per module",
     "http_client_config": f"{_EXPORTER}; write its keys into the job itself",
 }

@@ -63,6 +63,11 @@ class Discovery:
             lists.setdefault(one, _target_list(one, clients)) for config in configs for one in _parts(config)
         ]  # fmt: skip
 
+    @property
+    def is_static(self) -> bool:
+        """Whether all targets are in the config."""
+        return not self._lists
+
     def start(self, deadline: float) -> None:
         """Starts the refreshes that are due, without waiting."""
         for one in self._lists:

@@ -40,6 +40,10 @@ def is_200(status: int) -> bool:
     return status == 200
 
 
+def is_2xx(status: int) -> bool:
+    return 200 <= status < 300
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
     """A request before authentication. `client` says how to authenticate and to connect. Values of `headers` may be

@@ -78,11 +78,10 @@ def label_text(value: Any, *, exact: bool = False) -> str:
 
 
 class JobMapper:
-    """Maps the documents of one job, and caches the series of label values."""
+    """Maps the documents of one target of a job, and caches the series of label values. `target` are its labels."""
 
-    def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
-        self.job, self._observe = job, observe
-        self.target = {"job": job.job_name, "instance": job.instance} | dict(job.labels)
+    def __init__(self, job: JsonJob, target: Labels, intern: Intern, observe: Observe | None = None) -> None:
+        self.job, self.target, self._observe = job, target, observe
         self.exact = False  # the documents' floats are ExactFloats
         self._intern = intern
         self._metrics = [MetricMapper(metric, self) for metric in job.metrics]

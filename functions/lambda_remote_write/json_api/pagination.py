@@ -4,7 +4,7 @@ wrong once the last one was read."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -12,11 +12,12 @@ from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
+from ..config.expression import Records
 from ..config.expression_trace import SHOWN_CHARACTERS, Kind, kind_of, nearest_path, shown
-from ..config.schema import JsonJob, Pagination
+from ..config.schema import HttpClientConfig, JsonJob, Pagination
 from ..config.yaml_reader import shown_url
 from ..http import parsed
-from ..http.fetch import FetchError, origin
+from ..http.fetch import Fetcher, FetchError, SourceRequest, is_2xx, origin
 from ..report.mask import cut, printable
 from .decode import decode
 from .mapping import label_text
@@ -35,18 +36,51 @@ class JsonPage:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """What is asked of an API, page by page, with the query parameters in `url`. A status that `is_success` does not
+    name is an error; the bodies of all pages together have `max_bytes` at most. `lists` are the records of a page."""
+
+    url: str = field(repr=False)
+    http: HttpClientConfig = field(repr=False)
+    max_bytes: int
+    lists: Sequence[Records]
+    pagination: Pagination | None = None
+    method: str = "GET"
+    body: str | None = field(default=None, repr=False)
+    is_success: Callable[[int], bool] = is_2xx
+    allow_link_local: bool = False
+
+    @staticmethod
+    def of(job: JsonJob, url: str) -> ApiRequest:
+        """The request of a job to one of its targets."""
+        codes = job.valid_status_codes
+        return ApiRequest(
+            url,
+            job.http,
+            job.limits.body_size_bytes,
+            [metric.records for metric in job.metrics if metric.records.is_list],
+            job.pagination,
+            job.method,
+            job.body,
+            codes.__contains__ if codes else is_2xx,
+            job.allow_link_local,
+        )
+
+
 class PageWalk:
     """The pages of one answer. `requests` makes the request for a page after the page before it was given to `add`."""
 
-    def __init__(self, job: JsonJob, pages: Sequence[JsonPage] = ()) -> None:
-        self._job, self.pages = job, list(pages)
+    def __init__(self, request: ApiRequest, pages: Sequence[JsonPage] = ()) -> None:
+        self._request, self.pages = request, list(pages)
+        pagination = request.pagination
         self._has_cursor_in_body = (
-            job.pagination is not None and job.pagination.style == "cursor" and CURSOR in (job.body or "")
+            pagination is not None and pagination.style == "cursor" and CURSOR in (request.body or "")
         )
 
     def requests(self) -> Iterator[tuple[str, bytes | None]]:
         """URL and body of each request. Raises FetchError when a page names no usable next page."""
-        pagination, url = self._job.pagination, with_query(self._job.url, dict(self._job.query))
+        pagination, url = self._request.pagination, self._request.url
         if pagination is None:
             yield url, self._body("")
             return
@@ -70,7 +104,7 @@ class PageWalk:
     def add(self, page: JsonPage) -> None:
         """Raises FetchError when the API returned the page before once more."""
         if self.pages and page.content == self.pages[-1].content:
-            pagination, detail = self._job.pagination, f"page {len(self.pages) + 1} is the same as the one before"
+            pagination, detail = self._request.pagination, f"page {len(self.pages) + 1} is the same as the one before"
             if pagination is None or pagination.style == "next_link":
                 raise FetchError(f"{detail}: the address at pagination.path leads to the same answer")
             raise FetchError(f"{detail}: does the API know {pagination.parameter!r}, pagination.parameter?")
@@ -78,33 +112,32 @@ class PageWalk:
 
     def has_more(self) -> bool:
         """Whether the last page names another one; with page numbers, whether it has records."""
-        pagination = self._job.pagination
+        pagination = self._request.pagination
         if pagination is None:
             return False
         return self._record_count() > 0 if pagination.style == "page" else bool(self._pointer())
 
     def _body(self, cursor: str) -> bytes | None:
-        body = self._job.body
+        body = self._request.body
         if body is not None and self._has_cursor_in_body:
             body = body.replace(CURSOR, json.dumps(cursor)[1:-1])
         return body.encode() if body is not None else None
 
     def _pointer(self) -> Any:
         """What pagination.path finds on the last page: a link or a cursor."""
-        pagination = self._job.pagination
+        pagination = self._request.pagination
         return pagination.path.one(self.pages[-1].document) if pagination and pagination.path else None
 
     def _record_count(self) -> int:
         document = self.pages[-1].document
-        if self._job.pagination and self._job.pagination.path:
+        if self._request.pagination and self._request.pagination.path:
             found = self._pointer()
             return len(found) if isinstance(found, list | dict) else int(found is not None)
         if isinstance(document, list):
             return len(document)
-        lists = [metric.records for metric in self._job.metrics if metric.records.is_list]
-        if not lists:
+        if not self._request.lists:
             raise FetchError("style page needs pagination.path here: the list that is empty on the last page")
-        return sum(len(group.records) for records in lists for group in records.walk(document))
+        return sum(len(group.records) for records in self._request.lists for group in records.walk(document))
 
     def _next_url(self, pagination: Pagination, url: str, first: str) -> str:
         if pagination.style == "page":
@@ -131,43 +164,66 @@ class PageWalk:
         """The address of a next link. Raises FetchError when it leaves the job's own origin: credentials stay there."""
         try:
             target = parsed(urljoin(url, link)).url
-            is_same_origin = origin(target) == origin(self._job.url)
+            is_same_origin = origin(target) == origin(self._request.url)
         except ValueError:
             raise FetchError("the next link is no address") from None
         if not is_same_origin:
-            raise FetchError(f"the next link leaves {shown_url(self._job.url)} for {shown_url(target)}: not followed")
+            home = shown_url(self._request.url)
+            raise FetchError(f"the next link leaves {home} for {shown_url(target)}: not followed")
         return target
 
 
-def with_query(url: str, parameters: dict[str, str]) -> str:
-    """The URL with these query parameters set; its other parameters stay."""
+def fetch_pages(
+    request: ApiRequest, read: Callable[[bytearray, str], JsonPage], fetcher: Fetcher, deadline: float
+) -> list[JsonPage]:
+    """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body of a Content-Type.
+    Raises FetchError, and what `read` raises."""
+    walk, left_bytes = PageWalk(request), request.max_bytes
+    for url, body in walk.requests():
+        page = SourceRequest(
+            request.method,
+            url,
+            request.http,
+            left_bytes,
+            request.is_success,
+            body=body,
+            allow_link_local=request.allow_link_local,
+        )
+        found = fetcher.fetch(page, deadline)
+        left_bytes -= len(found.content)
+        walk.add(read(found.content, found.content_type))
+    return walk.pages
+
+
+def with_query(url: str, parameters: Mapping[str, str | Sequence[str]]) -> str:
+    """The URL with these query parameters set, to one value or several; its other parameters stay."""
     if not parameters:
         return url
     parts = urlsplit(url)
     given = [part for part in parts.query.split("&") if part]
     kept = [part for part in given if unquote_plus(part.partition("=")[0]) not in parameters]
-    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters)])))
+    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters, doseq=True)])))
 
 
 # warnings
 
 
-def warnings(job: JsonJob, documents: Sequence[Any], *, has_followed: bool) -> list[str]:
+def warnings(request: ApiRequest, documents: Sequence[Any], *, has_followed: bool) -> list[str]:
     """Each names the key to set. `has_followed` says that an earlier answer led to a second page."""
-    pagination = job.pagination
+    pagination = request.pagination
     if pagination is None or not documents:
         return []
     found: list[str] = []
     if pagination.style != "page" and len(documents) == 1 and not has_followed:
-        found += _no_next_page(job, pagination, documents[0])
-    return [*found, *_overlaps(job, pagination, documents)]
+        found += _no_next_page(request, pagination, documents[0])
+    return [*found, *_overlaps(request, pagination, documents)]
 
 
-def _no_next_page(job: JsonJob, pagination: Pagination, document: Any) -> Iterator[str]:
+def _no_next_page(request: ApiRequest, pagination: Pagination, document: Any) -> Iterator[str]:
     """A path that finds nothing on the first page. With null, an empty text or false there the API says that this is
     the last page, and a page without records needs no next one."""
     path = pagination.path
-    if path is None or path.one(document) or not _records(job, document):
+    if path is None or path.one(document) or not _records(request, document):
         return
     trace = path.trace(document)
     if path.path and (trace.kind is Kind.FOUND or trace.value is None):
@@ -182,9 +238,9 @@ def _no_next_page(job: JsonJob, pagination: Pagination, document: Any) -> Iterat
     )
 
 
-def _overlaps(job: JsonJob, pagination: Pagination, documents: Sequence[Any]) -> Iterator[str]:
+def _overlaps(request: ApiRequest, pagination: Pagination, documents: Sequence[Any]) -> Iterator[str]:
     """Records on two pages in a row: the first such pair of pages, and how many pairs there are."""
-    pages = [list(map(_as_text, _records(job, document))) for document in documents]
+    pages = [list(map(_as_text, _records(request, document))) for document in documents]
     shared = [(number, _in_common(*pair)) for number, pair in enumerate(pairwise(pages), start=1)]
     shared = [(number, both) for number, both in shared if both]
     if not shared:
@@ -219,17 +275,15 @@ def _advice(pagination: Pagination) -> str:
     )
 
 
-def _records(job: JsonJob, document: Any) -> list[Any]:
-    """The records of one page: of the list that is empty on the last page, else of the first metric with records."""
-    pagination = job.pagination
+def _records(request: ApiRequest, document: Any) -> list[Any]:
+    """The records of one page: of the list that is empty on the last page, else of the first list with records."""
+    pagination = request.pagination
     if pagination and pagination.style == "page" and pagination.path:
         found = pagination.path.one(document)
         return list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else []
     if isinstance(document, list):
         return document
-    for metric in job.metrics:
-        if metric.records.is_list:
-            records = [record for group in metric.records.walk(document) for record in group.records]
-            if records:
-                return records
+    for records in request.lists:
+        if found := [record for group in records.walk(document) for record in group.records]:
+            return found
     return []

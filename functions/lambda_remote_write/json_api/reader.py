@@ -1,4 +1,4 @@
-"""Reads the answers of one JSON job: decodes pages, checks `fail_if`, maps records to samples."""
+"""Reads the answers of one target of a JSON job: decodes pages, checks `fail_if`, maps records to samples."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from typing import Any
 
 from ..config import expression_trace
 from ..config.schema import JsonJob
+from ..http.fetch import Fetcher
 from ..model.reason_counts import ReasonCounts
-from ..model.samples import Intern, Samples
+from ..model.samples import Intern, Labels, Samples
 from ..model.scrape import Scrape
 from .decode import decode, record_reader
 from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed
-from .pagination import JsonPage, PageWalk, warnings
+from .pagination import ApiRequest, JsonPage, PageWalk, fetch_pages, warnings
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds
 
 
 class JsonReader:
-    """`page` decodes in the thread that fetches; `to_samples` maps, and alone changes what the job remembers."""
+    """`fetch` decodes in the thread that fetches; `to_samples` maps, and alone changes what the job remembers."""
 
-    def __init__(self, job: JsonJob, intern: Intern, observe: Observe | None = None) -> None:
-        self.job = job
-        self.mapper = JobMapper(job, intern, observe)
+    def __init__(self, job: JsonJob, url: str, labels: Labels, intern: Intern, observe: Observe | None = None) -> None:
+        """`url` is the target's, with its parameters, and `labels` are the target's."""
+        self.job, self.request = job, ApiRequest.of(job, url)
+        self.mapper = JobMapper(job, labels, intern, observe)
         self._columns = record_reader(job)
         self._has_followed = False  # an answer of this environment led to a second page
+
+    def fetch(self, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
+        """Every page of the answer, before `deadline` (monotonic seconds). Raises FetchError and NotJson."""
+        return fetch_pages(self.request, self.page, fetcher, deadline)
 
     def page(self, content: bytes | bytearray, content_type: str) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
@@ -72,8 +78,8 @@ class JsonReader:
         pagination = self.job.pagination
         if pagination is None:
             return
-        if len(pages) >= pagination.max_pages and PageWalk(self.job, pages).has_more():
+        if len(pages) >= pagination.max_pages and PageWalk(self.request, pages).has_more():
             scrape.more_pages = f"stopped after {len(pages)} pages, max_pages; the API has more"
             scrape.notes.append(scrape.more_pages)
         self._has_followed = self._has_followed or len(pages) > 1
-        scrape.notes += warnings(self.job, [page.document for page in pages], has_followed=self._has_followed)
+        scrape.notes += warnings(self.request, [page.document for page in pages], has_followed=self._has_followed)

@@ -1,4 +1,4 @@
-"""What one JSON job or target gave in a run, and how far a job has come."""
+"""What one target gave in a run, and how far a job has come."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .samples import Metadata, Samples
 
 @dataclass(frozen=True, slots=True)
 class HighWaterMark:
-    """How far a job has come. `scraped_ms` is the start of its last run of which nothing was lost, `newest_ms` the
-    time up to which its own timestamps are in; in the last answer they went from `oldest_ms` on. `series` is how many
-    it had."""
+    """How far a job, or one target of it, has come. `scraped_ms` is the start of its last run of which nothing was
+    lost, `newest_ms` the time up to which its own timestamps are in; in the last answer they went from `oldest_ms` on.
+    `series` is how many it had."""
 
     scraped_ms: int
     newest_ms: int = 0
@@ -54,12 +54,12 @@ class MetricResult:
 
 @dataclass(slots=True)
 class Scrape:
-    """What one JSON job or target gave in one run. A failed one has `error`, its synthetic series, and the markers of
+    """What one target gave in one run. A failed one has `error`, its synthetic series, and the markers of
     those that have ended with it. `is_target` is one of many that a job may have.
 
     `skipped` counts records that yield no sample, of all `metrics` together; `dropped` counts samples that go no
-    further. `more_pages` says that pages were left out, and why. `mark` is how far the job has come with it, once its
-    samples are delivered or kept; `notes` are for people.
+    further. `more_pages` says that pages were left out, and why. `mark` is how far the job or target `mark_name` has
+    come with it, once its samples are delivered or kept; `notes` are for people.
     """
 
     job: str
@@ -78,6 +78,7 @@ class Scrape:
     body_bytes: int = 0
     is_target: bool = False
     mark: HighWaterMark | None = None
+    mark_name: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -136,50 +136,79 @@ _WORDS = ("accepted", "rejected", "dropped", "undelivered")
 
 
 def _jobs(scrapes: Sequence[Scrape]) -> list[dict[str, Any]]:
-    """One entry for each JSON job, and one for all targets of a scrape job together, in their order."""
+    """One entry for each job, in their order: of all its targets together, where it has found them."""
     by_job: dict[str, list[Scrape]] = {}
     for scrape in scrapes:
         by_job.setdefault(scrape.job, []).append(scrape)
-    return [_targets(name, found) if found[0].is_target else _job(found[0]) for name, found in by_job.items()]
+    found = [_targets(name, some) if some[0].is_target else _one(some[0]) for name, some in by_job.items()]
+    return [{key: value for key, value in one.items() if value not in ("", [], {}, None)} for one in found]
 
 
 def _targets(job: str, scrapes: Sequence[Scrape]) -> dict[str, Any]:
     """A log line has room for so many targets that are down, not for all."""
     down = [scrape for scrape in scrapes if scrape.error]
-    dropped = ReasonCounts()
-    for scrape in scrapes:
-        dropped.merge(scrape.dropped)
-    found = {
+    return {
         "job": job,
         "targets": len(scrapes),
         "up": len(scrapes) - len(down),
         "down": [{"instance": scrape.instance, "error": scrape.error} for scrape in down[:_SHOWN_DOWN]],
         "seconds": round(max(scrape.duration_seconds for scrape in scrapes), 3),
-        "body_bytes": sum(scrape.body_bytes for scrape in scrapes),
+        **(_records(scrapes) if any(scrape.pages for scrape in scrapes) else _bytes(scrapes)),
         "samples": sum(len(scrape.samples) for scrape in scrapes),
-        "dropped": reasons_dict(dropped),
+        "failed": _failed(scrapes),
+        **_reasons(scrapes),
     }
-    return {key: value for key, value in found.items() if value not in ([], {})}
 
 
-def _job(scrape: Scrape) -> dict[str, Any]:
-    found = {
+def _one(scrape: Scrape) -> dict[str, Any]:
+    return {
         "job": scrape.job,
         "instance": scrape.instance,
         "up": 0 if scrape.error else 1,
         "error": scrape.error,
         "seconds": round(scrape.duration_seconds, 3),
-        "pages": scrape.pages,
-        "body_bytes": scrape.body_bytes,
-        "records": scrape.records,
-        "mapped": scrape.records - scrape.skipped.total(),
-        "merged": sum(one.merged for one in scrape.metrics) or None,
+        **_records([scrape]),
         "samples": len(scrape.samples),
         "failed": scrape.failed,
-        "skipped": skipped_dict(scrape.skipped),
-        "dropped": reasons_dict(scrape.dropped),
+        **_reasons([scrape]),
     }
-    return {key: value for key, value in found.items() if value not in ("", {}, None)}
+
+
+def _records(scrapes: Sequence[Scrape]) -> dict[str, Any]:
+    """What was read of JSON documents."""
+    records = sum(scrape.records for scrape in scrapes)
+    return {
+        "pages": sum(scrape.pages for scrape in scrapes),
+        **_bytes(scrapes),
+        "records": records,
+        "mapped": records - sum(scrape.skipped.total() for scrape in scrapes),
+        "merged": sum(one.merged for scrape in scrapes for one in scrape.metrics) or None,
+    }
+
+
+def _bytes(scrapes: Sequence[Scrape]) -> dict[str, int]:
+    return {"body_bytes": sum(scrape.body_bytes for scrape in scrapes)}
+
+
+def _reasons(scrapes: Sequence[Scrape]) -> dict[str, Any]:
+    skipped, dropped = ReasonCounts(), ReasonCounts()
+    for scrape in scrapes:
+        skipped.merge(scrape.skipped)
+        dropped.merge(scrape.dropped)
+    return {"skipped": skipped_dict(skipped), "dropped": reasons_dict(dropped)}
+
+
+def _failed(scrapes: Sequence[Scrape]) -> dict[str, str]:
+    """Metrics that failed at targets which answered: at how many, and why at the first."""
+    answered = [scrape for scrape in scrapes if not scrape.error]
+    found: dict[str, list[Scrape]] = {}
+    for scrape in answered:
+        for metric in scrape.failed:
+            found.setdefault(metric, []).append(scrape)
+    return {
+        metric: f"at {len(some)} of {len(answered)} targets, as {some[0].instance}: {some[0].failed[metric]}"
+        for metric, some in found.items()
+    }
 
 
 def _endpoint(delivery: Delivery) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Scrapes JSON jobs and targets side by side. Each gives one Scrape; a failed one has an error and `up 0`. Ends the
-series of those that are gone."""
+"""Scrapes targets side by side. Each gives one Scrape; a failed one has an error and `up 0`. Ends the series of those
+that are gone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ..config.schema import Job
 from ..deadline import calls_until
 from ..http.fetch import Fetcher
 from ..model.samples import Samples
 from ..model.scrape import Scrape
 from .schedule import Tick
 from .staleness import ActiveSeries, stale_markers
+from .targets import Target
 from .up import Synthetic
 
 _MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do not hold up the rest
@@ -25,20 +27,21 @@ _LATE = "no answer within the run's time; a name look-up may hang"
 
 
 class Scraper(ABC):
-    """A JSON job or a target, and what its environment remembers of it. `fetch` runs in a thread of its own; everything
-    else runs in one thread, one scraper after the other."""
+    """A target, and what its environment remembers of it. `fetch` runs in a thread of its own; everything else runs in
+    one thread, one scraper after the other."""
 
-    key: str  # unique among the scrapers of an environment
-    name: str  # of its job
-    instance: str
-    interval_ms: int
-    offset_ms: int  # in its interval, on absolute time
-    timeout_ms: int
-    is_target = False  # one of many that its job may have
-
-    def __init__(self, synthetic: Synthetic) -> None:
+    def __init__(self, target: Target[Job], synthetic: Synthetic) -> None:
+        self.target = target
+        self.key, self.name, self.instance = target.identity, target.job.job_name, target.instance
+        self.interval_ms, self.offset_ms, self.timeout_ms = target.interval_ms, target.offset_ms(), target.timeout_ms
+        self.forced_error = target.error  # why it is down without a request
         self.synthetic = synthetic
         self.active = ActiveSeries()
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it is one of many that its job may have: found, not the `url` of a JSON job."""
+        return bool(self.target.key)
 
     def is_due(self, tick: Tick) -> bool:
         return tick.takes(self.name, self.interval_ms, self.offset_ms)
@@ -55,6 +58,10 @@ class Scraper(ABC):
     def end(self, timestamp_ms: int) -> Samples:
         """Stale markers for all series of a scraper that the config or discovery no longer has."""
         return stale_markers([*self.active.series, *self.synthetic.series], timestamp_ms)
+
+    @abstractmethod
+    def makes_same_series(self, other: Scraper) -> bool:
+        """Whether the other one, of a target with the same identity, would make the same series."""
 
     @abstractmethod
     def mark_seen(self, run: int) -> None:
@@ -141,6 +148,9 @@ def collect(
 def fetch(scraper: Scraper, fetcher: Fetcher, now_ms: Callable[[], int], deadline: float) -> ScrapeResponse:
     """One answer, within the scraper's own timeout and the deadline. Raises nothing."""
     response = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked)
+    if scraper.forced_error:
+        response.error, response.ended = scraper.forced_error, response.started
+        return response
     try:
         timeout = scraper.timeout_ms / 1000
         response.answer = scraper.fetch(fetcher, min(deadline, response.started + timeout))
@@ -156,7 +166,8 @@ def to_scrape(scraper: Scraper, response: ScrapeResponse, run: int, now_ms: int)
         scrape = scraper.to_scrape(response, run, now_ms)
     except Exception as error:
         detail = f"{type(error).__name__}: {error}, which is a bug"[:500]
-        scrape = Scrape(scraper.name, scraper.instance, response.started_ms, error=detail, is_target=scraper.is_target)
+        scrape = Scrape(scraper.name, scraper.instance, response.started_ms, error=detail)
+    scrape.is_target = scraper.is_target
     hide_secrets(scrape, response.masked)
     return scrape
 

@@ -22,7 +22,8 @@ from ..json_api.reader import JsonReader
 from ..model.samples import Intern, Samples
 from ..model.scrape import HighWaterMark, Scrape
 from .collect import ScrapeResponse, explained
-from .json_scraper import JsonScraper, MarkOf, fetch_pages
+from .json_scraper import JsonScraper, MarkOf
+from .targets import Target, address_of
 
 _LATE_INTERVALS = 1.5  # a schedule fires somewhere within its minute
 _MAX_FAILURES = 3  # runs in a row that cannot have the range; then the gap stays, and fresh samples are sent
@@ -96,13 +97,13 @@ def ranged(job: JsonJob, backfill: Backfill, start_ms: int, end_ms: int) -> Json
             text = text.replace(placeholder, word)
         return text
 
-    query = dict(job.query) | {name: filled(value) for name, value in backfill.query}
+    params = dict(job.params) | {name: (filled(value),) for name, value in backfill.query}
     body = filled(backfill.body) if backfill.body is not None else job.body
     method = "POST" if backfill.body is not None else job.method
     return replace(
         job,
         url=backfill.url or job.url,
-        query=tuple(query.items()),
+        params=tuple(params.items()),
         body=body,
         method=method,
         metrics=backfill.metrics,
@@ -124,7 +125,7 @@ class GapBackfill(JsonScraper):
 
     def __init__(
         self,
-        job: JsonJob,
+        target: Target[JsonJob],
         intern: Intern,
         observe: Observe | None,
         mark_of: MarkOf,
@@ -132,7 +133,7 @@ class GapBackfill(JsonScraper):
         age_limit_ms: int,
         now_ms: Callable[[], int],
     ) -> None:
-        super().__init__(job, intern, observe, mark_of, age_limit_ms)
+        super().__init__(target, intern, observe, mark_of, age_limit_ms)
         self._intern, self._now_ms = intern, now_ms
         self._every_ms = every_ms
         self._failures = 0
@@ -145,7 +146,7 @@ class GapBackfill(JsonScraper):
         if gap is not None and not self._fetch_gap(gap, answer, fetcher, deadline):
             return answer
         try:
-            answer.pages = self._fetch_pages(self.job, self.reader, fetcher, deadline)
+            answer.pages = self._fetch_pages(self.reader, fetcher, deadline)
         except Exception as error:
             answer.error = explained(error)
         return answer
@@ -170,18 +171,18 @@ class GapBackfill(JsonScraper):
                 answer.notes.append(detail)
                 return False
             job = ranged(self.job, backfill, start_ms, end_ms)
-            reader = JsonReader(job, self._intern)
+            reader = JsonReader(job, address_of(job), self.target.labels, self._intern)
             try:
-                pages = self._fetch_pages(job, reader, fetcher, deadline)
+                pages = self._fetch_pages(reader, fetcher, deadline)
             except Exception as error:
                 return self._fail(answer, replace(gap, start_ms=start_ms), explained(error))
             answer.windows.append((end_ms, reader, pages))
             longest = max(longest, time.monotonic() - began)
         return True
 
-    def _fetch_pages(self, job: JsonJob, reader: JsonReader, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
+    def _fetch_pages(self, reader: JsonReader, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
         timeout = time.monotonic() + self.job.scrape_timeout_ms / 1000
-        return fetch_pages(job, reader, fetcher, min(deadline, timeout))
+        return reader.fetch(fetcher, min(deadline, timeout))
 
     def _fail(self, answer: _GapAnswer, left: Gap, why: str) -> bool:
         """The API does not return the range. Earlier windows are sent; fresh samples wait a few runs for the rest."""

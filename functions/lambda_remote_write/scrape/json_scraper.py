@@ -1,4 +1,4 @@
-"""One entry of `json_configs`: fetches the pages of its API, has them mapped to samples, and adds `up` and stale
+"""One target of a JSON job: fetches the pages of its API, has them mapped to samples, and adds `up` and stale
 markers."""
 
 from __future__ import annotations
@@ -8,45 +8,43 @@ from typing import Any
 
 from ..config.scalars import print_duration
 from ..config.schema import JsonJob
-from ..http.fetch import Fetcher, SourceRequest
+from ..http.fetch import Fetcher
 from ..json_api.mapping import Observe
-from ..json_api.pagination import JsonPage, PageWalk
 from ..json_api.reader import JsonReader
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, Metadata, Samples
 from ..model.scrape import HighWaterMark, Scrape
-from ..relabel import hashmod
 from . import up
 from .collect import Scraper, ScrapeResponse, explained
+from .targets import Target
 
 MarkOf = Callable[[str], HighWaterMark | None]
-"""How far a job has come, in other environments too."""
+"""How far a job, or one target of it, has come, in other environments too."""
 
 
 class JsonScraper(Scraper):
-    """A JSON job and what its environment remembers of it."""
+    """A target of a JSON job and what its environment remembers of it."""
 
     def __init__(
         self,
-        job: JsonJob,
+        target: Target[JsonJob],
         intern: Intern,
         observe: Observe | None = None,
         mark_of: MarkOf = lambda job: None,
         age_limit_ms: int = 0,
     ) -> None:
         """Every endpoint refuses samples older than `age_limit_ms` (0: one of them takes any age)."""
-        self.reader = JsonReader(job, intern, observe)
-        target = self.reader.mapper.target
-        super().__init__(up.Synthetic(target, up.NAMES, intern))
+        job = target.job
+        self.reader = JsonReader(job, target.url, target.labels, intern, observe)
+        super().__init__(target, up.Synthetic(target.labels, up.NAMES, intern))
         self.job, self._mark_of, self._age_limit_ms = job, mark_of, age_limit_ms
         self._is_first = True  # scrape with samples in this environment
         self._is_stamped = all(metric.timestamp for metric in job.metrics)
-        self.name, self.instance = job.job_name, target["instance"]
-        # A job whose labels the config changes is another one, and the first one ends.
-        self.key = "\xff".join([self.name, *(part for pair in sorted(target.items()) for part in pair)])
-        self.interval_ms, self.timeout_ms = job.scrape_interval_ms, job.scrape_timeout_ms
-        self.offset_ms = hashmod(self.name, self.interval_ms)
+        self._intern = intern
+
+    def makes_same_series(self, other: Scraper) -> bool:
+        return isinstance(other, JsonScraper) and self._intern is other._intern and self.target == other.target
 
     def mark_seen(self, run: int) -> None:
         """The mapper has marked its series."""
@@ -56,11 +54,12 @@ class JsonScraper(Scraper):
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
         """The pages that the API returns. Raises FetchError and NotJson."""
-        return fetch_pages(self.job, self.reader, fetcher, deadline)
+        return self.reader.fetch(fetcher, deadline)
 
     def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
         """Maps the pages; whatever goes wrong becomes the scrape's `error`."""
         scrape = Scrape(self.name, self.instance, response.started_ms, error=response.error)
+        scrape.mark_name = self.target.shard_key
         added = 0
         if not response.error:
             try:
@@ -86,47 +85,27 @@ class JsonScraper(Scraper):
         return scrape
 
     def _mark(self, scrape: Scrape) -> None:
-        """Sets the job's high-water mark. The first scrape of an environment drops what another one has sent."""
+        """Sets the target's high-water mark. The first scrape of an environment drops what another one has sent."""
         series = len(scrape.samples)
         if not self._is_stamped or not series:
-            scrape.mark = HighWaterMark(scrape.started_ms, scrape.started_ms, series=series)
+            if not self.is_target:  # of a job with many targets, how many series all have is known
+                scrape.mark = HighWaterMark(scrape.started_ms, scrape.started_ms, series=series)
             return
         stamps = scrape.samples.timestamps_ms
         oldest_ms, newest_ms = min(stamps), max(stamps)
         scrape.mark = HighWaterMark(scrape.started_ms, newest_ms, oldest_ms, series)
-        before = self._mark_of(self.name) if self._is_first else None
+        before = self._mark_of(scrape.mark_name) if self._is_first else None
         self._is_first = False
         if before is None:
             return
         too_old_ms = scrape.started_ms - self._age_limit_ms if self._age_limit_ms else before.oldest_ms
         repeated_ms = max(before.oldest_ms, min(before.newest_ms, too_old_ms))
         if oldest_ms <= repeated_ms:
-            detail = "not newer than what the job has sent from another environment"
+            detail = "not newer than what was sent from another environment"
             scrape.samples = _newer_than(repeated_ms, scrape.samples, scrape.dropped, DropReason.NOT_NEWER, detail)
         if oldest_ms < too_old_ms:  # and newer than what the job has sent: it was missed
             detail = f"too late for every endpoint: older than {print_duration(self._age_limit_ms)}"
             scrape.samples = _newer_than(too_old_ms - 1, scrape.samples, scrape.dropped, DropReason.TOO_OLD, detail)
-
-
-def fetch_pages(job: JsonJob, reader: JsonReader, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
-    """Every page of the job's answer, before `deadline` (monotonic seconds). The body limit is for all pages together.
-    Raises FetchError and NotJson."""
-    walk, left_bytes, codes = PageWalk(job), job.limits.body_size_bytes, job.valid_status_codes
-    for url, body in walk.requests():
-        request = SourceRequest(
-            job.method,
-            url,
-            job.http,
-            left_bytes,
-            lambda status: status in codes if codes else 200 <= status < 300,
-            job.headers,
-            body,
-            allow_link_local=job.allow_link_local,
-        )
-        found = fetcher.fetch(request, deadline)
-        left_bytes -= len(found.content)
-        walk.add(reader.page(found.content, found.content_type))
-    return walk.pages
 
 
 def _newer_than(oldest_ms: int, samples: Samples, dropped: ReasonCounts, reason: str, detail: str) -> Samples:

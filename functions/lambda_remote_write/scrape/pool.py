@@ -1,41 +1,44 @@
-"""The targets of one scrape job over time (Prometheus's scrape pool, scrape/scrape.go): new ones get a scraper, known
-ones keep theirs, the series of the others end."""
+"""The targets of one job over time (Prometheus's scrape pool, scrape/scrape.go): new ones get a scraper, known ones
+keep theirs, the series of the others end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Generic
 
-from ..config.schema import ScrapeJob
-from ..config.sd_configs import StaticConfig
-from ..discovery import Discovery, DiscoveryResult
-from .collect import EndedTargets
-from .target_scraper import TargetScraper
-from .targets import Target, Targets, targets_of
+from ..config.schema import JsonJob
+from .collect import EndedTargets, Scraper
+from .targets import AnyJob, Target, Targets, targets_of, url_target
+
+if TYPE_CHECKING:  # a job with a `url` discovers nothing
+    from ..discovery import Discovery, DiscoveryResult
 
 
-class ScrapePool:
-    """`make` gives a target its scraper, `takes` says by shard key which targets are scraped here."""
+class ScrapePool(Generic[AnyJob]):
+    """`make` gives a target its scraper, `takes` says by shard key which targets are scraped here. `finder` is None for
+    a JSON job with a `url`."""
 
     def __init__(
         self,
-        job: ScrapeJob,
-        finder: Discovery,
-        make: Callable[[Target], TargetScraper],
+        job: AnyJob,
+        finder: Discovery | None,
+        make: Callable[[Target[AnyJob]], Scraper],
         ended_targets: EndedTargets,
         takes: Callable[[str], bool] = lambda key: True,
     ) -> None:
         self.job, self.finder, self._make, self._ended_targets, self._takes = job, finder, make, ended_targets, takes
-        self.scrapers: dict[str, TargetScraper] = {}
-        self.targets = Targets()
+        self.scrapers: dict[str, Scraper] = {}
+        self.targets = Targets[AnyJob]()
         self.warnings: list[str] = []
         self.is_unknown = False  # discovery has failed, and there is no earlier list
         self._discovered: DiscoveryResult | None = None
-        self._is_static = all(isinstance(one, StaticConfig) for one in job.discovery)
+        if isinstance(job, JsonJob) and job.url:
+            self._update([url_target(job)])  # type: ignore[list-item]  # its job is this one
 
     @property
     def is_complete(self) -> bool:
         """Whether there is nothing to discover any more: the targets are in the config."""
-        return self._is_static and self._discovered is not None
+        return self.finder is None or (self.finder.is_static and self._discovered is not None)
 
     def sync(self, discovered: DiscoveryResult) -> None:
         """Brings the scrapers in line with what discovery found."""
@@ -44,10 +47,14 @@ class ScrapePool:
             return
         self._discovered = discovered
         self.targets = targets_of(self.job, discovered.groups)
-        before, scrapers = self.scrapers, dict[str, TargetScraper]()
-        for key, target in self.targets.active.items():
+        self._update(self.targets.active.values())
+
+    def _update(self, targets: Iterable[Target[AnyJob]]) -> None:
+        before, scrapers = self.scrapers, dict[str, Scraper]()
+        for target in targets:
             if not self._takes(target.shard_key):
                 continue
+            key = target.identity
             scraper = scrapers[key] = before[key] if key in before else self._scraper(target)
             scraper.forced_error = self.targets.over_limit or target.error
         self.scrapers = scrapers  # at once, because another thread may be reading it
@@ -64,11 +71,11 @@ class ScrapePool:
         detail = [*self.warnings, self.targets.over_limit, *(one.error for one in self.targets.dropped)]
         return [f"{self.job.job_name}: {message}" for message in dict.fromkeys(detail) if message]
 
-    def _scraper(self, target: Target) -> TargetScraper:
+    def _scraper(self, target: Target[AnyJob]) -> Scraper:
         """A scraper for a new target. One that returns keeps its own, unless the config has changed meanwhile."""
-        before = self._ended_targets.resume(target.shard_key)
+        before = self._ended_targets.resume(target.identity)
         scraper = self._make(target)
-        if isinstance(before, TargetScraper) and before.makes_same_series(scraper):
+        if before is not None and before.makes_same_series(scraper):
             return before
         if before is not None:
             scraper.active = before.active

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import relabel
-from ..config.schema import MAX_PAGE_BYTES
+from ..config.schema import MAX_PAGE_BYTES, ScrapeJob
 from ..exposition import content_type, nhcb
 from ..exposition.line_parser import LineReader, ParseOptions
 from ..exposition.openmetrics_parser import OpenMetricsReader
@@ -64,22 +64,19 @@ class ParsedPage:
 
 
 class TargetScraper(Scraper):
-    """A target and what its environment remembers of it."""
+    """A target with a page of metrics and what its environment remembers of it."""
 
-    is_target = True
+    target: Target[ScrapeJob]
 
     def __init__(
-        self, target: Target, series: SeriesCache, features: EndpointFeatures, observe: Observe | None
+        self, target: Target[ScrapeJob], series: SeriesCache, features: EndpointFeatures, observe: Observe | None
     ) -> None:
-        self.target, self._series, self._features, self._observe = target, series, features, observe
+        self._series, self._features, self._observe = series, features, observe
         job = target.job
         self._intern = series.intern if features.utf8_names else escaping(series.intern, job.name_escaping)
         names = up.NAMES + (up.EXTRA_NAMES if job.extra_scrape_metrics else ())
-        super().__init__(up.Synthetic(target.labels, names, self._intern))
-        self.name, self.instance, self.key = job.job_name, target.instance, target.shard_key
-        self.interval_ms, self.offset_ms, self.timeout_ms = target.interval_ms, target.offset_ms(), target.timeout_ms
+        super().__init__(target, up.Synthetic(target.labels, names, self._intern))
         self._labels = {name: value for name, value in target.labels.items() if value}
-        self.forced_error = target.error
         self._cache, self._media_type = self._new_cache(), ""
         self._last_series: list[Series] = []  # of the last pages, to count new ones
         self._respelled = 0  # how many series more Prometheus counts, which tells spellings apart
@@ -109,15 +106,13 @@ class TargetScraper(Scraper):
             unix_socket=target.unix_socket,
         )
 
-    def makes_same_series(self, other: TargetScraper) -> bool:
-        """Whether the other one would make the same series of the same target."""
-        shares_series = self._series is other._series
-        return shares_series and self.target == other.target and self._features == other._features
+    def makes_same_series(self, other: Scraper) -> bool:
+        if not isinstance(other, TargetScraper) or self._series is not other._series:
+            return False
+        return self.target == other.target and self._features == other._features
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> ParsedPage:
         """The target's page, parsed as it arrives. What a target does wrong is the page's `error`."""
-        if self.forced_error:
-            return ParsedPage(Page(), self.forced_error)
         answer = ParsedPage(Page())
         try:
             with fetcher.open(self._request, deadline) as opened:
@@ -203,9 +198,7 @@ class TargetScraper(Scraper):
             self._cache, self._media_type = answer.cache, answer.media_type
         elif response.answer is None:  # its thread may still be parsing with the cache, within another run
             self._cache, self._media_type = self._new_cache(), ""
-        scrape = Scrape(
-            job.job_name, self.instance, response.started_ms, duration_seconds=response.seconds(), is_target=True
-        )
+        scrape = Scrape(job.job_name, self.instance, response.started_ms, duration_seconds=response.seconds())
         scrape.body_bytes, scrape.records = max(answer.body_bytes, 0), page.scraped
         is_same_page = page.series == self._last_series and not page.stamped  # as nearly always
         respelled = 0 if is_same_page else _respelled(page, answer)

@@ -1,4 +1,5 @@
-"""Discovered target groups -> targets to scrape: labels filled in, relabelled, checked, in Prometheus's order.
+"""Discovered target groups, or the `url` of a JSON job -> targets to scrape: labels filled in, relabelled, checked, in
+Prometheus's order.
 
 Rules: Prometheus scrape/target.go (PopulateLabels, URL, offset).
 """
@@ -10,13 +11,17 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 from .. import relabel
 from ..config import scalars
-from ..config.schema import ScrapeJob
-from ..discovery import TargetGroup
+from ..config.schema import Job, JsonJob, ScrapeJob
 from ..http import parsed
+from ..json_api.pagination import with_query
+
+if TYPE_CHECKING:
+    from ..discovery import TargetGroup
 
 _PARAM = "__param_"
 _META = "__meta_"
@@ -29,21 +34,25 @@ class BadTarget(Exception):
     """A target whose labels do not allow to scrape it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One page to scrape. `labels` are those of its series; times in milliseconds. Targets with the same `key` are the
-    same."""
+AnyJob = TypeVar("AnyJob", bound=Job)
+_Job = TypeVar("_Job", bound=Job, covariant=True)
 
-    job: ScrapeJob
+
+@dataclass(frozen=True, slots=True)
+class Target(Generic[_Job]):
+    """One page or document to scrape. `labels` are those of its series; times in milliseconds. Targets with the same
+    `key` are the same."""
+
+    job: _Job
     labels: Mapping[str, str]
     url: str = field(repr=False)
     interval_ms: int
     timeout_ms: int
-    native_histograms: bool
-    classic_histograms: bool
-    custom_buckets: bool
     discovered: Mapping[str, str] = field(repr=False)
     key: str
+    native_histograms: bool = False
+    classic_histograms: bool = False
+    custom_buckets: bool = False
     error: str = ""  # why it cannot be requested: as in Prometheus, it is down
     unix_socket: str = ""  # the path to connect to instead of the address
 
@@ -52,12 +61,23 @@ class Target:
         return self.labels["instance"]
 
     @property
+    def identity(self) -> str:
+        """Unique among the targets of all jobs. Labels that the config changes make the target of a `url` another one:
+        its series end."""
+        if self.key:
+            return self.shard_key
+        return "\xff".join([self.job.job_name, *(part for pair in sorted(self.labels.items()) for part in pair)])
+
+    @property
     def shard_key(self) -> str:
-        """Its hash decides in which shard a target is scraped: it moves only when its labels or its address change."""
-        return f"{self.job.job_name}/{self.key}"
+        """Its hash decides in which shard a target is scraped: it moves only when its labels or its address change. The
+        one target of a `url` stays with its job's name."""
+        return f"{self.job.job_name}/{self.key}" if self.key else self.job.job_name
 
     def offset_ms(self) -> int:
         """Its slot in the interval, on absolute time: stable, and different for most targets."""
+        if not self.key:
+            return relabel.hashmod(self.job.job_name, self.interval_ms)
         return int(self.key[:16], 16) % self.interval_ms
 
 
@@ -71,17 +91,30 @@ class DroppedTarget:
 
 
 @dataclass(slots=True)
-class Targets:
+class Targets(Generic[AnyJob]):
     """The targets of one job by key. `over_limit` is set above target_limit: then none is scraped."""
 
-    active: dict[str, Target] = field(default_factory=dict)
+    active: dict[str, Target[AnyJob]] = field(default_factory=dict)
     dropped: list[DroppedTarget] = field(default_factory=list)
     over_limit: str = ""
 
 
-def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> Targets:
+def address_of(job: JsonJob) -> str:
+    """The `url` of a job, with its parameters."""
+    return with_query(job.url, dict(job.params))
+
+
+def url_target(job: JsonJob) -> Target[JsonJob]:
+    """The one target of a job's `url`, which is requested as it is written."""
+    host = urlsplit(job.url).netloc
+    labels = {"job": job.job_name, "instance": host} | dict(job.labels)
+    discovered = {"__address__": host}
+    return Target(job, labels, address_of(job), job.scrape_interval_ms, job.scrape_timeout_ms, discovered, key="")
+
+
+def targets_of(job: AnyJob, groups: Iterable[TargetGroup]) -> Targets[AnyJob]:
     """Discovered groups -> the job's targets, by key."""
-    found = Targets()
+    found = Targets[AnyJob]()
     for group in groups:
         for target in group.targets:
             discovered = {**group.labels, **target}
@@ -100,7 +133,7 @@ def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> Targets:
     return found
 
 
-def _filled(job: ScrapeJob, discovered: Mapping[str, str]) -> dict[str, str]:
+def _filled(job: Job, discovered: Mapping[str, str]) -> dict[str, str]:
     """Discovered labels over the job's settings."""
     settings = {
         "job": job.job_name,
@@ -108,15 +141,20 @@ def _filled(job: ScrapeJob, discovered: Mapping[str, str]) -> dict[str, str]:
         "__scrape_timeout__": scalars.print_duration(job.scrape_timeout_ms),
         "__metrics_path__": job.metrics_path,
         "__scheme__": job.scheme,
-        "__convert_classic_histograms_to_nhcb__": str(job.convert_classic_histograms_to_nhcb).lower(),
-        "__always_scrape_classic_histograms__": str(job.always_scrape_classic_histograms).lower(),
-        "__scrape_native_histograms__": str(job.scrape_native_histograms).lower(),
     }
+    if isinstance(job, ScrapeJob):
+        settings |= {
+            "__convert_classic_histograms_to_nhcb__": str(job.convert_classic_histograms_to_nhcb).lower(),
+            "__always_scrape_classic_histograms__": str(job.always_scrape_classic_histograms).lower(),
+            "__scrape_native_histograms__": str(job.scrape_native_histograms).lower(),
+        }
+    elif isinstance(job, JsonJob):
+        settings |= job.labels
     settings |= {f"{_PARAM}{name}": values[0] for name, values in job.params if values}
     return settings | {name: value for name, value in discovered.items() if value}
 
 
-def _target(job: ScrapeJob, labels: Mapping[str, str], discovered: Mapping[str, str]) -> Target:
+def _target(job: AnyJob, labels: Mapping[str, str], discovered: Mapping[str, str]) -> Target[AnyJob]:
     address = labels.get("__address__", "")
     if not address or "/" in address:
         detail = f"{address!r:.100} is not an address; host:port is expected" if address else "no __address__"
@@ -182,7 +220,7 @@ def _flag(labels: Mapping[str, str], name: str) -> bool:
     return text in _TRUE
 
 
-def _url(job: ScrapeJob, labels: Mapping[str, str]) -> str:
+def _url(job: Job, labels: Mapping[str, str]) -> str:
     """Scheme, address, path and `params`; the `__param_` labels replace their first values."""
     params = {name: list(values) for name, values in job.params}
     for label, value in labels.items():

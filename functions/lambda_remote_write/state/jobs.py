@@ -87,7 +87,7 @@ class JobProgress:
 
     def __init__(self, config: Config, state: State, clients: Sequence[RemoteWriteClient]) -> None:
         self._endpoints = list(zip(config.endpoints, clients, strict=True))
-        self._with_backfill = {job.job_name: job for job in config.jobs if job.backfill}
+        self._with_backfill = {job.job_name: job for job in config.json_jobs if job.backfill}
         self._state = state
         self._from_receiver: dict[str, HighWaterMark] | None = None
         self._lock = threading.Lock()
@@ -110,11 +110,11 @@ class JobProgress:
         for scrape in scrapes:
             series[scrape.job] = series.get(scrape.job, 0) + len(scrape.samples)
         for scrape in scrapes:
-            mark = scrape.mark
             if scrape.is_target:
                 mark = HighWaterMark(scrape.started_ms, scrape.started_ms, series=series[scrape.job])
-            if mark is not None:
-                self._state.mark(scrape.job, mark, is_exact=scrape.job in self._with_backfill)
+                self._state.mark(scrape.job, mark, is_exact=False)
+            if scrape.mark is not None:
+                self._state.mark(scrape.mark_name, scrape.mark, is_exact=scrape.job in self._with_backfill)
 
     def _ask(self) -> dict[str, HighWaterMark]:
         """The newest samples that the first receiver which answers queries has."""

@@ -1,0 +1,62 @@
+"""Reads the keys that entries of `json_configs` and `scrape_configs` share: which targets, how they are asked, what
+bounds them. Each means what it means in Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from . import global_config, http_client, plain_text, relabel_configs
+from .schema import GlobalConfig, Job
+from .yaml_reader import Section, did_you_mean
+
+OF_TARGETS = ("scheme", "metrics_path", "params", "relabel_configs", "target_limit", "keep_dropped_targets")
+"""Keys of targets that are found, which a job with one `url` does not have."""
+
+
+def discovers(entry: Section) -> list[str]:
+    """The keys by which an entry finds targets."""
+    return [key for key in entry if key == "static_configs" or key.endswith("_sd_configs")]
+
+
+def shared(entry: Section, fallback: GlobalConfig, default: Job, reserved: Collection[str]) -> dict[str, Any]:
+    """The keys of any job, as fields of Job. Headers of the names `reserved` may not be set."""
+    return {
+        "honor_labels": entry.boolean("honor_labels"),
+        "limits": global_config.limits(entry, fallback.limits, default.limits),
+        "allow_link_local": entry.boolean("allow_link_local"),
+        "http": http_client.read(entry, reserved),
+        "metric_relabel": relabel_configs.read(entry, "metric_relabel_configs", default.name_validation),
+        "new_series_limit": entry.integer("new_series_limit") or fallback.new_series_limit,
+        "max_requests_per_host": entry.integer("max_requests_per_host", default.max_requests_per_host),
+    }
+
+
+def targets(entry: Section, fallback: GlobalConfig, default: Job, env_vars: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of a job that finds targets, as fields of Job."""
+    from . import sd_configs  # a config without discovery need not pay for it in every cold start
+
+    return {
+        "metrics_path": entry.text("metrics_path") or default.metrics_path,
+        "scheme": _scheme(entry, default.scheme),
+        "params": params(entry),
+        "target_limit": entry.integer("target_limit") or fallback.target_limit,
+        "keep_dropped_targets": entry.integer("keep_dropped_targets") or fallback.keep_dropped_targets,
+        "relabel": relabel_configs.read(entry, "relabel_configs", default.name_validation),
+        "discovery": sd_configs.read(entry, env_vars, default.name_validation),
+    }
+
+
+def _scheme(entry: Section, default: str) -> str:
+    """Any text, as in Prometheus: relabel_configs may set `__scheme__`, and a target of another scheme is `up 0`."""
+    scheme = entry.text("scheme", default)
+    if scheme.lower() not in ("http", "https"):
+        detail = f"{scheme!r:.40} is neither http nor https: targets are down unless relabel_configs set __scheme__"
+        entry.warn("scheme", f"{detail}{did_you_mean(scheme, ('http', 'https'))}")
+    return scheme
+
+
+def params(entry: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """`params: {name: [value, …]}`."""
+    section = entry.map("params")
+    return tuple((name, tuple(plain_text.texts(section, name, plain_text.BY_HEADER))) for name in section)
