@@ -151,7 +151,7 @@ def _split(sources: Sequence[collect.Scraper], scrapes: Sequence[Scrape], shards
     """What each shard scrapes and sends."""
     rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
     for source, scrape in zip(sources, scrapes, strict=True):
-        row = rows[hashmod(source.target.shard_key, shards)]
+        row = rows[hashmod(source.shard_key, shards)]
         row["samples"] += len(scrape.samples)
         row["targets"] += source.is_target
         if scrape.job not in row["jobs"]:

@@ -36,6 +36,7 @@ class Source:
     key: str
     answer: Callable[[], Any] = lambda: "answer"
     breaks: bool = False
+    forced_error: str = ""
     is_target: bool = True
     name: str = "job"
     instance: str = "here:1"

@@ -81,7 +81,7 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
 
 
 _SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
-_NOT_WITH_URL = "cannot stand with url, which is the short form of one target: write its host:port in static_configs"
+_NOT_WITH_URL = "cannot stand with url, which is the short form of one target: leave one of the two out"
 
 
 def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -32,16 +32,13 @@ class Scraper(ABC):
 
     def __init__(self, target: Target[Job], synthetic: Synthetic) -> None:
         self.target = target
-        self.key, self.name, self.instance = target.identity, target.job.job_name, target.instance
+        self.key, self.shard_key = target.identity, target.shard_key
+        self.name, self.instance = target.job.job_name, target.instance
+        self.is_target = bool(target.key)  # found, and one of many that its job may have: not the `url` of a JSON job
         self.interval_ms, self.offset_ms, self.timeout_ms = target.interval_ms, target.offset_ms(), target.timeout_ms
         self.forced_error = target.error  # why it is down without a request
         self.synthetic = synthetic
         self.active = ActiveSeries()
-
-    @property
-    def is_target(self) -> bool:
-        """Whether it is one of many that its job may have: found, not the `url` of a JSON job."""
-        return bool(self.target.key)
 
     def is_due(self, tick: Tick) -> bool:
         return tick.takes(self.name, self.interval_ms, self.offset_ms)

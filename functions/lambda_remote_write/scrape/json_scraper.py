@@ -59,7 +59,7 @@ class JsonScraper(Scraper):
     def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
         """Maps the pages; whatever goes wrong becomes the scrape's `error`."""
         scrape = Scrape(self.name, self.instance, response.started_ms, error=response.error)
-        scrape.mark_name = self.target.shard_key
+        scrape.mark_name = self.shard_key
         added = 0
         if not response.error:
             try:
