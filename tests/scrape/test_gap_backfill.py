@@ -104,7 +104,7 @@ def test_how_a_range_is_asked_for(keys: dict[str, Any], query: dict[str, str]) -
     )
     assert found.backfill is not None
     asked = ranged(found, found.backfill, 1_716_480_000_000, 1_716_480_060_999)
-    assert dict(asked.query) == {"a": "b", "by": "60s", **query}
+    assert dict(asked.params) == {name: (value,) for name, value in {"a": "b", "by": "60s", **query}.items()}
     assert (asked.method, asked.body, asked.url) == ("GET", None, "http://api/x")
 
 
