@@ -38,12 +38,13 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     interval_ms, timeout_ms = intervals(entry, fallback)
     default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
+    targets = _targets(entry, fallback, default, env_vars)
     body = read_body(entry)
     found = _metrics(entry)
     job = replace(
         default,
         **_with_headers(entry, jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)),
-        **_targets(entry, fallback, default, env_vars),
+        **targets,
         url=url or "",
         method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else None),
         body=body,
