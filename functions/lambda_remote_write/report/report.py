@@ -9,7 +9,7 @@ from typing import Any
 from ..model.delivery import Delivery
 from ..model.drop_reasons import LOSSES, DropReason
 from ..model.reason_counts import ReasonCounts
-from ..model.scrape import Scrape
+from ..model.scrape import MetricResult, Scrape
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,8 @@ def _targets(job: str, scrapes: Sequence[Scrape]) -> dict[str, Any]:
 
 
 def _job(scrape: Scrape) -> dict[str, Any]:
+    mapped = scrape.records - scrape.skipped.total()
+    samples_mapped = sum(one.samples_mapped for one in scrape.metrics)
     found = {
         "job": scrape.job,
         "instance": scrape.instance,
@@ -172,10 +174,12 @@ def _job(scrape: Scrape) -> dict[str, Any]:
         "pages": scrape.pages,
         "body_bytes": scrape.body_bytes,
         "records": scrape.records,
-        "mapped": scrape.records - scrape.skipped.total(),
+        "mapped": mapped,
+        "samples_mapped": samples_mapped if samples_mapped != mapped else None,
         "merged": sum(one.merged for one in scrape.metrics) or None,
         "samples": len(scrape.samples),
         "failed": scrape.failed,
+        "unknown_states": unknown_states(scrape.metrics),
         "skipped": skipped_dict(scrape.skipped),
         "dropped": reasons_dict(scrape.dropped),
     }
@@ -201,6 +205,12 @@ def skipped_dict(skipped: ReasonCounts) -> dict[str, Any]:
     """Reason -> how many records, and an example of each metric that has it."""
     counts = {reason: count for reason, count in skipped.counts.items() if count}
     return {reason: {"count": count, "examples": skipped.examples[reason]} for reason, count in counts.items()}
+
+
+def unknown_states(results: Sequence[MetricResult]) -> dict[str, Any]:
+    """Metric -> how many records have a state that is not listed, and the first of these states."""
+    unknown = {one.metric: one.unknown_states for one in results}
+    return {name: {"count": one.count, "states": one.texts} for name, one in unknown.items() if one.count}
 
 
 def skipped_lines(skipped: Mapping[str, Any]) -> Iterator[str]:
