@@ -166,11 +166,11 @@ def _metric(section: Section) -> _Read | None:
     value = section.read("value", read_expression)
     timestamp = _timestamp(section, read_expression)
     labels = _labels(section, read_expression)
-    record_name = _record_name(section, read_expression)
+    name, record_name = _name(section, read_expression)
     states = statesets.read(section, dict(labels))
     metric_type = section.choice("type", METRIC_TYPES, "stateset" if states else None)
     metric = Metric(
-        name=_called(record_name) if record_name else section.read("name", _metric_name, ""),
+        name=name,
         type="unknown" if metric_type == "untyped" else metric_type,
         help=section.text("help"),
         unit=section.text("unit"),
@@ -187,7 +187,7 @@ def _metric(section: Section) -> _Read | None:
         record_name=record_name,
         states=states,
     )
-    if states:
+    if section.is_map("states"):
         statesets.check_policies(section, metric.on_missing, metric.duplicates)
     for key in ("name", "value"):
         if not section.has(key):
@@ -253,29 +253,26 @@ def _metric_name(text: str) -> str:
     return text
 
 
-def _record_name(section: Section, read_expression: Callable[[str], Expression]) -> RecordName | None:
-    """`name` where it is a map: where the records have the metric's name."""
+def _name(section: Section, read_expression: Callable[[str], Expression]) -> tuple[str, RecordName | None]:
+    """The metric's name; or what messages call it, as `jmx_{@key}`, and where its records have the name."""
     block = section.section("name") if section.is_map("name") else None
     if block is None:
-        return None
+        return section.read("name", _metric_name, ""), None
     path, prefix = block.read("path", read_expression), block.read("prefix", _prefix, "")
     if not block.has("path"):
         block.problem("path", "is required: where the record has the name; a name that is known is a plain text")
     elif path is not None and path.scope is Scope.CONSTANT:
         block.problem("path", "is the same for every record; write the name itself as a plain text")
     block.close()
-    return RecordName(path, prefix) if path is not None else None
+    if path is None:
+        return "", None
+    return f"{prefix}{{{' '.join(path.text.split())}}}", RecordName(path, prefix)
 
 
 def _prefix(text: str) -> str:
     if text and not scalars.METRIC_NAME.fullmatch(text):
         raise ValueError("a metric name begins with it: letters, digits, _ and :, no digit first")
     return text
-
-
-def _called(name: RecordName) -> str:
-    """What messages call a metric whose records have its name, as `jmx_{@key}`."""
-    return f"{name.prefix}{{{' '.join(name.path.text.split())}}}"
 
 
 def _regex(text: str) -> Any:

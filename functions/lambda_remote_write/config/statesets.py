@@ -9,11 +9,11 @@ from .global_config import NOT_A_NAME
 from .schema import States
 from .yaml_reader import Section
 
-_MEANINGLESS = {  # beside `states`, whose samples are 1 and 0
-    "value_map": "states compares texts, and a number for each would be no stateset: choose one of the two",
-    "value_format": "the value is the text of a state and is not converted; value_regex may cut it out of a longer one",
-    "scale": "the samples of a stateset are 1 and 0",
-    "offset": "the samples of a stateset are 1 and 0",
+_MEANINGLESS = {  # beside `states`
+    "value_map": "which compares texts: a number for each is a metric of its own",
+    "value_format": "which compares texts; value_regex may find the state in a longer one",
+    "scale": "whose samples are 1 and 0",
+    "offset": "whose samples are 1 and 0",
 }
 
 
@@ -30,7 +30,7 @@ def read(section: Section, labels: Iterable[str]) -> States | None:
     block.close()
     for key, why in _MEANINGLESS.items():
         if section.has(key):
-            section.problem(key, f"has no meaning beside states: {why}")
+            section.problem(key, f"has no meaning beside states, {why}")
     if label in labels:
         section.problem("labels", f"{label} is the label of states, which tells them apart; name one of them otherwise")
     return States(label, values) if len(section.diagnostics.problems) == before else None
@@ -50,8 +50,10 @@ def _label(block: Section, section: Section) -> str:
 
 
 def _label_name(text: str) -> str:
-    if not relabel.is_valid_label_name(text, "legacy") or text.startswith("__"):
+    if not relabel.is_valid_label_name(text, "legacy"):
         raise ValueError(NOT_A_NAME["legacy"])
+    if text.startswith("__"):
+        raise ValueError("names with a leading __ are reserved")
     return text
 
 
@@ -69,6 +71,4 @@ def check_policies(section: Section, on_missing: str | float, duplicates: str) -
         detail = "a number stands in for no state; allowed beside states are skip, ignore and error"
         section.problem("on_missing", detail)
     if duplicates == "sum":
-        section.problem(
-            "duplicates", "the states of two records have no sum; allowed beside states are last, first, error"
-        )
+        section.problem("duplicates", "states have no sum; allowed beside states are last, first and error")

@@ -39,7 +39,7 @@ class UnknownStates:
 
     def add(self, text: str, count: int = 1) -> None:
         self.count += count
-        text = text[:_STATE_CHARACTERS]
+        text = text[:_STATE_CHARACTERS].encode("utf-8", "replace").decode()  # half a character cannot be written
         if text in self.texts or len(self.texts) < _NAMED_STATES:
             self.texts[text] = self.texts.get(text, 0) + count
 
