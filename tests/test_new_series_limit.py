@@ -97,10 +97,10 @@ def test_a_label_that_never_stops_gets_no_further_than_the_limit(world: World) -
     )
 
 
-@pytest.mark.parametrize("has_unit", [False, True], ids=["a plain record", "states"])
-def test_names_from_records_are_held_back_and_so_is_their_metadata(world: World, has_unit: bool) -> None:
+@pytest.mark.parametrize("has_states", [False, True], ids=["a plain record", "states"])
+def test_names_from_records_are_held_back_and_so_is_their_metadata(world: World, has_states: bool) -> None:
     """As many new series as the limit says, and no metadata of names that have none; the rest comes later."""
-    states = {"value": "id", "states": {"label": "s", "values": ["1"]}} if has_unit else {}
+    states = {"value": "id", "states": {"label": "s", "values": ["1"]}} if has_states else {}
     named = job(world.sources["one"].url, "one", new_series_limit=10)
     named["metrics"][0] |= {"name": {"path": "id", "prefix": "n_"}, "labels": {}} | states
     with warm_of(config_text([named], [endpoint(world.amp, "amp")]), world.clock) as environment:
@@ -118,8 +118,9 @@ def test_names_from_records_are_held_back_and_so_is_their_metadata(world: World,
 
 def test_a_metric_with_a_series_left_keeps_its_metadata(world: World) -> None:
     world.ids("one", *range(25))
-    with warm_of(world.text(one=10)) as environment:
-        run(environment)
+    only = job(world.sources["one"].url, "one", new_series_limit=10)
+    with warm_of(config_text([only], [endpoint(world.amp, "amp")])) as environment:
+        assert held(run(environment)) == (15, {"one": 15})
     assert set(world.amp.metadata) == {"requests_total"}
 
 

@@ -53,6 +53,19 @@ def test_a_file_of_states(rig: Rig, ending: str) -> None:
     rigs.assert_says(" ".join(answer["notes"]), "metric door: 1 record has a state", "'broken' (1)")
 
 
+@pytest.mark.parametrize("last", ["2", ""], ids=["all numbers", "an empty cell"])
+def test_a_column_of_numbers_that_are_states(rig: Rig, last: str) -> None:
+    """They stay as they are written, and an empty cell is none."""
+    lines = [f"{STAMP + 60 * index},a,{cell}\n" for index, cell in enumerate(["1.10", last])]
+    states = {"label": "state", "values": ["1.10", "2"]}
+    job = rig.job(rig.metric("door", value="state", states=states))
+    answer = rig.read("a.csv", "at,host,state\n" + "".join(lines), job)
+    first, second = ([(0, 1), (1, 0)], [(0, 0), (1, 1)]) if last else ([(0, 1)], [(0, 0)])
+    assert rig.held == {'door{host="a",state="1.10"}': at(*first), 'door{host="a",state="2"}': at(*second)}
+    assert rigs.counts(answer["skipped"]) == ({} if last else {"value_missing": 1})
+    assert answer["notes"] == []
+
+
 @EACH
 def test_a_file_of_names(rig: Rig, ending: str) -> None:
     answer = rig.read(f"a.{ending}", FILES[ending], rig.job(rig.metric(**NAMED)))

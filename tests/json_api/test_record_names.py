@@ -35,6 +35,19 @@ def test_a_name_that_is_refused_has_no_metadata(rig: Rig) -> None:
     assert rig.value("up") == 1
 
 
+def test_what_is_no_name_is_told(rig: Rig) -> None:
+    rig.serve('[{"n":{"a":1},"v":1},{"n":null,"v":2},{"n":"up","v":3},{"n":"b","v":4}]')
+    (job,) = rig.push(rig.job(NAMED.replace("prefix: x_", "prefix: ''")))["jobs"]
+    examples = [one for entry in job["skipped"].values() for one in entry["examples"].values()]
+    assert examples == [
+        "metric {n}, record 0: the name is an object: {'a': 1}",
+        "metric {n}, record 1: n finds no name",
+    ]
+    assert job["dropped"]["reserved_name"]["example"] == (
+        "metric {n}: a record has the name up, of which every scrape makes a series itself"
+    )
+
+
 def test_a_series_that_is_gone_ends(rig: Rig) -> None:
     app = rig.app(rig.job(NAMED))
     for document in ('[{"n":"a","v":1},{"n":"b","v":2}]', '[{"n":"b","v":3}]', '[{"n":"a","v":4},{"n":"b","v":5}]'):

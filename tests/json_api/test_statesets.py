@@ -44,6 +44,12 @@ def test_sample_limit_counts_each_state(rig: Rig) -> None:
     assert report["jobs"][0]["error"] == "2 samples, sample_limit is 1"
 
 
+def test_what_is_no_state_is_told(rig: Rig) -> None:
+    rig.serve('[{"id":"x","s":["a"]},{"id":"y","s":"b"}]')
+    (entry,) = rig.push(rig.job(STATE))["jobs"][0]["skipped"].values()
+    assert entry["examples"] == {"door": "metric door, record 0: the state is a list: ['a']"}
+
+
 def test_a_secret_in_an_unknown_state_is_masked(rig: Rig) -> None:
     rig.serve('[{"id":"x","s":"hunter2correct"}]')
     report = rig.push(rig.job(STATE, keys="headers: {X-Key: hunter2correct}"))
@@ -57,12 +63,11 @@ def test_unknown_states_of_two_answers_are_counted_together() -> None:
     one, other = UnknownStates(), UnknownStates()
     for number in range(8):
         one.add(f"one {number}")
-    for number in range(8):
-        other.add(f"other {number}", 2)
-    other.add("x" * 100)
+    for number in range(12):
+        other.add(f"other {number}" + "x" * 100, 2)
+    assert (other.count, list(other.texts)) == (24, [f"other {number}".ljust(60, "x") for number in range(10)])
     one.merge(other)
-    assert (one.count, len(one.texts), one.texts["other 1"]) == (25, 10, 2)
-    assert list(UnknownStates(1, {"x" * 60: 1}).texts) == [text for text in other.texts if text.startswith("x")]
+    assert (one.count, list(one.texts.values())) == (32, [1] * 8 + [2] * 2)
 
 
 @pytest.mark.parametrize("states", [1, 4])

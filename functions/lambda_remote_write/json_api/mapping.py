@@ -298,7 +298,7 @@ class MetricMapper:
             return [label_text(value, exact=exact) for value in raw]
         name = label_text(raw[0], exact=exact, what="the name")
         if not name:
-            raise _Skip(DropReason.NAME_MISSING, f"name {self._texts[0].text} finds no name")
+            raise _Skip(DropReason.NAME_MISSING, f"{self._texts[0].text} finds no name")
         return [name, *(label_text(value, exact=exact) for value in raw[1:])]
 
     def _value(self, raw: Any) -> float | str:
