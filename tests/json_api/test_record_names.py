@@ -35,7 +35,7 @@ def test_a_name_that_is_refused_has_no_metadata(rig: Rig) -> None:
     assert rig.value("up") == 1
 
 
-def test_what_is_no_name_is_told(rig: Rig) -> None:
+def test_what_is_no_name_is_named(rig: Rig) -> None:
     rig.serve('[{"n":{"a":1},"v":1},{"n":null,"v":2},{"n":"up","v":3},{"n":"b","v":4}]')
     (job,) = rig.push(rig.job(NAMED.replace("prefix: x_", "prefix: ''")))["jobs"]
     examples = [one for entry in job["skipped"].values() for one in entry["examples"].values()]

@@ -44,7 +44,7 @@ def test_sample_limit_counts_each_state(rig: Rig) -> None:
     assert report["jobs"][0]["error"] == "2 samples, sample_limit is 1"
 
 
-def test_what_is_no_state_is_told(rig: Rig) -> None:
+def test_what_is_no_state_is_named(rig: Rig) -> None:
     rig.serve('[{"id":"x","s":["a"]},{"id":"y","s":"b"}]')
     (entry,) = rig.push(rig.job(STATE))["jobs"][0]["skipped"].values()
     assert entry["examples"] == {"door": "metric door, record 0: the state is a list: ['a']"}
