@@ -215,7 +215,7 @@ def _number_option(block: Section) -> OneFormat | None:
     decimal = options.read("decimal", functools.partial(_mark, _DECIMAL_MARKS), ".")
     thousands = options.read("thousands", functools.partial(_mark, _THOUSANDS_MARKS), "")
     if decimal == thousands:
-        options.problem("thousands", f"{thousands!r} is the mark of decimals: the two differ")
+        options.problem("thousands", f"{thousands!r} is the mark of decimals too; set another one for decimal")
     options.close()
     marks = f"decimal: {decimal!r}" + (f", thousands: {thousands!r}" if thousands else "")
     return OneFormat(f"{{number: {{{marks}}}}}", functools.partial(_separated, _separated_pattern(decimal, thousands)))
@@ -234,6 +234,11 @@ def _mark(allowed: dict[str, str], text: str) -> str:
 
 # --- number, hex, percent, boolean ------------------------------------------------------------------------------------
 
+_CURRENCIES = {  # which are printed often: three capitals alone may also be a unit
+    "AUD", "BRL", "CAD", "CHF", "CLP", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "JPY",
+    "KRW", "MXN", "MYR", "NOK", "NZD", "PHP", "PLN", "RON", "RUB", "SEK", "SGD", "THB", "TRY", "TWD", "UAH", "USD",
+    "VND", "ZAR",
+}  # fmt: skip
 _HEX = re.compile(r"([+-]?)(?:0[xX])?([0-9a-fA-F]+)", re.ASCII)
 _PERCENT = re.compile(rf"({_NUMBER}) ?%?", re.ASCII)
 _BOOLEANS = {"true": 1, "t": 1, "yes": 1, "y": 1, "on": 1, "enabled": 1, "up": 1, "1": 1}
@@ -252,7 +257,7 @@ def _separated_pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     grouped = rf"[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+|" if thousands else ""
     point = re.escape(decimal)
     number = rf"(?P<whole>{grouped}\d*)(?:{point}(?P<fraction>\d+))?"
-    around = r"[^\W\d_]{3}|[^\w\s.,'+-]"
+    around = r"[A-Z]{0,3}[^\w\s.,'+-]|[A-Z]{3}"
     before, after = rf"(?P<before>{around})? ?", rf" ?(?P<after>{around})?"
     return re.compile(rf"(?P<sign>[+-]?){before}(?P<inner>[+-]?){number}{after}", re.ASCII)
 
@@ -268,8 +273,8 @@ def _separated(pattern: re.Pattern[str], text: str) -> Number | None:
 
 
 def _is_currency(text: str) -> bool:
-    """A sign, as €, or a code of three capitals, as EUR."""
-    return unicodedata.category(text) == "Sc" if len(text) == 1 else text.isupper()
+    """A sign, as in € or US$, or a code, as EUR."""
+    return text in _CURRENCIES or unicodedata.category(text[-1]) == "Sc"
 
 
 def _hex(text: str) -> Number | None:
