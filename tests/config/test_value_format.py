@@ -240,6 +240,8 @@ REFUSED: list[tuple[str, str, str]] = [  # (format, text, words of the message)
     ),
     ("{quantity: H}", "5 B", "B is not H"),
     ("{quantity: B}", "5 mB", "mB is not B"),
+    ("{quantity: W}", "5 dW", "dW is not W"),
+    ("quantity", "5 cV", "{quantity: …}"),
     *(("hex", text, "") for text in ("", "0x", "g", "1.5", "--1", "0x 1", "1_0", "٣")),
     *(("percent", text, "") for text in ("", "%", "7,5 %", "7%%", "seven", "7 percent")),
     *(("boolean", text, "") for text in ("", "2", "maybe", "unavailable")),
