@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import re2
 
@@ -15,8 +15,11 @@ from .expression import Expression, Scope
 from .global_config import intervals, job_name, label_name
 from .schema import Backfill, GlobalConfig, JsonJob, Metric, Pagination, RecordName, Timestamp
 from .secrets import Secret
-from .timestamp import parse_format, parse_zone
+from .timestamp import Format, any_of, parse_format, parse_zone
 from .yaml_reader import Section
+
+if TYPE_CHECKING:
+    from .value_format import ValueFormat
 
 SYNTHETIC = (
     "up",
@@ -210,6 +213,7 @@ def _metric(section: Section) -> _Read | None:
         labels=labels,
         value_map=_value_map(section),
         value_regex=section.read("value_regex", _regex),
+        value_format=_value_format(section),
         scale=section.number("scale"),
         offset=section.number("offset"),
         on_missing=section.read("on_missing", _on_missing, default.on_missing),
@@ -327,18 +331,37 @@ def _value_map(section: Section) -> tuple[tuple[str, float], ...]:
     return tuple((name, values.number(name, 0.0)) for name in values)
 
 
+def _value_format(section: Section) -> ValueFormat | None:
+    if not section.has("value_format"):
+        return None
+    from . import value_format  # decimals are not loaded for numbers that JSON has as numbers
+
+    return value_format.read(section)
+
+
 def _timestamp(section: Section, read_expression: Callable[[str], Expression]) -> Timestamp | None:
     block = section.section("timestamp")
     if block is None:
         return None
     path = block.read("path", read_expression)
     zone = block.read("timezone", parse_zone)
-    stamp_format = block.read("format", parse_format)
+    stamp_format = any_of(_timestamp_formats(block), zone)
     for key in ("path", "format"):
         if not block.has(key):
             block.problem(key, "is required in timestamp")
     block.close()
-    return Timestamp(path, replace(stamp_format, zone=zone)) if path and stamp_format else None
+    return Timestamp(path, stamp_format) if path and stamp_format else None
+
+
+def _timestamp_formats(block: Section) -> list[Format]:
+    """One format, or a list of them."""
+    if not block.is_list("format"):
+        found = block.read("format", parse_format)
+        return [found] if found else []
+    formats = block.read_list("format", parse_format)
+    if not formats and not block.is_wrong("format"):
+        block.problem("format", "a list of formats holds at least one")
+    return formats
 
 
 def _labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:

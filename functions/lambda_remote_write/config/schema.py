@@ -5,12 +5,15 @@ repr."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..relabel import Rule
 from .expression import Expression, Records
 from .secrets import Secret
-from .timestamp import RFC3339, Format
+from .timestamp import RFC3339, Format, Formats
+
+if TYPE_CHECKING:
+    from .value_format import ValueFormat
 
 MEGABYTE = 1024 * 1024
 
@@ -126,7 +129,7 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Timestamp:
     path: Expression
-    format: Format
+    format: Format | Formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ class Metric:
     labels: tuple[tuple[str, Expression], ...] = ()
     value_map: tuple[tuple[str, float], ...] = ()
     value_regex: Any = None  # or a compiled RE2 pattern, searched, not anchored
+    value_format: ValueFormat | None = None  # texts are plain numbers
     scale: float = 1.0
     offset: float = 0.0
     on_missing: str | float = "skip"  # "ignore", "error" or the number that stands in; skipped records are counted

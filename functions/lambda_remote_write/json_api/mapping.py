@@ -15,7 +15,7 @@ from ..config.expression import Group
 from ..config.expression_trace import kind_of, shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
-from ..config.timestamp import UNIX_FORMATS, BadTimestamp
+from ..config.timestamp import END_OF_1970_MS, UNIX_FORMATS, BadTimestamp
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series
@@ -24,13 +24,14 @@ from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .decode import ExactFloat
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from .record_names import RecordNames
     from .scaling import Scaling
     from .statesets import StateSet
 
 _SPARE_KEYS = 10_000  # cached label values beyond four times what a scrape uses: then all are dropped
 _NUMBER_TYPES = {int, float, ExactFloat}
-_END_OF_1970_MS = 31_536_000_000  # an earlier time is one of today in a unit that is too small
 Observe = Callable[[Labels, Labels | None, int | None], None]
 """Called for every new series of a job: labels before and after relabelling, and the rule that dropped it."""
 Key = Any  # label values of a record: a text, or a tuple of texts
@@ -251,14 +252,18 @@ class MetricMapper:
         """All columns at once. Raises TypeError or OverflowError when a value needs the slow path."""
         metric = self._metric
         raw = metric.value.column(group)
-        if not self._has_fast_path or not set(map(type, raw)) <= _NUMBER_TYPES:
+        if not self._has_fast_path:
+            raise TypeError
+        if metric.value_format is not None:
+            raw = metric.value_format.column(raw)
+        elif not set(map(type, raw)) <= _NUMBER_TYPES:
             raise TypeError
         values = list(map(float, raw)) if self._scaling is None else self._scaling.column(raw)
         if metric.timestamp is None:
             stamps = [started_ms] * len(raw)
         else:
             stamps = metric.timestamp.format.column(metric.timestamp.path.column(group))
-            if self._has_unit and min(stamps) < _END_OF_1970_MS:
+            if self._has_unit and min(stamps) < END_OF_1970_MS:
                 raise TypeError
         columns = [_text_column(expression.column(group)) for expression in self._texts]
         if self._names is not None and "" in columns[0]:
@@ -301,8 +306,8 @@ class MetricMapper:
         return [name, *(label_text(value, exact=exact) for value in raw[1:])]
 
     def _value(self, raw: Any) -> float | str:
-        """One value after value_regex, value_map, scale and offset, or the text of a state. Raises _Skip, or
-        ScrapeFailed by on_missing."""
+        """One value after value_regex, value_map, value_format, scale and offset, or the text of a state. Raises
+        _Skip, or ScrapeFailed by on_missing."""
         if raw is None:
             return self._missing()
         if self._states is not None:
@@ -313,8 +318,17 @@ class MetricMapper:
         if self._metric.value_regex is not None:
             raw = self._extracted(label_text(raw, exact=self._job.exact))
         mapped = self._value_map.get(label_text(raw, exact=self._job.exact)) if self._value_map else None
-        value = _number(raw) if mapped is None else mapped
-        return value if self._scaling is None else self._scaling.one(value)
+        value = self._formatted(raw) if mapped is None else mapped
+        return _float(value) if self._scaling is None else self._scaling.one(value)
+
+    def _formatted(self, raw: Any) -> float | Decimal:
+        """A text or number in one of the metric's formats. Raises _Skip."""
+        if self._metric.value_format is None or isinstance(raw, bool):
+            return _number(raw)
+        try:
+            return self._metric.value_format.number(raw)
+        except ValueError as error:
+            raise _Skip(DropReason.NOT_A_NUMBER, str(error)) from None
 
     def _missing(self) -> float:
         policy = self._metric.on_missing
@@ -348,7 +362,7 @@ class MetricMapper:
             stamp = self._metric.timestamp.format.milliseconds(raw)
         except BadTimestamp as error:
             raise _Skip(DropReason.TIMESTAMP_INVALID, str(error)) from None
-        if self._has_unit and stamp < _END_OF_1970_MS:
+        if self._has_unit and stamp < END_OF_1970_MS:
             name = self._metric.timestamp.format.name
             detail = f"{raw!r:.60} is in 1970 or before in {name}; is the unit right?"
             raise _Skip(DropReason.TIMESTAMP_INVALID, detail)
@@ -476,12 +490,18 @@ def _number(raw: Any) -> float:
         if isinstance(raw, str):
             return parse_float(raw)
         if isinstance(raw, int | float):
-            return float(raw)
+            return _float(raw)
     except ValueError:
         pass
-    except OverflowError:
-        return math.inf if raw > 0 else -math.inf
     raise _not_a_number(raw)
+
+
+def _float(number: float | Decimal) -> float:
+    """The nearest float, infinite beyond their range."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _not_a_number(raw: Any) -> _Skip:

@@ -19,7 +19,7 @@ class DropReason(StrEnum):
 
     VALUE_MISSING = "value_missing", "`skipped`", "`value` finds nothing in the record"
     NULL_IGNORED = "null_ignored", "`skipped`", "the value is null, which `on_missing: ignore` says is normal"
-    NOT_A_NUMBER = "not_a_number", "`skipped`", "the value is no number"
+    NOT_A_NUMBER = "not_a_number", "`skipped`", "the value is no number, or a text that `value_format` does not read"
     VALUE_REGEX = "value_regex", "`skipped`", "the value does not match `value_regex`"
     TIMESTAMP_MISSING = "timestamp_missing", "`skipped`", "the record has no timestamp where the job reads one"
     TIMESTAMP_INVALID = (
