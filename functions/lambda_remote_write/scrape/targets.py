@@ -18,6 +18,7 @@ from .. import relabel
 from ..config import scalars
 from ..config.schema import Job, JsonJob, ScrapeJob
 from ..http import parsed
+from ..http.fetch import origin
 from ..json_api.pagination import with_query
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ class Target(Generic[_Job]):
     @property
     def instance(self) -> str:
         return self.labels["instance"]
+
+    @property
+    def host(self) -> str:
+        """The `host:port` that is asked."""
+        try:
+            _, host, port = origin(self.url)
+        except ValueError:  # nothing is asked of it
+            return self.instance
+        return f"{host}:{port}"
 
     @property
     def identity(self) -> str:
