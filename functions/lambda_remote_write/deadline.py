@@ -109,27 +109,26 @@ class BoundedCall(Generic[Result]):
 
 
 class Calls(Generic[Result]):
-    """Calls side by side, in at most `max_threads` threads at the same time; a call that waits for its turn has none.
-    What has not begun by the deadline never begins."""
+    """Calls side by side, in at most `max_threads` threads at the same time. One that waits for its turn has none."""
 
     def __init__(self, calls: Sequence[BoundedCall[Result]], max_threads: int) -> None:
         self._calls, self._idle = calls, max_threads
         self._turns, self._ready = Turns[int](), deque[int]()
         self._results: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
-        self._is_over = False
+        self._begin_by = float("-inf")
         self._lock = threading.Lock()
 
-    def until(self, deadline: float) -> Iterator[tuple[int, Result]]:
-        """(index, result) as the results come, until the deadline (monotonic seconds)."""
+    def until(self, deadline: float, spare_seconds: float = 0.0) -> Iterator[tuple[int, Result]]:
+        """(index, result) as the results come. What has not begun by the deadline (monotonic seconds) never begins;
+        results are waited for so much longer."""
+        self._begin_by = deadline
         for index, call in enumerate(self._calls):
             self._begin(self._turns.ask(index, call.key, call.limit))
         for _ in self._calls:
             try:
-                yield self._results.get(timeout=max(deadline - time.monotonic(), 0.01))
+                yield self._results.get(timeout=max(deadline + spare_seconds - time.monotonic(), 0.01))
             except queue.Empty:
-                break
-        with self._lock:
-            self._is_over = True
+                return
 
     def waiting(self) -> set[int]:
         """The calls that have not had their turn."""
@@ -148,12 +147,15 @@ class Calls(Generic[Result]):
         while (index := self._take()) is not None:
             call = self._calls[index]
             self._results.put((index, call.function()))
-            if not self._is_over:
+            if self._may_begin():
                 self._begin(self._turns.done(call.key), working=1)
 
     def _take(self) -> int | None:
         with self._lock:
-            if self._ready and not self._is_over:
+            if self._ready and self._may_begin():
                 return self._ready.popleft()
             self._idle += 1
             return None
+
+    def _may_begin(self) -> bool:
+        return time.monotonic() < self._begin_by

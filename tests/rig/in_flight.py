@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Self
 
@@ -16,6 +15,7 @@ class InFlight:
     def __init__(self, answer: Callable[[Request], Answer], seconds: float) -> None:
         self.most = self.asked = self._now = 0
         self._answer, self._seconds, self._lock = answer, seconds, threading.Lock()
+        self._closed = threading.Event()
         self._server = LoopbackServer(self._respond)
         self.url, self.address = self._server.base_url, f"127.0.0.1:{self._server.port}"
 
@@ -24,7 +24,7 @@ class InFlight:
             self._now += 1
             self.asked += 1
             self.most = max(self.most, self._now)
-        time.sleep(self._seconds)  # how long it takes is the subject
+        self._closed.wait(self._seconds)
         with self._lock:
             self._now -= 1
         return self._answer(request)
@@ -33,4 +33,5 @@ class InFlight:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed.set()
         self._server.close()

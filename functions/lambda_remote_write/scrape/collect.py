@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -147,14 +147,15 @@ def collect(
         return fetch(scrapers[index], fetcher, now_ms, deadline)
 
     calls = Calls([_bounded(partial(begin, index), one) for index, one in enumerate(scrapers)], _MAX_THREADS)
-    not_begun = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_NOT_BEGUN)
+    started_ms, started = now_ms(), time.monotonic()
     scrapes: dict[int, Scrape] = {}
-    for index, response in calls.until(deadline + _SPARE_SECONDS):
+    for index, response in calls.until(deadline, _SPARE_SECONDS):
         scrapes[index] = to_scrape(scrapers[index], response, run, now_ms())
     waiting = calls.waiting()
     for index, one in enumerate(scrapers):
         if index not in scrapes:
-            late = replace(not_begun, error=_waited(one)) if index in waiting else begun.get(index, not_begun)
+            why = one.forced_error or (_waited(one) if index in waiting else _NOT_BEGUN)
+            late = begun.get(index) or ScrapeResponse(started_ms, started, fetcher.masked, error=why)
             scrapes[index] = to_scrape(one, late, run, now_ms())
     return [scrapes[index] for index in range(len(scrapers))]
 
