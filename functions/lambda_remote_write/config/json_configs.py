@@ -12,7 +12,7 @@ import re2
 
 from .. import relabel
 from . import backfill, expression, http_client, plain_text, relabel_configs, scalars, unsupported_keys
-from .expression import Expression, Scope
+from .expression import Expression
 from .global_config import intervals, job_name, label_name, limits
 from .schema import GlobalConfig, JsonJob, Metric, Pagination, Timestamp
 from .secrets import Secret
@@ -81,7 +81,7 @@ def _job(entry: Section, fallback: GlobalConfig, taken: set[str]) -> JsonJob:
 def _of_document(text: str, expected: str) -> Expression:
     """An expression over the whole document. Raises ValueError."""
     found = expression.parse(text)
-    if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
+    if not found.is_of_document:
         raise ValueError(expected)
     return found
 
@@ -133,7 +133,10 @@ def _pagination(entry: Section) -> Pagination | None:
 
 def _page_path(text: str) -> Expression:
     expected = "a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there"
-    return _of_document(text, expected)
+    found = _of_document(text, expected)
+    if found.program is not None and found.program.calls("now"):
+        raise ValueError("now() stands in expressions over records: a page is found without the time")
+    return found
 
 
 def _within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
@@ -173,7 +176,7 @@ def _metric(section: Section) -> _Read | None:
         type="unknown" if metric_type == "untyped" else metric_type,
         help=section.text("help"),
         unit=section.text("unit"),
-        records=expression.records(steps, used if len(section.diagnostics.problems) == before else []),
+        records=expression.records(steps, used) if len(section.diagnostics.problems) == before else default.records,
         value=value or default.value,
         timestamp=timestamp,
         labels=labels,
@@ -236,6 +239,10 @@ def _steps(section: Section) -> list[expression.Step]:
     else:
         step = section.read("records", expression.parse_step)
         steps = [step] if step else []
+    try:
+        expression.records(steps, [])
+    except expression.InvalidExpression as error:
+        section.problem("records", str(error))
     return steps or list(_default_metric().records.steps)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
-from ..config.expression import Columns, Scope
+from ..config.expression_context import Columns, Evaluation
+from ..config.expression_words import Scope
 from ..config.schema import JsonJob
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
+_UNNAMEABLE = re.compile(r"[\"\\\x00-\x1f\ud800-\udfff]")  # in a field that msgspec decodes
 _HEAD_BYTES = 16_384  # of a document, to show its first record
 _INEXACT = msgspec.json.Decoder()
 
@@ -83,6 +85,8 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     read = [expression for expression in [*others, *labels] if expression.scope is not Scope.CONSTANT]
     if any(expression.scope is not Scope.RECORD or len(expression.path or ()) != 1 for expression in read):
         return None
+    if any(_UNNAMEABLE.search(name) for expression in read for name in expression.path or ()):
+        return None
     printed = {name for expression in labels if expression.scope is Scope.RECORD for name in expression.path or ()}
     return RecordReader([name for expression in read for name in expression.path or ()], printed)
 
@@ -102,6 +106,12 @@ def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = 
         return _lenient(content, content_type, exact)
     except RecursionError:
         raise NotJson("the document is nested too deeply") from None
+
+
+def evaluation(job: JsonJob, now_ms: int, *, exact: bool = False) -> Evaluation:
+    """What the expressions of one scrape share, which began at `now_ms`."""
+    limit = job.limits.body_size_bytes
+    return Evaluation(now_ms, lambda text: decode(text.encode(), exact=exact), limit or None)
 
 
 def _other_charset(content_type: str) -> str:

@@ -10,13 +10,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..config.expression import Columns, Expression, Group, Scope
+from ..config.expression import Expression, Group
+from ..config.expression_context import Columns, Position, document_of
 from ..config.expression_trace import Kind, Trace, first_characters, nearest_path, shown
+from ..config.expression_words import Scope
 from ..config.schema import Metric
 from ..model.drop_reasons import DropReason
 from ..model.scrape import MetricResult
 
 _SHOWN_KEYS = 5
+_WORDS = (Scope.KEY, Scope.INDEX, Scope.STATUS, Scope.HEADER)  # what does not look into a value
+_LookedAt = tuple[str, Any, Position | None]
 
 
 def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: str) -> str:
@@ -47,7 +51,7 @@ def hints(metric: Metric, result: MetricResult, gone: Sequence[str], documents: 
 
 
 def _records_missing(metric: Metric, absence: Trace, documents: Sequence[Any]) -> str:
-    document, records = documents[0], metric.records
+    document, records = document_of(documents[0]).value, metric.records
     detail = f"metric {metric.name}: records {records.text} {'is' if len(records.steps) == 1 else 'are'} missing"
     place = absence.path or "the document"
     if absence.kind is Kind.NOT_A_LIST:
@@ -76,10 +80,10 @@ def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any])
 def _nothing_found(key: str, expression: Expression, metric: Metric, documents: Sequence[Any]) -> str:
     """What an expression looks at in the first record, and the nearest path there."""
     found = _looked_at(expression, metric, documents)
-    if found is None:
-        return f"{key} {expression.text} finds nothing"
-    place, value = found
-    trace = expression.trace(value) if expression.scope is not Scope.KEY else Trace(Kind.MISSING, value)
+    if found is None or expression.scope in _WORDS:
+        return f"{key} {expression.text} finds nothing{_shape(metric, documents) if found else ''}"
+    place, value, position = found
+    trace = expression.trace(value, position)
     where = f"{trace.path} is {shown(trace.value)} in {place}" if trace.path else f"{place} is {shown(value)}"
     return (
         f"{key} {expression.text} finds nothing; {where}{_nearest(expression.text, value, lists=False)}"
@@ -87,26 +91,28 @@ def _nothing_found(key: str, expression: Expression, metric: Metric, documents: 
     )
 
 
-def _looked_at(expression: Expression, metric: Metric, documents: Sequence[Any]) -> tuple[str, Any] | None:
-    """Name and value of what the expression looks into."""
+def _looked_at(expression: Expression, metric: Metric, documents: Sequence[Any]) -> _LookedAt | None:
+    """Name and value of what the expression looks into, and where it stands there."""
     for document in documents:
-        if isinstance(document, Columns):
-            record = _first_record(document)
-            return None if record is None else ("the first record", record)
+        columns = document_of(document).value
+        if isinstance(columns, Columns):
+            record = _first_record(columns)
+            return None if record is None else ("the first record", record, None)
         for group in metric.records.walk(document):
             if group.records:
                 return _in_group(expression, group)
     return None
 
 
-def _in_group(expression: Expression, group: Group) -> tuple[str, Any]:
+def _in_group(expression: Expression, group: Group) -> _LookedAt:
+    position = group.position(0)
     match expression.scope:
         case Scope.DOCUMENT:
-            return "the document", group.enclosing[-1]
+            return "the document", group.enclosing[-1], position
         case Scope.ENCLOSING:
-            return "the enclosing object", group.enclosing[expression.levels - 1]
+            return "the enclosing object", group.enclosing[expression.levels - 1], position
         case _:
-            return "the first record", group.records[0]
+            return "the first record", group.records[0], position
 
 
 def _first_record(columns: Columns) -> Any:
@@ -130,9 +136,10 @@ def _nearest(wanted: str, value: Any, *, lists: bool) -> str:
 def _shape(metric: Metric, documents: Sequence[Any]) -> str:
     """Why the records are not objects: the three mistakes that lead there."""
     for document in documents:
-        for group in () if isinstance(document, Columns) else metric.records.walk(document):
+        value = document_of(document).value
+        for group in () if isinstance(value, Columns) else metric.records.walk(document):
             if group.records and not isinstance(group.records[0], dict):
-                return _shape_of(metric, group, document)
+                return _shape_of(metric, group, value)
     return ""
 
 
@@ -140,7 +147,7 @@ def _shape_of(metric: Metric, group: Group, document: Any) -> str:
     step = metric.records.steps[-1]
     around = document if len(metric.records.steps) == 1 else group.enclosing[0]
     plain = step.text.strip()
-    inside = step.without_flatten(around) if plain.endswith("[]") else None
+    inside = step.without_flatten(around, group.position()) if plain.endswith("[]") else None
     if isinstance(inside, list) and any(isinstance(item, list) for item in inside):
         advice = f'records: "{plain[:-2]}"' if plain[:-2] else "no records at all"
         return f". The records are lists, which [] flattened into their elements: write {advice}"

@@ -4,7 +4,7 @@ wrong once the last one was read."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -12,13 +12,15 @@ from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
+from ..config.expression import Expression
+from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
 from ..config.expression_trace import SHOWN_CHARACTERS, Kind, kind_of, nearest_path, shown
 from ..config.schema import JsonJob, Pagination
 from ..config.yaml_reader import shown_url
 from ..http import parsed
 from ..http.fetch import FetchError, origin
 from ..report.mask import cut, printable
-from .decode import decode
+from .decode import decode, evaluation
 from .mapping import label_text
 
 CURSOR = "{cursor}"
@@ -27,12 +29,15 @@ CURSOR = "{cursor}"
 
 @dataclass(slots=True)
 class JsonPage:
-    """One page: its body, its size in bytes, and the document decoded from it (None while it is not decoded yet)."""
+    """One page: its body, its size in bytes, the document decoded from it (None while it is not decoded yet), and the
+    status and headers of its answer."""
 
     content: bytes | bytearray = field(repr=False)
     content_type: str
     document: Any = field(repr=False)
     size: int
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class PageWalk:
@@ -40,6 +45,7 @@ class PageWalk:
 
     def __init__(self, job: JsonJob, pages: Sequence[JsonPage] = ()) -> None:
         self._job, self.pages = job, list(pages)
+        self._evaluation = evaluation(job, 0)  # pagination.path knows no now()
         self._has_cursor_in_body = (
             job.pagination is not None and job.pagination.style == "cursor" and CURSOR in (job.body or "")
         )
@@ -92,7 +98,12 @@ class PageWalk:
     def _pointer(self) -> Any:
         """What pagination.path finds on the last page: a link or a cursor."""
         pagination = self._job.pagination
-        return pagination.path.one(self.pages[-1].document) if pagination and pagination.path else None
+        return _found(pagination.path, self._last()) if pagination and pagination.path else None
+
+    def _last(self) -> Document:
+        """The last page, for expressions."""
+        page = self.pages[-1]
+        return Document(page.document, page.status, page.headers, self._evaluation)
 
     def _record_count(self) -> int:
         document = self.pages[-1].document
@@ -104,7 +115,10 @@ class PageWalk:
         lists = [metric.records for metric in self._job.metrics if metric.records.is_list]
         if not lists:
             raise FetchError("style page needs pagination.path here: the list that is empty on the last page")
-        return sum(len(group.records) for records in lists for group in records.walk(document))
+        try:
+            return sum(len(group.records) for records in lists for group in records.walk(self._last()))
+        except BudgetExceeded as error:
+            raise FetchError(str(error)) from None
 
     def _next_url(self, pagination: Pagination, url: str, first: str) -> str:
         if pagination.style == "page":
@@ -121,7 +135,8 @@ class PageWalk:
         cursor, page = self._pointer(), self.pages[-1]
         if isinstance(cursor, float):  # as the document wrote it
             exact = decode(page.content, page.content_type, exact=True)
-            cursor = pagination.path.one(exact) if pagination.path else None
+            shared = evaluation(self._job, 0, exact=True)
+            cursor = _found(pagination.path, Document(exact, page.status, page.headers, shared))
         if isinstance(cursor, list | dict):
             detail = f"pagination.path finds {kind_of(cursor)}; a cursor is a text or a number"
             raise FetchError(f"page {len(self.pages)}: {detail}")
@@ -139,6 +154,14 @@ class PageWalk:
         return target
 
 
+def _found(path: Expression | None, answer: Document) -> Any:
+    """What pagination.path finds in an answer. Raises FetchError."""
+    try:
+        return path.one(answer.value, Position(answer, (answer.value,))) if path else None
+    except (ExpressionFailed, BudgetExceeded) as error:
+        raise FetchError(f"pagination.path {error}") from None
+
+
 def with_query(url: str, parameters: dict[str, str]) -> str:
     """The URL with these query parameters set; its other parameters stay."""
     if not parameters:
@@ -152,7 +175,7 @@ def with_query(url: str, parameters: dict[str, str]) -> str:
 # warnings
 
 
-def warnings(job: JsonJob, documents: Sequence[Any], *, has_followed: bool) -> list[str]:
+def warnings(job: JsonJob, documents: Sequence[Document], *, has_followed: bool) -> list[str]:
     """Each names the key to set. `has_followed` says that an earlier answer led to a second page."""
     pagination = job.pagination
     if pagination is None or not documents:
@@ -160,20 +183,23 @@ def warnings(job: JsonJob, documents: Sequence[Any], *, has_followed: bool) -> l
     found: list[str] = []
     if pagination.style != "page" and len(documents) == 1 and not has_followed:
         found += _no_next_page(job, pagination, documents[0])
-    return [*found, *_overlaps(job, pagination, documents)]
+    try:
+        return [*found, *_overlaps(job, pagination, documents)]
+    except BudgetExceeded:  # a warning is worth no more
+        return found
 
 
-def _no_next_page(job: JsonJob, pagination: Pagination, document: Any) -> Iterator[str]:
+def _no_next_page(job: JsonJob, pagination: Pagination, document: Document) -> Iterator[str]:
     """A path that finds nothing on the first page. With null, an empty text or false there the API says that this is
     the last page, and a page without records needs no next one."""
     path = pagination.path
-    if path is None or path.one(document) or not _records(job, document):
+    if path is None or _found(path, document) or not _records(job, document):
         return
-    trace = path.trace(document)
+    trace = path.trace(document.value, Position(document, (document.value,)))
     if path.path and (trace.kind is Kind.FOUND or trace.value is None):
         return
     what = "a next link" if pagination.style == "next_link" else "a cursor"
-    near = nearest_path(path.text, document, lists=False)
+    near = nearest_path(path.text, document.value, lists=False)
     hint = f'; did you mean "{near}"?' if near else ""
     yield (
         f"pagination.path {path.text!r:.80} has never found {what}, so only one page was read: "
@@ -182,7 +208,7 @@ def _no_next_page(job: JsonJob, pagination: Pagination, document: Any) -> Iterat
     )
 
 
-def _overlaps(job: JsonJob, pagination: Pagination, documents: Sequence[Any]) -> Iterator[str]:
+def _overlaps(job: JsonJob, pagination: Pagination, documents: Sequence[Document]) -> Iterator[str]:
     """Records on two pages in a row: the first such pair of pages, and how many pairs there are."""
     pages = [list(map(_as_text, _records(job, document))) for document in documents]
     shared = [(number, _in_common(*pair)) for number, pair in enumerate(pairwise(pages), start=1)]
@@ -219,14 +245,14 @@ def _advice(pagination: Pagination) -> str:
     )
 
 
-def _records(job: JsonJob, document: Any) -> list[Any]:
+def _records(job: JsonJob, document: Document) -> list[Any]:
     """The records of one page: of the list that is empty on the last page, else of the first metric with records."""
     pagination = job.pagination
     if pagination and pagination.style == "page" and pagination.path:
-        found = pagination.path.one(document)
+        found = _found(pagination.path, document)
         return list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else []
-    if isinstance(document, list):
-        return document
+    if isinstance(document.value, list):
+        return document.value
     for metric in job.metrics:
         if metric.records.is_list:
             records = [record for group in metric.records.walk(document) for record in group.records]

@@ -27,6 +27,11 @@ class DropReason(StrEnum):
         "`skipped`",
         "the timestamp is not in the job's format, or in or before 1970",
     )
+    EXPRESSION_FAILED = (
+        "expression_failed",
+        "`skipped`",
+        "a function or comparison in an expression cannot be applied to what it found there",
+    )
     LABEL_NOT_SCALAR = "label_not_scalar", "`skipped`", "a label is a list or an object"
     NOT_A_LIST = "not_a_list", "`skipped`", "`[]` or an index in `records` found something that is no list"
     NOT_JSON = "not_json", "a backfill's `skipped`", "a line of a file is not JSON"

@@ -125,7 +125,7 @@ def fetch_pages(job: JsonJob, reader: JsonReader, fetcher: Fetcher, deadline: fl
         )
         found = fetcher.fetch(request, deadline)
         left_bytes -= len(found.content)
-        walk.add(reader.page(found.content, found.content_type))
+        walk.add(reader.page(found.content, found.content_type, found.status, found.headers))
     return walk.pages
 
 
