@@ -358,6 +358,9 @@ class Step:
 
     def trace(self, start: Trace, position: Position | None = None) -> Trace:
         """How far the step goes from what was found at `start`."""
+        if position is not None and self.expression.scope is not Scope.RECORD:
+            word = self.expression.words[0]
+            start = Trace(Kind.FOUND, word_value(word, position), word.text)
         at = self.expression.follow(start, position)
         return expression_trace.flattened(at) if self.flatten and at.kind is Kind.FOUND else at
 

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from .expression_words import Scope, Word
 
-MAX_VISITS = 10_000_000
+MAX_VISITS = 5_000_000
 """Elements that the expressions of one scrape may look at: some ten seconds of CPU. A filter over m elements in each of
 n records looks at n times m; a job of 100,000 records with a few short lists in each stays below."""
 CHARACTERS_PER_VISIT = 16  # of the texts that a function reads

@@ -10,7 +10,7 @@ from typing import Any
 
 from jmespath.exceptions import ParseError
 from jmespath.parser import Parser as StandardParser
-from jmespath.visitor import Options, TreeInterpreter, _equals, _is_comparable
+from jmespath.visitor import Options, TreeInterpreter, _is_comparable
 
 from .expression_context import Columns, Document, ExpressionFailed, Failure, Position, Rows, word_value
 from .expression_functions import TABLES, Functions, Lookups, arity, time_format, weight
@@ -127,6 +127,7 @@ def _checked(what: str, name: str, timezone: str) -> None:
 _WALKS = ("projection", "filter_projection", "value_projection", "flatten")
 _CHAINS = ("subexpression", "index_expression", "pipe", *_WALKS)
 _COMBINED = ("or_expression", "and_expression", "not_expression", "comparator", "function_expression")
+_EQUALITY = ("eq", "ne")
 _COSTLY = (*_WALKS, "function_expression")
 
 
@@ -187,6 +188,14 @@ class Interpreter(TreeInterpreter):  # type: ignore[misc]  # jmespath has no typ
         except ExpressionFailed:
             return None
 
+    def visit(self, node: Node, value: Any) -> Any:
+        """As jmespath's, which takes half as long again."""
+        kind = node["type"]
+        method = self._method_cache.get(kind)
+        if method is None:
+            method = self._method_cache[kind] = getattr(self, f"visit_{kind}")
+        return method(node, value)
+
     def visit_scope(self, node: Node, _: Any) -> Any:
         return word_value(node["value"], self.position)
 
@@ -214,15 +223,17 @@ class Interpreter(TreeInterpreter):  # type: ignore[misc]  # jmespath has no typ
         return list(Rows(found))
 
     def visit_comparator(self, node: Node, value: Any) -> Any:
-        left, right = (self.visit(child, value) for child in node["children"])
+        first, second = node["children"]
+        left, right, operator = self.visit(first, value), self.visit(second, value), node["value"]
         try:
-            if node["value"] in self._EQUALITY_OPS:
+            if operator in _EQUALITY:
                 if isinstance(left, list | dict) and type(left) is type(right):
                     self.visit_elements(weight(left))
-                return _equals(left, right) == (node["value"] == "eq")
+                is_equal = left == right and isinstance(left, bool) is isinstance(right, bool)  # true is not 1
+                return is_equal is (operator == "eq")
             if not (_is_comparable(left) and _is_comparable(right)):
                 return None
-            return self.COMPARATOR_FUNC[node["value"]](left, right)
+            return self.COMPARATOR_FUNC[operator](left, right)
         except RecursionError:
             raise ExpressionFailed("values that are nested too deeply are compared") from None
         except TypeError:

@@ -186,13 +186,13 @@ def _or(node: Node, at: Trace, using: Any) -> Trace:
 
 
 def _evaluated(node: Node, at: Trace, using: Any) -> Trace:
-    """Functions, comparisons, literals: what jmespath makes of them; when that is null, why the first argument is."""
+    """Functions, comparisons, literals: what jmespath makes of them; when that is null, which argument is, and why."""
     found = using.or_none(node, at.value)
     if found is not None:
         return Trace(Kind.FOUND, found, at.path)
     inner = [child for child in node["children"] if isinstance(child, dict) and child["type"] not in _VALUES]
-    trace = follow(inner[0], at, using) if inner else None
-    return trace if trace and trace.kind is not Kind.FOUND else Trace(Kind.MISSING, at.value, at.path)
+    traces = (follow(child, at, using) for child in inner)
+    return next((one for one in traces if one.kind is not Kind.FOUND), Trace(Kind.MISSING, at.value, at.path))
 
 
 def _word(node: Node, at: Trace, using: Any) -> Trace:

@@ -84,11 +84,11 @@ def _nothing_found(key: str, expression: Expression, metric: Metric, documents: 
         return f"{key} {expression.text} finds nothing{_shape(metric, documents) if found else ''}"
     place, value, position = found
     trace = expression.trace(value, position)
+    if position is not None and trace.path[:1] == "$":  # a word inside the expression
+        place, value = "the document", position.document.value
     where = f"{trace.path} is {shown(trace.value)} in {place}" if trace.path else f"{place} is {shown(value)}"
-    return (
-        f"{key} {expression.text} finds nothing; {where}{_nearest(expression.text, value, lists=False)}"
-        f"{_shape(metric, documents)}"
-    )
+    nearest = _nearest(expression.text, value, lists=False)
+    return f"{key} {expression.text} finds nothing; {where}{nearest}{_shape(metric, documents)}"
 
 
 def _looked_at(expression: Expression, metric: Metric, documents: Sequence[Any]) -> _LookedAt | None:
