@@ -111,10 +111,9 @@ class Functions(StandardFunctions):  # type: ignore[misc]  # jmespath has no typ
         names = [_column_name(one) for one in columns]
         self._evaluation.visit(len(rows) * (1 + len(names) // _CELLS_PER_VISIT))
         good = rows if {list}.issuperset(map(type, rows)) else list(self._lists(rows))
-        if any(len(row) != len(names) for row in good):
+        if not {len(names)}.issuperset(map(len, good)):
             good = [row[: len(names)] + [None] * (len(names) - len(row)) for row in good]
-        values = map(list, zip(*good, strict=True)) if good else ([] for _ in names)
-        return Columns(len(good), dict(zip(names, values, strict=True)))
+        return Columns(len(good), {name: [row[place] for row in good] for place, name in enumerate(names)})
 
     def _lists(self, rows: list[Any]) -> Iterator[list[Any]]:
         for row in rows:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -101,7 +103,8 @@ def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = 
     if charset := _other_charset(content_type):
         content = _recoded(content, content_type, charset)
     try:
-        return (_EXACT if exact else _INEXACT).decode(content)
+        with _uncollected():
+            return (_EXACT if exact else _INEXACT).decode(content)
     except (msgspec.DecodeError, ValueError):
         return _lenient(content, content_type, exact)
     except RecursionError:
@@ -112,6 +115,18 @@ def evaluation(job: JsonJob, now_ms: int, *, exact: bool = False) -> Evaluation:
     """What the expressions of one scrape share, which began at `now_ms`."""
     limit = job.limits.body_size_bytes
     return Evaluation(now_ms, lambda text: decode(text.encode(), exact=exact), limit or None)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Decoding makes no garbage, but so many objects that the collector would look at them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:  # else another thread decodes, and enables it again
+            gc.enable()
 
 
 def _other_charset(content_type: str) -> str:

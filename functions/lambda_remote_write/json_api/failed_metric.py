@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config.expression import Expression, Group
 from ..config.expression_context import Columns, Position, document_of
-from ..config.expression_trace import Kind, Trace, first_characters, nearest_path, shown
+from ..config.expression_trace import Kind, Trace, first_characters, joined, nearest_path, shown
 from ..config.expression_words import Scope
 from ..config.schema import Metric
 from ..model.drop_reasons import DropReason
@@ -150,10 +150,30 @@ def _shape_of(metric: Metric, group: Group, document: Any) -> str:
     inside = step.without_flatten(around, group.position()) if plain.endswith("[]") else None
     if isinstance(inside, list) and any(isinstance(item, list) for item in inside):
         advice = f'records: "{plain[:-2]}"' if plain[:-2] else "no records at all"
-        return f". The records are lists, which [] flattened into their elements: write {advice}"
+        by_name = f', or records: "{call}"' if (call := _rows_call(plain[:-2], around, inside)) else ""
+        return f". The records are lists, which [] flattened into their elements: write {advice}{by_name}"
     if plain.endswith("]") and step.is_index:
         return f". {plain} selects one list, whose elements become the records. A slice keeps it as one record: [-1:]"
     if isinstance(around, list) and plain == "@":
         detail = f". The document is a list, so each element is a record, and the first is {shown(group.records[0])}"
         return f"{detail}. To select one element, put the index into records: [0]"
     return f". The records are not objects: the first is {shown(group.records[0])}"
+
+
+def _rows_call(path: str, around: Any, rows: list[Any]) -> str:
+    """The call that gives rows their names, where a list of them is near: beside the rows, or as the first of them."""
+    width = len(rows[0]) if isinstance(rows[0], list) else 0
+    if not path:
+        return "rows([0], [1:])" if width and _are_names(rows[0], width) else ""
+    siblings = around.items() if isinstance(around, dict) and "." not in path else ()
+    for name, value in siblings:
+        if value is not rows and _are_names(value, width):
+            return f"rows({joined('', name)}{'[].name' if isinstance(value[0], dict) else ''}, {path})"
+    return ""
+
+
+def _are_names(value: Any, width: int) -> bool:
+    """Whether a list holds a name for each cell of a row: texts, or objects with a name."""
+    if not isinstance(value, list) or not value or len(value) != width:
+        return False
+    return all(isinstance(one.get("name") if isinstance(one, dict) else one, str) for one in value)
