@@ -11,7 +11,8 @@ import re2
 
 from .. import relabel
 from . import backfill, expression, http_client, jobs, plain_text, scalars, statesets, unsupported_keys
-from .expression import Expression, Scope
+from .expression import Expression
+from .expression_words import Scope
 from .global_config import intervals, job_name, label_name
 from .schema import Backfill, GlobalConfig, HttpClientConfig, JsonJob, Metric, Pagination, RecordName, Timestamp
 from .secrets import Secret
@@ -116,7 +117,7 @@ def _backfill(entry: Section, found: Sequence[_Read], interval_ms: int) -> Backf
 def _of_document(text: str, expected: str) -> Expression:
     """An expression over the whole document. Raises ValueError."""
     found = expression.parse(text)
-    if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
+    if not found.is_of_document:
         raise ValueError(expected)
     return found
 
@@ -177,7 +178,10 @@ def pagination(entry: Section) -> Pagination | None:
 
 def _page_path(text: str) -> Expression:
     expected = "a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there"
-    return _of_document(text, expected)
+    found = _of_document(text, expected)
+    if found.program is not None and found.program.calls("now"):
+        raise ValueError("now() stands in expressions over records: a page is found without the time")
+    return found
 
 
 def within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
@@ -288,6 +292,10 @@ def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> lis
     else:
         step = section.read("records", expression.parse_step)
         steps = [step] if step else []
+    try:
+        expression.records(steps, [])
+    except expression.InvalidExpression as error:
+        section.problem("records", str(error))
     return steps or list(default or _default_metric().records.steps)
 
 

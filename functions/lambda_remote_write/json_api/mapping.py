@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import relabel
 from ..config.expression import Group
+from ..config.expression_context import BudgetExceeded, Failure
 from ..config.expression_trace import kind_of, shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
@@ -77,7 +78,14 @@ def label_text(value: Any, *, exact: bool = False, what: str = "a label") -> str
         if not exact:
             raise InexactNumber
         return repr(value).removesuffix(".0")
+    _check(value)
     raise _Skip(DropReason.LABEL_NOT_SCALAR, f"{what} is {kind_of(value)}: {value!r:.60}")
+
+
+def _check(found: Any) -> None:
+    """Raises _Skip when the expression failed that was to find a value."""
+    if type(found) is Failure:
+        raise _Skip(DropReason.EXPRESSION_FAILED, found.message)
 
 
 class JobMapper:
@@ -94,14 +102,14 @@ class JobMapper:
     def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
 
-        Raises ScrapeFailed and InexactNumber.
+        A document is a value, or a Document with its answer. Raises ScrapeFailed and InexactNumber.
         """
         unstamped: list[Series] = []
         for metric in self._metrics:
-            metric.start()
-            for document in documents:
-                metric.map(document, scrape)
-            found = metric.finish(documents, scrape, now_ms)
+            try:
+                found = metric.samples(documents, scrape, now_ms)
+            except BudgetExceeded as error:
+                raise ScrapeFailed(str(error)) from None
             scrape.samples.extend(found)
             if not metric.is_stamped:
                 unstamped += found.series
@@ -164,6 +172,13 @@ class MetricMapper:
         states = self._metric.states
         return MetricResult(self._metric.name, samples_per_record=len(states.values) if states else 1)
 
+    def samples(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
+        """The metric's samples of all documents. Raises ScrapeFailed, InexactNumber and BudgetExceeded."""
+        self.start()
+        for document in documents:
+            self.map(document, scrape)
+        return self.finish(documents, scrape, now_ms)
+
     def start(self) -> None:
         """Drops what a failed scrape may have left, and the cache when most of it is unused."""
         if len(self._series) > _SPARE_KEYS + 4 * self._result.records * self._result.samples_per_record:
@@ -179,6 +194,9 @@ class MetricMapper:
             self._result.records += len(group.records)
             if group.not_a_list is not None:
                 self._skip_place(group)
+            for failure in group.failures:  # each counts as one record
+                self._result.records += 1
+                self._skip(DropReason.EXPRESSION_FAILED, f": records {failure.message}")
             if not group.records:
                 continue
             try:
@@ -310,6 +328,7 @@ class MetricMapper:
         _Skip, or ScrapeFailed by on_missing."""
         if raw is None:
             return self._missing()
+        _check(raw)
         if self._states is not None:
             state = label_text(raw, exact=self._job.exact, what="the state")
             return state if self._metric.value_regex is None else self._extracted(state)
@@ -358,6 +377,7 @@ class MetricMapper:
             return started_ms
         if raw is None:
             raise _Skip(DropReason.TIMESTAMP_MISSING, f"{self._metric.timestamp.path.text} finds no timestamp")
+        _check(raw)
         try:
             stamp = self._metric.timestamp.format.milliseconds(raw)
         except BadTimestamp as error:

@@ -27,6 +27,11 @@ class DropReason(StrEnum):
         "`skipped`",
         "the timestamp is not in the job's format, or in or before 1970",
     )
+    EXPRESSION_FAILED = (
+        "expression_failed",
+        "`skipped`",
+        "a function or comparison in an expression cannot be applied to what it found there",
+    )
     LABEL_NOT_SCALAR = "label_not_scalar", "`skipped`", "a label, a state or a metric's name is a list or an object"
     NAME_MISSING = "name_missing", "`skipped`", "the record has no text where `name` reads the metric's name"
     NOT_A_LIST = "not_a_list", "`skipped`", "`[]` or an index in `records` found something that is no list"
