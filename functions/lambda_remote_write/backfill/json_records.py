@@ -119,6 +119,7 @@ class RecordMapper:
             except InexactNumber:
                 self._mapper.exact = True  # from now on without a first attempt
                 scrape.dropped, scrape.samples, scrape.records = ReasonCounts(), Samples(), 0
+                scrape.metrics, scrape.notes = [], []
                 again = exact()
                 self._mapper.map([again] if self._is_record else again, scrape, self._run, now_ms)
         except ScrapeFailed as error:
@@ -297,12 +298,13 @@ class Table:
 
     def __init__(self, job: JsonJob, renamed: Mapping[str, str]) -> None:
         self._renamed = renamed
-        used = [(one, False) for metric in job.metrics for _, one in metric.labels]
+        used = [(one, False) for metric in job.metrics for _, one in metric.text_columns]
         used += [(metric.value, True) for metric in job.metrics]
         used += [(metric.timestamp.path, True) for metric in job.metrics if metric.timestamp]
         fields = [(one.path[0], needed) for one, needed in used if one.scope is Scope.RECORD and one.path]
         self._needed = {name for name, needed in fields if needed}
         self._labels = {name for name, needed in fields if not needed}
+        self._states = {name for metric in job.metrics if metric.states for name in metric.value.path or ()}
 
     def rows(self, header: Sequence[str], blocks: Iterator[Block], place: str) -> Iterator[Rows]:
         """Yields the rows of the blocks after the header. Raises BadFile."""
@@ -363,8 +365,14 @@ class Table:
         for name, cells in zip(header, columns, strict=True):
             if name.partition(".")[0] not in self._needed | self._labels:
                 continue
-            fields[name] = _numbers(cells) if name in self._needed and name not in self._labels else list(cells)
+            fields[name] = self._values(name, cells)
         return Columns(len(rows), fields)
+
+    def _values(self, name: str, cells: Sequence[str]) -> list[Any]:
+        """A column: as labels text, as values numbers, or the states of a stateset, of which an empty cell is none."""
+        if name in self._labels or name not in self._needed:
+            return list(cells)
+        return [cell or None for cell in cells] if name in self._states else _numbers(cells)
 
 
 def _is_number(cell: str) -> bool:

@@ -144,8 +144,7 @@ class Fetcher:
         hint = _hint(answer.status)
         if answer.status in (401, 403):
             asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
-            names = [name for name, _ in request.headers]
-            hint = not_let_in(credentials_used(request.client, names, request.url), asked)
+            hint = not_let_in(credentials_used(request.client, request.url), asked)
             if origin(url) != origin(request.url):
                 hint += "; a redirect has led to another origin, where credentials are never sent"
         headers = answer.headers

@@ -73,12 +73,12 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     metrics = job.metrics
     if job.pagination or job.fail_if or any(one.records.steps != metrics[0].records.steps for one in metrics):
         return None
-    if any(one.value_map or one.value_regex is not None for one in metrics):  # they look at the text of a number
+    if any(one.reads_text for one in metrics):
         return None
     step = metrics[0].records.steps[0]
     if len(metrics[0].records.steps) > 1 or step.path != ():
         return None
-    labels = [expression for metric in metrics for _, expression in metric.labels]
+    labels = [expression for metric in metrics for _, expression in metric.text_columns]
     others = [metric.value for metric in metrics] + [one.timestamp.path for one in metrics if one.timestamp]
     read = [expression for expression in [*others, *labels] if expression.scope is not Scope.CONSTANT]
     if any(expression.scope is not Scope.RECORD or len(expression.path or ()) != 1 for expression in read):

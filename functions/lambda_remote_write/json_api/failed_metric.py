@@ -69,6 +69,9 @@ def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any])
     if most == DropReason.TIMESTAMP_MISSING and metric.timestamp is not None:
         detail = _nothing_found("timestamp", metric.timestamp.path, metric, documents)
         return f"metric {metric.name}: {of_all}: {detail}"
+    if most == DropReason.NAME_MISSING and metric.record_name is not None:
+        detail = _nothing_found("name", metric.record_name.path, metric, documents)
+        return f"metric {metric.name}: {of_all}: {detail}"
     example = result.skipped.first_examples[most].removeprefix(f"metric {metric.name}").lstrip(":, ")
     return f"metric {metric.name}: {of_all} ({most}); the first: {example}"
 

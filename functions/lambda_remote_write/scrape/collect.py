@@ -175,6 +175,8 @@ def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
     scrape.notes = [masked(note) for note in scrape.notes]
     for result in scrape.metrics:
         result.failed = masked(result.failed) if result.failed else ""
+        if result.unknown_states.count:
+            result.unknown_states = result.unknown_states.rewritten(masked)
     for reasons in (scrape.skipped, scrape.dropped, *(result.skipped for result in scrape.metrics)):
         reasons.rewrite(masked)
 
