@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lambda_remote_write.deadline import Call, DeadlineExceeded, call_until, calls_until
+from lambda_remote_write.deadline import BoundedCall, Call, Calls, DeadlineExceeded, Turns, call_until
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.samples import NEVER_MS
@@ -177,7 +177,7 @@ def test_an_error_is_raised_where_the_result_is_waited_for() -> None:
 def test_calls_side_by_side_give_their_results_as_they_come() -> None:
     released = threading.Event()
     functions = [lambda: released.wait(20), lambda: "first"]
-    results = calls_until(functions, time.monotonic() + 20, max_threads=2)
+    results = Calls([BoundedCall(one) for one in functions], max_threads=2).until(time.monotonic() + 20)
     assert next(results) == (1, "first")
     released.set()
     assert list(results) == [(0, True)]
@@ -190,7 +190,57 @@ def test_what_has_not_begun_by_the_deadline_never_begins() -> None:
         begun.append("one")
         released.wait(20)
 
-    assert list(calls_until([hang, hang], time.monotonic() + 0.05, max_threads=1)) == []
+    calls = Calls([BoundedCall(hang), BoundedCall(hang)], max_threads=1)
+    assert list(calls.until(time.monotonic() + 0.05)) == []
+    released.set()
+    time.sleep(0.1)  # for what the thread would do now
+    assert begun == ["one"]
+
+
+def test_of_one_key_no_more_calls_are_under_way_than_each_allows() -> None:
+    """One that waits holds up only those behind it with the same key; one without a limit never waits, and counts."""
+    turns = Turns[str]()
+    assert [turns.ask(name, "h", 2) for name in ("a", "b", "c", "d")] == [["a"], ["b"], [], []]
+    assert turns.ask("other", "i", 1) == ["other"]
+    assert turns.ask("free", "h", 0) == ["free"]
+    assert turns.waiting() == {"c", "d"}
+    assert [turns.done("h"), turns.done("h"), turns.done("h")] == [[], ["c"], ["d"]]
+    assert turns.waiting() == set()
+
+
+def test_limits_of_several_jobs_count_against_the_same_calls() -> None:
+    """First come, first served: the smaller limit waits until there are as few, and the larger ones behind it too."""
+    turns = Turns[str]()
+    for name in ("a", "b", "c"):
+        turns.ask(name, "h", 3)
+    assert [turns.ask("small", "h", 1), turns.ask("large", "h", 3)] == [[], []]
+    assert [turns.done("h"), turns.done("h"), turns.done("h")] == [[], [], ["small", "large"]]
+
+
+def test_a_call_that_waits_for_its_turn_takes_no_thread() -> None:
+    """With two threads, and many calls of a slow key, another key's calls all end."""
+    released, calls = threading.Event(), list[BoundedCall[object]]()
+    calls += [BoundedCall(lambda: released.wait(20), "slow", 1) for _ in range(50)]
+    calls += [BoundedCall(lambda: "well", "quick", 1) for _ in range(50)]
+    both = Calls(calls, max_threads=2)
+    results = both.until(time.monotonic() + 20)
+    assert [next(results) for _ in range(50)] == [(index, "well") for index in range(50, 100)]
+    assert both.waiting() == set(range(1, 50))
+    released.set()
+    assert len(list(results)) == 50
+
+
+def test_what_waits_for_its_turn_at_the_deadline_never_begins() -> None:
+    """Also when a call before it ends later."""
+    released, begun = threading.Event(), list[str]()
+
+    def hang() -> None:
+        begun.append("one")
+        released.wait(20)
+
+    calls = Calls([BoundedCall(hang, "h", 1), BoundedCall(hang, "h", 1)], max_threads=8)
+    assert list(calls.until(time.monotonic() + 0.05)) == []
+    assert calls.waiting() == {1}
     released.set()
     time.sleep(0.1)  # for what the thread would do now
     assert begun == ["one"]

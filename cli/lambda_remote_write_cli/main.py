@@ -22,6 +22,7 @@ from lambda_remote_write.config.sd_configs import FileSd
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.config_source import Unreadable, not_loaded, problems_json
 from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.discovery import static_groups
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.scrape import Scrape
 from lambda_remote_write.plan import plan
@@ -29,6 +30,7 @@ from lambda_remote_write.push import push
 from lambda_remote_write.report.printable import json_text
 from lambda_remote_write.report.report import Report, skipped_dict, skipped_lines
 from lambda_remote_write.scrape.schedule import Tick
+from lambda_remote_write.scrape.targets import targets_of
 from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
 from lambda_remote_write.store import StoreError
 
@@ -151,7 +153,7 @@ def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int
 
 def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
     jobs, endpoints = config.job_names(), [endpoint.name for endpoint in config.endpoints]
-    warnings = [*config.warnings, *_files_that_nothing_writes(config)]
+    warnings = [*config.warnings, *_files_that_nothing_writes(config), *_equal_labels(config)]
     notes = [] if config.spool.location else [_MEMORY_ONLY]
     if options.json:
         say_json({"ok": True, "jobs": jobs, "endpoints": endpoints, "warnings": warnings, "notes": notes})
@@ -162,6 +164,12 @@ def _check(options: argparse.Namespace, config: Config, _: Dependencies) -> int:
         print(f"note: {note}")
     print(f"{options.config}: {counted(len(jobs), 'job')}, {counted(len(endpoints), 'endpoint')}, no mistakes")
     return _OK
+
+
+def _equal_labels(config: Config) -> list[str]:
+    """Warns of targets in `static_configs` that would be one series; those of other lists are known to a run."""
+    found = {job.job_name: targets_of(job, static_groups(job.discovery)).equal_labels for job in config.jobs}
+    return [f"job {name}: {detail}" for name, detail in found.items() if detail]
 
 
 def _files_that_nothing_writes(config: Config) -> list[str]:

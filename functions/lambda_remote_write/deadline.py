@@ -10,11 +10,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
+Item = TypeVar("Item", bound=Hashable)
 
 
 class DeadlineExceeded(Exception):
@@ -56,27 +58,104 @@ def call_until(function: Callable[[], Result], deadline: float) -> Result:
     return Call(function).result(deadline)
 
 
-def calls_until(
-    functions: Sequence[Callable[[], Result]], deadline: float, max_threads: int
-) -> Iterator[tuple[int, Result]]:
-    """Calls functions, which raise nothing, side by side: (index, result) as the results come, until the deadline. What
-    has not begun by then never begins."""
-    waiting = deque(enumerate(functions))
-    results: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
+class Turns(Generic[Item]):
+    """Whose turn it is. Of the items with one key at most `limit` are under way at the same time (0: no bound), first
+    come, first served: one that waits holds up only those behind it with the same key. Thread-safe."""
 
-    def work() -> None:
-        while True:
+    def __init__(self) -> None:
+        self._under_way = Counter[Hashable]()
+        self._waiting: dict[Hashable, deque[tuple[Item, int]]] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, item: Item, key: Hashable, limit: int) -> list[Item]:
+        """Returns the item if its turn is now. If not, a call of `done` returns it."""
+        with self._lock:
+            if limit:
+                self._waiting.setdefault(key, deque()).append((item, limit))
+                return self._next(key)
+            self._under_way[key] += 1
+            return [item]
+
+    def done(self, key: Hashable) -> list[Item]:
+        """One with this key has ended. Returns those whose turn has come with it."""
+        with self._lock:
+            self._under_way[key] -= 1
+            found = self._next(key)
+            if not self._under_way[key]:
+                del self._under_way[key]
+            return found
+
+    def waiting(self) -> set[Item]:
+        with self._lock:
+            return {item for line in self._waiting.values() for item, _ in line}
+
+    def _next(self, key: Hashable) -> list[Item]:
+        line, found = self._waiting.get(key, deque()), []
+        while line and self._under_way[key] < line[0][1]:
+            found.append(line.popleft()[0])
+            self._under_way[key] += 1
+        if not line:
+            self._waiting.pop(key, None)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedCall(Generic[Result]):
+    """A function that raises nothing. `key` and `limit` are those of Turns."""
+
+    function: Callable[[], Result]
+    key: Hashable = None
+    limit: int = 0
+
+
+class Calls(Generic[Result]):
+    """Calls side by side, in at most `max_threads` threads at the same time. One that waits for its turn has none."""
+
+    def __init__(self, calls: Sequence[BoundedCall[Result]], max_threads: int) -> None:
+        self._calls, self._idle = calls, max_threads
+        self._turns, self._ready = Turns[int](), deque[int]()
+        self._results: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
+        self._begin_by = float("-inf")
+        self._lock = threading.Lock()
+
+    def until(self, deadline: float, spare_seconds: float = 0.0) -> Iterator[tuple[int, Result]]:
+        """(index, result) as the results come. What has not begun by the deadline (monotonic seconds) never begins;
+        results are waited for so much longer."""
+        self._begin_by = deadline
+        for index, call in enumerate(self._calls):
+            self._begin(self._turns.ask(index, call.key, call.limit))
+        for _ in self._calls:
             try:
-                index, function = waiting.popleft()
-            except IndexError:
+                yield self._results.get(timeout=max(deadline + spare_seconds - time.monotonic(), 0.01))
+            except queue.Empty:
                 return
-            results.put((index, function()))
 
-    for _ in range(min(max_threads, len(functions))):
-        threading.Thread(target=work, daemon=True).start()
-    for _ in functions:
-        try:
-            yield results.get(timeout=max(deadline - time.monotonic(), 0.01))
-        except queue.Empty:
-            waiting.clear()
-            return
+    def waiting(self) -> set[int]:
+        """The calls that have not had their turn."""
+        return self._turns.waiting()
+
+    def _begin(self, ready: Sequence[int], working: int = 0) -> None:
+        """Calls these in new threads, but for as many as are `working` and take the next one themselves."""
+        with self._lock:
+            self._ready.extend(ready)
+            new = max(min(len(ready) - working, self._idle), 0)
+            self._idle -= new
+        for _ in range(new):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while (index := self._take()) is not None:
+            call = self._calls[index]
+            self._results.put((index, call.function()))
+            if self._may_begin():
+                self._begin(self._turns.done(call.key), working=1)
+
+    def _take(self) -> int | None:
+        with self._lock:
+            if self._ready and self._may_begin():
+                return self._ready.popleft()
+            self._idle += 1
+            return None
+
+    def _may_begin(self) -> bool:
+        return time.monotonic() < self._begin_by

@@ -197,8 +197,9 @@ def _targets(pool: ScrapePool[Any], shown: _Shown) -> dict[str, Any]:
 
 
 def _dropped_target(dropped: DroppedTarget) -> dict[str, Any]:
-    by = dropped.error or (f"relabel_configs[{dropped.by_rule}]" if dropped.by_rule is not None else "relabel_configs")
-    return {"discovered": dict(dropped.discovered), "by": by}
+    rule = f"relabel_configs[{dropped.by_rule}]" if dropped.by_rule is not None else "relabel_configs"
+    same = f"the same labels as {dropped.same_as}" if dropped.same_as else ""
+    return {"discovered": dict(dropped.discovered), "by": dropped.error or same or rule}
 
 
 def _job(job: Job, shown: _Shown, config: Config) -> dict[str, Any]:

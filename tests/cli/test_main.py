@@ -50,6 +50,17 @@ def test_check_warns_of_a_list_that_a_function_never_finds(tmp_path: Path) -> No
     assert f"warning: {warning}" in pusher("check", path).stdout
 
 
+def test_check_warns_of_static_targets_that_would_be_one_series(tmp_path: Path) -> None:
+    """Without a request: what other lists of the job have is known to a run."""
+    listed = [{"targets": ["h:1"], "labels": {"__metrics_path__": path}} for path in ("/a", "/b")]
+    jobs = [{"job_name": "j", "static_configs": listed, "http_sd_configs": [{"url": "http://127.0.0.1:1/"}]}]
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps({"scrape_configs": jobs, "remote_write": [{"url": "https://receiver.example/w"}]}))
+    (warning,) = json.loads(pusher("check", path, "--json").stdout)["warnings"]
+    assert warning.startswith("job j: 1 target has the same labels as another one")
+    assert "http://h:1/b beside http://h:1/a" in warning
+
+
 def test_check_names_every_mistake_and_exits_2(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("global: {scrape_intervall: 1m}\njson_configs: [{job_name: a}]\nremote_write: [{url: nowhere}]\n")

@@ -43,6 +43,8 @@ class Source:
     interval_ms: int = 60_000
     offset_ms: int = 0
     timeout_ms: int = 10_000
+    host: str = "here:1"
+    max_requests_per_host: int = 0
     got: list[ScrapeResponse] = field(default_factory=list)
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
@@ -102,6 +104,47 @@ def test_a_thread_that_wakes_up_later_asks_no_other_source() -> None:
     for thread in threads:
         thread.join(20)
     assert asked == ["hung"] * 128
+
+
+def test_a_scrape_that_has_not_had_its_turn_is_down_and_names_the_key() -> None:
+    """The others of its host took the run's time; those of another host are not concerned."""
+    hold, bound = threading.Event(), {"host": "api:443", "max_requests_per_host": 2}
+    slow = [Source(f"slow {number}", hold.wait, **bound) for number in range(3)]
+    well = Source("well", host="other:443", max_requests_per_host=2)
+    first, second, waited, other = collect([*slow, well], FETCHER, now_ms, time.monotonic() + 0.5, 1)
+    hold.set()
+    assert "a name look-up may hang" in first.error
+    assert "a name look-up may hang" in second.error
+    assert "of api:443 at most 2 scrapes" in waited.error
+    assert "max_requests_per_host" in waited.error
+    assert not other.error
+
+
+def test_the_timeout_and_the_time_of_a_scrape_begin_with_its_turn() -> None:
+    """Three of 0.3 s, one at a time, with a timeout of 0.6 s: the last one begins after the first one's is over."""
+    deadlines = list[float]()
+
+    @dataclass
+    class Timed(Source):
+        def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
+            deadlines.append(deadline - time.monotonic())
+            time.sleep(0.3)
+
+    timed = [Timed(f"{number}", timeout_ms=600, max_requests_per_host=1) for number in range(3)]
+    scrapes = collect(timed, FETCHER, now_ms, time.monotonic() + 30, 1)
+    assert [scrape.error for scrape in scrapes] == ["", "", ""]
+    assert all(0 < left <= 0.6 for left in deadlines)
+    first, second, third = [scrape.started_ms for scrape in scrapes]
+    assert second - first >= 290
+    assert third - second >= 290
+
+
+def test_one_that_is_down_without_a_request_waits_for_no_turn() -> None:
+    hold, bound = threading.Event(), {"host": "api:443", "max_requests_per_host": 1}
+    slow = Source("slow", hold.wait, **bound)
+    scrapes = collect([slow, Source("bad", forced_error="no address", **bound)], FETCHER, now_ms, time.monotonic(), 1)
+    hold.set()
+    assert scrapes[1].error == "no address"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""From sources into the queues: every source at its own interval, each in a thread of its own."""
+"""From sources into the queues: every source at its own interval, each in a thread of its own, of one host as many at
+the same time as `max_requests_per_host` allows."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from lambda_remote_write.deadline import Turns
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.delivery import WriteRequest
@@ -27,6 +29,10 @@ _DISCOVERY_SECONDS = 15.0  # of which discovery gets a third
 _GAP_SECONDS = 60.0  # for a scrape that backfills a gap, where its interval is shorter
 _LOOK_SECONDS = 0.02
 _MAX_FAMILIES = 20_000  # with metadata, as many as AMP keeps
+
+
+_Due = tuple[collect.Scraper, Environment]
+"""A source whose time has come, and the environment in which it has."""
 
 
 class Marks:
@@ -77,7 +83,9 @@ class Scraping:
         self._down, self._discovery, self._dropped = Problems(say), Problems(say), Problems(say)
         self._failed, self._skipped = Problems(say), Problems(say)
         self._notes: dict[str, list[str]] = {}  # of each source's last scrape
-        self._busy: set[str] = set()  # keys of sources that are being scraped
+        self._busy: set[str] = set()  # keys of sources that are being scraped, or wait for their turn
+        self._turns = Turns[_Due]()
+        self._is_ending = False
         self._number = 0  # of the last part that was put into the queues
         environment.progress.ahead = self.marks.ahead
 
@@ -90,14 +98,18 @@ class Scraping:
         """Starts the scrapes whose time has come. Returns how long until the next one, None without any source."""
         for source in self._schedule.due(self.environment.sources(), self._busy):
             self._busy.add(source.key)
-            threading.Thread(target=self._scrape_or_say, args=(source, self.environment), daemon=True).start()
+            limit = 0 if source.forced_error else source.max_requests_per_host
+            self._start(self._turns.ask((source, self.environment), source.host, limit))
         self._end_gone()
         if detail := self._clock.step():
             self._say(detail)
         return self._schedule.wait_seconds()
 
     def finish(self, seconds: float) -> None:
-        """Waits for the scrapes that are under way, for so long at most: what they bring is flushed too."""
+        """Waits for the scrapes that are under way, for so long at most: what they bring is flushed too. Those that
+        wait for their turn do not begin any more."""
+        self._is_ending = True
+        self._busy -= {source.key for source, _ in self._turns.waiting()}
         until = time.monotonic() + seconds
         while self._busy and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
@@ -122,6 +134,10 @@ class Scraping:
             rollback(requests, endpoint.find)
             self.marks.lost()
 
+    def _start(self, due: Sequence[_Due]) -> None:
+        for source, environment in () if self._is_ending else due:
+            threading.Thread(target=self._scrape_or_say, args=(source, environment), daemon=True).start()
+
     def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
         """A source outlives whatever goes wrong with one scrape."""
         try:
@@ -130,6 +146,7 @@ class Scraping:
             self._say(f"{source.name} {source.instance}: a scrape is lost: {bug(error)}")
         finally:
             self._busy.discard(source.key)
+            self._start(self._turns.done(source.host))
 
     def _scrape(self, source: collect.Scraper, environment: Environment) -> None:
         deadline = time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS)

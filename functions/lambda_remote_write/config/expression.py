@@ -286,7 +286,7 @@ def parse_step(text: str) -> Step:
     return Step(Expression(text, Scope.RECORD, program=_jmespath(stripped)))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Records:
     """`records`: steps, each walked inside the one before; `key_levels` are the steps whose objects are walked as
     maps, and whose lists have indices, because some expression of the metric uses their key."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from . import global_config, http_client, plain_text, relabel_configs
-from .schema import GlobalConfig, Job
+from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, Job
 from .yaml_reader import Section, did_you_mean
 
 OF_TARGETS = ("scheme", "metrics_path", "params", "relabel_configs", "target_limit", "keep_dropped_targets")
@@ -28,8 +28,13 @@ def shared(entry: Section, fallback: GlobalConfig, default: Job, reserved: Colle
         "http": http_client.read(entry, reserved),
         "metric_relabel": relabel_configs.read(entry, "metric_relabel_configs", default.name_validation),
         "new_series_limit": entry.integer("new_series_limit") or fallback.new_series_limit,
-        "max_requests_per_host": entry.integer("max_requests_per_host", default.max_requests_per_host),
+        "max_requests_per_host": entry.integer("max_requests_per_host", _requests_per_host(entry, default)),
     }
+
+
+def _requests_per_host(entry: Section, default: Job) -> int:
+    """An API that lists targets mostly lists its own paths."""
+    return MAX_REQUESTS_PER_HOST if "json_sd_configs" in entry else default.max_requests_per_host
 
 
 def targets(entry: Section, fallback: GlobalConfig, default: Job, env_vars: Mapping[str, str]) -> dict[str, Any]:

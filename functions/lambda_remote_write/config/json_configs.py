@@ -13,7 +13,7 @@ from .. import relabel
 from . import backfill, expression, http_client, jobs, plain_text, scalars, statesets, unsupported_keys
 from .expression import Expression, Scope
 from .global_config import intervals, job_name, label_name
-from .schema import Backfill, GlobalConfig, JsonJob, Metric, Pagination, RecordName, Timestamp
+from .schema import Backfill, GlobalConfig, HttpClientConfig, JsonJob, Metric, Pagination, RecordName, Timestamp
 from .secrets import Secret
 from .timestamp import Format, any_of, parse_format, parse_zone
 from .yaml_reader import Section
@@ -42,25 +42,23 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
     targets = _targets(entry, fallback, default, env_vars)
-    body = read_body(entry)
+    method, body = read_request(entry)
     found = _metrics(entry)
     job = replace(
         default,
         **_with_headers(entry, jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)),
         **targets,
         url=url or "",
-        method=entry.choice("method", ("GET", "POST"), "POST" if body is not None else None),
+        method=method,
         body=body,
         labels=_static_labels(entry),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         fail_if=entry.read("fail_if", _over_document),
         fail_message=entry.read("fail_message", _over_document),
-        pagination=_pagination(entry),
+        pagination=pagination(entry),
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),
     )
-    if job.body is not None and job.method == "GET":
-        entry.problem("body", "a GET request has no body; leave method out or set it to POST")
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
@@ -93,12 +91,16 @@ def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ..
 
 
 def _with_headers(entry: Section, shared: dict[str, Any]) -> dict[str, Any]:
+    return shared | {"http": with_headers(entry, shared["http"])}
+
+
+def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:
     """`headers` is the short form of `http_headers`, with one value for each name."""
     headers = http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
     if entry.has("headers") and entry.has("http_headers"):
         entry.problem("headers", _SHORT_FORM.format("http_headers"))
     one_each = tuple((name, (Secret(literal=value),)) for name, value in headers)
-    return shared | {"http": replace(shared["http"], http_headers=one_each)} if one_each else shared
+    return replace(http, http_headers=one_each) if one_each else http
 
 
 def _backfill(entry: Section, found: Sequence[_Read], interval_ms: int) -> Backfill | None:
@@ -123,7 +125,16 @@ def _over_document(text: str) -> Expression:
     return _of_document(text, "an expression over the document is expected, as errors or code != `200`")
 
 
-def read_body(section: Section) -> str | None:
+def read_request(section: Section) -> tuple[str, str | None]:
+    """`method` and `body`."""
+    body = _body(section)
+    method = section.choice("method", ("GET", "POST"), "POST" if body is not None else "GET")
+    if body is not None and method == "GET":
+        section.problem("body", "a GET request has no body; leave method out or set it to POST")
+    return method, body
+
+
+def _body(section: Section) -> str | None:
     body = plain_text.text(section, "body", plain_text.BY_HEADER)
     if body is not None and not section.is_map("body"):
         plain_text.warn_of_references_within(section, "body", body)
@@ -143,7 +154,7 @@ def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
     return tuple((name, value or "") for name, value in read if label_name(section, name))
 
 
-def _pagination(entry: Section) -> Pagination | None:
+def pagination(entry: Section) -> Pagination | None:
     section = entry.section("pagination")
     if section is None:
         return None
@@ -169,7 +180,7 @@ def _page_path(text: str) -> Expression:
     return _of_document(text, expected)
 
 
-def _within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
+def within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
     """Reads an expression that is evaluated under these steps of `records`."""
 
     def read_expression(text: str) -> Expression:
@@ -194,11 +205,11 @@ def _metrics(entry: Section) -> tuple[_Read, ...]:
 def _metric(section: Section) -> _Read | None:
     before = len(section.diagnostics.problems)
     section.defaults = default = _default_metric()
-    steps = _steps(section)
-    read_expression = _within(steps) if not section.is_wrong("records") else expression.parse
+    steps = read_steps(section)
+    read_expression = within(steps) if not section.is_wrong("records") else expression.parse
     value = section.read("value", read_expression)
     timestamp = _timestamp(section, read_expression)
-    labels = _labels(section, read_expression)
+    labels = read_labels(section, read_expression)
     name, record_name = _name(section, read_expression)
     states = statesets.read(section, dict(labels))
     metric_type = section.choice("type", METRIC_TYPES, "stateset" if states else None)
@@ -241,7 +252,7 @@ def _default_metric() -> Metric:
 def _of_ranges(found: Sequence[_Read], section: Section) -> tuple[Metric, ...]:
     """The metrics as an answer for a range has them, where it has another shape than the answer of now: `section` is
     the job's `backfill`."""
-    steps = _steps(section) if section.has("records") else None
+    steps = read_steps(section) if section.has("records") else None
     return tuple(_of_range(metric, block, steps, section) for metric, block in found)
 
 
@@ -249,14 +260,14 @@ def _of_range(
     metric: Metric, block: Section | None, of_job: Sequence[expression.Step] | None, section: Section
 ) -> Metric:
     """One metric: what its own `backfill` says, then the job's `records`, then what holds for the answer of now."""
-    own = _steps(block) if block is not None and block.has("records") else None
+    own = read_steps(block) if block is not None and block.has("records") else None
     steps = own or of_job or metric.records.steps
     value, timestamp, labels = metric.value, metric.timestamp, dict(metric.labels)
     if block is not None:
-        read_expression = _within(steps)
+        read_expression = within(steps)
         value = block.read("value", read_expression) or value
         timestamp = _timestamp(block, read_expression) or timestamp
-        labels |= dict(_labels(block, read_expression))
+        labels |= dict(read_labels(block, read_expression))
         block.close()
     found = replace(metric, value=value, timestamp=timestamp, labels=tuple(labels.items()))
     try:
@@ -267,7 +278,8 @@ def _of_range(
         return metric
 
 
-def _steps(section: Section) -> list[expression.Step]:
+def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> list[expression.Step]:
+    """`records`: one step, or a list of them."""
     if section.is_list("records"):
         steps = section.read_list("records", expression.parse_step)
         if not steps and not section.is_wrong("records"):
@@ -276,7 +288,7 @@ def _steps(section: Section) -> list[expression.Step]:
     else:
         step = section.read("records", expression.parse_step)
         steps = [step] if step else []
-    return steps or list(_default_metric().records.steps)
+    return steps or list(default or _default_metric().records.steps)
 
 
 def _metric_name(text: str) -> str:
@@ -364,7 +376,8 @@ def _timestamp_formats(block: Section) -> list[Format]:
     return formats
 
 
-def _labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
+def read_labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
+    """`labels: {name: expression}`."""
     labels, found = section.map("labels"), []
     for name in labels:
         value = labels.read(name, read_expression)

@@ -27,9 +27,10 @@ ROLE_SESSION_NAME = "lambda-remote-write"  # names the sender in CloudTrail
 NAME_ESCAPING = {"utf8": "allow-utf-8", "legacy": "underscores"}
 """By validation scheme, the escaping scheme that goes with it."""
 
-# Service discovery: its types are in sd_configs.py, which only a config with scrape_configs imports.
+# Service discovery: its types are in sd_configs.py, which only a config that discovers targets imports.
 FILE_SD_REFRESH_MS = 300_000
 HTTP_SD_REFRESH_MS = 60_000
+JSON_SD_REFRESH_MS = HTTP_SD_REFRESH_MS
 DNS_SD_REFRESH_MS = 30_000
 AWS_SD_REFRESH_MS = 60_000
 AWS_SD_PORT = 80

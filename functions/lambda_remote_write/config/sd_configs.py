@@ -1,4 +1,4 @@
-"""Reads how a scrape job finds its targets: `static_configs` and the `*_sd_configs` that make sense in a Lambda.
+"""Reads how a job finds its targets: `static_configs` and the `*_sd_configs` that make sense in a Lambda.
 
 Those that do not are refused by name, with what to use instead.
 """
@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
-from . import aws_identity, go_glob, http_client, scalars
+from . import aws_identity, expression, go_glob, http_client, json_configs, scalars
+from .expression import Expression, Records, Scope
 from .global_config import NOT_A_NAME
 from .schema import (
     AWS_SD_PORT,
@@ -21,8 +22,10 @@ from .schema import (
     DNS_SD_TYPE,
     FILE_SD_REFRESH_MS,
     HTTP_SD_REFRESH_MS,
+    JSON_SD_REFRESH_MS,
     BasicAuth,
     HttpClientConfig,
+    Pagination,
 )
 from .secrets import Secret
 from .yaml_reader import Section, did_you_mean
@@ -56,6 +59,22 @@ class FileSd:
 @dataclass(frozen=True, slots=True)
 class HttpSd:
     url: str = field(repr=False)
+    refresh_interval_ms: int
+    http: HttpClientConfig
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSd:
+    """A JSON API that lists targets: in each of the `records`, `target` finds its address or URL, and `labels` what
+    becomes `__meta_json_NAME`."""
+
+    url: str = field(repr=False)
+    method: str
+    body: str | None = field(repr=False)
+    records: Records
+    target: Expression
+    labels: tuple[tuple[str, Expression], ...]
+    pagination: Pagination | None
     refresh_interval_ms: int
     http: HttpClientConfig
 
@@ -99,7 +118,7 @@ class EcsSd(AwsSd):
     clusters: tuple[str, ...] = ()
 
 
-SdConfig = StaticConfig | FileSd | HttpSd | DnsSd | Ec2Sd | EcsSd
+SdConfig = StaticConfig | FileSd | HttpSd | JsonSd | DnsSd | Ec2Sd | EcsSd
 
 _BY_SCRIPT = "not in a Lambda; use file_sd_configs with an s3:// file, or http_sd_configs, fed by a job that lists {}"
 _BY_REGISTRY = "not in a Lambda; use http_sd_configs in front of it, or file_sd_configs fed by a job that reads {}"
@@ -141,12 +160,13 @@ _HTTP_CLIENT_KEYS = (
 
 
 def read(entry: Section, env_vars: EnvVars, name_validation: str = "utf8") -> tuple[SdConfig, ...]:
-    """All discovery keys of one entry of `scrape_configs`; `env_vars` gives AWS_REGION, and `name_validation` is
+    """All discovery keys of one job; `env_vars` gives AWS_REGION, and `name_validation` is
     the job's `metric_name_validation_scheme`."""
     readers: dict[str, Callable[[Section], SdConfig | None]] = {
         "static_configs": lambda block: _static(block, entry.has("relabel_configs"), name_validation),
         "file_sd_configs": _file_sd,
         "http_sd_configs": _http_sd,
+        "json_sd_configs": _json_sd,
         "dns_sd_configs": _dns_sd,
         "ec2_sd_configs": lambda block: _ec2_sd(block, env_vars),
         "ecs_sd_configs": lambda block: _ecs_sd(block, env_vars),
@@ -193,7 +213,7 @@ def _is_label_name(labels: Section, name: str, validation: str) -> bool:
     return not labels.is_wrong(name)
 
 
-# file_sd_configs, http_sd_configs, dns_sd_configs
+# file_sd_configs, http_sd_configs, json_sd_configs, dns_sd_configs
 
 
 def _file_sd(block: Section) -> FileSd:
@@ -241,6 +261,41 @@ def _with_login(text: str) -> tuple[str, BasicAuth | None]:
     user, _, password = login.partition(":")
     address = http_client.url(urlunsplit(parts._replace(netloc=host)))
     return address, BasicAuth(Secret(literal=unquote(user)), Secret(literal=unquote(password)))
+
+
+def _json_sd(block: Section) -> JsonSd | None:
+    before = len(block.diagnostics.problems)
+    method, body = json_configs.read_request(block)
+    steps = json_configs.read_steps(block, [expression.parse_step("[]")])
+    read_expression = json_configs.within(steps) if not block.is_wrong("records") else expression.parse
+    target = block.read("target", lambda text: _target(text, read_expression))
+    labels = json_configs.read_labels(block, read_expression)
+    pagination = json_configs.pagination(block)
+    interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
+    http = json_configs.with_headers(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES))
+    url = block.hidden("url", http_client.url)
+    for key in ("url", "target"):
+        if not block.has(key):
+            block.problem(key, "is required")
+    block.close()
+    if url is None or target is None or len(block.diagnostics.problems) > before:
+        return None
+    records = expression.records(steps, [target, *(found for _, found in labels)])
+    return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, http)
+
+
+def _target(text: str, read_expression: Callable[[str], Expression]) -> Expression:
+    """Raises ValueError."""
+    try:
+        found = read_expression(text)
+    except expression.InvalidExpression as error:
+        raise ValueError(f"{error}; {_CONSTANT_TARGET}") from None
+    if found.scope is Scope.CONSTANT and not (isinstance(found.constant, str) and found.constant):
+        raise ValueError(f"a target is host:port or a URL; {_CONSTANT_TARGET}")
+    return found
+
+
+_CONSTANT_TARGET = "a text that stands for itself has single quotes in the double ones: \"'host:port'\""
 
 
 def _dns_sd(block: Section) -> DnsSd:

@@ -379,12 +379,12 @@ def _iso(match: re.Match[str]) -> Decimal:
     return total.copy_negate() if match[1] == "-" and total else total
 
 
-def _clock(text: str, parts: str) -> Number | None:
+def _clock(text: str, parts: str) -> Decimal | None:
     """`h:m:s`, `d:h:m:s`, and a time of two parts where `parts` says which, in seconds. Before it may stand weeks and
     days, with a sign of their own, as Python and PostgreSQL print them."""
     if match := _DAYS_AND_CLOCK.fullmatch(text):
         found = _clock(f"{match[2]}d {match[3]}", parts)
-        return -found if found and match[1] == "-" else found
+        return found.copy_negate() if found and match[1] == "-" else found
     match = _CLOCK.fullmatch(text)
     if match is None:
         return None
@@ -424,6 +424,8 @@ _PREFIXES |= {f"{prefix}i": Decimal(1024**power) for power, prefix in enumerate(
 _RARE_PREFIXES = {"h": Decimal(100), "d": Decimal("0.1"), "c": Decimal("0.01")}
 _WITH_RARE_PREFIXES = {"m", "L", "l", "Pa"}  # hPa, cm, dl; dB is no tenth of a byte
 _DATA = {"B", "b", "Byte", "Bytes", "byte", "bytes", "Bit", "Bits", "bit", "bits", "Bps", "bps"}  # no mb: milli or mega
+_HUGE_PREFIXES = {"P", "E", "Z"}
+_WITH_HUGE_PREFIXES = _DATA | {"H", "h", "FLOPS", "FLOP", "flops", "Hz", "W", "Wh", "J", "eV"}  # 150 PS are horsepower
 _UNITS = _DATA | {
     "W", "Wh", "VA", "VAh", "var", "varh", "V", "A", "Ah", "Hz", "H", "h/s", "F", "J", "N", "Pa", "bar", "L", "l", "m",
     "g", "s", "S", "Ω", "ohm", "lm", "lx", "lux", "cd", "cal", "eV", "mol", "Bq", "Sv", "Gy", "°C", "°F", "dB", "dBm",
@@ -457,7 +459,9 @@ def _factor(suffix: str, unit: str) -> Decimal:
         return Decimal(1)
     for prefix, factor in (_PREFIXES | _RARE_PREFIXES).items():
         base = suffix.removeprefix(prefix)
-        if base != suffix and (base == unit if unit else _is_unit(base)) and _goes_with(prefix, base):
+        if base == suffix or not _goes_with(prefix, base):
+            continue
+        if base == unit or (not unit and _is_unit(base) and not _is_word(prefix, base)):
             return factor
     detail = f"is not {unit} with or without a prefix" if unit else "is no unit known: {quantity: …} names one"
     raise Unreadable(f"{suffix[:20]} {detail}")
@@ -473,6 +477,11 @@ def _goes_with(prefix: str, base: str) -> bool:
     if prefix in _RARE_PREFIXES:
         return plain in _WITH_RARE_PREFIXES
     return plain not in _DATA or _PREFIXES[prefix] > 1
+
+
+def _is_word(prefix: str, base: str) -> bool:
+    """Whether it is hardly meant as a prefix: PS, PV and EA are other units and words."""
+    return prefix in _HUGE_PREFIXES and base.partition("/")[0] not in _WITH_HUGE_PREFIXES
 
 
 # --- timestamps -------------------------------------------------------------------------------------------------------

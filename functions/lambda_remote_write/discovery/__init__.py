@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from ..aws.s3 import S3
-from ..config.sd_configs import AwsSd, DnsSd, Ec2Sd, EcsSd, FileSd, HttpSd, SdConfig, StaticConfig
+from ..config.sd_configs import AwsSd, DnsSd, Ec2Sd, EcsSd, FileSd, HttpSd, JsonSd, SdConfig, StaticConfig
 from ..config.yaml_reader import shown_url
 from ..http.fetch import Fetcher
 from . import aws, dns, ec2, ecs, file, http
@@ -24,12 +24,14 @@ __all__ = [
     "TargetGroup",
     "TargetLists",
     "discover",
+    "static_groups",
     "system_resolver",
 ]
 
 _KEYS: dict[type[SdConfig], str] = {
     FileSd: "file_sd_configs",
     HttpSd: "http_sd_configs",
+    JsonSd: "json_sd_configs",
     DnsSd: "dns_sd_configs",
     Ec2Sd: "ec2_sd_configs",
     EcsSd: "ecs_sd_configs",
@@ -55,10 +57,7 @@ class Discovery:
 
     def __init__(self, configs: Sequence[SdConfig], clients: Clients, shared: TargetLists | None = None) -> None:
         lists = {} if shared is None else shared
-        self._static = [
-            group(str(index), list(config.targets), dict(config.labels))
-            for index, config in enumerate(config for config in configs if isinstance(config, StaticConfig))
-        ]
+        self._static = static_groups(configs)
         self._lists = [
             lists.setdefault(one, _target_list(one, clients)) for config in configs for one in _parts(config)
         ]  # fmt: skip
@@ -82,6 +81,12 @@ class Discovery:
             found.warnings += one.warnings
             found.is_unknown = found.is_unknown or one.is_unknown
         return found
+
+
+def static_groups(configs: Iterable[SdConfig]) -> list[TargetGroup]:
+    """The targets that the config itself has."""
+    static = (config for config in configs if isinstance(config, StaticConfig))
+    return [group(str(index), list(one.targets), dict(one.labels)) for index, one in enumerate(static)]
 
 
 def discover(discoveries: Sequence[Discovery], deadline: float) -> list[DiscoveryResult]:
@@ -109,6 +114,10 @@ def _target_list(config: SdConfig, clients: Clients) -> TargetList:
             refresh = file.refresher(place, clients.objects)
         case HttpSd():
             place, refresh = shown_url(config.url), http.refresher(config, clients.fetcher)
+        case JsonSd():
+            from . import json  # a list in Prometheus's own form needs no expressions
+
+            place, refresh = shown_url(config.url), json.refresher(config, clients.fetcher)
         case DnsSd():
             place = config.names[0]
             refresh = dns.refresher(config, place, clients.resolver)

@@ -1,4 +1,5 @@
-"""Why a metric has no samples, in words: what its expressions look for, what is there instead, and the nearest path.
+"""Why a metric has no samples, or a list of targets no records, in words: what the expressions look for, what is there
+instead, and the nearest path.
 
 A metric has failed if its records are missing (an empty list is not), if all records were skipped, or if all samples
 are too far in the future.
@@ -10,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..config.expression import Columns, Expression, Group, Scope
+from ..config.expression import Columns, Expression, Group, Records, Scope
 from ..config.expression_trace import Kind, Trace, first_characters, nearest_path, shown
 from ..config.schema import Metric
 from ..model.drop_reasons import DropReason
@@ -23,8 +24,8 @@ def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: s
     """Why a metric without samples has failed; "" if it has not. `ahead` is the message about samples too far in the
     future, "" if there were none."""
     if not result.records:
-        absence = metric.records.absence(documents)
-        return "" if absence is None else _records_missing(metric, absence, documents)
+        missing = records_missing(metric.records, documents)
+        return f"metric {metric.name}: {missing}" if missing else ""
     if ahead:
         return ahead
     counted = result.skipped.total() - result.skipped.counts[DropReason.NULL_IGNORED]
@@ -35,20 +36,24 @@ def hints(metric: Metric, result: MetricResult, gone: Sequence[str], documents: 
     """Notes on labels that no record has: where the records are not objects, and on labels that were there before
     (`gone`)."""
     detail = []
-    if shape := _shape(metric, documents):
+    if shape := _shape(metric.records, documents):
         detail.append(
             f"metric {metric.name}: labels {', '.join(result.labels_not_found)} find nothing in any record{shape}"
         )
     expressions = dict(metric.labels)
     for name in () if shape else gone:
-        found = _nothing_found(f"label {name}:", expressions[name], metric, documents)
+        found = nothing_found(f"label {name}:", expressions[name], metric.records, documents)
         detail.append(f"metric {metric.name}: {found}; it was there before, and without it these are other series")
     return detail
 
 
-def _records_missing(metric: Metric, absence: Trace, documents: Sequence[Any]) -> str:
-    document, records = documents[0], metric.records
-    detail = f"metric {metric.name}: records {records.text} {'is' if len(records.steps) == 1 else 'are'} missing"
+def records_missing(records: Records, documents: Sequence[Any]) -> str:
+    """Why no document has a list of records; "" if one has."""
+    absence = records.absence(documents)
+    if absence is None:
+        return ""
+    document = documents[0]
+    detail = f"records {records.text} {'is' if len(records.steps) == 1 else 'are'} missing"
     place = absence.path or "the document"
     if absence.kind is Kind.NOT_A_LIST:
         return f"{detail}: a list is expected at {place}, but it has {shown(absence.value)}"
@@ -65,20 +70,20 @@ def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any])
     most = max(reasons, key=lambda reason: result.skipped.counts[reason])
     of_all = f"none of {result.records} records gives a sample" if result.records > 1 else "the record gives no sample"
     if most == DropReason.VALUE_MISSING:
-        return f"metric {metric.name}: {of_all}: {_nothing_found('value', metric.value, metric, documents)}"
+        return f"metric {metric.name}: {of_all}: {nothing_found('value', metric.value, metric.records, documents)}"
     if most == DropReason.TIMESTAMP_MISSING and metric.timestamp is not None:
-        detail = _nothing_found("timestamp", metric.timestamp.path, metric, documents)
+        detail = nothing_found("timestamp", metric.timestamp.path, metric.records, documents)
         return f"metric {metric.name}: {of_all}: {detail}"
     if most == DropReason.NAME_MISSING and metric.record_name is not None:
-        detail = _nothing_found("name", metric.record_name.path, metric, documents)
+        detail = nothing_found("name", metric.record_name.path, metric.records, documents)
         return f"metric {metric.name}: {of_all}: {detail}"
     example = result.skipped.first_examples[most].removeprefix(f"metric {metric.name}").lstrip(":, ")
     return f"metric {metric.name}: {of_all} ({most}); the first: {example}"
 
 
-def _nothing_found(key: str, expression: Expression, metric: Metric, documents: Sequence[Any]) -> str:
+def nothing_found(key: str, expression: Expression, records: Records, documents: Sequence[Any]) -> str:
     """What an expression looks at in the first record, and the nearest path there."""
-    found = _looked_at(expression, metric, documents)
+    found = _looked_at(expression, records, documents)
     if found is None:
         return f"{key} {expression.text} finds nothing"
     place, value = found
@@ -86,17 +91,17 @@ def _nothing_found(key: str, expression: Expression, metric: Metric, documents: 
     where = f"{trace.path} is {shown(trace.value)} in {place}" if trace.path else f"{place} is {shown(value)}"
     return (
         f"{key} {expression.text} finds nothing; {where}{_nearest(expression.text, value, lists=False)}"
-        f"{_shape(metric, documents)}"
+        f"{_shape(records, documents)}"
     )
 
 
-def _looked_at(expression: Expression, metric: Metric, documents: Sequence[Any]) -> tuple[str, Any] | None:
+def _looked_at(expression: Expression, records: Records, documents: Sequence[Any]) -> tuple[str, Any] | None:
     """Name and value of what the expression looks into."""
     for document in documents:
         if isinstance(document, Columns):
             record = _first_record(document)
             return None if record is None else ("the first record", record)
-        for group in metric.records.walk(document):
+        for group in records.walk(document):
             if group.records:
                 return _in_group(expression, group)
     return None
@@ -130,18 +135,18 @@ def _nearest(wanted: str, value: Any, *, lists: bool) -> str:
     return ""
 
 
-def _shape(metric: Metric, documents: Sequence[Any]) -> str:
+def _shape(records: Records, documents: Sequence[Any]) -> str:
     """Why the records are not objects: the three mistakes that lead there."""
     for document in documents:
-        for group in () if isinstance(document, Columns) else metric.records.walk(document):
+        for group in () if isinstance(document, Columns) else records.walk(document):
             if group.records and not isinstance(group.records[0], dict):
-                return _shape_of(metric, group, document)
+                return _shape_of(records, group, document)
     return ""
 
 
-def _shape_of(metric: Metric, group: Group, document: Any) -> str:
-    step = metric.records.steps[-1]
-    around = document if len(metric.records.steps) == 1 else group.enclosing[0]
+def _shape_of(records: Records, group: Group, document: Any) -> str:
+    step = records.steps[-1]
+    around = document if len(records.steps) == 1 else group.enclosing[0]
     plain = step.text.strip()
     inside = step.without_flatten(around) if plain.endswith("[]") else None
     if isinstance(inside, list) and any(isinstance(item, list) for item in inside):

@@ -208,6 +208,14 @@ def with_query(url: str, parameters: Mapping[str, str | Sequence[str]]) -> str:
 # warnings
 
 
+def pages_left_out(request: ApiRequest, pages: Sequence[JsonPage]) -> str:
+    """Says that `max_pages` ended the walk before the API did, "" if it did not."""
+    pagination = request.pagination
+    if pagination is None or len(pages) < pagination.max_pages or not PageWalk(request, pages).has_more():
+        return ""
+    return f"stopped after {len(pages)} pages, max_pages; the API has more"
+
+
 def warnings(request: ApiRequest, documents: Sequence[Any], *, has_followed: bool) -> list[str]:
     """Each names the key to set. `has_followed` says that an earlier answer led to a second page."""
     pagination = request.pagination

@@ -13,7 +13,7 @@ from ..model.samples import Intern, Labels, Samples
 from ..model.scrape import Scrape
 from .decode import decode, record_reader
 from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed
-from .pagination import ApiRequest, JsonPage, PageWalk, fetch_pages, warnings
+from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out, warnings
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds
 
@@ -78,8 +78,8 @@ class JsonReader:
         pagination = self.job.pagination
         if pagination is None:
             return
-        if len(pages) >= pagination.max_pages and PageWalk(self.request, pages).has_more():
-            scrape.more_pages = f"stopped after {len(pages)} pages, max_pages; the API has more"
+        scrape.more_pages = pages_left_out(self.request, pages)
+        if scrape.more_pages:
             scrape.notes.append(scrape.more_pages)
         self._has_followed = self._has_followed or len(pages) > 1
         scrape.notes += warnings(self.request, [page.document for page in pages], has_followed=self._has_followed)

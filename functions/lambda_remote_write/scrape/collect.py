@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..config.schema import Job
-from ..deadline import calls_until
+from ..deadline import BoundedCall, Calls
 from ..http.fetch import Fetcher
 from ..model.samples import Samples
 from ..model.scrape import Scrape
@@ -24,6 +24,7 @@ _MAX_THREADS = 128  # scrapes at the same time: enough that some that hang do no
 _SPARE_SECONDS = 0.5  # after the deadline, for a scraper's own error
 _AFTER_INTERVALS = 2.1  # after which the series of a source that is gone end
 _LATE = "no answer within the run's time; a name look-up may hang"
+_NOT_BEGUN = f"not begun within the run's time, in which {_MAX_THREADS} scrapes at a time came before it"
 
 
 class Scraper(ABC):
@@ -37,6 +38,7 @@ class Scraper(ABC):
         self.is_target = bool(target.key)  # found, and one of many that its job may have: not the `url` of a JSON job
         self.interval_ms, self.offset_ms, self.timeout_ms = target.interval_ms, target.offset_ms(), target.timeout_ms
         self.forced_error = target.error  # why it is down without a request
+        self.host, self.max_requests_per_host = target.host, target.job.max_requests_per_host
         self.synthetic = synthetic
         self.active = ActiveSeries()
 
@@ -132,14 +134,42 @@ class ScrapeResponse:
 def collect(
     scrapers: Sequence[Scraper], fetcher: Fetcher, now_ms: Callable[[], int], deadline: float, run: int
 ) -> list[Scrape]:
-    """Scrapes side by side, and turns the answers into scrapes one after the other, as they come. `deadline` is
-    monotonic seconds, `run` the number of this run. Scrapes come back in the order of the scrapers."""
-    late = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_LATE)
-    calls = [partial(fetch, scraper, fetcher, now_ms, deadline) for scraper in scrapers]
+    """Scrapes side by side, of one host as many as `max_requests_per_host` allows, and turns the answers into scrapes
+    one after the other, as they come. `deadline` is monotonic seconds, `run` the number of this run. Scrapes come back
+    in the order of the scrapers."""
+    begun: dict[int, ScrapeResponse] = {}
+
+    def begin(index: int) -> ScrapeResponse:
+        begun[index] = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_LATE)
+        return fetch(scrapers[index], fetcher, now_ms, deadline)
+
+    calls = Calls([_bounded(partial(begin, index), one) for index, one in enumerate(scrapers)], _MAX_THREADS)
+    started_ms, started = now_ms(), time.monotonic()
     scrapes: dict[int, Scrape] = {}
-    for index, response in calls_until(calls, deadline + _SPARE_SECONDS, _MAX_THREADS):
+    for index, response in calls.until(deadline, _SPARE_SECONDS):
         scrapes[index] = to_scrape(scrapers[index], response, run, now_ms())
-    return [scrapes.get(index) or to_scrape(one, late, run, now_ms()) for index, one in enumerate(scrapers)]
+    waiting = calls.waiting()
+    for index, one in enumerate(scrapers):
+        if index not in scrapes:
+            why = one.forced_error or (_waited(one) if index in waiting else _NOT_BEGUN)
+            late = begun.get(index) or ScrapeResponse(started_ms, started, fetcher.masked, error=why)
+            scrapes[index] = to_scrape(one, late, run, now_ms())
+    return [scrapes[index] for index in range(len(scrapers))]
+
+
+def _bounded(function: Callable[[], ScrapeResponse], scraper: Scraper) -> BoundedCall[ScrapeResponse]:
+    """One that is down without a request has no turn to wait for."""
+    if scraper.forced_error:
+        return BoundedCall(function)
+    return BoundedCall(function, scraper.host, scraper.max_requests_per_host)
+
+
+def _waited(scraper: Scraper) -> str:
+    limit = scraper.max_requests_per_host
+    return (
+        f"its turn has not come within the run's time: of {scraper.host} at most {limit} scrapes are under way at the "
+        "same time, as max_requests_per_host says"
+    )
 
 
 def fetch(scraper: Scraper, fetcher: Fetcher, now_ms: Callable[[], int], deadline: float) -> ScrapeResponse:

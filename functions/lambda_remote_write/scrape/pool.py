@@ -68,7 +68,8 @@ class ScrapePool(Generic[AnyJob]):
 
     def messages(self) -> list[str]:
         """Discovery that failed, a limit, targets that cannot be scraped."""
-        detail = [*self.warnings, self.targets.over_limit, *(one.error for one in self.targets.dropped)]
+        found = self.targets
+        detail = [*self.warnings, found.over_limit, found.equal_labels, *(one.error for one in found.dropped)]
         return [f"{self.job.job_name}: {message}" for message in dict.fromkeys(detail) if message]
 
     def _scraper(self, target: Target[AnyJob]) -> Scraper:

@@ -18,6 +18,7 @@ from .. import relabel
 from ..config import scalars
 from ..config.schema import Job, JsonJob, ScrapeJob
 from ..http import parsed
+from ..http.fetch import origin
 from ..json_api.pagination import with_query
 
 if TYPE_CHECKING:
@@ -61,6 +62,15 @@ class Target(Generic[_Job]):
         return self.labels["instance"]
 
     @property
+    def host(self) -> str:
+        """The `host:port` that is asked."""
+        try:
+            _, host, port = origin(self.url)
+        except ValueError:  # nothing is asked of it
+            return self.instance
+        return f"{host}:{port}"
+
+    @property
     def identity(self) -> str:
         """Unique among the targets of all jobs. Labels that the config changes make the target of a `url` another one:
         its series end."""
@@ -83,20 +93,24 @@ class Target(Generic[_Job]):
 
 @dataclass(frozen=True, slots=True)
 class DroppedTarget:
-    """A target that is not scraped: the index of the rule of relabel_configs that dropped it, or its mistake."""
+    """A target that is not scraped: the index of the rule of relabel_configs that dropped it, its mistake, or the
+    address of the target with the same labels that is scraped."""
 
     discovered: Mapping[str, str]
     by_rule: int | None = None
     error: str = ""
+    same_as: str = ""
 
 
 @dataclass(slots=True)
 class Targets(Generic[AnyJob]):
-    """The targets of one job by key. `over_limit` is set above target_limit: then none is scraped."""
+    """The targets of one job by key. `over_limit` is set above target_limit: then none is scraped. `equal_labels` says
+    which are not scraped because others have the same labels."""
 
     active: dict[str, Target[AnyJob]] = field(default_factory=dict)
     dropped: list[DroppedTarget] = field(default_factory=list)
     over_limit: str = ""
+    equal_labels: str = ""
 
 
 def address_of(job: JsonJob) -> str:
@@ -114,7 +128,7 @@ def url_target(job: JsonJob) -> Target[JsonJob]:
 
 def targets_of(job: AnyJob, groups: Iterable[TargetGroup]) -> Targets[AnyJob]:
     """Discovered groups -> the job's targets, by key."""
-    found = Targets[AnyJob]()
+    found, relabelled = Targets[AnyJob](), dict[str, Mapping[str, str]]()
     for group in groups:
         for target in group.targets:
             discovered = {**group.labels, **target}
@@ -125,11 +139,16 @@ def targets_of(job: AnyJob, groups: Iterable[TargetGroup]) -> Targets[AnyJob]:
             try:
                 one = _target(job, verdict.labels, discovered)
                 found.active.setdefault(one.key, one)
+                relabelled[one.key] = verdict.labels
             except BadTarget as error:
                 found.dropped.append(DroppedTarget(discovered, error=str(error)))
     limit = job.target_limit
     if limit and len(found.active) > limit:
         found.over_limit = f"{len(found.active)} targets, target_limit is {limit}: none is scraped"
+    if len({frozenset(one.labels.items()) for one in found.active.values()}) < len(found.active):
+        from . import equal_labels  # seldom the case
+
+        equal_labels.drop(found, relabelled)
     return found
 
 

@@ -1,0 +1,182 @@
+"""`json_sd_configs`: the targets that a JSON API lists, read page by page as a JSON job reads its answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ..config.expression import Group
+from ..config.expression_trace import shown
+from ..config.sd_configs import JsonSd
+from ..config.yaml_reader import shown_url
+from ..http.fetch import Fetcher, FetchError
+from ..json_api.decode import NotJson, decode
+from ..json_api.failed_metric import nothing_found, records_missing
+from ..json_api.mapping import label_text
+from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out, warnings
+from .target_groups import ADDRESS, DiscoveryError, Parts, Refresh, TargetGroup
+
+META = "__meta_json_"
+_MAX_BYTES = 20_000_000  # of all pages together, as in http_sd_configs
+_SHOWN_RECORDS = 3
+
+
+class _BadRecord(Exception):
+    """A record that names no target; the message says why."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """What the records came to. `bad` has why some name no target, `unsaid` how many targets lose something of their
+    URL, by what it is."""
+
+    targets: list[dict[str, str]] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    unsaid: Counter[str] = field(default_factory=Counter)
+
+
+def refresher(config: JsonSd, fetcher: Fetcher) -> Refresh:
+    return _JsonList(config, fetcher).refresh
+
+
+class _JsonList:
+    """The list of one config."""
+
+    def __init__(self, config: JsonSd, fetcher: Fetcher) -> None:
+        lists = [config.records] if config.records.is_list else []
+        paging = config.pagination, config.method, config.body
+        self._config, self._fetcher = config, fetcher
+        self._request = ApiRequest(config.url, config.http, _MAX_BYTES, lists, *paging)
+        self._place = shown_url(config.url)
+        self._has_followed = False  # an answer led to a second page
+
+    def refresh(self, deadline: float) -> Parts:
+        try:
+            pages = fetch_pages(self._request, _page, self._fetcher, deadline)
+        except (FetchError, NotJson) as error:
+            raise self._failed(str(error)) from None
+        groups = self._groups(pages)
+        self._has_followed = self._has_followed or len(pages) > 1
+        return {"": groups}
+
+    def _failed(self, detail: str) -> DiscoveryError:
+        """The message may quote the answer. That of a request names its address itself."""
+        names_place = detail.startswith((self._place, urlsplit(self._config.url).netloc))
+        return DiscoveryError(self._fetcher.masked(detail if names_place else f"{self._place}: {detail}"))
+
+    def _groups(self, pages: Sequence[JsonPage]) -> tuple[TargetGroup, ...]:
+        """The targets, and a group without any for each thing to be said. Raises DiscoveryError."""
+        documents = [page.document for page in pages]
+        read = _read(self._config, documents)
+        records = len(read.targets) + len(read.bad)
+        if not records and (missing := records_missing(self._config.records, documents)):
+            raise self._failed(missing)
+        if read.bad and not read.targets:
+            of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
+            raise self._failed(f"{of_all}: {self._first(read, documents)}")
+        notes = [_left_out(read.bad, records)] if read.bad else []
+        notes += [f"{count} of {records} targets: {what}" for what, count in read.unsaid.items()]
+        notes += filter(None, [pages_left_out(self._request, pages)])
+        notes += warnings(self._request, documents, has_followed=self._has_followed)
+        group = TargetGroup(self._place, tuple(read.targets), {"__meta_url": self._config.url})
+        return group, *(self._said(index, note) for index, note in enumerate(notes))
+
+    def _said(self, index: int, note: str) -> TargetGroup:
+        return TargetGroup(f"{self._place}:{index}", (), error=str(self._failed(note)))
+
+    def _first(self, read: _Read, documents: Sequence[Any]) -> str:
+        """Why the first record is bad, with what stands there when the expression finds nothing."""
+        if not read.bad[0].endswith(_NOTHING):
+            return read.bad[0]
+        return nothing_found("target", self._config.target, self._config.records, documents)
+
+
+def _page(content: bytearray, content_type: str) -> JsonPage:
+    return JsonPage(content, content_type, decode(content, content_type, exact=True), len(content))
+
+
+def _left_out(bad: Sequence[str], records: int) -> str:
+    more = f" and {len(bad) - _SHOWN_RECORDS} more" if len(bad) > _SHOWN_RECORDS else ""
+    names = "names" if len(bad) == 1 else "name"
+    return f"{len(bad)} of {records} records {names} no target: {'; '.join(bad[:_SHOWN_RECORDS])}{more}"
+
+
+# records
+
+
+def _read(config: JsonSd, documents: Sequence[Any]) -> _Read:
+    read, number = _Read(), 0
+    for document in documents:
+        for group in config.records.walk(document):
+            for found, labels in _rows(config, group):
+                number += 1
+                try:
+                    read.targets.append(_target(found, read.unsaid) | _labels(labels))
+                except _BadRecord as error:
+                    read.bad.append(f"record {number}: {error}")
+    return read
+
+
+def _rows(config: JsonSd, group: Group) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Of each record what `target` finds, and the labels."""
+    names, labels = [name for name, _ in config.labels], [one.column(group) for _, one in config.labels]
+    for index, found in enumerate(config.target.column(group)):
+        yield found, {name: column[index] for name, column in zip(names, labels, strict=True)}
+
+
+def _labels(found: dict[str, Any]) -> dict[str, str]:
+    """Printed as labels of a JSON job are; null is no label."""
+    for name, value in found.items():
+        if isinstance(value, list | dict):
+            raise _BadRecord(f"label {name} is {shown(value)}")
+    texts = {f"{META}{name}": label_text(value, exact=True) for name, value in found.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
+# the target of a record
+
+_NOTHING = "target finds nothing"
+
+
+def _target(found: Any, unsaid: Counter[str]) -> dict[str, str]:
+    """`host:port`, or a URL, as the labels of a target."""
+    if found is None:
+        raise _BadRecord(_NOTHING)
+    if not isinstance(found, str):
+        raise _BadRecord(f"host:port or a URL is expected, and target is {shown(found)}")
+    if not found:
+        raise _BadRecord("target is an empty text")
+    return _of_url(found, unsaid) if "://" in found else {ADDRESS: found}
+
+
+def _of_url(url: str, unsaid: Counter[str]) -> dict[str, str]:
+    """A URL in the labels from which the scrape makes it again. Without a path, the job's holds."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        path = unquote(parts.path, errors="strict")
+        query = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        raise _BadRecord(f"target {shown_url(url)} is no URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _BadRecord(f"target {shown_url(url)} is neither host:port nor an http(s) URL")
+    if "@" in parts.netloc:
+        raise _BadRecord(f"target {shown_url(url)} holds a user and password, which belong into the job's basic_auth")
+    if "%2f" in parts.path.lower():
+        raise _BadRecord(f"target {shown_url(url)} has %2F in its path, which __metrics_path__ cannot say")
+    found = {"__scheme__": parts.scheme, ADDRESS: parts.netloc, "__metrics_path__": path}
+    return {name: text for name, text in found.items() if text} | _parameters(query, unsaid)
+
+
+def _parameters(query: Sequence[tuple[str, str]], unsaid: Counter[str]) -> dict[str, str]:
+    """The first value of each parameter: a label has one, and none that is empty."""
+    first: dict[str, str] = {}
+    for name, value in query:
+        if not value:
+            unsaid[f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty"] += 1
+        elif first.setdefault(f"__param_{name}", value) != value:
+            unsaid[f"of several values of the parameter {name:.60} the first is kept: a label has one"] += 1
+    return first
