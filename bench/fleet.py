@@ -16,7 +16,7 @@ from bench.table import Target, joined
 from lambda_remote_write.config.schema import MAX_REQUESTS_PER_HOST
 
 _RUN_SECONDS = 50.0  # the template's Timeout, below the interval of a minute
-_MEMORY_MIB = 256.0  # half of the template's MemorySize
+_MEMORY_MIB = 256.0  # the template's MemorySize
 # What is imported for such a config is imported with the rest.
 _MODULES = "lambda_remote_write.aws.clients lambda_remote_write.discovery.json bench.with_pusher"
 _CONFIG = """\
