@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import backfill, fan_out, http, records, scrape, scrape_table, spool
+from bench import backfill, fan_out, fleet, http, records, scrape, scrape_table, spool
 from bench.side import BenchFailed
 
 # What is measured, and what makes tables and targets of it.
@@ -21,6 +21,7 @@ PARTS: dict[str, tuple[Any, Any]] = {
     "backfill": (backfill, backfill),
     "fan-out": (fan_out, fan_out),
     "http": (http, http),
+    "fleet": (fleet, fleet),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import backfill, fan_out, http, pages, scrape, scrape_table, spool
+from bench import backfill, fan_out, fleet, http, pages, scrape, scrape_table, spool
 from bench.agents import AGENTS
 
 pytestmark = pytest.mark.slow
@@ -93,6 +93,22 @@ def test_the_bench_of_http_measures_ways_in_turn() -> None:
     for way in http.OTHERS:
         assert (f"{way}: not installed" in printed) is (way not in results.imports)
     assert printed.count("reached") + printed.count("MISSED") == 1
+
+
+def test_the_bench_of_a_fleet_has_all_devices_up_and_never_more_than_eight_requests_at_one_address() -> None:
+    """Six slow addresses of twelve are asked side by side; the forty paths of one take at least five turns of eight."""
+    plan = fleet.Plan(fleet.Part(12, 6, 1.0), fleet.Part(40, 40, 0.2))
+    results = fleet.measured(plan, lambda detail: None)  # fails by itself when a device is down or a sample is missing
+    addresses, paths = results.addresses, results.paths
+    assert (addresses.ups, addresses.samples, addresses.most) == (12, 12, 1)
+    assert (paths.ups, paths.samples) == (40, 40)
+    assert 1 < paths.most <= 8
+    assert addresses.seconds >= 1.0
+    assert paths.seconds >= 5 * 0.2
+    printed = fleet.printed(results)
+    assert f"at most {paths.most} at once" in printed
+    assert "12 up, 12 samples" in printed
+    assert printed.count("reached") + printed.count("MISSED") == 5
 
 
 def test_what_a_load_costs_grows_with_it_and_the_smallest_instance_that_holds_it_is_found() -> None:

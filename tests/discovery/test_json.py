@@ -207,7 +207,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("record", "detail"), BAD.values(), ids=BAD)
-def test_a_bad_record_costs_only_itself(rig: Rig, record: Any, detail: str) -> None:
+def test_a_bad_record_does_not_affect_the_others(rig: Rig, record: Any, detail: str) -> None:
     """It is counted and named."""
     found = found_in(rig, [{"host": "good:1"}, record], target="host", labels={"a": "a"})
     assert (addresses(found), found.is_unknown) == (["good:1"], False)
