@@ -13,8 +13,9 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bench.side import Web, obey
@@ -125,7 +126,7 @@ class Pages:
         lane = Lane(self._contents(kind, size, variants), set(ports[:slow]), delay_seconds)
         self._queued |= dict.fromkeys(ports, lane)
         totals = [content.total for content in lane.contents]
-        first, window_ms = lane.contents[0], MINUTE * 1_000 if kind == "records" else 1
+        first, window_ms = lane.contents[0], MINUTE * 1_000 if kind in SHAPES else 1
         sizes = {"plain_bytes": len(first.plain), "gzip_bytes": len(first.gzipped)}
         return {"ports": ports, "totals": totals, "window_ms": window_ms, **sizes}
 
@@ -136,7 +137,7 @@ class Pages:
     def _contents(self, *wanted: Any) -> list[Content]:
         if wanted not in self._made:
             kind, size, variants = wanted
-            make = _page_content if kind == "page" else _records_content
+            make = _page_content if kind == "page" else partial(_records_content, kind)
             self._made = {wanted: [make(size, run) for run in range(variants)]}
         return self._made[wanted]
 
@@ -157,7 +158,7 @@ def _page_content(size: int, run: int) -> Content:
     return Content(_TYPE, plain, gzip.compress(plain, 6, mtime=0), total)
 
 
-def _records_content(size: int, run: int) -> Content:
+def _records_content(kind: str, size: int, run: int) -> Content:
     """An API reads its shards one after another: the newest points are up to a minute apart. Every count and time has
     moved since the run before."""
     end = (_START_MINUTE + run + 1) * MINUTE - 1
@@ -170,7 +171,19 @@ def _records_content(size: int, run: int) -> Content:
         for index in range(size)
     ]
     total = float(sum(one["apiRequestCount"] for one in records))  # type: ignore[misc]
-    return Content("application/json", json.dumps(records).encode(), b"", total)
+    return Content("application/json", json.dumps(SHAPES[kind](records)).encode(), b"", total)
+
+
+def _columns(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [one[name] for one in records] for name in records[0]}
+
+
+def _rows(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {"columns": [{"name": name} for name in records[0]], "rows": [list(one.values()) for one in records]}
+
+
+SHAPES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {"records": list, "columns": _columns, "rows": _rows}
+"""How an API may lay out the same records."""
 
 
 def main() -> None:

@@ -18,6 +18,11 @@ REMOTE_WRITER = Candidate(
     "prometheus-remote-writer", "bench.with_remote_writer", "cannot sign with SigV4: sends unsigned, less work", False
 )
 CANDIDATES = (PUSHER, PLAIN, AMP_PUSH, REMOTE_WRITER)
+SHAPES = (
+    Candidate("plain list", "bench.with_pusher"),
+    Candidate("columns", "bench.with_pusher", asks_for="columns"),
+    Candidate("rows", "bench.with_pusher", asks_for="rows"),
+)
 MEMORY_MIB = 128
 _HANDLERS = {"pusher": ("lambda_remote_write.app", "push_handler"), "plain": ("bench.plain", "handler")}
 NOTES = (
@@ -42,9 +47,11 @@ QUICK = Plan({1_000: (3, 11), 10_000: (2, 7)}, 5)
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Size -> name of a candidate -> its figures; `pusher` and `plain` -> CPU seconds of import and push."""
+    """Size -> name of a candidate -> its figures, and the same for records in other shapes; `pusher` and `plain` -> CPU
+    seconds of import and push."""
 
     sizes: dict[int, dict[str, Figures]]
+    shapes: dict[int, dict[str, Figures]]
     cold_start: dict[str, list[dict[str, float]]]
     is_pinned: bool
 
@@ -63,18 +70,21 @@ def measured(plan: Plan, say: Callable[[str], None]) -> Results:
                 if turn:  # the first is not counted: it may have to write bytecode
                     found.append(took)
         sizes = {size: {candidate.name: Figures() for candidate in CANDIDATES} for size in plan.sizes}
+        shapes = {size: {candidate.name: Figures() for candidate in SHAPES} for size in plan.sizes}
         for size, (processes, pushes) in plan.sizes.items():
             for turn in range(processes):
                 say(f"{size:,} records, round {turn + 1} of {processes}")
                 for one in CANDIDATES:
                     sizes[size][one.name].add(runner.pushes(one, size, pushes))
-        return Results(sizes, starts, runner.is_pinned)
+                for one in SHAPES:
+                    shapes[size][one.name].add(runner.pushes(one, size, pushes))
+        return Results(sizes, shapes, starts, runner.is_pinned)
 
 
-def _size_table(size: int, figures: dict[str, Figures]) -> list[str]:
-    ours = figures[PUSHER.name]
+def _size_table(size: int, figures: dict[str, Figures], of: str, what: str = "records") -> list[str]:
+    ours = figures[of]
     lines = [
-        f"{size:,} records: CPU in microseconds per record, median (min-max) of {len(ours.cold)} cold and "
+        f"{size:,} {what}: CPU in microseconds per record, median (min-max) of {len(ours.cold)} cold and "
         f"{len(ours.warm)} warm pushes",
         f"  {'':<26}{'cold':>24}{'warm':>24}{'warm/ours':>11}{'peak MiB':>10}{'requests/push':>15}",
     ]
@@ -117,6 +127,11 @@ def targets(results: Results) -> list[Target]:
         for peer, words, limit in ((PLAIN, "the plain script", 0.25), (AMP_PUSH, "amp-push", 0.1)):
             what = f"warm CPU per record, of {words}'s, {size:,} records"
             found.append(Target(what, warm[PUSHER.name] / warm[peer.name], limit))
+    for size, figures in results.shapes.items():
+        warm = {name: statistics.median(one.warm) for name, one in figures.items()}
+        for shape in SHAPES[1:]:
+            what = f"warm CPU per record of {shape.name}, of a plain list's, {size:,} records"
+            found.append(Target(what, warm[shape.name] / warm[SHAPES[0].name], 1.3))
     ours, plain = (statistics.median(results.cold_seconds(key)) for key in ("pusher", "plain"))
     found.append(Target("cold start CPU, of the plain script's", ours / plain, 0.7))
     if 100_000 in results.sizes:
@@ -130,7 +145,11 @@ def printed(results: Results) -> str:
     notes = [f"{candidate.name}: {candidate.note}" for candidate in CANDIDATES if candidate.note]
     notes += [*NOTES, f"each process {where}"]
     return joined(
-        *(_size_table(size, figures) for size, figures in results.sizes.items()),
+        *(_size_table(size, figures, PUSHER.name) for size, figures in results.sizes.items()),
+        *(
+            _size_table(size, figures, SHAPES[0].name, "records of lambda-remote-write in other shapes")
+            for size, figures in results.shapes.items()
+        ),
         _cold_start_table(results),
         _memory_table(results),
         ["Targets", *(target.line() for target in targets(results))],

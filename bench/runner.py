@@ -27,11 +27,16 @@ remote_write:
   - url: {write_url}
     sigv4: {{region: {region}}}
 """
+_API = "json_configs:\n  - job_name: {job}\n    url: {api_url}\n    metrics:\n{usage}"
 # What is served, and the job that asks for it.
 _JOBS = {
-    "records": "json_configs:\n  - job_name: {job}\n    url: {api_url}\n    metrics:\n{usage}",
+    "records": _API,
+    "columns": _API,
+    "rows": _API,
     "page": "scrape_configs:\n  - job_name: {job}\n    static_configs: [targets: [{targets}]]",
 }
+# Where the records are that are laid out otherwise than as a list.
+_RECORDS = {"columns": '"columns(@)"', "rows": '"rows(columns, rows)"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,8 @@ class Runner:
             targets = [f"127.0.0.1:{one}" for one in opened["ports"]]
             lane = Lane(Path(folder), size, targets, opened["totals"], port)
             place, listed = lane.place, ", ".join(f'"{target}"' for target in targets)
-            words = {"job": JOB, "api_url": place.api_url, "targets": listed, "usage": USAGE_METRIC}
+            usage = USAGE_METRIC.replace('"[]"', _RECORDS.get(kind, '"[]"'))
+            words = {"job": JOB, "api_url": place.api_url, "targets": listed, "usage": usage}
             text = _CONFIG.format(jobs=_JOBS[kind].format(**words), write_url=place.write_url, region=REGION)
             Path(place.config).write_text(text, encoding="utf-8")
             yield lane

@@ -369,24 +369,27 @@ def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
 # --- What a cold start pays for ---------------------------------------------------------------------------------------
 
 SCRAPING = ("lambda_remote_write.exposition", "lambda_remote_write.discovery", "lambda_remote_write.config.sd_configs")
+FORMATS = "lambda_remote_write.config.value_format"
+JSON_JOB = "json_configs: [{{job_name: a, url: 'http://x/', metrics: [{{name: m, value: v{}}}]}}]"
 
 
 @pytest.mark.parametrize(
     ("jobs", "loaded"),
     [
-        pytest.param("json_configs: [{job_name: a, url: 'http://x/', metrics: [{name: m, value: v}]}]", [], id="json"),
+        pytest.param(JSON_JOB.format(""), [], id="json"),
+        pytest.param(JSON_JOB.format(", value_format: duration"), [FORMATS], id="json with value_format"),
         pytest.param("scrape_configs: [{job_name: a, static_configs: []}]", list(SCRAPING), id="scrape"),
     ],
 )
 def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, loaded: list[str]) -> None:
-    """A config of JSON jobs alone reads no pages and discovers no targets."""
+    """A config of JSON jobs alone reads no pages, discovers no targets, and reads texts as numbers only."""
     config = tmp_path / "config.yaml"
     config.write_text(f"{jobs}\nremote_write: [{{url: 'http://127.0.0.1:1/'}}]\n")
     code = (
         "import sys, lambda_remote_write.app, lambda_remote_write.environment\n"
         f"dependencies = lambda_remote_write.dependencies.Dependencies({{'PUSHER_CONFIG': {str(config)!r}}})\n"
         "lambda_remote_write.environment.Environment(dependencies.config_source().load().config, dependencies)\n"
-        f"print([name for name in {SCRAPING!r} if name in sys.modules])\n"
+        f"print([name for name in {(*SCRAPING, FORMATS)!r} if name in sys.modules])\n"
     )
     result = subprocess.run([sys.executable, "-c", code], env=SOURCES, capture_output=True, text=True, check=True)
     assert result.stdout == f"{loaded}\n"

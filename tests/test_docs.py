@@ -56,9 +56,9 @@ READERS = (
 @pytest.mark.parametrize(
     ("module", "at_least"),
     [
-        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 15), ("sd_configs", 12),
+        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 8), ("jobs", 6), ("sd_configs", 12),
         ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
-        ("backfill_configs", 8), ("aws_identity", 4),
+        ("backfill_configs", 8), ("aws_identity", 4), ("value_format", 7),
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:

@@ -97,6 +97,33 @@ def test_a_label_that_never_stops_gets_no_further_than_the_limit(world: World) -
     )
 
 
+@pytest.mark.parametrize("has_states", [False, True], ids=["a plain record", "states"])
+def test_names_from_records_are_held_back_and_so_is_their_metadata(world: World, has_states: bool) -> None:
+    """As many new series as the limit says, and no metadata of names that have none; the rest comes later."""
+    states = {"value": "id", "states": {"label": "s", "values": ["1"]}} if has_states else {}
+    named = job(world.sources["one"].url, "one", new_series_limit=10)
+    named["metrics"][0] |= {"name": {"path": "id", "prefix": "n_"}, "labels": {}} | states
+    with warm_of(config_text([named], [endpoint(world.amp, "amp")]), world.clock) as environment:
+        for left, arrived in [(15, 10), (5, 20), (0, 25)]:
+            world.clock.ahead += 61  # metadata is due again
+            world.ids("one", *range(25))
+            report = run(environment)
+            assert held(report) == (left, {"one": left} if left else {})
+            names = {dict(labels)["__name__"] for labels in world.amp.samples} & {f"n_{one}" for one in range(25)}
+            assert len(names) == arrived
+            assert set(world.amp.metadata) == names
+            if left:
+                assert f"label __name__ has {left} values" in report.summary()
+
+
+def test_a_metric_with_a_series_left_keeps_its_metadata(world: World) -> None:
+    world.ids("one", *range(25))
+    only = job(world.sources["one"].url, "one", new_series_limit=10)
+    with warm_of(config_text([only], [endpoint(world.amp, "amp")])) as environment:
+        assert held(run(environment)) == (15, {"one": 15})
+    assert set(world.amp.metadata) == {"requests_total"}
+
+
 def test_the_run_has_a_limit_over_all_jobs(world: World) -> None:
     world.ids("one", *range(20))
     world.ids("two", *range(20))

@@ -215,3 +215,34 @@ def test_a_failed_metric_makes_the_plan_fail(api: Api) -> None:
     assert found["ok"] is False
     assert list(found["jobs_down"]) == ["hosts"]
     assert found["jobs"][0]["error"] == ""
+
+
+def test_names_from_the_records_are_one_metric_together(api: Api) -> None:
+    metric = "{name: {path: host, prefix: cpu_}, type: counter, value: cpu_ms, labels: {zone: zone}}"
+    (job,) = planned(api, f"    metrics: [{metric}, {{name: n, help: h, value: cpu_ms, labels: {{host: host}}}}]\n")[
+        "jobs"
+    ]
+    named, plain = job["metrics"][:2]
+    assert (named["metric"], named["series"], named["records"], named["names"]) == ("cpu_{host}", 3, 3, 3)
+    assert [one["before"]["__name__"] for one in named["shown"]] == ["cpu_a", "cpu_b", "cpu_c"]
+    assert [one["value"] for one in named["shown"]] == [12, 7, 1]
+    assert (plain["metric"], plain["series"], "names" in plain) == ("n", 3, False)
+    assert [one["metric"] for one in job["metrics"]] == ["cpu_{host}", "n"]
+    assert job["lint"] == ["cpu_{host}: no help text"]  # the names are the API's
+
+
+def test_of_many_names_the_first_are_shown(api: Api) -> None:
+    records = [{"n": f"m{index}", "v": index} for index in range(100)]
+    (job,) = planned(api, "    metrics: [{name: {path: n}, help: h, value: v}]\n", records=records)["jobs"]
+    (metric,) = job["metrics"]
+    assert (metric["series"], metric["names"], len(metric["shown"]), metric["not_shown"]) == (100, 100, 20, 80)
+
+
+def test_unknown_states_are_named(api: Api) -> None:
+    metric = "{name: m, help: h, value: zone, labels: {host: host}, states: {values: [eu, asia]}}"
+    found = planned(api, f"    metrics: [{metric}]\n")
+    (job,) = found["jobs"]
+    assert (job["records"], job["series"], job["lint"]) == (3, 6, [])
+    assert job["metrics"][0]["unknown_states"] == {"count": 1, "states": {"us": 1}}
+    assert any("'us' (1)" in warning for warning in found["warnings"])
+    assert found["ok"] is True

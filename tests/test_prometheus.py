@@ -135,6 +135,48 @@ def test_metadata_is_taken_with_the_samples(server: prometheus.Prometheus) -> No
     assert [one.warnings for one in report.deliveries] == [[], []]
 
 
+UPS = [
+    {"id": "rack 1", "status": "OB", "at": 0, "values": {"battery.charge": 87, "input.voltage": 0.5}},
+    {"id": "rack 2", "status": "BYPASS", "at": 0, "values": {"battery.charge": 100}},
+]
+
+
+def test_states_and_names_from_records_arrive(server: prometheus.Prometheus) -> None:
+    """A stateset is 1 in one state at most, and each name of a record is a metric."""
+    stamp = int(time.time() * 1000)
+    metrics = [
+        {
+            "name": "ups_status", "help": "Status.", "value": "status", "labels": {"id": "id"},
+            "timestamp": {"path": "at", "format": "unix_ms"}, "states": {"values": ["OL", "OB", "LB"]},
+        },
+        {
+            "name": {"path": "@key", "prefix": "ups_"}, "type": "gauge", "records": ["[]", "values"], "value": "@",
+            "labels": {"id": "^.id"}, "timestamp": {"path": "^.at", "format": "unix_ms"},
+        },
+    ]  # fmt: skip
+    with Api() as api, Receiver(forward_url=server.write_url) as amp:
+        url = api.serve("/ups", Answer.json([one | {"at": stamp} for one in UPS]))
+        text = config_text([{"job_name": "ups", "url": url, "metrics": metrics}], [endpoint(amp, "amp")])
+        with warm_of(text, Clock()) as environment:
+            report = run(environment)
+        assert {record.forward_status for record in amp.requests} == {204}
+        assert amp.metadata["ups_status"] == ("stateset", "Status.", "")
+        assert amp.metadata["ups_battery_charge"].type == amp.metadata["ups_input_voltage"].type == "gauge"
+    assert not report.scrapes[0].error
+    found = {
+        (labels["__name__"], labels["id"], labels.get("ups_status", "")): points
+        for labels, points in ((dict(key), points) for key, points in stored(server, '{job="ups",id!=""}').items())
+    }
+    states = {("rack 1", "OL"): "0", ("rack 1", "OB"): "1", ("rack 1", "LB"): "0"}
+    states |= {("rack 2", state): "0" for state in ("OL", "OB", "LB")}
+    assert found == {("ups_status", *key): [(stamp, value)] for key, value in states.items()} | {
+        ("ups_battery_charge", "rack 1", ""): [(stamp, "87")],
+        ("ups_battery_charge", "rack 2", ""): [(stamp, "100")],
+        ("ups_input_voltage", "rack 1", ""): [(stamp, "0.5")],
+    }
+    assert len(server.query('ups_status{job="ups"} == 1', time.time() + 1)) == 1
+
+
 def test_a_query_range_shows_the_counter_as_the_api_moved_it(server: prometheus.Prometheus) -> None:
     """The example API over ten simulated minutes: one point a minute and project, each where it belongs."""
     clock = Clock()

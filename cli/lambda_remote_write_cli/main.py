@@ -254,8 +254,7 @@ def _plan(options: argparse.Namespace, config: Config, dependencies: Dependencie
 def _print_plan(found: dict[str, Any]) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for job in found["jobs"]:
-        state = f"down: {job['error']}" if job["error"] else f"{job['series']} series every {job['interval']}"
-        console.print(f"{job['job']}: {state}", style="bold")
+        console.print(f"{job['job']}: {_job_state(job)}", style="bold")
         for line in _job_lines(job):
             console.print(f"  {line}")
     for endpoint in found["endpoints"]:
@@ -274,6 +273,14 @@ def _print_plan(found: dict[str, Any]) -> None:
     printed = {message for job in found["jobs"] for message in job.get("messages", ())}
     for warning in (one for one in found["warnings"] if one not in printed):
         console.print(f"warning: {warning}")
+
+
+def _job_state(job: dict[str, Any]) -> str:
+    if job["error"] and not job["up"]:
+        return f"down: {job['error']}"
+    targets = job.get("targets", ())
+    of_targets = f", {job['up']} of {len(targets)} targets up" if job["error"] else ""
+    return f"{job['series']} series every {job['interval']}{of_targets}"
 
 
 def _job_lines(job: dict[str, Any]) -> Iterator[str]:

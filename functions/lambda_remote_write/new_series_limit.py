@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .config.schema import Config
 from .model.drop_reasons import DropReason
-from .model.samples import STALE, Series
+from .model.samples import STALE, Metadata, Series
 from .model.scrape import Scrape
 from .scrape.up import EXTRA_NAMES, NAMES
 from .series import label_codec
@@ -80,7 +80,24 @@ class NewSeriesLimiter:
                 detail += f"; {exploding(limited)}" if limited else ""
                 scrape.dropped.add(DropReason.NEW_SERIES_LIMITED, detail, len(samples) - len(kept))
                 scrape.samples = samples.pick(kept)
+                scrape.metadata = _with_series(scrape.metadata, limited, scrape.samples.series)
         return len(limited)
+
+
+def _with_series(
+    metadata: tuple[Metadata, ...], limited: Iterable[Series], kept: Iterable[Series]
+) -> tuple[Metadata, ...]:
+    """The metadata but for metrics of which all series are held back: names may be what explodes."""
+    held = {_name(series) for series in limited} & {one.name for one in metadata}
+    for series in kept:
+        if not held:
+            return metadata
+        held.discard(_name(series))
+    return tuple(one for one in metadata if one.name not in held)
+
+
+def _name(series: Series) -> str:
+    return label_codec.labels_of(series.prefix)["__name__"]
 
 
 def _not_yet_sent(scrapes: Iterable[Scrape], wanted: set[Series]) -> list[Series]:

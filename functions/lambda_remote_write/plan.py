@@ -3,6 +3,7 @@ endpoint would drop, lint and cost."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from .relabel import hashmod
 from .remote_write.batches import Batch
 from .remote_write.endpoint import EndpointState
 from .report import cost
-from .report.report import reasons_dict, skipped_dict
+from .report.report import reasons_dict, skipped_dict, unknown_states
 from .scrape import collect
 from .scrape.pool import ScrapePool
 from .scrape.targets import DroppedTarget
@@ -120,14 +121,18 @@ class _Shown:
         for result in (one for scrape in self.scrapes for one in scrape.metrics):
             empty = MetricResult(result.metric, failed=result.failed, labels_not_found=result.labels_not_found)
             results.setdefault(result.metric, empty).merge(result)
-        names = list(dict.fromkeys([*results, *self.trace.count]))
+        of_records = {name for result in results.values() for name in result.names}
+        names = [*results, *(name for name in self.trace.count if name not in results.keys() | of_records)]
         most = max(_SHOWN_SERIES // max(len(names), 1), 1)
         return [self._metric(name, results.get(name), most) for name in names]
 
     def _metric(self, name: str, result: MetricResult | None, most: int) -> dict[str, Any]:
-        shown = [self._with_sample(one) for one in self.trace.shown.get(name, ())[:most]]
-        found = {"metric": name, "series": self.trace.count[name], "shown": shown}
-        found["not_shown"] = self.trace.count[name] - len(shown)
+        """One metric; those that records name are one together."""
+        names = result.names if result and result.names else (name,)
+        first = itertools.islice((one for each in names for one in self.trace.shown.get(each, ())), most)
+        shown = list(map(self._with_sample, first))
+        series = sum(self.trace.count[each] for each in names)
+        found = {"metric": name, "series": series, "shown": shown, "not_shown": series - len(shown)}
         if result is None:
             return found
         return found | {
@@ -135,6 +140,8 @@ class _Shown:
             "failed": result.failed,
             "skipped": skipped_dict(result.skipped),
             "labels_not_found": list(result.labels_not_found),
+            **({"names": len(result.names)} if result.names else {}),
+            **({"unknown_states": unknown_states([result])[name]} if result.unknown_states.count else {}),
         }
 
     def _with_sample(self, one: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +158,7 @@ def _split(sources: Sequence[collect.Scraper], scrapes: Sequence[Scrape], shards
     """What each shard scrapes and sends."""
     rows: list[dict[str, Any]] = [{"shard": index, "jobs": [], "targets": 0, "samples": 0} for index in range(shards)]
     for source, scrape in zip(sources, scrapes, strict=True):
-        row = rows[hashmod(source.target.shard_key, shards)]
+        row = rows[hashmod(source.shard_key, shards)]
         row["samples"] += len(scrape.samples)
         row["targets"] += source.is_target
         if scrape.job not in row["jobs"]:
@@ -261,18 +268,23 @@ def _lint_interval(interval_ms: int) -> list[str]:
 
 
 def _lint_metric(metric: Metric) -> Sequence[str]:
+    found = [] if metric.record_name else _lint_name(metric)  # the API's own names are no choice of the config
+    if metric.type in ("histogram", "gaugehistogram", "summary"):
+        found.append(f"{metric.name}: one value per record is no {metric.type}; gauge or counter fits")
+    if not metric.help:
+        found.append(f"{metric.name}: no help text")
+    return found
+
+
+def _lint_name(metric: Metric) -> list[str]:
     name, found = metric.name, []
     if metric.type == "counter" and not name.endswith("_total"):
         found.append(f"{name}: a counter's name ends in _total")
     if metric.type == "gauge" and name.endswith("_total"):
         found.append(f"{name}: only a counter's name ends in _total")
-    if metric.type in ("histogram", "gaugehistogram", "summary"):
-        found.append(f"{name}: one value per record is no {metric.type}; gauge or counter fits")
     stem = name.removesuffix("_total").rpartition("_")[2]
     if stem in _BASE_UNITS:
         found.append(f"{name}: use the base unit {_BASE_UNITS[stem]} (scale converts the value)")
     if metric.unit and not name.removesuffix("_total").endswith(f"_{metric.unit}"):
         found.append(f"{name}: the name does not end in its unit, {metric.unit}")
-    if not metric.help:
-        found.append(f"{name}: no help text")
     return found

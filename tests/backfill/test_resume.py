@@ -221,7 +221,9 @@ def test_a_token_with_keys_that_contradict_it_is_refused(
 WITHOUT_ID = [{"regex": "id", "action": "labeldrop"}]
 
 
-@pytest.mark.parametrize("change", ["receiver", "url", "name", "labels", "metric relabelling", "write relabelling"])
+@pytest.mark.parametrize(
+    "change", ["receiver", "url", "name", "labels", "metric relabelling", "write relabelling", "value format"]
+)
 def test_a_token_of_another_config_is_refused(tmp_path: Path, amp: Receiver, past: Past, change: str) -> None:
     """A job that asks elsewhere, another receiver, or labels that would be others: nothing is sent."""
     token = desk(tmp_path, [rigs.endpoint(amp)], [past.job()]).backfill(ONE_PART, **EVENT)["resume"]
@@ -234,6 +236,7 @@ def test_a_token_of_another_config_is_refused(tmp_path: Path, amp: Receiver, pas
             "name": config_text([here], [past.job(name="renamed")]),
             "labels": config_text([here], [job], **{"global": {"external_labels": {"zone": "b"}}}),
             "metric relabelling": config_text([here], [past.job(metric_relabel_configs=WITHOUT_ID)]),
+            "value format": config_text([here], [job | {"metrics": [job["metrics"][0] | {"value_format": "hex"}]}]),
             "write relabelling": config_text([rigs.endpoint(amp, write_relabel_configs=WITHOUT_ID)], [job]),
         }
         other = desk(tmp_path, [])

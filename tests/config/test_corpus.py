@@ -109,12 +109,12 @@ URL = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-0f3ca4d1-000
 def test_what_is_not_written_is_the_schemas_default() -> None:
     """test_defaults.py compares these with docs/config.md."""
     config = good("minimal")
-    (job,), (endpoint,) = config.jobs, config.endpoints
+    (job,), (endpoint,) = config.json_jobs, config.endpoints
     (metric,) = job.metrics
     assert metric == Metric(metric.name, metric.records, metric.value)
-    assert job == JsonJob(job.job_name, job.url, "api.example.com", 60_000, 10_000, job.metrics)
+    assert job == JsonJob(job.job_name, 60_000, 10_000, url=job.url, metrics=job.metrics)
     assert endpoint == RemoteWriteConfig(endpoint.name, f"{URL}/api/v1/remote_write", sigv4=SigV4("eu-west-1"))
-    assert config == Config((), config.jobs, (), config.endpoints, 60_000)
+    assert config == Config((), config.json_jobs, (), config.endpoints, 60_000)
 
 
 def test_defaults_stay_below_amp_body_limit() -> None:

@@ -30,7 +30,8 @@ TABLES = {  # the heading, or the first cell, of a table: the class that its key
 OTHER_NAMES = {  # of fields whose key is another word
     "body_size_limit": "body_size_bytes", "label_name_length_limit": "label_name_length",
     "label_value_length_limit": "label_value_length", "metric_name_escaping_scheme": "name_escaping",
-    "metric_name_validation_scheme": "name_validation", "metric_relabel_configs": "metric_relabel",
+    "headers": "http_headers", "metric_name_validation_scheme": "name_validation", "query": "params",
+    "metric_relabel_configs": "metric_relabel",
     "protobuf_message": "version", "rejected": "keeps_rejected", "relabel_configs": "relabel",
     "scrape_interval": "interval_ms", "static_configs": "discovery", "write_relabel_configs": "write_relabel",
 }  # fmt: skip

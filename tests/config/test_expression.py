@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import jmespath
@@ -13,7 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.config.expression import InvalidExpression, Scope, parse, parse_step, records
+from lambda_remote_write.config.expression import InvalidExpression, parse, parse_step, records
+from lambda_remote_write.config.expression_context import Failure
+from lambda_remote_write.config.expression_words import Scope
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "testdata/expressions.yaml").read_text(encoding="utf-8"))
 FLEET: dict[str, Any] = CASES["document"]
@@ -127,10 +130,11 @@ ONE_BAD = [  # (expression, good records, the record that breaks it)
 
 @pytest.mark.parametrize(("text", "good", "bad"), ONE_BAD, ids=[f"{text} of {bad}" for text, _, bad in ONE_BAD])
 def test_one_bad_record(text: str, good: list[Any], bad: Any) -> None:
-    """A record that an expression cannot be applied to gives None; the others keep their values."""
+    """A record that a function cannot be applied to gives a Failure, one that has no such path None; the others keep
+    their values."""
     (group,) = records([parse_step("@")], []).walk([good[0], bad, good[1]])
     column = parse(text).column(group)
-    assert column[1] is None
+    assert type(column[1]) is (Failure if "(" in text else NoneType)
     assert [column[0], column[2]] == [jmespath.search(text, record) for record in good]
 
 

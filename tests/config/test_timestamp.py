@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_remote_write.config.timestamp import BadTimestamp, Format, parse_format
+from lambda_remote_write.config.timestamp import BadTimestamp, Format, any_of, parse_format
 
 T = 1_716_479_897  # 2024-05-23T15:58:17Z
 MS = T * 1_000
 SEOUL, BERLIN = "Asia/Seoul", "Europe/Berlin"
+DATE_MS = "/Date(ms)/"
 STRPTIME = "%d/%m/%Y %H:%M:%S"
 UNITS = {"unix": 1, "unix_ms": 1_000, "unix_us": 1_000_000, "unix_ns": 1_000_000_000}
 
@@ -61,6 +62,11 @@ READ: list[tuple[str, str, Any, int]] = [  # (format, timezone, the API's value,
     ("%Y-%m-%dT%H:%M:%S.%f%z", "", "2024-05-24T00:58:17.250000+0900", MS + 250),
     ("%Y%m%d", "", "20240523", 1_716_422_400_000),
     ("at %Y-%m-%d", "", "at 2024-05-23", 1_716_422_400_000),
+    # .NET: the offset is for display, the instant is in UTC
+    (DATE_MS, "", f"/Date({MS})/", MS),
+    (DATE_MS, BERLIN, f"/Date({MS}+0200)/", MS),
+    (DATE_MS, "", f" /Date({MS}-0930)/ ", MS),
+    (DATE_MS, "", "/Date(-62135596800000)/", -62_135_596_800_000),
 ]
 
 
@@ -96,6 +102,14 @@ BAD: list[tuple[str, Any]] = [
     *((STRPTIME, value) for value in (None, T, "", "2024-05-23", "23/05/2024 15:58", "31/02/2024 00:00:00", "x")),
     (STRPTIME, "23/05/2024 15:58:17 x"),
     ("%Y-%m-%d %I:%M %p", "2024-05-23 13:00 PM"),
+    ("unix", "١٧١٦٤٧٩٨٩٧"),
+    (STRPTIME, "23/05/٢٠٢٤ 15:58:17"),
+    *(
+        (DATE_MS, value)
+        for value in (None, MS, str(MS), "/Date()/", "Date(1)", "/Date(1.5)/", "/Date(1+2)/", "/Date(١)/")
+    ),
+    (DATE_MS, f"/Date({'9' * 20})/"),
+    (DATE_MS, f"/Date({'9' * 5_000})/"),
 ]
 
 
@@ -118,7 +132,7 @@ def test_the_message_of_a_value(name: str, value: Any, message: str) -> None:
 
 def test_no_offset_and_no_timezone() -> None:
     """A time without an offset is not guessed: the message names the key to set."""
-    with pytest.raises(BadTimestamp, match=r"timestamp\.timezone"):
+    with pytest.raises(BadTimestamp, match="set timezone"):
         parse_format("rfc3339").milliseconds("2024-05-23T15:58:17")
 
 
@@ -133,7 +147,7 @@ def test_edge_of_time() -> None:
 # --- The config's format and timezone ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*UNITS, "rfc3339", STRPTIME, "%y-%j", "%G-W%V-%u", "%c"])
+@pytest.mark.parametrize("name", [*UNITS, "rfc3339", DATE_MS, STRPTIME, "%y-%j", "%G-W%V-%u", "%c"])
 def test_format(name: str) -> None:
     """The five names and strptime formats with a year."""
     assert parse_format(name).name == name
@@ -143,6 +157,46 @@ def test_format(name: str) -> None:
 def test_timezone(zone: str) -> None:
     """Names of the time zone database, and UTC."""
     assert parse_format("rfc3339", zone).zone is not None
+
+
+# --- Several formats --------------------------------------------------------------------------------------------------
+
+SEVERAL = [  # (formats, value, milliseconds)
+    (["rfc3339", "unix"], "2024-05-23T15:58:17Z", MS),
+    (["rfc3339", "unix"], T, MS),
+    (["rfc3339", "unix"], str(T), MS),
+    (["unix_ms", "unix"], T, MS),
+    (["unix_ms", "unix"], MS, MS),
+    (["unix", "unix_ms"], MS, MS),
+    (["rfc3339", STRPTIME, DATE_MS], "24/05/2024 00:58:17", MS),
+    (["rfc3339", STRPTIME, DATE_MS], "2024-05-24T00:58:17", MS),
+    (["rfc3339", STRPTIME, DATE_MS], f"/Date({MS})/", MS),
+]
+
+
+@pytest.mark.parametrize(("names", "value", "milliseconds"), SEVERAL)
+def test_the_first_format_that_reads_a_value(names: list[str], value: Any, milliseconds: int) -> None:
+    """The zone is for each; a number that would be a time of 1970 is in another unit."""
+    several = any_of([parse_format(name) for name in names], ZoneInfo(SEOUL))
+    assert several is not None
+    assert several.milliseconds(value) == milliseconds
+    assert several.column([value, value]) == [milliseconds] * 2
+
+
+def test_none_of_several_formats() -> None:
+    several = any_of([parse_format("rfc3339"), parse_format("unix")], None)
+    assert several is not None
+    for value in (None, True, "soon", 5, [], 10**400):
+        with pytest.raises(BadTimestamp, match="has none of the formats rfc3339, unix"):
+            several.milliseconds(value)
+    for column in ([T, None], [T, "2024-05-23T15:58:17Z"], [True], [T, 5], [1.5], []):
+        with pytest.raises(TypeError):
+            several.column(column)
+
+
+def test_one_format_of_a_list_is_read_as_fast_as_one_alone() -> None:
+    assert any_of([parse_format("unix")], None) == parse_format("unix")
+    assert any_of([], None) is None
 
 
 # --- Whole columns ----------------------------------------------------------------------------------------------------

@@ -129,8 +129,8 @@ LET_IN = [
     ("basic, Bearer wanted", BASIC, "Bearer", ["asks for Bearer: set authorization or oauth2"], []),
     ("bearer", "bearer_token: t", "", ["check authorization"], ["basic_auth"]),
     ("authorization", "authorization: {type: Token, credentials: t}", "", ["check authorization"], []),
-    ("headers", "headers: {X-Api-Key: k, Accept: text/json}", "", ["check headers X-Api-Key"], ["Accept"]),
-    ("http_headers", "http_headers: {X-Key: {secrets: [k]}}", "", ["check http_headers X-Key"], ["basic_auth"]),
+    ("headers", "headers: {X-Api-Key: k, Accept: text/json}", "", ["check the header X-Api-Key"], ["Accept"]),
+    ("http_headers", "http_headers: {X-Key: {secrets: [k]}}", "", ["check the header X-Key"], ["basic_auth"]),
     ("query", "query: {q: Bern, appid: k}", "", ["check the query parameter appid"], ["basic_auth", "parameter q"]),
     ("two", f"{BASIC}, query: {{api_key: k}}", "", ["check basic_auth and the query parameter api_key"], []),
 ]  # fmt: skip

@@ -61,17 +61,24 @@ def test_request(rig: Rig, keys: str, path: str, method: str, query: str, body: 
     assert (request.method, request.query, request.body) == (method, query, body)
 
 
-def test_headers_of_both_spellings(rig: Rig) -> None:
+def test_headers(rig: Rig) -> None:
     rig.env_vars["KEY"] = "k-env"
     (rig.folder / "key").write_text("k-file\n")
     rig.serve('{"v":1}')
-    keys = (
-        "headers: {X-One: '1', accept: text/json, User-Agent: mine}, "
-        f"http_headers: {{X-Two: {{values: [a], secrets: [b], files: ['{rig.folder}/key'], refs: ['env:KEY']}}}}"
-    )
-    rig.push(rig.job(METRIC, keys=keys))
+    two = f"X-Two: {{values: [a], secrets: [b], files: ['{rig.folder}/key'], refs: ['env:KEY']}}"
+    own = "accept: {values: [text/json]}, User-Agent: {values: [mine]}"
+    rig.push(rig.job(METRIC, keys=f"http_headers: {{{two}, {own}}}"))
     headers = only(rig).headers
-    assert (headers["X-One"], headers["X-Two"]) == ("1", "a, b, k-file, k-env")
+    assert headers["X-Two"] == "a, b, k-file, k-env"
+    assert headers.get_all("Accept") == ["text/json"]
+    assert headers.get_all("User-Agent") == ["mine"]
+
+
+def test_the_short_form_of_headers(rig: Rig) -> None:
+    rig.serve('{"v":1}')
+    rig.push(rig.job(METRIC, keys="headers: {X-One: '1', accept: text/json, User-Agent: mine}"))
+    headers = only(rig).headers
+    assert headers["X-One"] == "1"
     assert headers.get_all("Accept") == ["text/json"]
     assert headers.get_all("User-Agent") == ["mine"]
 

@@ -14,8 +14,9 @@ DEEP = "[" * 900 + "]" * 900
 
 def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """A file is one case, or many by name. `metric` is one whose name is m, `pages` are documents by query in the order
-    in which they are asked for, `error` and `warning` are words of the only one. Samples of a series are in the order
-    in which they arrive, at the time of the scrape where they show none; `DEEP` in a document stands for many lists."""
+    in which they are asked for, `error` and `warning` are words of the only one, `failed` names metrics. Samples of a
+    series are in the order in which they arrive, at the time of the scrape where they show none; `DEEP` in a document
+    stands for many lists."""
     for path in sorted((TESTDATA / "json").glob("*.yaml")):
         found = listed(f"json/{path.name}")
         for name, case in [("", dict(found))] if "samples" in dict(found) else found:
@@ -30,6 +31,7 @@ def test_corpus(rig: Rig, case: dict[str, Any]) -> None:
     keys = {"job_name": "j", "url": rig.serve_pages(pages), "metrics": metrics, **case.get("job", {})}
     report = rig.push(json.dumps(keys))
     (found,), message, is_down = report["jobs"], error(report), "error" in case
+    is_ok = not is_down and "failed" not in case
     assert [words for words in case.get("error", [""]) if words not in message] == []
     assert bool(message) is is_down
     lines = [line if " @" in line else f"{line} @{NOW_MS}" for line in case.get("samples", ())]
@@ -37,9 +39,12 @@ def test_corpus(rig: Rig, case: dict[str, Any]) -> None:
     assert (skipped(report), dropped(report)) == (case.get("skipped", {}), case.get("dropped", {}))
     assert [request.query for request in rig.api.requests] == list(pages)
     assert (rig.receiver.refused, {record.status for record in rig.receiver.requests}) == (0, {200})
-    assert (rig.value("up"), report["ok"], report["totals"]["JobsDown"]) == (not is_down, not is_down, is_down)
-    scraped = len(lines) + sum(dropped(report).values())
-    assert found.get("records", 0) == scraped + found.get("merged", 0) + sum(skipped(report).values())
+    assert (rig.value("up"), report["ok"], report["totals"]["JobsDown"]) == (not is_down, is_ok, not is_ok)
+    assert is_down or list(found.get("failed", {})) == case.get("failed", [])
+    assert found.get("unknown_states", {}) == case.get("unknown_states", {})
+    scraped, mapped = len(lines) + sum(dropped(report).values()), found.get("mapped", 0)
+    assert found.get("records", 0) == mapped + sum(skipped(report).values())
+    assert is_down or found.get("samples_mapped", mapped) == scraped + found.get("merged", 0)
     if is_down:
         assert report["jobs_down"]["j"]
         assert len(message) < 700

@@ -35,6 +35,7 @@ VALUES = [
     ("2^63", "", "9223372036854775808", "9.223372036854775808e18"),
     ("2^64", "", "18446744073709551616", "1.8446744073709551616e19"),
     ("more than a float holds", "", "1" + "0" * 400, "inf"),
+    ("more than a float holds, in a format", "value_format: quantity", "1" + "0" * 400, "inf"),
     ("less than a float holds", "", "-1" + "0" * 400, "-inf"),
     ("more digits than Python reads", "", "1" + "0" * 5000, "inf"),
     ("1e400", "", "1e400", "inf"),

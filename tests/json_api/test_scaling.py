@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -64,6 +65,22 @@ def test_a_column_is_its_values(values: list[float], scale: float) -> None:
     found = Scaling.of(scale, 0.0)
     assert found is not None
     assert found.column(values) == list(map(found.one, values))
+
+
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**20), max_value=10**20)
+
+
+@given(DECIMALS, FINITE, FINITE)
+@example(Decimal("1E+3"), 1e-3, 0.0)
+@example(Decimal("1e-7"), 10.0, 0.0)
+def test_a_decimal_is_rounded_once(value: Decimal, scale: float, offset: float) -> None:
+    """What a format of a text gives has more digits than a float."""
+    found = Scaling.of(scale, offset)
+    if found is None:
+        return
+    exact = Fraction(value) * Fraction(repr(scale)) + Fraction(repr(offset))
+    assert found.one(value) == exact.numerator / exact.denominator
+    assert found.column([value]) == [found.one(value)]
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])

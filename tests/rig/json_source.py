@@ -77,11 +77,14 @@ class Rig:
 
     def app(self, *jobs: str, top: str = "") -> App:
         """A cold function with these jobs, each a flow of YAML keys as made by `job`."""
-        endpoint = (TO_AMP if self.signed else TO_RECEIVER).format(url=self.receiver.url)
         listed = "".join(f"  - {job}\n" for job in jobs)
+        return self.app_of(f"{top}\njson_configs:\n{listed}")
+
+    def app_of(self, config: str) -> App:
+        """A cold function with this config, in which remote_write is missing."""
+        endpoint = (TO_AMP if self.signed else TO_RECEIVER).format(url=self.receiver.url)
         path = self.folder / f"config-{len(self._all_dependencies)}.yaml"
-        text = f"{top}\nself_metrics: false\njson_configs:\n{listed}remote_write:\n  - {endpoint}\n"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(f"{config}\nself_metrics: false\nremote_write:\n  - {endpoint}\n", encoding="utf-8")
         env_vars = {"PUSHER_CONFIG": str(path), **self.env_vars}
         extra = {"session": self.session} if self.session else {}
         dependencies = Dependencies(env_vars, now_ms=self.clock.now_ms, **extra)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.app import App
+from lambda_remote_write.scrape.json_scraper import JsonScraper
 from sandbox.server import Fault
 from tests.rig.json_source import NOW_MS, SYNTHETIC, Rig, dropped
 
@@ -118,7 +119,9 @@ def test_label_values_without_end_that_relabelling_removes_stay_bounded(rig: Rig
     run_all(rig, app, documents)
     assert [value for _, value in next(iter(rig.receiver.series("m").values()))] == [3000.0] * 12
     (environment,) = app._environments.values()
-    (metric,) = environment.jobs[0].reader.mapper._metrics
+    (scraper,) = environment.sources()
+    assert isinstance(scraper, JsonScraper)
+    (metric,) = scraper.reader.mapper._metrics
     assert len(metric._series) <= 30_000
 
 

@@ -36,13 +36,13 @@ class Source:
     key: str
     answer: Callable[[], Any] = lambda: "answer"
     breaks: bool = False
+    forced_error: str = ""
     is_target: bool = True
     name: str = "job"
     instance: str = "here:1"
     interval_ms: int = 60_000
     offset_ms: int = 0
     timeout_ms: int = 10_000
-    forced_error: str = ""
     host: str = "here:1"
     max_requests_per_host: int = 0
     got: list[ScrapeResponse] = field(default_factory=list)

@@ -104,7 +104,7 @@ def test_how_a_range_is_asked_for(keys: dict[str, Any], query: dict[str, str]) -
     )
     assert found.backfill is not None
     asked = ranged(found, found.backfill, 1_716_480_000_000, 1_716_480_060_999)
-    assert dict(asked.query) == {"a": "b", "by": "60s", **query}
+    assert dict(asked.params) == {name: (value,) for name, value in {"a": "b", "by": "60s", **query}.items()}
     assert (asked.method, asked.body, asked.url) == ("GET", None, "http://api/x")
 
 
@@ -154,10 +154,14 @@ class World:
         self.dependencies = Dependencies(ENVIRONMENT, clock.now_ms, no_session, clock.sleep)
         self.write_url = amp.url
 
-    def new_environment(self, *, spool: bool = True, backfill: dict[str, Any] | None = None) -> Environment:
+    def new_environment(
+        self, *, spool: bool = True, backfill: dict[str, Any] | None = None, metric: dict[str, Any] | None = None
+    ) -> Environment:
         kept = {"spool": {"location": str(self.folder / "kept")}} if spool else {}
         entry = endpoint(self.amp, "amp") | {"url": self.write_url}
-        text = config_text([job(self.url, backfill=BACKFILL | (backfill or {}))], [entry], **kept)
+        meter = job(self.url, backfill=BACKFILL | (backfill or {}))
+        meter["metrics"][0] |= metric or {}
+        text = config_text([meter], [entry], **kept)
         return Environment(parse_config(text, "c", ENVIRONMENT), self.dependencies, gap_backfill=True)
 
     def run(self, environment: Environment, seconds: float = 10.0, pause: float = 1) -> Report:
@@ -240,6 +244,29 @@ def test_a_receiver_that_refuses_the_query_is_a_warning(world: World) -> None:
     report = world.run(world.new_environment(spool=False))
     assert any("the last accepted time of usage is not known" in detail for detail in report.warnings)
     assert world.meter.ranges == []
+
+
+NAMED = {"name": {"path": "id", "prefix": "meter_"}, "labels": {}}
+
+
+def test_names_in_the_records_are_in_no_query(world: World) -> None:
+    """A cold start without a spool cannot ask for the newest sample of names that it does not know."""
+    report = world.run(world.new_environment(spool=False, metric=NAMED))
+    (warning,) = [one for one in report.warnings if "the last accepted time of usage is not known" in one]
+    assert "its records name its metrics" in warning
+    assert world.meter.ranges == []
+    assert {"meter_a", "meter_b"} <= {dict(labels)["__name__"] for labels in world.amp.samples}
+
+
+def test_a_gap_of_names_in_the_records_is_filled(world: World) -> None:
+    """From the environment, and from the state object of another one."""
+    world.run(world.new_environment(metric=NAMED), pause=20)
+    report = world.run(world.new_environment(metric=NAMED))
+    assert report.warnings == []
+    for name in ("meter_a", "meter_b"):
+        (points,) = world.amp.series(name).values()
+        assert len(points) == 21
+    assert in_order(world.amp)
 
 
 def test_what_is_too_old_stays_missing_and_is_reported(world: World) -> None:

@@ -18,7 +18,7 @@ from ..model.scrape import Scrape
 from ..scrape.collect import explained, hide_secrets
 from ..scrape.gap_backfill import ranged, rounded_up, with_key
 from ..scrape.targets import address_of, url_target
-from .source import Part, SourceFailed, within
+from .source import Part, SourceFailed, unlisted_states, within
 from .span import PAUSE_SECONDS, TRIES, RangeSource, Span
 
 
@@ -59,6 +59,7 @@ class ApiSource(RangeSource):
         part.samples = within(asked, start_ms, end_ms, ReasonCounts(), "")  # the rest belongs to a neighbouring window
         part.skipped, part.dropped, part.records = scrape.skipped, scrape.dropped, scrape.records
         self._note_failed(part, scrape)
+        part.notes += unlisted_states(scrape, part.where)
         if not scrape.records and not scrape.failed:
             part.notes.append(f"{part.where}: the API has nothing")
         yield part

@@ -137,4 +137,6 @@ def _of_metric(metric: Metric) -> list[Any]:
     stamp = metric.timestamp
     labels = [(key, label.text) for key, label in metric.labels]
     about = [metric.name, metric.records.text, metric.value.text, metric.scale, metric.offset, labels]
+    about += [[metric.states.label, *metric.states.values]] if metric.states else []
+    about += [metric.value_format.name] if metric.value_format else []
     return [*about, stamp.path.text, stamp.format.name] if stamp else about

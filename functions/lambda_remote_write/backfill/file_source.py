@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..model.scrape import Scrape
-from .files import BadFile, Block, FileId, Files
+from .files import BadFile, Block, FileId, Files, is_object
 from .json_records import TABLE_BYTES, RecordMapper, Table, elements
-from .source import Mark, Part, SourceFailed, within
+from .source import Mark, Part, SourceFailed, unlisted_states, within
 from .text_records import Resolve, TextFile
 
 RECORDS = ("json", "ndjson", "csv")
@@ -88,7 +88,8 @@ class FileSource:
 
     def _part(self, number: int, where: str, after: Mark, read: int, scrape: Scrape) -> Part:
         share = self._share(number, read)
-        return Part(where, after, share, scrape.samples, scrape.skipped, scrape.dropped, scrape.records)
+        notes = unlisted_states(scrape, where, quoting=not is_object(where))
+        return Part(where, after, share, scrape.samples, scrape.skipped, scrape.dropped, scrape.records, notes=notes)
 
     def _mapper_for(self, file: FileId) -> RecordMapper:
         """Raises BadFile."""

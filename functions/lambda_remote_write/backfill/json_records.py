@@ -6,15 +6,16 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from ..config.expression import Columns, Scope
+from ..config.expression_context import Columns, Document
+from ..config.expression_words import Scope
 from ..config.schema import JsonJob
-from ..json_api.decode import NotJson, decode, record_reader
+from ..json_api.decode import NotJson, decode, evaluation, record_reader
 from ..json_api.mapping import InexactNumber, JobMapper, ScrapeFailed
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ANYTHING, ReasonCounts
@@ -108,19 +109,26 @@ class RecordMapper:
             return
         names = list(columns.fields)
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.fields.values(), strict=True)]
-        records = [_nested(row) for row in rows]
+        records = [_nested(row, self.table.fields) for row in rows]
         self._map([records] if self._is_record else records, scrape, where, now_ms, lambda: records)
+
+    def _answers(self, documents: Sequence[Any], now_ms: int) -> list[Document]:
+        """Documents with what expressions may ask about them: a file has no headers, and is a good answer."""
+        shared = evaluation(self.job.limits.body_size_bytes, now_ms, exact=self._mapper.exact)
+        return [Document(value, evaluation=shared) for value in documents]
 
     def _map(self, documents: Sequence[Any], scrape: Scrape, where: str, now_ms: int, exact: Any) -> None:
         self._run += 1
         try:
             try:
-                self._mapper.map(documents, scrape, self._run, now_ms)
+                self._mapper.map(self._answers(documents, now_ms), scrape, self._run, now_ms)
             except InexactNumber:
                 self._mapper.exact = True  # from now on without a first attempt
                 scrape.dropped, scrape.samples, scrape.records = ReasonCounts(), Samples(), 0
+                scrape.metrics, scrape.notes = [], []
                 again = exact()
-                self._mapper.map([again] if self._is_record else again, scrape, self._run, now_ms)
+                documents = self._answers([again] if self._is_record else again, now_ms)
+                self._mapper.map(documents, scrape, self._run, now_ms)
         except ScrapeFailed as error:
             is_label = isinstance(error.__context__, LimitCrossed) and is_object(where)
             raise BadFile(f"{where}: {'a label limit of the job is exceeded' if is_label else error}") from None
@@ -169,11 +177,11 @@ def _decoded_lines(block: Block, place: str, skipped: ReasonCounts, *, exact: bo
             skipped.add(DropReason.NOT_JSON, f"{place}, line {number}: {_what(error, place)}")
 
 
-def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as a record; a header may be a path: `a.b` is the field b of a."""
+def _nested(row: Mapping[str, Any], fields: Container[str]) -> dict[str, Any]:
+    """A row as a record; a header that is no field may be a path: `a.b` is the field b of a."""
     record: dict[str, Any] = {}
     for name, value in row.items():
-        *path, last = name.split(".")
+        *path, last = [name] if name in fields else name.split(".")
         inner = record
         for part in path:
             inner = inner.setdefault(part, {})
@@ -297,12 +305,16 @@ class Table:
 
     def __init__(self, job: JsonJob, renamed: Mapping[str, str]) -> None:
         self._renamed = renamed
-        used = [(one, False) for metric in job.metrics for _, one in metric.labels]
+        used = [(one, False) for metric in job.metrics for _, one in metric.text_columns]
         used += [(metric.value, True) for metric in job.metrics]
         used += [(metric.timestamp.path, True) for metric in job.metrics if metric.timestamp]
         fields = [(one.path[0], needed) for one, needed in used if one.scope is Scope.RECORD and one.path]
         self._needed = {name for name, needed in fields if needed}
         self._labels = {name for name, needed in fields if not needed}
+        self._states = {name for metric in job.metrics if metric.states for name in metric.value.path or ()}
+        self.fields = self._needed | self._labels
+        # A function may read any column.
+        self._reads_all = any(one.path is None and one.scope is not Scope.CONSTANT for one, _ in used)
 
     def rows(self, header: Sequence[str], blocks: Iterator[Block], place: str) -> Iterator[Rows]:
         """Yields the rows of the blocks after the header. Raises BadFile."""
@@ -327,7 +339,7 @@ class Table:
         has = f"{len(row)} columns" if is_object(place) else ", ".join(map(repr, row))[:200]
         if strange:
             raise BadFile(f"{place}, line 1: no column {strange[0]!r}, which columns names; it has {has}")
-        missing = sorted((self._needed | self._labels) - {name.partition(".")[0] for name in header})
+        missing = sorted(self.fields - {name.partition(".")[0] for name in header} - set(header))
         if missing:
             looks = " (it looks like data: has the file a header?)" if any(map(_is_number, row)) else ""
             looks += "; cells are separated by commas" if len(row) == 1 and set(row[0]) & set(";\t|") else ""
@@ -361,10 +373,16 @@ class Table:
         fields: dict[str, list[Any]] = {}
         columns = zip(*rows, strict=True) if rows else [()] * len(header)
         for name, cells in zip(header, columns, strict=True):
-            if name.partition(".")[0] not in self._needed | self._labels:
+            if not self._reads_all and not {name, name.partition(".")[0]} & self.fields:
                 continue
-            fields[name] = _numbers(cells) if name in self._needed and name not in self._labels else list(cells)
+            fields[name] = self._values(name, cells)
         return Columns(len(rows), fields)
+
+    def _values(self, name: str, cells: Sequence[str]) -> list[Any]:
+        """A column: as labels text, as values numbers, or the states of a stateset, of which an empty cell is none."""
+        if name in self._labels or name not in self._needed:
+            return list(cells)
+        return [cell or None for cell in cells] if name in self._states else _numbers(cells)
 
 
 def _is_number(cell: str) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..json_api.statesets import unlisted
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Samples
+from ..model.scrape import Scrape
 
 
 class SourceFailed(Exception):
@@ -80,3 +82,9 @@ def within(samples: Samples, start_ms: int | None, end_ms: int | None, skipped: 
     kept = [index for index, stamp in enumerate(stamps) if low <= stamp <= high]
     skipped.add(DropReason.OUTSIDE_RANGE, detail, len(stamps) - len(kept))
     return samples.pick(kept)
+
+
+def unlisted_states(scrape: Scrape, where: str, *, quoting: bool = True) -> list[str]:
+    """Notes on records whose state the config does not list; without their texts unless `quoting`."""
+    results = [one for one in scrape.metrics if one.unknown_states.count]
+    return [f"{where}: {unlisted(one, quoting=quoting)}" for one in results]

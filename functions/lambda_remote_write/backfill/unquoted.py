@@ -6,17 +6,18 @@ from __future__ import annotations
 from .files import is_object
 
 _SAFE = {  # details of these come from the config, the format or the clock
-    "after_eof", "bad_line", "duplicate", "metric_relabel", "not_json", "null_ignored", "outside_range", "row_length",
-    "timestamp_missing", "too_far_in_future", "value_missing", "write_relabel",
+    "after_eof", "bad_line", "duplicate", "metric_relabel", "name_missing", "not_json", "null_ignored", "outside_range",
+    "row_length", "timestamp_missing", "too_far_in_future", "value_missing", "write_relabel",
 }  # fmt: skip
 _WORDS = {
     "invalid_label_name": "a label name that the receivers do not take",
     "invalid_label_value": "a label value that is not Unicode text",
     "invalid_metric_name": "a metric name that the receivers do not take",
-    "label_not_scalar": "a label is a list or an object",
+    "label_not_scalar": "a label, a state or a metric's name is a list or an object",
     "labels_too_large": "a series with more bytes of labels than the receivers take",
     "not_a_list": "records expects a list where something else stands",
     "not_a_number": "a value that is no number",
+    "reserved_name": "a metric's name that is one of a synthetic series",
     "scheduled": "its job is pushed by the schedule: two writers would break the order of its series; use another job "
     "label",
     "timestamp_invalid": "a timestamp that its format does not read",

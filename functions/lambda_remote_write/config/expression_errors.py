@@ -15,6 +15,7 @@ _SPACED = re.compile(rf"{_OPERAND}\s+[-+*/%]\s+[\w\"(`@'$^.]")
 _CLOSE = re.compile(r"\w\s*[+*]\s*\w|\)\s*[-+*/%]\s*[\w(`\"]|[\w`\"]\s*[-+*/%]\s*\(")
 _BY_CONSTANT = re.compile(rf"(.*[^\s+*/%-])\s*([-+*/])\s*`?({_NUMBER})`?")
 _CONSTANT_FIRST = re.compile(rf"`?({_NUMBER})`?\s*([*+])\s*(.*\S)")
+_DIVISION = re.compile(r"\s*/\s*")
 _INDEX = re.compile(r"(.*?)((?:\[[^\]]*\])*)", re.DOTALL)
 _UNCLOSED = re.compile(r"[\[\]{}\"`]|^'")  # something has no end: that is the mistake, and no key
 _WORD_BY_WORD = re.compile(r"[^\W\d]\w*/[^\W\d]\w*")  # a key with a slash in it, or a division
@@ -26,7 +27,7 @@ def advice(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
     quoted = _in_quotes(prefix, text, compiles)
     if _is_arithmetic(text):
         may_be_a_key = quoted and not _CLOSE.search(text) and not _constant_of(text)[0]
-        return _no_arithmetic(text) + (f"; if it is a key, write {quoted}" if may_be_a_key else "")
+        return _no_arithmetic(prefix, text, compiles) + (f"; if it is a key, write {quoted}" if may_be_a_key else "")
     if not quoted:
         return ""
     detail = f"a key that is more than letters, digits and _, or begins with a digit, needs double quotes: {quoted}"
@@ -43,12 +44,28 @@ def _in_quotes(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
     return ""
 
 
-def _no_arithmetic(text: str) -> str:
+def _no_arithmetic(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
     detail = "JMESPath has no arithmetic"
     path, key, number = _constant_of(text)
     if path:
         return f"{detail}: write value: {path} and {key}: {number}"
+    if quotient := _quotient(prefix + text, compiles):
+        return f"{detail}: write {quotient}"
     return f"{detail}: send each value as a metric of its own, and calculate in a recording rule or a query"
+
+
+def _quotient(text: str, compiles: Callable[[str], bool]) -> str:
+    """The call that divides, for `used / total` and `100 * used / total`; "" for other arithmetic."""
+    bare = _STRING.sub(lambda found: "_" * len(found[0]), text)
+    slashes = list(_DIVISION.finditer(bare))
+    if len(slashes) != 1:
+        return ""
+    dividend, divisor = text[: slashes[0].start()], text[slashes[0].end() :]
+    path, key, factor = _constant_of(dividend) if not compiles(dividend) else (dividend, "", "")
+    if not path or key == "offset" or not (compiles(path) and compiles(divisor)):
+        return ""
+    call = f"divide({path}, {divisor})"
+    return f"value: {call} and {key}: {factor}" if key else call
 
 
 def _constant_of(text: str) -> tuple[str, str, str]:

@@ -54,17 +54,22 @@ def first_of(traces: Iterable[Trace]) -> Trace | None:
 
 def follow_names(names: Sequence[str], start: Trace) -> Trace:
     """Follows a plain dotted path."""
-    at = _itself(None, start)
+    at = _itself(None, start, None)
     for name in names:
-        at = _field({"value": name}, at)
+        at = _field({"value": name}, at, None)
         if at.kind is not Kind.FOUND:
             return at
     return at
 
 
-def follow(node: Node, at: Trace) -> Trace:
-    """Follows a parsed expression from what was found at `at`."""
-    return _FOLLOWERS.get(node["type"], _evaluated)(node, at)
+def follow(node: Node, at: Trace, using: Any = None) -> Trace:
+    """Follows a parsed expression from what was found at `at`. `using` is the interpreter of its functions and words
+    (expression_program.Interpreter)."""
+    if using is None:
+        from .expression_program import Interpreter  # only an expression that is no plain path needs it
+
+        using = Interpreter()
+    return _FOLLOWERS.get(node["type"], _evaluated)(node, at, using)
 
 
 def flattened(at: Trace) -> Trace:
@@ -75,11 +80,11 @@ def flattened(at: Trace) -> Trace:
     return Trace(Kind.FOUND, items, f"{at.path}[]") if items else Trace(Kind.EMPTY, [], at.path)
 
 
-def _itself(_: Node, at: Trace) -> Trace:
+def _itself(_: Node, at: Trace, __: Any) -> Trace:
     return Trace(Kind.MISSING, None, at.path) if at.value is None else at
 
 
-def _field(node: Node, at: Trace) -> Trace:
+def _field(node: Node, at: Trace, _: Any) -> Trace:
     name = node["value"]
     if not isinstance(at.value, dict) or name not in at.value:
         return Trace(Kind.MISSING, at.value, at.path)
@@ -87,16 +92,16 @@ def _field(node: Node, at: Trace) -> Trace:
     return Trace(Kind.MISSING if found is None else Kind.FOUND, found, path)
 
 
-def _chain(node: Node, at: Trace) -> Trace:
+def _chain(node: Node, at: Trace, using: Any) -> Trace:
     """`a.b` and `a | b`."""
     for child in node["children"]:
-        at = follow(child, at)
+        at = follow(child, at, using)
         if at.kind is not Kind.FOUND:
             return at
     return at
 
 
-def _index(node: Node, at: Trace) -> Trace:
+def _index(node: Node, at: Trace, _: Any) -> Trace:
     if not isinstance(at.value, list):
         return Trace(Kind.NOT_A_LIST, at.value, at.path)
     if not at.value:
@@ -109,58 +114,60 @@ def _index(node: Node, at: Trace) -> Trace:
     return Trace(Kind.MISSING if found is None else Kind.FOUND, found, path)
 
 
-def _slice(node: Node, at: Trace) -> Trace:
+def _slice(node: Node, at: Trace, _: Any) -> Trace:
     if not isinstance(at.value, list):
         return Trace(Kind.NOT_A_LIST, at.value, at.path)
     values = at.value[slice(*node["children"])]
     return Trace(Kind.FOUND if values else Kind.EMPTY, values, at.path)
 
 
-def _flatten(node: Node, at: Trace) -> Trace:
-    inner = follow(node["children"][0], at)
+def _flatten(node: Node, at: Trace, using: Any) -> Trace:
+    inner = follow(node["children"][0], at, using)
     return flattened(inner) if inner.kind is Kind.FOUND else inner
 
 
-def _list_at(node: Node, at: Trace) -> Trace:
+def _list_at(node: Node, at: Trace, using: Any) -> Trace:
     """The list that a projection walks."""
-    base = follow(node, at)
+    base = follow(node, at, using)
     is_other = base.kind is Kind.FOUND and not isinstance(base.value, list)
     return Trace(Kind.NOT_A_LIST, base.value, base.path) if is_other else base
 
 
-def _projection(node: Node, at: Trace) -> Trace:
+def _projection(node: Node, at: Trace, using: Any) -> Trace:
     left, right = node["children"]
-    base = _list_at(left, at)
-    return _each(right, base.value, base.path) if base.kind is Kind.FOUND else base
+    base = _list_at(left, at, using)
+    return _each(right, base.value, base.path, using) if base.kind is Kind.FOUND else base
 
 
-def _filter(node: Node, at: Trace) -> Trace:
+def _filter(node: Node, at: Trace, using: Any) -> Trace:
     """A filter that lets nothing pass has looked at a list: an empty result is a fact."""
     left, right, condition = node["children"]
-    base = _list_at(left, at)
+    base = _list_at(left, at, using)
     if base.kind is not Kind.FOUND:
         return base
-    return _each(right, [item for item in base.value if is_true(evaluate(condition, item))], base.path)
+    using.visit_elements(len(base.value))
+    return _each(right, [item for item in base.value if is_true(using.or_none(condition, item))], base.path, using)
 
 
-def _map_values(node: Node, at: Trace) -> Trace:
+def _map_values(node: Node, at: Trace, using: Any) -> Trace:
     left, right = node["children"]
-    base = follow(left, at)
+    base = follow(left, at, using)
     if base.kind is not Kind.FOUND:
         return base
     if not isinstance(base.value, dict):
         return Trace(Kind.MISSING, base.value, base.path)
-    return _each(right, list(base.value.values()), f"{base.path}.*" if base.path else "*")
+    return _each(right, list(base.value.values()), f"{base.path}.*" if base.path else "*", using)
 
 
-def _each(node: Node, items: list[Any], path: str) -> Trace:
+def _each(node: Node, items: list[Any], path: str, using: Any) -> Trace:
     """The rest of a projection on each item."""
     if not items:
         return Trace(Kind.EMPTY, [], path)
     if node["type"] == "identity":
         return Trace(Kind.FOUND, items, path)
+    using.visit_elements(len(items))
     inside = path if path.endswith(("]", "*")) else f"{path}[]"
-    traces = [follow(node, Trace(Kind.FOUND, item, inside)) for item in items]
+    traces = [follow(node, Trace(Kind.FOUND, item, inside), using) for item in items]
     best = first_of(traces)
     assert best is not None  # noqa: S101 - there are items
     if best.kind is not Kind.FOUND:
@@ -168,28 +175,40 @@ def _each(node: Node, items: list[Any], path: str) -> Trace:
     return Trace(Kind.FOUND, [one.value for one in traces if one.kind is Kind.FOUND], best.path)
 
 
-def _or(node: Node, at: Trace) -> Trace:
-    left = follow(node["children"][0], at)
+def _or(node: Node, at: Trace, using: Any) -> Trace:
+    left = follow(node["children"][0], at, using)
     if left.kind is Kind.FOUND and is_true(left.value):
         return left
-    right = follow(node["children"][1], at)
+    right = follow(node["children"][1], at, using)
     if left.kind is Kind.FOUND:  # false, an empty text or object: the value is the right side's, null too
         return right
     return first_of([right, left]) or right
 
 
-def _evaluated(node: Node, at: Trace) -> Trace:
-    """Functions, comparisons, literals: what jmespath makes of them; when that is null, why the first argument is."""
-    found = evaluate(node, at.value)
+def _evaluated(node: Node, at: Trace, using: Any) -> Trace:
+    """Functions, comparisons, literals: what jmespath makes of them; when that is null, which argument is, and why."""
+    found = using.or_none(node, at.value)
     if found is not None:
         return Trace(Kind.FOUND, found, at.path)
     inner = [child for child in node["children"] if isinstance(child, dict) and child["type"] not in _VALUES]
-    trace = follow(inner[0], at) if inner else None
-    return trace if trace and trace.kind is not Kind.FOUND else Trace(Kind.MISSING, at.value, at.path)
+    traces = (follow(child, at, using) for child in inner)
+    return next((one for one in traces if one.kind is not Kind.FOUND), Trace(Kind.MISSING, at.value, at.path))
+
+
+def _word(node: Node, at: Trace, using: Any) -> Trace:
+    """`$`, `^` and their kin: the path begins anew there."""
+    found = using.or_none(node, at.value)
+    return Trace(Kind.MISSING if found is None else Kind.FOUND, found, node["value"].text)
+
+
+def _once(node: Node, at: Trace, using: Any) -> Trace:
+    return follow(node["children"][0], at, using)
 
 
 _VALUES = ("literal", "expref", "key_val_pair")
-_FOLLOWERS: dict[str, Callable[[Node, Trace], Trace]] = {
+_FOLLOWERS: dict[str, Callable[[Node, Trace, Any], Trace]] = {
+    "scope": _word,
+    "once": _once,
     "field": _field,
     "subexpression": _chain,
     "index_expression": _chain,
@@ -204,17 +223,6 @@ _FOLLOWERS: dict[str, Callable[[Node, Trace], Trace]] = {
     "identity": _itself,
     "current": _itself,
 }
-
-
-def evaluate(node: Node, value: Any) -> Any:
-    """What jmespath finds; None also for a type error, as everywhere."""
-    from jmespath.exceptions import JMESPathError
-    from jmespath.visitor import TreeInterpreter
-
-    try:
-        return TreeInterpreter().visit(node, value)
-    except (JMESPathError, TypeError, ValueError, ArithmeticError):
-        return None
 
 
 def is_true(value: Any) -> bool:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import re2
 
 from .. import relabel
-from . import backfill, expression, http_client, jobs, plain_text, scalars, unsupported_keys
-from .expression import Expression, Scope
+from . import backfill, expression, http_client, jobs, plain_text, scalars, statesets, unsupported_keys
+from .expression import Expression
+from .expression_words import Scope
 from .global_config import intervals, job_name, label_name
-from .schema import Backfill, GlobalConfig, HttpClientConfig, JsonJob, Metric, Pagination, Timestamp
+from .schema import Backfill, GlobalConfig, HttpClientConfig, JsonJob, Metric, Pagination, RecordName, Timestamp
 from .secrets import Secret
-from .timestamp import parse_format, parse_zone
+from .timestamp import Format, any_of, parse_format, parse_zone
 from .yaml_reader import Section
+
+if TYPE_CHECKING:
+    from .value_format import ValueFormat
 
 SYNTHETIC = (
     "up",
@@ -38,12 +42,13 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     interval_ms, timeout_ms = intervals(entry, fallback)
     default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
+    targets = _targets(entry, fallback, default, env_vars)
     method, body = read_request(entry)
     found = _metrics(entry)
     job = replace(
         default,
         **_with_headers(entry, jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)),
-        **_targets(entry, fallback, default, env_vars),
+        **targets,
         url=url or "",
         method=method,
         body=body,
@@ -79,7 +84,7 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
 
 
 _SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
-_NOT_WITH_URL = "cannot stand with url, which is the short form of one target: write its host:port in static_configs"
+_NOT_WITH_URL = "cannot stand with url, which is the short form of one target: leave one of the two out"
 
 
 def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -112,7 +117,7 @@ def _backfill(entry: Section, found: Sequence[_Read], interval_ms: int) -> Backf
 def _of_document(text: str, expected: str) -> Expression:
     """An expression over the whole document. Raises ValueError."""
     found = expression.parse(text)
-    if found.scope not in (Scope.RECORD, Scope.DOCUMENT):
+    if not found.is_of_document:
         raise ValueError(expected)
     return found
 
@@ -173,7 +178,10 @@ def pagination(entry: Section) -> Pagination | None:
 
 def _page_path(text: str) -> Expression:
     expected = "a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there"
-    return _of_document(text, expected)
+    found = _of_document(text, expected)
+    if found.program is not None and found.program.calls("now"):
+        raise ValueError("now() stands in expressions over records: a page is found without the time")
+    return found
 
 
 def within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
@@ -206,30 +214,38 @@ def _metric(section: Section) -> _Read | None:
     value = section.read("value", read_expression)
     timestamp = _timestamp(section, read_expression)
     labels = read_labels(section, read_expression)
-    used = [one for one in (value, timestamp and timestamp.path, *(found for _, found in labels)) if one]
-    metric_type = section.choice("type", METRIC_TYPES)
+    name, record_name = _name(section, read_expression)
+    states = statesets.read(section, dict(labels))
+    metric_type = section.choice("type", METRIC_TYPES, "stateset" if states else None)
     metric = Metric(
-        name=section.read("name", _metric_name, ""),
+        name=name,
         type="unknown" if metric_type == "untyped" else metric_type,
         help=section.text("help"),
         unit=section.text("unit"),
-        records=expression.records(steps, used if len(section.diagnostics.problems) == before else []),
+        records=default.records,
         value=value or default.value,
         timestamp=timestamp,
         labels=labels,
         value_map=_value_map(section),
         value_regex=section.read("value_regex", _regex),
+        value_format=_value_format(section),
         scale=section.number("scale"),
         offset=section.number("offset"),
         on_missing=section.read("on_missing", _on_missing, default.on_missing),
         duplicates=section.choice("duplicates", ("last", "first", "sum", "error")),
+        record_name=record_name,
+        states=states,
     )
+    if section.is_map("states"):
+        statesets.check_policies(section, metric.on_missing, metric.duplicates)
     for key in ("name", "value"):
         if not section.has(key):
             section.problem(key, "is required")
     of_ranges = section.section("backfill")
     section.close(unsupported_keys.METRIC)
-    return (metric, of_ranges) if len(section.diagnostics.problems) == before else None
+    if len(section.diagnostics.problems) > before:
+        return None
+    return replace(metric, records=expression.records(steps, metric.expressions)), of_ranges
 
 
 @functools.cache
@@ -257,14 +273,13 @@ def _of_range(
         timestamp = _timestamp(block, read_expression) or timestamp
         labels |= dict(read_labels(block, read_expression))
         block.close()
-    used = [value, *labels.values(), *([timestamp.path] if timestamp else [])]
+    found = replace(metric, value=value, timestamp=timestamp, labels=tuple(labels.items()))
     try:
-        records = expression.records(steps, used)
+        return replace(found, records=expression.records(steps, found.expressions))
     except expression.InvalidExpression as error:
         place, key = (block, "records") if block is not None and own else (section, "records")
         place.problem(key, f"metric {metric.name}: an expression {error}; its backfill may say another one")
         return metric
-    return replace(metric, records=records, value=value, timestamp=timestamp, labels=tuple(labels.items()))
 
 
 def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> list[expression.Step]:
@@ -277,6 +292,10 @@ def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> lis
     else:
         step = section.read("records", expression.parse_step)
         steps = [step] if step else []
+    try:
+        expression.records(steps, [])
+    except expression.InvalidExpression as error:
+        section.problem("records", str(error))
     return steps or list(default or _default_metric().records.steps)
 
 
@@ -285,6 +304,28 @@ def _metric_name(text: str) -> str:
         raise ValueError("a metric name is letters, digits, _ and :, no digit first")
     if text in SYNTHETIC:
         raise ValueError("every job has a series of this name already; choose another")
+    return text
+
+
+def _name(section: Section, read_expression: Callable[[str], Expression]) -> tuple[str, RecordName | None]:
+    """The metric's name; or what messages call it, as `jmx_{@key}`, and where its records have the name."""
+    block = section.section("name") if section.is_map("name") else None
+    if block is None:
+        return section.read("name", _metric_name, ""), None
+    path, prefix = block.read("path", read_expression), block.read("prefix", _prefix, "")
+    if not block.has("path"):
+        block.problem("path", "is required: where the record has the name; a name that is known is a plain text")
+    elif path is not None and path.scope is Scope.CONSTANT:
+        block.problem("path", "is the same for every record; write the name itself as a plain text")
+    block.close()
+    if path is None:
+        return "", None
+    return f"{prefix}{{{' '.join(path.text.split())}}}", RecordName(path, prefix)
+
+
+def _prefix(text: str) -> str:
+    if text and not scalars.METRIC_NAME.fullmatch(text):
+        raise ValueError("a metric name begins with it: letters, digits, _ and :, no digit first")
     return text
 
 
@@ -310,18 +351,37 @@ def _value_map(section: Section) -> tuple[tuple[str, float], ...]:
     return tuple((name, values.number(name, 0.0)) for name in values)
 
 
+def _value_format(section: Section) -> ValueFormat | None:
+    if not section.has("value_format"):
+        return None
+    from . import value_format  # decimals are not loaded for numbers that JSON has as numbers
+
+    return value_format.read(section)
+
+
 def _timestamp(section: Section, read_expression: Callable[[str], Expression]) -> Timestamp | None:
     block = section.section("timestamp")
     if block is None:
         return None
     path = block.read("path", read_expression)
     zone = block.read("timezone", parse_zone)
-    stamp_format = block.read("format", parse_format)
+    stamp_format = any_of(_timestamp_formats(block), zone)
     for key in ("path", "format"):
         if not block.has(key):
             block.problem(key, "is required in timestamp")
     block.close()
-    return Timestamp(path, replace(stamp_format, zone=zone)) if path and stamp_format else None
+    return Timestamp(path, stamp_format) if path and stamp_format else None
+
+
+def _timestamp_formats(block: Section) -> list[Format]:
+    """One format, or a list of them."""
+    if not block.is_list("format"):
+        found = block.read("format", parse_format)
+        return [found] if found else []
+    formats = block.read_list("format", parse_format)
+    if not formats and not block.is_wrong("format"):
+        block.problem("format", "a list of formats holds at least one")
+    return formats
 
 
 def read_labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:

@@ -5,12 +5,15 @@ repr."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..relabel import Rule
 from .expression import Expression, Records
 from .secrets import Secret
-from .timestamp import RFC3339, Format
+from .timestamp import RFC3339, Format, Formats
+
+if TYPE_CHECKING:
+    from .value_format import ValueFormat
 
 MEGABYTE = 1024 * 1024
 
@@ -127,12 +130,29 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Timestamp:
     path: Expression
-    format: Format
+    format: Format | Formats
+
+
+@dataclass(frozen=True, slots=True)
+class RecordName:
+    """A metric's name that each record has: `prefix` and the text at `path`, made legal."""
+
+    path: Expression
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """A stateset: each record gives a sample for each of `values`, which `label` tells apart."""
+
+    label: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """How the records of a document become the samples of one metric."""
+    """How the records of a document become the samples of one metric. With `record_name`, `name` only calls the metric
+    in messages, as `jmx_{@key}`."""
 
     name: str
     records: Records
@@ -144,10 +164,29 @@ class Metric:
     labels: tuple[tuple[str, Expression], ...] = ()
     value_map: tuple[tuple[str, float], ...] = ()
     value_regex: Any = None  # or a compiled RE2 pattern, searched, not anchored
+    value_format: ValueFormat | None = None  # texts are plain numbers
     scale: float = 1.0
     offset: float = 0.0
     on_missing: str | float = "skip"  # "ignore", "error" or the number that stands in; skipped records are counted
     duplicates: str = "last"  # "first", "sum" or "error"; the last is what a receiver would keep of a series and time
+    record_name: RecordName | None = None
+    states: States | None = None
+
+    @property
+    def text_columns(self) -> tuple[tuple[str, Expression], ...]:
+        """What a record says about its series: its labels, after its name if it has one."""
+        return (("__name__", self.record_name.path), *self.labels) if self.record_name else self.labels
+
+    @property
+    def expressions(self) -> list[Expression]:
+        """All that are evaluated for each record."""
+        stamp = [self.timestamp.path] if self.timestamp else []
+        return [self.value, *stamp, *(expression for _, expression in self.text_columns)]
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a number's value is read as the text that was written."""
+        return bool(self.value_map) or self.value_regex is not None or self.states is not None
 
 
 @dataclass(frozen=True, slots=True)

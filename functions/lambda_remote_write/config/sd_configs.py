@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
 from . import aws_identity, expression, go_glob, http_client, json_configs, scalars
-from .expression import Expression, Records, Scope
+from .expression import Expression, Records
+from .expression_words import Scope
 from .global_config import NOT_A_NAME
 from .schema import (
     AWS_SD_PORT,

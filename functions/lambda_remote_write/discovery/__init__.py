@@ -61,11 +61,7 @@ class Discovery:
         self._lists = [
             lists.setdefault(one, _target_list(one, clients)) for config in configs for one in _parts(config)
         ]  # fmt: skip
-
-    @property
-    def is_static(self) -> bool:
-        """Whether all targets are in the config."""
-        return not self._lists
+        self.is_static = not self._lists  # all targets are in the config
 
     def start(self, deadline: float) -> None:
         """Starts the refreshes that are due, without waiting."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,12 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..config.expression import Group
+from ..config.expression_context import BudgetExceeded, Document, Failure
 from ..config.expression_trace import shown
 from ..config.sd_configs import JsonSd
 from ..config.yaml_reader import shown_url
-from ..http.fetch import Fetcher, FetchError
-from ..json_api.decode import NotJson, decode
+from ..http.fetch import Body, Fetcher, FetchError
+from ..json_api.decode import NotJson, decode, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.mapping import label_text
 from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out, warnings
@@ -58,7 +60,10 @@ class _JsonList:
             pages = fetch_pages(self._request, _page, self._fetcher, deadline)
         except (FetchError, NotJson) as error:
             raise self._failed(str(error)) from None
-        groups = self._groups(pages)
+        try:
+            groups = self._groups(pages)
+        except BudgetExceeded as error:
+            raise self._failed(str(error)) from None
         self._has_followed = self._has_followed or len(pages) > 1
         return {"": groups}
 
@@ -69,7 +74,8 @@ class _JsonList:
 
     def _groups(self, pages: Sequence[JsonPage]) -> tuple[TargetGroup, ...]:
         """The targets, and a group without any for each thing to be said. Raises DiscoveryError."""
-        documents = [page.document for page in pages]
+        shared = evaluation(_MAX_BYTES, time.time_ns() // 1_000_000, exact=True)
+        documents = [Document(page.document, page.status, page.headers, shared) for page in pages]
         read = _read(self._config, documents)
         records = len(read.targets) + len(read.bad)
         if not records and (missing := records_missing(self._config.records, documents)):
@@ -94,8 +100,9 @@ class _JsonList:
         return nothing_found("target", self._config.target, self._config.records, documents)
 
 
-def _page(content: bytearray, content_type: str) -> JsonPage:
-    return JsonPage(content, content_type, decode(content, content_type, exact=True), len(content))
+def _page(body: Body) -> JsonPage:
+    document = decode(body.content, body.content_type, exact=True)
+    return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
 
 
 def _left_out(bad: Sequence[str], records: int) -> str:
@@ -107,10 +114,11 @@ def _left_out(bad: Sequence[str], records: int) -> str:
 # records
 
 
-def _read(config: JsonSd, documents: Sequence[Any]) -> _Read:
+def _read(config: JsonSd, documents: Sequence[Document]) -> _Read:
     read, number = _Read(), 0
     for document in documents:
         for group in config.records.walk(document):
+            read.bad += [one.message for one in group.failures]
             for found, labels in _rows(config, group):
                 number += 1
                 try:
@@ -130,10 +138,17 @@ def _rows(config: JsonSd, group: Group) -> Iterator[tuple[Any, dict[str, Any]]]:
 def _labels(found: dict[str, Any]) -> dict[str, str]:
     """Printed as labels of a JSON job are; null is no label."""
     for name, value in found.items():
+        _check(value)
         if isinstance(value, list | dict):
             raise _BadRecord(f"label {name} is {shown(value)}")
     texts = {f"{META}{name}": label_text(value, exact=True) for name, value in found.items()}
     return {name: text for name, text in texts.items() if text}
+
+
+def _check(found: Any) -> None:
+    """Raises _BadRecord when the expression failed that was to find a value."""
+    if type(found) is Failure:
+        raise _BadRecord(found.message)
 
 
 # the target of a record
@@ -145,6 +160,7 @@ def _target(found: Any, unsaid: Counter[str]) -> dict[str, str]:
     """`host:port`, or a URL, as the labels of a target."""
     if found is None:
         raise _BadRecord(_NOTHING)
+    _check(found)
     if not isinstance(found, str):
         raise _BadRecord(f"host:port or a URL is expected, and target is {shown(found)}")
     if not found:

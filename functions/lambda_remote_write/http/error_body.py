@@ -117,12 +117,10 @@ def asked_schemes(www_authenticate: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def credentials_used(client: HttpClientConfig, headers: Sequence[str], url: str) -> list[str]:
-    """The kinds of credentials of a request, as the config calls them. `headers` are the names of its `headers`."""
+def credentials_used(client: HttpClientConfig, url: str) -> list[str]:
+    """The kinds of credentials of a request, as the config calls them."""
     found = [key for key in ("basic_auth", "authorization", "oauth2") if getattr(client, key)]
-    secret = [name for name, _ in client.http_headers if not is_public_header(name)]
-    found += [f"http_headers {name}" for name in secret]
-    found += [f"headers {name}" for name in headers if not is_public_header(name)]
+    found += [f"the header {name}" for name, _ in client.http_headers if not is_public_header(name)]
     names = dict.fromkeys(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
     return found + [f"the query parameter {name}" for name in names if names_credential(name)]
 

@@ -69,6 +69,8 @@ class Opened:
 
     content_type: str
     pieces: Iterator[bytes] = field(repr=False)
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Body:
 
     content: bytearray = field(repr=False)
     content_type: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -101,7 +105,7 @@ class Fetcher:
             content = bytearray()
             for piece in opened.pieces:
                 content += piece
-            return Body(content, opened.content_type)
+            return Body(content, opened.content_type, opened.status, opened.headers)
 
     @contextmanager
     def open(self, request: SourceRequest, deadline: float) -> Iterator[Opened]:
@@ -122,7 +126,8 @@ class Fetcher:
                 if not request.is_success(answer.status):
                     raise FetchError(self._refused(answer, url, request))
                 pieces = _bounded(self._unpacked(answer, is_page=request.is_page), request.max_bytes)
-                yield Opened(answer.headers.get("Content-Type", ""), in_time(pieces, deadline, url))
+                content_type = answer.headers.get("Content-Type", "")
+                yield Opened(content_type, in_time(pieces, deadline, url), answer.status, answer.headers)
         except (TransportError, SecretError, TokenError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
@@ -144,8 +149,7 @@ class Fetcher:
         hint = _hint(answer.status)
         if answer.status in (401, 403):
             asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
-            names = [name for name, _ in request.headers]
-            hint = not_let_in(credentials_used(request.client, names, request.url), asked)
+            hint = not_let_in(credentials_used(request.client, request.url), asked)
             if origin(url) != origin(request.url):
                 hint += "; a redirect has led to another origin, where credentials are never sent"
         headers = answer.headers

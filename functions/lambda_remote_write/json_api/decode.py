@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from ..config.expression import Columns, Scope
+from ..config.expression_context import Columns, Evaluation
+from ..config.expression_words import Scope
 from ..config.schema import JsonJob
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
+_UNNAMEABLE = re.compile(r"[\"\\\x00-\x1f\ud800-\udfff]")  # in a field that msgspec decodes
 _HEAD_BYTES = 16_384  # of a document, to show its first record
 _INEXACT = msgspec.json.Decoder()
 
@@ -73,15 +77,17 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     metrics = job.metrics
     if job.pagination or job.fail_if or any(one.records.steps != metrics[0].records.steps for one in metrics):
         return None
-    if any(one.value_map or one.value_regex is not None for one in metrics):  # they look at the text of a number
+    if any(one.reads_text for one in metrics):
         return None
     step = metrics[0].records.steps[0]
     if len(metrics[0].records.steps) > 1 or step.path != ():
         return None
-    labels = [expression for metric in metrics for _, expression in metric.labels]
+    labels = [expression for metric in metrics for _, expression in metric.text_columns]
     others = [metric.value for metric in metrics] + [one.timestamp.path for one in metrics if one.timestamp]
     read = [expression for expression in [*others, *labels] if expression.scope is not Scope.CONSTANT]
     if any(expression.scope is not Scope.RECORD or len(expression.path or ()) != 1 for expression in read):
+        return None
+    if any(_UNNAMEABLE.search(name) for expression in read for name in expression.path or ()):
         return None
     printed = {name for expression in labels if expression.scope is Scope.RECORD for name in expression.path or ()}
     return RecordReader([name for expression in read for name in expression.path or ()], printed)
@@ -97,11 +103,29 @@ def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = 
     if charset := _other_charset(content_type):
         content = _recoded(content, content_type, charset)
     try:
-        return (_EXACT if exact else _INEXACT).decode(content)
+        with _uncollected():
+            return (_EXACT if exact else _INEXACT).decode(content)
     except (msgspec.DecodeError, ValueError):
         return _lenient(content, content_type, exact)
     except RecursionError:
         raise NotJson("the document is nested too deeply") from None
+
+
+def evaluation(max_bytes: int, now_ms: int, *, exact: bool = False) -> Evaluation:
+    """What the expressions of one scrape share, which began at `now_ms`, and whose answer has `max_bytes` at most."""
+    return Evaluation(now_ms, lambda text: decode(text.encode(), exact=exact), max_bytes or None)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Decoding makes no garbage, but so many objects that the collector would look at them again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:  # else another thread decodes, and enables it again
+            gc.enable()
 
 
 def _other_charset(content_type: str) -> str:

@@ -11,13 +11,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..config.expression import Columns, Expression, Group, Records, Scope
-from ..config.expression_trace import Kind, Trace, first_characters, nearest_path, shown
+from ..config.expression import Expression, Group, Records
+from ..config.expression_context import Columns, Position, document_of
+from ..config.expression_trace import Kind, first_characters, joined, nearest_path, shown
+from ..config.expression_words import Scope
 from ..config.schema import Metric
 from ..model.drop_reasons import DropReason
 from ..model.scrape import MetricResult
 
 _SHOWN_KEYS = 5
+_WORDS = (Scope.KEY, Scope.INDEX, Scope.STATUS, Scope.HEADER)  # what does not look into a value
+_LookedAt = tuple[str, Any, Position | None]
 
 
 def why(metric: Metric, result: MetricResult, documents: Sequence[Any], ahead: str) -> str:
@@ -52,7 +56,7 @@ def records_missing(records: Records, documents: Sequence[Any]) -> str:
     absence = records.absence(documents)
     if absence is None:
         return ""
-    document = documents[0]
+    document = document_of(documents[0]).value
     detail = f"records {records.text} {'is' if len(records.steps) == 1 else 'are'} missing"
     place = absence.path or "the document"
     if absence.kind is Kind.NOT_A_LIST:
@@ -74,6 +78,9 @@ def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any])
     if most == DropReason.TIMESTAMP_MISSING and metric.timestamp is not None:
         detail = nothing_found("timestamp", metric.timestamp.path, metric.records, documents)
         return f"metric {metric.name}: {of_all}: {detail}"
+    if most == DropReason.NAME_MISSING and metric.record_name is not None:
+        detail = nothing_found("name", metric.record_name.path, metric.records, documents)
+        return f"metric {metric.name}: {of_all}: {detail}"
     example = result.skipped.first_examples[most].removeprefix(f"metric {metric.name}").lstrip(":, ")
     return f"metric {metric.name}: {of_all} ({most}); the first: {example}"
 
@@ -81,37 +88,39 @@ def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any])
 def nothing_found(key: str, expression: Expression, records: Records, documents: Sequence[Any]) -> str:
     """What an expression looks at in the first record, and the nearest path there."""
     found = _looked_at(expression, records, documents)
-    if found is None:
-        return f"{key} {expression.text} finds nothing"
-    place, value = found
-    trace = expression.trace(value) if expression.scope is not Scope.KEY else Trace(Kind.MISSING, value)
+    if found is None or expression.scope in _WORDS:
+        return f"{key} {expression.text} finds nothing{_shape(records, documents) if found else ''}"
+    place, value, position = found
+    trace = expression.trace(value, position)
+    if position is not None and trace.path[:1] == "$":  # a word inside the expression
+        place, value = "the document", position.document.value
     where = f"{trace.path} is {shown(trace.value)} in {place}" if trace.path else f"{place} is {shown(value)}"
-    return (
-        f"{key} {expression.text} finds nothing; {where}{_nearest(expression.text, value, lists=False)}"
-        f"{_shape(records, documents)}"
-    )
+    nearest = _nearest(expression.text, value, lists=False)
+    return f"{key} {expression.text} finds nothing; {where}{nearest}{_shape(records, documents)}"
 
 
-def _looked_at(expression: Expression, records: Records, documents: Sequence[Any]) -> tuple[str, Any] | None:
-    """Name and value of what the expression looks into."""
+def _looked_at(expression: Expression, records: Records, documents: Sequence[Any]) -> _LookedAt | None:
+    """Name and value of what the expression looks into, and where it stands there."""
     for document in documents:
-        if isinstance(document, Columns):
-            record = _first_record(document)
-            return None if record is None else ("the first record", record)
+        columns = document_of(document).value
+        if isinstance(columns, Columns):
+            record = _first_record(columns)
+            return None if record is None else ("the first record", record, None)
         for group in records.walk(document):
             if group.records:
                 return _in_group(expression, group)
     return None
 
 
-def _in_group(expression: Expression, group: Group) -> tuple[str, Any]:
+def _in_group(expression: Expression, group: Group) -> _LookedAt:
+    position = group.position(0)
     match expression.scope:
         case Scope.DOCUMENT:
-            return "the document", group.enclosing[-1]
+            return "the document", group.enclosing[-1], position
         case Scope.ENCLOSING:
-            return "the enclosing object", group.enclosing[expression.levels - 1]
+            return "the enclosing object", group.enclosing[expression.levels - 1], position
         case _:
-            return "the first record", group.records[0]
+            return "the first record", group.records[0], position
 
 
 def _first_record(columns: Columns) -> Any:
@@ -135,9 +144,10 @@ def _nearest(wanted: str, value: Any, *, lists: bool) -> str:
 def _shape(records: Records, documents: Sequence[Any]) -> str:
     """Why the records are not objects: the three mistakes that lead there."""
     for document in documents:
-        for group in () if isinstance(document, Columns) else records.walk(document):
+        value = document_of(document).value
+        for group in () if isinstance(value, Columns) else records.walk(document):
             if group.records and not isinstance(group.records[0], dict):
-                return _shape_of(records, group, document)
+                return _shape_of(records, group, value)
     return ""
 
 
@@ -145,13 +155,33 @@ def _shape_of(records: Records, group: Group, document: Any) -> str:
     step = records.steps[-1]
     around = document if len(records.steps) == 1 else group.enclosing[0]
     plain = step.text.strip()
-    inside = step.without_flatten(around) if plain.endswith("[]") else None
+    inside = step.without_flatten(around, group.position()) if plain.endswith("[]") else None
     if isinstance(inside, list) and any(isinstance(item, list) for item in inside):
         advice = f'records: "{plain[:-2]}"' if plain[:-2] else "no records at all"
-        return f". The records are lists, which [] flattened into their elements: write {advice}"
+        by_name = f', or records: "{call}"' if (call := _rows_call(plain[:-2], around, inside)) else ""
+        return f". The records are lists, which [] flattened into their elements: write {advice}{by_name}"
     if plain.endswith("]") and step.is_index:
         return f". {plain} selects one list, whose elements become the records. A slice keeps it as one record: [-1:]"
     if isinstance(around, list) and plain == "@":
         detail = f". The document is a list, so each element is a record, and the first is {shown(group.records[0])}"
         return f"{detail}. To select one element, put the index into records: [0]"
     return f". The records are not objects: the first is {shown(group.records[0])}"
+
+
+def _rows_call(path: str, around: Any, rows: list[Any]) -> str:
+    """The call that gives rows their names, where a list of them is near: beside the rows, or as the first of them."""
+    width = len(rows[0]) if isinstance(rows[0], list) else 0
+    if not path:
+        return "rows([0], [1:])" if width and _are_names(rows[0], width) else ""
+    siblings = around.items() if isinstance(around, dict) and "." not in path else ()
+    for name, value in siblings:
+        if value is not rows and _are_names(value, width):
+            return f"rows({joined('', name)}{'[].name' if isinstance(value[0], dict) else ''}, {path})"
+    return ""
+
+
+def _are_names(value: Any, width: int) -> bool:
+    """Whether a list holds a name for each cell of a row: texts, or objects with a name."""
+    if not isinstance(value, list) or not value or len(value) != width:
+        return False
+    return all(isinstance(one.get("name") if isinstance(one, dict) else one, str) for one in value)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import relabel
 from ..config.expression import Group
+from ..config.expression_context import BudgetExceeded, Failure
 from ..config.expression_trace import kind_of, shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
-from ..config.timestamp import UNIX_FORMATS, BadTimestamp
+from ..config.timestamp import END_OF_1970_MS, UNIX_FORMATS, BadTimestamp
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series
@@ -24,11 +25,14 @@ from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .decode import ExactFloat
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from .record_names import RecordNames
     from .scaling import Scaling
+    from .statesets import StateSet
 
 _SPARE_KEYS = 10_000  # cached label values beyond four times what a scrape uses: then all are dropped
 _NUMBER_TYPES = {int, float, ExactFloat}
-_END_OF_1970_MS = 31_536_000_000  # an earlier time is one of today in a unit that is too small
 Observe = Callable[[Labels, Labels | None, int | None], None]
 """Called for every new series of a job: labels before and after relabelling, and the rule that dropped it."""
 Key = Any  # label values of a record: a text, or a tuple of texts
@@ -55,10 +59,10 @@ def _has_duplicates(samples: Samples) -> bool:
     return len(set(zip(samples.series, samples.timestamps_ms, strict=True))) < len(samples)
 
 
-def label_text(value: Any, *, exact: bool = False) -> str:
+def label_text(value: Any, *, exact: bool = False, what: str = "a label") -> str:
     """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects.
 
-    `exact` says that the document's floats are ExactFloats, so that any other float was computed.
+    `exact` says that the document's floats are ExactFloats, so that any other float was computed. `what` is read here.
     """
     if isinstance(value, str):
         return value
@@ -74,7 +78,14 @@ def label_text(value: Any, *, exact: bool = False) -> str:
         if not exact:
             raise InexactNumber
         return repr(value).removesuffix(".0")
-    raise _Skip(DropReason.LABEL_NOT_SCALAR, f"a label is {kind_of(value)}: {value!r:.60}")
+    _check(value)
+    raise _Skip(DropReason.LABEL_NOT_SCALAR, f"{what} is {kind_of(value)}: {value!r:.60}")
+
+
+def _check(found: Any) -> None:
+    """Raises _Skip when the expression failed that was to find a value."""
+    if type(found) is Failure:
+        raise _Skip(DropReason.EXPRESSION_FAILED, found.message)
 
 
 class JobMapper:
@@ -91,14 +102,14 @@ class JobMapper:
     def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
 
-        Raises ScrapeFailed and InexactNumber.
+        A document is a value, or a Document with its answer. Raises ScrapeFailed and InexactNumber.
         """
         unstamped: list[Series] = []
         for metric in self._metrics:
-            metric.start()
-            for document in documents:
-                metric.map(document, scrape)
-            found = metric.finish(documents, scrape, now_ms)
+            try:
+                found = metric.samples(documents, scrape, now_ms)
+            except BudgetExceeded as error:
+                raise ScrapeFailed(str(error)) from None
             scrape.samples.extend(found)
             if not metric.is_stamped:
                 unstamped += found.series
@@ -143,22 +154,38 @@ class MetricMapper:
     def __init__(self, metric: Metric, job: JobMapper) -> None:
         self._metric, self._job = metric, job
         self._label_names = [name for name, _ in metric.labels]
-        self._label_values = [expression for _, expression in metric.labels]
+        self._text_names = [name for name, _ in metric.text_columns]
+        self._texts = [expression for _, expression in metric.text_columns]
+        self._key_names = [*self._text_names, *([metric.states.label] if metric.states else [])]
         self._series: dict[Key, Series | RefusedSeries] = {}
         self._value_map = dict(metric.value_map)
         self.is_stamped = metric.timestamp is not None
         self._has_unit = metric.timestamp is not None and metric.timestamp.format.name in UNIX_FORMATS
-        self._has_fast_path = not metric.value_map and metric.value_regex is None
+        self._has_fast_path = not metric.reads_text
         self._scaling = _scaling_of(metric)
-        self._found, self._result = Samples(), MetricResult(metric.name)
+        self._names, self._states = _names_of(metric), _states_of(metric)
+        self._found, self._result = Samples(), self._new_result()
         self._labels_found: set[str] = set()  # in this scrape
         self._labels_known: set[str] = set()  # in any scrape of this environment
 
+    def _new_result(self) -> MetricResult:
+        states = self._metric.states
+        return MetricResult(self._metric.name, samples_per_record=len(states.values) if states else 1)
+
+    def samples(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
+        """The metric's samples of all documents. Raises ScrapeFailed, InexactNumber and BudgetExceeded."""
+        self.start()
+        for document in documents:
+            self.map(document, scrape)
+        return self.finish(documents, scrape, now_ms)
+
     def start(self) -> None:
         """Drops what a failed scrape may have left, and the cache when most of it is unused."""
-        if len(self._series) > _SPARE_KEYS + 4 * self._result.records:
+        if len(self._series) > _SPARE_KEYS + 4 * self._result.records * self._result.samples_per_record:
             self._series.clear()
-        self._found, self._result = Samples(), MetricResult(self._metric.name)
+        if self._names is not None:
+            self._names.start(_SPARE_KEYS + 4 * self._result.records)
+        self._found, self._result = Samples(), self._new_result()
         self._labels_found = set()
 
     def map(self, document: Any, scrape: Scrape) -> None:
@@ -167,12 +194,19 @@ class MetricMapper:
             self._result.records += len(group.records)
             if group.not_a_list is not None:
                 self._skip_place(group)
+            for failure in group.failures:  # each counts as one record
+                self._result.records += 1
+                self._skip(DropReason.EXPRESSION_FAILED, f": records {failure.message}")
             if not group.records:
                 continue
             try:
                 values, stamps, keys = self._fast_columns(group, scrape.started_ms)
             except (TypeError, OverflowError):
                 values, stamps, keys = self._slow_columns(group, scrape)
+            if self._names is not None:
+                self._names.add(keys)
+            if self._states is not None:
+                values, stamps, keys = self._states.samples(values, stamps, keys, self._result.unknown_states)
             self._add(values, stamps, keys, scrape)
 
     def finish(self, documents: Sequence[Any], scrape: Scrape, now_ms: int) -> Samples:
@@ -183,7 +217,13 @@ class MetricMapper:
         if found and max(found.timestamps_ms) > now_ms + MAX_AHEAD_MS:
             found, ahead = self._without_future(found, now_ms, scrape.dropped)
         if _has_duplicates(found):
-            found = self._without_duplicates(found, scrape.dropped)
+            found = self._without_duplicates(found, scrape)
+        if self._names is not None:
+            result.names = self._names.legal_names()
+        if result.unknown_states.count:
+            from .statesets import unlisted  # with states it is loaded
+
+            scrape.notes.append(unlisted(result))
         if result.mapped:
             result.labels_not_found = tuple(name for name in self._label_names if name not in self._labels_found)
         if not found or result.labels_not_found:
@@ -226,59 +266,88 @@ class MetricMapper:
 
     # columns
 
-    def _fast_columns(self, group: Group, started_ms: int) -> tuple[list[float], list[int], Sequence[Key]]:
+    def _fast_columns(self, group: Group, started_ms: int) -> tuple[list[Any], list[int], Sequence[Key]]:
         """All columns at once. Raises TypeError or OverflowError when a value needs the slow path."""
         metric = self._metric
         raw = metric.value.column(group)
-        if not self._has_fast_path or not set(map(type, raw)) <= _NUMBER_TYPES:
+        if not self._has_fast_path:
+            raise TypeError
+        if metric.value_format is not None:
+            raw = metric.value_format.column(raw)
+        elif not set(map(type, raw)) <= _NUMBER_TYPES:
             raise TypeError
         values = list(map(float, raw)) if self._scaling is None else self._scaling.column(raw)
         if metric.timestamp is None:
             stamps = [started_ms] * len(raw)
         else:
             stamps = metric.timestamp.format.column(metric.timestamp.path.column(group))
-            if self._has_unit and min(stamps) < _END_OF_1970_MS:
+            if self._has_unit and min(stamps) < END_OF_1970_MS:
                 raise TypeError
-        columns = [_text_column(expression.column(group)) for expression in self._label_values]
+        columns = [_text_column(expression.column(group)) for expression in self._texts]
+        if self._names is not None and "" in columns[0]:
+            raise TypeError
         self._labels_found.update(self._label_names)
         if len(columns) == 1:
             return values, stamps, columns[0]
         return values, stamps, list(zip(*columns, strict=True)) if columns else [()] * len(raw)
 
-    def _slow_columns(self, group: Group, scrape: Scrape) -> tuple[list[float], list[int], Sequence[Key]]:
-        """Record by record; one without a sample counts as skipped."""
+    def _slow_columns(self, group: Group, scrape: Scrape) -> tuple[list[Any], list[int], Sequence[Key]]:
+        """Record by record; one without a sample counts as skipped. The values are numbers, or the texts of states."""
         metric = self._metric
-        values: list[float] = []
+        values: list[Any] = []
         stamps: list[int] = []
         keys: list[Key] = []
         raw_stamps = metric.timestamp.path.column(group) if metric.timestamp else [None] * len(group.records)
-        columns = [expression.column(group) for expression in self._label_values]
-        exact = self._job.exact
+        columns = [expression.column(group) for expression in self._texts]
         for index, raw in enumerate(metric.value.column(group)):
             try:
                 value = self._value(raw)
                 stamp = self._timestamp_ms(raw_stamps[index], scrape.started_ms)
-                texts = [label_text(column[index], exact=exact) for column in columns]
+                texts = self._key_texts([column[index] for column in columns])
             except _Skip as skip:
                 self._skip(skip.reason, f", record {index}: {skip}")
                 continue
             values.append(value)
             stamps.append(stamp)
-            self._labels_found.update(name for name, text in zip(self._label_names, texts, strict=True) if text)
+            self._labels_found.update(name for name, text in zip(self._text_names, texts, strict=True) if text)
             keys.append(texts[0] if len(texts) == 1 else tuple(texts))
         return values, stamps, keys
 
-    def _value(self, raw: Any) -> float:
-        """One value after value_regex, value_map, scale and offset. Raises _Skip, or ScrapeFailed by on_missing."""
+    def _key_texts(self, raw: list[Any]) -> list[str]:
+        """What tells a record's series apart: its name, if it has one, and its labels. Raises _Skip."""
+        exact = self._job.exact
+        if self._names is None:
+            return [label_text(value, exact=exact) for value in raw]
+        name = label_text(raw[0], exact=exact, what="the name")
+        if not name:
+            raise _Skip(DropReason.NAME_MISSING, f"{self._texts[0].text} finds no name")
+        return [name, *(label_text(value, exact=exact) for value in raw[1:])]
+
+    def _value(self, raw: Any) -> float | str:
+        """One value after value_regex, value_map, value_format, scale and offset, or the text of a state. Raises
+        _Skip, or ScrapeFailed by on_missing."""
         if raw is None:
             return self._missing()
+        _check(raw)
+        if self._states is not None:
+            state = label_text(raw, exact=self._job.exact, what="the state")
+            return state if self._metric.value_regex is None else self._extracted(state)
         if isinstance(raw, list | dict):
             raise _not_a_number(raw)
         if self._metric.value_regex is not None:
             raw = self._extracted(label_text(raw, exact=self._job.exact))
         mapped = self._value_map.get(label_text(raw, exact=self._job.exact)) if self._value_map else None
-        value = _number(raw) if mapped is None else mapped
-        return value if self._scaling is None else self._scaling.one(value)
+        value = self._formatted(raw) if mapped is None else mapped
+        return _float(value) if self._scaling is None else self._scaling.one(value)
+
+    def _formatted(self, raw: Any) -> float | Decimal:
+        """A text or number in one of the metric's formats. Raises _Skip."""
+        if self._metric.value_format is None or isinstance(raw, bool):
+            return _number(raw)
+        try:
+            return self._metric.value_format.number(raw)
+        except ValueError as error:
+            raise _Skip(DropReason.NOT_A_NUMBER, str(error)) from None
 
     def _missing(self) -> float:
         policy = self._metric.on_missing
@@ -308,11 +377,12 @@ class MetricMapper:
             return started_ms
         if raw is None:
             raise _Skip(DropReason.TIMESTAMP_MISSING, f"{self._metric.timestamp.path.text} finds no timestamp")
+        _check(raw)
         try:
             stamp = self._metric.timestamp.format.milliseconds(raw)
         except BadTimestamp as error:
             raise _Skip(DropReason.TIMESTAMP_INVALID, str(error)) from None
-        if self._has_unit and stamp < _END_OF_1970_MS:
+        if self._has_unit and stamp < END_OF_1970_MS:
             name = self._metric.timestamp.format.name
             detail = f"{raw!r:.60} is in 1970 or before in {name}; is the unit right?"
             raise _Skip(DropReason.TIMESTAMP_INVALID, detail)
@@ -333,13 +403,20 @@ class MetricMapper:
     def _resolve(self, key: Key, scrape: Scrape) -> Series | None:
         found = self._series.get(key)
         if found is None:
-            texts = key if isinstance(key, tuple) else (key,)
-            labels = {name: text for name, text in zip(self._label_names, texts, strict=True) if text}
-            found = self._series[key] = self._job.series_for({"__name__": self._metric.name} | labels)
+            found = self._series[key] = self._series_of(key)
         if isinstance(found, Series):
             return found
         scrape.dropped.add(found.reason, found.message)
         return None
+
+    def _series_of(self, key: Key) -> Series | RefusedSeries:
+        texts = key if isinstance(key, tuple) else (key,)
+        labels = {name: text for name, text in zip(self._key_names, texts, strict=True) if text}
+        if self._names is None:
+            return self._job.series_for({"__name__": self._metric.name} | labels)
+        name = self._names.legal(labels["__name__"])
+        refused = self._names.refused(name, self._metric.name)
+        return self._job.series_for(labels | {"__name__": name}) if refused is None else refused
 
     # policies
 
@@ -351,11 +428,13 @@ class MetricMapper:
         dropped.add(DropReason.TOO_FAR_IN_FUTURE, detail, len(samples) - len(kept))
         return samples.pick(kept), detail
 
-    def _without_duplicates(self, samples: Samples, dropped: ReasonCounts) -> Samples:
+    def _without_duplicates(self, samples: Samples, scrape: Scrape) -> Samples:
         """Resolves samples of one series at one time by the metric's `duplicates` policy."""
         kept = Samples()
         places: dict[tuple[Series, int], int] = {}
         policy = self._metric.duplicates
+        if self._names is not None and (clash := self._names.clash()):
+            scrape.notes.append(f"metric {self._metric.name}: {clash}; duplicates: {policy} decides about equal series")
         for series, value, stamp in zip(samples.series, samples.values, samples.timestamps_ms, strict=True):
             place = places.setdefault((series, stamp), len(kept))
             if place == len(kept):
@@ -373,8 +452,26 @@ class MetricMapper:
             self._result.merged += gone
         elif gone:
             detail = f"metric {self._metric.name}: records with the same labels and time; {policy} counts"
-            dropped.add(DropReason.DUPLICATE, detail, gone)
+            scrape.dropped.add(DropReason.DUPLICATE, detail, gone)
         return kept
+
+
+def _names_of(metric: Metric) -> RecordNames | None:
+    """None for a metric that the config names: then the module is not loaded."""
+    if metric.record_name is None:
+        return None
+    from .record_names import RecordNames
+
+    return RecordNames(metric.record_name.prefix)
+
+
+def _states_of(metric: Metric) -> StateSet | None:
+    """None for a metric that is no stateset: then the module is not loaded."""
+    if metric.states is None:
+        return None
+    from .statesets import StateSet
+
+    return StateSet(metric.states)
 
 
 def _scaling_of(metric: Metric) -> Scaling | None:
@@ -413,12 +510,18 @@ def _number(raw: Any) -> float:
         if isinstance(raw, str):
             return parse_float(raw)
         if isinstance(raw, int | float):
-            return float(raw)
+            return _float(raw)
     except ValueError:
         pass
-    except OverflowError:
-        return math.inf if raw > 0 else -math.inf
     raise _not_a_number(raw)
+
+
+def _float(number: float | Decimal) -> float:
+    """The nearest float, infinite beyond their range."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _not_a_number(raw: Any) -> _Skip:

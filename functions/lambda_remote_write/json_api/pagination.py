@@ -12,14 +12,15 @@ from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from ..config.expression import Records
+from ..config.expression import Expression, Records
+from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
 from ..config.expression_trace import SHOWN_CHARACTERS, Kind, kind_of, nearest_path, shown
 from ..config.schema import HttpClientConfig, JsonJob, Pagination
 from ..config.yaml_reader import shown_url
 from ..http import parsed
-from ..http.fetch import Fetcher, FetchError, SourceRequest, is_2xx, origin
+from ..http.fetch import Body, Fetcher, FetchError, SourceRequest, is_2xx, origin
 from ..report.mask import cut, printable
-from .decode import decode
+from .decode import decode, evaluation
 from .mapping import label_text
 
 CURSOR = "{cursor}"
@@ -28,12 +29,15 @@ CURSOR = "{cursor}"
 
 @dataclass(slots=True)
 class JsonPage:
-    """One page: its body, its size in bytes, and the document decoded from it (None while it is not decoded yet)."""
+    """One page: its body, its size in bytes, the document decoded from it (None while it is not decoded yet), and the
+    status and headers of its answer."""
 
     content: bytes | bytearray = field(repr=False)
     content_type: str
     document: Any = field(repr=False)
     size: int
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class PageWalk:
     def __init__(self, request: ApiRequest, pages: Sequence[JsonPage] = ()) -> None:
         self._request, self.pages = request, list(pages)
         pagination = request.pagination
+        self._evaluation = evaluation(request.max_bytes, 0)  # pagination.path knows no now()
         self._has_cursor_in_body = (
             pagination is not None and pagination.style == "cursor" and CURSOR in (request.body or "")
         )
@@ -126,7 +131,12 @@ class PageWalk:
     def _pointer(self) -> Any:
         """What pagination.path finds on the last page: a link or a cursor."""
         pagination = self._request.pagination
-        return pagination.path.one(self.pages[-1].document) if pagination and pagination.path else None
+        return _found(pagination.path, self._last()) if pagination and pagination.path else None
+
+    def _last(self) -> Document:
+        """The last page, for expressions."""
+        page = self.pages[-1]
+        return Document(page.document, page.status, page.headers, self._evaluation)
 
     def _record_count(self) -> int:
         document = self.pages[-1].document
@@ -137,7 +147,10 @@ class PageWalk:
             return len(document)
         if not self._request.lists:
             raise FetchError("style page needs pagination.path here: the list that is empty on the last page")
-        return sum(len(group.records) for records in self._request.lists for group in records.walk(document))
+        try:
+            return sum(len(group.records) for records in self._request.lists for group in records.walk(self._last()))
+        except BudgetExceeded as error:
+            raise FetchError(str(error)) from None
 
     def _next_url(self, pagination: Pagination, url: str, first: str) -> str:
         if pagination.style == "page":
@@ -154,7 +167,8 @@ class PageWalk:
         cursor, page = self._pointer(), self.pages[-1]
         if isinstance(cursor, float):  # as the document wrote it
             exact = decode(page.content, page.content_type, exact=True)
-            cursor = pagination.path.one(exact) if pagination.path else None
+            shared = evaluation(self._request.max_bytes, 0, exact=True)
+            cursor = _found(pagination.path, Document(exact, page.status, page.headers, shared))
         if isinstance(cursor, list | dict):
             detail = f"pagination.path finds {kind_of(cursor)}; a cursor is a text or a number"
             raise FetchError(f"page {len(self.pages)}: {detail}")
@@ -173,10 +187,18 @@ class PageWalk:
         return target
 
 
+def _found(path: Expression | None, answer: Document) -> Any:
+    """What pagination.path finds in an answer. Raises FetchError."""
+    try:
+        return path.one(answer.value, Position(answer, (answer.value,))) if path else None
+    except (ExpressionFailed, BudgetExceeded) as error:
+        raise FetchError(f"pagination.path {error}") from None
+
+
 def fetch_pages(
-    request: ApiRequest, read: Callable[[bytearray, str], JsonPage], fetcher: Fetcher, deadline: float
+    request: ApiRequest, read: Callable[[Body], JsonPage], fetcher: Fetcher, deadline: float
 ) -> list[JsonPage]:
-    """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body of a Content-Type.
+    """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body.
     Raises FetchError, and what `read` raises."""
     walk, left_bytes = PageWalk(request), request.max_bytes
     for url, body in walk.requests():
@@ -191,7 +213,7 @@ def fetch_pages(
         )
         found = fetcher.fetch(page, deadline)
         left_bytes -= len(found.content)
-        walk.add(read(found.content, found.content_type))
+        walk.add(read(found))
     return walk.pages
 
 
@@ -216,7 +238,7 @@ def pages_left_out(request: ApiRequest, pages: Sequence[JsonPage]) -> str:
     return f"stopped after {len(pages)} pages, max_pages; the API has more"
 
 
-def warnings(request: ApiRequest, documents: Sequence[Any], *, has_followed: bool) -> list[str]:
+def warnings(request: ApiRequest, documents: Sequence[Document], *, has_followed: bool) -> list[str]:
     """Each names the key to set. `has_followed` says that an earlier answer led to a second page."""
     pagination = request.pagination
     if pagination is None or not documents:
@@ -224,20 +246,23 @@ def warnings(request: ApiRequest, documents: Sequence[Any], *, has_followed: boo
     found: list[str] = []
     if pagination.style != "page" and len(documents) == 1 and not has_followed:
         found += _no_next_page(request, pagination, documents[0])
-    return [*found, *_overlaps(request, pagination, documents)]
+    try:
+        return [*found, *_overlaps(request, pagination, documents)]
+    except BudgetExceeded:  # a warning is worth no more
+        return found
 
 
-def _no_next_page(request: ApiRequest, pagination: Pagination, document: Any) -> Iterator[str]:
+def _no_next_page(request: ApiRequest, pagination: Pagination, document: Document) -> Iterator[str]:
     """A path that finds nothing on the first page. With null, an empty text or false there the API says that this is
     the last page, and a page without records needs no next one."""
     path = pagination.path
-    if path is None or path.one(document) or not _records(request, document):
+    if path is None or _found(path, document) or not _records(request, document):
         return
-    trace = path.trace(document)
+    trace = path.trace(document.value, Position(document, (document.value,)))
     if path.path and (trace.kind is Kind.FOUND or trace.value is None):
         return
     what = "a next link" if pagination.style == "next_link" else "a cursor"
-    near = nearest_path(path.text, document, lists=False)
+    near = nearest_path(path.text, document.value, lists=False)
     hint = f'; did you mean "{near}"?' if near else ""
     yield (
         f"pagination.path {path.text!r:.80} has never found {what}, so only one page was read: "
@@ -246,7 +271,7 @@ def _no_next_page(request: ApiRequest, pagination: Pagination, document: Any) ->
     )
 
 
-def _overlaps(request: ApiRequest, pagination: Pagination, documents: Sequence[Any]) -> Iterator[str]:
+def _overlaps(request: ApiRequest, pagination: Pagination, documents: Sequence[Document]) -> Iterator[str]:
     """Records on two pages in a row: the first such pair of pages, and how many pairs there are."""
     pages = [list(map(_as_text, _records(request, document))) for document in documents]
     shared = [(number, _in_common(*pair)) for number, pair in enumerate(pairwise(pages), start=1)]
@@ -283,14 +308,14 @@ def _advice(pagination: Pagination) -> str:
     )
 
 
-def _records(request: ApiRequest, document: Any) -> list[Any]:
+def _records(request: ApiRequest, document: Document) -> list[Any]:
     """The records of one page: of the list that is empty on the last page, else of the first list with records."""
     pagination = request.pagination
     if pagination and pagination.style == "page" and pagination.path:
-        found = pagination.path.one(document)
+        found = _found(pagination.path, document)
         return list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else []
-    if isinstance(document, list):
-        return document
+    if isinstance(document.value, list):
+        return document.value
     for records in request.lists:
         if found := [record for group in records.walk(document) for record in group.records]:
             return found

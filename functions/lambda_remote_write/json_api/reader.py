@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..config import expression_trace
+from ..config.expression import Expression
+from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
 from ..config.schema import JsonJob
-from ..http.fetch import Fetcher
+from ..http.fetch import Body, Fetcher
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, Labels, Samples
 from ..model.scrape import Scrape
-from .decode import decode, record_reader
+from .decode import decode, evaluation, record_reader
 from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed
 from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out, warnings
 
@@ -32,21 +34,23 @@ class JsonReader:
         """Every page of the answer, before `deadline` (monotonic seconds). Raises FetchError and NotJson."""
         return fetch_pages(self.request, self.page, fetcher, deadline)
 
-    def page(self, content: bytes | bytearray, content_type: str) -> JsonPage:
+    def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
+        content, content_type = body.content, body.content_type
         document = None if self._columns else decode(content, content_type, exact=self.mapper.exact)
-        return JsonPage(content, content_type, document, len(content))
+        return JsonPage(content, content_type, document, len(content), body.status, body.headers)
 
     def to_samples(self, pages: Sequence[JsonPage], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises NotJson and ScrapeFailed."""
         scrape.pages, scrape.body_bytes = len(pages), sum(page.size for page in pages)
-        documents = list(map(self._document, pages))
+        documents = self._documents(pages, list(map(self._document, pages)), scrape.started_ms)
         self._check(documents)
         try:
             added = self.mapper.map(documents, scrape, run, now_ms)
         except InexactNumber:
             self.mapper.exact = True  # later answers are decoded so at once
-            documents = [decode(page.content, page.content_type, exact=True) for page in pages]
+            decoded = [decode(page.content, page.content_type, exact=True) for page in pages]
+            documents = self._documents(pages, decoded, scrape.started_ms)
             scrape.skipped, scrape.dropped = ReasonCounts(), ReasonCounts()
             scrape.samples, scrape.records = Samples(), 0
             scrape.metrics, scrape.notes = [], []
@@ -65,12 +69,17 @@ class JsonReader:
         page.content = b""
         return columns
 
-    def _check(self, documents: Sequence[Any]) -> None:
-        """Raises ScrapeFailed when the API itself says that it has failed."""
+    def _documents(self, pages: Sequence[JsonPage], values: Sequence[Any], now_ms: int) -> list[Document]:
+        """Decoded pages, with what expressions may ask about their answers."""
+        shared = evaluation(self.request.max_bytes, now_ms, exact=self.mapper.exact)
+        return [Document(value, page.status, page.headers, shared) for page, value in zip(pages, values, strict=True)]
+
+    def _check(self, documents: Sequence[Document]) -> None:
+        """Raises ScrapeFailed when the API itself says that it has failed, or when that cannot be judged."""
         condition, message = self.job.fail_if, self.job.fail_message
         for document in documents if condition is not None else ():
-            if condition is not None and expression_trace.is_true(condition.one(document)):
-                found = message.one(document) if message is not None else None
+            if condition is not None and expression_trace.is_true(_judged("fail_if", condition, document)):
+                found = _judged("fail_message", message, document) if message is not None else None
                 shown = expression_trace.first_characters(found, _MESSAGE_CHARACTERS)
                 raise ScrapeFailed(f"fail_if {condition.text} is true{f': {shown}' if found is not None else ''}")
 
@@ -82,4 +91,16 @@ class JsonReader:
         if scrape.more_pages:
             scrape.notes.append(scrape.more_pages)
         self._has_followed = self._has_followed or len(pages) > 1
-        scrape.notes += warnings(self.request, [page.document for page in pages], has_followed=self._has_followed)
+        documents = self._documents(pages, [page.document for page in pages], scrape.started_ms)
+        scrape.notes += warnings(self.request, documents, has_followed=self._has_followed)
+
+
+def _judged(key: str, expression: Expression, document: Document) -> Any:
+    """What `fail_if` or `fail_message` finds. Raises ScrapeFailed."""
+    try:
+        return expression.one(document.value, Position(document, (document.value,)))
+    except ExpressionFailed as error:
+        detail = "so the answer is not taken as a good one" if key == "fail_if" else "and fail_if is true"
+        raise ScrapeFailed(f"{key} {error}; {detail}") from None
+    except BudgetExceeded as error:
+        raise ScrapeFailed(f"{key}: {error}") from None

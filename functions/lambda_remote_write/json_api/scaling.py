@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
+from typing import cast
 
 _EXACT = Context(prec=2_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # no three floats need more digits
 
@@ -41,17 +42,18 @@ class Scaling:
         exponent = shift.adjusted() if not offset and shift.as_tuple()[:2] == (0, (1,)) else None
         return Scaling(exact_scale, exact_offset, int(times * divisor), int(plus * divisor), divisor, exponent)
 
-    def column(self, values: Sequence[float]) -> list[float]:
+    def column(self, values: Sequence[float | Decimal]) -> list[float]:
         """Many values. Raises OverflowError for a whole number whose result is beyond floats."""
         kinds = set(map(type, values))
         factor, addend, divisor = self.factor, self.addend, self.divisor
         if divisor and kinds == {int}:
-            return [(value * factor + addend) / divisor for value in values]  # int / int is rounded once
+            whole = cast("Sequence[int]", values)
+            return [(value * factor + addend) / divisor for value in whole]  # int / int is rounded once
         return list(map(self.one, values))
 
-    def one(self, value: float) -> float:
+    def one(self, value: float | Decimal) -> float:
         """One value, infinite beyond the range of floats."""
-        text = repr(value) if isinstance(value, int) else repr(float(value))
-        if self.exponent is not None and "e" not in text and "n" not in text:  # no exponent yet, neither inf nor nan
+        text = repr(float(value)) if isinstance(value, float) else str(value)
+        if self.exponent is not None and not text.strip("-.0123456789"):  # no exponent yet, neither inf nor nan
             return float(f"{text}e{self.exponent}")
         return float(_EXACT.add(_EXACT.multiply(Decimal(text), self.scale), self.offset))

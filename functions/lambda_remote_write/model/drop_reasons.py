@@ -19,7 +19,7 @@ class DropReason(StrEnum):
 
     VALUE_MISSING = "value_missing", "`skipped`", "`value` finds nothing in the record"
     NULL_IGNORED = "null_ignored", "`skipped`", "the value is null, which `on_missing: ignore` says is normal"
-    NOT_A_NUMBER = "not_a_number", "`skipped`", "the value is no number"
+    NOT_A_NUMBER = "not_a_number", "`skipped`", "the value is no number, or a text that `value_format` does not read"
     VALUE_REGEX = "value_regex", "`skipped`", "the value does not match `value_regex`"
     TIMESTAMP_MISSING = "timestamp_missing", "`skipped`", "the record has no timestamp where the job reads one"
     TIMESTAMP_INVALID = (
@@ -27,7 +27,13 @@ class DropReason(StrEnum):
         "`skipped`",
         "the timestamp is not in the job's format, or in or before 1970",
     )
-    LABEL_NOT_SCALAR = "label_not_scalar", "`skipped`", "a label is a list or an object"
+    EXPRESSION_FAILED = (
+        "expression_failed",
+        "`skipped`",
+        "a function or comparison in an expression cannot be applied to what it found there",
+    )
+    LABEL_NOT_SCALAR = "label_not_scalar", "`skipped`", "a label, a state or a metric's name is a list or an object"
+    NAME_MISSING = "name_missing", "`skipped`", "the record has no text where `name` reads the metric's name"
     NOT_A_LIST = "not_a_list", "`skipped`", "`[]` or an index in `records` found something that is no list"
     NOT_JSON = "not_json", "a backfill's `skipped`", "a line of a file is not JSON"
     BAD_LINE = "bad_line", "a backfill's `skipped`", "a line of a file cannot be read"
@@ -45,6 +51,7 @@ class DropReason(StrEnum):
         "(the first counts)",
     )  # fmt: skip
     TOO_FAR_IN_FUTURE = "too_far_in_future", "`dropped`", "more than ten minutes ahead of the clock: it is lost"
+    RESERVED_NAME = "reserved_name", "`dropped`", "the record gives the metric the name of a synthetic series, as `up`"
     INVALID_METRIC_NAME = "invalid_metric_name", "`dropped`", "no endpoint takes the metric's name"
     INVALID_LABEL_NAME = "invalid_label_name", "`dropped`", "no endpoint takes the name of a label"
     INVALID_LABEL_VALUE = "invalid_label_value", "`dropped`", "a label's value is not Unicode text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .reason_counts import ReasonCounts
@@ -26,12 +27,44 @@ class HighWaterMark:
         return HighWaterMark(later.scraped_ms, newest_ms, later.oldest_ms, later.series)
 
 
+_NAMED_STATES, _STATE_CHARACTERS = 10, 60  # of what an API says instead of the states that the config lists
+
+
+@dataclass(slots=True)
+class UnknownStates:
+    """Records whose state `states` does not list: how many, and the first texts with how often each."""
+
+    count: int = 0
+    texts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, text: str, count: int = 1) -> None:
+        self.count += count
+        text = text[:_STATE_CHARACTERS].encode("utf-8", "replace").decode()  # half a character cannot be written
+        if text in self.texts or len(self.texts) < _NAMED_STATES:
+            self.texts[text] = self.texts.get(text, 0) + count
+
+    def merge(self, other: UnknownStates) -> None:
+        for text, count in other.texts.items():
+            self.add(text, count)
+        self.count += other.count - sum(other.texts.values())
+
+    def rewritten(self, change: Callable[[str], str]) -> UnknownStates:
+        """The same with the texts changed."""
+        found = UnknownStates()
+        for text, count in self.texts.items():
+            found.add(change(text), count)
+        found.count = self.count
+        return found
+
+
 @dataclass(slots=True)
 class MetricResult:
-    """What the records of one metric came to in one scrape: each was mapped to a sample or `skipped`, by reason.
+    """What the records of one metric came to in one scrape: each was mapped or `skipped`, by reason. One that was
+    mapped gives `samples_per_record`: one, or one for each state of a stateset.
 
     `merged` samples went into another one with the same series and time (`duplicates: sum`). `failed` says why the
     metric has failed, "" when it has not. `labels_not_found` are labels whose expression gave nothing in any record.
+    `names` are those that records gave the metric, where they do.
     """
 
     metric: str
@@ -40,16 +73,26 @@ class MetricResult:
     skipped: ReasonCounts = field(default_factory=ReasonCounts)
     failed: str = ""
     labels_not_found: tuple[str, ...] = ()
+    samples_per_record: int = 1
+    unknown_states: UnknownStates = field(default_factory=UnknownStates)
+    names: tuple[str, ...] = ()
 
     @property
     def mapped(self) -> int:
         return self.records - self.skipped.total()
+
+    @property
+    def samples_mapped(self) -> int:
+        """The samples that were collected, dropped or merged."""
+        return self.mapped * self.samples_per_record
 
     def merge(self, other: MetricResult) -> None:
         """Adds what the same metric came to in another answer; whether it has failed is this one's."""
         self.records += other.records
         self.merged += other.merged
         self.skipped.merge(other.skipped)
+        self.unknown_states.merge(other.unknown_states)
+        self.names = tuple(dict.fromkeys(self.names + other.names))
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from ..model.delivery import Delivery
 from ..model.drop_reasons import LOSSES, DropReason
 from ..model.reason_counts import ReasonCounts
-from ..model.scrape import Scrape
+from ..model.scrape import MetricResult, Scrape
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +176,18 @@ def _one(scrape: Scrape) -> dict[str, Any]:
 
 def _records(scrapes: Sequence[Scrape]) -> dict[str, Any]:
     """What was read of JSON documents."""
+    results = [one for scrape in scrapes for one in scrape.metrics]
     records = sum(scrape.records for scrape in scrapes)
+    mapped = records - sum(scrape.skipped.total() for scrape in scrapes)
+    samples_mapped = sum(one.samples_mapped for one in results)
     return {
         "pages": sum(scrape.pages for scrape in scrapes),
         **_bytes(scrapes),
         "records": records,
-        "mapped": records - sum(scrape.skipped.total() for scrape in scrapes),
-        "merged": sum(one.merged for scrape in scrapes for one in scrape.metrics) or None,
+        "mapped": mapped,
+        "samples_mapped": samples_mapped if samples_mapped != mapped else None,
+        "merged": sum(one.merged for one in results) or None,
+        "unknown_states": unknown_states(results),
     }
 
 
@@ -230,6 +235,12 @@ def skipped_dict(skipped: ReasonCounts) -> dict[str, Any]:
     """Reason -> how many records, and an example of each metric that has it."""
     counts = {reason: count for reason, count in skipped.counts.items() if count}
     return {reason: {"count": count, "examples": skipped.examples[reason]} for reason, count in counts.items()}
+
+
+def unknown_states(results: Sequence[MetricResult]) -> dict[str, Any]:
+    """Metric -> how many records have a state that is not listed, and the first of these states."""
+    unknown = {one.metric: one.unknown_states for one in results}
+    return {name: {"count": one.count, "states": one.texts} for name, one in unknown.items() if one.count}
 
 
 def skipped_lines(skipped: Mapping[str, Any]) -> Iterator[str]:

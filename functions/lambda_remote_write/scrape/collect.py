@@ -33,17 +33,14 @@ class Scraper(ABC):
 
     def __init__(self, target: Target[Job], synthetic: Synthetic) -> None:
         self.target = target
-        self.key, self.name, self.instance = target.identity, target.job.job_name, target.instance
+        self.key, self.shard_key = target.identity, target.shard_key
+        self.name, self.instance = target.job.job_name, target.instance
+        self.is_target = bool(target.key)  # found, and one of many that its job may have: not the `url` of a JSON job
         self.interval_ms, self.offset_ms, self.timeout_ms = target.interval_ms, target.offset_ms(), target.timeout_ms
         self.forced_error = target.error  # why it is down without a request
         self.host, self.max_requests_per_host = target.host, target.job.max_requests_per_host
         self.synthetic = synthetic
         self.active = ActiveSeries()
-
-    @property
-    def is_target(self) -> bool:
-        """Whether it is one of many that its job may have: found, not the `url` of a JSON job."""
-        return bool(self.target.key)
 
     def is_due(self, tick: Tick) -> bool:
         return tick.takes(self.name, self.interval_ms, self.offset_ms)
@@ -204,6 +201,8 @@ def hide_secrets(scrape: Scrape, masked: Callable[[str], str]) -> None:
     scrape.notes = [masked(note) for note in scrape.notes]
     for result in scrape.metrics:
         result.failed = masked(result.failed) if result.failed else ""
+        if result.unknown_states.count:
+            result.unknown_states = result.unknown_states.rewritten(masked)
     for reasons in (scrape.skipped, scrape.dropped, *(result.skipped for result in scrape.metrics)):
         reasons.rewrite(masked)
 

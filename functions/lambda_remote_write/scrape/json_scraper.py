@@ -3,11 +3,11 @@ markers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config.scalars import print_duration
-from ..config.schema import JsonJob
+from ..config.schema import JsonJob, Metric
 from ..http.fetch import Fetcher
 from ..json_api.mapping import Observe
 from ..json_api.reader import JsonReader
@@ -59,13 +59,12 @@ class JsonScraper(Scraper):
     def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
         """Maps the pages; whatever goes wrong becomes the scrape's `error`."""
         scrape = Scrape(self.name, self.instance, response.started_ms, error=response.error)
-        scrape.mark_name = self.target.shard_key
+        scrape.mark_name = self.shard_key
         added = 0
         if not response.error:
             try:
                 added = self.reader.to_samples(response.answer, scrape, run, now_ms)
-                metrics = self.job.metrics
-                scrape.metadata = tuple(Metadata(one.name, one.type, one.help, one.unit) for one in metrics)
+                scrape.metadata = _metadata(self.job.metrics, scrape)
             except Exception as error:
                 scrape.error = explained(error)
         scrape.duration_seconds = response.seconds()
@@ -73,7 +72,7 @@ class JsonScraper(Scraper):
         after_relabel = scraped - scrape.dropped.counts[DropReason.METRIC_RELABEL]
         if scrape.error:  # nothing of it counts, but the synthetic series show by how much a limit was crossed
             scrape.samples, scrape.dropped = Samples(), ReasonCounts()
-        elif scrape.metrics and len(scrape.failed) == len(scrape.metrics):
+        elif scrape.metrics and all(one.failed for one in scrape.metrics):
             scrape.error = "; ".join(scrape.failed.values())
         else:
             self._mark(scrape)
@@ -106,6 +105,16 @@ class JsonScraper(Scraper):
         if oldest_ms < too_old_ms:  # and newer than what the job has sent: it was missed
             detail = f"too late for every endpoint: older than {print_duration(self._age_limit_ms)}"
             scrape.samples = _newer_than(too_old_ms - 1, scrape.samples, scrape.dropped, DropReason.TOO_OLD, detail)
+
+
+def _metadata(metrics: Sequence[Metric], scrape: Scrape) -> tuple[Metadata, ...]:
+    """An entry for each metric, or for each name that its records have."""
+    names = [
+        result.names if one.record_name else (one.name,) for one, result in zip(metrics, scrape.metrics, strict=True)
+    ]
+    return tuple(
+        Metadata(name, one.type, one.help, one.unit) for one, some in zip(metrics, names, strict=True) for name in some
+    )
 
 
 def _newer_than(oldest_ms: int, samples: Samples, dropped: ReasonCounts, reason: str, detail: str) -> Samples:

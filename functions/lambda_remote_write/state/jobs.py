@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..config.schema import Config
+from ..config.schema import Config, JsonJob
 from ..model.scrape import HighWaterMark, Scrape
 from ..remote_write import last_sample
 from ..remote_write.client import NoAnswer, RemoteWriteClient
@@ -117,9 +117,18 @@ class JobProgress:
                 self._state.mark(scrape.mark_name, scrape.mark, is_exact=scrape.job in self._with_backfill)
 
     def _ask(self) -> dict[str, HighWaterMark]:
-        """The newest samples that the first receiver which answers queries has."""
-        jobs = [job for name, job in self._with_backfill.items() if self._state.mark_of(name) is None]
-        metrics = {job.job_name: [metric.name for metric in job.metrics] for job in jobs}
+        """The newest samples that the first receiver which answers queries has. A metric whose name is in its records
+        cannot be queried."""
+        unknown = [name for name in self._with_backfill if self._state.mark_of(name) is None]
+        metrics = {name: _fixed_names(self._with_backfill[name]) for name in unknown}
+        unnamed = [name for name, names in metrics.items() if not names]
+        metrics = {name: names for name, names in metrics.items() if names}
+        if unnamed:
+            self.warning = _unknown(unnamed, "its records name its metrics, so that no query can ask for them")
+        return self._ask_about(metrics) if metrics else {}
+
+    def _ask_about(self, metrics: Mapping[str, Sequence[str]]) -> dict[str, HighWaterMark]:
+        """The newest sample of these metrics, by job."""
         why = "no endpoint"
         for endpoint, client in self._endpoints:
             try:
@@ -128,5 +137,13 @@ class JobProgress:
                 return {job: HighWaterMark(newest_ms, newest_ms) for job, newest_ms in found.items()}
             except NoAnswer as error:
                 why = f"{endpoint.name}: {error}"
-        self.warning = f"the last accepted time of {', '.join(metrics)} is not known, a gap before now stays: {why}"
+        self.warning = "; ".join(filter(None, (self.warning, _unknown(metrics, why))))
         return {}
+
+
+def _fixed_names(job: JsonJob) -> list[str]:
+    return [metric.name for metric in job.metrics if metric.record_name is None]
+
+
+def _unknown(jobs: Iterable[str], why: str) -> str:
+    return f"the last accepted time of {', '.join(jobs)} is not known, a gap before now stays: {why}"

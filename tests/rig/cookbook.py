@@ -1,0 +1,93 @@
+"""docs/json.md as recipes: what an API answers, a config, and the samples of that.
+
+A section with blocks is a recipe: its answers (```json, or ```http with status and headers), one ```yaml and one
+```text. An answer is that of the addresses in the line `… answers:` above it, or of the config's only one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from sandbox.server import Answer
+
+PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+BLOCK = re.compile(
+    r"(?:^(?P<above>[^\n]* (?:answers?|lists):)\n\n)?^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.M | re.S
+)
+ONE_JOB = "json_configs:\n  - job_name: api\n    url: https://api.example.com/\n"
+EC2 = "aws ec2 describe-instances"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A section of the page."""
+
+    title: str
+    text: str
+
+    @cached_property
+    def blocks(self) -> list[dict[str, str]]:
+        """`language`, `content` and the line `above` of each."""
+        return [{name: text or "" for name, text in found.groupdict().items()} for found in BLOCK.finditer(self.text)]
+
+    @property
+    def config(self) -> str:
+        """The whole config; one that is the inside of a job has got one around it."""
+        (text,) = self._contents("yaml")
+        return text if re.search("^json_configs:", text, re.M) else ONE_JOB + indent(text, "    ")
+
+    @property
+    def samples(self) -> list[str]:
+        (text,) = self._contents("text")
+        return text.splitlines()
+
+    def _contents(self, language: str) -> list[str]:
+        return [block["content"] for block in self.blocks if block["language"] == language]
+
+    @property
+    def instances(self) -> list[dict[str, Any]]:
+        """Those that EC2 knows."""
+        return [one for block in self.blocks if EC2 in block["above"] for one in json.loads(block["content"])]
+
+    def answers(self) -> Iterator[tuple[str, Answer]]:
+        """Address -> answer."""
+        for block in self.blocks:
+            places = re.findall(r"`(\S+)`", block["above"]) or re.findall(r"\burl: (\S+)", self.config)[:1]
+            if block["language"] in ("json", "http") and EC2 not in block["above"]:
+                answer = _answer(block["content"]) if block["language"] == "http" else _of_json(block["content"])
+                yield from ((place, answer) for place in places)
+
+
+def _answer(text: str) -> Answer:
+    """An HTTP answer as it is written."""
+    head, _, body = text.partition("\n\n")
+    first, *headers = head.splitlines()
+    return Answer(int(first.split()[1]), dict(line.split(": ", 1) for line in headers), body.encode())
+
+
+def _of_json(text: str) -> Answer:
+    json.loads(text)
+    return Answer(200, {"Content-Type": "application/json"}, text.encode())
+
+
+def sections() -> list[Recipe]:
+    """All of the page, by its headings."""
+    parts = re.split(r"^#+ (.*)$", BLOCK.sub(lambda found: found[0].replace("#", "\0"), PAGE), flags=re.M)[1:]
+    return [Recipe(title, text.replace("\0", "#")) for title, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+RECIPES = [section for section in sections() if section.blocks]
+
+
+def clock_ms() -> int:
+    """The time at which the page says that its recipes run."""
+    (text,) = re.findall(r"clock stands at (\S+ \S+) UTC", PAGE)
+    return int(datetime.fromisoformat(f"{text}+00:00").timestamp() * 1000)
