@@ -368,7 +368,9 @@ def test_a_clock_that_is_set_back_stops_no_job(function: Function) -> None:
 
 # --- What a cold start pays for ---------------------------------------------------------------------------------------
 
-SCRAPING = ("lambda_remote_write.exposition", "lambda_remote_write.discovery", "lambda_remote_write.config.sd_configs")
+SCRAPING = [  # the reader of pages is loaded with the first target
+    "lambda_remote_write.exposition", "lambda_remote_write.discovery", "lambda_remote_write.config.sd_configs"
+]  # fmt: skip
 FORMATS = "lambda_remote_write.config.value_format"
 JSON_JOB = "json_configs: [{{job_name: a, url: 'http://x/', metrics: [{{name: m, value: v{}}}]}}]"
 
@@ -378,7 +380,7 @@ JSON_JOB = "json_configs: [{{job_name: a, url: 'http://x/', metrics: [{{name: m,
     [
         pytest.param(JSON_JOB.format(""), [], id="json"),
         pytest.param(JSON_JOB.format(", value_format: duration"), [FORMATS], id="json with value_format"),
-        pytest.param("scrape_configs: [{job_name: a, static_configs: []}]", list(SCRAPING), id="scrape"),
+        pytest.param("scrape_configs: [{job_name: a, static_configs: [{targets: [h]}]}]", SCRAPING[1:], id="scrape"),
     ],
 )
 def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, loaded: list[str]) -> None:
@@ -389,7 +391,7 @@ def test_a_cold_start_imports_what_its_config_needs(tmp_path: Path, jobs: str, l
         "import sys, lambda_remote_write.app, lambda_remote_write.environment\n"
         f"dependencies = lambda_remote_write.dependencies.Dependencies({{'PUSHER_CONFIG': {str(config)!r}}})\n"
         "lambda_remote_write.environment.Environment(dependencies.config_source().load().config, dependencies)\n"
-        f"print([name for name in {(*SCRAPING, FORMATS)!r} if name in sys.modules])\n"
+        f"print([name for name in {[*SCRAPING, FORMATS]!r} if name in sys.modules])\n"
     )
     result = subprocess.run([sys.executable, "-c", code], env=SOURCES, capture_output=True, text=True, check=True)
     assert result.stdout == f"{loaded}\n"

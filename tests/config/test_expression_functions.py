@@ -89,6 +89,9 @@ CALLS: list[tuple[str, str, Any, Any]] = [
     ("divide by 0.0", "divide(a, b)", {"a": 1, "b": 0.0}, None),
     ("divide null", "divide(a, b)", {"b": 4}, None),
     ("divide by null", "divide(a, b)", {"a": 4}, None),
+    ("1 is not true", "a == `true`", {"a": 1}, False),
+    ("0 is not false", "a != `false`", {"a": 0}, True),
+    ("1 is 1.0", "a == `1.0`", {"a": 1}, True),
     ("null in a function of JMESPath", "length(a) || `5`", {}, 5),
     ("null in a list of numbers", "sum(a)", {"a": [1, None]}, None),
 ]  # fmt: skip
@@ -158,12 +161,19 @@ def test_records_in_columns_are_no_objects_until_they_must_be() -> None:
     )  # fmt: skip
 
 
+def test_a_lookup_finds_the_first_of_equal_elements_however_often() -> None:
+    document = {"e": [{"id": 1, "n": "first"}, {"id": 1, "n": "second"}], "v": [{"w": 1}] * 4}
+    (group,) = records([parse_step("v")], []).walk(document)
+    assert parse("lookup($.e, 'id', w).n").column(group) == ["first"] * 4
+
+
 # --- Cost, by counting ------------------------------------------------------------------------------------------------
 
 THOUSAND = {"a": [{"id": index, "n": [1] * 10} for index in range(1_000)]}
 # (id, expression, at most so many visits)
 COSTS: list[tuple[str, str, int]] = [
     ("a projection", "a[].id", 4_000),
+    ("a projection of all", "a[*].id", 1_000),
     ("a filter", "a[?id == `1`]", 3_000),
     ("a projection in a projection", "a[].n[]", 25_000),
     ("a function of a list", "sum(a[].id)", 5_000),

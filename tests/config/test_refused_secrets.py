@@ -81,7 +81,9 @@ def warm_of(manager: Manager, auth: Callable[[str], dict[str, Any]]) -> Iterator
     site = Site()
     with site.server as server:
         host = server.base_url.removeprefix("http://")
-        targets = [{"targets": [host], "labels": {"__metrics_path__": f"/{n}"}} for n in range(TARGETS)]
+        targets = [
+            {"targets": [host], "labels": {"__metrics_path__": f"/{n}", "instance": str(n)}} for n in range(TARGETS)
+        ]
         job = {"job_name": "many", "scrape_interval": "1m", "scrape_timeout": "30s", "static_configs": targets}
         other = {
             "job_name": "other",

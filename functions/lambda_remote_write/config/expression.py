@@ -45,7 +45,7 @@ class InvalidExpression(ValueError):
     """The text is no expression; the message says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Group:
     """Records that lie side by side, with what encloses them.
 
@@ -63,7 +63,7 @@ class Group:
     not_a_list: Trace | None = None
     indices: Sequence[int] | None = None
     outer_indices: tuple[int | None, ...] = ()
-    document: Document = field(default_factory=lambda: Document(None))
+    document: Document = Document(None)  # noqa: RUF009 - every group of walk has its own
     failures: Sequence[Failure] = ()
 
     def position(self, index: int | None = None) -> Position:
@@ -111,6 +111,12 @@ class Expression:
                 return list(group.keys) if group.keys is not None else [None] * count
             case Scope.INDEX if self.levels == 0:
                 return list(group.indices) if group.indices is not None else [None] * count
+            case Scope.ENCLOSING if self.path is not None:
+                return [_at(self.path, group.enclosing[self.levels - 1])] * count
+            case Scope.DOCUMENT if self.path is not None:
+                return [_at(self.path, group.enclosing[-1])] * count
+            case Scope.KEY:
+                return [group.outer_keys[self.levels - 1]] * count
             case _:
                 return [self._or_failure(None, group.position())] * count
 
@@ -329,9 +335,10 @@ class Step:
             return self(value), ()
         expression, failures, found = self.expression, list[Failure](), None
         try:
-            if expression.scope is not Scope.RECORD:
+            if expression.program is None:
                 return expression.one(value, position), ()
-            found = expression.program.interpreter(position, failures).records(expression.program.parsed, value)
+            base = value if expression.scope is Scope.RECORD else word_value(expression.words[0], position)
+            found = expression.program.interpreter(position, failures).records(expression.program.parsed, base)
         except ExpressionFailed as error:
             failures.append(Failure(str(error)))
         return found, [expression.failure(one.message) for one in failures]
@@ -414,7 +421,7 @@ class Records:
         if isinstance(columns, Columns):
             found = range(columns.count)
             around = Position(document, (None,), (None,), (None,))
-            yield _group(around, found, None, columns=columns.fields, indices=found)
+            yield _group(around, found, indices=found, columns=columns.fields)
             return
         around = Position(document, (document.value,), (None,), (None,))
         yield from self._walk(document.value, 0, around)
@@ -427,15 +434,15 @@ class Records:
         if found is None and not failures:
             at = step.trace(Trace(Kind.FOUND, value), _step_position(around))
             if at.kind is Kind.NOT_A_LIST:
-                yield _group(around, (), None, not_a_list=at)
+                yield _group(around, not_a_list=at)
             return
         keys, records, indices = self._records_of(found, level) if found is not None else (None, (), None)
         if level == len(self.steps) - 1:
             columns = found.fields if type(found) is Columns else None
-            yield _group(around, records, keys, columns=columns, indices=indices, failures=failures)
+            yield _group(around, records, keys, indices, columns, failures=failures)
             return
         if failures:
-            yield _group(around, (), None, failures=failures)
+            yield _group(around, failures=failures)
         for index, record in enumerate(records):
             yield from self._walk(record, level + 1, _inside(around, record, index, keys, indices))
 
@@ -473,12 +480,20 @@ class Records:
         return expression_trace.first_of(inner) or Trace(Kind.EMPTY, [], at.path)
 
 
-def _group(around: Position, records: Sequence[Any], keys: Sequence[str] | None, **more: Any) -> Group:
+def _group(
+    around: Position,
+    records: Sequence[Any] = (),
+    keys: Sequence[str] | None = None,
+    indices: Sequence[int] | None = None,
+    columns: Mapping[str, list[Any]] | None = None,
+    not_a_list: Trace | None = None,
+    failures: Sequence[Failure] = (),
+) -> Group:
     """`around` is the position of what the records lie in."""
-    enclosing, document = around.enclosing, around.document
     return Group(
-        records, keys, enclosing, around.outer_keys, outer_indices=around.outer_indices, document=document, **more
-    )
+        records, keys, around.enclosing, around.outer_keys, columns, not_a_list, indices, around.outer_indices,
+        around.document, failures,
+    )  # fmt: skip
 
 
 def _inside(

@@ -162,7 +162,9 @@ class Functions(StandardFunctions):  # type: ignore[misc]  # jmespath has no typ
         try:
             return seconds(time_format(name, timezone).milliseconds(text))
         except BadTimestamp as error:
-            detail = str(error).replace("say timestamp.timezone", "name a time zone as the third argument of time")
+            detail = str(error).replace(
+                "set timezone beside the format", "name a time zone as the third argument of time"
+            )
             raise ExpressionFailed(f"time expects a time, and found {detail}") from None
         except ValueError as error:
             raise ExpressionFailed(f"time was given the format {name!r:.60}, {timezone!r:.60}: {error}") from None
