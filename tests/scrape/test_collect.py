@@ -139,7 +139,7 @@ def test_the_timeout_and_the_time_of_a_scrape_begin_with_its_turn() -> None:
     assert third - second >= 290
 
 
-def test_one_that_is_down_without_a_request_waits_for_no_turn() -> None:
+def test_one_that_is_down_without_a_request_says_why_whether_it_had_its_turn_or_not() -> None:
     hold, bound = threading.Event(), {"host": "api:443", "max_requests_per_host": 1}
     slow = Source("slow", hold.wait, **bound)
     scrapes = collect([slow, Source("bad", forced_error="no address", **bound)], FETCHER, now_ms, time.monotonic(), 1)

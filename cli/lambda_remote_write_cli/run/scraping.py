@@ -98,8 +98,8 @@ class Scraping:
         """Starts the scrapes whose time has come. Returns how long until the next one, None without any source."""
         for source in self._schedule.due(self.environment.sources(), self._busy):
             self._busy.add(source.key)
-            limit = 0 if source.forced_error else source.max_requests_per_host
-            self._start(self._turns.ask((source, self.environment), source.host, limit))
+            due = source, self.environment
+            self._start(self._turns.ask(due, source.host, source.max_requests_per_host))
         self._end_gone()
         if detail := self._clock.step():
             self._say(detail)

@@ -143,7 +143,10 @@ def collect(
         begun[index] = ScrapeResponse(now_ms(), time.monotonic(), fetcher.masked, error=_LATE)
         return fetch(scrapers[index], fetcher, now_ms, deadline)
 
-    calls = Calls([_bounded(partial(begin, index), one) for index, one in enumerate(scrapers)], _MAX_THREADS)
+    bounded = [
+        BoundedCall(partial(begin, index), one.host, one.max_requests_per_host) for index, one in enumerate(scrapers)
+    ]
+    calls = Calls(bounded, _MAX_THREADS)
     started_ms, started = now_ms(), time.monotonic()
     scrapes: dict[int, Scrape] = {}
     for index, response in calls.until(deadline, _SPARE_SECONDS):
@@ -155,13 +158,6 @@ def collect(
             late = begun.get(index) or ScrapeResponse(started_ms, started, fetcher.masked, error=why)
             scrapes[index] = to_scrape(one, late, run, now_ms())
     return [scrapes[index] for index in range(len(scrapers))]
-
-
-def _bounded(function: Callable[[], ScrapeResponse], scraper: Scraper) -> BoundedCall[ScrapeResponse]:
-    """One that is down without a request has no turn to wait for."""
-    if scraper.forced_error:
-        return BoundedCall(function)
-    return BoundedCall(function, scraper.host, scraper.max_requests_per_host)
 
 
 def _waited(scraper: Scraper) -> str:
