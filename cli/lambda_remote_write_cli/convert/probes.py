@@ -29,7 +29,7 @@ _PLAIN = re.compile(r"https?://[^/?#@%]+(?:/[\w$&+,/:;=@.~-]*)?(?:\?(?P<query>[^
 _PARAMETERS = re.compile(r"[^=&;%+]+=[^&;%+]+(?:&[^=&;%+]+=[^&;%+]+)*")
 _APART = "json_exporter asked the URL in __param_target; here its parts are the target"
 _OF_FOUND = (
-    f"of a URL that is found here, up to {_FOUND_PARAMETERS} query parameters are carried over, none with a %-escape, "
+    f"of a URL here, up to {_FOUND_PARAMETERS} query parameters are carried over, none with a %-escape, "
     "and no login: write it as basic_auth"
 )
 _TIMES = ("scrape_interval", "scrape_timeout")
@@ -170,11 +170,10 @@ def _forget_lines(entry: Entry) -> None:
 def put_targets(job: Map, probe: Probe, dropped: DroppedKeys) -> None:
     """The targets of the job, in place of a `url`."""
     for entry in probe.job.map.pairs():
-        if entry.key == "static_configs":
-            job.entries.append(_without(copied(entry), probe.elsewhere))
-        elif entry.key.endswith("_sd_configs"):
-            job.entries.append(found := copied(entry))
-            dropped.change(found, _OF_FOUND)
+        if entry.key == "static_configs" or entry.key.endswith("_sd_configs"):
+            job.entries.append(found := _without(copied(entry), probe.elsewhere))
+            if not probe.listed and found.items:
+                dropped.change(found, _OF_FOUND)
     job.put("relabel_configs", _rules(probe))
     _put(job, probe, _LIMITS_OF_TARGETS)
 
@@ -209,7 +208,9 @@ def _labels(job: Map, probe: Probe) -> Map:
 
 def _without(static: Entry, places: frozenset[str]) -> Entry:
     """`static_configs` without the targets at some places."""
-    for group in static.items if places else ():
+    if not places:
+        return static
+    for group in static.items:
         if (targets := group.map.get("targets")) and isinstance(targets.value, List):
             entries = targets.value.entries
             targets.value.entries = [one for one in entries if not (isinstance(one, Entry) and one.path in places)]
