@@ -361,7 +361,7 @@ class Step:
     def without_flatten(self, value: Any, position: Position) -> Any:
         """What a step that ends with `[]` has before that. `position` is that of the group of its records."""
         step = parse_step(self.text.strip().removesuffix("[]") or "@")
-        return step.walk(value, _step_position(position))[0]
+        return step.walk(value, position)[0]
 
     def trace(self, start: Trace, position: Position | None = None) -> Trace:
         """How far the step goes from what was found at `start`."""
@@ -430,9 +430,9 @@ class Records:
         """The groups inside `value`, which is the first that encloses them."""
         step = self.steps[level]
         is_plain = step.path is not None and step.expression.scope is Scope.RECORD
-        found, failures = (step(value), ()) if is_plain else step.walk(value, _step_position(around))
+        found, failures = (step(value), ()) if is_plain else step.walk(value, around)
         if found is None and not failures:
-            at = step.trace(Trace(Kind.FOUND, value), _step_position(around))
+            at = step.trace(Trace(Kind.FOUND, value), around)
             if at.kind is Kind.NOT_A_LIST:
                 yield _group(around, not_a_list=at)
             return
@@ -468,7 +468,7 @@ class Records:
         return best if best is not None and best.is_absence else None
 
     def _trace(self, start: Trace, level: int, around: Position) -> Trace:
-        at = self.steps[level].trace(start, _step_position(around))
+        at = self.steps[level].trace(start, around)
         if at.kind is not Kind.FOUND or level == len(self.steps) - 1:
             return at
         keys, records, indices = self._records_of(at.value, level)
@@ -505,29 +505,21 @@ def _inside(
     return Position(around.document, enclosing, (key, *around.outer_keys), (place, *around.outer_indices))
 
 
-def _step_position(around: Position) -> Position:
-    """Where a step stands that looks into the first that encloses its records: `^` is around that."""
-    return Position(
-        around.document,
-        around.enclosing[1:],
-        around.outer_keys[1:],
-        around.outer_indices[1:],
-        around.outer_keys[0],
-        around.outer_indices[0],
-    )
-
-
 def records(steps: Sequence[Step], expressions: Sequence[Expression]) -> Records:
-    """Steps and the expressions evaluated under them -> Records. Raises InvalidExpression for a `^` that leaves
-    the document."""
+    """Steps and the expressions evaluated under them -> Records. In both, `^` is what encloses the records. Raises
+    InvalidExpression for a `^` that leaves the document."""
     depth, key_levels = len(steps), set()
-    inside = [(depth, word) for expression in expressions for word in expression.words]
-    inside += [(level, word) for level, step in enumerate(steps) for word in step.expression.words]
-    for level, word in inside:
-        if word.depth > level:
-            of_step = f"{word.text} in step {level + 1} reaches out of the document"
-            of_record = f"reaches out of records, which has {depth} step{'s' if depth != 1 else ''}"
-            raise InvalidExpression(of_record if level == depth else of_step)
+    for word in (word for expression in expressions for word in expression.words):
+        if word.depth > depth:
+            raise InvalidExpression(f"reaches out of records, which has {depth} step{'s' if depth != 1 else ''}")
         if word.scope is Scope.KEY:
-            key_levels.add(level - 1 - word.levels)
+            key_levels.add(depth - 1 - word.levels)
+    for level, word in ((level, word) for level, step in enumerate(steps) for word in step.expression.words):
+        is_place = word.scope in (Scope.KEY, Scope.INDEX)
+        if is_place and not word.levels:
+            raise InvalidExpression(f"a step has no {word.text} of its own: ^{word.text} is that of what it looks into")
+        if word.depth > level + 1:
+            raise InvalidExpression(f"{word.text} in step {level + 1} reaches out of the document")
+        if word.scope is Scope.KEY:
+            key_levels.add(level - word.levels)
     return Records(tuple(steps), frozenset(key_levels))

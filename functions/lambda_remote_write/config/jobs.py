@@ -10,9 +10,6 @@ from . import global_config, http_client, plain_text, relabel_configs
 from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, Job
 from .yaml_reader import Section, did_you_mean
 
-OF_TARGETS = ("scheme", "metrics_path", "params", "relabel_configs", "target_limit", "keep_dropped_targets")
-"""Keys of targets that are found, which a job with one `url` does not have."""
-
 
 def discovers(entry: Section) -> list[str]:
     """The keys by which an entry finds targets."""

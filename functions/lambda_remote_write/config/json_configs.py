@@ -77,12 +77,13 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
         return found | ({"params": _one_each(query)} if query else {})
     if not entry.has("url"):
         entry.problem("url", "is required, or the targets: static_configs or one of the *_sd_configs")
-    for key in [*finds, *jobs.OF_TARGETS]:
-        if entry.has(key) and key != "params":
+    for key in [*finds, *_OF_TARGETS]:
+        if entry.has(key) and entry.has("url"):
             entry.problem(key, _NOT_WITH_URL)
     return {"params": _one_each(query) or jobs.params(entry)}
 
 
+_OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets")
 _SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
 _NOT_WITH_URL = "cannot stand with url, which is the short form of one target: leave one of the two out"
 

@@ -102,11 +102,15 @@ class JobMapper:
     def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
         """Adds samples, skips and drops to the scrape. Returns how many series are new since the last scrape.
 
-        A document is a value, or a Document with its answer. Raises ScrapeFailed and InexactNumber, and adds nothing
-        then.
+        A document is a value, or a Document with its answer. Raises ScrapeFailed, and InexactNumber, with which nothing
+        is added.
         """
         found = Scrape(scrape.job, scrape.instance, scrape.started_ms)
-        added = self._map(documents, found, run, now_ms)
+        try:
+            added = self._map(documents, found, run, now_ms)
+        except ScrapeFailed:
+            scrape.add(found)  # which says by how much a limit was crossed
+            raise
         scrape.add(found)
         return added
 
