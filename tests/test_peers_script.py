@@ -1,4 +1,4 @@
-"""What CI runs as peers comes from Debian as Debian signed it, or not at all."""
+"""What CI runs as peers comes from Debian as Debian signed it, or not at all; json_exporter is built from source."""
 
 from __future__ import annotations
 
@@ -54,3 +54,26 @@ def test_without_keys_it_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run(["bash", str(script), str(tmp_path / "peers")], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "install debian-archive-keyring" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("go", "said"),
+    [
+        ("exit 1", "json_exporter is not there, and its tests are skipped: go could not build it"),
+        ('case "$*" in "env GOMODCACHE") echo "$CACHE";; build*) touch json_exporter; esac', ""),
+    ],
+    ids=["cannot be built", "built"],
+)
+def test_json_exporter_may_be_missing(go: str, said: str, tmp_path: Path) -> None:
+    """It is built in its own folder of go's module cache; without go the other peers are there all the same."""
+    binaries, tools = tmp_path / "peers" / "usr" / "bin", tmp_path / "tools"
+    source = tmp_path / "cache" / "github.com" / "prometheus-community" / "json_exporter@v0.7.0"
+    for folder in (binaries, tools, source):
+        folder.mkdir(parents=True)
+    scripts = {"prometheus": binaries, "prometheus-node-exporter": binaries, "go": tools}
+    for name, folder in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{go}\n")
+        (folder / name).chmod(0o755)
+    done = run(tmp_path, PATH=f"{tools}{os.pathsep}{os.environ['PATH']}", CACHE=str(tmp_path / "cache"))
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (0, f"{binaries}\n", said)
+    assert (source / "json_exporter").exists() is not bool(said)

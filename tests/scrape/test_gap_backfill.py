@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,16 +128,20 @@ class Meter:
     ranges: list[tuple[int, int]] = field(default_factory=list)
     fault: Fault | None = None  # of ranges
     delay_seconds: float = 0.0
+    part: Callable[[int], float] = lambda minute: 0  # a number that each point has beside its value
 
     def answer(self, request: Request) -> Answer | Fault:
         now = self.clock.now_ms()
         if "from" not in request.params:
-            return Answer.json(self.points(now // MINUTE * MINUTE, now))
+            return self.json(self.points(now // MINUTE * MINUTE, now))
         self.ranges.append((int(request.params["from"]), int(request.params["to"])))
         if self.fault:
             return self.fault
         time.sleep(self.delay_seconds)
-        return Answer.json(self.points(*self.ranges[-1]))
+        return self.json(self.points(*self.ranges[-1]))
+
+    def json(self, points: list[dict[str, Any]]) -> Answer:
+        return Answer.json([point | {"part": self.part(point["value"])} for point in points])
 
     @staticmethod
     def points(start: int, end: int) -> list[dict[str, Any]]:
@@ -348,3 +352,15 @@ def test_a_cold_start_does_not_send_again_what_was_sent(world: World) -> None:
     report = world.run(world.new_environment())
     assert report.deliveries[0].dropped.counts == {"not_newer": 2}
     assert world.amp.refused == 0
+
+
+def test_a_fraction_in_a_later_window_loses_nothing_of_the_windows_before(world: World) -> None:
+    """The first label with a fraction has its answer decoded again, as it is written: that answer alone."""
+    now = world.clock.now_ms() // MINUTE
+    world.meter.part = lambda minute: 1 if minute < now + 5 else 1.25
+    environment = world.new_environment(backfill={"window": "2m"}, metric={"labels": {"id": "id", "part": "part"}})
+    world.run(environment, pause=10)
+    report = world.run(environment)
+    assert report.warnings == []
+    points = [at // MINUTE for stored in world.amp.series("requests_total", id="a").values() for at, _ in stored]
+    assert sorted(points) == list(range(min(points), min(points) + 11))

@@ -17,8 +17,8 @@ _ENVIRONMENT = {"AWS_REGION": "us-east-1", "PUSHER_WORKSPACE": "ws-CHANGE-ME"}
 """Variables that the function will have, and a shell may not."""
 
 _MAY_GO = re.compile(
-    r"(scrape_configs\[\d+\]\.[a-z]+_sd_configs)"
-    r"|(scrape_configs\[\d+\]\.aws_sd_configs\[\d+\])\.role"
+    r"((?:scrape|json)_configs\[\d+\]\.[a-z]+_sd_configs)"
+    r"|((?:scrape|json)_configs\[\d+\]\.aws_sd_configs\[\d+\])\.role"
     r"|(.*\boauth2)\.grant_type"
     r"|(json_configs\[\d+\])\.metrics"
     r"|(json_configs\[\d+\]\.metrics\[\d+\])(?:\..*)?"

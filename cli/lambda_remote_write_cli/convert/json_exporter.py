@@ -1,4 +1,4 @@
-"""A json_exporter config -> json_configs: one job per module, or per target of Prometheus's jobs that use it."""
+"""A json_exporter config -> json_configs: one job per module, or per job of Prometheus that uses it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from . import jsonpath, prometheus
+from . import jsonpath, probes, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
+from .probes import Probe, probes_of
 from .render import commented, flow_text
 from .tree import Comment, DroppedKeys, Entry, List, Map, is_empty, listing, mapping, scalar
 
 _PLACEHOLDER = "https://CHANGE.ME/"
+_SEVERAL = "# for several addresses: static_configs in its place, as in a scrape job"
 _KINDS = {"gauge": "gauge", "counter": "counter", "untyped": ""}
 _DIFFERENCES = (
     'Here a text such as "true" is no number (a boolean is), a label that is null is absent, and one that is a list or '
@@ -37,16 +39,6 @@ _OTHER_KEY = "json_exporter does not read this key either"
 _TEMPLATE = "the body is a Go template, and nothing fills one here: write the body that is to be sent"
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeTarget:
-    """An address that Prometheus had json_exporter probe, and what its job adds."""
-
-    url: str
-    job: Entry
-    labels: tuple[Entry, ...] = ()
-    is_instance: bool = False
-
-
 def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
     """`targets` is the prometheus.yml whose jobs use the modules. `exact`: see `jsonpath.label_expression`; and words
     for a truth are numbers."""
@@ -59,7 +51,11 @@ def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact
     detail = [] if exact else [Comment(_DIFFERENCES, below=[""])]
     if _compares(top):
         detail.append(Comment(_COMPARES, below=[""]))
-    return Map([*detail, Entry("json_configs", jobs), *others, Comment(prometheus.NO_ENDPOINT, above=[""])])
+    result = Map([*detail])
+    if targets:
+        probes.put_global(result, targets, dropped)
+    result.entries += [Entry("json_configs", jobs), *others, Comment(prometheus.NO_ENDPOINT, above=[""])]
+    return result
 
 
 def _compares(top: Map) -> bool:
@@ -76,13 +72,15 @@ def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator
         yield translated.dropped.note(module, "none of its metrics is translated")
         yield from translated.metrics.entries
         return
-    found: list[ProbeTarget | None] = [*_targets(module.key, targets)] if targets else []
+    found: list[Probe | None] = [*probes_of(module.key, targets)] if targets else []
     no_address = "# The address of this module was Prometheus's ?target=; it has to stand in url."
     above = module.above if found else [*module.above, no_address]
-    for target in found or [None]:
-        name = prometheus.free_name(target.job.map.text("job_name") if target else module.key, names)
+    for probe in found or [None]:
+        name = prometheus.free_name(probe.name if probe else module.key, names)
         names.add(name)
-        yield Entry("", translated.job(name, target), module.line, module.path, above=above)
+        if probe and probe.name == name:
+            above = [*above, *probe.job.above]
+        yield Entry("", translated.job(name, probe), module.line, module.path, above=above)
         above = []
 
 
@@ -133,36 +131,21 @@ class _Module:
         else:
             self.client.put("body", content.value, content)
 
-    def job(self, name: str, target: ProbeTarget | None) -> Map:
-        """The json_configs entry, for one target."""
+    def job(self, name: str, probe: Probe | None) -> Map:
+        """The json_configs entry, for what Prometheus had asked with this module."""
         job = Map()
         job.put("job_name", scalar(name))
-        url = job.put("url", scalar(target.url if target else _PLACEHOLDER))
-        if not target:
-            url.beside = "# one job per address: copy this one for more"
+        if probe and not probe.one:
+            probes.put_targets(job, probe, self.dropped)
+        else:
+            url = job.put("url", scalar(probe.one.url if probe and probe.one else _PLACEHOLDER))
+            url.beside = "" if probe else _SEVERAL
         job.entries += copy.deepcopy(self.client.entries)
         move_userinfo(job, "url")
-        if target:
-            _put_target(job, target, name)
+        if probe:
+            probes.put_settings(job, probe)
         job.put("metrics", copy.deepcopy(self.metrics))
         return job
-
-
-def _put_target(job: Map, target: ProbeTarget, name: str) -> None:
-    """What Prometheus's job says about its samples."""
-    block = target.job.map
-    for key in ("scrape_interval", "scrape_timeout"):
-        if entry := block.get(key):
-            job.put(key, entry.value)
-    labels = Map([Entry(label.key, label.value) for label in target.labels])
-    if block.text("job_name") != name and labels.get("job") is None:
-        labels.put("job", scalar(block.text("job_name")))
-    if target.is_instance and labels.get("instance") is None:
-        labels.put("instance", scalar(job.text("url")))
-    if labels.entries:
-        job.put("labels", labels)
-    if rules := block.get("metric_relabel_configs"):
-        job.put(rules.key, copy.deepcopy(rules.value))
 
 
 # one metric
@@ -305,34 +288,3 @@ _READ = (
     "name", "type", "path", "labels", "values", "valuetype", "help", "engine", "allow_missing_key", "epochtimestamp",
     "epochTimestamp",
 )  # fmt: skip
-
-
-# targets
-
-
-def _targets(module: str, top: Map) -> Iterator[ProbeTarget]:
-    """The addresses that the jobs of a prometheus.yml hand to a module."""
-    for job in prometheus.jobs_of(top):
-        block = job.map
-        parameters = block.map("params")
-        if block.text("metrics_path") != "/probe" or (parameters.texts("module") or ["default"])[0] != module:
-            continue
-        for url in parameters.texts("target")[:1]:
-            yield ProbeTarget(url, job)
-        if not parameters.items("target") and _is_set_by(block, "__address__", "__param_target"):
-            yield from _static_targets(job, block)
-
-
-def _static_targets(job: Entry, block: Map) -> Iterator[ProbeTarget]:
-    is_instance = _is_set_by(block, "__param_target", "instance")
-    for group in block.items("static_configs"):
-        settings = group.map
-        for url in settings.texts("targets"):
-            labels = tuple(label for label in settings.map("labels").pairs() if not label.key.startswith("__"))
-            yield ProbeTarget(url, job, labels, is_instance)
-
-
-def _is_set_by(block: Map, source: str, target: str) -> bool:
-    """True when a plain relabel rule copies one label to another."""
-    rules = block.maps("relabel_configs")
-    return any(rule.texts("source_labels") == [source] and rule.text("target_label") == target for rule in rules)

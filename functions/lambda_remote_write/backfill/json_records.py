@@ -19,7 +19,7 @@ from ..json_api.decode import NotJson, decode, evaluation, record_reader
 from ..json_api.mapping import InexactNumber, JobMapper, ScrapeFailed
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ANYTHING, ReasonCounts
-from ..model.samples import Intern, Samples
+from ..model.samples import Intern
 from ..model.scrape import Scrape
 from ..scrape.targets import url_target
 from ..series.label_limits import LimitCrossed
@@ -124,8 +124,6 @@ class RecordMapper:
                 self._mapper.map(self._answers(documents, now_ms), scrape, self._run, now_ms)
             except InexactNumber:
                 self._mapper.exact = True  # from now on without a first attempt
-                scrape.dropped, scrape.samples, scrape.records = ReasonCounts(), Samples(), 0
-                scrape.metrics, scrape.notes = [], []
                 again = exact()
                 documents = self._answers([again] if self._is_record else again, now_ms)
                 self._mapper.map(documents, scrape, self._run, now_ms)

@@ -100,10 +100,17 @@ class JobMapper:
         self.unstamped: list[Series] = []  # of the last scrape, without own timestamps
 
     def map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
-        """Fills the scrape with samples, skips and drops. Returns how many series are new since the last scrape.
+        """Adds samples, skips and drops to the scrape. Returns how many series are new since the last scrape.
 
-        A document is a value, or a Document with its answer. Raises ScrapeFailed and InexactNumber.
+        A document is a value, or a Document with its answer. Raises ScrapeFailed and InexactNumber, and adds nothing
+        then.
         """
+        found = Scrape(scrape.job, scrape.instance, scrape.started_ms)
+        added = self._map(documents, found, run, now_ms)
+        scrape.add(found)
+        return added
+
+    def _map(self, documents: Sequence[Any], scrape: Scrape, run: int, now_ms: int) -> int:
         unstamped: list[Series] = []
         for metric in self._metrics:
             try:

@@ -10,8 +10,7 @@ from ..config.expression import Expression
 from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
 from ..config.schema import JsonJob
 from ..http.fetch import Body, Fetcher
-from ..model.reason_counts import ReasonCounts
-from ..model.samples import Intern, Labels, Samples
+from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
 from .decode import decode, evaluation, record_reader
 from .mapping import InexactNumber, JobMapper, Observe, ScrapeFailed
@@ -51,9 +50,6 @@ class JsonReader:
             self.mapper.exact = True  # later answers are decoded so at once
             decoded = [decode(page.content, page.content_type, exact=True) for page in pages]
             documents = self._documents(pages, decoded, scrape.started_ms)
-            scrape.skipped, scrape.dropped = ReasonCounts(), ReasonCounts()
-            scrape.samples, scrape.records = Samples(), 0
-            scrape.metrics, scrape.notes = [], []
             added = self.mapper.map(documents, scrape, run, now_ms)
         self._check_pagination(pages, scrape)
         return added

@@ -124,6 +124,18 @@ class Scrape:
     mark_name: str = ""
     notes: list[str] = field(default_factory=list)
 
+    def add(self, other: Scrape) -> None:
+        """Adds what another answer of the same target came to."""
+        if len(self.samples):
+            self.samples.extend(other.samples)
+        else:
+            self.samples = other.samples
+        self.skipped.merge(other.skipped)
+        self.dropped.merge(other.dropped)
+        self.metrics += other.metrics
+        self.records += other.records
+        self.notes += other.notes
+
     @property
     def failed(self) -> dict[str, str]:
         """Why metrics have failed, by their names."""

@@ -1,0 +1,148 @@
+"""A converted config sends what a real json_exporter gives a real Prometheus: names, labels and values. Where the two
+differ, testdata/json-exporter says how, as docs/convert.md does."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+import yaml
+
+from sandbox.api import Api
+from sandbox.server import Answer, LoopbackServer, Request
+from tests.rig import json_exporter as rig
+from tests.rig.needs import Peer
+
+pytestmark = pytest.mark.slow
+
+FOLDER = Path(__file__).parents[2] / "testdata" / "json-exporter"
+CASES: dict[str, Any] = {
+    name: case for path in sorted(FOLDER.iterdir()) for name, case in yaml.safe_load(path.read_text()).items()
+}
+MODULES = {name: case["module"] for name, case in CASES.items()}
+NOW = str(int(time.time() * 1000) + 60_000)  # an agent writes nothing older than itself
+TIMES = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+
+
+# --- One document -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sent(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, rig.Lines]:
+    """What is sent of all cases: there, and here by default and with --exact."""
+    exporter_path, agent, folder = peer("json_exporter"), peer("prometheus"), tmp_path_factory.mktemp("json-exporter")
+    with Api() as api, rig.json_exporter(exporter_path, MODULES, folder) as exporter:
+        urls = {name: api.serve(f"/{index}", document(case)) for index, (name, case) in enumerate(CASES.items())}
+        jobs = [rig.probe_job(name, exporter, [url]) for name, url in urls.items()]
+        prometheus = {"global": TIMES, "scrape_configs": jobs}
+        return {
+            "there": rig.there(agent, prometheus, len(jobs), folder),
+            "default": rig.here(MODULES, prometheus, folder),
+            "exact": rig.here(MODULES, prometheus, folder, exact=True),
+        }
+
+
+def document(case: dict[str, Any]) -> Answer:
+    """As it is served; `NOW` is a number there, `text NOW` the same in a text."""
+    text = json.dumps(case["document"]).replace('"NOW"', NOW).replace("text NOW", NOW)
+    return Answer(200, {"Content-Type": "application/json"}, text.encode())
+
+
+def of_case(name: str, lines: rig.Lines) -> rig.Lines:
+    """Without the labels that the target adds."""
+    found = {line for line in lines if f'job="{name}"' in line}
+    bare = (re.sub(r",?(?:instance|job)=\"[^\"]*\"", "", line) for line in found)
+    return {line.replace("{,", "{").replace("{}", "").replace(NOW, "NOW") for line in bare}
+
+
+@pytest.mark.parametrize("mode", ["default", "exact"])
+@pytest.mark.parametrize("name", CASES)
+def test_samples_are_those_of_json_exporter(name: str, mode: str, sent: dict[str, rig.Lines]) -> None:
+    there, here = of_case(name, sent["there"]), of_case(name, sent[mode])
+    differs = CASES[name].get("differs", {}).get(mode, {})
+    assert any(line.startswith("up ") for line in there & here | {*differs.get("here", [])})
+    assert {"there": sorted(there - here), "here": sorted(here - there)} == {
+        side: sorted(differs.get(side, [])) for side in ("there", "here")
+    }
+
+
+# --- Many targets -----------------------------------------------------------------------------------------------------
+
+ASKED = {"metrics": [{"name": "asked", "path": "{.n}", "labels": {"path": "{.path}", "query": "{.query}"}}]}
+ROWS = {
+    "metrics": [
+        {
+            "name": "row",
+            "type": "object",
+            "path": "{.rows[*]}",
+            "labels": {"instance": "{.id}"},
+            "values": {"n": "{.n}"},
+        }
+    ]
+}
+TARGET_MODULES = {"default": ASKED, "list": ASKED, "found": ASKED, "rows": ROWS}
+
+
+def answered(request: Request) -> Answer:
+    """Says what was asked; at /targets, lists targets as an HTTP discovery does."""
+    host = request.headers["Host"]
+    if request.path == "/targets":
+        urls = [f"http://{host}/found", f"http://{host}/found/2?a=1&b=x:y&c=3", f"http://{host}"]
+        groups = [{"targets": [url], "labels": {"id": str(index)}} for index, url in enumerate(urls)]
+        return Answer.json([*groups, {"targets": [f"http://{host}/off"], "labels": {"power": "off"}}])
+    query = "&".join(f"{name}={value}" for name, value in sorted(parse_qsl(request.query)))
+    return Answer.json(
+        {"path": request.path, "query": query, "n": 1, "rows": [{"id": "a", "n": 1}, {"id": "b", "n": 2}]}
+    )
+
+
+def jobs_at(api: str, exporter: str) -> list[dict[str, Any]]:
+    """Jobs in the forms that people write."""
+    listed = rig.probe_job("list", exporter, [f"{api}/a", f"{api}/b/c.json?x=1&y=a:b", f"{api}", f"{api}/?z=1"])
+    listed["static_configs"][0]["labels"] = {"team": "billing", "__scheme__": "http"}
+    escaped = [f"{api}/with%20blank", f"{api}/e?q=a%20b", f"{api}/e?q=1&q=2", f"{api}/empty?q=", f"{api}/it's"]
+    listed["static_configs"] += [{"targets": escaped}, {"targets": [f"{api}/off"], "labels": {"power": "off"}}]
+    listed["relabel_configs"] += [
+        {"source_labels": ["power"], "regex": "off", "action": "drop"},
+        {"source_labels": ["__param_target"], "regex": "https?://([^/:]+).*", "target_label": "host"},
+    ]
+    found = rig.probe_job("found", exporter, [])
+    found |= {"static_configs": [], "http_sd_configs": [{"url": f"{api}/targets"}]}
+    found["relabel_configs"][1] = {"source_labels": ["power"], "regex": "off", "action": "drop"}
+    mixed = rig.probe_job("mixed", exporter, [f"{api}/m1", f"{api}/m2"], params={}, honor_labels=True)
+    more = {"targets": [f"{api}/m3", f"{api}/m4"], "labels": {"__param_module": "rows", "job": "own"}}
+    mixed["static_configs"].append(more)
+    fixed = {"params": {"module": ["rows"], "target": [f"{api}/fixed?a=1"]}, "relabel_configs": []}
+    return [
+        listed,
+        found,
+        mixed,
+        rig.probe_job("again", exporter, [f"{api}/again"], params={"module": ["list"]}),
+        rig.probe_job("fixed", exporter, [exporter], **fixed),
+    ]
+
+
+TARGETS = 9 + 3 + 4 + 1 + 1  # of the jobs, without those that are off
+
+
+def test_targets_are_those_of_prometheus(peer: Peer, tmp_path: Path) -> None:
+    """The same addresses are asked for the same series, `instance`, `job` and `up` included."""
+    server = LoopbackServer(answered)
+    api = server.base_url
+    try:
+        with rig.json_exporter(peer("json_exporter"), TARGET_MODULES, tmp_path) as exporter:
+            prometheus = {
+                "global": {**TIMES, "external_labels": {"cluster": "blue"}},
+                "scrape_configs": jobs_at(api, exporter),
+            }
+            there = rig.there(peer("prometheus"), prometheus, TARGETS, tmp_path)
+            here = rig.here(TARGET_MODULES, prometheus, tmp_path)
+    finally:
+        server.close()
+    assert sorted(here) == sorted(there)
+    assert sum(line.startswith("up{") and line.endswith(" 1") for line in here) == TARGETS
