@@ -126,6 +126,10 @@ class _Shown:
         most = max(_SHOWN_SERIES // max(len(names), 1), 1)
         return [self._metric(name, results.get(name), most) for name in names]
 
+    def without_secrets(self, labels: Labels) -> dict[str, str]:
+        """Labels of discovery: an address may have a key in its query."""
+        return {name: self._environment.fetcher.masked(value) for name, value in labels.items()}
+
     def _metric(self, name: str, result: MetricResult | None, most: int) -> dict[str, Any]:
         """One metric; those that records name are one together."""
         names = result.names if result and result.names else (name,)
@@ -183,23 +187,23 @@ def _targets(pool: ScrapePool[Any], shown: _Shown) -> dict[str, Any]:
             {
                 "url": shown_url(source.target.url),
                 "labels": dict(source.target.labels),
-                "discovered": dict(source.target.discovered),
+                "discovered": shown.without_secrets(source.target.discovered),
                 "up": 0 if scrape.error else 1,
                 "error": scrape.error,
                 "samples": len(scrape.samples),
             }
             for source, scrape in zip(pool.scrapers.values(), shown.scrapes, strict=True)
         ],
-        "dropped_targets": [_dropped_target(one) for one in pool.targets.dropped[:kept]],
+        "dropped_targets": [_dropped_target(one, shown) for one in pool.targets.dropped[:kept]],
         "dropped_targets_count": len(pool.targets.dropped),
         "messages": pool.messages(),
     }
 
 
-def _dropped_target(dropped: DroppedTarget) -> dict[str, Any]:
+def _dropped_target(dropped: DroppedTarget, shown: _Shown) -> dict[str, Any]:
     rule = f"relabel_configs[{dropped.by_rule}]" if dropped.by_rule is not None else "relabel_configs"
     same = f"the same labels as {dropped.same_as}" if dropped.same_as else ""
-    return {"discovered": dict(dropped.discovered), "by": dropped.error or same or rule}
+    return {"discovered": shown.without_secrets(dropped.discovered), "by": dropped.error or same or rule}
 
 
 def _job(job: Job, shown: _Shown, config: Config) -> dict[str, Any]:

@@ -76,6 +76,18 @@ def test_ids_are_listed_and_each_is_asked(kind: str, target: str, rules: list[di
     assert first["discovered"]["__meta_url"].endswith("/projects")
 
 
+def test_a_plan_shows_no_secret_of_the_list_s_or_a_target_s_query() -> None:
+    """Labels of discovery hold addresses with their queries, as in Prometheus."""
+    listed = [{**LISTED, "url": "http://BASE/projects?api_key=sesame-of-list"}]
+    listed[0]["target"] = "join('', ['http://BASE/projects/', to_string(id), '?access_token=sesame-of-target'])"
+    rules = [{"source_labels": ["__meta_json_id"], "regex": "12", "action": "drop"}]
+    found = planned(api, "json_configs", json_sd_configs=listed, relabel_configs=rules, metrics=METRICS)
+    (shown,), (dropped,) = found["jobs"][0]["targets"], found["jobs"][0]["dropped_targets"]
+    assert shown["discovered"]["__meta_json_id"] == "11"
+    assert dropped["discovered"]["__meta_json_id"] == "12"
+    assert "sesame" not in json.dumps(found)
+
+
 def test_a_list_that_was_never_there_is_a_job_that_is_down() -> None:
     listed = [{**LISTED, "target": "host"}]
     found = planned(lambda _: Answer(503), "json_configs", json_sd_configs=listed, metrics=METRICS)

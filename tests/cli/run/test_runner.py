@@ -81,7 +81,9 @@ def test_targets_of_one_job_and_instance_are_kept_apart(receiver: rig.Receiver, 
     shown = {"/a": (b"m 1\n", rig.TEXT), "/b": (b"m 2\n", rig.TEXT)}
     with rig.Pages(shown) as pages:
         pages.fail("/b", UNAVAILABLE)
-        both = [{"targets": [pages.target], "labels": {"__metrics_path__": path}} for path in ("/a", "/b")]
+        both = [
+            {"targets": [pages.target], "labels": {"__metrics_path__": path, "page": path}} for path in ("/a", "/b")
+        ]
         twins = {"job_name": "web", "static_configs": both}
         with running(rig.config([endpoint(receiver)], [twins]), tmp_path) as process:
             process.wait_for(lambda: min(pages.asked("/a"), pages.asked("/b")) >= 4, "four scrapes of each")
