@@ -153,6 +153,8 @@ build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64 for th
 deploy: build ## deploys to AWS after you confirm the changes (PARAMETERS="Interval=5m …", others stay)
 	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
+RECORD_TYPES := SRV A AAAA MX NS CNAME DNAME SOA PTR TXT OPT TSIG TKEY HTTPS SVCB
+
 # SAM gives every makefile function a build of its own; PACKAGES is the part they share.
 PACKAGES := build/packages-$(ARCH)
 
@@ -166,6 +168,7 @@ $(PACKAGES).txt: functions/requirements.txt Makefile
 # Of what is installed Lambda never needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP
 # router, utilities and Datadog (what neither Logger nor Metrics imports), DNS zones and DNS over QUIC, urllib3 for
 # browsers, the time zones' sources, and what charset_normalizer, zlib_ng, zstd and protobuf have beside what is imported.
+# Records of DNS that discovery does not ask for are read as bytes, if a server sends any.
 # Licences and METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 $(PACKAGES): $(PACKAGES).txt
 	@rm -rf $@ $@.new
@@ -178,7 +181,11 @@ $(PACKAGES): $(PACKAGES).txt
 	@rm -rf $@.new/google/protobuf/descriptor_pb2.py $@.new/google/protobuf/compiler $@.new/google/protobuf/internal/*_benchmark.py
 	@rm -rf $(addprefix $@.new/google/protobuf/,json_format.py proto_json.py service_reflection.py internal/testing_refleaks.py)
 	@rm -rf $(addprefix $@.new/dns/,dnssec.py dnssecalgs zone.py zonefile.py btree.py btreezone.py versioned.py update.py asyncresolver.py _trio_backend.py)
-	@rm -rf $@.new/dns/win32util.py $@.new/dns/quic/_[a-z]*.py $@.new/urllib3/contrib/emscripten $@.new/urllib3/contrib/pyopenssl.py
+	@rm -rf $@.new/dns/win32util.py $@.new/dns/quic/_[a-z]*.py $(addprefix $@.new/dns/,e164.py namedict.py tsigkeyring.py _asyncio_backend.py)
+	@find $@.new/dns/rdtypes -name '*.py' $(patsubst %,! -name %.py,__init__ $(RECORD_TYPES) mxbase nsbase txtbase svcbbase util) -exec rm -f {} +
+	@rm -rf $(addprefix $@.new/google/protobuf/,$(addsuffix .py,any proto proto_builder proto_text duration timestamp api_pb2 type_pb2 struct_pb2 wrappers_pb2))
+	@rm -rf $(addprefix $@.new/urllib3/contrib/,emscripten pyopenssl.py socks.py) $@.new/charset_normalizer/cli $@.new/certifi/tests
+	@rm -rf $(addprefix $@.new/,idna/cli.py idna/codec.py requests/help.py aws_lambda_powertools/logging/formatters/datadog.py)
 	@find $@.new \( -name '*.pyi' -o -path '*.dist-info/RECORD' \) -exec rm -f {} +
 	@mv $@.new $@
 	@touch $@
