@@ -45,9 +45,9 @@ def test_sample_limit_counts_each_state(rig: Rig) -> None:
 
 
 def test_what_is_no_state_is_named(rig: Rig) -> None:
-    rig.serve('[{"id":"x","s":["a"]},{"id":"y","s":"b"}]')
+    rig.serve('[{"id":"x","s":{"a":1}},{"id":"y","s":"b"}]')
     (entry,) = rig.push(rig.job(STATE))["jobs"][0]["skipped"].values()
-    assert entry["examples"] == {"door": "metric door, record 0: the state is a list: ['a']"}
+    assert entry["examples"] == {"door": "metric door, record 0: the state is an object: {'a': 1}"}
 
 
 def test_a_secret_in_an_unknown_state_is_masked(rig: Rig) -> None:

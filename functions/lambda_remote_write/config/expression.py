@@ -467,6 +467,13 @@ class Records:
         best = expression_trace.first_of(traces)
         return best if best is not None and best.is_absence else None
 
+    def missing_step(self, answers: Sequence[Any]) -> Step:
+        """The first step that finds nothing where records are absent."""
+        for level, step in enumerate(self.steps):
+            if Records(self.steps[: level + 1], self.key_levels).absence(answers):
+                return step
+        return self.steps[-1]
+
     def _trace(self, start: Trace, level: int, around: Position) -> Trace:
         at = self.steps[level].trace(start, around)
         if at.kind is not Kind.FOUND or level == len(self.steps) - 1:

@@ -347,9 +347,9 @@ def _on_missing(text: str) -> str | float:
         raise ValueError("allowed are skip, ignore, error or a number to use instead") from None
 
 
-def _value_map(section: Section) -> tuple[tuple[str, float], ...]:
+def _value_map(section: Section) -> tuple[tuple[str, float | None], ...]:
     values = section.map("value_map")
-    return tuple((name, values.number(name, 0.0)) for name in values)
+    return tuple((name, values.number(name, 0.0) if values.has(name) else None) for name in values)
 
 
 def _value_format(section: Section) -> ValueFormat | None:

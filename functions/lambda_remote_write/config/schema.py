@@ -143,10 +143,12 @@ class RecordName:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """A stateset: each record gives a sample for each of `values`, which `label` tells apart."""
+    """A stateset: each record gives a sample for each of `values`, which `label` tells apart. `texts` are the API's
+    words for them."""
 
     label: str
     values: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Metric:
     unit: str = ""
     timestamp: Timestamp | None = None  # None for the start of the scrape
     labels: tuple[tuple[str, Expression], ...] = ()
-    value_map: tuple[tuple[str, float], ...] = ()
+    value_map: tuple[tuple[str, float | None], ...] = ()  # None means that there is no value
     value_regex: Any = None  # or a compiled RE2 pattern, searched, not anchored
     value_format: ValueFormat | None = None  # texts are plain numbers
     scale: float = 1.0

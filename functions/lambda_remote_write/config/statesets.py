@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .. import relabel
 from .global_config import NOT_A_NAME
@@ -23,17 +23,27 @@ def read(section: Section, labels: Iterable[str]) -> States | None:
     if block is None:
         return None
     before = len(section.diagnostics.problems)
-    label, values = _label(block, section), tuple(block.texts("values"))
-    if not values and not block.is_wrong("values"):
-        block.problem("values", "is required: one state at least, as [OK, WARN, FAIL]")
-    _check_values(block, values)
+    label, texts = _label(block, section), _texts(block)
+    if not texts and not block.is_wrong("values"):
+        block.problem("values", "is required: one state at least, as [OK, WARN, FAIL] or {up: 1, down: 2}")
+    _check_texts(block, [state for state, _ in texts], [text for _, text in texts])
     block.close()
     for key, why in _MEANINGLESS.items():
         if section.has(key):
             section.problem(key, f"has no meaning beside states, {why}")
     if label in labels:
         section.problem("labels", f"{label} is the label of states, which tells them apart; name one of them otherwise")
-    return States(label, values) if len(section.diagnostics.problems) == before else None
+    if len(section.diagnostics.problems) > before:
+        return None
+    return States(label, tuple(state for state, _ in texts), tuple(text for _, text in texts))
+
+
+def _texts(block: Section) -> list[tuple[str, str]]:
+    """State and the text that says it: the same in a list, and what stands beside it in a map."""
+    if block.is_map("values"):
+        values = block.map("values")
+        return [(state, values.text(state, "")) for state in values]
+    return [(text, text) for text in block.texts("values")]
 
 
 def _label(block: Section, section: Section) -> str:
@@ -57,10 +67,12 @@ def _label_name(text: str) -> str:
     return text
 
 
-def _check_values(block: Section, values: tuple[str, ...]) -> None:
-    if "" in values:
+def _check_texts(block: Section, states: Sequence[str], texts: Sequence[str]) -> None:
+    if "" in states:
         block.problem("values", "a state is a text that is not empty: an empty label would be none")
-    twice = next((one for one in values if values.count(one) > 1), "")
+    elif "" in texts:
+        block.problem("values", "the text of a state is not empty: an empty one is no value")
+    twice = next((one for listed in (states, texts) for one in listed if one and listed.count(one) > 1), "")
     if twice:
         block.problem("values", f"{twice!r:.60} stands twice")
 

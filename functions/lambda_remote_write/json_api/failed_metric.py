@@ -64,7 +64,7 @@ def records_missing(records: Records, documents: Sequence[Any]) -> str:
     inside = f" in {first_characters(document)}" if absence.value is None and absence.path else ""
     detail += f": {place} is {shown(absence.value)}{inside}"
     detail += _nearest(".".join(step.text for step in records.steps), document, lists=True)
-    step = records.steps[-1].text
+    step = records.missing_step(documents).text
     quote = "'" if '"' in step else '"'
     return f"{detail}. If the API leaves the list out when it is empty, write {quote}{step} || `[]`{quote}"
 

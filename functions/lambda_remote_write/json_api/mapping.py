@@ -334,21 +334,26 @@ class MetricMapper:
             raise _Skip(DropReason.NAME_MISSING, f"{self._texts[0].text} finds no name")
         return [name, *(label_text(value, exact=exact) for value in raw[1:])]
 
-    def _value(self, raw: Any) -> float | str:
-        """One value after value_regex, value_map, value_format, scale and offset, or the text of a state. Raises
-        _Skip, or ScrapeFailed by on_missing."""
+    def _value(self, raw: Any) -> float | str | list[str]:
+        """One value after value_regex, value_map, value_format, scale and offset, or the text of a state or of several.
+        Raises _Skip, or ScrapeFailed by on_missing."""
         if raw is None:
             return self._missing()
         _check(raw)
         if self._states is not None:
-            state = label_text(raw, exact=self._job.exact, what="the state")
-            return state if self._metric.value_regex is None else self._extracted(state)
+            return [self._state(one) for one in raw] if isinstance(raw, list) else self._state(raw)
         if isinstance(raw, list | dict):
             raise _not_a_number(raw)
         if self._metric.value_regex is not None:
             raw = self._extracted(label_text(raw, exact=self._job.exact))
-        mapped = self._value_map.get(label_text(raw, exact=self._job.exact)) if self._value_map else None
-        value = self._formatted(raw) if mapped is None else mapped
+        text = label_text(raw, exact=self._job.exact) if self._value_map else ""
+        if text in self._value_map:
+            mapped = self._value_map[text]
+            if mapped is None:
+                return self._missing(f"is {text!r:.60}, which value_map says is no value")
+            value: float | Decimal = mapped
+        else:
+            value = self._formatted(raw)
         return _float(value) if self._scaling is None else self._scaling.one(value)
 
     def _formatted(self, raw: Any) -> float | Decimal:
@@ -360,17 +365,18 @@ class MetricMapper:
         except ValueError as error:
             raise _Skip(DropReason.NOT_A_NUMBER, str(error)) from None
 
-    def _missing(self) -> float:
-        policy = self._metric.on_missing
+    def _state(self, raw: Any) -> str:
+        state = label_text(raw, exact=self._job.exact, what="the state")
+        return state if self._metric.value_regex is None else self._extracted(state)
+
+    def _missing(self, detail: str = "finds no value") -> float:
+        detail, policy = f"{self._metric.value.text} {detail}", self._metric.on_missing
         if policy == "error":
-            raise ScrapeFailed(
-                f"metric {self._metric.name}: {self._metric.value.text} finds no value, on_missing is error"
-            )
+            raise ScrapeFailed(f"metric {self._metric.name}: {detail}, on_missing is error")
         if policy == "skip":
-            raise _Skip(DropReason.VALUE_MISSING, f"{self._metric.value.text} finds no value")
+            raise _Skip(DropReason.VALUE_MISSING, detail)
         if policy == "ignore":
-            detail = f"{self._metric.value.text} finds no value; on_missing is ignore"
-            raise _Skip(DropReason.NULL_IGNORED, detail)
+            raise _Skip(DropReason.NULL_IGNORED, f"{detail}; on_missing is ignore")
         return float(policy)
 
     def _extracted(self, text: str) -> str:
