@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import re2
 
 from .. import relabel
+from ..model.scrape import SYNTHETIC_NAMES
 from . import backfill, expression, http_client, jobs, plain_text, scalars, statesets, unsupported_keys
 from .expression import Expression
 from .expression_words import Scope
@@ -22,13 +23,6 @@ from .yaml_reader import Section
 if TYPE_CHECKING:
     from .value_format import ValueFormat
 
-SYNTHETIC = (
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-)
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
 
 
@@ -303,7 +297,7 @@ def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> lis
 def _metric_name(text: str) -> str:
     if not scalars.METRIC_NAME.fullmatch(text):
         raise ValueError("a metric name is letters, digits, _ and :, no digit first")
-    if text in SYNTHETIC:
+    if text in SYNTHETIC_NAMES:
         raise ValueError("every job has a series of this name already; choose another")
     return text
 
