@@ -135,8 +135,11 @@ class Scraping:
             self.marks.lost()
 
     def _start(self, due: Sequence[_Due]) -> None:
-        for source, environment in () if self._is_ending else due:
-            threading.Thread(target=self._scrape_or_say, args=(source, environment), daemon=True).start()
+        for source, environment in due:
+            if self._is_ending:
+                self._busy.discard(source.key)  # admitted after `finish` had looked at those that wait
+            else:
+                threading.Thread(target=self._scrape_or_say, args=(source, environment), daemon=True).start()
 
     def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
         """A source outlives whatever goes wrong with one scrape."""
