@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import re
@@ -90,7 +91,13 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     if any(_UNNAMEABLE.search(name) for expression in read for name in expression.path or ()):
         return None
     printed = {name for expression in labels if expression.scope is Scope.RECORD for name in expression.path or ()}
-    return RecordReader([name for expression in read for name in expression.path or ()], printed)
+    return _reader(tuple(name for expression in read for name in expression.path or ()), frozenset(printed))
+
+
+@functools.lru_cache(maxsize=64)
+def _reader(names: tuple[str, ...], labels: frozenset[str]) -> RecordReader:
+    """One for all targets of a job: it keeps nothing, and a class of records is dear."""
+    return RecordReader(names, labels)
 
 
 def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
