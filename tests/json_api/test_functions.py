@@ -103,6 +103,24 @@ def test_expressions_that_visit_too_much_fail_the_scrape_in_words(rig: Rig) -> N
     assert len(rig.lines()) == 2_500
 
 
+def test_an_explanation_that_would_cost_too_much_is_left_out(rig: Rig) -> None:
+    """The records cost three of five million visits; to look at them again for a label that is gone is too much."""
+
+    def served(**label: str) -> str:
+        items = [{"n": number, "v": 1, "wanted": [1] * 1_000, **label} for number in range(3)]
+        return json.dumps({"big": [0] * 1_000, "items": items})
+
+    metric = "{name: m, records: 'items[?!contains($.big, wanted)]', value: v, labels: {n: n, l: l}}"
+    app = rig.app(rig.job(metric))
+    reports = []
+    for document in (served(l="x"), served()):
+        rig.serve(document)
+        reports.append(app.handle({}, None))
+        rig.clock.ms += 60_000
+    assert [error(report) for report in reports] == ["", ""]
+    assert len(rig.receiver.series("m")) == 6
+
+
 def test_a_lookup_in_each_record_costs_the_sum_of_both_lists(rig: Rig) -> None:
     areas = [{"id": index, "name": f"a{index}"} for index in range(5_000)]
     rig.serve(json.dumps({"areas": areas, "hosts": [{"area": index, "v": 1} for index in range(5_000)]}))
