@@ -185,6 +185,15 @@ def test_pages_that_are_left_out_are_said(rig: Rig) -> None:
     assert "stopped after 2 pages, max_pages; the API has more" in warning
 
 
+def test_a_warning_that_would_cost_too_much_is_left_out(rig: Rig) -> None:
+    """The records cost three of five million visits: whether two pages have the same ones is not looked at."""
+    items = [{"host": f"h:{number}", "wanted": [1] * 1_000} for number in range(3)]
+    document = {"big": [0] * 1_000, "items": items}
+    keys = {"records": "items[?!contains($.big, wanted)]", "target": "host"}
+    found = found_in(rig, document, pagination={"style": "next_link", "path": "next.url"}, **keys)
+    assert (addresses(found), found.is_unknown) == (["h:0", "h:1", "h:2"], False)
+
+
 # --- Records that name no target --------------------------------------------------------------------------------------
 
 BAD = {
