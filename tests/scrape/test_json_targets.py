@@ -110,7 +110,7 @@ def test_a_job_whose_targets_are_all_down_is_down(rig: Rig) -> None:
 def test_a_metric_that_fails_at_some_targets_is_said_and_one_that_fails_at_all_is_a_failure(rig: Rig) -> None:
     serve(rig, a={"power": 1, "t": 5}, b={"power": 2})
     metrics = [{"name": "watts", "value": "power"}, {"name": "celsius", "value": "t"}]
-    some = rig.push(json.dumps(relabelled(metrics=metrics, static_configs=static(rig, "a", "b"))))
+    some = rig.push(json.dumps(relabelled(metrics=metrics, static_configs=static(rig, "a", "b", "gone"))))
     (found,) = some["jobs"]
     assert found["failed"] == {"celsius": found["failed"]["celsius"]}
     assert found["failed"]["celsius"].startswith("at 1 of 2 targets, as b: metric celsius: ")
