@@ -113,14 +113,14 @@ def test_a_url_is_split_into_the_labels_of_a_target(rig: Rig, url: str, expected
     assert (labels(found), found.warnings) == ([expected], [])
 
 
-UNSAID = {
+LOSSES = {
     "several values": ("http://h/?a=1&a=2", {"__param_a": "1"}, "of several values of the parameter a the first"),
     "equal values": ("http://h/?a=1&a=1", {"__param_a": "1"}, ""),
     "no value": ("http://h/?a=&b", {}, "the parameter a without a value is left out"),
 }
 
 
-@pytest.mark.parametrize(("url", "kept", "said"), UNSAID.values(), ids=UNSAID)
+@pytest.mark.parametrize(("url", "kept", "said"), LOSSES.values(), ids=LOSSES)
 def test_what_labels_cannot_say_of_a_query_is_said(rig: Rig, url: str, kept: dict[str, str], said: str) -> None:
     found = found_in(rig, [{"url": url}, {"url": url}], target="url")
     params = {name: text for name, text in labels(found)[0].items() if name.startswith("__param_")}

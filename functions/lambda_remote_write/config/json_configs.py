@@ -36,12 +36,13 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     interval_ms, timeout_ms = intervals(entry, fallback)
     default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
+    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)
     targets = _targets(entry, fallback, default, env_vars)
     method, body = read_request(entry)
     found = _metrics(entry)
     job = replace(
         default,
-        **_with_headers(entry, jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)),
+        **shared | {"http": with_headers(entry, shared["http"])},
         **targets,
         url=url or "",
         method=method,
@@ -84,10 +85,6 @@ _NOT_WITH_URL = "cannot stand with url, which is the short form of one target: l
 
 def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, (value,)) for name, value in query.items())
-
-
-def _with_headers(entry: Section, shared: dict[str, Any]) -> dict[str, Any]:
-    return shared | {"http": with_headers(entry, shared["http"])}
 
 
 def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:

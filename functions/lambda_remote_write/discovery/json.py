@@ -32,12 +32,12 @@ class _BadRecord(Exception):
 
 @dataclass(slots=True)
 class _Read:
-    """What the records came to. `bad` has why some name no target, `unsaid` how many targets lose something of their
+    """What the records came to. `bad` has why some name no target, `losses` how many targets lose something of their
     URL, by what it is."""
 
     targets: list[dict[str, str]] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
-    unsaid: Counter[str] = field(default_factory=Counter)
+    losses: Counter[str] = field(default_factory=Counter)
 
 
 def refresher(config: JsonSd, fetcher: Fetcher) -> Refresh:
@@ -84,13 +84,14 @@ class _JsonList:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
             raise self._failed(f"{of_all}: {self._first(read, documents)}")
         notes = [_left_out(read.bad, records)] if read.bad else []
-        notes += [f"{count} of {records} targets: {what}" for what, count in read.unsaid.items()]
+        notes += [f"{count} of {records} targets: {what}" for what, count in read.losses.items()]
         notes += filter(None, [pages_left_out(self._request, pages)])
         notes += warnings(self._request, documents, has_followed=self._has_followed)
         group = TargetGroup(self._place, tuple(read.targets), {"__meta_url": self._config.url})
-        return group, *(self._said(index, note) for index, note in enumerate(notes))
+        return group, *(self._note(index, note) for index, note in enumerate(notes))
 
-    def _said(self, index: int, note: str) -> TargetGroup:
+    def _note(self, index: int, note: str) -> TargetGroup:
+        """A group without targets, whose error is a warning."""
         return TargetGroup(f"{self._place}:{index}", (), error=str(self._failed(note)))
 
     def _first(self, read: _Read, documents: Sequence[Any]) -> str:
@@ -122,7 +123,7 @@ def _read(config: JsonSd, documents: Sequence[Document]) -> _Read:
             for found, labels in _rows(config, group):
                 number += 1
                 try:
-                    read.targets.append(_target(found, read.unsaid) | _labels(labels))
+                    read.targets.append(_target(found, read.losses) | _labels(labels))
                 except _BadRecord as error:
                     read.bad.append(f"record {number}: {error}")
     return read
@@ -156,7 +157,7 @@ def _check(found: Any) -> None:
 _NOTHING = "target finds nothing"
 
 
-def _target(found: Any, unsaid: Counter[str]) -> dict[str, str]:
+def _target(found: Any, losses: Counter[str]) -> dict[str, str]:
     """`host:port`, or a URL, as the labels of a target."""
     if found is None:
         raise _BadRecord(_NOTHING)
@@ -165,10 +166,10 @@ def _target(found: Any, unsaid: Counter[str]) -> dict[str, str]:
         raise _BadRecord(f"host:port or a URL is expected, and target is {shown(found)}")
     if not found:
         raise _BadRecord("target is an empty text")
-    return _of_url(found, unsaid) if "://" in found else {ADDRESS: found}
+    return _of_url(found, losses) if "://" in found else {ADDRESS: found}
 
 
-def _of_url(url: str, unsaid: Counter[str]) -> dict[str, str]:
+def _of_url(url: str, losses: Counter[str]) -> dict[str, str]:
     """A URL in the labels from which the scrape makes it again. Without a path, the job's holds."""
     try:
         parts = urlsplit(url)
@@ -184,15 +185,15 @@ def _of_url(url: str, unsaid: Counter[str]) -> dict[str, str]:
     if "%2f" in parts.path.lower():
         raise _BadRecord(f"target {shown_url(url)} has %2F in its path, which __metrics_path__ cannot say")
     found = {"__scheme__": parts.scheme, ADDRESS: parts.netloc, "__metrics_path__": path}
-    return {name: text for name, text in found.items() if text} | _parameters(query, unsaid)
+    return {name: text for name, text in found.items() if text} | _parameters(query, losses)
 
 
-def _parameters(query: Sequence[tuple[str, str]], unsaid: Counter[str]) -> dict[str, str]:
+def _parameters(query: Sequence[tuple[str, str]], losses: Counter[str]) -> dict[str, str]:
     """The first value of each parameter: a label has one, and none that is empty."""
     first: dict[str, str] = {}
     for name, value in query:
         if not value:
-            unsaid[f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty"] += 1
+            losses[f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty"] += 1
         elif first.setdefault(f"__param_{name}", value) != value:
-            unsaid[f"of several values of the parameter {name:.60} the first is kept: a label has one"] += 1
+            losses[f"of several values of the parameter {name:.60} the first is kept: a label has one"] += 1
     return first
