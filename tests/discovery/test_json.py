@@ -128,6 +128,19 @@ def test_what_labels_cannot_say_of_a_query_is_said(rig: Rig, url: str, kept: dic
     assert [f"2 of 2 targets: {said}" in warning for warning in found.warnings[:1]] == ([True] if said else [])
 
 
+def test_a_target_that_loses_several_values_counts_once(rig: Rig) -> None:
+    found = found_in(rig, [{"url": "http://h/?a=1&a=2&a=3"}, {"url": "http://g/"}, {"url": 5}], target="url")
+    assert any("1 of 2 targets: of several values of the parameter a" in warning for warning in found.warnings)
+
+
+def test_parameters_with_many_names_are_one_warning(rig: Rig) -> None:
+    """Each device's URL ends with a number of its own."""
+    records = [{"url": f"http://h/{number}?{number}&{number}=&a{number}=1&a{number}=2"} for number in range(50)]
+    found = found_in(rig, records, target="url")
+    assert len(addresses(found)) == 50
+    assert len(found.warnings) < 10
+
+
 def test_the_target_may_be_made_of_what_a_record_has(rig: Rig) -> None:
     """A constant, for which relabelling sets the path, or a base and a path of the record."""
     records = [{"id": 11, "path": "/projects/11"}]
@@ -213,6 +226,15 @@ BAD = {
     "label is a list": ({"host": "h", "a": [1]}, "label a is a list, [1]"),
     "label is an object": ({"host": "h", "a": {"b": 1}}, 'label a is an object, {"b": 1}'),
 }
+
+
+def test_an_object_in_the_place_of_a_list_is_named_beside_lists(rig: Rig) -> None:
+    """As in the records of a metric."""
+    regions = [{"hosts": [{"host": "h:1"}]}, {"hosts": {"error": "x"}}]
+    found = found_in(rig, {"regions": regions}, records=["regions[]", "hosts[]"], target="host")
+    assert addresses(found) == ["h:1"]
+    (warning,) = found.warnings
+    assert 'expects a list at hosts, but it has an object, {"error": "x"}' in warning
 
 
 @pytest.mark.parametrize(("record", "detail"), BAD.values(), ids=BAD)

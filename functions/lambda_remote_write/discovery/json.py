@@ -23,7 +23,7 @@ from .target_groups import ADDRESS, DiscoveryError, Parts, Refresh, TargetGroup
 
 META = "__meta_json_"
 _MAX_BYTES = 20_000_000  # of all pages together, as in http_sd_configs
-_SHOWN_RECORDS = 3
+_SHOWN_RECORDS = _SHOWN_LOSSES = 3
 
 
 class _BadRecord(Exception):
@@ -78,13 +78,13 @@ class _JsonList:
         documents = [Document(page.document, page.status, page.headers, shared) for page in pages]
         read = _read(self._config, documents)
         records = len(read.targets) + len(read.bad)
-        if not records and (missing := records_missing(self._config.records, documents)):
+        if not read.targets and (missing := records_missing(self._config.records, documents)):
             raise self._failed(missing)
         if read.bad and not read.targets:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
             raise self._failed(f"{of_all}: {self._first(read, documents)}")
         notes = [_left_out(read.bad, records)] if read.bad else []
-        notes += [f"{count} of {records} targets: {what}" for what, count in read.losses.items()]
+        notes += _lost(read)
         notes += filter(None, [pages_left_out(self._request, pages)])
         notes += warnings(self._request, documents, has_followed=self._has_followed)
         group = TargetGroup(self._place, tuple(read.targets), {"__meta_url": self._config.url})
@@ -112,6 +112,14 @@ def _left_out(bad: Sequence[str], records: int) -> str:
     return f"{len(bad)} of {records} records {names} no target: {'; '.join(bad[:_SHOWN_RECORDS])}{more}"
 
 
+def _lost(read: _Read) -> list[str]:
+    """What most targets lose first."""
+    first, count = read.losses.most_common(_SHOWN_LOSSES), len(read.targets)
+    notes = [f"{losing} of {count} targets: {what}" for what, losing in first]
+    more = len(read.losses) - len(first)
+    return [*notes, f"the same for {more} more parameters"] if more else notes
+
+
 # records
 
 
@@ -120,10 +128,15 @@ def _read(config: JsonSd, documents: Sequence[Document]) -> _Read:
     for document in documents:
         for group in config.records.walk(document):
             read.bad += [one.message for one in group.failures]
+            if (place := group.not_a_list) is not None:
+                detail = f"expects a list at {place.path or 'the top'}, but it has {shown(place.value)}"
+                read.bad.append(f"records {config.records.text} {detail}")
             for found, labels in _rows(config, group):
                 number += 1
+                losses = set[str]()
                 try:
-                    read.targets.append(_target(found, read.losses) | _labels(labels))
+                    read.targets.append(_target(found, losses) | _labels(labels))
+                    read.losses.update(sorted(losses))
                 except _BadRecord as error:
                     read.bad.append(f"record {number}: {error}")
     return read
@@ -157,7 +170,7 @@ def _check(found: Any) -> None:
 _NOTHING = "target finds nothing"
 
 
-def _target(found: Any, losses: Counter[str]) -> dict[str, str]:
+def _target(found: Any, losses: set[str]) -> dict[str, str]:
     """`host:port`, or a URL, as the labels of a target."""
     if found is None:
         raise _BadRecord(_NOTHING)
@@ -169,7 +182,7 @@ def _target(found: Any, losses: Counter[str]) -> dict[str, str]:
     return _of_url(found, losses) if "://" in found else {ADDRESS: found}
 
 
-def _of_url(url: str, losses: Counter[str]) -> dict[str, str]:
+def _of_url(url: str, losses: set[str]) -> dict[str, str]:
     """A URL in the labels from which the scrape makes it again. Without a path, the job's holds."""
     try:
         parts = urlsplit(url)
@@ -188,12 +201,12 @@ def _of_url(url: str, losses: Counter[str]) -> dict[str, str]:
     return {name: text for name, text in found.items() if text} | _parameters(query, losses)
 
 
-def _parameters(query: Sequence[tuple[str, str]], losses: Counter[str]) -> dict[str, str]:
+def _parameters(query: Sequence[tuple[str, str]], losses: set[str]) -> dict[str, str]:
     """The first value of each parameter: a label has one, and none that is empty."""
     first: dict[str, str] = {}
     for name, value in query:
         if not value:
-            losses[f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty"] += 1
+            losses.add(f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty")
         elif first.setdefault(f"__param_{name}", value) != value:
-            losses[f"of several values of the parameter {name:.60} the first is kept: a label has one"] += 1
+            losses.add(f"of several values of the parameter {name:.60} the first is kept: a label has one")
     return first
