@@ -23,7 +23,7 @@ from .target_groups import ADDRESS, DiscoveryError, Parts, Refresh, TargetGroup
 
 META = "__meta_json_"
 _MAX_BYTES = 20_000_000  # of all pages together, as in http_sd_configs
-_SHOWN_RECORDS = _SHOWN_LOSSES = 3
+_SHOWN_RECORDS = 3
 
 
 class _BadRecord(Exception):
@@ -32,12 +32,12 @@ class _BadRecord(Exception):
 
 @dataclass(slots=True)
 class _Read:
-    """What the records came to. `bad` has why some name no target, `losses` how many targets lose something of their
+    """What the records came to. `bad` has why some name no target, `unsaid` how many targets lose something of their
     URL, by what it is."""
 
     targets: list[dict[str, str]] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
-    losses: Counter[str] = field(default_factory=Counter)
+    unsaid: Counter[str] = field(default_factory=Counter)
 
 
 def refresher(config: JsonSd, fetcher: Fetcher) -> Refresh:
@@ -84,14 +84,13 @@ class _JsonList:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
             raise self._failed(f"{of_all}: {self._first(read, documents)}")
         notes = [_left_out(read.bad, records)] if read.bad else []
-        notes += _lost(read)
+        notes += [f"{count} of {records} targets: {what}" for what, count in read.unsaid.items()]
         notes += filter(None, [pages_left_out(self._request, pages)])
         notes += warnings(self._request, documents, has_followed=self._has_followed)
         group = TargetGroup(self._place, tuple(read.targets), {"__meta_url": self._config.url})
-        return group, *(self._note(index, note) for index, note in enumerate(notes))
+        return group, *(self._said(index, note) for index, note in enumerate(notes))
 
-    def _note(self, index: int, note: str) -> TargetGroup:
-        """A group without targets, whose error is a warning."""
+    def _said(self, index: int, note: str) -> TargetGroup:
         return TargetGroup(f"{self._place}:{index}", (), error=str(self._failed(note)))
 
     def _first(self, read: _Read, documents: Sequence[Any]) -> str:
@@ -112,14 +111,6 @@ def _left_out(bad: Sequence[str], records: int) -> str:
     return f"{len(bad)} of {records} records {names} no target: {'; '.join(bad[:_SHOWN_RECORDS])}{more}"
 
 
-def _lost(read: _Read) -> list[str]:
-    """What most targets lose first."""
-    first, count = read.losses.most_common(_SHOWN_LOSSES), len(read.targets)
-    notes = [f"{losing} of {count} targets: {what}" for what, losing in first]
-    more = len(read.losses) - len(first)
-    return [*notes, f"the same for {more} more parameters"] if more else notes
-
-
 # records
 
 
@@ -128,17 +119,15 @@ def _read(config: JsonSd, documents: Sequence[Document]) -> _Read:
     for document in documents:
         for group in config.records.walk(document):
             read.bad += [one.message for one in group.failures]
+            for found, labels in _rows(config, group):
+                number += 1
+                try:
+                    read.targets.append(_target(found, read.unsaid) | _labels(labels))
+                except _BadRecord as error:
+                    read.bad.append(f"record {number}: {error}")
             if (place := group.not_a_list) is not None:
                 detail = f"expects a list at {place.path or 'the top'}, but it has {shown(place.value)}"
                 read.bad.append(f"records {config.records.text} {detail}")
-            for found, labels in _rows(config, group):
-                number += 1
-                losses = set[str]()
-                try:
-                    read.targets.append(_target(found, losses) | _labels(labels))
-                    read.losses.update(sorted(losses))
-                except _BadRecord as error:
-                    read.bad.append(f"record {number}: {error}")
     return read
 
 
@@ -170,7 +159,7 @@ def _check(found: Any) -> None:
 _NOTHING = "target finds nothing"
 
 
-def _target(found: Any, losses: set[str]) -> dict[str, str]:
+def _target(found: Any, unsaid: Counter[str]) -> dict[str, str]:
     """`host:port`, or a URL, as the labels of a target."""
     if found is None:
         raise _BadRecord(_NOTHING)
@@ -179,10 +168,10 @@ def _target(found: Any, losses: set[str]) -> dict[str, str]:
         raise _BadRecord(f"host:port or a URL is expected, and target is {shown(found)}")
     if not found:
         raise _BadRecord("target is an empty text")
-    return _of_url(found, losses) if "://" in found else {ADDRESS: found}
+    return _of_url(found, unsaid) if "://" in found else {ADDRESS: found}
 
 
-def _of_url(url: str, losses: set[str]) -> dict[str, str]:
+def _of_url(url: str, unsaid: Counter[str]) -> dict[str, str]:
     """A URL in the labels from which the scrape makes it again. Without a path, the job's holds."""
     try:
         parts = urlsplit(url)
@@ -198,15 +187,17 @@ def _of_url(url: str, losses: set[str]) -> dict[str, str]:
     if "%2f" in parts.path.lower():
         raise _BadRecord(f"target {shown_url(url)} has %2F in its path, which __metrics_path__ cannot say")
     found = {"__scheme__": parts.scheme, ADDRESS: parts.netloc, "__metrics_path__": path}
-    return {name: text for name, text in found.items() if text} | _parameters(query, losses)
+    return {name: text for name, text in found.items() if text} | _parameters(query, unsaid)
 
 
-def _parameters(query: Sequence[tuple[str, str]], losses: set[str]) -> dict[str, str]:
+def _parameters(query: Sequence[tuple[str, str]], unsaid: Counter[str]) -> dict[str, str]:
     """The first value of each parameter: a label has one, and none that is empty."""
     first: dict[str, str] = {}
+    lost: dict[str, None] = {}  # each once, however many values there are
     for name, value in query:
         if not value:
-            losses.add(f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty")
+            lost[f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty"] = None
         elif first.setdefault(f"__param_{name}", value) != value:
-            losses.add(f"of several values of the parameter {name:.60} the first is kept: a label has one")
+            lost[f"of several values of the parameter {name:.60} the first is kept: a label has one"] = None
+    unsaid.update(lost.keys())
     return first
