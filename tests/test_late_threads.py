@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lambda_remote_write.deadline import BoundedCall, Call, Calls, DeadlineExceeded, Turns, call_until
+from lambda_remote_write.deadline import BoundedCall, Call, Calls, ConcurrencyLimiter, DeadlineExceeded, call_until
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.samples import NEVER_MS
@@ -199,22 +199,22 @@ def test_what_has_not_begun_by_the_deadline_never_begins() -> None:
 
 def test_of_one_key_no_more_calls_are_under_way_than_each_allows() -> None:
     """One that waits holds up only those behind it with the same key; one without a limit never waits, and counts."""
-    turns = Turns[str]()
-    assert [turns.ask(name, "h", 2) for name in ("a", "b", "c", "d")] == [["a"], ["b"], [], []]
-    assert turns.ask("other", "i", 1) == ["other"]
-    assert turns.ask("free", "h", 0) == ["free"]
-    assert turns.waiting() == {"c", "d"}
-    assert [turns.done("h"), turns.done("h"), turns.done("h")] == [[], ["c"], ["d"]]
-    assert turns.waiting() == set()
+    limiter = ConcurrencyLimiter[str]()
+    assert [limiter.admit(name, "h", 2) for name in ("a", "b", "c", "d")] == [["a"], ["b"], [], []]
+    assert limiter.admit("other", "i", 1) == ["other"]
+    assert limiter.admit("free", "h", 0) == ["free"]
+    assert limiter.waiting() == {"c", "d"}
+    assert [limiter.release("h"), limiter.release("h"), limiter.release("h")] == [[], ["c"], ["d"]]
+    assert limiter.waiting() == set()
 
 
 def test_limits_of_several_jobs_count_against_the_same_calls() -> None:
     """First come, first served: the smaller limit waits until there are as few, and the larger ones behind it too."""
-    turns = Turns[str]()
+    limiter = ConcurrencyLimiter[str]()
     for name in ("a", "b", "c"):
-        turns.ask(name, "h", 3)
-    assert [turns.ask("small", "h", 1), turns.ask("large", "h", 3)] == [[], []]
-    assert [turns.done("h"), turns.done("h"), turns.done("h")] == [[], [], ["small", "large"]]
+        limiter.admit(name, "h", 3)
+    assert [limiter.admit("small", "h", 1), limiter.admit("large", "h", 3)] == [[], []]
+    assert [limiter.release("h"), limiter.release("h"), limiter.release("h")] == [[], [], ["small", "large"]]
 
 
 def test_a_call_that_waits_for_its_turn_takes_no_thread() -> None:

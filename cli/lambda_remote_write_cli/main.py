@@ -276,6 +276,7 @@ def _print_plan(found: dict[str, Any]) -> None:
 
 
 def _job_state(job: dict[str, Any]) -> str:
+    """Why a job is down; else its series, and how many targets are up where some are not."""
     if job["error"] and not job["up"]:
         return f"down: {job['error']}"
     targets = job.get("targets", ())

@@ -1,5 +1,6 @@
 """The one way to wait for what no timeout reaches, such as a name look-up or a file system that hangs: it runs in a
-thread of its own, and the run goes on without it after a deadline.
+thread of its own, and the run goes on without it after a deadline. `Calls` runs many, of one host no more at the same
+time than `ConcurrencyLimiter` admits.
 
 Such a thread is frozen when Lambda ends the run, and wakes up within another one. It changes nothing then: all it does
 is to hand over a result, which its caller takes by the deadline or never.
@@ -58,31 +59,31 @@ def call_until(function: Callable[[], Result], deadline: float) -> Result:
     return Call(function).result(deadline)
 
 
-class Turns(Generic[Item]):
-    """Whose turn it is. Of the items with one key at most `limit` are under way at the same time (0: no bound), first
-    come, first served: one that waits holds up only those behind it with the same key. Thread-safe."""
+class ConcurrencyLimiter(Generic[Item]):
+    """Admits at most `limit` items with one key at the same time (0: any number), in the order in which they ask: one
+    that waits holds up only those behind it with the same key. Thread-safe."""
 
     def __init__(self) -> None:
-        self._under_way = Counter[Hashable]()
+        self._admitted = Counter[Hashable]()
         self._waiting: dict[Hashable, deque[tuple[Item, int]]] = {}
         self._lock = threading.Lock()
 
-    def ask(self, item: Item, key: Hashable, limit: int) -> list[Item]:
-        """Returns the item if its turn is now. If not, a call of `done` returns it."""
+    def admit(self, item: Item, key: Hashable, limit: int) -> list[Item]:
+        """The item, if it is admitted now. If not, a call of `release` returns it."""
         with self._lock:
             if limit:
                 self._waiting.setdefault(key, deque()).append((item, limit))
                 return self._next(key)
-            self._under_way[key] += 1
+            self._admitted[key] += 1
             return [item]
 
-    def done(self, key: Hashable) -> list[Item]:
-        """One with this key has ended. Returns those whose turn has come with it."""
+    def release(self, key: Hashable) -> list[Item]:
+        """An admitted item with this key has ended. Returns those that are admitted in its place."""
         with self._lock:
-            self._under_way[key] -= 1
+            self._admitted[key] -= 1
             found = self._next(key)
-            if not self._under_way[key]:
-                del self._under_way[key]
+            if not self._admitted[key]:
+                del self._admitted[key]
             return found
 
     def waiting(self) -> set[Item]:
@@ -91,9 +92,9 @@ class Turns(Generic[Item]):
 
     def _next(self, key: Hashable) -> list[Item]:
         line, found = self._waiting.get(key, deque()), []
-        while line and self._under_way[key] < line[0][1]:
+        while line and self._admitted[key] < line[0][1]:
             found.append(line.popleft()[0])
-            self._under_way[key] += 1
+            self._admitted[key] += 1
         if not line:
             self._waiting.pop(key, None)
         return found
@@ -101,7 +102,7 @@ class Turns(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class BoundedCall(Generic[Result]):
-    """A function that raises nothing. `key` and `limit` are those of Turns."""
+    """A function that raises nothing. `key` and `limit` are those of ConcurrencyLimiter."""
 
     function: Callable[[], Result]
     key: Hashable = None
@@ -109,11 +110,11 @@ class BoundedCall(Generic[Result]):
 
 
 class Calls(Generic[Result]):
-    """Calls side by side, in at most `max_threads` threads at the same time. One that waits for its turn has none."""
+    """Calls side by side, in at most `max_threads` threads at the same time. One that is not admitted yet has none."""
 
     def __init__(self, calls: Sequence[BoundedCall[Result]], max_threads: int) -> None:
         self._calls, self._idle = calls, max_threads
-        self._turns, self._ready = Turns[int](), deque[int]()
+        self._limiter, self._ready = ConcurrencyLimiter[int](), deque[int]()
         self._results: queue.SimpleQueue[tuple[int, Result]] = queue.SimpleQueue()
         self._begin_by = float("-inf")
         self._lock = threading.Lock()
@@ -123,7 +124,7 @@ class Calls(Generic[Result]):
         results are waited for so much longer."""
         self._begin_by = deadline
         for index, call in enumerate(self._calls):
-            self._begin(self._turns.ask(index, call.key, call.limit))
+            self._begin(self._limiter.admit(index, call.key, call.limit))
         for _ in self._calls:
             try:
                 yield self._results.get(timeout=max(deadline + spare_seconds - time.monotonic(), 0.01))
@@ -131,8 +132,8 @@ class Calls(Generic[Result]):
                 return
 
     def waiting(self) -> set[int]:
-        """The calls that have not had their turn."""
-        return self._turns.waiting()
+        """The calls that have not been admitted."""
+        return self._limiter.waiting()
 
     def _begin(self, ready: Sequence[int], working: int = 0) -> None:
         """Calls these in new threads, but for as many as are `working` and take the next one themselves."""
@@ -148,7 +149,7 @@ class Calls(Generic[Result]):
             call = self._calls[index]
             self._results.put((index, call.function()))
             if self._may_begin():
-                self._begin(self._turns.done(call.key), working=1)
+                self._begin(self._limiter.release(call.key), working=1)
 
     def _take(self) -> int | None:
         with self._lock:

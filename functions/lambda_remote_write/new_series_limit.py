@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from .config.schema import Config
 from .model.drop_reasons import DropReason
 from .model.samples import STALE, Metadata, Series
-from .model.scrape import Scrape
-from .scrape.up import EXTRA_NAMES, NAMES
+from .model.scrape import EXTRA_SYNTHETIC_NAMES, SYNTHETIC_NAMES, Scrape
 from .series import label_codec
 from .series.cache import SeriesCache
 from .state.state import State
 
 _NO_LIMIT = 2**63
-_OWN_FIELDS = tuple(label_codec.label_field(("__name__", name)) for name in (*NAMES, *EXTRA_NAMES))
+_OWN_FIELDS = tuple(label_codec.label_field(("__name__", name)) for name in (*SYNTHETIC_NAMES, *EXTRA_SYNTHETIC_NAMES))
 
 
 def limiter_of(config: Config, state: State, before: NewSeriesLimiter | None) -> NewSeriesLimiter | None:

@@ -128,6 +128,11 @@ def test_what_labels_cannot_say_of_a_query_is_said(rig: Rig, url: str, kept: dic
     assert [f"2 of 2 targets: {said}" in warning for warning in found.warnings[:1]] == ([True] if said else [])
 
 
+def test_a_target_that_loses_several_values_counts_once(rig: Rig) -> None:
+    found = found_in(rig, [{"url": "http://h/?a=1&a=2&a=3"}, {"url": "http://g/"}, {"url": 5}], target="url")
+    assert any("1 of 3 targets: of several values of the parameter a" in warning for warning in found.warnings)
+
+
 def test_the_target_may_be_made_of_what_a_record_has(rig: Rig) -> None:
     """A constant, for which relabelling sets the path, or a base and a path of the record."""
     records = [{"id": 11, "path": "/projects/11"}]
@@ -185,6 +190,15 @@ def test_pages_that_are_left_out_are_said(rig: Rig) -> None:
     assert "stopped after 2 pages, max_pages; the API has more" in warning
 
 
+def test_a_warning_that_would_cost_too_much_is_left_out(rig: Rig) -> None:
+    """The records cost three of five million visits: whether two pages have the same ones is not looked at."""
+    items = [{"host": f"h:{number}", "wanted": [1] * 1_000} for number in range(3)]
+    document = {"big": [0] * 1_000, "items": items}
+    keys = {"records": "items[?!contains($.big, wanted)]", "target": "host"}
+    found = found_in(rig, document, pagination={"style": "next_link", "path": "next.url"}, **keys)
+    assert (addresses(found), found.is_unknown) == (["h:0", "h:1", "h:2"], False)
+
+
 # --- Records that name no target --------------------------------------------------------------------------------------
 
 BAD = {
@@ -204,6 +218,15 @@ BAD = {
     "label is a list": ({"host": "h", "a": [1]}, "label a is a list, [1]"),
     "label is an object": ({"host": "h", "a": {"b": 1}}, 'label a is an object, {"b": 1}'),
 }
+
+
+def test_an_object_in_the_place_of_a_list_is_named_beside_lists(rig: Rig) -> None:
+    """As in the records of a metric."""
+    regions = [{"hosts": [{"host": "h:1"}]}, {"hosts": {"error": "x"}}]
+    found = found_in(rig, {"regions": regions}, records=["regions[]", "hosts[]"], target="host")
+    assert addresses(found) == ["h:1"]
+    (warning,) = found.warnings
+    assert 'expects a list at hosts, but it has an object, {"error": "x"}' in warning
 
 
 @pytest.mark.parametrize(("record", "detail"), BAD.values(), ids=BAD)

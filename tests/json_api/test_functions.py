@@ -103,6 +103,35 @@ def test_expressions_that_visit_too_much_fail_the_scrape_in_words(rig: Rig) -> N
     assert len(rig.lines()) == 2_500
 
 
+def dear(records: str, **label: str) -> tuple[str, str]:
+    """A metric whose records cost three of five million visits, so that they cannot be looked at twice, and its
+    document."""
+    items = [{"n": number, "v": 1, "wanted": [1] * 1_000, **label} for number in range(3)]
+    metric = f"{{name: m, records: '{records}', value: v, labels: {{n: n, l: l}}}}"
+    return metric, json.dumps({"big": [0] * 1_000, "items": items})
+
+
+def test_an_explanation_that_would_cost_too_much_is_left_out(rig: Rig) -> None:
+    """Of a label that is gone."""
+    (metric, before), (_, after) = (dear("items[?!contains($.big, wanted)]", **label) for label in ({"l": "x"}, {}))
+    app = rig.app(rig.job(metric))
+    reports = []
+    for document in (before, after):
+        rig.serve(document)
+        reports.append(app.handle({}, None))
+        rig.clock.ms += 60_000
+    assert [error(report) for report in reports] == ["", ""]
+    assert len(rig.receiver.series("m")) == 6
+
+
+def test_a_dear_filter_that_lets_nothing_pass_is_a_fact(rig: Rig) -> None:
+    """As a cheap one is: its list was there."""
+    metric, document = dear("items[?contains($.big, wanted)]")
+    rig.serve(document)
+    report = rig.push(rig.job(metric))
+    assert (error(report), report["jobs"][0].get("failed", {}), report["ok"]) == ("", {}, True)
+
+
 def test_a_lookup_in_each_record_costs_the_sum_of_both_lists(rig: Rig) -> None:
     areas = [{"id": index, "name": f"a{index}"} for index in range(5_000)]
     rig.serve(json.dumps({"areas": areas, "hosts": [{"area": index, "v": 1} for index in range(5_000)]}))

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from . import jsonpath, probes, prometheus
+from . import jsonpath, probe_job, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
 from .probes import Probe, probes_of
@@ -53,7 +53,7 @@ def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact
         detail.append(Comment(_COMPARES, below=[""]))
     result = Map([*detail])
     if targets:
-        probes.put_global(result, targets, dropped)
+        probe_job.put_global(result, targets, dropped)
     result.entries += [Entry("json_configs", jobs), *others, Comment(prometheus.NO_ENDPOINT, above=[""])]
     return result
 
@@ -136,14 +136,14 @@ class _Module:
         job = Map()
         job.put("job_name", scalar(name))
         if probe and not probe.one:
-            probes.put_targets(job, probe, self.dropped)
+            probe_job.put_targets(job, probe, self.dropped)
         else:
             url = job.put("url", scalar(probe.one.url if probe and probe.one else _PLACEHOLDER))
             url.beside = "" if probe else _SEVERAL
         job.entries += copy.deepcopy(self.client.entries)
         move_userinfo(job, "url")
         if probe:
-            probes.put_settings(job, probe)
+            probe_job.put_settings(job, probe)
         job.put("metrics", copy.deepcopy(self.metrics))
         return job
 

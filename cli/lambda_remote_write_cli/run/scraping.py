@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from lambda_remote_write.deadline import Turns
+from lambda_remote_write.deadline import ConcurrencyLimiter
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.model.delivery import WriteRequest
@@ -84,7 +84,7 @@ class Scraping:
         self._failed, self._skipped = Problems(say), Problems(say)
         self._notes: dict[str, list[str]] = {}  # of each source's last scrape
         self._busy: set[str] = set()  # keys of sources that are being scraped, or wait for their turn
-        self._turns = Turns[_Due]()
+        self._limiter = ConcurrencyLimiter[_Due]()
         self._is_ending = False
         self._number = 0  # of the last part that was put into the queues
         environment.progress.ahead = self.marks.ahead
@@ -99,7 +99,7 @@ class Scraping:
         for source in self._schedule.due(self.environment.sources(), self._busy):
             self._busy.add(source.key)
             due = source, self.environment
-            self._start(self._turns.ask(due, source.host, source.max_requests_per_host))
+            self._start(self._limiter.admit(due, source.host, source.max_requests_per_host))
         self._end_gone()
         if detail := self._clock.step():
             self._say(detail)
@@ -109,7 +109,7 @@ class Scraping:
         """Waits for the scrapes that are under way, for so long at most: what they bring is flushed too. Those that
         wait for their turn do not begin any more."""
         self._is_ending = True
-        self._busy -= {source.key for source, _ in self._turns.waiting()}
+        self._busy -= {source.key for source, _ in self._limiter.waiting()}
         until = time.monotonic() + seconds
         while self._busy and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
@@ -135,8 +135,11 @@ class Scraping:
             self.marks.lost()
 
     def _start(self, due: Sequence[_Due]) -> None:
-        for source, environment in () if self._is_ending else due:
-            threading.Thread(target=self._scrape_or_say, args=(source, environment), daemon=True).start()
+        for source, environment in due:
+            if self._is_ending:
+                self._busy.discard(source.key)  # admitted after `finish` had looked at those that wait
+            else:
+                threading.Thread(target=self._scrape_or_say, args=(source, environment), daemon=True).start()
 
     def _scrape_or_say(self, source: collect.Scraper, environment: Environment) -> None:
         """A source outlives whatever goes wrong with one scrape."""
@@ -146,7 +149,7 @@ class Scraping:
             self._say(f"{source.name} {source.instance}: a scrape is lost: {bug(error)}")
         finally:
             self._busy.discard(source.key)
-            self._start(self._turns.done(source.host))
+            self._start(self._limiter.release(source.host))
 
     def _scrape(self, source: collect.Scraper, environment: Environment) -> None:
         deadline = time.monotonic() + max(source.interval_ms / 1000, _GAP_SECONDS)

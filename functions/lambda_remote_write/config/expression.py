@@ -158,7 +158,9 @@ class Expression:
                 interpreter = self.program.interpreter(position)
                 return expression_trace.follow(self.program.parsed, start, interpreter)
             found = self.one(None, position or Position(Document(None)))
-        except (BudgetExceeded, ExpressionFailed, RecursionError):
+        except BudgetExceeded:  # dear only where there are elements: it is no absence
+            return Trace(Kind.EMPTY, start.value, start.path)
+        except (ExpressionFailed, RecursionError):
             found = None
         return Trace(Kind.MISSING, start.value, start.path) if found is None else Trace(Kind.FOUND, found)
 

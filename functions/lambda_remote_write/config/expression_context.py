@@ -29,7 +29,7 @@ class Failure:
     message: str
 
 
-def no_json(text: str) -> Any:
+def _no_json(text: str) -> Any:
     """The decoder of an evaluation that has none."""
     raise ValueError(f"{len(text)} characters that nothing decodes")
 
@@ -40,7 +40,7 @@ class Evaluation:
     `left_bytes` may still be decoded from texts (None: any number)."""
 
     now_ms: int = 0
-    decode: Callable[[str], Any] = no_json
+    decode: Callable[[str], Any] = _no_json
     left_bytes: int | None = None
     left_visits: int = MAX_VISITS
     _decoded: dict[str, Any] = field(default_factory=dict)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+from .expression_trace import joined
+from .expression_words import QUOTED
+
 _DELIMITERS = ".[]{}()|&,:=!<>?@*"
 _QUOTES = "\"'`"
-_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`")
+_STRING = re.compile(QUOTED, re.DOTALL)
 _OPERAND, _NUMBER = r"[\w.\"\])`']", r"[0-9]+(?:\.[0-9]+)?"
 _SPACED = re.compile(rf"{_OPERAND}\s+[-+*/%]\s+[\w\"(`@'$^.]")
 _CLOSE = re.compile(r"\w\s*[+*]\s*\w|\)\s*[-+*/%]\s*[\w(`\"]|[\w`\"]\s*[-+*/%]\s*\(")
@@ -129,6 +130,4 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _quoted(key: str) -> str:
-    if _IDENTIFIER.fullmatch(key) or _STRING.fullmatch(key):
-        return key
-    return json.dumps(key, ensure_ascii=False)
+    return key if _STRING.fullmatch(key) else joined("", key)

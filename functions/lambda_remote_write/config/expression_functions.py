@@ -54,7 +54,7 @@ class Functions(StandardFunctions):  # type: ignore[misc]  # jmespath has no typ
     def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
         """Raises ExpressionFailed and BudgetExceeded."""
         function = self.FUNCTION_TABLE[function_name]["function"]
-        if function_name in OWN and None in resolved_args:
+        if function_name in _OWN and None in resolved_args:
             return None
         try:
             if not _have_types(resolved_args, _types_of(function_name)):
@@ -193,7 +193,7 @@ def _have_types(arguments: list[Any], types: tuple[frozenset[str] | None, ...]) 
     return all(names is None or type(argument).__name__ in names for argument, names in pairs)
 
 
-OWN = frozenset(Functions.FUNCTION_TABLE) - frozenset(StandardFunctions.FUNCTION_TABLE)
+_OWN = frozenset(Functions.FUNCTION_TABLE) - frozenset(StandardFunctions.FUNCTION_TABLE)
 """The names of this project's functions."""
 
 

@@ -117,7 +117,7 @@ def tokens(text: str, found: Sequence[Word]) -> Iterator[dict[str, Any]]:
 
 
 def _plain_tokens(text: str, start: int, end: int) -> Iterator[dict[str, Any]]:
-    from jmespath.lexer import Lexer
+    from jmespath.lexer import Lexer  # only expressions that are no plain path need it
 
     for token in Lexer().tokenize(text[start:end]) if start < end else ():
         if token["type"] != "eof":

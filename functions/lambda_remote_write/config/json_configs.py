@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import re2
 
 from .. import relabel
+from ..model.scrape import SYNTHETIC_NAMES
 from . import backfill, expression, http_client, jobs, plain_text, scalars, statesets, unsupported_keys
 from .expression import Expression
 from .expression_words import Scope
@@ -22,13 +23,6 @@ from .yaml_reader import Section
 if TYPE_CHECKING:
     from .value_format import ValueFormat
 
-SYNTHETIC = (
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-)
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
 
 
@@ -42,12 +36,13 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     interval_ms, timeout_ms = intervals(entry, fallback)
     default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
+    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)
     targets = _targets(entry, fallback, default, env_vars)
     method, body = read_request(entry)
     found = _metrics(entry)
     job = replace(
         default,
-        **_with_headers(entry, jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)),
+        **shared | {"http": with_headers(entry, shared["http"])},
         **targets,
         url=url or "",
         method=method,
@@ -90,10 +85,6 @@ _NOT_WITH_URL = "cannot stand with url, which is the short form of one target: l
 
 def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, (value,)) for name, value in query.items())
-
-
-def _with_headers(entry: Section, shared: dict[str, Any]) -> dict[str, Any]:
-    return shared | {"http": with_headers(entry, shared["http"])}
 
 
 def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:
@@ -303,7 +294,7 @@ def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> lis
 def _metric_name(text: str) -> str:
     if not scalars.METRIC_NAME.fullmatch(text):
         raise ValueError("a metric name is letters, digits, _ and :, no digit first")
-    if text in SYNTHETIC:
+    if text in SYNTHETIC_NAMES:
         raise ValueError("every job has a series of this name already; choose another")
     return text
 

@@ -78,7 +78,7 @@ class _JsonList:
         documents = [Document(page.document, page.status, page.headers, shared) for page in pages]
         read = _read(self._config, documents)
         records = len(read.targets) + len(read.bad)
-        if not records and (missing := records_missing(self._config.records, documents)):
+        if not read.targets and (missing := records_missing(self._config.records, documents)):
             raise self._failed(missing)
         if read.bad and not read.targets:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
@@ -125,6 +125,9 @@ def _read(config: JsonSd, documents: Sequence[Document]) -> _Read:
                     read.targets.append(_target(found, read.unsaid) | _labels(labels))
                 except _BadRecord as error:
                     read.bad.append(f"record {number}: {error}")
+            if (place := group.not_a_list) is not None:
+                detail = f"expects a list at {place.path or 'the top'}, but it has {shown(place.value)}"
+                read.bad.append(f"records {config.records.text} {detail}")
     return read
 
 
@@ -190,9 +193,11 @@ def _of_url(url: str, unsaid: Counter[str]) -> dict[str, str]:
 def _parameters(query: Sequence[tuple[str, str]], unsaid: Counter[str]) -> dict[str, str]:
     """The first value of each parameter: a label has one, and none that is empty."""
     first: dict[str, str] = {}
+    lost: dict[str, None] = {}  # each once, however many values there are
     for name, value in query:
         if not value:
-            unsaid[f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty"] += 1
+            lost[f"the parameter {name:.60} without a value is left out: __param_{name:.60} cannot be empty"] = None
         elif first.setdefault(f"__param_{name}", value) != value:
-            unsaid[f"of several values of the parameter {name:.60} the first is kept: a label has one"] += 1
+            lost[f"of several values of the parameter {name:.60} the first is kept: a label has one"] = None
+    unsaid.update(lost.keys())
     return first

@@ -126,13 +126,14 @@ def evaluation(max_bytes: int, now_ms: int, *, exact: bool = False) -> Evaluatio
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Decoding makes no garbage, but so many objects that the collector would look at them again and again."""
-    was_enabled = gc.isenabled()
+    if not gc.isenabled():  # another thread decodes; only who switches it off switches it on, or it could stay off
+        yield
+        return
     gc.disable()
     try:
         yield
     finally:
-        if was_enabled:  # else another thread decodes, and enables it again
-            gc.enable()
+        gc.enable()
 
 
 def _other_charset(content_type: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..config.expression import Expression, Group, Records
-from ..config.expression_context import Columns, Position, document_of
+from ..config.expression_context import BudgetExceeded, Columns, Position, document_of
 from ..config.expression_trace import Kind, first_characters, joined, nearest_path, shown
 from ..config.expression_words import Scope
 from ..config.schema import Metric
@@ -101,14 +102,15 @@ def nothing_found(key: str, expression: Expression, records: Records, documents:
 
 def _looked_at(expression: Expression, records: Records, documents: Sequence[Any]) -> _LookedAt | None:
     """Name and value of what the expression looks into, and where it stands there."""
-    for document in documents:
-        columns = document_of(document).value
-        if isinstance(columns, Columns):
-            record = _first_record(columns)
-            return None if record is None else ("the first record", record, None)
-        for group in records.walk(document):
-            if group.records:
-                return _in_group(expression, group)
+    with suppress(BudgetExceeded):  # the records may be too dear to be looked at again
+        for document in documents:
+            columns = document_of(document).value
+            if isinstance(columns, Columns):
+                record = _first_record(columns)
+                return None if record is None else ("the first record", record, None)
+            for group in records.walk(document):
+                if group.records:
+                    return _in_group(expression, group)
     return None
 
 
@@ -143,11 +145,12 @@ def _nearest(wanted: str, value: Any, *, lists: bool) -> str:
 
 def _shape(records: Records, documents: Sequence[Any]) -> str:
     """Why the records are not objects: the three mistakes that lead there."""
-    for document in documents:
-        value = document_of(document).value
-        for group in () if isinstance(value, Columns) else records.walk(document):
-            if group.records and not isinstance(group.records[0], dict):
-                return _shape_of(records, group, value)
+    with suppress(BudgetExceeded):
+        for document in documents:
+            value = document_of(document).value
+            for group in () if isinstance(value, Columns) else records.walk(document):
+                if group.records and not isinstance(group.records[0], dict):
+                    return _shape_of(records, group, value)
     return ""
 
 

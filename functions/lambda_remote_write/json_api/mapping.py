@@ -266,7 +266,7 @@ class MetricMapper:
         self._result.records += 1
         detail = f"records {self._metric.records.text} expects a list at {group.not_a_list.path or 'the top'}"
         detail = f": {detail}, but it has {shown(group.not_a_list.value)}"
-        self._skip("not_a_list", f"{detail}; [] and [n] read only lists")
+        self._skip(DropReason.NOT_A_LIST, f"{detail}; [] and [n] read only lists")
 
     def prune(self, oldest_kept: int) -> None:
         self._series = {

@@ -243,13 +243,13 @@ def warnings(request: ApiRequest, documents: Sequence[Document], *, has_followed
     pagination = request.pagination
     if pagination is None or not documents:
         return []
-    found: list[str] = []
-    if pagination.style != "page" and len(documents) == 1 and not has_followed:
-        found += _no_next_page(request, pagination, documents[0])
     try:
-        return [*found, *_overlaps(request, pagination, documents)]
-    except BudgetExceeded:  # a warning is worth no more
-        return found
+        if len(documents) > 1:
+            return list(_overlaps(request, pagination, documents))
+        needs_link = pagination.style != "page" and not has_followed
+        return list(_no_next_page(request, pagination, documents[0])) if needs_link else []
+    except (BudgetExceeded, FetchError):  # a warning is worth no more
+        return []
 
 
 def _no_next_page(request: ApiRequest, pagination: Pagination, document: Document) -> Iterator[str]:

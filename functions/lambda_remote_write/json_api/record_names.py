@@ -11,13 +11,10 @@ from collections.abc import Iterable
 
 from ..model.drop_reasons import DropReason
 from ..model.samples import RefusedSeries
+from ..model.scrape import EXTRA_SYNTHETIC_NAMES, SYNTHETIC_NAMES
 
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_:]")
-SYNTHETIC = frozenset(
-    ("up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
-     "scrape_series_added", "scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes")
-)  # fmt: skip
-"""The series that a scrape itself makes, those of `extra_scrape_metrics` too."""
+_RESERVED = frozenset(SYNTHETIC_NAMES + EXTRA_SYNTHETIC_NAMES)
 
 
 def legal_name(text: str) -> str:
@@ -52,14 +49,14 @@ class RecordNames:
 
     def refused(self, name: str, metric: str) -> RefusedSeries | None:
         """Why there may be no series of a legal name; None when there may."""
-        if name not in SYNTHETIC:
+        if name not in _RESERVED:
             return None
         detail = f"metric {metric}: a record has the name {name}, of which every scrape makes a series itself"
         return RefusedSeries(DropReason.RESERVED_NAME, detail)
 
     def legal_names(self) -> tuple[str, ...]:
         """The legal names in this scrape, each once."""
-        return tuple(name for name in dict.fromkeys(map(self.legal, self._found)) if name not in SYNTHETIC)
+        return tuple(name for name in dict.fromkeys(map(self.legal, self._found)) if name not in _RESERVED)
 
     def clash(self) -> str:
         """Two names of this scrape that became the same one, in words; "" when each has its own."""

@@ -8,6 +8,16 @@ from dataclasses import dataclass, field
 from .reason_counts import ReasonCounts
 from .samples import Metadata, Samples
 
+SYNTHETIC_NAMES = (
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+)
+EXTRA_SYNTHETIC_NAMES = ("scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes")
+"""The series that every scrape makes itself, and those of `extra_scrape_metrics`."""
+
 
 @dataclass(frozen=True, slots=True)
 class HighWaterMark:

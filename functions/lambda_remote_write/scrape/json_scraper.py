@@ -14,10 +14,10 @@ from ..json_api.reader import JsonReader
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, Metadata, Samples
-from ..model.scrape import HighWaterMark, Scrape
-from . import up
+from ..model.scrape import SYNTHETIC_NAMES, HighWaterMark, Scrape
 from .collect import Scraper, ScrapeResponse, explained
 from .targets import Target
+from .up import Synthetic
 
 MarkOf = Callable[[str], HighWaterMark | None]
 """How far a job, or one target of it, has come, in other environments too."""
@@ -37,7 +37,7 @@ class JsonScraper(Scraper):
         """Every endpoint refuses samples older than `age_limit_ms` (0: one of them takes any age)."""
         job = target.job
         self.reader = JsonReader(job, target.url, target.labels, intern, observe)
-        super().__init__(target, up.Synthetic(target.labels, up.NAMES, intern))
+        super().__init__(target, Synthetic(target.labels, SYNTHETIC_NAMES, intern))
         self.job, self._mark_of, self._age_limit_ms = job, mark_of, age_limit_ms
         self._is_first = True  # scrape with samples in this environment
         self._is_stamped = all(metric.timestamp for metric in job.metrics)

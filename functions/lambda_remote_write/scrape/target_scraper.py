@@ -24,13 +24,13 @@ from ..json_api.mapping import Observe
 from ..model import histogram_buckets
 from ..model.drop_reasons import DropReason
 from ..model.samples import Exemplar, InvalidSeries, Samples, Series
-from ..model.scrape import Scrape
+from ..model.scrape import EXTRA_SYNTHETIC_NAMES, SYNTHETIC_NAMES, Scrape
 from ..series.cache import SeriesCache
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from ..series.name_escaping import escaping, is_legacy
-from . import up
 from .collect import Scraper, ScrapeResponse
 from .targets import Target
+from .up import Synthetic
 
 _READERS: dict[str, Callable[[ScrapeCache, Resolve, ParseOptions], LineReader | ProtobufReader]] = {
     content_type.TEXT: TextReader,
@@ -74,8 +74,8 @@ class TargetScraper(Scraper):
         self._series, self._features, self._observe = series, features, observe
         job = target.job
         self._intern = series.intern if features.utf8_names else escaping(series.intern, job.name_escaping)
-        names = up.NAMES + (up.EXTRA_NAMES if job.extra_scrape_metrics else ())
-        super().__init__(target, up.Synthetic(target.labels, names, self._intern))
+        names = SYNTHETIC_NAMES + (EXTRA_SYNTHETIC_NAMES if job.extra_scrape_metrics else ())
+        super().__init__(target, Synthetic(target.labels, names, self._intern))
         self._labels = {name: value for name, value in target.labels.items() if value}
         self._cache, self._media_type = self._new_cache(), ""
         self._last_series: list[Series] = []  # of the last pages, to count new ones

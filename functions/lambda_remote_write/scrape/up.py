@@ -7,15 +7,6 @@ from collections.abc import Mapping, Sequence
 from ..model.samples import Intern, InvalidSeries, Series
 from ..model.scrape import Scrape
 
-NAMES = (
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-)
-EXTRA_NAMES = ("scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes")
-
 
 class Synthetic:
     """The synthetic series of one target, with its labels. Only write_relabel_configs apply to them."""

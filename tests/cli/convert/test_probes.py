@@ -96,7 +96,7 @@ TARGET = {"source_labels": ["__address__"], "target_label": "__param_target"}
         ([TARGET, PORT, CONSTANT, {"target_label": "__param_other", "replacement": "x"}],
          {"instance": "exporter:7979", "port": "1"}),
     ],
-    ids=["the exporter is the instance", "a rule sets it", "no exporter", "another job", "a parameter for nobody"],
+    ids=["the exporter is the instance", "a rule sets it", "no exporter", "another job", "an unread parameter"],
 )  # fmt: skip
 @pytest.mark.parametrize("count", [1, 2], ids=["url", "list"])
 def test_labels_are_those_of_prometheus(rules: list[dict[str, Any]], labels: dict[str, str], count: int) -> None:
