@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import re
@@ -90,7 +91,12 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     if any(_UNNAMEABLE.search(name) for expression in read for name in expression.path or ()):
         return None
     printed = {name for expression in labels if expression.scope is Scope.RECORD for name in expression.path or ()}
-    return RecordReader([name for expression in read for name in expression.path or ()], printed)
+    return _reader(tuple(name for expression in read for name in expression.path or ()), frozenset(printed))
+
+
+_reader = functools.lru_cache(maxsize=128)(RecordReader)
+"""A reader keeps nothing of what it reads, and making one takes longer than reading a small document: the targets of a
+job share theirs."""
 
 
 def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
