@@ -129,6 +129,13 @@ def test_what_labels_cannot_say_of_a_query_is_said(rig: Rig, url: str, kept: dic
     assert [f"2 of 2 targets: {said}" in warning for warning in found.warnings[:1]] == ([True] if said else [])
 
 
+def test_a_list_at_a_metadata_address_is_refused(rig: Rig) -> None:
+    """The key that allows it for targets does not help here, and is not advised."""
+    found = rig.found(json.dumps({"json_sd_configs": [{"url": "http://169.254.169.254/latest", "target": "host"}]}))
+    assert "is a link-local or metadata address" in found.warnings[0]
+    assert "not for lists of targets" in found.warnings[0]
+
+
 def test_of_many_parameters_the_first_are_said(rig: Rig) -> None:
     records = [{"url": f"http://h/?{'&'.join(f'p{index}=' for index in range(100))}"}]
     found = found_in(rig, records, target="url")
