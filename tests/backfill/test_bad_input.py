@@ -85,6 +85,8 @@ REQUESTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "job-without-backfill": ({"job": "requests-api", "start": NOW - 60}, ["requests-api", "backfill"]),
     "scrape-job": ({"job": "nodes", "start": NOW - 60}, ["nodes", "scrape"]),
     "scrape-job-and-a-file": ({"job": "nodes", "from": "a.json"}, ["nodes", "json_configs"]),
+    "targets": ({"job": "devices", "start": NOW - 60}, ["devices: finds its targets", "one address", "with url"]),
+    "targets-and-a-file": ({"job": "devices", "from": "a.csv"}, ["devices: finds its targets", "csv", "openmetrics"]),
     "windows-without-number": ({"job": "j", "start": NOW - 9 * YEAR, "window": "1h"}, ["start", "78894", "window"]),
     "resume-is-garbage": ({"job": "j", "resume": "b1.xyz"}, ["resume"]),
     "resume-is-a-number": ({"job": "j", "resume": 5}, ["resume"]),
@@ -95,7 +97,8 @@ REQUESTS: dict[str, tuple[dict[str, Any], list[str]]] = {
 def test_a_wrong_request_is_refused_before_any_other_is_sent(rig: Rig, case: str) -> None:
     """The message says which key, what stands there, and what is allowed."""
     event, words = REQUESTS[case]
-    jobs = [rig.job(backfill=RANGE), rig.job(job_name="requests-api")]
+    devices = rig.job(job_name="devices", url=None, static_configs=[{"targets": ["127.0.0.1:1"]}])
+    jobs = [rig.job(backfill=RANGE), rig.job(job_name="requests-api"), devices]
     scraped = [{"job_name": "nodes", "static_configs": [{"targets": ["127.0.0.1:1"]}]}]
     assert_says(refusal(rig, event, *jobs, scrape_configs=scraped), *words)
 

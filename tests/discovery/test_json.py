@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.discovery import Discovery, DiscoveryResult
+from lambda_remote_write.discovery.target_groups import MAX_TARGETS
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.discovery import Rig, addresses, configs
 from tests.rig.scraping import Recorder
@@ -133,6 +134,32 @@ def test_a_target_that_loses_several_values_counts_once(rig: Rig) -> None:
     assert any("1 of 3 targets: of several values of the parameter a" in warning for warning in found.warnings)
 
 
+def test_a_list_at_a_metadata_address_is_refused(rig: Rig) -> None:
+    """The key that allows it for targets does not help here, and is not advised."""
+    found = rig.found(json.dumps({"json_sd_configs": [{"url": "http://169.254.169.254/latest", "target": "host"}]}))
+    assert "is a link-local or metadata address" in found.warnings[0]
+    assert "not for lists of targets" in found.warnings[0]
+
+
+def test_of_many_parameters_the_first_are_said(rig: Rig) -> None:
+    records = [{"url": f"http://h/?{'&'.join(f'p{index}=' for index in range(100))}"}]
+    found = found_in(rig, records, target="url")
+    assert ["parameter p" in one for one in found.warnings] == [True, True, True, False]
+    assert "the same of 97 more parameters" in found.warnings[-1]
+
+
+def test_more_records_than_a_list_may_have_targets(rig: Rig) -> None:
+    """They are not looked at, and the last list stays."""
+    lists = [[{"host": "a:1"}], [{}] * (MAX_TARGETS + 1)]
+    with Api(lambda _: lists.pop(0)) as api:
+        discovery = rig.discovery(api.entry(target="host", refresh_interval="1ms"))
+        assert addresses(discovery.targets(rig.deadline())) == ["a:1"]
+        rig.clock.ahead += 60
+        again = discovery.targets(rig.deadline())
+    assert addresses(again) == ["a:1"]
+    assert "lists more than 100,000 targets" in again.warnings[0]
+
+
 def test_the_target_may_be_made_of_what_a_record_has(rig: Rig) -> None:
     """A constant, for which relabelling sets the path, or a base and a path of the record."""
     records = [{"id": 11, "path": "/projects/11"}]
@@ -213,6 +240,7 @@ BAD = {
     "no port": ({"host": "http://h:x/"}, "is no URL"),
     "half an IPv6": ({"host": "http://[::1/"}, "is no URL"),
     "login": ({"host": "http://me:hush@h/a"}, "target http://h/a holds a user and password"),
+    "login before an address": ({"host": "me:hush@h:1"}, "target holds a user and password"),
     "slash in a part": ({"host": "http://h/a%2Fb"}, "target http://h/a%2Fb has %2F in its path"),
     "no text": ({"host": "http://h/%ff"}, "is no URL"),
     "label is a list": ({"host": "h", "a": [1]}, "label a is a list, [1]"),

@@ -13,7 +13,7 @@ import pytest
 
 from lambda_remote_write.discovery import Discovery, TargetLists, discover
 from lambda_remote_write.discovery.refresh import TargetList
-from lambda_remote_write.discovery.target_groups import DiscoveryError, Parts, TargetGroup
+from lambda_remote_write.discovery.target_groups import MAX_TARGETS, DiscoveryError, Parts, TargetGroup
 from tests.rig.clouds import Ec2, Item
 from tests.rig.command_line import SOURCES
 from tests.rig.discovery import Clock, Rig, addresses, configs, write
@@ -86,6 +86,17 @@ def test_failure_keeps_the_last_good_list() -> None:
     assert listed.run(after=60) == (["a"], [f"key: broken; {KEPT.format('1m')}"])
     assert listed.run(after=10) == (["a"], [f"key: broken; {KEPT.format('1m10s')}"])
     assert listed.run(after=10) == (["b"], [])
+
+
+@pytest.mark.parametrize(("more", "kept"), [(0, False), (1, True)], ids=["as many as it may have", "one more"])
+def test_a_list_of_too_many_targets_has_failed(more: int, kept: bool) -> None:
+    """Of two parts the other one is not affected."""
+    many = targets(*map(str, range(MAX_TARGETS + more)))
+    listed = Listed({"x": targets("a"), "y": targets("b")}, {"x": many, "y": targets("c")})
+    listed.run()
+    found, warnings = listed.run(after=60)
+    assert (found[0] == "a", found[-1], len(warnings)) == (kept, "c", int(kept))
+    assert [one for one in warnings if "x: lists more than 100,000 targets" in one] == warnings
 
 
 def test_failure_from_the_start() -> None:

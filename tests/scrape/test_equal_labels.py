@@ -130,6 +130,14 @@ def test_no_two_are_scraped_under_one_identity_and_one_rule_mends_all(urls: list
         assert (len(mended.active), mended.equal_labels) == (len(set(urls)), "")
 
 
+def test_of_many_labels_that_differ_the_first_are_named() -> None:
+    discovered = [{"__address__": "h:1", f"__param_{index:02}": "x"} for index in range(40)]
+    found = targets("scrape_configs", *discovered)
+    assert (len(found.active), len(found.dropped)) == (1, 39)
+    assert "__param_09 and 30 more: give each" in found.equal_labels
+    assert "__param_10" not in found.equal_labels
+
+
 # --- Where it is said -------------------------------------------------------------------------------------------------
 
 

@@ -192,6 +192,25 @@ def test_targets_that_cannot_be_scraped(
     assert broken[0].by_rule is None
 
 
+def test_a_login_in_an_address_is_not_shown() -> None:
+    (dropped,) = targets({"__address__": "user:word@h:1/metrics"}).dropped
+    assert dropped.error == "'<secret>@h:1/metrics' is not an address; host:port is expected"
+
+
+def test_a_run_says_the_first_mistakes_and_how_many_there_are() -> None:
+    """However many targets a list has, its messages can be read."""
+    wrong = [{"targets": [f"h{index}/x"]} for index in range(50)]
+    late = {"targets": ["h:1", "h:2"], "labels": {"__scrape_timeout__": "2h"}}
+    with environment(job_at("j", static_configs=[late, *wrong], relabel_configs=[to("a", "b")])) as made:
+        assert scraped(made) == []
+        assert made.warnings() == [
+            "j: 'h:1' and 1 more: __scrape_timeout__ 2h is above __scrape_interval__ 1m",
+            "j: 'h0/x' is not an address; host:port is expected",
+            "j: 'h1/x' is not an address; host:port is expected",
+            "j: 48 more targets cannot be scraped",
+        ]
+
+
 def test_names_that_legacy_validation_refuses_cost_their_own_target() -> None:
     """A list of targets is shared by jobs of both schemes. Names that rules take away, or that reach no series, do no
     harm."""
@@ -378,6 +397,7 @@ NO_ADDRESS = {
 
 @pytest.mark.parametrize("address", NO_ADDRESS.values(), ids=list(NO_ADDRESS))
 def test_what_is_no_address_is_a_target_that_is_down(address: str) -> None:
+    assert "word" not in one({"__address__": address}).error
     assert "is not an address" in one({"__address__": address}).error
     assert errors(job_at(address), seconds=5.0)["j"].endswith("is not an address; host:port is expected")
 

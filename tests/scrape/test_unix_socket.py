@@ -63,6 +63,20 @@ def test_the_socket_is_dialled_and_the_rest_stays(tmp_path: Path) -> None:
     assert asked == [("/m", ADDRESS)]
 
 
+def test_so_it_is_for_a_json_job(tmp_path: Path) -> None:
+    """The page is a number, which is a document."""
+    job = {
+        "job_name": "json",
+        "static_configs": [{"targets": [ADDRESS], "labels": at(tmp_path / "s")}],
+        "metrics_path": "/m",
+        "metrics": [{"name": "a", "value": "@"}],
+    }
+    with serving(str(tmp_path / "s"), metric="") as asked, environment(json_configs=[job]) as made:
+        (scrape,) = scraped(made)
+    assert (scrape.error, scrape.instance, scrape.records) == ("", ADDRESS, 1)
+    assert asked == [("/m", ADDRESS)]
+
+
 def test_relabelling_can_set_it(tmp_path: Path) -> None:
     rule = {"source_labels": ["where"], "target_label": "__unix_socket__"}
     with serving(str(tmp_path / "s")), with_labels({"where": str(tmp_path / "s")}, relabel_configs=[rule]) as made:

@@ -192,6 +192,9 @@ def _check_records(request: Request, job: Job | None, config: Config, kind: str,
             f"job: {detail}: it says what the records of {kind} mean; there are {', '.join(names) or 'none'}"
         )
         return
+    if not job.url:
+        detail = f"finds its targets, and {kind} does not say which of them its records are of"
+        problems.append(f"job: {job.job_name}: {detail}; {_OF_ONE_TARGET}")
     untimed = [metric.name for metric in job.metrics if metric.timestamp is None]
     if untimed:
         problems.append(f"job: {job.job_name}: metric {untimed[0]} has no timestamp, and a backfill needs one")
@@ -208,6 +211,8 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
         problems.append(_no_such_job(request.job, config))
     elif isinstance(job, ScrapeJob):
         problems.append(f"job: {job.job_name} is scraped, and a page has no past: name a file of its samples with from")
+    elif isinstance(job, JsonJob) and not job.url:
+        problems.append(f"job: {job.job_name}: finds its targets, and a backfill queries one address; {_OF_ONE_TARGET}")
     elif isinstance(job, JsonJob) and job.backfill is None:
         detail = "its config has no backfill that says how to query the API for a range (or name a file with from)"
         problems.append(f"job: {job.job_name}: {detail}")
@@ -216,6 +221,11 @@ def _of_range(request: Request, config: Config, now_ms: int, problems: list[str]
     if request.start_ms is None and not any(detail.startswith("start") for detail in problems):
         problems.append("start: is required: RFC 3339, unix seconds, or relative as -2h")
     return replace(request, end_ms=now_ms if request.end_ms is None else request.end_ms)
+
+
+_OF_ONE_TARGET = (
+    "give a target a job of its own, with url and backfill, or name a file of samples, as openmetrics, with from"
+)
 
 
 def _no_such_job(name: str, config: Config) -> str:

@@ -19,11 +19,15 @@ from ..json_api.decode import NotJson, decode, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.mapping import label_text
 from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out, warnings
-from .target_groups import ADDRESS, DiscoveryError, Parts, Refresh, TargetGroup
+from .target_groups import ADDRESS, MAX_TARGETS, TOO_MANY, DiscoveryError, Parts, Refresh, TargetGroup
 
 META = "__meta_json_"
 _MAX_BYTES = 20_000_000  # of all pages together, as in http_sd_configs
-_SHOWN_RECORDS = 3
+_SHOWN_RECORDS = _SHOWN_PARAMETERS = 3
+
+
+class _TooMany(Exception):
+    """More records than a list may have targets."""
 
 
 class _BadRecord(Exception):
@@ -32,7 +36,7 @@ class _BadRecord(Exception):
 
 @dataclass(slots=True)
 class _Read:
-    """What the records came to. `bad` has why some name no target, `unsaid` how many targets lose something of their
+    """What the records came to. `bad` has why some name no target, `unsaid` how often a target loses something of its
     URL, by what it is."""
 
     targets: list[dict[str, str]] = field(default_factory=list)
@@ -62,7 +66,7 @@ class _JsonList:
             raise self._failed(str(error)) from None
         try:
             groups = self._groups(pages)
-        except BudgetExceeded as error:
+        except (BudgetExceeded, _TooMany) as error:
             raise self._failed(str(error)) from None
         self._has_followed = self._has_followed or len(pages) > 1
         return {"": groups}
@@ -73,7 +77,8 @@ class _JsonList:
         return DiscoveryError(self._fetcher.masked(detail if names_place else f"{self._place}: {detail}"))
 
     def _groups(self, pages: Sequence[JsonPage]) -> tuple[TargetGroup, ...]:
-        """The targets, and a group without any for each thing to be said. Raises DiscoveryError."""
+        """The targets, and a group without any for each thing to be said. Raises DiscoveryError and what `_read`
+        raises."""
         shared = evaluation(_MAX_BYTES, time.time_ns() // 1_000_000, exact=True)
         documents = [Document(page.document, page.status, page.headers, shared) for page in pages]
         read = _read(self._config, documents)
@@ -84,7 +89,7 @@ class _JsonList:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
             raise self._failed(f"{of_all}: {self._first(read, documents)}")
         notes = [_left_out(read.bad, records)] if read.bad else []
-        notes += [f"{count} of {records} targets: {what}" for what, count in read.unsaid.items()]
+        notes += _unsaid(read.unsaid, records)
         notes += filter(None, [pages_left_out(self._request, pages)])
         notes += warnings(self._request, documents, has_followed=self._has_followed)
         group = TargetGroup(self._place, tuple(read.targets), {"__meta_url": self._config.url})
@@ -111,13 +116,23 @@ def _left_out(bad: Sequence[str], records: int) -> str:
     return f"{len(bad)} of {records} records {names} no target: {'; '.join(bad[:_SHOWN_RECORDS])}{more}"
 
 
+def _unsaid(unsaid: Counter[str], records: int) -> Iterator[str]:
+    first = list(unsaid.items())[:_SHOWN_PARAMETERS]
+    yield from (f"{count} of {records} targets: {what}" for what, count in first)
+    if len(unsaid) > len(first):
+        yield f"the same of {len(unsaid) - len(first)} more parameters"
+
+
 # records
 
 
 def _read(config: JsonSd, documents: Sequence[Document]) -> _Read:
+    """Raises _TooMany and BudgetExceeded."""
     read, number = _Read(), 0
     for document in documents:
         for group in config.records.walk(document):
+            if number + len(group.records) > MAX_TARGETS:  # before anything is looked up in them
+                raise _TooMany(TOO_MANY)
             read.bad += [one.message for one in group.failures]
             for found, labels in _rows(config, group):
                 number += 1
@@ -157,6 +172,7 @@ def _check(found: Any) -> None:
 # the target of a record
 
 _NOTHING = "target finds nothing"
+_LOGIN = "holds a user and password, which belong into the job's basic_auth"
 
 
 def _target(found: Any, unsaid: Counter[str]) -> dict[str, str]:
@@ -168,7 +184,11 @@ def _target(found: Any, unsaid: Counter[str]) -> dict[str, str]:
         raise _BadRecord(f"host:port or a URL is expected, and target is {shown(found)}")
     if not found:
         raise _BadRecord("target is an empty text")
-    return _of_url(found, unsaid) if "://" in found else {ADDRESS: found}
+    if "://" in found:
+        return _of_url(found, unsaid)
+    if "@" in found:
+        raise _BadRecord(f"target {_LOGIN}")
+    return {ADDRESS: found}
 
 
 def _of_url(url: str, unsaid: Counter[str]) -> dict[str, str]:
@@ -183,7 +203,7 @@ def _of_url(url: str, unsaid: Counter[str]) -> dict[str, str]:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _BadRecord(f"target {shown_url(url)} is neither host:port nor an http(s) URL")
     if "@" in parts.netloc:
-        raise _BadRecord(f"target {shown_url(url)} holds a user and password, which belong into the job's basic_auth")
+        raise _BadRecord(f"target {shown_url(url)} {_LOGIN}")
     if "%2f" in parts.path.lower():
         raise _BadRecord(f"target {shown_url(url)} has %2F in its path, which __metrics_path__ cannot say")
     found = {"__scheme__": parts.scheme, ADDRESS: parts.netloc, "__metrics_path__": path}

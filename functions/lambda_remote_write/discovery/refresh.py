@@ -9,7 +9,7 @@ from functools import partial
 
 from ..config.scalars import print_duration
 from ..deadline import Call
-from .target_groups import DiscoveryError, Gone, Groups, Parts, Refresh, TargetGroup
+from .target_groups import MAX_TARGETS, TOO_MANY, DiscoveryError, Gone, Groups, Parts, Refresh, TargetGroup
 
 _ANSWER_SECONDS = 0.1  # a refresh ends before the deadline, so that its own error is reported
 _EARLY = 0.1  # of the interval: a run may be a little early
@@ -45,7 +45,7 @@ class TargetList:
     """One list. Warnings name it by `key` and `place`; `now` is monotonic seconds. Thread-safe."""
 
     def __init__(self, key: str, place: str, refresh: Refresh, interval_ms: int, now: Callable[[], float]) -> None:
-        self._key, self._refresh, self._now = key, refresh, now
+        self._key, self._place, self._refresh, self._now = key, place, refresh, now
         self._late = DiscoveryError(f"{place}: no answer within the run's time")
         self._interval = interval_ms / 1000 * (1 - _EARLY)
         self._parts: dict[str, _ReadPart] = {}
@@ -61,7 +61,7 @@ class TargetList:
             now = self._now()
             is_running = self._running is not None and now < self._running.deadline
             if not is_running and self._due_at <= now < deadline:
-                self._running = _Running(Call(partial(_refreshed, self._refresh, deadline)), now, deadline)
+                self._running = _Running(Call(partial(_refreshed, self._refresh, self._place, deadline)), now, deadline)
 
     def found(self, deadline: float) -> DiscoveryResult:
         """The list as it is known by the deadline."""
@@ -117,10 +117,17 @@ class TargetList:
         return f"{self._key}: {error}; the list of {print_duration(seconds * 1000)} ago stays in use ({shown})"
 
 
-def _refreshed(refresh: Refresh, deadline: float) -> Parts | DiscoveryError:
+def _refreshed(refresh: Refresh, place: str, deadline: float) -> Parts | DiscoveryError:
     try:
-        return refresh(deadline - _ANSWER_SECONDS)
+        parts = refresh(deadline - _ANSWER_SECONDS)
+        return {key: _bounded(part, key or place) for key, part in parts.items()}
     except DiscoveryError as error:
         return error
     except Exception as error:
         return DiscoveryError(f"{type(error).__name__}: {error}, which is a bug"[:500])
+
+
+def _bounded(part: Groups | DiscoveryError, place: str) -> Groups | DiscoveryError:
+    if isinstance(part, DiscoveryError) or sum(len(group.targets) for group in part) <= MAX_TARGETS:
+        return part
+    return DiscoveryError(f"{place}: {TOO_MANY}")

@@ -13,6 +13,9 @@ from ..config.yaml_reader import ConfigError, Diagnostics, Section, compose, is_
 from ..http.body_kind import kind_and_beginning
 
 ADDRESS = "__address__"
+MAX_TARGETS = 100_000
+"""Of one list. No run scrapes as many; relabelling ten times as many would take all of its time and memory."""
+TOO_MANY = f"lists more than {MAX_TARGETS:,} targets: narrow the list"
 _SHOWN_TARGETS = 3
 
 

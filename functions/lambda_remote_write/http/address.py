@@ -101,7 +101,8 @@ def _gives_credentials(address: str) -> str:
 
 
 def _refused(host: str, why: str) -> TransportError:
-    return TransportError("refused", f"{host}: {why}; if you mean it, set allow_link_local: true in the job")
+    detail = "allow_link_local: true in the job allows it for targets and APIs, not for lists of targets"
+    return TransportError("refused", f"{host}: {why}; {detail}")
 
 
 def _name(host: str) -> str:

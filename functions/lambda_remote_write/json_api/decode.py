@@ -94,10 +94,9 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     return _reader(tuple(name for expression in read for name in expression.path or ()), frozenset(printed))
 
 
-@functools.lru_cache(maxsize=64)
-def _reader(names: tuple[str, ...], labels: frozenset[str]) -> RecordReader:
-    """One for all targets of a job: it keeps nothing, and a class of records is dear."""
-    return RecordReader(names, labels)
+_reader = functools.lru_cache(maxsize=128)(RecordReader)
+"""A reader keeps nothing of what it reads, and making one takes longer than reading a small document: the targets of a
+job share theirs."""
 
 
 def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:

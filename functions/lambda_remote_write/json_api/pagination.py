@@ -54,9 +54,10 @@ class ApiRequest:
     body: str | None = field(default=None, repr=False)
     is_success: Callable[[int], bool] = is_2xx
     allow_link_local: bool = False
+    unix_socket: str = ""
 
     @staticmethod
-    def of(job: JsonJob, url: str) -> ApiRequest:
+    def of(job: JsonJob, url: str, unix_socket: str = "") -> ApiRequest:
         """The request of a job to one of its targets."""
         codes = job.valid_status_codes
         return ApiRequest(
@@ -69,6 +70,7 @@ class ApiRequest:
             job.body,
             codes.__contains__ if codes else is_2xx,
             job.allow_link_local,
+            unix_socket,
         )
 
 
@@ -210,6 +212,7 @@ def fetch_pages(
             request.is_success,
             body=body,
             allow_link_local=request.allow_link_local,
+            unix_socket=request.unix_socket,
         )
         found = fetcher.fetch(page, deadline)
         left_bytes -= len(found.content)

@@ -22,9 +22,17 @@ _MESSAGE_CHARACTERS = 200  # of what fail_message finds
 class JsonReader:
     """`fetch` decodes in the thread that fetches; `to_samples` maps, and alone changes what the job remembers."""
 
-    def __init__(self, job: JsonJob, url: str, labels: Labels, intern: Intern, observe: Observe | None = None) -> None:
-        """`url` is the target's, with its parameters, and `labels` are the target's."""
-        self.job, self.request = job, ApiRequest.of(job, url)
+    def __init__(
+        self,
+        job: JsonJob,
+        url: str,
+        labels: Labels,
+        intern: Intern,
+        observe: Observe | None = None,
+        unix_socket: str = "",
+    ) -> None:
+        """`url` is the target's, with its parameters, and `labels` and `unix_socket` are the target's."""
+        self.job, self.request = job, ApiRequest.of(job, url, unix_socket)
         self.mapper = JobMapper(job, labels, intern, observe)
         self._columns = record_reader(job)
         self._has_followed = False  # an answer of this environment led to a second page

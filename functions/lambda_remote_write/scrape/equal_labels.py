@@ -14,6 +14,7 @@ from .targets import DroppedTarget, Target, Targets
 
 _URL = ("__scheme__", "__address__", "__metrics_path__")
 _PLAIN = re.compile(r"\w+", re.ASCII)
+_SHOWN_NAMES = 10
 
 
 def drop(found: Targets[Any], relabelled: Mapping[str, Mapping[str, str]]) -> None:
@@ -35,9 +36,11 @@ def _warning(several: Sequence[Sequence[Target[Any]]], relabelled: Mapping[str, 
     what = "1 target has" if count == 1 else f"{count} targets have"
     first, second = several[0][:2]
     names = _differing([[relabelled[target.key] for target in targets] for targets in several])
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    names = names[:_SHOWN_NAMES]
     return (
         f"{what} the same labels as another one and cannot be scraped beside it, such as {shown_url(second.url)} "
-        f"beside {shown_url(first.url)}; what differs is {', '.join(names)}: give each an instance of its own, "
+        f"beside {shown_url(first.url)}; what differs is {', '.join(names)}{more}: give each an instance of its own, "
         f"by a last rule in relabel_configs: [{_rule(names)}]"
     )
 
@@ -46,9 +49,10 @@ def _differing(several: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
     """The labels in which targets with equal labels differ: those that make the URL, or else what was discovered."""
     names = {
         name
-        for group in several
-        for name in set[str]().union(*group)
-        if len({labels.get(name, "") for labels in group}) > 1
+        for first, *others in several
+        for labels in others
+        for name, value in first.items() ^ labels.items()
+        if value
     }
     of_url = [name for name in _URL if name in names]
     of_url += sorted(name for name in names if name.startswith("__param_"))

@@ -36,7 +36,7 @@ class JsonScraper(Scraper):
     ) -> None:
         """Every endpoint refuses samples older than `age_limit_ms` (0: one of them takes any age)."""
         job = target.job
-        self.reader = JsonReader(job, target.url, target.labels, intern, observe)
+        self.reader = JsonReader(job, target.url, target.labels, intern, observe, target.unix_socket)
         super().__init__(target, Synthetic(target.labels, SYNTHETIC_NAMES, intern))
         self.job, self._mark_of, self._age_limit_ms = job, mark_of, age_limit_ms
         self._is_first = True  # scrape with samples in this environment

@@ -3,15 +3,19 @@ keep theirs, the series of the others end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic
 
 from ..config.schema import JsonJob
 from .collect import EndedTargets, Scraper
-from .targets import AnyJob, Target, Targets, targets_of, url_target
+from .targets import AnyJob, DroppedTarget, Target, Targets, targets_of, url_target
 
 if TYPE_CHECKING:  # a job with a `url` discovers nothing
     from ..discovery import Discovery, DiscoveryResult
+
+
+_SHOWN_MISTAKES = 3  # of a job's targets; the plan shows more
 
 
 class ScrapePool(Generic[AnyJob]):
@@ -69,7 +73,7 @@ class ScrapePool(Generic[AnyJob]):
     def messages(self) -> list[str]:
         """Discovery that failed, a limit, targets that cannot be scraped."""
         found = self.targets
-        detail = [*self.warnings, found.over_limit, found.equal_labels, *(one.error for one in found.dropped)]
+        detail = [*self.warnings, found.over_limit, found.equal_labels, *_mistakes(found.dropped)]
         return [f"{self.job.job_name}: {message}" for message in dict.fromkeys(detail) if message]
 
     def _scraper(self, target: Target[AnyJob]) -> Scraper:
@@ -81,3 +85,21 @@ class ScrapePool(Generic[AnyJob]):
         if before is not None:
             scraper.active = before.active
         return scraper
+
+
+def _mistakes(dropped: Iterable[DroppedTarget]) -> Iterator[str]:
+    """Why targets cannot be scraped: the first mistakes, each with its first target, and how many targets have
+    others."""
+    first: dict[str, str] = {}
+    count = Counter[str]()
+    for one in dropped:
+        if one.error:
+            first.setdefault(one.error, one.discovered.get("__address__", ""))
+            count[one.error] += 1
+    for error in list(first)[:_SHOWN_MISTAKES]:
+        address = f"{first[error]!r:.100}"
+        more = f" and {count[error] - 1} more" if count[error] > 1 else ""
+        yield error if error.startswith(address) and not more else f"{address}{more}: {error}"
+    others = sum(list(count.values())[_SHOWN_MISTAKES:])
+    if others:
+        yield f"{others} more target{'s' if others > 1 else ''} cannot be scraped"

@@ -176,8 +176,7 @@ def _filled(job: Job, discovered: Mapping[str, str]) -> dict[str, str]:
 def _target(job: AnyJob, labels: Mapping[str, str], discovered: Mapping[str, str]) -> Target[AnyJob]:
     address = labels.get("__address__", "")
     if not address or "/" in address:
-        detail = f"{address!r:.100} is not an address; host:port is expected" if address else "no __address__"
-        raise BadTarget(detail)
+        raise BadTarget(_not_an_address(address) if address else "no __address__")
     interval_ms, timeout_ms = _duration(labels, "__scrape_interval__"), _duration(labels, "__scrape_timeout__")
     if timeout_ms > interval_ms:
         shown = scalars.print_duration
@@ -218,7 +217,14 @@ def _no_address(url: str, labels: Mapping[str, str]) -> str:
             return ""
     except ValueError:
         pass
-    return f"{address!r:.100} is not an address; host:port is expected"
+    return _not_an_address(address)
+
+
+def _not_an_address(address: str) -> str:
+    """A user and password may stand in front of a host."""
+    _, at, host = address.rpartition("@")
+    shown = f"<secret>@{host}" if at else address
+    return f"{shown!r:.100} is not an address; host:port is expected"
 
 
 def _duration(labels: Mapping[str, str], name: str) -> int:
