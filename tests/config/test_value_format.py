@@ -73,6 +73,8 @@ READ: list[tuple[str, str, str]] = [  # (format, text, number)
     ("duration", "1.02:03:04", "93784"),
     ("duration", "-1.02:03:04.5000000", "-93784.5"),
     ("duration", "1-02:03:04", "93784"),
+    ("duration", "12T05:23:45", "1056225"),
+    ("duration", "0T00:05:23", "323"),
     ("duration", f"-1.02:03:04.{'1' * 40}", f"-93784.{'1' * 40}"),
     ("duration", "5:03:20:10.00", "444010"),
     # ISO 8601, as XML, Java and others write it

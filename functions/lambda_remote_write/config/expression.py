@@ -96,6 +96,11 @@ class Expression:
         """Whether it needs no record: it can be evaluated on a whole answer."""
         return self.scope is not Scope.CONSTANT and all(word.is_of_answer for word in self.words)
 
+    @property
+    def unlikely_keys(self) -> list[str]:
+        """What is valid in it, and hardly meant."""
+        return list(self.program.unlikely_keys) if self.program is not None else []
+
     def column(self, group: Group) -> list[Any]:
         """One value per record of the group: None where the expression finds nothing, a Failure where it cannot be
         applied."""

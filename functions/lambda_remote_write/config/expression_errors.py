@@ -1,4 +1,4 @@
-"""What to write instead of a text that is no JMESPath: a key in double quotes, or no arithmetic."""
+"""What to write instead of a text that is no JMESPath: a key in double quotes, a number in backticks, no arithmetic."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ _CONSTANT_FIRST = re.compile(rf"`?({_NUMBER})`?\s*([*+])\s*(.*\S)")
 _DIVISION = re.compile(r"\s*/\s*")
 _INDEX = re.compile(r"(.*?)((?:\[[^\]]*\])*)", re.DOTALL)
 _UNCLOSED = re.compile(r"[\[\]{}\"`]|^'")  # something has no end: that is the mistake, and no key
+_BARE_NUMBER = re.compile(r"(?<=[<>=(,])(\s*)(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?=\s*(?:$|[\])|&,}]))")
+_SUBSCRIPT = re.compile(r"\[\s*(?:'([^']*)'|\"([^\"]*)\")\s*\]")
 _WORD_BY_WORD = re.compile(r"[^\W\d]\w*/[^\W\d]\w*")  # a key with a slash in it, or a division
 
 
 def advice(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
     """What to write instead of `text`, which does not compile and stands behind `prefix` (`$.` or `^.`); "" when
     nothing comes to mind."""
+    if instead := _other_language(prefix, text, compiles) or _numbers_in_backticks(prefix, text, compiles):
+        return instead
     quoted = _in_quotes(prefix, text, compiles)
     if _is_arithmetic(text):
         may_be_a_key = quoted and not _CLOSE.search(text) and not _constant_of(text)[0]
@@ -35,14 +39,32 @@ def advice(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
     return f"{detail}; JMESPath has no arithmetic" if _WORD_BY_WORD.search(text) else detail
 
 
+def _other_language(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
+    """JSONPath's `..` and `['key']`."""
+    if text.startswith(".") and prefix:
+        return "JMESPath has no .. that looks at every level: name the path, as $.a.b or $.a[].b"
+    dotted = _SUBSCRIPT.sub(lambda found: f".{_quoted(found[1] or found[2] or '')}", text).removeprefix(".")
+    is_path = dotted != text and compiles(dotted)
+    return f"a key stands behind a dot: {_bare_and_yaml(prefix + dotted)}" if is_path else ""
+
+
+def _numbers_in_backticks(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
+    attempt = _numbers_quoted(text)
+    is_number = attempt != text and compiles(attempt)
+    return f"a number needs backticks: {_bare_and_yaml(prefix + attempt)}" if is_number else ""
+
+
 def _in_quotes(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
     """The text with its odd keys in double quotes, bare and as YAML; "" when that does not make it an expression."""
-    for attempt in (_runs_quoted(text), _segments_quoted(text)):
+    for attempt in (_runs_quoted(_numbers_quoted(text)), _segments_quoted(text)):
         if attempt != text and compiles(attempt):
-            written = prefix + attempt
-            in_yaml = written.replace("'", "''")
-            return f"{written} (in YAML: '{in_yaml}')"
+            return _bare_and_yaml(prefix + attempt)
     return ""
+
+
+def _bare_and_yaml(written: str) -> str:
+    in_yaml = written.replace("'", "''")
+    return f"{written} (in YAML: '{in_yaml}')"
 
 
 def _no_arithmetic(prefix: str, text: str, compiles: Callable[[str], bool]) -> str:
@@ -88,6 +110,16 @@ def _is_arithmetic(text: str) -> bool:
     """An operator with a blank on either side and something to calculate with around it, or one that no key has."""
     bare = _STRING.sub(lambda found: "_" * len(found[0]), text)
     return bool(_SPACED.search(bare) or _CLOSE.search(bare))
+
+
+def _numbers_quoted(text: str) -> str:
+    """Each number that stands where an operand may in backticks."""
+    bare = _STRING.sub(lambda found: "_" * len(found[0]), text)
+    attempt, end = "", 0
+    for found in _BARE_NUMBER.finditer(bare):
+        attempt += f"{text[end : found.start(2)]}`{found[2]}`"
+        end = found.end()
+    return attempt + text[end:]
 
 
 def _segments_quoted(text: str) -> str:

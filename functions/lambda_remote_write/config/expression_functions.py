@@ -29,6 +29,11 @@ _KINDS = {
     "array-string": "a list of texts",
     "expref": "an expression such as &name",
 }
+_TO_NUMBER = {
+    **dict.fromkeys(("divide", "abs", "ceil", "floor"), "; to_number reads it"),
+    **dict.fromkeys(("sum", "avg"), "; map(&to_number(@), list) reads it"),
+}
+"""What makes a number of a text, for a message."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTIONAL_TEXT = {"types": ["string"], "optional": True}
 _CELLS_PER_VISIT = 16  # of a table
@@ -162,10 +167,9 @@ class Functions(StandardFunctions):  # type: ignore[misc]  # jmespath has no typ
         try:
             return seconds(time_format(name, timezone).milliseconds(text))
         except BadTimestamp as error:
-            detail = str(error).replace(
-                "set timezone beside the format", "name a time zone as the third argument of time"
-            )
-            raise ExpressionFailed(f"time expects a time, and found {detail}") from None
+            zone = "name a time zone as the third argument of time"
+            detail = str(error).replace("set timezone beside the format", zone)
+            raise ExpressionFailed(f"time expects a time: {detail}") from None
         except ValueError as error:
             raise ExpressionFailed(f"time was given the format {name!r:.60}, {timezone!r:.60}: {error}") from None
 
@@ -284,7 +288,7 @@ def _type_error(error: JMESPathTypeError) -> None:
 def _found(error: JMESPathTypeError) -> str:
     if error.actual_type in ("expref", "unknown"):
         return "an expression"
-    hint = "; to_number reads it" if error.function_name == "divide" and isinstance(error.current_value, str) else ""
+    hint = _TO_NUMBER.get(error.function_name, "") if isinstance(error.current_value, str) else ""
     return shown(error.current_value) + hint
 
 

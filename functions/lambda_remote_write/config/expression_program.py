@@ -38,6 +38,13 @@ class Program:
         return any(one["type"] == "function_expression" and one["value"] == name for one in _nodes(self.parsed))
 
     @property
+    def unlikely_keys(self) -> Iterator[str]:
+        """What is compared with a key that was hardly meant as one: `state == "ok"`, `active == true`."""
+        for node in _nodes(self.parsed):
+            if node["type"] == "comparator" and (detail := _unlikely_key(bare(node["children"][1]))):
+                yield detail
+
+    @property
     def is_of_operands(self) -> bool:
         """Whether operands stand side by side in it, so that a prefix is the first one's alone: `a || b`."""
         node = bare(self.parsed)
@@ -65,6 +72,10 @@ class _Parser(StandardParser):  # type: ignore[misc]  # jmespath has no types
             raise
         return tree
 
+    def _token_nud_quoted_identifier(self, token: Mapping[str, Any]) -> Node:
+        found: Node = super()._token_nud_quoted_identifier(token)
+        return found | {"is_quoted": True}
+
     def _token_nud_scope(self, token: Mapping[str, Any]) -> Node:
         return {"type": "scope", "children": [], "value": token["word"]}
 
@@ -79,6 +90,15 @@ def _nodes(node: Node) -> Iterator[Node]:
     for child in node["children"]:
         if isinstance(child, dict):
             yield from _nodes(child)
+
+
+def _unlikely_key(right: Node) -> str:
+    name = right.get("value")
+    if right["type"] != "field":
+        return ""
+    if right.get("is_quoted"):
+        return f"\"{name:.40}\" in double quotes is a key; a text stands in single quotes: '{name:.40}'"
+    return f"{name} is a key here; the boolean stands in backticks: `{name}`" if name in ("true", "false") else ""
 
 
 # Calls

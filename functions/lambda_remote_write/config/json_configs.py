@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),
     )
+    _warn_of_unlikely_keys(entry, "fail_if", [job.fail_if])
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
@@ -233,11 +234,18 @@ def _metric(section: Section) -> _Read | None:
     for key in ("name", "value"):
         if not section.has(key):
             section.problem(key, "is required")
+    _warn_of_unlikely_keys(section, "value", [value])
+    _warn_of_unlikely_keys(section, "labels", [label for _, label in labels])
     of_ranges = section.section("backfill")
     section.close(unsupported_keys.METRIC)
     if len(section.diagnostics.problems) > before:
         return None
     return replace(metric, records=expression.records(steps, metric.expressions)), of_ranges
+
+
+def _warn_of_unlikely_keys(section: Section, key: str, expressions: Iterable[Expression | None]) -> None:
+    for text, detail in [(one.text, detail) for one in expressions if one for detail in one.unlikely_keys]:
+        section.warn(key, f"{text!r:.80}: {detail}")
 
 
 @functools.cache
@@ -288,6 +296,7 @@ def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> lis
         expression.records(steps, [])
     except expression.InvalidExpression as error:
         section.problem("records", str(error))
+    _warn_of_unlikely_keys(section, "records", [step.expression for step in steps])
     return steps or list(default or _default_metric().records.steps)
 
 

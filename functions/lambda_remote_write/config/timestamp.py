@@ -24,6 +24,9 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:[0-5]\d))?",
     re.ASCII,
 )
+_NEARLY_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d(?:([Tt ])\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?( ?)((?:Z|[+-]\d\d:?\d\d)?)", re.ASCII
+)
 _DATE_MS = re.compile(r"/Date\((-?\d{1,20})(?:[+-]\d{4})?\)/", re.ASCII)  # the offset does not change the instant
 _DIRECTIVE = re.compile(r"%.", re.DOTALL)
 _YEAR_DIRECTIVES = ("%Y", "%y", "%G", "%c", "%x")
@@ -175,7 +178,9 @@ def _date_ms(value: Any) -> int:
 def _rfc3339(text: str, zone: tzinfo | None) -> datetime:
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise BadTimestamp(f"{text!r:.60} is not RFC 3339, as 2024-05-23T15:58:17Z")
+        near = _nearly_rfc3339(text)
+        hint = f"; the format {near} reads it" if near else ""
+        raise BadTimestamp(f"{text!r:.60} is not RFC 3339, as 2024-05-23T15:58:17Z{hint}")
     day, minute, second, fraction, utc, offset = match.groups()
     if not utc and not offset and zone is None:
         raise BadTimestamp(f"{text!r:.60} names no offset; set timezone beside the format")
@@ -193,6 +198,17 @@ def _rfc3339(text: str, zone: tzinfo | None) -> datetime:
         return fixed + timedelta(seconds=1) if leap else fixed
     except OverflowError:
         raise BadTimestamp(f"{text!r:.60} is beyond the year 9999") from None
+
+
+def _nearly_rfc3339(text: str) -> str:
+    """The strptime format of a time that is RFC 3339 but for a part that is left out or written otherwise; "" for any
+    other text."""
+    match = _NEARLY_RFC3339.fullmatch(text)
+    if match is None:
+        return ""
+    between, seconds, fraction, blank, offset = match.groups()
+    clock = f"{between}%H:%M{':%S' if seconds else ''}{'.%f' if fraction else ''}" if between else ""
+    return f"%Y-%m-%d{clock}{blank}{'%z' if offset else ''}"
 
 
 def _to_ms(moment: datetime) -> int:

@@ -123,7 +123,8 @@ class ValueFormat:
 
     def _unreadable(self, value: object, reasons: Sequence[str]) -> Unreadable:
         names = " or ".join(one.name for one in self.formats)
-        return Unreadable(": ".join(filter(None, [f"{value!r:.60} cannot be read as {names}", "; ".join(reasons)])))
+        detail = "; ".join(dict.fromkeys(reasons))
+        return Unreadable(": ".join(filter(None, [f"{value!r:.60} cannot be read as {names}", detail])))
 
 
 def _without_value(error: ValueError, value: object) -> str:
@@ -321,7 +322,9 @@ _ISO = re.compile(
     rf"(?:T(?=.)(?:{_SIGNED}H)?(?:{_SIGNED}M)?(?:{_SIGNED}S)?)?",
     re.ASCII | re.IGNORECASE,
 )
-_DAYS_AND_CLOCK = re.compile(r"([+-]?)(\d+)[.-](\d\d?:\d\d?:\d\d?(?:[.,]\d+)?)", re.ASCII)  # .NET, ps, Slurm
+_DAYS_AND_CLOCK = re.compile(  # .NET, ps and Slurm, Tasmota
+    r"([+-]?)(\d+)[.T-](\d\d?:\d\d?:\d\d?(?:[.,]\d+)?)", re.ASCII
+)
 _CLOCK = re.compile(r"(.*?)([+-]?)(\d+(?::\d\d?){1,3})(?:[.,](\d+))?", re.ASCII)
 _MOST_OF_CLOCK = (23, 59, 59)  # hours after days, minutes, seconds
 _NO_LENGTH = "years and months have no fixed length"

@@ -174,7 +174,12 @@ class PageWalk:
         if isinstance(cursor, list | dict):
             detail = f"pagination.path finds {kind_of(cursor)}; a cursor is a text or a number"
             raise FetchError(f"page {len(self.pages)}: {detail}")
-        return label_text(cursor, exact=True)
+        text = label_text(cursor, exact=True)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise FetchError(f"page {len(self.pages)}: pagination.path finds a text that is not Unicode") from None
+        return text
 
     def _linked(self, url: str, link: str) -> str:
         """The address of a next link. Raises FetchError when it leaves the job's own origin: credentials stay there."""
