@@ -56,7 +56,8 @@ READERS = (
 @pytest.mark.parametrize(
     ("module", "at_least"),
     [
-        ("global_config", 15), ("json_configs", 15), ("scrape_configs", 8), ("jobs", 6), ("sd_configs", 12),
+        ("global_config", 15), ("json_configs", 12), ("json_api", 6), ("jobs", 6), ("scrape_configs", 8),
+        ("sd_configs", 12),
         ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
         ("backfill_configs", 8), ("aws_identity", 4), ("value_format", 7),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,18 @@ import re2
 
 from .. import relabel
 from ..model.scrape import SYNTHETIC_NAMES
-from . import backfill, expression, http_client, jobs, plain_text, scalars, statesets, unsupported_keys
+from . import backfill, expression, http_client, jobs, json_api, plain_text, scalars, statesets, unsupported_keys
 from .expression import Expression
 from .expression_words import Scope
 from .global_config import intervals, job_name, label_name
-from .schema import Backfill, GlobalConfig, HttpClientConfig, JsonJob, Metric, Pagination, RecordName, Timestamp
-from .secrets import Secret
+from .schema import Backfill, GlobalConfig, JsonJob, Metric, RecordName, Timestamp
 from .timestamp import Format, any_of, parse_format, parse_zone
 from .yaml_reader import Section
 
 if TYPE_CHECKING:
     from .value_format import ValueFormat
 
+_ALL = "@"  # a list is its records, and anything else is one
 METRIC_TYPES = ("counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown", "untyped")
 
 
@@ -38,24 +38,24 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     entry.defaults = default
     shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)
     targets = _targets(entry, fallback, default, env_vars)
-    method, body = read_request(entry)
+    method, body = json_api.read_request(entry)
     found = _metrics(entry)
     job = replace(
         default,
-        **shared | {"http": with_headers(entry, shared["http"])},
+        **shared | {"http": json_api.with_headers(entry, shared["http"])},
         **targets,
         url=url or "",
         method=method,
         body=body,
         labels=_static_labels(entry),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
-        fail_if=entry.read("fail_if", _over_document),
-        fail_message=entry.read("fail_message", _over_document),
-        pagination=pagination(entry),
+        fail_if=entry.read("fail_if", json_api.over_document),
+        fail_message=entry.read("fail_message", json_api.over_document),
+        pagination=json_api.pagination(entry),
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),
     )
-    _warn_of_unlikely_keys(entry, "fail_if", [job.fail_if])
+    json_api.warn_of_unlikely_keys(entry, "fail_if", [job.fail_if])
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
@@ -67,7 +67,7 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
     finds = jobs.discovers(entry)
     query = plain_text.text_map(entry, "query", plain_text.BY_HEADER)
     if entry.has("query") and entry.has("params"):
-        entry.problem("query", _SHORT_FORM.format("params"))
+        entry.problem("query", json_api.SHORT_FORM.format("params"))
     if finds and not entry.has("url"):
         found = jobs.targets(entry, fallback, default, env_vars)
         return found | ({"params": _one_each(query)} if query else {})
@@ -80,21 +80,11 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
 
 
 _OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets")
-_SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
 _NOT_WITH_URL = "cannot stand with url, which is the short form of one target: leave one of the two out"
 
 
 def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, (value,)) for name, value in query.items())
-
-
-def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:
-    """`headers` is the short form of `http_headers`, with one value for each name."""
-    headers = http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
-    if entry.has("headers") and entry.has("http_headers"):
-        entry.problem("headers", _SHORT_FORM.format("http_headers"))
-    one_each = tuple((name, (Secret(literal=value),)) for name, value in headers)
-    return replace(http, http_headers=one_each) if one_each else http
 
 
 def _backfill(entry: Section, found: Sequence[_Read], interval_ms: int) -> Backfill | None:
@@ -105,34 +95,6 @@ def _backfill(entry: Section, found: Sequence[_Read], interval_ms: int) -> Backf
         if block is not None:
             entry.problem("metrics", "backfill of a metric needs backfill of its job, which queries ranges")
     return read
-
-
-def _of_document(text: str, expected: str) -> Expression:
-    """An expression over the whole document. Raises ValueError."""
-    found = expression.parse(text)
-    if not found.is_of_document:
-        raise ValueError(expected)
-    return found
-
-
-def _over_document(text: str) -> Expression:
-    return _of_document(text, "an expression over the document is expected, as errors or code != `200`")
-
-
-def read_request(section: Section) -> tuple[str, str | None]:
-    """`method` and `body`."""
-    body = _body(section)
-    method = section.choice("method", ("GET", "POST"), "POST" if body is not None else "GET")
-    if body is not None and method == "GET":
-        section.problem("body", "a GET request has no body; leave method out or set it to POST")
-    return method, body
-
-
-def _body(section: Section) -> str | None:
-    body = plain_text.text(section, "body", plain_text.BY_HEADER)
-    if body is not None and not section.is_map("body"):
-        plain_text.warn_of_references_within(section, "body", body)
-    return body
 
 
 def _status_code(text: str) -> int:
@@ -146,46 +108,6 @@ def _static_labels(entry: Section) -> tuple[tuple[str, str], ...]:
     section = entry.map("labels")
     read = ((name, plain_text.text(section, name, plain_text.NOWHERE)) for name in section)
     return tuple((name, value or "") for name, value in read if label_name(section, name))
-
-
-def pagination(entry: Section) -> Pagination | None:
-    section = entry.section("pagination")
-    if section is None:
-        return None
-    style = section.choice("style", ("next_link", "cursor", "page"), "")
-    section.defaults = default = Pagination(style, None, "page" if style == "page" else "cursor")
-    found = Pagination(
-        style=style,
-        path=section.read("path", _page_path),
-        parameter=section.text("parameter", default.parameter),
-        first_page=section.integer("first_page"),
-        max_pages=section.integer("max_pages", minimum=1),
-    )
-    if not section.has("style"):
-        section.problem("style", "is required: next_link, cursor or page")
-    if style in ("next_link", "cursor") and not section.has("path"):
-        section.problem("path", f"is required for style {style}: where the document names the next page")
-    section.close()
-    return found
-
-
-def _page_path(text: str) -> Expression:
-    expected = "a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there"
-    found = _of_document(text, expected)
-    if found.program is not None and found.program.calls("now"):
-        raise ValueError("now() stands in expressions over records: a page is found without the time")
-    return found
-
-
-def within(steps: Sequence[expression.Step]) -> Callable[[str], Expression]:
-    """Reads an expression that is evaluated under these steps of `records`."""
-
-    def read_expression(text: str) -> Expression:
-        found = expression.parse(text)
-        expression.records(steps, [found])
-        return found
-
-    return read_expression
 
 
 _Read = tuple[Metric, Section | None]
@@ -202,11 +124,11 @@ def _metrics(entry: Section) -> tuple[_Read, ...]:
 def _metric(section: Section) -> _Read | None:
     before = len(section.diagnostics.problems)
     section.defaults = default = _default_metric()
-    steps = read_steps(section)
-    read_expression = within(steps) if not section.is_wrong("records") else expression.parse
+    steps = json_api.read_steps(section, _ALL)
+    read_expression = json_api.within(steps) if not section.is_wrong("records") else expression.parse
     value = section.read("value", read_expression)
     timestamp = _timestamp(section, read_expression)
-    labels = read_labels(section, read_expression)
+    labels = json_api.read_labels(section, read_expression)
     name, record_name = _name(section, read_expression)
     states = statesets.read(section, dict(labels))
     metric_type = section.choice("type", METRIC_TYPES, "stateset" if states else None)
@@ -234,8 +156,8 @@ def _metric(section: Section) -> _Read | None:
     for key in ("name", "value"):
         if not section.has(key):
             section.problem(key, "is required")
-    _warn_of_unlikely_keys(section, "value", [value])
-    _warn_of_unlikely_keys(section, "labels", [label for _, label in labels])
+    json_api.warn_of_unlikely_keys(section, "value", [value])
+    json_api.warn_of_unlikely_keys(section, "labels", [label for _, label in labels])
     of_ranges = section.section("backfill")
     section.close(unsupported_keys.METRIC)
     if len(section.diagnostics.problems) > before:
@@ -243,20 +165,15 @@ def _metric(section: Section) -> _Read | None:
     return replace(metric, records=expression.records(steps, metric.expressions)), of_ranges
 
 
-def _warn_of_unlikely_keys(section: Section, key: str, expressions: Iterable[Expression | None]) -> None:
-    for text, detail in [(one.text, detail) for one in expressions if one for detail in one.unlikely_keys]:
-        section.warn(key, f"{text!r:.80}: {detail}")
-
-
 @functools.cache
 def _default_metric() -> Metric:
-    return Metric("", expression.records([expression.parse_step("@")], []), expression.parse("@"))
+    return Metric("", expression.records([expression.parse_step(_ALL)], []), expression.parse("@"))
 
 
 def _of_ranges(found: Sequence[_Read], section: Section) -> tuple[Metric, ...]:
     """The metrics as an answer for a range has them, where it has another shape than the answer of now: `section` is
     the job's `backfill`."""
-    steps = read_steps(section) if section.has("records") else None
+    steps = json_api.read_steps(section, _ALL) if section.has("records") else None
     return tuple(_of_range(metric, block, steps, section) for metric, block in found)
 
 
@@ -264,14 +181,14 @@ def _of_range(
     metric: Metric, block: Section | None, of_job: Sequence[expression.Step] | None, section: Section
 ) -> Metric:
     """One metric: what its own `backfill` says, then the job's `records`, then what holds for the answer of now."""
-    own = read_steps(block) if block is not None and block.has("records") else None
+    own = json_api.read_steps(block, _ALL) if block is not None and block.has("records") else None
     steps = own or of_job or metric.records.steps
     value, timestamp, labels = metric.value, metric.timestamp, dict(metric.labels)
     if block is not None:
-        read_expression = within(steps)
+        read_expression = json_api.within(steps)
         value = block.read("value", read_expression) or value
         timestamp = _timestamp(block, read_expression) or timestamp
-        labels |= dict(read_labels(block, read_expression))
+        labels |= dict(json_api.read_labels(block, read_expression))
         block.close()
     found = replace(metric, value=value, timestamp=timestamp, labels=tuple(labels.items()))
     try:
@@ -280,24 +197,6 @@ def _of_range(
         place, key = (block, "records") if block is not None and own else (section, "records")
         place.problem(key, f"metric {metric.name}: an expression {error}; its backfill may say another one")
         return metric
-
-
-def read_steps(section: Section, default: Sequence[expression.Step] = ()) -> list[expression.Step]:
-    """`records`: one step, or a list of them."""
-    if section.is_list("records"):
-        steps = section.read_list("records", expression.parse_step)
-        if not steps and not section.is_wrong("records"):
-            hint = 'for the list at the top write "[]" in quotes'
-            section.problem("records", f"a list of steps holds at least one; {hint}")
-    else:
-        step = section.read("records", expression.parse_step)
-        steps = [step] if step else []
-    try:
-        expression.records(steps, [])
-    except expression.InvalidExpression as error:
-        section.problem("records", str(error))
-    _warn_of_unlikely_keys(section, "records", [step.expression for step in steps])
-    return steps or list(default or _default_metric().records.steps)
 
 
 def _metric_name(text: str) -> str:
@@ -383,13 +282,3 @@ def _timestamp_formats(block: Section) -> list[Format]:
     if not formats and not block.is_wrong("format"):
         block.problem("format", "a list of formats holds at least one")
     return formats
-
-
-def read_labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
-    """`labels: {name: expression}`."""
-    labels, found = section.map("labels"), []
-    for name in labels:
-        value = labels.read(name, read_expression)
-        if label_name(labels, name) and value is not None:
-            found.append((name, value.as_text()))
-    return tuple(found)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
-from . import aws_identity, expression, go_glob, http_client, json_configs, scalars
+from . import aws_identity, expression, go_glob, http_client, json_api, scalars
 from .expression import Expression, Records
 from .expression_words import Scope
 from .global_config import NOT_A_NAME
@@ -266,14 +266,14 @@ def _with_login(text: str) -> tuple[str, BasicAuth | None]:
 
 def _json_sd(block: Section) -> JsonSd | None:
     before = len(block.diagnostics.problems)
-    method, body = json_configs.read_request(block)
-    steps = json_configs.read_steps(block, [expression.parse_step("[]")])
-    read_expression = json_configs.within(steps) if not block.is_wrong("records") else expression.parse
+    method, body = json_api.read_request(block)
+    steps = json_api.read_steps(block, "[]")
+    read_expression = json_api.within(steps) if not block.is_wrong("records") else expression.parse
     target = block.read("target", lambda text: _target(text, read_expression))
-    labels = json_configs.read_labels(block, read_expression)
-    pagination = json_configs.pagination(block)
+    labels = json_api.read_labels(block, read_expression)
+    pagination = json_api.pagination(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
-    http = json_configs.with_headers(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES))
+    http = json_api.with_headers(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES))
     url = block.hidden("url", http_client.url)
     for key in ("url", "target"):
         if not block.has(key):

@@ -1,46 +1,29 @@
-"""Targets of one job that relabelling has left with equal labels. Their samples would be one series, so one of them is
-scraped, and the warning has the rule that tells them apart."""
+"""What is said of targets of one job that relabelling has left with equal labels: one of them is scraped, and a rule
+tells them apart."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ..config.yaml_reader import shown_url
-from .targets import DroppedTarget, Target, Targets
 
 _URL = ("__scheme__", "__address__", "__metrics_path__")
 _PLAIN = re.compile(r"\w+", re.ASCII)
 _SHOWN_NAMES = 10
 
 
-def drop(found: Targets[Any], relabelled: Mapping[str, Mapping[str, str]]) -> None:
-    """Keeps one target of those with equal labels: the first by its URL, so that the order of a list does not matter.
-    `relabelled` has the labels that relabelling has given each, by its key."""
-    alike: dict[frozenset[tuple[str, str]], list[Target[Any]]] = defaultdict(list)
-    for target in sorted(found.active.values(), key=lambda one: (bool(one.error), one.url, one.key)):
-        alike[frozenset(target.labels.items())].append(target)
-    several = [targets for targets in alike.values() if len(targets) > 1]
-    for first, *others in several:
-        for other in others:
-            del found.active[other.key]
-            found.dropped.append(DroppedTarget(other.discovered, same_as=shown_url(first.url)))
-    found.equal_labels = _warning(several, relabelled)
-
-
-def _warning(several: Sequence[Sequence[Target[Any]]], relabelled: Mapping[str, Mapping[str, str]]) -> str:
+def warning(several: Sequence[Sequence[tuple[str, Mapping[str, str]]]]) -> str:
+    """Each of `several` has the targets with the same labels, of which the first is scraped: its address as it may be
+    shown, and all labels that relabelling has left."""
     count = sum(len(targets) - 1 for targets in several)
     what = "1 target has" if count == 1 else f"{count} targets have"
-    first, second = several[0][:2]
-    names = _differing([[relabelled[target.key] for target in targets] for targets in several])
+    (first, _), (second, _) = several[0][:2]
+    names = _differing([[labels for _, labels in targets] for targets in several])
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
     names = names[:_SHOWN_NAMES]
     return (
-        f"{what} the same labels as another one and cannot be scraped beside it, such as {shown_url(second.url)} "
-        f"beside {shown_url(first.url)}; what differs is {', '.join(names)}{more}: give each an instance of its own, "
+        f"{what} the same labels as another one and cannot be scraped beside it, such as {second} "
+        f"beside {first}; what differs is {', '.join(names)}{more}: give each an instance of its own, "
         f"by a last rule in relabel_configs: [{_rule(names)}]"
     )
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from .. import relabel
 from ..config import scalars
 from ..config.schema import Job, JsonJob, ScrapeJob
+from ..config.yaml_reader import shown_url
 from ..http import parsed
 from ..http.fetch import origin
 from ..json_api.pagination import with_query
@@ -146,10 +148,24 @@ def targets_of(job: AnyJob, groups: Iterable[TargetGroup]) -> Targets[AnyJob]:
     if limit and len(found.active) > limit:
         found.over_limit = f"{len(found.active)} targets, target_limit is {limit}: none is scraped"
     if len({frozenset(one.labels.items()) for one in found.active.values()}) < len(found.active):
-        from . import equal_labels  # seldom the case
-
-        equal_labels.drop(found, relabelled)
+        _drop_equal(found, relabelled)
     return found
+
+
+def _drop_equal(found: Targets[Any], relabelled: Mapping[str, Mapping[str, str]]) -> None:
+    """Keeps one target of those with equal labels, whose samples would be one series: the first by its URL, so that the
+    order of a list does not matter. `relabelled` has the labels that relabelling has given each, by its key."""
+    from .equal_labels import warning  # seldom the case
+
+    alike: dict[frozenset[tuple[str, str]], list[Target[Any]]] = defaultdict(list)
+    for target in sorted(found.active.values(), key=lambda one: (bool(one.error), one.url, one.key)):
+        alike[frozenset(target.labels.items())].append(target)
+    several = [targets for targets in alike.values() if len(targets) > 1]
+    for first, *others in several:
+        for other in others:
+            del found.active[other.key]
+            found.dropped.append(DroppedTarget(other.discovered, same_as=shown_url(first.url)))
+    found.equal_labels = warning([[(shown_url(one.url), relabelled[one.key]) for one in some] for some in several])
 
 
 def _filled(job: Job, discovered: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,127 @@
+"""Reads the keys that JSON jobs and `json_sd_configs` share: how an API is asked, page by page, and where its answer
+has records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from . import expression, http_client, plain_text
+from .expression import Expression, Step
+from .global_config import label_name
+from .schema import HttpClientConfig, Pagination
+from .secrets import Secret
+from .yaml_reader import Section
+
+SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
+
+
+def read_request(section: Section) -> tuple[str, str | None]:
+    """`method` and `body`."""
+    body = _body(section)
+    method = section.choice("method", ("GET", "POST"), "POST" if body is not None else "GET")
+    if body is not None and method == "GET":
+        section.problem("body", "a GET request has no body; leave method out or set it to POST")
+    return method, body
+
+
+def _body(section: Section) -> str | None:
+    body = plain_text.text(section, "body", plain_text.BY_HEADER)
+    if body is not None and not section.is_map("body"):
+        plain_text.warn_of_references_within(section, "body", body)
+    return body
+
+
+def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:
+    """`headers` is the short form of `http_headers`, with one value for each name."""
+    headers = http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
+    if entry.has("headers") and entry.has("http_headers"):
+        entry.problem("headers", SHORT_FORM.format("http_headers"))
+    one_each = tuple((name, (Secret(literal=value),)) for name, value in headers)
+    return replace(http, http_headers=one_each) if one_each else http
+
+
+def pagination(entry: Section) -> Pagination | None:
+    section = entry.section("pagination")
+    if section is None:
+        return None
+    style = section.choice("style", ("next_link", "cursor", "page"), "")
+    section.defaults = default = Pagination(style, None, "page" if style == "page" else "cursor")
+    found = Pagination(
+        style=style,
+        path=section.read("path", _page_path),
+        parameter=section.text("parameter", default.parameter),
+        first_page=section.integer("first_page"),
+        max_pages=section.integer("max_pages", minimum=1),
+    )
+    if not section.has("style"):
+        section.problem("style", "is required: next_link, cursor or page")
+    if style in ("next_link", "cursor") and not section.has("path"):
+        section.problem("path", f"is required for style {style}: where the document names the next page")
+    section.close()
+    return found
+
+
+def _page_path(text: str) -> Expression:
+    expected = "a path into the page is expected, as meta.next; a constant, @key or ^ finds nothing there"
+    found = _of_document(text, expected)
+    if found.program is not None and found.program.calls("now"):
+        raise ValueError("now() stands in expressions over records: a page is found without the time")
+    return found
+
+
+def over_document(text: str) -> Expression:
+    return _of_document(text, "an expression over the document is expected, as errors or code != `200`")
+
+
+def _of_document(text: str, expected: str) -> Expression:
+    """An expression over the whole document. Raises ValueError."""
+    found = expression.parse(text)
+    if not found.is_of_document:
+        raise ValueError(expected)
+    return found
+
+
+def read_steps(section: Section, default: str) -> list[Step]:
+    """`records`: one step, or a list of them; the step `default` where it is absent or wrong."""
+    if section.is_list("records"):
+        steps = section.read_list("records", expression.parse_step)
+        if not steps and not section.is_wrong("records"):
+            hint = 'for the list at the top write "[]" in quotes'
+            section.problem("records", f"a list of steps holds at least one; {hint}")
+    else:
+        step = section.read("records", expression.parse_step)
+        steps = [step] if step else []
+    try:
+        expression.records(steps, [])
+    except expression.InvalidExpression as error:
+        section.problem("records", str(error))
+    warn_of_unlikely_keys(section, "records", [step.expression for step in steps])
+    return steps or [expression.parse_step(default)]
+
+
+def within(steps: Sequence[Step]) -> Callable[[str], Expression]:
+    """Reads an expression that is evaluated under these steps of `records`."""
+
+    def read_expression(text: str) -> Expression:
+        found = expression.parse(text)
+        expression.records(steps, [found])
+        return found
+
+    return read_expression
+
+
+def read_labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
+    """`labels: {name: expression}`."""
+    labels, found = section.map("labels"), []
+    for name in labels:
+        value = labels.read(name, read_expression)
+        if label_name(labels, name) and value is not None:
+            found.append((name, value.as_text()))
+    return tuple(found)
+
+
+def warn_of_unlikely_keys(section: Section, key: str, expressions: Iterable[Expression | None]) -> None:
+    """Warns of keys in expressions that are more likely something else."""
+    for text, detail in [(one.text, detail) for one in expressions if one for detail in one.unlikely_keys]:
+        section.warn(key, f"{text!r:.80}: {detail}")
