@@ -96,8 +96,18 @@ def nothing_found(key: str, expression: Expression, records: Records, documents:
     if position is not None and trace.path[:1] == "$":  # a word inside the expression
         place, value = "the document", position.document.value
     where = f"{trace.path} is {shown(trace.value)} in {place}" if trace.path else f"{place} is {shown(value)}"
+    if _is_in_each_value(expression, value) and len(records.steps) - 1 not in records.key_levels:
+        detail = "each of its values has it: they are the records when an expression uses @key"
+        return f'{key} {expression.text} finds nothing; {where}; {detail}, as labels: {{key: "@key"}}'
     nearest = _nearest(expression.text, value, lists=False)
     return f"{key} {expression.text} finds nothing; {where}{nearest}{_shape(records, documents)}"
+
+
+def _is_in_each_value(expression: Expression, record: Any) -> bool:
+    """Whether a plain path finds something in all values of an object: it is a map that has not been walked."""
+    if expression.scope is not Scope.RECORD or not expression.path or not isinstance(record, dict):
+        return False
+    return bool(record) and all(expression.one(value) is not None for value in record.values())
 
 
 def _looked_at(expression: Expression, records: Records, documents: Sequence[Any]) -> _LookedAt | None:
