@@ -11,6 +11,7 @@ import re
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -299,8 +300,10 @@ def _job_lines(job: dict[str, Any]) -> Iterator[str]:
         yield f"values per label: {', '.join(f'{name} {count}' for name, count in job['cardinality'].items())}"
     for reason, entry in job["dropped"].items():
         yield f"dropped {entry['count']}, {reason}: {entry['example']}"
+    at = Counter(target["url"] for target in job.get("targets", ()))
     for target in job.get("targets", ()):
-        yield f"{target['url']}: {_state(target['error'], target['samples'])}"
+        which = _labels(target["labels"]) if at[target["url"]] > 1 else ""  # a query is not shown, and may differ
+        yield f"{target['url']}{which}: {_state(target['error'], target['samples'])}"
     for one in job.get("dropped_targets", ()):
         yield f"not scraped: {one['discovered'].get('__address__', 'a target without address')}, by {one['by']}"
     left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))

@@ -189,6 +189,19 @@ def test_push_shows_skipped_records_and_failed_metrics(jobs: Path) -> None:
     assert "    failed: metric gone: the record gives no sample: value w finds nothing" in result.stdout
 
 
+def test_plan_tells_targets_of_one_url_apart(tmp_path: Path) -> None:
+    """By their labels: what differs may be a query, which is not shown."""
+    groups = [{"targets": ["127.0.0.1:1"], "labels": {"__param_i": name, "i": name}} for name in ("a", "b")]
+    groups.append({"targets": ["127.0.0.1:2"]})
+    job = {"job_name": "j", "static_configs": groups, "metrics": [{"name": "m", "value": "v"}]}
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"json_configs": [job], "remote_write": [{"url": "http://127.0.0.1:1/"}]}))
+    shown = pusher("plan", path).stdout
+    assert '  http://127.0.0.1:1/{i="a", instance="127.0.0.1:1", job="j"}: down' in shown
+    assert '  http://127.0.0.1:1/{i="b", instance="127.0.0.1:1", job="j"}: down' in shown
+    assert "  http://127.0.0.1:2/: down" in shown
+
+
 def test_plan_shows_each_metric_with_value_time_and_age(jobs: Path) -> None:
     result = pusher("plan", jobs)
     assert result.returncode == 1
