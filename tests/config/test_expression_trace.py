@@ -12,15 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lambda_remote_write.config.expression import parse_step, records
-from lambda_remote_write.config.expression_trace import (
-    Kind,
-    Trace,
-    first_characters,
-    follow,
-    is_true,
-    nearest_path,
-    shown,
-)
+from lambda_remote_write.config.expression_trace import Kind, Trace, follow, is_true, nearest_path
+from lambda_remote_write.config.shown_json import first_characters, shown
 from tests.rig.tables import table
 
 # (id, expression, document, kind, the path that exists)

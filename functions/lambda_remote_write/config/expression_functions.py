@@ -16,7 +16,7 @@ from jmespath.functions import Functions as StandardFunctions
 from jmespath.functions import signature as _signature
 
 from .expression_context import CHARACTERS_PER_VISIT, Columns, Evaluation, ExpressionFailed, Failure
-from .expression_trace import shown
+from .shown_json import shown
 from .timestamp import BadTimestamp, Format, parse_format
 
 _KINDS = {

@@ -14,8 +14,8 @@ from jmespath.visitor import Options, TreeInterpreter, _is_comparable
 
 from .expression_context import Columns, Document, ExpressionFailed, Failure, Position, Rows, word_value
 from .expression_functions import TABLES, Functions, Lookups, arity, time_format, weight
-from .expression_trace import shown
 from .expression_words import Scope, Word, tokens
+from .shown_json import shown
 
 Node = dict[str, Any]
 

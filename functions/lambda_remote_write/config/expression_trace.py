@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-SHOWN_CHARACTERS = 80
 _MAX_PATHS, _MAX_DEPTH = 500, 5  # of the paths among which the nearest is looked for
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _CLOSE = 0.5  # how alike two paths are before one is offered for the other, from 0 to 1
@@ -230,29 +229,7 @@ def is_true(value: Any) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-# Words
-
-
-def shown(value: Any) -> str:
-    """The type of a value and its first characters, as JSON."""
-    return f"{kind_of(value)}, {first_characters(value)}" if value is not None else "null"
-
-
-def kind_of(value: Any) -> str:
-    """The type of a JSON value, with its article."""
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
-    return kinds.get(type(value), "a number")
-
-
-def first_characters(value: Any, most: int = SHOWN_CHARACTERS) -> str:
-    """A value as JSON, cut; only as much of it is written as is shown."""
-    text = ""
-    for piece in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
-        text += piece[: most + 1]
-        if len(text) > most:
-            break
-    line = "".join(char if char.isprintable() else " " for char in text[:most])
-    return f"{line}…" if len(text) > most else line
+# Paths
 
 
 def joined(path: str, name: str) -> str:

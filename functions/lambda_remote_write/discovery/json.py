@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..config.expression import Group
 from ..config.expression_context import BudgetExceeded, Document, Failure
-from ..config.expression_trace import shown
 from ..config.sd_configs import JsonSd
+from ..config.shown_json import shown
 from ..config.yaml_reader import shown_url
 from ..http.fetch import Body, Fetcher, FetchError
 from ..json_api.decode import NotJson, decode, evaluation

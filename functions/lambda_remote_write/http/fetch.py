@@ -146,7 +146,7 @@ class Fetcher:
             not_let_in,
         )
 
-        hint = _hint(answer.status)
+        hint = _hint(answer.status, request)
         if answer.status in (401, 403):
             asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
             hint = not_let_in(credentials_used(request.client, request.url), asked)
@@ -238,7 +238,9 @@ class Fetcher:
         return headers
 
 
-def _hint(status: int) -> str:
+def _hint(status: int, request: SourceRequest) -> str:
+    if is_2xx(status):
+        return "200 is expected" if request.is_success is is_200 else "valid_status_codes does not list it"
     if status in _REDIRECTS:
         return "a redirect, and follow_redirects is false (or it names no target)"
     return "too many requests; a longer scrape_interval may help" if status == 429 else ""

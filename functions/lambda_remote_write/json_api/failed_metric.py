@@ -14,9 +14,10 @@ from typing import Any
 
 from ..config.expression import Expression, Group, Records
 from ..config.expression_context import BudgetExceeded, Columns, Position, document_of
-from ..config.expression_trace import Kind, first_characters, joined, nearest_path, shown
+from ..config.expression_trace import Kind, joined, nearest_path
 from ..config.expression_words import Scope
 from ..config.schema import Metric
+from ..config.shown_json import first_characters, shown
 from ..model.drop_reasons import DropReason
 from ..model.scrape import MetricResult
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from .. import relabel
 from ..config.expression import Group
 from ..config.expression_context import BudgetExceeded, Failure
-from ..config.expression_trace import kind_of, shown
 from ..config.scalars import parse_float
 from ..config.schema import JsonJob, Metric
+from ..config.shown_json import kind_of, shown
 from ..config.timestamp import END_OF_1970_MS, UNIX_FORMATS, BadTimestamp
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts

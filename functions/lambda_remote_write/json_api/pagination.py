@@ -14,8 +14,9 @@ import msgspec
 
 from ..config.expression import Expression, Records
 from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
-from ..config.expression_trace import SHOWN_CHARACTERS, Kind, kind_of, nearest_path, shown
+from ..config.expression_trace import Kind, nearest_path
 from ..config.schema import HttpClientConfig, JsonJob, Pagination
+from ..config.shown_json import SHOWN_CHARACTERS, kind_of, shown
 from ..config.yaml_reader import shown_url
 from ..http import parsed
 from ..http.fetch import Body, Fetcher, FetchError, SourceRequest, is_2xx, origin

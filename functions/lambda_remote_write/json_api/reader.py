@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import expression_trace
 from ..config.expression import Expression
 from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
+from ..config.expression_trace import is_true
 from ..config.schema import JsonJob
+from ..config.shown_json import first_characters
 from ..http.fetch import Body, Fetcher
 from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
@@ -82,9 +83,9 @@ class JsonReader:
         """Raises ScrapeFailed when the API itself says that it has failed, or when that cannot be judged."""
         condition, message = self.job.fail_if, self.job.fail_message
         for document in documents if condition is not None else ():
-            if condition is not None and expression_trace.is_true(_judged("fail_if", condition, document)):
+            if condition is not None and is_true(_judged("fail_if", condition, document)):
                 found = _judged("fail_message", message, document) if message is not None else None
-                shown = expression_trace.first_characters(found, _MESSAGE_CHARACTERS)
+                shown = first_characters(found, _MESSAGE_CHARACTERS)
                 raise ScrapeFailed(f"fail_if {condition.text} is true{f': {shown}' if found is not None else ''}")
 
     def _check_pagination(self, pages: Sequence[JsonPage], scrape: Scrape) -> None:
