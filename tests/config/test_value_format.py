@@ -265,6 +265,12 @@ REFUSED: list[tuple[str, str, str]] = [  # (format, text, words of the message)
 ]
 
 
+def test_a_reason_that_several_formats_share_is_said_once() -> None:
+    with pytest.raises(Unreadable) as raised:
+        formats("[duration, quantity, hex]").number("x" * 210)
+    assert str(raised.value).endswith("cannot be read as duration or quantity or hex: it has more than 200 characters")
+
+
 @pytest.mark.parametrize(("written", "text", "words"), REFUSED, ids=[f"{name} {text}" for name, text, _ in REFUSED])
 def test_refused(written: str, text: str, words: str) -> None:
     """A text that is not of the format, or has two meanings, is an error that shows it and the formats."""

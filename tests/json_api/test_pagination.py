@@ -47,6 +47,7 @@ ENDLESS = [
     ("link that is a number", LINK, lambda n: page(1, next=2), 1, "a next link is a text"),
     ("cursor that is an object", CURSOR, lambda n: page(1, nextCursor={"a": 1}), 1, "a cursor is a text or a number"),
     ("link that is no address", LINK, lambda n: page(1, next="http://127.0.0.1:port/"), 1, "no address"),
+    ("link that is endless", LINK, lambda n: page(1, next=f"/{'x' * 9000}"), 1, "more than 8,000 characters"),
     ("link to another scheme", LINK, lambda n: page(1, next="ftp://127.0.0.1/"), 1, "not followed"),
 ]
 

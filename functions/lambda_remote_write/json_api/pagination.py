@@ -26,6 +26,7 @@ from .mapping import label_text
 
 CURSOR = "{cursor}"
 """The placeholder in a job's `body` that the next page's cursor replaces."""
+_MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors show the address
 
 
 @dataclass(slots=True)
@@ -184,6 +185,8 @@ class PageWalk:
 
     def _linked(self, url: str, link: str) -> str:
         """The address of a next link. Raises FetchError when it leaves the job's own origin: credentials stay there."""
+        if len(link) > _MAX_LINK:
+            raise FetchError(f"the next link has more than {_MAX_LINK:,} characters")
         try:
             target = parsed(urljoin(url, link)).url
             is_same_origin = origin(target) == origin(self._request.url)
