@@ -16,7 +16,8 @@ from ..config.expression_context import Columns, Document
 from ..config.expression_words import Scope
 from ..config.schema import JsonJob
 from ..json_api.decode import NotJson, decode, evaluation, record_reader
-from ..json_api.mapping import InexactNumber, JobMapper, ScrapeFailed
+from ..json_api.mapping import JobMapper
+from ..json_api.values import InexactNumber, ScrapeFailed
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ANYTHING, ReasonCounts
 from ..model.samples import Intern

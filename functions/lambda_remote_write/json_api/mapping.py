@@ -6,29 +6,25 @@ by record, so that one bad record does not affect the others.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import relabel
 from ..config.expression import Group
-from ..config.expression_context import BudgetExceeded, Failure
-from ..config.scalars import parse_float
+from ..config.expression_context import BudgetExceeded
 from ..config.schema import JsonJob, Metric
-from ..config.shown_json import kind_of, shown
-from ..config.timestamp import END_OF_1970_MS, UNIX_FORMATS, BadTimestamp
+from ..config.shown_json import shown
+from ..config.timestamp import END_OF_1970_MS
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from ..model.samples import Intern, InvalidSeries, Labels, RefusedSeries, Samples, Series
 from ..model.scrape import MetricResult, Scrape
 from ..series.label_limits import MAX_AHEAD_MS, LimitCrossed, check_labels
 from .decode import ExactFloat
+from .values import RecordValues, ScrapeFailed, Skip, has_unit, label_text
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from .record_names import RecordNames
-    from .scaling import Scaling
     from .statesets import StateSet
 
 _SPARE_KEYS = 10_000  # cached label values beyond four times what a scrape uses: then all are dropped
@@ -38,54 +34,11 @@ Observe = Callable[[Labels, Labels | None, int | None], None]
 Key = Any  # label values of a record: a text, or a tuple of texts
 
 
-class ScrapeFailed(Exception):
-    """The whole scrape fails: a limit of the job is exceeded, or a metric's policy is `error`."""
-
-
-class InexactNumber(Exception):
-    """A label is a number with a fraction: decode the document again with `exact`."""
-
-
-class _Skip(Exception):
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        super().__init__(message)
-
-
 def _has_duplicates(samples: Samples) -> bool:
     """Whether a series has two samples of one time. In most answers each series has one sample, but not for a range."""
     if len(set(samples.series)) == len(samples):
         return False
     return len(set(zip(samples.series, samples.timestamps_ms, strict=True))) < len(samples)
-
-
-def label_text(value: Any, *, exact: bool = False, what: str = "a label") -> str:
-    """A JSON scalar as a label value; null is the absent label. Raises _Skip for lists and objects.
-
-    `exact` says that the document's floats are ExactFloats, so that any other float was computed. `what` is read here.
-    """
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, ExactFloat):
-        return value.text
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        if not exact:
-            raise InexactNumber
-        return repr(value).removesuffix(".0")
-    _check(value)
-    raise _Skip(DropReason.LABEL_NOT_SCALAR, f"{what} is {kind_of(value)}: {value!r:.60}")
-
-
-def _check(found: Any) -> None:
-    """Raises _Skip when the expression failed that was to find a value."""
-    if type(found) is Failure:
-        raise _Skip(DropReason.EXPRESSION_FAILED, found.message)
 
 
 class JobMapper:
@@ -169,11 +122,10 @@ class MetricMapper:
         self._texts = [expression for _, expression in metric.text_columns]
         self._key_names = [*self._text_names, *([metric.states.label] if metric.states else [])]
         self._series: dict[Key, Series | RefusedSeries] = {}
-        self._value_map = dict(metric.value_map)
         self.is_stamped = metric.timestamp is not None
-        self._has_unit = metric.timestamp is not None and metric.timestamp.format.name in UNIX_FORMATS
+        self._has_unit = has_unit(metric)
         self._has_fast_path = not metric.reads_text
-        self._scaling = _scaling_of(metric)
+        self._values = RecordValues(metric)
         self._names, self._states = _names_of(metric), _states_of(metric)
         self._found, self._result = Samples(), self._new_result()
         self._labels_found: set[str] = set()  # in this scrape
@@ -287,7 +239,8 @@ class MetricMapper:
             raw = metric.value_format.column(raw)
         elif not set(map(type, raw)) <= _NUMBER_TYPES:
             raise TypeError
-        values = list(map(float, raw)) if self._scaling is None else self._scaling.column(raw)
+        scaling = self._values.scaling
+        values = list(map(float, raw)) if scaling is None else scaling.column(raw)
         if metric.timestamp is None:
             stamps = [started_ms] * len(raw)
         else:
@@ -312,10 +265,10 @@ class MetricMapper:
         columns = [expression.column(group) for expression in self._texts]
         for index, raw in enumerate(metric.value.column(group)):
             try:
-                value = self._value(raw)
-                stamp = self._timestamp_ms(raw_stamps[index], scrape.started_ms)
+                value = self._values.value(raw, exact=self._job.exact)
+                stamp = self._values.timestamp_ms(raw_stamps[index], scrape.started_ms)
                 texts = self._key_texts([column[index] for column in columns])
-            except _Skip as skip:
+            except Skip as skip:
                 self._skip(skip.reason, f", record {index}: {skip}")
                 continue
             values.append(value)
@@ -325,85 +278,14 @@ class MetricMapper:
         return values, stamps, keys
 
     def _key_texts(self, raw: list[Any]) -> list[str]:
-        """What tells a record's series apart: its name, if it has one, and its labels. Raises _Skip."""
+        """What tells a record's series apart: its name, if it has one, and its labels. Raises Skip."""
         exact = self._job.exact
         if self._names is None:
             return [label_text(value, exact=exact) for value in raw]
         name = label_text(raw[0], exact=exact, what="the name")
         if not name:
-            raise _Skip(DropReason.NAME_MISSING, f"{self._texts[0].text} finds no name")
+            raise Skip(DropReason.NAME_MISSING, f"{self._texts[0].text} finds no name")
         return [name, *(label_text(value, exact=exact) for value in raw[1:])]
-
-    def _value(self, raw: Any) -> float | str | list[str]:
-        """One value after value_regex, value_map, value_format, scale and offset, or the text of a state or of several.
-        Raises _Skip, or ScrapeFailed by on_missing."""
-        if raw is None:
-            return self._missing()
-        _check(raw)
-        if self._states is not None:
-            return [self._state(one) for one in raw] if isinstance(raw, list) else self._state(raw)
-        if isinstance(raw, list | dict):
-            raise _not_a_number(raw)
-        if self._metric.value_regex is not None:
-            raw = self._extracted(label_text(raw, exact=self._job.exact))
-        text = label_text(raw, exact=self._job.exact) if self._value_map else ""
-        if text in self._value_map:
-            mapped = self._value_map[text]
-            if mapped is None:
-                return self._missing(f"is {text!r:.60}, which value_map says is no value")
-            value: float | Decimal = mapped
-        else:
-            value = self._formatted(raw)
-        return _float(value) if self._scaling is None else self._scaling.one(value)
-
-    def _formatted(self, raw: Any) -> float | Decimal:
-        """A text or number in one of the metric's formats. Raises _Skip."""
-        if self._metric.value_format is None or isinstance(raw, bool):
-            return _number(raw)
-        try:
-            return self._metric.value_format.number(raw)
-        except ValueError as error:
-            raise _Skip(DropReason.NOT_A_NUMBER, str(error)) from None
-
-    def _state(self, raw: Any) -> str:
-        state = label_text(raw, exact=self._job.exact, what="the state")
-        return state if self._metric.value_regex is None else self._extracted(state)
-
-    def _missing(self, detail: str = "finds no value") -> float:
-        detail, policy = f"{self._metric.value.text} {detail}", self._metric.on_missing
-        if policy == "error":
-            raise ScrapeFailed(f"metric {self._metric.name}: {detail}, on_missing is error")
-        if policy == "skip":
-            raise _Skip(DropReason.VALUE_MISSING, detail)
-        if policy == "ignore":
-            raise _Skip(DropReason.NULL_IGNORED, f"{detail}; on_missing is ignore")
-        return float(policy)
-
-    def _extracted(self, text: str) -> str:
-        try:
-            match = self._metric.value_regex.search(text)
-        except UnicodeEncodeError:
-            raise _Skip(DropReason.VALUE_REGEX, f"{text!r:.60} is not Unicode text") from None
-        group = match and match.group(1 if match.re.groups else 0)
-        if not group:
-            raise _Skip(DropReason.VALUE_REGEX, f"{text!r:.60} does not match value_regex")
-        return str(group)
-
-    def _timestamp_ms(self, raw: Any, started_ms: int) -> int:
-        if self._metric.timestamp is None:
-            return started_ms
-        if raw is None:
-            raise _Skip(DropReason.TIMESTAMP_MISSING, f"{self._metric.timestamp.path.text} finds no timestamp")
-        _check(raw)
-        try:
-            stamp = self._metric.timestamp.format.milliseconds(raw)
-        except BadTimestamp as error:
-            raise _Skip(DropReason.TIMESTAMP_INVALID, str(error)) from None
-        if self._has_unit and stamp < END_OF_1970_MS:
-            name = self._metric.timestamp.format.name
-            detail = f"{raw!r:.60} is in 1970 or before in {name}; is the unit right?"
-            raise _Skip(DropReason.TIMESTAMP_INVALID, detail)
-        return stamp
 
     # series
 
@@ -491,15 +373,6 @@ def _states_of(metric: Metric) -> StateSet | None:
     return StateSet(metric.states)
 
 
-def _scaling_of(metric: Metric) -> Scaling | None:
-    """None without scale and offset: then decimals and fractions are not loaded."""
-    if (metric.scale, metric.offset) == (1.0, 0.0):
-        return None
-    from .scaling import Scaling
-
-    return Scaling.of(metric.scale, metric.offset)
-
-
 def _last_of_each(samples: Samples, dropped: ReasonCounts) -> Samples:
     """Of two metrics of a job with the same series and time, the later one counts."""
     points = dict.fromkeys(zip(samples.series, samples.timestamps_ms, strict=True))
@@ -519,27 +392,3 @@ def _text_column(column: list[Any]) -> list[str]:
     if kinds == {int}:
         return list(map(str, column))
     raise TypeError
-
-
-def _number(raw: Any) -> float:
-    """A JSON number, boolean or numeric text as a float, infinite beyond the range of floats. Raises _Skip."""
-    try:
-        if isinstance(raw, str):
-            return parse_float(raw)
-        if isinstance(raw, int | float):
-            return _float(raw)
-    except ValueError:
-        pass
-    raise _not_a_number(raw)
-
-
-def _float(number: float | Decimal) -> float:
-    """The nearest float, infinite beyond their range."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
-
-
-def _not_a_number(raw: Any) -> _Skip:
-    return _Skip(DropReason.NOT_A_NUMBER, f"{kind_of(raw)} is not a number: {raw!r:.60}")

@@ -22,7 +22,7 @@ from ..http import parsed
 from ..http.fetch import Body, Fetcher, FetchError, SourceRequest, is_2xx, origin
 from ..report.mask import cut, printable
 from .decode import decode, evaluation
-from .mapping import label_text
+from .values import label_text
 
 CURSOR = "{cursor}"
 """The placeholder in a job's `body` that the next page's cursor replaces."""

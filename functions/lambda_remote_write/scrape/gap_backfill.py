@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from ..config.schema import Backfill, JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import Fetcher
-from ..json_api.mapping import Observe, ScrapeFailed
+from ..json_api.mapping import Observe
 from ..json_api.pagination import JsonPage
 from ..json_api.reader import JsonReader
+from ..json_api.values import ScrapeFailed
 from ..model.samples import Intern, Samples
 from ..model.scrape import HighWaterMark, Scrape
 from .collect import ScrapeResponse, explained
