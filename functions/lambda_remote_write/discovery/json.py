@@ -17,7 +17,8 @@ from ..config.yaml_reader import shown_url
 from ..http.fetch import Body, Fetcher, FetchError
 from ..json_api.decode import NotJson, decode, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
-from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out, warnings
+from ..json_api.page_warnings import warnings
+from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
 from ..json_api.values import label_text
 from .target_groups import ADDRESS, MAX_TARGETS, TOO_MANY, DiscoveryError, Parts, Refresh, TargetGroup
 

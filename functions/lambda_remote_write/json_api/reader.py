@@ -15,7 +15,8 @@ from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
 from .decode import decode, evaluation, record_reader
 from .mapping import JobMapper, Observe
-from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out, warnings
+from .page_warnings import warnings
+from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
 from .values import InexactNumber, ScrapeFailed
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds
