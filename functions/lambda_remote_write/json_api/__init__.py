@@ -1,3 +1,3 @@
-"""A page of a JSON API -> samples: `decode` reads the document, `pagination` makes the request for the next page,
-`mapping` makes samples of records, and `reader` is the three for one job.
+"""A page of a JSON API -> samples: `pagination` makes the request for each page, `decode` reads its document, `mapping`
+makes samples of records (`values` record by record, where one differs), and `reader` is all of it for one target.
 """
