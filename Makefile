@@ -182,7 +182,7 @@ $(PACKAGES): $(PACKAGES).txt
 	@rm -rf $(addprefix $@.new/google/protobuf/,json_format.py proto_json.py service_reflection.py internal/testing_refleaks.py)
 	@rm -rf $(addprefix $@.new/dns/,dnssec.py dnssecalgs zone.py zonefile.py btree.py btreezone.py versioned.py update.py asyncresolver.py _trio_backend.py)
 	@rm -rf $@.new/dns/win32util.py $@.new/dns/quic/_[a-z]*.py $(addprefix $@.new/dns/,e164.py namedict.py tsigkeyring.py _asyncio_backend.py)
-	@find $@.new/dns/rdtypes -name '*.py' $(patsubst %,! -name %.py,__init__ $(RECORD_TYPES) mxbase nsbase txtbase svcbbase util) -exec rm -f {} +
+	@find $@.new -path '*/dns/rdtypes/*.py' $(patsubst %,! -name %.py,__init__ $(RECORD_TYPES) mxbase nsbase txtbase svcbbase util) -exec rm -f {} +
 	@rm -rf $(addprefix $@.new/google/protobuf/,$(addsuffix .py,any proto proto_builder proto_text duration timestamp api_pb2 type_pb2 struct_pb2 wrappers_pb2))
 	@rm -rf $(addprefix $@.new/urllib3/contrib/,emscripten pyopenssl.py socks.py) $@.new/charset_normalizer/cli $@.new/certifi/tests
 	@rm -rf $(addprefix $@.new/,idna/cli.py idna/codec.py requests/help.py aws_lambda_powertools/logging/formatters/datadog.py)
