@@ -167,7 +167,8 @@ $(PACKAGES).txt: functions/requirements.txt Makefile
 
 # Of what is installed Lambda never needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP
 # router, utilities and Datadog (what neither Logger nor Metrics imports), DNS zones and DNS over QUIC, urllib3 for
-# browsers, the time zones' sources, and what charset_normalizer, zlib_ng, zstd and protobuf have beside what is imported.
+# browsers, the time zones' sources, what zlib_ng, zstd and protobuf have beside what is imported, and charset_normalizer,
+# by which requests would guess the charset of a text (lambda_remote_write/__init__.py silences its warning about that).
 # Records of DNS that discovery does not ask for are read as bytes, if a server sends any.
 # Licences and METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 $(PACKAGES): $(PACKAGES).txt
@@ -176,7 +177,7 @@ $(PACKAGES): $(PACKAGES).txt
 	  $(if $(filter host,$(ARCH)),,$(PIP_TAGS)) --target $@.new -r $<
 	@rm -rf $@.new/bin $@.new/aws_lambda_powertools/event_handler $@.new/aws_lambda_powertools/metrics/provider/datadog
 	@find $@.new/aws_lambda_powertools/utilities -mindepth 1 -maxdepth 1 -type d ! -name jmespath_utils -exec rm -rf {} +
-	@rm -f $@.new/charset_normalizer/*.so $@.new/zlib_ng/gzip_ng_threaded.py $@.new/tzdata/zoneinfo/*.tab $@.new/tzdata/zoneinfo/tzdata.zi
+	@rm -rf $@.new/charset_normalizer $@.new/charset_normalizer-*.dist-info $@.new/zlib_ng/gzip_ng_threaded.py $@.new/tzdata/zoneinfo/*.tab $@.new/tzdata/zoneinfo/tzdata.zi
 	@rm -rf $@.new/backports/zstd/zipfile $@.new/backports/zstd/tarfile.py $@.new/backports/zstd/_cffi
 	@rm -rf $@.new/google/protobuf/descriptor_pb2.py $@.new/google/protobuf/compiler $@.new/google/protobuf/internal/*_benchmark.py
 	@rm -rf $(addprefix $@.new/google/protobuf/,json_format.py proto_json.py service_reflection.py internal/testing_refleaks.py)
@@ -184,7 +185,7 @@ $(PACKAGES): $(PACKAGES).txt
 	@rm -rf $@.new/dns/win32util.py $@.new/dns/quic/_[a-z]*.py $(addprefix $@.new/dns/,e164.py namedict.py tsigkeyring.py _asyncio_backend.py)
 	@find $@.new -path '*/dns/rdtypes/*.py' $(patsubst %,! -name %.py,__init__ $(RECORD_TYPES) mxbase nsbase txtbase svcbbase util) -exec rm -f {} +
 	@rm -rf $(addprefix $@.new/google/protobuf/,$(addsuffix .py,any proto proto_builder proto_text duration timestamp api_pb2 type_pb2 struct_pb2 wrappers_pb2))
-	@rm -rf $(addprefix $@.new/urllib3/contrib/,emscripten pyopenssl.py socks.py) $@.new/charset_normalizer/cli $@.new/certifi/tests
+	@rm -rf $(addprefix $@.new/urllib3/contrib/,emscripten pyopenssl.py socks.py) $@.new/certifi/tests
 	@rm -rf $(addprefix $@.new/,idna/cli.py idna/codec.py requests/help.py aws_lambda_powertools/logging/formatters/datadog.py)
 	@find $@.new \( -name '*.pyi' -o -path '*.dist-info/RECORD' \) -exec rm -f {} +
 	@mv $@.new $@
