@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -253,3 +254,12 @@ _WITH_OPTION: dict[str, Callable[[Section], OneFormat | None]] = {
     "number": _number_option, "clock": _clock_option, "percent": _percent_option, "quantity": _quantity_option,
 }  # fmt: skip
 _OPTIONS = "{number: {decimal: …, thousands: …}}, {clock: h:m}, {clock: m:s}, {percent: ratio}, {quantity: UNIT}"
+
+
+def that_reads(text: str) -> str:
+    """The name of a format that reads a text, for messages; "" when none without an option does."""
+    for name in ("duration", "percent", "quantity", "rfc3339", "boolean"):
+        with suppress(Unreadable, BadTimestamp):
+            if _named(name).of_text(text) is not None:
+                return name
+    return ""

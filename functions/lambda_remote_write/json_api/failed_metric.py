@@ -8,7 +8,7 @@ are too far in the future.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -65,6 +65,8 @@ def records_missing(records: Records, documents: Sequence[Any]) -> str:
         return f"{detail}: a list is expected at {place}, but it has {shown(absence.value)}"
     inside = f" in {first_characters(document)}" if absence.value is None and absence.path else ""
     detail += f": {place} is {shown(absence.value)}{inside}"
+    if _is_json_text(absence.value):
+        return f"{detail}{_JSON_TEXT}"
     detail += _nearest(".".join(step.text for step in records.steps), document, lists=True)
     step = records.missing_step(documents).text
     quote = "'" if '"' in step else '"'
@@ -84,7 +86,35 @@ def _all_skipped(metric: Metric, result: MetricResult, documents: Sequence[Any])
         detail = nothing_found("name", metric.record_name.path, metric.records, documents)
         return f"metric {metric.name}: {of_all}: {detail}"
     example = result.skipped.first_examples[most].removeprefix(f"metric {metric.name}").lstrip(":, ")
-    return f"metric {metric.name}: {of_all} ({most}); the first: {example}"
+    hint = _reading(metric, documents) if most == DropReason.NOT_A_NUMBER else ""
+    return f"metric {metric.name}: {of_all} ({most}); the first: {example}{hint}"
+
+
+def _reading(metric: Metric, documents: Sequence[Any]) -> str:
+    """What would read the first text of a metric whose texts are no numbers; "" when nothing comes to mind."""
+    text = next(_texts(metric, documents), None)
+    if text is None or metric.value_regex is not None or metric.value_format is not None:
+        return ""
+    if _is_json_text(text):
+        return _JSON_TEXT
+    from ..config.value_format import that_reads  # seldom needed
+
+    return f"; value_format: {name} reads it" if (name := that_reads(text)) else ""
+
+
+def _texts(metric: Metric, documents: Sequence[Any]) -> Iterator[str]:
+    with suppress(BudgetExceeded):
+        for document in documents:
+            for group in metric.records.walk(document):
+                yield from (value for value in metric.value.column(group) if isinstance(value, str))
+
+
+_JSON_TEXT = "; that is JSON in a text, which from_json(…) reads"
+
+
+def _is_json_text(value: Any) -> bool:
+    """Whether a text is an object or a list of JSON, by its ends."""
+    return isinstance(value, str) and (value.strip()[:1], value.strip()[-1:]) in (("{", "}"), ("[", "]"))
 
 
 def nothing_found(key: str, expression: Expression, records: Records, documents: Sequence[Any]) -> str:
@@ -100,6 +130,8 @@ def nothing_found(key: str, expression: Expression, records: Records, documents:
     if _is_in_each_value(expression, value) and len(records.steps) - 1 not in records.key_levels:
         detail = "each of its values has it: they are the records when an expression uses @key"
         return f'{key} {expression.text} finds nothing; {where}; {detail}, as labels: {{key: "@key"}}'
+    if _is_json_text(trace.value):
+        return f"{key} {expression.text} finds nothing; {where}{_JSON_TEXT}"
     nearest = _nearest(expression.text, value, lists=False)
     return f"{key} {expression.text} finds nothing; {where}{nearest}{_shape(records, documents)}"
 

@@ -138,6 +138,9 @@ class RecordValues:
         if raw is None:
             raise Skip(DropReason.TIMESTAMP_MISSING, f"{self._metric.timestamp.path.text} finds no timestamp")
         check(raw)
+        if isinstance(raw, list):
+            detail = "finds a list; records: columns({…}) makes a record of each of its places"
+            raise Skip(DropReason.TIMESTAMP_INVALID, f"{self._metric.timestamp.path.text} {detail}")
         try:
             stamp = self._metric.timestamp.format.milliseconds(raw)
         except BadTimestamp as error:
