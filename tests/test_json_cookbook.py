@@ -16,6 +16,8 @@ from tests.rig.cookbook import PAGE, RECIPES, Recipe, clock_ms
 from tests.rig.json_source import SYNTHETIC, Rig, counts, dropped, number
 from tests.rig.tables import table
 
+pytestmark = pytest.mark.slow  # every recipe is pushed and planned
+
 CLOCK_MS = clock_ms()
 LANGUAGES = re.compile(r"(?:(?:json|http) )+yaml text")
 SECRETS = re.findall(r"env:(\w+)", PAGE)

@@ -15,6 +15,8 @@ from tests.rig import backfill as rigs
 from tests.rig.backfill import DAY, NOW_MS
 from tests.rig.operator import NOW, Operator, operator
 
+pytestmark = pytest.mark.slow  # whole backfills, one for each way to fail
+
 __all__ = ["operator"]
 
 SECRET = "hunter2correcthorse"

@@ -112,6 +112,7 @@ def test_repr() -> None:
     assert not CANARY.search(shown(yaml.safe_dump(full())))
 
 
+@pytest.mark.slow  # every spoilt form of every secret
 @pytest.mark.parametrize("how", SPOILT)
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
 def test_mistakes(path: tuple[Any, ...], how: str) -> None:

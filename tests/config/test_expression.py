@@ -92,6 +92,7 @@ ENDINGS = st.sampled_from(["", "[]", "[*]", "[0]", ".*", "[?a]", " | @", "[].a",
 PATHS = st.builds(lambda names, ending: ".".join(names) + ending, st.lists(NAMES, min_size=1, max_size=3), ENDINGS)
 
 
+@pytest.mark.slow  # hundreds of examples
 @settings(max_examples=300)
 @given(DOCUMENTS, st.lists(DOCUMENTS, max_size=4), PATHS)
 def test_quick_ways_are_jmespath(document: Any, siblings: list[Any], path: str) -> None:
@@ -103,6 +104,7 @@ def test_quick_ways_are_jmespath(document: Any, siblings: list[Any], path: str) 
     ]
 
 
+@pytest.mark.slow  # hundreds of examples
 @settings(max_examples=300)
 @given(DOCUMENTS, st.sampled_from(["@", "[]", "[*]"]) | PATHS)
 def test_quick_steps_are_jmespath(document: Any, path: str) -> None:

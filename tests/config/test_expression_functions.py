@@ -250,6 +250,7 @@ def combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 PLAIN = st.recursive(st.one_of(KEYS, st.sampled_from(["@", "`1`", "'x'", "`[1, 2]`"])), combined, max_leaves=5)
 
 
+@pytest.mark.slow  # hundreds of examples
 @settings(max_examples=600, deadline=None)
 @given(PLAIN, DOCUMENTS)
 def test_an_expression_of_jmespath_finds_what_jmespath_finds(text: str, document: Any) -> None:
@@ -288,6 +289,7 @@ WORDS = st.sampled_from(
 ANY = st.recursive(WORDS, with_own, max_leaves=6)
 
 
+@pytest.mark.slow  # hundreds of examples
 @settings(max_examples=600, deadline=None)
 @given(ANY, ANY, DOCUMENTS, st.integers(0, 300))
 def test_no_expression_and_no_document_crashes(text: str, step: str, document: Any, visits: int) -> None:
@@ -311,6 +313,7 @@ def test_no_expression_and_no_document_crashes(text: str, step: str, document: A
     assert absence is None or absence.is_absence
 
 
+@pytest.mark.slow  # hundreds of examples
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.fixed_dictionaries({"id": DOCUMENTS}), max_size=6), DOCUMENTS)
 def test_a_lookup_is_the_first_of_a_filter(elements: list[Any], value: Any) -> None:

@@ -85,6 +85,7 @@ EXPRESSIONS = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow  # hundreds of examples
 @settings(max_examples=400)
 @given(EXPRESSIONS, DOCUMENTS)
 @example("a || b", {"a": False})

@@ -569,6 +569,7 @@ def test_a_slow_chain_of_redirects_shares_one_timeout(rig: Rig) -> None:
     assert rig.value("scrape_duration_seconds") < 3
 
 
+@pytest.mark.slow  # its APIs take two seconds
 def test_twelve_jobs_are_fetched_side_by_side(rig: Rig) -> None:
     rig.api.serve("/doc", lambda request: Answer(200, {}, b'{"v":1}', fault=Fault.delay(1.0)))
     app = rig.app(*(rig.job(METRIC, name=f"j{index}") for index in range(12)))

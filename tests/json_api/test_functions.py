@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from lambda_remote_write.config import expression_context
 from sandbox.server import Answer, Request
 from tests.rig.json_source import NOW_MS, Rig, error, example, skipped
 from tests.rig.tables import table
+
+pytestmark = pytest.mark.slow  # millions of elements are visited
 
 HEADERS = {"X-RateLimit-Remaining": "4987", "Last-Seen": "Thu, 23 May 2024 15:58:17 GMT"}
 

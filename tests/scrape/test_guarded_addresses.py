@@ -12,6 +12,8 @@ from lambda_remote_write.http import ConnectionOptions, HttpRequest, Transport, 
 from sandbox.server import Answer
 from tests.rig.scraping import Recorder, environment, scraped
 
+pytestmark = pytest.mark.slow  # each form of an address, in every place where one may stand
+
 METADATA = {
     "IPv4": "169.254.169.254",
     "of ECS": "169.254.170.2",

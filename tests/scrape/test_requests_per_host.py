@@ -22,6 +22,8 @@ from tests.rig.in_flight import InFlight
 from tests.rig.run import running
 from tests.rig.scraping import PAGE, scraped
 
+pytestmark = pytest.mark.slow  # servers that take their time, one at a time
+
 METRICS = [{"name": "m", "value": "v", "labels": {"id": "id"}}]
 INSTANCE = {"source_labels": ["__address__", "__metrics_path__"], "separator": "", "target_label": "instance"}
 
