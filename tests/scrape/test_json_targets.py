@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write.environment import Environment
 from lambda_remote_write.plan import plan
+from lambda_remote_write.relabel import hashmod
+from lambda_remote_write.state.shards import Shard
 from sandbox.server import Answer, Request
 from tests.rig.json_source import NOW_MS, Rig
 
@@ -164,6 +168,24 @@ def test_a_target_that_leaves_ends_its_series_and_those_of_the_others_go_on(rig:
     assert arrived["b"][2] != arrived["b"][2]  # a stale marker is a NaN
     (ended,) = (points for labels, points in rig.receiver.series("watts").items() if dict(labels)["instance"] == "b")
     assert ended[2][0] == NOW_MS + 2 * MINUTE_MS  # the time of the first scrape that was missed
+
+
+def test_each_target_is_scraped_in_one_shard_of_several(rig: Rig) -> None:
+    """By the hash of its job and its labels and address, as the targets of a scrape job."""
+    devices = [f"d{number}" for number in range(12)]
+    config = {
+        "json_configs": [relabelled(static_configs=static(rig, *devices))],
+        "remote_write": [{"url": "http://r/"}],
+    }
+    found: list[str] = []
+    for index in range(3):
+        environment = Environment(parse_config(json.dumps(config), "c", {}), Dependencies({}), shard=Shard(index, 3))
+        environment.discover(time.monotonic() + 10)
+        sources = environment.sources()
+        assert {hashmod(source.key, 3) for source in sources} <= {index}
+        assert len(sources) < len(devices)
+        found += [source.instance for source in sources]
+    assert sorted(found) == sorted(devices)
 
 
 STAMPED = {"name": "watts", "records": "[]", "value": "v", "timestamp": {"path": "t", "format": "unix"}}

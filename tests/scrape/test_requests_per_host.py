@@ -130,11 +130,11 @@ def test_a_slow_host_does_not_hold_up_another() -> None:
 
 @pytest.mark.slow  # it scrapes twice
 def test_pusher_run_keeps_to_it_and_a_scrape_that_waits_misses_its_turn(tmp_path: Path) -> None:
-    """Ten paths of 0.3 s, two at a time, every second: none is asked again before its last scrape has ended."""
-    with InFlight(api(0), 0.3) as site, compliance.Receiver() as receiver:
+    """Ten paths of 0.5 s, two at a time, every two seconds: none is asked again before its last scrape has ended."""
+    with InFlight(api(0), 0.5) as site, compliance.Receiver() as receiver:
         entry = static(site.address, PATHS[:10], max_requests_per_host=2, metrics=METRICS)
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s"},
             "json_configs": [entry],
             "remote_write": [compliance.endpoint(receiver.url("w"))],
         }

@@ -30,7 +30,7 @@ _NEARLY_RFC3339 = re.compile(
 _DATE_MS = re.compile(r"/Date\((-?\d{1,20})(?:[+-]\d{4})?\)/", re.ASCII)  # the offset does not change the instant
 _DIRECTIVE = re.compile(r"%.", re.DOTALL)
 _YEAR_DIRECTIVES = ("%Y", "%y", "%G", "%c", "%x")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 253_402_300_799_999  # the end of the year 9999
 _MAX_NUMBER = (_MAX_MS + 1) * 1_000_000  # the same in the finest unit
 
@@ -66,7 +66,7 @@ class Format:
             return str(milliseconds // factor if self.name == "unix" else milliseconds * factor)
         if self.name == DATE_MS:
             return f"/Date({milliseconds})/"
-        moment = (_EPOCH + timedelta(milliseconds=milliseconds)).astimezone(self.zone or UTC)
+        moment = (EPOCH + timedelta(milliseconds=milliseconds)).astimezone(self.zone or UTC)
         if self.name == "rfc3339":
             return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return moment.strftime(self.name)
@@ -212,7 +212,7 @@ def _nearly_rfc3339(text: str) -> str:
 
 
 def _to_ms(moment: datetime) -> int:
-    since = moment - _EPOCH
+    since = moment - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
 
 

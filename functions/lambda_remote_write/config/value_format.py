@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import yaml
 
 from . import timestamp, value_texts
-from .timestamp import UNIX_FORMATS, BadTimestamp, Format
+from .timestamp import EPOCH, UNIX_FORMATS, BadTimestamp, Format
 from .value_texts import Number, Unreadable
 from .yaml_reader import Section
 
@@ -32,7 +32,6 @@ _MAX_CHARACTERS = 200  # no value is longer; bounds what a hostile text costs
 _SPELLINGS = str.maketrans(  # of blanks, minus, apostrophe, micro and ohm
     {**dict.fromkeys("\t\u00a0\u2007\u2009\u202f", " "), "\u2212": "-", "\u2019": "'", "\u03bc": "µ", "\u2126": "Ω"}
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +238,7 @@ def _seconds(stamp: Format, value: Any) -> Number:
         return value_texts.EXACT.scaleb(Decimal(text), -_PLACES[stamp.name])
     if stamp.name == timestamp.DATE_MS:
         return value_texts.EXACT.scaleb(Decimal(stamp.milliseconds(value)), -3)
-    return value_texts.EXACT.scaleb(Decimal((stamp.moment(value) - _EPOCH) // timedelta(microseconds=1)), -6)
+    return value_texts.EXACT.scaleb(Decimal((stamp.moment(value) - EPOCH) // timedelta(microseconds=1)), -6)
 
 
 _PLAIN: dict[str, Reader] = {

@@ -81,7 +81,7 @@ class _JsonList:
         """The targets, and a group without any for each thing to be said. Raises DiscoveryError and what `_read`
         raises."""
         shared = evaluation(_MAX_BYTES, time.time_ns() // 1_000_000, exact=True)
-        documents = [Document(page.document, page.status, page.headers, shared) for page in pages]
+        documents = [page.answer(page.document, shared) for page in pages]
         read = _read(self._config, documents)
         records = len(read.targets) + len(read.bad)
         if not read.targets and (missing := records_missing(self._config.records, documents)):
@@ -108,7 +108,7 @@ class _JsonList:
 
 def _page(body: Body) -> JsonPage:
     document = decode(body.content, body.content_type, exact=True)
-    return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
+    return JsonPage.of(body, document)
 
 
 def _left_out(bad: Sequence[str], records: int) -> str:

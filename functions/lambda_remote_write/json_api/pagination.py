@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 from ..config.expression import Expression, Records
-from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
+from ..config.expression_context import BudgetExceeded, Document, Evaluation, ExpressionFailed, Position
 from ..config.schema import HttpClientConfig, JsonJob, Pagination
 from ..config.shown_json import kind_of
 from ..config.yaml_reader import shown_url
@@ -34,6 +34,14 @@ class JsonPage:
     size: int
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def of(body: Body, document: Any) -> JsonPage:
+        return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
+
+    def answer(self, document: Any, evaluation: Evaluation) -> Document:
+        """A document of the page, with what expressions may ask about its answer."""
+        return Document(document, self.status, self.headers, evaluation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,7 @@ class PageWalk:
     def _last(self) -> Document:
         """The last page, for expressions."""
         page = self.pages[-1]
-        return Document(page.document, page.status, page.headers, self._evaluation)
+        return page.answer(page.document, self._evaluation)
 
     def _record_count(self) -> int:
         document = self.pages[-1].document
@@ -166,7 +174,7 @@ class PageWalk:
         if isinstance(cursor, float):  # as the document wrote it
             exact = decode(page.content, page.content_type, exact=True)
             shared = evaluation(self._request.max_bytes, 0, exact=True)
-            cursor = found_by(pagination.path, Document(exact, page.status, page.headers, shared))
+            cursor = found_by(pagination.path, page.answer(exact, shared))
         if isinstance(cursor, list | dict):
             detail = f"pagination.path finds {kind_of(cursor)}; a cursor is a text or a number"
             raise FetchError(f"page {len(self.pages)}: {detail}")

@@ -46,9 +46,8 @@ class JsonReader:
 
     def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
-        content, content_type = body.content, body.content_type
-        document = None if self._columns else decode(content, content_type, exact=self.mapper.exact)
-        return JsonPage(content, content_type, document, len(content), body.status, body.headers)
+        document = None if self._columns else decode(body.content, body.content_type, exact=self.mapper.exact)
+        return JsonPage.of(body, document)
 
     def to_samples(self, pages: Sequence[JsonPage], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises NotJson and ScrapeFailed."""
@@ -79,7 +78,7 @@ class JsonReader:
     def _documents(self, pages: Sequence[JsonPage], values: Sequence[Any], now_ms: int) -> list[Document]:
         """Decoded pages, with what expressions may ask about their answers."""
         shared = evaluation(self.request.max_bytes, now_ms, exact=self.mapper.exact)
-        return [Document(value, page.status, page.headers, shared) for page, value in zip(pages, values, strict=True)]
+        return [page.answer(value, shared) for page, value in zip(pages, values, strict=True)]
 
     def _check(self, documents: Sequence[Document]) -> None:
         """Raises ScrapeFailed when the API itself says that it has failed, or when that cannot be judged."""
