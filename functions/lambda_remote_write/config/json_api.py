@@ -49,7 +49,7 @@ def pagination(entry: Section) -> Pagination | None:
     section.defaults = default = Pagination(style, None, "page" if style == "page" else "cursor")
     found = Pagination(
         style=style,
-        path=section.read("path", _page_path),
+        path=read_expression(section, "path", _page_path),
         parameter=section.text("parameter", default.parameter),
         first_page=section.integer("first_page"),
         max_pages=section.integer("max_pages", minimum=1),
@@ -96,32 +96,38 @@ def read_steps(section: Section, default: str) -> list[Step]:
         expression.records(steps, [])
     except expression.InvalidExpression as error:
         section.problem("records", str(error))
-    warn_of_unlikely_keys(section, "records", [step.expression for step in steps])
+    _warn_of_unlikely_keys(section, "records", [step.expression for step in steps])
     return steps or [expression.parse_step(default)]
 
 
 def within(steps: Sequence[Step]) -> Callable[[str], Expression]:
     """Reads an expression that is evaluated under these steps of `records`."""
 
-    def read_expression(text: str) -> Expression:
+    def parsed(text: str) -> Expression:
         found = expression.parse(text)
         expression.records(steps, [found])
         return found
 
-    return read_expression
+    return parsed
 
 
-def read_labels(section: Section, read_expression: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
+def read_labels(section: Section, convert: Callable[[str], Expression]) -> tuple[tuple[str, Expression], ...]:
     """`labels: {name: expression}`."""
     labels, found = section.map("labels"), []
     for name in labels:
-        value = labels.read(name, read_expression)
+        value = read_expression(labels, name, convert)
         if label_name(labels, name) and value is not None:
             found.append((name, value.as_text()))
     return tuple(found)
 
 
-def warn_of_unlikely_keys(section: Section, key: str, expressions: Iterable[Expression | None]) -> None:
-    """Warns of keys in expressions that are more likely something else."""
+def read_expression(section: Section, key: str, convert: Callable[[str], Expression]) -> Expression | None:
+    """The expression at `key`, through `convert`. Warns of keys in it that are more likely something else."""
+    found = section.read(key, convert)
+    _warn_of_unlikely_keys(section, key, [found])
+    return found
+
+
+def _warn_of_unlikely_keys(section: Section, key: str, expressions: Iterable[Expression | None]) -> None:
     for text, detail in [(one.text, detail) for one in expressions if one for detail in one.unlikely_keys]:
         section.warn(key, f"{text!r:.80}: {detail}")

@@ -49,13 +49,12 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         body=body,
         labels=_static_labels(entry),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
-        fail_if=entry.read("fail_if", json_api.over_document),
-        fail_message=entry.read("fail_message", json_api.over_document),
+        fail_if=json_api.read_expression(entry, "fail_if", json_api.over_document),
+        fail_message=json_api.read_expression(entry, "fail_message", json_api.over_document),
         pagination=json_api.pagination(entry),
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),
     )
-    json_api.warn_of_unlikely_keys(entry, "fail_if", [job.fail_if])
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
@@ -125,11 +124,11 @@ def _metric(section: Section) -> _Read | None:
     before = len(section.diagnostics.problems)
     section.defaults = default = _default_metric()
     steps = json_api.read_steps(section, _ALL)
-    read_expression = json_api.within(steps) if not section.is_wrong("records") else expression.parse
-    value = section.read("value", read_expression)
-    timestamp = _timestamp(section, read_expression)
-    labels = json_api.read_labels(section, read_expression)
-    name, record_name = _name(section, read_expression)
+    convert = json_api.within(steps) if not section.is_wrong("records") else expression.parse
+    value = json_api.read_expression(section, "value", convert)
+    timestamp = _timestamp(section, convert)
+    labels = json_api.read_labels(section, convert)
+    name, record_name = _name(section, convert)
     states = statesets.read(section, dict(labels))
     metric_type = section.choice("type", METRIC_TYPES, "stateset" if states else None)
     metric = Metric(
@@ -156,8 +155,6 @@ def _metric(section: Section) -> _Read | None:
     for key in ("name", "value"):
         if not section.has(key):
             section.problem(key, "is required")
-    json_api.warn_of_unlikely_keys(section, "value", [value])
-    json_api.warn_of_unlikely_keys(section, "labels", [label for _, label in labels])
     of_ranges = section.section("backfill")
     section.close(unsupported_keys.METRIC)
     if len(section.diagnostics.problems) > before:
@@ -185,10 +182,10 @@ def _of_range(
     steps = own or of_job or metric.records.steps
     value, timestamp, labels = metric.value, metric.timestamp, dict(metric.labels)
     if block is not None:
-        read_expression = json_api.within(steps)
-        value = block.read("value", read_expression) or value
-        timestamp = _timestamp(block, read_expression) or timestamp
-        labels |= dict(json_api.read_labels(block, read_expression))
+        convert = json_api.within(steps)
+        value = json_api.read_expression(block, "value", convert) or value
+        timestamp = _timestamp(block, convert) or timestamp
+        labels |= dict(json_api.read_labels(block, convert))
         block.close()
     found = replace(metric, value=value, timestamp=timestamp, labels=tuple(labels.items()))
     try:
@@ -207,12 +204,12 @@ def _metric_name(text: str) -> str:
     return text
 
 
-def _name(section: Section, read_expression: Callable[[str], Expression]) -> tuple[str, RecordName | None]:
+def _name(section: Section, convert: Callable[[str], Expression]) -> tuple[str, RecordName | None]:
     """The metric's name; or what messages call it, as `jmx_{@key}`, and where its records have the name."""
     block = section.section("name") if section.is_map("name") else None
     if block is None:
         return section.read("name", _metric_name, ""), None
-    path, prefix = block.read("path", read_expression), block.read("prefix", _prefix, "")
+    path, prefix = json_api.read_expression(block, "path", convert), block.read("prefix", _prefix, "")
     if not block.has("path"):
         block.problem("path", "is required: where the record has the name; a name that is known is a plain text")
     elif path is not None and path.scope is Scope.CONSTANT:
@@ -259,11 +256,11 @@ def _value_format(section: Section) -> ValueFormat | None:
     return value_format.read(section)
 
 
-def _timestamp(section: Section, read_expression: Callable[[str], Expression]) -> Timestamp | None:
+def _timestamp(section: Section, convert: Callable[[str], Expression]) -> Timestamp | None:
     block = section.section("timestamp")
     if block is None:
         return None
-    path = block.read("path", read_expression)
+    path = json_api.read_expression(block, "path", convert)
     zone = block.read("timezone", parse_zone)
     stamp_format = any_of(_timestamp_formats(block), zone)
     for key in ("path", "format"):

@@ -268,9 +268,9 @@ def _json_sd(block: Section) -> JsonSd | None:
     before = len(block.diagnostics.problems)
     method, body = json_api.read_request(block)
     steps = json_api.read_steps(block, "[]")
-    read_expression = json_api.within(steps) if not block.is_wrong("records") else expression.parse
-    target = block.read("target", lambda text: _target(text, read_expression))
-    labels = json_api.read_labels(block, read_expression)
+    convert = json_api.within(steps) if not block.is_wrong("records") else expression.parse
+    target = json_api.read_expression(block, "target", lambda text: _target(text, convert))
+    labels = json_api.read_labels(block, convert)
     pagination = json_api.pagination(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     http = json_api.with_headers(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES))
@@ -285,10 +285,10 @@ def _json_sd(block: Section) -> JsonSd | None:
     return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, http)
 
 
-def _target(text: str, read_expression: Callable[[str], Expression]) -> Expression:
+def _target(text: str, convert: Callable[[str], Expression]) -> Expression:
     """Raises ValueError."""
     try:
-        found = read_expression(text)
+        found = convert(text)
     except expression.InvalidExpression as error:
         raise ValueError(f"{error}; {_CONSTANT_TARGET}") from None
     if found.scope is Scope.CONSTANT and not (isinstance(found.constant, str) and found.constant):
