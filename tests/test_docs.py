@@ -48,7 +48,10 @@ def test_the_packaged_config_loads_and_so_does_what_it_holds_ready() -> None:
         assert (loaded.job_names(), loaded.warnings) == (jobs, ())
 
 
-READERS = "read|read_expression|text|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list|hidden|text_map"
+READERS = (
+    "read|read_expression|text|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list"
+    "|hidden|text_map"
+)
 
 
 @pytest.mark.parametrize(
