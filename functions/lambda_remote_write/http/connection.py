@@ -215,6 +215,7 @@ def _proxy_headers(options: ConnectionOptions) -> dict[str, str]:
 @functools.lru_cache(maxsize=16)
 def _tls_context(options: ConnectionOptions) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python before 3.11.4 sets it: a cut answer would count as whole
     versions = {"TLS10": "TLSv1", "TLS11": "TLSv1_1", "TLS12": "TLSv1_2", "TLS13": "TLSv1_3"}
     context.minimum_version = ssl.TLSVersion[versions[options.min_version]]
     if options.max_version:

@@ -36,7 +36,7 @@ def explained(
         )
     if isinstance(error, TimeoutError):
         return TransportError("timeout", f"{host}: timed out while {step}; {_SLOW_HINTS.get(step, _SLOW_HINT)}")
-    has_ended = isinstance(error, ssl.SSLEOFError) and step in _AFTER_THE_HANDSHAKE
+    has_ended = is_tls_cut(error) and step in _AFTER_THE_HANDSHAKE
     if isinstance(error, ssl.SSLError | CertificateError) and not has_ended:
         return TransportError("tls", f"{host}: TLS failed while {step} ({_tls_reason(error)}); {_TLS_HINT}")
     if isinstance(error, ConnectionRefusedError):
@@ -49,6 +49,16 @@ def explained(
     if isinstance(error, HTTPException):
         return TransportError("protocol", f"{host}: not a valid HTTP answer while {step} ({_short(error)})")
     return TransportError("protocol", f"{host}: {type(error).__name__} while {step} ({_short(error)})")
+
+
+def is_tls_cut(error: Exception) -> bool:
+    """Whether the peer closed a TLS connection without close_notify (RFC 8446, 6.1).
+
+    Python before 3.11.4 raises a plain SSLError for it, and SSLEOFError only since (python/cpython issue 95494).
+    """
+    if isinstance(error, ssl.SSLEOFError):
+        return True
+    return isinstance(error, ssl.SSLError) and error.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def _tls_reason(error: Exception) -> str:

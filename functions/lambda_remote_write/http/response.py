@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import IncompleteRead
 from typing import Any
 
+from .errors import is_tls_cut
+
 CHUNK_BYTES = 256 * 1024
 _LENGTH = re.compile(r"[0-9]+")
 
@@ -122,8 +124,10 @@ class _TimedReader(io.RawIOBase):
         self._sock.settimeout(left)
         try:
             count: int | None = self._raw.readinto(buffer)
-        except ssl.SSLEOFError:  # not raised further: what came before it would be lost with it
-            self.is_cut = True
+        except ssl.SSLError as error:
+            if not is_tls_cut(error):
+                raise
+            self.is_cut = True  # not raised further: what came before it would be lost with it
             return 0
         return count
 
