@@ -10,12 +10,13 @@ from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 from ..config.expression import Expression, Records
 from ..config.expression_context import BudgetExceeded, Document, Evaluation, ExpressionFailed, Position
-from ..config.schema import HttpClientConfig, JsonJob, Pagination
+from ..config.schema import BodyFormat, HttpClientConfig, JsonJob, Pagination
 from ..config.shown_json import kind_of
 from ..config.yaml_reader import shown_url
-from ..http import parsed
+from ..http import content_coding, parsed
 from ..http.fetch import Body, Fetcher, FetchError, SourceRequest, is_2xx, origin
-from .decode import decode, evaluation
+from ..model.reason_counts import ReasonCounts
+from .decode import decode_body, evaluation
 from .values import label_text
 
 CURSOR = "{cursor}"
@@ -25,19 +26,28 @@ _MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors
 
 @dataclass(slots=True)
 class JsonPage:
-    """One page: its body, its size in bytes, the document decoded from it (None while it is not decoded yet), and the
-    status and headers of its answer."""
+    """One page: its body and its size in bytes, how it is read, the status and headers of its answer, the document
+    decoded from it (None while it is not decoded yet), and what of that cannot be read."""
 
     content: bytes | bytearray = field(repr=False)
     content_type: str
-    document: Any = field(repr=False)
     size: int
+    body_format: BodyFormat
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    document: Any = field(default=None, repr=False)
+    skipped: ReasonCounts = field(default_factory=ReasonCounts)
 
     @staticmethod
-    def of(body: Body, document: Any) -> JsonPage:
-        return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
+    def of(body: Body, body_format: BodyFormat) -> JsonPage:
+        """A page that is not decoded yet."""
+        size = len(body.content)
+        return JsonPage(body.content, body.content_type, size, body_format, body.status, body.headers)
+
+    def decoded(self, *, exact: bool) -> Any:
+        """The document. Raises NotJson."""
+        self.skipped = ReasonCounts()  # a page may be decoded twice
+        return decode_body(self.content, self.content_type, self.body_format, self.skipped, exact=exact)
 
     def answer(self, document: Any, evaluation: Evaluation) -> Document:
         """A document of the page, with what expressions may ask about its answer."""
@@ -172,7 +182,7 @@ class PageWalk:
         """The last page's cursor as text."""
         cursor, page = self._pointer(), self.pages[-1]
         if isinstance(cursor, float):  # as the document wrote it
-            exact = decode(page.content, page.content_type, exact=True)
+            exact = page.decoded(exact=True)
             shared = evaluation(self._request.max_bytes, 0, exact=True)
             cursor = found_by(pagination.path, page.answer(exact, shared))
         if isinstance(cursor, list | dict):
@@ -222,6 +232,7 @@ def fetch_pages(
             left_bytes,
             request.is_success,
             body=body,
+            accept_encoding=content_coding.ALL,
             allow_link_local=request.allow_link_local,
             unix_socket=request.unix_socket,
         )
