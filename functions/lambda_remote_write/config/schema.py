@@ -217,6 +217,9 @@ class BodyFormat:
         return self.format in ("", "json") and not self.strip_prefix and not self.charset
 
 
+BY_CONTENT_TYPE = BodyFormat()
+
+
 @dataclass(frozen=True, slots=True)
 class Pagination:
     """`style` is `next_link` (`path` finds the next URL), `cursor` (`path` finds the value for `parameter`) or `page`
@@ -317,7 +320,7 @@ class JsonJob(Job):
     valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
     fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status
     fail_message: Expression | None = None  # finds the API's own words for that
-    body_format: BodyFormat = BodyFormat()
+    body_format: BodyFormat = BY_CONTENT_TYPE
     pagination: Pagination | None = None
     backfill: Backfill | None = None
 

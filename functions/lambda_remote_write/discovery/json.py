@@ -56,7 +56,7 @@ class _JsonList:
         lists = [config.records] if config.records.is_list else []
         paging = config.pagination, config.method, config.body
         self._config, self._fetcher = config, fetcher
-        self._request = ApiRequest(config.url, config.http, _MAX_BYTES, lists, *paging)
+        self._request = ApiRequest(config.url, config.http, _MAX_BYTES, lists, *paging, body_format=config.body_format)
         self._place = shown_url(config.url)
         self._has_followed = False  # an answer led to a second page
 

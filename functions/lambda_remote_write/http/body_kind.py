@@ -80,8 +80,9 @@ def beginning(head: bytes | bytearray) -> str:
     return f"'{cut(printable(escaped), _SHOWN)}'"
 
 
-def kind_of_body(head: bytes, content_type: str) -> str:
-    """`this is …` of the beginning of a body that is no JSON; "" when nothing is known of it."""
+def kind_of_body(content: bytes | bytearray, content_type: str) -> str:
+    """`this is …` of a body that is no JSON; "" when nothing is known of it."""
+    head = bytes(content[:_LOOKED_AT])
     if not head:
         return "it is empty"
     if not head.strip():

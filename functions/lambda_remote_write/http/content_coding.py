@@ -20,7 +20,7 @@ _MAX_CODINGS = 4  # of one body, each of which is unpacked
 _WINDOW_LOG = 23  # 8 MB, the most that a zstd frame may demand over HTTP (RFC 9659, 3)
 _FOREIGN = frozenset(("br", "zstd", "compress", "x-compress", "exi", "pack200-gzip", "dcb", "dcz", "aes128gcm"))
 _DEFLATE_METHOD = 8  # in the first byte of zlib's format; no raw stream of a text begins so
-_SNIFFED_BYTES = 512  # enough for the first characters of a deflate stream to come out
+_SNIFFED_BYTES = 512  # enough to tell a deflate stream from a text
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 _ZLIB_MAGIC = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
@@ -83,9 +83,11 @@ def _coding_of(head: bytes) -> str:
 
 
 def _is_zlib(head: bytes) -> bool:
-    """Two bytes are too few to be sure: a text may begin so."""
+    """Whether the first bytes are those of zlib, or a whole body is: two bytes are too few, because a text may begin
+    with `x^`."""
+    decoder = zlib.decompressobj()
     try:
-        return bool(zlib.decompressobj().decompress(head, 1))
+        return bool(decoder.decompress(head, _PIECE_BYTES)) and (decoder.eof or len(head) >= _SNIFFED_BYTES)
     except zlib.error:  # type: ignore[misc]  # its stubs call it a variable
         return False
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
 
 from ..config.expression import Expression, Records
 from ..config.expression_context import BudgetExceeded, Document, Evaluation, ExpressionFailed, Position
-from ..config.schema import BodyFormat, HttpClientConfig, JsonJob, Pagination
+from ..config.schema import BY_CONTENT_TYPE, BodyFormat, HttpClientConfig, JsonJob, Pagination
 from ..config.shown_json import kind_of
 from ..config.yaml_reader import shown_url
 from ..http import content_coding, parsed
@@ -21,6 +21,14 @@ from .values import label_text
 
 CURSOR = "{cursor}"
 """The placeholder in a job's `body` that the next page's cursor replaces."""
+_ACCEPT = {
+    **dict.fromkeys(("", "json"), "application/json"),
+    "ndjson": "application/x-ndjson, application/json;q=0.9, */*;q=0.5",
+    "csv": "text/csv, */*;q=0.5",
+    "xml": "application/xml, text/xml, */*;q=0.5",
+    "text": "text/plain, */*;q=0.5",
+}
+"""What a request asks for, by the job's `format`."""
 _MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors show the address
 
 
@@ -69,6 +77,7 @@ class ApiRequest:
     is_success: Callable[[int], bool] = is_2xx
     allow_link_local: bool = False
     unix_socket: str = ""
+    body_format: BodyFormat = BY_CONTENT_TYPE
 
     @staticmethod
     def of(job: JsonJob, url: str, unix_socket: str = "") -> ApiRequest:
@@ -85,6 +94,7 @@ class ApiRequest:
             codes.__contains__ if codes else is_2xx,
             job.allow_link_local,
             unix_socket,
+            job.body_format,
         )
 
 
@@ -232,6 +242,7 @@ def fetch_pages(
             left_bytes,
             request.is_success,
             body=body,
+            public_headers=(("Accept", _ACCEPT[request.body_format.format]),),
             accept_encoding=content_coding.ALL,
             allow_link_local=request.allow_link_local,
             unix_socket=request.unix_socket,

@@ -110,12 +110,13 @@ def _account_for_bodies(pages: Sequence[JsonPage], documents: Sequence[Document]
     for page, document in zip(pages, documents, strict=True):
         scrape.records += page.skipped.total()
         scrape.skipped.merge(page.skipped)
-        if isinstance(document.value, str) and not page.body_format.format:
-            from ..http.body_kind import advice
+        failed = [one for one in scrape.metrics if one.failed]
+        if failed and isinstance(document.value, str) and not page.body_format.format:
+            from ..http.body_kind import advice, kind_of_body
 
-            key = advice(page.content, page.content_type)
-            for one in scrape.metrics if key and not key.endswith("text") else ():
-                one.failed += f". The body is read as one text, as its Content-Type says{key}" if one.failed else ""
+            kind, key = kind_of_body(page.content, page.content_type), advice(page.content, page.content_type)
+            for one in failed:
+                one.failed += f". The body is read as one text, as its Content-Type says; {kind}{key}"
 
 
 def _judged(key: str, expression: Expression, document: Document) -> Any:
