@@ -20,7 +20,7 @@ from tests.rig.tables import table
 
 METRIC = "{name: m, value: v}"
 SEVEN = b'{"v":' + b" " * 600_000 + b"7}"
-ZEROS = b"0" * (64 << 20)
+ZEROS = b"0" * (16 << 20)
 
 
 def raw_deflate(content: bytes) -> bytes:
@@ -109,7 +109,6 @@ BOMBS = [
 ]
 
 
-@pytest.mark.slow
 @table("encoding, content", BOMBS)
 def test_a_bomb_is_stopped_at_the_limit(rig: Rig, encoding: str, content: bytes) -> None:
     """Gigabytes of zeros cost neither their time nor their memory."""

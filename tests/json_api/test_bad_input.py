@@ -168,7 +168,7 @@ RAW = zlib.compressobj(wbits=-15)
 KINDS: list[tuple[str, bytes, str, list[str]]] = [
     ("raw deflate", RAW.compress(UMLAUT.encode()) + RAW.flush(), "", ["this is deflate", "no Content-Type"]),
     ("zip", b"PK\x03\x04rest", "application/zip", ["a zip file"]),
-    ("Latin-1", UMLAUT.encode("latin-1"), "application/json", ["not UTF-8: byte", "charset: windows-1252", "Z\\xfcrich"]),
+    ("Latin-1", UMLAUT.encode("latin-1"), "", ["not UTF-8: byte", "charset: windows-1252", "Z\\xfcrich"]),
     ("bytes", bytes(range(256)), "application/octet-stream", ["binary data", "\\x00\\x01"]),
     ("XML", b'<?xml version="1.0"?><a><b>1</b></a>', "application/json", ["this is XML", "format: xml", "<?xml"]),
     ("XML without a head", b"<entries><entry/></entries>", "", ["this is XML"]),

@@ -25,10 +25,10 @@ def records(text: str, options: CsvOptions, content_type: str) -> tuple[list[Rec
     A short row has nulls at its end. A longer one is left out, unless what is too much is empty.
     """
     rows = _Rows(text, options, content_type)
-    names = list(options.header) or _header(next(iter(rows), []))
+    names = list(options.header) or _header(next((row for row in rows if any(row) or len(row) > 1), []))
     used = [index for index, name in enumerate(names) if name]
     found, too_long = list[Record](), list[str]()
-    for row in rows:
+    for row in filter(any, rows):
         if len(row) > len(names) and any(row[len(names) :]):
             too_long.append(f"row at line {rows.line} has {len(row)} cells, and the header has {len(names)}")
             continue
@@ -55,7 +55,7 @@ def _header(row: Sequence[str]) -> list[str]:
 
 
 class _Rows:
-    """The rows that are not empty. `line` is where the last one begins."""
+    """The rows of a text. `line` is where the last one begins."""
 
     def __init__(self, text: str, options: CsvOptions, content_type: str) -> None:
         self._text, self._comment = text, options.comment
@@ -76,8 +76,7 @@ class _Rows:
         try:
             for row in self._reader:
                 self._is_inside = False
-                if any(row):
-                    yield row
+                yield row
         except csv.Error as error:
             raise BadCsv(self._explained(str(error))) from None
 

@@ -33,7 +33,8 @@ def read(
     body = _Text(text, content_type, body_format, skipped, exact)
     if body_format.strip_prefix:
         body.strip_prefix()
-    match body_format.format or body.implied_format():
+    body.format = body_format.format or body.implied_format()
+    match body.format:
         case "ndjson":
             return body.lines()
         case "csv":
@@ -54,20 +55,17 @@ class _Text:
     body_format: BodyFormat
     skipped: ReasonCounts = field(default_factory=ReasonCounts)
     exact: bool = False
+    format: str = ""
 
     def wrong(self, detail: str) -> NotJson:
-        """The error that says what is wrong, what the body is, and which key reads it."""
-        return NotJson(
-            f"{detail}; {described(self.content, self.content_type)}{advice(self.content, self.content_type)}"
-        )
+        """The error that says what is wrong, what the body is, and which other key reads it."""
+        key = advice(self.content, self.content_type)
+        advised = "" if key.endswith(f"format: {self.format}") else key
+        return NotJson(f"{detail}; {described(self.content, self.content_type)}{advised}")
 
     @property
     def begins_as_json(self) -> bool:
         return _JSON_START.match(self.content) is not None
-
-    @property
-    def _is_stated(self) -> bool:
-        return bool(self.body_format.format)
 
     def strip_prefix(self) -> None:
         """Removes what stands before the document, and what closes it. A body that begins as JSON has no prefix."""
@@ -110,11 +108,15 @@ class _Text:
             raise self.wrong(mistake(error, self.content)) from None
 
     def lines(self) -> Any:
-        """The documents of NDJSON, or of JSON text sequences; one that is not JSON is skipped."""
+        """The documents of NDJSON, or of JSON text sequences; a line that is not JSON is skipped. Documents that go
+        over several lines are read too, but the only one of its body is plain JSON."""
         with suppress(msgspec.DecodeError, ValueError, RecursionError):
-            return (_EXACT_LINES if self.exact else _INEXACT_LINES).decode_lines(self.content)
-        if self._is_json():  # over several lines
-            if self._is_stated:
+            documents = (_EXACT_LINES if self.exact else _INEXACT_LINES).decode_lines(self.content)
+            is_one = len(documents) == 1 and b"\n" in self.content.strip()
+            if not is_one or (self.body_format.format and not isinstance(documents[0], list)):
+                return documents
+        if self._is_json():
+            if self.body_format.format:
                 raise self.wrong("the body is not NDJSON, but one JSON document: write format: json")
             return self.json()
         found, bad = self._line_by_line()
