@@ -23,7 +23,7 @@ def read(section: Section) -> BodyFormat:
 def _csv(block: Section) -> CsvOptions:
     """`{csv: {header, delimiter, comment}}`."""
     options = block.map("csv")
-    if not block.has("csv"):
+    if not block.has("csv") and not block.pairs():
         block.problem("csv", "is required: csv alone has options, as format: {csv: {delimiter: ';'}}")
     block.close()
     found = CsvOptions(
@@ -46,8 +46,13 @@ def _header(options: Section) -> tuple[str, ...]:
 
 
 def _first_row(text: str) -> None:
-    if not scalars.boolean(text):
-        raise ValueError("a body without a header row needs the names of its columns, as header: [time, value]")
+    """`true`, the default."""
+    try:
+        if scalars.boolean(text):
+            return
+    except ValueError:
+        pass
+    raise ValueError("true is expected, or where no row has them the names of the columns: header: [time, value]")
 
 
 def _not_blank(text: str) -> str:
