@@ -176,7 +176,7 @@ def test_numbers_in_lines_are_those_of_json() -> None:
 
 
 @pytest.mark.parametrize("timestamp", ["", ", timestamp: {path: t, format: unix}"], ids=["now", "stamped"])
-def test_one_bad_line_is_counted_and_costs_no_other(rig: Rig, timestamp: str) -> None:
+def test_one_bad_line_is_counted_and_leaves_the_others(rig: Rig, timestamp: str) -> None:
     now = NOW_MS // 1000
     bad = f'{{"n":"a","v":1,"t":{now}}}\n{{"n":"b","v":\n{{"n":"c","v":3,"t":{now}}}'
     served(rig, bad, "application/x-ndjson")
@@ -281,7 +281,7 @@ def test_csv_that_is_none(rig: Rig, content: str, detail: str) -> None:
     assert len(found) < 400
 
 
-def test_a_row_that_is_too_long_is_counted_and_costs_no_other(rig: Rig) -> None:
+def test_a_row_that_is_too_long_is_counted_and_leaves_the_others(rig: Rig) -> None:
     served(rig, "n,v\na,1\nb,2,x\nc,3,\nd,4\n", "text/csv")
     report = rig.push(rig.job(METRIC))
     job = report["jobs"][0]
