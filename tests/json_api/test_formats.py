@@ -123,6 +123,11 @@ def test_a_text_that_is_a_table_is_named_where_its_metrics_fail(rig: Rig) -> Non
     assert "read as one text, as its Content-Type says; this is CSV; write format: csv" in found
 
 
+def test_a_text_of_json_is_not_explained_so(rig: Rig) -> None:
+    served(rig, '"a;b"', "application/json")
+    assert "read as one text" not in error(rig.push(rig.job(METRIC)))
+
+
 def test_a_job_says_what_it_wants(rig: Rig) -> None:
     """A server that has several forms gives that of the job's `format`."""
     served(rig, "n,v\na,1\n", "text/csv")

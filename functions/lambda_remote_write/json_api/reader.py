@@ -13,7 +13,7 @@ from ..config.shown_json import first_characters
 from ..http.fetch import Body, Fetcher
 from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
-from .decode import evaluation, record_reader
+from .decode import evaluation, format_of, record_reader
 from .mapping import JobMapper, Observe
 from .page_warnings import warnings
 from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
@@ -105,18 +105,24 @@ class JsonReader:
 
 
 def _account_for_bodies(pages: Sequence[JsonPage], documents: Sequence[Document], scrape: Scrape) -> None:
-    """What of the bodies could not be read counts as records without samples, of no metric. Where a metric has failed,
-    says that a body was read as one text because of its Content-Type."""
+    """What of the bodies could not be read counts as records without samples, of no metric."""
     for page, document in zip(pages, documents, strict=True):
         scrape.records += page.skipped.total()
         scrape.skipped.merge(page.skipped)
-        failed = [one for one in scrape.metrics if one.failed]
-        if failed and isinstance(document.value, str) and not page.body_format.format:
-            from ..http.body_kind import advice, kind_of_body
+        is_unstated = not page.body_format.format and format_of(page.content_type) == "text"
+        if is_unstated and isinstance(document.value, str) and scrape.failed:
+            _explain_text(page, scrape)
 
-            kind, key = kind_of_body(page.content, page.content_type), advice(page.content, page.content_type)
-            for one in failed:
-                one.failed += f". The body is read as one text, as its Content-Type says; {kind}{key}"
+
+def _explain_text(page: JsonPage, scrape: Scrape) -> None:
+    """Says where a metric has failed that the body was read as one text, and what it looks like."""
+    from ..http.body_kind import advice, kind_of_body
+
+    key = advice(page.content, page.content_type)
+    detail = f"{kind_of_body(page.content, page.content_type)}{'' if key.endswith('format: text') else key}"
+    for one in scrape.metrics:
+        if one.failed:
+            one.failed += f". The body is read as one text, as its Content-Type says; {detail}"
 
 
 def _judged(key: str, expression: Expression, document: Document) -> Any:
