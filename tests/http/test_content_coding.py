@@ -98,7 +98,13 @@ def test_a_bad_body_is_a_sentence_and_costs_nothing_else(rig: Rig, content: byte
     assert rig.lines() == [f"m 5 @{NOW_MS}"]
 
 
+def one_frame(times: int) -> bytes:
+    packer = zstd.ZstdCompressor()
+    return b"".join(packer.compress(ZEROS) for _ in range(times)) + packer.flush()
+
+
 BOMBS = [
+    ("one frame of zstd", "zstd", one_frame(16)),
     ("zstd", "zstd", frames(ZEROS) * 160),
     ("zstd unsaid", "", frames(ZEROS) * 160),
     ("gzip unsaid", "", gzip.compress(ZEROS, 6) * 160),
@@ -129,6 +135,7 @@ def test_a_bomb_is_stopped_at_the_limit(rig: Rig, encoding: str, content: bytes)
 TEXTS = [
     ("x and a control character", b"x\x01 is the first"),
     ("x^2", b"x^2 + y^2 = z^2"),
+    ("less of x^2", b"x^2 "),
     ("latin-1", "xÚ, the name of a place".encode("latin-1")),
     ("the first byte of gzip", b"\x1f"),
     ("the first bytes of gzip", b"\x1f\x8b"),

@@ -519,6 +519,15 @@ def test_a_charset_that_lies(content: bytes, content_type: str, charset: str, wo
     assert str(raised.value).isprintable()
 
 
+def test_the_key_counts_for_records_that_are_read_by_column(rig: Rig) -> None:
+    """A list of objects of which one field is used is not decoded whole, where it is plain JSON."""
+    rig.serve('[{"v":1,"n":"ü"}]')
+    metric = "{name: m, value: v, labels: {n: n}}"
+    assert error(rig.push(rig.job(metric, keys="charset: latin1"))) == ""
+    assert rig.lines() == [f'm{{n="Ã¼"}} 1 @{NOW_MS}']
+    assert "finds nothing" in error(rig.push(rig.job(metric, keys="format: text")))
+
+
 def sentence(content: bytes, content_type: str, **keys: Any) -> str:
     """What the error says, "" when there is none."""
     try:
