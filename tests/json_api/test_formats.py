@@ -87,6 +87,7 @@ OTHERS: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
     *((f"HTML as {name}", HTML, "text/html", {"format": name}, ["looks like HTML", "login"]) for name in (
         "json", "ndjson", "csv", "xml",
     )),
+    ("XHTML as XML", "<html><body>Sign in</body></html>", "application/xml", {}, ["looks like HTML", "login"]),
     ("XML as csv", "<a><b>1</b></a>", "application/xml", {"format": "csv"}, ["not CSV", "format: xml"]),
     ("JSON as csv", '{"a": 1}', "", {"format": "csv"}, ["not CSV, but JSON", "format: json"]),
     ("JSON as xml", '[{"a": 1}]', "", {"format": "xml"}, ["not XML, but JSON", "format: json"]),
@@ -239,6 +240,7 @@ CSV: list[tuple[str, str, CsvOptions, Any]] = [
     ("names, and no rows", "", CsvOptions(("a", "b")), []),
     ("a header, and no rows", "a,b\n", CsvOptions(), []),
     ("semicolons", "a;b\n1,5;2\n", CsvOptions(), [{"a": "1,5", "b": "2"}]),
+    ("delimiters in quotes", '"a;b;c",d\n1,2\n', CsvOptions(), [{"a;b;c": "1", "d": "2"}]),
     ("semicolons stated", "a,x;b\n1;2\n", SEMICOLON, [{"a,x": "1", "b": "2"}]),
     ("semicolons with names", "1,5;2,5\n", CsvOptions(("a", "b")), [{"a": "1,5", "b": "2,5"}]),
     ("tabs", "a\tb\n1\t2\n", CsvOptions(), [{"a": "1", "b": "2"}]),
@@ -327,6 +329,8 @@ XML = [
     ("white space", "<a>\n  <b>\n    1\n  </b>\n  </a>"),
     ("an attribute and an element of one name", "<a b='1'><b>2</b></a>"),
     ("umlauts", "<ä ö='ü'>ß</ä>"),
+    ("names as in HTML", "<p:body xmlns:p='urn:p'><head/></p:body>"),
+    ("a root as in HTML", "<body><p>1</p></body>"),
     ("deep", "<a>" * MAX_DEPTH + "</a>" * MAX_DEPTH),
 ]
 
@@ -479,6 +483,7 @@ OF_FORMATS: list[tuple[str, bytes, str, Any]] = [
      {"a": "ü"}),
     ("XML whose header says otherwise", '<?xml version="1.0" encoding="ISO-8859-1"?><a>ü</a>'.encode(),
      "text/xml; charset=utf-8", {"a": "ü"}),
+    ("XML that says UTF-16", '<?xml version="1.0" encoding="utf-16"?><a>ü</a>'.encode(), "text/xml", {"a": "ü"}),
     ("XML in UTF-16", '<?xml version="1.0" encoding="UTF-16"?><a>ü</a>'.encode("utf-16"), "text/xml", {"a": "ü"}),
     ("text in latin-1", "21 °C".encode("latin-1"), "text/plain; charset=latin1", "21 °C"),
 ]  # fmt: skip

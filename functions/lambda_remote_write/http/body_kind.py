@@ -37,7 +37,7 @@ _PREFIX = re.compile(
 _CALL = re.compile(r"(?:/\*\*/\s*)?[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])")
 _ASSIGNMENT = re.compile(r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
 _EVENT_STREAM = re.compile(r"(?:(?:event|id|retry):.*\n|:.*\n)*data:")
-_HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)\b", re.IGNORECASE)
+_HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)(?=[\s>/])", re.IGNORECASE)
 _XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|[A-Za-z_][\w.:-]*[\s>/])")
 _COMMENTS = re.compile(r"(?:\s*<!--.*?-->)*\s*", re.DOTALL)
 _METRICS = re.compile(

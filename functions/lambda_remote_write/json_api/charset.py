@@ -56,5 +56,10 @@ def _charset(content: bytes | bytearray, content_type: str, body_format: BodyFor
         if content.startswith(mark):
             return charset, "its byte order mark says"
     if found := _XML_DECLARATION.match(content.lstrip()[:200]):
-        return found[1].decode(), "its XML declaration says"
+        said = found[1].decode()  # a declaration of UTF-16 in ASCII, as .NET writes it, is wrong
+        return (
+            ("utf-8", "")
+            if said.lower().startswith(("utf-16", "utf-32", "ucs"))
+            else (said, "its XML declaration says")
+        )
     return _ZEROS.get("".join("x" if byte else "0" for byte in content[:4]), "utf-8"), ""

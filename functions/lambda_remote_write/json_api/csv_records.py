@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +13,7 @@ from ..http.body_kind import SEPARATORS
 
 _TAB_TYPE = "text/tab-separated-values"
 _SHOWN_NAMES = 3
+_QUOTED = re.compile(r'"[^"]*"?')
 Record = dict[str, str | None]
 
 
@@ -93,8 +95,9 @@ def _delimiter(text: str, options: CsvOptions, content_type: str) -> str:
     """That of the first row: the one that the header has most of, or that makes as many cells as there are names."""
     if content_type.lower().startswith(_TAB_TYPE):
         return "\t"
-    lines = (line for line in io.StringIO(text) if line.strip())
+    lines = (line.lstrip() for line in io.StringIO(text) if line.strip())
     first = next((line for line in lines if not (options.comment and line.startswith(options.comment))), "")
+    first = _QUOTED.sub("", first)
     if options.header:
         return next((one for one in SEPARATORS if first.count(one) == len(options.header) - 1), ",")
     return max(SEPARATORS, key=first.count)

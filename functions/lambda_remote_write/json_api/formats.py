@@ -145,7 +145,9 @@ class _Text:
         """The records of CSV; a row with too many cells is skipped."""
         from .csv_records import BadCsv, records
 
-        self._refuse_json_and_html("CSV")
+        self._refuse_json("CSV")
+        if is_markup(self.content):
+            raise self.wrong("the body is not CSV")
         try:
             found, too_long = records(self.content.decode(), self.body_format.csv, self.content_type)
         except BadCsv as error:
@@ -160,18 +162,18 @@ class _Text:
         """The document of XML."""
         from .xml_document import BadXml, document
 
-        self._refuse_json_and_html("XML")
+        self._refuse_json("XML")
         try:
-            return document(self.content)
+            found = document(self.content)
         except BadXml as error:
             raise self.wrong(f"the body is not usable XML: {error}") from None
+        if next(iter(found)).lower() == "html":
+            raise self.wrong("the body is not a document")
+        return found
 
-    def _refuse_json_and_html(self, name: str) -> None:
+    def _refuse_json(self, name: str) -> None:
         if self.begins_as_json and self._is_json():
             raise self.wrong(f"the body is not {name}, but JSON: write format: json, or leave format out")
-        markup = is_markup(self.content)
-        if markup and markup != name:
-            raise self.wrong(f"the body is not {name}")
 
     def whole(self) -> str:
         """The text without the white space around it."""
