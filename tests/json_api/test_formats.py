@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.config.schema import BodyFormat, CsvOptions
+from lambda_remote_write.json_api.csv_records import MAX_CELLS
 from lambda_remote_write.json_api.decode import NotJson, decode_body
 from lambda_remote_write.json_api.xml_document import MAX_DEPTH, document
 from lambda_remote_write.model.reason_counts import ReasonCounts
@@ -286,6 +287,15 @@ def test_csv_that_is_none(rig: Rig, content: str, detail: str) -> None:
     found = error(rig.push(rig.job(METRIC)))
     assert f"the body is not CSV: {detail}" in found
     assert len(found) < 400
+
+
+@pytest.mark.slow  # two million cells
+def test_a_table_has_a_bounded_number_of_cells() -> None:
+    """A cell of one character takes about fifty times as much memory as it takes in the body."""
+    most = "a;b;c;d\n" + "1;2;3;4\n" * (MAX_CELLS // 4)
+    assert len(read(most, "text/csv")) == MAX_CELLS // 4
+    with pytest.raises(NotJson, match=f"it has more than {MAX_CELLS:,} cells; ask for less at once"):
+        read(f"{most}1\n", "text/csv")
 
 
 def test_a_row_that_is_too_long_is_counted_and_leaves_the_others(rig: Rig) -> None:

@@ -12,6 +12,7 @@ from ..config.schema import CsvOptions
 from ..http.body_kind import SEPARATORS
 
 _TAB_TYPE = "text/tab-separated-values"
+MAX_CELLS = 2_000_000  # of one body: each takes about 100 bytes of memory, where it may take two in the body
 _SHOWN_NAMES = 3
 _QUOTED = re.compile(r'"[^"]*"?')
 Record = dict[str, str | None]
@@ -34,6 +35,8 @@ def records(text: str, options: CsvOptions, content_type: str) -> tuple[list[Rec
         if len(row) > len(names) and any(row[len(names) :]):
             too_long.append(f"row at line {rows.line} has {len(row)} cells, and the header has {len(names)}")
             continue
+        if (len(found) + 1) * len(used) > MAX_CELLS:
+            raise BadCsv(f"it has more than {MAX_CELLS:,} cells; ask for less at once")
         row += [""] * (len(names) - len(row))
         found.append({names[index]: row[index] or None for index in used})
     if len(names) == 1 and not options.header and not found and not too_long:

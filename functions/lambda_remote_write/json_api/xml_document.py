@@ -49,7 +49,9 @@ class _Builder:
 
     def refuse_dtd(self, *_: object) -> None:
         """Entities are declared there, which may stand for billions of characters or for files."""
-        raise self._refused("it has a DTD (<!DOCTYPE …>), which is refused")
+        raise self._refused(
+            "it has a DTD (<!DOCTYPE …>), and none is read; ask the API for JSON, or for XML without it"
+        )
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._around) >= MAX_DEPTH:
