@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import jsonpath, probe_job, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
+from .layouts import Layout, with_modules
 from .probes import Probe, probes_of
 from .render import commented, flow_text
 from .tree import Comment, DroppedKeys, Entry, List, Map, is_empty, listing, mapping, scalar
@@ -20,6 +21,11 @@ _DIFFERENCES = (
     'Here a text such as "true" is no number (a boolean is), a label that is null is absent, and one that is a list or '
     'an object takes its sample along, which the job\'s `skipped` counts. json_exporter makes 1, "null" and JSON of '
     "them. To have them as there: pusher convert --exact"
+)
+_OLD_DIFFERENCES = (
+    "Here a null value gives no sample; json_exporter 0.1 and 0.2 made NaN of it. A label that is null is absent, and "
+    'one that is a list or an object takes its sample along, which the job\'s `skipped` counts; they made "null" and '
+    "JSON of them. To have labels as there: pusher convert --exact"
 )
 _COMPARES = (
     "A record that lacks what a filter compares costs json_exporter the whole metric; here the filter passes it over, "
@@ -36,26 +42,38 @@ _IGNORED_SPELLING = (
     "do. For the record's own time: timestamp: {hint}, or unix when it counts seconds"
 )
 _OTHER_KEY = "json_exporter does not read this key either"
+_BY_HAND = "write it by hand in JMESPath"
+_ENGINE = (
+    "{name} is for the engine {engine}, and only JSONPath is translated: write its path, values and labels by hand in "
+    "JMESPath"
+)
 _TEMPLATE = "the body is a Go template, and nothing fills one here: write the body that is to be sent"
 
 
 def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
     """`targets` is the prometheus.yml whose jobs use the modules. `exact`: see `jsonpath.label_expression`; and words
     for a truth are numbers."""
+    layout = with_modules(top)
+    reading = Reading(exact, layout.old_paths)
     jobs = List()
     names: set[str] = set()
-    for module in top.map("modules").pairs():
+    for module in layout.top.map("modules").pairs():
         if isinstance(module.value, Map):
-            jobs.entries += _jobs(_Module(module, module.value, dropped, exact), targets, names)
-    others = [dropped.note(entry, _OTHER_KEY) for entry in top.pairs() if entry.key != "modules"]
-    detail = [] if exact else [Comment(_DIFFERENCES, below=[""])]
-    if _compares(top):
-        detail.append(Comment(_COMPARES, below=[""]))
-    result = Map([*detail])
+            jobs.entries += _jobs(_Module(module, module.value, dropped, reading), layout.address, targets, names)
+    others = [dropped.note(entry, _OTHER_KEY) for entry in layout.top.pairs() if entry.key != "modules"]
+    result = Map([*_remarks(layout, exact=exact)])
     if targets:
         probe_job.put_global(result, targets, dropped)
     result.entries += [Entry("json_configs", jobs), *others, Comment(prometheus.NO_ENDPOINT, above=[""])]
     return result
+
+
+def _remarks(layout: Layout, *, exact: bool) -> list[Comment]:
+    """Where samples differ from those of json_exporter."""
+    found = [] if exact else [_OLD_DIFFERENCES if layout.old_paths else _DIFFERENCES]
+    if _compares(layout.top) and not layout.old_paths:
+        found.append(_COMPARES)
+    return [Comment(text, below=[""]) for text in found]
 
 
 def _compares(top: Map) -> bool:
@@ -66,15 +84,15 @@ def _compares(top: Map) -> bool:
     return any(path.compares for text in texts for path in jsonpath.paths_of(text))
 
 
-def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
+def _jobs(translated: _Module, address: str, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
+    """`address` is a comment that says where the target stood, for a module that no job uses."""
     module = translated.entry
     if not translated.metrics.pairs():
         yield translated.dropped.note(module, "none of its metrics is translated")
         yield from translated.metrics.entries
         return
     found: list[Probe | None] = [*probes_of(module.key, targets)] if targets else []
-    no_address = "# The address of this module was Prometheus's ?target=; it has to stand in url."
-    above = module.above if found else [*module.above, no_address]
+    above = module.above if found else [*module.above, address]
     for probe in found or [None]:
         name = prometheus.free_name(probe.name if probe else module.key, names)
         names.add(name)
@@ -82,6 +100,14 @@ def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator
             above = [*above, *probe.job.above]
         yield Entry("", translated.job(name, probe), module.line, module.path, above=above)
         above = []
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`exact`: labels and values as json_exporter makes them; `old_paths`: as 0.1 and 0.2 do."""
+
+    exact: bool = False
+    old_paths: bool = False
 
 
 # one module
@@ -94,7 +120,7 @@ class _Module:
     entry: Entry
     block: Map
     dropped: DroppedKeys
-    exact: bool = False
+    reading: Reading = field(default_factory=Reading)
     client: Map = field(default_factory=Map)
     metrics: List = field(default_factory=List)
 
@@ -107,7 +133,7 @@ class _Module:
         match entry.key:
             case "metrics":
                 for item in entry.items:
-                    self.metrics.entries += _metric(item, self.dropped, exact=self.exact)
+                    self.metrics.entries += _metric(item, self.dropped, self.reading)
             case "headers":
                 put_headers(self.client, entry, self.dropped, for_remote_write=False)
             case "http_client_config":
@@ -151,19 +177,20 @@ class _Module:
 # one metric
 
 
-def _metric(item: Entry, dropped: DroppedKeys, *, exact: bool) -> list[Entry | Comment]:
+def _metric(item: Entry, dropped: DroppedKeys, reading: Reading) -> list[Entry | Comment]:
     """The metrics of ours that one of theirs becomes, or a comment with the metric as it was."""
     metric = item.map
     name = metric.text("name") or "a metric without a name"
+    if (engine := metric.text("engine")) not in ("", "jsonpath"):
+        comment = dropped.by_hand(item, _ENGINE.format(name=name, engine=engine))
+        return [replace(comment, above=item.above, below=commented(List([Entry("", metric)])))]
     try:
-        if metric.text("engine") not in ("", "jsonpath"):
-            raise Untranslatable(f"the engine {metric.text('engine')}: only JSONPath is translated")
         of_kind = _of_object if metric.text("type") == "object" else _of_value
-        found = of_kind(item, _Metric(metric, dropped, exact))
+        found = of_kind(item, _Metric(metric, dropped, reading))
     except (Untranslatable, RecursionError) as error:
         detail = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         written = commented(List([Entry("", metric)]))
-        return [dropped.note(item, f"not translated: {detail}", name=name, below=written)]
+        return [dropped.note(item, f"not translated: {detail}; {_BY_HAND}", name=name, below=written)]
     return found
 
 
@@ -189,7 +216,7 @@ def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
     found: list[Entry | Comment] = []
     for entry in values:
         is_first = entry is values[0]  # what all values lack is remembered once
-        result = _Metric(whole.metric, whole.dropped if is_first else DroppedKeys(), whole.exact)
+        result = _Metric(whole.metric, whole.dropped if is_first else DroppedKeys(), whole.reading)
         name = f"{whole.metric.text('name')}_{entry.key}"
         result.head(name, entry.text)
         _put_records(result.block, records, any(map(_begins_with_index, [entry.text, *result.label_texts()])))
@@ -197,7 +224,7 @@ def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
             result.value(entry.text)
         except Untranslatable as error:
             written = commented(Map([entry]))
-            found.append(whole.dropped.note(entry, f"not translated: {error}", name=name, below=written))
+            found.append(whole.dropped.note(entry, f"not translated: {error}; {_BY_HAND}", name=name, below=written))
             continue
         result.tail()
         found.append(result.item(item, is_first=is_first))
@@ -226,7 +253,7 @@ class _Metric:
 
     metric: Map
     dropped: DroppedKeys
-    exact: bool = False
+    reading: Reading = field(default_factory=Reading)
     block: Map = field(default_factory=Map)
 
     def label_texts(self) -> list[str]:
@@ -235,7 +262,7 @@ class _Metric:
     def head(self, name: str, value: str) -> None:
         self.block.put("name", scalar(name))
         texts = [self.metric.text("path"), value, *self.label_texts()]
-        if any(path.only_here for text in texts for path in jsonpath.paths_of(text)):
+        if not self.reading.old_paths and any(path.only_here for text in texts for path in jsonpath.paths_of(text)):
             self.block.entries.append(Comment(_ONLY_HERE))
         kind = self.metric.text("valuetype")
         if _KINDS.get(kind):
@@ -245,17 +272,17 @@ class _Metric:
 
     def value(self, text: str) -> None:
         expression = jsonpath.value_expression(text)
-        if expression.endswith("| [0]"):
+        if expression.endswith("| [0]") and not self.reading.old_paths:
             self.block.entries.append(Comment(_FIRST_COUNTS))
         self.block.put("value", scalar(expression))
-        if self.exact and "{" in text:
+        if self.reading.exact and not self.reading.old_paths and "{" in text:
             truths = [Entry(word, scalar(truth), key_style="'") for word, truth in jsonpath.TRUTHS.items()]
             self.block.put("value_map", Map([*truths], flow=True))
 
     def tail(self) -> None:
         labels = Map()
         for label in self.metric.map("labels").pairs():
-            if expression := jsonpath.label_expression(label.text, exact=self.exact):
+            if expression := jsonpath.label_expression(label.text, exact=self.reading.exact):
                 labels.put(label.key, scalar(expression), label)
         if labels.entries:
             self.block.put("labels", labels)
