@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_plus, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
 from ..config.expression import Expression, Records
 from ..config.expression_context import BudgetExceeded, Document, Evaluation, ExpressionFailed, Position
@@ -15,6 +15,7 @@ from ..config.shown_json import kind_of
 from ..config.yaml_reader import shown_url
 from ..http import parsed
 from ..http.fetch import Body, Fetcher, FetchError, SourceRequest, is_2xx, origin
+from ..http.query import with_query
 from .decode import decode, evaluation
 from .values import label_text
 
@@ -237,13 +238,3 @@ def pages_left_out(request: ApiRequest, pages: Sequence[JsonPage]) -> str:
     if pagination is None or len(pages) < pagination.max_pages or not PageWalk(request, pages).has_more():
         return ""
     return f"stopped after {len(pages)} pages, max_pages; the API has more"
-
-
-def with_query(url: str, parameters: Mapping[str, str | Sequence[str]]) -> str:
-    """The URL with these query parameters set, to one value or several; its other parameters stay."""
-    if not parameters:
-        return url
-    parts = urlsplit(url)
-    given = [part for part in parts.query.split("&") if part]
-    kept = [part for part in given if unquote_plus(part.partition("=")[0]) not in parameters]
-    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters, doseq=True)])))
