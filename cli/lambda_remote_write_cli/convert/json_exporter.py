@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
-from . import jsonpath, probe_job, prometheus
+from . import go_template, jsonpath, probe_job, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
 from .layouts import Layout, with_modules
 from .probes import Probe, probes_of
 from .render import commented, flow_text
-from .tree import Comment, DroppedKeys, Entry, List, Map, is_empty, listing, mapping, scalar
+from .tree import Comment, DroppedKeys, Entry, List, Map, Scalar, is_empty, listing, mapping, scalar
 
 _PLACEHOLDER = "https://CHANGE.ME/"
 _SEVERAL = "# for several addresses: static_configs in its place, as in a scrape job"
@@ -47,7 +48,11 @@ _ENGINE = (
     "{name} is for the engine {engine}, and only JSONPath is translated: write its path, values and labels by hand in "
     "JMESPath"
 )
-_TEMPLATE = "the body is a Go template, and nothing fills one here: write the body that is to be sent"
+_BODY_BY_HAND = (
+    "Write the body that is to be sent: {now} and {now-1h} in it are times, {label.NAME} is a label of the target"
+)
+_ZONE = "# UTC, where json_exporter took the zone of its machine; another one is a timezone beside format"
+_NO_JOB_ASKS = "the parameters are those of Prometheus's request, which pusher convert --prometheus FILE reads"
 
 
 def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
@@ -139,23 +144,35 @@ class _Module:
             case "http_client_config":
                 self.client.entries += entry.map.entries
             case "body":
-                self._body(entry)
+                pass  # each job has its own
             case "valid_status_codes":
                 self.client.put(entry.key, entry.value, entry)
             case _:
                 self.client.entries.append(self.dropped.note(entry, _OTHER_KEY))
 
-    def _body(self, entry: Entry) -> None:
-        block = entry.map
-        content = block.get("content")
+    def _put_body(self, job: Map, probe: Probe | None) -> None:
+        """A template is filled with what Prometheus had asked with."""
+        content = self.block.map("body").get("content")
         if content is None or not content.text:
             return
-        if block.text("templatize") == "true" and "{{" in content.text:
-            self.client.put("method", scalar("POST"))
-            written = commented(Map([content]))
-            self.client.entries.append(self.dropped.note(content, _TEMPLATE, name="body", below=written))
-        else:
-            self.client.put("body", content.value, content)
+        if self.block.map("body").text("templatize") != "true" or "{{" not in content.text:
+            job.put("body", content.value, content)
+            return
+        try:
+            body = go_template.translated(content.text, probe.parameter if probe else _unknown)
+        except Untranslatable as error:
+            job.put("method", scalar("POST"))
+            why = f"the body is a Go template, and {error}. {_BODY_BY_HAND}"
+            job.entries.append(self.dropped.note(content, why, name="body", below=commented(Map([content]))))
+            return
+        style = content.value.style if isinstance(content.value, Scalar) else ""
+        job.put("body", Scalar(body.text, style), content)
+        if body.variables:
+            job.put("refs", mapping(flow=True, **{name: f"env:{name}" for name in body.variables}))
+        if body.format:
+            zone = {"timezone": body.zone} if body.zone not in ("", "UTC") else {}
+            templates = job.put("templates", mapping(flow=True, format=body.format, **zone))
+            templates.beside = "" if body.zone else _ZONE
 
     def job(self, name: str, probe: Probe | None) -> Map:
         """The json_configs entry, for what Prometheus had asked with this module."""
@@ -167,11 +184,16 @@ class _Module:
             url = job.put("url", scalar(probe.one.url if probe and probe.one else _PLACEHOLDER))
             url.beside = "" if probe else _SEVERAL
         job.entries += copy.deepcopy(self.client.entries)
+        self._put_body(job, probe)
         move_userinfo(job, "url")
         if probe:
             probe_job.put_settings(job, probe)
         job.put("metrics", copy.deepcopy(self.metrics))
         return job
+
+
+def _unknown(name: str) -> NoReturn:
+    raise Untranslatable(_NO_JOB_ASKS)
 
 
 # one metric

@@ -124,6 +124,74 @@ def test_its_own_prometheus_yml_says_which_addresses_are_asked(own: Path) -> Non
     assert [*static.targets] == there["static_configs"][0]["targets"]
 
 
+# --- The request ------------------------------------------------------------------------------------------------------
+
+SEEN = {
+    "metrics": [
+        {
+            "name": "seen",
+            "path": "1",
+            "labels": {
+                name: f"{{.{name}}}" for name in ("method", "body", "authorization", "accept", "x_one", "agent")
+            },
+        }
+    ]
+}
+REQUESTS: dict[str, tuple[dict[str, Any], dict[str, list[str]]]] = {
+    "plain": ({}, {}),
+    "headers": ({"headers": {"X-One": "a", "Accept": "text/json"}}, {}),
+    "basic": ({"http_client_config": {"basic_auth": {"username": "user", "password": "word"}}}, {}),
+    "bearer": ({"http_client_config": {"authorization": {"credentials": "word"}}}, {}),
+    "old_bearer": ({"http_client_config": {"bearer_token": "word"}}, {}),
+    "authorization_header": ({"headers": {"Authorization": "Token word"}}, {}),
+    "agent_header": ({"headers": {"User-Agent": "ours/1"}}, {}),
+    "body": ({"body": {"content": '{"a": 1}'}}, {}),
+    "body_with_braces": ({"body": {"content": "{ a { b } } {{ c }}"}}, {}),
+    "template": (
+        {"body": {"content": '{"a": "{{ .mine | first | upper }}", "m": "{{ .module | first }}"}', "templatize": True}},
+        {"mine": ["x y", "z"]},
+    ),
+    "template_of_all_values": ({"body": {"content": '{{ join "," .mine }}', "templatize": True}}, {"mine": ["x", "z"]}),
+    "template_without_a_parameter": (
+        {"body": {"content": '{{ .mine | first | default "d" }}', "templatize": True}},
+        {},
+    ),
+}
+
+
+def echoed(request: Request) -> Answer:
+    """Says what was sent, but for the names of the two programs."""
+    headers = {name.lower().replace("-", "_"): value for name, value in request.headers.items()}
+    agent = (
+        "" if headers.get("user_agent", "").startswith(("Go-", "lambda-", "Prometheus")) else headers.get("user_agent")
+    )
+    found = {"method": request.method, "body": request.body.decode(), "x_one": "", "authorization": "", **headers}
+    return Answer.json({**found, "agent": agent})
+
+
+@pytest.fixture(scope="module")
+def requested(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, rig.Lines]:
+    folder = tmp_path_factory.mktemp("requests")
+    config = json.dumps({"modules": {name: {**SEEN, **module} for name, (module, _) in REQUESTS.items()}})
+    with Api() as api, rig.json_exporter(peer("json_exporter"), config, folder) as exporter:
+        jobs = []
+        for name, (_, params) in REQUESTS.items():
+            job = rig.probe_job(name, exporter, [api.serve(f"/{name}", echoed)])
+            jobs.append({**job, "params": {**job["params"], **params}})
+        prometheus = {"global": TIMES, "scrape_configs": jobs}
+        return {
+            "there": rig.there(peer("prometheus"), prometheus, len(jobs), folder),
+            "here": rig.here(config, prometheus, folder),
+        }
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_request_is_that_of_json_exporter(name: str, requested: dict[str, rig.Lines]) -> None:
+    there, here = (of_case(name, requested[side]) for side in ("there", "here"))
+    assert sorted(here) == sorted(there)
+    assert any(line.startswith("seen{") for line in here)
+
+
 # --- Many targets -----------------------------------------------------------------------------------------------------
 
 ASKED = {"metrics": [{"name": "asked", "path": "{.n}", "labels": {"path": "{.path}", "query": "{.query}"}}]}
