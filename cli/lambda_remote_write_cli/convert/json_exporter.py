@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -27,6 +27,10 @@ _OLD_DIFFERENCES = (
     "Here a null value gives no sample; json_exporter 0.1 and 0.2 made NaN of it. A label that is null is absent, and "
     'one that is a list or an object takes its sample along, which the job\'s `skipped` counts; they made "null" and '
     "JSON of them. To have labels as there: pusher convert --exact"
+)
+_NUMBERS = (
+    "A number in a label stays as the document has it. json_exporter writes 1.0 as 1 and 1234567 as 1.234567e+06: "
+    "series with such labels begin anew."
 )
 _COMPARES = (
     "A record that lacks what a filter compares costs json_exporter the whole metric; here the filter passes it over, "
@@ -75,18 +79,20 @@ def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact
 
 def _remarks(layout: Layout, *, exact: bool) -> list[Comment]:
     """Where samples differ from those of json_exporter."""
-    found = [] if exact else [_OLD_DIFFERENCES if layout.old_paths else _DIFFERENCES]
-    if _compares(layout.top) and not layout.old_paths:
-        found.append(_COMPARES)
-    return [Comment(text, below=[""]) for text in found]
+    metrics = [metric for module in layout.top.map("modules").pairs() for metric in module.map.maps("metrics")]
+    labels = _paths(pair.text for metric in metrics for pair in metric.map("labels").pairs())
+    values = _paths(pair.text for metric in metrics for pair in metric.pairs() + metric.map("values").pairs())
+    texts = {
+        _OLD_DIFFERENCES: layout.old_paths and not exact,
+        _DIFFERENCES: not layout.old_paths and not exact,
+        _NUMBERS: not layout.old_paths and bool(labels),
+        _COMPARES: not layout.old_paths and any(path.compares for path in (*labels, *values)),
+    }
+    return [Comment(text, below=[""]) for text, is_so in texts.items() if is_so]
 
 
-def _compares(top: Map) -> bool:
-    """True when the file has a filter that compares."""
-    metrics = [metric for module in top.map("modules").pairs() for metric in module.map.maps("metrics")]
-    texts = [metric.text("path") for metric in metrics]
-    texts += [pair.text for metric in metrics for key in ("labels", "values") for pair in metric.map(key).pairs()]
-    return any(path.compares for text in texts for path in jsonpath.paths_of(text))
+def _paths(texts: Iterable[str]) -> list[jsonpath.Path]:
+    return [path for text in texts for path in jsonpath.paths_of(text)]
 
 
 def _jobs(translated: _Module, address: str, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
@@ -255,7 +261,7 @@ def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
 
 def _begins_with_index(text: str) -> bool:
     """True when some action of a template needs a list as its document."""
-    return any(path.begins_with_index for path in jsonpath.paths_of(text))
+    return any(path.begins_with_index for path in _paths([text]))
 
 
 def _put_records(block: Map, path: jsonpath.Path, has_lists: bool) -> None:
@@ -284,7 +290,7 @@ class _Metric:
     def head(self, name: str, value: str) -> None:
         self.block.put("name", scalar(name))
         texts = [self.metric.text("path"), value, *self.label_texts()]
-        if not self.reading.old_paths and any(path.only_here for text in texts for path in jsonpath.paths_of(text)):
+        if not self.reading.old_paths and any(path.only_here for path in _paths(texts)):
             self.block.entries.append(Comment(_ONLY_HERE))
         kind = self.metric.text("valuetype")
         if _KINDS.get(kind):

@@ -53,7 +53,7 @@ def sent(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, rig.
 def document(case: dict[str, Any], now: str) -> Answer:
     """As it is served; `NOW` is a number there, `text NOW` the same in a text."""
     text = json.dumps(case["document"]).replace('"NOW"', now).replace("text NOW", now)
-    return Answer(200, {"Content-Type": "application/json"}, text.encode())
+    return Answer(case.get("status", 200), {"Content-Type": "application/json"}, text.encode())
 
 
 def of_case(name: str, lines: rig.Lines) -> rig.Lines:
