@@ -50,7 +50,7 @@ class _Builder:
     def refuse_dtd(self, *_: object) -> None:
         """Entities are declared there, which may stand for billions of characters or for files."""
         raise self._refused(
-            "it has a DTD (<!DOCTYPE …>), and none is read; ask the API for JSON, or for XML without it"
+            "it has a DTD (<!DOCTYPE …>), which is refused; ask the API for XML without it, or for JSON"
         )
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
