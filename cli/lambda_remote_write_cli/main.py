@@ -296,6 +296,8 @@ def _job_lines(job: dict[str, Any]) -> Iterator[str]:
         yield from skipped_lines(metric.get("skipped", {}))
         for label in metric.get("labels_not_found", ()):
             yield f"{metric['metric']}: label {label} was found in no record"
+    if ends := job.get("pages_end"):
+        yield f"{counted(job['pages'], 'page')} read, up to {', '.join(ends)}"
     if job["metrics"]:
         yield f"values per label: {', '.join(f'{name} {count}' for name, count in job['cardinality'].items())}"
     for reason, entry in job["dropped"].items():

@@ -41,25 +41,57 @@ def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:
     return replace(http, http_headers=one_each) if one_each else http
 
 
+_PAGINATION_KEYS = {  # of each style; of the first three, some that have no effect have always been taken
+    "next_link": ("path", "parameter", "first_page"),
+    "cursor": ("path", "parameter", "first_page"),
+    "page": ("path", "parameter", "first_page"),
+    "link_header": (),
+    "offset": ("path", "parameter", "first_offset", "step", "total"),
+}
+
+
 def pagination(entry: Section) -> Pagination | None:
     section = entry.section("pagination")
     if section is None:
         return None
-    style = section.choice("style", ("next_link", "cursor", "page"), "")
-    section.defaults = default = Pagination(style, None, "page" if style == "page" else "cursor")
+    style = section.choice("style", _PAGINATION_KEYS, "")
+    section.defaults = default = Pagination(style, None, style if style in ("page", "offset") else "cursor")
     found = Pagination(
         style=style,
         path=read_expression(section, "path", _page_path),
         parameter=section.text("parameter", default.parameter),
         first_page=section.integer("first_page"),
         max_pages=section.integer("max_pages", minimum=1),
+        first_offset=section.integer("first_offset"),
+        step=section.integer("step", minimum=1),
+        total=read_expression(section, "total", _page_path),
     )
     if not section.has("style"):
-        section.problem("style", "is required: next_link, cursor or page")
+        section.problem("style", f"is required: {', '.join(_PAGINATION_KEYS)}")
     if style in ("next_link", "cursor") and not section.has("path"):
         section.problem("path", f"is required for style {style}: where the document names the next page")
+    for key in dict.fromkeys(key for keys in _PAGINATION_KEYS.values() for key in keys):
+        if section.has(key) and key not in _PAGINATION_KEYS.get(style, (key,)):
+            section.problem(key, f"is no key of style {style}{_INSTEAD.get((style, key), '')}")
     section.close()
     return found
+
+
+_INSTEAD = {
+    ("link_header", "path"): ": the header Link names the next page; next_link is for a link in the document",
+    ("offset", "first_page"): ": write first_offset",
+}
+
+
+def check_offset(entry: Section, pagination: Pagination | None, lists: Iterable[expression.Records]) -> None:
+    """An offset counts all records of a page: how many there are must not depend on what `records` leave out or walk
+    into, nor on which of several lists is looked at."""
+    if pagination is None or pagination.style != "offset" or pagination.path is not None:
+        return
+    counted = {records.steps for records in lists if records.is_list}
+    if len(counted) != 1 or any(len(steps) > 1 or steps[0].path is None for steps in counted):
+        detail = "the list on each page that its offset counts, as records is not one plain list"
+        entry.problem("pagination", f"style offset needs path here: {detail}")
 
 
 def _page_path(text: str) -> Expression:

@@ -55,6 +55,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),
     )
+    json_api.check_offset(entry, job.pagination, [metric.records for metric in job.metrics])
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)

@@ -193,14 +193,19 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """`style` is `next_link` (`path` finds the next URL), `cursor` (`path` finds the value for `parameter`) or `page`
-    (`parameter` counts up from `first_page` until a page has no records at `path`, or none at all)."""
+    """`style` is `next_link` (`path` finds the next URL), `link_header` (the header `Link` has it), `cursor` (`path`
+    finds the value for `parameter`), `page` (`parameter` counts up from `first_page` until a page has no records at
+    `path`, or none at all) or `offset` (`parameter` counts records from `first_offset`, by `step`, or by those of a
+    page when it is 0, up to the number that `total` finds)."""
 
     style: str
     path: Expression | None
-    parameter: str  # by default that style's name, `page` or `cursor`
+    parameter: str  # by default that style's name: `page`, `offset` or `cursor`
     first_page: int = 1
     max_pages: int = 100  # bounds an API whose pages never end
+    first_offset: int = 0
+    step: int = 0
+    total: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,7 @@ def _json_sd(block: Section) -> JsonSd | None:
     if url is None or target is None or len(block.diagnostics.problems) > before:
         return None
     records = expression.records(steps, [target, *(found for _, found in labels)])
+    json_api.check_offset(block, pagination, [records])
     return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, http)
 
 

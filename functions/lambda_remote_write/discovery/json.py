@@ -18,7 +18,8 @@ from ..http.fetch import Body, Fetcher, FetchError
 from ..json_api.decode import NotJson, decode, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.page_warnings import warnings
-from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
+from ..json_api.pages import ApiRequest, JsonPage, Pages
+from ..json_api.pagination import fetch_pages
 from ..json_api.values import label_text
 from .target_groups import ADDRESS, MAX_TARGETS, TOO_MANY, DiscoveryError, Parts, Refresh, TargetGroup
 
@@ -62,14 +63,14 @@ class _JsonList:
 
     def refresh(self, deadline: float) -> Parts:
         try:
-            pages = fetch_pages(self._request, _page, self._fetcher, deadline)
+            answer = fetch_pages(self._request, _page, self._fetcher, deadline)
         except (FetchError, NotJson) as error:
             raise self._failed(str(error)) from None
         try:
-            groups = self._groups(pages)
+            groups = self._groups(answer)
         except (BudgetExceeded, _TooMany) as error:
             raise self._failed(str(error)) from None
-        self._has_followed = self._has_followed or len(pages) > 1
+        self._has_followed = self._has_followed or len(answer.pages) > 1
         return {"": groups}
 
     def _failed(self, detail: str) -> DiscoveryError:
@@ -77,11 +78,11 @@ class _JsonList:
         names_place = detail.startswith((self._place, urlsplit(self._config.url).netloc))
         return DiscoveryError(self._fetcher.masked(detail if names_place else f"{self._place}: {detail}"))
 
-    def _groups(self, pages: Sequence[JsonPage]) -> tuple[TargetGroup, ...]:
+    def _groups(self, answer: Pages) -> tuple[TargetGroup, ...]:
         """The targets, and a group without any for each thing to be said. Raises DiscoveryError and what `_read`
         raises."""
         shared = evaluation(_MAX_BYTES, time.time_ns() // 1_000_000, exact=True)
-        documents = [page.answer(page.document, shared) for page in pages]
+        documents = [page.answer(page.document, shared) for page in answer.pages]
         read = _read(self._config, documents)
         records = len(read.targets) + len(read.bad)
         if not read.targets and (missing := records_missing(self._config.records, documents)):
@@ -91,7 +92,7 @@ class _JsonList:
             raise self._failed(f"{of_all}: {self._first(read, documents)}")
         notes = [_left_out(read.bad, records)] if read.bad else []
         notes += _unsaid(read.unsaid, records)
-        notes += filter(None, [pages_left_out(self._request, pages)])
+        notes += filter(None, [answer.left_out])
         notes += warnings(self._request, documents, has_followed=self._has_followed)
         group = TargetGroup(self._place, tuple(read.targets), {"__meta_url": self._config.url})
         return group, *(self._said(index, note) for index, note in enumerate(notes))

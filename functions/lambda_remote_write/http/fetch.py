@@ -18,6 +18,7 @@ from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
 from .oauth2 import TokenError, TokenStore
 from .options import auth_headers, connection_options, merged
+from .response import Headers
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -70,7 +71,7 @@ class Opened:
     content_type: str
     pieces: Iterator[bytes] = field(repr=False)
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Body:
     content: bytearray = field(repr=False)
     content_type: str
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False)
 
 
 def origin(url: str) -> tuple[str, str, int]:

@@ -23,7 +23,7 @@ class Headers(Mapping[str, str]):
     """An answer's headers by name, however that is written. Of one that stands several times the first line counts, as
     in Go's `Header.Get`, which Prometheus reads; `joined` has all of them."""
 
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
             self._values.setdefault(name.lower(), []).append(value)

@@ -16,7 +16,8 @@ from ..model.scrape import Scrape
 from .decode import decode, evaluation, record_reader
 from .mapping import JobMapper, Observe
 from .page_warnings import warnings
-from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
+from .pages import ApiRequest, JsonPage, Pages
+from .pagination import fetch_pages
 from .values import InexactNumber, ScrapeFailed
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds
@@ -40,7 +41,7 @@ class JsonReader:
         self._columns = record_reader(job)
         self._has_followed = False  # an answer of this environment led to a second page
 
-    def fetch(self, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
+    def fetch(self, fetcher: Fetcher, deadline: float) -> Pages:
         """Every page of the answer, before `deadline` (monotonic seconds). Raises FetchError and NotJson."""
         return fetch_pages(self.request, self.page, fetcher, deadline)
 
@@ -49,8 +50,9 @@ class JsonReader:
         document = None if self._columns else decode(body.content, body.content_type, exact=self.mapper.exact)
         return JsonPage.of(body, document)
 
-    def to_samples(self, pages: Sequence[JsonPage], scrape: Scrape, run: int, now_ms: int) -> int:
+    def to_samples(self, answer: Pages, scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises NotJson and ScrapeFailed."""
+        pages, scrape.pages_end = answer.pages, answer.end
         scrape.pages, scrape.body_bytes = len(pages), sum(page.size for page in pages)
         documents = self._documents(pages, list(map(self._document, pages)), scrape.started_ms)
         self._check(documents)
@@ -61,7 +63,7 @@ class JsonReader:
             decoded = [decode(page.content, page.content_type, exact=True) for page in pages]
             documents = self._documents(pages, decoded, scrape.started_ms)
             added = self.mapper.map(documents, scrape, run, now_ms)
-        self._check_pagination(pages, scrape)
+        self._check_pagination(answer, scrape)
         return added
 
     def _document(self, page: JsonPage) -> Any:
@@ -89,15 +91,13 @@ class JsonReader:
                 shown = first_characters(found, _MESSAGE_CHARACTERS)
                 raise ScrapeFailed(f"fail_if {condition.text} is true{f': {shown}' if found is not None else ''}")
 
-    def _check_pagination(self, pages: Sequence[JsonPage], scrape: Scrape) -> None:
-        pagination = self.job.pagination
-        if pagination is None:
+    def _check_pagination(self, answer: Pages, scrape: Scrape) -> None:
+        if self.job.pagination is None:
             return
-        scrape.more_pages = pages_left_out(self.request, pages)
-        if scrape.more_pages:
-            scrape.notes.append(scrape.more_pages)
-        self._has_followed = self._has_followed or len(pages) > 1
-        documents = self._documents(pages, [page.document for page in pages], scrape.started_ms)
+        scrape.more_pages = answer.left_out
+        scrape.notes += filter(None, [answer.left_out])
+        self._has_followed = self._has_followed or len(answer.pages) > 1
+        documents = self._documents(answer.pages, [page.document for page in answer.pages], scrape.started_ms)
         scrape.notes += warnings(self.request, documents, has_followed=self._has_followed)
 
 

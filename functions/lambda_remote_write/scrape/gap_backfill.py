@@ -17,7 +17,7 @@ from ..config.schema import Backfill, JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import Fetcher
 from ..json_api.mapping import Observe
-from ..json_api.pagination import JsonPage
+from ..json_api.pages import Pages
 from ..json_api.reader import JsonReader
 from ..json_api.values import ScrapeFailed
 from ..model.samples import Intern, Samples
@@ -51,8 +51,8 @@ class _GapAnswer:
     """What the API returned: windows of the gap (last millisecond, reader, pages), and the fresh answer, None when the
     run had no time left for it."""
 
-    windows: list[tuple[int, JsonReader, list[JsonPage]]] = field(default_factory=list)
-    pages: list[JsonPage] | None = None
+    windows: list[tuple[int, JsonReader, Pages]] = field(default_factory=list)
+    pages: Pages | None = None
     notes: list[str] = field(default_factory=list)
     error: str = ""
     failures: int = 0  # runs in a row, this one included
@@ -181,7 +181,7 @@ class GapBackfill(JsonScraper):
             longest = max(longest, time.monotonic() - began)
         return True
 
-    def _fetch_pages(self, reader: JsonReader, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
+    def _fetch_pages(self, reader: JsonReader, fetcher: Fetcher, deadline: float) -> Pages:
         timeout = time.monotonic() + self.job.scrape_timeout_ms / 1000
         return reader.fetch(fetcher, min(deadline, timeout))
 
@@ -210,14 +210,14 @@ class GapBackfill(JsonScraper):
             self._failures += 1
             detail = f"the answer for a gap cannot be read: {explained(error)}"
             return super().to_scrape(replace(response, error=detail, answer=None), run, now_ms)
-        scrape = super().to_scrape(replace(response, answer=answer.pages or []), run, now_ms)
+        scrape = super().to_scrape(replace(response, answer=answer.pages or Pages()), run, now_ms)
         if scrape.error:
             return scrape
         if answer.pages is not None:
             self._failures = 0
         return self._joined(scrape, filled, answer)
 
-    def _map_window(self, reader: JsonReader, pages: list[JsonPage], filled: Scrape, run: int, now_ms: int) -> None:
+    def _map_window(self, reader: JsonReader, pages: Pages, filled: Scrape, run: int, now_ms: int) -> None:
         """Adds one window's samples. Raises ScrapeFailed when every metric failed in it."""
         before = len(filled.metrics)
         reader.to_samples(pages, filled, run, now_ms)

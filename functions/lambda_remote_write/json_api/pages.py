@@ -1,0 +1,101 @@
+"""What is asked of a JSON API, and the pages that it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
+
+from ..config.expression import Records
+from ..config.expression_context import Document, Evaluation
+from ..config.schema import HttpClientConfig, JsonJob, Pagination
+from ..http.fetch import Body, is_2xx
+from ..http.response import Headers
+
+CURSOR = "{cursor}"
+"""The placeholder in a job's `body` that the next page's cursor replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """What is asked of an API, page by page, with the query parameters in `url`. A status that `is_success` does not
+    name is an error; the bodies of all pages together have `max_bytes` at most. `lists` are the records of a page."""
+
+    url: str = field(repr=False)
+    http: HttpClientConfig = field(repr=False)
+    max_bytes: int
+    lists: Sequence[Records]
+    pagination: Pagination | None = None
+    method: str = "GET"
+    body: str | None = field(default=None, repr=False)
+    is_success: Callable[[int], bool] = is_2xx
+    allow_link_local: bool = False
+    unix_socket: str = ""
+
+    @staticmethod
+    def of(job: JsonJob, url: str, unix_socket: str = "") -> ApiRequest:
+        """The request of a job to one of its targets."""
+        codes = job.valid_status_codes
+        return ApiRequest(
+            url,
+            job.http,
+            job.limits.body_size_bytes,
+            [metric.records for metric in job.metrics if metric.records.is_list],
+            job.pagination,
+            job.method,
+            job.body,
+            codes.__contains__ if codes else is_2xx,
+            job.allow_link_local,
+            unix_socket,
+        )
+
+    @property
+    def has_cursor_in_body(self) -> bool:
+        return self.pagination is not None and self.pagination.style == "cursor" and CURSOR in (self.body or "")
+
+
+@dataclass(slots=True)
+class JsonPage:
+    """One page: its body, its size in bytes, the document decoded from it (None while it is not decoded yet), and the
+    status and headers of its answer."""
+
+    content: bytes | bytearray = field(repr=False)
+    content_type: str
+    document: Any = field(repr=False)
+    size: int
+    status: int = 200
+    headers: Headers = field(default_factory=Headers, repr=False)
+
+    @staticmethod
+    def of(body: Body, document: Any) -> JsonPage:
+        return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
+
+    def answer(self, document: Any, evaluation: Evaluation) -> Document:
+        """A document of the page, with what expressions may ask about its answer."""
+        return Document(document, self.status, self.headers, evaluation)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """All pages of an answer. `end` says why the last one is the last, "" without pagination; it `is_cut` where
+    max_pages ended the walk before the API did."""
+
+    pages: Sequence[JsonPage] = ()
+    end: str = ""
+    is_cut: bool = False
+
+    @property
+    def left_out(self) -> str:
+        """Says that there are more pages; "" when there are none."""
+        return f"stopped after {len(self.pages)} pages, max_pages; the API has more" if self.is_cut else ""
+
+
+def with_query(url: str, parameters: Mapping[str, str | Sequence[str]]) -> str:
+    """The URL with these query parameters set, to one value or several; its other parameters stay."""
+    if not parameters:
+        return url
+    parts = urlsplit(url)
+    given = [part for part in parts.query.split("&") if part]
+    kept = [part for part in given if unquote_plus(part.partition("=")[0]) not in parameters]
+    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters, doseq=True)])))
