@@ -14,7 +14,8 @@ from ..config.expression_context import BudgetExceeded, Document, Failure
 from ..config.sd_configs import JsonSd
 from ..config.shown_json import shown
 from ..config.yaml_reader import shown_url
-from ..http.fetch import Body, Fetcher, FetchError
+from ..http.conditional import Body, StoredAnswer
+from ..http.fetch import Fetcher, FetchError
 from ..json_api.decode import NotJson, decode, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.page_warnings import warnings
@@ -60,17 +61,20 @@ class _JsonList:
         self._request = ApiRequest(config.url, config.http, _MAX_BYTES, lists, *paging)
         self._place = shown_url(config.url)
         self._has_followed = False  # an answer led to a second page
+        self._stored: StoredAnswer | None = None  # to be asked about again
 
     def refresh(self, deadline: float) -> Parts:
         try:
-            answer = fetch_pages(self._request, _page, self._fetcher, deadline)
+            answer = fetch_pages(self._request, _page, self._fetcher, deadline, self._stored)
         except (FetchError, NotJson) as error:
             raise self._failed(str(error)) from None
+        self._stored = None  # an answer that was no good is asked for in full
         try:
             groups = self._groups(answer)
         except (BudgetExceeded, _TooMany) as error:
             raise self._failed(str(error)) from None
         self._has_followed = self._has_followed or len(answer.pages) > 1
+        self._stored = answer.stored
         return {"": groups}
 
     def _failed(self, detail: str) -> DiscoveryError:

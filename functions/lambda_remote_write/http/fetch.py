@@ -16,6 +16,7 @@ from ..config.schema import HttpClientConfig
 from ..config.secrets import Secret, SecretError, SecretStore
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
+from .conditional import AnswerMemory, Body, StoredAnswer
 from .oauth2 import TokenError, TokenStore
 from .options import auth_headers, connection_options, merged
 from .response import Headers
@@ -62,6 +63,7 @@ class SourceRequest:
     is_page: bool = False  # of metrics: compressed only where Prometheus says so
     allow_link_local: bool = False
     unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
+    stored: StoredAnswer | None = None  # what the URL has answered before, to be asked whether it has changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +74,20 @@ class Opened:
     pieces: Iterator[bytes] = field(repr=False)
     status: int = 200
     headers: Headers = field(default_factory=Headers, repr=False)
+    sent_with: int = 0  # stands for the headers of its request; 0 after a redirect
+    not_modified: Body | None = field(default=None, repr=False)  # the stored answer, which has not changed
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """An answer read whole, uncompressed."""
+class _Sent:
+    """The last answer of a request, the URL that it came from, and when its request was ready (as `SecretStore.now`).
+    `sent_with` is 0 after a redirect; `stored` is what the source was asked about."""
 
-    content: bytearray = field(repr=False)
-    content_type: str
-    status: int = 200
-    headers: Headers = field(default_factory=Headers, repr=False)
+    answer: Answer
+    url: str = field(repr=False)
+    at: float
+    sent_with: int = 0
+    stored: StoredAnswer | None = None
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -97,6 +103,7 @@ class Fetcher:
     def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
         self._tokens = TokenStore(transport, secrets, env_vars)
+        self.memory = AnswerMemory()
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
 
@@ -106,7 +113,8 @@ class Fetcher:
             content = bytearray()
             for piece in opened.pieces:
                 content += piece
-            return Body(content, opened.content_type, opened.status, opened.headers)
+            found = Body(content, opened.content_type, opened.status, opened.headers, opened.sent_with)
+            return opened.not_modified or found
 
     @contextmanager
     def open(self, request: SourceRequest, deadline: float) -> Iterator[Opened]:
@@ -116,22 +124,36 @@ class Fetcher:
         """
         client = request.client
         try:
-            answer, url, asked_at = self._follow(request, deadline)
+            sent = self._follow(request, deadline)
+            answer, url = sent.answer, sent.url
             if answer.status in (401, 403) and not request.is_success(answer.status) and client.may_renew:
                 answer.__exit__(None, None, None)
-                self._secrets.forget([*client.held, *(secret for _, secret in request.headers)], asked_at)
-                self._tokens.forget(client.oauth2, asked_at)
-                answer, url, _ = self._follow(request, deadline)
+                self._secrets.forget([*client.held, *(secret for _, secret in request.headers)], sent.at)
+                self._tokens.forget(client.oauth2, sent.at)
+                sent = self._follow(request, deadline)
+                answer, url = sent.answer, sent.url
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
+                if answer.status == 304:
+                    yield self._not_modified(sent)
+                    return
                 if not request.is_success(answer.status):
                     raise FetchError(self._refused(answer, url, request))
                 pieces = _bounded(self._unpacked(answer, is_page=request.is_page), request.max_bytes)
                 content_type = answer.headers.get("Content-Type", "")
-                yield Opened(content_type, in_time(pieces, deadline, url), answer.status, answer.headers)
+                pieces = in_time(pieces, deadline, url)
+                yield Opened(content_type, pieces, answer.status, answer.headers, sent.sent_with)
         except (TransportError, SecretError, TokenError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
+
+    def _not_modified(self, sent: _Sent) -> Opened:
+        """What was stored. Raises FetchError when the source was not asked."""
+        if sent.stored is None:
+            detail = "answered 304, not modified, and was not asked; a cache or a header of this job may do so"
+            raise FetchError(f"{shown_url(sent.url)} {detail}")
+        body = sent.stored.freshened(sent.answer.headers)
+        return Opened(body.content_type, iter(()), body.status, body.headers, not_modified=body)
 
     def masked(self, text: str) -> str:
         """A message that may quote what a source said, without the secrets that this process knows of."""
@@ -181,14 +203,18 @@ class Fetcher:
                 pieces = _decompressed(pieces, coding.removeprefix("x-"))
         return pieces
 
-    def _follow(self, request: SourceRequest, deadline: float) -> tuple[Answer, str, float]:
-        """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
+    def _follow(self, request: SourceRequest, deadline: float) -> _Sent:
         url, method, body, client = request.url, request.method, request.body, request.client
-        for _ in range(_MAX_REDIRECTS + 1):
+        for hop in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
             headers = merged(public, self._headers(request, deadline)) if at_home else public
             headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
+            sent_with = hash(tuple(headers.items())) if not hop else 0
+            stored = request.stored
+            if stored is not None and (stored.url, stored.sent_with) != (url, sent_with):
+                stored = None  # of another address, or for other credentials
+            headers |= stored.validators if stored else {}
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
             guarded = not request.allow_link_local
@@ -205,7 +231,7 @@ class Fetcher:
             answer = self._transport.send(HttpRequest(method, url, headers, body), options, left, is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
-                return answer, url, asked_at
+                return _Sent(answer, url, asked_at, sent_with, stored)
             with answer:
                 url, method, body = self._redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")

@@ -35,6 +35,13 @@ class Headers(Mapping[str, str]):
         """The lines of a header that is a list, with commas between (RFC 9110, 5.3); "" when there is none."""
         return ", ".join(self.lines(name))
 
+    def updated(self, newer: Headers) -> Headers:
+        """These with newer ones over them, but for those that describe the body."""
+        found = Headers()
+        about = {name: lines for name, lines in newer._values.items() if not name.startswith("content-")}
+        found._values = self._values | about
+        return found
+
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()][0]
 

@@ -10,7 +10,8 @@ from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 from ..config.expression import Records
 from ..config.expression_context import Document, Evaluation
 from ..config.schema import HttpClientConfig, JsonJob, Pagination
-from ..http.fetch import Body, is_2xx
+from ..http.conditional import Body, StoredAnswer, has_own_conditions
+from ..http.fetch import is_2xx
 from ..http.response import Headers
 
 CURSOR = "{cursor}"
@@ -51,6 +52,12 @@ class ApiRequest:
         )
 
     @property
+    def may_be_conditional(self) -> bool:
+        """Whether its answer may be remembered: no request with a body has one that may, and a condition that the
+        config has itself stands."""
+        return self.method == "GET" and not has_own_conditions([name for name, _ in self.http.http_headers])
+
+    @property
     def has_cursor_in_body(self) -> bool:
         return self.pagination is not None and self.pagination.style == "cursor" and CURSOR in (self.body or "")
 
@@ -69,7 +76,8 @@ class JsonPage:
 
     @staticmethod
     def of(body: Body, document: Any) -> JsonPage:
-        return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
+        size = 0 if body.is_not_modified else len(body.content)  # as it was sent
+        return JsonPage(body.content, body.content_type, document, size, body.status, body.headers)
 
     def answer(self, document: Any, evaluation: Evaluation) -> Document:
         """A document of the page, with what expressions may ask about its answer."""
@@ -79,11 +87,14 @@ class JsonPage:
 @dataclass(frozen=True, slots=True)
 class Pages:
     """All pages of an answer. `end` says why the last one is the last, "" without pagination; it `is_cut` where
-    max_pages ended the walk before the API did."""
+    max_pages ended the walk before the API did. `stored` is the only page, for the next request; it `is_not_modified`
+    since the request before."""
 
     pages: Sequence[JsonPage] = ()
     end: str = ""
     is_cut: bool = False
+    stored: StoredAnswer | None = None
+    is_not_modified: bool = False
 
     @property
     def left_out(self) -> str:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 
 from ..config.yaml_reader import shown_url
-from ..http.fetch import Body, Fetcher, FetchError, SourceRequest
+from ..http.conditional import Body, StoredAnswer
+from ..http.fetch import Fetcher, FetchError, SourceRequest
 from .decode import evaluation
 from .page_styles import WalkedPage, style_of
 from .pages import CURSOR, ApiRequest, JsonPage, Pages
@@ -63,10 +64,17 @@ class PageWalk:
         return WalkedPage(len(self.pages), url, page, page.answer(page.document, self._evaluation))
 
 
-def fetch_pages(request: ApiRequest, read: Callable[[Body], JsonPage], fetcher: Fetcher, deadline: float) -> Pages:
-    """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body.
-    Raises FetchError, and what `read` raises."""
-    walk, left_bytes = PageWalk(request), request.max_bytes
+def fetch_pages(
+    request: ApiRequest,
+    read: Callable[[Body], JsonPage],
+    fetcher: Fetcher,
+    deadline: float,
+    stored: StoredAnswer | None = None,
+) -> Pages:
+    """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body. Whether the `stored`
+    answer has changed is asked with the first request; an answer of several pages is not stored. Raises FetchError, and
+    what `read` raises."""
+    walk, left_bytes, bodies = PageWalk(request), request.max_bytes, list[tuple[str, Body]]()
     for url, body in walk.requests():
         page = SourceRequest(
             request.method,
@@ -77,8 +85,13 @@ def fetch_pages(request: ApiRequest, read: Callable[[Body], JsonPage], fetcher: 
             body=body,
             allow_link_local=request.allow_link_local,
             unix_socket=request.unix_socket,
+            stored=stored if not walk.pages else None,
         )
         found = fetcher.fetch(page, deadline)
         left_bytes -= len(found.content)
+        bodies = [(url, found)] if not walk.pages else []
         walk.add(read(found))
-    return Pages(walk.pages, walk.end, walk.is_cut)
+    is_not_modified = any(found.is_not_modified for _, found in bodies)
+    if bodies and not is_not_modified:
+        stored = fetcher.memory.stored(*bodies[0], stored) if request.may_be_conditional and not walk.is_cut else None
+    return Pages(walk.pages, walk.end, walk.is_cut, stored if bodies else None, is_not_modified)

@@ -10,7 +10,8 @@ from ..config.expression_context import BudgetExceeded, Document, ExpressionFail
 from ..config.expression_trace import is_true
 from ..config.schema import JsonJob
 from ..config.shown_json import first_characters
-from ..http.fetch import Body, Fetcher
+from ..http.conditional import Body, StoredAnswer
+from ..http.fetch import Fetcher
 from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
 from .decode import decode, evaluation, record_reader
@@ -40,10 +41,11 @@ class JsonReader:
         self.mapper = JobMapper(job, labels, intern, observe)
         self._columns = record_reader(job)
         self._has_followed = False  # an answer of this environment led to a second page
+        self._stored: StoredAnswer | None = None  # to be asked about again
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> Pages:
         """Every page of the answer, before `deadline` (monotonic seconds). Raises FetchError and NotJson."""
-        return fetch_pages(self.request, self.page, fetcher, deadline)
+        return fetch_pages(self.request, self.page, fetcher, deadline, self._stored)
 
     def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
@@ -52,7 +54,8 @@ class JsonReader:
 
     def to_samples(self, answer: Pages, scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises NotJson and ScrapeFailed."""
-        pages, scrape.pages_end = answer.pages, answer.end
+        pages, scrape.pages_end, scrape.not_modified = answer.pages, answer.end, answer.is_not_modified
+        self._stored = None
         scrape.pages, scrape.body_bytes = len(pages), sum(page.size for page in pages)
         documents = self._documents(pages, list(map(self._document, pages)), scrape.started_ms)
         self._check(documents)
@@ -64,6 +67,8 @@ class JsonReader:
             documents = self._documents(pages, decoded, scrape.started_ms)
             added = self.mapper.map(documents, scrape, run, now_ms)
         self._check_pagination(answer, scrape)
+        if not all(one.failed for one in scrape.metrics):  # an answer that was no good is asked for in full
+            self._stored = answer.stored
         return added
 
     def _document(self, page: JsonPage) -> Any:
