@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, 13): an answer that has not changed is not sent again, and gives its samples again."""
+"""Conditional requests (RFC 9110, 13): an answer that has not changed is not sent again, and gives its samples."""
 
 from __future__ import annotations
 
@@ -272,20 +272,20 @@ def body(size: int) -> Body:
 def test_what_is_remembered_is_bounded_for_all_targets_together() -> None:
     """An answer that has no room is asked for in full; what its own answer of before holds is free for it."""
     memory = AnswerMemory(max_bytes=100_000)
-    first = memory.stored("a", body(50_000), None)
-    second = memory.stored("b", body(40_000), None)
+    first = memory.stored(body(50_000), None)
+    second = memory.stored(body(40_000), None)
     assert first is not None
     assert second is not None
-    assert memory.stored("c", body(10_000), None) is None
-    assert memory.stored("a", body(51_000), first) is not None
+    assert memory.stored(body(10_000), None) is None
+    assert memory.stored(body(51_000), first) is not None
     del first, second
     gc.collect()
-    assert memory.stored("c", body(97_000), None) is not None
-    assert memory.stored("c", body(98_001), None) is None
+    assert memory.stored(body(97_000), None) is not None
+    assert memory.stored(body(98_001), None) is None
 
 
 def test_the_bound_is_fifty_megabytes() -> None:
     memory = AnswerMemory()
-    first = memory.stored("a", body(49_990_000), None)
+    first = memory.stored(body(49_990_000), None)
     assert first is not None
-    assert memory.stored("b", body(10_000), None) is None
+    assert memory.stored(body(10_000), None) is None

@@ -12,6 +12,7 @@ from .timestamp import parse_format, parse_zone
 from .yaml_reader import Section
 
 PLACEHOLDERS = ("start", "end", "step", "cursor")
+_IN_THE_JOB = "query and headers of the job, which go along, may hold {ref: …}"
 _PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
 
 
@@ -27,9 +28,9 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
         url=section.hidden("url", http_client.url) or "",
         query=tuple(
             (name, _template(section, "query", value))
-            for name, value in plain_text.text_map(section, "query", plain_text.BY_HEADER).items()
+            for name, value in plain_text.text_map(section, "query", _IN_THE_JOB).items()
         ),
-        body=plain_text.text(section, "body", plain_text.BY_HEADER, lambda text: _template(section, "body", text)),
+        body=plain_text.text(section, "body", _IN_THE_JOB, lambda text: _template(section, "body", text)),
         format=replace(section.read("format", parse_format, default.format), zone=zone),
         window_ms=section.positive_ms("window"),
         step_ms=section.positive_ms("step"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
@@ -13,7 +14,8 @@ from .schema import Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyCon
 from .secrets import Secret, looks_like_reference, parse_reference
 from .yaml_reader import Section, shown_url
 
-_OAUTH2 = "of oauth2, client_secret_ref is the one key that takes a reference"
+T = TypeVar("T")
+_OAUTH2 = "of oauth2, client_secret_ref and endpoint_params take references"
 _TLS_VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CLIENT_CREDENTIALS = "client_credentials"
@@ -164,17 +166,34 @@ def header_value(text: str) -> str:
 
 
 def static_headers(entry: Section, reserved: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """`headers: {Name: value}`, the short form of http_headers; values never show."""
+    """`headers: {Name: value}`; values never show."""
+
+    def value(section: Section, name: str) -> str | None:
+        return plain_text.text(section, name, f'write http_headers: {{{name}: {{refs: ["…"]}}}}', header_value)
+
+    return tuple(_headers(entry, reserved, value))
+
+
+def secret_headers(entry: Section, reserved: Collection[str]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
+    """`headers: {Name: value}`, the short form of http_headers, whose values may be references."""
+
+    def value(section: Section, name: str) -> Secret | None:
+        return plain_text.secret(section, name, header_value)
+
+    return tuple((name, (found,)) for name, found in _headers(entry, reserved, value))
+
+
+def _headers(
+    entry: Section, reserved: Collection[str], value: Callable[[Section, str], T | None]
+) -> Iterator[tuple[str, T]]:
     if entry.is_list("headers"):
         entry.problem("headers", unsupported_keys.HEADER_LIST)
-        return ()
-    section, found = entry.map("headers"), []
+        return
+    section = entry.map("headers")
     for name in section:
-        instead = f'write http_headers: {{{name}: {{refs: ["…"]}}}}'
-        value = plain_text.text(section, name, instead, header_value)
-        if header_name(section, name, reserved) and value is not None:
-            found.append((name, value))
-    return tuple(found)
+        found = value(section, name)
+        if header_name(section, name, reserved) and found is not None:
+            yield name, found
 
 
 def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
@@ -274,7 +293,7 @@ def _oauth2(section: Section) -> OAuth2 | None:
         client_secret=secret(block, "client_secret"),
         token_url=block.hidden("token_url", url) or "",
         scopes=tuple(block.texts("scopes")),
-        endpoint_params=tuple(plain_text.text_map(block, "endpoint_params", _OAUTH2).items()),
+        endpoint_params=tuple(plain_text.secret_map(block, "endpoint_params").items()),
         tls=tls_config(block),
         proxy=proxy_config(block),
     )

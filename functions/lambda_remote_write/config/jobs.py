@@ -4,10 +4,12 @@ bounds them. Each means what it means in Prometheus."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from . import global_config, http_client, plain_text, relabel_configs
-from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, Job
+from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, HttpClientConfig, Job
+from .secrets import Secret
 from .yaml_reader import Section, did_you_mean
 
 
@@ -41,7 +43,6 @@ def targets(entry: Section, fallback: GlobalConfig, default: Job, env_vars: Mapp
     return {
         "metrics_path": entry.text("metrics_path") or default.metrics_path,
         "scheme": _scheme(entry, default.scheme),
-        "params": params(entry),
         "target_limit": entry.integer("target_limit") or fallback.target_limit,
         "keep_dropped_targets": entry.integer("keep_dropped_targets") or fallback.keep_dropped_targets,
         "relabel": relabel_configs.read(entry, "relabel_configs", default.name_validation),
@@ -58,7 +59,29 @@ def _scheme(entry: Section, default: str) -> str:
     return scheme
 
 
-def params(entry: Section) -> tuple[tuple[str, tuple[str, ...]], ...]:
+Params = tuple[tuple[str, tuple[Secret, ...]], ...]
+"""Names and values of a query."""
+
+
+def params(entry: Section) -> Params:
     """`params: {name: [value, …]}`."""
     section = entry.map("params")
-    return tuple((name, tuple(plain_text.texts(section, name, plain_text.BY_HEADER))) for name in section)
+    return tuple((name, tuple(plain_text.secrets(section, name))) for name in section)
+
+
+def query(entry: Section) -> Params:
+    """`query: {name: value}`, the short form of params with one value for each name."""
+    return tuple((name, (value,)) for name, value in plain_text.secret_map(entry, "query").items())
+
+
+def with_params(given: Params, http: HttpClientConfig) -> dict[str, Any]:
+    """The fields `params` and `http` of a job: a parameter with a reference among its values is no part of a target's
+    labels and address."""
+    plain, secret = [], []
+    for name, values in given:
+        texts = tuple(value.literal for value in values if value.literal is not None)
+        if len(texts) == len(values):
+            plain.append((name, texts))
+        else:
+            secret.append((name, values))
+    return {"params": tuple(plain), "http": replace(http, secret_params=tuple(secret))}

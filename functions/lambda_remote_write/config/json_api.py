@@ -10,7 +10,6 @@ from . import expression, http_client, plain_text
 from .expression import Expression, Step
 from .global_config import label_name
 from .schema import HttpClientConfig, Pagination
-from .secrets import Secret
 from .yaml_reader import Section
 
 SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
@@ -26,7 +25,7 @@ def read_request(section: Section) -> tuple[str, str | None]:
 
 
 def _body(section: Section) -> str | None:
-    body = plain_text.text(section, "body", plain_text.BY_HEADER)
+    body = plain_text.text(section, "body", plain_text.IN_BODY)
     if body is not None and not section.is_map("body"):
         plain_text.warn_of_references_within(section, "body", body)
     return body
@@ -34,11 +33,10 @@ def _body(section: Section) -> str | None:
 
 def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:
     """`headers` is the short form of `http_headers`, with one value for each name."""
-    headers = http_client.static_headers(entry, http_client.RESERVED_FOR_SOURCES)
+    headers = http_client.secret_headers(entry, http_client.RESERVED_FOR_SOURCES)
     if entry.has("headers") and entry.has("http_headers"):
         entry.problem("headers", SHORT_FORM.format("http_headers"))
-    one_each = tuple((name, (Secret(literal=value),)) for name, value in headers)
-    return replace(http, http_headers=one_each) if one_each else http
+    return replace(http, http_headers=headers) if headers else http
 
 
 _PAGINATION_KEYS = {  # of each style; of the first three, some that have no effect have always been taken

@@ -37,13 +37,15 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
     shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)
+    http = json_api.with_headers(entry, shared.pop("http"))
     targets = _targets(entry, fallback, default, env_vars)
     method, body = json_api.read_request(entry)
     found = _metrics(entry)
     job = replace(
         default,
-        **shared | {"http": json_api.with_headers(entry, shared["http"])},
+        **shared,
         **targets,
+        **jobs.with_params(_params(entry), http),
         url=url or "",
         method=method,
         body=body,
@@ -63,28 +65,27 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
 
 
 def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars: Mapping[str, str]) -> dict[str, Any]:
-    """The targets that a job finds; with `url`, which is the short form of one target, its query parameters alone."""
+    """The targets that a job finds; nothing with `url`, which is the short form of one target."""
     finds = jobs.discovers(entry)
-    query = plain_text.text_map(entry, "query", plain_text.BY_HEADER)
-    if entry.has("query") and entry.has("params"):
-        entry.problem("query", json_api.SHORT_FORM.format("params"))
     if finds and not entry.has("url"):
-        found = jobs.targets(entry, fallback, default, env_vars)
-        return found | ({"params": _one_each(query)} if query else {})
+        return jobs.targets(entry, fallback, default, env_vars)
     if not entry.has("url"):
         entry.problem("url", "is required, or the targets: static_configs or one of the *_sd_configs")
     for key in [*finds, *_OF_TARGETS]:
         if entry.has(key) and entry.has("url"):
             entry.problem(key, _NOT_WITH_URL)
-    return {"params": _one_each(query) or jobs.params(entry)}
+    return {}
+
+
+def _params(entry: Section) -> jobs.Params:
+    query, params = jobs.query(entry), jobs.params(entry)
+    if entry.has("query") and entry.has("params"):
+        entry.problem("query", json_api.SHORT_FORM.format("params"))
+    return query or params
 
 
 _OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets")
 _NOT_WITH_URL = "cannot stand with url, which is the short form of one target: leave one of the two out"
-
-
-def _one_each(query: Mapping[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return tuple((name, (value,)) for name, value in query.items())
 
 
 def _backfill(entry: Section, found: Sequence[_Read], interval_ms: int) -> Backfill | None:

@@ -1,8 +1,8 @@
 """Texts of the config that go out as they are: query parameters, headers, form fields, passwords.
 
-Where a secret may stand by reference is another key (`password_ref`, `refs` of a header). A text that looks like a
-reference and stands where none is read would be sent to the API as it is; it is refused, with what to write instead.
-`{text: "env:prod"}` is how to send such a text after all.
+In a query, a header and a form field `{ref: "env:KEY"}` is a secret by reference; elsewhere another key names it
+(`password_ref`, `refs` beside a body). A plain text that looks like a reference would be sent to the API as it is; it
+is refused, with what to write instead. `{text: "env:prod"}` is how to send such a text after all.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
-from .secrets import looks_like_reference
+from .secrets import Secret, looks_like_reference, parse_reference
 from .yaml_reader import Section
 
-BY_HEADER = 'a reference may stand in http_headers: {NAME: {refs: ["env:…"]}}'
+BY_REF = '{ref: "env:…"}'
+"""Where a reference is read in the text's own place."""
+IN_BODY = 'write {ref.NAME} in its place, and refs: {NAME: "env:…"} beside body'
 NOWHERE = ""
 
 
@@ -29,6 +31,24 @@ def texts(section: Section, key: str, instead: str, convert: Callable[[str], str
     """The same for each text of a list."""
     found = (_text_of(section, node, path, instead, convert) for path, node in section.items(key))
     return [value for value in found if value is not None]
+
+
+def secret(section: Section, key: str, convert: Callable[[str], str] = str) -> Secret | None:
+    """The text at `key`, plain or by `{ref: …}`; None when it is absent or wrong."""
+    return _secret_of(section, section.value(key), key, convert) if section.has(key) else None
+
+
+def secrets(section: Section, key: str) -> list[Secret]:
+    """The same for each text of a list."""
+    found = (_secret_of(section, node, path, str) for path, node in section.items(key))
+    return [value for value in found if value is not None]
+
+
+def secret_map(section: Section, key: str, convert: Callable[[str], str] = str) -> dict[str, Secret]:
+    """A map of names to such texts."""
+    block = section.map(key)
+    read = {name: secret(block, name, convert) for name in block}
+    return {name: value for name, value in read.items() if value is not None}
 
 
 def text_map(section: Section, key: str, instead: str) -> dict[str, str]:
@@ -46,10 +66,8 @@ def warn_of_references_within(section: Section, key: str, value: str) -> None:
         return
     if found:
         scheme = found[0].strip().partition(":")[0]
-        detail = (
-            f'a text in it looks like a reference ("{scheme}:…") and is sent as it is: no reference is read in a body'
-        )
-        section.warn(key, f"{detail}; {BY_HEADER}")
+        detail = f'a text in it looks like a reference ("{scheme}:…") and is sent as it is'
+        section.warn(key, f"{detail}; {IN_BODY}")
 
 
 def _texts_of(value: object) -> Iterator[str]:
@@ -58,6 +76,16 @@ def _texts_of(value: object) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts_of(item)
+
+
+def _secret_of(section: Section, node: yaml.Node | None, key: str, convert: Callable[[str], str]) -> Secret | None:
+    """A text, plain or as `{ref: …}`."""
+    if isinstance(node, yaml.MappingNode) and (block := section.at(node, key)).has("ref"):
+        reference = block.hidden("ref", parse_reference)
+        block.close()
+        return Secret(reference=reference) if reference else None
+    found = _text_of(section, node, key, BY_REF, convert)
+    return Secret(literal=found) if found is not None else None
 
 
 def _text_of(
@@ -84,5 +112,9 @@ def _text_of(
 def _refused(value: str, instead: str) -> str:
     """Shows no more of the text than its scheme: it may be a password after all."""
     scheme = value.strip().partition(":")[0]
+    literally = f'to send this very text write {{text: "{scheme}:…"}}'
+    if instead == BY_REF:
+        secret = f'for the secret write {{ref: "{scheme}:…"}}'
+        return f"looks like a reference, and would be sent as it is; {secret}; {literally}"
     detail = "looks like a reference, but none is read here: it would be sent as it is"
-    return "; ".join(filter(None, (detail, instead, f'to send this very text write {{text: "{scheme}:…"}}')))
+    return "; ".join(filter(None, (detail, instead, literally)))

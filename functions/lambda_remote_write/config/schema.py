@@ -80,14 +80,15 @@ class OAuth2:
     client_secret: Secret | None
     token_url: str = field(repr=False)
     scopes: tuple[str, ...] = ()
-    endpoint_params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    endpoint_params: tuple[tuple[str, Secret], ...] = ()
     tls: TlsConfig = TlsConfig()
     proxy: ProxyConfig = ProxyConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class HttpClientConfig:
-    """Prometheus's HTTP client keys. `http_headers` are name and values in order."""
+    """Prometheus's HTTP client keys. `http_headers` are name and values in order; `secret_params` are the parameters
+    of the query that the config gives by reference."""
 
     basic_auth: BasicAuth | None = None
     authorization: Authorization | None = None
@@ -96,6 +97,7 @@ class HttpClientConfig:
     proxy: ProxyConfig = ProxyConfig()
     follow_redirects: bool = True
     http_headers: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
+    secret_params: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
 
     @property
     def may_renew(self) -> bool:
@@ -106,7 +108,7 @@ class HttpClientConfig:
     def held(self) -> list[Secret]:
         """The secrets that a request carries. An OAuth2 client's secret goes to the token endpoint only."""
         basic, authorization = self.basic_auth, self.authorization
-        held = [secret for _, values in self.http_headers for secret in values]
+        held = [secret for _, values in (*self.http_headers, *self.secret_params) for secret in values]
         held += [one for one in ((basic.username, basic.password) if basic else ()) if one]
         held += [authorization.credentials] if authorization and authorization.credentials else []
         return held

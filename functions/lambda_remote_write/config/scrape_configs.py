@@ -24,9 +24,11 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     native = entry.boolean("scrape_native_histograms", fallback.scrape_native_histograms)
     name = global_config.job_name(entry, taken)
     entry.defaults = default = ScrapeJob(name, interval_ms, timeout_ms, name_validation=validation)
+    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SCRAPES)
     job = replace(
         default,
-        **jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SCRAPES),
+        **jobs.with_params(jobs.params(entry), shared.pop("http")),
+        **shared,
         **jobs.targets(entry, fallback, default, env_vars),
         scrape_protocols=_protocols(entry, fallback, default, native),
         fallback_scrape_protocol=entry.choice("fallback_scrape_protocol", global_config.PROTOCOLS),

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
-from . import aws_identity, expression, go_glob, http_client, json_api, scalars
+from . import aws_identity, expression, go_glob, http_client, jobs, json_api, scalars
 from .expression import Expression, Records
 from .expression_words import Scope
 from .global_config import NOT_A_NAME
@@ -78,6 +78,7 @@ class JsonSd:
     pagination: Pagination | None
     refresh_interval_ms: int
     http: HttpClientConfig
+    params: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,7 @@ def _json_sd(block: Section) -> JsonSd | None:
     pagination = json_api.pagination(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     http = json_api.with_headers(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES))
+    params = jobs.with_params(jobs.query(block), http)
     url = block.hidden("url", http_client.url)
     for key in ("url", "target"):
         if not block.has(key):
@@ -283,7 +285,7 @@ def _json_sd(block: Section) -> JsonSd | None:
         return None
     records = expression.records(steps, [target, *(found for _, found in labels)])
     json_api.check_offset(block, pagination, [records])
-    return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, http)
+    return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, **params)
 
 
 def _target(text: str, convert: Callable[[str], Expression]) -> Expression:

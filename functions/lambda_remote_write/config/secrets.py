@@ -18,6 +18,7 @@ from ..report.mask import Mask
 _KEEP_SECONDS = 300.0  # long enough to cost nothing, short enough for a rotated secret
 _AGAIN_SECONDS = 30.0  # until a secret that is refused, and has not been rotated, is fetched once more
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_.-]*|ssm:/[\w./-]+|secretsmanager:[\w/+=.@:!-]+(?:#.+)?")
+_OWN_CREDENTIALS = re.compile(r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CONTAINER_.*)", re.IGNORECASE)
 _SCHEMES = ("secretsmanager", "ssm", "env")
 
 
@@ -39,12 +40,26 @@ class Secret:
     __str__ = __repr__
 
 
+@dataclass(frozen=True, slots=True)
+class SecretText:
+    """A text with secrets in it, each of which passes `escape` before it takes its place."""
+
+    parts: tuple[str | Secret, ...] = field(repr=False)
+    escape: Callable[[str], str] = str
+
+    @property
+    def secrets(self) -> list[Secret]:
+        return [part for part in self.parts if isinstance(part, Secret)]
+
+
 def parse_reference(text: str) -> str:
-    """Checks the form of a `*_ref`. Raises ValueError with what is allowed."""
+    """Checks the form of a reference. Raises ValueError with what is allowed."""
     scheme, _, name = text.partition(":")
     name_of_all = name.partition("#")[0] if scheme == "secretsmanager" else name
     if scheme not in _SCHEMES or not name_of_all or (scheme == "ssm" and not name.startswith("/")):
         raise ValueError("a reference is secretsmanager:NAME[#json-key], ssm:/path or env:NAME")
+    if scheme == "env" and _OWN_CREDENTIALS.fullmatch(name):
+        raise ValueError("the function's own AWS credentials are sent to no source; where AWS is asked, use sigv4")
     return text
 
 
@@ -83,6 +98,10 @@ class SecretStore:
         if not is_public:
             self.mask.add(text)
         return text
+
+    def fill(self, text: SecretText) -> str:
+        """The text with its secrets. Raises SecretError."""
+        return "".join(part if isinstance(part, str) else text.escape(self.reveal(part)) for part in text.parts)
 
     def _text_of(self, secret: Secret) -> str:
         if secret.literal is not None:

@@ -16,6 +16,7 @@ from ..config.shown_json import shown
 from ..config.yaml_reader import shown_url
 from ..http.conditional import Body, StoredAnswer
 from ..http.fetch import Fetcher, FetchError
+from ..http.query import with_query
 from ..json_api.decode import NotJson, decode, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.page_warnings import warnings
@@ -58,7 +59,8 @@ class _JsonList:
         lists = [config.records] if config.records.is_list else []
         paging = config.pagination, config.method, config.body
         self._config, self._fetcher = config, fetcher
-        self._request = ApiRequest(config.url, config.http, _MAX_BYTES, lists, *paging)
+        url = with_query(config.url, dict(config.params))
+        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *paging)
         self._place = shown_url(config.url)
         self._has_followed = False  # an answer led to a second page
         self._stored: StoredAnswer | None = None  # to be asked about again

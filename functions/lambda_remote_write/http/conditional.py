@@ -21,8 +21,8 @@ _OWN = frozenset(("if-none-match", "if-modified-since", "if-match", "if-unmodifi
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An answer read whole, uncompressed. `sent_with` stands for the request's headers, 0 for an answer that is not
-    remembered; one that `is_not_modified` has the body that was remembered."""
+    """An answer read whole, uncompressed. `sent_with` stands for the request's URL and headers, 0 for an answer
+    that is not remembered; one that `is_not_modified` has the body that was remembered."""
 
     content: bytearray = field(repr=False)
     content_type: str
@@ -34,9 +34,8 @@ class Body:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class StoredAnswer:
-    """An answer of `url` to a request with the headers `sent_with`, and its validators."""
+    """An answer to the request `sent_with` stands for, and its validators."""
 
-    url: str = field(repr=False)
     sent_with: int
     validators: Mapping[str, str] = field(repr=False)  # as the headers of the next request
     body: Body = field(repr=False)
@@ -53,7 +52,7 @@ class AnswerMemory:
         self._max_bytes, self._used_bytes = max_bytes, 0
         self._lock = threading.RLock()  # an answer may be dropped by the garbage collector, anywhere
 
-    def stored(self, url: str, body: Body, before: StoredAnswer | None) -> StoredAnswer | None:
+    def stored(self, body: Body, before: StoredAnswer | None) -> StoredAnswer | None:
         """An answer to ask about again, in place of the one `before` it; None for one that cannot be asked about, or
         for which there is no room."""
         validators = _validators(body.headers)
@@ -64,7 +63,7 @@ class AnswerMemory:
             if self._used_bytes - freed + size > self._max_bytes:
                 return None
             self._used_bytes += size
-        found = StoredAnswer(url, body.sent_with, validators, body)
+        found = StoredAnswer(body.sent_with, validators, body)
         weakref.finalize(found, self._release, size).atexit = False
         return found
 

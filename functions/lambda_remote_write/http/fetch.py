@@ -13,12 +13,14 @@ from zlib_ng import zlib_ng as zlib  # unpacks in a third of the standard librar
 
 from .. import USER_AGENT
 from ..config.schema import HttpClientConfig
-from ..config.secrets import Secret, SecretError, SecretStore
+from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
+from .authentication import Authentication, AuthenticationError, Refusal
 from .conditional import AnswerMemory, Body, StoredAnswer
-from .oauth2 import TokenError, TokenStore
+from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
+from .query import with_query
 from .response import Headers
 
 _MAX_REDIRECTS = 10
@@ -57,13 +59,24 @@ class SourceRequest:
     max_bytes: int
     is_success: Callable[[int], bool] = is_200
     headers: Sequence[tuple[str, Secret]] = ()
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | SecretText | None = field(default=None, repr=False)
     public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
     compressed: bool = True  # gzip is asked for
     is_page: bool = False  # of metrics: compressed only where Prometheus says so
     allow_link_local: bool = False
     unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
-    stored: StoredAnswer | None = None  # what the URL has answered before, to be asked whether it has changed
+    stored: StoredAnswer | None = None  # the answer of before: whether it has changed is asked
+
+    @property
+    def held(self) -> list[Secret]:
+        """The secrets that it carries."""
+        in_body = self.body.secrets if isinstance(self.body, SecretText) else []
+        return [*self.client.held, *(secret for _, secret in self.headers), *in_body]
+
+    @property
+    def may_renew(self) -> bool:
+        """Whether one of them may have changed since it was read."""
+        return any(secret.literal is None for secret in self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class Opened:
     pieces: Iterator[bytes] = field(repr=False)
     status: int = 200
     headers: Headers = field(default_factory=Headers, repr=False)
-    sent_with: int = 0  # stands for the headers of its request; 0 after a redirect
+    sent_with: int = 0  # stands for the URL and headers of its request; 0 after a redirect
     not_modified: Body | None = field(default=None, repr=False)  # the stored answer, which has not changed
 
 
@@ -122,16 +135,14 @@ class Fetcher:
 
         A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
-        client = request.client
         try:
             sent = self._follow(request, deadline)
+            if sent.answer.status in (401, 403) and not request.is_success(sent.answer.status):
+                refusal = Refusal(sent.answer.status, sent.answer.headers, sent.at)
+                if origin(sent.url) == origin(request.url) and self._renew(request, refusal):
+                    sent.answer.__exit__(None, None, None)
+                    sent = self._follow(request, deadline)
             answer, url = sent.answer, sent.url
-            if answer.status in (401, 403) and not request.is_success(answer.status) and client.may_renew:
-                answer.__exit__(None, None, None)
-                self._secrets.forget([*client.held, *(secret for _, secret in request.headers)], sent.at)
-                self._tokens.forget(client.oauth2, sent.at)
-                sent = self._follow(request, deadline)
-                answer, url = sent.answer, sent.url
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
                 if answer.status == 304:
@@ -143,7 +154,7 @@ class Fetcher:
                 content_type = answer.headers.get("Content-Type", "")
                 pieces = in_time(pieces, deadline, url)
                 yield Opened(content_type, pieces, answer.status, answer.headers, sent.sent_with)
-        except (TransportError, SecretError, TokenError, FetchError) as error:
+        except (TransportError, SecretError, AuthenticationError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
 
@@ -154,6 +165,17 @@ class Fetcher:
             raise FetchError(f"{shown_url(sent.url)} {detail}")
         body = sent.stored.freshened(sent.answer.headers)
         return Opened(body.content_type, iter(()), body.status, body.headers, not_modified=body)
+
+    def _renew(self, request: SourceRequest, refusal: Refusal) -> bool:
+        """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
+        renewed = [one.renew(refusal) for one in self._authentications(request.client)]
+        if request.may_renew:
+            self._secrets.forget(request.held, refusal.asked_at)
+        return request.may_renew or any(renewed)
+
+    def _authentications(self, client: HttpClientConfig) -> list[Authentication]:
+        """In the order in which they pass a request on."""
+        return [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
 
     def masked(self, text: str) -> str:
         """A message that may quote what a source said, without the secrets that this process knows of."""
@@ -204,17 +226,19 @@ class Fetcher:
         return pieces
 
     def _follow(self, request: SourceRequest, deadline: float) -> _Sent:
-        url, method, body, client = request.url, request.method, request.body, request.client
+        url, method, client = self._addressed(request), request.method, request.client
+        body = self._secrets.fill(request.body).encode() if isinstance(request.body, SecretText) else request.body
         for hop in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
-            headers = merged(public, self._headers(request, deadline)) if at_home else public
+            headers = merged(public, self._headers(request, url, body)) if at_home else public
             headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
-            sent_with = hash(tuple(headers.items())) if not hop else 0
-            stored = request.stored
-            if stored is not None and (stored.url, stored.sent_with) != (url, sent_with):
-                stored = None  # of another address, or for other credentials
+            sent_with = 0 if hop else hash((url, *headers.items()))
+            stored = request.stored if request.stored and request.stored.sent_with == sent_with else None
             headers |= stored.validators if stored else {}
+            sent = HttpRequest(method, url, headers, body)
+            for authentication in self._authentications(client) if at_home else ():
+                sent = authentication.authenticated(sent, deadline)
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
             guarded = not request.allow_link_local
@@ -228,7 +252,7 @@ class Fetcher:
                 unix_socket=request.unix_socket,
             )
             left, asked_at = deadline - time.monotonic(), self._secrets.now()
-            answer = self._transport.send(HttpRequest(method, url, headers, body), options, left, is_source=True)
+            answer = self._transport.send(sent, options, left, is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
                 return _Sent(answer, url, asked_at, sent_with, stored)
@@ -254,15 +278,18 @@ class Fetcher:
             )
         return target, method, body
 
-    def _headers(self, request: SourceRequest, deadline: float) -> dict[str, str]:
+    def _addressed(self, request: SourceRequest) -> str:
+        """The URL with the parameters of its query that are secrets."""
+        secret = request.client.secret_params
+        params = {name: [self._secrets.reveal(one) for one in values] for name, values in secret}
+        return with_query(request.url, params) if params else request.url
+
+    def _headers(self, request: SourceRequest, url: str, body: bytes | None) -> dict[str, str]:
         own = {name: self._secrets.reveal(secret, is_public=True) for name, secret in request.headers}
         for name, value in own.items():
             self._secrets.mask.add_header(name, value)
-        self._secrets.mask.add_request(request.url, request.body)
-        headers = merged(auth_headers(request.client, self._secrets), own)
-        if request.client.oauth2:
-            headers["Authorization"] = f"Bearer {self._tokens.token(request.client.oauth2, deadline)}"
-        return headers
+        self._secrets.mask.add_request(url, body)
+        return merged(auth_headers(request.client, self._secrets), own)
 
 
 def _hint(status: int, request: SourceRequest) -> str:

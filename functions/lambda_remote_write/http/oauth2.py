@@ -7,17 +7,19 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
 
 from .. import USER_AGENT
 from ..config.schema import OAuth2
-from ..config.secrets import SecretStore
+from ..config.secrets import Secret, SecretStore
 from ..config.yaml_reader import shown_url
 from ..report.mask import cut, printable
 from . import HttpRequest, Transport, TransportError
-from .options import connection_options
+from .authentication import AuthenticationError, Refusal
+from .options import connection_options, merged
 
 _TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
 _MAX_TOKEN_BYTES = 100_000
@@ -27,7 +29,7 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")  # what a name of a member lo
 _CHECK = "client_id, client_secret and scopes"
 
 
-class TokenError(Exception):
+class TokenError(AuthenticationError):
     """No token. The message names the endpoint and what to check."""
 
 
@@ -112,7 +114,8 @@ class TokenStore:
         form = {"grant_type": "client_credentials"}
         if oauth2.scopes:
             form["scope"] = " ".join(oauth2.scopes)
-        form |= dict(oauth2.endpoint_params)
+        given = {name: self._form_value(value) for name, value in oauth2.endpoint_params}
+        form |= given
         headers = {
             "User-Agent": USER_AGENT,
             "Content-Type": "application/x-www-form-urlencoded",
@@ -120,11 +123,31 @@ class TokenStore:
         }
         basic = base64.b64encode(f"{quote_plus(oauth2.client_id)}:{quote_plus(secret)}".encode()).decode()
         self._secrets.mask.add(basic)
-        self._secrets.mask.add_request(oauth2.token_url, urlencode(oauth2.endpoint_params).encode())
+        self._secrets.mask.add_request(oauth2.token_url, urlencode(given).encode())
         with_basic = headers | {"Authorization": f"Basic {basic}"}
         yield HttpRequest("POST", oauth2.token_url, with_basic, urlencode(form).encode())
         form |= {"client_id": oauth2.client_id} | ({"client_secret": secret} if secret else {})
         yield HttpRequest("POST", oauth2.token_url, headers, urlencode(form).encode())
+
+    def _form_value(self, value: Secret) -> str:
+        """One that the config names plainly is a secret by its name alone, as `password`."""
+        return self._secrets.reveal(value, is_public=value.literal is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class BearerToken:
+    """Sends the token of an OAuth2 client."""
+
+    oauth2: OAuth2
+    tokens: TokenStore
+
+    def authenticated(self, request: HttpRequest, deadline: float) -> HttpRequest:
+        token = self.tokens.token(self.oauth2, deadline)
+        return replace(request, headers=merged(request.headers, {"Authorization": f"Bearer {token}"}))
+
+    def renew(self, refusal: Refusal) -> bool:
+        self.tokens.forget(self.oauth2, refusal.asked_at)
+        return True
 
 
 def _parsed_token(content: bytes, where: str, shape: str) -> tuple[str, float]:

@@ -15,9 +15,10 @@ from ..config.shown_json import kind_of
 from ..config.yaml_reader import shown_url
 from ..http import parsed
 from ..http.fetch import FetchError, origin
+from ..http.query import with_query
 from .decode import decode, evaluation
 from .link_header import next_link
-from .pages import ApiRequest, JsonPage, with_query
+from .pages import ApiRequest, JsonPage
 from .values import label_text
 
 _MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors show the address

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 from ..config.expression import Records
 from ..config.expression_context import Document, Evaluation
@@ -100,13 +99,3 @@ class Pages:
     def left_out(self) -> str:
         """Says that there are more pages; "" when there are none."""
         return f"stopped after {len(self.pages)} pages, max_pages; the API has more" if self.is_cut else ""
-
-
-def with_query(url: str, parameters: Mapping[str, str | Sequence[str]]) -> str:
-    """The URL with these query parameters set, to one value or several; its other parameters stay."""
-    if not parameters:
-        return url
-    parts = urlsplit(url)
-    given = [part for part in parts.query.split("&") if part]
-    kept = [part for part in given if unquote_plus(part.partition("=")[0]) not in parameters]
-    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters, doseq=True)])))

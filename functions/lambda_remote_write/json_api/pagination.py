@@ -74,7 +74,7 @@ def fetch_pages(
     """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body. Whether the `stored`
     answer has changed is asked with the first request; an answer of several pages is not stored. Raises FetchError, and
     what `read` raises."""
-    walk, left_bytes, bodies = PageWalk(request), request.max_bytes, list[tuple[str, Body]]()
+    walk, left_bytes, bodies = PageWalk(request), request.max_bytes, list[Body]()
     for url, body in walk.requests():
         page = SourceRequest(
             request.method,
@@ -89,9 +89,9 @@ def fetch_pages(
         )
         found = fetcher.fetch(page, deadline)
         left_bytes -= len(found.content)
-        bodies = [(url, found)] if not walk.pages else []
+        bodies = [found] if not walk.pages else []
         walk.add(read(found))
-    is_not_modified = any(found.is_not_modified for _, found in bodies)
+    is_not_modified = any(found.is_not_modified for found in bodies)
     if bodies and not is_not_modified:
-        stored = fetcher.memory.stored(*bodies[0], stored) if request.may_be_conditional and not walk.is_cut else None
+        stored = fetcher.memory.stored(bodies[0], stored) if request.may_be_conditional and not walk.is_cut else None
     return Pages(walk.pages, walk.end, walk.is_cut, stored if bodies else None, is_not_modified)

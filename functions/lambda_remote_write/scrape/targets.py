@@ -21,7 +21,7 @@ from ..config.schema import Job, JsonJob, ScrapeJob
 from ..config.yaml_reader import shown_url
 from ..http import parsed
 from ..http.fetch import origin
-from ..json_api.pages import with_query
+from ..http.query import with_query
 
 if TYPE_CHECKING:
     from ..discovery import TargetGroup

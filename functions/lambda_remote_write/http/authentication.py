@@ -1,0 +1,33 @@
+"""How a source is told who asks, where a fixed header does not do: tokens, challenges, signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .types import HttpRequest
+
+
+class AuthenticationError(Exception):
+    """There is nothing to authenticate with. The message says what to check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A 401 or 403, and when its request was ready (as `SecretStore.now`)."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    asked_at: float
+
+
+class Authentication(Protocol):
+    """Authenticates the requests to one source's own origin; those of a redirect elsewhere never pass it."""
+
+    def authenticated(self, request: HttpRequest, deadline: float) -> HttpRequest:
+        """The request with what it needs, before `deadline` (monotonic seconds). All other headers are final. Raises
+        AuthenticationError and SecretError."""
+
+    def renew(self, refusal: Refusal) -> bool:
+        """Gives up what was refused. True when another request may be let in; it is sent once."""

@@ -1,0 +1,16 @@
+"""The query of a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
+
+
+def with_query(url: str, parameters: Mapping[str, str | Sequence[str]]) -> str:
+    """The URL with these query parameters set, to one value or several; its other parameters stay."""
+    if not parameters:
+        return url
+    parts = urlsplit(url)
+    given = [part for part in parts.query.split("&") if part]
+    kept = [part for part in given if unquote_plus(part.partition("=")[0]) not in parameters]
+    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(parameters, doseq=True)])))
