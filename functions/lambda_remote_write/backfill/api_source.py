@@ -77,7 +77,7 @@ class ApiSource(RangeSource):
     def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Pages:
         """The API's answer for one window, after a few tries. Raises SourceFailed and BodyTooLarge."""
         job = ranged(self._job, self._backfill, start_ms, end_ms)
-        request = ApiRequest.of(job, address_of(job))
+        request = ApiRequest.of(job, address_of(job), self._target.labels).at(self._now_ms())
         for tries_left in range(TRIES - 1, -1, -1):
             until = min(deadline, time.monotonic() + self._job.scrape_timeout_ms / 1000)
             try:

@@ -3,32 +3,77 @@ has records."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from . import expression, http_client, plain_text
+from . import expression, http_client, plain_text, templates
 from .expression import Expression, Step
 from .global_config import label_name
-from .schema import HttpClientConfig, Pagination
+from .schema import DEFAULT_TEMPLATES, HttpClientConfig, Pagination, Templates
+from .secrets import Secret, parse_reference
+from .timestamp import Format, parse_format, parse_zone
 from .yaml_reader import Section
 
 SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
 
 
-def read_request(section: Section) -> tuple[str, str | None]:
-    """`method` and `body`."""
-    body = _body(section)
+def read_url(section: Section) -> str | None:
+    """`url`, with templates."""
+    check = templates.reader(section, "url", templates.IN_URL)
+    return section.hidden("url", templates.url_reader(http_client.url, check))
+
+
+def read_request(section: Section) -> dict[str, Any]:
+    """`method`, `body`, `refs` and `templates`, as fields of a job or a list."""
+    body, refs = _body(section), _refs(section)
     method = section.choice("method", ("GET", "POST"), "POST" if body is not None else "GET")
     if body is not None and method == "GET":
         section.problem("body", "a GET request has no body; leave method out or set it to POST")
-    return method, body
+    return {"method": method, "body": body, "templates": Templates(_time_format(section), tuple(refs.items()))}
 
 
 def _body(section: Section) -> str | None:
-    body = plain_text.text(section, "body", plain_text.IN_BODY)
+    check = templates.reader(section, "body", templates.IN_BODY, is_body=True)
+    body = plain_text.text(section, "body", plain_text.IN_BODY, check)
     if body is not None and not section.is_map("body"):
         plain_text.warn_of_references_within(section, "body", body)
     return body
+
+
+def _refs(section: Section) -> dict[str, Secret]:
+    """`refs: {NAME: reference}`."""
+    block = section.map("refs")
+    read = {name: block.hidden(name, parse_reference) for name in block}
+    for name in read:
+        if not _REF_NAME.fullmatch(name):
+            block.problem(name, "a name is letters, digits and _, no digit first")
+    return {name: Secret(reference=reference or "") for name, reference in read.items()}
+
+
+_REF_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_refs(section: Section, bodies: Iterable[str | None], refs: Iterable[str]) -> None:
+    """Every `{ref.NAME}` has its reference, and every reference its place."""
+    used = {name[4:] for body in bodies for name in templates.names(body or "") if name.startswith("ref.")}
+    known = set(refs)
+    for name in sorted(used - known):
+        section.problem("body", f'{{ref.{name}}} has no reference; write refs: {{{name}: "env:…"}} beside body')
+    for name in sorted(known - used):
+        section.warn("refs", f"{name} is not used: {{ref.{name}}} stands in no body")
+
+
+def _time_format(section: Section) -> Format:
+    """`templates: {format, timezone}`."""
+    block = section.section("templates")
+    if block is None:
+        return DEFAULT_TEMPLATES.format
+    zone = block.read("timezone", parse_zone)
+    found = replace(block.read("format", parse_format, DEFAULT_TEMPLATES.format), zone=zone)
+    block.close()
+    return found
 
 
 def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:

@@ -105,6 +105,12 @@ class HttpClientConfig:
         return self.oauth2 is not None or any(secret.literal is None for secret in self.held)
 
     @property
+    def content_type(self) -> str:
+        """The type of a request's body, as the config says it in plain; "" where it does not."""
+        literals = [one.literal or "" for name, (one, *_) in self.http_headers if name.lower() == "content-type"]
+        return literals[0] if literals else ""
+
+    @property
     def held(self) -> list[Secret]:
         """The secrets that a request carries. An OAuth2 client's secret goes to the token endpoint only."""
         basic, authorization = self.basic_auth, self.authorization
@@ -238,6 +244,18 @@ def _shape(metric: Metric) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Templates:
+    """How the times of `{now}` are written, in UTC when the format has no zone, and what `{ref.NAME}` of a body stands
+    for."""
+
+    format: Format = RFC3339
+    refs: tuple[tuple[str, Secret], ...] = ()
+
+
+DEFAULT_TEMPLATES = Templates()
+
+
+@dataclass(frozen=True, slots=True)
 class BackfillServer:
     """One entry of `backfill_configs`: a server that speaks Prometheus's query API, to backfill from. `read` is
     `query_range` (what a graph shows, every `step_ms`), `query` (the samples themselves) or `federate` (the newest
@@ -294,6 +312,7 @@ class JsonJob(Job):
     metrics: tuple[Metric, ...] = ()
     method: str = "GET"  # POST with a body
     body: str | None = field(default=None, repr=False)
+    templates: Templates = DEFAULT_TEMPLATES
     labels: tuple[tuple[str, str], ...] = ()
     valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
     fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status

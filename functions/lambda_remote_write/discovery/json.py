@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ..config import templates
 from ..config.expression import Group
 from ..config.expression_context import BudgetExceeded, Document, Failure
 from ..config.sd_configs import JsonSd
@@ -57,17 +58,18 @@ class _JsonList:
 
     def __init__(self, config: JsonSd, fetcher: Fetcher) -> None:
         lists = [config.records] if config.records.is_list else []
-        paging = config.pagination, config.method, config.body
         self._config, self._fetcher = config, fetcher
-        url = with_query(config.url, dict(config.params))
-        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *paging)
+        url = with_query(config.url, dict(config.params), templates.quoted)
+        asked = config.pagination, config.method, config.body, config.templates
+        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *asked)
         self._place = shown_url(config.url)
         self._has_followed = False  # an answer led to a second page
         self._stored: StoredAnswer | None = None  # to be asked about again
 
     def refresh(self, deadline: float) -> Parts:
         try:
-            answer = fetch_pages(self._request, _page, self._fetcher, deadline, self._stored)
+            request = self._request.at(time.time_ns() // 1_000_000)
+            answer = fetch_pages(request, _page, self._fetcher, deadline, self._stored)
         except (FetchError, NotJson) as error:
             raise self._failed(str(error)) from None
         self._stored = None  # an answer that was no good is asked for in full

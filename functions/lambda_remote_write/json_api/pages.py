@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..config import templates
 from ..config.expression import Records
 from ..config.expression_context import Document, Evaluation
-from ..config.schema import HttpClientConfig, JsonJob, Pagination
+from ..config.schema import DEFAULT_TEMPLATES, HttpClientConfig, JsonJob, Pagination, Templates
+from ..config.secrets import Secret, SecretText
 from ..http.conditional import Body, StoredAnswer, has_own_conditions
-from ..http.fetch import is_2xx
+from ..http.fetch import FetchError, is_2xx
 from ..http.response import Headers
 
-CURSOR = "{cursor}"
-"""The placeholder in a job's `body` that the next page's cursor replaces."""
+_CURSOR = "{cursor}"
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
     """What is asked of an API, page by page, with the query parameters in `url`. A status that `is_success` does not
-    name is an error; the bodies of all pages together have `max_bytes` at most. `lists` are the records of a page."""
+    name is an error; the bodies of all pages together have `max_bytes` at most. `lists` are the records of a page.
+    `labels` are the target's, for templates; `now_ms` is the time of one request, whose `url` was `template`."""
 
     url: str = field(repr=False)
     http: HttpClientConfig = field(repr=False)
@@ -29,12 +31,16 @@ class ApiRequest:
     pagination: Pagination | None = None
     method: str = "GET"
     body: str | None = field(default=None, repr=False)
+    templates: Templates = DEFAULT_TEMPLATES
+    labels: Mapping[str, str] = field(default_factory=dict)
     is_success: Callable[[int], bool] = is_2xx
     allow_link_local: bool = False
     unix_socket: str = ""
+    now_ms: int = 0
+    template: str = field(default="", repr=False)
 
     @staticmethod
-    def of(job: JsonJob, url: str, unix_socket: str = "") -> ApiRequest:
+    def of(job: JsonJob, url: str, labels: Mapping[str, str], unix_socket: str = "") -> ApiRequest:
         """The request of a job to one of its targets."""
         codes = job.valid_status_codes
         return ApiRequest(
@@ -45,20 +51,49 @@ class ApiRequest:
             job.pagination,
             job.method,
             job.body,
+            job.templates,
+            labels,
             codes.__contains__ if codes else is_2xx,
             job.allow_link_local,
             unix_socket,
         )
 
+    def at(self, now_ms: int) -> ApiRequest:
+        """The request of this moment."""
+        url = templates.url_at(self.url, self.templates.format, now_ms)
+        return replace(self, url=url, now_ms=now_ms, template=self.url)
+
     @property
     def may_be_conditional(self) -> bool:
-        """Whether its answer may be remembered: no request with a body has one that may, and a condition that the
-        config has itself stands."""
-        return self.method == "GET" and not has_own_conditions([name for name, _ in self.http.http_headers])
+        """Whether its answer may be remembered: that of a GET whose URL stays the same, and where the config has no
+        condition itself."""
+        is_same = self.method == "GET" and self.url == self.template
+        return is_same and not has_own_conditions([name for name, _ in self.http.http_headers])
 
     @property
     def has_cursor_in_body(self) -> bool:
-        return self.pagination is not None and self.pagination.style == "cursor" and CURSOR in (self.body or "")
+        return self.pagination is not None and self.pagination.style == "cursor" and _CURSOR in (self.body or "")
+
+    def body_with(self, cursor: str) -> bytes | SecretText | None:
+        """The body of one page's request. Raises FetchError for a label that the target does not have."""
+        if self.body is None:
+            return None
+        escape = templates.escape_of_body(self.body, self.http.content_type)
+        parts = templates.fill(self.body, lambda name: self._filled(name, cursor), escape)
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts).encode() if len(texts) == len(parts) else SecretText(tuple(parts), escape)
+
+    def _filled(self, name: str, cursor: str) -> str | Secret | None:
+        kind, _, key = name.partition(".")
+        if kind == "label":
+            if key not in self.labels:
+                raise FetchError(f"body has {{label.{key}}}, and the target has no label {key}")
+            return self.labels[key]
+        if kind == "ref":
+            return dict(self.templates.refs).get(key)
+        if kind == "cursor":
+            return cursor if self.has_cursor_in_body else None
+        return templates.time_of(name, self.templates.format, self.now_ms)
 
 
 @dataclass(slots=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
+from ..config.secrets import SecretText
 from ..config.yaml_reader import shown_url
 from ..http.conditional import Body, StoredAnswer
 from ..http.fetch import Fetcher, FetchError, SourceRequest
 from .decode import evaluation
 from .page_styles import WalkedPage, style_of
-from .pages import CURSOR, ApiRequest, JsonPage, Pages
+from .pages import ApiRequest, JsonPage, Pages
 
 
 class PageWalk:
@@ -23,15 +23,15 @@ class PageWalk:
         self._evaluation = evaluation(request.max_bytes, 0)  # pagination.path knows no now()
         self._style = style_of(request, request.pagination) if request.pagination else None
 
-    def requests(self) -> Iterator[tuple[str, bytes | None]]:
+    def requests(self) -> Iterator[tuple[str, bytes | SecretText | None]]:
         """URL and body of each request. Raises FetchError when a page names no usable next page."""
         pagination, style = self._request.pagination, self._style
         if pagination is None or style is None:
-            yield self._request.url, self._body("")
+            yield self._request.url, self._request.body_with("")
             return
-        url, cursor, seen = style.first_url(), "", set[tuple[str, bytes | None]]()
+        url, cursor, seen = style.first_url(), "", set[tuple[str, bytes | SecretText | None]]()
         while True:
-            request = url, self._body(cursor)
+            request = url, self._request.body_with(cursor)
             if request in seen:
                 what = f"cursor {cursor!r:.60}" if self._request.has_cursor_in_body else shown_url(url)
                 raise FetchError(f"page {len(self.pages)} names a page that was read before: {what}")
@@ -51,12 +51,6 @@ class PageWalk:
             detail = f"page {len(self.pages) + 1} is the same as the one before"
             raise FetchError(f"{detail}: {self._style.same_page}")
         self.pages.append(page)
-
-    def _body(self, cursor: str) -> bytes | None:
-        body = self._request.body
-        if body is not None and self._request.has_cursor_in_body:
-            body = body.replace(CURSOR, json.dumps(cursor)[1:-1])
-        return body.encode() if body is not None else None
 
     def _last(self, url: str) -> WalkedPage:
         """The last page, for expressions."""
@@ -87,7 +81,7 @@ def fetch_pages(
             unix_socket=request.unix_socket,
             stored=stored if not walk.pages else None,
         )
-        found = fetcher.fetch(page, deadline)
+        found = _fetched(request, page, fetcher, deadline)
         left_bytes -= len(found.content)
         bodies = [found] if not walk.pages else []
         walk.add(read(found))
@@ -95,3 +89,14 @@ def fetch_pages(
     if bodies and not is_not_modified:
         stored = fetcher.memory.stored(bodies[0], stored) if request.may_be_conditional and not walk.is_cut else None
     return Pages(walk.pages, walk.end, walk.is_cut, stored if bodies else None, is_not_modified)
+
+
+def _fetched(request: ApiRequest, page: SourceRequest, fetcher: Fetcher, deadline: float) -> Body:
+    """One answer. Raises FetchError, which shows the template of a URL that is another one each time."""
+    try:
+        return fetcher.fetch(page, deadline)
+    except FetchError as error:
+        if request.url == request.template:
+            raise
+        message = str(error).replace(shown_url(request.url), shown_url(request.template))
+        raise type(error)(message) from None

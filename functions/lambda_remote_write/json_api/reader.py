@@ -37,15 +37,16 @@ class JsonReader:
         unix_socket: str = "",
     ) -> None:
         """`url` is the target's, with its parameters, and `labels` and `unix_socket` are the target's."""
-        self.job, self.request = job, ApiRequest.of(job, url, unix_socket)
+        self.job, self.request = job, ApiRequest.of(job, url, labels, unix_socket)
         self.mapper = JobMapper(job, labels, intern, observe)
         self._columns = record_reader(job)
         self._has_followed = False  # an answer of this environment led to a second page
         self._stored: StoredAnswer | None = None  # to be asked about again
 
-    def fetch(self, fetcher: Fetcher, deadline: float) -> Pages:
-        """Every page of the answer, before `deadline` (monotonic seconds). Raises FetchError and NotJson."""
-        return fetch_pages(self.request, self.page, fetcher, deadline, self._stored)
+    def fetch(self, fetcher: Fetcher, deadline: float, now_ms: int) -> Pages:
+        """Every page of the answer, before `deadline` (monotonic seconds); `now_ms` is what templates say. Raises
+        FetchError and NotJson."""
+        return fetch_pages(self.request.at(now_ms), self.page, fetcher, deadline, self._stored)
 
     def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""

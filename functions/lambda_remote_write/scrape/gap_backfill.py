@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from ..config import templates
 from ..config.schema import Backfill, JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import Fetcher
@@ -88,23 +89,19 @@ def rounded_up(form: Format, milliseconds: int) -> int:
 def ranged(job: JsonJob, backfill: Backfill, start_ms: int, end_ms: int) -> JsonJob:
     """The job for one range. Its own query parameters stay unless `backfill` sets them."""
     words = {
-        "{start}": backfill.format.written(start_ms),
-        "{end}": backfill.format.written(rounded_up(backfill.format, end_ms)),
-        "{step}": str(backfill.step_ms // 1000 or 1),
+        "start": backfill.format.written(start_ms),
+        "end": backfill.format.written(rounded_up(backfill.format, end_ms)),
+        "step": str(backfill.step_ms // 1000 or 1),
     }
-
-    def filled(text: str) -> str:
-        for placeholder, word in words.items():
-            text = text.replace(placeholder, word)
-        return text
-
-    params = dict(job.params) | {name: (filled(value),) for name, value in backfill.query}
-    body = filled(backfill.body) if backfill.body is not None else job.body
-    method = "POST" if backfill.body is not None else job.method
+    params = {name: (templates.filled(value, words.get, str),) for name, value in backfill.query}
+    body, method = job.body, job.method
+    if backfill.body is not None:
+        escape = templates.escape_of_body(backfill.body, job.http.content_type)
+        body, method = templates.filled(backfill.body, words.get, escape), "POST"
     return replace(
         job,
-        url=backfill.url or job.url,
-        params=tuple(params.items()),
+        url=templates.filled(backfill.url, words.get, templates.in_url) or job.url,
+        params=tuple((dict(job.params) | params).items()),
         body=body,
         method=method,
         metrics=backfill.metrics,
@@ -134,8 +131,7 @@ class GapBackfill(JsonScraper):
         age_limit_ms: int,
         now_ms: Callable[[], int],
     ) -> None:
-        super().__init__(target, intern, observe, mark_of, age_limit_ms)
-        self._intern, self._now_ms = intern, now_ms
+        super().__init__(target, intern, now_ms, observe, mark_of, age_limit_ms)
         self._every_ms = every_ms
         self._failures = 0
         self.timeout_ms = _NO_LIMIT_MS  # each request has scrape_timeout; the run's time limits all of them together
@@ -183,7 +179,7 @@ class GapBackfill(JsonScraper):
 
     def _fetch_pages(self, reader: JsonReader, fetcher: Fetcher, deadline: float) -> Pages:
         timeout = time.monotonic() + self.job.scrape_timeout_ms / 1000
-        return reader.fetch(fetcher, min(deadline, timeout))
+        return reader.fetch(fetcher, min(deadline, timeout), self._now_ms())
 
     def _fail(self, answer: _GapAnswer, left: Gap, why: str) -> bool:
         """The API does not return the range. Earlier windows are sent; fresh samples wait a few runs for the rest."""
