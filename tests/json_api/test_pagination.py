@@ -221,7 +221,7 @@ BAD_LINKS = [
 def test_a_bad_link_header_fails_the_scrape_with_a_reason(
     rig: Rig, lines: list[str], requests: int, detail: str
 ) -> None:
-    """And costs no other job anything."""
+    """Other jobs go on."""
     rig.api.serve("/doc", linked({1: lines}))
     rig.serve('{"v": 7}', "/other")
     other = rig.job("{name: other, value: v}", name="other", path="/other")

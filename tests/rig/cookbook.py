@@ -1,7 +1,8 @@
 """docs/json.md as recipes: what an API answers, a config, and the samples of that.
 
 A section with blocks is a recipe: its answers (```json, or ```http with status and headers), one ```yaml and one
-```text. An answer is that of the addresses in the line `… answers:` above it, or of the config's only one.
+```text. An answer is that of the addresses in the line `… answers:` above it, or of the config's only one. An address
+that stands above several gives them in turn.
 """
 
 from __future__ import annotations

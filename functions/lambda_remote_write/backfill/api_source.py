@@ -9,8 +9,7 @@ from dataclasses import replace
 from ..config.schema import JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import BodyTooLarge, Fetcher
-from ..json_api.pages import ApiRequest, Pages
-from ..json_api.pagination import fetch_pages
+from ..json_api.pagination import ApiRequest, Pages, fetch_pages
 from ..json_api.reader import JsonReader
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts

@@ -21,8 +21,7 @@ from ..http.query import with_query
 from ..json_api.decode import NotJson, decode, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.page_warnings import warnings
-from ..json_api.pages import ApiRequest, JsonPage, Pages
-from ..json_api.pagination import fetch_pages
+from ..json_api.pagination import ApiRequest, JsonPage, Pages, fetch_pages
 from ..json_api.values import label_text
 from .target_groups import ADDRESS, MAX_TARGETS, TOO_MANY, DiscoveryError, Parts, Refresh, TargetGroup
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from ..config.expression import Expression
@@ -18,8 +18,10 @@ from ..http.fetch import FetchError, origin
 from ..http.query import with_query
 from .decode import decode, evaluation
 from .link_header import next_link
-from .pages import ApiRequest, JsonPage
 from .values import label_text
+
+if TYPE_CHECKING:  # it imports this module
+    from .pagination import ApiRequest, JsonPage
 
 _MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors show the address
 _MAX_DIGITS = 16  # of a number of records

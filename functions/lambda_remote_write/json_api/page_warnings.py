@@ -14,7 +14,7 @@ from ..config.shown_json import SHOWN_CHARACTERS, shown
 from ..http.fetch import FetchError
 from ..report.mask import cut, printable
 from .page_styles import Offset, PageStyle, found_by, style_of
-from .pages import ApiRequest
+from .pagination import ApiRequest
 
 
 def warnings(request: ApiRequest, documents: Sequence[Document], *, has_followed: bool) -> list[str]:

@@ -1,16 +1,142 @@
-"""Pagination of a JSON API: the request for each page, made from the page before."""
+"""Pagination of a JSON API: what is asked of it, and the request for each page, made from the page before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..config.secrets import SecretText
+from ..config import templates
+from ..config.expression import Records
+from ..config.expression_context import Document, Evaluation
+from ..config.schema import DEFAULT_TEMPLATES, HttpClientConfig, JsonJob, Pagination, Templates
+from ..config.secrets import Secret, SecretText
 from ..config.yaml_reader import shown_url
-from ..http.conditional import Body, StoredAnswer
-from ..http.fetch import Fetcher, FetchError, SourceRequest
+from ..http.conditional import Body, StoredAnswer, has_own_conditions
+from ..http.fetch import Fetcher, FetchError, SourceRequest, is_2xx
+from ..http.response import Headers
 from .decode import evaluation
 from .page_styles import WalkedPage, style_of
-from .pages import ApiRequest, JsonPage, Pages
+
+_CURSOR = "{cursor}"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """What is asked of an API, page by page, with the query parameters in `url`. A status that `is_success` does not
+    name is an error; the bodies of all pages together have `max_bytes` at most. `lists` are the records of a page.
+    `labels` are the target's, for templates; `now_ms` is the time of one request, whose `url` was `template`."""
+
+    url: str = field(repr=False)
+    http: HttpClientConfig = field(repr=False)
+    max_bytes: int
+    lists: Sequence[Records]
+    pagination: Pagination | None = None
+    method: str = "GET"
+    body: str | None = field(default=None, repr=False)
+    templates: Templates = DEFAULT_TEMPLATES
+    labels: Mapping[str, str] = field(default_factory=dict)
+    is_success: Callable[[int], bool] = is_2xx
+    allow_link_local: bool = False
+    unix_socket: str = ""
+    now_ms: int = 0
+    template: str = field(default="", repr=False)
+
+    @staticmethod
+    def of(job: JsonJob, url: str, labels: Mapping[str, str], unix_socket: str = "") -> ApiRequest:
+        """The request of a job to one of its targets."""
+        codes = job.valid_status_codes
+        return ApiRequest(
+            url,
+            job.http,
+            job.limits.body_size_bytes,
+            [metric.records for metric in job.metrics if metric.records.is_list],
+            job.pagination,
+            job.method,
+            job.body,
+            job.templates,
+            labels,
+            codes.__contains__ if codes else is_2xx,
+            job.allow_link_local,
+            unix_socket,
+        )
+
+    def at(self, now_ms: int) -> ApiRequest:
+        """The request of this moment."""
+        url = templates.url_at(self.url, self.templates.format, now_ms)
+        return replace(self, url=url, now_ms=now_ms, template=self.url)
+
+    @property
+    def may_be_conditional(self) -> bool:
+        """Whether its answer may be remembered: that of a GET whose URL stays the same, and where the config has no
+        condition itself."""
+        is_same = self.method == "GET" and self.url == self.template
+        return is_same and not has_own_conditions([name for name, _ in self.http.http_headers])
+
+    @property
+    def has_cursor_in_body(self) -> bool:
+        return self.pagination is not None and self.pagination.style == "cursor" and _CURSOR in (self.body or "")
+
+    def body_with(self, cursor: str) -> bytes | SecretText | None:
+        """The body of one page's request. Raises FetchError for a label that the target does not have."""
+        if self.body is None:
+            return None
+        escape = templates.escape_of_body(self.body, self.http.content_type)
+        parts = templates.fill(self.body, lambda name: self._filled(name, cursor), escape)
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts).encode() if len(texts) == len(parts) else SecretText(tuple(parts), escape)
+
+    def _filled(self, name: str, cursor: str) -> str | Secret | None:
+        kind, _, key = name.partition(".")
+        if kind == "label":
+            if key not in self.labels:
+                raise FetchError(f"body has {{label.{key}}}, and the target has no label {key}")
+            return self.labels[key]
+        if kind == "ref":
+            return dict(self.templates.refs).get(key)
+        if kind == "cursor":
+            return cursor if self.has_cursor_in_body else None
+        return templates.time_of(name, self.templates.format, self.now_ms)
+
+
+@dataclass(slots=True)
+class JsonPage:
+    """One page: its body, its size in bytes, the document decoded from it (None while it is not decoded yet), and the
+    status and headers of its answer."""
+
+    content: bytes | bytearray = field(repr=False)
+    content_type: str
+    document: Any = field(repr=False)
+    size: int
+    status: int = 200
+    headers: Headers = field(default_factory=Headers, repr=False)
+
+    @staticmethod
+    def of(body: Body, document: Any) -> JsonPage:
+        size = 0 if body.is_not_modified else len(body.content)  # as it was sent
+        return JsonPage(body.content, body.content_type, document, size, body.status, body.headers)
+
+    def answer(self, document: Any, evaluation: Evaluation) -> Document:
+        """A document of the page, with what expressions may ask about its answer."""
+        return Document(document, self.status, self.headers, evaluation)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """All pages of an answer. `end` says why the last one is the last, "" without pagination; it `is_cut` where
+    max_pages ended the walk before the API did. `stored` is the only page, for the next request; it `is_not_modified`
+    since the request before."""
+
+    pages: Sequence[JsonPage] = ()
+    end: str = ""
+    is_cut: bool = False
+    stored: StoredAnswer | None = None
+    is_not_modified: bool = False
+
+    @property
+    def left_out(self) -> str:
+        """Says that there are more pages; "" when there are none."""
+        return f"stopped after {len(self.pages)} pages, max_pages; the API has more" if self.is_cut else ""
 
 
 class PageWalk:
@@ -87,7 +213,7 @@ def fetch_pages(
         walk.add(read(found))
     is_not_modified = any(found.is_not_modified for found in bodies)
     if bodies and not is_not_modified:
-        stored = fetcher.memory.stored(bodies[0], stored) if request.may_be_conditional and not walk.is_cut else None
+        stored = _stored(request, bodies[0], stored, fetcher) if not walk.is_cut else None
     return Pages(walk.pages, walk.end, walk.is_cut, stored if bodies else None, is_not_modified)
 
 
@@ -100,3 +226,9 @@ def _fetched(request: ApiRequest, page: SourceRequest, fetcher: Fetcher, deadlin
             raise
         message = str(error).replace(shown_url(request.url), shown_url(request.template))
         raise type(error)(message) from None
+
+
+def _stored(request: ApiRequest, body: Body, before: StoredAnswer | None, fetcher: Fetcher) -> StoredAnswer | None:
+    """The answer for the next request, in place of the one `before` it; None when it is to be asked for in full."""
+    has_validator = "ETag" in body.headers or "Last-Modified" in body.headers
+    return fetcher.memory.stored(body, before) if has_validator and request.may_be_conditional else None

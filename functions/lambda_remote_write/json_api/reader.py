@@ -17,8 +17,7 @@ from ..model.scrape import Scrape
 from .decode import decode, evaluation, record_reader
 from .mapping import JobMapper, Observe
 from .page_warnings import warnings
-from .pages import ApiRequest, JsonPage, Pages
-from .pagination import fetch_pages
+from .pagination import ApiRequest, JsonPage, Pages, fetch_pages
 from .values import InexactNumber, ScrapeFailed
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds

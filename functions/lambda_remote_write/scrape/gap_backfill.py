@@ -18,7 +18,7 @@ from ..config.schema import Backfill, JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import Fetcher
 from ..json_api.mapping import Observe
-from ..json_api.pages import Pages
+from ..json_api.pagination import Pages
 from ..json_api.reader import JsonReader
 from ..json_api.values import ScrapeFailed
 from ..model.samples import Intern, Samples
