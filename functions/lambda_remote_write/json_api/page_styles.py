@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -21,20 +21,10 @@ from .link_header import next_link
 from .values import label_text
 
 if TYPE_CHECKING:  # it imports this module
-    from .pagination import ApiRequest, JsonPage
+    from .pagination import ApiRequest, WalkedPage
 
 _MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors show the address
 _MAX_DIGITS = 16  # of a number of records
-
-
-@dataclass(frozen=True, slots=True)
-class WalkedPage:
-    """A page of a walk: the how manyeth it is, its address, and its document for expressions."""
-
-    number: int
-    url: str = field(repr=False)
-    page: JsonPage
-    answer: Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import templates
 from ..config.expression import Records
@@ -16,7 +16,9 @@ from ..http.conditional import Body, StoredAnswer, has_own_conditions
 from ..http.fetch import Fetcher, FetchError, SourceRequest, is_2xx
 from ..http.response import Headers
 from .decode import evaluation
-from .page_styles import WalkedPage, style_of
+
+if TYPE_CHECKING:
+    from .page_styles import PageStyle
 
 _CURSOR = "{cursor}"
 
@@ -139,6 +141,16 @@ class Pages:
         return f"stopped after {len(self.pages)} pages, max_pages; the API has more" if self.is_cut else ""
 
 
+@dataclass(frozen=True, slots=True)
+class WalkedPage:
+    """A page of a walk: its number from 1 on, its address, and its document for expressions."""
+
+    number: int
+    url: str = field(repr=False)
+    page: JsonPage
+    answer: Document
+
+
 class PageWalk:
     """The pages of one answer. `requests` makes the request for a page after the page before it was given to `add`;
     then `end` says why there are no more."""
@@ -147,7 +159,11 @@ class PageWalk:
         self._request, self.pages = request, list[JsonPage]()
         self.end, self.is_cut = "", False
         self._evaluation = evaluation(request.max_bytes, 0)  # pagination.path knows no now()
-        self._style = style_of(request, request.pagination) if request.pagination else None
+        self._style: PageStyle | None = None
+        if request.pagination:
+            from .page_styles import style_of  # most jobs have one page
+
+            self._style = style_of(request, request.pagination)
 
     def requests(self) -> Iterator[tuple[str, bytes | SecretText | None]]:
         """URL and body of each request. Raises FetchError when a page names no usable next page."""

@@ -16,7 +16,6 @@ from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
 from .decode import decode, evaluation, record_reader
 from .mapping import JobMapper, Observe
-from .page_warnings import warnings
 from .pagination import ApiRequest, JsonPage, Pages, fetch_pages
 from .values import InexactNumber, ScrapeFailed
 
@@ -99,6 +98,8 @@ class JsonReader:
     def _check_pagination(self, answer: Pages, scrape: Scrape) -> None:
         if self.job.pagination is None:
             return
+        from .page_warnings import warnings  # most jobs have one page
+
         scrape.more_pages = answer.left_out
         scrape.notes += filter(None, [answer.left_out])
         self._has_followed = self._has_followed or len(answer.pages) > 1
