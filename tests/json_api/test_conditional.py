@@ -153,9 +153,13 @@ def test_headers_of_a_304_replace_those_of_before_but_not_what_describes_the_bod
         return Answer.json({"v": 7}, headers={**ETAG, "X-Left": "5"})
 
     rig.api.serve("/doc", respond)
-    report = twice(rig, rig.app(rig.job("{name: left, value: '@header.\"X-Left\"'}", METRIC)))
+    left = "{name: left, value: '@header.\"X-Left\"', labels: {type: '@header.\"Content-Type\"'}}"
+    report = twice(rig, rig.app(rig.job(left, METRIC)))
     assert error(report) == ""
-    assert [line.split()[1] for line in rig.lines("left")] == ["5", "4"]
+    assert [line.split(" @")[0] for line in rig.lines("left")] == [
+        'left{type="application/json"} 5',
+        'left{type="application/json"} 4',
+    ]
 
 
 def test_a_document_that_says_that_it_has_failed_is_not_remembered(rig: Rig) -> None:
@@ -165,6 +169,16 @@ def test_a_document_that_says_that_it_has_failed_is_not_remembered(rig: Rig) -> 
     rig.clock.ms += 60_000
     app.handle({}, None)
     assert conditions(rig) == {}
+
+
+def test_after_a_document_that_says_that_it_has_failed_the_one_before_is_forgotten(rig: Rig) -> None:
+    documents = iter([{"v": 7}, {"v": 7, "error": "late"}, {"v": 8}])
+    rig.api.serve("/doc", lambda request: Answer.json(next(documents), headers=ETAG))
+    app = rig.app(rig.job(METRIC, keys="fail_if: error"))
+    for _ in range(3):
+        app.handle({}, None)
+        rig.clock.ms += 60_000
+    assert [conditions(rig, index) for index in range(3)] == [{}, {"if-none-match": '"v1"'}, {}]
 
 
 def test_a_document_in_which_every_metric_has_failed_is_not_remembered(rig: Rig) -> None:
