@@ -247,6 +247,22 @@ def test_the_time_stands_in_a_backfill_too(rig: Rig) -> None:
     assert int(asked_for[0]["a"][0]) <= int(asked_for[0]["b"][0])
 
 
+def test_the_body_of_a_backfill_has_the_range_labels_and_secrets(rig: Rig) -> None:
+    rig.env_vars["KEY"] = 'se"same'
+    record = {"v": 1, "t": NOW_MS // 1000}
+    rig.api.serve("/doc", lambda request: Answer.json([record] if request.body else record))
+    stamped = "{name: m, records: '@', value: v, timestamp: {path: t, format: unix}}"
+    body = """'{"a": {start}, "b": "{end}", "s": {step}, "k": "{ref.K}", "l": "{label.job}", "q": "{x {y}}"}'"""
+    keys = f"refs: {{K: 'env:KEY'}}, backfill: {{body: {body}, format: unix, records: '[]'}}"
+    app = rig.app(rig.job(stamped, keys=keys))
+    app.handle({}, None)
+    rig.clock.ms += 600_000
+    app.handle({}, None)
+    found = [json.loads(request.body) for request in rig.api.requests if request.body]
+    assert [(one["k"], one["l"], one["s"], one["q"]) for one in found] == [('se"same', "j", 60, "{x {y}}")] * len(found)
+    assert found[0]["a"] <= int(found[0]["b"])
+
+
 def test_a_fault_of_the_source_does_not_show_the_time(rig: Rig) -> None:
     rig.api.serve("/x/1716479900", Fault.status(503))
     report = rig.push(rig.job(METRIC, path="/x/{now}", keys="templates: {format: unix}"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import http_client, plain_text, templates
+from . import json_api, plain_text, templates
 from .schema import Backfill, Metric
 from .timestamp import parse_format, parse_zone
 from .yaml_reader import Section
@@ -27,8 +27,8 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     before = len(section.diagnostics.problems)
     section.defaults = default = Backfill("", (), None, interval_ms, metrics)
     found = Backfill(
-        url=section.hidden("url", templates.url_reader(http_client.url, _reader(section, "url"))) or "",
-        query=tuple(plain_text.text_map(section, "query", _IN_THE_JOB, _reader(section, "query")).items()),
+        url=json_api.read_url(section, _IN_URL) or "",
+        query=tuple(plain_text.text_map(section, "query", _IN_THE_JOB, _query_reader(section)).items()),
         body=plain_text.text(section, "body", _IN_THE_JOB, templates.reader(section, "body", _IN_BODY, is_body=True)),
         format=replace(section.read("format", parse_format, default.format), zone=zone),
         window_ms=section.positive_ms("window"),
@@ -48,9 +48,9 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     return found
 
 
-def _reader(section: Section, key: str) -> Callable[[str], str]:
-    """Of a URL or query: every word in braces is a placeholder."""
-    check = templates.reader(section, key, _IN_URL)
+def _query_reader(section: Section) -> Callable[[str], str]:
+    """Of a value in which every word in braces is a placeholder."""
+    check = templates.reader(section, "query", _IN_URL)
 
     def checked(text: str) -> str:
         for name in _WORD.findall(check(text)):

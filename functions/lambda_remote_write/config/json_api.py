@@ -4,7 +4,7 @@ has records."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,9 @@ from .yaml_reader import Section
 SHORT_FORM = "is the short form of {}, with one value for each name: write one of the two"
 
 
-def read_url(section: Section) -> str | None:
-    """`url`, with templates."""
-    check = templates.reader(section, "url", templates.IN_URL)
+def read_url(section: Section, known: Collection[str] = templates.IN_URL) -> str | None:
+    """`url`, with templates of these kinds."""
+    check = templates.reader(section, "url", known)
     return section.hidden("url", templates.url_reader(http_client.url, check))
 
 
