@@ -47,12 +47,16 @@ class Cloud:
 
 
 def served(rig: Rig, recipe: Recipe) -> str:
-    """The recipe's config, with the rig as the proxy through which every address is asked, without TLS."""
-    answers = {_plain(place): _with_plain_links(answer) for place, answer in recipe.answers()}
+    """The recipe's config, with the rig as the proxy through which every address is asked, without TLS. Several answers
+    of one address are given in turn."""
+    answers: dict[str, list[Answer]] = {}
+    for place, answer in recipe.answers():
+        answers.setdefault(_plain(place), []).append(_with_plain_links(answer))
 
     def respond(request: Request) -> Answer:
         url = request.path + (f"?{request.query}" if request.query else "")
-        return answers.get(url, Answer(404))
+        found = answers.get(url, [Answer(404)])
+        return found.pop(0) if len(found) > 1 else found[0]
 
     for place in answers:
         rig.api.serve(place.partition("?")[0], respond)
@@ -66,7 +70,9 @@ def _plain(text: str) -> str:
 
 
 def _with_plain_links(answer: Answer) -> Answer:
-    return replace(answer, body=_plain(answer.body.decode("latin-1")).encode("latin-1"))  # any bytes
+    headers = {name: _plain(text) for name, text in answer.headers.items()}
+    body = _plain(answer.body.decode("latin-1")).encode("latin-1")  # any bytes
+    return replace(answer, headers=headers, body=body)
 
 
 def shown(points: Iterable[Point], recipe: Recipe) -> list[str]:

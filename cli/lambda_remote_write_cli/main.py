@@ -299,6 +299,8 @@ def _job_lines(job: dict[str, Any]) -> Iterator[str]:
         for label in metric.get("labels_not_found", ()):
             yield f"{metric['metric']}: label {label} was found in no record"
     yield from skipped_lines({why: entry for why, entry in job["skipped"].items() if ANYTHING in entry["examples"]})
+    if ends := job.get("pages_end"):
+        yield f"{counted(job['pages'], 'page')} read, ended by: {', '.join(ends)}"
     if job["metrics"]:
         yield f"values per label: {', '.join(f'{name} {count}' for name, count in job['cardinality'].items())}"
     for reason, entry in job["dropped"].items():

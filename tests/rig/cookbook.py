@@ -2,7 +2,7 @@
 
 A section with blocks is a recipe: its answers (```json, ```csv, ```xml or ```ndjson, or ```http with status and
 headers), one ```yaml and one ```text. An answer is that of the addresses in the line `… answers:` above it, or of the
-config's only one.
+config's only one. An address that stands above several gives them in turn.
 """
 
 from __future__ import annotations

@@ -105,6 +105,12 @@ class HttpClientConfig:
         return self.oauth2 is not None or any(secret.literal is None for secret in self.held)
 
     @property
+    def content_type(self) -> str:
+        """The type of a request's body, as the config says it in plain; "" where it does not."""
+        literals = [one.literal or "" for name, (one, *_) in self.http_headers if name.lower() == "content-type"]
+        return literals[0] if literals else ""
+
+    @property
     def held(self) -> list[Secret]:
         """The secrets that a request carries. An OAuth2 client's secret goes to the token endpoint only."""
         basic, authorization = self.basic_auth, self.authorization
@@ -224,14 +230,19 @@ BY_CONTENT_TYPE = BodyFormat()
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """`style` is `next_link` (`path` finds the next URL), `cursor` (`path` finds the value for `parameter`) or `page`
-    (`parameter` counts up from `first_page` until a page has no records at `path`, or none at all)."""
+    """`style` is `next_link` (`path` finds the next URL), `link_header` (the header `Link` has it), `cursor` (`path`
+    finds the value for `parameter`), `page` (`parameter` counts up from `first_page` until a page has no records at
+    `path`, or none at all) or `offset` (`parameter` counts records from `first_offset`, by `step`, or by those of a
+    page when it is 0, up to the number that `total` finds)."""
 
     style: str
     path: Expression | None
-    parameter: str  # by default that style's name, `page` or `cursor`
+    parameter: str  # by default that style's name: `page`, `offset` or `cursor`
     first_page: int = 1
     max_pages: int = 100  # bounds an API whose pages never end
+    first_offset: int = 0
+    step: int = 0
+    total: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +270,18 @@ def _shape(metric: Metric) -> list[str]:
     stamp = metric.timestamp
     texts = [metric.records.text, metric.value.text, *(label.text for _, label in metric.labels)]
     return [*texts, *([stamp.path.text, stamp.format.name] if stamp else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """How the times of `{now}` are written, in UTC when the format has no zone, and what `{ref.NAME}` of a body stands
+    for."""
+
+    format: Format = RFC3339
+    refs: tuple[tuple[str, Secret], ...] = ()
+
+
+DEFAULT_TEMPLATES = Templates()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +341,7 @@ class JsonJob(Job):
     metrics: tuple[Metric, ...] = ()
     method: str = "GET"  # POST with a body
     body: str | None = field(default=None, repr=False)
+    templates: Templates = DEFAULT_TEMPLATES
     labels: tuple[tuple[str, str], ...] = ()
     valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
     fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status

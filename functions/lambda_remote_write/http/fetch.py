@@ -14,9 +14,11 @@ from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, content_coding, is_this_machine, parsed
 from .authentication import Authentication, AuthenticationError, Refusal
+from .conditional import AnswerMemory, Body, StoredAnswer
 from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
 from .query import with_query
+from .response import Headers
 
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -56,6 +58,7 @@ class SourceRequest:
     is_page: bool = False  # of metrics: compressed only where Prometheus says so
     allow_link_local: bool = False
     unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
+    stored: StoredAnswer | None = None  # the answer of before: whether it has changed is asked
 
     @property
     def held(self) -> list[Secret]:
@@ -76,17 +79,21 @@ class Opened:
     content_type: str
     pieces: Iterator[bytes] = field(repr=False)
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False)
+    sent_with: int = 0  # stands for the URL and headers of its request; 0 after a redirect
+    not_modified: Body | None = field(default=None, repr=False)  # the stored answer, which has not changed
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """An answer read whole, uncompressed."""
+class _Sent:
+    """The last answer of a request, the URL that it came from, and when its request was ready (as `SecretStore.now`).
+    `sent_with` is 0 after a redirect; `stored` is what the source was asked about."""
 
-    content: bytearray = field(repr=False)
-    content_type: str
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    answer: Answer
+    url: str = field(repr=False)
+    at: float
+    sent_with: int = 0
+    stored: StoredAnswer | None = None
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -102,6 +109,7 @@ class Fetcher:
     def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
         self._tokens = TokenStore(transport, secrets, env_vars)
+        self.memory = AnswerMemory()
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
 
@@ -111,7 +119,8 @@ class Fetcher:
             content = bytearray()
             for piece in opened.pieces:
                 content += piece
-            return Body(content, opened.content_type, opened.status, opened.headers)
+            found = Body(content, opened.content_type, opened.status, opened.headers, opened.sent_with)
+            return opened.not_modified or found
 
     @contextmanager
     def open(self, request: SourceRequest, deadline: float) -> Iterator[Opened]:
@@ -120,22 +129,35 @@ class Fetcher:
         A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
         try:
-            answer, url, asked_at = self._follow(request, deadline)
-            if answer.status in (401, 403) and not request.is_success(answer.status):
-                refusal = Refusal(answer.status, answer.headers, asked_at)
-                if origin(url) == origin(request.url) and self._renew(request, refusal):
-                    answer.__exit__(None, None, None)
-                    answer, url, _ = self._follow(request, deadline)
+            sent = self._follow(request, deadline)
+            if sent.answer.status in (401, 403) and not request.is_success(sent.answer.status):
+                refusal = Refusal(sent.answer.status, sent.answer.headers, sent.at)
+                if origin(sent.url) == origin(request.url) and self._renew(request, refusal):
+                    sent.answer.__exit__(None, None, None)
+                    sent = self._follow(request, deadline)
+            answer, url = sent.answer, sent.url
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
+                if answer.status == 304:
+                    yield self._not_modified(sent)
+                    return
                 if not request.is_success(answer.status):
                     raise FetchError(self._refused(answer, url, request))
                 pieces = _bounded(_unpacked(answer, request), request.max_bytes)
                 content_type = answer.headers.get("Content-Type", "")
-                yield Opened(content_type, in_time(pieces, deadline, url), answer.status, answer.headers)
+                pieces = in_time(pieces, deadline, url)
+                yield Opened(content_type, pieces, answer.status, answer.headers, sent.sent_with)
         except (TransportError, SecretError, AuthenticationError, FetchError, content_coding.CodingError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
+
+    def _not_modified(self, sent: _Sent) -> Opened:
+        """What was stored. Raises FetchError when the source was not asked."""
+        if sent.stored is None:
+            detail = "answered 304, not modified, and was not asked; a cache or a header of this job may do so"
+            raise FetchError(f"{shown_url(sent.url)} {detail}")
+        body = sent.stored.freshened(sent.answer.headers)
+        return Opened(body.content_type, iter(()), body.status, body.headers, not_modified=body)
 
     def _renew(self, request: SourceRequest, refusal: Refusal) -> bool:
         """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
@@ -175,15 +197,17 @@ class Fetcher:
         details = "; ".join(filter(None, (hint, detail)))
         return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
 
-    def _follow(self, request: SourceRequest, deadline: float) -> tuple[Answer, str, float]:
-        """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
+    def _follow(self, request: SourceRequest, deadline: float) -> _Sent:
         url, method, client = self._addressed(request), request.method, request.client
         body = self._secrets.fill(request.body).encode() if isinstance(request.body, SecretText) else request.body
-        for _ in range(_MAX_REDIRECTS + 1):
+        for hop in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
             headers = merged(public, self._headers(request, url, body)) if at_home else public
             headers |= {"Accept-Encoding": request.accept_encoding}
+            sent_with = 0 if hop else hash((url, *headers.items()))
+            stored = request.stored if request.stored and request.stored.sent_with == sent_with else None
+            headers |= stored.validators if stored else {}
             sent = HttpRequest(method, url, headers, body)
             for authentication in self._authentications(client) if at_home else ():
                 sent = authentication.authenticated(sent, deadline)
@@ -203,7 +227,7 @@ class Fetcher:
             answer = self._transport.send(sent, options, left, is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
-                return answer, url, asked_at
+                return _Sent(answer, url, asked_at, sent_with, stored)
             with answer:
                 url, method, body = self._redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")
