@@ -34,9 +34,9 @@ def read(top: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], take
 def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], taken: set[str]) -> JsonJob:
     name, url = job_name(entry, taken), entry.hidden("url", http_client.url)
     interval_ms, timeout_ms = intervals(entry, fallback)
-    default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
+    default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation, url=url or "")
     entry.defaults = default
-    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)
+    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES, env_vars)
     http = json_api.with_headers(entry, shared.pop("http"))
     targets = _targets(entry, fallback, default, env_vars)
     method, body = json_api.read_request(entry)
@@ -46,7 +46,6 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         **shared,
         **targets,
         **jobs.with_params(_params(entry), http),
-        url=url or "",
         method=method,
         body=body,
         labels=_static_labels(entry),
@@ -83,7 +82,7 @@ def _params(entry: Section) -> jobs.Params:
     return query or params
 
 
-_OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets")
+_OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets", "hosts")
 _NOT_WITH_URL = "cannot stand with url, which is the short form of one target: leave one of the two out"
 
 

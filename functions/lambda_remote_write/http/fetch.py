@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from zlib_ng import zlib_ng as zlib  # unpacks in a third of the standard library's time
 
 from .. import USER_AGENT
-from ..config.schema import HttpClientConfig
+from ..config.schema import HttpClientConfig, SigV4
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
@@ -104,10 +104,17 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 class Fetcher:
-    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. Safe for several threads."""
+    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. `sign` gives what signs for a `sigv4`.
+    Safe for several threads."""
 
-    def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
-        self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
+    def __init__(
+        self,
+        transport: Transport,
+        secrets: SecretStore,
+        env_vars: Mapping[str, str],
+        sign: Callable[[SigV4], Authentication],
+    ) -> None:
+        self._transport, self._secrets, self._env_vars, self._sign = transport, secrets, env_vars, sign
         self._tokens = TokenStore(transport, secrets, env_vars)
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
@@ -153,7 +160,8 @@ class Fetcher:
 
     def _authentications(self, client: HttpClientConfig) -> list[Authentication]:
         """In the order in which they pass a request on."""
-        return [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
+        found: list[Authentication] = [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
+        return [*found, self._sign(client.sigv4)] if client.sigv4 else found
 
     def masked(self, text: str) -> str:
         """A message that may quote what a source said, without the secrets that this process knows of."""
