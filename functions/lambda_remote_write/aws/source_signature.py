@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ..config.schema import SigV4
@@ -16,7 +16,7 @@ from .sigv4 import signable, signed
 
 
 class SourceSignature:
-    """Signs as one `sigv4` says; an Authentication. Safe for several threads."""
+    """Signs as one `sigv4` says; a Signature of http.authentication. Safe for several threads."""
 
     def __init__(
         self, sigv4: SigV4, credentials: CredentialsProvider, secrets: SecretStore, now_ms: Callable[[], int]
@@ -62,6 +62,16 @@ class SourceSignature:
                 has_changed = False
             self._renewed = self._secrets.now(), has_changed
             return has_changed
+
+    def is_refused(self, headers: Mapping[str, str], body: bytes) -> bool:
+        from .refusal import code_of, is_about_credentials  # seldom needed
+
+        return is_about_credentials(code_of(headers, body))
+
+    def explained(self, headers: Mapping[str, str], body: bytes) -> str:
+        from .refusal import explained
+
+        return explained(self._sigv4, headers, body, self._now_ms())
 
 
 class SourceSigner:

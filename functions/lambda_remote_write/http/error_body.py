@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ..config.schema import HttpClientConfig
 from ..report.mask import is_public_header, names_credential
 
-MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
+_UNPACKED_BYTES = 8_192
 _MAX_DEPTH = 6
 _MESSAGE_NAMES = (
     "errordescription", "message", "msg", "errormessage", "errormessages", "detail", "details", "description", "reason",
@@ -46,7 +46,7 @@ def message_of(body: bytes, content_type: str, content_encoding: str) -> str:
 def _decoded(body: bytes, content_type: str, content_encoding: str) -> str:
     if "gzip" in content_encoding or body.startswith(b"\x1f\x8b"):
         try:
-            body = zlib.decompressobj(31).decompress(body, MAX_ERROR_BYTES)
+            body = zlib.decompressobj(31).decompress(body, _UNPACKED_BYTES)
         except zlib.error:
             return ""
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
@@ -119,7 +119,7 @@ def asked_schemes(www_authenticate: str) -> list[str]:
 
 def credentials_used(client: HttpClientConfig, url: str) -> list[str]:
     """The kinds of credentials of a request, as the config calls them."""
-    found = [key for key in ("basic_auth", "authorization", "oauth2") if getattr(client, key)]
+    found = [key for key in ("basic_auth", "authorization", "oauth2", "sigv4") if getattr(client, key)]
     found += [f"the header {name}" for name, _ in client.http_headers if not is_public_header(name)]
     names = dict.fromkeys(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
     return found + [f"the query parameter {name}" for name in names if names_credential(name)]

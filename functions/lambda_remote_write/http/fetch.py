@@ -16,7 +16,7 @@ from ..config.schema import HttpClientConfig, SigV4
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
-from .authentication import Authentication, AuthenticationError, Refusal
+from .authentication import Authentication, AuthenticationError, Refusal, Signature
 from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
 from .query import with_query
@@ -24,6 +24,7 @@ from .query import with_query
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
+MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
 _UNPACKED_BYTES = 256 * 1024  # at once
 _MAX_CODINGS = 4  # of one body, each of which is unpacked
 _FOREIGN_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "exi", "pack200-gzip", "dcb", "dcz", "aes128gcm"))
@@ -112,7 +113,7 @@ class Fetcher:
         transport: Transport,
         secrets: SecretStore,
         env_vars: Mapping[str, str],
-        sign: Callable[[SigV4], Authentication],
+        sign: Callable[[SigV4], Signature],
     ) -> None:
         self._transport, self._secrets, self._env_vars, self._sign = transport, secrets, env_vars, sign
         self._tokens = TokenStore(transport, secrets, env_vars)
@@ -135,7 +136,7 @@ class Fetcher:
         """
         try:
             answer, url, asked_at = self._follow(request, deadline)
-            if answer.status in (401, 403) and not request.is_success(answer.status):
+            if not request.is_success(answer.status) and self._is_refusal(answer, request.client):
                 refusal = Refusal(answer.status, answer.headers, asked_at)
                 if origin(url) == origin(request.url) and self._renew(request, refusal):
                     answer.__exit__(None, None, None)
@@ -150,6 +151,12 @@ class Fetcher:
         except (TransportError, SecretError, AuthenticationError, FetchError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
+
+    def _is_refusal(self, answer: Answer, client: HttpClientConfig) -> bool:
+        """Whether the source does not let us in. AWS's JSON APIs say so with 400 (AWS JSON 1.1)."""
+        if answer.status != 400 or client.sigv4 is None:
+            return answer.status in (401, 403)
+        return self._sign(client.sigv4).is_refused(answer.headers, answer.read(MAX_ERROR_BYTES))
 
     def _renew(self, request: SourceRequest, refusal: Refusal) -> bool:
         """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
@@ -169,22 +176,17 @@ class Fetcher:
 
     def _refused(self, answer: Answer, url: str, request: SourceRequest) -> str:
         """An answer with a bad status in words, its own message among them."""
-        from .error_body import (  # seldom needed
-            MAX_ERROR_BYTES,
-            asked_schemes,
-            credentials_used,
-            message_of,
-            not_let_in,
-        )
+        from .error_body import asked_schemes, credentials_used, message_of, not_let_in  # seldom needed
 
+        headers, body, sigv4 = answer.headers, answer.read(MAX_ERROR_BYTES), request.client.sigv4
         hint = _hint(answer.status, request)
-        if answer.status in (401, 403):
-            asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
+        if self._is_refusal(answer, request.client):
+            asked = asked_schemes(headers.joined("WWW-Authenticate"))
             hint = not_let_in(credentials_used(request.client, request.url), asked)
             if origin(url) != origin(request.url):
                 hint += "; a redirect has led to another origin, where credentials are never sent"
-        headers = answer.headers
-        body = answer.read(MAX_ERROR_BYTES)
+            elif sigv4:
+                hint = f"{hint}; {self._sign(sigv4).explained(headers, body)}"
         text = message_of(body, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
         detail = f'it says "{quoted}"' if (quoted := self._secrets.mask.quoted(text, _MAX_MESSAGE)) else ""
         details = "; ".join(filter(None, (hint, detail)))
