@@ -68,7 +68,7 @@ def _service(block: Section, of_host: str) -> str:
     if key == "service" and block.has("service_name"):
         block.problem("service_name", "is another name of service: leave one of the two out")
     if not found and not block.is_wrong(key):
-        write = f"write service: {of_host}" if of_host else "as execute-api, lambda, es, aps or ce"
+        write = f"write service: {of_host}" if of_host else "as service: execute-api, lambda, es, aps or ce"
         block.problem(key, f"is required here: the AWS service that the API belongs to, {write}")
     elif of_host and found and found != of_host:
         block.problem(key, f"{found!r} is not the service of the url's host ({of_host}), which would answer 403")
@@ -84,7 +84,7 @@ def _checked_service(text: str) -> str:
 def _check_region(block: Section, of_host: str) -> None:
     written = block.text("region")
     if not written:
-        write = f"write region: {of_host}" if of_host else "as eu-west-1"
+        write = f"write region: {of_host}" if of_host else "as region: eu-west-1"
         block.problem("region", f"is required here: the region that the API is in, {write}")
     elif of_host and written != of_host:
         block.problem("region", f"{written!r} is not the region of the url's host ({of_host}), which would answer 403")
