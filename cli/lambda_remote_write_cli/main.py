@@ -310,8 +310,17 @@ def _job_lines(job: dict[str, Any]) -> Iterator[str]:
     if left > 0:
         yield f"not scraped: {left} more; keep_dropped_targets sets how many are shown"
     yield from job.get("messages", ())
+    yield from map(_iam_line, job.get("iam", ()))
+    if "requests_per_month" in job:
+        requests, dollars = job["requests_per_month"], job["requests_usd_per_month"]
+        yield f"AWS bills each request: {requests:,} a month, each page one, ${dollars:,.2f} (us-east-1)"
     for message in job["lint"]:
         yield f"lint: {message}"
+
+
+def _iam_line(needed: dict[str, Any]) -> str:
+    note = f" ({needed['note']})" if needed["note"] else ""
+    return f"needs, for {needed['role']}: {json_text(needed['statement'])}{note}"
 
 
 def _state(error: str, samples: int) -> str:

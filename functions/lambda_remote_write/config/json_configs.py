@@ -11,7 +11,18 @@ import re2
 
 from .. import relabel
 from ..model.scrape import SYNTHETIC_NAMES
-from . import backfill, expression, http_client, jobs, json_api, plain_text, scalars, statesets, unsupported_keys
+from . import (
+    backfill,
+    expression,
+    http_client,
+    jobs,
+    json_api,
+    plain_text,
+    scalars,
+    sigv4,
+    statesets,
+    unsupported_keys,
+)
 from .expression import Expression
 from .expression_words import Scope
 from .global_config import intervals, job_name, label_name
@@ -58,6 +69,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     )
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
+    sigv4.warn_of_price(entry, job.http, max(interval_ms, fallback.tick_ms))
     entry.close(unsupported_keys.JOB)
     return job
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from . import aws_identity
+from ..report import cost
+from . import aws_identity, scalars
 from .schema import HttpClientConfig, SigV4
 from .yaml_reader import Section
 
@@ -15,6 +16,7 @@ _INSTEAD = "sigv4 takes keys from the function's role, its environment or a prof
 _NO_SESSION = "sigv4 has no key for it: keys that end come from the function's role, its environment or a profile"
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_WORTH_SAYING_USD = 1.0
 _MAX_TAG_KEY, _MAX_TAG_VALUE = 128, 256
 _OTHERS = (
     "basic_auth", "authorization", "bearer_token", "bearer_token_file", "oauth2", "digest_auth", "login",
@@ -59,6 +61,16 @@ def of_source(section: Section, http: HttpClientConfig, url: str, env_vars: Mapp
     if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
         section.warn("sigv4", "over http:// the signed request can be read and repeated; AWS's own APIs take https")
     return replace(http, sigv4=found)
+
+
+def warn_of_price(section: Section, http: HttpClientConfig, interval_ms: int) -> None:
+    """Warns of an API that is billed by request, where a month costs more than a stack does."""
+    price = cost.REQUEST_USD.get(http.sigv4.service, 0) if http.sigv4 else 0
+    dollars = price * cost.requests_per_month(interval_ms / 1000)
+    if dollars >= _WORTH_SAYING_USD:
+        every = f"every {scalars.print_duration(interval_ms)} that is ${dollars:,.2f} a month"
+        detail = "and each further page costs as much again; a longer scrape_interval costs less"
+        section.warn("sigv4", f"AWS bills each request to this API, ${price:g}: {every}, {detail}")
 
 
 def _service(block: Section, of_host: str) -> str:
