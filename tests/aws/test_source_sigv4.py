@@ -20,7 +20,7 @@ from lambda_remote_write.config.schema import SigV4 as Config
 from lambda_remote_write.config.secrets import Secret
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.http.fetch import Fetcher, SourceRequest, is_2xx
-from sandbox.amp import SigV4
+from sandbox.amp import Receiver, SigV4
 from sandbox.server import Answer, LoopbackServer, Request
 from tests.rig.clock import soon
 from tests.rig.json_source import Rig, error
@@ -219,6 +219,17 @@ scrape_configs:
         "a",
         "b",
     ]
+
+
+def test_the_query_api_of_amp_is_asked(rig: Rig) -> None:
+    """The sandbox's AMP verifies the signature first. Without a Prometheus it answers 422 to those whom it lets in."""
+    rig.env_vars |= ENVIRONMENT
+    keys = "query: {query: up}, sigv4: {region: us-east-1, service: aps}"
+    with Receiver(auth=KEYS, now=rig.clock.time) as amp:
+        job = rig.job(METRIC, path=f"{amp.base_url}/api/v1/query", keys=keys)
+        assert "answered 422" in error(rig.push(job))
+        amp.auth = SigV4(access_key="another")
+        assert "answered 403: it does not take our credentials; check sigv4" in error(rig.push(job))
 
 
 # --- Redirects --------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from ..http.authentication import AuthenticationError, Refusal
 from .credentials import Credentials, CredentialsError, CredentialsProvider, CredentialsProviders
 from .sigv4 import signable, signed
 
+_AGAIN_SECONDS = 10.0
+
 
 class SourceSignature:
     """Signs as one `sigv4` says; a Signature of http.authentication. Safe for several threads."""
@@ -39,7 +41,7 @@ class SourceSignature:
         if not self._lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise AuthenticationError("sigv4: no AWS credentials within the time")
         try:
-            if self._failed and self._secrets.is_of_this_run(self._failed[0]):
+            if self._failed and self._is_fresh(self._failed[0]):
                 raise AuthenticationError(self._failed[1])
             try:
                 return self._credentials.get()
@@ -49,10 +51,14 @@ class SourceSignature:
         finally:
             self._lock.release()
 
+    def _is_fresh(self, at: float) -> bool:
+        """Whether something was done in this run; where there are no runs, a moment ago."""
+        return self._secrets.is_of_this_run(at) or self._secrets.now() - at < _AGAIN_SECONDS
+
     def renew(self, refusal: Refusal) -> bool:
         """Gets credentials anew, once a run: another request is worth its while when they are others by now."""
         with self._lock:
-            if self._renewed and self._secrets.is_of_this_run(self._renewed[0]):
+            if self._renewed and self._is_fresh(self._renewed[0]):
                 at, has_changed = self._renewed
                 return has_changed and refusal.asked_at <= at
             try:
