@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
@@ -93,6 +93,8 @@ headers = st.dictionaries(st.sampled_from(["X-Team", "X-Amz-Target", "A"]), head
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example("s3", "/a//b/%E9/c+d", "", {}, None)
+@example("es", "/a//b/%2F/%E9;v=1/c+d", "b=%E9&a", {}, b"x")
 @given(st.sampled_from(SERVICES), paths, queries, headers, st.none() | st.binary(max_size=50))
 def test_whatever_is_asked_botocore_signs_it_alike(
     checker: Checker,
@@ -349,11 +351,11 @@ def test_credentials_that_stay_the_same_are_not_tried_again(rig: Rig) -> None:
 
 
 def test_many_targets_renew_once_a_run(rig: Rig) -> None:
-    rig.session = Rotated("old", "older", "oldest")
+    rig.session = Rotated(*map(str, range(10)))
     aws = Aws(rig, token=None)
     jobs = [rig.job(METRIC, name=f"j{index}", keys=PROFILE) for index in range(4)]
     aws.rig.push(*jobs)
-    assert rig.session.secrets == ["oldest"]
+    assert rig.session.secrets == [str(number) for number in range(2, 10)]
 
 
 class NoCredentials:

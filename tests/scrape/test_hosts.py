@@ -15,7 +15,7 @@ from sandbox.server import Answer, LoopbackServer, Request
 from tests.rig.json_source import Rig
 from tests.rig.tables import table
 
-SIGNED = "sigv4: {region: us-east-1, service: ce}"
+SIGNED = "sigv4: {region: us-east-1, service: es}"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"}
 
 
