@@ -19,7 +19,7 @@ from tests.rig.tables import table
 pytestmark = pytest.mark.slow  # every recipe is pushed and planned
 
 CLOCK_MS = clock_ms()
-LANGUAGES = re.compile(r"(?:(?:json|http) )+yaml text")
+LANGUAGES = re.compile(r"(?:(?:json|csv|xml|ndjson|http) )+yaml text")
 SECRETS = re.findall(r"env:(\w+)", PAGE)
 Point = tuple[Mapping[str, str], float, int]
 
@@ -68,7 +68,7 @@ def _plain(text: str) -> str:
 
 
 def _with_plain_links(answer: Answer) -> Answer:
-    return replace(answer, body=_plain(answer.body.decode()).encode())
+    return replace(answer, body=_plain(answer.body.decode("latin-1")).encode("latin-1"))  # any bytes
 
 
 def shown(points: Iterable[Point], recipe: Recipe) -> list[str]:

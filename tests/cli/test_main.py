@@ -242,3 +242,14 @@ def test_a_job_that_is_not_in_the_config_exits_2_and_names_those_that_are(jobs: 
     result = pusher(command, jobs, "--job", "othr")
     assert result.returncode == 2
     assert result.stderr == "--job: no job is named 'othr'; the config has good, other\n"
+
+
+def test_plan_shows_lines_and_rows_that_are_none(tmp_path: Path, api: Api) -> None:
+    """They concern no metric, and are shown once for the job."""
+    url = api.serve("/doc", Answer(200, {"Content-Type": "text/csv"}, b"n,v\na,1\nb,2,x\n"))
+    metrics = [{"name": name, "records": "[]", "value": "v"} for name in ("a", "b")]
+    job = {"job_name": "j", "url": url, "metrics": metrics}
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"json_configs": [job], "remote_write": [{"url": "http://127.0.0.1:1/"}]}))
+    shown = pusher("plan", path).stdout
+    assert shown.count("  skipped 1, row_length: row at line 3 has 3 cells, and the header has 2\n") == 1

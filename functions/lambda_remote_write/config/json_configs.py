@@ -13,6 +13,7 @@ from .. import relabel
 from ..model.scrape import SYNTHETIC_NAMES
 from . import (
     backfill,
+    body_format,
     expression,
     http_client,
     jobs,
@@ -63,6 +64,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         fail_if=json_api.read_expression(entry, "fail_if", json_api.over_document),
         fail_message=json_api.read_expression(entry, "fail_message", json_api.over_document),
+        body_format=body_format.read(entry),
         pagination=json_api.pagination(entry),
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),

@@ -212,6 +212,35 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """`header` are the names of the columns where the first row does not have them. The default delimiter is that of
+    `,` `;` tab and `|` which the first row has most of. Lines that begin with `comment` do not count."""
+
+    header: tuple[str, ...] = ()
+    delimiter: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFormat:
+    """How the body of an answer is read. `format` is json, ndjson, csv, xml or text; without it the Content-Type
+    decides, and so it does without `charset`. `strip_prefix` stands before the document."""
+
+    format: str = ""
+    csv: CsvOptions = CsvOptions()
+    strip_prefix: str = ""
+    charset: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a body that is plain JSON is read as that."""
+        return self.format in ("", "json") and not self.strip_prefix and not self.charset
+
+
+BY_CONTENT_TYPE = BodyFormat()
+
+
+@dataclass(frozen=True, slots=True)
 class Pagination:
     """`style` is `next_link` (`path` finds the next URL), `cursor` (`path` finds the value for `parameter`) or `page`
     (`parameter` counts up from `first_page` until a page has no records at `path`, or none at all)."""
@@ -312,6 +341,7 @@ class JsonJob(Job):
     valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
     fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status
     fail_message: Expression | None = None  # finds the API's own words for that
+    body_format: BodyFormat = BY_CONTENT_TYPE
     pagination: Pagination | None = None
     backfill: Backfill | None = None
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
-from . import aws_identity, expression, go_glob, http_client, jobs, json_api, scalars, sigv4
+from . import aws_identity, body_format, expression, go_glob, http_client, jobs, json_api, scalars, sigv4
 from .expression import Expression, Records
 from .expression_words import Scope
 from .global_config import NOT_A_NAME
@@ -25,6 +25,7 @@ from .schema import (
     HTTP_SD_REFRESH_MS,
     JSON_SD_REFRESH_MS,
     BasicAuth,
+    BodyFormat,
     HttpClientConfig,
     Pagination,
 )
@@ -78,6 +79,7 @@ class JsonSd:
     pagination: Pagination | None
     refresh_interval_ms: int
     http: HttpClientConfig
+    body_format: BodyFormat
     params: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
 
 
@@ -274,7 +276,7 @@ def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     convert = json_api.within(steps) if not block.is_wrong("records") else expression.parse
     target = json_api.read_expression(block, "target", lambda text: _target(text, convert))
     labels = json_api.read_labels(block, convert)
-    pagination = json_api.pagination(block)
+    pagination, form = json_api.pagination(block), body_format.read(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     url = block.hidden("url", http_client.url)
     http = sigv4.of_source(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
@@ -286,7 +288,7 @@ def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     if url is None or target is None or len(block.diagnostics.problems) > before:
         return None
     records = expression.records(steps, [target, *(found for _, found in labels)])
-    return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, **params)
+    return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, body_format=form, **params)
 
 
 def _target(text: str, convert: Callable[[str], Expression]) -> Expression:

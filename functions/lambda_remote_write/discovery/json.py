@@ -16,7 +16,7 @@ from ..config.shown_json import shown
 from ..config.yaml_reader import shown_url
 from ..http.fetch import Body, Fetcher, FetchError
 from ..http.query import with_query
-from ..json_api.decode import NotJson, decode, evaluation
+from ..json_api.decode import NotJson, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.page_warnings import warnings
 from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
@@ -58,13 +58,18 @@ class _JsonList:
         paging = config.pagination, config.method, config.body
         self._config, self._fetcher = config, fetcher
         url = with_query(config.url, dict(config.params))
-        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *paging)
+        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *paging, body_format=config.body_format)
         self._place = shown_url(config.url)
         self._has_followed = False  # an answer led to a second page
 
+    def _page(self, body: Body) -> JsonPage:
+        page = JsonPage.of(body, self._config.body_format)
+        page.document = page.decoded(exact=True)
+        return page
+
     def refresh(self, deadline: float) -> Parts:
         try:
-            pages = fetch_pages(self._request, _page, self._fetcher, deadline)
+            pages = fetch_pages(self._request, self._page, self._fetcher, deadline)
         except (FetchError, NotJson) as error:
             raise self._failed(str(error)) from None
         try:
@@ -92,6 +97,7 @@ class _JsonList:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
             raise self._failed(f"{of_all}: {self._first(read, documents)}")
         notes = [_left_out(read.bad, records)] if read.bad else []
+        notes += [detail for page in pages for detail in _unread(page)]
         notes += _unsaid(read.unsaid, records)
         notes += filter(None, [pages_left_out(self._request, pages)])
         notes += warnings(self._request, documents, has_followed=self._has_followed)
@@ -108,9 +114,10 @@ class _JsonList:
         return nothing_found("target", self._config.target, self._config.records, documents)
 
 
-def _page(body: Body) -> JsonPage:
-    document = decode(body.content, body.content_type, exact=True)
-    return JsonPage.of(body, document)
+def _unread(page: JsonPage) -> Iterator[str]:
+    """What of a body cannot be read, as lines of NDJSON."""
+    for reason, example in page.skipped.first_examples.items():
+        yield f"{page.skipped.counts[reason]} × {reason}, left out of the list: {example}"
 
 
 def _left_out(bad: Sequence[str], records: int) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..config.schema import HttpClientConfig
 from ..report.mask import is_public_header, names_credential
+from . import content_coding
 
 _UNPACKED_BYTES = 8_192
 _MAX_DEPTH = 6
@@ -44,11 +44,7 @@ def message_of(body: bytes, content_type: str, content_encoding: str) -> str:
 
 
 def _decoded(body: bytes, content_type: str, content_encoding: str) -> str:
-    if "gzip" in content_encoding or body.startswith(b"\x1f\x8b"):
-        try:
-            body = zlib.decompressobj(31).decompress(body, _UNPACKED_BYTES)
-        except zlib.error:
-            return ""
+    body = content_coding.beginning(body, content_encoding, _UNPACKED_BYTES)
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
     try:
         return body.decode(charset[1] if charset else "utf-8-sig", "replace")
@@ -121,8 +117,9 @@ def credentials_used(client: HttpClientConfig, url: str) -> list[str]:
     """The kinds of credentials of a request, as the config calls them."""
     found = [key for key in ("basic_auth", "authorization", "oauth2", "sigv4") if getattr(client, key)]
     found += [f"the header {name}" for name, _ in client.http_headers if not is_public_header(name)]
-    names = dict.fromkeys(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
-    return found + [f"the query parameter {name}" for name in names if names_credential(name)]
+    in_url = (name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True) if names_credential(name))
+    names = dict.fromkeys([*(name for name, _ in client.secret_params), *in_url])
+    return found + [f"the query parameter {name}" for name in names]
 
 
 def not_let_in(used: Sequence[str], asked: Sequence[str]) -> str:

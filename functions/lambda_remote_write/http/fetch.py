@@ -1,5 +1,4 @@
-"""Fetches from a source over HTTP: authentication, redirects that never take credentials elsewhere, gzip, bounded
-bodies."""
+"""Fetches from a source over HTTP: authentication, redirects that never take credentials elsewhere, bounded bodies."""
 
 from __future__ import annotations
 
@@ -9,13 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
 
-from zlib_ng import zlib_ng as zlib  # unpacks in a third of the standard library's time
-
 from .. import USER_AGENT
 from ..config.schema import HttpClientConfig, SigV4
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
-from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
+from . import Answer, HttpRequest, Transport, TransportError, content_coding, is_this_machine, parsed
 from .authentication import Authentication, AuthenticationError, Refusal, Signature
 from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
@@ -25,10 +22,6 @@ _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
 MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
-_UNPACKED_BYTES = 256 * 1024  # at once
-_MAX_CODINGS = 4  # of one body, each of which is unpacked
-_FOREIGN_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "exi", "pack200-gzip", "dcb", "dcz", "aes128gcm"))
-_DEFLATE_METHOD = 8  # in the first byte of zlib's format; no raw stream of a text begins so
 
 
 class FetchError(Exception):
@@ -60,7 +53,7 @@ class SourceRequest:
     headers: Sequence[tuple[str, Secret]] = ()
     body: bytes | SecretText | None = field(default=None, repr=False)
     public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
-    compressed: bool = True  # gzip is asked for
+    accept_encoding: str = content_coding.GZIP
     is_page: bool = False  # of metrics: compressed only where Prometheus says so
     allow_link_local: bool = False
     unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
@@ -145,10 +138,10 @@ class Fetcher:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
                 if not request.is_success(answer.status):
                     raise FetchError(self._refused(answer, url, request))
-                pieces = _bounded(self._unpacked(answer, is_page=request.is_page), request.max_bytes)
+                pieces = _bounded(_unpacked(answer, request), request.max_bytes)
                 content_type = answer.headers.get("Content-Type", "")
                 yield Opened(content_type, in_time(pieces, deadline, url), answer.status, answer.headers)
-        except (TransportError, SecretError, AuthenticationError, FetchError) as error:
+        except (TransportError, SecretError, AuthenticationError, FetchError, content_coding.CodingError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
 
@@ -192,27 +185,6 @@ class Fetcher:
         details = "; ".join(filter(None, (hint, detail)))
         return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
 
-    def _unpacked(self, answer: Answer, *, is_page: bool) -> Iterator[bytes]:
-        """The body uncompressed. Raises FetchError for an encoding that is known and not understood.
-
-        Of a page only `gzip`, written so, is unpacked, `zstd` fails, and any other is read as it is (Prometheus 3.16
-        scrape/scrape.go, readResponse); of a document whatever says that it is gzip or deflate, in any order (RFC 9110,
-        8.4).
-        """
-        detail = answer.headers.get("Content-Encoding", "").strip()
-        if is_page:
-            if detail == "zstd":
-                raise FetchError("the page is compressed with zstd, which was not asked for")
-            return _decompressed(answer.chunks(), "gzip", may_be_empty=False) if detail == "gzip" else answer.chunks()
-        pieces = answer.chunks()
-        for coding in reversed([part.strip().lower() for part in detail.split(",")][:_MAX_CODINGS]):
-            if coding in _FOREIGN_CODINGS:
-                shown = self._secrets.mask.quoted(detail, 30)
-                raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
-            if coding in ("gzip", "x-gzip", "deflate"):
-                pieces = _decompressed(pieces, coding.removeprefix("x-"))
-        return pieces
-
     def _follow(self, request: SourceRequest, deadline: float) -> tuple[Answer, str, float]:
         """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
         url, method, client = self._addressed(request), request.method, request.client
@@ -221,7 +193,7 @@ class Fetcher:
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
             headers = merged(public, self._headers(request, url, body)) if at_home else public
-            headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
+            headers |= {"Accept-Encoding": request.accept_encoding}
             sent = HttpRequest(method, url, headers, body)
             for authentication in self._authentications(client) if at_home else ():
                 sent = authentication.authenticated(sent, deadline)
@@ -295,6 +267,13 @@ def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[byte
         yield piece
 
 
+def _unpacked(answer: Answer, request: SourceRequest) -> Iterator[bytes]:
+    encoding = answer.headers.get("Content-Encoding", "").strip()
+    if request.is_page:
+        return content_coding.of_page(answer.chunks(), encoding)
+    return content_coding.of_document(answer.chunks(), encoding, request.accept_encoding)
+
+
 def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
     """The pieces. Raises BodyTooLarge at `max_bytes` (0: no bound), before more than that is held."""
     size = 0
@@ -303,28 +282,3 @@ def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
         if max_bytes and size >= max_bytes:
             raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
         yield piece
-
-
-def _decompressed(chunks: Iterator[bytes], coding: str, *, may_be_empty: bool = True) -> Iterator[bytes]:
-    """The members of a `gzip` body, or a `deflate` one as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as
-    some servers send it; in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
-    decoder = None
-    try:
-        for chunk in chunks:
-            data = chunk
-            while data:
-                if decoder is None or (decoder.eof and coding == "gzip"):
-                    raw_or_zlib = 15 if data[0] & 0x0F == _DEFLATE_METHOD else -15
-                    decoder = zlib.decompressobj(wbits=31 if coding == "gzip" else raw_or_zlib)
-                yield decoder.decompress(data, _UNPACKED_BYTES)
-                data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
-                if data and decoder.eof and coding == "deflate":
-                    raise FetchError("something follows the deflate body")
-    except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
-        raise FetchError(f"the body is not the {coding} it claims to be ({error})") from None
-    if decoder is None and not may_be_empty:
-        raise FetchError(f"the body is not the {coding} it claims to be (it is empty)")
-    if decoder and not decoder.eof:
-        yield decoder.flush()
-    if decoder and not decoder.eof:
-        raise FetchError(f"the {coding} body ends before its end")

@@ -10,35 +10,53 @@ from urllib.parse import urljoin
 
 from ..config.expression import Expression, Records
 from ..config.expression_context import BudgetExceeded, Document, Evaluation, ExpressionFailed, Position
-from ..config.schema import HttpClientConfig, JsonJob, Pagination
+from ..config.schema import BY_CONTENT_TYPE, BodyFormat, HttpClientConfig, JsonJob, Pagination
 from ..config.shown_json import kind_of
 from ..config.yaml_reader import shown_url
-from ..http import parsed
+from ..http import content_coding, parsed
 from ..http.fetch import Body, Fetcher, FetchError, SourceRequest, is_2xx, origin
 from ..http.query import with_query
-from .decode import decode, evaluation
+from ..model.reason_counts import ReasonCounts
+from .decode import decode_body, evaluation
 from .values import label_text
 
 CURSOR = "{cursor}"
 """The placeholder in a job's `body` that the next page's cursor replaces."""
+_ACCEPT = {
+    **dict.fromkeys(("", "json"), "application/json"),
+    "ndjson": "application/x-ndjson, application/json;q=0.9, */*;q=0.5",
+    "csv": "text/csv, */*;q=0.5",
+    "xml": "application/xml, text/xml, */*;q=0.5",
+    "text": "text/plain, */*;q=0.5",
+}
+"""What a request asks for, by the job's `format`."""
 _MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors show the address
 
 
 @dataclass(slots=True)
 class JsonPage:
-    """One page: its body, its size in bytes, the document decoded from it (None while it is not decoded yet), and the
-    status and headers of its answer."""
+    """One page: its body and its size in bytes, how it is read, the status and headers of its answer, the document
+    decoded from it (None while it is not decoded yet), and what of that cannot be read."""
 
     content: bytes | bytearray = field(repr=False)
     content_type: str
-    document: Any = field(repr=False)
     size: int
+    body_format: BodyFormat
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    document: Any = field(default=None, repr=False)
+    skipped: ReasonCounts = field(default_factory=ReasonCounts)
 
     @staticmethod
-    def of(body: Body, document: Any) -> JsonPage:
-        return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
+    def of(body: Body, body_format: BodyFormat) -> JsonPage:
+        """A page that is not decoded yet."""
+        size = len(body.content)
+        return JsonPage(body.content, body.content_type, size, body_format, body.status, body.headers)
+
+    def decoded(self, *, exact: bool) -> Any:
+        """The document. Raises NotJson."""
+        self.skipped = ReasonCounts()  # a page may be decoded twice
+        return decode_body(self.content, self.content_type, self.body_format, self.skipped, exact=exact)
 
     def answer(self, document: Any, evaluation: Evaluation) -> Document:
         """A document of the page, with what expressions may ask about its answer."""
@@ -60,6 +78,7 @@ class ApiRequest:
     is_success: Callable[[int], bool] = is_2xx
     allow_link_local: bool = False
     unix_socket: str = ""
+    body_format: BodyFormat = BY_CONTENT_TYPE
 
     @staticmethod
     def of(job: JsonJob, url: str, unix_socket: str = "") -> ApiRequest:
@@ -76,6 +95,7 @@ class ApiRequest:
             codes.__contains__ if codes else is_2xx,
             job.allow_link_local,
             unix_socket,
+            job.body_format,
         )
 
 
@@ -173,7 +193,7 @@ class PageWalk:
         """The last page's cursor as text."""
         cursor, page = self._pointer(), self.pages[-1]
         if isinstance(cursor, float):  # as the document wrote it
-            exact = decode(page.content, page.content_type, exact=True)
+            exact = page.decoded(exact=True)
             shared = evaluation(self._request.max_bytes, 0, exact=True)
             cursor = found_by(pagination.path, page.answer(exact, shared))
         if isinstance(cursor, list | dict):
@@ -223,6 +243,8 @@ def fetch_pages(
             left_bytes,
             request.is_success,
             body=body,
+            public_headers=(("Accept", _ACCEPT[request.body_format.format]),),
+            accept_encoding=content_coding.ALL,
             allow_link_local=request.allow_link_local,
             unix_socket=request.unix_socket,
         )

@@ -13,7 +13,7 @@ from ..config.shown_json import first_characters
 from ..http.fetch import Body, Fetcher
 from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
-from .decode import decode, evaluation, record_reader
+from .decode import evaluation, format_of, record_reader
 from .mapping import JobMapper, Observe
 from .page_warnings import warnings
 from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
@@ -46,8 +46,10 @@ class JsonReader:
 
     def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
-        document = None if self._columns else decode(body.content, body.content_type, exact=self.mapper.exact)
-        return JsonPage.of(body, document)
+        page = JsonPage.of(body, self.job.body_format)
+        if self._columns is None:
+            page.document = page.decoded(exact=self.mapper.exact)
+        return page
 
     def to_samples(self, pages: Sequence[JsonPage], scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises NotJson and ScrapeFailed."""
@@ -58,9 +60,10 @@ class JsonReader:
             added = self.mapper.map(documents, scrape, run, now_ms)
         except InexactNumber:
             self.mapper.exact = True  # later answers are decoded so at once
-            decoded = [decode(page.content, page.content_type, exact=True) for page in pages]
+            decoded = [page.decoded(exact=True) for page in pages]
             documents = self._documents(pages, decoded, scrape.started_ms)
             added = self.mapper.map(documents, scrape, run, now_ms)
+        _account_for_bodies(pages, documents, scrape)
         self._check_pagination(pages, scrape)
         return added
 
@@ -71,7 +74,7 @@ class JsonReader:
             return page.document
         columns = self._columns.read(page.content, page.content_type)
         if columns is None:
-            return decode(page.content, page.content_type, exact=self.mapper.exact)
+            return page.decoded(exact=self.mapper.exact)
         page.content = b""
         return columns
 
@@ -99,6 +102,27 @@ class JsonReader:
         self._has_followed = self._has_followed or len(pages) > 1
         documents = self._documents(pages, [page.document for page in pages], scrape.started_ms)
         scrape.notes += warnings(self.request, documents, has_followed=self._has_followed)
+
+
+def _account_for_bodies(pages: Sequence[JsonPage], documents: Sequence[Document], scrape: Scrape) -> None:
+    """What of the bodies could not be read counts as records without samples, of no metric."""
+    for page, document in zip(pages, documents, strict=True):
+        scrape.records += page.skipped.total()
+        scrape.skipped.merge(page.skipped)
+        is_unstated = not page.body_format.format and format_of(page.content_type) == "text"
+        if is_unstated and isinstance(document.value, str) and scrape.failed:
+            _explain_text(page, scrape)
+
+
+def _explain_text(page: JsonPage, scrape: Scrape) -> None:
+    """Says where a metric has failed that the body was read as one text, and what it looks like."""
+    from ..http.body_kind import advice, kind_of_body
+
+    key = advice(page.content, page.content_type)
+    detail = f"{kind_of_body(page.content, page.content_type)}{'' if key.endswith('format: text') else key}"
+    for one in scrape.metrics:
+        if one.failed:
+            one.failed += f". The body is read as one text, as its Content-Type says; {detail}"
 
 
 def _judged(key: str, expression: Expression, document: Document) -> Any:
