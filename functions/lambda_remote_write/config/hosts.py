@@ -11,7 +11,7 @@ from .partitions import SUFFIXES
 from .yaml_reader import Section
 
 _ANYWHERE = "*."
-_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NAME = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _SHARED = frozenset((*SUFFIXES, "on.aws"))
 _SHAPE = "a host, as api.example.com, or *.example.com for all below it; no port, no scheme and no other *"
 
@@ -33,7 +33,7 @@ def _pattern(text: str) -> str:
     name = host.removeprefix(_ANYWHERE)
     if host != name and "." not in name:
         raise ValueError(f"it would match nearly every host; write {_SHAPE}")
-    if not _NAME.fullmatch(name) and not _is_ipv6(host):
+    if not re.fullmatch(_NAME, name) and not _is_ipv6(host):
         raise ValueError(f"a pattern is {_SHAPE}")
     return host
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import global_config, hosts, http_client, plain_text, relabel_configs, sigv4
+from . import global_config, http_client, plain_text, relabel_configs, sigv4
 from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, HttpClientConfig, Job
 from .secrets import Secret
 from .yaml_reader import Section, did_you_mean
@@ -48,15 +48,21 @@ def targets(entry: Section, fallback: GlobalConfig, default: Job, env_vars: Mapp
         "target_limit": entry.integer("target_limit") or fallback.target_limit,
         "keep_dropped_targets": entry.integer("keep_dropped_targets") or fallback.keep_dropped_targets,
         "relabel": relabel_configs.read(entry, "relabel_configs", default.name_validation),
-        "hosts": hosts.read(entry, needed_by=_needs_hosts(entry)),
+        "hosts": _hosts(entry),
         "discovery": sd_configs.read(entry, env_vars, default.name_validation),
     }
 
 
-def _needs_hosts(entry: Section) -> str:
-    """The key that makes credentials for each request, in a job whose targets do not all stand in the config."""
+def _hosts(entry: Section) -> tuple[str, ...]:
+    """`hosts`, which a job must have that gets credentials for each request, where its targets do not all stand in the
+    config."""
     has_lists = any(key != "static_configs" for key in discovers(entry))
-    return next((key for key in ("sigv4",) if key in entry), "") if has_lists else ""
+    needed_by = next((key for key in ("sigv4",) if key in entry), "") if has_lists else ""
+    if not needed_by and not entry.has("hosts"):
+        return ()
+    from . import hosts  # few configs have it
+
+    return hosts.read(entry, needed_by)
 
 
 def _scheme(entry: Section, default: str) -> str:

@@ -14,8 +14,8 @@ from .yaml_reader import Section
 
 _INSTEAD = "sigv4 takes keys from the function's role, its environment or a profile: leave it out"
 _NO_SESSION = "sigv4 has no key for it: keys that end come from the function's role, its environment or a profile"
-_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
-_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_SESSION_NAME = r"[A-Za-z0-9_+=,.@-]{2,64}"
+_SERVICE = r"[A-Za-z0-9][A-Za-z0-9.-]*"
 _WORTH_SAYING_USD = 1.0
 _MAX_TAG_KEY, _MAX_TAG_VALUE = 128, 256
 _OTHERS = (
@@ -88,7 +88,7 @@ def _service(block: Section, of_host: str) -> str:
 
 
 def _checked_service(text: str) -> str:
-    if text and not _SERVICE.fullmatch(text):
+    if text and not re.fullmatch(_SERVICE, text):
         raise ValueError("a service is named as in signatures: execute-api, lambda, es, aps, ce")
     return text
 
@@ -103,7 +103,7 @@ def _check_region(block: Section, of_host: str) -> None:
 
 
 def _session_name(text: str) -> str:
-    if text and not _SESSION_NAME.fullmatch(text):
+    if text and not re.fullmatch(_SESSION_NAME, text):
         raise ValueError("a session's name has 2 to 64 letters, digits and characters of _+=,.@-")
     return text
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from .. import relabel
-from ..config import hosts, scalars
+from ..config import scalars
 from ..config.schema import Job, JsonJob, ScrapeJob
 from ..config.yaml_reader import shown_url
 from ..http import parsed
@@ -242,6 +242,8 @@ def _not_in_hosts(job: Job, url: str, labels: Mapping[str, str]) -> str:
     """Why a target may not be asked, "" if it may: its host as it is connected to, whatever its labels show."""
     if not job.hosts:
         return ""
+    from ..config import hosts  # few configs have it
+
     if "__unix_socket__" in labels:
         return "hosts of the job allows no __unix_socket__: what listens there is not the host"
     host = parsed(url).host or ""
