@@ -1,4 +1,4 @@
-"""How a source is told who asks, where a fixed header does not do: tokens, challenges, signatures."""
+"""How a source learns who asks, where a fixed header does not do: tokens, challenges, signatures."""
 
 from __future__ import annotations
 
@@ -31,3 +31,13 @@ class Authentication(Protocol):
 
     def renew(self, refusal: Refusal) -> bool:
         """Gives up what was refused. True when another request may be let in; it is sent once."""
+
+
+class Signature(Authentication, Protocol):
+    """One that AWS checks, which says in a code of its own what is wrong with it, with 400 too."""
+
+    def is_refused(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether an error with these headers and this beginning of its body is about who asks."""
+
+    def explained(self, headers: Mapping[str, str], body: bytes) -> str:
+        """What such an error means, and what to do."""

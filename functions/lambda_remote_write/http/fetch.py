@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
 
 from .. import USER_AGENT
-from ..config.schema import HttpClientConfig
+from ..config.schema import HttpClientConfig, SigV4
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, content_coding, is_this_machine, parsed
-from .authentication import Authentication, AuthenticationError, Refusal
+from .authentication import Authentication, AuthenticationError, Refusal, Signature
 from .conditional import AnswerMemory, Body, StoredAnswer
 from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
@@ -23,6 +23,7 @@ from .response import Headers
 _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
+MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
 
 
 class FetchError(Exception):
@@ -104,10 +105,17 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 class Fetcher:
-    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. Safe for several threads."""
+    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. `sign` gives what signs for a `sigv4`.
+    Safe for several threads."""
 
-    def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
-        self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
+    def __init__(
+        self,
+        transport: Transport,
+        secrets: SecretStore,
+        env_vars: Mapping[str, str],
+        sign: Callable[[SigV4], Signature],
+    ) -> None:
+        self._transport, self._secrets, self._env_vars, self._sign = transport, secrets, env_vars, sign
         self._tokens = TokenStore(transport, secrets, env_vars)
         self.memory = AnswerMemory()
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
@@ -130,7 +138,7 @@ class Fetcher:
         """
         try:
             sent = self._follow(request, deadline)
-            if sent.answer.status in (401, 403) and not request.is_success(sent.answer.status):
+            if not request.is_success(sent.answer.status) and self._is_refusal(sent.answer, request.client):
                 refusal = Refusal(sent.answer.status, sent.answer.headers, sent.at)
                 if origin(sent.url) == origin(request.url) and self._renew(request, refusal):
                     sent.answer.__exit__(None, None, None)
@@ -159,6 +167,12 @@ class Fetcher:
         body = sent.stored.freshened(sent.answer.headers)
         return Opened(body.content_type, iter(()), body.status, body.headers, not_modified=body)
 
+    def _is_refusal(self, answer: Answer, client: HttpClientConfig) -> bool:
+        """Whether the source does not let us in. AWS's JSON APIs say so with 400 (AWS JSON 1.1)."""
+        if answer.status != 400 or client.sigv4 is None:
+            return answer.status in (401, 403)
+        return self._sign(client.sigv4).is_refused(answer.headers, answer.read(MAX_ERROR_BYTES))
+
     def _renew(self, request: SourceRequest, refusal: Refusal) -> bool:
         """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
         renewed = [one.renew(refusal) for one in self._authentications(request.client)]
@@ -168,7 +182,8 @@ class Fetcher:
 
     def _authentications(self, client: HttpClientConfig) -> list[Authentication]:
         """In the order in which they pass a request on."""
-        return [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
+        found: list[Authentication] = [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
+        return [*found, self._sign(client.sigv4)] if client.sigv4 else found
 
     def masked(self, text: str) -> str:
         """A message that may quote what a source said, without the secrets that this process knows of."""
@@ -176,22 +191,17 @@ class Fetcher:
 
     def _refused(self, answer: Answer, url: str, request: SourceRequest) -> str:
         """An answer with a bad status in words, its own message among them."""
-        from .error_body import (  # seldom needed
-            MAX_ERROR_BYTES,
-            asked_schemes,
-            credentials_used,
-            message_of,
-            not_let_in,
-        )
+        from .error_body import asked_schemes, credentials_used, message_of, not_let_in  # seldom needed
 
+        headers, body, sigv4 = answer.headers, answer.read(MAX_ERROR_BYTES), request.client.sigv4
         hint = _hint(answer.status, request)
-        if answer.status in (401, 403):
-            asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
+        if self._is_refusal(answer, request.client):
+            asked = asked_schemes(headers.joined("WWW-Authenticate"))
             hint = not_let_in(credentials_used(request.client, request.url), asked)
             if origin(url) != origin(request.url):
                 hint += "; a redirect has led to another origin, where credentials are never sent"
-        headers = answer.headers
-        body = answer.read(MAX_ERROR_BYTES)
+            elif sigv4:
+                hint = f"{hint}; {self._sign(sigv4).explained(headers, body)}"
         text = message_of(body, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
         detail = f'it says "{quoted}"' if (quoted := self._secrets.mask.quoted(text, _MAX_MESSAGE)) else ""
         details = "; ".join(filter(None, (hint, detail)))
