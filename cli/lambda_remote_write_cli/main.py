@@ -33,7 +33,7 @@ from lambda_remote_write.scrape.targets import targets_of
 from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
 from lambda_remote_write.store import StoreError
 
-from .print_plan import print_plan
+from .print_plan import print_plan, state
 from .run.runner import Runner
 from .terminal import Parser, clock, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
@@ -202,7 +202,7 @@ def _pushed(
         return report
     print(report.summary())
     for scrape in report.scrapes:
-        print(f"  {scrape.job} {scrape.instance}: {_state(scrape.error, len(scrape.samples))}")
+        print(f"  {scrape.job} {scrape.instance}: {state(scrape.error, len(scrape.samples))}")
         _print_records(scrape)
     for endpoint in report.as_dict()["endpoints"]:
         _print_delivery(endpoint)

@@ -84,7 +84,7 @@ def _target_lines(job: dict[str, Any]) -> Iterator[str]:
     at = Counter(target["url"] for target in job.get("targets", ()))
     for target in job.get("targets", ()):
         which = _labels(target["labels"]) if at[target["url"]] > 1 else ""  # a query is not shown, and may differ
-        yield f"{target['url']}{which}: {_state(target['error'], target['samples'])}"
+        yield f"{target['url']}{which}: {state(target['error'], target['samples'])}"
     for one in job.get("dropped_targets", ()):
         yield f"not scraped: {one['discovered'].get('__address__', 'a target without address')}, by {one['by']}"
     left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
@@ -97,7 +97,7 @@ def _iam_line(needed: dict[str, Any]) -> str:
     return f"needs, for {needed['role']}: {json_text(needed['statement'])}{note}"
 
 
-def _state(error: str, samples: int) -> str:
+def state(error: str, samples: int) -> str:
     return f"down: {error}" if error else f"{samples} samples"
 
 

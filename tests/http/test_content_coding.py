@@ -13,7 +13,15 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_remote_write.http.content_coding import ALL, GZIP, CodingError, beginning, of_document, of_page
+from lambda_remote_write.http.content_coding import (
+    ALL,
+    GZIP,
+    CodingError,
+    beginning,
+    of_document,
+    of_page,
+    of_undeclared,
+)
 from sandbox.server import Answer
 from tests.rig.json_source import NOW_MS, Rig, error
 from tests.rig.tables import table
@@ -145,26 +153,31 @@ TEXTS = [
 
 @table("content", TEXTS)
 def test_a_text_that_begins_like_a_coding_stays_itself(content: bytes) -> None:
-    assert b"".join(of_document(in_pieces(content), "", ALL)) == content
+    assert b"".join(of_undeclared(content, "")) == content
 
 
-@given(st.binary(max_size=2000), st.integers(1, 700))
-def test_what_names_no_coding_and_is_none_stays_itself(content: bytes, size: int) -> None:
+@given(st.binary(max_size=2000), st.sampled_from(["", "identity", "utf-8"]))
+def test_what_names_no_coding_and_is_none_stays_itself(content: bytes, encoding: str) -> None:
     if content.startswith((b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x78")):
         return
-    assert b"".join(of_document(in_pieces(content, size), "", ALL)) == content
+    assert b"".join(of_undeclared(content, encoding)) == content
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd, identity"])
+def test_what_was_unpacked_as_its_header_says_is_not_unpacked_again(encoding: str) -> None:
+    assert b"".join(of_undeclared(gzip.compress(SEVEN), encoding)) == gzip.compress(SEVEN)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 @table("encoding, content", READ)
 def test_pieces_may_be_of_any_size(encoding: str, content: bytes, size: int) -> None:
-    assert b"".join(of_document(in_pieces(content, size), encoding, ALL)) == SEVEN
+    declared = b"".join(of_document(in_pieces(content, size), encoding, ALL))
+    assert b"".join(of_undeclared(declared, encoding)) == SEVEN
 
 
 def test_where_gzip_alone_is_asked_for_nothing_else_is_unpacked() -> None:
     """As for http_sd_configs, which Prometheus reads so."""
     assert b"".join(of_document(iter([gzip.compress(SEVEN)]), "gzip", GZIP)) == SEVEN
-    assert b"".join(of_document(iter([gzip.compress(b"a")]), "", GZIP)) == gzip.compress(b"a")
     with pytest.raises(CodingError, match="'zstd', which was not asked for; gzip is understood"):
         of_document(iter([frames(SEVEN)]), "zstd", GZIP)
 

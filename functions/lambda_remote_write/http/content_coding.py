@@ -19,10 +19,13 @@ _PIECE_BYTES = 256 * 1024  # unpacked at once
 _MAX_CODINGS = 4  # of one body, each of which is unpacked
 _WINDOW_LOG = 23  # 8 MB, the most that a zstd frame may demand over HTTP (RFC 9659, 3)
 _FOREIGN = frozenset(("br", "zstd", "compress", "x-compress", "exi", "pack200-gzip", "dcb", "dcz", "aes128gcm"))
+_KNOWN = frozenset((GZIP, "x-gzip", "deflate", "zstd"))
 _DEFLATE_METHOD = 8  # in the first byte of zlib's format; no raw stream of a text begins so
 _SNIFFED_BYTES = 512  # enough to tell a deflate stream from a text
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 _ZLIB_MAGIC = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+MAGIC_BYTES = (b"\x1f", b"\x28", b"\x78")
+"""With one of these a packed document begins, and few texts do."""
 
 
 class CodingError(Exception):
@@ -38,40 +41,41 @@ def of_page(pieces: Iterator[bytes], content_encoding: str) -> Iterator[bytes]:
 
 
 def of_document(pieces: Iterator[bytes], content_encoding: str, accepted: str) -> Iterator[bytes]:
-    """A document: whatever says that it is gzip or deflate, in any order, and zstd where it was `accepted`. Where all
-    are and nothing is said, the first bytes decide. Raises CodingError."""
-    known = 0
-    for coding in reversed([part.strip().lower() for part in content_encoding.split(",")][:_MAX_CODINGS]):
+    """A document: whatever says that it is gzip or deflate, in any order, and zstd where it was `accepted`. Raises
+    CodingError."""
+    for coding in reversed(_codings(content_encoding)):
         if coding in _FOREIGN and coding not in accepted:
             understood = "gzip, deflate and zstd are" if accepted == ALL else "gzip is"
             shown = cut(printable(content_encoding), 30)
             raise CodingError(f"the answer is encoded as '{shown}', which was not asked for; {understood} understood")
-        if coding in (GZIP, "x-gzip", "deflate", "zstd"):
-            pieces, known = _unpacked(pieces, coding.removeprefix("x-")), known + 1
-    return pieces if known or accepted != ALL else _sniffed(pieces)
+        if coding in _KNOWN:
+            pieces = _unpacked(pieces, coding.removeprefix("x-"))
+    return pieces
+
+
+def of_undeclared(content: bytes | bytearray, content_encoding: str) -> Iterator[bytes]:
+    """A whole document, unpacked when its first bytes are surely those of a coding and its header names none. Raises
+    CodingError."""
+    is_declared = not _KNOWN.isdisjoint(_codings(content_encoding))
+    coding = "" if is_declared else _coding_of(bytes(content[:_SNIFFED_BYTES]))
+    whole = (bytes(content[at : at + _PIECE_BYTES]) for at in range(0, len(content), _PIECE_BYTES))
+    return _unpacked(whole, coding) if coding else whole
 
 
 def beginning(content: bytes, content_encoding: str, most: int) -> bytes:
     """The first bytes of a document of which only the first are there; none when it cannot be unpacked."""
     found = b""
     with suppress(CodingError):
-        for piece in of_document(iter([content]), content_encoding, ALL):
+        declared = b"".join(itertools.islice(of_document(iter([content]), content_encoding, ALL), 1))
+        for piece in of_undeclared(declared or content, content_encoding):
             found += piece
             if len(found) >= most:
                 break
     return found[:most]
 
 
-def _sniffed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The body, unpacked when its first bytes are surely those of a coding that its headers do not name."""
-    head = b""
-    for piece in pieces:
-        head += piece
-        if len(head) >= _SNIFFED_BYTES:
-            break
-    coding = _coding_of(head)
-    whole = itertools.chain([head] if head else [], pieces)
-    yield from _unpacked(whole, coding) if coding else whole
+def _codings(content_encoding: str) -> list[str]:
+    return [part.strip().lower() for part in content_encoding.split(",")][:_MAX_CODINGS]
 
 
 def _coding_of(head: bytes) -> str:

@@ -127,8 +127,18 @@ class Fetcher:
             content = bytearray()
             for piece in opened.pieces:
                 content += piece
+            if request.accept_encoding == content_coding.ALL and content[:1] in content_coding.MAGIC_BYTES:
+                content = self._unpacked_by_magic(content, opened, request.max_bytes)
             found = Body(content, opened.content_type, opened.status, opened.headers, opened.sent_with)
             return opened.not_modified or found
+
+    def _unpacked_by_magic(self, content: bytearray, opened: Opened, max_bytes: int) -> bytearray:
+        """A document that may be packed without a word of it in its headers. Raises FetchError."""
+        try:
+            pieces = content_coding.of_undeclared(content, opened.headers.get("Content-Encoding", ""))
+            return bytearray().join(_bounded(pieces, max_bytes))
+        except content_coding.CodingError as error:
+            raise FetchError(str(error)) from None
 
     @contextmanager
     def open(self, request: SourceRequest, deadline: float) -> Iterator[Opened]:
@@ -293,6 +303,8 @@ def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[byte
 
 def _unpacked(answer: Answer, request: SourceRequest) -> Iterator[bytes]:
     encoding = answer.headers.get("Content-Encoding", "").strip()
+    if not encoding:
+        return answer.chunks()
     if request.is_page:
         return content_coding.of_page(answer.chunks(), encoding)
     return content_coding.of_document(answer.chunks(), encoding, request.accept_encoding)
