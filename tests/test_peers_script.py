@@ -68,7 +68,7 @@ def test_json_exporter_may_be_missing(go: str, said: str, tmp_path: Path) -> Non
     """It is built in its own folder of go's module cache; without go the other peers are there all the same."""
     binaries, tools = tmp_path / "peers" / "usr" / "bin", tmp_path / "tools"
     source = tmp_path / "cache" / "github.com" / "prometheus-community" / "json_exporter@v0.7.0"
-    for folder in (binaries, tools, source):
+    for folder in (binaries, tools, source / "examples", source / "test"):
         folder.mkdir(parents=True)
     scripts = {"prometheus": binaries, "prometheus-node-exporter": binaries, "go": tools}
     for name, folder in scripts.items():
@@ -76,4 +76,7 @@ def test_json_exporter_may_be_missing(go: str, said: str, tmp_path: Path) -> Non
         (folder / name).chmod(0o755)
     done = run(tmp_path, PATH=f"{tools}{os.pathsep}{os.environ['PATH']}", CACHE=str(tmp_path / "cache"))
     assert (done.returncode, done.stdout, done.stderr.strip()) == (0, f"{binaries}\n", said)
-    assert (source / "json_exporter").exists() is not bool(said)
+    copied = tmp_path / "peers" / "usr" / "share" / "json_exporter"
+    assert [(place / name).exists() for place, name in ((source, "json_exporter"), (copied, "examples"))] == [
+        not said
+    ] * 2
