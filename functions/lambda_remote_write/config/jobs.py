@@ -24,11 +24,20 @@ def shared(entry: Section, fallback: GlobalConfig, default: Job, reserved: Colle
         "honor_labels": entry.boolean("honor_labels"),
         "limits": global_config.limits(entry, fallback.limits, default.limits),
         "allow_link_local": entry.boolean("allow_link_local"),
-        "http": http_client.read(entry, reserved),
+        "http": _http(entry, reserved),
         "metric_relabel": relabel_configs.read(entry, "metric_relabel_configs", default.name_validation),
         "new_series_limit": entry.integer("new_series_limit") or fallback.new_series_limit,
         "max_requests_per_host": entry.integer("max_requests_per_host", _requests_per_host(entry, default)),
     }
+
+
+def _http(entry: Section, reserved: Collection[str]) -> HttpClientConfig:
+    found = http_client.read_source(entry, reserved)
+    lists = [key for key in discovers(entry) if key != "static_configs"]
+    if found.login and not found.login.is_at_target and lists and "hosts" not in entry:
+        hint = f"{lists[0]} needs hosts: which targets get the token, or a path as login.url to log in at each"
+        entry.problem("login", f"its token would go to every target that is listed: {hint}")
+    return found
 
 
 def _requests_per_host(entry: Section, default: Job) -> int:

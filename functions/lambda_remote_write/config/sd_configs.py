@@ -239,7 +239,7 @@ def _file_name(text: str) -> str:
 
 def _http_sd(block: Section) -> HttpSd:
     url, login = block.hidden("url", _with_login) or ("", None)
-    http = http_client.read(block, http_client.RESERVED_FOR_SCRAPES)
+    http = http_client.read_source(block, http_client.RESERVED_FOR_SCRAPES)
     if login:  # Go's client sets this one first, and none of the others replaces it but a token of oauth2
         http = replace(http, basic_auth=login, authorization=None)
     config = HttpSd(url=url, refresh_interval_ms=block.positive_ms("refresh_interval", HTTP_SD_REFRESH_MS), http=http)
@@ -274,7 +274,7 @@ def _json_sd(block: Section) -> JsonSd | None:
     labels = json_api.read_labels(block, convert)
     pagination = json_api.pagination(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
-    http = json_api.with_headers(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES))
+    http = json_api.with_headers(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES))
     params = jobs.with_params(jobs.query(block), http)
     url = block.hidden("url", http_client.url)
     for key in ("url", "target"):

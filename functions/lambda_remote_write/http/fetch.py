@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from zlib_ng import zlib_ng as zlib  # unpacks in a third of the standard library's time
@@ -20,9 +21,11 @@ from .authentication import Authentication, AuthenticationError, Refusal
 from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
 from .query import with_query
+from .response import Headers
 
 _MAX_REDIRECTS = 10
-_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_TRIES = 3  # of a Digest: without credentials, with them, and with a nonce that is not stale
+REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
 _UNPACKED_BYTES = 256 * 1024  # at once
 _MAX_CODINGS = 4  # of one body, each of which is unpacked
@@ -44,6 +47,9 @@ def is_200(status: int) -> bool:
 
 def is_2xx(status: int) -> bool:
     return 200 <= status < 300
+
+
+AnyBody = TypeVar("AnyBody", bytes, SecretText)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ class Opened:
     content_type: str
     pieces: Iterator[bytes] = field(repr=False)
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Headers = field(default_factory=lambda: Headers(()), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class Body:
     content: bytearray = field(repr=False)
     content_type: str
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Headers = field(default_factory=lambda: Headers(()), repr=False)
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -109,6 +115,7 @@ class Fetcher:
     def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
         self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
         self._tokens = TokenStore(transport, secrets, env_vars)
+        self._kept: dict[str, Any] = {}  # by key of the config: what authenticates while the environment is warm
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
 
@@ -127,12 +134,7 @@ class Fetcher:
         A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
         try:
-            answer, url, asked_at = self._follow(request, deadline)
-            if answer.status in (401, 403) and not request.is_success(answer.status):
-                refusal = Refusal(answer.status, answer.headers, asked_at)
-                if origin(url) == origin(request.url) and self._renew(request, refusal):
-                    answer.__exit__(None, None, None)
-                    answer, url, _ = self._follow(request, deadline)
+            answer, url = self._let_in(request, deadline)
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
                 if not request.is_success(answer.status):
@@ -144,16 +146,42 @@ class Fetcher:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
 
-    def _renew(self, request: SourceRequest, refusal: Refusal) -> bool:
-        """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
-        renewed = [one.renew(refusal) for one in self._authentications(request.client)]
-        if request.may_renew:
-            self._secrets.forget(request.held, refusal.asked_at)
-        return request.may_renew or any(renewed)
+    def _let_in(self, request: SourceRequest, deadline: float) -> tuple[Answer, str]:
+        """The answer, and from which URL it came: the last one, when none lets us in."""
+        authentications = self._authentications(request)
+        for tries in range(1, _MAX_TRIES + 1):
+            answer, url, asked_at = self._follow(request, authentications, deadline)
+            is_refused = answer.status in (401, 403) and not request.is_success(answer.status)
+            if not is_refused or origin(url) != origin(request.url) or tries == _MAX_TRIES:
+                break
+            if not self._renew(request, authentications, Refusal(answer.status, answer.headers, asked_at, tries)):
+                break
+            answer.__exit__(None, None, None)
+        return answer, url
 
-    def _authentications(self, client: HttpClientConfig) -> list[Authentication]:
-        """In the order in which they pass a request on."""
-        return [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
+    def _renew(self, request: SourceRequest, authentications: Sequence[Authentication], refusal: Refusal) -> bool:
+        """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
+        renewed = [one.renew(refusal) for one in authentications]
+        may_renew = request.may_renew and refusal.tries == 1
+        if may_renew:
+            self._secrets.forget(request.held, refusal.asked_at)
+        return may_renew or any(renewed)
+
+    def _authentications(self, request: SourceRequest) -> list[Authentication]:
+        """In the order in which they pass a request on: what it becomes last is what a digest is made of."""
+        client = request.client
+        found: list[Authentication] = [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
+        if client.login:
+            from .login import LoginStore, Session  # seldom needed
+
+            logins = self._kept.setdefault("login", LoginStore(self.fetch, self._secrets))
+            found.append(Session.of(request, client.login, logins))
+        if client.digest_auth:
+            from .digest_auth import ChallengeStore, Digest
+
+            challenges = self._kept.setdefault("digest_auth", ChallengeStore(self._secrets))
+            found.append(Digest(client.digest_auth, challenges))
+        return found
 
     def masked(self, text: str) -> str:
         """A message that may quote what a source said, without the secrets that this process knows of."""
@@ -203,7 +231,9 @@ class Fetcher:
                 pieces = _decompressed(pieces, coding.removeprefix("x-"))
         return pieces
 
-    def _follow(self, request: SourceRequest, deadline: float) -> tuple[Answer, str, float]:
+    def _follow(
+        self, request: SourceRequest, authentications: Sequence[Authentication], deadline: float
+    ) -> tuple[Answer, str, float]:
         """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
         url, method, client = self._addressed(request), request.method, request.client
         body = self._secrets.fill(request.body).encode() if isinstance(request.body, SecretText) else request.body
@@ -213,7 +243,7 @@ class Fetcher:
             headers = merged(public, self._headers(request, url, body)) if at_home else public
             headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
             sent = HttpRequest(method, url, headers, body)
-            for authentication in self._authentications(client) if at_home else ():
+            for authentication in authentications if at_home else ():
                 sent = authentication.authenticated(sent, deadline)
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
@@ -230,29 +260,11 @@ class Fetcher:
             left, asked_at = deadline - time.monotonic(), self._secrets.now()
             answer = self._transport.send(sent, options, left, is_source=True)
             location = answer.headers.get("Location")
-            if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
+            if answer.status not in REDIRECTS or not client.follow_redirects or not location:
                 return answer, url, asked_at
             with answer:
-                url, method, body = self._redirected(url, location, method, body, answer.status)
+                url, method, body = redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")
-
-    def _redirected(
-        self, url: str, location: str, method: str, body: bytes | None, status: int
-    ) -> tuple[str, str, bytes | None]:
-        try:
-            parts = parsed(urljoin(url, location))
-        except ValueError:
-            parts = parsed("")
-        target = parts.url
-        if parts.scheme not in ("http", "https") or not parts.host:
-            raise FetchError(f"{shown_url(url)} redirected to something that is no http address")
-        if status == 303 or (status in (301, 302) and method == "POST"):
-            return target, "GET", None
-        if body is not None and origin(target) != origin(url):
-            raise FetchError(
-                f"{shown_url(url)} redirected a {method} to another origin, {shown_url(target)}: not followed"
-            )
-        return target, method, body
 
     def _addressed(self, request: SourceRequest) -> str:
         """The URL with the parameters of its query that are secrets."""
@@ -268,10 +280,28 @@ class Fetcher:
         return merged(auth_headers(request.client, self._secrets), own)
 
 
+def redirected(
+    url: str, location: str, method: str, body: AnyBody | None, status: int
+) -> tuple[str, str, AnyBody | None]:
+    """Where a redirect leads, and with which method and body. Raises FetchError."""
+    try:
+        parts = parsed(urljoin(url, location))
+    except ValueError:
+        parts = parsed("")
+    target = parts.url
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise FetchError(f"{shown_url(url)} redirected to something that is no http address")
+    if status == 303 or (status in (301, 302) and method == "POST"):
+        return target, "GET", None
+    if body is not None and origin(target) != origin(url):
+        raise FetchError(f"{shown_url(url)} redirected a {method} to another origin, {shown_url(target)}: not followed")
+    return target, method, body
+
+
 def _hint(status: int, request: SourceRequest) -> str:
     if is_2xx(status):
         return "200 is expected" if request.is_success is is_200 else "valid_status_codes does not list it"
-    if status in _REDIRECTS:
+    if status in REDIRECTS:
         return "a redirect, and follow_redirects is false (or it names no target)"
     return "too many requests; a longer scrape_interval may help" if status == 429 else ""
 
