@@ -123,6 +123,9 @@ class Digest:
         if found is None:
             return request
         header = authorization(*found, self._credentials(), request)
+        self._challenges.secrets.mask.add_passing(
+            *re.findall(r'response="(\w+)"', header)
+        )  # weak passwords are guessed
         return replace(request, headers=merged(request.headers, {"Authorization": header}))
 
     def renew(self, refusal: Refusal) -> bool:
