@@ -247,7 +247,7 @@ def read_source(section: Section, reserved: Collection[str]) -> HttpClientConfig
     found = replace(read(section, reserved), digest_auth=_digest_auth(section), login=_login(section))
     others = [key for key in ("basic_auth", "authorization", "oauth2", "digest_auth") if getattr(found, key)]
     if found.digest_auth and len(others) > 1:
-        section.problem("digest_auth", f"cannot stand with {others[0]}: digest_auth never sends a password itself")
+        section.problem("digest_auth", f"cannot stand with {others[0]}: leave one of the two out")
     login = found.login
     if login and login.token is not None and login.use.header.lower() == "authorization" and others:
         detail = f"its token goes into Authorization, where {others[0]} goes: leave one of the two out"

@@ -12,7 +12,7 @@ import yaml
 from . import http_client, json_api, plain_text
 from .expression import Expression
 from .schema import Login, TokenUse
-from .secrets import Secret, SecretText, parse_reference
+from .secrets import Secret, SecretText, looks_like_reference, parse_reference
 from .yaml_reader import Section
 
 _COOKIE = "cookie"  # as `token`: the answer's cookies are what lets in
@@ -60,6 +60,8 @@ _REQUIRED = {
 
 def _url(text: str) -> str:
     if not text.startswith("/") or text.startswith("//"):
+        if "://" not in text and not looks_like_reference(text):
+            raise ValueError("an http:// or https:// address is expected, or a path as /api/login")
         return http_client.url(text)
     if any(char.isspace() or ord(char) < 0x20 for char in text):
         raise ValueError("a path holds no white space and no control character")
