@@ -47,18 +47,28 @@ class Cloud:
 
 
 def served(rig: Rig, recipe: Recipe) -> str:
-    """The recipe's config, with the rig as the proxy through which every address is asked, without TLS."""
-    answers = {_plain(place): _with_plain_links(answer) for place, answer in recipe.answers()}
+    """The recipe's config, with the rig as the proxy through which every address is asked, without TLS. Of several
+    answers of an address each is given once, and the last one from then on."""
+    answers: dict[str, list[Answer]] = {}
+    for place, answer in recipe.answers():
+        answers.setdefault(_plain(place), []).append(_with_plain_links(answer))
+
+    wanted = {_plain(place): header for place, header in recipe.wanted.items()}
 
     def respond(request: Request) -> Answer:
         url = request.path + (f"?{request.query}" if request.query else "")
-        return answers.get(url, Answer(404))
+        name, value = wanted.get(url, ("Host", request.headers["Host"]))
+        if request.headers.get(name) != value:
+            return Answer(401)
+        left = answers.get(url, [Answer(404)])
+        return left.pop(0) if len(left) > 1 else left[0]
 
     for place in answers:
         rig.api.serve(place.partition("?")[0], respond)
     rig.session = Cloud(recipe)
     proxied = rf"\g<0>\n\1  proxy_url: {rig.api.url}"
-    return re.sub(r"^( *)- (?:job_name|url): .*$", proxied, _plain(recipe.config), flags=re.M)
+    config = re.sub(r"^( *)- (?:job_name|url): .*$", proxied, _plain(recipe.config), flags=re.M)
+    return re.sub(r"^( *)oauth2:$", proxied, config, flags=re.M)
 
 
 def _plain(text: str) -> str:

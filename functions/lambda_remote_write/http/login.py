@@ -45,8 +45,8 @@ class LoginRefused(LoginError):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Who is logged in, where, and how that address is reached: targets with the same share a login."""
+class LoginRequest:
+    """Who logs in, where, and how that address is reached: targets with the same share what it gives."""
 
     login: Login
     url: str = field(repr=False)
@@ -55,7 +55,7 @@ class Account:
     unix_socket: str = ""
 
     @classmethod
-    def of(cls, request: SourceRequest, login: Login) -> Account:
+    def of(cls, request: SourceRequest, login: Login) -> LoginRequest:
         """A login at the source's own origin passes the same proxy that asks for basic_auth, if one does."""
         url, client = urljoin(request.url, login.url), request.client
         if origin(url) == origin(request.url):
@@ -97,10 +97,10 @@ class LoginStore:
 
     def __init__(self, fetch: Callable[[SourceRequest, float], Body], secrets: SecretStore) -> None:
         self._fetch, self.secrets = fetch, secrets
-        self._states: dict[Account, _State] = {}
+        self._states: dict[LoginRequest, _State] = {}
         self._lock = threading.Lock()
 
-    def logged_in(self, account: Account, deadline: float) -> LoggedIn:
+    def logged_in(self, account: LoginRequest, deadline: float) -> LoggedIn:
         """The kept login or a new one, before `deadline` (monotonic seconds). Raises LoginError and SecretError.
 
         Those who share an account wait for one login, none of them beyond its own time.
@@ -120,7 +120,7 @@ class LoginStore:
         finally:
             state.lock.release()
 
-    def forget(self, account: Account, asked_at: float) -> bool:
+    def forget(self, account: LoginRequest, asked_at: float) -> bool:
         """What was sent at `asked_at` is refused: the next use logs in again, once a run. True when there is, or will
         be, another login than the one that was refused."""
         state = self._state(account)
@@ -132,14 +132,14 @@ class LoginStore:
             state.renewed, state.kept = self.secrets.now(), None
             return True
 
-    def _state(self, account: Account) -> _State:
+    def _state(self, account: LoginRequest) -> _State:
         with self._lock:
             state = self._states.setdefault(account, _State(self.secrets))
             while len(self._states) > _MAX_LOGINS:
                 del self._states[next(iter(self._states))]
             return state
 
-    def _tried(self, account: Account, attempts: Attempts, deadline: float) -> LoggedIn:
+    def _tried(self, account: LoginRequest, attempts: Attempts, deadline: float) -> LoggedIn:
         """A new login; once more when a secret of the one that is refused was rotated."""
         asked_at = self.secrets.now()
         try:
@@ -157,7 +157,7 @@ class LoginStore:
         attempts.succeeded()
         return found
 
-    def _log_in(self, account: Account, deadline: float) -> LoggedIn:
+    def _log_in(self, account: LoginRequest, deadline: float) -> LoggedIn:
         """Raises LoginError, of which LoginRefused is one, and SecretError."""
         cookies = Cookies()
         try:
@@ -180,7 +180,7 @@ class LoginStore:
             )
         return LoggedIn(token, cookies, self.secrets.now())
 
-    def _follow(self, account: Account, cookies: Cookies, deadline: float) -> Body:
+    def _follow(self, account: LoginRequest, cookies: Cookies, deadline: float) -> Body:
         """The last answer. Redirects are followed within the origin, with the cookies so far, as a
         browser does after a form. Raises FetchError."""
         login, url = account.login, account.url
@@ -198,7 +198,7 @@ class LoginStore:
             url = target
         raise FetchError(f"it redirected more than {MAX_REDIRECTS} times")
 
-    def _token(self, account: Account, answer: Body) -> str:
+    def _token(self, account: LoginRequest, answer: Body) -> str:
         """Raises LoginRefused."""
         document = _document(answer)
         found = _found(account, answer, document)
@@ -232,7 +232,7 @@ class LoginStore:
         return f'; it says "{quoted}"' if quoted else ""
 
 
-def _request(account: Account, url: str, method: str, body: Any, cookie: str) -> SourceRequest:
+def _request(account: LoginRequest, url: str, method: str, body: Any, cookie: str) -> SourceRequest:
     login = account.login
     is_first = url == account.url
     return SourceRequest(
@@ -262,7 +262,7 @@ def _document(answer: Body) -> Any:
         return answer.content.decode("utf-8", "replace").strip()
 
 
-def _found(account: Account, answer: Body, document: Any) -> Any:
+def _found(account: LoginRequest, answer: Body, document: Any) -> Any:
     """What `token` finds; None when it cannot be applied."""
     shared = Evaluation(decode=lambda text: msgspec.json.decode(text.encode()), left_bytes=MAX_ANSWER_BYTES)
     whole = Document(document, answer.status, answer.headers, shared)
@@ -281,12 +281,12 @@ def _message(answer: Body) -> str:
 class Session:
     """Sends what a login has given."""
 
-    account: Account
+    account: LoginRequest
     logins: LoginStore
 
     @classmethod
     def of(cls, request: SourceRequest, login: Login, logins: LoginStore) -> Session:
-        return cls(Account.of(request, login), logins)
+        return cls(LoginRequest.of(request, login), logins)
 
     def authenticated(self, request: HttpRequest, deadline: float) -> HttpRequest:
         account, mask = self.account, self.logins.secrets.mask
@@ -301,7 +301,7 @@ class Session:
         return refusal.tries == 1 and self.logins.forget(self.account, refusal.asked_at)
 
 
-def _cookie(account: Account, found: LoggedIn, url: str) -> str:
+def _cookie(account: LoginRequest, found: LoggedIn, url: str) -> str:
     """Raises LoginError."""
     cookie = found.cookies.header(url)
     if not cookie:
