@@ -134,8 +134,9 @@ def credentials_used(client: HttpClientConfig, url: str) -> list[str]:
     """The kinds of credentials of a request, as the config calls them."""
     found = [key for key in ("basic_auth", "authorization", "oauth2", "digest_auth", "login") if getattr(client, key)]
     found += [f"the header {name}" for name, _ in client.http_headers if not is_public_header(name)]
-    names = dict.fromkeys(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
-    return found + [f"the query parameter {name}" for name in names if names_credential(name)]
+    in_url = (name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True) if names_credential(name))
+    names = dict.fromkeys([*(name for name, _ in client.secret_params), *in_url])
+    return found + [f"the query parameter {name}" for name in names]
 
 
 def not_let_in(used: Sequence[str], asked: Sequence[str]) -> str:
