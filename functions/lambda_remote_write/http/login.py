@@ -134,7 +134,8 @@ class LoginStore:
 
     def _state(self, account: LoginRequest) -> _State:
         with self._lock:
-            state = self._states.setdefault(account, _State(self.secrets))
+            state = self._states.get(account) or _State(self.secrets)
+            self._states[account] = state
             while len(self._states) > _MAX_LOGINS:
                 del self._states[next(iter(self._states))]
             return state
