@@ -47,11 +47,11 @@ def test_cookies_are_replaced_ended_ordered_and_bounded() -> None:
     """RFC 6265, 5.3 and 5.4: those with longer paths come first."""
     cookies = Cookies()
     cookies.add(["a=1; Path=/", "b=2; Path=/v1", "c=3; Path=/"], HOST)
-    cookies.add(["a=4; Path=/", "c=; Path=/; Max-Age=0"], HOST)
-    assert cookies.header("http://api.example.com/v1/x") == "b=2; a=4"
+    cookies.add(["a=4; Path=/", "c=; Path=/; Max-Age=0", "d=5; Path=/v1/x"], HOST)
+    assert cookies.header("http://api.example.com/v1/x") == "d=5; b=2; a=4"
     cookies.add([f"n{number}=1; Path=/" for number in range(MAX_COOKIES)], HOST)
     assert len(cookies.values) == MAX_COOKIES
-    assert cookies.refused == [f"there are more than {MAX_COOKIES}"] * 2
+    assert cookies.refused == [f"there are more than {MAX_COOKIES}"] * 3
 
 
 def test_an_address_has_no_domain_above_it() -> None:
@@ -59,3 +59,14 @@ def test_an_address_has_no_domain_above_it() -> None:
     cookies.add(["a=1; Domain=0.0.1; Path=/", "b=2; Domain=127.0.0.1; Path=/"], "http://127.0.0.1:8080/login")
     assert cookies.header("http://127.0.0.1/") == "b=2"
     assert cookies.header("http://1.127.0.0.1/") == ""
+
+
+def test_cookies_end_at_their_time() -> None:
+    now = [1000.0]
+    cookies = Cookies(lambda: now[0])
+    assert not cookies.are_over
+    cookies.add(["a=1; Path=/; Max-Age=60", "b=2; Path=/; Expires=Thu, 01 Jan 1970 00:18:00 GMT"], HOST)
+    found = {}
+    for now[0] in (1059, 1061, 1079, 1081):
+        found[now[0]] = cookies.header("http://api.example.com/"), cookies.are_over
+    assert found == {1059: ("a=1; b=2", False), 1061: ("b=2", False), 1079: ("b=2", False), 1081: ("", True)}

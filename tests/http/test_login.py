@@ -14,7 +14,7 @@ from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.secrets import SecretStore
 from lambda_remote_write.http import Transport
 from lambda_remote_write.http.fetch import Fetcher, FetchError, SourceRequest
-from lambda_remote_write.http.login import MAX_ANSWER_BYTES, MAX_TOKEN_CHARACTERS
+from lambda_remote_write.http.login import MAX_ANSWER_BYTES, MAX_TOKEN_CHARACTERS, LoginRequest, LoginStore
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig.json_source import Rig, error
@@ -202,6 +202,20 @@ def test_a_login_that_the_api_refuses_is_renewed_once_a_run(rig: Rig, status: in
     assert len(site.logins) == 3
 
 
+def test_a_run_renews_a_login_once_whatever_its_pages_say(rig: Rig) -> None:
+    """The first page is let in by the second login, and the next one by none."""
+    site = Site(answers=[Answer.json({"token": "tok-1"}), Answer.json({"token": "tok-2"})]).serve(rig.api)
+
+    def page(request: Request) -> Answer:
+        is_first = request.query == "" and request.headers["Authorization"] == "Bearer tok-2"
+        return Answer.json({"v": 1, "next": "/doc?page=2"}) if is_first else Answer(401)
+
+    rig.api.serve("/doc", page)
+    paged = ", pagination: {style: next_link, path: next}"
+    assert "answered 401" in run(rig, rig.app(job(rig, "token: token", paged)))[0]
+    assert len(site.logins) == 2
+
+
 def test_many_targets_share_one_login_and_each_origin_has_its_own(rig: Rig) -> None:
     site = Site().serve(rig.api)
     rig.api.serve("/doc2", site.document)
@@ -245,6 +259,21 @@ def test_a_login_is_renewed_after_its_lifetime(more: str, before: int, after: in
         for at, logins in ((0, 1), (before, 1), (after, 2)):
             now[0] = 1000.0 + at
             source.fetch(request, time.monotonic() + 5)
+            assert len(site.logins) == logins
+        transport.close()
+
+
+def test_a_login_is_renewed_when_its_cookies_have_ended() -> None:
+    now = [1000.0]
+    with Api() as api:
+        site = Site(answers=[Answer.json({}, 200, {"Set-Cookie": "sid=1; Path=/; Max-Age=60"})]).serve(api)
+        source, transport = fetcher(time.monotonic)
+        request = request_of(api, "url: /login, token: cookie")
+        assert request.client.login is not None
+        store = LoginStore(source.fetch, SecretStore({}, lambda service: None, time.monotonic), lambda: now[0])
+        for seconds, logins in ((0, 1), (59, 1), (2, 2)):
+            now[0] += seconds
+            store.logged_in(LoginRequest.of(request, request.client.login), time.monotonic() + 5)
             assert len(site.logins) == logins
         transport.close()
 
@@ -499,11 +528,12 @@ TOKENS = [
 @table("login", TOKENS)
 def test_what_a_login_sends_and_gets_never_shows(rig: Rig, capsys: pytest.CaptureFixture[str], login: str) -> None:
     rig.env_vars["PW"] = f"{CANARY}-password"
+    got = f"{CANARY}-cookie" if "cookie" in login else f"{CANARY}-token"
 
     def repeats(request: Request) -> Answer:
-        return Answer.json({"message": f"{request.headers} {request.query} {CANARY}-token {CANARY}-password"}, 400)
+        return Answer.json({"message": f"{request.headers} {request.query} {got} {CANARY}-password"}, 400)
 
-    answer = Answer.json({"token": f"{CANARY}-token"}, 200, {"Set-Cookie": f"sid={CANARY}-token; Path=/"})
+    answer = Answer.json({"token": f"{CANARY}-token"}, 200, {"Set-Cookie": f"sid={CANARY}-cookie; Path=/"})
     Site(answers=[answer, Answer.json({"message": f"no {CANARY}-password"}, 401)]).serve(rig.api)
     rig.api.serve("/doc", repeats)
     rig.api.serve("/deny", Answer(401))
@@ -513,6 +543,24 @@ def test_what_a_login_sends_and_gets_never_shows(rig: Rig, capsys: pytest.Captur
     first, second = sorted([error(report, 0), error(report, 1)])
     assert ("answered 400" in first, "/login answered 401" in second) == (True, True)
     assert CANARY not in json.dumps([report, plan]) + capsys.readouterr().out
+
+
+@table("login", TOKENS)
+def test_what_lets_in_stays_hidden_however_many_cookies_others_set(
+    rig: Rig, capsys: pytest.CaptureFixture[str], login: str
+) -> None:
+    """Of cookies that come and go only the newest are masked."""
+    answer = Answer.json({"token": f"{CANARY}-token"}, 200, {"Set-Cookie": f"sid={CANARY}-cookie; Path=/"})
+    Site(answers=[answer]).serve(rig.api)
+    rig.api.serve("/doc", GOOD)
+    many = {"Set-Cookie": ", ".join(f"c{number}=value-{number}" for number in range(300))}
+    rig.api.serve("/many", Answer.json({"v": 1}, 200, many))
+    app = rig.app(job(rig, login), rig.job(METRIC, name="many", path="/many"))
+    app.handle({}, None)
+    rig.api.serve("/doc", lambda request: Answer.json({"message": f"{request.headers} {request.query}"}, 400))
+    report = app.handle({}, None)
+    assert "<secret>" in error(report)
+    assert CANARY not in json.dumps(report) + capsys.readouterr().out
 
 
 SOURCES = [

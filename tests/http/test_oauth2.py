@@ -128,6 +128,13 @@ def test_a_password_that_is_refused_three_times_is_tried_every_ten_minutes() -> 
         transport.close()
 
 
+def test_an_api_that_takes_no_token_is_asked_twice(rig: Rig) -> None:
+    """The second time with a new one."""
+    issuer = Issuer(rig.api, Answer.json({"access_token": "t2"}))
+    assert "check oauth2" in error(rig.push(rig.job(METRIC, keys=oauth2(issuer, "client_secret: s"))))
+    assert [request.path for request in rig.api.requests] == ["/token", "/doc", "/token", "/doc"]
+
+
 REFRESH = "client_secret: s, endpoint_params: {grant_type: refresh_token, refresh_token: {ref: 'env:RT'}}"
 
 

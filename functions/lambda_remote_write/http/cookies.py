@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
@@ -30,9 +30,10 @@ class Cookie:
 
 
 class Cookies:
-    """Those of one login. `refused` says why others were not taken."""
+    """Those of one login. `refused` says why others were not taken; `now` is Unix seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self._cookies: dict[tuple[str, str, str], Cookie] = {}
         self.refused: list[str] = []
 
@@ -48,7 +49,7 @@ class Cookies:
     @property
     def are_over(self) -> bool:
         """Whether there were some, and all have ended."""
-        return bool(self._cookies) and all(one.until <= time.time() for one in self._cookies.values())
+        return bool(self._cookies) and all(one.until <= self._now() for one in self._cookies.values())
 
     def add(self, set_cookie: Iterable[str], url: str) -> None:
         """The `Set-Cookie` lines of an answer from this URL (5.3)."""
@@ -58,7 +59,7 @@ class Cookies:
                 continue
             key = cookie.name, cookie.domain, cookie.path
             self._cookies.pop(key, None)
-            if cookie.until <= time.time():
+            if cookie.until <= self._now():
                 continue
             if len(self._cookies) < MAX_COOKIES:
                 self._cookies[key] = cookie
@@ -75,7 +76,7 @@ class Cookies:
             if (host == one.domain if one.is_host_only else _is_within(host, one.domain))
             and _is_below(path, one.path)
             and (is_https or not one.is_secure)
-            and one.until > time.time()
+            and one.until > self._now()
         ]
         return "; ".join(f"{one.name}={one.value}" for one in sorted(found, key=lambda one: -len(one.path)))
 
@@ -103,8 +104,18 @@ class Cookies:
             is_host_only=not domain or (domain == host and _is_address(host)),
             path=path if path.startswith("/") else _default_path(url),
             is_secure="secure" in attributes,
-            until=_until(attributes),
+            until=self._until(attributes),
         )
+
+    def _until(self, attributes: dict[str, str]) -> float:
+        """Max-Age before Expires; one that has neither lasts as long as the login does."""
+        max_age = attributes.get("max-age", "")
+        if re.fullmatch(r"-?[0-9]{1,18}", max_age):
+            return self._now() + int(max_age) if int(max_age) > 0 else 0.0
+        try:
+            return parsedate_to_datetime(attributes["expires"]).timestamp()
+        except (KeyError, ValueError, OverflowError, TypeError):
+            return float("inf")
 
 
 def _host(url: str) -> str:
@@ -131,14 +142,3 @@ def _is_below(path: str, of_cookie: str) -> bool:
 def _default_path(url: str) -> str:
     """5.1.4."""
     return (parsed(url).path or "/").rpartition("/")[0] or "/"
-
-
-def _until(attributes: dict[str, str]) -> float:
-    """Max-Age before Expires; one that is neither lasts as long as the login does."""
-    max_age = attributes.get("max-age", "")
-    if re.fullmatch(r"-?[0-9]{1,18}", max_age):
-        return time.time() + int(max_age) if int(max_age) > 0 else 0.0
-    try:
-        return parsedate_to_datetime(attributes["expires"]).timestamp()
-    except (KeyError, ValueError, OverflowError, TypeError):
-        return float("inf")

@@ -95,8 +95,13 @@ class _State:
 class LoginStore:
     """The logins of one environment, by account. Safe for several threads."""
 
-    def __init__(self, fetch: Callable[[SourceRequest, float], Body], secrets: SecretStore) -> None:
-        self._fetch, self.secrets = fetch, secrets
+    def __init__(
+        self,
+        fetch: Callable[[SourceRequest, float], Body],
+        secrets: SecretStore,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._fetch, self.secrets, self._wall_clock = fetch, secrets, wall_clock
         self._states: dict[LoginRequest, _State] = {}
         self._lock = threading.Lock()
 
@@ -160,7 +165,7 @@ class LoginStore:
 
     def _log_in(self, account: LoginRequest, deadline: float) -> LoggedIn:
         """Raises LoginError, of which LoginRefused is one, and SecretError."""
-        cookies = Cookies()
+        cookies = Cookies(self._wall_clock)
         try:
             answer = self._follow(account, cookies, deadline)
         except BodyTooLarge:
@@ -173,7 +178,6 @@ class LoginStore:
             check = ": check the user and password that login sends" if kind is LoginRefused else ""
             raise kind(f"{account.place} answered {answer.status}{check}{self._said(_message(answer))}")
         token = self._token(account, answer) if account.login.token else ""
-        self.secrets.mask.add(*cookies.values)
         if not account.login.token and not cookies.values:
             why = f": {'; '.join(dict.fromkeys(cookies.refused))}" if cookies.refused else ""
             raise LoginRefused(
@@ -211,7 +215,6 @@ class LoginStore:
             raise LoginRefused(
                 f"{account.place} answered {answer.status} with {what} at {where:.80}{self._holds(answer)}"
             )
-        self.secrets.mask.add(text)
         if len(text) > MAX_TOKEN_CHARACTERS:
             detail = f"it has {len(text)} characters, and one has {MAX_TOKEN_CHARACTERS} at most"
             raise LoginRefused(f"{account.place} answered with no token that can be used: {detail}")
