@@ -113,6 +113,12 @@ SIBLINGS = [
         Answer(200, {"Content-Type": "text/plain"}, b"plain-token\r\n"),
         ("X-Token", "T plain-token"),
     ),
+    (
+        "JSON behind a byte order mark",
+        f"{JSON_BODY}, token: t",
+        Answer(200, {}, b'\xef\xbb\xbf{"t": "b0m"}'),
+        ("Authorization", "Bearer b0m"),
+    ),
     ("a number", f"{JSON_BODY}, token: id", Answer.json({"id": 4711}), ("Authorization", "Bearer 4711")),
     ("PUT", "method: PUT, token: token", Answer.json({"token": "t"}), ("Authorization", "Bearer t")),
 ]

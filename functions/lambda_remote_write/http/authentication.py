@@ -1,4 +1,4 @@
-"""How a request says who asks, where a fixed header does not do: tokens, challenges, signatures."""
+"""How a source learns who asks, where a fixed header does not do: tokens, challenges, signatures."""
 
 from __future__ import annotations
 

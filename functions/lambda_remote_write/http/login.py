@@ -186,8 +186,8 @@ class LoginStore:
         return LoggedIn(token, cookies, self.secrets.now())
 
     def _follow(self, account: LoginRequest, cookies: Cookies, deadline: float) -> Body:
-        """The last answer. Redirects are followed within the origin, with the cookies so far, as a
-        browser does after a form. Raises FetchError."""
+        """The last answer. Redirects are followed within the origin, with the cookies so far, as a browser does after a
+        form. Raises FetchError."""
         login, url = account.login, account.url
         method, body = login.method, login.body
         for _ in range(MAX_REDIRECTS + 1):
@@ -261,9 +261,9 @@ def _any_status(status: int) -> bool:
 def _document(answer: Body) -> Any:
     """JSON, or the text that it is instead."""
     try:
-        return msgspec.json.decode(answer.content)
+        return msgspec.json.decode(answer.content.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return answer.content.decode("utf-8", "replace").strip()
+        return answer.content.decode("utf-8-sig", "replace").strip()
 
 
 def _found(account: LoginRequest, answer: Body, document: Any) -> Any:
