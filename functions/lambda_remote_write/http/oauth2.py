@@ -86,9 +86,9 @@ class TokenStore:
 
     def _tried(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
         """A new token. With a user's password, which is tried with care. Raises TokenError and SecretError."""
-        if (why := self._rotating.get(oauth2, "")) or not oauth2.tries_password:
-            if why:
-                raise TokenError(why)
+        if why := self._rotating.get(oauth2):
+            raise TokenError(why)
+        if not oauth2.tries_password:
             return self._fetch_anew(oauth2, deadline)
         attempts = self._attempts.setdefault(oauth2, Attempts(self._secrets))
         if why := attempts.reason_to_wait():
@@ -134,12 +134,8 @@ class TokenStore:
                 return token, seconds
             if status not in _REFUSALS or b"invalid_grant" in content:  # naming the client otherwise changes nothing
                 break
-        given = ["client_id", "client_secret", "scopes"]
-        given += ["username", "password"] if oauth2.username or oauth2.password else []
-        given += ["endpoint_params"] if oauth2.endpoint_params else []
-        check = f"{', '.join(given[:-1])} and {given[-1]}"
         kind = ClientRefused if status in _REFUSALS else TokenError
-        raise kind(f"{where} answered {status}: check {check}; it answered {described}")
+        raise kind(f"{where} answered {status}: check {_keys(oauth2)}; it answered {described}")
 
     def _check_refresh_token(self, oauth2: OAuth2, content: bytes, where: str) -> None:
         """A server that gives another refresh token for each use takes the one of the config no more. Raises
@@ -186,6 +182,14 @@ class BearerToken:
     def renew(self, refusal: Refusal) -> bool:
         self.tokens.forget(self.oauth2, refusal.asked_at)
         return refusal.tries == 1
+
+
+def _keys(oauth2: OAuth2) -> str:
+    """What of the config the endpoint may refuse."""
+    keys = ["client_id", "client_secret", "scopes"]
+    keys += ["username", "password"] if oauth2.username or oauth2.password else []
+    keys += ["endpoint_params"] if oauth2.endpoint_params else []
+    return f"{', '.join(keys[:-1])} and {keys[-1]}"
 
 
 def _parsed_token(content: bytes, where: str, described: str) -> tuple[str, float]:

@@ -184,7 +184,8 @@ def _forms(secret: str) -> set[str]:
     for part in _parts(secret):
         once = {encode(text) for text in (part, " ".join(part.split())) for encode in _ENCODERS}
         found |= once | {encode(text) for text in once for encode in _ENCODERS}
-        found |= {part.encode("utf-8", "replace").hex(), *_base64_forms(part)}
+        in_bodies = {part, json.dumps(part)[1:-1], quote_plus(part, errors="replace")}
+        found |= {part.encode("utf-8", "replace").hex(), *(form for text in in_bodies for form in _base64_forms(text))}
         if len(part) >= _MIN_ANYWHERE:
             found |= {part.lower(), part.upper()}
     return {form for form in found if len(form) > 1}
