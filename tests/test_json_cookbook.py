@@ -19,7 +19,7 @@ from tests.rig.tables import table
 pytestmark = pytest.mark.slow  # every recipe is pushed and planned
 
 CLOCK_MS = clock_ms()
-LANGUAGES = re.compile(r"(?:(?:json|http) )+yaml text")
+LANGUAGES = re.compile(r"(?:(?:json|csv|xml|ndjson|http) )+yaml text")
 SECRETS = re.findall(r"env:(\w+)", PAGE)
 Point = tuple[Mapping[str, str], float, int]
 
@@ -47,8 +47,8 @@ class Cloud:
 
 
 def served(rig: Rig, recipe: Recipe) -> str:
-    """The recipe's config, with the rig as the proxy through which every address is asked, without TLS. Of several
-    answers of an address each is given once, and the last one from then on."""
+    """The recipe's config, with the rig as the proxy through which every address is asked, without TLS. Several answers
+    of one address are given in turn."""
     answers: dict[str, list[Answer]] = {}
     for place, answer in recipe.answers():
         answers.setdefault(_plain(place), []).append(_with_plain_links(answer))
@@ -60,8 +60,8 @@ def served(rig: Rig, recipe: Recipe) -> str:
         name, value = wanted.get(url, ("Host", request.headers["Host"]))
         if request.headers.get(name) != value:
             return Answer(401)
-        left = answers.get(url, [Answer(404)])
-        return left.pop(0) if len(left) > 1 else left[0]
+        found = answers.get(url, [Answer(404)])
+        return found.pop(0) if len(found) > 1 else found[0]
 
     for place in answers:
         rig.api.serve(place.partition("?")[0], respond)
@@ -76,7 +76,9 @@ def _plain(text: str) -> str:
 
 
 def _with_plain_links(answer: Answer) -> Answer:
-    return replace(answer, body=_plain(answer.body.decode()).encode())
+    headers = {name: _plain(text) for name, text in answer.headers.items()}
+    body = _plain(answer.body.decode("latin-1")).encode("latin-1")  # any bytes
+    return replace(answer, headers=headers, body=body)
 
 
 def shown(points: Iterable[Point], recipe: Recipe) -> list[str]:

@@ -25,6 +25,7 @@ from lambda_remote_write.config_source import Unreadable, not_loaded, problems_j
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.discovery import static_groups
 from lambda_remote_write.environment import Environment
+from lambda_remote_write.model.reason_counts import ANYTHING
 from lambda_remote_write.model.scrape import Scrape
 from lambda_remote_write.plan import plan
 from lambda_remote_write.push import push
@@ -286,7 +287,8 @@ def _job_state(job: dict[str, Any]) -> str:
 
 
 def _job_lines(job: dict[str, Any]) -> Iterator[str]:
-    """Each metric with its first series and why records gave no sample, what was dropped, targets, lint."""
+    """Each metric with its first series and why records gave no sample, lines and rows that are none, what was dropped,
+    targets, lint."""
     for metric in job["metrics"]:
         yield from map(_series_line, metric["shown"])
         if metric["not_shown"]:
@@ -296,6 +298,9 @@ def _job_lines(job: dict[str, Any]) -> Iterator[str]:
         yield from skipped_lines(metric.get("skipped", {}))
         for label in metric.get("labels_not_found", ()):
             yield f"{metric['metric']}: label {label} was found in no record"
+    yield from skipped_lines({why: entry for why, entry in job["skipped"].items() if ANYTHING in entry["examples"]})
+    if ends := job.get("pages_end"):
+        yield f"{counted(job['pages'], 'page')} read, ended by: {', '.join(ends)}"
     if job["metrics"]:
         yield f"values per label: {', '.join(f'{name} {count}' for name, count in job['cardinality'].items())}"
     for reason, entry in job["dropped"].items():

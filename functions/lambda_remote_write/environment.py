@@ -170,7 +170,8 @@ class Environment:
         limits_ms = [endpoint.queue.sample_age_limit_ms for endpoint in self.config.endpoints]
         age_limit_ms = 0 if 0 in limits_ms else max(limits_ms, default=0)
         if job.backfill is None or not self._gap_backfill:
-            return JsonScraper(target, self.intern, observe, self.progress.mark_of, age_limit_ms)
+            now_ms = self.dependencies.now_ms
+            return JsonScraper(target, self.intern, now_ms, observe, self.progress.mark_of, age_limit_ms)
         from .scrape.gap_backfill import GapBackfill
 
         every_ms = max(job.scrape_interval_ms, self.config.tick_ms)

@@ -220,6 +220,7 @@ def _job(job: Job, shown: _Shown, config: Config) -> dict[str, Any]:
         "job": job.job_name,
         "up": len(scrapes) - len(errors),
         "error": errors[0] if errors else "",
+        **(_pages(scrapes) if isinstance(job, JsonJob) and job.pagination else {}),
         "records": sum(scrape.records for scrape in scrapes),
         "series": trace.series,
         "samples": samples,
@@ -233,6 +234,12 @@ def _job(job: Job, shown: _Shown, config: Config) -> dict[str, Any]:
         "interval": print_duration(interval_ms),
         "samples_per_month": cost.samples_per_month(samples, interval_ms / 1000),
     }
+
+
+def _pages(scrapes: Sequence[Scrape]) -> dict[str, Any]:
+    """How many pages were read, and why each walk has ended, with how many targets."""
+    ends = Counter(scrape.pages_end for scrape in scrapes if scrape.pages_end)
+    return {"pages": sum(scrape.pages for scrape in scrapes), "pages_end": dict(ends)}
 
 
 def _endpoint(endpoint: EndpointState, batch: Batch, environment: Environment) -> dict[str, Any]:

@@ -141,6 +141,22 @@ def test_the_window_of_the_event_counts(rig: Rig, minutes: int) -> None:
     assert abs(answer["windows"] - max(1, 60 / minutes)) <= 1
 
 
+class Csv(Series):
+    """The same API, whose answers are CSV with a row that is too long."""
+
+    def records(self, first: int, last: int) -> Answer:
+        rows = [f"{ms};a;{value}" for ms, value in self.points(first, last)]
+        body = "\n".join(["at;host;value", *rows, "1;2;3;4"])
+        return Answer(200, {"Content-Type": "text/plain"}, body.encode())
+
+
+def test_answers_for_ranges_have_the_format_of_the_job(rig: Rig) -> None:
+    api = Csv(rig)
+    answer = rig.backfill(event(), job(rig, format={"csv": {"delimiter": ";"}}))
+    assert (answer["done"], rig.held, rig.receiver.accepted) == (True, api.held(), 61)
+    assert counts(answer["skipped"]) == {"row_length": len(api.asked)}
+
+
 def test_one_moment_is_a_range(rig: Rig) -> None:
     """Start and end may be the same: both are included."""
     api = Series(rig)

@@ -202,6 +202,20 @@ def test_plan_tells_targets_of_one_url_apart(tmp_path: Path) -> None:
     assert "  http://127.0.0.1:2/: down" in shown
 
 
+def test_plan_says_how_many_pages_were_read_and_what_ended_them(tmp_path: Path, api: Api) -> None:
+    url = api.serve("/doc", Answer.json({"items": [{"v": 1}], "total": 1}))
+    pages = {"style": "offset", "total": "total"}
+    job = {
+        "job_name": "j",
+        "url": url,
+        "pagination": pages,
+        "metrics": [{"name": "m", "records": "items[]", "value": "v"}],
+    }
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"json_configs": [job], "remote_write": [{"url": "http://127.0.0.1:1/"}]}))
+    assert "  1 page read, ended by: total 1 reached\n" in pusher("plan", path).stdout
+
+
 def test_plan_shows_each_metric_with_value_time_and_age(jobs: Path) -> None:
     result = pusher("plan", jobs)
     assert result.returncode == 1
@@ -227,3 +241,14 @@ def test_a_job_that_is_not_in_the_config_exits_2_and_names_those_that_are(jobs: 
     result = pusher(command, jobs, "--job", "othr")
     assert result.returncode == 2
     assert result.stderr == "--job: no job is named 'othr'; the config has good, other\n"
+
+
+def test_plan_shows_lines_and_rows_that_are_none(tmp_path: Path, api: Api) -> None:
+    """They concern no metric, and are shown once for the job."""
+    url = api.serve("/doc", Answer(200, {"Content-Type": "text/csv"}, b"n,v\na,1\nb,2,x\n"))
+    metrics = [{"name": name, "records": "[]", "value": "v"} for name in ("a", "b")]
+    job = {"job_name": "j", "url": url, "metrics": metrics}
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"json_configs": [job], "remote_write": [{"url": "http://127.0.0.1:1/"}]}))
+    shown = pusher("plan", path).stdout
+    assert shown.count("  skipped 1, row_length: row at line 3 has 3 cells, and the header has 2\n") == 1

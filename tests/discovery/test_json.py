@@ -191,6 +191,10 @@ PAGES = {
         {"style": "page"},
         lambda query: {"page=1": "a", "page=2": "b", "page=3": "c", "page=4": ""}[query],
     ),
+    "offset": (
+        {"style": "offset"},
+        lambda query: {"offset=0": "a", "offset=1": "b", "offset=2": "c", "offset=3": ""}[query],
+    ),
 }
 
 
@@ -206,6 +210,20 @@ def test_every_page_is_read(rig: Rig, pagination: dict[str, str], host: Callable
     with Api(page) as api:
         found = rig.found(api.entry(target="host", records="items", pagination=pagination))
     assert (addresses(found), found.warnings) == (["a", "b", "c"], [])
+
+
+def test_a_list_that_has_not_changed_is_not_sent_again(rig: Rig) -> None:
+    def answer(request: Request) -> Answer:
+        is_same = request.headers.get("If-None-Match") == '"v1"'
+        return Answer(304) if is_same else Answer.json([{"host": "h:1"}], headers={"ETag": '"v1"'})
+
+    with Api(answer) as api:
+        discovery = rig.discovery(api.entry(target="host", refresh_interval="1ms"))
+        first = discovery.targets(rig.deadline())
+        rig.clock.ahead += 60
+        second = discovery.targets(rig.deadline())
+    assert [request.headers.get("If-None-Match") for request in api.requests] == [None, '"v1"']
+    assert (addresses(first), addresses(second), second.warnings) == (["h:1"], ["h:1"], [])
 
 
 def test_pages_that_are_left_out_are_said(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""Secrets that stand by reference in a query, a header and a form field: sent whole, renewed when refused, never shown."""
+"""Secrets by reference in a query, a header and a form field: sent whole, renewed when refused, never shown."""
 
 from __future__ import annotations
 

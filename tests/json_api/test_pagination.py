@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.api import Api
-from sandbox.server import Answer, Request
+from sandbox.server import Answer, Fault, Request
 from tests.rig.json_source import Rig, error
 from tests.rig.tables import table
 
@@ -17,6 +17,9 @@ ITEMS = '{name: item_id, records: "items[]", value: id, labels: {name: name}}'
 LINK = "pagination: {style: next_link, path: next}"
 CURSOR = "pagination: {style: cursor, path: nextCursor}"
 NUMBER = "pagination: {style: page}"
+OFFSET = "pagination: {style: offset}"
+HEADER_LINK = "pagination: {style: link_header}"
+HEADER_CURSOR = "pagination: {style: cursor, path: '@header.\"X-Next\"'}"
 
 
 def page(*values: int, **more: Any) -> dict[str, Any]:
@@ -48,6 +51,8 @@ ENDLESS = [
     ("cursor that is an object", CURSOR, lambda n: page(1, nextCursor={"a": 1}), 1, "a cursor is a text or a number"),
     ("link that is no address", LINK, lambda n: page(1, next="http://127.0.0.1:port/"), 1, "no address"),
     ("link that is endless", LINK, lambda n: page(1, next=f"/{'x' * 9000}"), 1, "more than 8,000 characters"),
+    ("the offset is ignored", OFFSET, lambda n: page(1), 2, "page 2 is the same as the one before"),
+    ("and the key to set for it", OFFSET, lambda n: page(1), 2, "'offset'"),
     ("link to another scheme", LINK, lambda n: page(1, next="ftp://127.0.0.1/"), 1, "not followed"),
 ]
 
@@ -73,7 +78,9 @@ def test_a_link_to_another_origin_is_not_followed(rig: Rig) -> None:
     assert "canary" not in json.dumps(report)
 
 
-@pytest.mark.parametrize(("style", "fraction"), [(LINK, False), (CURSOR, False), (NUMBER, False), (LINK, True)])
+@pytest.mark.parametrize(
+    ("style", "fraction"), [(LINK, False), (CURSOR, False), (NUMBER, False), (OFFSET, False), (LINK, True)]
+)
 def test_the_page_cap_is_reported_and_what_was_read_arrives(rig: Rig, style: str, fraction: bool) -> None:
     """Also where a fraction in a label makes the document be read again."""
 
@@ -139,3 +146,172 @@ def test_a_cursor_in_a_json_body_is_escaped_as_json(rig: Rig, cursor: str) -> No
     report = rig.push(rig.job(ITEMS, keys=f"""method: POST, {CURSOR}, body: '{{"after": "{{cursor}}", "n": 1}}'"""))
     assert error(report) == ""
     assert bodies == [{"after": "", "n": 1}, {"after": cursor, "n": 1}]
+
+
+# headers
+
+
+def linked(lines: dict[int, list[str]]) -> Callable[[Request], Answer]:
+    """Pages by their query parameter p, each with these lines of the header Link."""
+
+    def respond(request: Request) -> Answer:
+        number = int(request.params.get("p", 1))
+        body = json.dumps(page(number)).encode()
+        head = [f"Link: {line}" for line in lines.get(number, ())]
+        raw = "\r\n".join(["HTTP/1.1 200 OK", *head, f"Content-Length: {len(body)}", "", ""]).encode() + body
+        return Answer(fault=Fault(raw=raw, ending="close"))
+
+    return respond
+
+
+LINKS = [  # RFC 8288, 3 and its appendix B, and GitHub's and Okta's answers
+    ("alone", ['</doc?p=2>; rel="next"'], 2),
+    ("relative to the page", ['<?p=2>; rel="next"'], 2),
+    ("without quotes", ["<?p=2>; rel=next"], 2),
+    ("in other case", ["<?p=2>; REL=NEXT"], 2),
+    ("among several", ['<?p=1>; rel="prev", <?p=2>; rel="next", <?p=9>; rel="last"'], 2),
+    ("in the second line", ['<?p=1>; rel="self"', '<?p=2>; rel="next"'], 2),
+    ("one of several relations", ['<?p=2>; rel="last  next"'], 2),
+    ("behind commas and semicolons in quotes", ['<?p=3>; title="a, b; rel=next <x>", <?p=2>; rel="next"'], 2),
+    ("behind quotes in quotes", ['<?p=3>; title="\\"; rel=next, <?p=4>; rel=\\"next", <?p=2>; rel="next"'], 2),
+    ("in an address with a comma", ['<?q=a,b;c&p=2>; rel="next"'], 2),
+    ("the first of two", ['<?p=2>; rel="next", <?p=3>; rel="next"'], 2),
+    ("behind empty elements", [', ,<?p=3>;rel=prev,, <?p=2> ;  rel = "next" ,'], 2),
+    ("with parameters without values", ["<?p=2>; crossorigin; rel=next;"], 2),
+    ("of this very page", ['<?p=2>; rel=next; anchor="/doc"'], 2),
+    ("no header", [], 1),
+    ("an empty header", [""], 1),
+    ("without rel", ["<?p=2>"], 1),
+    ("with another relation", ['<?p=2>; rel="next-page"'], 1),
+    ("with rel twice", ['<?p=2>; rel="prev"; rel="next"'], 1),
+    ("with rev", ['<?p=2>; rev="next"'], 1),
+    ("of another resource", ['<?p=2>; rel="next"; anchor="/other"'], 1),
+    ("malformed behind the next one", ['<?p=2>; rel="next", <?p=3'], 2),
+]
+
+
+@table("lines, pages", LINKS)
+def test_the_link_whose_relation_is_next_leads_to_the_next_page(rig: Rig, lines: list[str], pages: int) -> None:
+    rig.api.serve("/doc", linked({1: lines}))
+    report = rig.push(rig.job(ITEMS, keys=HEADER_LINK))
+    assert error(report) == ""
+    assert [line.split()[1] for line in rig.lines()] == [str(number) for number in range(1, pages + 1)]
+    assert report["warnings"] == []
+
+
+BAD_LINKS = [
+    ("to another origin", ['<http://127.0.0.2/doc?token=canary>; rel="next"'], 1, "not followed"),
+    ("to another scheme", ['<https://127.0.0.1/doc>; rel="next"'], 1, "not followed"),
+    ("to itself", ['</doc>; rel="next"'], 1, "page that was read before"),
+    ("empty", ['<>; rel="next"'], 1, "page that was read before"),
+    ("to no address", ['<http://[/doc>; rel="next"'], 1, "no address"),
+    ("too long", [f'</{"x" * 9000}>; rel="next"'], 1, "more than 8,000 characters"),
+    ("no brackets", ['/doc?p=2; rel="next"'], 1, "the Link header is malformed at '/doc?p=2"),
+    ("an open bracket", ['</doc?p=2; rel="next"'], 1, "malformed"),
+    ("an open quote", ['<?p=2>; rel="next'], 1, "malformed"),
+    ("words behind a value", ["<?p=2>; rel=prev next"], 1, "malformed at 'next'"),
+    ("a line of 100 kB", ["<?p=3>; rel=prev, " * 5600], 1, "header line"),
+    ("100 kB in two lines that end nowhere", ["<" * 50_000, ";" * 50_000], 1, "malformed"),
+    ("quotes that never close", ['<?p=2>; a="' + "\\a" * 25_000], 1, "malformed"),
+    ("blanks without end", ["<?p=2>;" + " ; " * 15_000 + "<"], 1, "malformed"),
+]
+
+
+@table("lines, requests, detail", BAD_LINKS)
+def test_a_bad_link_header_fails_the_scrape_with_a_reason(
+    rig: Rig, lines: list[str], requests: int, detail: str
+) -> None:
+    """Other jobs go on."""
+    rig.api.serve("/doc", linked({1: lines}))
+    rig.serve('{"v": 7}', "/other")
+    other = rig.job("{name: other, value: v}", name="other", path="/other")
+    report = rig.push(rig.job(ITEMS, keys=HEADER_LINK), other)
+    assert detail in error(report)
+    assert "canary" not in json.dumps(report)
+    assert len(error(report)) < 400
+    assert len(rig.api.requests) == requests + 1
+    assert rig.lines() == [f"other 7 @{rig.clock.ms}"]
+
+
+def test_links_in_headers_that_go_in_a_ring_fail(rig: Rig) -> None:
+    rig.api.serve("/doc", linked({1: ["<?p=2>; rel=next"], 2: ["<?p=3>; rel=next"], 3: ["<?p=2>; rel=next"]}))
+    report = rig.push(rig.job(ITEMS, keys=HEADER_LINK))
+    assert "page that was read before" in error(report)
+    assert len(rig.api.requests) == 3
+
+
+def test_a_link_in_a_header_that_leads_to_the_same_page_fails(rig: Rig) -> None:
+    answer = Answer.json(page(1), headers={"Link": "<?p=2>; rel=next"})
+    rig.api.serve("/doc", answer)
+    assert "page 2 is the same as the one before" in error(rig.push(rig.job(ITEMS, keys=HEADER_LINK)))
+
+
+def test_a_cursor_in_a_header_leads_to_the_next_page_and_ends_where_it_is_missing(rig: Rig) -> None:
+    headers = {"": {"x-next": "a b"}, "cursor=a+b": {"X-NEXT": "c"}, "cursor=c": dict[str, str]()}
+    numbers = {"": 1, "cursor=a+b": 2, "cursor=c": 3}
+    rig.api.serve("/doc", lambda request: Answer.json(page(numbers[request.query]), headers=headers[request.query]))
+    report = rig.push(rig.job(ITEMS, keys=HEADER_CURSOR))
+    assert error(report) == ""
+    assert [line.split()[1] for line in rig.lines()] == ["1", "2", "3"]
+
+
+def test_a_cursor_in_a_header_that_repeats_fails(rig: Rig) -> None:
+    count = iter(range(1, 10))
+    rig.api.serve("/doc", lambda request: Answer.json(page(next(count)), headers={"X-Next": "same"}))
+    report = rig.push(rig.job(ITEMS, keys=HEADER_CURSOR))
+    assert "page that was read before" in error(report)
+    assert len(rig.api.requests) == 2
+
+
+def test_a_link_in_another_header_is_followed_on_the_same_origin_only(rig: Rig) -> None:
+    keys = "pagination: {style: next_link, path: '@header.\"X-Next\"'}"
+    links = {"": "/doc?p=2", "p=2": "http://127.0.0.2/doc"}
+    rig.api.serve(
+        "/doc",
+        lambda request: Answer.json(page(len(request.query)), headers={"X-Next": links[request.query]}),
+    )
+    assert "not followed" in error(rig.push(rig.job(ITEMS, keys=keys)))
+    assert len(rig.api.requests) == 2
+
+
+def test_a_total_may_stand_in_a_header(rig: Rig) -> None:
+    rig.api.serve(
+        "/doc",
+        lambda request: Answer.json(page(int(request.params["offset"])), headers={"X-Total-Count": "3"}),
+    )
+    keys = "pagination: {style: offset, total: '@header.\"X-Total-Count\"'}"
+    assert error(rig.push(rig.job(ITEMS, keys=keys))) == ""
+    assert [request.query for request in rig.api.requests] == ["offset=0", "offset=1", "offset=2"]
+
+
+ENDS = [
+    ("links", LINK, {"": page(1, next="?p=2"), "p=2": page(2)}, 2, "no next link"),
+    ("header", HEADER_LINK, {"": page(1)}, 1, "no Link header with rel=next"),
+    ("cursors", CURSOR, {"": page(1, nextCursor="a"), "cursor=a": page(2)}, 2, "no cursor"),
+    ("numbers", NUMBER, {"page=1": page(1), "page=2": page()}, 2, "a page without records"),
+    ("offsets", OFFSET, {"offset=0": page(1), "offset=1": page()}, 2, "a page without records"),
+    (
+        "steps",
+        "pagination: {style: offset, step: 2}",
+        {"offset=0": page(1, 2), "offset=2": page(3)},
+        2,
+        "a page with fewer records than step, 2",
+    ),
+    ("totals", "pagination: {style: offset, total: t}", {"offset=0": page(1, t=1)}, 1, "total 1 reached"),
+    ("the cap", "pagination: {style: next_link, path: next, max_pages: 1}", {"": page(1, next="?p=2")}, 1, "max_pages"),
+]
+
+
+@table("keys, documents, pages, end", ENDS)
+def test_the_plan_shows_how_many_pages_were_read_and_where_the_walk_ended(
+    rig: Rig, keys: str, documents: dict[str, Any], pages: int, end: str
+) -> None:
+    rig.serve_pages(documents)
+    (job,) = rig.app(rig.job(ITEMS, keys=keys)).handle({"action": "plan"}, None)["jobs"]
+    assert (job["pages"], job["pages_end"]) == (pages, {end: 1})
+
+
+def test_the_plan_of_a_job_without_pagination_says_nothing_of_pages(rig: Rig) -> None:
+    rig.serve_pages({"": page(1)})
+    (job,) = rig.app(rig.job(ITEMS)).handle({"action": "plan"}, None)["jobs"]
+    assert not {"pages", "pages_end"} & set(job)

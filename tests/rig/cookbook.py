@@ -1,15 +1,16 @@
 """docs/json.md as recipes: what an API answers, a config, and the samples of that.
 
-A section with blocks is a recipe: its answers (```json, or ```http with status and headers), one ```yaml and one
-```text. An answer is that of the addresses in the line `… answers:` above it, or of the config's only one; with
-`, with `Name: value`` there, it is for who sends this header, and others get 401.
+A section with blocks is a recipe: its answers (```json, ```csv, ```xml or ```ndjson, or ```http with status and
+headers), one ```yaml and one ```text. An answer is that of the addresses in the line `… answers:` above it, or of the
+config's only one. An address that stands above several gives them in turn. With `, with `Name: value`` above it, an
+answer is for who sends this header, and others get 401.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -24,6 +25,7 @@ BLOCK = re.compile(
     r"(?:^(?P<above>[^\n]* (?:answers?|lists):)\n\n)?^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.M | re.S
 )
 ONE_JOB = "json_configs:\n  - job_name: api\n    url: https://api.example.com/\n"
+TYPES = {"json": "application/json", "csv": "text/csv", "xml": "application/xml", "ndjson": "application/x-ndjson"}
 EC2 = "aws ec2 describe-instances"
 
 
@@ -68,21 +70,24 @@ class Recipe:
         """Address -> answer."""
         for block in self.blocks:
             places = re.findall(r"`(http\S+)`", block["above"]) or re.findall(r"\burl: (\S+)", self.config)[:1]
-            if block["language"] in ("json", "http") and EC2 not in block["above"]:
-                answer = _answer(block["content"]) if block["language"] == "http" else _of_json(block["content"])
+            if block["language"] in ("http", *TYPES) and EC2 not in block["above"]:
+                answer = _answer(block["content"]) if block["language"] == "http" else _of_type(block)
                 yield from ((place, answer) for place in places)
 
 
 def _answer(text: str) -> Answer:
-    """An HTTP answer as it is written."""
+    """An HTTP answer as it is written, in the charset that it names."""
     head, _, body = text.partition("\n\n")
-    first, *headers = head.splitlines()
-    return Answer(int(first.split()[1]), dict(line.split(": ", 1) for line in headers), body.encode())
+    first, *lines = head.splitlines()
+    headers = dict(line.split(": ", 1) for line in lines)
+    return Answer(int(first.split()[1]), headers, body.encode(headers.get("X-Written-In", "utf-8")))
 
 
-def _of_json(text: str) -> Answer:
-    json.loads(text)
-    return Answer(200, {"Content-Type": "application/json"}, text.encode())
+def _of_type(block: Mapping[str, str]) -> Answer:
+    """An answer whose Content-Type is that of the block's language."""
+    if block["language"] == "json":
+        json.loads(block["content"])
+    return Answer(200, {"Content-Type": TYPES[block["language"]]}, block["content"].encode())
 
 
 def sections() -> list[Recipe]:

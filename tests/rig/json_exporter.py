@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,10 +27,10 @@ without those that a scrape makes but `up`."""
 
 
 @contextmanager
-def json_exporter(binary: str, modules: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def json_exporter(binary: str, config: str, folder: Path) -> Iterator[str]:
     """A running json_exporter; gives its address."""
     path = folder / "json_exporter.yml"
-    path.write_text(json.dumps({"modules": modules}), encoding="utf-8")
+    path.write_text(config, encoding="utf-8")
 
     def launch(port: int) -> subprocess.Popen[bytes]:
         arguments = [binary, f"--config.file={path}", f"--web.listen-address=127.0.0.1:{port}"]
@@ -58,10 +59,10 @@ def _has_scraped(receiver: Receiver, targets: int) -> bool:
     return sum(len(points) > 1 for points in receiver.series("up").values()) >= targets
 
 
-def here(modules: Mapping[str, Any], prometheus: Mapping[str, Any], folder: Path, *, exact: bool = False) -> Lines:
+def here(config: str, prometheus: Mapping[str, Any], folder: Path, *, exact: bool = False) -> Lines:
     """What one push of the converted config sends."""
     asking = (json.dumps(prometheus), "prometheus.yml")
-    found = convert(json.dumps({"modules": modules}), "je.yml", Options(targets=asking, exact=exact))
+    found = convert(config, "je.yml", Options(targets=asking, exact=exact))
     assert found.problems == ()
     path = folder / f"converted-{exact}.yaml"
     with Receiver(auth=None) as receiver:
@@ -85,6 +86,12 @@ def lines_of(receiver: Receiver) -> Lines:
         if not name.startswith("scrape_"):
             found.add(f"{name}{f'{{{shown}}}' if shown else ''} {_number(value)}{stamp}")
     return found
+
+
+def without_target(lines: Lines) -> Lines:
+    """Without the labels that the target adds."""
+    bare = (re.sub(r",?(?:instance|job)=\"[^\"]*\"", "", line) for line in lines)
+    return {line.replace("{,", "{").replace("{}", "") for line in bare}
 
 
 def _number(value: float) -> str:

@@ -117,6 +117,14 @@ def test_a_body_keeps_its_own_braces() -> None:
     assert asked.body == '{"range": {"gte": 5, "lte": 9}}'
 
 
+def test_a_range_may_stand_in_the_url() -> None:
+    found = job_of({"url": "http://api/{start}/x?to={end}&by={step}&{y}", "timezone": "Asia/Seoul"})
+    assert found.backfill is not None
+    asked = ranged(found, found.backfill, 0, 999)
+    expected = "1970-01-01T09%3A00%3A00.000%2B09%3A00/x?to=1970-01-01T09%3A00%3A00.999%2B09%3A00&by=60&{y}"
+    assert asked.url == f"http://api/{expected}"
+
+
 # --- End to end -------------------------------------------------------------------------------------------------------
 
 

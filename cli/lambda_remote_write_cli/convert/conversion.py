@@ -18,7 +18,7 @@ KINDS = {
 }
 _SIGNS = {
     "collector": ("receivers", "exporters", "service", "processors", "extensions"),
-    "json_exporter": ("modules",),
+    "json_exporter": ("modules", "metrics"),
     "prometheus": ("scrape_configs", "global", "remote_write", "scrape_config_files", "rule_files", "alerting"),
 }
 _JOBS = ("scrape_configs", "json_configs", "backfill_configs")
@@ -56,7 +56,7 @@ class Options:
 def convert(text: str, file: str, options: Options | None = None) -> Conversion:
     """A config of another program -> ours. Raises ConfigError for what cannot be read."""
     options = options or Options()
-    top = read(text, file)
+    top = read(text, file, "metrics" if options.kind in ("", "json_exporter") else "")
     kind = options.kind or _kind_of(top, file)
     dropped = DroppedKeys()
     asking = read(*options.targets) if options.targets else None

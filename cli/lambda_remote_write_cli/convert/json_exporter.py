@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
-from . import jsonpath, probe_job, prometheus
+from . import go_template, jsonpath, probe_job, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
+from .layouts import Layout, with_modules
 from .probes import Probe, probes_of
 from .render import commented, flow_text
-from .tree import Comment, DroppedKeys, Entry, List, Map, is_empty, listing, mapping, scalar
+from .tree import Comment, DroppedKeys, Entry, List, Map, Scalar, is_empty, listing, mapping, scalar
 
 _PLACEHOLDER = "https://CHANGE.ME/"
 _SEVERAL = "# for several addresses: static_configs in its place, as in a scrape job"
@@ -20,6 +22,15 @@ _DIFFERENCES = (
     'Here a text such as "true" is no number (a boolean is), a label that is null is absent, and one that is a list or '
     'an object takes its sample along, which the job\'s `skipped` counts. json_exporter makes 1, "null" and JSON of '
     "them. To have them as there: pusher convert --exact"
+)
+_OLD_DIFFERENCES = (
+    "Here a null value gives no sample; json_exporter 0.1 and 0.2 made NaN of it. A label that is null is absent, and "
+    'one that is a list or an object takes its sample along, which the job\'s `skipped` counts; they made "null" and '
+    "JSON of them. To have labels as there: pusher convert --exact"
+)
+_NUMBERS = (
+    "A number in a label stays as the document has it. json_exporter writes 1.0 as 1 and 1234567 as 1.234567e+06: "
+    "series with such labels begin anew."
 )
 _COMPARES = (
     "A record that lacks what a filter compares costs json_exporter the whole metric; here the filter passes it over, "
@@ -36,45 +47,63 @@ _IGNORED_SPELLING = (
     "do. For the record's own time: timestamp: {hint}, or unix when it counts seconds"
 )
 _OTHER_KEY = "json_exporter does not read this key either"
-_TEMPLATE = "the body is a Go template, and nothing fills one here: write the body that is to be sent"
+_BY_HAND = "write it by hand in JMESPath"
+_ENGINE = (
+    "{name} is for the engine {engine}, and only JSONPath is translated: write its path, values and labels by hand in "
+    "JMESPath"
+)
+_BODY_BY_HAND = (
+    "Write the body that is to be sent: {now} and {now-1h} in it are times, {label.NAME} is a label of the target"
+)
+_ZONE = "# UTC, where json_exporter took the zone of its machine; another one is a timezone beside format"
+_NO_JOB_ASKS = "the parameters are those of Prometheus's request, which pusher convert --prometheus FILE reads"
 
 
 def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact: bool = False) -> Map:
     """`targets` is the prometheus.yml whose jobs use the modules. `exact`: see `jsonpath.label_expression`; and words
     for a truth are numbers."""
+    layout = with_modules(top)
+    reading = Reading(exact, layout.old_paths)
     jobs = List()
     names: set[str] = set()
-    for module in top.map("modules").pairs():
+    for module in layout.top.map("modules").pairs():
         if isinstance(module.value, Map):
-            jobs.entries += _jobs(_Module(module, module.value, dropped, exact), targets, names)
-    others = [dropped.note(entry, _OTHER_KEY) for entry in top.pairs() if entry.key != "modules"]
-    detail = [] if exact else [Comment(_DIFFERENCES, below=[""])]
-    if _compares(top):
-        detail.append(Comment(_COMPARES, below=[""]))
-    result = Map([*detail])
+            jobs.entries += _jobs(_Module(module, module.value, dropped, reading), layout.address, targets, names)
+    others = [dropped.note(entry, _OTHER_KEY) for entry in layout.top.pairs() if entry.key != "modules"]
+    result = Map([*_remarks(layout, exact=exact)])
     if targets:
         probe_job.put_global(result, targets, dropped)
     result.entries += [Entry("json_configs", jobs), *others, Comment(prometheus.NO_ENDPOINT, above=[""])]
     return result
 
 
-def _compares(top: Map) -> bool:
-    """True when the file has a filter that compares."""
-    metrics = [metric for module in top.map("modules").pairs() for metric in module.map.maps("metrics")]
-    texts = [metric.text("path") for metric in metrics]
-    texts += [pair.text for metric in metrics for key in ("labels", "values") for pair in metric.map(key).pairs()]
-    return any(path.compares for text in texts for path in jsonpath.paths_of(text))
+def _remarks(layout: Layout, *, exact: bool) -> list[Comment]:
+    """Where samples differ from those of json_exporter."""
+    metrics = [metric for module in layout.top.map("modules").pairs() for metric in module.map.maps("metrics")]
+    labels = _paths(pair.text for metric in metrics for pair in metric.map("labels").pairs())
+    values = _paths(pair.text for metric in metrics for pair in metric.pairs() + metric.map("values").pairs())
+    texts = {
+        _OLD_DIFFERENCES: layout.old_paths and not exact,
+        _DIFFERENCES: not layout.old_paths and not exact,
+        _NUMBERS: not layout.old_paths and bool(labels),
+        _COMPARES: not layout.old_paths and any(path.compares for path in (*labels, *values)),
+    }
+    return [Comment(text, below=[""]) for text, is_so in texts.items() if is_so]
 
 
-def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
+def _paths(texts: Iterable[str]) -> list[jsonpath.Path]:
+    return [path for text in texts for path in jsonpath.paths_of(text)]
+
+
+def _jobs(translated: _Module, address: str, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
+    """`address` is a comment that says where the target stood, for a module that no job uses."""
     module = translated.entry
     if not translated.metrics.pairs():
         yield translated.dropped.note(module, "none of its metrics is translated")
         yield from translated.metrics.entries
         return
     found: list[Probe | None] = [*probes_of(module.key, targets)] if targets else []
-    no_address = "# The address of this module was Prometheus's ?target=; it has to stand in url."
-    above = module.above if found else [*module.above, no_address]
+    above = module.above if found else [*module.above, address]
     for probe in found or [None]:
         name = prometheus.free_name(probe.name if probe else module.key, names)
         names.add(name)
@@ -82,6 +111,14 @@ def _jobs(translated: _Module, targets: Map | None, names: set[str]) -> Iterator
             above = [*above, *probe.job.above]
         yield Entry("", translated.job(name, probe), module.line, module.path, above=above)
         above = []
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`exact`: labels and values as json_exporter makes them; `old_paths`: as 0.1 and 0.2 do."""
+
+    exact: bool = False
+    old_paths: bool = False
 
 
 # one module
@@ -94,7 +131,7 @@ class _Module:
     entry: Entry
     block: Map
     dropped: DroppedKeys
-    exact: bool = False
+    reading: Reading = field(default_factory=Reading)
     client: Map = field(default_factory=Map)
     metrics: List = field(default_factory=List)
 
@@ -107,29 +144,41 @@ class _Module:
         match entry.key:
             case "metrics":
                 for item in entry.items:
-                    self.metrics.entries += _metric(item, self.dropped, exact=self.exact)
+                    self.metrics.entries += _metric(item, self.dropped, self.reading)
             case "headers":
                 put_headers(self.client, entry, self.dropped, for_remote_write=False)
             case "http_client_config":
                 self.client.entries += entry.map.entries
             case "body":
-                self._body(entry)
+                pass  # each job has its own
             case "valid_status_codes":
                 self.client.put(entry.key, entry.value, entry)
             case _:
                 self.client.entries.append(self.dropped.note(entry, _OTHER_KEY))
 
-    def _body(self, entry: Entry) -> None:
-        block = entry.map
-        content = block.get("content")
+    def _put_body(self, job: Map, probe: Probe | None) -> None:
+        """A template is filled with what Prometheus had asked with."""
+        content = self.block.map("body").get("content")
         if content is None or not content.text:
             return
-        if block.text("templatize") == "true" and "{{" in content.text:
-            self.client.put("method", scalar("POST"))
-            written = commented(Map([content]))
-            self.client.entries.append(self.dropped.note(content, _TEMPLATE, name="body", below=written))
-        else:
-            self.client.put("body", content.value, content)
+        if self.block.map("body").text("templatize") != "true" or "{{" not in content.text:
+            job.put("body", content.value, content)
+            return
+        try:
+            body = go_template.translated(content.text, probe.parameter if probe else _unknown)
+        except Untranslatable as error:
+            job.put("method", scalar("POST"))
+            why = f"the body is a Go template, and {error}. {_BODY_BY_HAND}"
+            job.entries.append(self.dropped.note(content, why, name="body", below=commented(Map([content]))))
+            return
+        style = content.value.style if isinstance(content.value, Scalar) else ""
+        job.put("body", Scalar(body.text, style), content)
+        if body.variables:
+            job.put("refs", mapping(flow=True, **{name: f"env:{name}" for name in body.variables}))
+        if body.format:
+            zone = {"timezone": body.zone} if body.zone not in ("", "UTC") else {}
+            templates = job.put("templates", mapping(flow=True, format=body.format, **zone))
+            templates.beside = "" if body.zone else _ZONE
 
     def job(self, name: str, probe: Probe | None) -> Map:
         """The json_configs entry, for what Prometheus had asked with this module."""
@@ -141,6 +190,7 @@ class _Module:
             url = job.put("url", scalar(probe.one.url if probe and probe.one else _PLACEHOLDER))
             url.beside = "" if probe else _SEVERAL
         job.entries += copy.deepcopy(self.client.entries)
+        self._put_body(job, probe)
         move_userinfo(job, "url")
         if probe:
             probe_job.put_settings(job, probe)
@@ -148,22 +198,27 @@ class _Module:
         return job
 
 
+def _unknown(name: str) -> NoReturn:
+    raise Untranslatable(_NO_JOB_ASKS)
+
+
 # one metric
 
 
-def _metric(item: Entry, dropped: DroppedKeys, *, exact: bool) -> list[Entry | Comment]:
+def _metric(item: Entry, dropped: DroppedKeys, reading: Reading) -> list[Entry | Comment]:
     """The metrics of ours that one of theirs becomes, or a comment with the metric as it was."""
     metric = item.map
     name = metric.text("name") or "a metric without a name"
+    if (engine := metric.text("engine")) not in ("", "jsonpath"):
+        comment = dropped.by_hand(item, _ENGINE.format(name=name, engine=engine))
+        return [replace(comment, above=item.above, below=commented(List([Entry("", metric)])))]
     try:
-        if metric.text("engine") not in ("", "jsonpath"):
-            raise Untranslatable(f"the engine {metric.text('engine')}: only JSONPath is translated")
         of_kind = _of_object if metric.text("type") == "object" else _of_value
-        found = of_kind(item, _Metric(metric, dropped, exact))
+        found = of_kind(item, _Metric(metric, dropped, reading))
     except (Untranslatable, RecursionError) as error:
         detail = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         written = commented(List([Entry("", metric)]))
-        return [dropped.note(item, f"not translated: {detail}", name=name, below=written)]
+        return [dropped.note(item, f"not translated: {detail}; {_BY_HAND}", name=name, below=written)]
     return found
 
 
@@ -189,7 +244,7 @@ def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
     found: list[Entry | Comment] = []
     for entry in values:
         is_first = entry is values[0]  # what all values lack is remembered once
-        result = _Metric(whole.metric, whole.dropped if is_first else DroppedKeys(), whole.exact)
+        result = _Metric(whole.metric, whole.dropped if is_first else DroppedKeys(), whole.reading)
         name = f"{whole.metric.text('name')}_{entry.key}"
         result.head(name, entry.text)
         _put_records(result.block, records, any(map(_begins_with_index, [entry.text, *result.label_texts()])))
@@ -197,7 +252,7 @@ def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
             result.value(entry.text)
         except Untranslatable as error:
             written = commented(Map([entry]))
-            found.append(whole.dropped.note(entry, f"not translated: {error}", name=name, below=written))
+            found.append(whole.dropped.note(entry, f"not translated: {error}; {_BY_HAND}", name=name, below=written))
             continue
         result.tail()
         found.append(result.item(item, is_first=is_first))
@@ -206,7 +261,7 @@ def _of_object(item: Entry, whole: _Metric) -> list[Entry | Comment]:
 
 def _begins_with_index(text: str) -> bool:
     """True when some action of a template needs a list as its document."""
-    return any(path.begins_with_index for path in jsonpath.paths_of(text))
+    return any(path.begins_with_index for path in _paths([text]))
 
 
 def _put_records(block: Map, path: jsonpath.Path, has_lists: bool) -> None:
@@ -226,7 +281,7 @@ class _Metric:
 
     metric: Map
     dropped: DroppedKeys
-    exact: bool = False
+    reading: Reading = field(default_factory=Reading)
     block: Map = field(default_factory=Map)
 
     def label_texts(self) -> list[str]:
@@ -235,7 +290,7 @@ class _Metric:
     def head(self, name: str, value: str) -> None:
         self.block.put("name", scalar(name))
         texts = [self.metric.text("path"), value, *self.label_texts()]
-        if any(path.only_here for text in texts for path in jsonpath.paths_of(text)):
+        if not self.reading.old_paths and any(path.only_here for path in _paths(texts)):
             self.block.entries.append(Comment(_ONLY_HERE))
         kind = self.metric.text("valuetype")
         if _KINDS.get(kind):
@@ -245,17 +300,17 @@ class _Metric:
 
     def value(self, text: str) -> None:
         expression = jsonpath.value_expression(text)
-        if expression.endswith("| [0]"):
+        if expression.endswith("| [0]") and not self.reading.old_paths:
             self.block.entries.append(Comment(_FIRST_COUNTS))
         self.block.put("value", scalar(expression))
-        if self.exact and "{" in text:
+        if self.reading.exact and not self.reading.old_paths and "{" in text:
             truths = [Entry(word, scalar(truth), key_style="'") for word, truth in jsonpath.TRUTHS.items()]
             self.block.put("value_map", Map([*truths], flow=True))
 
     def tail(self) -> None:
         labels = Map()
         for label in self.metric.map("labels").pairs():
-            if expression := jsonpath.label_expression(label.text, exact=self.exact):
+            if expression := jsonpath.label_expression(label.text, exact=self.reading.exact):
                 labels.put(label.key, scalar(expression), label)
         if labels.entries:
             self.block.put("labels", labels)

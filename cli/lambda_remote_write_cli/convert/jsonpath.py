@@ -16,6 +16,7 @@ _FIELD = re.compile(r"\.((?:\\.|[^\s.,\[\]$@{}\\])*)")
 _INDEX = re.compile(r"-?\d*")  # `[]` is a slice from 0, and a slice without a second number is one value
 _SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d*))?")
 _COMPARISON = re.compile(r"([^!<>=]+?)\s*(==|!=|<=|>=|<|>)\s*([^=~].*)", re.S)
+_CONDITIONS = re.compile(r"""&&|\|\||(?:"[^"]*"|'[^']*'|(?!&&|\|\|).)+""", re.S)
 _INTEGER_SIDE = re.compile(r"^\s*[-+]?\d+\s*[!<>=]|[!<>=]\s*[-+]?\d+\s*$")
 """A comparison with an integer. JSON has no integers for Go, and its templates compare no float with one."""
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?")
@@ -170,7 +171,7 @@ def _until(text: str, close: str, problem: str) -> tuple[str, str]:
 
 def _action(action: str) -> str | Path:
     if re.match(r"(range|end)\b", action):
-        raise Untranslatable("{range} … {end}: records walks a list, and a label holds one value")
+        raise Untranslatable("{range} … {end}: a list is walked by type: object, and a label holds one value")
     if literal := _QUOTED.fullmatch(action):
         return _unescaped(literal)
     if _NUMBER.fullmatch(action) or action in ("true", "false"):
@@ -319,8 +320,9 @@ def _bracketed(match: re.Match[str]) -> tuple[str, str]:
 
 def _condition(text: str) -> str:
     """What stands in `[?(…)]`: a comparison, or a path that has to exist."""
-    if "&&" in text or "||" in text:
-        raise Untranslatable("a filter compares once; && and || are no part of json_exporter's JSONPath")
+    if len(parts := _CONDITIONS.findall(text)) > 1:
+        written = " ".join(part if part in ("&&", "||") else _condition(part.strip()) for part in parts)
+        raise Untranslatable(f"a filter compares once, and this one does more: in JMESPath it is [?{written}]")
     comparison = _COMPARISON.fullmatch(text)
     if comparison is None:
         if re.search(r"[!<>=~]", _QUOTED.sub("", text)):
@@ -328,7 +330,10 @@ def _condition(text: str) -> str:
         return f"{_operand(text)[0]} != {NULL}"
     left, right, operator = _operand(comparison[1]), _operand(comparison[3]), comparison[2]
     if operator not in ("==", "!=") and "text" in (left[1], right[1]):
-        raise Untranslatable("JMESPath compares texts with == and != only, not by their order")
+        raise Untranslatable(
+            "JMESPath compares texts with == and != only, not by their order: take all records, and drop some by "
+            "metric_relabel_configs"
+        )
     detail = f"{left[0]} {operator} {right[0]}"
     if operator != "!=":
         return detail

@@ -13,6 +13,8 @@ from lambda_remote_write.config import relabel_configs
 from lambda_remote_write.config.yaml_reader import Diagnostics, Section, compose
 
 from . import prometheus
+from .go_template import Template
+from .jsonpath import Untranslatable
 from .render import render
 from .tree import Entry, Map
 
@@ -61,6 +63,30 @@ class Probe:
     @property
     def name(self) -> str:
         return self.job.map.text("job_name")
+
+    def parameter(self, name: str) -> tuple[str, ...]:
+        """The values of a parameter of the request to json_exporter; where it is another for each target, our template
+        for the label that has it. Raises Untranslatable when only the target knows."""
+        label = f"{PARAM}{name}"
+        _, *more = self.job.map.map("params").texts(name) or [""]
+        asked = [self.one] if self.one else [*self.listed]
+        values = {one.labels.get(label) for one in asked} if asked else {self._of_all(label, name)}
+        if len(values) == 1:
+            (value,) = values
+            return () if value is None else (value, *more)
+        names = [key for key in asked[0].labels if not key.startswith("__")]
+        same = next((key for key in names if all(one.labels.get(key) == one.labels.get(label) for one in asked)), None)
+        if same is None:
+            raise Untranslatable(f"targets have different values of {name}, and no label with it")
+        return (Template(f"{{label.{same}}}"), *more)
+
+    def _of_all(self, label: str, name: str) -> str | None:
+        """What `params` say, for targets that are not known before they are asked."""
+        written = [rule.text("target_label") for rule in self.job.map.maps("relabel_configs")]
+        written += [pair.key for group in self.job.map.maps("static_configs") for pair in group.map("labels").pairs()]
+        if label in written:
+            raise Untranslatable(f"only discovery knows {name}")
+        return next(iter(self.job.map.map("params").texts(name)), None)
 
 
 def probes_of(module: str, top: Map) -> Iterator[Probe]:

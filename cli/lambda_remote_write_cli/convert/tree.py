@@ -198,12 +198,15 @@ class DroppedKeys:
 # reading
 
 
-def read(text: str, file: str) -> Map:
-    """YAML text -> tree. Raises ConfigError, with lines, for what is no YAML map."""
+def read(text: str, file: str, list_key: str = "") -> Map:
+    """YAML text -> tree; a list of maps at the top becomes the value of `list_key`. Raises ConfigError, with lines, for
+    anything else that is no YAML map."""
     text = text.removeprefix("\ufeff")
     node, diagnostics = compose(text, file), Diagnostics(file)
     reader = _Reader(text, diagnostics)
     top = reader.value(node, "", -1) if node else None
+    if list_key and isinstance(top, List) and top.pairs() and all(isinstance(one.value, Map) for one in top.pairs()):
+        top = Map([Entry(list_key, top, 1, list_key)])
     if not isinstance(top, Map):
         detail = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", detail)])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ..config.schema import JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import BodyTooLarge, Fetcher
-from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages
+from ..json_api.pagination import ApiRequest, Pages, fetch_pages
 from ..json_api.reader import JsonReader
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
@@ -45,8 +45,8 @@ class ApiSource(RangeSource):
     def _fetched(self, start_ms: int, end_ms: int, deadline: float) -> Iterator[Part]:
         part = self._span.part(start_ms, end_ms)
         try:
-            pages = self._pages(start_ms, end_ms, deadline)
-            scrape = self._mapped(pages, part.where)
+            answer = self._pages(start_ms, end_ms, deadline)
+            scrape = self._mapped(answer, part.where)
         except BodyTooLarge as error:
             yield from self._halves(start_ms, end_ms, deadline, explained(error))
             return
@@ -73,10 +73,10 @@ class ApiSource(RangeSource):
                 if not one.records:
                     part.skipped.add(DropReason.RECORDS_MISSING, detail, subject=one.metric)
 
-    def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Sequence[JsonPage]:
+    def _pages(self, start_ms: int, end_ms: int, deadline: float) -> Pages:
         """The API's answer for one window, after a few tries. Raises SourceFailed and BodyTooLarge."""
         job = ranged(self._job, self._backfill, start_ms, end_ms)
-        request = ApiRequest.of(job, address_of(job))
+        request = ApiRequest.of(job, address_of(job), self._target.labels).at(self._now_ms())
         for tries_left in range(TRIES - 1, -1, -1):
             until = min(deadline, time.monotonic() + self._job.scrape_timeout_ms / 1000)
             try:
@@ -89,12 +89,12 @@ class ApiSource(RangeSource):
                 self._sleep(PAUSE_SECONDS)
         raise AssertionError("the last try has returned or raised")
 
-    def _mapped(self, pages: Sequence[JsonPage], where: str) -> Scrape:
+    def _mapped(self, answer: Pages, where: str) -> Scrape:
         self._run += 1
         now_ms = self._now_ms()
         scrape = Scrape(self._job.job_name, self._target.instance, now_ms)
         try:
-            self._reader.to_samples(pages, scrape, self._run, now_ms)
+            self._reader.to_samples(answer, scrape, self._run, now_ms)
         except Exception as error:
             detail = self._fetcher.masked(explained(error))
             raise SourceFailed(f"{self._job.job_name}: {where}: the answer cannot be read: {detail}") from None

@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import http_client, plain_text
+from . import json_api, plain_text, templates
 from .schema import Backfill, Metric
 from .timestamp import parse_format, parse_zone
 from .yaml_reader import Section
 
-PLACEHOLDERS = ("start", "end", "step", "cursor")
+_IN_URL = (*templates.OF_RANGES, *templates.IN_URL)
+_IN_BODY = (*templates.OF_RANGES, *templates.IN_BODY)
 _IN_THE_JOB = "query and headers of the job, which go along, may hold {ref: …}"
-_PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
+_WORD = re.compile(r"\{([a-z_]+)\}")
 
 
 def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], interval_ms: int) -> Backfill | None:
@@ -23,23 +24,21 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     if section is None:
         return None
     zone, metrics = section.read("timezone", parse_zone), of_ranges(section)
+    before = len(section.diagnostics.problems)
     section.defaults = default = Backfill("", (), None, interval_ms, metrics)
     found = Backfill(
-        url=section.hidden("url", http_client.url) or "",
-        query=tuple(
-            (name, _template(section, "query", value))
-            for name, value in plain_text.text_map(section, "query", _IN_THE_JOB).items()
-        ),
-        body=plain_text.text(section, "body", _IN_THE_JOB, lambda text: _template(section, "body", text)),
+        url=json_api.read_url(section, _IN_URL) or "",
+        query=tuple(plain_text.text_map(section, "query", _IN_THE_JOB, _query_reader(section)).items()),
+        body=plain_text.text(section, "body", _IN_THE_JOB, templates.reader(section, "body", _IN_BODY, is_body=True)),
         format=replace(section.read("format", parse_format, default.format), zone=zone),
         window_ms=section.positive_ms("window"),
         step_ms=section.positive_ms("step"),
         metrics=metrics,
     )
-    texts = [found.body or "", *(value for _, value in found.query)]
+    texts = [found.url, found.body or "", *(value for _, value in found.query)]
     missing = [name for name in ("{start}", "{end}") if not any(name in text for text in texts)]
-    if missing and not section.is_wrong("query"):
-        detail = "query (or body) tells the API the range"
+    if missing and len(section.diagnostics.problems) == before:
+        detail = "query (or body, or url) tells the API the range"
         section.problem("query", f"{' and '.join(missing)} must stand in it: {detail}")
     untimed = [metric.name for metric in metrics if metric.timestamp is None]
     if untimed:
@@ -49,10 +48,15 @@ def read(entry: Section, of_ranges: Callable[[Section], tuple[Metric, ...]], int
     return found
 
 
-def _template(section: Section, key: str, text: str) -> str:
-    """A text with placeholders. Only words in braces count: a body may well be JSON."""
-    for name in _PLACEHOLDER.findall(text):
-        if name and name not in PLACEHOLDERS:
-            allowed = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
-            section.problem(key, f"{{{name}}} is unknown; allowed are {allowed}")
-    return text
+def _query_reader(section: Section) -> Callable[[str], str]:
+    """Of a value in which every word in braces is a placeholder."""
+    check = templates.reader(section, "query", _IN_URL)
+
+    def checked(text: str) -> str:
+        for name in _WORD.findall(check(text)):
+            if name not in _IN_URL:
+                allowed = ", ".join(f"{{{one}}}" for one in _IN_URL)
+                raise ValueError(f"{{{name}}} is unknown; allowed are {allowed}")
+        return text
+
+    return checked

@@ -3,11 +3,11 @@ bounds them. Each means what it means in Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import global_config, http_client, plain_text, relabel_configs
+from . import global_config, http_client, plain_text, relabel_configs, templates
 from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, HttpClientConfig, Job
 from .secrets import Secret
 from .yaml_reader import Section, did_you_mean
@@ -72,15 +72,16 @@ Params = tuple[tuple[str, tuple[Secret, ...]], ...]
 """Names and values of a query."""
 
 
-def params(entry: Section) -> Params:
+def params(entry: Section, convert: Callable[[str], str] = str) -> Params:
     """`params: {name: [value, …]}`."""
     section = entry.map("params")
-    return tuple((name, tuple(plain_text.secrets(section, name))) for name in section)
+    return tuple((name, tuple(plain_text.secrets(section, name, convert))) for name in section)
 
 
 def query(entry: Section) -> Params:
-    """`query: {name: value}`, the short form of params with one value for each name."""
-    return tuple((name, (value,)) for name, value in plain_text.secret_map(entry, "query").items())
+    """`query: {name: value}`, the short form of params with one value for each name; the values are templates."""
+    convert = templates.reader(entry, "query", templates.IN_URL)
+    return tuple((name, (value,)) for name, value in plain_text.secret_map(entry, "query", convert).items())
 
 
 def with_params(given: Params, http: HttpClientConfig) -> dict[str, Any]:

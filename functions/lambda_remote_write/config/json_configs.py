@@ -11,7 +11,19 @@ import re2
 
 from .. import relabel
 from ..model.scrape import SYNTHETIC_NAMES
-from . import backfill, expression, http_client, jobs, json_api, plain_text, scalars, statesets, unsupported_keys
+from . import (
+    backfill,
+    body_format,
+    expression,
+    http_client,
+    jobs,
+    json_api,
+    plain_text,
+    scalars,
+    statesets,
+    templates,
+    unsupported_keys,
+)
 from .expression import Expression
 from .expression_words import Scope
 from .global_config import intervals, job_name, label_name
@@ -32,31 +44,35 @@ def read(top: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], take
 
 
 def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], taken: set[str]) -> JsonJob:
-    name, url = job_name(entry, taken), entry.hidden("url", http_client.url)
+    name, url = job_name(entry, taken), json_api.read_url(entry)
     interval_ms, timeout_ms = intervals(entry, fallback)
     default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
     entry.defaults = default
     shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)
     http = json_api.with_headers(entry, shared.pop("http"))
     targets = _targets(entry, fallback, default, env_vars)
-    method, body = json_api.read_request(entry)
+    request = json_api.read_request(entry)
     found = _metrics(entry)
     job = replace(
         default,
         **shared,
         **targets,
         **jobs.with_params(_params(entry), http),
+        **request,
         url=url or "",
-        method=method,
-        body=body,
         labels=_static_labels(entry),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         fail_if=json_api.read_expression(entry, "fail_if", json_api.over_document),
         fail_message=json_api.read_expression(entry, "fail_message", json_api.over_document),
+        body_format=body_format.read(entry),
         pagination=json_api.pagination(entry),
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),
     )
+    bodies = [job.body, job.backfill.body if job.backfill else None]
+    _check_labels(entry, job, bodies)
+    json_api.check_refs(entry, bodies, [name for name, _ in job.templates.refs])
+    json_api.check_offset(entry, job.pagination, [metric.records for metric in job.metrics])
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
     entry.close(unsupported_keys.JOB)
@@ -77,10 +93,26 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
 
 
 def _params(entry: Section) -> jobs.Params:
-    query, params = jobs.query(entry), jobs.params(entry)
+    query = jobs.query(entry)
+    params = jobs.params(entry, templates.reader(entry, "params", templates.IN_URL))
     if entry.has("query") and entry.has("params"):
         entry.problem("query", json_api.SHORT_FORM.format("params"))
+    for name, values in params:
+        texts = [value.literal for value in values if value.literal is not None]
+        if len(texts) < len(values) and any(map(templates.names, texts)):
+            entry.problem("params", f"{name:.60}: a template cannot stand beside a reference in one list")
     return query or params
+
+
+def _check_labels(entry: Section, job: JsonJob, bodies: Sequence[str | None]) -> None:
+    """Labels that `{label.NAME}` of a body names, and no target has."""
+    known = {"job", "instance"} | {name for name, _ in job.labels}
+    for name in (one[6:] for body in bodies for one in templates.names(body or "") if one.startswith("label.")):
+        if name.startswith("__"):
+            entry.problem("body", f"{{label.{name}}}: labels that begin with __ are gone after relabelling")
+        elif job.url and name not in known:
+            has = ", ".join(sorted(known))
+            entry.problem("body", f"{{label.{name}}}: the target has the labels {has}; labels of the job adds others")
 
 
 _OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets")

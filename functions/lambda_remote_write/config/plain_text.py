@@ -38,9 +38,9 @@ def secret(section: Section, key: str, convert: Callable[[str], str] = str) -> S
     return _secret_of(section, section.value(key), key, convert) if section.has(key) else None
 
 
-def secrets(section: Section, key: str) -> list[Secret]:
+def secrets(section: Section, key: str, convert: Callable[[str], str] = str) -> list[Secret]:
     """The same for each text of a list."""
-    found = (_secret_of(section, node, path, str) for path, node in section.items(key))
+    found = (_secret_of(section, node, path, convert) for path, node in section.items(key))
     return [value for value in found if value is not None]
 
 
@@ -51,10 +51,10 @@ def secret_map(section: Section, key: str, convert: Callable[[str], str] = str) 
     return {name: value for name, value in read.items() if value is not None}
 
 
-def text_map(section: Section, key: str, instead: str) -> dict[str, str]:
+def text_map(section: Section, key: str, instead: str, convert: Callable[[str], str] = str) -> dict[str, str]:
     """A map of names to texts."""
     block = section.map(key)
-    read = {name: text(block, name, instead) for name in block}
+    read = {name: text(block, name, instead, convert) for name in block}
     return {name: value for name, value in read.items() if value is not None}
 
 

@@ -168,6 +168,12 @@ class HttpClientConfig:
         return self.oauth2 is not None or any(secret.literal is None for secret in self.held)
 
     @property
+    def content_type(self) -> str:
+        """The type of a request's body, as the config says it in plain; "" where it does not."""
+        literals = [one.literal or "" for name, (one, *_) in self.http_headers if name.lower() == "content-type"]
+        return literals[0] if literals else ""
+
+    @property
     def held(self) -> list[Secret]:
         """The secrets that a request carries. An OAuth2 client's secret goes to the token endpoint only."""
         basic, authorization = self.basic_auth, self.authorization
@@ -257,15 +263,49 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """`header` are the names of the columns where the first row does not have them. The default delimiter is that of
+    `,` `;` tab and `|` which the first row has most of. Lines that begin with `comment` do not count."""
+
+    header: tuple[str, ...] = ()
+    delimiter: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFormat:
+    """How the body of an answer is read. `format` is json, ndjson, csv, xml or text; without it the Content-Type
+    decides, and so it does without `charset`. `strip_prefix` stands before the document."""
+
+    format: str = ""
+    csv: CsvOptions = CsvOptions()
+    strip_prefix: str = ""
+    charset: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a body that is plain JSON is read as that."""
+        return self.format in ("", "json") and not self.strip_prefix and not self.charset
+
+
+BY_CONTENT_TYPE = BodyFormat()
+
+
+@dataclass(frozen=True, slots=True)
 class Pagination:
-    """`style` is `next_link` (`path` finds the next URL), `cursor` (`path` finds the value for `parameter`) or `page`
-    (`parameter` counts up from `first_page` until a page has no records at `path`, or none at all)."""
+    """`style` is `next_link` (`path` finds the next URL), `link_header` (the header `Link` has it), `cursor` (`path`
+    finds the value for `parameter`), `page` (`parameter` counts up from `first_page` until a page has no records at
+    `path`, or none at all) or `offset` (`parameter` counts records from `first_offset`, by `step`, or by those of a
+    page when it is 0, up to the number that `total` finds)."""
 
     style: str
     path: Expression | None
-    parameter: str  # by default that style's name, `page` or `cursor`
+    parameter: str  # by default that style's name: `page`, `offset` or `cursor`
     first_page: int = 1
     max_pages: int = 100  # bounds an API whose pages never end
+    first_offset: int = 0
+    step: int = 0
+    total: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +333,18 @@ def _shape(metric: Metric) -> list[str]:
     stamp = metric.timestamp
     texts = [metric.records.text, metric.value.text, *(label.text for _, label in metric.labels)]
     return [*texts, *([stamp.path.text, stamp.format.name] if stamp else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """How the times of `{now}` are written, in UTC when the format has no zone, and what `{ref.NAME}` of a body stands
+    for."""
+
+    format: Format = RFC3339
+    refs: tuple[tuple[str, Secret], ...] = ()
+
+
+DEFAULT_TEMPLATES = Templates()
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,10 +404,12 @@ class JsonJob(Job):
     metrics: tuple[Metric, ...] = ()
     method: str = "GET"  # POST with a body
     body: str | None = field(default=None, repr=False)
+    templates: Templates = DEFAULT_TEMPLATES
     labels: tuple[tuple[str, str], ...] = ()
     valid_status_codes: tuple[int, ...] = ()  # none: any 2xx
     fail_if: Expression | None = None  # over the document: when it holds, the API has failed in spite of its status
     fail_message: Expression | None = None  # finds the API's own words for that
+    body_format: BodyFormat = BY_CONTENT_TYPE
     pagination: Pagination | None = None
     backfill: Backfill | None = None
 

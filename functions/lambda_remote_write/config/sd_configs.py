@@ -12,21 +12,24 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
-from . import aws_identity, expression, go_glob, http_client, jobs, json_api, scalars
+from . import aws_identity, body_format, expression, go_glob, http_client, jobs, json_api, scalars, templates
 from .expression import Expression, Records
 from .expression_words import Scope
 from .global_config import NOT_A_NAME
 from .schema import (
     AWS_SD_PORT,
     AWS_SD_REFRESH_MS,
+    DEFAULT_TEMPLATES,
     DNS_SD_REFRESH_MS,
     DNS_SD_TYPE,
     FILE_SD_REFRESH_MS,
     HTTP_SD_REFRESH_MS,
     JSON_SD_REFRESH_MS,
     BasicAuth,
+    BodyFormat,
     HttpClientConfig,
     Pagination,
+    Templates,
 )
 from .secrets import Secret
 from .yaml_reader import Section, did_you_mean
@@ -70,15 +73,17 @@ class JsonSd:
     becomes `__meta_json_NAME`."""
 
     url: str = field(repr=False)
-    method: str
-    body: str | None = field(repr=False)
     records: Records
     target: Expression
     labels: tuple[tuple[str, Expression], ...]
     pagination: Pagination | None
     refresh_interval_ms: int
     http: HttpClientConfig
+    body_format: BodyFormat
     params: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
+    method: str = "GET"
+    body: str | None = field(default=None, repr=False)
+    templates: Templates = DEFAULT_TEMPLATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,16 +272,19 @@ def _with_login(text: str) -> tuple[str, BasicAuth | None]:
 
 def _json_sd(block: Section) -> JsonSd | None:
     before = len(block.diagnostics.problems)
-    method, body = json_api.read_request(block)
+    request = json_api.read_request(block)
+    if any(name.startswith("label.") for name in templates.names(request["body"] or "")):
+        block.problem("body", "{label.NAME} stands in the body of a job: a list has no target whose label it could be")
+    json_api.check_refs(block, [request["body"]], [name for name, _ in request["templates"].refs])
     steps = json_api.read_steps(block, "[]")
     convert = json_api.within(steps) if not block.is_wrong("records") else expression.parse
     target = json_api.read_expression(block, "target", lambda text: _target(text, convert))
     labels = json_api.read_labels(block, convert)
-    pagination = json_api.pagination(block)
+    pagination, form = json_api.pagination(block), body_format.read(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     http = json_api.with_headers(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES))
     params = jobs.with_params(jobs.query(block), http)
-    url = block.hidden("url", http_client.url)
+    url = json_api.read_url(block)
     for key in ("url", "target"):
         if not block.has(key):
             block.problem(key, "is required")
@@ -284,7 +292,8 @@ def _json_sd(block: Section) -> JsonSd | None:
     if url is None or target is None or len(block.diagnostics.problems) > before:
         return None
     records = expression.records(steps, [target, *(found for _, found in labels)])
-    return JsonSd(url, method, body, records, target, labels, pagination, interval_ms, **params)
+    json_api.check_offset(block, pagination, [records])
+    return JsonSd(url, records, target, labels, pagination, interval_ms, body_format=form, **params, **request)
 
 
 def _target(text: str, convert: Callable[[str], Expression]) -> Expression:

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ..config import templates
 from ..config.expression import Group
 from ..config.expression_context import BudgetExceeded, Document, Failure
 from ..config.sd_configs import JsonSd
 from ..config.shown_json import shown
 from ..config.yaml_reader import shown_url
-from ..http.fetch import Body, Fetcher, FetchError
+from ..http.conditional import Body, StoredAnswer
+from ..http.fetch import Fetcher, FetchError
 from ..http.query import with_query
-from ..json_api.decode import NotJson, decode, evaluation
+from ..json_api.decode import NotJson, evaluation
 from ..json_api.failed_metric import nothing_found, records_missing
 from ..json_api.page_warnings import warnings
-from ..json_api.pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
+from ..json_api.pagination import ApiRequest, JsonPage, Pages, fetch_pages
 from ..json_api.values import label_text
 from .target_groups import ADDRESS, MAX_TARGETS, TOO_MANY, DiscoveryError, Parts, Refresh, TargetGroup
 
@@ -55,23 +57,32 @@ class _JsonList:
 
     def __init__(self, config: JsonSd, fetcher: Fetcher) -> None:
         lists = [config.records] if config.records.is_list else []
-        paging = config.pagination, config.method, config.body
         self._config, self._fetcher = config, fetcher
-        url = with_query(config.url, dict(config.params))
-        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *paging)
+        url = with_query(config.url, dict(config.params), templates.quoted)
+        asked = config.pagination, config.method, config.body, config.templates
+        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *asked, body_format=config.body_format)
         self._place = shown_url(config.url)
         self._has_followed = False  # an answer led to a second page
+        self._stored: StoredAnswer | None = None  # to be asked about again
+
+    def _page(self, body: Body) -> JsonPage:
+        page = JsonPage.of(body, self._config.body_format)
+        page.document = page.decoded(exact=True)
+        return page
 
     def refresh(self, deadline: float) -> Parts:
         try:
-            pages = fetch_pages(self._request, _page, self._fetcher, deadline)
+            request = self._request.at(time.time_ns() // 1_000_000)
+            answer = fetch_pages(request, self._page, self._fetcher, deadline, self._stored)
         except (FetchError, NotJson) as error:
             raise self._failed(str(error)) from None
+        self._stored = None  # an answer that was no good is asked for in full
         try:
-            groups = self._groups(pages)
+            groups = self._groups(answer)
         except (BudgetExceeded, _TooMany) as error:
             raise self._failed(str(error)) from None
-        self._has_followed = self._has_followed or len(pages) > 1
+        self._has_followed = self._has_followed or len(answer.pages) > 1
+        self._stored = answer.stored
         return {"": groups}
 
     def _failed(self, detail: str) -> DiscoveryError:
@@ -79,11 +90,11 @@ class _JsonList:
         names_place = detail.startswith((self._place, urlsplit(self._config.url).netloc))
         return DiscoveryError(self._fetcher.masked(detail if names_place else f"{self._place}: {detail}"))
 
-    def _groups(self, pages: Sequence[JsonPage]) -> tuple[TargetGroup, ...]:
+    def _groups(self, answer: Pages) -> tuple[TargetGroup, ...]:
         """The targets, and a group without any for each thing to be said. Raises DiscoveryError and what `_read`
         raises."""
         shared = evaluation(_MAX_BYTES, time.time_ns() // 1_000_000, exact=True)
-        documents = [page.answer(page.document, shared) for page in pages]
+        documents = [page.answer(page.document, shared) for page in answer.pages]
         read = _read(self._config, documents)
         records = len(read.targets) + len(read.bad)
         if not read.targets and (missing := records_missing(self._config.records, documents)):
@@ -92,8 +103,9 @@ class _JsonList:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"
             raise self._failed(f"{of_all}: {self._first(read, documents)}")
         notes = [_left_out(read.bad, records)] if read.bad else []
+        notes += [detail for page in answer.pages for detail in _unread(page)]
         notes += _unsaid(read.unsaid, records)
-        notes += filter(None, [pages_left_out(self._request, pages)])
+        notes += filter(None, [answer.left_out])
         notes += warnings(self._request, documents, has_followed=self._has_followed)
         group = TargetGroup(self._place, tuple(read.targets), {"__meta_url": self._config.url})
         return group, *(self._said(index, note) for index, note in enumerate(notes))
@@ -108,9 +120,10 @@ class _JsonList:
         return nothing_found("target", self._config.target, self._config.records, documents)
 
 
-def _page(body: Body) -> JsonPage:
-    document = decode(body.content, body.content_type, exact=True)
-    return JsonPage.of(body, document)
+def _unread(page: JsonPage) -> Iterator[str]:
+    """What of a body cannot be read, as lines of NDJSON."""
+    for reason, example in page.skipped.first_examples.items():
+        yield f"{page.skipped.counts[reason]} × {reason}, left out of the list: {example}"
 
 
 def _left_out(bad: Sequence[str], records: int) -> str:

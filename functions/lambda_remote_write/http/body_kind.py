@@ -37,14 +37,27 @@ _PREFIX = re.compile(
 _CALL = re.compile(r"(?:/\*\*/\s*)?[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])")
 _ASSIGNMENT = re.compile(r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
 _EVENT_STREAM = re.compile(r"(?:(?:event|id|retry):.*\n|:.*\n)*data:")
-_HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)\b", re.IGNORECASE)
+_HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)(?=[\s>/])", re.IGNORECASE)
 _XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|[A-Za-z_][\w.:-]*[\s>/])")
 _COMMENTS = re.compile(r"(?:\s*<!--.*?-->)*\s*", re.DOTALL)
 _METRICS = re.compile(
     r"# (?:HELP|TYPE|UNIT) [A-Za-z_:]|[A-Za-z_:][\w:]*(?:\{[^}\n]*\})? [-+]?[0-9.]+(?:e[-+]?[0-9]+)?\s*(?:\n|$)",
     re.IGNORECASE,
 )
-_SEPARATORS = ",;\t|"
+SEPARATORS = ",;\t|"
+"""What may stand between the cells of a table, the likeliest first."""
+_WHITE = "\ufeff \t\r\n"
+_KEYS = (
+    ("NDJSON", "format: ndjson"),
+    ("JSON text sequences", "format: ndjson"),
+    ("CSV", "format: csv"),
+    ("XML", "format: xml"),
+    ("plain text", "format: text"),
+    ("UTF-16", "charset: utf-16"),
+    ("UTF-32", "charset: utf-32"),
+    ("text in another charset", "charset: windows-1252, or what it is written in"),
+)
+"""By the beginning of a kind, the key of a job that reads it."""
 
 
 def described(content: bytes | bytearray, content_type: str) -> str:
@@ -67,8 +80,9 @@ def beginning(head: bytes | bytearray) -> str:
     return f"'{cut(printable(escaped), _SHOWN)}'"
 
 
-def kind_of_body(head: bytes, content_type: str) -> str:
-    """`this is …` of the beginning of a body that is no JSON; "" when nothing is known of it."""
+def kind_of_body(content: bytes | bytearray, content_type: str) -> str:
+    """`this is …` of a body that is no JSON; "" when nothing is known of it."""
+    head = bytes(content[:_LOOKED_AT])
     if not head:
         return "it is empty"
     if not head.strip():
@@ -79,8 +93,30 @@ def kind_of_body(head: bytes, content_type: str) -> str:
     text = _text(head)
     if text is None:
         return _not_utf8(head)
-    kind = _kind_of_text(text.lstrip("\ufeff \t\r\n"), content_type.lower())
+    kind = _kind_of_text(text.lstrip(_WHITE), content_type.lower())
     return f"this is {kind}" if kind else ""
+
+
+def is_markup(content: bytes | bytearray) -> str:
+    """What the markup is with which a body begins, as `XML`; "" when it begins with none."""
+    return _markup((_text(bytes(content[:_LOOKED_AT])) or "").lstrip(_WHITE), "")
+
+
+def json_behind(content: bytes | bytearray) -> str:
+    """What stands before the JSON of a body, in words; "" when nothing does."""
+    return _json_behind((_text(bytes(content[:_LOOKED_AT])) or "").lstrip(_WHITE))
+
+
+def advice(content: bytes | bytearray, content_type: str) -> str:
+    """Which key of a job reads such a body: the end of a sentence, "" when none does."""
+    head = bytes(content[:_LOOKED_AT])
+    kind = kind_of_body(head, content_type).removeprefix("this is ")
+    key = next((key for start, key in _KEYS if kind.startswith(start)), "")
+    if not key and kind.startswith("JSON behind a prefix"):
+        prefix = _prefix((_text(head) or "").lstrip(_WHITE))
+        quote = '"' if "'" in prefix else "'"
+        key = f"strip_prefix: {quote}{cut(printable(prefix), 40)}{quote}"
+    return f"; write {key}" if key else ""
 
 
 def _deflated(head: bytes) -> str:
@@ -146,16 +182,17 @@ def _markup(text: str, content_type: str) -> str:
 
 def _json_behind(text: str) -> str:
     """JSON after something that keeps browsers from running it, or inside a call."""
-    prefix = _PREFIX.match(text)
-    if prefix:
-        return f"JSON behind a prefix, '{prefix[0]}'"
-    call = _CALL.match(text) or _ASSIGNMENT.match(text)
-    if call:
-        jsonp = " (JSONP)" if call[0].rstrip().endswith("(") else ""
-        return f"JSON behind a prefix, '{cut(printable(call[0].strip()), 40)}'{jsonp}"
+    if prefix := _prefix(text):
+        jsonp = " (JSONP)" if prefix.endswith("(") else ""
+        return f"JSON behind a prefix, '{cut(printable(prefix), 40)}'{jsonp}"
     if _EVENT_STREAM.match(text):
         return "an event stream (data: …)"
     return "JSON text sequences, each behind a record separator" if text.startswith("\x1e") else ""
+
+
+def _prefix(text: str) -> str:
+    found = _PREFIX.match(text) or _CALL.match(text) or _ASSIGNMENT.match(text)
+    return found[0].strip() if found else ""
 
 
 def _is_several(text: str, content_type: str) -> bool:
@@ -184,5 +221,5 @@ def _is_table(text: str) -> bool:
     """Two lines or more with the same separators in each."""
     lines = [line for line in text.split("\n")[:4] if line.strip()]
     return len(lines) > 1 and any(
-        lines[0].count(one) and len({line.count(one) for line in lines[:-1] or lines}) == 1 for one in _SEPARATORS
+        lines[0].count(one) and len({line.count(one) for line in lines[:-1] or lines}) == 1 for one in SEPARATORS
     )

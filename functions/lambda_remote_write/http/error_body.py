@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..config.schema import HttpClientConfig
 from ..report.mask import is_public_header, names_credential
+from . import content_coding
 
 MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
 _MAX_DEPTH = 6
@@ -57,11 +57,7 @@ def said_in(content: bytes) -> str:
 
 
 def _decoded(body: bytes, content_type: str, content_encoding: str) -> str:
-    if "gzip" in content_encoding or body.startswith(b"\x1f\x8b"):
-        try:
-            body = zlib.decompressobj(31).decompress(body, MAX_ERROR_BYTES)
-        except zlib.error:
-            return ""
+    body = content_coding.beginning(body, content_encoding, MAX_ERROR_BYTES)
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
     try:
         return body.decode(charset[1] if charset else "utf-8-sig", "replace")

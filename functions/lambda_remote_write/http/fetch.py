@@ -1,5 +1,4 @@
-"""Fetches from a source over HTTP: authentication, redirects that never take credentials elsewhere, gzip, bounded
-bodies."""
+"""Fetches from a source over HTTP: authentication, redirects that never take credentials elsewhere, bounded bodies."""
 
 from __future__ import annotations
 
@@ -10,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-from zlib_ng import zlib_ng as zlib  # unpacks in a third of the standard library's time
-
 from .. import USER_AGENT
 from ..config.schema import HttpClientConfig
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
-from . import Answer, HttpRequest, Transport, TransportError, is_this_machine, parsed
+from . import Answer, HttpRequest, Transport, TransportError, content_coding, is_this_machine, parsed
 from .authentication import Authentication, AuthenticationError, Refusal
+from .conditional import AnswerMemory, Body, StoredAnswer
 from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
 from .query import with_query
@@ -27,10 +25,6 @@ _MAX_REDIRECTS = 10
 _MAX_TRIES = 3  # of a Digest: without credentials, with them, and with a nonce that is not stale
 REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
-_UNPACKED_BYTES = 256 * 1024  # at once
-_MAX_CODINGS = 4  # of one body, each of which is unpacked
-_FOREIGN_CODINGS = frozenset(("br", "zstd", "compress", "x-compress", "exi", "pack200-gzip", "dcb", "dcz", "aes128gcm"))
-_DEFLATE_METHOD = 8  # in the first byte of zlib's format; no raw stream of a text begins so
 
 
 class FetchError(Exception):
@@ -65,10 +59,11 @@ class SourceRequest:
     headers: Sequence[tuple[str, Secret]] = ()
     body: bytes | SecretText | None = field(default=None, repr=False)
     public_headers: Sequence[tuple[str, str]] = (("Accept", "application/json"),)  # sent after a redirect too
-    compressed: bool = True  # gzip is asked for
+    accept_encoding: str = content_coding.GZIP
     is_page: bool = False  # of metrics: compressed only where Prometheus says so
     allow_link_local: bool = False
     unix_socket: str = ""  # the path that is dialled, whatever the URL, and the URL of a redirect, says
+    stored: StoredAnswer | None = None  # the answer of before: whether it has changed is asked
 
     @property
     def held(self) -> list[Secret]:
@@ -89,17 +84,21 @@ class Opened:
     content_type: str
     pieces: Iterator[bytes] = field(repr=False)
     status: int = 200
-    headers: Headers = field(default_factory=lambda: Headers(()), repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False)
+    sent_with: int = 0  # stands for the URL and headers of its request; 0 after a redirect
+    not_modified: Body | None = field(default=None, repr=False)  # the stored answer, which has not changed
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """An answer read whole, uncompressed."""
+class _Sent:
+    """The last answer of a request, the URL that it came from, and when its request was ready (as `SecretStore.now`).
+    `sent_with` is 0 after a redirect; `stored` is what the source was asked about."""
 
-    content: bytearray = field(repr=False)
-    content_type: str
-    status: int = 200
-    headers: Headers = field(default_factory=lambda: Headers(()), repr=False)
+    answer: Answer
+    url: str = field(repr=False)
+    at: float
+    sent_with: int = 0
+    stored: StoredAnswer | None = None
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -116,6 +115,7 @@ class Fetcher:
         self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
         self._tokens = TokenStore(transport, secrets, env_vars)
         self._kept: dict[str, Any] = {}  # by key of the config: what authenticates while the environment is warm
+        self.memory = AnswerMemory()
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
 
@@ -125,7 +125,8 @@ class Fetcher:
             content = bytearray()
             for piece in opened.pieces:
                 content += piece
-            return Body(content, opened.content_type, opened.status, opened.headers)
+            found = Body(content, opened.content_type, opened.status, opened.headers, opened.sent_with)
+            return opened.not_modified or found
 
     @contextmanager
     def open(self, request: SourceRequest, deadline: float) -> Iterator[Opened]:
@@ -134,30 +135,44 @@ class Fetcher:
         A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
         try:
-            answer, url = self._let_in(request, deadline)
+            sent = self._let_in(request, deadline)
+            answer, url = sent.answer, sent.url
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
+                if answer.status == 304:
+                    yield self._not_modified(sent)
+                    return
                 if not request.is_success(answer.status):
                     raise FetchError(self._refused(answer, url, request))
-                pieces = _bounded(self._unpacked(answer, is_page=request.is_page), request.max_bytes)
+                pieces = _bounded(_unpacked(answer, request), request.max_bytes)
                 content_type = answer.headers.get("Content-Type", "")
-                yield Opened(content_type, in_time(pieces, deadline, url), answer.status, answer.headers)
-        except (TransportError, SecretError, AuthenticationError, FetchError) as error:
+                pieces = in_time(pieces, deadline, url)
+                yield Opened(content_type, pieces, answer.status, answer.headers, sent.sent_with)
+        except (TransportError, SecretError, AuthenticationError, FetchError, content_coding.CodingError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
 
-    def _let_in(self, request: SourceRequest, deadline: float) -> tuple[Answer, str]:
-        """The answer, and from which URL it came: the last one, when none lets us in."""
+    def _not_modified(self, sent: _Sent) -> Opened:
+        """What was stored. Raises FetchError when the source was not asked."""
+        if sent.stored is None:
+            detail = "answered 304, not modified, and was not asked; a cache or a header of this job may do so"
+            raise FetchError(f"{shown_url(sent.url)} {detail}")
+        body = sent.stored.freshened(sent.answer.headers)
+        return Opened(body.content_type, iter(()), body.status, body.headers, not_modified=body)
+
+    def _let_in(self, request: SourceRequest, deadline: float) -> _Sent:
+        """The request that lets us in, or the last one that does not."""
         authentications = self._authentications(request)
         for tries in range(1, _MAX_TRIES + 1):
-            answer, url, asked_at = self._follow(request, authentications, deadline)
+            sent = self._follow(request, authentications, deadline)
+            answer = sent.answer
             is_refused = answer.status in (401, 403) and not request.is_success(answer.status)
-            if not is_refused or origin(url) != origin(request.url) or tries == _MAX_TRIES:
+            if not is_refused or origin(sent.url) != origin(request.url) or tries == _MAX_TRIES:
                 break
-            if not self._renew(request, authentications, Refusal(answer.status, answer.headers, asked_at, tries)):
+            if not self._renew(request, authentications, Refusal(answer.status, answer.headers, sent.at, tries)):
                 break
             answer.__exit__(None, None, None)
-        return answer, url
+        return sent
 
     def _renew(self, request: SourceRequest, authentications: Sequence[Authentication], refusal: Refusal) -> bool:
         """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
@@ -210,38 +225,17 @@ class Fetcher:
         details = "; ".join(filter(None, (hint, detail)))
         return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
 
-    def _unpacked(self, answer: Answer, *, is_page: bool) -> Iterator[bytes]:
-        """The body uncompressed. Raises FetchError for an encoding that is known and not understood.
-
-        Of a page only `gzip`, written so, is unpacked, `zstd` fails, and any other is read as it is (Prometheus 3.16
-        scrape/scrape.go, readResponse); of a document whatever says that it is gzip or deflate, in any order (RFC 9110,
-        8.4).
-        """
-        detail = answer.headers.get("Content-Encoding", "").strip()
-        if is_page:
-            if detail == "zstd":
-                raise FetchError("the page is compressed with zstd, which was not asked for")
-            return _decompressed(answer.chunks(), "gzip", may_be_empty=False) if detail == "gzip" else answer.chunks()
-        pieces = answer.chunks()
-        for coding in reversed([part.strip().lower() for part in detail.split(",")][:_MAX_CODINGS]):
-            if coding in _FOREIGN_CODINGS:
-                shown = self._secrets.mask.quoted(detail, 30)
-                raise FetchError(f"the answer is encoded as '{shown}', which was not asked for; gzip is understood")
-            if coding in ("gzip", "x-gzip", "deflate"):
-                pieces = _decompressed(pieces, coding.removeprefix("x-"))
-        return pieces
-
-    def _follow(
-        self, request: SourceRequest, authentications: Sequence[Authentication], deadline: float
-    ) -> tuple[Answer, str, float]:
-        """The last answer, from which URL it came, and when its request was ready (as `SecretStore.now`)."""
+    def _follow(self, request: SourceRequest, authentications: Sequence[Authentication], deadline: float) -> _Sent:
         url, method, client = self._addressed(request), request.method, request.client
         body = self._secrets.fill(request.body).encode() if isinstance(request.body, SecretText) else request.body
-        for _ in range(_MAX_REDIRECTS + 1):
+        for hop in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
             headers = merged(public, self._headers(request, url, body)) if at_home else public
-            headers |= {"Accept-Encoding": "gzip" if request.compressed else "identity"}
+            headers |= {"Accept-Encoding": request.accept_encoding}
+            sent_with = 0 if hop else hash((url, *headers.items()))
+            stored = request.stored if request.stored and request.stored.sent_with == sent_with else None
+            headers |= stored.validators if stored else {}
             sent = HttpRequest(method, url, headers, body)
             for authentication in authentications if at_home else ():
                 sent = authentication.authenticated(sent, deadline)
@@ -261,7 +255,7 @@ class Fetcher:
             answer = self._transport.send(sent, options, left, is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not client.follow_redirects or not location:
-                return answer, url, asked_at
+                return _Sent(answer, url, asked_at, sent_with, stored)
             with answer:
                 url, method, body = redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")
@@ -315,6 +309,13 @@ def in_time(pieces: Iterable[bytes], deadline: float, url: str) -> Iterator[byte
         yield piece
 
 
+def _unpacked(answer: Answer, request: SourceRequest) -> Iterator[bytes]:
+    encoding = answer.headers.get("Content-Encoding", "").strip()
+    if request.is_page:
+        return content_coding.of_page(answer.chunks(), encoding)
+    return content_coding.of_document(answer.chunks(), encoding, request.accept_encoding)
+
+
 def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
     """The pieces. Raises BodyTooLarge at `max_bytes` (0: no bound), before more than that is held."""
     size = 0
@@ -323,28 +324,3 @@ def _bounded(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
         if max_bytes and size >= max_bytes:
             raise BodyTooLarge(f"the body has {max_bytes} bytes or more: raise body_size_limit, or ask for less")
         yield piece
-
-
-def _decompressed(chunks: Iterator[bytes], coding: str, *, may_be_empty: bool = True) -> Iterator[bytes]:
-    """The members of a `gzip` body, or a `deflate` one as it is meant, in zlib's format (RFC 9110, 8.4.1.2), or raw, as
-    some servers send it; in pieces of at most so many bytes, so that a bomb is noticed while it is small."""
-    decoder = None
-    try:
-        for chunk in chunks:
-            data = chunk
-            while data:
-                if decoder is None or (decoder.eof and coding == "gzip"):
-                    raw_or_zlib = 15 if data[0] & 0x0F == _DEFLATE_METHOD else -15
-                    decoder = zlib.decompressobj(wbits=31 if coding == "gzip" else raw_or_zlib)
-                yield decoder.decompress(data, _UNPACKED_BYTES)
-                data = decoder.unconsumed_tail or (decoder.unused_data if decoder.eof else b"")
-                if data and decoder.eof and coding == "deflate":
-                    raise FetchError("something follows the deflate body")
-    except zlib.error as error:  # type: ignore[misc]  # its stubs call it a variable
-        raise FetchError(f"the body is not the {coding} it claims to be ({error})") from None
-    if decoder is None and not may_be_empty:
-        raise FetchError(f"the body is not the {coding} it claims to be (it is empty)")
-    if decoder and not decoder.eof:
-        yield decoder.flush()
-    if decoder and not decoder.eof:
-        raise FetchError(f"the {coding} body ends before its end")

@@ -20,9 +20,10 @@ from ..config.yaml_reader import shown_url
 from .attempts import Attempts
 from .authentication import AuthenticationError, Refusal
 from .body_kind import kind_of_body
+from .conditional import Body
 from .cookies import Cookies
 from .error_body import message_of, said_in
-from .fetch import REDIRECTS, Body, BodyTooLarge, FetchError, SourceRequest, is_2xx, origin, redirected
+from .fetch import REDIRECTS, BodyTooLarge, FetchError, SourceRequest, is_2xx, origin, redirected
 from .oauth2 import shape
 from .options import merged
 from .query import with_query
@@ -248,7 +249,7 @@ def _request(account: LoginRequest, url: str, method: str, body: Any, cookie: st
         headers=[one for one in login.headers if body is not None or one[0].lower() != "content-type"],
         body=body,
         public_headers=(("Accept", "application/json"), *((("Cookie", cookie),) if cookie else ())),
-        compressed=False,
+        accept_encoding="identity",
         allow_link_local=account.allow_link_local,
         unix_socket=account.unix_socket,
     )

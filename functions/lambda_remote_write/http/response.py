@@ -23,7 +23,7 @@ class Headers(Mapping[str, str]):
     """An answer's headers by name, however that is written. Of one that stands several times the first line counts, as
     in Go's `Header.Get`, which Prometheus reads; `joined` has all of them."""
 
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
             self._values.setdefault(name.lower(), []).append(value)
@@ -34,6 +34,13 @@ class Headers(Mapping[str, str]):
     def joined(self, name: str) -> str:
         """The lines of a header that is a list, with commas between (RFC 9110, 5.3); "" when there is none."""
         return ", ".join(self.lines(name))
+
+    def updated(self, newer: Headers) -> Headers:
+        """These with newer ones over them, but for those that describe the body."""
+        found = Headers()
+        about = {name: lines for name, lines in newer._values.items() if not name.startswith("content-")}
+        found._values = self._values | about
+        return found
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()][0]

@@ -7,7 +7,7 @@ import gc
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import Any
 
@@ -15,16 +15,28 @@ import msgspec
 
 from ..config.expression_context import Columns, Evaluation
 from ..config.expression_words import Scope
-from ..config.schema import JsonJob
+from ..config.schema import BodyFormat, JsonJob
+from ..model.reason_counts import ReasonCounts
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 _UNNAMEABLE = re.compile(r"[\"\\\x00-\x1f\ud800-\udfff]")  # in a field that msgspec decodes
 _HEAD_BYTES = 16_384  # of a document, to show its first record
 _INEXACT = msgspec.json.Decoder()
+_FORMATS = {
+    "text/plain": "text",
+    **dict.fromkeys(("application/xml", "text/xml"), "xml"),
+    **dict.fromkeys(("text/csv", "application/csv", "text/comma-separated-values", "text/tab-separated-values"), "csv"),
+    **dict.fromkeys(
+        ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl",
+         "application/jsonlines", "application/x-jsonlines", "application/json-lines", "application/x-json-stream",
+         "application/stream+json", "application/json-seq"),
+        "ndjson",
+    ),
+}  # fmt: skip
 
 
 class NotJson(ValueError):
-    """The body is not a JSON document; the message says where the mistake is."""
+    """A body that is not what it is read as; the message says where the mistake is."""
 
 
 class ExactFloat(float):
@@ -57,7 +69,7 @@ class RecordReader:
 
     def read(self, content: bytes | bytearray, content_type: str) -> Columns | None:
         """The columns; None when the document is not a list of objects in UTF-8."""
-        if _other_charset(content_type):
+        if not _may_be_json(content_type):
             return None
         head = bytes(content[:_HEAD_BYTES])
         try:
@@ -78,7 +90,7 @@ def record_reader(job: JsonJob) -> RecordReader | None:
     metrics = job.metrics
     if job.pagination or job.fail_if or any(one.records.steps != metrics[0].records.steps for one in metrics):
         return None
-    if any(one.reads_text for one in metrics):
+    if any(one.reads_text for one in metrics) or not job.body_format.is_json:
         return None
     step = metrics[0].records.steps[0]
     if len(metrics[0].records.steps) > 1 or step.path != ():
@@ -99,22 +111,48 @@ _reader = functools.lru_cache(maxsize=128)(RecordReader)
 job share theirs."""
 
 
-def decode(content: bytes | bytearray, content_type: str = "", *, exact: bool = False) -> Any:
-    """JSON text -> dicts, lists and scalars; `exact` makes every float an ExactFloat. Raises NotJson.
-
-    The last of two equal keys wins. Bare NaN and Infinity, as Python services write them, are numbers.
-    """
-    if content.startswith(b"\xef\xbb\xbf"):
-        content = content[3:]
-    if charset := _other_charset(content_type):
-        content = _recoded(content, content_type, charset)
+def decode(content: bytes | bytearray, *, exact: bool = False) -> Any:
+    """JSON text in UTF-8 -> dicts, lists and scalars; `exact` makes every float an ExactFloat. Raises NotJson."""
     try:
-        with _uncollected():
+        return parse(content, exact=exact)
+    except (ValueError, RecursionError) as error:
+        raise NotJson(f"{mistake(error, content)}; {_described(content)}") from None
+
+
+def decode_body(
+    content: bytes | bytearray,
+    content_type: str,
+    body_format: BodyFormat,
+    skipped: ReasonCounts | None = None,
+    *,
+    exact: bool = False,
+) -> Any:
+    """The document in an answer's body. Adds lines and rows that cannot be read to `skipped`. Raises NotJson."""
+    if body_format.is_json and _may_be_json(content_type):
+        with suppress(msgspec.DecodeError, ValueError, RecursionError), _uncollected():
             return (_EXACT if exact else _INEXACT).decode(content)
-    except (msgspec.DecodeError, ValueError):
-        return _lenient(content, content_type, exact)
-    except RecursionError:
-        raise NotJson("the document is nested too deeply") from None
+    from .formats import read  # most APIs answer plain JSON
+
+    return read(content, content_type, body_format, ReasonCounts() if skipped is None else skipped, exact=exact)
+
+
+@functools.lru_cache(maxsize=128)
+def _may_be_json(content_type: str) -> bool:
+    """Whether a body of this type that is JSON in UTF-8 is that JSON: a line of NDJSON would be too."""
+    charset = declared_charset(content_type).lower().replace("_", "-")
+    return charset in ("", "utf-8", "utf8", "us-ascii") and format_of(content_type) in ("json", "text")
+
+
+def declared_charset(content_type: str) -> str:
+    """The charset that a Content-Type names, "" if none."""
+    charset = _CHARSET.search(content_type)
+    return charset[1] if charset else ""
+
+
+def format_of(content_type: str) -> str:
+    """The `format` that a Content-Type stands for; JSON for one that is no other's."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return "xml" if kind.endswith("+xml") else _FORMATS.get(kind, "json")
 
 
 def evaluation(max_bytes: int, now_ms: int, *, exact: bool = False) -> Evaluation:
@@ -135,24 +173,10 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _other_charset(content_type: str) -> str:
-    """The charset of the Content-Type if it is not UTF-8, JSON's default."""
-    charset = _CHARSET.search(content_type)
-    return charset[1] if charset and charset[1].lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii") else ""
-
-
-def _recoded(content: bytes | bytearray, content_type: str, charset: str) -> bytes:
-    try:
-        return content.decode(charset).encode()
-    except (LookupError, UnicodeError):
-        detail = f"the body is not {charset} text, as its Content-Type says"
-        raise NotJson(f"{detail}: {_described(content, content_type)}") from None
-
-
-def _described(content: bytes | bytearray, content_type: str) -> str:
+def _described(content: bytes | bytearray) -> str:
     from ..http.body_kind import described  # only for errors: a cold start does not load it
 
-    return described(content, content_type)
+    return described(content, "")
 
 
 def _integer(text: str) -> int | float:
@@ -163,19 +187,28 @@ def _integer(text: str) -> int | float:
         return ExactFloat(text)
 
 
-def _lenient(content: bytes | bytearray, content_type: str, exact: bool) -> Any:
-    """Python's own decoder accepts NaN and very long integers, which msgspec refuses, and says where a mistake is."""
+def parse(content: bytes | bytearray, *, exact: bool = False) -> Any:
+    """JSON text in UTF-8 -> its value. Raises ValueError, of which `mistake` makes words, and RecursionError.
+
+    The last of two equal keys wins. Python's own decoder accepts NaN and Infinity, as Python services write them, and
+    very long integers, which msgspec refuses, and says where a mistake is.
+    """
     try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        detail = f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
-        raise NotJson(f"{detail}; {_described(content, content_type)}") from None
-    try:
+        with _uncollected():
+            return (_EXACT if exact else _INEXACT).decode(content)
+    except (msgspec.DecodeError, ValueError):
         number = ExactFloat if exact else float
+        text = content.decode("utf-8-sig")
         return json.loads(text, parse_float=number, parse_constant=number, parse_int=_integer)
-    except json.JSONDecodeError as error:
-        detail = f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
-        raise NotJson(f"{detail}; {_described(content, content_type)}") from None
-    except (RecursionError, ValueError) as error:
-        detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise NotJson(f"the document is not usable: {detail:.200}") from None
+
+
+def mistake(error: Exception, content: bytes | bytearray) -> str:
+    """Why `parse` cannot read something."""
+    match error:
+        case UnicodeDecodeError():
+            return f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
+        case json.JSONDecodeError():
+            return f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
+        case RecursionError():
+            return "the document is nested too deeply"
+    return f"the document is not usable: {error!s:.200}"

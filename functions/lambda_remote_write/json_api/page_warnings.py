@@ -10,11 +10,11 @@ import msgspec
 
 from ..config.expression_context import BudgetExceeded, Document, Position
 from ..config.expression_trace import Kind, nearest_path
-from ..config.schema import Pagination
 from ..config.shown_json import SHOWN_CHARACTERS, shown
 from ..http.fetch import FetchError
 from ..report.mask import cut, printable
-from .pagination import ApiRequest, found_by
+from .page_styles import Offset, PageStyle, found_by, style_of
+from .pagination import ApiRequest
 
 
 def warnings(request: ApiRequest, documents: Sequence[Document], *, has_followed: bool) -> list[str]:
@@ -22,37 +22,38 @@ def warnings(request: ApiRequest, documents: Sequence[Document], *, has_followed
     pagination = request.pagination
     if pagination is None or not documents:
         return []
+    style = style_of(request, pagination)
     try:
-        if len(documents) > 1:
-            return list(_overlaps(request, pagination, documents))
-        needs_link = pagination.style != "page" and not has_followed
-        return list(_no_next_page(request, pagination, documents[0])) if needs_link else []
+        found = [*_overlaps(style, documents), *_not_found(style, documents, has_followed)]
+        is_whole = len(documents) < pagination.max_pages
+        return [*found, *_fewer_than_total(style, documents)] if isinstance(style, Offset) and is_whole else found
     except (BudgetExceeded, FetchError):  # a warning is worth no more
         return []
 
 
-def _no_next_page(request: ApiRequest, pagination: Pagination, document: Document) -> Iterator[str]:
-    """A path that finds nothing on the first page. With null, an empty text or false there the API says that this is
-    the last page, and a page without records needs no next one."""
-    path = pagination.path
-    if path is None or found_by(path, document) or not _records(request, document):
+def _not_found(style: PageStyle, documents: Sequence[Document], has_followed: bool) -> Iterator[str]:
+    """What the first page should have and does not. With null, an empty text or false in place of a link the API says
+    that this is the last page, and a page without records needs no next one."""
+    sought, document = style.sought, documents[0]
+    if sought is None or (sought.leads_on and (has_followed or len(documents) > 1)):
         return
+    if found_by(sought.key, sought.expression, document) or not style.records(document):
+        return
+    path = sought.expression
     trace = path.trace(document.value, Position(document, (document.value,)))
     if path.path and (trace.kind is Kind.FOUND or trace.value is None):
         return
-    what = "a next link" if pagination.style == "next_link" else "a cursor"
     near = nearest_path(path.text, document.value, lists=False)
     hint = f'; did you mean "{near}"?' if near else ""
     yield (
-        f"pagination.path {path.text!r:.80} has never found {what}, so only one page was read: "
-        f"{trace.path or 'the page'} is {shown(trace.value)}{hint}; "
-        "set pagination.path, or leave pagination out if there is one page only"
+        f"pagination.{sought.key} {path.text!r:.80} has never found {sought.what}, {sought.without}: "
+        f"{trace.path or 'the page'} is {shown(trace.value)}{hint}; set pagination.{sought.key}, or {sought.instead}"
     )
 
 
-def _overlaps(request: ApiRequest, pagination: Pagination, documents: Sequence[Document]) -> Iterator[str]:
+def _overlaps(style: PageStyle, documents: Sequence[Document]) -> Iterator[str]:
     """Records on two pages in a row: the first such pair of pages, and how many pairs there are."""
-    pages = [list(map(_as_text, _records(request, document))) for document in documents]
+    pages = [list(map(_as_text, style.records(document))) for document in documents] if len(documents) > 1 else []
     shared = [(number, _in_common(*pair)) for number, pair in enumerate(pairwise(pages), start=1)]
     shared = [(number, both) for number, both in shared if both]
     if not shared:
@@ -61,7 +62,15 @@ def _overlaps(request: ApiRequest, pagination: Pagination, documents: Sequence[D
     records = f"{len(both)} record{'s' if len(both) > 1 else ''}"
     more = f" (and so on, {len(shared)} times)" if len(shared) > 1 else ""
     example = cut(printable(both[0].decode()), SHOWN_CHARACTERS)
-    yield (f"pages {number} and {number + 1} have {records} in common{more}, such as {example}: {_advice(pagination)}")
+    yield f"pages {number} and {number + 1} have {records} in common{more}, such as {example}: {style.overlap}"
+
+
+def _fewer_than_total(style: Offset, documents: Sequence[Document]) -> Iterator[str]:
+    """Records that no page had although the last one tells of them."""
+    total, count = style.total(documents[-1]), sum(len(style.records(document)) for document in documents)
+    if total is not None and count < total:
+        detail = "is pagination.step the API's page size, or does the list change while it is read?"
+        yield f"the pages have {count} records together, and pagination.total finds {total}: {detail}"
 
 
 def _as_text(record: Any) -> bytes:
@@ -75,27 +84,3 @@ def _in_common(one: Sequence[bytes], other: Sequence[bytes]) -> list[bytes]:
     """Records of both pages; none where one page alone has equal records, as plain numbers may be."""
     others = set(other)
     return [record for record in one if record in others] if len(set(one)) == len(one) else []
-
-
-def _advice(pagination: Pagination) -> str:
-    if pagination.style != "page":
-        return "does the list change while it is read, or does pagination.path find another page's address?"
-    return (
-        f"pagination.parameter {pagination.parameter!r:.60} counts pages, {pagination.first_page}, "
-        f"{pagination.first_page + 1}, … and this API may count records; ask for all of them on one page by a "
-        "page size in query, or set pagination.style next_link or cursor if the answer names the next page"
-    )
-
-
-def _records(request: ApiRequest, document: Document) -> list[Any]:
-    """The records of one page: of the list that is empty on the last page, else of the first list with records."""
-    pagination = request.pagination
-    if pagination and pagination.style == "page" and pagination.path:
-        found = found_by(pagination.path, document)
-        return list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else []
-    if isinstance(document.value, list):
-        return document.value
-    for records in request.lists:
-        if found := [record for group in records.walk(document) for record in group.records]:
-            return found
-    return []

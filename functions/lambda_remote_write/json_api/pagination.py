@@ -1,54 +1,51 @@
-"""Pagination of a JSON API: the request for each page, made from the page before."""
+"""Pagination of a JSON API: what is asked of it, and the request for each page, made from the page before."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urljoin
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from ..config.expression import Expression, Records
-from ..config.expression_context import BudgetExceeded, Document, Evaluation, ExpressionFailed, Position
-from ..config.schema import HttpClientConfig, JsonJob, Pagination
-from ..config.shown_json import kind_of
+from ..config import templates
+from ..config.expression import Records
+from ..config.expression_context import Document, Evaluation
+from ..config.schema import (
+    BY_CONTENT_TYPE,
+    DEFAULT_TEMPLATES,
+    BodyFormat,
+    HttpClientConfig,
+    JsonJob,
+    Pagination,
+    Templates,
+)
+from ..config.secrets import Secret, SecretText
 from ..config.yaml_reader import shown_url
-from ..http import parsed
-from ..http.fetch import Body, Fetcher, FetchError, SourceRequest, is_2xx, origin
-from ..http.query import with_query
-from .decode import decode, evaluation
-from .values import label_text
+from ..http import content_coding
+from ..http.conditional import Body, StoredAnswer, has_own_conditions
+from ..http.fetch import Fetcher, FetchError, SourceRequest, is_2xx
+from ..http.response import Headers
+from ..model.reason_counts import ReasonCounts
+from .decode import decode_body, evaluation
 
-CURSOR = "{cursor}"
-"""The placeholder in a job's `body` that the next page's cursor replaces."""
-_MAX_LINK = 8_000  # characters: servers refuse longer request lines, and errors show the address
+if TYPE_CHECKING:
+    from .page_styles import PageStyle
 
-
-@dataclass(slots=True)
-class JsonPage:
-    """One page: its body, its size in bytes, the document decoded from it (None while it is not decoded yet), and the
-    status and headers of its answer."""
-
-    content: bytes | bytearray = field(repr=False)
-    content_type: str
-    document: Any = field(repr=False)
-    size: int
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @staticmethod
-    def of(body: Body, document: Any) -> JsonPage:
-        return JsonPage(body.content, body.content_type, document, len(body.content), body.status, body.headers)
-
-    def answer(self, document: Any, evaluation: Evaluation) -> Document:
-        """A document of the page, with what expressions may ask about its answer."""
-        return Document(document, self.status, self.headers, evaluation)
+_CURSOR = "{cursor}"
+_ACCEPT = {
+    **dict.fromkeys(("", "json"), "application/json"),
+    "ndjson": "application/x-ndjson, application/json;q=0.9, */*;q=0.5",
+    "csv": "text/csv, */*;q=0.5",
+    "xml": "application/xml, text/xml, */*;q=0.5",
+    "text": "text/plain, */*;q=0.5",
+}
+"""What a request asks for, by the job's `format`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
     """What is asked of an API, page by page, with the query parameters in `url`. A status that `is_success` does not
-    name is an error; the bodies of all pages together have `max_bytes` at most. `lists` are the records of a page."""
+    name is an error; the bodies of all pages together have `max_bytes` at most. `lists` are the records of a page.
+    `labels` are the target's, for templates; `now_ms` is the time of one request, whose `url` was `template`."""
 
     url: str = field(repr=False)
     http: HttpClientConfig = field(repr=False)
@@ -57,12 +54,17 @@ class ApiRequest:
     pagination: Pagination | None = None
     method: str = "GET"
     body: str | None = field(default=None, repr=False)
+    templates: Templates = DEFAULT_TEMPLATES
+    labels: Mapping[str, str] = field(default_factory=dict)
     is_success: Callable[[int], bool] = is_2xx
     allow_link_local: bool = False
     unix_socket: str = ""
+    body_format: BodyFormat = BY_CONTENT_TYPE
+    now_ms: int = 0
+    template: str = field(default="", repr=False)
 
     @staticmethod
-    def of(job: JsonJob, url: str, unix_socket: str = "") -> ApiRequest:
+    def of(job: JsonJob, url: str, labels: Mapping[str, str], unix_socket: str = "") -> ApiRequest:
         """The request of a job to one of its targets."""
         codes = job.valid_status_codes
         return ApiRequest(
@@ -73,148 +75,170 @@ class ApiRequest:
             job.pagination,
             job.method,
             job.body,
+            job.templates,
+            labels,
             codes.__contains__ if codes else is_2xx,
             job.allow_link_local,
             unix_socket,
+            job.body_format,
         )
+
+    def at(self, now_ms: int) -> ApiRequest:
+        """The request of this moment."""
+        url = templates.url_at(self.url, self.templates.format, now_ms)
+        return replace(self, url=url, now_ms=now_ms, template=self.url)
+
+    @property
+    def may_be_conditional(self) -> bool:
+        """Whether its answer may be remembered: that of a GET whose URL stays the same, and where the config has no
+        condition itself."""
+        is_same = self.method == "GET" and self.url == self.template
+        return is_same and not has_own_conditions([name for name, _ in self.http.http_headers])
+
+    @property
+    def has_cursor_in_body(self) -> bool:
+        return self.pagination is not None and self.pagination.style == "cursor" and _CURSOR in (self.body or "")
+
+    def body_with(self, cursor: str) -> bytes | SecretText | None:
+        """The body of one page's request. Raises FetchError for a label that the target does not have."""
+        if self.body is None:
+            return None
+        escape = templates.escape_of_body(self.body, self.http.content_type)
+        parts = templates.fill(self.body, lambda name: self._filled(name, cursor), escape)
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts).encode() if len(texts) == len(parts) else SecretText(tuple(parts), escape)
+
+    def _filled(self, name: str, cursor: str) -> str | Secret | None:
+        kind, _, key = name.partition(".")
+        if kind == "label":
+            if key not in self.labels:
+                raise FetchError(f"body has {{label.{key}}}, and the target has no label {key}")
+            return self.labels[key]
+        if kind == "ref":
+            return dict(self.templates.refs).get(key)
+        if kind == "cursor":
+            return cursor if self.has_cursor_in_body else None
+        return templates.time_of(name, self.templates.format, self.now_ms)
+
+
+@dataclass(slots=True)
+class JsonPage:
+    """One page: its body and its size in bytes, how it is read, the status and headers of its answer, the document
+    decoded from it (None while it is not decoded yet), and what of that cannot be read."""
+
+    content: bytes | bytearray = field(repr=False)
+    content_type: str
+    size: int
+    body_format: BodyFormat
+    status: int = 200
+    headers: Headers = field(default_factory=Headers, repr=False)
+    document: Any = field(default=None, repr=False)
+    skipped: ReasonCounts = field(default_factory=ReasonCounts)
+
+    @staticmethod
+    def of(body: Body, body_format: BodyFormat) -> JsonPage:
+        """A page that is not decoded yet."""
+        size = 0 if body.is_not_modified else len(body.content)  # as it was sent
+        return JsonPage(body.content, body.content_type, size, body_format, body.status, body.headers)
+
+    def decoded(self, *, exact: bool) -> Any:
+        """The document. Raises NotJson."""
+        self.skipped = ReasonCounts()  # a page may be decoded twice
+        return decode_body(self.content, self.content_type, self.body_format, self.skipped, exact=exact)
+
+    def answer(self, document: Any, evaluation: Evaluation) -> Document:
+        """A document of the page, with what expressions may ask about its answer."""
+        return Document(document, self.status, self.headers, evaluation)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """All pages of an answer. `end` says why the last one is the last, "" without pagination; it `is_cut` where
+    max_pages ended the walk before the API did. `stored` is the only page, for the next request; it `is_not_modified`
+    since the request before."""
+
+    pages: Sequence[JsonPage] = ()
+    end: str = ""
+    is_cut: bool = False
+    stored: StoredAnswer | None = None
+    is_not_modified: bool = False
+
+    @property
+    def left_out(self) -> str:
+        """Says that there are more pages; "" when there are none."""
+        return f"stopped after {len(self.pages)} pages, max_pages; the API has more" if self.is_cut else ""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkedPage:
+    """A page of a walk: its number from 1 on, its address, and its document for expressions."""
+
+    number: int
+    url: str = field(repr=False)
+    page: JsonPage
+    answer: Document
 
 
 class PageWalk:
-    """The pages of one answer. `requests` makes the request for a page after the page before it was given to `add`."""
+    """The pages of one answer. `requests` makes the request for a page after the page before it was given to `add`;
+    then `end` says why there are no more."""
 
-    def __init__(self, request: ApiRequest, pages: Sequence[JsonPage] = ()) -> None:
-        self._request, self.pages = request, list(pages)
-        pagination = request.pagination
+    def __init__(self, request: ApiRequest) -> None:
+        self._request, self.pages = request, list[JsonPage]()
+        self.end, self.is_cut = "", False
         self._evaluation = evaluation(request.max_bytes, 0)  # pagination.path knows no now()
-        self._has_cursor_in_body = (
-            pagination is not None and pagination.style == "cursor" and CURSOR in (request.body or "")
-        )
+        self._style: PageStyle | None = None
+        if request.pagination:
+            from .page_styles import style_of  # most jobs have one page
 
-    def requests(self) -> Iterator[tuple[str, bytes | None]]:
+            self._style = style_of(request, request.pagination)
+
+    def requests(self) -> Iterator[tuple[str, bytes | SecretText | None]]:
         """URL and body of each request. Raises FetchError when a page names no usable next page."""
-        pagination, url = self._request.pagination, self._request.url
-        if pagination is None:
-            yield url, self._body("")
+        pagination, style = self._request.pagination, self._style
+        if pagination is None or style is None:
+            yield self._request.url, self._request.body_with("")
             return
-        if pagination.style == "page":
-            url = with_query(url, {pagination.parameter: str(pagination.first_page)})
-        first, cursor, seen = url, "", set[tuple[str, bytes | None]]()
-        while len(self.pages) < pagination.max_pages:
-            request = url, self._body(cursor)
+        url, cursor, seen = style.first_url(), "", set[tuple[str, bytes | SecretText | None]]()
+        while True:
+            request = url, self._request.body_with(cursor)
             if request in seen:
-                what = f"cursor {cursor!r:.60}" if self._has_cursor_in_body else shown_url(url)
+                what = f"cursor {cursor!r:.60}" if self._request.has_cursor_in_body else shown_url(url)
                 raise FetchError(f"page {len(self.pages)} names a page that was read before: {what}")
             seen.add(request)
             yield request
-            if not self.has_more():
+            last = self._last(url)
+            self.end = style.end(last)
+            self.is_cut = not self.end and len(self.pages) >= pagination.max_pages
+            if self.end or self.is_cut:
+                self.end = self.end or "max_pages"
                 return
-            if self._has_cursor_in_body:
-                cursor = self._cursor(pagination)
-            else:
-                url = self._next_url(pagination, url, first)
+            url, cursor = style.next(last)
 
     def add(self, page: JsonPage) -> None:
         """Raises FetchError when the API returned the page before once more."""
-        if self.pages and page.content == self.pages[-1].content:
-            pagination, detail = self._request.pagination, f"page {len(self.pages) + 1} is the same as the one before"
-            if pagination is None or pagination.style == "next_link":
-                raise FetchError(f"{detail}: the address at pagination.path leads to the same answer")
-            raise FetchError(f"{detail}: does the API know {pagination.parameter!r}, pagination.parameter?")
+        if self._style and self.pages and page.content == self.pages[-1].content:
+            detail = f"page {len(self.pages) + 1} is the same as the one before"
+            raise FetchError(f"{detail}: {self._style.same_page}")
         self.pages.append(page)
 
-    def has_more(self) -> bool:
-        """Whether the last page names another one; with page numbers, whether it has records."""
-        pagination = self._request.pagination
-        if pagination is None:
-            return False
-        return self._record_count() > 0 if pagination.style == "page" else bool(self._pointer())
-
-    def _body(self, cursor: str) -> bytes | None:
-        body = self._request.body
-        if body is not None and self._has_cursor_in_body:
-            body = body.replace(CURSOR, json.dumps(cursor)[1:-1])
-        return body.encode() if body is not None else None
-
-    def _pointer(self) -> Any:
-        """What pagination.path finds on the last page: a link or a cursor."""
-        pagination = self._request.pagination
-        return found_by(pagination.path, self._last()) if pagination and pagination.path else None
-
-    def _last(self) -> Document:
+    def _last(self, url: str) -> WalkedPage:
         """The last page, for expressions."""
         page = self.pages[-1]
-        return page.answer(page.document, self._evaluation)
-
-    def _record_count(self) -> int:
-        document = self.pages[-1].document
-        if self._request.pagination and self._request.pagination.path:
-            found = self._pointer()
-            return len(found) if isinstance(found, list | dict) else int(found is not None)
-        if isinstance(document, list):
-            return len(document)
-        if not self._request.lists:
-            raise FetchError("style page needs pagination.path here: the list that is empty on the last page")
-        try:
-            return sum(len(group.records) for records in self._request.lists for group in records.walk(self._last()))
-        except BudgetExceeded as error:
-            raise FetchError(str(error)) from None
-
-    def _next_url(self, pagination: Pagination, url: str, first: str) -> str:
-        if pagination.style == "page":
-            return with_query(first, {pagination.parameter: str(pagination.first_page + len(self.pages))})
-        if pagination.style == "cursor":
-            return with_query(first, {pagination.parameter: self._cursor(pagination)})
-        link = self._pointer()
-        if not isinstance(link, str):
-            raise FetchError(f"page {len(self.pages)}: pagination.path finds {kind_of(link)}; a next link is a text")
-        return self._linked(url, link)
-
-    def _cursor(self, pagination: Pagination) -> str:
-        """The last page's cursor as text."""
-        cursor, page = self._pointer(), self.pages[-1]
-        if isinstance(cursor, float):  # as the document wrote it
-            exact = decode(page.content, page.content_type, exact=True)
-            shared = evaluation(self._request.max_bytes, 0, exact=True)
-            cursor = found_by(pagination.path, page.answer(exact, shared))
-        if isinstance(cursor, list | dict):
-            detail = f"pagination.path finds {kind_of(cursor)}; a cursor is a text or a number"
-            raise FetchError(f"page {len(self.pages)}: {detail}")
-        text = label_text(cursor, exact=True)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise FetchError(f"page {len(self.pages)}: pagination.path finds a text that is not Unicode") from None
-        return text
-
-    def _linked(self, url: str, link: str) -> str:
-        """The address of a next link. Raises FetchError when it leaves the job's own origin: credentials stay there."""
-        if len(link) > _MAX_LINK:
-            raise FetchError(f"the next link has more than {_MAX_LINK:,} characters")
-        try:
-            target = parsed(urljoin(url, link)).url
-            is_same_origin = origin(target) == origin(self._request.url)
-        except ValueError:
-            raise FetchError("the next link is no address") from None
-        if not is_same_origin:
-            home = shown_url(self._request.url)
-            raise FetchError(f"the next link leaves {home} for {shown_url(target)}: not followed")
-        return target
-
-
-def found_by(path: Expression | None, answer: Document) -> Any:
-    """What pagination.path finds in an answer. Raises FetchError."""
-    try:
-        return path.one(answer.value, Position(answer, (answer.value,))) if path else None
-    except (ExpressionFailed, BudgetExceeded) as error:
-        raise FetchError(f"pagination.path {error}") from None
+        return WalkedPage(len(self.pages), url, page, page.answer(page.document, self._evaluation))
 
 
 def fetch_pages(
-    request: ApiRequest, read: Callable[[Body], JsonPage], fetcher: Fetcher, deadline: float
-) -> list[JsonPage]:
-    """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body.
-    Raises FetchError, and what `read` raises."""
-    walk, left_bytes = PageWalk(request), request.max_bytes
+    request: ApiRequest,
+    read: Callable[[Body], JsonPage],
+    fetcher: Fetcher,
+    deadline: float,
+    stored: StoredAnswer | None = None,
+) -> Pages:
+    """Every page of an API's answer, before `deadline` (monotonic seconds); `read` decodes a body. Whether the `stored`
+    answer has changed is asked with the first request; an answer of several pages is not stored. Raises FetchError, and
+    what `read` raises."""
+    walk, left_bytes, bodies = PageWalk(request), request.max_bytes, list[Body]()
     for url, body in walk.requests():
         page = SourceRequest(
             request.method,
@@ -223,18 +247,34 @@ def fetch_pages(
             left_bytes,
             request.is_success,
             body=body,
+            public_headers=(("Accept", _ACCEPT[request.body_format.format]),),
+            accept_encoding=content_coding.ALL,
             allow_link_local=request.allow_link_local,
             unix_socket=request.unix_socket,
+            stored=stored if not walk.pages else None,
         )
-        found = fetcher.fetch(page, deadline)
+        found = _fetched(request, page, fetcher, deadline)
         left_bytes -= len(found.content)
+        bodies = [found] if not walk.pages else []
         walk.add(read(found))
-    return walk.pages
+    is_not_modified = any(found.is_not_modified for found in bodies)
+    if bodies and not is_not_modified:
+        stored = _stored(request, bodies[0], stored, fetcher) if not walk.is_cut else None
+    return Pages(walk.pages, walk.end, walk.is_cut, stored if bodies else None, is_not_modified)
 
 
-def pages_left_out(request: ApiRequest, pages: Sequence[JsonPage]) -> str:
-    """Says that `max_pages` ended the walk before the API did, "" if it did not."""
-    pagination = request.pagination
-    if pagination is None or len(pages) < pagination.max_pages or not PageWalk(request, pages).has_more():
-        return ""
-    return f"stopped after {len(pages)} pages, max_pages; the API has more"
+def _fetched(request: ApiRequest, page: SourceRequest, fetcher: Fetcher, deadline: float) -> Body:
+    """One answer. Raises FetchError, which shows the template of a URL that is another one each time."""
+    try:
+        return fetcher.fetch(page, deadline)
+    except FetchError as error:
+        if request.url == request.template:
+            raise
+        message = str(error).replace(shown_url(request.url), shown_url(request.template))
+        raise type(error)(message) from None
+
+
+def _stored(request: ApiRequest, body: Body, before: StoredAnswer | None, fetcher: Fetcher) -> StoredAnswer | None:
+    """The answer for the next request, in place of the one `before` it; None when it is to be asked for in full."""
+    has_validator = "ETag" in body.headers or "Last-Modified" in body.headers
+    return fetcher.memory.stored(body, before) if has_validator and request.may_be_conditional else None

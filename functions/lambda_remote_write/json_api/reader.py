@@ -10,13 +10,13 @@ from ..config.expression_context import BudgetExceeded, Document, ExpressionFail
 from ..config.expression_trace import is_true
 from ..config.schema import JsonJob
 from ..config.shown_json import first_characters
-from ..http.fetch import Body, Fetcher
+from ..http.conditional import Body, StoredAnswer
+from ..http.fetch import Fetcher
 from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
-from .decode import decode, evaluation, record_reader
+from .decode import evaluation, format_of, record_reader
 from .mapping import JobMapper, Observe
-from .page_warnings import warnings
-from .pagination import ApiRequest, JsonPage, fetch_pages, pages_left_out
+from .pagination import ApiRequest, JsonPage, Pages, fetch_pages
 from .values import InexactNumber, ScrapeFailed
 
 _MESSAGE_CHARACTERS = 200  # of what fail_message finds
@@ -35,22 +35,28 @@ class JsonReader:
         unix_socket: str = "",
     ) -> None:
         """`url` is the target's, with its parameters, and `labels` and `unix_socket` are the target's."""
-        self.job, self.request = job, ApiRequest.of(job, url, unix_socket)
+        self.job, self.request = job, ApiRequest.of(job, url, labels, unix_socket)
         self.mapper = JobMapper(job, labels, intern, observe)
         self._columns = record_reader(job)
         self._has_followed = False  # an answer of this environment led to a second page
+        self._stored: StoredAnswer | None = None  # to be asked about again
 
-    def fetch(self, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
-        """Every page of the answer, before `deadline` (monotonic seconds). Raises FetchError and NotJson."""
-        return fetch_pages(self.request, self.page, fetcher, deadline)
+    def fetch(self, fetcher: Fetcher, deadline: float, now_ms: int) -> Pages:
+        """Every page of the answer, before `deadline` (monotonic seconds); `now_ms` is what templates say. Raises
+        FetchError and NotJson."""
+        return fetch_pages(self.request.at(now_ms), self.page, fetcher, deadline, self._stored)
 
     def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
-        document = None if self._columns else decode(body.content, body.content_type, exact=self.mapper.exact)
-        return JsonPage.of(body, document)
+        page = JsonPage.of(body, self.job.body_format)
+        if self._columns is None:
+            page.document = page.decoded(exact=self.mapper.exact)
+        return page
 
-    def to_samples(self, pages: Sequence[JsonPage], scrape: Scrape, run: int, now_ms: int) -> int:
+    def to_samples(self, answer: Pages, scrape: Scrape, run: int, now_ms: int) -> int:
         """Fills the scrape; returns how many series are new. Raises NotJson and ScrapeFailed."""
+        pages, scrape.pages_end, scrape.not_modified = answer.pages, answer.end, answer.is_not_modified
+        self._stored = None
         scrape.pages, scrape.body_bytes = len(pages), sum(page.size for page in pages)
         documents = self._documents(pages, list(map(self._document, pages)), scrape.started_ms)
         self._check(documents)
@@ -58,10 +64,13 @@ class JsonReader:
             added = self.mapper.map(documents, scrape, run, now_ms)
         except InexactNumber:
             self.mapper.exact = True  # later answers are decoded so at once
-            decoded = [decode(page.content, page.content_type, exact=True) for page in pages]
+            decoded = [page.decoded(exact=True) for page in pages]
             documents = self._documents(pages, decoded, scrape.started_ms)
             added = self.mapper.map(documents, scrape, run, now_ms)
-        self._check_pagination(pages, scrape)
+        _account_for_bodies(pages, documents, scrape)
+        self._check_pagination(answer, scrape)
+        if not all(one.failed for one in scrape.metrics):  # an answer that was no good is asked for in full
+            self._stored = answer.stored
         return added
 
     def _document(self, page: JsonPage) -> Any:
@@ -71,7 +80,7 @@ class JsonReader:
             return page.document
         columns = self._columns.read(page.content, page.content_type)
         if columns is None:
-            return decode(page.content, page.content_type, exact=self.mapper.exact)
+            return page.decoded(exact=self.mapper.exact)
         page.content = b""
         return columns
 
@@ -89,16 +98,37 @@ class JsonReader:
                 shown = first_characters(found, _MESSAGE_CHARACTERS)
                 raise ScrapeFailed(f"fail_if {condition.text} is true{f': {shown}' if found is not None else ''}")
 
-    def _check_pagination(self, pages: Sequence[JsonPage], scrape: Scrape) -> None:
-        pagination = self.job.pagination
-        if pagination is None:
+    def _check_pagination(self, answer: Pages, scrape: Scrape) -> None:
+        if self.job.pagination is None:
             return
-        scrape.more_pages = pages_left_out(self.request, pages)
-        if scrape.more_pages:
-            scrape.notes.append(scrape.more_pages)
-        self._has_followed = self._has_followed or len(pages) > 1
-        documents = self._documents(pages, [page.document for page in pages], scrape.started_ms)
+        from .page_warnings import warnings  # most jobs have one page
+
+        scrape.more_pages = answer.left_out
+        scrape.notes += filter(None, [answer.left_out])
+        self._has_followed = self._has_followed or len(answer.pages) > 1
+        documents = self._documents(answer.pages, [page.document for page in answer.pages], scrape.started_ms)
         scrape.notes += warnings(self.request, documents, has_followed=self._has_followed)
+
+
+def _account_for_bodies(pages: Sequence[JsonPage], documents: Sequence[Document], scrape: Scrape) -> None:
+    """What of the bodies could not be read counts as records without samples, of no metric."""
+    for page, document in zip(pages, documents, strict=True):
+        scrape.records += page.skipped.total()
+        scrape.skipped.merge(page.skipped)
+        is_unstated = not page.body_format.format and format_of(page.content_type) == "text"
+        if is_unstated and isinstance(document.value, str) and scrape.failed:
+            _explain_text(page, scrape)
+
+
+def _explain_text(page: JsonPage, scrape: Scrape) -> None:
+    """Says where a metric has failed that the body was read as one text, and what it looks like."""
+    from ..http.body_kind import advice, kind_of_body
+
+    key = advice(page.content, page.content_type)
+    detail = f"{kind_of_body(page.content, page.content_type)}{'' if key.endswith('format: text') else key}"
+    for one in scrape.metrics:
+        if one.failed:
+            one.failed += f". The body is read as one text, as its Content-Type says; {detail}"
 
 
 def _judged(key: str, expression: Expression, document: Document) -> Any:

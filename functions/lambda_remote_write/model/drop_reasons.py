@@ -35,9 +35,13 @@ class DropReason(StrEnum):
     LABEL_NOT_SCALAR = "label_not_scalar", "`skipped`", "a label, a state or a metric's name is a list or an object"
     NAME_MISSING = "name_missing", "`skipped`", "the record has no text where `name` reads the metric's name"
     NOT_A_LIST = "not_a_list", "`skipped`", "`[]` or an index in `records` found something that is no list"
-    NOT_JSON = "not_json", "a backfill's `skipped`", "a line of a file is not JSON"
+    NOT_JSON = "not_json", "`skipped`", "a line of NDJSON is not JSON"
     BAD_LINE = "bad_line", "a backfill's `skipped`", "a line of a file cannot be read"
-    ROW_LENGTH = "row_length", "a backfill's `skipped`", "a row of a file has more or fewer cells than its header"
+    ROW_LENGTH = (
+        "row_length",
+        "`skipped`",
+        "a row of CSV has more cells than its header; in a backfill's file also one that has fewer",
+    )
     AFTER_EOF = "after_eof", "a backfill's `skipped`", "lines of a file come after `# EOF`"
     RECORDS_MISSING = (
         "records_missing", "a backfill's `skipped`",

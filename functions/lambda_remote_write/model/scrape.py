@@ -111,8 +111,9 @@ class Scrape:
     those that have ended with it. `is_target` is one of many that a job may have.
 
     `skipped` counts records that yield no sample, of all `metrics` together; `dropped` counts samples that go no
-    further. `more_pages` says that pages were left out, and why. `mark` is how far the job or target `mark_name` has
-    come with it, once its samples are delivered or kept; `notes` are for people.
+    further. `pages_end` says why the last page was the last, `more_pages` that some were left out, and why.
+    `not_modified` says that the answer is that of the scrape before. `mark` is how far the job or target `mark_name`
+    has come with it, once its samples are delivered or kept; `notes` are for people.
     """
 
     job: str
@@ -128,6 +129,8 @@ class Scrape:
     records: int = 0
     pages: int = 0
     more_pages: str = ""
+    pages_end: str = ""
+    not_modified: bool = False
     body_bytes: int = 0
     is_target: bool = False
     mark: HighWaterMark | None = None

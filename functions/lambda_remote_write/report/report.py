@@ -182,6 +182,7 @@ def _records(scrapes: Sequence[Scrape]) -> dict[str, Any]:
     samples_mapped = sum(one.samples_mapped for one in results)
     return {
         "pages": sum(scrape.pages for scrape in scrapes),
+        "not_modified": sum(scrape.not_modified for scrape in scrapes) or None,
         **_bytes(scrapes),
         "records": records,
         "mapped": mapped,

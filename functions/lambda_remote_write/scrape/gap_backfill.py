@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from ..config import templates
 from ..config.schema import Backfill, JsonJob
 from ..config.timestamp import BadTimestamp, Format
 from ..http.fetch import Fetcher
 from ..json_api.mapping import Observe
-from ..json_api.pagination import JsonPage
+from ..json_api.pagination import Pages
 from ..json_api.reader import JsonReader
 from ..json_api.values import ScrapeFailed
 from ..model.samples import Intern, Samples
@@ -51,8 +52,8 @@ class _GapAnswer:
     """What the API returned: windows of the gap (last millisecond, reader, pages), and the fresh answer, None when the
     run had no time left for it."""
 
-    windows: list[tuple[int, JsonReader, list[JsonPage]]] = field(default_factory=list)
-    pages: list[JsonPage] | None = None
+    windows: list[tuple[int, JsonReader, Pages]] = field(default_factory=list)
+    pages: Pages | None = None
     notes: list[str] = field(default_factory=list)
     error: str = ""
     failures: int = 0  # runs in a row, this one included
@@ -88,23 +89,19 @@ def rounded_up(form: Format, milliseconds: int) -> int:
 def ranged(job: JsonJob, backfill: Backfill, start_ms: int, end_ms: int) -> JsonJob:
     """The job for one range. Its own query parameters stay unless `backfill` sets them."""
     words = {
-        "{start}": backfill.format.written(start_ms),
-        "{end}": backfill.format.written(rounded_up(backfill.format, end_ms)),
-        "{step}": str(backfill.step_ms // 1000 or 1),
+        "start": backfill.format.written(start_ms),
+        "end": backfill.format.written(rounded_up(backfill.format, end_ms)),
+        "step": str(backfill.step_ms // 1000 or 1),
     }
-
-    def filled(text: str) -> str:
-        for placeholder, word in words.items():
-            text = text.replace(placeholder, word)
-        return text
-
-    params = dict(job.params) | {name: (filled(value),) for name, value in backfill.query}
-    body = filled(backfill.body) if backfill.body is not None else job.body
-    method = "POST" if backfill.body is not None else job.method
+    params = {name: (templates.filled(value, words.get, str),) for name, value in backfill.query}
+    body, method = job.body, job.method
+    if backfill.body is not None:
+        escape = templates.escape_of_body(backfill.body, job.http.content_type)
+        body, method = templates.filled(backfill.body, words.get, escape), "POST"
     return replace(
         job,
-        url=backfill.url or job.url,
-        params=tuple(params.items()),
+        url=templates.filled(backfill.url, words.get, templates.in_url) or job.url,
+        params=tuple((dict(job.params) | params).items()),
         body=body,
         method=method,
         metrics=backfill.metrics,
@@ -134,8 +131,7 @@ class GapBackfill(JsonScraper):
         age_limit_ms: int,
         now_ms: Callable[[], int],
     ) -> None:
-        super().__init__(target, intern, observe, mark_of, age_limit_ms)
-        self._intern, self._now_ms = intern, now_ms
+        super().__init__(target, intern, now_ms, observe, mark_of, age_limit_ms)
         self._every_ms = every_ms
         self._failures = 0
         self.timeout_ms = _NO_LIMIT_MS  # each request has scrape_timeout; the run's time limits all of them together
@@ -181,9 +177,9 @@ class GapBackfill(JsonScraper):
             longest = max(longest, time.monotonic() - began)
         return True
 
-    def _fetch_pages(self, reader: JsonReader, fetcher: Fetcher, deadline: float) -> list[JsonPage]:
+    def _fetch_pages(self, reader: JsonReader, fetcher: Fetcher, deadline: float) -> Pages:
         timeout = time.monotonic() + self.job.scrape_timeout_ms / 1000
-        return reader.fetch(fetcher, min(deadline, timeout))
+        return reader.fetch(fetcher, min(deadline, timeout), self._now_ms())
 
     def _fail(self, answer: _GapAnswer, left: Gap, why: str) -> bool:
         """The API does not return the range. Earlier windows are sent; fresh samples wait a few runs for the rest."""
@@ -210,14 +206,14 @@ class GapBackfill(JsonScraper):
             self._failures += 1
             detail = f"the answer for a gap cannot be read: {explained(error)}"
             return super().to_scrape(replace(response, error=detail, answer=None), run, now_ms)
-        scrape = super().to_scrape(replace(response, answer=answer.pages or []), run, now_ms)
+        scrape = super().to_scrape(replace(response, answer=answer.pages or Pages()), run, now_ms)
         if scrape.error:
             return scrape
         if answer.pages is not None:
             self._failures = 0
         return self._joined(scrape, filled, answer)
 
-    def _map_window(self, reader: JsonReader, pages: list[JsonPage], filled: Scrape, run: int, now_ms: int) -> None:
+    def _map_window(self, reader: JsonReader, pages: Pages, filled: Scrape, run: int, now_ms: int) -> None:
         """Adds one window's samples. Raises ScrapeFailed when every metric failed in it."""
         before = len(filled.metrics)
         reader.to_samples(pages, filled, run, now_ms)

@@ -30,6 +30,7 @@ class JsonScraper(Scraper):
         self,
         target: Target[JsonJob],
         intern: Intern,
+        now_ms: Callable[[], int],
         observe: Observe | None = None,
         mark_of: MarkOf = lambda job: None,
         age_limit_ms: int = 0,
@@ -41,7 +42,7 @@ class JsonScraper(Scraper):
         self.job, self._mark_of, self._age_limit_ms = job, mark_of, age_limit_ms
         self._is_first = True  # scrape with samples in this environment
         self._is_stamped = all(metric.timestamp for metric in job.metrics)
-        self._intern = intern
+        self._intern, self._now_ms = intern, now_ms
 
     def makes_same_series(self, other: Scraper) -> bool:
         return isinstance(other, JsonScraper) and self._intern is other._intern and self.target == other.target
@@ -54,7 +55,7 @@ class JsonScraper(Scraper):
 
     def fetch(self, fetcher: Fetcher, deadline: float) -> Any:
         """The pages that the API returns. Raises FetchError and NotJson."""
-        return self.reader.fetch(fetcher, deadline)
+        return self.reader.fetch(fetcher, deadline, self._now_ms())
 
     def to_scrape(self, response: ScrapeResponse, run: int, now_ms: int) -> Scrape:
         """Maps the pages; whatever goes wrong becomes the scrape's `error`."""

@@ -19,6 +19,7 @@ from ..exposition.openmetrics_parser import OpenMetricsReader
 from ..exposition.page import NO_TIME, BadPage, CacheEntry, Page, Resolve, ScrapeCache
 from ..exposition.protobuf_parser import ProtobufReader
 from ..exposition.text_parser import TextReader
+from ..http import content_coding
 from ..http.fetch import BodyTooLarge, Fetcher, FetchError, SourceRequest
 from ..json_api.mapping import Observe
 from ..model import histogram_buckets
@@ -100,7 +101,7 @@ class TargetScraper(Scraper):
                 ("Accept", content_type.accept(job.scrape_protocols, job.name_escaping)),
                 ("X-Prometheus-Scrape-Timeout-Seconds", _seconds(target.timeout_ms)),
             ),
-            compressed=job.enable_compression,
+            accept_encoding=content_coding.GZIP if job.enable_compression else content_coding.IDENTITY,
             is_page=True,
             allow_link_local=job.allow_link_local,
             unix_socket=target.unix_socket,

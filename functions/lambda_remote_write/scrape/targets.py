@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from .. import relabel
-from ..config import scalars
+from ..config import scalars, templates
 from ..config.schema import Job, JsonJob, ScrapeJob
 from ..config.yaml_reader import shown_url
 from ..http import parsed
@@ -116,8 +116,8 @@ class Targets(Generic[AnyJob]):
 
 
 def address_of(job: JsonJob) -> str:
-    """The `url` of a job, with its parameters."""
-    return with_query(job.url, dict(job.params))
+    """The `url` of a job, with its parameters. Templates stay in both until a request is made."""
+    return with_query(job.url, dict(job.params), templates.quoted)
 
 
 def url_target(job: JsonJob) -> Target[JsonJob]:
@@ -262,7 +262,8 @@ def _flag(labels: Mapping[str, str], name: str) -> bool:
 
 
 def _url(job: Job, labels: Mapping[str, str]) -> str:
-    """Scheme, address, path and `params`; the `__param_` labels replace their first values."""
+    """Scheme, address, path and `params`; the `__param_` labels replace their first values. Templates stay that the
+    config of a JSON job has there, and that no label has replaced."""
     params = {name: list(values) for name, values in job.params}
     for label, value in labels.items():
         if label.startswith(_PARAM):
@@ -270,6 +271,11 @@ def _url(job: Job, labels: Mapping[str, str]) -> str:
             params[name] = [value, *params.get(name, [])[1:]]
     path = quote(labels.get("__metrics_path__", ""), safe="$&+,/:;=@-._~")
     slash = "" if not path or path.startswith("/") else "/"
-    query = urlencode([(name, value) for name in sorted(params) for value in params[name]])
+    own = dict(job.params) if isinstance(job, JsonJob) else {}
+    pairs = [(name, value) for name in sorted(params) for value in params[name]]
+    query = "&".join(
+        f"{quote_plus(name)}={(templates.quoted if value in own.get(name, ()) else quote_plus)(value)}"
+        for name, value in pairs
+    )
     scheme = labels.get("__scheme__", "")
     return f"{scheme}://{labels['__address__']}{slash}{path}{'?' if query else ''}{query}"

@@ -4,7 +4,6 @@ differ, testdata/json-exporter says how, as docs/convert.md does."""
 from __future__ import annotations
 
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,13 @@ from urllib.parse import parse_qsl
 import pytest
 import yaml
 
+from lambda_remote_write.config.sd_configs import StaticConfig
+from lambda_remote_write_cli.convert import Options, convert
 from sandbox.api import Api
 from sandbox.server import Answer, LoopbackServer, Request
 from tests.rig import json_exporter as rig
-from tests.rig.needs import Peer
+from tests.rig.convert_corpus import loaded
+from tests.rig.needs import Peer, Require
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +26,7 @@ FOLDER = Path(__file__).parents[2] / "testdata" / "json-exporter"
 CASES: dict[str, Any] = {
     name: case for path in sorted(FOLDER.iterdir()) for name, case in yaml.safe_load(path.read_text()).items()
 }
-MODULES = {name: case["module"] for name, case in CASES.items()}
+CONFIG = json.dumps({"modules": {name: case["module"] for name, case in CASES.items()}})
 TIMES = {"scrape_interval": "1s", "scrape_timeout": "1s"}
 
 
@@ -36,14 +38,14 @@ def sent(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, rig.
     """What is sent of all cases: there, and here by default and with --exact."""
     exporter_path, agent, folder = peer("json_exporter"), peer("prometheus"), tmp_path_factory.mktemp("json-exporter")
     now = str(int(time.time() * 1000) + 60_000)  # an agent writes nothing older than itself
-    with Api() as api, rig.json_exporter(exporter_path, MODULES, folder) as exporter:
+    with Api() as api, rig.json_exporter(exporter_path, CONFIG, folder) as exporter:
         urls = {name: api.serve(f"/{index}", document(case, now)) for index, (name, case) in enumerate(CASES.items())}
         jobs = [rig.probe_job(name, exporter, [url]) for name, url in urls.items()]
         prometheus = {"global": TIMES, "scrape_configs": jobs}
         lines = {
             "there": rig.there(agent, prometheus, len(jobs), folder),
-            "default": rig.here(MODULES, prometheus, folder),
-            "exact": rig.here(MODULES, prometheus, folder, exact=True),
+            "default": rig.here(CONFIG, prometheus, folder),
+            "exact": rig.here(CONFIG, prometheus, folder, exact=True),
         }
     return {mode: {line.replace(now, "NOW") for line in found} for mode, found in lines.items()}
 
@@ -51,14 +53,11 @@ def sent(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, rig.
 def document(case: dict[str, Any], now: str) -> Answer:
     """As it is served; `NOW` is a number there, `text NOW` the same in a text."""
     text = json.dumps(case["document"]).replace('"NOW"', now).replace("text NOW", now)
-    return Answer(200, {"Content-Type": "application/json"}, text.encode())
+    return Answer(case.get("status", 200), {"Content-Type": "application/json"}, text.encode())
 
 
 def of_case(name: str, lines: rig.Lines) -> rig.Lines:
-    """Without the labels that the target adds."""
-    found = {line for line in lines if f'job="{name}"' in line}
-    bare = (re.sub(r",?(?:instance|job)=\"[^\"]*\"", "", line) for line in found)
-    return {line.replace("{,", "{").replace("{}", "") for line in bare}
+    return rig.without_target({line for line in lines if f'job="{name}"' in line})
 
 
 @pytest.mark.parametrize("mode", ["default", "exact"])
@@ -70,6 +69,127 @@ def test_samples_are_those_of_json_exporter(name: str, mode: str, sent: dict[str
     assert {"there": sorted(there - here), "here": sorted(here - there)} == {
         side: sorted(differs.get(side, [])) for side in ("there", "here")
     }
+
+
+# --- Its own files ----------------------------------------------------------------------------------------------------
+
+DOCUMENTS = {
+    "examples/config.yml": {"default": ["examples/data.json"], "animals": ["examples/animal-data.json"]},
+    "test/config/good.yml": {"default": ["test/serve/good.json", "test/serve/repeat-metric.json"]},
+}
+"""json_exporter's own configs, and what its examples and tests serve to their modules."""
+REPEATED = (
+    "repeat-metric"  # two objects with the same labels: the whole probe fails there, and the last one counts here
+)
+
+
+@pytest.fixture(scope="module")
+def own(peer: Peer, require: Require) -> Path:
+    """The folder with the files that json_exporter's source has beside the code."""
+    folder = Path(peer("json_exporter")).parents[1] / "share" / "json_exporter"
+    require(folder.is_dir(), f"{folder}, which .ci/peers fills,")
+    return folder
+
+
+def test_all_its_own_configs_are_compared(own: Path) -> None:
+    found = {str(path.relative_to(own)) for path in own.rglob("*.yml") if path.name != "prometheus.yml"}
+    assert found == DOCUMENTS.keys()
+
+
+@pytest.mark.parametrize("config", DOCUMENTS)
+def test_its_own_configs_give_its_own_samples(config: str, own: Path, peer: Peer, tmp_path: Path) -> None:
+    text = (own / config).read_text()
+    with Api() as api, rig.json_exporter(peer("json_exporter"), text, tmp_path) as exporter:
+        jobs = []
+        for module, documents in DOCUMENTS[config].items():
+            urls = [api.serve(f"/{name}", Answer(200, {}, (own / name).read_bytes())) for name in documents]
+            jobs.append(rig.probe_job(module, exporter, urls))
+        prometheus = {"global": TIMES, "scrape_configs": jobs}
+        there = rig.there(peer("prometheus"), prometheus, sum(map(len, DOCUMENTS[config].values())), tmp_path)
+        here = rig.here(text, prometheus, tmp_path)
+    assert [line for line in there if REPEATED in line and not line.endswith(" 0")] == []
+    there, here = ({line for line in lines if REPEATED not in line} for lines in (there, here))
+    assert sorted(here) == sorted(there)
+    assert len(there) > sum(line.startswith("up{") for line in there)
+
+
+def test_its_own_prometheus_yml_says_which_addresses_are_asked(own: Path) -> None:
+    asking = (own / "examples/prometheus.yml").read_text()
+    text = (own / "examples/config.yml").read_text()
+    found = convert(text, "config.yml", Options(targets=(asking, "prometheus.yml")))
+    assert found.problems == ()
+    (static,) = next(job for job in loaded(found).jobs if job.job_name == "json").discovery
+    (there,) = (job for job in yaml.safe_load(asking)["scrape_configs"] if job["job_name"] == "json")
+    assert isinstance(static, StaticConfig)
+    assert [*static.targets] == there["static_configs"][0]["targets"]
+
+
+# --- The request ------------------------------------------------------------------------------------------------------
+
+SEEN = {
+    "metrics": [
+        {
+            "name": "seen",
+            "path": "1",
+            "labels": {
+                name: f"{{.{name}}}" for name in ("method", "body", "authorization", "accept", "x_one", "agent")
+            },
+        }
+    ]
+}
+REQUESTS: dict[str, tuple[dict[str, Any], dict[str, list[str]]]] = {
+    "plain": ({}, {}),
+    "headers": ({"headers": {"X-One": "a", "Accept": "text/json"}}, {}),
+    "basic": ({"http_client_config": {"basic_auth": {"username": "user", "password": "word"}}}, {}),
+    "bearer": ({"http_client_config": {"authorization": {"credentials": "word"}}}, {}),
+    "old_bearer": ({"http_client_config": {"bearer_token": "word"}}, {}),
+    "authorization_header": ({"headers": {"Authorization": "Token word"}}, {}),
+    "agent_header": ({"headers": {"User-Agent": "ours/1"}}, {}),
+    "body": ({"body": {"content": '{"a": 1}'}}, {}),
+    "body_with_braces": ({"body": {"content": "{ a { b } } {{ c }}"}}, {}),
+    "template": (
+        {"body": {"content": '{"a": "{{ .mine | first | upper }}", "m": "{{ .module | first }}"}', "templatize": True}},
+        {"mine": ["x y", "z"]},
+    ),
+    "template_of_all_values": ({"body": {"content": '{{ join "," .mine }}', "templatize": True}}, {"mine": ["x", "z"]}),
+    "template_without_a_parameter": (
+        {"body": {"content": '{{ .mine | first | default "d" }}', "templatize": True}},
+        {},
+    ),
+}
+
+
+def echoed(request: Request) -> Answer:
+    """Says what was sent, but for the names of the two programs."""
+    headers = {name.lower().replace("-", "_"): value for name, value in request.headers.items()}
+    agent = (
+        "" if headers.get("user_agent", "").startswith(("Go-", "lambda-", "Prometheus")) else headers.get("user_agent")
+    )
+    found = {"method": request.method, "body": request.body.decode(), "x_one": "", "authorization": "", **headers}
+    return Answer.json({**found, "agent": agent})
+
+
+@pytest.fixture(scope="module")
+def requested(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, rig.Lines]:
+    folder = tmp_path_factory.mktemp("requests")
+    config = json.dumps({"modules": {name: {**SEEN, **module} for name, (module, _) in REQUESTS.items()}})
+    with Api() as api, rig.json_exporter(peer("json_exporter"), config, folder) as exporter:
+        jobs = []
+        for name, (_, params) in REQUESTS.items():
+            job = rig.probe_job(name, exporter, [api.serve(f"/{name}", echoed)])
+            jobs.append({**job, "params": {**job["params"], **params}})
+        prometheus = {"global": TIMES, "scrape_configs": jobs}
+        return {
+            "there": rig.there(peer("prometheus"), prometheus, len(jobs), folder),
+            "here": rig.here(config, prometheus, folder),
+        }
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_request_is_that_of_json_exporter(name: str, requested: dict[str, rig.Lines]) -> None:
+    there, here = (of_case(name, requested[side]) for side in ("there", "here"))
+    assert sorted(here) == sorted(there)
+    assert any(line.startswith("seen{") for line in here)
 
 
 # --- Many targets -----------------------------------------------------------------------------------------------------
@@ -86,7 +206,7 @@ ROWS = {
         }
     ]
 }
-TARGET_MODULES = {"default": ASKED, "list": ASKED, "found": ASKED, "rows": ROWS}
+TARGET_CONFIG = json.dumps({"modules": {"default": ASKED, "list": ASKED, "found": ASKED, "rows": ROWS}})
 
 
 def answered(request: Request) -> Answer:
@@ -136,13 +256,13 @@ def test_targets_are_those_of_prometheus(peer: Peer, tmp_path: Path) -> None:
     server = LoopbackServer(answered)
     api = server.base_url
     try:
-        with rig.json_exporter(peer("json_exporter"), TARGET_MODULES, tmp_path) as exporter:
+        with rig.json_exporter(peer("json_exporter"), TARGET_CONFIG, tmp_path) as exporter:
             prometheus = {
                 "global": {**TIMES, "external_labels": {"cluster": "blue"}},
                 "scrape_configs": jobs_at(api, exporter),
             }
             there = rig.there(peer("prometheus"), prometheus, TARGETS, tmp_path)
-            here = rig.here(TARGET_MODULES, prometheus, tmp_path)
+            here = rig.here(TARGET_CONFIG, prometheus, tmp_path)
     finally:
         server.close()
     assert sorted(here) == sorted(there)

@@ -1,0 +1,85 @@
+"""XML -> the document that xmltodict makes of it: attributes are `@name`, the text beside them is `#text`, repeated
+elements are a list, an empty one is null, and names keep their prefixes.
+
+xmltodict itself is left out: of its options none is needed, and it reads a DTD, which here is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.parsers import expat
+
+MAX_DEPTH = 200
+"""Of elements in elements. SOAP and libvirt have about ten."""
+Element = dict[str, Any]
+
+
+class BadXml(ValueError):
+    """A text that is no XML, or more than is read; the message says where."""
+
+
+def document(content: bytes | bytearray) -> Element:
+    """A text in UTF-8 -> its root element under its name. Raises BadXml."""
+    parser = expat.ParserCreate("utf-8")  # whatever the declaration says
+    builder = _Builder(parser)
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.text
+    parser.StartDoctypeDeclHandler = builder.refuse_dtd
+    try:
+        parser.Parse(bytes(content.lstrip()), True)
+    except expat.ExpatError as error:
+        reason = expat.ErrorString(error.code)
+        raise BadXml(f"{reason}, line {error.lineno} column {error.offset + 1}") from None
+    return builder.root
+
+
+class _Builder:
+    """Makes objects of what the parser finds. An element without attributes and children is its text."""
+
+    def __init__(self, parser: expat.XMLParserType) -> None:
+        self._parser = parser
+        self.root: Element = {}
+        self._item: Element | None = self.root
+        self._texts: list[str] = []
+        self._around: list[tuple[Element | None, list[str]]] = []
+
+    def _refused(self, detail: str) -> BadXml:
+        return BadXml(f"{detail}, line {self._parser.CurrentLineNumber} column {self._parser.CurrentColumnNumber + 1}")
+
+    def refuse_dtd(self, *_: object) -> None:
+        """Entities are declared there, which may stand for billions of characters or for files."""
+        raise self._refused(
+            "it has a DTD (<!DOCTYPE …>), which is refused; ask the API for XML without it, or for JSON"
+        )
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._around) >= MAX_DEPTH:
+            raise self._refused(f"its elements are nested deeper than {MAX_DEPTH} levels")
+        self._around.append((self._item, self._texts))
+        self._item = {f"@{attribute}": text for attribute, text in attributes.items()} or None
+        self._texts = []
+
+    def text(self, text: str) -> None:
+        self._texts.append(text)
+
+    def end(self, name: str) -> None:
+        text = "".join(self._texts).strip() or None
+        value: Any = self._item
+        if value is None:
+            value = text
+        elif text:
+            _add(value, "#text", text)
+        outer, self._texts = self._around.pop()
+        self._item = outer = {} if outer is None else outer
+        _add(outer, name, value)
+
+
+def _add(item: Element, name: str, value: Any) -> None:
+    """A second value of a name makes a list of both."""
+    if name not in item:
+        item[name] = value
+    elif isinstance(item[name], list):
+        item[name].append(value)
+    else:
+        item[name] = [item[name], value]
