@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
-from urllib.parse import quote_plus
 
 import yaml
 
-from . import http_client, json_api, plain_text
+from . import http_client, json_api, plain_text, templates
 from .expression import Expression
 from .schema import Login, TokenUse
-from .secrets import Secret, SecretText, looks_like_reference, parse_reference
+from .secrets import Secret, SecretText, looks_like_reference
 from .yaml_reader import Section
 
 _COOKIE = "cookie"  # as `token`: the answer's cookies are what lets in
 _RESERVED = http_client.RESERVED_FOR_SOURCES - {"authorization"}
-_REF = re.compile(r"\{ref\.([^{}]*)\}")
 _FORM = re.compile(r"[^\s=&{}<>\"]+=[^\s]*")
 _FORM_TYPE, _JSON_TYPE = "application/x-www-form-urlencoded", "application/json"
 
@@ -83,50 +79,25 @@ def _body(
     block: Section, headers: tuple[tuple[str, tuple[Secret, ...]], ...]
 ) -> tuple[SecretText | None, tuple[tuple[str, Secret], ...]]:
     """The body, and the Content-Type that goes with it unless `headers` have one."""
-    text = plain_text.text(block, "body", plain_text.IN_BODY)
-    refs = {name: block.map("refs").hidden(name, parse_reference) for name in block.map("refs")}
+    check = templates.reader(block, "body", ("ref",), is_body=True)
+    text, refs = plain_text.text(block, "body", plain_text.IN_BODY, check), json_api.read_refs(block)
+    json_api.check_refs(block, [text], refs)
     if text is None:
-        if refs and not block.is_wrong("body"):
-            block.problem("refs", "needs a body, in which {ref.NAME} stands for each")
         return None, ()
     if not block.is_map("body"):
         plain_text.warn_of_references_within(block, "body", text)
     stated = next((value.literal or "" for name, (value,) in headers if name.lower() == "content-type"), None)
     kind = _content_type(text) if stated is None else stated
     content_type = (("Content-Type", Secret(literal=kind)),) if kind and stated is None else ()
-    used = dict.fromkeys(_REF.findall(text))
-    for name in used:
-        if name not in refs:
-            block.problem("body", f"{{ref.{name:.40}}} stands for nothing: write it into refs, beside body")
-    for name in refs:
-        if name not in used:
-            block.problem("refs", f"{name:.40} is used nowhere: the body has no {{ref.{name:.40}}}")
-    return secret_text(text, refs, _escape(kind)), content_type
-
-
-def secret_text(text: str, refs: Mapping[str, str | None], escape: Callable[[str], str]) -> SecretText:
-    """A text in which `{ref.NAME}` is a secret by reference."""
-    parts: list[str | Secret] = list(_REF.split(text))
-    parts[1::2] = [Secret(reference=refs.get(str(name)) or "") for name in parts[1::2]]
-    return SecretText(tuple(part for part in parts if part != ""), escape)
+    parts = templates.fill(text, lambda name: refs.get(name.removeprefix("ref.")), str)
+    return SecretText(tuple(parts), templates.escape_of_body(text, kind)), content_type
 
 
 def _content_type(body: str) -> str:
     """What a body looks like."""
     if body.lstrip()[:1] in ("{", "["):
         return _JSON_TYPE
-    return _FORM_TYPE if _FORM.fullmatch(_REF.sub("x", body.strip())) else ""
-
-
-def _escape(content_type: str) -> Callable[[str], str]:
-    if "json" in content_type.lower():
-        return in_json
-    return quote_plus if _FORM_TYPE in content_type.lower() else str
-
-
-def in_json(text: str) -> str:
-    """A text as it stands within the quotes of a JSON text."""
-    return json.dumps(text)[1:-1]
+    return _FORM_TYPE if _FORM.fullmatch(templates.filled(body.strip(), lambda name: "x", str)) else ""
 
 
 # where the token goes
