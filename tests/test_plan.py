@@ -246,3 +246,51 @@ def test_unknown_states_are_named(api: Api) -> None:
     assert job["metrics"][0]["unknown_states"] == {"count": 1, "states": {"us": 1}}
     assert any("'us' (1)" in warning for warning in found["warnings"])
     assert found["ok"] is True
+
+
+# --- Signed sources ---------------------------------------------------------------------------------------------------
+
+COST = """
+    sigv4: {region: us-east-1, service: ce}
+    method: POST
+    headers: {X-Amz-Target: AWSInsightsIndexService.GetCostAndUsage}
+"""
+
+
+def test_an_api_that_is_billed_by_request_is_priced_for_a_month(api: Api) -> None:
+    """$0.01 a request, 43,800 minutes in a month of 730 hours."""
+    found = planned(api, CPU + COST)
+    (job,) = found["jobs"]
+    assert (job["requests_per_month"], job["requests_usd_per_month"]) == (43_800, 438.0)
+    (warning,) = [one for one in found["warnings"] if "bills" in one]
+    assert "AWS bills each request to this API, $0.01: every 1m that is $438.00 a month" in warning
+
+
+def test_each_page_is_a_request(api: Api) -> None:
+    api.serve("/more", Answer.json({"hosts": HOSTS[:1]}))
+    paged = "    pagination: {style: next_link, path: next}\n    scrape_interval: 1d\n"
+    metric = "    metrics: [{name: cpu, records: hosts, value: cpu_ms, labels: {host: host}}]\n"
+    (job,) = planned(api, metric + COST + paged, records={"hosts": HOSTS, "next": "/more"})["jobs"]
+    assert (job["error"], job["requests_per_month"], job["requests_usd_per_month"]) == ("", 60, 0.6)
+
+
+@pytest.mark.parametrize(("interval", "tick"), [("1d", "1m"), ("12h", "1m")])
+def test_a_price_that_is_not_worth_saying_is_no_warning(api: Api, interval: str, tick: str) -> None:
+    found = planned(api, f"{CPU}{COST}    scrape_interval: {interval}\n", tick=tick)
+    assert [one for one in found["warnings"] if "bills" in one] == []
+
+
+def test_a_slow_tick_costs_less(api: Api) -> None:
+    (job,) = planned(api, CPU + COST, tick="1h")["jobs"]
+    assert (job["requests_per_month"], job["requests_usd_per_month"]) == (730, 7.3)
+
+
+def test_the_iam_statement_of_a_signed_job_is_shown(api: Api) -> None:
+    (job,) = planned(api, CPU + COST)["jobs"]
+    (needed,) = job["iam"]
+    assert needed["statement"] == {"Effect": "Allow", "Action": "ce:GetCostAndUsage", "Resource": "*"}
+
+
+def test_a_job_that_is_not_signed_needs_none(api: Api) -> None:
+    (job,) = planned(api, CPU)["jobs"]
+    assert not {"iam", "requests_per_month"} & job.keys()

@@ -11,13 +11,11 @@ import re
 import socket
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lambda_remote_write import __version__
 from lambda_remote_write.config.env_vars import read_env_vars
-from lambda_remote_write.config.scalars import print_duration
 from lambda_remote_write.config.schema import Config
 from lambda_remote_write.config.sd_configs import FileSd
 from lambda_remote_write.config.yaml_reader import ConfigError
@@ -25,7 +23,6 @@ from lambda_remote_write.config_source import Unreadable, not_loaded, problems_j
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.discovery import static_groups
 from lambda_remote_write.environment import Environment
-from lambda_remote_write.model.reason_counts import ANYTHING
 from lambda_remote_write.model.scrape import Scrape
 from lambda_remote_write.plan import plan
 from lambda_remote_write.push import push
@@ -36,8 +33,9 @@ from lambda_remote_write.scrape.targets import targets_of
 from lambda_remote_write.state.shards import MAX_SHARDS, WHOLE, Shard
 from lambda_remote_write.store import StoreError
 
+from .print_plan import print_plan
 from .run.runner import Runner
-from .terminal import Console, Parser, clock, counted, refuse, say_json
+from .terminal import Parser, clock, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _OK, _NOT_DELIVERED, _BAD = 0, 1, 2
@@ -249,97 +247,8 @@ def _plan(options: argparse.Namespace, config: Config, dependencies: Dependencie
     if options.json:
         say_json(found)
     else:
-        _print_plan(found)
+        print_plan(found)
     return _OK if found["ok"] else _NOT_DELIVERED
-
-
-def _print_plan(found: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    for job in found["jobs"]:
-        console.print(f"{job['job']}: {_job_state(job)}", style="bold")
-        for line in _job_lines(job):
-            console.print(f"  {line}")
-    for endpoint in found["endpoints"]:
-        requests = counted(endpoint["requests"], "request")
-        size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
-        console.print(f"would send to {endpoint['url']}: {size}")
-        for reason, entry in endpoint["dropped"].items():
-            console.print(f"  would drop {entry['count']}, {reason}: {entry['example']}")
-    for row in found.get("split", ()):
-        jobs = ", ".join(row["jobs"]) or "nothing"
-        counts = f"{counted(row['targets'], 'target')}, {counted(row['samples'], 'sample')}"
-        console.print(f"shard {row['shard']}: {counts} of {jobs}")
-    estimate = found["estimate"]
-    dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"
-    console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}")
-    printed = {message for job in found["jobs"] for message in job.get("messages", ())}
-    for warning in (one for one in found["warnings"] if one not in printed):
-        console.print(f"warning: {warning}")
-
-
-def _job_state(job: dict[str, Any]) -> str:
-    """Why a job is down; else its series, and how many targets are up where some are not."""
-    if job["error"] and not job["up"]:
-        return f"down: {job['error']}"
-    targets = job.get("targets", ())
-    of_targets = f", {job['up']} of {len(targets)} targets up" if job["error"] else ""
-    return f"{job['series']} series every {job['interval']}{of_targets}"
-
-
-def _job_lines(job: dict[str, Any]) -> Iterator[str]:
-    """Each metric with its first series and why records gave no sample, lines and rows that are none, what was dropped,
-    targets, lint."""
-    for metric in job["metrics"]:
-        yield from map(_series_line, metric["shown"])
-        if metric["not_shown"]:
-            yield f"{metric['metric']}: {metric['not_shown']} more not shown"
-        if metric.get("failed", "") not in ("", job["error"]):  # the job's own is printed above
-            yield f"failed: {metric['failed']}"
-        yield from skipped_lines(metric.get("skipped", {}))
-        for label in metric.get("labels_not_found", ()):
-            yield f"{metric['metric']}: label {label} was found in no record"
-    yield from skipped_lines({why: entry for why, entry in job["skipped"].items() if ANYTHING in entry["examples"]})
-    if ends := job.get("pages_end"):
-        yield f"{counted(job['pages'], 'page')} read, ended by: {', '.join(ends)}"
-    if job["metrics"]:
-        yield f"values per label: {', '.join(f'{name} {count}' for name, count in job['cardinality'].items())}"
-    for reason, entry in job["dropped"].items():
-        yield f"dropped {entry['count']}, {reason}: {entry['example']}"
-    at = Counter(target["url"] for target in job.get("targets", ()))
-    for target in job.get("targets", ()):
-        which = _labels(target["labels"]) if at[target["url"]] > 1 else ""  # a query is not shown, and may differ
-        yield f"{target['url']}{which}: {_state(target['error'], target['samples'])}"
-    for one in job.get("dropped_targets", ()):
-        yield f"not scraped: {one['discovered'].get('__address__', 'a target without address')}, by {one['by']}"
-    left = job.get("dropped_targets_count", 0) - len(job.get("dropped_targets", ()))
-    if left > 0:
-        yield f"not scraped: {left} more; keep_dropped_targets sets how many are shown"
-    yield from job.get("messages", ())
-    for message in job["lint"]:
-        yield f"lint: {message}"
-
-
-def _state(error: str, samples: int) -> str:
-    return f"down: {error}" if error else f"{samples} samples"
-
-
-def _series_line(shown: dict[str, Any]) -> str:
-    """One series: its labels, value, time and age, and what relabelling made of it."""
-    before, after = shown["before"], shown["after"]
-    if after is None:
-        return f"{_labels(before)} dropped by metric_relabel_configs[{shown.get('dropped_by_rule', '?')}]"
-    line = _labels(after)
-    if "value" in shown:
-        value = str(shown["value"]).removesuffix(".0")
-        age = shown["age_seconds"]
-        sense = "old" if age >= 0 else "ahead of the clock"
-        line += f" {value} at {clock(shown['timestamp_ms'])}, {print_duration(round(abs(age)) * 1000)} {sense}"
-    return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
-
-
-def _labels(labels: dict[str, str]) -> str:
-    rest = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
-    return f"{labels.get('__name__', '')}{{{rest}}}"
 
 
 def _spool(options: argparse.Namespace, config: Config, dependencies: Dependencies) -> int:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .aws.credentials import CredentialsProvider, aws_patience
+from .aws.credentials import CredentialsProvider, CredentialsProviders, aws_patience
 from .aws.s3 import S3, S3Store
-from .config.schema import RemoteWriteConfig
+from .config.schema import RemoteWriteConfig, SigV4
 from .config.secrets import SecretStore
 from .config_source import ConfigSource
 from .http import Transport
@@ -21,6 +21,7 @@ from .store import DirectoryStore, PunctualStore, Store
 if TYPE_CHECKING:
     from . import discovery
     from .aws.clients import AwsClients
+    from .aws.source_signature import SourceSignature, SourceSigner
 
 
 def boto3_session(profile: str, region: str) -> Any:
@@ -63,6 +64,7 @@ class Dependencies:
         self.secrets = SecretStore(env_vars, self._client, time.monotonic)
         self.objects = S3(env_vars, self.transport, self.secrets, session, now_ms)
         self._aws_clients: AwsClients | None = None
+        self._signer: SourceSigner | None = None
 
     def _client(self, service: str) -> Any:
         """Made once: that costs more than asking."""
@@ -78,6 +80,17 @@ class Dependencies:
         if self._aws_clients is None:
             self._aws_clients = AwsClients(self.env_vars, self.secrets, self.session, self.now_ms)
         return discovery.Clients(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
+
+    def fetcher(self) -> Fetcher:
+        return Fetcher(self.transport, self.secrets, self.env_vars, self._signature)
+
+    def _signature(self, sigv4: SigV4) -> SourceSignature:
+        if self._signer is None:
+            from .aws.source_signature import SourceSigner
+
+            providers = CredentialsProviders(self.env_vars, self.secrets, self.session, self.now_ms)
+            self._signer = SourceSigner(providers, self.secrets, self.now_ms)
+        return self._signer(sigv4)
 
     def client(self, endpoint: RemoteWriteConfig) -> RemoteWriteClient:
         """What posts to one endpoint, with credentials of its own where its config names some."""

@@ -74,9 +74,7 @@ class Environment:
         self._first_run = self.run + 1  # under this config
         self.shard = shard
         self.last_tick_ms: int | None = before.last_tick_ms if before else None
-        self.fetcher: Fetcher = (
-            before.fetcher if before else Fetcher(dependencies.transport, dependencies.secrets, dependencies.env_vars)
-        )
+        self.fetcher: Fetcher = before.fetcher if before else dependencies.fetcher()
         self.limits = common_limits(config.endpoints)
         external = self._external_labels()
         same = before if before and (before._external_labels(), before.limits) == (external, self.limits) else None

@@ -30,6 +30,7 @@ from .series.cache import AMP_LIMITS
 _SHOWN_SERIES = 20  # of a job; at least one of each metric
 _MANY_VALUES = 1_000  # distinct values of one label in one answer: a hint of an unbounded label
 _MANY_LABELS = 30
+_SHOWN_STATEMENTS = 10  # of IAM, of a job with many targets
 _BASE_UNITS = {
     "ms": "seconds", "milliseconds": "seconds", "us": "seconds", "microseconds": "seconds", "ns": "seconds",
     "minutes": "seconds", "hours": "seconds", "days": "seconds", "kb": "bytes", "kilobytes": "bytes", "mb": "bytes",
@@ -130,6 +131,12 @@ class _Shown:
         """Labels of discovery: an address may have a key in its query."""
         return {name: self._environment.fetcher.masked(value) for name, value in labels.items()}
 
+    def masked(self, value: Any) -> Any:
+        """Texts of a document without secrets."""
+        if isinstance(value, dict):
+            return {name: self.masked(item) for name, item in value.items()}
+        return self._environment.fetcher.masked(value) if isinstance(value, str) else value
+
     def _metric(self, name: str, result: MetricResult | None, most: int) -> dict[str, Any]:
         """One metric; those that records name are one together."""
         names = result.names if result and result.names else (name,)
@@ -175,8 +182,37 @@ def _job_of(pool: ScrapePool[Any], shown: _Shown, config: Config) -> dict[str, A
     of_metrics = (
         [message for metric in job.metrics for message in _lint_metric(metric)] if isinstance(job, JsonJob) else []
     )
-    found = _job(job, shown, config) | (_targets(pool, shown) if pool.finder else {})
+    found = _job(job, shown, config) | (_targets(pool, shown) if pool.finder else {}) | _signed(pool, shown, config)
     return found | {"lint": [*of_metrics, *_lint_labels(shown.trace), *_lint_interval(job.scrape_interval_ms)]}
+
+
+def _signed(pool: ScrapePool[Any], shown: _Shown, config: Config) -> dict[str, Any]:
+    """Of a job that signs what it asks: the IAM statements that it needs, and what AWS bills for its requests."""
+    job = pool.job
+    lists = [one for one in job.discovery if hasattr(one, "http")]
+    asked = [(one.target.url, job) for one in pool.scrapers.values() if not one.target.error]
+    signed = [(url, by) for url, by in (*asked, *((one.url, one) for one in lists)) if by.http.sigv4]
+    if not signed:
+        return {}
+    from .aws import iam
+
+    needed = iam.statements(
+        iam.ApiCall(getattr(by, "method", "GET"), url, by.http, _text(getattr(by, "body", ""))) for url, by in signed
+    )
+    return {"iam": [shown.masked(one) for one in needed[:_SHOWN_STATEMENTS]]} | _billed(job, shown, config)
+
+
+def _text(body: Any) -> str:
+    return body if isinstance(body, str) else ""
+
+
+def _billed(job: Job, shown: _Shown, config: Config) -> dict[str, Any]:
+    price = cost.REQUEST_USD.get(job.http.sigv4.service, 0) if job.http.sigv4 else 0
+    if not price:
+        return {}
+    interval_ms = max(job.scrape_interval_ms, config.tick_ms)
+    requests = sum(max(scrape.pages, 1) for scrape in shown.scrapes) * cost.requests_per_month(interval_ms / 1000)
+    return {"requests_per_month": requests, "requests_usd_per_month": round(requests * price, 2)}
 
 
 def _targets(pool: ScrapePool[Any], shown: _Shown) -> dict[str, Any]:

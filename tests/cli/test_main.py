@@ -189,6 +189,21 @@ def test_push_shows_skipped_records_and_failed_metrics(jobs: Path) -> None:
     assert "    failed: metric gone: the record gives no sample: value w finds nothing" in result.stdout
 
 
+def test_plan_prints_the_statement_and_the_price_of_a_signed_job(tmp_path: Path, api: Api) -> None:
+    path = tmp_path / "config.yaml"
+    keys = "region: us-east-1, service: ce, access_key: AKIDEXAMPLE, secret_key: abcdefgh, role_arn: ''"
+    path.write_text(
+        f"json_configs: [{{job_name: j, url: '{api.url}/fleet', sigv4: {{{keys}}}, method: POST,"
+        " headers: {X-Amz-Target: AWSInsightsIndexService.GetCostAndUsage}, metrics: [{name: m, value: '`1`'}]}]\n"
+        "remote_write: [{url: 'https://receiver.example/w'}]\n"
+    )
+    lines = [line.strip() for line in pusher("plan", path).stdout.splitlines()]
+    statement = '{"Effect":"Allow","Action":"ce:GetCostAndUsage","Resource":"*"}'
+    assert f"needs, for the function's role: {statement}" in lines
+    assert "AWS bills each request: 43,800 a month, each page one, $438.00 (us-east-1)" in lines
+    assert "$0.01: every 1m that is $438.00 a month" in pusher("check", path).stdout
+
+
 def test_plan_tells_targets_of_one_url_apart(tmp_path: Path) -> None:
     """By their labels: what differs may be a query, which is not shown."""
     groups = [{"targets": ["127.0.0.1:1"], "labels": {"__param_i": name, "i": name}} for name in ("a", "b")]

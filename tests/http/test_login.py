@@ -17,6 +17,7 @@ from lambda_remote_write.http.fetch import Fetcher, FetchError, SourceRequest
 from lambda_remote_write.http.login import MAX_ANSWER_BYTES, MAX_TOKEN_CHARACTERS, LoginRequest, LoginStore
 from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
+from tests.rig.discovery import no_request
 from tests.rig.json_source import Rig, error
 from tests.rig.tables import table
 
@@ -243,7 +244,7 @@ def test_many_targets_share_one_login_and_each_origin_has_its_own(rig: Rig) -> N
 
 def fetcher(now: Callable[[], float]) -> tuple[Fetcher, Transport]:
     transport = Transport()
-    return Fetcher(transport, SecretStore({}, lambda service: None, now), {}), transport
+    return Fetcher(transport, SecretStore({}, lambda service: None, now), {}, no_request), transport
 
 
 def request_of(api: Api, login: str) -> SourceRequest:

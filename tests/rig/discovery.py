@@ -91,7 +91,7 @@ class Rig:
         now_ms = lambda: int((time.time() + self.clock.ahead) * 1000)  # noqa: E731
         self.clients = AwsClients(self.env_vars, self.secrets, self.session, now_ms)
         objects = S3(self.env_vars, self.transport, self.secrets, no_request, lambda: int(time.time() * 1000))
-        fetcher = Fetcher(self.transport, self.secrets, self.env_vars)
+        fetcher = Fetcher(self.transport, self.secrets, self.env_vars, no_request)
         self.discovery_clients = Clients(fetcher, objects, client or self.clients, resolver, self.clock)
 
     def discovery(self, entry: str) -> Discovery:

@@ -13,6 +13,7 @@ SECRETS = [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-??????" for
 PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/pusher/config"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234"
 READER = "arn:aws:iam::210987654321:role/ec2-reader"
+POLICIES = [f"arn:aws:iam::{ACCOUNT}:policy/sources-{index}" for index in range(5)]
 OBJECT = "arn:aws:s3:::configs/pusher/config.yaml"
 BUCKET = "arn:aws:s3:::lists"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
@@ -37,11 +38,11 @@ def _as_set(value: str | list[str]) -> set[str]:
 
 
 def statements_of(stack: Stack, role: str) -> list[dict[str, Any]]:
-    """A role's statements, from its inline policies and from the stack's managed ones."""
+    """A role's statements, from its inline policies and from the stack's managed ones, not from the user's."""
     found = [
         document for policy in stack[role].get("Policies", []) for document in policy["PolicyDocument"]["Statement"]
     ]
-    for reference in stack[role].get("ManagedPolicyArns", []):
+    for reference in [one for one in stack[role].get("ManagedPolicyArns", []) if one not in POLICIES]:
         found += stack[reference.strip("<>")]["PolicyDocument"]["Statement"]
     return found
 

@@ -172,6 +172,9 @@ class Stack:
     def _join(self, argument: list[Any]) -> str:
         return str(argument[0]).join(self.resolve(argument[1]))
 
+    def _split(self, argument: list[Any]) -> list[str]:
+        return str(self.resolve(argument[1])).split(argument[0])
+
     def _findinmap(self, argument: list[Any]) -> Any:
         name, first, second = (self.resolve(item) for item in argument)
         return self._template["Mappings"][name][first][second]

@@ -21,6 +21,7 @@ from tests.rig.grants import (
     OBJECT,
     OWN_BUCKETS,
     PARAMETER,
+    POLICIES,
     READER,
     SECRETS,
     TOPIC,
@@ -217,6 +218,16 @@ def test_each_parameter_adds_one_permission(
     before, after = statements_of(stack_of(), role), statements_of(stack_of(**parameters), role)
     assert grants([statement for statement in after if statement not in before]) == [(actions, resources)]
     assert len(after) == len(before) + 1
+
+
+def test_the_users_policies_are_attached_to_the_roles_that_ask_sources(stack_of: StackOf) -> None:
+    """The stack itself allows nothing more: what the functions may ask is in the user's policies."""
+    before, after = stack_of(), stack_of(SourcePolicyArns=",".join(POLICIES))
+    changed = {name for name, properties in after.resources.items() if properties != before.resources[name]}
+    assert changed == {"PusherRole", "OperatorRole"}
+    for role in changed:
+        assert after[role]["ManagedPolicyArns"] == [*before[role]["ManagedPolicyArns"], *POLICIES]
+        assert statements_of(after, role) == statements_of(before, role)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from ..config.schema import SigV4
 from ..config.sd_configs import AwsSd, Ec2Sd
 from ..config.secrets import SecretStore
-from .credentials import Credentials, CredentialsProvider, aws_patience
+from .credentials import Credentials, CredentialsProvider, CredentialsProviders, aws_patience
 
 
 class AwsClients:
@@ -26,8 +26,8 @@ class AwsClients:
         session: Callable[[str, str], Any],
         now_ms: Callable[[], int],
     ) -> None:
-        self._env_vars, self._secrets, self._session, self._now_ms = env_vars, secrets, session, now_ms
-        self._providers: dict[SigV4, CredentialsProvider] = {}
+        self._session = session
+        self._providers = CredentialsProviders(env_vars, secrets, session, now_ms)
         self._sessions: dict[tuple[str, str], Any] = {}
         self._clients: dict[tuple[str, AwsSd], tuple[Credentials, Any]] = {}
         self._lock = threading.Lock()
@@ -47,12 +47,7 @@ class AwsClients:
         who = SigV4(
             config.region, config.access_key, config.secret_key, config.profile, config.role_arn, config.external_id
         )
-        with self._lock:
-            if who not in self._providers:
-                self._providers[who] = CredentialsProvider(
-                    who, self._env_vars, self._secrets, self._session, self._now_ms
-                )
-            return self._providers[who]
+        return self._providers(who)
 
     def _make(self, service: str, config: AwsSd, credentials: Credentials) -> Any:
         own = "ec2" if isinstance(config, Ec2Sd) else "ecs"

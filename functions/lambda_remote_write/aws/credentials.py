@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..config.partitions import partition_of
@@ -40,7 +40,7 @@ class Credentials:
 
 
 class CredentialsProvider:
-    """Credentials of one endpoint, kept while the environment is warm. Safe for several threads.
+    """Credentials of one `sigv4`, kept while the environment is warm. Safe for several threads.
 
     `session(profile, region)` makes a boto3 session; `now_ms` is the wall clock.
     """
@@ -136,3 +136,26 @@ class CredentialsProvider:
         if sigv4.use_fips_sts_endpoint:
             options["endpoint_url"] = f"https://{partition_of(sigv4.region).fips_sts_host(sigv4.region)}"
         return session.client("sts", region_name=sigv4.region, **options)
+
+
+class CredentialsProviders:
+    """The providers of an environment, one for all that ask as the same. Safe for several threads."""
+
+    def __init__(
+        self,
+        env_vars: Mapping[str, str],
+        secrets: SecretStore,
+        session: Callable[[str, str], Any],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._outside = env_vars, secrets, session, now_ms
+        self._providers: dict[SigV4, CredentialsProvider] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, sigv4: SigV4) -> CredentialsProvider:
+        """They do not depend on the service that is signed for."""
+        who = replace(sigv4, service="")
+        with self._lock:
+            if who not in self._providers:
+                self._providers[who] = CredentialsProvider(who, *self._outside)
+            return self._providers[who]

@@ -7,17 +7,20 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import requests
 from requests_aws4auth import AWS4Auth, AWS4SigningKey
 
 from ..config.schema import SigV4
-from ..http import HttpRequest
+from ..http import HttpRequest, parsed
 from .credentials import Credentials
 
-# Proxies rewrite these; a signature over them would break (botocore leaves the first out too).
-_UNSIGNED = frozenset(("user-agent", "content-length"))
+# Proxies rewrite these, CloudFront in front of an API too; a signature over them would break (botocore signs none of
+# them: its client adds the last two after the signature).
+_UNSIGNED = frozenset(("user-agent", "accept-encoding", "content-length"))
+_UNRESERVED = "-_.~"  # beside letters and digits (RFC 3986, 2.3)
+_DEFAULT_PORTS = (("https", 443), ("http", 80))
 
 
 def signed(request: HttpRequest, sigv4: SigV4, credentials: Credentials, now_ms: int) -> dict[str, str]:
@@ -37,6 +40,25 @@ def signed(request: HttpRequest, sigv4: SigV4, credentials: Credentials, now_ms:
         "Authorization": f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
         f"SignedHeaders={template.names}, Signature={signature}",
     }
+
+
+def signable(url: str, service: str) -> str:
+    """The URL as it goes over the wire, in the one form that every reader signs alike: spaces of the query as %20, no
+    default port, nothing that the client changes later. S3 signs the key that a path means."""
+    parts = parsed(url)
+    path = _key_path(parts.path or "") if service == "s3" else parts.path
+    query = "&".join(_strict(pair) for pair in parts.query.split("&") if pair) if parts.query else None
+    port = None if (parts.scheme, parts.port) in _DEFAULT_PORTS else parts.port
+    return parsed(parts._replace(path=path, query=query, port=port, fragment=None).url).url
+
+
+def _strict(pair: str) -> str:
+    """`name=value` or `name` of a query, strictly encoded: a plus is a space there, and never stays one."""
+    return "=".join(quote(unquote_to_bytes(part.replace("+", " ")), safe=_UNRESERVED) for part in pair.split("=", 1))
+
+
+def _key_path(path: str) -> str:
+    return quote(unquote_to_bytes(path), safe="/~")
 
 
 _ANY_STAMP, _ANY_HASH = "\0stamp\0", "\0hash\0"  # no header can hold them
@@ -97,13 +119,23 @@ def _verbatim(url: str) -> str:
 
 
 class _Signer(AWS4Auth):  # type: ignore[misc]
-    """Runs of white space count as one space everywhere: the library leaves those between quotes and fails on an
-    apostrophe, AWS's signers do neither. A path in S3 is signed as it goes over the wire, since keys may hold `//` and
-    `..`: "You do not normalize URI paths for requests to Amazon S3" (IAM User Guide, "Create a signed AWS API
-    request")."""
+    """What the library gets wrong, where AWS's signers agree: runs of white space count as one space everywhere, a
+    semicolon ends no path, and bytes of a query that are no UTF-8 stay what they are. A path in S3 is signed as it goes
+    over the wire, since keys may hold `//` and `..`: "You do not normalize URI paths for requests to Amazon S3" (IAM
+    User Guide, "Create a signed AWS API request")."""
+
+    def get_canonical_request(self, req: _Unsigned, cano_headers: str, signed_headers: str) -> str:
+        url = urlsplit(req.url)
+        path, query = self.amz_cano_path(url.path), self.amz_cano_querystring(url.query)
+        return "\n".join([req.method, path, query, cano_headers, signed_headers, req.headers["x-amz-content-sha256"]])
 
     def amz_cano_path(self, path: str) -> str:
-        return quote(unquote_to_bytes(path), safe="/~") if self.service == "s3" else str(super().amz_cano_path(path))
+        return _key_path(path) if self.service == "s3" else str(super().amz_cano_path(path))
+
+    @staticmethod
+    def amz_cano_querystring(qs: str) -> str:
+        pairs = (_strict(pair).partition("=") for pair in qs.split("&") if pair)
+        return "&".join(f"{name}={value}" for name, _, value in sorted(pairs))
 
     @staticmethod
     def amz_norm_whitespace(text: str | bytes) -> str:

@@ -37,6 +37,7 @@ RESERVED_FOR_SCRAPES = RESERVED_FOR_SOURCES | frozenset(  # prometheus/common co
      "x-prometheus-scrape-timeout-seconds", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256")
 )  # fmt: skip
 RESERVED_FOR_REMOTE_WRITE = RESERVED_FOR_SCRAPES | {"retry-attempt"}
+_OF_SIGNATURES = frozenset(("x-amz-date", "x-amz-security-token", "x-amz-content-sha256"))
 
 
 def _split(text: str) -> SplitResult | None:
@@ -173,6 +174,11 @@ def header_value(text: str) -> str:
     return text
 
 
+def _reserved(entry: Section, reserved: Collection[str]) -> Collection[str]:
+    """A job that signs its requests has the signature's headers from there."""
+    return frozenset(reserved) | _OF_SIGNATURES if "sigv4" in entry else reserved
+
+
 def static_headers(entry: Section, reserved: Collection[str]) -> tuple[tuple[str, str], ...]:
     """`headers: {Name: value}`; values never show."""
 
@@ -197,7 +203,7 @@ def _headers(
     if entry.is_list("headers"):
         entry.problem("headers", unsupported_keys.HEADER_LIST)
         return
-    section = entry.map("headers")
+    section, reserved = entry.map("headers"), _reserved(entry, reserved)
     for name in section:
         found = value(section, name)
         if header_name(section, name, reserved) and found is not None:
@@ -206,7 +212,7 @@ def _headers(
 
 def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
     """`http_headers: {Name: {values, secrets, files, refs}}`."""
-    headers, found = section.map("http_headers"), []
+    headers, found, reserved = section.map("http_headers"), [], _reserved(section, reserved)
     for name in headers:
         header = headers.section(name)
         if header is None or not header_name(headers, name, reserved):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import global_config, http_client, plain_text, relabel_configs, templates
+from . import global_config, http_client, plain_text, relabel_configs, sigv4, templates
 from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, HttpClientConfig, Job
 from .secrets import Secret
 from .yaml_reader import Section, did_you_mean
@@ -18,26 +18,19 @@ def discovers(entry: Section) -> list[str]:
     return [key for key in entry if key == "static_configs" or key.endswith("_sd_configs")]
 
 
-def shared(entry: Section, fallback: GlobalConfig, default: Job, reserved: Collection[str]) -> dict[str, Any]:
+def shared(
+    entry: Section, fallback: GlobalConfig, default: Job, reserved: Collection[str], env_vars: Mapping[str, str]
+) -> dict[str, Any]:
     """The keys of any job, as fields of Job. Headers of the names `reserved` may not be set."""
     return {
         "honor_labels": entry.boolean("honor_labels"),
         "limits": global_config.limits(entry, fallback.limits, default.limits),
         "allow_link_local": entry.boolean("allow_link_local"),
-        "http": _http(entry, reserved),
+        "http": sigv4.of_source(entry, http_client.read_source(entry, reserved), getattr(default, "url", ""), env_vars),
         "metric_relabel": relabel_configs.read(entry, "metric_relabel_configs", default.name_validation),
         "new_series_limit": entry.integer("new_series_limit") or fallback.new_series_limit,
         "max_requests_per_host": entry.integer("max_requests_per_host", _requests_per_host(entry, default)),
     }
-
-
-def _http(entry: Section, reserved: Collection[str]) -> HttpClientConfig:
-    found = http_client.read_source(entry, reserved)
-    lists = [key for key in discovers(entry) if key != "static_configs"]
-    if found.login and not found.login.is_at_target and lists and "hosts" not in entry:
-        hint = f"{lists[0]} needs hosts: which targets get the token, or a path as login.url to log in at each"
-        entry.problem("login", f"its token would go to every target that is listed: {hint}")
-    return found
 
 
 def _requests_per_host(entry: Section, default: Job) -> int:
@@ -55,8 +48,29 @@ def targets(entry: Section, fallback: GlobalConfig, default: Job, env_vars: Mapp
         "target_limit": entry.integer("target_limit") or fallback.target_limit,
         "keep_dropped_targets": entry.integer("keep_dropped_targets") or fallback.keep_dropped_targets,
         "relabel": relabel_configs.read(entry, "relabel_configs", default.name_validation),
+        "hosts": _hosts(entry),
         "discovery": sd_configs.read(entry, env_vars, default.name_validation),
     }
+
+
+def _hosts(entry: Section) -> tuple[str, ...]:
+    """`hosts`, which a job must have that gets credentials for each request, where its targets do not all stand in the
+    config."""
+    has_lists = any(key != "static_configs" for key in discovers(entry))
+    keys = [key for key in ("sigv4", "login") if key in entry and (key != "login" or _logs_in_at_one_address(entry))]
+    needed_by = keys[0] if keys and has_lists else ""
+    if not needed_by and not entry.has("hosts"):
+        return ()
+    from . import hosts  # few configs have it
+
+    return hosts.read(entry, needed_by)
+
+
+def _logs_in_at_one_address(entry: Section) -> bool:
+    """A path as `login.url` gives each target a token of its own."""
+    login = entry.section("login")
+    url = login.text("url") if login else ""
+    return bool(url) and not url.startswith("/")
 
 
 def _scheme(entry: Section, default: str) -> str:
@@ -65,6 +79,8 @@ def _scheme(entry: Section, default: str) -> str:
     if scheme.lower() not in ("http", "https"):
         detail = f"{scheme!r:.40} is neither http nor https: targets are down unless relabel_configs set __scheme__"
         entry.warn("scheme", f"{detail}{did_you_mean(scheme, ('http', 'https'))}")
+    if "sigv4" in entry and not entry.has("scheme"):
+        entry.warn("sigv4", "the job's scheme is http, its default; AWS's APIs take https: write scheme: https")
     return scheme
 
 

@@ -20,6 +20,7 @@ from . import (
     json_api,
     plain_text,
     scalars,
+    sigv4,
     statesets,
     templates,
     unsupported_keys,
@@ -46,9 +47,9 @@ def read(top: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], take
 def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], taken: set[str]) -> JsonJob:
     name, url = job_name(entry, taken), json_api.read_url(entry)
     interval_ms, timeout_ms = intervals(entry, fallback)
-    default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation)
+    default = JsonJob(name, interval_ms, timeout_ms, name_validation=fallback.name_validation, url=url or "")
     entry.defaults = default
-    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES)
+    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SOURCES, env_vars)
     http = json_api.with_headers(entry, shared.pop("http"))
     targets = _targets(entry, fallback, default, env_vars)
     request = json_api.read_request(entry)
@@ -59,7 +60,6 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         **targets,
         **jobs.with_params(_params(entry), http),
         **request,
-        url=url or "",
         labels=_static_labels(entry),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         fail_if=json_api.read_expression(entry, "fail_if", json_api.over_document),
@@ -75,6 +75,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     json_api.check_offset(entry, job.pagination, [metric.records for metric in job.metrics])
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
+    sigv4.warn_of_price(entry, job.http, max(interval_ms, fallback.tick_ms))
     entry.close(unsupported_keys.JOB)
     return job
 
@@ -115,7 +116,7 @@ def _check_labels(entry: Section, job: JsonJob, bodies: Sequence[str | None]) ->
             entry.problem("body", f"{{label.{name}}}: the target has the labels {has}; labels of the job adds others")
 
 
-_OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets")
+_OF_TARGETS = ("scheme", "metrics_path", "relabel_configs", "target_limit", "keep_dropped_targets", "hosts")
 _NOT_WITH_URL = "cannot stand with url, which is the short form of one target: leave one of the two out"
 
 

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from . import aws_identity, http_client, partitions, relabel_configs, scalars, unsupported_keys
+from . import http_client, partitions, relabel_configs, scalars, sigv4, unsupported_keys
 from .schema import MetadataConfig, QueueConfig, RemoteWriteConfig, SigV4
 from .yaml_reader import Section
 
-_SIGV4 = "sigv4 takes keys from the function's role, its environment or a profile: leave it out"
-_NO_SESSION = "sigv4 has no key for it: keys that end come from the function's role, its environment or a profile"
 _PATH = "/api/v1/remote_write"
 _AMP_HOST = re.compile(
     r"(?P<endpoint>vpce-[a-z0-9-]+\.)?aps-workspaces(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.(?(endpoint)vpce\.)"
@@ -21,8 +19,6 @@ _AMP_HOST = re.compile(
 )
 _WORKSPACE = re.compile(r"ws-[A-Za-z0-9-]+")
 _WORKSPACE_ARN = re.compile(r"arn:aws[a-z-]*:aps:([a-z0-9-]+):[0-9]{12}:workspace/(ws-[A-Za-z0-9-]+)")
-_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
-_MAX_TAG_KEY, _MAX_TAG_VALUE = 128, 256
 _MESSAGES = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
 
 
@@ -78,17 +74,17 @@ def read(section: Section, env_vars: Mapping[str, str], name_validation: str = "
 
 def _endpoint(entry: Section, env_vars: Mapping[str, str], name_validation: str) -> RemoteWriteConfig:
     url, region = address(entry, env_vars)
-    sigv4 = read_sigv4(entry, region, env_vars)
-    entry.defaults = default = RemoteWriteConfig(entry.text("name") or _default_name(url), url, sigv4=sigv4)
+    signature = read_sigv4(entry, region, env_vars)
+    entry.defaults = default = RemoteWriteConfig(entry.text("name") or _default_name(url), url, sigv4=signature)
     client = http_client.read(entry, http_client.RESERVED_FOR_REMOTE_WRITE, default.http)
     others = [key for key in ("basic_auth", "authorization", "oauth2") if entry.has(key)]
-    if sigv4 and others and entry.has("sigv4"):
+    if signature and others and entry.has("sigv4"):
         entry.problem(
             "sigv4", f"at most one of sigv4, basic_auth, authorization and oauth2 may be set, not also {others[0]}"
         )
-    elif sigv4 and others:
+    elif signature and others:
         entry.problem(others[0], "AMP takes signed requests only: leave it out")
-    _check_amp(entry, url, sigv4)
+    _check_amp(entry, url, signature)
     endpoint = replace(
         default,
         remote_timeout_ms=entry.positive_ms("remote_timeout"),
@@ -152,8 +148,8 @@ def _from_workspace(entry: Section, env_vars: Mapping[str, str]) -> tuple[str, s
         return text
 
     found = entry.read("workspace", workspace, "")
-    sigv4 = entry.section("sigv4")
-    region = _region_of(found) or (sigv4.text("region") if sigv4 else "") or env_vars.get("AWS_REGION", "")
+    block = entry.section("sigv4")
+    region = _region_of(found) or (block.text("region") if block else "") or env_vars.get("AWS_REGION", "")
     if found and not region:
         entry.problem("workspace", "its region is unknown: give the ARN, sigv4.region or the variable AWS_REGION")
     return (_workspace_url(found, region), region) if found and region else ("", region)
@@ -180,51 +176,19 @@ def read_sigv4(entry: Section, address_region: str, env_vars: Mapping[str, str])
     block = entry.section("sigv4", default)
     if block is None:
         return default if entry.has("workspace") and not entry.has("sigv4") else None
-    found = SigV4(
-        **aws_identity.read(block, env_vars, address_region, instead=_SIGV4),
-        session_name=block.read("session_name", _session_name, ""),
-        tags=_session_tags(block),
-        use_fips_sts_endpoint=block.boolean("use_fips_sts_endpoint"),
-        service=block.text("service_name", default.service),
-    )
+    found = sigv4.read(block, env_vars, address_region, block.text("service_name", default.service))
     if address_region and found.region != address_region:
         detail = f"{found.region!r} is not the region of the address ({address_region})"
         block.problem("region", f"{detail}; AMP would refuse the signature")
-    if bool(found.access_key) != bool(found.secret_key):
-        half = "access_key" if found.access_key else "secret_key"
-        block.problem(half, "access_key and secret_key are set both or neither")
-    for key in ("external_id", "session_name", "tags"):
-        if getattr(found, key) and not found.role_arn:
-            block.problem(key, "needs a role_arn")
-    block.close({"session_token": _NO_SESSION})
     return found
 
 
-def _session_name(text: str) -> str:
-    if text and not _SESSION_NAME.fullmatch(text):
-        raise ValueError("a session's name has 2 to 64 letters, digits and characters of _+=,.@-")
-    return text
-
-
-def _session_tags(block: Section) -> tuple[tuple[str, str], ...]:
-    """Bounds: Prometheus's sigv4, which are those of AWS for session tags."""
-    tags, found = block.map("tags"), []
-    for key in tags:
-        value = tags.text(key)
-        if not 0 < len(key.encode()) <= _MAX_TAG_KEY:
-            tags.problem(key, f"a tag's key has 1 to {_MAX_TAG_KEY} bytes")
-        if len(value.encode()) > _MAX_TAG_VALUE:
-            tags.problem(key, f"a tag's value has at most {_MAX_TAG_VALUE} bytes")
-        found.append((key, value))
-    return tuple(found)
-
-
-def _check_amp(entry: Section, url: str, sigv4: SigV4 | None) -> None:
+def _check_amp(entry: Section, url: str, signature: SigV4 | None) -> None:
     """Finds mistakes that AMP would answer with a 403 or 404 in every run."""
     parts = urlsplit(url)
     if amp_host(url) is None:
         return
-    if sigv4 is None and not entry.has("sigv4"):
+    if signature is None and not entry.has("sigv4"):
         entry.problem("sigv4", "AMP takes signed requests only: add sigv4: {} (the region is taken from the url)")
     if not re.fullmatch(rf"/workspaces/{_WORKSPACE.pattern}{_PATH}", parts.path) or parts.query:
         entry.problem(

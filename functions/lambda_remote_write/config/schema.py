@@ -147,9 +147,26 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class SigV4:
+    """`service` is another than `aps` for sources, and for other receivers. `session_name` and `tags` are those of
+    the session in which `role_arn` is assumed."""
+
+    region: str
+    access_key: str = field(default="", repr=False)
+    secret_key: Secret | None = None
+    profile: str = ""
+    role_arn: str = ""
+    external_id: str = field(default="", repr=False)
+    session_name: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    use_fips_sts_endpoint: bool = False
+    service: str = "aps"
+
+
+@dataclass(frozen=True, slots=True)
 class HttpClientConfig:
     """Prometheus's HTTP client keys. `http_headers` are name and values in order; `secret_params` are the parameters
-    of the query that the config gives by reference."""
+    of the query that the config gives by reference. `sigv4` is a source's; a receiver has its own."""
 
     basic_auth: BasicAuth | None = None
     authorization: Authorization | None = None
@@ -161,6 +178,7 @@ class HttpClientConfig:
     secret_params: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
     digest_auth: DigestAuth | None = None
     login: Login | None = None
+    sigv4: SigV4 | None = None
 
     @property
     def may_renew(self) -> bool:
@@ -386,6 +404,7 @@ class Job:
     name_validation: str = "utf8"  # or "legacy"
     allow_link_local: bool = False  # metadata services give out credentials
     http: HttpClientConfig = HttpClientConfig()
+    hosts: tuple[str, ...] = ()  # to which its targets may lead, as config.hosts matches them; none for any
     relabel: tuple[Rule, ...] = ()
     metric_relabel: tuple[Rule, ...] = ()
     discovery: tuple[Any, ...] = ()  # of config.sd_configs
@@ -458,23 +477,6 @@ class GlobalConfig:
     new_series_limit: int = 0
     tick_ms: int = TICK_MS
     heirs: list[str] = field(default_factory=list)  # the jobs read so far that have their interval from here
-
-
-@dataclass(frozen=True, slots=True)
-class SigV4:
-    """`service` is another than `aps` for other AWS services and in tests. `session_name` and `tags` are those of
-    the session in which `role_arn` is assumed."""
-
-    region: str
-    access_key: str = field(default="", repr=False)
-    secret_key: Secret | None = None
-    profile: str = ""
-    role_arn: str = ""
-    external_id: str = field(default="", repr=False)
-    session_name: str = ""
-    tags: tuple[tuple[str, str], ...] = ()
-    use_fips_sts_endpoint: bool = False
-    service: str = "aps"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     native = entry.boolean("scrape_native_histograms", fallback.scrape_native_histograms)
     name = global_config.job_name(entry, taken)
     entry.defaults = default = ScrapeJob(name, interval_ms, timeout_ms, name_validation=validation)
-    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SCRAPES)
+    shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SCRAPES, env_vars)
     job = replace(
         default,
         **jobs.with_params(jobs.params(entry), shared.pop("http")),

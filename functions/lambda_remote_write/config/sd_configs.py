@@ -12,7 +12,18 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from .. import relabel
-from . import aws_identity, body_format, expression, go_glob, http_client, jobs, json_api, scalars, templates
+from . import (
+    aws_identity,
+    body_format,
+    expression,
+    go_glob,
+    http_client,
+    jobs,
+    json_api,
+    scalars,
+    sigv4,
+    templates,
+)
 from .expression import Expression, Records
 from .expression_words import Scope
 from .global_config import NOT_A_NAME
@@ -172,8 +183,8 @@ def read(entry: Section, env_vars: EnvVars, name_validation: str = "utf8") -> tu
     readers: dict[str, Callable[[Section], SdConfig | None]] = {
         "static_configs": lambda block: _static(block, entry.has("relabel_configs"), name_validation),
         "file_sd_configs": _file_sd,
-        "http_sd_configs": _http_sd,
-        "json_sd_configs": _json_sd,
+        "http_sd_configs": lambda block: _http_sd(block, env_vars),
+        "json_sd_configs": lambda block: _json_sd(block, env_vars),
         "dns_sd_configs": _dns_sd,
         "ec2_sd_configs": lambda block: _ec2_sd(block, env_vars),
         "ecs_sd_configs": lambda block: _ecs_sd(block, env_vars),
@@ -242,9 +253,11 @@ def _file_name(text: str) -> str:
     return text
 
 
-def _http_sd(block: Section) -> HttpSd:
+def _http_sd(block: Section, env_vars: EnvVars) -> HttpSd:
     url, login = block.hidden("url", _with_login) or ("", None)
-    http = http_client.read_source(block, http_client.RESERVED_FOR_SCRAPES)
+    http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SCRAPES), url, env_vars)
+    if login and http.sigv4:
+        block.problem("sigv4", "cannot stand with a user and password in the url: leave one of the two out")
     if login:  # Go's client sets this one first, and none of the others replaces it but a token of oauth2
         http = replace(http, basic_auth=login, authorization=None)
     config = HttpSd(url=url, refresh_interval_ms=block.positive_ms("refresh_interval", HTTP_SD_REFRESH_MS), http=http)
@@ -270,7 +283,7 @@ def _with_login(text: str) -> tuple[str, BasicAuth | None]:
     return address, BasicAuth(Secret(literal=unquote(user)), Secret(literal=unquote(password)))
 
 
-def _json_sd(block: Section) -> JsonSd | None:
+def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     before = len(block.diagnostics.problems)
     request = json_api.read_request(block)
     if any(name.startswith("label.") for name in templates.names(request["body"] or "")):
@@ -282,9 +295,9 @@ def _json_sd(block: Section) -> JsonSd | None:
     labels = json_api.read_labels(block, convert)
     pagination, form = json_api.pagination(block), body_format.read(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
-    http = json_api.with_headers(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES))
-    params = jobs.with_params(jobs.query(block), http)
     url = json_api.read_url(block)
+    http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
+    params = jobs.with_params(jobs.query(block), json_api.with_headers(block, http))
     for key in ("url", "target"):
         if not block.has(key):
             block.problem(key, "is required")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,3 +36,13 @@ class Authentication(Protocol):
     def renew(self, refusal: Refusal) -> bool:
         """Gives up what was refused. True when another request may be let in. At its second refusal only who
         answers challenges has another one."""
+
+
+class Signature(Authentication, Protocol):
+    """One that AWS checks, which says in a code of its own what is wrong with it, with 400 too."""
+
+    def is_refused(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether an error with these headers and this beginning of its body is about who asks."""
+
+    def explained(self, headers: Mapping[str, str], body: bytes) -> str:
+        """What such an error means, and what to do."""

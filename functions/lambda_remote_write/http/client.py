@@ -33,6 +33,7 @@ class Answer:
         self._response, self._connection, self._host, self._name = response, connection, host, name
         self.status, self.headers = response.status, response.fields
         self.resent = False
+        self._read: bytes | None = None
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it comes. Raises TransportError."""
@@ -42,7 +43,10 @@ class Answer:
             raise explained(error, self._name, "reading the body") from None
 
     def read(self, limit: int) -> bytes:
-        """At most `limit` bytes of the body; the connection is given up when there are more."""
+        """At most `limit` bytes of the body, the same again when it is called again; the connection is given up when
+        there are more."""
+        if self._read is not None:
+            return self._read
         taken = bytearray()
         try:
             for chunk in self.chunks():
@@ -51,7 +55,8 @@ class Answer:
                     break
         except TransportError:
             pass  # what was read before the break serves as well
-        return bytes(taken[:limit])
+        self._read = bytes(taken[:limit])
+        return self._read
 
     def __enter__(self) -> Answer:
         return self

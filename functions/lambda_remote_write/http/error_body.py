@@ -13,7 +13,7 @@ from ..config.schema import HttpClientConfig
 from ..report.mask import is_public_header, names_credential
 from . import content_coding
 
-MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
+_UNPACKED_BYTES = 8_192
 _MAX_DEPTH = 6
 _MESSAGE_NAMES = (
     "errordescription", "message", "msg", "errormessage", "errormessages", "detail", "details", "description", "reason",
@@ -57,7 +57,7 @@ def said_in(content: bytes) -> str:
 
 
 def _decoded(body: bytes, content_type: str, content_encoding: str) -> str:
-    body = content_coding.beginning(body, content_encoding, MAX_ERROR_BYTES)
+    body = content_coding.beginning(body, content_encoding, _UNPACKED_BYTES)
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
     try:
         return body.decode(charset[1] if charset else "utf-8-sig", "replace")
@@ -128,7 +128,8 @@ def asked_schemes(www_authenticate: str) -> list[str]:
 
 def credentials_used(client: HttpClientConfig, url: str) -> list[str]:
     """The kinds of credentials of a request, as the config calls them."""
-    found = [key for key in ("basic_auth", "authorization", "oauth2", "digest_auth", "login") if getattr(client, key)]
+    keys = ("basic_auth", "authorization", "oauth2", "digest_auth", "login", "sigv4")
+    found = [key for key in keys if getattr(client, key)]
     found += [f"the header {name}" for name, _ in client.http_headers if not is_public_header(name)]
     in_url = (name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True) if names_credential(name))
     names = dict.fromkeys([*(name for name, _ in client.secret_params), *in_url])

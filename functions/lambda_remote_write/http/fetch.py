@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from .. import USER_AGENT
-from ..config.schema import HttpClientConfig
+from ..config.schema import HttpClientConfig, SigV4
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, content_coding, is_this_machine, parsed
-from .authentication import Authentication, AuthenticationError, Refusal
+from .authentication import Authentication, AuthenticationError, Refusal, Signature
 from .conditional import AnswerMemory, Body, StoredAnswer
 from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
@@ -25,6 +25,7 @@ _MAX_REDIRECTS = 10
 _MAX_TRIES = 3  # of a Digest: without credentials, with them, and with a nonce that is not stale
 REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
+MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
 
 
 class FetchError(Exception):
@@ -109,10 +110,17 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 class Fetcher:
-    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. Safe for several threads."""
+    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. `sign` gives what signs for a `sigv4`.
+    Safe for several threads."""
 
-    def __init__(self, transport: Transport, secrets: SecretStore, env_vars: Mapping[str, str]) -> None:
-        self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
+    def __init__(
+        self,
+        transport: Transport,
+        secrets: SecretStore,
+        env_vars: Mapping[str, str],
+        sign: Callable[[SigV4], Signature],
+    ) -> None:
+        self._transport, self._secrets, self._env_vars, self._sign = transport, secrets, env_vars, sign
         self._tokens = TokenStore(transport, secrets, env_vars)
         self._kept: dict[str, Any] = {}  # by key of the config: what authenticates while the environment is warm
         self.memory = AnswerMemory()
@@ -166,13 +174,19 @@ class Fetcher:
         for tries in range(1, _MAX_TRIES + 1):
             sent = self._follow(request, authentications, deadline)
             answer = sent.answer
-            is_refused = answer.status in (401, 403) and not request.is_success(answer.status)
+            is_refused = not request.is_success(answer.status) and self._is_refusal(answer, request.client)
             if not is_refused or origin(sent.url) != origin(request.url) or tries == _MAX_TRIES:
                 break
             if not self._renew(request, authentications, Refusal(answer.status, answer.headers, sent.at, tries)):
                 break
             answer.__exit__(None, None, None)
         return sent
+
+    def _is_refusal(self, answer: Answer, client: HttpClientConfig) -> bool:
+        """Whether the source does not let us in. AWS's JSON APIs say so with 400 (AWS JSON 1.1)."""
+        if answer.status != 400 or client.sigv4 is None:
+            return answer.status in (401, 403)
+        return self._sign(client.sigv4).is_refused(answer.headers, answer.read(MAX_ERROR_BYTES))
 
     def _renew(self, request: SourceRequest, authentications: Sequence[Authentication], refusal: Refusal) -> bool:
         """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
@@ -196,6 +210,8 @@ class Fetcher:
 
             challenges = self._kept.setdefault("digest_auth", ChallengeStore(self._secrets))
             found.append(Digest(client.digest_auth, challenges))
+        if client.sigv4:
+            found.append(self._sign(client.sigv4))
         return found
 
     def masked(self, text: str) -> str:
@@ -204,22 +220,17 @@ class Fetcher:
 
     def _refused(self, answer: Answer, url: str, request: SourceRequest) -> str:
         """An answer with a bad status in words, its own message among them."""
-        from .error_body import (  # seldom needed
-            MAX_ERROR_BYTES,
-            asked_schemes,
-            credentials_used,
-            message_of,
-            not_let_in,
-        )
+        from .error_body import asked_schemes, credentials_used, message_of, not_let_in  # seldom needed
 
+        headers, body, sigv4 = answer.headers, answer.read(MAX_ERROR_BYTES), request.client.sigv4
         hint = _hint(answer.status, request)
-        if answer.status in (401, 403):
-            asked = asked_schemes(answer.headers.joined("WWW-Authenticate"))
+        if self._is_refusal(answer, request.client):
+            asked = asked_schemes(headers.joined("WWW-Authenticate"))
             hint = not_let_in(credentials_used(request.client, request.url), asked)
             if origin(url) != origin(request.url):
                 hint += "; a redirect has led to another origin, where credentials are never sent"
-        headers = answer.headers
-        body = answer.read(MAX_ERROR_BYTES)
+            elif sigv4:
+                hint = f"{hint}; {self._sign(sigv4).explained(headers, body)}"
         text = message_of(body, headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
         detail = f'it says "{quoted}"' if (quoted := self._secrets.mask.quoted(text, _MAX_MESSAGE)) else ""
         details = "; ".join(filter(None, (hint, detail)))

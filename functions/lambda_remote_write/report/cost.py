@@ -1,4 +1,5 @@
-"""What samples cost on AMP: list prices of us-east-1, per month. Other regions differ; see AWS's price page."""
+"""What samples cost on AMP, and requests to APIs that AWS bills by request: list prices of us-east-1, per month. Other
+regions differ; see AWS's price pages."""
 
 from __future__ import annotations
 
@@ -6,6 +7,13 @@ MONTH_SECONDS = 730 * 3600
 FREE_SAMPLES = 40_000_000
 # (samples up to here, dollars per 10 million of them)
 _TIERS = ((2_000_000_000, 0.90), (252_000_000_000, 0.35), (float("inf"), 0.16))
+# Dollars for each request: "$0.01 per paginated API request" (AWS Cost Management pricing); "$0.01 per 1,000 metrics
+# requested" with GetMetricData, per 1,000 requests otherwise (Amazon CloudWatch pricing).
+REQUEST_USD = {"ce": 0.01, "monitoring": 0.01 / 1000}
+
+
+def requests_per_month(interval_seconds: float) -> int:
+    return round(MONTH_SECONDS / interval_seconds)
 
 
 def samples_per_month(series: int, interval_seconds: float) -> int:

@@ -27,7 +27,7 @@ _CREDENTIAL_WORDS = frozenset(
 )  # fmt: skip
 _PUBLIC_HEADERS = re.compile(
     r"accept(-.+)?|content-.+|user-agent|cache-control|pragma|origin|referer|prefer|range|date|from|te|if-.+|"
-    r"x-requested-with|x-scope-orgid|x-prometheus-.+|.+-version",
+    r"x-requested-with|x-scope-orgid|x-prometheus-.+|x-amz-target|.+-version",
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")

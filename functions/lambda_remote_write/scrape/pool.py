@@ -73,7 +73,7 @@ class ScrapePool(Generic[AnyJob]):
     def messages(self) -> list[str]:
         """Discovery that failed, a limit, targets that cannot be scraped."""
         found = self.targets
-        detail = [*self.warnings, found.over_limit, found.equal_labels, *_mistakes(found.dropped)]
+        detail = [*self.warnings, found.over_limit, found.equal_labels, found.no_host, *_mistakes(found.dropped)]
         return [f"{self.job.job_name}: {message}" for message in dict.fromkeys(detail) if message]
 
     def _scraper(self, target: Target[AnyJob]) -> Scraper:

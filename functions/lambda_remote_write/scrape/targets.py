@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, quote_plus, urlsplit
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 _PARAM = "__param_"
 _META = "__meta_"
+_SHOWN_HOSTS = 5  # of those that `hosts` does not match
 # What Go's url.Parse accepts as a host, with or without a port (net/url: parseHost).
 _ADDRESS = re.compile(r"""(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|[\w.~!$&'()*+,;=<>"-]*)(?::[0-9]*)?""")
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
+
+
+NOT_IN_HOSTS = "hosts of the job does not list "
 
 
 class BadTarget(Exception):
@@ -107,12 +111,13 @@ class DroppedTarget:
 @dataclass(slots=True)
 class Targets(Generic[AnyJob]):
     """The targets of one job by key. `over_limit` is set above target_limit: then none is scraped. `equal_labels` says
-    which are not scraped because others have the same labels."""
+    which are not scraped because others have the same labels, `no_host` that `hosts` allows none of them."""
 
     active: dict[str, Target[AnyJob]] = field(default_factory=dict)
     dropped: list[DroppedTarget] = field(default_factory=list)
     over_limit: str = ""
     equal_labels: str = ""
+    no_host: str = ""
 
 
 def address_of(job: JsonJob) -> str:
@@ -144,12 +149,23 @@ def targets_of(job: AnyJob, groups: Iterable[TargetGroup]) -> Targets[AnyJob]:
                 relabelled[one.key] = verdict.labels
             except BadTarget as error:
                 found.dropped.append(DroppedTarget(discovered, error=str(error)))
+    found.no_host = _no_host(job, found.active.values())
     limit = job.target_limit
     if limit and len(found.active) > limit:
         found.over_limit = f"{len(found.active)} targets, target_limit is {limit}: none is scraped"
     if len({frozenset(one.labels.items()) for one in found.active.values()}) < len(found.active):
         _drop_equal(found, relabelled)
     return found
+
+
+def _no_host(job: Job, targets: Collection[Target[Any]]) -> str:
+    """Says that `hosts` matches no target at all: more likely a mistake in it than in every target."""
+    refused = [one.host.rpartition(":")[0] for one in targets if one.error.startswith(NOT_IN_HOSTS)]
+    if not refused or len(refused) < len(targets):
+        return ""
+    found = sorted(set(refused))
+    more = f" and {len(found) - _SHOWN_HOSTS} more" if len(found) > _SHOWN_HOSTS else ""
+    return f"hosts [{', '.join(job.hosts)}] matches no target; found are {', '.join(found[:_SHOWN_HOSTS])}{more}"
 
 
 def _drop_equal(found: Targets[Any], relabelled: Mapping[str, Mapping[str, str]]) -> None:
@@ -217,9 +233,21 @@ def _target(job: AnyJob, labels: Mapping[str, str], discovered: Mapping[str, str
         custom_buckets=_flag(kept, "__convert_classic_histograms_to_nhcb__"),
         discovered=discovered,
         key=hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
-        error=_no_address(url, kept),
+        error=_no_address(url, kept) or _not_in_hosts(job, url, kept),
         unix_socket=kept.get("__unix_socket__", ""),
     )
+
+
+def _not_in_hosts(job: Job, url: str, labels: Mapping[str, str]) -> str:
+    """Why a target may not be asked, "" if it may: its host as it is connected to, whatever its labels show."""
+    if not job.hosts:
+        return ""
+    from ..config import hosts  # few configs have it
+
+    if "__unix_socket__" in labels:
+        return "hosts of the job allows no __unix_socket__: what listens there is not the host"
+    host = parsed(url).host or ""
+    return "" if hosts.matches(host, job.hosts) else f"{NOT_IN_HOSTS}{host!r:.100}: nothing was sent to it"
 
 
 def _no_address(url: str, labels: Mapping[str, str]) -> str:
