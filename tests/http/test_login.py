@@ -570,6 +570,24 @@ def test_what_lets_in_stays_hidden_however_many_cookies_others_set(
     assert CANARY not in json.dumps(report) + capsys.readouterr().out
 
 
+def test_the_token_of_a_login_at_one_address_goes_to_the_hosts_that_are_named(rig: Rig) -> None:
+    """A list could name any target, and would have the token sent there."""
+    site = Site().serve(rig.api)
+    with Api() as other:
+        hosts = rig.api.url.removeprefix("http://"), other.url.removeprefix("http://").replace("127.0.0.1", "localhost")
+        rig.api.serve("/list", Answer.json([{"t": host} for host in hosts]))
+        report = rig.app_of(
+            f"json_configs:\n  - job_name: j\n    metrics_path: /doc\n    metrics: [{METRIC}]\n"
+            f"    login: {{url: '{rig.api.url}/login', token: token}}\n    hosts: [127.0.0.1]\n"
+            f"    json_sd_configs: [{{url: '{rig.api.url}/list', target: t}}]"
+        ).handle({}, None)
+        assert other.requests == []
+    assert len(site.logins) == 1
+    assert "localhost" in json.dumps(report)
+    assert "hosts of the job does not list" in json.dumps(report)
+    assert rig.value("up", instance=hosts[0]) == 1
+
+
 SOURCES = [
     ("scrape_configs", "scrape_configs: [{{job_name: j, {0}, static_configs: [{{targets: ['{1}']}}]}}]"),
     ("json_configs", "json_configs: [{{job_name: j, {0}, static_configs: [{{targets: ['{1}']}}], metrics: [{2}]}}]"),
