@@ -53,8 +53,13 @@ def served(rig: Rig, recipe: Recipe) -> str:
     for place, answer in recipe.answers():
         answers.setdefault(_plain(place), []).append(_with_plain_links(answer))
 
+    wanted = {_plain(place): header for place, header in recipe.wanted.items()}
+
     def respond(request: Request) -> Answer:
         url = request.path + (f"?{request.query}" if request.query else "")
+        name, value = wanted.get(url, ("Host", request.headers["Host"]))
+        if request.headers.get(name) != value:
+            return Answer(401)
         found = answers.get(url, [Answer(404)])
         return found.pop(0) if len(found) > 1 else found[0]
 
@@ -64,7 +69,8 @@ def served(rig: Rig, recipe: Recipe) -> str:
     if "scrape_interval: 1d" in recipe.config:
         rig.env_vars["PUSHER_TICK"] = "1d"  # so that its job is due
     proxied = rf"\g<0>\n\1  proxy_url: {rig.api.url}"
-    return re.sub(r"^( *)- (?:job_name|url): .*$", proxied, _plain(recipe.config), flags=re.M)
+    config = re.sub(r"^( *)- (?:job_name|url): .*$", proxied, _plain(recipe.config), flags=re.M)
+    return re.sub(r"^( *)oauth2:$", proxied, config, flags=re.M)
 
 
 def _plain(text: str) -> str:

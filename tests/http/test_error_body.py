@@ -119,12 +119,19 @@ def test_schemes(header: str, schemes: list[str]) -> None:
 
 
 BASIC = "basic_auth: {username: u, password: p}"
+DIGEST = "digest_auth: {username: u, password: p}"
+LOGIN = "login: {url: /login, token: token}"
 LET_IN = [
     ("nothing", "", "", ["no credentials are configured"], ["check"]),
     ("nothing, Basic wanted", "", 'Basic realm="r"', ["no credentials", "asks for Basic: set basic_auth"], []),
     ("nothing, Bearer wanted", "", "Bearer", ["asks for Bearer", "authorization or oauth2"], []),
     ("basic", BASIC, "", ["check basic_auth"], ["authorization", "oauth2"]),
-    ("basic, Digest wanted", BASIC, 'Digest realm="r"', ["asks for Digest, which is not supported", "basic_auth"], []),
+    ("basic, Digest wanted", BASIC, 'Digest realm="r"', ["basic_auth sends Basic only: set digest_auth"], []),
+    ("nothing, Digest wanted", "", "Digest", ["no credentials", "asks for Digest: set digest_auth"], []),
+    ("bearer, Digest wanted", "bearer_token: t", "Digest", ["asks for Digest: set digest_auth"], ["sends Basic"]),
+    ("digest, Basic wanted", DIGEST, "Basic", ["digest_auth sends Digest only: set basic_auth"], []),
+    ("digest, Bearer wanted", DIGEST, "Bearer", ["set authorization or oauth2", "check digest_auth"], []),
+    ("login, Bearer wanted", LOGIN, "Bearer", ["asks for Bearer; it does not take", "check login"], ["oauth2"]),
     ("basic, NTLM wanted", BASIC, "Negotiate, NTLM", ["asks for Negotiate or NTLM, which is not supported"], []),
     ("basic, Bearer wanted", BASIC, "Bearer", ["asks for Bearer: set authorization or oauth2"], []),
     ("bearer", "bearer_token: t", "", ["check authorization"], ["basic_auth"]),
@@ -143,6 +150,7 @@ def test_a_401_names_what_the_job_sends_and_what_is_wanted(
 ) -> None:
     answer = Answer(status, {"WWW-Authenticate": asks} if asks else {}, body({"message": "log in first"}))
     rig.api.serve("/doc", answer)
+    rig.api.serve("/login", Answer.json({"token": "t"}))
     found = error(rig.push(rig.job(METRIC, keys=keys)))
     assert [word for word in detail if word not in found] == []
     assert [word for word in unsaid if word in found] == []

@@ -2,7 +2,8 @@
 
 A section with blocks is a recipe: its answers (```json, ```csv, ```xml or ```ndjson, or ```http with status and
 headers), one ```yaml and one ```text. An answer is that of the addresses in the line `… answers:` above it, or of the
-config's only one. An address that stands above several gives them in turn.
+config's only one. An address that stands above several gives them in turn. With `, with `Name: value`` above it, an
+answer is for who sends this header, and others get 401.
 """
 
 from __future__ import annotations
@@ -59,10 +60,16 @@ class Recipe:
         """Those that EC2 knows."""
         return [one for block in self.blocks if EC2 in block["above"] for one in json.loads(block["content"])]
 
+    @property
+    def wanted(self) -> dict[str, tuple[str, str]]:
+        """Address -> the header, and its value, that lets in."""
+        found = (re.search(r"`(http\S+)`, with `([\w-]+): ([^`]+)`", block["above"]) for block in self.blocks)
+        return {one[1]: (one[2], one[3]) for one in found if one}
+
     def answers(self) -> Iterator[tuple[str, Answer]]:
         """Address -> answer."""
         for block in self.blocks:
-            places = re.findall(r"`(\S+)`", block["above"]) or re.findall(r"\burl: (\S+)", self.config)[:1]
+            places = re.findall(r"`(http\S+)`", block["above"]) or re.findall(r"\burl: (\S+)", self.config)[:1]
             if block["language"] in ("http", *TYPES) and EC2 not in block["above"]:
                 answer = _answer(block["content"]) if block["language"] == "http" else _of_type(block)
                 yield from ((place, answer) for place in places)

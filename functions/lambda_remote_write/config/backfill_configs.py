@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from . import global_config, http_client, relabel_configs, remote_write, scalars
+from . import global_config, http_client, relabel_configs, remote_write, scalars, unsupported_keys
 from .schema import BackfillServer
 from .yaml_reader import Section
 
@@ -46,7 +46,7 @@ def _server(entry: Section, env_vars: Mapping[str, str], taken: set[str], name_v
         labels=_labels(entry),
         metric_relabel=relabel_configs.read(entry, "metric_relabel_configs", name_validation),
     )
-    entry.close()
+    entry.close(unsupported_keys.OF_SOURCES)
     return server
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 
 from . import plain_text, unsupported_keys
-from .schema import Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig
+from .schema import Authorization, BasicAuth, DigestAuth, HttpClientConfig, Login, OAuth2, ProxyConfig, TlsConfig
 from .secrets import Secret, looks_like_reference, parse_reference
 from .yaml_reader import Section, shown_url
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 _OAUTH2 = "of oauth2, client_secret_ref and endpoint_params take references"
 _TLS_VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CLIENT_CREDENTIALS = "client_credentials"
+_CLIENT_CREDENTIALS, _PASSWORD = "client_credentials", "password"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _SIGNED = "nothing here signs with a private key"
 _OF_JWT_BEARER = (
@@ -150,14 +151,21 @@ def _proxy_header(section: Section) -> tuple[tuple[str, tuple[Secret, ...]], ...
 
 def header_name(section: Section, name: str, reserved: Collection[str]) -> bool:
     """Reports a header name that is no token or may not be set. Returns whether it is valid."""
-    if not _HEADER_NAME.fullmatch(name):
-        section.problem(name, "not a header name")
+    try:
+        return bool(valid_header_name(name, reserved))
+    except ValueError as error:
+        section.problem(name, str(error))
         return False
+
+
+def valid_header_name(name: str, reserved: Collection[str]) -> str:
+    """The name. Raises ValueError for one that is no token or may not be set."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("not a header name")
     if name.lower() in reserved:
         how = "use authorization or basic_auth" if name.lower() == "authorization" else "the client sets it itself"
-        section.problem(name, f"this header may not be set: {how}")
-        return False
-    return True
+        raise ValueError(f"this header may not be set: {how}")
+    return name
 
 
 def header_value(text: str) -> str:
@@ -221,7 +229,7 @@ def http_headers(section: Section, reserved: Collection[str]) -> tuple[tuple[str
 
 def read(section: Section, reserved: Collection[str], default: HttpClientConfig | None = None) -> HttpClientConfig:
     """All HTTP client keys of one section."""
-    basic, authorization, oauth2 = _basic_auth(section), _authorization(section), _oauth2(section)
+    basic, authorization, oauth2 = basic_auth(section), _authorization(section), _oauth2(section)
     given = [
         name for name, value in (("basic_auth", basic), ("authorization", authorization), ("oauth2", oauth2)) if value
     ]
@@ -240,7 +248,40 @@ def read(section: Section, reserved: Collection[str], default: HttpClientConfig 
     )
 
 
-def _basic_auth(section: Section) -> BasicAuth | None:
+def read_source(section: Section, reserved: Collection[str]) -> HttpClientConfig:
+    """All HTTP client keys of a source, which has ways of its own to let others in."""
+    found = replace(read(section, reserved), digest_auth=_digest_auth(section), login=_login(section))
+    others = [key for key in ("basic_auth", "authorization", "oauth2", "digest_auth") if getattr(found, key)]
+    if found.digest_auth and len(others) > 1:
+        section.problem("digest_auth", f"cannot stand with {others[0]}: leave one of the two out")
+    login = found.login
+    if login and login.token is not None and login.use.header.lower() == "authorization" and others:
+        detail = f"its token goes into Authorization, where {others[0]} goes: leave one of the two out"
+        section.problem("login", f"{detail}, or give login.use another header, or a query")
+    return found
+
+
+def _login(section: Section) -> Login | None:
+    if not section.has("login"):
+        return None
+    from . import login  # seldom needed
+
+    return login.read(section)
+
+
+def _digest_auth(section: Section) -> DigestAuth | None:
+    digest = section.section("digest_auth")
+    if digest is None:
+        return None
+    found = DigestAuth(secret(digest, "username"), secret(digest, "password"))
+    for key, value in (("username", found.username), ("password", found.password)):
+        if value is None and not digest.is_wrong(key):
+            digest.problem(key, f"is required: {key}, {key}_file or {key}_ref")
+    digest.close()
+    return found
+
+
+def basic_auth(section: Section) -> BasicAuth | None:
     basic = section.section("basic_auth")
     if basic is None:
         return None
@@ -288,13 +329,16 @@ def _oauth2(section: Section) -> OAuth2 | None:
 
     def grant(text: str) -> str:
         if text == _JWT_BEARER:
-            raise ValueError(f"{_SIGNED}; allowed is {_CLIENT_CREDENTIALS}")
-        if text != _CLIENT_CREDENTIALS:
-            raise ValueError(f"allowed is {_CLIENT_CREDENTIALS}; the password grant goes into endpoint_params")
+            raise ValueError(f"{_SIGNED}; allowed are {_CLIENT_CREDENTIALS} and {_PASSWORD}")
+        if text not in (_CLIENT_CREDENTIALS, _PASSWORD):
+            raise ValueError(f"allowed are {_CLIENT_CREDENTIALS} and {_PASSWORD}; other grants go into endpoint_params")
         return text
 
-    block.read("grant_type", grant, _CLIENT_CREDENTIALS)
+    grant_type = block.read("grant_type", grant, _CLIENT_CREDENTIALS)
     found = OAuth2(
+        grant_type=grant_type,
+        username=secret(block, "username"),
+        password=secret(block, "password"),
         client_id=plain_text.text(block, "client_id", _OAUTH2) or "",
         client_secret=secret(block, "client_secret"),
         token_url=block.hidden("token_url", url) or "",
@@ -306,5 +350,18 @@ def _oauth2(section: Section) -> OAuth2 | None:
     for key in ("client_id", "token_url"):
         if not block.has(key):
             block.problem(key, "is required in oauth2")
+    if not block.is_wrong("grant_type"):
+        _check_user(block, found)
     block.close(dict.fromkeys(_OF_JWT_BEARER, f"is for the grant type {_JWT_BEARER}: {_SIGNED}"))
     return found
+
+
+def _check_user(block: Section, oauth2: OAuth2) -> None:
+    """The user belongs to the password grant, which needs it."""
+    is_password, params = oauth2.grant_type == _PASSWORD, dict(oauth2.endpoint_params)
+    for key, value in (("username", oauth2.username), ("password", oauth2.password)):
+        written = next((f"{key}{ending}" for ending in _FORMS if block.has(f"{key}{ending}")), key)
+        if value and not is_password:
+            block.problem(written, f"belongs to grant_type: {_PASSWORD}")
+        elif is_password and not value and not block.is_wrong(written) and key not in params:
+            block.problem(key, f"is required with grant_type {_PASSWORD}: {key}, {key}_file or {key}_ref")

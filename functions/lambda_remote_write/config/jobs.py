@@ -26,7 +26,7 @@ def shared(
         "honor_labels": entry.boolean("honor_labels"),
         "limits": global_config.limits(entry, fallback.limits, default.limits),
         "allow_link_local": entry.boolean("allow_link_local"),
-        "http": sigv4.of_source(entry, http_client.read(entry, reserved), getattr(default, "url", ""), env_vars),
+        "http": sigv4.of_source(entry, http_client.read_source(entry, reserved), getattr(default, "url", ""), env_vars),
         "metric_relabel": relabel_configs.read(entry, "metric_relabel_configs", default.name_validation),
         "new_series_limit": entry.integer("new_series_limit") or fallback.new_series_limit,
         "max_requests_per_host": entry.integer("max_requests_per_host", _requests_per_host(entry, default)),
@@ -57,12 +57,20 @@ def _hosts(entry: Section) -> tuple[str, ...]:
     """`hosts`, which a job must have that gets credentials for each request, where its targets do not all stand in the
     config."""
     has_lists = any(key != "static_configs" for key in discovers(entry))
-    needed_by = next((key for key in ("sigv4",) if key in entry), "") if has_lists else ""
+    keys = [key for key in ("sigv4", "login") if key in entry and (key != "login" or _logs_in_at_one_address(entry))]
+    needed_by = keys[0] if keys and has_lists else ""
     if not needed_by and not entry.has("hosts"):
         return ()
     from . import hosts  # few configs have it
 
     return hosts.read(entry, needed_by)
+
+
+def _logs_in_at_one_address(entry: Section) -> bool:
+    """A path as `login.url` gives each target a token of its own."""
+    login = entry.section("login")
+    url = login.text("url") if login else ""
+    return bool(url) and not url.startswith("/")
 
 
 def _scheme(entry: Section, default: str) -> str:

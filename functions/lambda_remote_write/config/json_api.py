@@ -27,7 +27,7 @@ def read_url(section: Section, known: Collection[str] = templates.IN_URL) -> str
 
 def read_request(section: Section) -> dict[str, Any]:
     """`method`, `body`, `refs` and `templates`, as fields of a job or a list."""
-    body, refs = _body(section), _refs(section)
+    body, refs = _body(section), read_refs(section)
     method = section.choice("method", ("GET", "POST"), "POST" if body is not None else "GET")
     if body is not None and method == "GET":
         section.problem("body", "a GET request has no body; leave method out or set it to POST")
@@ -42,7 +42,7 @@ def _body(section: Section) -> str | None:
     return body
 
 
-def _refs(section: Section) -> dict[str, Secret]:
+def read_refs(section: Section) -> dict[str, Secret]:
     """`refs: {NAME: reference}`."""
     block = section.map("refs")
     read = {name: block.hidden(name, parse_reference) for name in block}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..relabel import Rule
 from .expression import Expression, Records
-from .secrets import Secret
+from .secrets import Secret, SecretText
 from .timestamp import RFC3339, Format, Formats
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class ProxyConfig:
 
 @dataclass(frozen=True, slots=True)
 class OAuth2:
-    """The client-credentials grant (or another that needs only form parameters, given in `endpoint_params`)."""
+    """The client-credentials grant, the password grant with `username` and `password`, or another that needs only form
+    parameters, given in `endpoint_params`."""
 
     client_id: str
     client_secret: Secret | None
@@ -83,6 +84,66 @@ class OAuth2:
     endpoint_params: tuple[tuple[str, Secret], ...] = ()
     tls: TlsConfig = TlsConfig()
     proxy: ProxyConfig = ProxyConfig()
+    grant_type: str = "client_credentials"
+    username: Secret | None = None
+    password: Secret | None = None
+
+    @property
+    def form(self) -> dict[str, str | Secret]:
+        """The parameters of a token request without those of the client (RFC 6749, 4.3.2 and 4.4.2); of one that is
+        given twice, that of `endpoint_params`."""
+        user = {"username": self.username, "password": self.password}
+        scope = {"scope": " ".join(self.scopes)} if self.scopes else {}
+        given = {name: value for name, value in user.items() if value}
+        return {"grant_type": self.grant_type, **scope, **given, **dict(self.endpoint_params)}
+
+    @property
+    def tries_password(self) -> bool:
+        """Whether a request that is refused may bring an account nearer to being locked."""
+        grant = dict(self.endpoint_params).get("grant_type")
+        return "password" in (self.grant_type, grant and grant.literal)
+
+
+@dataclass(frozen=True, slots=True)
+class DigestAuth:
+    username: Secret | None
+    password: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """Where a login's token goes: into `header` behind `prefix`, or into the parameter `query`."""
+
+    header: str = "Authorization"
+    prefix: str = "Bearer "  # of Authorization; none of another header
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A request whose answer lets others in: by its cookies when `token` is None. `url` is absolute, or the path at
+    which each target is logged in."""
+
+    url: str = field(repr=False)
+    token: Expression | None
+    method: str = "POST"
+    body: SecretText | None = None
+    headers: tuple[tuple[str, Secret], ...] = ()
+    query: tuple[tuple[str, Secret], ...] = ()
+    basic_auth: BasicAuth | None = None
+    use: TokenUse = TokenUse()
+    lifetime_ms: int = 3_000_000  # 50m: most sessions last an hour or more, and a 401 or 403 renews one that does not
+
+    @property
+    def is_at_target(self) -> bool:
+        return self.url.startswith("/")
+
+    @property
+    def held(self) -> list[Secret]:
+        """The secrets that the login itself sends."""
+        basic = self.basic_auth
+        held = [secret for _, secret in (*self.headers, *self.query)] + (self.body.secrets if self.body else [])
+        return held + [one for one in ((basic.username, basic.password) if basic else ()) if one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +176,8 @@ class HttpClientConfig:
     follow_redirects: bool = True
     http_headers: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
     secret_params: tuple[tuple[str, tuple[Secret, ...]], ...] = ()
+    digest_auth: DigestAuth | None = None
+    login: Login | None = None
     sigv4: SigV4 | None = None
 
     @property

@@ -255,7 +255,7 @@ def _file_name(text: str) -> str:
 
 def _http_sd(block: Section, env_vars: EnvVars) -> HttpSd:
     url, login = block.hidden("url", _with_login) or ("", None)
-    http = sigv4.of_source(block, http_client.read(block, http_client.RESERVED_FOR_SCRAPES), url, env_vars)
+    http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SCRAPES), url, env_vars)
     if login and http.sigv4:
         block.problem("sigv4", "cannot stand with a user and password in the url: leave one of the two out")
     if login:  # Go's client sets this one first, and none of the others replaces it but a token of oauth2
@@ -296,7 +296,7 @@ def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     pagination, form = json_api.pagination(block), body_format.read(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     url = json_api.read_url(block)
-    http = sigv4.of_source(block, http_client.read(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
+    http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
     params = jobs.with_params(jobs.query(block), json_api.with_headers(block, http))
     for key in ("url", "target"):
         if not block.has(key):

@@ -54,7 +54,10 @@ METRIC = {
     "epochtimestamp": f"{_EXPORTER}; use timestamp: {{path: …, format: unix_ms}}",
     "allow_missing_key": f"{_EXPORTER}; use on_missing: skip",
 }
+_OF_SOURCES = "is a key of sources; use sigv4 (AWS), basic_auth, authorization or oauth2"
+OF_SOURCES = dict.fromkeys(("digest_auth", "login"), _OF_SOURCES)
 REMOTE_WRITE = {
+    **OF_SOURCES,
     "azuread": "signs for Azure; use sigv4 (AWS), basic_auth, authorization or oauth2",
     "google_iam": "signs for Google Cloud; use sigv4 (AWS), basic_auth, authorization or oauth2",
     "write_relabel_config": "the key is write_relabel_configs",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .response import Headers
 from .types import HttpRequest
 
 
@@ -15,22 +16,26 @@ class AuthenticationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A 401 or 403, and when its request was ready (as `SecretStore.now`)."""
+    """A 401 or 403, and when its request was ready (as `SecretStore.now`). `tries` counts how many were sent for the
+    same answer."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Headers = field(repr=False)
     asked_at: float
+    tries: int = 1
 
 
 class Authentication(Protocol):
-    """Authenticates the requests to one source's own origin; those of a redirect elsewhere never pass it."""
+    """Authenticates the requests for one answer to the source's own origin; those of a redirect elsewhere never pass
+    it."""
 
     def authenticated(self, request: HttpRequest, deadline: float) -> HttpRequest:
         """The request with what it needs, before `deadline` (monotonic seconds). All other headers are final. Raises
         AuthenticationError and SecretError."""
 
     def renew(self, refusal: Refusal) -> bool:
-        """Gives up what was refused. True when another request may be let in; it is sent once."""
+        """Gives up what was refused. True when another request may be let in. At its second refusal only who
+        answers challenges has another one."""
 
 
 class Signature(Authentication, Protocol):

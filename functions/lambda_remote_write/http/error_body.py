@@ -19,6 +19,9 @@ _MESSAGE_NAMES = (
     "errordescription", "message", "msg", "errormessage", "errormessages", "detail", "details", "description", "reason",
     "errors", "error", "title", "fault", "faultstring", "text", "info", "cause", "exception", "statustext", "value",
 )  # fmt: skip
+_ONLY_MESSAGES = tuple(
+    name for name in _MESSAGE_NAMES if name.startswith(("error", "message", "msg", "fault", "reason"))
+)
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _XML_MESSAGE = re.compile(
@@ -41,6 +44,16 @@ def message_of(body: bytes, content_type: str, content_encoding: str) -> str:
     if text[0] in '{["':
         return _of_json(text)
     return _of_markup(text) if text[0] == "<" else text
+
+
+def said_in(content: bytes) -> str:
+    """What an answer with a good status says of a failure, as foreign text: under the names of its JSON that only hold
+    messages, so that nothing else of it shows."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
+    return _find(document, names=_ONLY_MESSAGES) if isinstance(document, dict) else ""
 
 
 def _decoded(body: bytes, content_type: str, content_encoding: str) -> str:
@@ -68,26 +81,26 @@ def _of_json(text: str) -> str:
     return _find(document) or text
 
 
-def _find(value: Any, depth: int = 0) -> str:
+def _find(value: Any, depth: int = 0, names: Sequence[str] = _MESSAGE_NAMES) -> str:
     """The first text that stands under a name for messages, the more telling names first, the outer ones before."""
     if isinstance(value, str):
         return value.strip()
     if depth > _MAX_DEPTH:
         return ""
     if isinstance(value, list):
-        return next(filter(None, (_find(item, depth + 1) for item in value)), "")
+        return next(filter(None, (_find(item, depth + 1, names) for item in value)), "")
     if not isinstance(value, dict):
         return ""
     by_name = {re.sub(r"[^a-z]", "", str(name).lower()): item for name, item in value.items()}
-    named = (_find(by_name[name], depth + 1) for name in _MESSAGE_NAMES if name in by_name)
-    return next(filter(None, named), "") or next(filter(None, _inside(value, depth)), "")
+    named = (_find(by_name[name], depth + 1, names) for name in names if name in by_name)
+    return next(filter(None, named), "") or next(filter(None, _inside(value, depth, names)), "")
 
 
-def _inside(value: Mapping[str, Any], depth: int) -> Iterator[str]:
+def _inside(value: Mapping[str, Any], depth: int, names: Sequence[str]) -> Iterator[str]:
     """The same in objects under other names; a plain text there is no message."""
     for item in value.values():
         if isinstance(item, dict) or (isinstance(item, list) and any(isinstance(one, dict) for one in item)):
-            yield _find(item, depth + 1)
+            yield _find(item, depth + 1, names)
 
 
 def _of_markup(text: str) -> str:
@@ -115,7 +128,8 @@ def asked_schemes(www_authenticate: str) -> list[str]:
 
 def credentials_used(client: HttpClientConfig, url: str) -> list[str]:
     """The kinds of credentials of a request, as the config calls them."""
-    found = [key for key in ("basic_auth", "authorization", "oauth2", "sigv4") if getattr(client, key)]
+    keys = ("basic_auth", "authorization", "oauth2", "digest_auth", "login", "sigv4")
+    found = [key for key in keys if getattr(client, key)]
     found += [f"the header {name}" for name, _ in client.http_headers if not is_public_header(name)]
     in_url = (name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True) if names_credential(name))
     names = dict.fromkeys([*(name for name, _ in client.secret_params), *in_url])
@@ -134,10 +148,14 @@ def not_let_in(used: Sequence[str], asked: Sequence[str]) -> str:
 
 def _asks(used: Sequence[str], asked: Sequence[str]) -> str:
     detail = f"it asks for {' or '.join(asked[:4])}"
+    if "Basic" in asked and "digest_auth" in used and "Digest" not in asked:
+        return f"{detail}, and digest_auth sends Digest only: set basic_auth"
     if "Basic" in asked:
         return detail if used else f"{detail}: set basic_auth"
+    only = ", and basic_auth sends Basic only" if "basic_auth" in used else ""
+    if "Digest" in asked:
+        return detail if "digest_auth" in used else f"{detail}{only}: set digest_auth"
     if "Bearer" in asked:
-        return detail if {"authorization", "oauth2"} & set(used) else f"{detail}: set authorization or oauth2"
-    supported = ", and basic_auth sends Basic only" if "basic_auth" in used else ""
+        return detail if {"authorization", "oauth2", "login"} & set(used) else f"{detail}: set authorization or oauth2"
     known = [scheme for scheme in asked if scheme in _SCHEMES.values()]
-    return f"{detail}, which is not supported{supported}" if known else detail
+    return f"{detail}, which is not supported{only}" if known else detail

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from .. import USER_AGENT
@@ -21,7 +22,8 @@ from .query import with_query
 from .response import Headers
 
 _MAX_REDIRECTS = 10
-_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_TRIES = 3  # of a Digest: without credentials, with them, and with a nonce that is not stale
+REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_MESSAGE = 200  # characters of a source's own error message
 MAX_ERROR_BYTES = 8_192  # of an error's body: its message stands at its beginning
 
@@ -40,6 +42,9 @@ def is_200(status: int) -> bool:
 
 def is_2xx(status: int) -> bool:
     return 200 <= status < 300
+
+
+AnyBody = TypeVar("AnyBody", bytes, SecretText)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class Fetcher:
     ) -> None:
         self._transport, self._secrets, self._env_vars, self._sign = transport, secrets, env_vars, sign
         self._tokens = TokenStore(transport, secrets, env_vars)
+        self._kept: dict[str, Any] = {}  # by key of the config: what authenticates while the environment is warm
         self.memory = AnswerMemory()
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
         self._runtime_port = int(port) if port.isdecimal() else 0
@@ -147,12 +153,7 @@ class Fetcher:
         A 401 or 403 makes the secrets and the token that it concerns be fetched anew, once.
         """
         try:
-            sent = self._follow(request, deadline)
-            if not request.is_success(sent.answer.status) and self._is_refusal(sent.answer, request.client):
-                refusal = Refusal(sent.answer.status, sent.answer.headers, sent.at)
-                if origin(sent.url) == origin(request.url) and self._renew(request, refusal):
-                    sent.answer.__exit__(None, None, None)
-                    sent = self._follow(request, deadline)
+            sent = self._let_in(request, deadline)
             answer, url = sent.answer, sent.url
             with answer:
                 self._secrets.mask.add_cookies(answer.headers.joined("Set-Cookie"))
@@ -177,23 +178,51 @@ class Fetcher:
         body = sent.stored.freshened(sent.answer.headers)
         return Opened(body.content_type, iter(()), body.status, body.headers, not_modified=body)
 
+    def _let_in(self, request: SourceRequest, deadline: float) -> _Sent:
+        """The request that lets us in, or the last one that does not."""
+        authentications = self._authentications(request)
+        for tries in range(1, _MAX_TRIES + 1):
+            sent = self._follow(request, authentications, deadline)
+            answer = sent.answer
+            is_refused = not request.is_success(answer.status) and self._is_refusal(answer, request.client)
+            if not is_refused or origin(sent.url) != origin(request.url) or tries == _MAX_TRIES:
+                break
+            if not self._renew(request, authentications, Refusal(answer.status, answer.headers, sent.at, tries)):
+                break
+            answer.__exit__(None, None, None)
+        return sent
+
     def _is_refusal(self, answer: Answer, client: HttpClientConfig) -> bool:
         """Whether the source does not let us in. AWS's JSON APIs say so with 400 (AWS JSON 1.1)."""
         if answer.status != 400 or client.sigv4 is None:
             return answer.status in (401, 403)
         return self._sign(client.sigv4).is_refused(answer.headers, answer.read(MAX_ERROR_BYTES))
 
-    def _renew(self, request: SourceRequest, refusal: Refusal) -> bool:
+    def _renew(self, request: SourceRequest, authentications: Sequence[Authentication], refusal: Refusal) -> bool:
         """Whether the request may be let in now: a token or secret that was refused may be another one by now."""
-        renewed = [one.renew(refusal) for one in self._authentications(request.client)]
-        if request.may_renew:
+        renewed = [one.renew(refusal) for one in authentications]
+        may_renew = request.may_renew and refusal.tries == 1
+        if may_renew:
             self._secrets.forget(request.held, refusal.asked_at)
-        return request.may_renew or any(renewed)
+        return may_renew or any(renewed)
 
-    def _authentications(self, client: HttpClientConfig) -> list[Authentication]:
-        """In the order in which they pass a request on."""
+    def _authentications(self, request: SourceRequest) -> list[Authentication]:
+        """In the order in which they pass a request on: what it becomes last is what a digest is made of."""
+        client = request.client
         found: list[Authentication] = [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
-        return [*found, self._sign(client.sigv4)] if client.sigv4 else found
+        if client.login:
+            from .login import LoginStore, Session  # seldom needed
+
+            logins = self._kept.setdefault("login", LoginStore(self.fetch, self._secrets))
+            found.append(Session.of(request, client.login, logins))
+        if client.digest_auth:
+            from .digest_auth import ChallengeStore, Digest
+
+            challenges = self._kept.setdefault("digest_auth", ChallengeStore(self._secrets))
+            found.append(Digest(client.digest_auth, challenges))
+        if client.sigv4:
+            found.append(self._sign(client.sigv4))
+        return found
 
     def masked(self, text: str) -> str:
         """A message that may quote what a source said, without the secrets that this process knows of."""
@@ -217,7 +246,7 @@ class Fetcher:
         details = "; ".join(filter(None, (hint, detail)))
         return f"{shown_url(url)} answered {answer.status}{f': {details}' if details else ''}"
 
-    def _follow(self, request: SourceRequest, deadline: float) -> _Sent:
+    def _follow(self, request: SourceRequest, authentications: Sequence[Authentication], deadline: float) -> _Sent:
         url, method, client = self._addressed(request), request.method, request.client
         body = self._secrets.fill(request.body).encode() if isinstance(request.body, SecretText) else request.body
         for hop in range(_MAX_REDIRECTS + 1):
@@ -229,7 +258,7 @@ class Fetcher:
             stored = request.stored if request.stored and request.stored.sent_with == sent_with else None
             headers |= stored.validators if stored else {}
             sent = HttpRequest(method, url, headers, body)
-            for authentication in self._authentications(client) if at_home else ():
+            for authentication in authentications if at_home else ():
                 sent = authentication.authenticated(sent, deadline)
             tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
             options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
@@ -246,29 +275,11 @@ class Fetcher:
             left, asked_at = deadline - time.monotonic(), self._secrets.now()
             answer = self._transport.send(sent, options, left, is_source=True)
             location = answer.headers.get("Location")
-            if answer.status not in _REDIRECTS or not client.follow_redirects or not location:
+            if answer.status not in REDIRECTS or not client.follow_redirects or not location:
                 return _Sent(answer, url, asked_at, sent_with, stored)
             with answer:
-                url, method, body = self._redirected(url, location, method, body, answer.status)
+                url, method, body = redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")
-
-    def _redirected(
-        self, url: str, location: str, method: str, body: bytes | None, status: int
-    ) -> tuple[str, str, bytes | None]:
-        try:
-            parts = parsed(urljoin(url, location))
-        except ValueError:
-            parts = parsed("")
-        target = parts.url
-        if parts.scheme not in ("http", "https") or not parts.host:
-            raise FetchError(f"{shown_url(url)} redirected to something that is no http address")
-        if status == 303 or (status in (301, 302) and method == "POST"):
-            return target, "GET", None
-        if body is not None and origin(target) != origin(url):
-            raise FetchError(
-                f"{shown_url(url)} redirected a {method} to another origin, {shown_url(target)}: not followed"
-            )
-        return target, method, body
 
     def _addressed(self, request: SourceRequest) -> str:
         """The URL with the parameters of its query that are secrets."""
@@ -284,10 +295,28 @@ class Fetcher:
         return merged(auth_headers(request.client, self._secrets), own)
 
 
+def redirected(
+    url: str, location: str, method: str, body: AnyBody | None, status: int
+) -> tuple[str, str, AnyBody | None]:
+    """Where a redirect leads, and with which method and body. Raises FetchError."""
+    try:
+        parts = parsed(urljoin(url, location))
+    except ValueError:
+        parts = parsed("")
+    target = parts.url
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise FetchError(f"{shown_url(url)} redirected to something that is no http address")
+    if status == 303 or (status in (301, 302) and method == "POST"):
+        return target, "GET", None
+    if body is not None and origin(target) != origin(url):
+        raise FetchError(f"{shown_url(url)} redirected a {method} to another origin, {shown_url(target)}: not followed")
+    return target, method, body
+
+
 def _hint(status: int, request: SourceRequest) -> str:
     if is_2xx(status):
         return "200 is expected" if request.is_success is is_200 else "valid_status_codes does not list it"
-    if status in _REDIRECTS:
+    if status in REDIRECTS:
         return "a redirect, and follow_redirects is false (or it names no target)"
     return "too many requests; a longer scrape_interval may help" if status == 429 else ""
 

@@ -18,6 +18,7 @@ from ..config.secrets import Secret, SecretStore
 from ..config.yaml_reader import shown_url
 from ..report.mask import cut, printable
 from . import HttpRequest, Transport, TransportError
+from .attempts import Attempts
 from .authentication import AuthenticationError, Refusal
 from .options import connection_options, merged
 
@@ -26,7 +27,10 @@ _MAX_TOKEN_BYTES = 100_000
 _REFUSALS = (400, 401, 403)  # of a client that is not let in (RFC 6749, 5.2, and what is answered instead)
 _MAX_TYPE, _MAX_KEYS = 60, 8  # of an answer's Content-Type, and of its keys, in a message
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")  # what a name of a member looks like, and a token does not
-_CHECK = "client_id, client_secret and scopes"
+_ROTATES = (
+    "gives a new refresh token for each use, and none can be kept: a function in Lambda has no memory of its own. Use "
+    "grant_type client_credentials or password, or let the server's refresh tokens not rotate"
+)
 
 
 class TokenError(AuthenticationError):
@@ -44,6 +48,8 @@ class TokenStore:
         self._transport, self._secrets, self._env_vars = transport, secrets, env_vars
         self._tokens: dict[OAuth2, tuple[float, str, float]] = {}  # until when, the token, since when
         self._renewed: dict[OAuth2, float] = {}  # when a token was last dropped because it was refused
+        self._attempts: dict[OAuth2, Attempts] = {}  # of those that send a user's password
+        self._rotating: dict[OAuth2, str] = {}  # why a refresh token is sent no more
         self._locks: dict[OAuth2, threading.Lock] = {}
         self._forgetting = threading.Lock()
 
@@ -71,51 +77,79 @@ class TokenStore:
             kept = self._tokens.get(oauth2)
             if kept and kept[0] > time.time():
                 return kept[1]
-            asked_at = self._secrets.now()
-            try:
-                token, seconds = self._fetch_token(oauth2, deadline)
-            except ClientRefused:
-                if not (oauth2.client_secret and self._secrets.forget([oauth2.client_secret], asked_at)):
-                    raise
-                token, seconds = self._fetch_token(oauth2, deadline)  # the client's secret may have been rotated
+            token, seconds = self._tried(oauth2, deadline)
             until = time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2)
             self._tokens[oauth2] = until, token, self._secrets.now()
             return token
         finally:
             lock.release()
 
+    def _tried(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
+        """A new token. With a user's password, which is tried with care. Raises TokenError and SecretError."""
+        if why := self._rotating.get(oauth2):
+            raise TokenError(why)
+        if not oauth2.tries_password:
+            return self._fetch_anew(oauth2, deadline)
+        attempts = self._attempts.setdefault(oauth2, Attempts(self._secrets))
+        if why := attempts.reason_to_wait():
+            raise TokenError(why)
+        try:
+            found = self._fetch_anew(oauth2, deadline)
+        except ClientRefused as error:
+            raise ClientRefused(attempts.failed(str(error), is_refusal=True)) from None
+        attempts.succeeded()
+        return found
+
+    def _fetch_anew(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
+        """A new token; once more when a secret of the client that is refused was rotated."""
+        asked_at = self._secrets.now()
+        try:
+            return self._fetch_token(oauth2, deadline)
+        except ClientRefused:
+            held = [value for value in (oauth2.client_secret, *oauth2.form.values()) if isinstance(value, Secret)]
+            if not self._secrets.forget(held, asked_at):
+                raise
+            return self._fetch_token(oauth2, deadline)
+
     def _fetch_token(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
-        """Client-credentials grant (RFC 6749, 4.4). Raises TokenError, of which ClientRefused is one.
+        """The client-credentials grant (RFC 6749, 4.4), the password grant (4.3), or what `endpoint_params` make of it.
+        Raises TokenError, of which ClientRefused is one.
 
         The client is named in a Basic header first and, when that is refused, in the form: the order of Go's client.
         """
         where = f"token endpoint {shown_url(oauth2.token_url)}"
         options = connection_options(oauth2.token_url, oauth2.tls, oauth2.proxy, self._secrets, self._env_vars)
-        status, shape = 0, ""
+        status, described = 0, ""
         for request in self._token_requests(oauth2):
             try:
                 with self._transport.send(request, options, deadline - time.monotonic()) as answer:
                     status, content = answer.status, answer.read(_MAX_TOKEN_BYTES)
-                    shape = self._secrets.mask(_shape(content, answer.headers.get("Content-Type", "")))
+                    described = self._secrets.mask(shape(content, answer.headers.get("Content-Type", "")))
             except TransportError as error:
                 raise TokenError(self._secrets.mask(f"{where}: {error}")) from None
             if status == 200:
-                token, seconds = _parsed_token(content, where, shape)
+                token, seconds = _parsed_token(content, where, described)
                 self._secrets.mask.add(token)
+                self._check_refresh_token(oauth2, content, where)
                 return token, seconds
-            if status not in _REFUSALS:
+            if status not in _REFUSALS or b"invalid_grant" in content:  # naming the client otherwise changes nothing
                 break
-        check = "client_id, client_secret, scopes and endpoint_params" if oauth2.endpoint_params else _CHECK
         kind = ClientRefused if status in _REFUSALS else TokenError
-        raise kind(f"{where} answered {status}: check {check}; it answered {shape}")
+        raise kind(f"{where} answered {status}: check {_keys(oauth2)}; it answered {described}")
+
+    def _check_refresh_token(self, oauth2: OAuth2, content: bytes, where: str) -> None:
+        """A server that gives another refresh token for each use takes the one of the config no more. Raises
+        TokenError, from now on without asking: some servers revoke all tokens when an old one is used again."""
+        sent = dict(oauth2.endpoint_params).get("refresh_token")
+        given = msgspec.json.decode(content).get("refresh_token")
+        if sent and isinstance(given, str) and given and given != self._secrets.reveal(sent):
+            self._secrets.mask.add(given)
+            self._rotating[oauth2] = f"{where} {_ROTATES}"
+            raise TokenError(self._rotating[oauth2])
 
     def _token_requests(self, oauth2: OAuth2) -> Iterator[HttpRequest]:
         secret = self._secrets.reveal(oauth2.client_secret) if oauth2.client_secret else ""
-        form = {"grant_type": "client_credentials"}
-        if oauth2.scopes:
-            form["scope"] = " ".join(oauth2.scopes)
-        given = {name: self._form_value(value) for name, value in oauth2.endpoint_params}
-        form |= given
+        form = {name: self._form_value(value) for name, value in oauth2.form.items()}
         headers = {
             "User-Agent": USER_AGENT,
             "Content-Type": "application/x-www-form-urlencoded",
@@ -123,15 +157,15 @@ class TokenStore:
         }
         basic = base64.b64encode(f"{quote_plus(oauth2.client_id)}:{quote_plus(secret)}".encode()).decode()
         self._secrets.mask.add(basic)
-        self._secrets.mask.add_request(oauth2.token_url, urlencode(given).encode())
+        self._secrets.mask.add_request(oauth2.token_url, urlencode(form).encode())
         with_basic = headers | {"Authorization": f"Basic {basic}"}
         yield HttpRequest("POST", oauth2.token_url, with_basic, urlencode(form).encode())
         form |= {"client_id": oauth2.client_id} | ({"client_secret": secret} if secret else {})
         yield HttpRequest("POST", oauth2.token_url, headers, urlencode(form).encode())
 
-    def _form_value(self, value: Secret) -> str:
+    def _form_value(self, value: str | Secret) -> str:
         """One that the config names plainly is a secret by its name alone, as `password`."""
-        return self._secrets.reveal(value, is_public=value.literal is not None)
+        return value if isinstance(value, str) else self._secrets.reveal(value, is_public=value.literal is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +181,18 @@ class BearerToken:
 
     def renew(self, refusal: Refusal) -> bool:
         self.tokens.forget(self.oauth2, refusal.asked_at)
-        return True
+        return refusal.tries == 1
 
 
-def _parsed_token(content: bytes, where: str, shape: str) -> tuple[str, float]:
+def _keys(oauth2: OAuth2) -> str:
+    """What of the config the endpoint may refuse."""
+    keys = ["client_id", "client_secret", "scopes"]
+    keys += ["username", "password"] if oauth2.username or oauth2.password else []
+    keys += ["endpoint_params"] if oauth2.endpoint_params else []
+    return f"{', '.join(keys[:-1])} and {keys[-1]}"
+
+
+def _parsed_token(content: bytes, where: str, described: str) -> tuple[str, float]:
     try:
         document = msgspec.json.decode(content)
         token, seconds = document["access_token"], float(document.get("expires_in") or 300)
@@ -158,10 +200,10 @@ def _parsed_token(content: bytes, where: str, shape: str) -> tuple[str, float]:
             return token, seconds
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         pass
-    raise TokenError(f"{where} answered no JSON with an access_token, but {shape}")
+    raise TokenError(f"{where} answered no JSON with an access_token, but {described}")
 
 
-def _shape(content: bytes, content_type: str) -> str:
+def shape(content: bytes, content_type: str) -> str:
     """What an answer is, without any value of it: it may hold a token under a name that we do not know."""
     kind = cut(printable(content_type), _MAX_TYPE) or "no Content-Type"
     try:

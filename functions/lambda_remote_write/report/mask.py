@@ -18,7 +18,7 @@ MASKED = "<secret>"
 _MIN_ANYWHERE = 8
 """A secret of so many characters is masked wherever it stands, and also its beginning where a message was cut. A
 shorter one is masked as a word of its own only: it may be part of many an honest word. A single character never is."""
-_MAX_SECRETS, _MAX_COOKIES = 1_000, 200  # tokens and cookies change for as long as the process lives
+_MAX_SECRETS, _MAX_PASSING = 1_000, 200  # tokens and cookies change for as long as the process lives
 _MIN_LINE = 16  # characters of one line of a longer secret, as a PEM key
 _CREDENTIAL_WORDS = frozenset(
     ("key", "apikey", "appid", "appkey", "accesskey", "token", "secret", "password", "passwd", "passphrase", "pwd",
@@ -60,7 +60,7 @@ class Mask:
 
     def __init__(self) -> None:
         self._secrets: dict[str, tuple[str, ...] | None] = {}  # -> the forms to look for, once they were needed
-        self._cookies: dict[str, tuple[str, ...] | None] = {}
+        self._passing: dict[str, tuple[str, ...] | None] = {}
         self._lock = threading.Lock()
 
     def add(self, *secrets: str) -> None:
@@ -76,7 +76,11 @@ class Mask:
 
     def add_cookies(self, set_cookie: str) -> None:
         """The values of an answer's `Set-Cookie` headers, joined by commas or not."""
-        _add(self._cookies, _cookie_values(set_cookie), _MAX_COOKIES, self._lock)
+        self.add_passing(*_cookie_values(set_cookie))
+
+    def add_passing(self, *secrets: str) -> None:
+        """What comes or goes once, as the response to a challenge: the newest of these are masked."""
+        _add(self._passing, secrets, _MAX_PASSING, self._lock)
 
     def add_request(self, url: str, body: bytes | None = None) -> None:
         """What stands in an address and in a body of JSON or form fields under names as `token` or `apiKey`."""
@@ -86,7 +90,7 @@ class Mask:
     def __call__(self, text: str) -> str:
         """The text with every secret in it replaced."""
         with self._lock:
-            known = [(held, secret) for held in (self._secrets, self._cookies) for secret in held]
+            known = [(held, secret) for held in (self._secrets, self._passing) for secret in held]
         spans: list[tuple[int, int]] = []
         for held, secret in known:
             forms = held.get(secret)
@@ -180,7 +184,8 @@ def _forms(secret: str) -> set[str]:
     for part in _parts(secret):
         once = {encode(text) for text in (part, " ".join(part.split())) for encode in _ENCODERS}
         found |= once | {encode(text) for text in once for encode in _ENCODERS}
-        found |= {part.encode("utf-8", "replace").hex(), *_base64_forms(part)}
+        in_bodies = {part, json.dumps(part)[1:-1], quote_plus(part, errors="replace")}
+        found |= {part.encode("utf-8", "replace").hex(), *(form for text in in_bodies for form in _base64_forms(text))}
         if len(part) >= _MIN_ANYWHERE:
             found |= {part.lower(), part.upper()}
     return {form for form in found if len(form) > 1}
