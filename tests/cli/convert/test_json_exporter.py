@@ -152,6 +152,15 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, list[str]]]] = {
         {"mine": ["x y", "z"]},
     ),
     "template_of_all_values": ({"body": {"content": '{{ join "," .mine }}', "templatize": True}}, {"mine": ["x", "z"]}),
+    "template_of_a_time": (
+        {
+            "body": {
+                "content": '{"year": "{{ dateInZone "2006" now "UTC" }}", "of": "{{ .mine | first }}"}',
+                "templatize": True,
+            }
+        },
+        {"mine": ["x"]},
+    ),
     "template_without_a_parameter": (
         {"body": {"content": '{{ .mine | first | default "d" }}', "templatize": True}},
         {},
