@@ -17,13 +17,15 @@ from ..config.http_client import header_value
 from ..config.schema import HttpClientConfig, Login, TokenUse
 from ..config.secrets import SecretStore
 from ..config.yaml_reader import shown_url
+from ..deadline import exclusive
+from .address import origin
 from .attempts import Attempts
 from .authentication import AuthenticationError, Refusal
 from .body_kind import kind_of_body
 from .conditional import Body
 from .cookies import Cookies
 from .error_body import message_of, said_in
-from .fetch import REDIRECTS, BodyTooLarge, FetchError, SourceRequest, is_2xx, origin, redirected
+from .fetch import REDIRECTS, BodyTooLarge, FetchError, SourceRequest, is_2xx, redirected
 from .oauth2 import shape
 from .options import merged
 from .query import with_query
@@ -112,9 +114,7 @@ class LoginStore:
         Those who share an account wait for one login, none of them beyond its own time.
         """
         state = self._state(account)
-        if not state.lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise LoginError(f"{account.place}: no answer within the time")
-        try:
+        with exclusive(state.lock, deadline, LoginError(f"{account.place}: no answer within the time")):
             kept = state.kept
             lifetime = account.login.lifetime_ms / 1000
             if kept and self.secrets.now() - kept.since < lifetime and not kept.cookies.are_over:
@@ -123,8 +123,6 @@ class LoginStore:
                 raise LoginError(why)
             state.kept = self._tried(account, state.attempts, deadline)
             return state.kept
-        finally:
-            state.lock.release()
 
     def forget(self, account: LoginRequest, asked_at: float) -> bool:
         """What was sent at `asked_at` is refused: the next use logs in again, once a run. True when there is, or will
