@@ -54,11 +54,7 @@ def targets(entry: Section, fallback: GlobalConfig, default: Job, env_vars: Mapp
 
 
 def _hosts(entry: Section) -> tuple[str, ...]:
-    """`hosts`, which a job must have that gets credentials for each request, where its targets do not all stand in the
-    config."""
-    has_lists = any(key != "static_configs" for key in discovers(entry))
-    keys = [key for key in ("sigv4", "login") if key in entry and (key != "login" or _logs_in_at_one_address(entry))]
-    needed_by = keys[0] if keys and has_lists else ""
+    needed_by = _needs_hosts(entry)
     if not needed_by and not entry.has("hosts"):
         return ()
     from . import hosts  # few configs have it
@@ -66,11 +62,16 @@ def _hosts(entry: Section) -> tuple[str, ...]:
     return hosts.read(entry, needed_by)
 
 
-def _logs_in_at_one_address(entry: Section) -> bool:
-    """A path as `login.url` gives each target a token of its own."""
+def _needs_hosts(entry: Section) -> str:
+    """The key for which a job needs `hosts`, "" when it needs none: one that makes credentials for targets that do not
+    all stand in the config. A path as `login.url` gives each target a token of its own."""
+    if all(key == "static_configs" for key in discovers(entry)):
+        return ""
+    if "sigv4" in entry:
+        return "sigv4"
     login = entry.section("login")
     url = login.text("url") if login else ""
-    return bool(url) and not url.startswith("/")
+    return "login" if url and not url.startswith("/") else ""
 
 
 def _scheme(entry: Section, default: str) -> str:

@@ -95,7 +95,7 @@ def _body(
 
 def _content_type(body: str) -> str:
     """What a body looks like."""
-    if body.lstrip()[:1] in ("{", "["):
+    if templates.begins_as_json(body):
         return _JSON_TYPE
     return _FORM_TYPE if _FORM.fullmatch(templates.filled(body.strip(), lambda name: "x", str)) else ""
 

@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from .. import relabel
 from . import (
     aws_identity,
-    body_format,
     expression,
     go_glob,
     http_client,
@@ -286,14 +285,14 @@ def _with_login(text: str) -> tuple[str, BasicAuth | None]:
 def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     before = len(block.diagnostics.problems)
     request = json_api.read_request(block)
-    if any(name.startswith("label.") for name in templates.names(request["body"] or "")):
+    if templates.names_of("label", [request["body"]]):
         block.problem("body", "{label.NAME} stands in the body of a job: a list has no target whose label it could be")
     json_api.check_refs(block, [request["body"]], [name for name, _ in request["templates"].refs])
     steps = json_api.read_steps(block, "[]")
     convert = json_api.within(steps) if not block.is_wrong("records") else expression.parse
     target = json_api.read_expression(block, "target", lambda text: _target(text, convert))
     labels = json_api.read_labels(block, convert)
-    pagination, form = json_api.pagination(block), body_format.read(block)
+    pagination, form = json_api.pagination(block), json_api.read_body_format(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     url = json_api.read_url(block)
     http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
