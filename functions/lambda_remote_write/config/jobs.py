@@ -3,13 +3,11 @@ bounds them. Each means what it means in Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import global_config, http_client, plain_text, relabel_configs, sigv4, templates
-from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, HttpClientConfig, Job
-from .secrets import Secret
+from . import global_config, http_client, relabel_configs, sigv4
+from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, Job
 from .yaml_reader import Section, did_you_mean
 
 
@@ -83,32 +81,3 @@ def _scheme(entry: Section, default: str) -> str:
     if "sigv4" in entry and not entry.has("scheme"):
         entry.warn("sigv4", "the job's scheme is http, its default; AWS's APIs take https: write scheme: https")
     return scheme
-
-
-Params = tuple[tuple[str, tuple[Secret, ...]], ...]
-"""Names and values of a query."""
-
-
-def params(entry: Section, convert: Callable[[str], str] = str) -> Params:
-    """`params: {name: [value, …]}`."""
-    section = entry.map("params")
-    return tuple((name, tuple(plain_text.secrets(section, name, convert))) for name in section)
-
-
-def query(entry: Section) -> Params:
-    """`query: {name: value}`, the short form of params with one value for each name; the values are templates."""
-    convert = templates.reader(entry, "query", templates.IN_URL)
-    return tuple((name, (value,)) for name, value in plain_text.secret_map(entry, "query", convert).items())
-
-
-def with_params(given: Params, http: HttpClientConfig) -> dict[str, Any]:
-    """The fields `params` and `http` of a job: a parameter with a reference among its values is no part of a target's
-    labels and address."""
-    plain, secret = [], []
-    for name, values in given:
-        texts = tuple(value.literal for value in values if value.literal is not None)
-        if len(texts) == len(values):
-            plain.append((name, texts))
-        else:
-            secret.append((name, values))
-    return {"params": tuple(plain), "http": replace(http, secret_params=tuple(secret))}

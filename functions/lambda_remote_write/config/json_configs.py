@@ -17,6 +17,7 @@ from . import (
     http_client,
     jobs,
     json_api,
+    params,
     plain_text,
     scalars,
     sigv4,
@@ -57,7 +58,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         default,
         **shared,
         **targets,
-        **jobs.with_params(_params(entry), http),
+        **params.with_params(_params(entry), http),
         **request,
         labels=_static_labels(entry),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
@@ -97,16 +98,16 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
     return {}
 
 
-def _params(entry: Section) -> jobs.Params:
-    query = jobs.query(entry)
-    params = jobs.params(entry, templates.reader(entry, "params", templates.IN_URL))
+def _params(entry: Section) -> params.Params:
+    query = params.read_query(entry)
+    given = params.read(entry, templates.reader(entry, "params", templates.IN_URL))
     if entry.has("query") and entry.has("params"):
         entry.problem("query", json_api.SHORT_FORM.format("params"))
-    for name, values in params:
+    for name, values in given:
         texts = [value.literal for value in values if value.literal is not None]
         if len(texts) < len(values) and any(map(templates.names, texts)):
             entry.problem("params", f"{name:.60}: a template cannot stand beside a reference in one list")
-    return query or params
+    return query or given
 
 
 def _check_labels(entry: Section, job: JsonJob, bodies: Sequence[str | None]) -> None:

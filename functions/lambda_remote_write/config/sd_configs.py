@@ -17,8 +17,8 @@ from . import (
     expression,
     go_glob,
     http_client,
-    jobs,
     json_api,
+    params,
     scalars,
     sigv4,
     templates,
@@ -296,7 +296,7 @@ def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     url = json_api.read_url(block)
     http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
-    params = jobs.with_params(jobs.query(block), json_api.with_headers(block, http))
+    asked = params.with_params(params.read_query(block), json_api.with_headers(block, http))
     for key in ("url", "target"):
         if not block.has(key):
             block.problem(key, "is required")
@@ -305,7 +305,7 @@ def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
         return None
     records = expression.records(steps, [target, *(found for _, found in labels)])
     json_api.check_offset(block, pagination, [records])
-    return JsonSd(url, records, target, labels, pagination, interval_ms, body_format=form, **params, **request)
+    return JsonSd(url, records, target, labels, pagination, interval_ms, body_format=form, **asked, **request)
 
 
 def _target(text: str, convert: Callable[[str], Expression]) -> Expression:
