@@ -12,7 +12,7 @@ from .schema import Login, TokenUse
 from .secrets import Secret, SecretText, looks_like_reference
 from .yaml_reader import Section
 
-_COOKIE = "cookie"  # as `token`: the answer's cookies are what lets in
+_COOKIE = "cookie"  # as `token`: the job's requests carry the answer's cookies
 _RESERVED = http_client.RESERVED_FOR_SOURCES - {"authorization"}
 _FORM = re.compile(r"[^\s=&{}<>\"]+=[^\s]*")
 _FORM_TYPE, _JSON_TYPE = "application/x-www-form-urlencoded", "application/json"
